@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod attribution;
+mod names;
+mod percentile;
+mod period;
+pub mod plan;
+mod problem;
+mod pull_request;
+pub mod teams_file;
+mod weight;
+
+pub use attribution::{Attribution, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict};
+pub use names::{GithubId, Login, NameError, RepoName, TeamSlug};
+pub use percentile::{Sample, weighted_mean, weighted_percentile};
+pub use period::{Period, PeriodError, start_of_day};
+pub use problem::{Position, Problem, Problems};
+pub use pull_request::{AccountKind, Author, PullRequest, State};
+pub use weight::{Weight, WeightError};

@@ -1,0 +1,128 @@
+//! The weighted percentile of `METRICS`: the definition in plain Rust, which the SQL must equal.
+
+use crate::Weight;
+
+/// One pull request's duration with its weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// The duration in seconds.
+    pub seconds: f64,
+    /// How much of it counts.
+    pub weight: Weight,
+    /// Breaks ties, so that the answer does not depend on the order of reading.
+    pub id: i64,
+}
+
+/// The weighted percentile at `fraction` (0.5 is the median), `None` without samples.
+///
+/// Sorted by (seconds, weight, id), with weights `w_k` and running sums `S_k`, each sample stands at
+/// `C_k = S_k - w_k / 2`; the answer interpolates linearly between the two samples around
+/// `C_1 + fraction * (C_n - C_1)`. With equal weights this is PostgreSQL's `percentile_cont`.
+pub fn weighted_percentile(samples: &[Sample], fraction: f64) -> Option<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(|a, b| a.seconds.total_cmp(&b.seconds).then(a.weight.cmp(&b.weight)).then(a.id.cmp(&b.id)));
+    let mut running = 0.0;
+    let standing: Vec<(f64, f64)> = sorted
+        .iter()
+        .map(|sample| {
+            let weight = f64::from(sample.weight.units());
+            running += weight;
+            (running - weight / 2.0, sample.seconds)
+        })
+        .collect();
+    let (first, last) = (standing.first()?, standing.last()?);
+    let target = first.0 + fraction * (last.0 - first.0);
+    let next = standing.partition_point(|(centre, _)| *centre <= target);
+    match (standing.get(next.wrapping_sub(1)), standing.get(next)) {
+        (Some(below), Some(above)) => Some(below.1 + (above.1 - below.1) * (target - below.0) / (above.0 - below.0)),
+        (Some(below), None) => Some(below.1),
+        (None, _) => Some(first.1),
+    }
+}
+
+/// The weighted mean, `None` without samples.
+pub fn weighted_mean(samples: &[Sample]) -> Option<f64> {
+    let weight: f64 = samples.iter().map(|sample| f64::from(sample.weight.units())).sum();
+    let sum: f64 = samples.iter().map(|sample| sample.seconds * f64::from(sample.weight.units())).sum();
+    (!samples.is_empty()).then(|| sum / weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn samples(values: &[f64], weights: &[&str]) -> Vec<Sample> {
+        let weights = weights.iter().map(|text| text.parse().expect("valid"));
+        (0..).zip(values).zip(weights).map(|((id, &seconds), weight)| Sample { seconds, weight, id }).collect()
+    }
+
+    fn rounded(samples: &[Sample], fraction: f64) -> f64 {
+        (weighted_percentile(samples, fraction).expect("not empty") * 10_000.0).round() / 10_000.0
+    }
+
+    #[test]
+    fn the_oracles_of_the_definition_hold() {
+        for (values, weights, p50, p75, p95) in [
+            (vec![2.0, 10.0, 20.0], vec!["1", "1", "1"], 10.0, 15.0, 19.0),
+            (vec![2.0, 10.0, 20.0], vec!["1", "0.5", "0.5"], 8.6667, 13.75, 18.75),
+            (vec![4.0, 8.0, 100.0], vec!["1", "1", "0.1"], 7.1, 35.1818, 87.0364),
+            (vec![5.0], vec!["0.25"], 5.0, 5.0, 5.0),
+        ] {
+            let samples = samples(&values, &weights);
+            assert_eq!((rounded(&samples, 0.5), rounded(&samples, 0.75), rounded(&samples, 0.95)), (p50, p75, p95));
+        }
+    }
+
+    #[test]
+    fn nothing_has_no_percentile_and_no_mean() {
+        assert_eq!(weighted_percentile(&[], 0.5), None);
+        assert_eq!(weighted_mean(&[]), None);
+    }
+
+    #[test]
+    fn the_mean_weighs_its_samples() {
+        assert_eq!(weighted_mean(&samples(&[4.0, 10.0], &["1", "0.5"])), Some(6.0));
+    }
+
+    proptest! {
+        #[test]
+        fn equal_weights_give_the_continuous_percentile(
+            mut values in prop::collection::vec(0u32..1_000_000, 1..50),
+            units in 1..=Weight::UNITS,
+            fraction in 0.0f64..=1.0,
+        ) {
+            let weight = Weight::from_units(units).expect("in range");
+            let samples: Vec<Sample> =
+                (0..).zip(&values).map(|(id, &v)| Sample { seconds: f64::from(v), weight, id }).collect();
+            values.sort_unstable();
+            #[expect(clippy::cast_precision_loss, reason = "fewer than fifty values")]
+            let position = fraction * (values.len() - 1) as f64;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below fifty")]
+            let below = position.floor() as usize;
+            let above = (below + 1).min(values.len() - 1);
+            let (low, high) = (f64::from(values[below]), f64::from(values[above]));
+            let expected = low + (high - low) * position.fract();
+            let actual = weighted_percentile(&samples, fraction).expect("not empty");
+            prop_assert!((actual - expected).abs() < 1e-3, "{actual} {expected}");
+        }
+
+        #[test]
+        fn the_order_of_reading_does_not_matter(
+            mut parts in prop::collection::vec((0u32..100, 1..=Weight::UNITS), 1..30),
+            fraction in 0.0f64..=1.0,
+        ) {
+            let build = |parts: &[(u32, u16)]| -> Vec<Sample> {
+                (0..).zip(parts).map(|(id, &(v, units))| Sample {
+                    seconds: f64::from(v),
+                    weight: Weight::from_units(units).expect("in range"),
+                    id,
+                }).collect()
+            };
+            let forward = weighted_percentile(&build(&parts), fraction);
+            parts.reverse();
+            prop_assert_eq!(forward, weighted_percentile(&build(&parts), fraction));
+        }
+    }
+}

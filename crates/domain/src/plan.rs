@@ -1,0 +1,717 @@
+//! What applying a teams file would change, computed from plain data before anything is written.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use chrono::{DateTime, NaiveTime, Utc};
+use chrono_tz::Tz;
+use serde::{Serialize, Serializer};
+
+use crate::start_of_day;
+use crate::teams_file::{TeamEntry, TeamsFile, first_sum_above_one};
+use crate::{GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, TeamId, TeamSlug, Weight};
+
+/// What is in force before the file is applied.
+#[derive(Debug, Clone, Default)]
+pub struct Current {
+    /// Time zone and bots of the configuration in force, `None` before the first.
+    pub settings: Option<(Tz, Vec<Login>)>,
+    /// The repositories that are collected.
+    pub repositories: Vec<RepoName>,
+    /// Everybody who was ever configured.
+    pub people: Vec<KnownPerson>,
+    /// All teams, archived ones included.
+    pub teams: Vec<KnownTeam>,
+}
+
+/// A person who was configured before.
+#[derive(Debug, Clone)]
+pub struct KnownPerson {
+    /// The person's number.
+    pub id: PersonId,
+    /// The account's number, once it is known.
+    pub github_id: Option<GithubId>,
+    /// The login under which the configuration knows them.
+    pub configured_login: Login,
+    /// The login under which GitHub last showed them.
+    pub login: Login,
+}
+
+/// A team that was configured before.
+#[derive(Debug, Clone)]
+pub struct KnownTeam {
+    /// The team's number.
+    pub id: TeamId,
+    /// The slug.
+    pub slug: TeamSlug,
+    /// The name for people.
+    pub name: String,
+    /// Whether it was taken out of the configuration.
+    pub is_archived: bool,
+    /// The memberships in force at some time.
+    pub memberships: Vec<KnownMembership>,
+}
+
+/// A membership that was configured before.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownMembership {
+    /// The membership's number.
+    pub id: MembershipId,
+    /// Whose it is.
+    pub person: PersonId,
+    /// Share and span.
+    pub terms: Terms,
+}
+
+/// A share over a span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Terms {
+    /// The share of the person's work.
+    pub weight: Weight,
+    /// When it is in force.
+    #[serde(flatten)]
+    pub period: Period,
+}
+
+/// A person of the file, found among the known ones or new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedPerson {
+    /// Who it is, `None` for somebody new.
+    pub known: Option<PersonId>,
+    /// The login of the file.
+    pub login: Login,
+    /// The account's number, when the file names it or it is known.
+    pub github_id: Option<GithubId>,
+    /// The login that GitHub shows now, when it is another one.
+    pub now_called: Option<Login>,
+}
+
+/// One change of a membership.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MembershipChange {
+    /// The team.
+    pub team: TeamSlug,
+    /// The person, as the file (or, for a removal, the store) calls them.
+    pub login: Login,
+    /// What happens.
+    #[serde(flatten)]
+    pub kind: ChangeKind,
+}
+
+/// What happens to a membership.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It is new.
+    Added {
+        /// What is new.
+        after: Terms,
+    },
+    /// Only its end moves, to an earlier time than before.
+    Ended {
+        /// The row that it replaces.
+        #[serde(skip)]
+        id: MembershipId,
+        /// As it was.
+        before: Terms,
+        /// As it will be.
+        after: Terms,
+    },
+    /// Its weight or its span is corrected.
+    Changed {
+        /// The row that it replaces.
+        #[serde(skip)]
+        id: MembershipId,
+        /// As it was.
+        before: Terms,
+        /// As it will be.
+        after: Terms,
+    },
+    /// It is no longer in the file, as if it had never been.
+    Removed {
+        /// The row that goes.
+        #[serde(skip)]
+        id: MembershipId,
+        /// As it was.
+        before: Terms,
+    },
+}
+
+impl ChangeKind {
+    /// The row that stops counting.
+    pub fn replaced(&self) -> Option<MembershipId> {
+        match self {
+            Self::Added { .. } => None,
+            Self::Ended { id, .. } | Self::Changed { id, .. } | Self::Removed { id, .. } => Some(*id),
+        }
+    }
+
+    /// The terms that start to count.
+    pub fn after(&self) -> Option<Terms> {
+        match self {
+            Self::Added { after } | Self::Ended { after, .. } | Self::Changed { after, .. } => Some(*after),
+            Self::Removed { .. } => None,
+        }
+    }
+}
+
+/// Everything that applying a teams file changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The time zone of the file.
+    #[serde(serialize_with = "zone_name")]
+    pub timezone: Tz,
+    /// Logins that count as bots.
+    pub bots: Vec<Login>,
+    /// Whether time zone or bots differ from what is in force.
+    pub settings_changed: bool,
+    /// Repositories to collect from now on.
+    pub repositories_added: Vec<RepoName>,
+    /// Repositories that are no longer collected; what was collected stays.
+    pub repositories_removed: Vec<RepoName>,
+    /// New teams, with their names.
+    pub teams_added: Vec<(TeamSlug, String)>,
+    /// Archived teams that are back, with their names.
+    pub teams_restored: Vec<(TeamSlug, String)>,
+    /// Teams with another name than before.
+    pub teams_renamed: Vec<(TeamSlug, String)>,
+    /// Teams that are no longer in the file. Their past stays, their memberships end today.
+    pub teams_archived: Vec<TeamSlug>,
+    /// Every person of the file.
+    #[serde(skip)]
+    pub people: Vec<PlannedPerson>,
+    /// The memberships that change, by team and login.
+    pub memberships: Vec<MembershipChange>,
+    /// How many memberships of teams that are not archived were in force before.
+    pub memberships_before: usize,
+    /// People whose weights sum to less than 1 today, with the remainder in ten-thousandths.
+    pub unallocated: Vec<(Login, u64)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+fn zone_name<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(zone.name())
+}
+
+/// A person during planning: a known one, or the nth new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Who {
+    Known(PersonId),
+    New(usize),
+}
+
+impl Plan {
+    /// Compares the file with what is in force.
+    ///
+    /// # Errors
+    /// When two logins of the file turn out to be one person with overlapping memberships or more than one
+    /// whole share, archived teams included.
+    pub fn between(current: &Current, file: &TeamsFile, now: DateTime<Utc>) -> Result<Self, Problems> {
+        let people = resolve(current, file);
+        let who: HashMap<&Login, Who> = people
+            .iter()
+            .enumerate()
+            .map(|(index, person)| (&person.login, person.known.map_or(Who::New(index), Who::Known)))
+            .collect();
+        let today = start_of_day(now.with_timezone(&file.timezone).date_naive(), file.timezone);
+        let known: HashMap<&TeamSlug, &KnownTeam> = current.teams.iter().map(|team| (&team.slug, team)).collect();
+        let mut plan = Self {
+            timezone: file.timezone,
+            bots: file.bots.clone(),
+            settings_changed: current.settings.as_ref() != Some(&(file.timezone, file.bots.clone())),
+            repositories_added: missing_from(&file.repositories, &current.repositories),
+            repositories_removed: missing_from(&current.repositories, &file.repositories),
+            teams_added: Vec::new(),
+            teams_restored: Vec::new(),
+            teams_renamed: Vec::new(),
+            teams_archived: Vec::new(),
+            memberships: Vec::new(),
+            memberships_before: 0,
+            unallocated: file.unallocated(now),
+            people: people.clone(),
+        };
+        let mut holdings = Holdings::default();
+        for team in &file.teams {
+            let before = known.get(&team.slug).copied();
+            plan.note_team(team, before);
+            plan.diff_team(team, before, &who, &current.people);
+            for member in &team.members {
+                let terms = Terms { weight: member.weight, period: member.period };
+                holdings.add(who[&member.login], &member.login, &team.slug, terms, false);
+            }
+        }
+        for team in &current.teams {
+            if file.teams.iter().any(|entry| entry.slug == team.slug) {
+                continue;
+            }
+            if !team.is_archived {
+                plan.archive(team, today, &current.people);
+            }
+            for membership in &team.memberships {
+                // Closed already when it was archived before: cutting it again at today changes nothing.
+                if let Some(period) = membership.terms.period.ending_at(today) {
+                    let terms = Terms { period, ..membership.terms };
+                    let login = login_of(&current.people, membership.person);
+                    holdings.add(Who::Known(membership.person), &login, &team.slug, terms, true);
+                }
+            }
+        }
+        plan.memberships.sort_by(|a, b| (&a.team, &a.login).cmp(&(&b.team, &b.login)));
+        holdings.check(file.allow_weights_above_one)?;
+        Ok(plan)
+    }
+
+    /// Whether applying would change nothing.
+    pub fn is_empty(&self) -> bool {
+        !self.settings_changed
+            && self.repositories_added.is_empty()
+            && self.repositories_removed.is_empty()
+            && self.teams_added.is_empty()
+            && self.teams_restored.is_empty()
+            && self.teams_renamed.is_empty()
+            && self.teams_archived.is_empty()
+            && self.memberships.is_empty()
+    }
+
+    /// How many memberships go without a successor.
+    pub fn removals(&self) -> usize {
+        self.memberships.iter().filter(|change| matches!(change.kind, ChangeKind::Removed { .. })).count()
+    }
+
+    /// Whether so much would be removed that the file is more likely broken than meant: more than a quarter
+    /// of the memberships, archived teams' included, and more than a handful.
+    pub fn removes_too_much(&self) -> bool {
+        const HANDFUL: usize = 5;
+        let archived = |change: &&MembershipChange| {
+            matches!(change.kind, ChangeKind::Ended { .. }) && self.teams_archived.contains(&change.team)
+        };
+        let lost = self.removals() + self.memberships.iter().filter(archived).count();
+        lost > HANDFUL && lost * 4 > self.memberships_before
+    }
+
+    fn note_team(&mut self, team: &TeamEntry, before: Option<&KnownTeam>) {
+        let named = (team.slug.clone(), team.name.clone());
+        match before {
+            None => self.teams_added.push(named),
+            Some(known) if known.is_archived => self.teams_restored.push(named),
+            Some(known) if known.name != team.name => self.teams_renamed.push(named),
+            Some(_) => {}
+        }
+    }
+
+    fn diff_team(
+        &mut self,
+        team: &TeamEntry,
+        before: Option<&KnownTeam>,
+        who: &HashMap<&Login, Who>,
+        people: &[KnownPerson],
+    ) {
+        let mut wanted: BTreeMap<Who, (Login, Vec<Terms>)> = BTreeMap::new();
+        for member in &team.members {
+            let terms = Terms { weight: member.weight, period: member.period };
+            wanted.entry(who[&member.login]).or_insert_with(|| (member.login.clone(), Vec::new())).1.push(terms);
+        }
+        let mut had: BTreeMap<PersonId, Vec<KnownMembership>> = BTreeMap::new();
+        for membership in before.iter().flat_map(|team| &team.memberships) {
+            had.entry(membership.person).or_default().push(*membership);
+        }
+        if before.is_some_and(|team| !team.is_archived) {
+            self.memberships_before += had.values().map(Vec::len).sum::<usize>();
+        }
+        for (who, (login, terms)) in wanted {
+            let old = match who {
+                Who::Known(id) => had.remove(&id).unwrap_or_default(),
+                Who::New(_) => Vec::new(),
+            };
+            let change = |kind| MembershipChange { team: team.slug.clone(), login: login.clone(), kind };
+            self.memberships.extend(diff_terms(old, terms).into_iter().map(change));
+        }
+        for (person, old) in had {
+            for membership in old {
+                let login = login_of(people, person);
+                let kind = ChangeKind::Removed { id: membership.id, before: membership.terms };
+                self.memberships.push(MembershipChange { team: team.slug.clone(), login, kind });
+            }
+        }
+    }
+
+    fn archive(&mut self, team: &KnownTeam, today: DateTime<Utc>, people: &[KnownPerson]) {
+        self.teams_archived.push(team.slug.clone());
+        self.memberships_before += team.memberships.len();
+        for KnownMembership { id, person, terms: before } in team.memberships.iter().copied() {
+            let kind = match before.period.ending_at(today) {
+                Some(period) if period == before.period => continue,
+                Some(period) => ChangeKind::Ended { id, before, after: Terms { period, ..before } },
+                None => ChangeKind::Removed { id, before },
+            };
+            self.memberships.push(MembershipChange { team: team.slug.clone(), login: login_of(people, person), kind });
+        }
+    }
+}
+
+fn login_of(people: &[KnownPerson], id: PersonId) -> Login {
+    let found = people.iter().find(|person| person.id == id);
+    found.map_or_else(|| Login::from_github(&format!("person-{id}")), |person| person.configured_login.clone())
+}
+
+fn missing_from(wanted: &[RepoName], present: &[RepoName]) -> Vec<RepoName> {
+    wanted.iter().filter(|repo| !present.contains(repo)).cloned().collect()
+}
+
+/// Finds each person of the file among the known ones: by number, else by configured login, else by the
+/// login that GitHub shows.
+fn resolve(current: &Current, file: &TeamsFile) -> Vec<PlannedPerson> {
+    let mut people: BTreeMap<&Login, Option<GithubId>> = BTreeMap::new();
+    for member in file.teams.iter().flat_map(|team| &team.members) {
+        let id = people.entry(&member.login).or_default();
+        *id = id.or(member.github_id);
+    }
+    let find = |login: &Login, id: Option<GithubId>| {
+        let by_id = id.and_then(|id| current.people.iter().find(|person| person.github_id == Some(id)));
+        // With a number in the file, a login fits only a person whose number is still unknown.
+        let fits = |person: &&KnownPerson| id.is_none() || person.github_id.is_none();
+        by_id
+            .or_else(|| current.people.iter().filter(fits).find(|person| person.configured_login == *login))
+            .or_else(|| current.people.iter().filter(fits).find(|person| person.login == *login))
+    };
+    people
+        .into_iter()
+        .map(|(login, id)| {
+            let known = find(login, id);
+            PlannedPerson {
+                known: known.map(|person| person.id),
+                login: login.clone(),
+                github_id: id.or_else(|| known.and_then(|person| person.github_id)),
+                now_called: known.map(|person| &person.login).filter(|now| *now != login).cloned(),
+            }
+        })
+        .collect()
+}
+
+/// Pairs a person's old and new terms in one team: equal ones stay, those with the same start are one
+/// membership that changed, the rest pair up in the order of time.
+fn diff_terms(old: Vec<KnownMembership>, new: Vec<Terms>) -> Vec<ChangeKind> {
+    let mut old = old;
+    let mut new = new;
+    old.retain(|membership| match new.iter().position(|terms| *terms == membership.terms) {
+        Some(index) => {
+            new.remove(index);
+            false
+        }
+        None => true,
+    });
+    old.sort_by_key(|membership| membership.terms.period.from());
+    new.sort_by_key(|terms| terms.period.from());
+    let mut changes = Vec::new();
+    old.retain(|membership| {
+        let same_start = new.iter().position(|terms| terms.period.from() == membership.terms.period.from());
+        match same_start {
+            Some(index) => {
+                changes.push(changed(*membership, new.remove(index)));
+                false
+            }
+            None => true,
+        }
+    });
+    let mut new = new.into_iter();
+    for membership in old {
+        changes.push(match new.next() {
+            Some(terms) => changed(membership, terms),
+            None => ChangeKind::Removed { id: membership.id, before: membership.terms },
+        });
+    }
+    changes.extend(new.map(|after| ChangeKind::Added { after }));
+    changes
+}
+
+fn changed(old: KnownMembership, after: Terms) -> ChangeKind {
+    let KnownMembership { id, terms: before, .. } = old;
+    let same_start = before.weight == after.weight && before.period.from() == after.period.from();
+    let ends_earlier = after.period.to().is_some_and(|to| before.period.to().is_none_or(|before| to < before));
+    if same_start && ends_earlier {
+        ChangeKind::Ended { id, before, after }
+    } else {
+        ChangeKind::Changed { id, before, after }
+    }
+}
+
+/// What each person holds after the plan, to check it once logins have become people.
+#[derive(Default)]
+struct Holdings {
+    by_person: BTreeMap<Who, Vec<Holding>>,
+}
+
+struct Holding {
+    login: Login,
+    team: TeamSlug,
+    terms: Terms,
+    is_archived: bool,
+}
+
+impl Holdings {
+    fn add(&mut self, who: Who, login: &Login, team: &TeamSlug, terms: Terms, is_archived: bool) {
+        let holding = Holding { login: login.clone(), team: team.clone(), terms, is_archived };
+        self.by_person.entry(who).or_default().push(holding);
+    }
+
+    fn check(&self, allow_above_one: bool) -> Result<(), Problems> {
+        let mut list = Vec::new();
+        for holdings in self.by_person.values() {
+            list.extend(overlap_in_one_team(holdings));
+            if !allow_above_one {
+                list.extend(more_than_one(holdings));
+            }
+        }
+        if list.is_empty() { Ok(()) } else { Err(Problems::of_settings(list)) }
+    }
+}
+
+fn overlap_in_one_team(holdings: &[Holding]) -> Option<Problem> {
+    for (index, one) in holdings.iter().enumerate() {
+        for two in &holdings[index + 1..] {
+            if one.team == two.team && one.terms.period.overlaps(&two.terms.period) {
+                let message = format!(
+                    "`{}` and `{}` are the same GitHub account, twice in this team at the same time",
+                    one.login, two.login
+                );
+                let help = "keep one of the two memberships, or end the first where the second starts";
+                return Some(Problem::setting("config.period_overlap", one.team.as_str(), message, help));
+            }
+        }
+    }
+    None
+}
+
+fn more_than_one(holdings: &[Holding]) -> Option<Problem> {
+    let shares: Vec<_> = holdings.iter().map(|h| (h.terms.period, h.terms.weight)).collect();
+    let (from, units) = first_sum_above_one(&shares)?;
+    let login = &holdings.first()?.login;
+    let since = from.map_or_else(|| "the beginning".to_owned(), |at| at.format("%Y-%m-%d").to_string());
+    let message = format!("the weights of `{login}` sum to {} from {since}", Weight::format_units(units));
+    let help = match holdings.iter().find(|holding| holding.is_archived) {
+        Some(archived) => format!(
+            "the archived team `{}` keeps its past: start the new membership when that one ended, or keep the slug `{}` \
+             (the name may change)",
+            archived.team, archived.team
+        ),
+        None => "make them sum to 1 at most, or set `allow_weights_above_one: true`".to_owned(),
+    };
+    Some(Problem::setting("config.weight_sum", login.as_str(), message, help))
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            writeln!(f, "Nothing changes.")?;
+        }
+        if self.settings_changed {
+            let bots: Vec<_> = self.bots.iter().map(Login::as_str).collect();
+            let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
+            writeln!(f, "~ settings    timezone {}, bots: {bots}", self.timezone.name())?;
+        }
+        for (sign, repositories) in [('+', &self.repositories_added), ('-', &self.repositories_removed)] {
+            for repository in repositories {
+                writeln!(f, "{sign} repository  {repository}")?;
+            }
+        }
+        let teams = [
+            ('+', &self.teams_added, ""),
+            ('+', &self.teams_restored, ", restored"),
+            ('~', &self.teams_renamed, ", renamed"),
+        ];
+        for (sign, teams, note) in teams {
+            for (slug, name) in teams {
+                writeln!(f, "{sign} team        {slug} ({name}{note})")?;
+            }
+        }
+        for slug in &self.teams_archived {
+            writeln!(f, "- team        {slug} (archived: its past stays)")?;
+        }
+        for MembershipChange { team, login, kind } in &self.memberships {
+            let who = format!("{login} in {team}");
+            match kind {
+                ChangeKind::Added { after } => writeln!(f, "+ membership  {who}: {}", self.terms(after))?,
+                ChangeKind::Ended { after, .. } => writeln!(f, "~ membership  {who} ended: {}", self.terms(after))?,
+                ChangeKind::Changed { before, after, .. } => {
+                    writeln!(f, "~ membership  {who} changed: {} (was {})", self.terms(after), self.terms(before))?;
+                }
+                ChangeKind::Removed { before, .. } => {
+                    writeln!(f, "- membership  {who} removed, as if it had never been (was {})", self.terms(before))?;
+                }
+            }
+        }
+        for person in &self.people {
+            if let Some(now) = &person.now_called {
+                writeln!(f, "! {} is now called {now} at GitHub: write {now} in the teams file", person.login)?;
+            }
+        }
+        for (login, units) in &self.unallocated {
+            writeln!(f, "! {login} has {} unallocated today: it counts for no team", Weight::format_units(*units))?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn terms(&self, terms: &Terms) -> String {
+        let at = |instant: DateTime<Utc>| {
+            let local = instant.with_timezone(&self.timezone);
+            if local.time() == NaiveTime::MIN { local.date_naive().to_string() } else { instant.to_rfc3339() }
+        };
+        let from = terms.period.from().map_or_else(String::new, |from| format!(" from {}", at(from)));
+        let to = terms.period.to().map_or_else(String::new, |to| format!(" to {}", at(to)));
+        format!("weight {}{from}{to}", terms.weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(members: &str) -> TeamsFile {
+        let text = format!("version: 1\nrepositories: [acme/api]\nteams:\n  - slug: pay\n    members:\n{members}");
+        TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-06-15T12:00:00Z".parse().expect("an instant")
+    }
+
+    /// What is in force after a plan on an empty store, numbered in order.
+    fn applied(file: &TeamsFile, archived: bool) -> Current {
+        let plan = Plan::between(&Current::default(), file, now()).expect("a plan");
+        let people: Vec<KnownPerson> = (1..)
+            .zip(&plan.people)
+            .map(|(id, person)| KnownPerson {
+                id: PersonId(id),
+                github_id: person.github_id,
+                configured_login: person.login.clone(),
+                login: person.login.clone(),
+            })
+            .collect();
+        let id_of = |login: &Login| people.iter().find(|p| p.login == *login).expect("planned").id;
+        let teams = (1..)
+            .zip(&plan.teams_added)
+            .map(|(id, (slug, name))| KnownTeam {
+                id: TeamId(id),
+                slug: slug.clone(),
+                name: name.clone(),
+                is_archived: archived,
+                memberships: (1..)
+                    .zip(plan.memberships.iter().filter(|change| change.team == *slug))
+                    .map(|(id, change)| KnownMembership {
+                        id: MembershipId(id),
+                        person: id_of(&change.login),
+                        terms: change.kind.after().expect("added"),
+                    })
+                    .collect(),
+            })
+            .collect();
+        let settings = Some((plan.timezone, plan.bots.clone()));
+        Current { settings, repositories: plan.repositories_added, people, teams }
+    }
+
+    fn printed(before: &str, after: &str) -> String {
+        Plan::between(&applied(&file(before), false), &file(after), now()).expect("a plan").to_string()
+    }
+
+    #[test]
+    fn applying_the_same_file_again_changes_nothing() {
+        let members = "      - { github: ana, weight: 0.5, from: 2026-01-01 }\n      - { github: bob }\n";
+        let plan = Plan::between(&applied(&file(members), false), &file(members), now()).expect("a plan");
+        assert!(plan.is_empty(), "{plan}");
+    }
+
+    #[test]
+    fn an_earlier_end_ends_and_another_weight_changes_a_membership() {
+        let before = "      - { github: ana }\n      - { github: bob, from: 2026-01-01 }\n";
+        insta::assert_snapshot!(printed(before, "      - { github: ana, to: 2026-03-01 }\n      - { github: bob, weight: 0.5, from: 2026-01-01 }\n"), @r"
+        ~ membership  ana in pay ended: weight 1 to 2026-03-01
+        ~ membership  bob in pay changed: weight 0.5 from 2026-01-01 (was weight 1 from 2026-01-01)
+        ! bob has 0.5 unallocated today: it counts for no team
+        ");
+    }
+
+    #[test]
+    fn a_membership_taken_out_of_the_file_is_removed() {
+        insta::assert_snapshot!(printed("      - { github: ana }\n      - { github: bob }\n", "      - { github: ana }\n"), @"- membership  bob in pay removed, as if it had never been (was weight 1)");
+    }
+
+    #[test]
+    fn a_team_taken_out_of_the_file_is_archived_from_today_on() {
+        let after = TeamsFile::parse("t", b"version: 1\nrepositories: [acme/api]\nteams: [{ slug: ops, members: [{ github: ana, from: 2026-06-15 }] }]")
+            .expect("valid");
+        let plan = Plan::between(&applied(&file("      - { github: ana }\n"), false), &after, now()).expect("a plan");
+        insta::assert_snapshot!(plan, @r"
+        + team        ops (ops)
+        - team        pay (archived: its past stays)
+        + membership  ana in ops: weight 1 from 2026-06-15
+        ~ membership  ana in pay ended: weight 1 to 2026-06-15
+        ");
+    }
+
+    #[test]
+    fn the_past_of_an_archived_team_cannot_be_given_to_another_team() {
+        let after = TeamsFile::parse(
+            "t",
+            b"version: 1\nrepositories: [acme/api]\nteams: [{ slug: ops, members: [{ github: ana }] }]",
+        )
+        .expect("valid");
+        let problems =
+            Plan::between(&applied(&file("      - { github: ana }\n"), false), &after, now()).expect_err("refused");
+        insta::assert_snapshot!(problems, @r"
+        ana: config.weight_sum: the weights of `ana` sum to 2 from the beginning
+          help: the archived team `pay` keeps its past: start the new membership when that one ended, or keep the slug `pay` (the name may change)
+        ");
+    }
+
+    #[test]
+    fn a_restored_team_takes_up_its_history() {
+        let current = applied(&file("      - { github: ana }\n"), true);
+        let plan = Plan::between(&current, &file("      - { github: ana }\n"), now()).expect("a plan");
+        insta::assert_snapshot!(plan, @"+ team        pay (pay, restored)");
+    }
+
+    #[test]
+    fn a_renamed_account_is_the_same_person_under_either_login() {
+        let mut current = applied(&file("      - { github: ana, id: 7 }\n"), false);
+        current.people[0].login = Login::from_github("ana-b");
+        let old_name = Plan::between(&current, &file("      - { github: ana }\n"), now()).expect("a plan");
+        insta::assert_snapshot!(old_name, @r"
+        Nothing changes.
+        ! ana is now called ana-b at GitHub: write ana-b in the teams file
+        ");
+        let new_name = Plan::between(&current, &file("      - { github: ana-b }\n"), now()).expect("a plan");
+        assert!(new_name.is_empty(), "{new_name}");
+    }
+
+    #[test]
+    fn a_login_with_another_number_is_somebody_new() {
+        let current = applied(&file("      - { github: ana, id: 7 }\n"), false);
+        let plan = Plan::between(&current, &file("      - { github: ana, id: 8 }\n"), now()).expect("a plan");
+        assert_eq!(plan.people[0].known, None);
+        assert_eq!(plan.removals(), 1);
+    }
+
+    #[test]
+    fn two_logins_of_one_account_must_not_overlap() {
+        let mut current = applied(&file("      - { github: ana, id: 7 }\n"), false);
+        current.people[0].login = Login::from_github("ana-b");
+        let both = file("      - { github: ana }\n      - { github: ana-b }\n");
+        let problems = Plan::between(&current, &both, now()).expect_err("refused");
+        assert_eq!(problems.list[0].code, "config.period_overlap");
+    }
+
+    #[test]
+    fn removing_more_than_a_quarter_is_too_much_beyond_a_handful() {
+        let members = |count: usize| (0..count).map(|n| format!("      - {{ github: u{n} }}\n")).collect::<String>();
+        let removes = |from, to| {
+            Plan::between(&applied(&file(&members(from)), false), &file(&members(to)), now())
+                .expect("a plan")
+                .removes_too_much()
+        };
+        assert!(removes(20, 14));
+        assert!(!removes(40, 34));
+        assert!(!removes(6, 1));
+    }
+}

@@ -1,0 +1,114 @@
+//! What is wrong with a person's input: where, why, and what to do.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A place in a text, both counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// One thing wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// A stable code, `config.weight_range` for example.
+    pub code: &'static str,
+    /// Where in the text, when there is a text.
+    pub at: Option<Position>,
+    /// The path of the value, `teams[0].members[1].weight`, or the name of the variable.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Another place that has to do with it.
+    pub related: Option<Position>,
+}
+
+impl Problem {
+    /// A problem of a setting that has no text around it.
+    pub fn setting(code: &'static str, name: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { code, at: None, path: name.to_owned(), message: message.into(), help: Some(help.into()), related: None }
+    }
+}
+
+/// Everything wrong with one source of configuration, to be shown at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    /// The file or variable.
+    pub source: String,
+    /// Its text, for the lines shown under each problem.
+    pub text: String,
+    /// The problems in the order of the text.
+    pub list: Vec<Problem>,
+}
+
+impl Problems {
+    /// The problems of settings, which have no text.
+    pub fn of_settings(list: Vec<Problem>) -> Self {
+        Self { source: "environment".to_owned(), text: String::new(), list }
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self::of_settings(vec![problem])
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.list.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            self.write_problem(f, problem)?;
+        }
+        Ok(())
+    }
+}
+
+impl Problems {
+    /// Longer lines are cut: a minified file is one line.
+    const SHOWN_COLUMNS: usize = 120;
+
+    fn write_problem(&self, f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
+        let Problem { code, at, path, message, help, related } = problem;
+        match at {
+            Some(at) => write!(f, "{}:{at}: {code}: {message}", self.source)?,
+            None if path.is_empty() => write!(f, "{}: {code}: {message}", self.source)?,
+            None => write!(f, "{path}: {code}: {message}")?,
+        }
+        if at.is_some() && !path.is_empty() {
+            write!(f, "\n  at {path}")?;
+        }
+        if let Some(at) = at
+            && let Some(line) = self.text.lines().nth(at.line - 1)
+            && at.column <= Self::SHOWN_COLUMNS
+        {
+            let shown: String = line.chars().take(Self::SHOWN_COLUMNS).collect();
+            write!(f, "\n  {:>4} | {}", at.line, shown.replace('\t', " "))?;
+            write!(f, "\n       | {}^", " ".repeat(at.column - 1))?;
+        }
+        if let Some(related) = related {
+            write!(f, "\n  see also {}:{related}", self.source)?;
+        }
+        if let Some(help) = help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}

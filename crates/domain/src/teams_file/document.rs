@@ -1,0 +1,96 @@
+//! The shape of the teams file, from which its JSON Schema is generated.
+//!
+//! These types describe; [`super::reader`] reads, because a reader that stops at the first problem would
+//! send its user round in circles. A test keeps the two in step.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Which repositories are collected and who belongs to which team, when, and with which share.
+#[derive(JsonSchema, Serialize)]
+#[schemars(title = "Mergeline teams file", deny_unknown_fields)]
+pub(super) struct Document {
+    /// The version of this form.
+    #[schemars(range(min = 1, max = 1))]
+    version: u8,
+    /// The IANA time zone in which dates start and weeks are counted. UTC when left out.
+    #[schemars(extend("default" = "UTC", "examples" = ["Europe/Oslo"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timezone: Option<String>,
+    /// The repositories to collect, as `owner/name`.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+$")))]
+    repositories: Vec<String>,
+    /// Logins that count as bots although GitHub calls them users. A bot counts for a team only when it is
+    /// listed as its member.
+    #[schemars(inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*(\[bot\])?$")))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bots: Option<Vec<String>>,
+    /// Whether one person's concurrent weights may sum to more than 1.
+    #[schemars(extend("default" = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow_weights_above_one: Option<bool>,
+    /// The teams. A team that is taken out is archived, its past stays.
+    #[schemars(length(min = 1))]
+    teams: Vec<Team>,
+}
+
+/// A team and its members.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Team {
+    /// The short name in URLs. Keep it: it is what the team's history hangs on.
+    #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    slug: String,
+    /// The name for people. The slug when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The members, past and future ones included.
+    members: Vec<Member>,
+}
+
+/// A person's share in a team over a span of time.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Member {
+    /// The GitHub login.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*(\[bot\])?$"))]
+    github: String,
+    /// The account's number, which survives a change of login. Learned from the first pull request when
+    /// left out.
+    #[schemars(range(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    /// The share of the person's work, four decimals at most.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1, "default" = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<f64>,
+    /// The first day (or instant) of the membership. The beginning of time when left out.
+    #[schemars(extend("examples" = ["2026-01-05", "2026-01-05T12:00:00Z"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// The first day (or instant) after the membership. Open when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+}
+
+/// The JSON Schema of the teams file, for editors and for checks before a commit.
+pub fn json_schema() -> serde_json::Value {
+    let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.root_schema_for::<Document>();
+    // `Option` makes schemars allow null; the file has no nulls, a key is left out instead.
+    schemars::transform::transform_subschemas(&mut drop_null, &mut schema);
+    schema.to_value()
+}
+
+fn drop_null(schema: &mut schemars::Schema) {
+    if let Some(object) = schema.as_object_mut()
+        && let Some(serde_json::Value::Array(types)) = object.get_mut("type")
+    {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            object.insert("type".to_owned(), only);
+        }
+    }
+    schemars::transform::transform_subschemas(&mut drop_null, schema);
+}

@@ -1,0 +1,102 @@
+//! The teams file: which repositories are collected, and who belongs to which team, when, how much.
+
+mod checks;
+mod document;
+mod reader;
+mod tree;
+
+pub(crate) use checks::first_sum_above_one;
+use chrono_tz::Tz;
+pub use document::json_schema;
+
+use crate::{GithubId, Login, Period, Problem, Problems, RepoName, TeamSlug, Weight};
+
+/// A valid teams file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamsFile {
+    /// The zone in which its dates start and weeks are counted.
+    pub timezone: Tz,
+    /// The repositories to collect.
+    pub repositories: Vec<RepoName>,
+    /// Logins that count as bots although GitHub calls them users.
+    pub bots: Vec<Login>,
+    /// Whether one person's concurrent weights may sum to more than 1.
+    pub allow_weights_above_one: bool,
+    /// The teams.
+    pub teams: Vec<TeamEntry>,
+}
+
+/// A team of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamEntry {
+    /// The short name that its history hangs on.
+    pub slug: TeamSlug,
+    /// The name for people.
+    pub name: String,
+    /// The memberships, in the order of the file.
+    pub members: Vec<MemberEntry>,
+}
+
+/// A membership of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberEntry {
+    /// The person's login.
+    pub login: Login,
+    /// The account's number, when the file names it.
+    pub github_id: Option<GithubId>,
+    /// The share of the person's work.
+    pub weight: Weight,
+    /// When it is in force.
+    pub period: Period,
+}
+
+impl TeamsFile {
+    /// Parses and checks a teams file. `source` names it in the problems.
+    ///
+    /// # Errors
+    /// Every problem of the file, in its order.
+    pub fn parse(source: &str, bytes: &[u8]) -> Result<Self, Problems> {
+        Self::read(source, bytes, reader::read_file)
+    }
+
+    /// Parses and checks the environment's form: `TEAM_CONFIG_JSON`, an array of teams in which
+    /// `github_username`, `allocation_weight`, `joined_at` and `left_at` are taken as well, and
+    /// `REPOSITORIES`, comma separated.
+    ///
+    /// # Errors
+    /// Every problem of the two variables.
+    pub fn parse_variables(team_config_json: &str, repositories: &str) -> Result<Self, Problems> {
+        Self::read("TEAM_CONFIG_JSON", team_config_json.as_bytes(), |root, problems| {
+            reader::read_variables(root, repositories, problems)
+        })
+    }
+
+    fn read(
+        source: &str,
+        bytes: &[u8],
+        read: impl FnOnce(&tree::Node, &mut Vec<Problem>) -> reader::Draft,
+    ) -> Result<Self, Problems> {
+        let mut list = Vec::new();
+        let mut file = None;
+        match tree::parse(bytes) {
+            Ok(root) => {
+                let draft = read(&root, &mut list);
+                checks::check(&draft, &mut list);
+                file = draft.finish();
+            }
+            Err(problem) => list.push(problem),
+        }
+        list.sort_by_key(|problem| problem.at);
+        match file {
+            Some(file) if list.is_empty() => Ok(file),
+            _ => {
+                let text = String::from_utf8_lossy(bytes);
+                let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
+                Err(Problems { source: source.to_owned(), text, list })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,452 @@
+//! Reads the tree into a draft of the teams file and notes every problem on the way.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+use super::tree::{Key, Node, Value};
+use super::{MemberEntry, TeamEntry, TeamsFile};
+use crate::{GithubId, Login, NameError, Period, Position, Problem, RepoName, TeamSlug, Weight, start_of_day};
+
+pub(super) const FILE_KEYS: &[&str] =
+    &["version", "timezone", "repositories", "bots", "allow_weights_above_one", "teams"];
+pub(super) const TEAM_KEYS: &[&str] = &["slug", "name", "members"];
+pub(super) const MEMBER_KEYS: &[&str] = &["github", "id", "weight", "from", "to"];
+/// Other names that `TEAM_CONFIG_JSON` takes, and that a file's author may have meant.
+const MEMBER_ALIASES: &[(&str, &str)] =
+    &[("github_username", "github"), ("allocation_weight", "weight"), ("joined_at", "from"), ("left_at", "to")];
+
+/// Pull requests are younger than this, and nobody plans a membership beyond the other.
+const YEARS: std::ops::Range<i32> = 1970..2200;
+
+/// A value with the place that its problems point to.
+#[derive(Debug)]
+pub(super) struct Placed<T> {
+    pub(super) value: T,
+    pub(super) at: Position,
+    pub(super) path: String,
+}
+
+/// A teams file as far as it could be read.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) timezone: Tz,
+    pub(super) repositories: Vec<Placed<RepoName>>,
+    pub(super) bots: Vec<Login>,
+    pub(super) allow_weights_above_one: bool,
+    pub(super) teams: Vec<Placed<TeamDraft>>,
+}
+
+#[derive(Debug)]
+pub(super) struct TeamDraft {
+    pub(super) slug: Option<TeamSlug>,
+    pub(super) name: Option<String>,
+    pub(super) members: Vec<Placed<MemberEntry>>,
+}
+
+impl Draft {
+    /// The file, when every part of it could be read.
+    pub(super) fn finish(self) -> Option<TeamsFile> {
+        let teams = self.teams.into_iter().map(|team| {
+            let TeamDraft { slug, name, members } = team.value;
+            let slug = slug?;
+            let name = name.unwrap_or_else(|| slug.to_string());
+            Some(TeamEntry { slug, name, members: members.into_iter().map(|member| member.value).collect() })
+        });
+        Some(TeamsFile {
+            timezone: self.timezone,
+            repositories: self.repositories.into_iter().map(|repository| repository.value).collect(),
+            bots: self.bots,
+            allow_weights_above_one: self.allow_weights_above_one,
+            teams: teams.collect::<Option<_>>()?,
+        })
+    }
+}
+
+pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
+    let mut reader = Reader { problems, timezone: Tz::UTC };
+    let mut fields = reader.fields(root, "", FILE_KEYS, &[]);
+    if let Some(version) = fields.required(&mut reader, "version") {
+        reader.version(version);
+    }
+    if let Some(node) = fields.optional("timezone") {
+        reader.timezone = reader.zone(node).unwrap_or(Tz::UTC);
+    }
+    let repositories = match fields.required(&mut reader, "repositories") {
+        Some(node) => reader.list(node, "repositories", Reader::repository),
+        None => Vec::new(),
+    };
+    let bots = match fields.optional("bots") {
+        Some(node) => reader.list(node, "bots", Reader::login).into_iter().map(|login| login.value).collect(),
+        None => Vec::new(),
+    };
+    let allow_weights_above_one =
+        fields.optional("allow_weights_above_one").and_then(|node| reader.boolean(node, "allow_weights_above_one"));
+    let teams = match fields.required(&mut reader, "teams") {
+        Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
+        None => Vec::new(),
+    };
+    Draft {
+        timezone: reader.timezone,
+        repositories,
+        bots,
+        allow_weights_above_one: allow_weights_above_one.unwrap_or(false),
+        teams,
+    }
+}
+
+pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec<Problem>) -> Draft {
+    let mut reader = Reader { problems, timezone: Tz::UTC };
+    let teams = reader.list(root, "", |reader, node, path| reader.team(node, path, MEMBER_ALIASES));
+    let repositories = repositories
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .filter_map(|text| match text.parse() {
+            Ok(value) => Some(Placed { value, at: root.at, path: "REPOSITORIES".to_owned() }),
+            Err(NameError { reason, suggestion }) => {
+                let help = suggestion.map_or("separate `owner/name` by commas".to_owned(), |s| format!("write `{s}`"));
+                reader.problems.push(Problem::setting("config.repo_syntax", "REPOSITORIES", reason, help));
+                None
+            }
+        })
+        .collect();
+    Draft { timezone: Tz::UTC, repositories, bots: Vec::new(), allow_weights_above_one: false, teams }
+}
+
+/// The entries of a mapping, known keys only, each taken once.
+struct Fields<'a> {
+    at: Position,
+    path: String,
+    entries: Vec<(&'a str, &'a Node)>,
+    is_mapping: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// The value of a key; left out and null are the same.
+    fn optional(&mut self, key: &str) -> Option<&'a Node> {
+        let found = self.entries.iter().find(|(name, _)| *name == key).map(|(_, node)| *node);
+        found.filter(|node| !matches!(node.value, Value::Null))
+    }
+
+    fn required(&mut self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
+        let found = self.optional(key);
+        if found.is_none() && self.is_mapping {
+            let path = join(&self.path, key);
+            reader.report(
+                "config.missing_key",
+                self.at,
+                &path,
+                format!("`{key}` is missing"),
+                format!("add `{key}: …`"),
+            );
+        }
+        found
+    }
+}
+
+struct Reader<'p> {
+    problems: &'p mut Vec<Problem>,
+    timezone: Tz,
+}
+
+impl Reader<'_> {
+    fn report(
+        &mut self,
+        code: &'static str,
+        at: Position,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let (message, help) = (message.into(), help.into());
+        self.problems.push(Problem {
+            code,
+            at: Some(at),
+            path: path.to_owned(),
+            message,
+            help: Some(help),
+            related: None,
+        });
+    }
+
+    fn fields<'a>(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        known: &[&'a str],
+        aliases: &[(&'a str, &'a str)],
+    ) -> Fields<'a> {
+        let mut fields = Fields { at: node.at, path: path.to_owned(), entries: Vec::new(), is_mapping: true };
+        let Value::Map(entries) = &node.value else {
+            let message = format!("{} where a mapping is expected", node.value.kind());
+            self.report("config.type", node.at, path, message, format!("write `{}: …`", known[0]));
+            fields.is_mapping = false;
+            return fields;
+        };
+        for (key, value) in entries {
+            let canonical = known.iter().copied().find(|name| *name == key.text);
+            let alias = || aliases.iter().find(|(alias, _)| *alias == key.text).map(|(_, name)| *name);
+            let Some(name) = canonical.or_else(alias) else {
+                self.unknown_key(key, path, known);
+                continue;
+            };
+            if fields.entries.iter().any(|(seen, _)| *seen == name) {
+                let message = format!("`{name}` stands here twice");
+                self.report("config.duplicate_key", key.at, &join(path, &key.text), message, "keep one of them");
+                continue;
+            }
+            fields.entries.push((name, value));
+        }
+        fields
+    }
+
+    fn unknown_key(&mut self, key: &Key, path: &str, known: &[&str]) {
+        let aliases = if known == MEMBER_KEYS { MEMBER_ALIASES } else { &[] };
+        let candidates = known.iter().map(|name| (*name, *name)).chain(aliases.iter().copied());
+        let nearest = nearest(&key.text, candidates);
+        let help = match nearest {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        self.report("config.unknown_key", key.at, &join(path, &key.text), format!("unknown key `{}`", key.text), help);
+    }
+
+    fn list<T>(
+        &mut self,
+        node: &Node,
+        path: &str,
+        mut item: impl FnMut(&mut Self, &Node, &str) -> Option<T>,
+    ) -> Vec<Placed<T>> {
+        let Value::List(items) = &node.value else {
+            let message = format!("{} where a list is expected", node.value.kind());
+            self.report("config.type", node.at, path, message, "write a list: `[a, b]`, or one `- item` a line");
+            return Vec::new();
+        };
+        let mut read = Vec::with_capacity(items.len());
+        for (index, node) in items.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            if let Some(value) = item(self, node, &path) {
+                read.push(Placed { value, at: node.at, path });
+            }
+        }
+        read
+    }
+
+    fn text<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a str> {
+        if let Value::Scalar { text, .. } = &node.value {
+            return Some(text);
+        }
+        self.report(
+            "config.type",
+            node.at,
+            path,
+            format!("{} where a text is expected", node.value.kind()),
+            "write a text",
+        );
+        None
+    }
+
+    fn plain<'a>(&mut self, node: &'a Node, path: &str, expected: &str) -> Option<&'a str> {
+        match &node.value {
+            Value::Scalar { text, is_plain: true } => return Some(text),
+            Value::Scalar { text, is_plain: false } => {
+                let message = format!("the text \"{text}\" where {expected} is expected");
+                self.report("config.type", node.at, path, message, "write it without quotes");
+            }
+            other => {
+                let message = format!("{} where {expected} is expected", other.kind());
+                self.report("config.type", node.at, path, message, format!("write {expected}"));
+            }
+        }
+        None
+    }
+
+    fn name<T: FromStr<Err = NameError>>(
+        &mut self,
+        code: &'static str,
+        node: &Node,
+        path: &str,
+        form: &str,
+    ) -> Option<T> {
+        let text = self.text(node, path)?;
+        match text.parse() {
+            Ok(name) => Some(name),
+            Err(NameError { reason, suggestion }) => {
+                let help = suggestion.map_or_else(|| format!("write it as `{form}`"), |s| format!("write `{s}`"));
+                self.report(code, node.at, path, reason, help);
+                None
+            }
+        }
+    }
+
+    fn repository(&mut self, node: &Node, path: &str) -> Option<RepoName> {
+        self.name("config.repo_syntax", node, path, "owner/name")
+    }
+
+    fn login(&mut self, node: &Node, path: &str) -> Option<Login> {
+        self.name("config.login_syntax", node, path, "octocat")
+    }
+
+    fn version(&mut self, node: &Node) {
+        match self.plain(node, "version", "a whole number") {
+            None | Some("1") => {}
+            Some(other) => {
+                let message = format!("version {other} is not known here");
+                self.report(
+                    "config.version",
+                    node.at,
+                    "version",
+                    message,
+                    "write `version: 1`, or use a newer Mergeline",
+                );
+            }
+        }
+    }
+
+    fn zone(&mut self, node: &Node) -> Option<Tz> {
+        let text = self.text(node, "timezone")?;
+        if let Ok(zone) = text.parse() {
+            return Some(zone);
+        }
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| (zone.name(), zone.name()));
+        let help = match nearest(text, names) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "write a name of the IANA database, `Europe/Oslo` for example".to_owned(),
+        };
+        self.report("config.timezone", node.at, "timezone", format!("`{text}` is no time zone"), help);
+        None
+    }
+
+    fn boolean(&mut self, node: &Node, path: &str) -> Option<bool> {
+        match self.plain(node, path, "true or false")? {
+            "true" => Some(true),
+            "false" => Some(false),
+            other => {
+                let message = format!("`{other}` where true or false is expected");
+                self.report("config.type", node.at, path, message, "write `true` or `false`");
+                None
+            }
+        }
+    }
+
+    fn team(&mut self, node: &Node, path: &str, aliases: &[(&'static str, &'static str)]) -> Option<TeamDraft> {
+        let mut fields = self.fields(node, path, TEAM_KEYS, &[]);
+        let slug = fields
+            .required(self, "slug")
+            .and_then(|node| self.name("config.team_slug", node, &join(path, "slug"), "payments"));
+        let name = fields.optional("name").and_then(|node| self.text(node, &join(path, "name"))).map(str::to_owned);
+        let members = match fields.required(self, "members") {
+            Some(node) => {
+                self.list(node, &join(path, "members"), |reader, node, path| reader.member(node, path, aliases))
+            }
+            None => Vec::new(),
+        };
+        fields.is_mapping.then_some(TeamDraft { slug, name, members })
+    }
+
+    fn member(&mut self, node: &Node, path: &str, aliases: &[(&'static str, &'static str)]) -> Option<MemberEntry> {
+        let mut fields = self.fields(node, path, MEMBER_KEYS, aliases);
+        let login = fields.required(self, "github").map(|node| self.login(node, &join(path, "github")));
+        let id = fields.optional("id").map(|node| self.github_id(node, &join(path, "id")));
+        let weight = fields.optional("weight").map(|node| self.weight(node, &join(path, "weight")));
+        let from = fields.optional("from").map(|node| self.instant(node, &join(path, "from")));
+        let to_node = fields.optional("to");
+        let to = to_node.map(|node| self.instant(node, &join(path, "to")));
+        // A value that could not be read has been reported; its defaults must not hide it.
+        let given = |field: Option<Option<DateTime<Utc>>>| match field {
+            Some(None) => None,
+            Some(Some(value)) => Some(Some(value)),
+            None => Some(None),
+        };
+        let (from, to) = (given(from)?, given(to)?);
+        let period = match Period::new(from, to) {
+            Ok(period) => period,
+            Err(error) => {
+                let at = to_node.map_or(node.at, |node| node.at);
+                let help = "`to` is the first day after the membership, so it lies after `from`";
+                self.report("config.period_order", at, &join(path, "to"), error.to_string(), help);
+                return None;
+            }
+        };
+        let github_id = match id {
+            Some(id) => Some(id?),
+            None => None,
+        };
+        let weight = match weight {
+            Some(weight) => weight?,
+            None => Weight::FULL,
+        };
+        Some(MemberEntry { login: login??, github_id, weight, period })
+    }
+
+    fn github_id(&mut self, node: &Node, path: &str) -> Option<GithubId> {
+        let text = self.plain(node, path, "a whole number")?;
+        let id = text.parse().ok().filter(|id: &GithubId| *id > 0);
+        if id.is_none() {
+            let help = "it is the number in `https://api.github.com/users/LOGIN`; leave it out to have it learned";
+            self.report("config.person_id", node.at, path, format!("`{text}` is no account number"), help);
+        }
+        id
+    }
+
+    fn weight(&mut self, node: &Node, path: &str) -> Option<Weight> {
+        use crate::WeightError::{NotANumber, OutOfRange, TooPrecise};
+        let text = self.plain(node, path, "a number")?;
+        match text.parse() {
+            Ok(weight) => Some(weight),
+            Err(error) => {
+                let (code, help) = match &error {
+                    NotANumber(_) => ("config.type", "write a decimal number, 0.5 for half of the person's work"),
+                    OutOfRange(_) => ("config.weight_range", "use 0.5 for half of the person's work, not 50"),
+                    TooPrecise(_) => ("config.weight_range", "four decimals are kept: a third is 0.3333"),
+                };
+                self.report(code, node.at, path, error.to_string(), help);
+                None
+            }
+        }
+    }
+
+    fn instant(&mut self, node: &Node, path: &str) -> Option<DateTime<Utc>> {
+        let text = self.text(node, path)?;
+        let instant = match text.parse::<NaiveDate>() {
+            // `2026-1-5` parses as well; the form is fixed so that a file reads one way.
+            Ok(date) if text.len() == 10 => Some(start_of_day(date, self.timezone)),
+            _ => DateTime::parse_from_rfc3339(text).ok().map(|at| at.with_timezone(&Utc)),
+        };
+        if let Some(instant) = instant
+            && YEARS.contains(&instant.year())
+        {
+            return Some(instant);
+        }
+        let reason = match instant {
+            Some(_) => format!("`{text}` is not between {} and {}", YEARS.start, YEARS.end),
+            None => format!("`{text}` is no date"),
+        };
+        self.report(
+            "config.date",
+            node.at,
+            path,
+            reason,
+            "write `2026-01-05`, or an instant with offset: `2026-01-05T12:00:00Z`",
+        );
+        None
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// The candidate whose first name is nearest to the text, as its second name, when it is near at all.
+fn nearest<'a>(text: &str, candidates: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
+    /// Below this similarity a suggestion confuses more than it helps.
+    const NEAR: f64 = 0.8;
+    let text = text.to_lowercase();
+    candidates
+        .map(|(name, meant)| (strsim::jaro_winkler(&text, &name.to_lowercase()), meant))
+        .filter(|(similarity, _)| *similarity >= NEAR)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, meant)| meant)
+}

@@ -1,0 +1,336 @@
+use chrono::{DateTime, Utc};
+
+use super::*;
+use crate::Position;
+
+const VALID: &str = "\
+version: 1
+timezone: Europe/Oslo
+repositories: [acme/api, acme/web]
+teams:
+  - slug: payments
+    name: Payments
+    members:
+      - { github: alice, id: 1001, from: 2025-01-06 }
+      - { github: bob, weight: 0.5, from: 2026-01-01, to: 2026-07-01 }
+";
+
+fn parse(text: &str) -> Result<TeamsFile, Problems> {
+    TeamsFile::parse("teams.yaml", text.as_bytes())
+}
+
+fn problems(text: &str) -> Problems {
+    parse(text).expect_err("the file has problems")
+}
+
+fn codes(text: &str) -> Vec<&'static str> {
+    problems(text).list.iter().map(|problem| problem.code).collect()
+}
+
+/// A file with these members in its one team.
+fn with_members(members: &str) -> String {
+    format!("version: 1\nrepositories: [acme/api]\nteams:\n  - slug: pay\n    members:\n{members}")
+}
+
+/// A file with these extra lines at its top.
+fn with_top(lines: &str) -> String {
+    format!("{lines}\nteams: [{{ slug: pay, members: [{{ github: ana }}] }}]\n")
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().expect("an instant")
+}
+
+#[test]
+fn the_form_of_the_readme_is_read_with_dates_in_its_zone() {
+    let file = parse(VALID).expect("valid");
+    assert_eq!(file.timezone, chrono_tz::Europe::Oslo);
+    let [alice, bob] = file.teams[0].members.as_slice() else { panic!("two members") };
+    assert_eq!((alice.github_id, alice.weight), (Some(1001), Weight::FULL));
+    assert_eq!(alice.period, Period::new(Some(at("2025-01-05T23:00:00Z")), None).expect("valid"));
+    assert_eq!(bob.weight.to_string(), "0.5");
+    assert_eq!(bob.period.to(), Some(at("2026-06-30T22:00:00Z")));
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_place() {
+    let text = "\
+version: 1
+timezone: Europe/Olso
+repositories: [acme/api, https://github.com/acme/web]
+teams:
+  - slug: Payments
+    members:
+      - { github: '@alice', from: 2026-02-30 }
+      - { github: bob, alocation_weight: 0.5 }
+      - { github: carl, weight: 50 }
+";
+    insta::assert_snapshot!(problems(text), @r"
+    teams.yaml:2:11: config.timezone: `Europe/Olso` is no time zone
+      at timezone
+         2 | timezone: Europe/Olso
+           |           ^
+      help: did you mean `Europe/Oslo`?
+    teams.yaml:3:26: config.repo_syntax: `https://github.com/acme/web` is no repository: write `owner/name`
+      at repositories[1]
+         3 | repositories: [acme/api, https://github.com/acme/web]
+           |                          ^
+      help: write `acme/web`
+    teams.yaml:5:11: config.team_slug: `Payments` is no slug (lower-case letters, digits and inner hyphens, a letter at least, 63 characters at most)
+      at teams[0].slug
+         5 |   - slug: Payments
+           |           ^
+      help: write `payments`
+    teams.yaml:7:19: config.login_syntax: `@alice` is no GitHub login (letters, digits and hyphens, not starting with a hyphen)
+      at teams[0].members[0].github
+         7 |       - { github: '@alice', from: 2026-02-30 }
+           |                   ^
+      help: write `alice`
+    teams.yaml:7:35: config.date: `2026-02-30` is no date
+      at teams[0].members[0].from
+         7 |       - { github: '@alice', from: 2026-02-30 }
+           |                                   ^
+      help: write `2026-01-05`, or an instant with offset: `2026-01-05T12:00:00Z`
+    teams.yaml:8:24: config.unknown_key: unknown key `alocation_weight`
+      at teams[0].members[1].alocation_weight
+         8 |       - { github: bob, alocation_weight: 0.5 }
+           |                        ^
+      help: did you mean `weight`?
+    teams.yaml:9:33: config.weight_range: 50 is not above 0 and at most 1
+      at teams[0].members[2].weight
+         9 |       - { github: carl, weight: 50 }
+           |                                 ^
+      help: use 0.5 for half of the person's work, not 50
+    ");
+}
+
+#[test]
+fn syntax_errors_tabs_and_conflict_markers_have_a_place() {
+    for text in [
+        "version: 1\nteams: [",
+        "version: 1\nteams:\n\t- slug: x",
+        "a: b: c",
+        "<<<<<<< HEAD\nversion: 1\n",
+        "? [a]\n: b",
+    ] {
+        let found = problems(text);
+        assert_eq!(found.list[0].code, "config.syntax", "{found}");
+        assert!(found.list[0].at.is_some(), "{found}");
+    }
+}
+
+#[test]
+fn unknown_and_repeated_keys_are_refused_at_every_level() {
+    assert_eq!(codes(&with_top("version: 1\nrepositories: [a/b]\nrepos: [a/b]")), ["config.unknown_key"]);
+    assert_eq!(codes(&with_top("version: 1\nversion: 1\nrepositories: [a/b]")), ["config.duplicate_key"]);
+    assert_eq!(codes(&with_members("      - { github: ana }\n    nmae: Pay\n")), ["config.unknown_key"]);
+    assert_eq!(
+        codes(&with_members("      - { github_username: ana }\n")),
+        ["config.missing_key", "config.unknown_key"]
+    );
+}
+
+#[test]
+fn weights_outside_zero_to_one_and_words_are_refused() {
+    for (weight, code) in [
+        ("1.5", "config.weight_range"),
+        ("150", "config.weight_range"),
+        ("0", "config.weight_range"),
+        ("-1", "config.weight_range"),
+        ("0.33333", "config.weight_range"),
+        (".nan", "config.type"),
+        ("half", "config.type"),
+        ("'0.5'", "config.type"),
+        ("[0.5]", "config.type"),
+    ] {
+        assert_eq!(codes(&with_members(&format!("      - {{ github: ana, weight: {weight} }}\n"))), [code], "{weight}");
+    }
+}
+
+#[test]
+fn concurrent_weights_above_one_are_refused_with_the_time_unless_allowed() {
+    let teams = "repositories: [a/b]\nteams:\n  - { slug: one, members: [{ github: Ana, weight: 0.6 }] }\n  - { slug: two, members: [{ github: ana, weight: 0.6, from: 2026-01-05 }] }\n";
+    let found = problems(&format!("version: 1\n{teams}"));
+    assert_eq!(found.list[0].message, "the weights of `ana` sum to 1.2 from 2026-01-05");
+    assert_eq!(found.list[0].code, "config.weight_sum");
+    assert!(parse(&format!("version: 1\nallow_weights_above_one: true\n{teams}")).is_ok());
+}
+
+#[test]
+fn a_change_of_team_on_one_day_sums_to_one() {
+    let text = "version: 1\nrepositories: [a/b]\nteams:\n  - { slug: one, members: [{ github: ana, to: 2026-01-05 }] }\n  - { slug: two, members: [{ github: ana, from: 2026-01-05 }] }\n";
+    assert!(parse(text).is_ok());
+}
+
+#[test]
+fn a_period_must_end_after_it_starts() {
+    for (from, to) in [("2026-01-05", "2026-01-05"), ("2026-01-05", "2025-01-05")] {
+        let text = with_members(&format!("      - {{ github: ana, from: {from}, to: {to} }}\n"));
+        assert_eq!(codes(&text), ["config.period_order"]);
+    }
+}
+
+#[test]
+fn overlapping_memberships_in_one_team_show_both_lines_and_touching_ones_pass() {
+    let overlapping = with_members(
+        "      - { github: ana, weight: 0.5, to: 2026-02-01 }\n      - { github: ANA, weight: 0.5, from: 2026-01-01 }\n",
+    );
+    let found = problems(&overlapping);
+    assert_eq!(found.list[0].code, "config.period_overlap");
+    assert_eq!((found.list[0].at.map(|at| at.line), found.list[0].related.map(|at| at.line)), (Some(7), Some(6)));
+    let touching = with_members("      - { github: ana, to: 2026-02-01 }\n      - { github: ana, from: 2026-02-01 }\n");
+    assert!(parse(&touching).is_ok());
+}
+
+#[test]
+fn teams_and_repositories_are_unique_without_case() {
+    let repositories = with_top("version: 1\nrepositories: [acme/api, Acme/API]");
+    assert_eq!(codes(&repositories), ["config.duplicate_repo"]);
+    let teams =
+        "version: 1\nrepositories: [a/b]\nteams:\n  - { slug: pay, members: [] }\n  - { slug: pay, members: [] }\n";
+    assert_eq!(codes(teams), ["config.duplicate_team"]);
+}
+
+#[test]
+fn an_account_has_one_login_and_one_number() {
+    for members in [
+        "      - { github: ana, id: 1, to: 2026-01-01 }\n      - { github: ana, id: 2, from: 2026-01-01 }\n",
+        "      - { github: ana, id: 1 }\n      - { github: bob, id: 1 }\n",
+    ] {
+        assert_eq!(codes(&with_members(members)), ["config.person_id"]);
+    }
+    assert_eq!(codes(&with_members("      - { github: ana, id: 0 }\n")), ["config.person_id"]);
+}
+
+#[test]
+fn what_is_empty_or_missing_is_named() {
+    assert_eq!(codes(""), ["config.type"]);
+    assert_eq!(codes("version: 1\nrepositories: []\nteams: []\n"), ["config.empty", "config.empty"]);
+    assert_eq!(codes(&with_top("version: 1")), ["config.missing_key"]);
+}
+
+#[test]
+fn dates_have_one_form_and_lie_in_living_memory() {
+    for date in ["2026-02-30", "06/07/2026", "0202-01-01", "2026-1-5", "yesterday", "2026-01-05T12:00:00", "20260105"] {
+        assert_eq!(
+            codes(&with_members(&format!("      - {{ github: ana, from: {date} }}\n"))),
+            ["config.date"],
+            "{date}"
+        );
+    }
+    assert!(parse(&with_members("      - { github: ana, from: 2026-01-05T12:00:00+01:00 }\n")).is_ok());
+    assert!(parse(&with_members("      - { github: ana, from: 2099-01-01 }\n")).is_ok(), "a future start is fine");
+}
+
+#[test]
+fn time_zones_are_names_of_the_iana_database() {
+    for zone in ["Mars/Phobos", "CEST", "+01:00"] {
+        assert_eq!(
+            codes(&with_top(&format!("version: 1\ntimezone: {zone}\nrepositories: [a/b]"))),
+            ["config.timezone"],
+            "{zone}"
+        );
+    }
+}
+
+#[test]
+fn another_version_of_the_form_is_refused() {
+    assert_eq!(codes(&with_top("version: 2\nrepositories: [a/b]")), ["config.version"]);
+}
+
+#[test]
+fn byte_order_mark_and_carriage_returns_are_read_and_other_encodings_refused() {
+    assert!(parse(&format!("\u{feff}{}", VALID.replace('\n', "\r\n"))).is_ok());
+    let latin1 = TeamsFile::parse("teams.yaml", b"version: 1\nname: J\xf8rgen").expect_err("refused");
+    assert_eq!((latin1.list[0].code, latin1.list[0].at), ("config.encoding", Some(Position { line: 2, column: 8 })));
+}
+
+#[test]
+fn bombs_are_refused_before_they_grow() {
+    let aliases = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n";
+    assert_eq!(codes(aliases)[0], "config.syntax");
+    assert_eq!(codes(&format!("{}x", "- ".repeat(20))), ["config.too_large"]);
+    assert_eq!(codes(&"[".repeat(10_000)), ["config.syntax"], "the parser's own bound");
+    assert_eq!(codes(&"x".repeat(50_000_000)), ["config.too_large"]);
+}
+
+#[test]
+fn the_variables_of_the_environment_give_the_same_file() {
+    let json = r#"[{"slug": "payments", "name": "Payments", "members": [
+        {"github_username": "alice", "id": 1001, "joined_at": "2025-01-06"},
+        {"github": "bob", "allocation_weight": 0.5, "joined_at": "2026-01-01", "left_at": "2026-07-01"}]}]"#;
+    let variables = TeamsFile::parse_variables(json, "acme/api, acme/web").expect("valid");
+    let file = parse(&VALID.replace("Europe/Oslo", "UTC")).expect("valid");
+    assert_eq!(variables, file);
+}
+
+#[test]
+fn problems_of_the_variables_name_the_variable() {
+    let found = TeamsFile::parse_variables(r#"[{"slug": "pay", "members": [{"github": "a b"}]}]"#, "acme")
+        .expect_err("refused");
+    let codes: Vec<_> = found.list.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["config.repo_syntax", "config.login_syntax"]);
+    assert!(found.to_string().contains("TEAM_CONFIG_JSON:1:40"), "{found}");
+    assert!(found.to_string().contains("REPOSITORIES: config.repo_syntax"), "{found}");
+}
+
+#[test]
+fn the_schema_knows_exactly_the_keys_that_are_read() {
+    let schema = json_schema();
+    let keys = |pointer: &str| {
+        let object = schema.pointer(pointer).and_then(|value| value.as_object()).expect("properties");
+        let mut keys: Vec<String> = object.keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    let sorted = |keys: &[&str]| {
+        let mut keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(keys("/properties"), sorted(reader::FILE_KEYS));
+    assert_eq!(keys("/$defs/Team/properties"), sorted(reader::TEAM_KEYS));
+    assert_eq!(keys("/$defs/Member/properties"), sorted(reader::MEMBER_KEYS));
+}
+
+#[test]
+fn the_schema_accepts_and_refuses_what_the_reader_does() {
+    let validator = jsonschema::validator_for(&json_schema()).expect("a valid schema");
+    let member = |member: &str| {
+        format!(r#"{{"version": 1, "repositories": ["a/b"], "teams": [{{"slug": "pay", "members": [{member}]}}]}}"#)
+    };
+    for (json, valid) in [
+        (member(r#"{"github": "ana"}"#), true),
+        (
+            member(r#"{"github": "renovate[bot]", "id": 7, "weight": 0.5, "from": "2026-01-05", "to": "2026-02-05"}"#),
+            true,
+        ),
+        (member(r#"{"github": "ana", "weight": 1.5}"#), false),
+        (member(r#"{"github": "ana", "weight": 0}"#), false),
+        (member(r#"{"github": "@ana"}"#), false),
+        (member(r#"{"weight": 0.5}"#), false),
+        (member(r#"{"github": "ana", "allocation_weight": 0.5}"#), false),
+        (r#"{"version": 2, "repositories": ["a/b"], "teams": [{"slug": "pay", "members": []}]}"#.to_owned(), false),
+        (r#"{"version": 1, "repositories": [], "teams": [{"slug": "pay", "members": []}]}"#.to_owned(), false),
+        (r#"{"version": 1, "repositories": ["a/b"], "teams": [{"slug": "42", "members": []}]}"#.to_owned(), false),
+    ] {
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(validator.is_valid(&value), valid, "schema: {json}");
+        assert_eq!(parse(&json).is_ok(), valid, "reader: {json}");
+    }
+}
+
+#[test]
+fn the_committed_schema_is_the_generated_one() {
+    let committed = include_str!("../../../../docs/teams.schema.json");
+    let generated = format!("{:#}\n", json_schema());
+    assert_eq!(committed, generated, "run `cargo run -- teams schema > docs/teams.schema.json`");
+}
+
+#[test]
+fn people_with_less_than_a_whole_share_are_told() {
+    let file = parse(VALID).expect("valid");
+    let left: Vec<_> =
+        file.unallocated(at("2026-03-01T00:00:00Z")).into_iter().map(|(l, u)| (l.to_string(), u)).collect();
+    assert_eq!(left, [("bob".to_owned(), 5_000)]);
+}

@@ -1,0 +1,186 @@
+//! YAML (and so JSON) as a tree of values that know where they stand.
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+use crate::{Position, Problem};
+
+/// A value and its place.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) at: Position,
+    pub(super) value: Value,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    Null,
+    /// Plain scalars are typed by whoever reads them, from the characters of the file: a weight is never a
+    /// binary float on its way.
+    Scalar {
+        text: String,
+        is_plain: bool,
+    },
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) at: Position,
+    pub(super) text: String,
+}
+
+impl Value {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Scalar { .. } => "a value",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// A company of 10,000 people with several memberships each fits in a quarter of it.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The deepest value of the form is at depth 4.
+const MAX_DEPTH: usize = 16;
+
+/// Parses one document within fixed bounds of size, depth and time.
+pub(super) fn parse(bytes: &[u8]) -> Result<Node, Problem> {
+    if bytes.len() > MAX_BYTES {
+        let message = format!("{} bytes, and {MAX_BYTES} are the limit", bytes.len());
+        return Err(problem("config.too_large", None, message, "check that this is the teams file"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
+        let at = Position {
+            line: before.matches('\n').count() + 1,
+            column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
+        };
+        problem("config.encoding", Some(at), "the text is not UTF-8".to_owned(), "save the file as UTF-8")
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    refuse_conflict_markers(text)?;
+    Builder { parser: Parser::new_from_str(text) }.document()
+}
+
+fn refuse_conflict_markers(text: &str) -> Result<(), Problem> {
+    let is_marker = |line: &str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
+    match text.lines().position(is_marker) {
+        None => Ok(()),
+        Some(index) => Err(problem(
+            "config.syntax",
+            Some(Position { line: index + 1, column: 1 }),
+            "a merge conflict is left in the file".to_owned(),
+            "resolve the conflict and remove the markers",
+        )),
+    }
+}
+
+fn problem(code: &'static str, at: Option<Position>, message: String, help: &str) -> Problem {
+    Problem { code, at, path: String::new(), message, help: Some(help.to_owned()), related: None }
+}
+
+fn position(span: Span) -> Position {
+    Position { line: span.start.line(), column: span.start.col() + 1 }
+}
+
+struct Builder<'input> {
+    parser: Parser<'input, saphyr_parser::StrInput<'input>>,
+}
+
+impl<'input> Builder<'input> {
+    fn document(mut self) -> Result<Node, Problem> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => break,
+                Event::DocumentStart(_) if root.is_some() => {
+                    let message = "a second document starts here".to_owned();
+                    return Err(problem(
+                        "config.syntax",
+                        Some(position(span)),
+                        message,
+                        "keep one document in the file",
+                    ));
+                }
+                Event::DocumentStart(_) => {
+                    let (event, span) = self.next()?;
+                    root = Some(self.node(event, span, 0)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(root.unwrap_or(Node { at: Position { line: 1, column: 1 }, value: Value::Null }))
+    }
+
+    fn next(&mut self) -> Result<(Event<'input>, Span), Problem> {
+        match self.parser.next_event() {
+            Some(Ok(found)) => Ok(found),
+            Some(Err(error)) => {
+                let marker = error.marker();
+                let at = Position { line: marker.line().max(1), column: marker.col() + 1 };
+                let help = "YAML is indented with spaces, and lists and mappings line up";
+                Err(problem("config.syntax", Some(at), error.info().to_owned(), help))
+            }
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn node(&mut self, event: Event<'input>, span: Span, depth: usize) -> Result<Node, Problem> {
+        let at = position(span);
+        if depth > MAX_DEPTH {
+            let message = format!("nested deeper than {MAX_DEPTH} levels");
+            return Err(problem("config.too_large", Some(at), message, "check that this is the teams file"));
+        }
+        let value = match event {
+            Event::Scalar(text, ScalarStyle::Plain, ..) if matches!(&*text, "" | "~" | "null" | "Null" | "NULL") => {
+                Value::Null
+            }
+            Event::Scalar(text, style, ..) => {
+                Value::Scalar { text: text.into_owned(), is_plain: style == ScalarStyle::Plain }
+            }
+            Event::SequenceStart(..) => self.list(depth)?,
+            Event::MappingStart(..) => self.map(depth)?,
+            // An alias of an alias of a list is how a small file becomes a large one.
+            Event::Alias(_) => {
+                let message = "aliases (`*name`) are not read here".to_owned();
+                return Err(problem("config.syntax", Some(at), message, "write the value out"));
+            }
+            _ => Value::Null,
+        };
+        Ok(Node { at, value })
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Problem> {
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::SequenceEnd {
+                return Ok(Value::List(items));
+            }
+            items.push(self.node(event, span, depth + 1)?);
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Value, Problem> {
+        let mut entries: Vec<(Key, Node)> = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            let at = position(span);
+            let text = match event {
+                Event::MappingEnd => return Ok(Value::Map(entries)),
+                Event::Scalar(text, ..) => text.into_owned(),
+                _ => {
+                    let message = "a key must be a plain word".to_owned();
+                    return Err(problem("config.syntax", Some(at), message, "write `key: value`"));
+                }
+            };
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth + 1)?;
+            entries.push((Key { at, text }, value));
+        }
+    }
+}
