@@ -1,0 +1,159 @@
+//! Finds the PostgreSQL binaries of the machine.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Error;
+
+/// The oldest major version that Mergeline's schema works with.
+pub(crate) const MIN_VERSION: u32 = 15;
+
+/// Where distributions and Homebrew put the server's binaries; `*` stands for a version.
+const USUAL_FOLDERS: &[&str] = &[
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+    "/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin",
+    "/Applications/Postgres.app/Contents/Versions/*/bin",
+    "/usr/lib/postgresql*/bin",
+];
+
+/// A folder with `initdb` and `postgres` of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binaries {
+    folder: PathBuf,
+    version: u32,
+}
+
+impl Binaries {
+    /// Looks in `PG_BINDIR`, where `pg_config` points, in the usual folders (newest version first), on `PATH`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with every place that was tried.
+    pub fn find() -> Result<Self, Error> {
+        let mut looked_in = Vec::new();
+        if let Some(folder) = env::var_os("PG_BINDIR") {
+            return Self::at(Path::new(&folder), &mut looked_in).ok_or(Error::NotFound { looked_in });
+        }
+        let path = env::var_os("PATH").unwrap_or_default();
+        let mut usual: Vec<Self> =
+            usual_folders().iter().filter_map(|folder| Self::at(folder, &mut looked_in)).collect();
+        usual.sort_by_key(|binaries| std::cmp::Reverse(binaries.version));
+        let configured = pg_config().and_then(|folder| Self::at(&folder, &mut looked_in));
+        let found = configured.or_else(|| usual.into_iter().next()).or_else(|| {
+            env::split_paths(&path)
+                .filter(|folder| folder.join("initdb").exists())
+                .find_map(|folder| Self::at(&folder, &mut looked_in))
+        });
+        looked_in.push("PATH".to_owned());
+        found.ok_or(Error::NotFound { looked_in })
+    }
+
+    /// The binaries in one folder, when both are there and new enough.
+    fn at(folder: &Path, looked_in: &mut Vec<String>) -> Option<Self> {
+        let shown = folder.display();
+        if !folder.join("initdb").exists() {
+            looked_in.push(format!("{shown} (no initdb)"));
+            return None;
+        }
+        let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let Some(version) = major_version(&text) else {
+            looked_in.push(format!("{shown} (unreadable version: {})", text.trim()));
+            return None;
+        };
+        if version < MIN_VERSION {
+            looked_in.push(format!("{shown} (version {version})"));
+            return None;
+        }
+        Some(Self { folder: folder.to_owned(), version })
+    }
+
+    /// The major version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn path(&self, program: &str) -> PathBuf {
+        self.folder.join(program)
+    }
+}
+
+/// 15 for `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+fn major_version(text: &str) -> Option<u32> {
+    let number = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+fn pg_config() -> Option<PathBuf> {
+    let output = Command::new("pg_config").arg("--bindir").output().ok()?;
+    let folder = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| PathBuf::from(folder.trim()))
+}
+
+fn usual_folders() -> Vec<PathBuf> {
+    USUAL_FOLDERS.iter().flat_map(|pattern| expand(pattern)).collect()
+}
+
+/// The existing folders that a pattern with one `*` names.
+fn expand(pattern: &str) -> Vec<PathBuf> {
+    let Some((before, after)) = pattern.split_once('*') else { return vec![PathBuf::from(pattern)] };
+    let (parent, prefix) = before.rsplit_once('/').unwrap_or(("", before));
+    let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path().join(after.trim_start_matches('/')))
+        .filter(|folder| folder.exists())
+        .collect()
+}
+
+/// The command that installs PostgreSQL on this system.
+pub(crate) fn how_to_install() -> &'static str {
+    if cfg!(target_os = "macos") {
+        return "run `brew install postgresql@17`";
+    }
+    let has = |program: &str| {
+        env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(program).exists())
+    };
+    if has("apt-get") {
+        "run `sudo apt-get install -y postgresql`"
+    } else if has("dnf") {
+        "run `sudo dnf install -y postgresql-server`"
+    } else if has("apk") {
+        "run `sudo apk add postgresql17`"
+    } else if has("pacman") {
+        "run `sudo pacman -S postgresql`"
+    } else {
+        "install the PostgreSQL server with the package manager of this system"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_read_from_every_vendors_line() {
+        assert_eq!(major_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(major_version("postgres (PostgreSQL) 18beta1"), Some(18));
+        assert_eq!(major_version("postgres: not found"), None);
+    }
+
+    #[test]
+    fn a_machine_without_postgresql_is_told_where_it_was_sought_and_what_to_do() {
+        let error = Error::NotFound { looked_in: vec!["/opt/pg/bin (version 12)".to_owned(), "PATH".to_owned()] };
+        let text = error.to_string();
+        for part in ["PostgreSQL 15 or later", "/opt/pg/bin (version 12), PATH", "PG_BINDIR", "DB_URL", "install"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

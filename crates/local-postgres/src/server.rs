@@ -1,0 +1,312 @@
+//! Starts, shares and stops a private server.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::kill;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, User, geteuid, mkfifo};
+
+use crate::{Binaries, Error};
+
+/// `initdb` takes a second on a quiet machine and much more on a busy one.
+const START_WITHIN: Duration = Duration::from_secs(60);
+/// How often the server's state file is looked at while it starts or stops.
+const POLL: Duration = Duration::from_millis(10);
+/// The longest path of a Unix socket is 107 bytes, and the server appends `/.s.PGSQL.5432`.
+const MAX_SOCKET_FOLDER: usize = 90;
+
+/// Runs the server until the last writer of the pipe is gone: $1 pipe, $2 folder to remove or nothing, then the
+/// server's command line.
+const SUPERVISOR: &str = r#"
+pipe=$1; remove=$2; shift 2
+exec 3<"$pipe"
+"$@" &
+server=$!
+cat <&3 >/dev/null
+exec 3<&-
+kill -INT "$server" 2>/dev/null
+wait "$server"
+[ -z "$remove" ] || rm -rf "$remove"
+"#;
+
+/// A running private server. It runs as long as any process holds one of these for its folder.
+#[derive(Debug)]
+pub struct Server {
+    folder: Folder,
+    /// The open pipe is what keeps the server alive.
+    _holder: File,
+}
+
+impl Server {
+    /// The server whose data is kept in `folder`, started when it is not running yet.
+    ///
+    /// # Errors
+    /// When the machine has no PostgreSQL, the folder cannot be used, or the server does not start.
+    pub fn persistent(folder: &Path) -> Result<Self, Error> {
+        let binaries = Binaries::find()?;
+        Self::enter(&Folder::open(folder, None)?, &binaries, &[])
+    }
+
+    /// A server of its own in a temporary folder that vanishes with it.
+    ///
+    /// # Errors
+    /// When the machine has no PostgreSQL or the server does not start.
+    pub fn throwaway() -> Result<Self, Error> {
+        let binaries = Binaries::find()?;
+        let folder = tempfile::Builder::new()
+            .prefix("mergeline-")
+            .tempdir()
+            .map_err(io_error("cannot make a temporary folder"))?
+            .keep();
+        let folder = Folder::open(&folder, Some(folder.clone()))?;
+        // Nothing of it has to survive, so nothing waits for the disk.
+        Self::enter(&folder, &binaries, &["fsync=off", "synchronous_commit=off", "full_page_writes=off"])
+    }
+
+    /// The URL of a database on this server, for its Unix socket.
+    pub fn url(&self, database: &str) -> String {
+        let socket: String = self.folder.socket.to_string_lossy().bytes().map(percent_encoded).collect();
+        format!("postgres://postgres@localhost/{database}?host={socket}")
+    }
+
+    fn enter(folder: &Folder, binaries: &Binaries, settings: &[&str]) -> Result<Self, Error> {
+        let deadline = Instant::now() + START_WITHIN;
+        while Instant::now() < deadline {
+            let lock = folder.lock()?;
+            match folder.join()? {
+                Some(holder) if folder.is_ready() => return Ok(Self { folder: folder.clone(), _holder: holder }),
+                // Starting or stopping under another process's eyes: come back when it is done.
+                Some(_) => {}
+                None if folder.is_stopping() => {}
+                None => return folder.start(binaries, settings, deadline),
+            }
+            drop(lock);
+            sleep(POLL);
+        }
+        Err(folder.not_ready())
+    }
+}
+
+fn percent_encoded(byte: u8) -> String {
+    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
+    }
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let what = what.into();
+    move |source| Error::Io { what, source }
+}
+
+/// The folder of one server: its data, its pipe, its socket, its log.
+#[derive(Debug, Clone)]
+struct Folder {
+    root: PathBuf,
+    socket: PathBuf,
+    remove: Option<PathBuf>,
+    /// The account that runs the server, when this process is root.
+    account: Option<(u32, u32)>,
+}
+
+impl Folder {
+    fn open(root: &Path, remove: Option<PathBuf>) -> Result<Self, Error> {
+        let cannot = || io_error(format!("cannot use the folder {}", root.display()));
+        fs::create_dir_all(root).map_err(cannot())?;
+        let root = root.canonicalize().map_err(cannot())?;
+        let account = server_account()?;
+        let socket = if root.as_os_str().len() <= MAX_SOCKET_FOLDER { root.clone() } else { short_folder(&root)? };
+        for folder in [&root, &socket] {
+            private(folder, account).map_err(cannot())?;
+        }
+        Ok(Self { root, socket, remove, account })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    fn pipe(&self) -> PathBuf {
+        self.root.join("users")
+    }
+
+    /// One process at a time decides whether the server must be started. Released when the value goes.
+    fn lock(&self) -> Result<File, Error> {
+        let path = self.root.join("lock");
+        let lock = File::create(&path).map_err(io_error(format!("cannot write {}", path.display())))?;
+        lock.lock().map_err(io_error(format!("cannot lock {}", path.display())))?;
+        Ok(lock)
+    }
+
+    /// Becomes a user of the running server. `None` when no supervisor reads from the pipe.
+    fn join(&self) -> Result<Option<File>, Error> {
+        // Without `O_NONBLOCK` opening a pipe that nobody reads would wait for a reader.
+        let nonblocking = OFlag::O_NONBLOCK.bits();
+        match OpenOptions::new().write(true).custom_flags(nonblocking).open(self.pipe()) {
+            Ok(holder) => Ok(Some(holder)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => Ok(None),
+            Err(error) => Err(io_error(format!("cannot open {}", self.pipe().display()))(error)),
+        }
+    }
+
+    /// The lines of `postmaster.pid`: the first is the process, the eighth its state.
+    fn state(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.state().get(7).is_some_and(|state| state == "ready")
+    }
+
+    /// A server that still runs although nobody uses it is on its way down.
+    fn is_stopping(&self) -> bool {
+        let process = self.state().first().and_then(|pid| pid.parse().ok()).map(Pid::from_raw);
+        process.is_some_and(|process| kill(process, None) != Err(Errno::ESRCH))
+    }
+
+    fn start(&self, binaries: &Binaries, settings: &[&str], deadline: Instant) -> Result<Server, Error> {
+        self.initialise(binaries)?;
+        if !self.pipe().exists() {
+            let failed = |errno: Errno| io_error(format!("cannot make {}", self.pipe().display()))(errno.into());
+            mkfifo(&self.pipe(), Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
+            private(&self.pipe(), self.account).map_err(io_error("cannot hand over the pipe"))?;
+        }
+        // Open in both directions, so that neither this process nor the supervisor waits for the other.
+        let starter = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.pipe())
+            .map_err(io_error(format!("cannot open {}", self.pipe().display())))?;
+        // A state file left behind by a crash would look like a server that is ready.
+        let _ = fs::remove_file(self.data().join("postmaster.pid"));
+        self.spawn(binaries, settings)?;
+        while Instant::now() < deadline {
+            // Only the supervisor's end may count as a reader from now on, or a later process would take
+            // this one's end for a running server.
+            if self.is_ready()
+                && let Some(holder) = self.join()?
+            {
+                drop(starter);
+                return Ok(Server { folder: self.clone(), _holder: holder });
+            }
+            sleep(POLL);
+        }
+        Err(self.not_ready())
+    }
+
+    /// Makes the data folder in one step: a crash half-way leaves nothing that looks finished.
+    fn initialise(&self, binaries: &Binaries) -> Result<(), Error> {
+        if let Ok(version) = fs::read_to_string(self.data().join("PG_VERSION")) {
+            let found = version.trim().to_owned();
+            if found != binaries.version().to_string() {
+                let (folder, installed) = (self.root.display().to_string(), binaries.version());
+                return Err(Error::OtherVersion { folder, found, installed });
+            }
+            return Ok(());
+        }
+        let unfinished = self.root.join("data.new");
+        let _ = fs::remove_dir_all(&unfinished);
+        let output = self
+            .command(&binaries.path("initdb"))
+            .arg("--pgdata")
+            .arg(&unfinished)
+            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(io_error("cannot run initdb"))?;
+        if !output.status.success() {
+            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(Error::Command { command: "initdb", output });
+        }
+        fs::rename(&unfinished, self.data()).map_err(io_error("cannot finish the data folder"))
+    }
+
+    fn spawn(&self, binaries: &Binaries, settings: &[&str]) -> Result<(), Error> {
+        let log =
+            OpenOptions::new().create(true).append(true).open(self.log()).map_err(io_error("cannot write the log"))?;
+        let log_too = log.try_clone().map_err(io_error("cannot write the log"))?;
+        let mut command = self.command(OsStr::new("/bin/sh"));
+        command.args(["-c", SUPERVISOR, "mergeline-postgres"]);
+        command.arg(self.pipe()).arg(self.remove.clone().unwrap_or_default());
+        command.arg(binaries.path("postgres")).arg("-D").arg(self.data());
+        command.args(["-c", "listen_addresses=", "-c", "max_connections=60"]);
+        command.arg("-c").arg(format!("unix_socket_directories={}", self.socket.display()));
+        for setting in settings {
+            command.args(["-c", setting]);
+        }
+        // A group of its own, so that Ctrl-C in the terminal reaches the program and not its database.
+        command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(log_too);
+        command.spawn().map_err(io_error("cannot start PostgreSQL"))?;
+        Ok(())
+    }
+
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).env("LC_ALL", "C");
+        if let Some((uid, gid)) = self.account {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    fn not_ready(&self) -> Error {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let end: Vec<&str> = log.lines().rev().take(5).collect();
+        let log = end.into_iter().rev().collect::<Vec<_>>().join("\n  ");
+        Error::NotReady { seconds: START_WITHIN.as_secs(), log }
+    }
+}
+
+/// The account that runs the server: nobody else's when this process is not root.
+fn server_account() -> Result<Option<(u32, u32)>, Error> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    let account = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
+    match account {
+        Some(user) => Ok(Some((user.uid.as_raw(), user.gid.as_raw()))),
+        None => Err(Error::Io {
+            what: "PostgreSQL does not run as root, and there is neither an account `postgres` nor `nobody`".to_owned(),
+            source: io::ErrorKind::PermissionDenied.into(),
+        }),
+    }
+}
+
+/// Gives a path to the server's account, and keeps everybody else out of folders.
+fn private(path: &Path, account: Option<(u32, u32)>) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if let Some((uid, gid)) = account {
+        chown(path, Some(uid), Some(gid))?;
+    }
+    if path.is_dir() {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// A folder with a short name for the socket of a server whose own folder is too deep for one.
+fn short_folder(root: &Path) -> Result<PathBuf, Error> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    root.hash(&mut hasher);
+    let folder = std::env::temp_dir().join(format!("mergeline-{:016x}", hasher.finish()));
+    fs::create_dir_all(&folder).map_err(io_error(format!("cannot use the folder {}", folder.display())))?;
+    Ok(folder)
+}

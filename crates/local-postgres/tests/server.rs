@@ -1,0 +1,132 @@
+//! The private server, tried with PostgreSQL's own client programs.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mergeline_local_postgres::{Binaries, Server};
+
+type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+fn answers(url: &str) -> bool {
+    let Ok(binaries) = Binaries::find() else { return false };
+    let psql = Command::new(binaries.folder().join("psql")).args([url, "-Atc", "select 1"]).output();
+    psql.is_ok_and(|output| output.stdout == b"1\n")
+}
+
+/// Waits for something that another process is about to do.
+fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn socket_folder(url: &str) -> String {
+    let (_, socket) = url.split_once("host=").expect("a socket");
+    socket.replace("%2F", "/")
+}
+
+#[test]
+fn a_throwaway_server_answers_and_leaves_nothing_behind() -> TestResult {
+    let server = Server::throwaway()?;
+    let url = server.url("postgres");
+    assert!(answers(&url));
+    drop(server);
+    eventually("the folder is gone", || !Path::new(&socket_folder(&url)).exists());
+    Ok(())
+}
+
+#[test]
+fn a_persistent_server_is_shared_keeps_its_data_and_stops_with_its_last_user() -> TestResult {
+    let folder = reachable_folder()?;
+    let first = Server::persistent(folder.path())?;
+    let second = Server::persistent(folder.path())?;
+    let url = first.url("postgres");
+    assert_eq!(second.url("postgres"), url);
+    psql(&url, "create table kept as select 42 as answer");
+    drop(first);
+    assert!(answers(&url), "the second user still has it");
+    drop(second);
+    eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
+    let again = Server::persistent(folder.path())?;
+    assert_eq!(psql(&again.url("postgres"), "select answer from kept"), "42");
+    drop(again);
+    eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
+    Ok(())
+}
+
+#[test]
+fn a_server_outlives_no_process_that_is_killed() -> TestResult {
+    // This test binary once more, as the process to be killed: it starts a server and waits.
+    let folder = reachable_folder()?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["--exact", "hold_a_server_for_another_test", "--ignored", "--nocapture"])
+        .env("HOLD_SERVER_IN", folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let state = folder.path().join("data/postmaster.pid");
+    eventually("the child's server is ready", || {
+        std::fs::read_to_string(&state).is_ok_and(|text| text.contains("ready"))
+    });
+    child.kill()?;
+    child.wait()?;
+    eventually("the server stops", || !state.exists());
+    let server = Server::persistent(folder.path())?;
+    assert!(answers(&server.url("postgres")), "and starts again");
+    drop(server);
+    eventually("the server stops", || !state.exists());
+    Ok(())
+}
+
+#[test]
+#[ignore = "not a test: the process that a_server_outlives_no_process_that_is_killed kills"]
+fn hold_a_server_for_another_test() -> TestResult {
+    let Some(folder) = std::env::var_os("HOLD_SERVER_IN") else { return Ok(()) };
+    let _server = Server::persistent(Path::new(&folder))?;
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(())
+}
+
+#[test]
+fn a_state_file_left_by_a_crash_does_not_hinder_a_start() -> TestResult {
+    let folder = reachable_folder()?;
+    drop(Server::persistent(folder.path())?);
+    let state = folder.path().join("data/postmaster.pid");
+    eventually("the server stops", || !state.exists());
+    std::fs::write(&state, "999999\n/nowhere\n0\n5432\n/nowhere\n\n0 0\nready   \n")?;
+    let server = Server::persistent(folder.path())?;
+    assert!(answers(&server.url("postgres")));
+    drop(server);
+    eventually("the server stops", || !state.exists());
+    Ok(())
+}
+
+#[test]
+fn a_folder_too_deep_for_a_socket_still_works() -> TestResult {
+    let folder = reachable_folder()?;
+    let deep = folder.path().join("d".repeat(120));
+    let server = Server::persistent(&deep)?;
+    assert!(answers(&server.url("postgres")));
+    drop(server);
+    eventually("the server stops", || !deep.join("data/postmaster.pid").exists());
+    Ok(())
+}
+
+/// A temporary folder that the server's account can reach as well.
+fn reachable_folder() -> std::io::Result<tempfile::TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir()?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+    Ok(folder)
+}
+
+fn psql(url: &str, sql: &str) -> String {
+    let binaries = Binaries::find().expect("PostgreSQL");
+    let output = Command::new(binaries.folder().join("psql")).args([url, "-Atc", sql]).output().expect("psql runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
