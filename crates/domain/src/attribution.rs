@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{AccountKind, Author, GithubId, Login, Period, PullRequest, Weight};
@@ -72,10 +73,9 @@ pub struct Attribution {
 }
 
 impl Person {
-    /// The teams' shares of a pull request of this person: one for each membership that holds the
-    /// attribution instant. None at all when they were in no team then.
-    pub fn attribute(&self, pull_request: &PullRequest) -> Vec<Attribution> {
-        let instant = pull_request.attribution_instant();
+    /// The teams' shares of a pull request of this person with this attribution instant: one for each
+    /// membership that holds it. None at all when they were in no team then.
+    pub fn attribute_at(&self, instant: DateTime<Utc>) -> Vec<Attribution> {
         self.memberships
             .iter()
             .filter(|membership| membership.period.contains(instant))
@@ -159,7 +159,7 @@ impl Roster {
     pub fn judge(&self, pull_request: &PullRequest) -> Verdict<'_> {
         let Some(author) = &pull_request.author else { return Verdict::Skip(SkipReason::Ghost) };
         match self.find(author) {
-            Some(person) => Verdict::Keep { person, attributions: person.attribute(pull_request) },
+            Some(person) => Verdict::Keep { person, attributions: person.attribute_at(pull_request.attribution_instant()) },
             None if author.kind == AccountKind::Bot || self.bots.contains(&author.login) => {
                 Verdict::Skip(SkipReason::Bot)
             }
@@ -170,7 +170,6 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, Utc};
     use proptest::prelude::*;
 
     use super::*;

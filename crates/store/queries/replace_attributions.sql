@@ -1,0 +1,40 @@
+-- Makes the attributions of these people's pull requests the wanted ones, and touches no others.
+-- $1 people; $2 to $5 the wanted attributions: pull request, team, membership, weight in ten-thousandths.
+-- Answers how many pull requests count differently afterwards.
+with wanted as (
+    select w.pull_request_id, w.team_id, w.membership_id, w.units / 10000.0 as weight
+    from unnest($2::bigint [], $3::bigint [], $4::bigint [], $5::integer []) as w (pull_request_id, team_id, membership_id, units)
+),
+
+removed as (
+    delete from pr_attributions as a
+    using pull_requests as p
+    where
+        a.pull_request_id = p.id
+        and p.author_id = any($1::bigint [])
+        and not exists (
+            select 1 from wanted as w
+            where w.pull_request_id = a.pull_request_id and w.team_id = a.team_id
+        )
+    returning a.pull_request_id
+),
+
+written as (
+    insert into pr_attributions (
+        pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at
+    )
+    select w.pull_request_id, w.team_id, w.membership_id, w.weight, p.repository_id, p.author_id, p.created_at, p.closed_at, p.merged_at
+    from wanted as w
+    inner join pull_requests as p on w.pull_request_id = p.id
+    on conflict (pull_request_id, team_id) do update
+    set membership_id = excluded.membership_id, weight = excluded.weight
+    where (pr_attributions.membership_id, pr_attributions.weight) is distinct from (excluded.membership_id, excluded.weight)
+    returning pull_request_id
+)
+
+select count(*) as "count!"
+from (
+    select removed.pull_request_id from removed
+    union
+    select written.pull_request_id from written
+) as changed

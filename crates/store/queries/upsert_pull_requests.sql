@@ -1,0 +1,40 @@
+-- Writes a page of pull requests of one repository and answers with the rows that are new or different.
+-- $1 repository; $2 to $12 the columns, each number once.
+insert into pull_requests (
+    repository_id, number, github_id, author_id, title, state, is_draft, base_ref,
+    created_at, updated_at, closed_at, merged_at
+)
+select $1, i.*
+from unnest(
+    $2::bigint [], $3::bigint [], $4::bigint [], $5::text [], $6::text [], $7::boolean [], $8::text [],
+    $9::timestamptz [], $10::timestamptz [], $11::timestamptz [], $12::timestamptz []
+) as i (
+    number, github_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at
+)
+order by i.number
+on conflict (repository_id, number) do update
+set
+    github_id = excluded.github_id,
+    author_id = excluded.author_id,
+    title = excluded.title,
+    state = excluded.state,
+    is_draft = excluded.is_draft,
+    base_ref = excluded.base_ref,
+    created_at = excluded.created_at,
+    updated_at = excluded.updated_at,
+    closed_at = excluded.closed_at,
+    merged_at = excluded.merged_at
+where
+    -- Answers arrive in any order: the newer one stays. An equal one is written only if it says something else,
+    -- so that a repeated run leaves no trace.
+    excluded.updated_at >= pull_requests.updated_at
+    and (
+        pull_requests.github_id, pull_requests.author_id, pull_requests.title, pull_requests.state,
+        pull_requests.is_draft, pull_requests.base_ref, pull_requests.created_at, pull_requests.updated_at,
+        pull_requests.closed_at, pull_requests.merged_at
+    ) is distinct from (
+        excluded.github_id, excluded.author_id, excluded.title, excluded.state,
+        excluded.is_draft, excluded.base_ref, excluded.created_at, excluded.updated_at,
+        excluded.closed_at, excluded.merged_at
+    )
+returning id, number

@@ -1,0 +1,514 @@
+//! Teams, people and repositories: what is in force, and how a teams file changes it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use mergeline_domain::plan::{Current, KnownMembership, KnownPerson, KnownTeam, Plan, Terms};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_domain::{
+    Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoName, Roster, TeamId, TeamSlug, Weight,
+};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::{Store, StoreError};
+
+/// The number of a state of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Revision(pub i64);
+
+/// A repository's number at Mergeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct RepositoryId(pub i64);
+
+/// A repository to collect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// Its number.
+    pub id: RepositoryId,
+    /// `owner/name`.
+    pub name: RepoName,
+    /// The newest `updated_at` that is stored with everything before it; `None` before the first collection.
+    pub watermark: Option<DateTime<Utc>>,
+}
+
+/// What a collection works from: one state of the configuration.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Which state.
+    pub revision: Revision,
+    /// The people and their memberships.
+    pub roster: Roster,
+    /// The repositories, the one collected longest ago first.
+    pub repositories: Vec<Repository>,
+}
+
+/// How a teams file is applied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApplyOptions {
+    /// Only say what would change.
+    pub dry_run: bool,
+    /// Apply although a large part of the memberships would go.
+    pub allow_removals: bool,
+}
+
+/// What applying a teams file did, or would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Applied {
+    /// The changes.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// Stored pull requests that count differently now.
+    pub pull_requests_reattributed: usize,
+    /// Whether the next collection reads the backfill window again, because of a person whose pull requests
+    /// were not kept before.
+    pub reopens_collection: bool,
+}
+
+impl std::fmt::Display for Applied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.plan.fmt(f)?;
+        if self.pull_requests_reattributed > 0 {
+            writeln!(f, "~ {} stored pull requests count differently", self.pull_requests_reattributed)?;
+        }
+        if self.reopens_collection {
+            writeln!(f, "! somebody is new: the next collection reads the backfill window of every repository")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a teams file was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It contradicts what is in force.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// It would remove so much that it is more likely broken than meant.
+    #[error(
+        "config.too_many_removals: {removed} of {before} memberships would go\n  help: look at `mergeline teams plan`; when \
+         it is meant, apply it with --allow-removals (or set ALLOW_REMOVALS=true for one run)"
+    )]
+    TooManyRemovals {
+        /// How many would go or end.
+        removed: usize,
+        /// How many there are.
+        before: usize,
+    },
+    /// The database failed; nothing was applied.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for ApplyError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Pages take this lock together, applying a teams file takes it alone: so no page attributes by a roster
+/// that has just been replaced. The number is arbitrary.
+const CONFIGURATION_LOCK: i64 = 0x6d65_7267_656c;
+
+/// People re-attributed in one statement: bounds memory, not correctness.
+const PEOPLE_AT_ONCE: usize = 200;
+
+impl Store {
+    /// Makes a teams file the configuration in force: one transaction, all or nothing. Applying the same file
+    /// again changes nothing. Corrected memberships stay as history; stored pull requests are re-attributed
+    /// without asking GitHub.
+    ///
+    /// # Errors
+    /// When the file contradicts what is in force, would remove too much, or the database fails.
+    pub async fn apply(&self, file: &TeamsFile, options: ApplyOptions, now: DateTime<Utc>) -> Result<Applied, ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut *transaction).await?;
+        let current = current(&mut transaction).await?;
+        let plan = Plan::between(&current, file, now)?;
+        if plan.removes_too_much() && !options.allow_removals && !options.dry_run {
+            let removed = plan.memberships.iter().filter(|change| change.kind.replaced().is_some()).count();
+            return Err(ApplyError::TooManyRemovals { removed, before: plan.memberships_before });
+        }
+        let people = write_people(&mut transaction, &plan).await?;
+        let mut applied = Applied { plan, pull_requests_reattributed: 0, reopens_collection: false };
+        if !applied.plan.is_empty() {
+            let revision = write_settings(&mut transaction, &applied.plan, now).await?;
+            write_repositories(&mut transaction, &applied.plan, now).await?;
+            write_teams(&mut transaction, &applied.plan, now).await?;
+            let affected = affected_people(&current, &applied.plan, &people);
+            let newcomers = newcomers(&current, &applied.plan, &people);
+            write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
+            applied.pull_requests_reattributed = reattribute(&mut transaction, &affected).await?;
+            applied.reopens_collection = !newcomers.is_empty() && reopen_collection(&mut transaction).await?;
+        }
+        if options.dry_run {
+            transaction.rollback().await?;
+        } else {
+            transaction.commit().await?;
+        }
+        Ok(applied)
+    }
+
+    /// The configuration in force, `None` before the first teams file was applied.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        // One transaction over one snapshot of the data: revision, roster and repositories belong together.
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *transaction).await?;
+        let settings = sqlx::query!(r#"select revision as "revision!", bots as "bots!" from configuration_in_force"#)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(settings) = settings else { return Ok(None) };
+        let people = people_with_memberships(&mut transaction, None).await?;
+        let bots = settings.bots.iter().map(|login| Login::from_github(login)).collect();
+        let repositories = sqlx::query!(
+            "select id, name, watermark from repositories where removed_at is null order by collected_at nulls first, id"
+        )
+        .fetch_all(&mut *transaction)
+        .await?
+        .into_iter()
+        .map(|row| Ok(Repository { id: RepositoryId(row.id), name: parse_stored(&row.name)?, watermark: row.watermark }))
+        .collect::<Result<_, StoreError>>()?;
+        Ok(Some(Snapshot { revision: Revision(settings.revision), roster: Roster::new(people, bots), repositories }))
+    }
+}
+
+/// Waits for a teams file that is being applied, keeps others out until the transaction ends, and refuses to go
+/// on with a roster that is no longer in force.
+pub(crate) async fn hold_configuration(connection: &mut PgConnection, revision: Revision) -> Result<(), StoreError> {
+    sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(&mut *connection).await?;
+    let in_force =
+        sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#).fetch_one(connection).await?;
+    if in_force == revision.0 { Ok(()) } else { Err(StoreError::StaleConfiguration) }
+}
+
+/// A value that the schema's own checks allow to be stored, so that only a damaged database fails here.
+pub(crate) fn parse_stored<T: std::str::FromStr>(text: &str) -> Result<T, StoreError>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(|error: T::Err| StoreError::Other(error.into()))
+}
+
+fn stored_weight(units: i32) -> Result<Weight, StoreError> {
+    let weight = u16::try_from(units).ok().and_then(Weight::from_units);
+    weight.ok_or_else(|| StoreError::Other(format!("a stored weight of {units} ten-thousandths").into()))
+}
+
+fn stored_period(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Period, StoreError> {
+    Period::new(from, to).map_err(|error| StoreError::Other(error.into()))
+}
+
+async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
+    let settings = sqlx::query!(r#"select timezone as "timezone!", bots as "bots!" from configuration_in_force"#)
+        .fetch_optional(&mut *connection)
+        .await?
+        .map(|row| Ok((parse_stored::<Tz>(&row.timezone)?, row.bots.iter().map(|bot| Login::from_github(bot)).collect())))
+        .transpose()
+        .map_err(|error: StoreError| error)?;
+    let repositories = sqlx::query_scalar!("select name from repositories where removed_at is null order by id")
+        .fetch_all(&mut *connection)
+        .await?
+        .iter()
+        .map(|name| parse_stored(name))
+        .collect::<Result<_, _>>()?;
+    let people = sqlx::query!("select id, github_id, configured_login, login from people order by id")
+        .fetch_all(&mut *connection)
+        .await?
+        .into_iter()
+        .map(|row| KnownPerson {
+            id: PersonId(row.id),
+            github_id: row.github_id,
+            configured_login: Login::from_github(&row.configured_login),
+            login: Login::from_github(&row.login),
+        })
+        .collect();
+    let mut memberships: HashMap<i64, Vec<KnownMembership>> = HashMap::new();
+    let rows = sqlx::query!(
+        r#"select id, team_id, person_id, (weight * 10000)::integer as "units!", joined_at, left_at
+        from team_memberships where removed_in is null order by id"#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let terms = Terms { weight: stored_weight(row.units)?, period: stored_period(row.joined_at, row.left_at)? };
+        let membership = KnownMembership { id: MembershipId(row.id), person: PersonId(row.person_id), terms };
+        memberships.entry(row.team_id).or_default().push(membership);
+    }
+    let teams = sqlx::query!("select id, slug, name, archived_at from teams order by id")
+        .fetch_all(&mut *connection)
+        .await?
+        .into_iter()
+        .map(|row| {
+            Ok(KnownTeam {
+                id: TeamId(row.id),
+                slug: parse_stored::<TeamSlug>(&row.slug)?,
+                name: row.name,
+                is_archived: row.archived_at.is_some(),
+                memberships: memberships.remove(&row.id).unwrap_or_default(),
+            })
+        })
+        .collect::<Result<_, StoreError>>()?;
+    Ok(Current { settings, repositories, people, teams })
+}
+
+/// Everybody with a membership, or those of `only`, with all memberships that count.
+async fn people_with_memberships(connection: &mut PgConnection, only: Option<&[i64]>) -> Result<Vec<Person>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select
+            p.id, p.github_id, p.login, m.id as membership_id, m.team_id,
+            (m.weight * 10000)::integer as "units!", m.joined_at, m.left_at
+        from people as p
+        inner join team_memberships as m on p.id = m.person_id
+        where m.removed_in is null and ($1::bigint [] is null or p.id = any($1))
+        order by p.id, m.id"#,
+        only
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut people: Vec<Person> = Vec::new();
+    for row in rows {
+        if people.last().is_none_or(|person| person.id.0 != row.id) {
+            let login = Login::from_github(&row.login);
+            people.push(Person { id: PersonId(row.id), login, github_id: row.github_id, memberships: Vec::new() });
+        }
+        let membership = Membership {
+            id: MembershipId(row.membership_id),
+            team: TeamId(row.team_id),
+            weight: stored_weight(row.units)?,
+            period: stored_period(row.joined_at, row.left_at)?,
+        };
+        if let Some(person) = people.last_mut() {
+            person.memberships.push(membership);
+        }
+    }
+    Ok(people)
+}
+
+/// Stores the people of the file, new ones and what is new about known ones, and says who is who.
+async fn write_people(connection: &mut PgConnection, plan: &Plan) -> Result<HashMap<Login, PersonId>, StoreError> {
+    let mut people = HashMap::new();
+    for person in &plan.people {
+        let login = person.login.as_str();
+        let id = match person.known {
+            Some(PersonId(id)) => {
+                sqlx::query!(
+                    "update people set configured_login = $2, github_id = coalesce(github_id, $3)
+                    where id = $1 and (configured_login <> $2 or (github_id is null and $3::bigint is not null))",
+                    id,
+                    login,
+                    person.github_id
+                )
+                .execute(&mut *connection)
+                .await?;
+                id
+            }
+            None => {
+                sqlx::query_scalar!(
+                    "insert into people (github_id, configured_login, login) values ($1, $2, $2) returning id",
+                    person.github_id,
+                    login
+                )
+                .fetch_one(&mut *connection)
+                .await?
+            }
+        };
+        people.insert(person.login.clone(), PersonId(id));
+    }
+    Ok(people)
+}
+
+async fn write_settings(connection: &mut PgConnection, plan: &Plan, now: DateTime<Utc>) -> Result<Revision, StoreError> {
+    let bots: Vec<String> = plan.bots.iter().map(Login::to_string).collect();
+    let revision = sqlx::query_scalar!(
+        "insert into configurations (applied_at, timezone, bots) values ($1, $2, $3) returning revision",
+        now,
+        plan.timezone.name(),
+        &bots
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Revision(revision))
+}
+
+async fn write_repositories(connection: &mut PgConnection, plan: &Plan, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let removed: Vec<&str> = plan.repositories_removed.iter().map(RepoName::as_str).collect();
+    sqlx::query!(
+        "update repositories set removed_at = $2 where name = any($1) and removed_at is null",
+        &removed as &[&str],
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    for name in &plan.repositories_added {
+        // One that is back keeps its pull requests; what happened meanwhile is collected again.
+        let restored = sqlx::query!(
+            "update repositories set removed_at = null, watermark = null
+            where id = (select max(id) from repositories where name = $1)",
+            name.as_str()
+        )
+        .execute(&mut *connection)
+        .await?;
+        if restored.rows_affected() == 0 {
+            sqlx::query!("insert into repositories (name, added_at) values ($1, $2)", name.as_str(), now)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write_teams(connection: &mut PgConnection, plan: &Plan, now: DateTime<Utc>) -> Result<(), StoreError> {
+    for (slug, name) in plan.teams_added.iter().chain(&plan.teams_restored).chain(&plan.teams_renamed) {
+        sqlx::query!(
+            "insert into teams (slug, name, created_at) values ($1, $2, $3)
+            on conflict (slug) do update set name = excluded.name, archived_at = null",
+            slug.as_str(),
+            name,
+            now
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    let archived: Vec<&str> = plan.teams_archived.iter().map(TeamSlug::as_str).collect();
+    sqlx::query!("update teams set archived_at = $2 where slug = any($1)", &archived as &[&str], now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Who a change is about: the owner of the row that it replaces, else the person of the file.
+fn person_of(
+    change: &mergeline_domain::plan::MembershipChange,
+    owners: &HashMap<MembershipId, PersonId>,
+    people: &HashMap<Login, PersonId>,
+) -> Option<PersonId> {
+    let replaced = change.kind.replaced().and_then(|id| owners.get(&id));
+    replaced.or_else(|| people.get(&change.login)).copied()
+}
+
+fn owners(current: &Current) -> HashMap<MembershipId, PersonId> {
+    let memberships = current.teams.iter().flat_map(|team| &team.memberships);
+    memberships.map(|membership| (membership.id, membership.person)).collect()
+}
+
+fn affected_people(current: &Current, plan: &Plan, people: &HashMap<Login, PersonId>) -> Vec<i64> {
+    let owners = owners(current);
+    let affected: BTreeSet<i64> =
+        plan.memberships.iter().filter_map(|change| person_of(change, &owners, people)).map(|id| id.0).collect();
+    affected.into_iter().collect()
+}
+
+/// The people who get their first membership: their pull requests were not kept so far.
+fn newcomers(current: &Current, plan: &Plan, people: &HashMap<Login, PersonId>) -> Vec<PersonId> {
+    let owners = owners(current);
+    let members: BTreeSet<PersonId> = owners.values().copied().collect();
+    let added = plan.memberships.iter().filter(|change| change.kind.after().is_some());
+    added.filter_map(|change| person_of(change, &owners, people)).filter(|person| !members.contains(person)).collect()
+}
+
+async fn write_memberships(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    people: &HashMap<Login, PersonId>,
+    revision: Revision,
+) -> Result<(), StoreError> {
+    let replaced: Vec<i64> =
+        plan.memberships.iter().filter_map(|change| change.kind.replaced()).map(|id| id.0).collect();
+    // Out first: a corrected membership would overlap the one that it corrects.
+    sqlx::query!("update team_memberships set removed_in = $2 where id = any($1)", &replaced, revision.0)
+        .execute(&mut *connection)
+        .await?;
+    for change in &plan.memberships {
+        let Some(Terms { weight, period }) = change.kind.after() else { continue };
+        // An archived team's people may be in the file no more: the row that is replaced knows its person.
+        sqlx::query!(
+            "insert into team_memberships (team_id, person_id, weight, joined_at, left_at, added_in)
+            select
+                t.id,
+                coalesce($2, (select m.person_id from team_memberships as m where m.id = $3)),
+                $4::integer / 10000.0, $5, $6, $7
+            from teams as t
+            where t.slug = $1",
+            change.team.as_str(),
+            people.get(&change.login).map(|id| id.0),
+            change.kind.replaced().map(|id| id.0),
+            i32::from(weight.units()),
+            period.from(),
+            period.to(),
+            revision.0
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Derives the attributions of these people's stored pull requests anew. Returns how many pull requests count
+/// differently.
+async fn reattribute(connection: &mut PgConnection, people: &[i64]) -> Result<usize, StoreError> {
+    let mut changed = 0;
+    for people in people.chunks(PEOPLE_AT_ONCE) {
+        let members: HashMap<i64, Person> = people_with_memberships(&mut *connection, Some(people))
+            .await?
+            .into_iter()
+            .map(|person| (person.id.0, person))
+            .collect();
+        let pull_requests = sqlx::query!(
+            r#"select id, author_id, coalesce(merged_at, closed_at, created_at) as "instant!"
+            from pull_requests where author_id = any($1)"#,
+            people
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut wanted = WantedAttributions::default();
+        for row in &pull_requests {
+            if let Some(person) = members.get(&row.author_id) {
+                wanted.extend(row.id, person.attribute_at(row.instant));
+            }
+        }
+        let count = sqlx::query_file_scalar!(
+            "queries/replace_attributions.sql",
+            people,
+            &wanted.pull_requests,
+            &wanted.teams,
+            &wanted.memberships,
+            &wanted.units
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        changed += usize::try_from(count).unwrap_or_default();
+    }
+    Ok(changed)
+}
+
+/// Attributions as the columns of one statement.
+#[derive(Default)]
+pub(crate) struct WantedAttributions {
+    pub(crate) pull_requests: Vec<i64>,
+    pub(crate) teams: Vec<i64>,
+    pub(crate) memberships: Vec<i64>,
+    pub(crate) units: Vec<i32>,
+}
+
+impl WantedAttributions {
+    pub(crate) fn extend(&mut self, pull_request: i64, attributions: Vec<mergeline_domain::Attribution>) {
+        for attribution in attributions {
+            self.pull_requests.push(pull_request);
+            self.teams.push(attribution.team.0);
+            self.memberships.push(attribution.membership.0);
+            self.units.push(i32::from(attribution.weight.units()));
+        }
+    }
+}
+
+/// Has the backfill window read again. Returns whether there was anything to read again.
+async fn reopen_collection(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let reopened = sqlx::query!("update repositories set watermark = null where watermark is not null")
+        .execute(connection)
+        .await?;
+    Ok(reopened.rows_affected() > 0)
+}

@@ -1,0 +1,209 @@
+//! Where the database is, and the pool of connections to it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use mergeline_domain::Problem;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use url::{Host, Url};
+
+use crate::StoreError;
+
+static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+
+/// A page, a report or a migration step takes seconds at most; what takes longer is stuck.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than any transaction of ours holds a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+/// A connection takes milliseconds; a pool that has none after this long is exhausted or cut off.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// One sandbox serves one request or a few repositories at a time.
+const MAX_CONNECTIONS: u32 = 5;
+
+/// Where the database is and how long it may take.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    options: PgConnectOptionsSecret,
+    statement_timeout: Duration,
+    max_connections: u32,
+}
+
+/// Connect options carry the password; nothing of them is shown.
+#[derive(Clone)]
+struct PgConnectOptionsSecret(PgConnectOptions);
+
+impl std::fmt::Debug for PgConnectOptionsSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+impl DatabaseSettings {
+    /// Reads a database URL: `postgres://user:password@host:port/database`. Any host that is not this machine
+    /// is reached by verified TLS, which the URL may not weaken.
+    ///
+    /// # Errors
+    /// `config.db_url` for a URL that names no PostgreSQL database, `config.insecure_tls` for a weaker TLS mode.
+    pub fn parse(url: &SecretString) -> Result<Self, Problem> {
+        let refuse = |message: String| {
+            let help = "write postgres://user:password@host:5432/database, with special characters of the password percent-encoded";
+            Problem::setting("config.db_url", "DB_URL", message, help)
+        };
+        let text = url.expose_secret().trim();
+        let parsed = Url::parse(text).map_err(|error| refuse(format!("no URL: {error}")))?;
+        if !matches!(parsed.scheme(), "postgres" | "postgresql") {
+            return Err(refuse(format!("`{}:` is no PostgreSQL URL", parsed.scheme())));
+        }
+        if parsed.path().trim_matches('/').is_empty() {
+            return Err(refuse(format!("{} names no database", masked(&parsed))));
+        }
+        let options = PgConnectOptions::from_str(text)
+            // The error may quote the part of the URL that it could not read.
+            .map_err(|_| refuse(format!("{} cannot be read", masked(&parsed))))?;
+        let options = if is_local(&parsed) { options } else { with_verified_tls(&parsed, options)? };
+        Ok(Self {
+            options: PgConnectOptionsSecret(options.application_name("mergeline")),
+            statement_timeout: STATEMENT_TIMEOUT,
+            max_connections: MAX_CONNECTIONS,
+        })
+    }
+
+    /// Gives each statement so long and no longer.
+    #[must_use]
+    pub fn with_statement_timeout(mut self, timeout: Duration) -> Self {
+        self.statement_timeout = timeout;
+        self
+    }
+
+    /// Keeps at most so many connections open.
+    #[must_use]
+    pub fn with_max_connections(mut self, connections: u32) -> Self {
+        self.max_connections = connections;
+        self
+    }
+}
+
+/// Whether the URL stays on this machine: a Unix socket or the loopback addresses.
+fn is_local(url: &Url) -> bool {
+    if let Some((_, host)) = url.query_pairs().find(|(key, _)| key == "host") {
+        return host.starts_with('/') || matches!(&*host, "localhost" | "127.0.0.1" | "::1");
+    }
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost") || name.starts_with("%2F") || name.starts_with("%2f"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => true,
+    }
+}
+
+fn with_verified_tls(url: &Url, options: PgConnectOptions) -> Result<PgConnectOptions, Problem> {
+    let named = url.query_pairs().find(|(key, _)| matches!(&**key, "sslmode" | "ssl-mode"));
+    match named.as_ref().map(|(_, mode)| &**mode) {
+        None | Some("verify-full") => Ok(options.ssl_mode(PgSslMode::VerifyFull)),
+        Some(weaker) => Err(Problem::setting(
+            "config.insecure_tls",
+            "DB_URL",
+            format!("sslmode={weaker} does not verify who answers at {}", masked(url)),
+            "write sslmode=verify-full, or leave it out; sslrootcert=FILE names the server's own authority",
+        )),
+    }
+}
+
+/// The URL without its password and parameters.
+fn masked(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    format!("{}://{}:***@{host}{}", url.scheme(), url.username(), url.path())
+}
+
+/// The database that Mergeline works with.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) pool: PgPool,
+}
+
+impl Store {
+    /// Prepares the pool. Connections are made when they are needed, and tested before each use: a Lambda
+    /// sandbox may have been frozen for hours in between.
+    pub fn connect(settings: &DatabaseSettings) -> Self {
+        let milliseconds = |timeout: Duration| timeout.as_millis().to_string();
+        let options = settings.options.0.clone().options([
+            ("statement_timeout", milliseconds(settings.statement_timeout)),
+            ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(true)
+            .connect_lazy_with(options);
+        Self { pool }
+    }
+
+    /// Brings the schema up to date. Two at once are harmless: they take turns.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or was migrated by a newer program.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATOR.run(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The migrations that this program brings, with their descriptions, oldest first.
+    pub fn known_migrations() -> Vec<(i64, String)> {
+        MIGRATOR.iter().map(|migration| (migration.version, migration.description.to_string())).collect()
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<DatabaseSettings, Problem> {
+        DatabaseSettings::parse(&SecretString::from(url))
+    }
+
+    fn ssl_mode(url: &str) -> String {
+        format!("{:?}", parse(url).expect("valid").options.0.get_ssl_mode())
+    }
+
+    #[test]
+    fn a_remote_host_is_verified_in_full_and_nothing_weaker_is_taken() {
+        assert_eq!(ssl_mode("postgres://u:p@db.example.com/m"), "VerifyFull");
+        assert_eq!(ssl_mode("postgres://u:p@db.example.com/m?sslmode=verify-full"), "VerifyFull");
+        for mode in ["disable", "allow", "prefer", "require", "verify-ca"] {
+            let problem = parse(&format!("postgres://u:s3cret@db.example.com/m?sslmode={mode}")).expect_err("refused");
+            assert_eq!(problem.code, "config.insecure_tls", "{mode}");
+            assert!(!problem.message.contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn this_machine_needs_no_tls() {
+        for url in ["postgres://u@localhost/m", "postgres://u@127.0.0.1:5433/m?sslmode=disable", "postgres://u@[::1]/m", "postgres://u@localhost/m?host=/run/pg"] {
+            assert!(parse(url).is_ok(), "{url}");
+        }
+        assert!(parse("postgres://u@localhost/m?host=db.example.com&sslmode=disable").is_err(), "the parameter wins");
+    }
+
+    #[test]
+    fn a_url_that_names_no_postgresql_database_is_refused_without_its_password() {
+        for url in ["mysql://u:s3cret@localhost/m", "postgres://u:s3cret@localhost", "postgres://u:s3cret@localhost/", "localhost:5432", "", "postgres://u:s3cret%ZZ@localhost:99999/m"] {
+            let problem = parse(url).expect_err(url);
+            assert_eq!(problem.code, "config.db_url", "{url}");
+            assert!(!problem.message.contains("s3cret"), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn settings_show_no_secret() {
+        let settings = parse("postgres://u:s3cret@localhost/m").expect("valid");
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,75 @@
+//! What can go wrong between Mergeline and its database.
+
+use sqlx::postgres::PgDatabaseError;
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or has no connection left.
+    #[error("the database is not available")]
+    Unavailable(#[source] Cause),
+    /// It refused the user or the password.
+    #[error("the database refused the login")]
+    Unauthorized(#[source] Cause),
+    /// It took longer than it was given.
+    #[error("the database took too long")]
+    Timeout(#[source] Cause),
+    /// A teams file was applied since the roster was read; read it again.
+    #[error("the configuration has changed meanwhile")]
+    StaleConfiguration,
+    /// The schema is not the one that this program knows.
+    #[error("the database schema does not fit this program: run `mergeline migrate` of this version")]
+    Schema(#[source] Cause),
+    /// Anything else.
+    #[error("the database reported an error")]
+    Other(#[source] Cause),
+}
+
+/// The database's own error. It never carries the URL.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl StoreError {
+    /// A stable code for logs, the ledger and alarms.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "db_unavailable",
+            Self::Unauthorized(_) => "db_auth",
+            Self::Timeout(_) => "db_timeout",
+            Self::StaleConfiguration => "stale_configuration",
+            Self::Schema(_) => "db_schema",
+            Self::Other(_) => "db_error",
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let sqlstate = error
+            .as_database_error()
+            .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+            .map(|error| error.code().to_owned());
+        match (sqlstate.as_deref(), &error) {
+            // Class 28: invalid authorization.
+            (Some("28000" | "28P01"), _) => Self::Unauthorized(error.into()),
+            // query_canceled by statement_timeout, lock_not_available by lock_timeout.
+            (Some("57014" | "55P03"), _) => Self::Timeout(error.into()),
+            // too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now.
+            (Some("53300" | "57P01" | "57P02" | "57P03"), _) => Self::Unavailable(error.into()),
+            // undefined_table, undefined_column, undefined_function.
+            (Some("42P01" | "42703" | "42883"), _) => Self::Schema(error.into()),
+            (None, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
+                Self::Unavailable(error.into())
+            }
+            _ => Self::Other(error.into()),
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            other => Self::Schema(other.into()),
+        }
+    }
+}
