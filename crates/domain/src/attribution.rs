@@ -159,7 +159,9 @@ impl Roster {
     pub fn judge(&self, pull_request: &PullRequest) -> Verdict<'_> {
         let Some(author) = &pull_request.author else { return Verdict::Skip(SkipReason::Ghost) };
         match self.find(author) {
-            Some(person) => Verdict::Keep { person, attributions: person.attribute_at(pull_request.attribution_instant()) },
+            Some(person) => {
+                Verdict::Keep { person, attributions: person.attribute_at(pull_request.attribution_instant()) }
+            }
             None if author.kind == AccountKind::Bot || self.bots.contains(&author.login) => {
                 Verdict::Skip(SkipReason::Bot)
             }

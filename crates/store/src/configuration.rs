@@ -121,7 +121,12 @@ impl Store {
     ///
     /// # Errors
     /// When the file contradicts what is in force, would remove too much, or the database fails.
-    pub async fn apply(&self, file: &TeamsFile, options: ApplyOptions, now: DateTime<Utc>) -> Result<Applied, ApplyError> {
+    pub async fn apply(
+        &self,
+        file: &TeamsFile,
+        options: ApplyOptions,
+        now: DateTime<Utc>,
+    ) -> Result<Applied, ApplyError> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut *transaction).await?;
         let current = current(&mut transaction).await?;
@@ -180,8 +185,9 @@ impl Store {
 /// on with a roster that is no longer in force.
 pub(crate) async fn hold_configuration(connection: &mut PgConnection, revision: Revision) -> Result<(), StoreError> {
     sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(&mut *connection).await?;
-    let in_force =
-        sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#).fetch_one(connection).await?;
+    let in_force = sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#)
+        .fetch_one(connection)
+        .await?;
     if in_force == revision.0 { Ok(()) } else { Err(StoreError::StaleConfiguration) }
 }
 
@@ -206,7 +212,9 @@ async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
     let settings = sqlx::query!(r#"select timezone as "timezone!", bots as "bots!" from configuration_in_force"#)
         .fetch_optional(&mut *connection)
         .await?
-        .map(|row| Ok((parse_stored::<Tz>(&row.timezone)?, row.bots.iter().map(|bot| Login::from_github(bot)).collect())))
+        .map(|row| {
+            Ok((parse_stored::<Tz>(&row.timezone)?, row.bots.iter().map(|bot| Login::from_github(bot)).collect()))
+        })
         .transpose()
         .map_err(|error: StoreError| error)?;
     let repositories = sqlx::query_scalar!("select name from repositories where removed_at is null order by id")
@@ -256,7 +264,10 @@ async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
 }
 
 /// Everybody with a membership, or those of `only`, with all memberships that count.
-async fn people_with_memberships(connection: &mut PgConnection, only: Option<&[i64]>) -> Result<Vec<Person>, StoreError> {
+async fn people_with_memberships(
+    connection: &mut PgConnection,
+    only: Option<&[i64]>,
+) -> Result<Vec<Person>, StoreError> {
     let rows = sqlx::query!(
         r#"select
             p.id, p.github_id, p.login, m.id as membership_id, m.team_id,
@@ -321,7 +332,11 @@ async fn write_people(connection: &mut PgConnection, plan: &Plan) -> Result<Hash
     Ok(people)
 }
 
-async fn write_settings(connection: &mut PgConnection, plan: &Plan, now: DateTime<Utc>) -> Result<Revision, StoreError> {
+async fn write_settings(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    now: DateTime<Utc>,
+) -> Result<Revision, StoreError> {
     let bots: Vec<String> = plan.bots.iter().map(Login::to_string).collect();
     let revision = sqlx::query_scalar!(
         "insert into configurations (applied_at, timezone, bots) values ($1, $2, $3) returning revision",

@@ -92,7 +92,9 @@ fn is_local(url: &Url) -> bool {
         return host.starts_with('/') || matches!(&*host, "localhost" | "127.0.0.1" | "::1");
     }
     match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost") || name.starts_with("%2F") || name.starts_with("%2f"),
+        Some(Host::Domain(name)) => {
+            name.eq_ignore_ascii_case("localhost") || name.starts_with("%2F") || name.starts_with("%2f")
+        }
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => true,
@@ -186,7 +188,12 @@ mod tests {
 
     #[test]
     fn this_machine_needs_no_tls() {
-        for url in ["postgres://u@localhost/m", "postgres://u@127.0.0.1:5433/m?sslmode=disable", "postgres://u@[::1]/m", "postgres://u@localhost/m?host=/run/pg"] {
+        for url in [
+            "postgres://u@localhost/m",
+            "postgres://u@127.0.0.1:5433/m?sslmode=disable",
+            "postgres://u@[::1]/m",
+            "postgres://u@localhost/m?host=/run/pg",
+        ] {
             assert!(parse(url).is_ok(), "{url}");
         }
         assert!(parse("postgres://u@localhost/m?host=db.example.com&sslmode=disable").is_err(), "the parameter wins");
@@ -194,7 +201,14 @@ mod tests {
 
     #[test]
     fn a_url_that_names_no_postgresql_database_is_refused_without_its_password() {
-        for url in ["mysql://u:s3cret@localhost/m", "postgres://u:s3cret@localhost", "postgres://u:s3cret@localhost/", "localhost:5432", "", "postgres://u:s3cret%ZZ@localhost:99999/m"] {
+        for url in [
+            "mysql://u:s3cret@localhost/m",
+            "postgres://u:s3cret@localhost",
+            "postgres://u:s3cret@localhost/",
+            "localhost:5432",
+            "",
+            "postgres://u:s3cret%ZZ@localhost:99999/m",
+        ] {
             let problem = parse(url).expect_err(url);
             assert_eq!(problem.code, "config.db_url", "{url}");
             assert!(!problem.message.contains("s3cret"), "{}", problem.message);

@@ -128,7 +128,12 @@ impl Store {
         Ok(teams.into_iter().next())
     }
 
-    async fn read_teams(&self, id: Option<i64>, slug: Option<&str>, now: DateTime<Utc>) -> Result<Vec<Team>, StoreError> {
+    async fn read_teams(
+        &self,
+        id: Option<i64>,
+        slug: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Team>, StoreError> {
         let rows = sqlx::query!(
             r#"select
                 t.id, t.slug, t.name, t.archived_at,

@@ -175,7 +175,9 @@ async fn remember_accounts(
 ) -> Result<(), StoreError> {
     let accounts: BTreeMap<i64, (i64, &str)> = page
         .values()
-        .filter_map(|kept| kept.pull_request.author.as_ref().map(|author| (kept.person.0, (author.id, author.login.as_str()))))
+        .filter_map(|kept| {
+            kept.pull_request.author.as_ref().map(|author| (kept.person.0, (author.id, author.login.as_str())))
+        })
         .collect();
     let people: Vec<i64> = accounts.keys().copied().collect();
     let github_ids: Vec<i64> = accounts.values().map(|(id, _)| *id).collect();

@@ -1,1 +1,15 @@
-//! x
+#![doc = include_str!("../README.md")]
+// The largest of GitHub's objects is one `json!` of eighty fields.
+#![recursion_limit = "256"]
+
+mod database;
+mod fake_github;
+mod lambda_runtime;
+mod pull_request;
+pub mod recorded;
+pub mod synthetic;
+
+pub use database::TestDatabase;
+pub use fake_github::{FakeGitHub, Fault, RecordedRequest};
+pub use lambda_runtime::{Invocation, LambdaRuntime};
+pub use pull_request::{FakePullRequest, FakeUser, at, pr};

@@ -1,0 +1,221 @@
+//! GitHub's pull request, reduced to the fields that Mergeline uses.
+//!
+//! Source: GitHub, "List pull requests". A full object is about 20 kB; only these fields are deserialized.
+
+use chrono::{DateTime, Datelike, Utc};
+use mergeline_domain::{AccountKind, Author, Login, PullRequest, State};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::GitHubError;
+
+/// One item of a page that could not be understood. The others of its page can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndecodableItem {
+    /// The pull request's number, if that much could be read.
+    pub number: Option<i64>,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    id: i64,
+    number: i64,
+    #[serde(borrow)]
+    title: std::borrow::Cow<'a, str>,
+    user: Option<User>,
+    state: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    draft: Option<bool>,
+    #[serde(default)]
+    base: Option<Branch>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+    merged_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: i64,
+    login: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Branch {
+    #[serde(rename = "ref")]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct NumberOnly {
+    number: i64,
+}
+
+/// Decodes a page, each item by itself: one that cannot be understood does not take the others with it.
+pub(crate) fn decode_page(body: &[u8]) -> Result<Vec<Result<PullRequest, UndecodableItem>>, GitHubError> {
+    let items: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|error| GitHubError::invalid(format!("no list of pull requests ({error})")))?;
+    Ok(items.into_iter().map(decode_item).collect())
+}
+
+fn decode_item(raw: &RawValue) -> Result<PullRequest, UndecodableItem> {
+    let decoded = serde_json::from_str::<Item<'_>>(raw.get()).map_err(|error| error.to_string());
+    decoded.and_then(pull_request).map_err(|reason| {
+        let number = serde_json::from_str::<NumberOnly>(raw.get()).ok().map(|item| item.number);
+        UndecodableItem { number, reason }
+    })
+}
+
+fn pull_request(item: Item<'_>) -> Result<PullRequest, String> {
+    /// GitHub numbers issues and pull requests together; 2^31 is far beyond any repository.
+    const NUMBERS: std::ops::Range<i64> = 1..2_147_483_648;
+    /// GitHub opened in 2008, and imported history may be older; everything beyond is a broken clock.
+    const YEARS: std::ops::Range<i32> = 1970..2200;
+    if !NUMBERS.contains(&item.number) {
+        return Err(format!("the number {} is no pull request's", item.number));
+    }
+    let times = [Some(item.created_at), Some(item.updated_at), item.closed_at, item.merged_at];
+    if let Some(absurd) = times.into_iter().flatten().find(|time| !YEARS.contains(&time.year())) {
+        return Err(format!("the time {absurd} is absurd"));
+    }
+    // `merged_at` alone says that it was merged: `merge_commit_sha` is set on closed ones too.
+    let state = match (item.merged_at, item.closed_at, &*item.state) {
+        (Some(at), closed_at, _) => State::Merged { at, closed_at: closed_at.unwrap_or(at) },
+        (None, Some(at), "closed") => State::Closed { at },
+        (None, _, "open") => State::Open,
+        (None, _, state) => return Err(format!("state `{state}` without a time of closing")),
+    };
+    let author = item.user.filter(|user| user.login != "ghost").map(|user| Author {
+        id: user.id,
+        login: Login::from_github(&user.login),
+        kind: if user.kind == "Bot" { AccountKind::Bot } else { AccountKind::Human },
+    });
+    Ok(PullRequest {
+        id: item.id,
+        number: item.number,
+        title: clean_title(&item.title),
+        author,
+        state,
+        is_draft: item.draft.unwrap_or(false),
+        base_ref: item.base.map(|base| base.name.replace('\0', "")),
+        created_at: item.created_at,
+        updated_at: item.updated_at,
+    })
+}
+
+/// At most 1 kB without control characters: PostgreSQL refuses NUL, and terminals obey the others.
+fn clean_title(title: &str) -> String {
+    const MAX_BYTES: usize = 1_024;
+    let mut clean = String::with_capacity(title.len().min(MAX_BYTES));
+    for character in title.chars().filter(|character| !character.is_control()) {
+        if clean.len() + character.len_utf8() > MAX_BYTES {
+            break;
+        }
+        clean.push(character);
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn item() -> Value {
+        json!({
+            "id": 3_000_000_001_u64, "number": 7, "title": "Add it", "state": "closed", "draft": false,
+            "user": { "id": 4_000_000_000_u64, "login": "Ana", "type": "User" },
+            "base": { "ref": "main" }, "head": { "repo": null }, "labels": null, "brand_new_field": {},
+            "created_at": "2026-01-01T09:00:00Z", "updated_at": "2026-01-02T10:00:01Z",
+            "closed_at": "2026-01-02T10:00:01Z", "merged_at": "2026-01-02T11:00:00+01:00"
+        })
+    }
+
+    fn with(field: &str, value: Value) -> Value {
+        let mut item = item();
+        item[field] = value;
+        item
+    }
+
+    fn decode(item: &Value) -> Result<PullRequest, UndecodableItem> {
+        let body = json!([item]).to_string();
+        decode_page(body.as_bytes()).expect("a list").remove(0)
+    }
+
+    #[test]
+    fn times_with_offsets_are_read_as_utc_and_unknown_fields_are_ignored() {
+        let decoded = decode(&item()).expect("valid");
+        assert_eq!(decoded.merged_at().map(|at| at.to_rfc3339()), Some("2026-01-02T10:00:00+00:00".to_owned()));
+        assert_eq!(decoded.author.map(|author| author.login.to_string()), Some("ana".to_owned()));
+    }
+
+    #[test]
+    fn a_deleted_account_leaves_no_author_under_both_of_its_forms() {
+        assert_eq!(decode(&with("user", Value::Null)).expect("valid").author, None);
+        let ghost = json!({ "id": 10137, "login": "ghost", "type": "User" });
+        assert_eq!(decode(&with("user", ghost)).expect("valid").author, None);
+    }
+
+    #[test]
+    fn closed_is_not_merged_even_with_a_merge_commit() {
+        let mut closed = with("merged_at", Value::Null);
+        closed["merge_commit_sha"] = json!("abc");
+        assert!(matches!(decode(&closed).expect("valid").state, State::Closed { .. }));
+    }
+
+    #[test]
+    fn a_reopened_pull_request_is_open() {
+        let mut reopened = with("merged_at", Value::Null);
+        reopened["state"] = json!("open");
+        reopened["closed_at"] = Value::Null;
+        assert_eq!(decode(&reopened).expect("valid").state, State::Open);
+    }
+
+    #[test]
+    fn a_merge_before_the_creation_is_kept() {
+        let imported = with("created_at", json!("2026-03-01T00:00:00Z"));
+        assert!(decode(&imported).expect("valid").merged_at().is_some());
+    }
+
+    #[test]
+    fn absurd_items_are_refused_one_by_one_with_their_number() {
+        for (field, value) in [
+            ("created_at", json!("9999-01-01T00:00:00Z")),
+            ("created_at", Value::Null),
+            ("title", Value::Null),
+            ("id", json!("seven")),
+            ("state", json!("merged-ish")),
+        ] {
+            let mut broken = with(field, value);
+            if field == "state" {
+                broken["merged_at"] = Value::Null;
+            }
+            assert_eq!(decode(&broken).expect_err(field).number, Some(7), "{field}");
+        }
+        for number in [json!(0), json!(-1), json!(2_147_483_648_u64)] {
+            assert!(decode(&with("number", number)).is_err());
+        }
+        let page = json!([item(), with("title", Value::Null), item()]).to_string();
+        let decoded = decode_page(page.as_bytes()).expect("a list");
+        assert_eq!(decoded.iter().filter(|item| item.is_ok()).count(), 2);
+    }
+
+    #[test]
+    fn titles_lose_control_characters_and_what_is_beyond_a_kilobyte() {
+        let title = decode(&with("title", json!(format!("a\0b\u{1b}[31m{}", "é".repeat(2_000))))).expect("valid").title;
+        assert!(title.starts_with("ab[31mé"));
+        assert!(title.len() <= 1_024);
+    }
+
+    #[test]
+    fn what_is_no_list_is_no_page() {
+        for body in ["{}", "[", "", "null", "<html>", "[{\"number\": 1"] {
+            assert!(decode_page(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A database of its own for each test.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mergeline_local_postgres::Server;
+use mergeline_store::{DatabaseSettings, Store};
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+
+/// The database that all others are copied from.
+const TEMPLATE: &str = "mergeline_template";
+
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+struct Cluster {
+    /// `None` when TEST_DATABASE_URL names a server.
+    server: Option<Server>,
+    given: Option<String>,
+    /// `CREATE DATABASE` copies its template only while nobody else does.
+    creating: tokio::sync::Mutex<()>,
+}
+
+/// A freshly migrated database.
+#[derive(Debug, Clone)]
+pub struct TestDatabase {
+    url: String,
+}
+
+impl TestDatabase {
+    /// Creates a migrated, empty database on this process's server, which is started on the first call. Set
+    /// `TEST_DATABASE_URL` to use a server that runs already.
+    ///
+    /// # Errors
+    /// When there is no PostgreSQL. That is an error, not a reason to skip.
+    pub async fn create() -> anyhow::Result<Self> {
+        let cluster = CLUSTER.get_or_try_init(Cluster::start).await?;
+        let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let _turn = cluster.creating.lock().await;
+        let mut connection = PgConnection::connect(&cluster.url("postgres")).await?;
+        connection
+            .execute(AssertSqlSafe(format!("create database {name} template {TEMPLATE}_{}", std::process::id())))
+            .await?;
+        connection.close().await?;
+        Ok(Self { url: cluster.url(&name) })
+    }
+
+    /// The URL to set as `DB_URL`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A store on it.
+    ///
+    /// # Errors
+    /// When the URL of a given server is refused.
+    pub fn store(&self) -> anyhow::Result<Store> {
+        let settings =
+            DatabaseSettings::parse(&SecretString::from(self.url.clone())).map_err(mergeline_domain::Problems::from)?;
+        Ok(Store::connect(&settings))
+    }
+
+    /// A pool for a test's own questions to it.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn pool(&self) -> anyhow::Result<PgPool> {
+        Ok(PgPool::connect(&self.url).await?)
+    }
+
+    /// All that was collected and derived, as text that is equal exactly when the data are: facts, attributions,
+    /// watermarks, people. Left out is what differs from run to run: the ledger and when a run began.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn digest(&self) -> anyhow::Result<String> {
+        let pool = self.pool().await?;
+        let rows: Vec<String> = sqlx::query_scalar(
+            "select 'pull_request ' || p::text || ' @' || p.xmin::text from pull_requests as p
+            union all select 'attribution ' || a::text || ' @' || a.xmin::text from pr_attributions as a
+            union all select 'repository ' || r.name || ' ' || coalesce(r.watermark::text, 'none') from repositories as r
+            union all select 'person ' || h::text from people as h
+            union all select 'membership ' || m::text from team_memberships as m
+            order by 1",
+        )
+        .fetch_all(&pool)
+        .await?;
+        pool.close().await;
+        Ok(rows.join("\n"))
+    }
+}
+
+impl Cluster {
+    async fn start() -> anyhow::Result<Self> {
+        let given = std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty());
+        let server = match given {
+            Some(_) => None,
+            None => Some(tokio::task::spawn_blocking(Server::throwaway).await??),
+        };
+        let cluster = Self { server, given, creating: tokio::sync::Mutex::new(()) };
+        let template = format!("{TEMPLATE}_{}", std::process::id());
+        let mut connection = PgConnection::connect(&cluster.url("postgres")).await?;
+        connection.execute(AssertSqlSafe(format!("drop database if exists {template}"))).await?;
+        connection.execute(AssertSqlSafe(format!("create database {template}"))).await?;
+        connection.close().await?;
+        let database = TestDatabase { url: cluster.url(&template) };
+        let store = database.store()?;
+        store.migrate().await?;
+        // A template must have no open connection while it is copied.
+        store.close().await;
+        Ok(cluster)
+    }
+
+    fn url(&self, database: &str) -> String {
+        match (&self.server, &self.given) {
+            (Some(server), _) => server.url(database),
+            (None, given) => {
+                let given = given.as_deref().unwrap_or_default();
+                let (base, parameters) = given.split_once('?').unwrap_or((given, ""));
+                let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
+                format!("{server}/{database}?{parameters}")
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The bodies of GitHub's answers, complete enough to pass its own description.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value, json};
+
+use crate::{FakePullRequest, FakeUser};
+
+/// Where the links of an answer point.
+pub(super) struct Links<'a> {
+    /// The API's address.
+    pub(super) api: &'a str,
+    /// The repository's present `owner/name`.
+    pub(super) repository: &'a str,
+    pub(super) repository_id: i64,
+    /// From this API version on, `merge_commit_sha` and `assignee` are gone.
+    pub(super) is_slim_version: bool,
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Forty hexadecimal digits that differ for each number.
+fn sha(number: i64) -> String {
+    format!("{number:040x}")
+}
+
+impl Links<'_> {
+    pub(super) fn pull_request(&self, pull_request: &FakePullRequest) -> Value {
+        let FakePullRequest { number, id, .. } = pull_request;
+        let api = format!("{}/repos/{}", self.api, self.repository);
+        let html = format!("https://github.com/{}/pull/{number}", self.repository);
+        let owner = self.repository.split('/').next().unwrap_or_default();
+        let login = pull_request.user.as_ref().map_or(owner, |user| &user.login);
+        let repository = self.repository();
+        let head_repository = if pull_request.is_fork_gone { Value::Null } else { repository.clone() };
+        let mut answer = json!({
+            "url": format!("{api}/pulls/{number}"),
+            "id": id,
+            "node_id": format!("PR_{id}"),
+            "html_url": html,
+            "diff_url": format!("{html}.diff"),
+            "patch_url": format!("{html}.patch"),
+            "issue_url": format!("{api}/issues/{number}"),
+            "number": number,
+            "state": if pull_request.closed_at.is_some() { "closed" } else { "open" },
+            "locked": false,
+            "title": pull_request.title,
+            "user": pull_request.user.as_ref().map(|user| self.user(user)),
+            "body": "x".repeat(pull_request.body_bytes),
+            "created_at": time(pull_request.created_at),
+            "updated_at": time(pull_request.updated_at),
+            "closed_at": pull_request.closed_at.map(time),
+            "merged_at": pull_request.merged_at.map(time),
+            "assignees": [],
+            "requested_reviewers": [],
+            "requested_teams": [],
+            "labels": [],
+            "milestone": null,
+            "draft": pull_request.draft,
+            "commits_url": format!("{api}/pulls/{number}/commits"),
+            "review_comments_url": format!("{api}/pulls/{number}/comments"),
+            "review_comment_url": format!("{api}/pulls/comments{{/number}}"),
+            "comments_url": format!("{api}/issues/{number}/comments"),
+            "statuses_url": format!("{api}/statuses/{}", sha(*number)),
+            "head": {
+                "label": format!("{login}:change-{number}"),
+                "ref": format!("change-{number}"),
+                "sha": sha(*number),
+                "user": pull_request.user.as_ref().map(|user| self.user(user)),
+                "repo": head_repository,
+            },
+            "base": {
+                "label": format!("{owner}:{}", pull_request.base_ref),
+                "ref": pull_request.base_ref,
+                "sha": sha(0),
+                "user": self.user(&FakeUser::person(owner)),
+                "repo": repository,
+            },
+            "_links": {
+                "self": { "href": format!("{api}/pulls/{number}") },
+                "html": { "href": html },
+                "issue": { "href": format!("{api}/issues/{number}") },
+                "comments": { "href": format!("{api}/issues/{number}/comments") },
+                "review_comments": { "href": format!("{api}/pulls/{number}/comments") },
+                "review_comment": { "href": format!("{api}/pulls/comments{{/number}}") },
+                "commits": { "href": format!("{api}/pulls/{number}/commits") },
+                "statuses": { "href": format!("{api}/statuses/{}", sha(*number)) },
+            },
+            "author_association": "MEMBER",
+            "auto_merge": null,
+            "active_lock_reason": null,
+        });
+        if let Value::Object(fields) = &mut answer {
+            if !self.is_slim_version {
+                // Set on closed, never merged pull requests too: it says nothing about a merge.
+                let commit = pull_request.closed_at.map(|_| sha(number + 1_000_000));
+                fields.insert("merge_commit_sha".to_owned(), json!(commit));
+                fields.insert("assignee".to_owned(), Value::Null);
+            }
+            for (field, value) in &pull_request.overrides {
+                fields.insert(field.clone(), value.clone());
+            }
+        }
+        answer
+    }
+
+    fn user(&self, user: &FakeUser) -> Value {
+        let FakeUser { id, login, kind } = user;
+        let api = format!("{}/users/{login}", self.api);
+        json!({
+            "login": login,
+            "id": id,
+            "node_id": format!("U_{id}"),
+            "avatar_url": format!("https://avatars.githubusercontent.com/u/{id}?v=4"),
+            "gravatar_id": "",
+            "url": api,
+            "html_url": format!("https://github.com/{login}"),
+            "followers_url": format!("{api}/followers"),
+            "following_url": format!("{api}/following{{/other_user}}"),
+            "gists_url": format!("{api}/gists{{/gist_id}}"),
+            "starred_url": format!("{api}/starred{{/owner}}{{/repo}}"),
+            "subscriptions_url": format!("{api}/subscriptions"),
+            "organizations_url": format!("{api}/orgs"),
+            "repos_url": format!("{api}/repos"),
+            "events_url": format!("{api}/events{{/privacy}}"),
+            "received_events_url": format!("{api}/received_events"),
+            "type": kind,
+            "user_view_type": "public",
+            "site_admin": false,
+        })
+    }
+
+    pub(super) fn repository(&self) -> Value {
+        let (owner, name) = self.repository.split_once('/').unwrap_or((self.repository, ""));
+        let api = format!("{}/repos/{}", self.api, self.repository);
+        let html = format!("https://github.com/{}", self.repository);
+        let mut fields = Map::new();
+        // Everything below the repository's own address, with GitHub's placeholders.
+        for (field, path) in SUB_RESOURCES {
+            fields.insert((*field).to_owned(), json!(format!("{api}{path}")));
+        }
+        let rest = json!({
+            "id": self.repository_id,
+            "node_id": format!("R_{}", self.repository_id),
+            "name": name,
+            "full_name": self.repository,
+            "private": true,
+            "owner": self.user(&FakeUser::person(owner)),
+            "html_url": html,
+            "description": format!("The {name} of {owner}"),
+            "fork": false,
+            "url": api,
+            "created_at": "2020-01-01T00:00:00Z",
+            "updated_at": "2026-01-01T00:00:00Z",
+            "pushed_at": "2026-01-01T00:00:00Z",
+            "git_url": format!("git://github.com/{}.git", self.repository),
+            "ssh_url": format!("git@github.com:{}.git", self.repository),
+            "clone_url": format!("{html}.git"),
+            "svn_url": html,
+            "homepage": null,
+            "size": 1024,
+            "stargazers_count": 0,
+            "watchers_count": 0,
+            "language": "Rust",
+            "has_issues": true,
+            "has_projects": true,
+            "has_downloads": true,
+            "has_wiki": false,
+            "has_pages": false,
+            "has_discussions": false,
+            "forks_count": 0,
+            "mirror_url": null,
+            "archived": false,
+            "disabled": false,
+            "open_issues_count": 0,
+            "license": null,
+            "allow_forking": false,
+            "is_template": false,
+            "web_commit_signoff_required": false,
+            "topics": [],
+            "visibility": "private",
+            "forks": 0,
+            "open_issues": 0,
+            "watchers": 0,
+            "default_branch": "main",
+        });
+        if let Value::Object(rest) = rest {
+            fields.extend(rest);
+        }
+        Value::Object(fields)
+    }
+}
+
+const SUB_RESOURCES: &[(&str, &str)] = &[
+    ("archive_url", "/{archive_format}{/ref}"),
+    ("assignees_url", "/assignees{/user}"),
+    ("blobs_url", "/git/blobs{/sha}"),
+    ("branches_url", "/branches{/branch}"),
+    ("collaborators_url", "/collaborators{/collaborator}"),
+    ("comments_url", "/comments{/number}"),
+    ("commits_url", "/commits{/sha}"),
+    ("compare_url", "/compare/{base}...{head}"),
+    ("contents_url", "/contents/{+path}"),
+    ("contributors_url", "/contributors"),
+    ("deployments_url", "/deployments"),
+    ("downloads_url", "/downloads"),
+    ("events_url", "/events"),
+    ("forks_url", "/forks"),
+    ("git_commits_url", "/git/commits{/sha}"),
+    ("git_refs_url", "/git/refs{/sha}"),
+    ("git_tags_url", "/git/tags{/sha}"),
+    ("hooks_url", "/hooks"),
+    ("issue_comment_url", "/issues/comments{/number}"),
+    ("issue_events_url", "/issues/events{/number}"),
+    ("issues_url", "/issues{/number}"),
+    ("keys_url", "/keys{/key_id}"),
+    ("labels_url", "/labels{/name}"),
+    ("languages_url", "/languages"),
+    ("merges_url", "/merges"),
+    ("milestones_url", "/milestones{/number}"),
+    ("notifications_url", "/notifications{?since,all,participating}"),
+    ("pulls_url", "/pulls{/number}"),
+    ("releases_url", "/releases{/id}"),
+    ("stargazers_url", "/stargazers"),
+    ("statuses_url", "/statuses/{sha}"),
+    ("subscribers_url", "/subscribers"),
+    ("subscription_url", "/subscription"),
+    ("tags_url", "/tags"),
+    ("teams_url", "/teams"),
+    ("trees_url", "/git/trees{/sha}"),
+];

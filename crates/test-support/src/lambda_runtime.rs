@@ -1,0 +1,149 @@
+//! The Lambda runtime API, as the service shows it to a function's binary.
+//!
+//! Source: AWS, "Using the Lambda runtime API for custom runtimes".
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc};
+
+/// A cold binary in a debug build answers within a second; a busy machine takes longer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// What became of an invocation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Invocation {
+    /// The function's answer.
+    Answer(Value),
+    /// The function's error: `errorType` and `errorMessage`.
+    Error(Value),
+}
+
+/// A function's binary, started as Lambda starts it.
+#[derive(Debug)]
+pub struct LambdaRuntime {
+    events: mpsc::Sender<(String, Value)>,
+    outcomes: mpsc::Receiver<Invocation>,
+    child: Child,
+    invocations: u32,
+}
+
+struct Service {
+    events: Mutex<mpsc::Receiver<(String, Value)>>,
+    outcomes: mpsc::Sender<Invocation>,
+}
+
+impl LambdaRuntime {
+    /// Starts a binary with this environment and nothing else of the caller's but `PATH`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start(binary: &Path, environment: &HashMap<&str, String>) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (events, receiver) = mpsc::channel(16);
+        let (sender, outcomes) = mpsc::channel(16);
+        let service = Arc::new(Service { events: Mutex::new(receiver), outcomes: sender });
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .route("/2018-06-01/runtime/init/error", post(error_at_start))
+            .with_state(service);
+        tokio::spawn(async move {
+            // Ends with the test's runtime.
+            let _ = axum::serve(listener, router).await;
+        });
+        let child = Command::new(binary)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "function")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_REGION", "eu-north-1")
+            .envs(environment)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        Ok(Self { events, outcomes, child, invocations: 0 })
+    }
+
+    /// Sends an event and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// When the binary ends or says nothing for a minute.
+    pub async fn invoke(&mut self, event: Value) -> anyhow::Result<Invocation> {
+        self.invocations += 1;
+        let id = format!("00000000-0000-4000-8000-{:012}", self.invocations);
+        self.events.send((id, event)).await.context("the runtime API has ended")?;
+        tokio::select! {
+            outcome = self.outcomes.recv() => outcome.context("the runtime API has ended"),
+            status = self.child.wait() => bail!("the function ended: {}", status?),
+            () = tokio::time::sleep(ANSWER_WITHIN) => bail!("no answer within {ANSWER_WITHIN:?}"),
+        }
+    }
+
+    /// Ends the function and returns what it logged.
+    ///
+    /// # Errors
+    /// When its output cannot be read.
+    pub async fn stop(mut self) -> anyhow::Result<String> {
+        self.child.start_kill()?;
+        let output = self.child.wait_with_output().await?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+async fn next(State(service): State<Arc<Service>>) -> Response {
+    let Some((id, event)) = service.events.lock().await.recv().await else {
+        return StatusCode::GONE.into_response();
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let deadline = now + Duration::from_secs(60);
+    let headers = [
+        ("Lambda-Runtime-Aws-Request-Id", id),
+        ("Lambda-Runtime-Deadline-Ms", deadline.as_millis().to_string()),
+        ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-north-1:123456789012:function:function".to_owned()),
+        ("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0".to_owned()),
+    ];
+    (headers, axum::Json(event)).into_response()
+}
+
+async fn response(State(service): State<Arc<Service>>, UrlPath(_): UrlPath<String>, body: Bytes) -> StatusCode {
+    report(&service, Invocation::Answer(read(&body))).await
+}
+
+async fn error(State(service): State<Arc<Service>>, UrlPath(_): UrlPath<String>, body: Bytes) -> StatusCode {
+    report(&service, Invocation::Error(read(&body))).await
+}
+
+async fn error_at_start(State(service): State<Arc<Service>>, body: Bytes) -> StatusCode {
+    report(&service, Invocation::Error(read(&body))).await
+}
+
+fn read(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
+}
+
+async fn report(service: &Service, outcome: Invocation) -> StatusCode {
+    match service.outcomes.send(outcome).await {
+        Ok(()) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::GONE,
+    }
+}

@@ -1,0 +1,171 @@
+//! Pull requests for the fake GitHub, with sensible defaults.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// An account at the fake GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeUser {
+    /// The account's number.
+    pub id: i64,
+    /// The login.
+    pub login: String,
+    /// `User`, `Bot` and so on.
+    pub kind: String,
+}
+
+impl FakeUser {
+    /// A person whose number follows from the login, so that a login means the same account everywhere.
+    pub fn person(login: &str) -> Self {
+        Self { id: account_number(login), login: login.to_owned(), kind: "User".to_owned() }
+    }
+
+    /// A bot; GitHub appends `[bot]` to its login.
+    pub fn bot(name: &str) -> Self {
+        Self { id: account_number(name), login: format!("{name}[bot]"), kind: "Bot".to_owned() }
+    }
+}
+
+/// A number beyond 2^31, as real ones are, that depends on nothing but the login (FNV-1a).
+fn account_number(login: &str) -> i64 {
+    let hash = login.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
+    });
+    3_000_000_000 + i64::try_from(hash % 1_000_000_000).unwrap_or_default()
+}
+
+/// A pull request at the fake GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakePullRequest {
+    /// `owner/name` of its repository.
+    pub repository: String,
+    /// The number over all of GitHub.
+    pub id: i64,
+    /// The number in the repository.
+    pub number: i64,
+    /// The title.
+    pub title: String,
+    /// The author; `None` for a deleted account.
+    pub user: Option<FakeUser>,
+    /// Whether it is a draft.
+    pub draft: bool,
+    /// The branch that it goes to.
+    pub base_ref: String,
+    /// Whether the fork that it came from is gone.
+    pub is_fork_gone: bool,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When it was closed.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// When it was merged.
+    pub merged_at: Option<DateTime<Utc>>,
+    /// How long its description is.
+    pub body_bytes: usize,
+    /// Fields of GitHub's answer that are replaced as they are, to try what should never come.
+    pub overrides: Vec<(String, serde_json::Value)>,
+}
+
+/// An instant from its RFC 3339 text, for tests.
+///
+/// # Panics
+/// When the text is no instant.
+pub fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap_or_else(|error| panic!("`{text}` is no instant: {error}"))
+}
+
+/// An open pull request by `ana`, created on 2026-01-01.
+pub fn pr(repository: &str, number: i64) -> FakePullRequest {
+    let created_at = at("2026-01-01T09:00:00Z");
+    FakePullRequest {
+        repository: repository.to_owned(),
+        id: account_number(repository) * 4 + number,
+        number,
+        title: format!("Change {number}"),
+        user: Some(FakeUser::person("ana")),
+        draft: false,
+        base_ref: "main".to_owned(),
+        is_fork_gone: false,
+        created_at,
+        updated_at: created_at,
+        closed_at: None,
+        merged_at: None,
+        body_bytes: 300,
+        overrides: Vec::new(),
+    }
+}
+
+impl FakePullRequest {
+    /// Written by this person.
+    #[must_use]
+    pub fn by(mut self, login: &str) -> Self {
+        self.user = Some(FakeUser::person(login));
+        self
+    }
+
+    /// Written by this account, `None` for a deleted one.
+    #[must_use]
+    pub fn by_user(mut self, user: Option<FakeUser>) -> Self {
+        self.user = user;
+        self
+    }
+
+    /// Opened at this instant.
+    #[must_use]
+    pub fn created(mut self, instant: &str) -> Self {
+        self.created_at = at(instant);
+        self.updated_at = self.created_at.max(self.updated_at);
+        self
+    }
+
+    /// Merged at this instant, closed and updated a second later, as GitHub does it.
+    #[must_use]
+    pub fn merged(self, instant: &str) -> Self {
+        self.merged_at_instant(at(instant))
+    }
+
+    /// Merged at this instant.
+    #[must_use]
+    pub fn merged_at_instant(mut self, instant: DateTime<Utc>) -> Self {
+        self.merged_at = Some(instant);
+        self.closed_at = Some(instant + TimeDelta::seconds(1));
+        self.updated_at = instant + TimeDelta::seconds(1);
+        self
+    }
+
+    /// Closed without a merge at this instant.
+    #[must_use]
+    pub fn closed(mut self, instant: &str) -> Self {
+        self.closed_at = Some(at(instant));
+        self.updated_at = at(instant);
+        self
+    }
+
+    /// Last changed at this instant.
+    #[must_use]
+    pub fn updated(mut self, instant: &str) -> Self {
+        self.updated_at = at(instant);
+        self
+    }
+
+    /// With this title.
+    #[must_use]
+    pub fn titled(mut self, title: &str) -> Self {
+        title.clone_into(&mut self.title);
+        self
+    }
+
+    /// With a description of so many bytes.
+    #[must_use]
+    pub fn with_body(mut self, bytes: usize) -> Self {
+        self.body_bytes = bytes;
+        self
+    }
+
+    /// With this field of GitHub's answer replaced.
+    #[must_use]
+    pub fn overriding(mut self, field: &str, value: serde_json::Value) -> Self {
+        self.overrides.push((field.to_owned(), value));
+        self
+    }
+}

@@ -1,0 +1,161 @@
+//! The demo's organisation: made up, and the same on every run of a week.
+
+use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
+
+use crate::{FakePullRequest, FakeUser, pr};
+
+/// Everything that the fake GitHub serves in the demo, and the teams file that goes with it.
+#[derive(Debug, Clone)]
+pub struct Organisation {
+    /// The teams file.
+    pub teams_file: String,
+    /// The pull requests of the two repositories that work.
+    pub pull_requests: Vec<FakePullRequest>,
+    /// A configured repository that the token may not see.
+    pub forbidden_repository: &'static str,
+    /// One line for each thing that tools usually count wrong.
+    pub peculiarities: Vec<String>,
+}
+
+/// How far the history goes back.
+const WEEKS: u64 = 26;
+/// When bob goes from one team to the other.
+const WEEKS_SINCE_CHANGE: u64 = 6;
+
+/// The organisation as of the week of `now`: three teams, two repositories that work and one that does not.
+pub fn organisation(now: DateTime<Utc>) -> Organisation {
+    let today = now.date_naive();
+    let this_monday = today - Days::new(u64::from(today.weekday().num_days_from_monday()));
+    let first_monday = this_monday - Days::new(7 * WEEKS);
+    let change = this_monday - Days::new(7 * WEEKS_SINCE_CHANGE);
+    let mut history = History { random: Random(0x6d65_7267), pull_requests: Vec::new(), now };
+    let authors = [
+        ("ana", "acme/api", 3),
+        ("bob", "acme/api", 2),
+        ("carla", "acme/api", 4),
+        ("deniz", "acme/web", 3),
+        ("emil", "acme/api", 2),
+        ("finn", "acme/web", 2),
+        ("guest", "acme/web", 1),
+    ];
+    for week in 0..=WEEKS {
+        let monday = (first_monday + Days::new(7 * week)).and_hms_opt(8, 0, 0).unwrap_or_default().and_utc();
+        for (login, repository, per_week) in authors {
+            history.week_of(Some(FakeUser::person(login)), repository, monday, per_week);
+        }
+        history.week_of(Some(FakeUser::bot("renovate")), "acme/api", monday, 2);
+    }
+    // A deleted account's pull request, and one that lay open for nine weeks.
+    let recently = this_monday.and_hms_opt(10, 0, 0).unwrap_or_default().and_utc() - TimeDelta::weeks(2);
+    history.add(None, "acme/web", recently, TimeDelta::hours(5));
+    history.add(Some(FakeUser::person("emil")), "acme/api", recently - TimeDelta::weeks(8), TimeDelta::weeks(9));
+    Organisation {
+        teams_file: teams_file(change),
+        pull_requests: history.pull_requests,
+        forbidden_repository: "acme/legacy",
+        peculiarities: vec![
+            "carla works for payments and platform, half each: every pull request of hers counts 0.5 in both"
+                .to_owned(),
+            format!("bob went from payments to web on {change}: what he merged before stays with payments"),
+            "renovate[bot], a deleted account and guest, who is in no team, count for nobody".to_owned(),
+            "emil has a pull request that lay open for nine weeks: look at platform's p95 beside its median".to_owned(),
+            "acme/legacy may not be read by the token: that run is partial, the other repositories are complete"
+                .to_owned(),
+        ],
+    }
+}
+
+fn teams_file(change: chrono::NaiveDate) -> String {
+    format!(
+        "\
+# Synthetic: made by `mergeline demo`.
+version: 1
+timezone: Europe/Oslo
+repositories: [acme/api, acme/web, acme/legacy]
+teams:
+  - slug: payments
+    name: Payments
+    members:
+      - {{ github: ana }}
+      - {{ github: bob, to: {change} }}
+      - {{ github: carla, weight: 0.5 }}
+  - slug: web
+    name: Web
+    members:
+      - {{ github: deniz }}
+      - {{ github: finn }}
+      - {{ github: bob, from: {change} }}
+  - slug: platform
+    name: Platform
+    members:
+      - {{ github: emil }}
+      - {{ github: carla, weight: 0.5 }}
+"
+    )
+}
+
+struct History {
+    random: Random,
+    pull_requests: Vec<FakePullRequest>,
+    now: DateTime<Utc>,
+}
+
+impl History {
+    /// Up to `per_week` pull requests in the working days after `monday`.
+    fn week_of(&mut self, user: Option<FakeUser>, repository: &str, monday: DateTime<Utc>, per_week: u32) {
+        for _ in 0..self.random.below(per_week + 1) {
+            let created = monday + TimeDelta::minutes(i64::from(self.random.below(4 * 24 * 60 + 9 * 60)));
+            // Mostly hours, sometimes days: the product of two draws has a long tail, as real ones have.
+            let minutes = 20 + i64::from(self.random.below(90)) * i64::from(self.random.below(60));
+            self.add(user.clone(), repository, created, TimeDelta::minutes(minutes));
+        }
+    }
+
+    fn add(&mut self, user: Option<FakeUser>, repository: &str, created: DateTime<Utc>, open_for: TimeDelta) {
+        if created > self.now {
+            return;
+        }
+        let number = i64::try_from(self.pull_requests.len()).unwrap_or_default() + 1;
+        let mut pull_request = pr(repository, number).by_user(user);
+        pull_request.created_at = created;
+        pull_request.updated_at = created;
+        let ended = created + open_for;
+        if ended < self.now {
+            pull_request = match self.random.below(12) {
+                0 => FakePullRequest { closed_at: Some(ended), updated_at: ended, ..pull_request },
+                _ => pull_request.merged_at_instant(ended),
+            };
+        }
+        self.pull_requests.push(pull_request);
+    }
+}
+
+/// Numbers that are the same on every machine (a linear congruential generator, Knuth's constants).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u32::try_from((self.0 >> 33) % u64::from(bound)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::at;
+
+    #[test]
+    fn the_organisation_is_the_same_on_every_run() {
+        let now = at("2026-06-17T12:00:00Z");
+        assert_eq!(organisation(now).pull_requests, organisation(now).pull_requests);
+        assert!(organisation(now).pull_requests.len() > 300);
+    }
+
+    #[test]
+    fn its_teams_file_is_valid() {
+        let file = organisation(at("2026-06-17T12:00:00Z")).teams_file;
+        let parsed = mergeline_domain::teams_file::TeamsFile::parse("demo", file.as_bytes());
+        assert_eq!(parsed.map(|file| file.teams.len()).unwrap_or_else(|problems| panic!("{problems}")), 3);
+    }
+}
