@@ -1,0 +1,252 @@
+//! Everything that the environment decides about a collection.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_domain::{Problem, Problems};
+use mergeline_github::GitHubSettings;
+use mergeline_store::{Applied, ApplyError, ApplyOptions, DatabaseSettings, Store};
+use secrecy::SecretString;
+
+/// Where a teams file is sought when nothing names one: the working folder, and the folder of Lambda's layers.
+const USUAL_FILES: [&str; 2] = ["teams.yaml", "/opt/teams.yaml"];
+/// Half a year: two quarters to compare.
+const DEFAULT_BACKFILL_DAYS: u16 = 180;
+/// GitHub asks for one request at a time for each token.
+const DEFAULT_CONCURRENCY: u16 = 1;
+
+/// Everything that the environment decides about a collection.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where GitHub is, and the token.
+    pub github: GitHubSettings,
+    /// Where the database is.
+    pub database: DatabaseSettings,
+    /// Where the teams come from.
+    pub teams: TeamsSource,
+    /// How far the first collection of a repository goes back.
+    pub backfill: TimeDelta,
+    /// How many repositories are read at a time.
+    pub concurrency: usize,
+    /// Whether a teams file may take out a large part of the memberships.
+    pub allow_removals: bool,
+}
+
+impl Settings {
+    /// Reads the environment, each variable through `lookup`.
+    ///
+    /// # Errors
+    /// Every variable that is missing or cannot be used.
+    pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut keep = |outcome: Result<(), Vec<Problem>>| problems.extend(outcome.err().into_iter().flatten());
+        let mut github = None;
+        keep(GitHubSettings::from_vars(&lookup).map(|found| github = Some(found)));
+        let mut database = None;
+        keep(database_settings(&lookup).map(|found| database = Some(found)).map_err(|problem| vec![problem]));
+        let mut teams = None;
+        keep(TeamsSource::from_vars(&lookup).map(|found| teams = Some(found)).map_err(|problem| vec![problem]));
+        let mut backfill = DEFAULT_BACKFILL_DAYS;
+        keep(number(&lookup, "BACKFILL_DAYS", 1, 3_650, &mut backfill));
+        let mut concurrency = DEFAULT_CONCURRENCY;
+        keep(number(&lookup, "COLLECT_CONCURRENCY", 1, 20, &mut concurrency));
+        match (github, database, teams) {
+            (Some(github), Some(database), Some(teams)) if problems.is_empty() => Ok(Self {
+                github,
+                database,
+                teams,
+                backfill: TimeDelta::days(backfill.into()),
+                concurrency: concurrency.into(),
+                allow_removals: lookup("ALLOW_REMOVALS").is_some_and(|text| text == "true"),
+            }),
+            _ => Err(Problems::of_settings(problems)),
+        }
+    }
+}
+
+fn database_settings(lookup: impl Fn(&str) -> Option<String>) -> Result<DatabaseSettings, Problem> {
+    let Some(url) = lookup("DB_URL").filter(|url| !url.trim().is_empty()) else {
+        let help = "set it to postgres://user:password@host:5432/database";
+        return Err(Problem::setting("config.db_url", "DB_URL", "it is not set", help));
+    };
+    DatabaseSettings::parse(&SecretString::from(url))
+}
+
+fn number(
+    lookup: impl Fn(&str) -> Option<String>,
+    name: &str,
+    least: u16,
+    most: u16,
+    value: &mut u16,
+) -> Result<(), Vec<Problem>> {
+    let Some(text) = lookup(name) else { return Ok(()) };
+    match text.trim().parse() {
+        Ok(number) if (least..=most).contains(&number) => {
+            *value = number;
+            Ok(())
+        }
+        _ => {
+            let help = format!("write a whole number from {least} to {most}, or unset it");
+            Err(vec![Problem::setting("config.range", name, format!("`{text}` is out of range"), help)])
+        }
+    }
+}
+
+/// Where the teams come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TeamsSource {
+    /// A file that was named.
+    File(PathBuf),
+    /// `TEAM_CONFIG_JSON` and `REPOSITORIES`.
+    Variables {
+        /// The array of teams.
+        team_config_json: String,
+        /// The repositories, comma separated.
+        repositories: String,
+    },
+    /// Nothing was named: a file in a usual place, else what the database has from before.
+    Usual,
+}
+
+impl TeamsSource {
+    /// Reads `TEAMS_FILE`, `TEAM_CONFIG_JSON` and `REPOSITORIES`.
+    ///
+    /// # Errors
+    /// `config.ambiguous_source` when a file and variables are given together.
+    pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
+        let given = |name| lookup(name).filter(|text| !text.trim().is_empty());
+        match (given("TEAMS_FILE"), given("TEAM_CONFIG_JSON"), given("REPOSITORIES")) {
+            (Some(path), None, None) => Ok(Self::File(path.into())),
+            (None, Some(team_config_json), repositories) => {
+                Ok(Self::Variables { team_config_json, repositories: repositories.unwrap_or_default() })
+            }
+            (None, None, None) => Ok(Self::Usual),
+            (Some(_), Some(_), _) => Err(ambiguous("TEAM_CONFIG_JSON")),
+            (Some(_), None, Some(_)) => Err(ambiguous("REPOSITORIES")),
+            (None, None, Some(_)) => Err(Problem::setting(
+                "config.missing_key",
+                "TEAM_CONFIG_JSON",
+                "REPOSITORIES is set, and no teams are",
+                "set TEAM_CONFIG_JSON as well, or name both in a teams file",
+            )),
+        }
+    }
+
+    /// The teams file, `None` when nothing was named and there is none in a usual place.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has problems.
+    pub fn load(&self) -> Result<Option<TeamsFile>, Problems> {
+        match self {
+            Self::File(path) => read_file(path).map(Some),
+            Self::Variables { team_config_json, repositories } => {
+                TeamsFile::parse_variables(team_config_json, repositories).map(Some)
+            }
+            Self::Usual => USUAL_FILES.iter().map(Path::new).find(|path| path.exists()).map(read_file).transpose(),
+        }
+    }
+
+    /// The teams file, which must be there.
+    ///
+    /// # Errors
+    /// `config.not_found` when there is none, and whatever [`Self::load`] reports.
+    pub fn load_required(&self) -> Result<TeamsFile, Problems> {
+        self.load()?.ok_or_else(|| not_found().into())
+    }
+}
+
+fn ambiguous(variable: &str) -> Problem {
+    let message = format!("TEAMS_FILE and {variable} are both set");
+    Problem::setting("config.ambiguous_source", "TEAMS_FILE", message, "unset one of them: a file says it all")
+}
+
+/// There is no configuration anywhere.
+pub(crate) fn not_found() -> Problem {
+    let message = format!("no teams are configured; looked for {}", USUAL_FILES.join(" and "));
+    let help = "write a teams file (`mergeline teams example > teams.yaml` starts one), or name it in TEAMS_FILE";
+    Problem::setting("config.not_found", "TEAMS_FILE", message, help)
+}
+
+fn read_file(path: &Path) -> Result<TeamsFile, Problems> {
+    let shown = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| {
+        let help = "name an existing file in TEAMS_FILE, or with --teams";
+        Problem::setting("config.not_found", &shown, format!("it cannot be read: {error}"), help)
+    })?;
+    TeamsFile::parse(&shown, &bytes)
+}
+
+/// Makes the teams file, if there is one, the configuration in force.
+///
+/// # Errors
+/// When it has problems, would remove too much, or the database fails.
+pub async fn configure(
+    store: &Store,
+    source: &TeamsSource,
+    allow_removals: bool,
+    now: DateTime<Utc>,
+) -> Result<Option<Applied>, ApplyError> {
+    let Some(file) = source.load()? else { return Ok(None) };
+    let applied = store.apply(&file, ApplyOptions { dry_run: false, allow_removals }, now).await?;
+    if !applied.plan.is_empty() {
+        tracing::info!(
+            memberships = applied.plan.memberships.len(),
+            reattributed = applied.pull_requests_reattributed,
+            "Applied a changed teams file:\n{applied}"
+        );
+    }
+    Ok(Some(applied))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(vars: &[(&str, &str)]) -> Vec<&'static str> {
+        let lookup = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        match Settings::from_vars(lookup) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.list.iter().map(|problem| problem.code).collect(),
+        }
+    }
+
+    const DB: (&str, &str) = ("DB_URL", "postgres://u@localhost/m");
+
+    #[test]
+    fn all_unusable_variables_are_reported_at_once() {
+        let vars =
+            [("GITHUB_PAT", ""), ("DB_URL", "mysql://x/y"), ("BACKFILL_DAYS", "-1"), ("COLLECT_CONCURRENCY", "many")];
+        assert_eq!(codes(&vars), ["config.token_format", "config.db_url", "config.range", "config.range"]);
+    }
+
+    #[test]
+    fn a_database_is_never_guessed() {
+        assert_eq!(codes(&[]), ["config.db_url"]);
+        assert_eq!(codes(&[DB]), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_file_and_variables_together_are_ambiguous() {
+        assert_eq!(codes(&[DB, ("TEAMS_FILE", "t.yaml"), ("TEAM_CONFIG_JSON", "[]")]), ["config.ambiguous_source"]);
+        assert_eq!(codes(&[DB, ("TEAMS_FILE", "t.yaml"), ("REPOSITORIES", "a/b")]), ["config.ambiguous_source"]);
+        assert_eq!(codes(&[DB, ("REPOSITORIES", "a/b")]), ["config.missing_key"]);
+    }
+
+    #[test]
+    fn a_missing_file_or_a_folder_is_named() {
+        for path in ["/nowhere/teams.yaml", "/"] {
+            let problems = TeamsSource::File(path.into()).load().expect_err("refused");
+            assert_eq!(problems.list[0].code, "config.not_found");
+            assert!(problems.to_string().contains(path), "{problems}");
+        }
+    }
+
+    #[test]
+    fn days_and_concurrency_have_bounds() {
+        for days in ["0", "3651", "8d", "", "1e3", "-5"] {
+            assert_eq!(codes(&[DB, ("BACKFILL_DAYS", days)]), ["config.range"], "{days}");
+        }
+        assert_eq!(codes(&[DB, ("BACKFILL_DAYS", "3650"), ("COLLECT_CONCURRENCY", "20")]), Vec::<&str>::new());
+    }
+}

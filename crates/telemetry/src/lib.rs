@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+
+/// Libraries report what they hand back as errors anyway; of them only warnings are wanted.
+const DEFAULT_FILTER: &str = "warn,mergeline=info,collector=info,api=info";
+
+/// Starts logging for this process. `default_filter` is what is logged while `RUST_LOG` is unset; `None` for the
+/// usual.
+pub fn init(default_filter: Option<&str>) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter.unwrap_or(DEFAULT_FILTER)));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter);
+    if is_lambda() {
+        // CloudWatch adds the time, and indexes fields.
+        logs.json().flatten_event(true).with_current_span(false).without_time().init();
+    } else {
+        logs.with_target(false).with_writer(io::stderr).init();
+    }
+}
+
+/// Whether this process runs in a Lambda sandbox, a local one included.
+pub fn is_lambda() -> bool {
+    std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
+}
