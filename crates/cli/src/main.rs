@@ -1,1 +1,55 @@
-fn main() {}
+#![doc = include_str!("../README.md")]
+
+mod args;
+mod collecting;
+mod database;
+mod demo;
+mod failure;
+mod report;
+mod serve;
+mod tables;
+mod teams;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use chrono::Utc;
+use clap::{CommandFactory, Parser};
+
+use args::{Args, Command};
+use failure::Failure;
+
+/// On a terminal people read tables and progress; logs only warn unless `RUST_LOG` asks for more.
+const LOGS: &str = "warn";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    mergeline_telemetry::init(Some(LOGS));
+    match run(args).await {
+        Ok(code) => code,
+        Err(failure) => {
+            // A reader that has gone (`| head`) needs no message.
+            let _ = writeln!(io::stderr(), "error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<ExitCode, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the program's one clock")]
+    let clock = Utc::now;
+    let options = args.options;
+    match args.command {
+        Command::Demo(demo) => demo::run(&demo, &options, clock).await,
+        Command::Collect(collect) => collecting::run(&collect, &options, clock()).await,
+        Command::Serve(serve) => serve::run(&serve, &options, clock).await,
+        Command::Migrate => database::migrate(&options).await,
+        Command::Teams(command) => teams::run(&command, &options, clock()).await,
+        Command::Report(report) => report::run(&report, &options, clock).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "mergeline", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -199,24 +199,25 @@ impl Work<'_> {
             None => self.options.now - self.options.backfill,
         };
         let requests_before = result.requests;
-        let mut pages = self.github.pull_requests_by_update(&self.repository.name);
+        let mut pages = self.github.pull_requests_updated_since(&self.repository.name, horizon);
         let mut newest = None;
         loop {
             let page = pages.next().await;
             result.requests = requests_before + pages.requests;
             result.rate_limit_remaining = pages.rate_limit_remaining;
-            let Some(mut page) = page? else { break };
+            let Some(page) = page? else { break };
             // The watermark is what the first page showed: later changes come to the front and are seen next time.
-            if pages.pages == 1 {
+            if result.pages == 0 {
                 newest = page.pull_requests.iter().map(|pull_request| pull_request.updated_at).max();
-                if newest.is_none() && watermark.is_some() {
-                    tracing::warn!(repo.name = %self.repository.name, "{} lists no pull requests any more; what is stored stays", self.repository.name);
-                }
             }
-            let is_last = page.pull_requests.iter().any(|pull_request| pull_request.updated_at < horizon);
-            page.pull_requests.retain(|pull_request| pull_request.updated_at >= horizon);
             for item in &page.undecodable {
-                tracing::warn!(repo.name = %self.repository.name, number = item.number, "Skipped a pull request of {} that cannot be understood: {}", self.repository.name, item.reason);
+                tracing::warn!(
+                    repo.name = %self.repository.name,
+                    number = item.number,
+                    "Skipped a pull request of {} that cannot be understood: {}",
+                    self.repository.name,
+                    item.reason
+                );
             }
             let undecodable = u32::try_from(page.undecodable.len()).unwrap_or(u32::MAX);
             result.pages += 1;
@@ -224,9 +225,13 @@ impl Work<'_> {
             result.skipped_undecodable += undecodable;
             keep_page(self.store, self.repository.id, revision, roster, page.pull_requests, result).await?;
             (self.observer)(Progress::Page { repository: &self.repository.name, result });
-            if is_last {
-                break;
-            }
+        }
+        if newest.is_none() && watermark.is_some() {
+            tracing::warn!(
+                repo.name = %self.repository.name,
+                "{} no longer lists what it listed last time; what is stored stays",
+                self.repository.name
+            );
         }
         self.store.finish_repository(self.repository.id, revision, newest, self.started_at).await?;
         Ok(())

@@ -50,7 +50,7 @@ pub struct GitHub {
 /// A page of a repository's pull requests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// The pull requests that could be understood, in GitHub's order.
+    /// The pull requests that could be understood and are new enough, in GitHub's order.
     pub pull_requests: Vec<PullRequest>,
     /// Those that could not.
     pub undecodable: Vec<UndecodableItem>,
@@ -60,6 +60,7 @@ pub struct Page {
 #[derive(Debug)]
 pub struct PullRequestPages<'a> {
     github: &'a GitHub,
+    since: DateTime<Utc>,
     next: Option<Url>,
     seen: HashSet<Url>,
     /// Requests sent so far, redirects included.
@@ -90,10 +91,10 @@ impl GitHub {
         Ok(Self { client: builder.build().map_err(failed)?, api_url: settings.api_url.clone() })
     }
 
-    /// All pull requests of a repository, the one that changed last first.
+    /// The pull requests of a repository that changed since `since`, the one that changed last first.
     ///
-    /// Source: GitHub, "List pull requests". It has no `since`: the caller stops reading when it has seen enough.
-    pub fn pull_requests_by_update(&self, repository: &RepoName) -> PullRequestPages<'_> {
+    /// Source: GitHub, "List pull requests". It has no `since` itself: reading stops with the first older one.
+    pub fn pull_requests_updated_since(&self, repository: &RepoName, since: DateTime<Utc>) -> PullRequestPages<'_> {
         let mut url = self.api_url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/repos/{repository}/pulls"));
@@ -101,6 +102,7 @@ impl GitHub {
         url.set_query(Some(&format!("state=all&sort=updated&direction=desc&per_page={PER_PAGE}")));
         PullRequestPages {
             github: self,
+            since,
             next: Some(url),
             seen: HashSet::new(),
             requests: 0,
@@ -142,7 +144,7 @@ impl GitHub {
 }
 
 impl PullRequestPages<'_> {
-    /// The next page, `None` after the last.
+    /// The next page, `None` after the last one with anything new enough.
     ///
     /// # Errors
     /// Whatever GitHub, or the way to it, says; asking again repeats the request.
@@ -151,16 +153,18 @@ impl PullRequestPages<'_> {
         let answer = self.follow(url).await?;
         let next = answer.header(&LINK).and_then(link::next_page).map(str::to_owned);
         let mut page = Page { pull_requests: Vec::new(), undecodable: Vec::new() };
+        let mut is_last = false;
         for item in decode_page(&answer.body)? {
             match item {
+                Ok(pull_request) if pull_request.updated_at < self.since => is_last = true,
                 Ok(pull_request) => page.pull_requests.push(pull_request),
                 Err(undecodable) => page.undecodable.push(undecodable),
             }
         }
         self.pages += 1;
         self.next = match next {
-            Some(address) => Some(self.checked_next(&address)?),
-            None => None,
+            Some(address) if !is_last => Some(self.checked_next(&address)?),
+            _ => None,
         };
         Ok(Some(page))
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use mergeline_domain::PullRequest;
 use mergeline_github::{GitHub, GitHubError, GitHubSettings};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, pr};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, at, pr};
 
 const REPOSITORY: &str = "acme/api";
 
@@ -18,7 +18,7 @@ fn connect(url: &str, token: Option<&str>) -> Result<GitHub> {
 
 async fn read_all(github: &GitHub, repository: &str) -> Result<Vec<PullRequest>, GitHubError> {
     let repository = repository.parse().expect("a repository");
-    let mut pages = github.pull_requests_by_update(&repository);
+    let mut pages = github.pull_requests_updated_since(&repository, at("2000-01-01T00:00:00Z"));
     let mut all = Vec::new();
     while let Some(page) = pages.next().await? {
         all.extend(page.pull_requests);
@@ -43,6 +43,22 @@ async fn all_pages_are_read_newest_update_first() -> Result<()> {
     let numbers: Vec<i64> = all.iter().map(|pull_request| pull_request.number).collect();
     assert_eq!(numbers, (1..=250).rev().collect::<Vec<_>>());
     assert_eq!(fake.requests().len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn reading_stops_with_the_first_older_pull_request_and_keeps_equal_times() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(350));
+    let github = connect(&fake.url(), None)?;
+    let repository = REPOSITORY.parse()?;
+    let mut pages = github.pull_requests_updated_since(&repository, many(350).nth(199).expect("the 200th").updated_at);
+    let mut numbers = Vec::new();
+    while let Some(page) = pages.next().await? {
+        numbers.extend(page.pull_requests.iter().map(|pull_request| pull_request.number));
+    }
+    assert_eq!(numbers, (200..=350).rev().collect::<Vec<_>>());
+    assert_eq!(fake.requests().len(), 2);
     Ok(())
 }
 

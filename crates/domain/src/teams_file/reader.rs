@@ -412,7 +412,7 @@ impl Reader<'_> {
         let text = self.text(node, path)?;
         let instant = match text.parse::<NaiveDate>() {
             // `2026-1-5` parses as well; the form is fixed so that a file reads one way.
-            Ok(date) if text.len() == 10 => Some(start_of_day(date, self.timezone)),
+            Ok(date) if date.to_string() == text => Some(start_of_day(date, self.timezone)),
             _ => DateTime::parse_from_rfc3339(text).ok().map(|at| at.with_timezone(&Utc)),
         };
         if let Some(instant) = instant

@@ -1,0 +1,115 @@
+//! Everything that the environment decides about the API.
+
+use std::time::Duration;
+
+use mergeline_domain::{Problem, Problems};
+use mergeline_store::DatabaseSettings;
+use secrecy::SecretString;
+
+use crate::ApiKey;
+
+/// API Gateway gives up after 29 s.
+const MAX_TIMEOUT_SECONDS: u64 = 28;
+const DEFAULT_TIMEOUT_SECONDS: u64 = 5;
+/// A key that can be guessed is none.
+const MIN_KEY_LENGTH: usize = 16;
+
+/// Everything that the environment decides about the API.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the database is.
+    pub database: DatabaseSettings,
+    /// The key that requests must carry; `None` where something in front of the program checks it.
+    pub key: Option<ApiKey>,
+    /// How long a request may take.
+    pub timeout: Duration,
+}
+
+impl Settings {
+    /// Reads `DB_URL`, `API_KEY` and `REQUEST_TIMEOUT_SECONDS`, each through `lookup`.
+    ///
+    /// # Errors
+    /// Every variable that is missing or cannot be used.
+    pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let database = match lookup("DB_URL").filter(|url| !url.trim().is_empty()) {
+            Some(url) => {
+                DatabaseSettings::parse(&SecretString::from(url)).map_err(|problem| problems.push(problem)).ok()
+            }
+            None => {
+                let help = "set it to postgres://user:password@host:5432/database";
+                problems.push(Problem::setting("config.db_url", "DB_URL", "it is not set", help));
+                None
+            }
+        };
+        let key = match lookup("API_KEY") {
+            Some(text) if text.trim().len() < MIN_KEY_LENGTH => {
+                let message = format!("it is shorter than {MIN_KEY_LENGTH} characters");
+                let help = "make one with `openssl rand -hex 24`";
+                problems.push(Problem::setting("config.weak_secret", "API_KEY", message, help));
+                None
+            }
+            Some(text) => Some(ApiKey::new(text.trim())),
+            None => None,
+        };
+        let timeout = match lookup("REQUEST_TIMEOUT_SECONDS").map(|text| (text.trim().parse::<u64>(), text)) {
+            None => DEFAULT_TIMEOUT_SECONDS,
+            Some((Ok(seconds), _)) if (1..=MAX_TIMEOUT_SECONDS).contains(&seconds) => seconds,
+            Some((_, text)) => {
+                let help = format!("write a whole number from 1 to {MAX_TIMEOUT_SECONDS}, or unset it");
+                let message = format!("`{text}` is out of range");
+                problems.push(Problem::setting("config.range", "REQUEST_TIMEOUT_SECONDS", message, help));
+                DEFAULT_TIMEOUT_SECONDS
+            }
+        };
+        let timeout = Duration::from_secs(timeout);
+        match database {
+            // The database gives up just before the request does, so that the answer can still be written and
+            // the connection stays healthy.
+            Some(database) if problems.is_empty() => {
+                let database = database.with_statement_timeout(timeout.mul_f64(0.9));
+                Ok(Self { database, key, timeout })
+            }
+            _ => Err(Problems::of_settings(problems)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(vars: &[(&str, &str)]) -> Vec<&'static str> {
+        let lookup = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        match Settings::from_vars(lookup) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.list.iter().map(|problem| problem.code).collect(),
+        }
+    }
+
+    const DB: (&str, &str) = ("DB_URL", "postgres://u@localhost/m");
+
+    #[test]
+    fn time_limits_outside_one_to_twenty_eight_seconds_are_refused() {
+        for seconds in ["-1", "0", "9999", "8s", ""] {
+            assert_eq!(codes(&[DB, ("REQUEST_TIMEOUT_SECONDS", seconds)]), ["config.range"], "{seconds}");
+        }
+        assert_eq!(codes(&[DB, ("REQUEST_TIMEOUT_SECONDS", "28")]), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_short_key_is_refused_and_a_key_is_never_shown() {
+        assert_eq!(codes(&[DB, ("API_KEY", "s3cret")]), ["config.weak_secret"]);
+        let lookup = |name: &str| match name {
+            "DB_URL" => Some(DB.1.to_owned()),
+            "API_KEY" => Some("0123456789abcdef".to_owned()),
+            _ => None,
+        };
+        assert!(!format!("{:?}", Settings::from_vars(lookup)).contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn a_database_is_never_guessed() {
+        assert_eq!(codes(&[]), ["config.db_url"]);
+    }
+}

@@ -1,0 +1,125 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use mergeline_domain::RepoName;
+
+/// Team delivery metrics from GitHub that an engineering manager can trust to the last pull request.
+#[derive(Debug, Parser)]
+#[command(name = "mergeline", version, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+const AFTER_HELP: &str = "\
+Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset), TEAMS_FILE or TEAM_CONFIG_JSON with
+REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, COLLECT_CONCURRENCY, API_KEY, RUST_LOG. The README explains each.
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected.";
+
+/// What all commands take.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Options {
+    /// Print JSON for machines instead of tables for people
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Where the private PostgreSQL keeps its data
+    #[arg(long, global = true, env = "MERGELINE_DATA_DIR", value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Collect a made-up organisation, print its numbers and serve them: needs no token and no account
+    Demo(Demo),
+    /// Read pull requests from GitHub into the database
+    Collect(Collect),
+    /// Answer HTTP requests on this machine
+    Serve(Serve),
+    /// Bring the database schema up to date
+    Migrate,
+    /// Check, compare and apply the teams file
+    #[command(subcommand)]
+    Teams(Teams),
+    /// Print velocity and lead time of a repository or a teams file, live from GitHub, and keep nothing
+    Report(Report),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Demo {
+    /// Where the API listens; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+    /// Print the numbers and end, without serving them
+    #[arg(long)]
+    pub(crate) no_serve: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Collect {
+    /// The teams file (default: TEAMS_FILE, else teams.yaml)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) teams: Option<PathBuf>,
+    /// Apply the teams file although it takes out a large part of the memberships
+    #[arg(long)]
+    pub(crate) allow_removals: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Serve {
+    /// Where the API listens; beyond this machine API_KEY must be set
+    #[arg(long, default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Teams {
+    /// Check a teams file without a database
+    Validate(TeamsFile),
+    /// Say what applying a teams file would change
+    Plan(TeamsFile),
+    /// Make a teams file the configuration in force
+    Apply(Apply),
+    /// Print the JSON Schema of the teams file
+    Schema,
+    /// Print a teams file to start from
+    Example,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TeamsFile {
+    /// The teams file (default: TEAMS_FILE, else teams.yaml)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) teams: TeamsFile,
+    /// Apply it although it takes out a large part of the memberships
+    #[arg(long)]
+    pub(crate) allow_removals: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Report {
+    /// A repository as owner/name: its authors count as one team
+    #[arg(value_name = "OWNER/NAME", required_unless_present = "teams", conflicts_with = "teams")]
+    pub(crate) repository: Option<RepoName>,
+    /// A teams file instead of a repository
+    #[arg(long, value_name = "FILE")]
+    pub(crate) teams: Option<PathBuf>,
+    /// How many days to look back
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub(crate) days: u16,
+}

@@ -1,0 +1,76 @@
+//! `mergeline demo`: a made-up organisation, collected and served for real.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use mergeline_api::{Api, router};
+use mergeline_collector::{Settings, TeamsSource};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_store::{ApplyOptions, Store};
+use mergeline_test_support::FakeGitHub;
+use mergeline_test_support::synthetic::organisation;
+
+use crate::args::{Demo, Options};
+use crate::collecting::{collect_with_progress, print_report};
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::{serve, tables};
+
+/// What the demo's tables show.
+const WEEKS: u64 = 8;
+/// How the demo's API limits a request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// What a token may not see is a 404 at GitHub.
+const NOT_VISIBLE: u16 = 404;
+
+pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
+    let now = clock();
+    let mut out = io::stdout();
+    // Taken first: a port in use is told at once.
+    let listener = if args.no_serve { None } else { Some(serve::listen(args.listen).await?) };
+    let organisation = organisation(now);
+    let github = FakeGitHub::start().await?;
+    github.put(organisation.pull_requests);
+    github.break_repository(organisation.forbidden_repository, Some(NOT_VISIBLE));
+    let database = Database::throwaway().await?;
+    let settings = Settings::from_vars(|name| match name {
+        "DB_URL" => database.lookup(name),
+        "GITHUB_API_URL" => Some(github.url()),
+        _ => None,
+    })?;
+    let settings = Settings { teams: TeamsSource::Usual, ..settings };
+    let store = Store::connect(&settings.database);
+    store.migrate().await?;
+    let file = TeamsFile::parse("the demo's teams file", organisation.teams_file.as_bytes())?;
+    store.apply(&file, ApplyOptions::default(), now).await?;
+    let report = collect_with_progress(&store, &settings, options, now).await?;
+    if !options.json {
+        writeln!(
+            out,
+            "Everything below is SYNTHETIC: a made-up organisation, served by a fake GitHub on this machine,"
+        )?;
+        writeln!(out, "collected by the real collector into a private PostgreSQL that vanishes when this ends.\n")?;
+        for peculiarity in &organisation.peculiarities {
+            writeln!(out, "  - {peculiarity}")?;
+        }
+        writeln!(out)?;
+    }
+    print_report(&report, options)?;
+    if !options.json {
+        writeln!(out, "\n{}", tables::all_teams(&store, WEEKS, now).await?)?;
+    }
+    if let Some(listener) = listener {
+        let address = listener.local_addr()?;
+        writeln!(out, "\nThe API answers until Ctrl-C. In another terminal:\n")?;
+        for path in ["v1/teams", "v1/metrics/team/payments/velocity", "v1/metrics/team/platform/lead-time?tz=UTC"] {
+            writeln!(out, "  curl -s 'http://{address}/{path}'")?;
+        }
+        writeln!(out, "\nWith your own repositories: `mergeline teams example > teams.yaml`, edit it, then")?;
+        writeln!(out, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
+        out.flush()?;
+        serve::until_interrupted(listener, router(Api { store, key: None, timeout: TIMEOUT, clock })).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,98 @@
+//! Why a command ended early, and with which exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use mergeline_collector::CollectError;
+use mergeline_domain::{Problem, Problems};
+use mergeline_store::ApplyError;
+
+/// The exit code for a command that failed.
+const FAILED: u8 = 1;
+/// The exit code for input that is wrong.
+const BAD_INPUT: u8 = 2;
+/// The exit code for a run that is complete for some repositories only.
+pub(crate) const PARTIAL: u8 = 3;
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The input is wrong: its author can mend it.
+    Input(String),
+    /// Something did not work.
+    Other(anyhow::Error),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Input(_) => BAD_INPUT,
+            Self::Other(_) => FAILED,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(text) => f.write_str(text),
+            // With its causes, on one line.
+            Self::Other(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Input(problems.to_string())
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Problems::from(problem).into()
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Problems(problems) => problems.into(),
+            ApplyError::TooManyRemovals { .. } => Self::Input(error.to_string()),
+            ApplyError::Store(error) => Self::Other(error.into()),
+        }
+    }
+}
+
+impl From<CollectError> for Failure {
+    fn from(error: CollectError) -> Self {
+        match error {
+            CollectError::NotConfigured(problem) => (*problem).into(),
+            CollectError::Store(error) => Self::Other(error.into()),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+macro_rules! other_failures {
+    ($($error:ty),+) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Other(error.into())
+            }
+        })+
+    };
+}
+
+other_failures!(
+    std::io::Error,
+    serde_json::Error,
+    mergeline_store::StoreError,
+    mergeline_github::GitHubError,
+    mergeline_local_postgres::Error
+);

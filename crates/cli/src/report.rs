@@ -1,0 +1,147 @@
+//! `mergeline report`: live from GitHub into a database that vanishes.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use axum::body::Body;
+use axum::http::Request;
+use chrono::{DateTime, TimeDelta, Utc};
+use http_body_util::BodyExt;
+use mergeline_api::{Api, router};
+use mergeline_collector::{Settings, TeamsSource, configure, keep_page};
+use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
+use mergeline_domain::{AccountKind, Author, Period, PullRequest, RepoName, Weight};
+use mergeline_github::GitHub;
+use mergeline_store::{ApplyOptions, RepositoryResult, Store};
+use tower::ServiceExt;
+
+use crate::args::{Options, Report};
+use crate::collecting::{collect_with_progress, print_report, progress_bar};
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::tables;
+
+/// The team of all authors of a repository.
+const EVERYONE: &str = "everyone";
+/// As many rows as a page of GitHub has.
+const PAGE: usize = 100;
+
+pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
+    let now = clock();
+    let teams = args.teams.clone().map(TeamsSource::File);
+    if let Some(source) = &teams {
+        source.load()?;
+    }
+    let database = Database::throwaway().await?;
+    let settings = Settings::from_vars(|name| match name {
+        "TEAMS_FILE" | "TEAM_CONFIG_JSON" | "REPOSITORIES" | "BACKFILL_DAYS" => None,
+        _ => database.lookup(name),
+    })?;
+    let settings = Settings { backfill: TimeDelta::days(args.days.into()), ..settings };
+    let store = Store::connect(&settings.database);
+    store.migrate().await?;
+    match (&args.repository, teams) {
+        (Some(repository), _) => one_repository(&store, &settings, repository, options, now).await?,
+        (None, Some(source)) => {
+            configure(&store, &source, true, now).await?;
+            let report = collect_with_progress(&store, &settings, options, now).await?;
+            if !options.json || report.failed().count() > 0 {
+                print_report(&report, &Options { json: false, ..options.clone() })?;
+            }
+        }
+        (None, None) => return Err(Failure::Input("name a repository, or a teams file with --teams".to_owned())),
+    }
+    let mut out = io::stdout();
+    if options.json {
+        writeln!(out, "{}", as_the_api_answers(&store, args.days, clock).await?)?;
+    } else {
+        let weeks = u64::from(args.days).div_ceil(7);
+        writeln!(out, "{}", tables::all_teams(&store, weeks, now).await?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads one repository, and counts all its authors but bots as one team.
+async fn one_repository(
+    store: &Store,
+    settings: &Settings,
+    repository: &RepoName,
+    options: &Options,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let github = GitHub::connect(&settings.github)?;
+    let bar = progress_bar(options);
+    bar.set_length(1);
+    let mut pull_requests = Vec::new();
+    let mut pages = github.pull_requests_updated_since(repository, now - settings.backfill);
+    while let Some(page) = pages.next().await? {
+        pull_requests.extend(page.pull_requests);
+        bar.set_message(format!("{repository}: {} pull requests", pull_requests.len()));
+    }
+    bar.finish_and_clear();
+    let Some(file) = everyone(repository, &pull_requests) else {
+        let message =
+            format!("{repository} has no pull requests by people in the last {} days", settings.backfill.num_days());
+        return Err(Failure::Input(message));
+    };
+    store.apply(&file, ApplyOptions::default(), now).await?;
+    let snapshot = store.snapshot().await?.ok_or_else(|| anyhow::anyhow!("nothing is configured"))?;
+    let mut result = RepositoryResult::default();
+    for configured in &snapshot.repositories {
+        for page in pull_requests.chunks(PAGE) {
+            keep_page(store, configured.id, snapshot.revision, &snapshot.roster, page.to_vec(), &mut result).await?;
+        }
+        store.finish_repository(configured.id, snapshot.revision, None, now).await?;
+    }
+    Ok(())
+}
+
+/// A teams file with all authors but bots in one team.
+fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<TeamsFile> {
+    let authors = pull_requests.iter().filter_map(|pull_request| pull_request.author.as_ref());
+    let people: BTreeMap<i64, &Author> =
+        authors.filter(|author| author.kind == AccountKind::Human).map(|author| (author.id, author)).collect();
+    let members: Vec<MemberEntry> = people
+        .into_values()
+        .map(|author| MemberEntry {
+            login: author.login.clone(),
+            github_id: Some(author.id),
+            weight: Weight::FULL,
+            period: Period::ALWAYS,
+        })
+        .collect();
+    let team = TeamEntry { slug: EVERYONE.parse().ok()?, name: "Everyone".to_owned(), members };
+    (!team.members.is_empty()).then(|| TeamsFile {
+        timezone: chrono_tz::Tz::UTC,
+        repositories: vec![repository.clone()],
+        bots: Vec::new(),
+        allow_weights_above_one: false,
+        teams: vec![team],
+    })
+}
+
+/// The answers of the API for every team, so that a script reads the same form everywhere.
+async fn as_the_api_answers(
+    store: &Store,
+    days: u16,
+    clock: fn() -> DateTime<Utc>,
+) -> Result<serde_json::Value, Failure> {
+    let api = Api { store: store.clone(), key: None, timeout: std::time::Duration::from_secs(30), clock };
+    let router = router(api);
+    let to = clock().date_naive() + chrono::Days::new(1);
+    let from = to - chrono::Days::new(days.into());
+    let mut teams = Vec::new();
+    for team in store.teams(clock()).await? {
+        let mut answers = serde_json::Map::new();
+        for metric in ["velocity", "lead-time"] {
+            let path = format!("/v1/metrics/team/{}/{metric}?from={from}&to={to}", team.slug);
+            let request = Request::get(path).body(Body::empty()).map_err(anyhow::Error::from)?;
+            let response = router.clone().oneshot(request).await.map_err(anyhow::Error::from)?;
+            let body = response.into_body().collect().await.map_err(anyhow::Error::from)?.to_bytes();
+            answers.insert(metric.to_owned(), serde_json::from_slice(&body)?);
+        }
+        teams.push(serde_json::Value::Object(answers));
+    }
+    Ok(serde_json::json!({ "teams": teams }))
+}

@@ -1,0 +1,67 @@
+//! `mergeline serve`, and the server that the demo shares with it.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use axum::Router;
+use chrono::{DateTime, Utc};
+use mergeline_api::{Api, Settings, router};
+use mergeline_domain::Problem;
+use mergeline_store::Store;
+use tokio::net::TcpListener;
+
+use crate::args::{Options, Serve};
+use crate::database::Database;
+use crate::failure::Failure;
+
+/// `mergeline serve`
+pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
+    if !args.listen.ip().is_loopback() && std::env::var_os("API_KEY").is_none() {
+        let message = format!("it is not set, and {} can be reached from other machines", args.listen);
+        let help = "set it (`export API_KEY=$(openssl rand -hex 24)`), or listen on 127.0.0.1";
+        return Err(Problem::setting("config.weak_secret", "API_KEY", message, help).into());
+    }
+    let database = Database::open(options).await?;
+    let settings = Settings::from_vars(|name| database.lookup(name))?;
+    let is_open = settings.key.is_none();
+    let store = Store::connect(&settings.database);
+    if database.is_private() {
+        store.migrate().await?;
+    }
+    let listener = listen(args.listen).await?;
+    let address = listener.local_addr()?;
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "Listening on http://{address} ({})",
+        if is_open { "open: API_KEY is not set" } else { "with the key in API_KEY" }
+    )?;
+    let key = if is_open { "" } else { " -H \"x-api-key: $API_KEY\"" };
+    writeln!(out, "  curl -s{key} http://{address}/v1/teams\nCtrl-C ends it.")?;
+    let api = Api { store, key: settings.key, timeout: settings.timeout, clock };
+    until_interrupted(listener, router(api)).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes the address, or says who probably has it.
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; if another program does, choose a port with --listen 127.0.0.1:0")
+    })?;
+    Ok(listener)
+}
+
+/// Answers until Ctrl-C or SIGTERM; requests under way are finished.
+pub(crate) async fn until_interrupted(listener: TcpListener, router: Router) -> Result<(), Failure> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let interrupted = async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    axum::serve(listener, router).with_graceful_shutdown(interrupted).await?;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Numbers as tables for people.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+use mergeline_domain::{Weight, start_of_day};
+use mergeline_store::{Bucket, CycleTimes, Interval, Store, Team};
+
+use crate::failure::Failure;
+
+/// The tables of all teams over the weeks up to now: velocity by week, and cycle times over all of them.
+pub(crate) async fn all_teams(store: &Store, weeks: u64, now: DateTime<Utc>) -> Result<String, Failure> {
+    let zone = store.timezone().await?;
+    let today = now.with_timezone(&zone).date_naive();
+    let monday = today - Days::new(today.weekday().num_days_from_monday().into());
+    let first = monday - Days::new(7 * (weeks - 1));
+    let range = (start_of_day(first, zone), start_of_day(today + Days::new(1), zone));
+    let mut teams = Vec::new();
+    for team in store.teams(now).await? {
+        let times = store.cycle_times(team.id, range.0, range.1, zone, Interval::Week).await?;
+        teams.push((team, times));
+    }
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "Velocity by ISO week, {} (velocity@1): merged pull requests, weighted in brackets",
+        zone.name()
+    );
+    let _ = writeln!(text, "{}", velocity(&teams, monday));
+    let _ = writeln!(text, "\nFrom opening to merge since {first} (pr_cycle_time@1; not DORA's change lead time)");
+    let _ = write!(text, "{}", cycle_times(&teams));
+    Ok(text)
+}
+
+fn table(header: Vec<String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table
+}
+
+/// All columns but the first hold numbers.
+fn align(table: &mut Table) {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+fn velocity(teams: &[(Team, CycleTimes)], this_monday: NaiveDate) -> Table {
+    let header = std::iter::once("week".to_owned()).chain(teams.iter().map(|(team, _)| team.name.clone()));
+    let mut table = table(header.collect());
+    let weeks = teams.first().map_or(0, |(_, times)| times.buckets.len());
+    for week in 0..weeks {
+        let buckets: Vec<&Bucket> = teams.iter().filter_map(|(_, times)| times.buckets.get(week)).collect();
+        let Some(start) = buckets.first().map(|bucket| bucket.start) else { continue };
+        let iso = start.iso_week();
+        let running = if start == this_monday { " (running)" } else { "" };
+        let label = format!("{}-W{:02}{running}", iso.year(), iso.week());
+        table.add_row(std::iter::once(label).chain(buckets.into_iter().map(counts)));
+    }
+    let totals = teams.iter().map(|(_, times)| counts(&times.total));
+    table.add_row(std::iter::once("all".to_owned()).chain(totals));
+    align(&mut table);
+    table
+}
+
+fn counts(bucket: &Bucket) -> String {
+    let weighted = Weight::format_units(bucket.weighted_units.unsigned_abs());
+    format!("{} ({weighted})", bucket.prs_merged)
+}
+
+fn cycle_times(teams: &[(Team, CycleTimes)]) -> Table {
+    let header = ["team", "n", "weight", "median", "mean", "p75", "p90", "p95"];
+    let mut table = table(header.map(str::to_owned).to_vec());
+    for (team, CycleTimes { total, .. }) in teams {
+        let weight = Weight::format_units(total.duration_weight_units.unsigned_abs());
+        let mut row = vec![team.name.clone(), total.duration_n.to_string(), weight];
+        row.extend(match total.durations {
+            Some(times) => [times.p50, times.mean, times.p75, times.p90, times.p95].map(duration),
+            None => std::array::from_fn(|_| "none".to_owned()),
+        });
+        table.add_row(row);
+    }
+    align(&mut table);
+    table
+}
+
+/// Hours with one decimal, days from three of them on.
+fn duration(seconds: f64) -> String {
+    let hours = seconds / 3_600.0;
+    if hours < 72.0 { format!("{hours:.1} h") } else { format!("{:.1} d", hours / 24.0) }
+}

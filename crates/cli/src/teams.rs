@@ -1,0 +1,86 @@
+//! `mergeline teams …`
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::teams_file::{self, TeamsFile};
+use mergeline_store::{Applied, ApplyOptions, Store};
+
+use crate::args::{Options, Teams};
+use crate::collecting::teams_source;
+use crate::database::Database;
+use crate::failure::Failure;
+
+/// A teams file to start from.
+const EXAMPLE: &str = "\
+# yaml-language-server: $schema=https://raw.githubusercontent.com/mergeline/mergeline/main/docs/teams.schema.json
+version: 1
+timezone: Europe/Oslo            # in which dates start and weeks are counted
+repositories: [acme/api, acme/web]
+teams:
+  - slug: payments               # keep it: the team's history hangs on it
+    name: Payments
+    members:
+      - { github: alice }        # from the beginning, all of her work
+      - { github: bob, weight: 0.5, from: 2026-01-01, to: 2026-07-01 }   # `to` is the first day after it
+  - slug: platform
+    name: Platform
+    members:
+      - { github: bob, weight: 0.5, from: 2026-01-01, to: 2026-07-01 }
+      - { github: bob, from: 2026-07-01 }
+";
+
+pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout();
+    match command {
+        Teams::Schema => writeln!(out, "{:#}", teams_file::json_schema())?,
+        Teams::Example => write!(out, "{EXAMPLE}")?,
+        Teams::Validate(args) => {
+            let file = teams_source(args.file.as_ref())?.load_required()?;
+            let members: usize = file.teams.iter().map(|team| team.members.len()).sum();
+            let (teams, repositories) = (file.teams.len(), file.repositories.len());
+            if options.json {
+                let summary = serde_json::json!({ "valid": true, "teams": teams, "memberships": members, "repositories": repositories });
+                writeln!(out, "{summary}")?;
+            } else {
+                writeln!(out, "Valid: {teams} teams, {members} memberships, {repositories} repositories.")?;
+            }
+        }
+        Teams::Plan(args) => {
+            let file = teams_source(args.file.as_ref())?.load_required()?;
+            let applied = apply(&file, ApplyOptions { dry_run: true, allow_removals: true }, options, now).await?;
+            print(&applied, options)?;
+            if applied.plan.removes_too_much() && !options.json {
+                writeln!(
+                    out,
+                    "! a large part of the memberships would go: apply it with --allow-removals if that is meant"
+                )?;
+            }
+        }
+        Teams::Apply(args) => {
+            let file = teams_source(args.teams.file.as_ref())?.load_required()?;
+            let allow_removals = args.allow_removals;
+            print(&apply(&file, ApplyOptions { dry_run: false, allow_removals }, options, now).await?, options)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn apply(file: &TeamsFile, how: ApplyOptions, options: &Options, now: DateTime<Utc>) -> Result<Applied, Failure> {
+    let database = Database::open(options).await?;
+    let settings = mergeline_api::Settings::from_vars(|name| database.lookup(name).filter(|_| name == "DB_URL"))?;
+    let store = Store::connect(&settings.database);
+    store.migrate().await?;
+    Ok(store.apply(file, how, now).await?)
+}
+
+fn print(applied: &Applied, options: &Options) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    if options.json {
+        writeln!(out, "{}", serde_json::to_string(applied)?)?;
+    } else {
+        write!(out, "{applied}")?;
+    }
+    Ok(())
+}
