@@ -19,8 +19,9 @@ use clap::{CommandFactory, Parser};
 use args::{Args, Command};
 use failure::Failure;
 
-/// On a terminal people read tables and progress; logs only warn unless `RUST_LOG` asks for more.
-const LOGS: &str = "warn";
+/// On a terminal people read tables and progress; logs only warn unless `RUST_LOG` asks for more. The run's
+/// summary is printed anyway.
+const LOGS: &str = "warn,mergeline_collector::report=off";
 
 #[tokio::main]
 async fn main() -> ExitCode {

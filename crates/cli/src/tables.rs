@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use mergeline_domain::{Weight, start_of_day};
 use mergeline_store::{Bucket, CycleTimes, Interval, Store, Team};
 
 use crate::failure::Failure;
+
+/// Rows stand close together: a table of weeks is read downwards.
+const LINE_BELOW_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// The tables of all teams over the weeks up to now: velocity by week, and cycle times over all of them.
 pub(crate) async fn all_teams(store: &Store, weeks: u64, now: DateTime<Utc>) -> Result<String, Failure> {
@@ -36,7 +38,7 @@ pub(crate) async fn all_teams(store: &Store, weeks: u64, now: DateTime<Utc>) -> 
 
 fn table(header: Vec<String>) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(LINE_BELOW_HEADER).set_header(header);
     table
 }
 

@@ -100,26 +100,7 @@ pub async fn collect(
     repositories.sort_by(|a, b| a.repository.cmp(&b.repository));
     let report = RunReport::new(run, repositories);
     store.finish_run(run, report.state, options.now + elapsed(&begun)).await?;
-    for failed in report.failed() {
-        if let Some((code, message)) = &failed.result.error {
-            tracing::warn!(repo.name = %failed.repository, code, "Could not collect {}: {message}", failed.repository);
-        }
-    }
-    tracing::info!(
-        run.id = report.run.0,
-        run.state = report.state.as_str(),
-        repositories = report.repositories.len(),
-        repositories_failed = report.failed().count(),
-        listed = report.total(|result| result.listed),
-        kept = report.total(|result| result.kept),
-        changed = report.total(|result| result.changed),
-        skipped_not_a_member = report.total(|result| result.skipped_not_a_member),
-        skipped_bot = report.total(|result| result.skipped_bot),
-        skipped_ghost = report.total(|result| result.skipped_ghost),
-        skipped_undecodable = report.total(|result| result.skipped_undecodable),
-        requests = report.total(|result| result.requests),
-        "{report}"
-    );
+    report.log();
     Ok(report)
 }
 

@@ -39,6 +39,31 @@ impl RunReport {
         Self { run, state, repositories }
     }
 
+    /// Logs a line for each repository that failed and one for the run. Whoever prints the report leaves this
+    /// module out of its log.
+    pub(crate) fn log(&self) {
+        for RepositoryReport { repository, result } in self.failed() {
+            if let Some((code, message)) = &result.error {
+                tracing::warn!(repo.name = %repository, code, "Could not collect {repository}: {message}");
+            }
+        }
+        tracing::info!(
+            run.id = self.run.0,
+            run.state = self.state.as_str(),
+            repositories = self.repositories.len(),
+            repositories_failed = self.failed().count(),
+            listed = self.total(|result| result.listed),
+            kept = self.total(|result| result.kept),
+            changed = self.total(|result| result.changed),
+            skipped_not_a_member = self.total(|result| result.skipped_not_a_member),
+            skipped_bot = self.total(|result| result.skipped_bot),
+            skipped_ghost = self.total(|result| result.skipped_ghost),
+            skipped_undecodable = self.total(|result| result.skipped_undecodable),
+            requests = self.total(|result| result.requests),
+            "{self}"
+        );
+    }
+
     /// The sum of one count over all repositories.
     pub fn total(&self, count: impl Fn(&RepositoryResult) -> u32) -> u32 {
         self.repositories.iter().map(|report| count(&report.result)).sum()

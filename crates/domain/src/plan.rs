@@ -273,20 +273,21 @@ impl Plan {
             && self.memberships.is_empty()
     }
 
-    /// How many memberships go without a successor.
-    pub fn removals(&self) -> usize {
-        self.memberships.iter().filter(|change| matches!(change.kind, ChangeKind::Removed { .. })).count()
+    /// How many memberships go without a successor, those of archived teams included.
+    pub fn losses(&self) -> usize {
+        let is_loss = |change: &&MembershipChange| match change.kind {
+            ChangeKind::Removed { .. } => true,
+            ChangeKind::Ended { .. } => self.teams_archived.contains(&change.team),
+            ChangeKind::Added { .. } | ChangeKind::Changed { .. } => false,
+        };
+        self.memberships.iter().filter(is_loss).count()
     }
 
-    /// Whether so much would be removed that the file is more likely broken than meant: more than a quarter
-    /// of the memberships, archived teams' included, and more than a handful.
+    /// Whether so much would go that the file is more likely broken than meant: more than a quarter of the
+    /// memberships, and more than a handful.
     pub fn removes_too_much(&self) -> bool {
         const HANDFUL: usize = 5;
-        let archived = |change: &&MembershipChange| {
-            matches!(change.kind, ChangeKind::Ended { .. }) && self.teams_archived.contains(&change.team)
-        };
-        let lost = self.removals() + self.memberships.iter().filter(archived).count();
-        lost > HANDFUL && lost * 4 > self.memberships_before
+        self.losses() > HANDFUL && self.losses() * 4 > self.memberships_before
     }
 
     fn note_team(&mut self, team: &TeamEntry, before: Option<&KnownTeam>) {
@@ -690,7 +691,7 @@ mod tests {
         let current = applied(&file("      - { github: ana, id: 7 }\n"), false);
         let plan = Plan::between(&current, &file("      - { github: ana, id: 8 }\n"), now()).expect("a plan");
         assert_eq!(plan.people[0].known, None);
-        assert_eq!(plan.removals(), 1);
+        assert_eq!(plan.losses(), 1);
     }
 
     #[test]

@@ -1,22 +1,29 @@
 -- Makes the attributions of these people's pull requests the wanted ones, and touches no others.
 -- $1 people; $2 to $5 the wanted attributions: pull request, team, membership, weight in ten-thousandths.
--- Answers how many pull requests count differently afterwards.
+-- Answers how many pull requests count differently afterwards: for another team, or with another weight.
 with wanted as (
     select w.pull_request_id, w.team_id, w.membership_id, w.units / 10000.0 as weight
     from unnest($2::bigint [], $3::bigint [], $4::bigint [], $5::integer []) as w (pull_request_id, team_id, membership_id, units)
 ),
 
+-- All parts of the statement see the rows as they were before it.
+stored as (
+    select a.pull_request_id, a.team_id, a.weight
+    from pr_attributions as a
+    inner join pull_requests as p on a.pull_request_id = p.id
+    where p.author_id = any($1::bigint [])
+),
+
 removed as (
     delete from pr_attributions as a
-    using pull_requests as p
+    using stored as s
     where
-        a.pull_request_id = p.id
-        and p.author_id = any($1::bigint [])
+        a.pull_request_id = s.pull_request_id
+        and a.team_id = s.team_id
         and not exists (
             select 1 from wanted as w
             where w.pull_request_id = a.pull_request_id and w.team_id = a.team_id
         )
-    returning a.pull_request_id
 ),
 
 written as (
@@ -29,12 +36,11 @@ written as (
     on conflict (pull_request_id, team_id) do update
     set membership_id = excluded.membership_id, weight = excluded.weight
     where (pr_attributions.membership_id, pr_attributions.weight) is distinct from (excluded.membership_id, excluded.weight)
-    returning pull_request_id
 )
 
-select count(*) as "count!"
+select count(distinct changed.pull_request_id) as "count!"
 from (
-    select removed.pull_request_id from removed
-    union
-    select written.pull_request_id from written
+    (select pull_request_id, team_id, weight from wanted except select pull_request_id, team_id, weight from stored)
+    union all
+    (select pull_request_id, team_id, weight from stored except select pull_request_id, team_id, weight from wanted)
 ) as changed

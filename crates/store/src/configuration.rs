@@ -132,8 +132,7 @@ impl Store {
         let current = current(&mut transaction).await?;
         let plan = Plan::between(&current, file, now)?;
         if plan.removes_too_much() && !options.allow_removals && !options.dry_run {
-            let removed = plan.memberships.iter().filter(|change| change.kind.replaced().is_some()).count();
-            return Err(ApplyError::TooManyRemovals { removed, before: plan.memberships_before });
+            return Err(ApplyError::TooManyRemovals { removed: plan.losses(), before: plan.memberships_before });
         }
         let people = write_people(&mut transaction, &plan).await?;
         let mut applied = Applied { plan, pull_requests_reattributed: 0, reopens_collection: false };

@@ -1,5 +1,6 @@
 //! Where the database is, and the pool of connections to it.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use url::{Host, Url};
+use url::Url;
 
 use crate::StoreError;
 
@@ -86,19 +87,25 @@ impl DatabaseSettings {
     }
 }
 
-/// Whether the URL stays on this machine: a Unix socket or the loopback addresses.
+/// Whether the URL stays on this machine: a Unix socket or the loopback addresses, wherever it names a host.
 fn is_local(url: &Url) -> bool {
-    if let Some((_, host)) = url.query_pairs().find(|(key, _)| key == "host") {
-        return host.starts_with('/') || matches!(&*host, "localhost" | "127.0.0.1" | "::1");
-    }
-    match url.host() {
-        Some(Host::Domain(name)) => {
-            name.eq_ignore_ascii_case("localhost") || name.starts_with("%2F") || name.starts_with("%2f")
-        }
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => true,
-    }
+    let named: Vec<String> = url
+        .query_pairs()
+        .filter(|(key, _)| matches!(&**key, "host" | "hostaddr"))
+        .map(|(_, host)| host.into_owned())
+        .collect();
+    let in_authority = url.host_str().map(str::to_owned);
+    let mut hosts = if named.is_empty() { in_authority.into_iter().collect() } else { named };
+    hosts.retain(|host| !is_local_host(host));
+    hosts.is_empty()
+}
+
+fn is_local_host(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.starts_with('/')
+        || host.to_ascii_lowercase().starts_with("%2f")
+        || host.eq_ignore_ascii_case("localhost")
+        || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn with_verified_tls(url: &Url, options: PgConnectOptions) -> Result<PgConnectOptions, Problem> {
@@ -152,6 +159,15 @@ impl Store {
         Ok(())
     }
 
+    /// Brings the schema up to one migration and no further, for trying migrations on data.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
+        MIGRATOR.run_to(version, &self.pool).await?;
+        Ok(())
+    }
+
     /// The migrations that this program brings, with their descriptions, oldest first.
     pub fn known_migrations() -> Vec<(i64, String)> {
         MIGRATOR.iter().map(|migration| (migration.version, migration.description.to_string())).collect()
@@ -196,7 +212,9 @@ mod tests {
         ] {
             assert!(parse(url).is_ok(), "{url}");
         }
-        assert!(parse("postgres://u@localhost/m?host=db.example.com&sslmode=disable").is_err(), "the parameter wins");
+        for trick in ["host=db.example.com", "hostaddr=203.0.113.7", "host=/run/pg&host=db.example.com"] {
+            assert!(parse(&format!("postgres://u@localhost/m?{trick}&sslmode=disable")).is_err(), "{trick}");
+        }
     }
 
     #[test]

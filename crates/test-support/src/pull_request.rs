@@ -1,6 +1,7 @@
 //! Pull requests for the fake GitHub, with sensible defaults.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::{AccountKind, Author, Login, PullRequest, State};
 
 /// An account at the fake GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,6 +161,31 @@ impl FakePullRequest {
     pub fn with_body(mut self, bytes: usize) -> Self {
         self.body_bytes = bytes;
         self
+    }
+
+    /// The same pull request as Mergeline sees it, for tests that need no GitHub.
+    pub fn facts(&self) -> PullRequest {
+        let state = match (self.merged_at, self.closed_at) {
+            (Some(at), closed_at) => State::Merged { at, closed_at: closed_at.unwrap_or(at) },
+            (None, Some(at)) => State::Closed { at },
+            (None, None) => State::Open,
+        };
+        let author = self.user.as_ref().map(|user| Author {
+            id: user.id,
+            login: Login::from_github(&user.login),
+            kind: if user.kind == "Bot" { AccountKind::Bot } else { AccountKind::Human },
+        });
+        PullRequest {
+            id: self.id,
+            number: self.number,
+            title: self.title.clone(),
+            author,
+            state,
+            is_draft: self.draft,
+            base_ref: Some(self.base_ref.clone()),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
     }
 
     /// With this field of GitHub's answer replaced.

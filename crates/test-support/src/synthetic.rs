@@ -28,7 +28,7 @@ pub fn organisation(now: DateTime<Utc>) -> Organisation {
     let this_monday = today - Days::new(u64::from(today.weekday().num_days_from_monday()));
     let first_monday = this_monday - Days::new(7 * WEEKS);
     let change = this_monday - Days::new(7 * WEEKS_SINCE_CHANGE);
-    let mut history = History { random: Random(0x6d65_7267), pull_requests: Vec::new(), now };
+    let mut history = History { random: Random(0x6d65_7268), pull_requests: Vec::new(), now };
     let authors = [
         ("ana", "acme/api", 3),
         ("bob", "acme/api", 2),
@@ -58,7 +58,8 @@ pub fn organisation(now: DateTime<Utc>) -> Organisation {
                 .to_owned(),
             format!("bob went from payments to web on {change}: what he merged before stays with payments"),
             "renovate[bot], a deleted account and guest, who is in no team, count for nobody".to_owned(),
-            "emil has a pull request that lay open for nine weeks: look at platform's p95 beside its median".to_owned(),
+            "emil has a pull request that lay open for nine weeks: look at platform's mean beside its median"
+                .to_owned(),
             "acme/legacy may not be read by the token: that run is partial, the other repositories are complete"
                 .to_owned(),
         ],

@@ -270,7 +270,7 @@ fn problems_of_the_variables_name_the_variable() {
         .expect_err("refused");
     let codes: Vec<_> = found.list.iter().map(|problem| problem.code).collect();
     assert_eq!(codes, ["config.repo_syntax", "config.login_syntax"]);
-    assert!(found.to_string().contains("TEAM_CONFIG_JSON:1:40"), "{found}");
+    assert!(found.to_string().contains("TEAM_CONFIG_JSON:1:41"), "{found}");
     assert!(found.to_string().contains("REPOSITORIES: config.repo_syntax"), "{found}");
 }
 

@@ -1,0 +1,218 @@
+//! Applying a teams file: one transaction, idempotent, with history.
+
+mod common;
+
+use anyhow::Result;
+use common::{apply, attributions, fresh, keep, share, teams};
+use mergeline_store::{ApplyError, ApplyOptions, Store};
+use mergeline_test_support::{FakePullRequest, TestDatabase, at, pr};
+
+/// Three of ana's pull requests, merged on three days, and one of bob's.
+fn merged() -> Vec<FakePullRequest> {
+    let on = |number: i64, day: &str| pr("acme/api", number).merged(&format!("2026-02-{day}T10:00:00Z"));
+    vec![on(1, "01"), on(2, "02"), on(3, "03"), on(4, "02").by("bob")]
+}
+
+/// A store whose team `pay` has ana and bob, with the pull requests above.
+async fn collected() -> Result<(TestDatabase, Store)> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
+    keep(&store, &merged()).await?;
+    Ok((database, store))
+}
+
+/// The sum of all weights and what is unallocated, over all stored pull requests.
+async fn conservation(database: &TestDatabase) -> Result<(String, String)> {
+    let pool = database.pool().await?;
+    Ok(sqlx::query_as(
+        "select
+            trim_scale((select coalesce(sum(weight), 0) from pr_attributions))::text,
+            trim_scale((
+                select sum(1 - coalesce((select sum(a.weight) from pr_attributions as a where a.pull_request_id = p.id), 0))
+                from pull_requests as p
+            ))::text",
+    )
+    .fetch_one(&pool)
+    .await?)
+}
+
+#[tokio::test]
+async fn applying_a_file_again_changes_nothing() -> Result<()> {
+    let (database, store) = collected().await?;
+    let before = database.digest().await?;
+    let applied = apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
+    assert!(applied.plan.is_empty(), "{applied}");
+    assert_eq!(database.digest().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_corrected_weight_replaces_the_shares_of_all_stored_pull_requests() -> Result<()> {
+    let (database, store) = collected().await?;
+    let applied = apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.25 }, { github: bob }")])).await?;
+    assert_eq!(applied.pull_requests_reattributed, 3);
+    assert!(!applied.reopens_collection);
+    let expected = [share(1, "pay", "0.25"), share(2, "pay", "0.25"), share(3, "pay", "0.25"), share(4, "pay", "1")];
+    assert_eq!(attributions(&database).await?, expected);
+    assert_eq!(conservation(&database).await?, ("1.75".to_owned(), "2.25".to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn corrected_dates_move_pull_requests_between_teams() -> Result<()> {
+    let (database, store) = collected().await?;
+    let split = teams(&[
+        ("pay", "{ github: ana, to: 2026-02-02 }, { github: bob }"),
+        ("web", "{ github: ana, weight: 0.5, from: 2026-02-02 }"),
+    ]);
+    let applied = apply(&store, &split).await?;
+    assert_eq!(applied.pull_requests_reattributed, 2);
+    let expected = [share(1, "pay", "1"), share(2, "web", "0.5"), share(3, "web", "0.5"), share(4, "pay", "1")];
+    assert_eq!(attributions(&database).await?, expected);
+    assert_eq!(conservation(&database).await?, ("3".to_owned(), "1".to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_removed_person_leaves_no_stale_share_and_the_pull_requests_stay() -> Result<()> {
+    let (database, store) = collected().await?;
+    apply(&store, &teams(&[("pay", "{ github: bob }")])).await?;
+    assert_eq!(attributions(&database).await?, [share(4, "pay", "1")]);
+    assert_eq!(conservation(&database).await?, ("1".to_owned(), "3".to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_correction_touches_only_the_person_that_it_is_about() -> Result<()> {
+    let (database, store) = collected().await?;
+    let of_bob =
+        |digest: &str| digest.lines().filter(|line| line.contains(",4,")).map(str::to_owned).collect::<Vec<_>>();
+    let before = of_bob(&database.digest().await?);
+    apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }")])).await?;
+    assert_eq!(of_bob(&database.digest().await?), before);
+    assert!(!before.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn corrected_memberships_stay_as_history() -> Result<()> {
+    let (database, store) = collected().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }")])).await?;
+    let rows: Vec<(String, i64, Option<i64>)> = sqlx::query_as(
+        "select trim_scale(m.weight)::text, m.added_in, m.removed_in
+        from team_memberships as m inner join people as p on m.person_id = p.id
+        where p.login = 'ana' order by m.id",
+    )
+    .fetch_all(&database.pool().await?)
+    .await?;
+    assert_eq!(rows, [("1".to_owned(), 1, Some(2)), ("0.5".to_owned(), 2, None)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_removed_team_is_archived_with_its_past_and_comes_back_under_its_number() -> Result<()> {
+    let (database, store) = collected().await?;
+    let archived = teams(&[("web", "{ github: ana, from: 2026-06-15 }, { github: bob, from: 2026-06-15 }")]);
+    apply(&store, &archived).await?;
+    let all = store.teams(at("2026-06-15T12:00:00Z")).await?;
+    let listed: Vec<_> =
+        all.iter().map(|team| (team.slug.as_str(), team.id.0, team.archived_at.is_some(), team.members)).collect();
+    assert_eq!(listed, [("web", 2, false, 2), ("pay", 1, true, 0)]);
+    assert_eq!(attributions(&database).await?.len(), 4, "the past stays with it");
+    keep(&store, &[pr("acme/api", 5).merged("2026-06-15T10:00:00Z")]).await?;
+    assert_eq!(attributions(&database).await?.last(), Some(&share(5, "web", "1")));
+    apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
+    let back = store.teams(at("2026-06-15T12:00:00Z")).await?;
+    assert_eq!((back[0].slug.as_str(), back[0].id.0, back[0].archived_at), ("pay", 1, None));
+    Ok(())
+}
+
+#[tokio::test]
+async fn somebody_new_reopens_the_collection_and_a_correction_does_not() -> Result<()> {
+    let (_, store) = collected().await?;
+    let finish = async || -> Result<()> {
+        let snapshot = store.snapshot().await?.expect("configured");
+        let repository = snapshot.repositories[0].id;
+        Ok(store
+            .finish_repository(
+                repository,
+                snapshot.revision,
+                Some(at("2026-02-03T10:00:00Z")),
+                at("2026-02-04T10:00:00Z"),
+            )
+            .await?)
+    };
+    finish().await?;
+    let corrected = apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }")])).await?;
+    assert!(!corrected.reopens_collection);
+    let newcomer =
+        apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }, { github: carl }")])).await?;
+    assert!(newcomer.reopens_collection);
+    assert_eq!(store.snapshot().await?.expect("configured").repositories[0].watermark, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plan_says_what_applying_would_do_and_does_nothing() -> Result<()> {
+    let (database, store) = collected().await?;
+    let before = database.digest().await?;
+    let file = teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: carl }")]);
+    let options = ApplyOptions { dry_run: true, allow_removals: false };
+    let planned = store.apply(&file, options, at("2026-06-15T12:00:00Z")).await?;
+    insta::assert_snapshot!(planned, @"
+    ~ membership  ana in pay changed: weight 0.5 (was weight 1)
+    - membership  bob in pay removed, as if it had never been (was weight 1)
+    + membership  carl in pay: weight 1
+    ! ana has 0.5 unallocated today: it counts for no team
+    ~ 4 stored pull requests count differently
+    ");
+    assert_eq!(database.digest().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_loses_most_members_is_refused_unless_that_is_meant() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let many: Vec<String> = (0..12).map(|n| format!("{{ github: user{n} }}")).collect();
+    apply(&store, &teams(&[("pay", &many.join(", "))])).await?;
+    let before = database.digest().await?;
+    let few = teams(&[("pay", "{ github: user0 }, { github: user1 }")]);
+    let refused = apply(&store, &few).await;
+    assert!(matches!(refused, Err(ApplyError::TooManyRemovals { removed: 10, before: 12 })), "{refused:?}");
+    assert_eq!(database.digest().await?, before);
+    let options = ApplyOptions { dry_run: false, allow_removals: true };
+    assert_eq!(store.apply(&few, options, at("2026-06-15T12:00:00Z")).await?.plan.losses(), 10);
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_files_applied_at_once_take_turns() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let (one, two) = (teams(&[("pay", "{ github: ana }")]), teams(&[("pay", "{ github: ana, weight: 0.5 }")]));
+    let other = database.store()?;
+    let (first, second) = tokio::join!(apply(&store, &one), apply(&other, &two));
+    first?;
+    second?;
+    let active: i64 = sqlx::query_scalar("select count(*) from team_memberships where removed_in is null")
+        .fetch_one(&database.pool().await?)
+        .await?;
+    assert_eq!(active, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn settings_and_repositories_follow_the_file() -> Result<()> {
+    let (database, store) = collected().await?;
+    let text = "version: 1\ntimezone: Asia/Kolkata\nbots: [ci-user]\nrepositories: [acme/web]\nteams: [{ slug: pay, members: [{ github: ana }, { github: bob }] }]";
+    let file = mergeline_domain::teams_file::TeamsFile::parse("t", text.as_bytes())?;
+    apply(&store, &file).await?;
+    assert_eq!(store.timezone().await?, chrono_tz::Asia::Kolkata);
+    let names = async || -> Result<Vec<String>> {
+        Ok(store.snapshot().await?.expect("configured").repositories.iter().map(|r| r.name.to_string()).collect())
+    };
+    assert_eq!(names().await?, ["acme/web"]);
+    assert_eq!(attributions(&database).await?.len(), 4, "what was collected from acme/api stays");
+    apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
+    assert_eq!(names().await?, ["acme/api"]);
+    Ok(())
+}

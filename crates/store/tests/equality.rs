@@ -1,0 +1,249 @@
+//! Every SQL number equals an implementation in plain Rust that shares nothing with it but the percentile, for
+//! random teams, memberships, pull requests, zones and ranges.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+use common::{apply, fresh, keep, teams_in};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_domain::{Sample, Weight, start_of_day, weighted_mean, weighted_percentile};
+use mergeline_store::{Bucket, Interval};
+use mergeline_test_support::{FakePullRequest, at, pr};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+const PEOPLE: [&str; 3] = ["ana", "bob", "carl"];
+const TEAMS: [&str; 3] = ["one", "two", "three"];
+/// Half-hour offsets and jumps, clocks that change at midnight, a week 53 in the range.
+const ZONES: [&str; 6] =
+    ["UTC", "Europe/Oslo", "America/Havana", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns"];
+const CASES: usize = 25;
+
+/// For each person the days on which memberships change, and the weights in each span and team.
+type Memberships = Vec<(BTreeSet<u64>, Vec<Vec<u16>>)>;
+/// For each pull request: author, hour of creation, hours until the merge (negative: imported), merged or not.
+type PullRequests = Vec<(usize, i64, i64, bool)>;
+
+#[derive(Debug, Clone)]
+struct Case {
+    memberships: Memberships,
+    pull_requests: PullRequests,
+    zone: usize,
+    first_day: u64,
+    days: u64,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let weights = prop::collection::vec(prop_oneof![Just(0u16), Just(2_500), Just(3_333), 0u16..=3_333], TEAMS.len());
+    let person = (prop::collection::btree_set(1u64..400, 0..4), prop::collection::vec(weights, 5));
+    let pull_request = (0..PEOPLE.len(), 0i64..(420 * 24), -48i64..500, prop::bool::weighted(0.85));
+    (
+        prop::collection::vec(person, PEOPLE.len()),
+        prop::collection::vec(pull_request, 0..60),
+        0..ZONES.len(),
+        0u64..400,
+        1u64..120,
+    )
+        .prop_map(|(memberships, pull_requests, zone, first_day, days)| Case {
+            memberships,
+            pull_requests,
+            zone,
+            first_day,
+            days,
+        })
+}
+
+/// The first day of everything: before a year with 53 weeks and its daylight saving changes.
+fn day(number: u64) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2025, 12, 1).expect("a date") + Days::new(number)
+}
+
+impl Case {
+    fn file(&self) -> TeamsFile {
+        let mut members: BTreeMap<&str, Vec<String>> = TEAMS.iter().map(|team| (*team, Vec::new())).collect();
+        for (person, (cuts, weights)) in PEOPLE.iter().zip(&self.memberships) {
+            let edges: Vec<Option<u64>> = std::iter::once(None).chain(cuts.iter().copied().map(Some)).collect();
+            for (index, from) in edges.iter().enumerate() {
+                let to = edges.get(index + 1).copied().flatten();
+                for (team, units) in TEAMS.iter().zip(&weights[index]).filter(|(_, units)| **units > 0) {
+                    let weight = Weight::from_units(*units).expect("in range");
+                    let from = from.map(|n| format!(", from: {}", day(n))).unwrap_or_default();
+                    let to = to.map(|n| format!(", to: {}", day(n))).unwrap_or_default();
+                    members
+                        .entry(team)
+                        .or_default()
+                        .push(format!("{{ github: {person}, weight: {weight}{from}{to} }}"));
+                }
+            }
+        }
+        let members: Vec<(&str, String)> = members.into_iter().map(|(team, list)| (team, list.join(", "))).collect();
+        let members: Vec<(&str, &str)> = members.iter().map(|(team, list)| (*team, list.as_str())).collect();
+        teams_in(ZONES[self.zone], &members)
+    }
+
+    fn pull_requests(&self) -> Vec<FakePullRequest> {
+        let start = at("2025-12-01T00:00:00Z");
+        (1..)
+            .zip(&self.pull_requests)
+            .map(|(number, (author, hour, open_for, is_merged))| {
+                // Never on the full hour in every zone, and some exactly at midnight in UTC.
+                let created = start + TimeDelta::hours(*hour) + TimeDelta::minutes(number % 3 * 20);
+                let mut pull_request = pr(common::REPOSITORY, number).by(PEOPLE[*author]);
+                pull_request.created_at = created;
+                pull_request.updated_at = created;
+                if *is_merged {
+                    pull_request.merged_at_instant(created + TimeDelta::hours(*open_for))
+                } else {
+                    pull_request
+                }
+            })
+            .collect()
+    }
+}
+
+/// What a bucket must hold, from first principles.
+#[derive(Debug, Default)]
+struct Expected {
+    merged: i64,
+    units: i64,
+    authors: BTreeSet<String>,
+    samples: Vec<Sample>,
+}
+
+/// The team's bucket start of every merged pull request in the range, by the calendar of the zone.
+fn expected(
+    case: &Case,
+    file: &TeamsFile,
+    team: &str,
+    range: (DateTime<Utc>, DateTime<Utc>),
+    bucket_of: impl Fn(NaiveDate) -> NaiveDate,
+) -> (BTreeMap<NaiveDate, Expected>, Expected) {
+    let zone: Tz = ZONES[case.zone].parse().expect("a zone");
+    let entry = file.teams.iter().find(|entry| entry.slug.as_str() == team).expect("a team");
+    let mut buckets: BTreeMap<NaiveDate, Expected> = BTreeMap::new();
+    let mut total = Expected::default();
+    for pull_request in case.pull_requests() {
+        let Some(merged_at) = pull_request.merged_at.filter(|at| range.0 <= *at && *at < range.1) else { continue };
+        let login = pull_request.user.as_ref().expect("an author").login.clone();
+        for member in entry.members.iter().filter(|member| member.login.as_str() == login) {
+            let after_start = member.period.from().is_none_or(|from| from <= merged_at);
+            let before_end = member.period.to().is_none_or(|to| merged_at < to);
+            if !(after_start && before_end) {
+                continue;
+            }
+            let bucket = bucket_of(merged_at.with_timezone(&zone).date_naive());
+            for expected in [buckets.entry(bucket).or_default(), &mut total] {
+                expected.merged += 1;
+                expected.units += i64::from(member.weight.units());
+                expected.authors.insert(login.clone());
+                let seconds = (merged_at - pull_request.created_at).as_seconds_f64();
+                if seconds >= 0.0 {
+                    expected.samples.push(Sample { seconds, weight: member.weight, id: pull_request.number });
+                }
+            }
+        }
+    }
+    (buckets, total)
+}
+
+fn assert_equal(found: &Bucket, expected: &Expected, context: &str) {
+    assert_eq!(found.prs_merged, expected.merged, "{context}");
+    assert_eq!(found.weighted_units, expected.units, "{context}");
+    assert_eq!(found.contributors, i64::try_from(expected.authors.len()).expect("few"), "{context}");
+    assert_eq!(found.duration_n, i64::try_from(expected.samples.len()).expect("few"), "{context}");
+    let units: i64 = expected.samples.iter().map(|sample| i64::from(sample.weight.units())).sum();
+    assert_eq!(found.duration_weight_units, units, "{context}");
+    let near = |found: f64, expected: Option<f64>| expected.is_some_and(|e| (found - e).abs() <= 1e-9 * e.max(1.0));
+    match found.durations {
+        None => assert!(expected.samples.is_empty(), "{context}"),
+        Some(durations) => {
+            assert!(near(durations.mean, weighted_mean(&expected.samples)), "{context}");
+            for (value, fraction) in
+                [(durations.p50, 0.5), (durations.p75, 0.75), (durations.p90, 0.9), (durations.p95, 0.95)]
+            {
+                assert!(
+                    near(value, weighted_percentile(&expected.samples, fraction)),
+                    "{context}: p{fraction} {value}"
+                );
+            }
+        }
+    }
+}
+
+fn monday(day: NaiveDate) -> NaiveDate {
+    day - Days::new(day.weekday().num_days_from_monday().into())
+}
+
+fn first_of_month(day: NaiveDate) -> NaiveDate {
+    day.with_day(1).expect("every month has a first")
+}
+
+#[tokio::test]
+async fn sql_equals_plain_rust_for_random_organisations() -> Result<()> {
+    let mut runner = TestRunner::deterministic();
+    for number in 0..CASES {
+        let case = cases().new_tree(&mut runner).map_err(anyhow::Error::msg)?.current();
+        let file = case.file();
+        let (_, store) = fresh().await?;
+        apply(&store, &file).await?;
+        keep(&store, &case.pull_requests()).await?;
+        let zone: Tz = ZONES[case.zone].parse()?;
+        let (from, to) = (day(case.first_day), day(case.first_day + case.days));
+        let range = (start_of_day(from, zone), start_of_day(to, zone));
+        for team in store.teams(at("2026-06-15T12:00:00Z")).await? {
+            for interval in [Interval::Week, Interval::Month] {
+                let context = format!("case {number}, {} {interval:?}, {zone}, {from} to {to}", team.slug);
+                let found = store.cycle_times(team.id, range.0, range.1, zone, interval).await?;
+                let bucket_of = if interval == Interval::Week { monday } else { first_of_month };
+                let (mut buckets, total) = expected(&case, &file, team.slug.as_str(), range, bucket_of);
+                assert_equal(&found.total, &total, &context);
+                let mut start = bucket_of(from);
+                for bucket in &found.buckets {
+                    assert_eq!(bucket.start, start, "{context}: buckets without gaps");
+                    assert_equal(bucket, &buckets.remove(&start).unwrap_or_default(), &context);
+                    start = if interval == Interval::Week { start + Days::new(7) } else { start + Months::new(1) };
+                }
+                assert!(start >= to, "{context}: the last bucket reaches the end of the range");
+                assert!(buckets.is_empty(), "{context}: nothing lies outside the buckets");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn stored_attributions_equal_a_join_of_facts_and_memberships() -> Result<()> {
+    let mut runner = TestRunner::deterministic();
+    for number in 0..CASES {
+        let mut draw = || -> Result<Case> { Ok(cases().new_tree(&mut runner).map_err(anyhow::Error::msg)?.current()) };
+        let (first, second) = (draw()?, draw()?);
+        let (database, store) = fresh().await?;
+        apply(&store, &first.file()).await?;
+        keep(&store, &first.pull_requests()).await?;
+        // Another configuration over the same facts: everything is derived anew.
+        let options = mergeline_store::ApplyOptions { dry_run: false, allow_removals: true };
+        store.apply(&second.file(), options, at("2026-06-15T12:00:00Z")).await?;
+        let differences: i64 = sqlx::query_scalar(
+            "with joined as (
+                select p.id as pull_request_id, m.team_id, m.id as membership_id, m.weight
+                from pull_requests as p
+                inner join team_memberships as m on p.author_id = m.person_id
+                where m.removed_in is null
+                    and tstzrange(m.joined_at, m.left_at, '[)') @> coalesce(p.merged_at, p.closed_at, p.created_at)
+            ),
+            stored as (select pull_request_id, team_id, membership_id, weight from pr_attributions)
+            select count(*) from (
+                (select * from joined except select * from stored) union all (select * from stored except select * from joined)
+            ) as difference",
+        )
+        .fetch_one(&database.pool().await?)
+        .await?;
+        assert_eq!(differences, 0, "case {number}");
+    }
+    Ok(())
+}

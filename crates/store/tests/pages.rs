@@ -1,0 +1,118 @@
+//! Storing pages: idempotent, in any order, with attributions that follow.
+
+mod common;
+
+use anyhow::{Context, Result};
+use common::{apply, attributions, fresh, keep, share, teams};
+use mergeline_store::StoreError;
+use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, pr};
+
+const MERGED: &str = "2026-02-02T10:00:00Z";
+
+fn opened() -> FakePullRequest {
+    pr("acme/api", 1).created("2026-02-01T10:00:00Z")
+}
+
+async fn titles(database: &TestDatabase) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar("select title from pull_requests order by number").fetch_all(&database.pool().await?).await?)
+}
+
+#[tokio::test]
+async fn storing_a_page_again_touches_no_row() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let page = [opened().merged(MERGED), pr("acme/api", 2)];
+    assert_eq!(keep(&store, &page).await?, 2);
+    let before = database.digest().await?;
+    assert_eq!(keep(&store, &page).await?, 0);
+    assert_eq!(database.digest().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_newest_state_stands_in_whatever_order_and_repetition_states_arrive() -> Result<()> {
+    let states = [
+        opened().titled("opened"),
+        opened().closed("2026-02-02T10:00:00Z").titled("closed"),
+        opened().updated("2026-02-03T10:00:00Z").titled("reopened"),
+        opened().merged("2026-02-04T10:00:00Z").titled("merged"),
+    ];
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 3], [3, 3, 1, 2]] {
+        let (database, store) = fresh().await?;
+        apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+        for index in order {
+            keep(&store, &states[index..=index]).await?;
+        }
+        assert_eq!(titles(&database).await?, ["merged"], "{order:?}");
+        assert_eq!(attributions(&database).await?, [share(1, "pay", "1")], "{order:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pull_request_twice_on_a_page_is_stored_once_and_newest() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    keep(&store, &[opened().merged(MERGED).titled("newer"), opened().titled("older")]).await?;
+    assert_eq!(titles(&database).await?, ["newer"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pull_request_that_is_merged_after_a_change_of_team_leaves_the_old_team() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("old", "{ github: ana, to: 2026-02-02 }"), ("new", "{ github: ana, from: 2026-02-02 }")]))
+        .await?;
+    keep(&store, &[opened()]).await?;
+    assert_eq!(attributions(&database).await?, [share(1, "old", "1")]);
+    keep(&store, &[opened().merged(MERGED)]).await?;
+    assert_eq!(attributions(&database).await?, [share(1, "new", "1")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn attributions_made_by_an_outdated_roster_are_refused() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let outdated = store.snapshot().await?.context("configured")?;
+    let repository = outdated.repositories[0].id;
+    apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }")])).await?;
+    let page = store.upsert_page(repository, outdated.revision, Vec::new()).await;
+    assert!(matches!(page, Err(StoreError::StaleConfiguration)), "{page:?}");
+    let finish = store.finish_repository(repository, outdated.revision, Some(at(MERGED)), at(MERGED)).await;
+    assert!(matches!(finish, Err(StoreError::StaleConfiguration)), "{finish:?}");
+    assert_eq!(attributions(&database).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_watermark_never_moves_back() -> Result<()> {
+    let (_, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let snapshot = store.snapshot().await?.context("configured")?;
+    let repository = snapshot.repositories[0].id;
+    for (watermark, expected) in [
+        (Some("2026-02-02T10:00:00Z"), "2026-02-02T10:00:00Z"),
+        (Some("2026-01-01T10:00:00Z"), "2026-02-02T10:00:00Z"),
+        (None, "2026-02-02T10:00:00Z"),
+    ] {
+        store.finish_repository(repository, snapshot.revision, watermark.map(at), at(MERGED)).await?;
+        let now = store.snapshot().await?.context("configured")?;
+        assert_eq!(now.repositories[0].watermark, Some(at(expected)));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_account_configured_by_login_keeps_its_memberships_through_a_new_login() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    keep(&store, &[opened().merged(MERGED)]).await?;
+    let ana = FakeUser::person("ana");
+    let renamed = FakeUser { login: "Ana-B".to_owned(), ..ana.clone() };
+    let stranger = FakeUser { id: ana.id + 1, ..ana };
+    let of = |number: i64, user: FakeUser| pr("acme/api", number).by_user(Some(user)).merged(MERGED);
+    keep(&store, &[of(2, renamed), of(3, stranger)]).await?;
+    assert_eq!(attributions(&database).await?, [share(1, "pay", "1"), share(2, "pay", "1")]);
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! The schema's own promises, asked of a real PostgreSQL.
+
+mod common;
+
+use anyhow::Result;
+use common::fresh;
+use mergeline_store::Store;
+use mergeline_test_support::TestDatabase;
+use sqlx::{AssertSqlSafe, PgPool};
+
+/// One team with one member from 2026-01-01, and a repository.
+async fn one_member() -> Result<PgPool> {
+    let pool = TestDatabase::create().await?.pool().await?;
+    sqlx::raw_sql(
+        "insert into configurations (applied_at, timezone, bots) values (now(), 'UTC', '{}');
+        insert into teams (slug, name, created_at) values ('pay', 'Pay', now());
+        insert into people (github_id, configured_login, login) values (7, 'ana', 'ana');
+        insert into repositories (name, added_at) values ('acme/api', now());
+        insert into team_memberships (team_id, person_id, weight, joined_at, added_in) values (1, 1, 0.5, '2026-01-01', 1);",
+    )
+    .execute(&pool)
+    .await?;
+    Ok(pool)
+}
+
+/// The name of the constraint that refuses a statement, `None` when it passes.
+async fn refused_by(pool: &PgPool, statement: &str) -> Option<String> {
+    let error = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(pool).await.err()?;
+    let constraint = error.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
+    Some(constraint.unwrap_or_else(|| error.to_string()))
+}
+
+#[tokio::test]
+async fn overlapping_memberships_are_refused_and_touching_or_corrected_ones_pass() -> Result<()> {
+    let pool = one_member().await?;
+    let membership = |from: &str, to: &str| {
+        format!(
+            "insert into team_memberships (team_id, person_id, weight, joined_at, left_at, added_in) values (1, 1, 0.5, {from}, {to}, 1)"
+        )
+    };
+    let overlap = Some("team_memberships_do_not_overlap".to_owned());
+    assert_eq!(refused_by(&pool, &membership("'2026-06-01'", "null")).await, overlap);
+    assert_eq!(refused_by(&pool, &membership("null", "'2026-01-01 00:00:01'")).await, overlap);
+    assert_eq!(refused_by(&pool, &membership("null", "'2026-01-01'")).await, None);
+    sqlx::raw_sql("update team_memberships set removed_in = 1 where joined_at = '2026-01-01'").execute(&pool).await?;
+    assert_eq!(refused_by(&pool, &membership("'2026-06-01'", "null")).await, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn weights_and_times_that_make_no_sense_are_refused() -> Result<()> {
+    let pool = one_member().await?;
+    for (values, constraint) in [
+        ("0, '2030-01-01', null", "team_memberships_weight_check"),
+        ("1.0001, '2030-01-01', null", "team_memberships_weight_check"),
+        ("0.5, '2025-06-01', '2025-06-01'", "team_memberships_check"),
+    ] {
+        let statement = format!(
+            "insert into team_memberships (team_id, person_id, weight, joined_at, left_at, added_in) values (1, 1, {values}, 1)"
+        );
+        assert_eq!(refused_by(&pool, &statement).await.as_deref(), Some(constraint), "{values}");
+    }
+    let pull_request = |number: i64, state: &str, closed: &str, merged: &str| {
+        format!(
+            "insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at,
+                updated_at, closed_at, merged_at)
+            values (1, {number}, 1, 1, '', '{state}', false, now(), now(), {closed}, {merged})"
+        )
+    };
+    assert_eq!(
+        refused_by(&pool, &pull_request(1, "merged", "now()", "null")).await.as_deref(),
+        Some("pull_requests_check")
+    );
+    assert_eq!(
+        refused_by(&pool, &pull_request(1, "open", "now()", "null")).await.as_deref(),
+        Some("pull_requests_check1")
+    );
+    assert_eq!(
+        refused_by(&pool, &pull_request(0, "open", "null", "null")).await.as_deref(),
+        Some("pull_requests_number_check")
+    );
+    assert_eq!(refused_by(&pool, &pull_request(1, "merged", "now()", "now()")).await, None);
+    assert!(refused_by(&pool, &pull_request(1, "open", "null", "null")).await.is_some(), "the number is taken");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_table_has_a_key_and_every_time_a_zone() -> Result<()> {
+    let pool = TestDatabase::create().await?.pool().await?;
+    let without_key: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text from pg_class as c
+        where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
+            and not exists (select 1 from pg_constraint as k where k.conrelid = c.oid and k.contype = 'p')",
+    )
+    .fetch_all(&pool)
+    .await?;
+    assert_eq!(without_key, Vec::<String>::new());
+    let columns: Vec<(String, String, String)> = sqlx::query_as(
+        "select table_name::text, column_name::text, data_type::text from information_schema.columns
+        where table_schema = 'public' and table_name not like '\\_%'
+            and ((column_name like '%\\_at' or column_name = 'watermark') and data_type <> 'timestamp with time zone'
+                or data_type in ('real', 'timestamp without time zone', 'character varying'))",
+    )
+    .fetch_all(&pool)
+    .await?;
+    assert_eq!(columns, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_foreign_key_of_the_facts_is_a_bigint_and_every_view_is_explained() -> Result<()> {
+    let pool = TestDatabase::create().await?.pool().await?;
+    let silent_views: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text from pg_class as c
+        where c.relkind = 'v' and c.relnamespace = 'public'::regnamespace and obj_description(c.oid) is null",
+    )
+    .fetch_all(&pool)
+    .await?;
+    assert_eq!(silent_views, Vec::<String>::new());
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select table_name || '.' || column_name from information_schema.columns
+        where table_schema = 'public' and column_name like '%\\_id' and data_type <> 'bigint'",
+    )
+    .fetch_all(&pool)
+    .await?;
+    assert_eq!(ids, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_migration_applies_on_top_of_data_and_all_of_them_again_change_nothing() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let pool = database.pool().await?;
+    sqlx::raw_sql("drop schema public cascade; create schema public").execute(&pool).await?;
+    // One by one, with rows in every table that exists so far: the next one meets a database in use.
+    let data: &[(i64, &str)] = &[
+        (20_261_120_100_000, include_str!("data/configuration.sql")),
+        (20_261_120_100_100, include_str!("data/pull_requests.sql")),
+        (20_261_120_100_200, include_str!("data/ledger.sql")),
+    ];
+    for (version, _) in Store::known_migrations() {
+        store.migrate_to(version).await?;
+        if let Some((_, rows)) = data.iter().find(|(after, _)| *after == version) {
+            sqlx::raw_sql(*rows).execute(&pool).await?;
+        }
+    }
+    store.migrate().await?;
+    let weeks: Vec<(String, String, i64)> =
+        sqlx::query_as("select team, iso_week, prs_merged from view_team_velocity where prs_merged > 0")
+            .fetch_all(&pool)
+            .await?;
+    assert_eq!(weeks, [("pay".to_owned(), "2026-W02".to_owned(), 1)]);
+    let months: Vec<(String, f64, String)> =
+        sqlx::query_as("select team, median_hours, definition from view_dora_lead_time where n > 0")
+            .fetch_all(&pool)
+            .await?;
+    assert_eq!(months, [("pay".to_owned(), 26.0, "pr_cycle_time@1".to_owned())]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn migrating_twice_at_once_is_harmless() -> Result<()> {
+    let (database, _) = fresh().await?;
+    let pool = database.pool().await?;
+    sqlx::raw_sql("drop schema public cascade; create schema public").execute(&pool).await?;
+    let (one, two) = (database.store()?, database.store()?);
+    let (first, second) = tokio::join!(one.migrate(), two.migrate());
+    first?;
+    second?;
+    let applied: i64 =
+        sqlx::query_scalar("select count(*) from _sqlx_migrations where success").fetch_one(&pool).await?;
+    assert_eq!(usize::try_from(applied)?, Store::known_migrations().len());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_teams_range_is_answered_by_the_covering_index_alone() -> Result<()> {
+    let pool = one_member().await?;
+    sqlx::raw_sql(
+        "insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
+        select 1, n, n, 1, '', 'merged', false, t, t, t, t from (select n, timestamptz '2020-01-01' + n * interval '1 hour' as t from generate_series(1, 20000) as n) as x;
+        insert into teams (slug, name, created_at) select 'team-' || n, '', now() from generate_series(2, 10) as n;
+        insert into pr_attributions (pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, merged_at)
+        select p.id, t.id, 1, 0.5, 1, 1, p.created_at, p.merged_at from pull_requests as p, teams as t order by p.id, t.id;",
+    )
+    .execute(&pool)
+    .await?;
+    let mut connection = pool.acquire().await?;
+    // Which scan is cheapest depends on how much of the table has been vacuumed; whether the index can answer alone
+    // does not.
+    sqlx::raw_sql("analyze pr_attributions; set enable_bitmapscan = off").execute(&mut *connection).await?;
+    let plan: Vec<String> = sqlx::query_scalar(
+        "explain select * from team_cycle_times(1, '2021-01-01', '2021-03-26', 'Europe/Oslo', 'week')",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let plan = plan.join("\n");
+    assert!(plan.contains("Index Only Scan using pr_attributions_team_merged_idx"), "{plan}");
+    Ok(())
+}
