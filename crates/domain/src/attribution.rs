@@ -162,6 +162,7 @@ impl Roster {
             Some(person) => {
                 Verdict::Keep { person, attributions: person.attribute_at(pull_request.attribution_instant()) }
             }
+            None if author.kind == AccountKind::Ghost => Verdict::Skip(SkipReason::Ghost),
             None if author.kind == AccountKind::Bot || self.bots.contains(&author.login) => {
                 Verdict::Skip(SkipReason::Bot)
             }
@@ -288,6 +289,8 @@ mod tests {
         assert_eq!(roster.judge(&merged(bot("renovate[bot]"), 1)), Verdict::Skip(SkipReason::Bot));
         let configured_bot = merged(Some(author(3, "CI-user", AccountKind::Human)), 1);
         assert_eq!(roster.judge(&configured_bot), Verdict::Skip(SkipReason::Bot));
+        let ghost = merged(Some(author(10_137, "ghost", AccountKind::Ghost)), 1);
+        assert_eq!(roster.judge(&ghost), Verdict::Skip(SkipReason::Ghost));
         let member = person(1, "renovate[bot]", None, vec![membership(1, 1, 10_000, None, None)]);
         let roster = Roster::new(vec![member], vec![]);
         assert_eq!(teams(&roster.judge(&merged(bot("renovate[bot]"), 1))), [(1, 10_000)]);

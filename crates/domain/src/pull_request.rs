@@ -13,6 +13,8 @@ pub enum AccountKind {
     Human,
     /// `user.type = "Bot"`.
     Bot,
+    /// The account that stands in for deleted ones.
+    Ghost,
 }
 
 /// The account that wrote a pull request.

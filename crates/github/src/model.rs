@@ -89,10 +89,10 @@ fn pull_request(item: Item<'_>) -> Result<PullRequest, String> {
         (None, _, "open") => State::Open,
         (None, _, state) => return Err(format!("state `{state}` without a time of closing")),
     };
-    let author = item.user.filter(|user| user.login != "ghost").map(|user| Author {
+    let author = item.user.map(|user| Author {
         id: user.id,
         login: Login::from_github(&user.login),
-        kind: if user.kind == "Bot" { AccountKind::Bot } else { AccountKind::Human },
+        kind: account_kind(&user.kind, user.id),
     });
     Ok(PullRequest {
         id: item.id,
@@ -105,6 +105,16 @@ fn pull_request(item: Item<'_>) -> Result<PullRequest, String> {
         created_at: item.created_at,
         updated_at: item.updated_at,
     })
+}
+
+fn account_kind(kind: &str, id: i64) -> AccountKind {
+    /// The account `ghost`, which GitHub shows in place of a deleted one.
+    const GHOST: i64 = 10_137;
+    match kind {
+        _ if id == GHOST => AccountKind::Ghost,
+        "Bot" => AccountKind::Bot,
+        _ => AccountKind::Human,
+    }
 }
 
 /// At most 1 kB without control characters: PostgreSQL refuses NUL, and terminals obey the others.
@@ -155,10 +165,11 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_account_leaves_no_author_under_both_of_its_forms() {
+    fn a_deleted_account_is_no_author_or_the_one_that_stands_in_for_it() {
         assert_eq!(decode(&with("user", Value::Null)).expect("valid").author, None);
         let ghost = json!({ "id": 10137, "login": "ghost", "type": "User" });
-        assert_eq!(decode(&with("user", ghost)).expect("valid").author, None);
+        let author = decode(&with("user", ghost)).expect("valid").author.expect("an author");
+        assert_eq!(author.kind, AccountKind::Ghost);
     }
 
     #[test]

@@ -47,6 +47,9 @@ struct Service {
 }
 
 impl LambdaRuntime {
+    /// The trace id of every invocation here.
+    pub const TRACE_ID: &'static str = "1-5bef4de7-ad49b0e87f6ef6c87fc2e700";
+
     /// Starts a binary with this environment and nothing else of the caller's but `PATH`.
     ///
     /// # Errors
@@ -120,7 +123,7 @@ async fn next(State(service): State<Arc<Service>>) -> Response {
         ("Lambda-Runtime-Aws-Request-Id", id),
         ("Lambda-Runtime-Deadline-Ms", deadline.as_millis().to_string()),
         ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-north-1:123456789012:function:function".to_owned()),
-        ("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0".to_owned()),
+        ("Lambda-Runtime-Trace-Id", format!("Root={};Sampled=0", LambdaRuntime::TRACE_ID)),
     ];
     (headers, axum::Json(event)).into_response()
 }

@@ -1,0 +1,78 @@
+//! The real binary `api` under the Lambda runtime protocol, with API Gateway's REST events.
+
+mod common;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use common::{Backend, history};
+use mergeline_test_support::{Invocation, LambdaRuntime};
+use serde_json::{Value, json};
+
+async fn start(backend: &Backend) -> Result<LambdaRuntime> {
+    let environment = HashMap::from([("DB_URL", backend.database.url().to_owned())]);
+    LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await
+}
+
+/// The status and the JSON of a proxy answer.
+async fn ask(function: &mut LambdaRuntime, event: &str) -> Result<(i64, Value)> {
+    match function.invoke(serde_json::from_str(event)?).await? {
+        Invocation::Answer(answer) => {
+            let body = answer["body"].as_str().context("a body")?;
+            Ok((answer["statusCode"].as_i64().context("a status")?, serde_json::from_str(body)?))
+        }
+        Invocation::Error(error) => anyhow::bail!("the invocation failed: {error}"),
+    }
+}
+
+#[tokio::test]
+async fn rest_events_are_answered_with_the_numbers_of_the_router() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let mut function = start(&backend).await?;
+    for (event, path) in [
+        (include_str!("../../../events/api-teams.json"), "/v1/teams"),
+        (
+            include_str!("../../../events/api-velocity.json"),
+            "/v1/metrics/team/payments/velocity?from=2026-06-01&to=2026-06-15",
+        ),
+        (
+            include_str!("../../../events/api-lead-time.json"),
+            "/v1/metrics/team/payments/lead-time?from=2026-06-01&to=2026-07-01",
+        ),
+    ] {
+        let (status, answer) = ask(&mut function, event).await?;
+        assert_eq!(status, 200, "{path}: {answer}");
+        assert_eq!(
+            answer["data"],
+            without_completeness(backend.get(path).await?.1["data"].clone(), &answer["data"]),
+            "{path}"
+        );
+        assert_eq!(answer["trace_id"], json!(LambdaRuntime::TRACE_ID), "Lambda's own, which its logs carry");
+    }
+    Ok(())
+}
+
+/// The binary lives by the real clock, the router of the test by its own: only whether a bucket is over differs.
+fn without_completeness(mut expected: Value, found: &Value) -> Value {
+    let buckets = expected.pointer_mut("/buckets").and_then(Value::as_array_mut);
+    if let (Some(expected), Some(found)) = (buckets, found["buckets"].as_array()) {
+        for (bucket, found) in expected.iter_mut().zip(found) {
+            bucket["complete"] = found["complete"].clone();
+        }
+    }
+    expected
+}
+
+#[tokio::test]
+async fn unknown_paths_and_parameters_get_the_envelope_in_lambda_too() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let mut function = start(&backend).await?;
+    let event = include_str!("../../../events/api-teams.json");
+    let (status, answer) = ask(&mut function, &event.replace("/teams", "/nothing")).await?;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("not_found")));
+    let event = include_str!("../../../events/api-velocity.json").replace("\"from\"", "\"form\"");
+    let (status, answer) = ask(&mut function, &event).await?;
+    assert_eq!((status, &answer["error"]["details"][0]["parameter"]), (400, &json!("form")));
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! The real binary `mergeline`, used as a person and as a script use it.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result};
+use mergeline_test_support::{FakeGitHub, FakeUser, TestDatabase, pr};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const TEAMS: &str =
+    "version: 1\nrepositories: [acme/api, acme/web]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
+
+struct Laptop {
+    folder: TempDir,
+    environment: HashMap<&'static str, String>,
+}
+
+impl Laptop {
+    /// A working folder with a teams file, and nothing in the environment but where things are.
+    fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        // The account that runs the private server must reach its data.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+        std::fs::write(folder.path().join("teams.yaml"), TEAMS)?;
+        let data = folder.path().join("data").display().to_string();
+        let environment = HashMap::from([
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("HOME", folder.path().display().to_string()),
+            ("MERGELINE_DATA_DIR", data),
+        ]);
+        Ok(Self { folder, environment })
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.insert(name, value.into());
+        self
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(std::fs::write(self.folder.path().join(name), text)?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mergeline"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end beside the fake GitHub, which lives on this test's own runtime.
+    async fn run(&self, arguments: &[&str]) -> Result<Ran> {
+        let mut command = self.command(arguments);
+        Ok(Ran(tokio::task::spawn_blocking(move || command.output()).await??))
+    }
+}
+
+struct Ran(Output);
+
+impl Ran {
+    fn code(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
+    fn out(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    fn err(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.out()).with_context(|| format!("{} {}", self.out(), self.err()))
+    }
+}
+
+async fn github() -> Result<FakeGitHub> {
+    let fake = FakeGitHub::start().await?;
+    fake.add_repository("acme/web");
+    // Recent by the real clock, which the binary lives by.
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    let merged_at = chrono::DateTime::<chrono::Utc>::from(yesterday);
+    fake.put([
+        pr("acme/api", 1).merged_at_instant(merged_at),
+        pr("acme/api", 2).by("stranger").merged_at_instant(merged_at),
+        pr("acme/api", 3).by_user(Some(FakeUser::bot("renovate"))).merged_at_instant(merged_at),
+    ]);
+    Ok(fake)
+}
+
+fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let (head, body) = text.split_once("\r\n\r\n").context("a head")?;
+    let status = head.split(' ').nth(1).context("a status")?.parse()?;
+    Ok((status, serde_json::from_str(body)?))
+}
+
+/// Starts a command that serves, asks it through `ask`, and ends it as Ctrl-C would.
+fn while_serving(mut command: Command, ask: impl FnOnce(&str) -> Result<()>) -> Result<String> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("an output")?).lines();
+    let mut printed = String::new();
+    let mut address = None;
+    for line in &mut lines {
+        let line = line?;
+        printed += &format!("{line}\n");
+        address = line
+            .split_once("http://")
+            .map(|(_, rest)| rest.split(['/', ' ', '\'']).next().unwrap_or_default().to_owned());
+        if address.is_some() {
+            break;
+        }
+    }
+    let outcome = match &address {
+        Some(address) => ask(address),
+        None => Err(anyhow::anyhow!("it never listened: {printed}")),
+    };
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id())?);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+    let status = child.wait()?;
+    outcome?;
+    assert!(status.success(), "{status}");
+    Ok(printed)
+}
+
+#[tokio::test]
+async fn the_demo_says_that_it_is_synthetic_and_shows_its_numbers() -> Result<()> {
+    let ran = Laptop::new()?.run(&["demo", "--no-serve"]).await?;
+    assert_eq!(ran.code(), Some(0), "{}", ran.err());
+    for expected in [
+        "SYNTHETIC",
+        "carla",
+        "(running)",
+        "acme/legacy: repo_not_accessible",
+        "not DORA's change lead time",
+        "Platform",
+    ] {
+        assert!(ran.out().contains(expected), "{expected}: {}", ran.out());
+    }
+    Ok(())
+}
+
+#[test]
+fn the_demos_api_answers_the_lines_that_it_prints() -> Result<()> {
+    let laptop = Laptop::new()?;
+    let printed = while_serving(laptop.command(&["demo", "--listen", "127.0.0.1:0"]), |address| {
+        let (status, teams) = http_get(address, "/v1/teams", "")?;
+        assert_eq!((status, &teams["meta"]["count"]), (200, &json!(3)));
+        let (status, velocity) = http_get(address, "/v1/metrics/team/payments/velocity", "")?;
+        assert_eq!((status, velocity["data"]["buckets"].as_array().map(Vec::len)), (200, Some(12)));
+        Ok(())
+    })?;
+    assert!(printed.contains("curl -s"), "{printed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn collect_then_serve_needs_no_database_server_and_no_set_up() -> Result<()> {
+    let fake = github().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("API_KEY", "a-key-of-sixteen-or-more");
+    let first = laptop.run(&["collect"]).await?;
+    assert_eq!(first.code(), Some(0), "{}", first.err());
+    assert!(
+        first.out().contains("2 of 2 repositories complete; 3 pull requests listed, 1 kept (1 new or changed)"),
+        "{}",
+        first.out()
+    );
+    assert!(first.err().contains("+ membership  ana in payments"), "{}", first.err());
+    let second = laptop.run(&["collect", "--json"]).await?;
+    assert_eq!(second.json()?["repositories"][0]["changed"], json!(0));
+    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let ask = |address: &str| {
+        assert_eq!(http_get(address, "/v1/teams", "")?.0, 401);
+        let (status, answer) =
+            http_get(address, "/v1/metrics/team/payments/velocity", "x-api-key: a-key-of-sixteen-or-more\r\n")?;
+        assert_eq!((status, &answer["data"]["total"]["prs_merged"]), (200, &json!(1)));
+        Ok(())
+    };
+    tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_fails_is_exit_code_three_and_all_of_them_is_one() -> Result<()> {
+    let fake = github().await?;
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
+    fake.break_repository("acme/web", Some(404));
+    let partial = laptop.run(&["collect"]).await?;
+    assert_eq!(partial.code(), Some(3));
+    assert!(partial.out().contains("acme/web: repo_not_accessible"), "{}", partial.out());
+    fake.break_repository("acme/api", Some(500));
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn mistakes_in_the_input_are_exit_code_two_with_all_places() -> Result<()> {
+    let laptop = Laptop::new()?;
+    laptop.write(
+        "teams.yaml",
+        "version: 1\nrepositories: [acme]\nteams:\n  - slug: pay\n    members:\n      - { github: ana, weigth: 2 }\n",
+    )?;
+    for arguments in [&["collect"][..], &["teams", "validate"], &["teams", "plan"], &["teams", "apply"]] {
+        let ran = laptop.run(arguments).await?;
+        assert_eq!(ran.code(), Some(2), "{arguments:?}: {}", ran.err());
+        assert!(ran.err().contains("teams.yaml:2:16: config.repo_syntax"), "{}", ran.err());
+        assert!(
+            ran.err().contains("teams.yaml:6:24: config.unknown_key") && ran.err().contains("did you mean `weight`?"),
+            "{}",
+            ran.err()
+        );
+    }
+    assert_eq!(laptop.run(&["teams", "validate", "missing.yaml"]).await?.code(), Some(2));
+    let ambiguous = Laptop::new()?.with("TEAMS_FILE", "teams.yaml").with("TEAM_CONFIG_JSON", "[]");
+    assert!(ambiguous.run(&["collect"]).await?.err().contains("config.ambiguous_source"));
+    let weak = Laptop::new()?.with("DB_URL", "postgres://u:s3cret@db.example.com/m?sslmode=require");
+    let refused = weak.run(&["collect"]).await?;
+    assert!(refused.err().contains("config.insecure_tls") && !refused.err().contains("s3cret"), "{}", refused.err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_postgresql_the_error_says_where_it_was_sought_and_how_to_install_it() -> Result<()> {
+    let ran = Laptop::new()?.with("PG_BINDIR", "/nowhere").run(&["demo", "--no-serve"]).await?;
+    assert_eq!(ran.code(), Some(1));
+    assert!(ran.err().contains("/nowhere (no initdb)") && ran.err().contains("help:"), "{}", ran.err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn serving_other_machines_needs_a_key() -> Result<()> {
+    let ran = Laptop::new()?.run(&["serve", "--listen", "0.0.0.0:0"]).await?;
+    assert_eq!(ran.code(), Some(2));
+    assert!(ran.err().contains("API_KEY"), "{}", ran.err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn teams_are_planned_applied_and_left_alone_the_second_time() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("DB_URL", database.url());
+    let planned = laptop.run(&["teams", "plan"]).await?;
+    assert!(planned.out().contains("+ team        payments (payments)"), "{} {}", planned.out(), planned.err());
+    let applied = laptop.run(&["teams", "apply"]).await?;
+    assert_eq!(applied.out(), planned.out());
+    assert_eq!(laptop.run(&["teams", "apply"]).await?.out(), "Nothing changes.\n");
+    let json = laptop.run(&["teams", "plan", "--json"]).await?.json()?;
+    assert_eq!(json["memberships"], json!([]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_example_is_valid_and_the_schema_is_the_committed_one() -> Result<()> {
+    let laptop = Laptop::new()?;
+    laptop.write("example.yaml", &laptop.run(&["teams", "example"]).await?.out())?;
+    let valid = laptop.run(&["teams", "validate", "example.yaml"]).await?;
+    assert_eq!((valid.code(), valid.out().as_str()), (Some(0), "Valid: 2 teams, 4 memberships, 2 repositories.\n"));
+    assert_eq!(laptop.run(&["teams", "schema"]).await?.out(), include_str!("../../../docs/teams.schema.json"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_report_of_one_repository_counts_its_people_and_keeps_nothing() -> Result<()> {
+    let fake = github().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url());
+    let ran = laptop.run(&["report", "acme/api", "--json"]).await?;
+    let answers = ran.json()?;
+    assert_eq!(answers["teams"][0]["velocity"]["data"]["total"]["prs_merged"], json!(2), "the bot is left out");
+    assert_eq!(fake.requests().len(), 1);
+    let table = laptop.run(&["report", "--teams", "teams.yaml"]).await?;
+    assert!(table.out().contains("payments") && table.out().contains("1 (1)"), "{} {}", table.out(), table.err());
+    assert!(!Path::new(&laptop.environment["MERGELINE_DATA_DIR"]).exists());
+    let missing = laptop.run(&["report", "acme/nowhere"]).await?;
+    assert_eq!(missing.code(), Some(1));
+    assert!(missing.err().contains("not found (404)"), "{}", missing.err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn completions_and_migrations_are_at_hand() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("DB_URL", database.url());
+    assert!(laptop.run(&["completions", "bash"]).await?.out().contains("_mergeline"));
+    assert!(laptop.run(&["migrate"]).await?.out().starts_with("The schema is up to date"));
+    assert!(laptop.run(&["migrate", "--json"]).await?.json()?["migrations"].is_array());
+    Ok(())
+}

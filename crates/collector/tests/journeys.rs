@@ -1,0 +1,341 @@
+//! From the fake GitHub to rows in PostgreSQL, by the real collector.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_collector::{CollectError, CollectOptions, RunReport, collect};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_github::{GitHub, GitHubSettings};
+use mergeline_store::{ApplyOptions, RunState, Store};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeUser, Fault, TestDatabase, at, pr};
+
+const NOW: &str = "2026-06-15T12:00:00Z";
+
+struct World {
+    fake: FakeGitHub,
+    database: TestDatabase,
+    store: Store,
+    github: GitHub,
+}
+
+impl World {
+    /// A configured, empty world: `acme/api` and `acme/web`, with ana in payments.
+    async fn new() -> Result<Self> {
+        let world = Self::unconfigured().await?;
+        world.apply("{ slug: payments, members: [{ github: ana }] }").await?;
+        Ok(world)
+    }
+
+    async fn unconfigured() -> Result<Self> {
+        let fake = FakeGitHub::start().await?;
+        fake.require_token("ghp_canary");
+        fake.add_repository("acme/api");
+        fake.add_repository("acme/web");
+        let settings = GitHubSettings::from_vars(|name| match name {
+            "GITHUB_API_URL" => Some(fake.url()),
+            "GITHUB_PAT" => Some("ghp_canary".to_owned()),
+            _ => None,
+        });
+        let github = GitHub::connect(&settings.expect("valid settings"))?;
+        let database = TestDatabase::create().await?;
+        let store = database.store()?;
+        Ok(Self { fake, database, store, github })
+    }
+
+    async fn apply(&self, teams: &str) -> Result<()> {
+        let text = format!("version: 1\nrepositories: [acme/api, acme/web]\nteams: [{teams}]\n");
+        let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+        self.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+        Ok(())
+    }
+
+    async fn collect_at(&self, now: DateTime<Utc>, concurrency: usize) -> Result<RunReport, CollectError> {
+        let options = CollectOptions { now, backfill: TimeDelta::days(180), concurrency };
+        collect(&self.github, &self.store, &options, &|_| {}).await
+    }
+
+    async fn collect(&self) -> Result<RunReport> {
+        Ok(self.collect_at(at(NOW), 1).await?)
+    }
+
+    async fn numbers(&self) -> Result<Vec<i64>> {
+        let pool = self.database.pool().await?;
+        Ok(sqlx::query_scalar("select number from pull_requests order by number").fetch_all(&pool).await?)
+    }
+
+    async fn watermarks(&self) -> Result<HashMap<String, Option<DateTime<Utc>>>> {
+        let snapshot = self.store.snapshot().await?.context("configured")?;
+        Ok(snapshot.repositories.into_iter().map(|r| (r.name.to_string(), r.watermark)).collect())
+    }
+}
+
+fn merged(number: i64) -> FakePullRequest {
+    pr("acme/api", number).created("2026-06-01T09:00:00Z").merged("2026-06-02T10:00:00Z")
+}
+
+/// So many pull requests of ana, each updated a minute after the one before.
+fn many(count: i64) -> impl Iterator<Item = FakePullRequest> {
+    (1..=count).map(|number| {
+        let mut pull_request = merged(number);
+        pull_request.updated_at += TimeDelta::minutes(number);
+        pull_request
+    })
+}
+
+#[tokio::test]
+async fn a_run_keeps_the_members_and_counts_the_others_by_reason() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([
+        merged(1),
+        merged(2).by("stranger"),
+        merged(3).by_user(Some(FakeUser::bot("renovate"))),
+        merged(4).by_user(None),
+        merged(5).overriding("created_at", serde_json::Value::Null),
+    ]);
+    let report = world.collect().await?;
+    let result = &report.repositories[0].result;
+    assert_eq!(report.state, RunState::Succeeded);
+    assert_eq!(
+        (
+            result.listed,
+            result.kept,
+            result.skipped_not_a_member,
+            result.skipped_bot,
+            result.skipped_ghost,
+            result.skipped_undecodable
+        ),
+        (5, 1, 1, 1, 1, 1)
+    );
+    assert_eq!(world.numbers().await?, [1]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn running_again_changes_nothing_and_costs_one_request_for_each_repository() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    world.collect().await?;
+    let before = world.database.digest().await?;
+    world.fake.forget_requests();
+    let report = world.collect().await?;
+    assert_eq!(world.database.digest().await?, before);
+    assert_eq!(report.total(|result| result.changed), 0);
+    assert_eq!(world.fake.requests().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_later_run_reads_only_the_pages_that_hold_changes() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(350));
+    world.collect().await?;
+    world.fake.forget_requests();
+    world
+        .fake
+        .put([merged(7).updated("2026-06-10T10:00:00Z").titled("edited"), merged(351).updated("2026-06-11T10:00:00Z")]);
+    let report = world.collect().await?;
+    assert_eq!(report.total(|result| result.changed), 2);
+    assert_eq!(world.fake.requests().len(), 2, "one page of each repository");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_watermark_is_the_newest_update_and_never_the_clock() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1).updated("2026-06-03T10:00:00Z")]);
+    world.collect().await?;
+    let watermarks = world.watermarks().await?;
+    assert_eq!(watermarks["acme/api"], Some(at("2026-06-03T10:00:00Z")));
+    assert_eq!(watermarks["acme/web"], None, "nothing was seen there");
+    Ok(())
+}
+
+#[tokio::test]
+async fn pull_requests_with_equal_times_at_the_watermark_are_not_lost() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put((1..=150).map(merged));
+    world.collect().await?;
+    world.fake.put((151..=200).map(merged));
+    world.collect().await?;
+    assert_eq!(world.numbers().await?.len(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_changes_while_paging_is_neither_lost_nor_stored_twice() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    // After the first answer the oldest one comes to the front and pushes all others down by one.
+    world.fake.put_after(1, merged(1).updated("2026-06-14T10:00:00Z").titled("moved"));
+    world.collect().await?;
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, (1..=250).collect::<Vec<_>>());
+    let title: String = sqlx::query_scalar("select title from pull_requests where number = 1")
+        .fetch_one(&world.database.pool().await?)
+        .await?;
+    assert_eq!(title, "moved");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_run_goes_back_as_far_as_the_backfill_and_no_further() -> Result<()> {
+    let world = World::new().await?;
+    let old = pr("acme/api", 1).created("2025-10-01T00:00:00Z").updated("2025-12-01T00:00:00Z");
+    world.fake.put([old, merged(2)]);
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, [2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failing_repository_does_not_stop_the_others_and_the_run_says_so() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1)]);
+    world.fake.break_repository("acme/web", Some(502));
+    let report = world.collect().await?;
+    assert_eq!(report.state, RunState::Partial);
+    let failed: Vec<_> =
+        report.failed().map(|f| (f.repository.to_string(), f.result.error.clone().map(|e| e.0))).collect();
+    assert_eq!(failed, [("acme/web".to_owned(), Some("github_status"))]);
+    assert_eq!(world.numbers().await?, [1]);
+    let ledger: Vec<(String, String, Option<String>)> = sqlx::query_as(
+        "select n.state, r.state, r.error_code from collection_results as r
+        inner join collection_runs as n on r.run_id = n.id order by r.repository_id",
+    )
+    .fetch_all(&world.database.pool().await?)
+    .await?;
+    let row = |state: &str, code: Option<&str>| ("partial".to_owned(), state.to_owned(), code.map(str::to_owned));
+    assert_eq!(ledger, [row("succeeded", None), row("failed", Some("github_status"))]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_fails_half_way_goes_on_where_its_watermark_was() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    world.collect().await?;
+    world.fake.put((1..=250).map(|number| {
+        let mut again = merged(number).titled("second");
+        again.updated_at += TimeDelta::days(5) + TimeDelta::minutes(number);
+        again
+    }));
+    // The first page arrives, the second does not.
+    world.fake.fail_next("acme/api", Fault::NextPageAt("http://127.0.0.1:9/elsewhere".to_owned()));
+    let report = world.collect().await?;
+    assert_eq!(report.state, RunState::Partial);
+    assert_eq!(world.watermarks().await?["acme/api"], Some(at("2026-06-02T14:10:01Z")), "it has not moved");
+    world.collect().await?;
+    let old: i64 = sqlx::query_scalar("select count(*) from pull_requests where title <> 'second'")
+        .fetch_one(&world.database.pool().await?)
+        .await?;
+    assert_eq!(old, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_answer_deletes_and_zeroes_nothing() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    let before = world.database.digest().await?;
+    for fault in
+        [Fault::Html, Fault::Truncated, Fault::GzipBomb, Fault::Status(404), Fault::Status(403), Fault::Status(500)]
+    {
+        world.fake.fail_next("acme/api", fault.clone());
+        assert_eq!(world.collect().await?.state, RunState::Partial, "{fault:?}");
+        assert_eq!(world.database.digest().await?, before, "{fault:?}");
+    }
+    world.fake.put(Vec::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_corrected_membership_needs_no_request_to_github() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(30));
+    world.collect().await?;
+    world.fake.forget_requests();
+    world.apply("{ slug: payments, members: [{ github: ana, weight: 0.5, from: 2026-06-02T10:00:00Z }] }").await?;
+    assert_eq!(world.fake.requests(), []);
+    let weights: String = sqlx::query_scalar("select trim_scale(sum(weight))::text from pr_attributions")
+        .fetch_one(&world.database.pool().await?)
+        .await?;
+    assert_eq!(weights, "15");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_member_has_the_window_read_again() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1), merged(2).by("bob")]);
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, [1]);
+    world.apply("{ slug: payments, members: [{ github: ana }, { github: bob }] }").await?;
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, [1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn several_repositories_at_a_time_give_the_same_rows() -> Result<()> {
+    let facts = async |concurrency: usize| -> Result<String> {
+        let world = World::new().await?;
+        world.fake.put(many(150));
+        world.fake.put((1..=150).map(|number| FakePullRequest { repository: "acme/web".to_owned(), ..merged(number) }));
+        world.collect_at(at(NOW), concurrency).await?;
+        let pool = world.database.pool().await?;
+        let rows: Vec<String> = sqlx::query_scalar(
+            "select r.name || p.number || p.updated_at || a.weight from pull_requests as p
+            inner join repositories as r on p.repository_id = r.id inner join pr_attributions as a on a.pull_request_id = p.id order by 1",
+        )
+        .fetch_all(&pool)
+        .await?;
+        assert_eq!(rows.len(), 300);
+        Ok(rows.join("\n"))
+    };
+    assert_eq!(facts(1).await?, facts(2).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_teams_file_applied_during_a_run_leaves_attributions_of_the_new_one() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    world.fake.set_latency(std::time::Duration::from_millis(30));
+    let (run, applied) =
+        tokio::join!(world.collect(), world.apply("{ slug: payments, members: [{ github: ana, weight: 0.5 }] }"));
+    run?;
+    applied?;
+    let weights: Vec<(String, i64)> =
+        sqlx::query_as("select trim_scale(weight)::text, count(*) from pr_attributions group by 1")
+            .fetch_all(&world.database.pool().await?)
+            .await?;
+    assert_eq!(weights, [("0.5".to_owned(), 250)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_teams_file_nothing_is_asked_of_github() -> Result<()> {
+    let world = World::unconfigured().await?;
+    let outcome = world.collect_at(at(NOW), 1).await;
+    assert!(matches!(outcome, Err(CollectError::NotConfigured(_))), "{outcome:?}");
+    assert_eq!(world.fake.requests(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_token_is_nowhere_in_the_database_or_the_report() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.fake.fail_next("acme/web", Fault::Status(401));
+    let report = world.collect().await?;
+    assert!(!format!("{report:?} {report} {}", serde_json::to_string(&report)?).contains("canary"));
+    let everything: Vec<String> = sqlx::query_scalar(
+        "select r::text from collection_results as r union all select n::text from collection_runs as n",
+    )
+    .fetch_all(&world.database.pool().await?)
+    .await?;
+    assert!(!everything.join("\n").contains("canary"));
+    Ok(())
+}
