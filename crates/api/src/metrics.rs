@@ -115,9 +115,17 @@ struct MetaRange {
 
 #[derive(Debug, Serialize)]
 struct MetaCoverage {
-    repositories_collected: i64,
-    repositories_failing: i64,
-    repositories_never_collected: i64,
+    repositories: MetaRepositories,
+}
+
+/// Counts of configured repositories.
+#[derive(Debug, Serialize)]
+struct MetaRepositories {
+    /// The last collection was complete.
+    collected: i64,
+    /// The last collection failed; what was collected before is counted.
+    failing: i64,
+    never_collected: i64,
 }
 
 /// Ten-thousandths as a fraction; four decimals survive in a double.
@@ -209,9 +217,11 @@ impl Meta {
             range: MetaRange { from: range.from, to: range.to },
             data_as_of: coverage.data_as_of.map(instant),
             coverage: MetaCoverage {
-                repositories_collected: coverage.collected,
-                repositories_failing: coverage.failing,
-                repositories_never_collected: coverage.never_collected,
+                repositories: MetaRepositories {
+                    collected: coverage.collected,
+                    failing: coverage.failing,
+                    never_collected: coverage.never_collected,
+                },
             },
             warnings,
         }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use mergeline_domain::{Problem, Problems};
 use mergeline_store::DatabaseSettings;
-use secrecy::SecretString;
 
 use crate::ApiKey;
 
@@ -32,16 +31,7 @@ impl Settings {
     /// Every variable that is missing or cannot be used.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let database = match lookup("DB_URL").filter(|url| !url.trim().is_empty()) {
-            Some(url) => {
-                DatabaseSettings::parse(&SecretString::from(url)).map_err(|problem| problems.push(problem)).ok()
-            }
-            None => {
-                let help = "set it to postgres://user:password@host:5432/database";
-                problems.push(Problem::setting("config.db_url", "DB_URL", "it is not set", help));
-                None
-            }
-        };
+        let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
         let key = match lookup("API_KEY") {
             Some(text) if text.trim().len() < MIN_KEY_LENGTH => {
                 let message = format!("it is shorter than {MIN_KEY_LENGTH} characters");

@@ -99,7 +99,7 @@ async fn a_team_without_data_has_zero_counts_and_null_durations() -> Result<()> 
 async fn before_any_collection_nothing_is_claimed_to_be_fresh() -> Result<()> {
     let (status, answer) = Backend::empty().await?.get("/v1/metrics/team/payments/velocity").await?;
     assert_eq!((status, &answer["meta"]["data_as_of"]), (200, &Value::Null));
-    assert_eq!(answer["meta"]["coverage"]["repositories_never_collected"], json!(1));
+    assert_eq!(answer["meta"]["coverage"]["repositories"]["never_collected"], json!(1));
     Ok(())
 }
 

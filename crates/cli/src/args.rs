@@ -66,7 +66,7 @@ pub(crate) struct Demo {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Collect {
-    /// The teams file (default: TEAMS_FILE, else teams.yaml)
+    /// The teams file (default: `TEAMS_FILE`, else teams.yaml)
     #[arg(long, value_name = "FILE")]
     pub(crate) teams: Option<PathBuf>,
     /// Apply the teams file although it takes out a large part of the memberships
@@ -76,7 +76,7 @@ pub(crate) struct Collect {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
-    /// Where the API listens; beyond this machine API_KEY must be set
+    /// Where the API listens; beyond this machine `API_KEY` must be set
     #[arg(long, default_value = "127.0.0.1:8787")]
     pub(crate) listen: SocketAddr,
 }
@@ -97,7 +97,7 @@ pub(crate) enum Teams {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TeamsFile {
-    /// The teams file (default: TEAMS_FILE, else teams.yaml)
+    /// The teams file (default: `TEAMS_FILE`, else teams.yaml)
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 }

@@ -1,13 +1,11 @@
 //! The database of a command: the one in `DB_URL`, else a private one below the data folder.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use etcetera::BaseStrategy;
 use mergeline_domain::Problem;
-use mergeline_local_postgres::Server;
-use mergeline_store::Store;
+use mergeline_local_postgres::{Server, data_folder};
+use mergeline_store::{DatabaseSettings, Store};
 
 use crate::args::Options;
 use crate::failure::Failure;
@@ -32,7 +30,7 @@ impl Database {
             let help = "name the database in DB_URL; a private one would be gone with the sandbox";
             return Err(Problem::setting("config.db_url", "DB_URL", "it is not set", help).into());
         }
-        let folder = data_folder(options)?.join("postgres");
+        let folder = options.data_dir.clone().map_or_else(data_folder, Ok)?.join("postgres");
         let server =
             tokio::task::spawn_blocking(move || Server::persistent(&folder)).await.map_err(anyhow::Error::from)??;
         Ok(Self { server: Some(server) })
@@ -52,31 +50,21 @@ impl Database {
         }
     }
 
+    /// A store on it.
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
+        Ok(Store::connect(&DatabaseSettings::from_vars(|name| self.lookup(name))?))
+    }
+
     /// Whether it is this program's own, to be migrated without being asked.
     pub(crate) fn is_private(&self) -> bool {
         self.server.is_some()
     }
 }
 
-fn data_folder(options: &Options) -> Result<PathBuf, Failure> {
-    if let Some(folder) = &options.data_dir {
-        return Ok(folder.clone());
-    }
-    // The server's account cannot reach into root's home.
-    let system = PathBuf::from("/var/lib/mergeline");
-    let home = etcetera::home_dir().map_err(anyhow::Error::from)?;
-    if home == PathBuf::from("/root") {
-        return Ok(system);
-    }
-    let strategy = etcetera::choose_base_strategy().map_err(anyhow::Error::from)?;
-    Ok(strategy.data_dir().join("mergeline"))
-}
-
 /// `mergeline migrate`
 pub(crate) async fn migrate(options: &Options) -> Result<ExitCode, Failure> {
     let database = Database::open(options).await?;
-    let settings = mergeline_api::Settings::from_vars(|name| database.lookup(name).filter(|_| name == "DB_URL"))?;
-    Store::connect(&settings.database).migrate().await?;
+    database.store()?.migrate().await?;
     let known = Store::known_migrations();
     if options.json {
         let migrations: Vec<_> =

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::teams_file::{self, TeamsFile};
-use mergeline_store::{Applied, ApplyOptions, Store};
+use mergeline_store::{Applied, ApplyOptions};
 
 use crate::args::{Options, Teams};
 use crate::collecting::teams_source;
@@ -69,8 +69,7 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
 
 async fn apply(file: &TeamsFile, how: ApplyOptions, options: &Options, now: DateTime<Utc>) -> Result<Applied, Failure> {
     let database = Database::open(options).await?;
-    let settings = mergeline_api::Settings::from_vars(|name| database.lookup(name).filter(|_| name == "DB_URL"))?;
-    let store = Store::connect(&settings.database);
+    let store = database.store()?;
     store.migrate().await?;
     Ok(store.apply(file, how, now).await?)
 }

@@ -115,7 +115,8 @@ fn while_serving(mut command: Command, ask: impl FnOnce(&str) -> Result<()>) -> 
     let mut address = None;
     for line in &mut lines {
         let line = line?;
-        printed += &format!("{line}\n");
+        printed.push_str(&line);
+        printed.push('\n');
         address = line
             .split_once("http://")
             .map(|(_, rest)| rest.split(['/', ' ', '\'']).next().unwrap_or_default().to_owned());

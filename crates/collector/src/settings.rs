@@ -7,7 +7,6 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Problem, Problems};
 use mergeline_github::GitHubSettings;
 use mergeline_store::{Applied, ApplyError, ApplyOptions, DatabaseSettings, Store};
-use secrecy::SecretString;
 
 /// Where a teams file is sought when nothing names one: the working folder, and the folder of Lambda's layers.
 const USUAL_FILES: [&str; 2] = ["teams.yaml", "/opt/teams.yaml"];
@@ -44,7 +43,7 @@ impl Settings {
         let mut github = None;
         keep(GitHubSettings::from_vars(&lookup).map(|found| github = Some(found)));
         let mut database = None;
-        keep(database_settings(&lookup).map(|found| database = Some(found)).map_err(|problem| vec![problem]));
+        keep(DatabaseSettings::from_vars(&lookup).map(|found| database = Some(found)).map_err(|problem| vec![problem]));
         let mut teams = None;
         keep(TeamsSource::from_vars(&lookup).map(|found| teams = Some(found)).map_err(|problem| vec![problem]));
         let mut backfill = DEFAULT_BACKFILL_DAYS;
@@ -63,14 +62,6 @@ impl Settings {
             _ => Err(Problems::of_settings(problems)),
         }
     }
-}
-
-fn database_settings(lookup: impl Fn(&str) -> Option<String>) -> Result<DatabaseSettings, Problem> {
-    let Some(url) = lookup("DB_URL").filter(|url| !url.trim().is_empty()) else {
-        let help = "set it to postgres://user:password@host:5432/database";
-        return Err(Problem::setting("config.db_url", "DB_URL", "it is not set", help));
-    };
-    DatabaseSettings::parse(&SecretString::from(url))
 }
 
 fn number(

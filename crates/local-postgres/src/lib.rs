@@ -4,7 +4,7 @@ mod binaries;
 mod server;
 
 pub use binaries::Binaries;
-pub use server::Server;
+pub use server::{Server, data_folder};
 
 /// Why a private PostgreSQL could not be had.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use etcetera::BaseStrategy;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::kill;
@@ -220,7 +221,7 @@ impl Folder {
         let unfinished = self.root.join("data.new");
         let _ = fs::remove_dir_all(&unfinished);
         let output = self
-            .command(&binaries.path("initdb"))
+            .command(binaries.path("initdb"))
             .arg("--pgdata")
             .arg(&unfinished)
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
@@ -272,6 +273,22 @@ impl Folder {
         let log = end.into_iter().rev().collect::<Vec<_>>().join("\n  ");
         Error::NotReady { seconds: START_WITHIN.as_secs(), log }
     }
+}
+
+/// Where a program keeps its private server when nothing else is said: below the user's own data, or the system's
+/// for root, because the server's account cannot reach into root's home.
+///
+/// # Errors
+/// When the user has no home.
+pub fn data_folder() -> Result<PathBuf, Error> {
+    if geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/mergeline"));
+    }
+    let no_home = |error: etcetera::HomeDirError| Error::Io {
+        what: "no home folder; name a folder with --data-dir".to_owned(),
+        source: io::Error::other(error),
+    };
+    Ok(etcetera::choose_base_strategy().map_err(no_home)?.data_dir().join("mergeline"))
 }
 
 /// The account that runs the server: nobody else's when this process is not root.

@@ -43,6 +43,18 @@ impl std::fmt::Debug for PgConnectOptionsSecret {
 }
 
 impl DatabaseSettings {
+    /// Reads `DB_URL` through `lookup`. A database is never guessed.
+    ///
+    /// # Errors
+    /// `config.db_url` when it is not set, and whatever [`Self::parse`] refuses.
+    pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
+        let url = lookup("DB_URL").filter(|url| !url.trim().is_empty()).ok_or_else(|| {
+            let help = "set it to postgres://user:password@host:5432/database";
+            Problem::setting("config.db_url", "DB_URL", "it is not set", help)
+        })?;
+        Self::parse(&SecretString::from(url))
+    }
+
     /// Reads a database URL: `postgres://user:password@host:port/database`. Any host that is not this machine
     /// is reached by verified TLS, which the URL may not weaken.
     ///

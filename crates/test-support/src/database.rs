@@ -15,7 +15,7 @@ static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 struct Cluster {
-    /// `None` when TEST_DATABASE_URL names a server.
+    /// `None` when `TEST_DATABASE_URL` names a server.
     server: Option<Server>,
     given: Option<String>,
     /// `CREATE DATABASE` copies its template only while nobody else does.

@@ -41,9 +41,9 @@ pub fn organisation(now: DateTime<Utc>) -> Organisation {
     for week in 0..=WEEKS {
         let monday = (first_monday + Days::new(7 * week)).and_hms_opt(8, 0, 0).unwrap_or_default().and_utc();
         for (login, repository, per_week) in authors {
-            history.week_of(Some(FakeUser::person(login)), repository, monday, per_week);
+            history.week_of(&FakeUser::person(login), repository, monday, per_week);
         }
-        history.week_of(Some(FakeUser::bot("renovate")), "acme/api", monday, 2);
+        history.week_of(&FakeUser::bot("renovate"), "acme/api", monday, 2);
     }
     // A deleted account's pull request, and one that lay open for nine weeks.
     let recently = this_monday.and_hms_opt(10, 0, 0).unwrap_or_default().and_utc() - TimeDelta::weeks(2);
@@ -103,12 +103,12 @@ struct History {
 
 impl History {
     /// Up to `per_week` pull requests in the working days after `monday`.
-    fn week_of(&mut self, user: Option<FakeUser>, repository: &str, monday: DateTime<Utc>, per_week: u32) {
+    fn week_of(&mut self, user: &FakeUser, repository: &str, monday: DateTime<Utc>, per_week: u32) {
         for _ in 0..self.random.below(per_week + 1) {
             let created = monday + TimeDelta::minutes(i64::from(self.random.below(4 * 24 * 60 + 9 * 60)));
             // Mostly hours, sometimes days: the product of two draws has a long tail, as real ones have.
             let minutes = 20 + i64::from(self.random.below(90)) * i64::from(self.random.below(60));
-            self.add(user.clone(), repository, created, TimeDelta::minutes(minutes));
+            self.add(Some(user.clone()), repository, created, TimeDelta::minutes(minutes));
         }
     }
 
@@ -157,6 +157,6 @@ mod tests {
     fn its_teams_file_is_valid() {
         let file = organisation(at("2026-06-17T12:00:00Z")).teams_file;
         let parsed = mergeline_domain::teams_file::TeamsFile::parse("demo", file.as_bytes());
-        assert_eq!(parsed.map(|file| file.teams.len()).unwrap_or_else(|problems| panic!("{problems}")), 3);
+        assert_eq!(parsed.map_or_else(|problems| panic!("{problems}"), |file| file.teams.len()), 3);
     }
 }
