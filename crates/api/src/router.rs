@@ -82,8 +82,8 @@ async fn around_each_request(State(api): State<Api>, request: Request, next: Nex
             }
         })
         .await;
-    let (status, milliseconds) = (answered.status().as_u16(), begun.elapsed().as_millis());
-    tracing::info!(trace_id, status, milliseconds, "{method} {path} answered {status} in {milliseconds} ms");
+    let (status, milliseconds) = (answered.status().as_u16(), begun.elapsed().as_secs_f64() * 1_000.0);
+    tracing::info!(trace_id, status, milliseconds, "{method} {path} answered {status} in {milliseconds:.1} ms");
     answered
 }
 

@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Bring the database schema up to date
     Migrate,
+    /// Run another program with DB_URL set to the database, `mergeline with-db psql` for example
+    #[expect(clippy::doc_markdown, reason = "shown as it is by --help")]
+    WithDb(WithDb),
     /// Check, compare and apply the teams file
     #[command(subcommand)]
     Teams(Teams),
@@ -72,6 +75,13 @@ pub(crate) struct Collect {
     /// Apply the teams file although it takes out a large part of the memberships
     #[arg(long)]
     pub(crate) allow_removals: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct WithDb {
+    /// The program and its arguments; psql is given the database as well
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, ClapArgs)]

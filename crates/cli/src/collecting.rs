@@ -92,8 +92,8 @@ pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), 
     }
     writeln!(out, "{report}")?;
     for failed in report.failed() {
-        if let Some((code, message)) = &failed.result.error {
-            writeln!(out, "  {}: {code}: {message}", failed.repository)?;
+        if let Some(error) = &failed.result.error {
+            writeln!(out, "  {}: {}: {}", failed.repository, error.code, error.message)?;
         }
     }
     Ok(())

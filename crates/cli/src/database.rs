@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use mergeline_domain::Problem;
 use mergeline_local_postgres::{Server, data_folder};
 use mergeline_store::{DatabaseSettings, Store};
 
-use crate::args::Options;
+use crate::args::{Options, WithDb};
 use crate::failure::Failure;
 
 /// The one database that a private server is used for.
@@ -74,4 +75,20 @@ pub(crate) async fn migrate(options: &Options) -> Result<ExitCode, Failure> {
         writeln!(io::stdout(), "The schema is up to date ({} migrations).", known.len())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `mergeline with-db`
+pub(crate) async fn run_with(args: &WithDb, options: &Options) -> Result<ExitCode, Failure> {
+    let database = Database::open(options).await?;
+    database.store()?.migrate().await?;
+    let url = database.lookup("DB_URL").unwrap_or_default();
+    let Some((program, arguments)) = args.command.split_first() else { return Ok(ExitCode::SUCCESS) };
+    let mut command = tokio::process::Command::new(program);
+    if program == "psql" {
+        command.arg(&url);
+    }
+    command.args(arguments).env("DB_URL", &url);
+    let status = command.status().await.with_context(|| format!("cannot run {}", program.display()))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -46,6 +46,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Collect(collect) => collecting::run(&collect, &options, clock()).await,
         Command::Serve(serve) => serve::run(&serve, &options, clock).await,
         Command::Migrate => database::migrate(&options).await,
+        Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
         Command::Teams(command) => teams::run(&command, &options, clock()).await,
         Command::Report(report) => report::run(&report, &options, clock).await,
         Command::Completions { shell } => {

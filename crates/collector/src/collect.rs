@@ -7,7 +7,8 @@ use futures::StreamExt;
 use mergeline_domain::{Problem, PullRequest, RepoName, Roster, SkipReason, Verdict};
 use mergeline_github::{GitHub, GitHubError};
 use mergeline_store::{
-    KeptPullRequest, Repository, RepositoryId, RepositoryResult, Revision, RunState, Snapshot, Store, StoreError,
+    KeptPullRequest, Repository, RepositoryError, RepositoryId, RepositoryResult, Revision, RunState, Snapshot, Store,
+    StoreError,
 };
 
 use crate::settings::not_found;
@@ -143,8 +144,8 @@ impl Work<'_> {
         let mut result = RepositoryResult::default();
         result.error = match self.with_restarts(snapshot, &mut result).await {
             Ok(()) => None,
-            Err(Stopped::GitHub(error)) => Some((error.code(), error.to_string())),
-            Err(Stopped::Store(error)) => Some((error.code(), error.to_string())),
+            Err(Stopped::GitHub(error)) => Some(RepositoryError { code: error.code(), message: error.to_string() }),
+            Err(Stopped::Store(error)) => Some(RepositoryError { code: error.code(), message: error.to_string() }),
         };
         result.duration = begun.elapsed();
         RepositoryReport { repository: self.repository.name.clone(), result }

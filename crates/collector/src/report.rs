@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mergeline_domain::RepoName;
-use mergeline_store::{RepositoryResult, RunId, RunState};
+use mergeline_store::{RepositoryError, RepositoryResult, RunId, RunState};
 use serde::Serialize;
 
 /// What a run did.
@@ -43,7 +43,7 @@ impl RunReport {
     /// module out of its log.
     pub(crate) fn log(&self) {
         for RepositoryReport { repository, result } in self.failed() {
-            if let Some((code, message)) = &result.error {
+            if let Some(RepositoryError { code, message }) = &result.error {
                 tracing::warn!(repo.name = %repository, code, "Could not collect {repository}: {message}");
             }
         }

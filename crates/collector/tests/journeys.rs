@@ -196,7 +196,7 @@ async fn a_failing_repository_does_not_stop_the_others_and_the_run_says_so() -> 
     let report = world.collect().await?;
     assert_eq!(report.state, RunState::Partial);
     let failed: Vec<_> =
-        report.failed().map(|f| (f.repository.to_string(), f.result.error.clone().map(|e| e.0))).collect();
+        report.failed().map(|f| (f.repository.to_string(), f.result.error.clone().map(|e| e.code))).collect();
     assert_eq!(failed, [("acme/web".to_owned(), Some("github_status"))]);
     assert_eq!(world.numbers().await?, [1]);
     let ledger: Vec<(String, String, Option<String>)> = sqlx::query_as(

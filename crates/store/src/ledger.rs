@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{RepositoryId, Revision, Store, StoreError};
 
@@ -34,12 +34,22 @@ impl RunState {
     }
 }
 
+/// Why a repository could not be collected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RepositoryError {
+    /// A stable code.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub message: String,
+}
+
 /// What a run did to one repository. `listed` is the sum of `kept` and the four reasons for skipping.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct RepositoryResult {
-    /// Code and sentence of the failure, if it failed.
-    pub error: Option<(&'static str, String)>,
+    /// Why it failed, if it did.
+    pub error: Option<RepositoryError>,
     /// How long it took.
+    #[serde(rename = "duration_seconds", serialize_with = "as_seconds")]
     pub duration: Duration,
     /// Requests sent to GitHub.
     pub requests: u32,
@@ -61,6 +71,10 @@ pub struct RepositoryResult {
     pub changed: u32,
     /// What GitHub said is left of the rate limit.
     pub rate_limit_remaining: Option<u32>,
+}
+
+fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
 }
 
 impl Store {
@@ -91,7 +105,8 @@ impl Store {
         result: &RepositoryResult,
     ) -> Result<(), StoreError> {
         let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let (error_code, error_message) = result.error.clone().unzip();
+        let error_code = result.error.as_ref().map(|error| error.code);
+        let error_message = result.error.as_ref().map(|error| error.message.as_str());
         sqlx::query!(
             "insert into collection_results (
                 run_id, repository_id, state, error_code, error_message, started_at, duration_seconds,

@@ -10,6 +10,6 @@ mod pages;
 pub use configuration::{Applied, ApplyError, ApplyOptions, Repository, RepositoryId, Revision, Snapshot};
 pub use connection::{DatabaseSettings, Store};
 pub use error::StoreError;
-pub use ledger::{RepositoryResult, RunId, RunState};
+pub use ledger::{RepositoryError, RepositoryResult, RunId, RunState};
 pub use metrics::{Bucket, Coverage, CycleTimes, Durations, Interval, Team, TeamRef};
 pub use pages::KeptPullRequest;

@@ -1,0 +1,36 @@
+//! Serves a fake GitHub until Ctrl-C, for trying programs by hand and for benchmarks.
+//!
+//! Without arguments it is the demo's organisation. With `REPOSITORIES PULL_REQUESTS LATENCY_MS BODY_BYTES` each of
+//! so many repositories has so many pull requests by `ana`, all changed in the last day.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_test_support::{FakeGitHub, pr, synthetic};
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "a program for people and scripts")]
+async fn main() -> Result<()> {
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    let numbers: Vec<u32> = std::env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let fake = FakeGitHub::start().await?;
+    if let [repositories, pull_requests, latency, body] = numbers[..] {
+        for repository in 0..repositories {
+            fake.put((1..=i64::from(pull_requests)).map(|number| {
+                let mut made = pr(&format!("acme/repo-{repository}"), number).with_body(body as usize);
+                made.created_at = now - TimeDelta::days(1);
+                made.merged_at_instant(now - TimeDelta::hours(20) + TimeDelta::seconds(number))
+            }));
+        }
+        fake.set_latency(Duration::from_millis(latency.into()));
+    } else {
+        let organisation = synthetic::organisation(now);
+        fake.put(organisation.pull_requests);
+        fake.break_repository(organisation.forbidden_repository, Some(404));
+        std::fs::write("fake-teams.yaml", organisation.teams_file).context("cannot write fake-teams.yaml")?;
+        println!("export TEAMS_FILE=$PWD/fake-teams.yaml");
+    }
+    println!("export GITHUB_API_URL={}", fake.url());
+    std::future::pending().await
+}
