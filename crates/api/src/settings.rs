@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use mergeline_domain::{Problem, Problems};
+use mergeline_domain::{Problem, Problems, whole_number};
 use mergeline_store::DatabaseSettings;
 
 use crate::ApiKey;
 
 /// API Gateway gives up after 29 s.
-const MAX_TIMEOUT_SECONDS: u64 = 28;
-const DEFAULT_TIMEOUT_SECONDS: u64 = 5;
+const MAX_TIMEOUT_SECONDS: u16 = 28;
+const DEFAULT_TIMEOUT_SECONDS: u16 = 5;
 /// A key that can be guessed is none.
 const MIN_KEY_LENGTH: usize = 16;
 
@@ -42,17 +42,11 @@ impl Settings {
             Some(text) => Some(ApiKey::new(text.trim())),
             None => None,
         };
-        let timeout = match lookup("REQUEST_TIMEOUT_SECONDS").map(|text| (text.trim().parse::<u64>(), text)) {
-            None => DEFAULT_TIMEOUT_SECONDS,
-            Some((Ok(seconds), _)) if (1..=MAX_TIMEOUT_SECONDS).contains(&seconds) => seconds,
-            Some((_, text)) => {
-                let help = format!("write a whole number from 1 to {MAX_TIMEOUT_SECONDS}, or unset it");
-                let message = format!("`{text}` is out of range");
-                problems.push(Problem::setting("config.range", "REQUEST_TIMEOUT_SECONDS", message, help));
-                DEFAULT_TIMEOUT_SECONDS
-            }
-        };
-        let timeout = Duration::from_secs(timeout);
+        let timeout =
+            whole_number(&lookup, "REQUEST_TIMEOUT_SECONDS", 1..=MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
+                .map_err(|problem| problems.push(problem))
+                .unwrap_or(DEFAULT_TIMEOUT_SECONDS);
+        let timeout = Duration::from_secs(timeout.into());
         match database {
             // The database gives up just before the request does, so that the answer can still be written and
             // the connection stays healthy.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{Problem, Problems};
+use mergeline_domain::{Problem, Problems, whole_number};
 use mergeline_github::GitHubSettings;
 use mergeline_store::{Applied, ApplyError, ApplyOptions, DatabaseSettings, Store};
 
@@ -12,6 +12,10 @@ use mergeline_store::{Applied, ApplyError, ApplyOptions, DatabaseSettings, Store
 const USUAL_FILES: [&str; 2] = ["teams.yaml", "/opt/teams.yaml"];
 /// Half a year: two quarters to compare.
 const DEFAULT_BACKFILL_DAYS: u16 = 180;
+/// Ten years.
+const MAX_BACKFILL_DAYS: u16 = 3_650;
+/// Far below the 100 concurrent requests at which GitHub limits.
+const MAX_CONCURRENCY: u16 = 20;
 /// GitHub asks for one request at a time for each token.
 const DEFAULT_CONCURRENCY: u16 = 1;
 
@@ -39,47 +43,24 @@ impl Settings {
     /// Every variable that is missing or cannot be used.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let mut keep = |outcome: Result<(), Vec<Problem>>| problems.extend(outcome.err().into_iter().flatten());
-        let mut github = None;
-        keep(GitHubSettings::from_vars(&lookup).map(|found| github = Some(found)));
-        let mut database = None;
-        keep(DatabaseSettings::from_vars(&lookup).map(|found| database = Some(found)).map_err(|problem| vec![problem]));
-        let mut teams = None;
-        keep(TeamsSource::from_vars(&lookup).map(|found| teams = Some(found)).map_err(|problem| vec![problem]));
-        let mut backfill = DEFAULT_BACKFILL_DAYS;
-        keep(number(&lookup, "BACKFILL_DAYS", 1, 3_650, &mut backfill));
-        let mut concurrency = DEFAULT_CONCURRENCY;
-        keep(number(&lookup, "COLLECT_CONCURRENCY", 1, 20, &mut concurrency));
+        let github = GitHubSettings::from_vars(&lookup).map_err(|found| problems.extend(found)).ok();
+        let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
+        let teams = TeamsSource::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
+        let mut number = |name, most, default| {
+            whole_number(&lookup, name, 1..=most, default).map_err(|problem| problems.push(problem)).unwrap_or(default)
+        };
+        let backfill_days = number("BACKFILL_DAYS", MAX_BACKFILL_DAYS, DEFAULT_BACKFILL_DAYS);
+        let concurrency = number("COLLECT_CONCURRENCY", MAX_CONCURRENCY, DEFAULT_CONCURRENCY);
         match (github, database, teams) {
             (Some(github), Some(database), Some(teams)) if problems.is_empty() => Ok(Self {
                 github,
                 database,
                 teams,
-                backfill: TimeDelta::days(backfill.into()),
+                backfill: TimeDelta::days(backfill_days.into()),
                 concurrency: concurrency.into(),
                 allow_removals: lookup("ALLOW_REMOVALS").is_some_and(|text| text == "true"),
             }),
             _ => Err(Problems::of_settings(problems)),
-        }
-    }
-}
-
-fn number(
-    lookup: impl Fn(&str) -> Option<String>,
-    name: &str,
-    least: u16,
-    most: u16,
-    value: &mut u16,
-) -> Result<(), Vec<Problem>> {
-    let Some(text) = lookup(name) else { return Ok(()) };
-    match text.trim().parse() {
-        Ok(number) if (least..=most).contains(&number) => {
-            *value = number;
-            Ok(())
-        }
-        _ => {
-            let help = format!("write a whole number from {least} to {most}, or unset it");
-            Err(vec![Problem::setting("config.range", name, format!("`{text}` is out of range"), help)])
         }
     }
 }

@@ -14,6 +14,6 @@ pub use attribution::{Attribution, Membership, MembershipId, Person, PersonId, R
 pub use names::{GithubId, Login, NameError, RepoName, TeamSlug};
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, start_of_day};
-pub use problem::{Position, Problem, Problems};
+pub use problem::{Position, Problem, Problems, whole_number};
 pub use pull_request::{AccountKind, Author, PullRequest, State};
 pub use weight::{Weight, WeightError};

@@ -1,6 +1,7 @@
 //! What is wrong with a person's input: where, why, and what to do.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
@@ -41,6 +42,23 @@ impl Problem {
     pub fn setting(code: &'static str, name: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { code, at: None, path: name.to_owned(), message: message.into(), help: Some(help.into()), related: None }
     }
+}
+
+/// A setting that is a whole number within bounds; `default` when it is not set.
+///
+/// # Errors
+/// `config.range` for anything else, with the bounds.
+pub fn whole_number(
+    lookup: impl Fn(&str) -> Option<String>,
+    name: &str,
+    bounds: RangeInclusive<u16>,
+    default: u16,
+) -> Result<u16, Problem> {
+    let Some(text) = lookup(name) else { return Ok(default) };
+    text.trim().parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+        let help = format!("write a whole number from {} to {}, or unset it", bounds.start(), bounds.end());
+        Problem::setting("config.range", name, format!("`{text}` is out of range"), help)
+    })
 }
 
 /// Everything wrong with one source of configuration, to be shown at once.

@@ -3,9 +3,9 @@
 mod common;
 
 use anyhow::Result;
-use common::{apply, attributions, fresh, keep, share, teams};
+use common::{apply, attributions, fresh, share, teams};
 use mergeline_store::{ApplyError, ApplyOptions, Store};
-use mergeline_test_support::{FakePullRequest, TestDatabase, at, pr};
+use mergeline_test_support::{FakePullRequest, TestDatabase, at, keep, pr};
 
 /// Three of ana's pull requests, merged on three days, and one of bob's.
 fn merged() -> Vec<FakePullRequest> {

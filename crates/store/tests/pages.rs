@@ -3,9 +3,9 @@
 mod common;
 
 use anyhow::{Context, Result};
-use common::{apply, attributions, fresh, keep, share, teams};
+use common::{apply, attributions, fresh, share, teams};
 use mergeline_store::StoreError;
-use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, pr};
+use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, keep, pr};
 
 const MERGED: &str = "2026-02-02T10:00:00Z";
 

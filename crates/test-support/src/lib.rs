@@ -4,6 +4,7 @@
 
 mod database;
 mod fake_github;
+mod keep;
 mod lambda_runtime;
 mod pull_request;
 pub mod recorded;
@@ -11,5 +12,6 @@ pub mod synthetic;
 
 pub use database::TestDatabase;
 pub use fake_github::{FakeGitHub, Fault, RecordedRequest};
+pub use keep::keep;
 pub use lambda_runtime::{Invocation, LambdaRuntime};
 pub use pull_request::{FakePullRequest, FakeUser, at, pr};

@@ -10,10 +10,9 @@ use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use mergeline_api::{Api, ApiKey, router};
-use mergeline_domain::Verdict;
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_store::{ApplyOptions, KeptPullRequest, Store};
-use mergeline_test_support::{FakePullRequest, TestDatabase, at, pr};
+use mergeline_store::{ApplyOptions, Store};
+use mergeline_test_support::{FakePullRequest, TestDatabase, at, keep, pr};
 use serde_json::Value;
 
 pub(crate) const NOW: &str = "2026-06-17T12:00:00Z";
@@ -56,16 +55,9 @@ impl Backend {
 
     /// Stores pull requests as a collection does, and says that the collection was complete.
     pub(crate) async fn keep(&self, pull_requests: &[FakePullRequest]) -> Result<()> {
+        keep(&self.store, pull_requests).await?;
         let snapshot = self.store.snapshot().await?.context("configured")?;
         let repository = snapshot.repositories[0].id;
-        let mut page = Vec::new();
-        for pull_request in pull_requests.iter().map(FakePullRequest::facts) {
-            if let Verdict::Keep { person, attributions } = snapshot.roster.judge(&pull_request) {
-                let person = person.id;
-                page.push(KeptPullRequest { pull_request, person, attributions });
-            }
-        }
-        self.store.upsert_page(repository, snapshot.revision, page).await?;
         let started_at = at("2026-06-17T08:00:00Z");
         self.store.finish_repository(repository, snapshot.revision, Some(started_at), started_at).await?;
         Ok(())

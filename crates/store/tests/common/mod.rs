@@ -2,11 +2,10 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use anyhow::{Context, Result};
-use mergeline_domain::Verdict;
+use anyhow::Result;
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_store::{Applied, ApplyError, ApplyOptions, KeptPullRequest, Store};
-use mergeline_test_support::{FakePullRequest, TestDatabase, at};
+use mergeline_store::{Applied, ApplyError, ApplyOptions, Store};
+use mergeline_test_support::{TestDatabase, at};
 
 pub(crate) const REPOSITORY: &str = "acme/api";
 
@@ -31,20 +30,6 @@ pub(crate) fn teams_in(zone: &str, teams: &[(&str, &str)]) -> TeamsFile {
 
 pub(crate) async fn apply(store: &Store, file: &TeamsFile) -> Result<Applied, ApplyError> {
     store.apply(file, ApplyOptions::default(), at("2026-06-15T12:00:00Z")).await
-}
-
-/// Judges and stores pull requests as a collection does. Returns how many rows changed.
-pub(crate) async fn keep(store: &Store, pull_requests: &[FakePullRequest]) -> Result<usize> {
-    let snapshot = store.snapshot().await?.context("configured")?;
-    let repository = snapshot.repositories.first().context("a repository")?;
-    let mut page = Vec::new();
-    for pull_request in pull_requests.iter().map(FakePullRequest::facts) {
-        if let Verdict::Keep { person, attributions } = snapshot.roster.judge(&pull_request) {
-            let person = person.id;
-            page.push(KeptPullRequest { pull_request, person, attributions });
-        }
-    }
-    Ok(store.upsert_page(repository.id, snapshot.revision, page).await?)
 }
 
 /// (number, team, weight) of every attribution, in order.
