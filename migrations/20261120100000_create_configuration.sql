@@ -63,11 +63,14 @@ create table repositories (
     added_at timestamptz not null,
     -- Set when the repository is taken out of the configuration. What was collected stays.
     removed_at timestamptz,
-    -- The newest updated_at that is known to be stored with everything before it. Null: nothing yet, or a
-    -- person was added whose older pull requests were never kept. Never the clock.
+    -- The newest updated_at that is known to be stored with everything before it. Null: nothing yet. Never the clock.
     watermark timestamptz,
+    -- Set when a person is new whose pull requests were not kept so far: the backfill window is read again.
+    is_reopened boolean not null default false,
     -- When the last complete collection of this repository began.
-    collected_at timestamptz
+    collected_at timestamptz,
+    -- Everything that changed since then is stored: where numbers begin to be complete.
+    covered_since timestamptz
 );
 
 create unique index repositories_name_key on repositories (name) where removed_at is null;

@@ -5,8 +5,8 @@ create table pull_requests (
     id bigint generated always as identity primary key,
     repository_id bigint not null references repositories (id),
     number bigint not null check (number > 0),
-    -- The pull request's number over all of GitHub.
-    github_id bigint not null,
+    -- The pull request's number over all of GitHub. It keeps it when its repository is renamed or transferred.
+    github_id bigint not null unique,
     author_id bigint not null references people (id),
     title text not null,
     state text not null check (state in ('open', 'closed', 'merged')),

@@ -8,6 +8,14 @@ limit 1;
 
 comment on view configuration_in_force is 'The newest configuration: one row, none before the first.';
 
+-- Where numbers begin to be complete: the youngest of the starts of all collected repositories.
+create view collection_coverage as
+select max(covered_since) as covered_since
+from repositories
+where removed_at is null;
+
+comment on view collection_coverage is 'Everything that changed since covered_since is stored. One row.';
+
 -- Grain: team, pull request. Unit: seconds. Source: pr_attributions and the facts behind it.
 -- Left out: pull requests that count for no team. Durations are null while open, for a close without a merge,
 -- and for a merge before the creation.
@@ -43,14 +51,15 @@ comment on view pr_metrics is
 'One row for each team and pull request that counts for it, with the weight and the membership that says so.';
 
 -- Grain: team, ISO week (Monday start). From the team's first merge to the running week; weeks without merges
--- count 0 and have no durations.
+-- count 0 and have no durations. A week that is not over, or began before the collection covers it, is not complete.
 create view view_team_velocity as
 select
     t.id as team_id,
     t.slug as team,
     v.bucket as week_start,
     to_char(v.bucket, 'IYYY-"W"IW') as iso_week,
-    (v.bucket + 7)::timestamp at time zone c.timezone <= now() as is_complete,
+    (v.bucket + 7)::timestamp at time zone c.timezone <= now()
+    and coalesce(v.bucket::timestamp at time zone c.timezone >= k.covered_since, false) as is_complete,
     v.prs_merged,
     v.prs_merged_weighted,
     v.contributors,
@@ -62,6 +71,7 @@ select
     'velocity@1' as definition
 from teams as t
 cross join configuration_in_force as c
+cross join collection_coverage as k
 cross join lateral (
     select min(a.merged_at) as merged_at from pr_attributions as a where a.team_id = t.id and a.merged_at is not null
 ) as first_merge
@@ -78,7 +88,8 @@ select
     t.id as team_id,
     t.slug as team,
     v.bucket as month_start,
-    (v.bucket + interval '1 month') at time zone c.timezone <= now() as is_complete,
+    (v.bucket + interval '1 month') at time zone c.timezone <= now()
+    and coalesce(v.bucket::timestamp at time zone c.timezone >= k.covered_since, false) as is_complete,
     v.duration_n as n,
     v.duration_weight as weight,
     v.mean_seconds / 3600 as mean_hours,
@@ -89,6 +100,7 @@ select
     'pr_cycle_time@1' as definition
 from teams as t
 cross join configuration_in_force as c
+cross join collection_coverage as k
 cross join lateral (
     select min(a.merged_at) as merged_at from pr_attributions as a where a.team_id = t.id and a.merged_at is not null
 ) as first_merge

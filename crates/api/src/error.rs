@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use mergeline_domain::with_causes;
 use mergeline_store::StoreError;
 use serde::Serialize;
 
@@ -91,14 +92,15 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        use std::error::Error as _;
-        let cause = error.source().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(code = error.code(), cause, "Could not answer: {error}");
+        tracing::error!(code = error.code(), "Could not answer: {}", with_causes(&error));
         match error {
             StoreError::Unavailable(_) | StoreError::Unauthorized(_) => Self::Unavailable,
             StoreError::Timeout(_) => Self::Timeout,
             StoreError::Schema(_) => Self::SchemaOutdated,
-            StoreError::StaleConfiguration | StoreError::Other(_) => Self::Internal,
+            StoreError::UnknownValue(_) => {
+                Self::parameter("tz", "invalid", "this database does not know the time zone")
+            }
+            StoreError::StaleConfiguration | StoreError::SamePerson { .. } | StoreError::Other(_) => Self::Internal,
         }
     }
 }

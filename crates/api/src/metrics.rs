@@ -48,7 +48,7 @@ struct BucketSpan {
     start: NaiveDate,
     /// The first day after it.
     end: NaiveDate,
-    /// Whether all of it lies in the range and in the past.
+    /// Whether all of it lies in the range, in the past, and in what was read.
     complete: bool,
 }
 
@@ -115,17 +115,20 @@ struct MetaRange {
 
 #[derive(Debug, Serialize)]
 struct MetaCoverage {
+    /// Everything that changed since then was read.
+    since: Option<String>,
     repositories: MetaRepositories,
 }
 
-/// Counts of configured repositories.
+/// The configured repositories.
 #[derive(Debug, Serialize)]
 struct MetaRepositories {
-    /// The last collection was complete.
+    /// How many were collected completely the last time.
     collected: i64,
-    /// The last collection failed; what was collected before is counted.
-    failing: i64,
-    never_collected: i64,
+    /// Those whose last collection failed; what was collected before is counted.
+    failing: Vec<String>,
+    /// Those that are not collected completely for everybody yet.
+    pending: Vec<String>,
 }
 
 /// Ten-thousandths as a fraction; four decimals survive in a double.
@@ -173,24 +176,21 @@ impl From<&Bucket> for VelocityCounts {
 }
 
 impl BucketSpan {
-    fn of(start: NaiveDate, interval: Interval, range: &Range, now: DateTime<Utc>) -> Self {
+    fn of(start: NaiveDate, interval: Interval, asked: &Asked) -> Self {
+        let Asked { range, now, .. } = asked;
         let end = match interval {
             Interval::Week => start + Days::new(7),
             Interval::Month => start + Months::new(1),
         };
-        let complete = range.from <= start && end <= range.to && start_of_day(end, range.zone) <= now;
+        let is_covered = asked.coverage.covered_since.is_some_and(|since| since <= start_of_day(start, range.zone));
+        let complete = range.from <= start && end <= range.to && start_of_day(end, range.zone) <= *now && is_covered;
         Self { start, end, complete }
     }
 }
 
 impl Meta {
-    fn new(
-        definition: &'static str,
-        interval: Interval,
-        range: &Range,
-        coverage: Coverage,
-        times: &CycleTimes,
-    ) -> Self {
+    fn new(definition: &'static str, interval: Interval, asked: &Asked) -> Self {
+        let Asked { range, coverage, times, .. } = asked;
         let mut warnings = Vec::new();
         if definition == PR_CYCLE_TIME {
             warnings.push(NOT_DORA);
@@ -198,11 +198,16 @@ impl Meta {
         if times.total.prs_merged == 0 {
             warnings.push("no_data: no pull request of this team was merged in the range");
         }
-        if coverage.failing > 0 {
-            warnings.push("partial_coverage: the last collection of some repositories failed");
+        if coverage.covered_since.is_none_or(|since| range.start() < since) {
+            warnings.push("before_collection: the range begins before everything was read; see coverage.since");
         }
-        if coverage.never_collected > 0 {
-            warnings.push("partial_coverage: some repositories were never collected completely");
+        if !coverage.failing.is_empty() {
+            warnings.push("partial_coverage: the last collection of some repositories failed; see coverage");
+        }
+        if !coverage.pending.is_empty() {
+            warnings.push(
+                "partial_coverage: some repositories are not collected completely for everybody yet; see coverage",
+            );
         }
         if times.total.duration_n < times.total.prs_merged {
             warnings.push("merged_before_creation: imported pull requests count, but have no duration");
@@ -217,10 +222,11 @@ impl Meta {
             range: MetaRange { from: range.from, to: range.to },
             data_as_of: coverage.data_as_of.map(instant),
             coverage: MetaCoverage {
+                since: coverage.covered_since.map(instant),
                 repositories: MetaRepositories {
                     collected: coverage.collected,
-                    failing: coverage.failing,
-                    never_collected: coverage.never_collected,
+                    failing: coverage.failing.clone(),
+                    pending: coverage.pending.clone(),
                 },
             },
             warnings,
@@ -259,15 +265,15 @@ pub(crate) async fn velocity(
     team: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let Asked { team, range, times, coverage, now } = ask(&api, team, query, Interval::Week).await?;
-    let meta = Meta::new(VELOCITY, Interval::Week, &range, coverage, &times);
-    let buckets = times.buckets.iter().map(|bucket| VelocityBucket {
+    let asked = ask(&api, team, query, Interval::Week).await?;
+    let buckets = asked.times.buckets.iter().map(|bucket| VelocityBucket {
         week: iso_week(bucket.start),
-        span: BucketSpan::of(bucket.start, Interval::Week, &range, now),
+        span: BucketSpan::of(bucket.start, Interval::Week, &asked),
         counts: bucket.into(),
     });
-    let data = Velocity { team: team.into(), buckets: buckets.collect(), total: (&times.total).into() };
-    Ok(answer(data, meta))
+    let (buckets, total) = (buckets.collect(), (&asked.times.total).into());
+    let meta = Meta::new(VELOCITY, Interval::Week, &asked);
+    Ok(answer(Velocity { team: asked.team.into(), buckets, total }, meta))
 }
 
 /// How long merged pull requests of a team took, by month.
@@ -276,15 +282,15 @@ pub(crate) async fn lead_time(
     team: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let Asked { team, range, times, coverage, now } = ask(&api, team, query, Interval::Month).await?;
-    let meta = Meta::new(PR_CYCLE_TIME, Interval::Month, &range, coverage, &times);
-    let buckets = times.buckets.iter().map(|bucket| LeadTimeBucket {
+    let asked = ask(&api, team, query, Interval::Month).await?;
+    let buckets = asked.times.buckets.iter().map(|bucket| LeadTimeBucket {
         month: bucket.start.format("%Y-%m").to_string(),
-        span: BucketSpan::of(bucket.start, Interval::Month, &range, now),
+        span: BucketSpan::of(bucket.start, Interval::Month, &asked),
         lead_time: bucket.into(),
     });
-    let data = LeadTime { team: team.into(), buckets: buckets.collect(), total: (&times.total).into() };
-    Ok(answer(data, meta))
+    let (buckets, total) = (buckets.collect(), (&asked.times.total).into());
+    let meta = Meta::new(PR_CYCLE_TIME, Interval::Month, &asked);
+    Ok(answer(LeadTime { team: asked.team.into(), buckets, total }, meta))
 }
 
 /// `2026-W53` for the days around new year that belong to it.

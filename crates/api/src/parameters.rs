@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::{TeamId, start_of_day};
+use mergeline_domain::{TeamId, parse_zone, start_of_day};
 use mergeline_store::{Interval, TeamRef};
 
 use crate::error::{ApiError, Detail};
@@ -96,7 +96,7 @@ fn default_start(to: NaiveDate, interval: Interval) -> NaiveDate {
 }
 
 fn zone(text: &str, details: &mut Vec<Detail>) -> Option<Tz> {
-    let zone = text.parse().ok();
+    let zone = parse_zone(text);
     if zone.is_none() {
         let message = "write a name of the IANA database, Europe/Oslo for example".to_owned();
         details.push(Detail { parameter: "tz".to_owned(), reason: "invalid", message });

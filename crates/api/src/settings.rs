@@ -48,11 +48,8 @@ impl Settings {
                 .unwrap_or(DEFAULT_TIMEOUT_SECONDS);
         let timeout = Duration::from_secs(timeout.into());
         match database {
-            // The database gives up just before the request does, so that the answer can still be written and
-            // the connection stays healthy.
             Some(database) if problems.is_empty() => {
-                let database = database.with_statement_timeout(timeout.mul_f64(0.9));
-                Ok(Self { database, key, timeout })
+                Ok(Self { database: database.for_requests_within(timeout), key, timeout })
             }
             _ => Err(Problems::of_settings(problems)),
         }

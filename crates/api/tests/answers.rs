@@ -99,7 +99,38 @@ async fn a_team_without_data_has_zero_counts_and_null_durations() -> Result<()> 
 async fn before_any_collection_nothing_is_claimed_to_be_fresh() -> Result<()> {
     let (status, answer) = Backend::empty().await?.get("/v1/metrics/team/payments/velocity").await?;
     assert_eq!((status, &answer["meta"]["data_as_of"]), (200, &Value::Null));
-    assert_eq!(answer["meta"]["coverage"]["repositories"]["never_collected"], json!(1));
+    assert_eq!(answer["meta"]["coverage"]["repositories"]["pending"], json!(["acme/api"]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn time_before_everything_was_read_is_not_complete_and_said() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let (_, answer) = backend.get("/v1/metrics/team/payments/velocity?from=2026-04-20&to=2026-05-11&tz=UTC").await?;
+    let complete: Vec<&Value> =
+        answer["data"]["buckets"].as_array().into_iter().flatten().map(|b| &b["complete"]).collect();
+    assert_eq!(complete, [&json!(false), &json!(false), &json!(true)], "read from 2026-05-01 on, a Friday");
+    assert_eq!(answer["meta"]["coverage"]["since"], json!("2026-05-01T00:00:00Z"));
+    let warnings = answer["meta"]["warnings"].to_string();
+    assert!(warnings.contains("before_collection"), "{warnings}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unreachable_database_is_unavailable_and_no_timeout() -> Result<()> {
+    let lookup = |name: &str| match name {
+        "DB_URL" => Some("postgres://nobody@127.0.0.1:9/none".to_owned()),
+        "REQUEST_TIMEOUT_SECONDS" => Some("2".to_owned()),
+        _ => None,
+    };
+    let settings = mergeline_api::Settings::from_vars(lookup)?;
+    let store = mergeline_store::Store::connect(&settings.database);
+    let (timeout, clock) = (settings.timeout, || mergeline_test_support::at(common::NOW));
+    let router = mergeline_api::router(mergeline_api::Api { store, key: None, timeout, clock });
+    let response = send(&router, Request::get("/v1/teams").body(Body::empty())?).await?;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "5");
+    assert_eq!(body(response).await?["error"]["code"], json!("unavailable"));
     Ok(())
 }
 

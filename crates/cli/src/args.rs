@@ -129,7 +129,7 @@ pub(crate) struct Report {
     /// A teams file instead of a repository
     #[arg(long, value_name = "FILE")]
     pub(crate) teams: Option<PathBuf>,
-    /// How many days to look back
+    /// How many days to look back; the first week is shown whole
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) days: u16,
 }

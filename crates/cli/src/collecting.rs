@@ -11,7 +11,7 @@ use mergeline_github::GitHub;
 use mergeline_store::{RunState, Store};
 
 use crate::args::{Collect, Options};
-use crate::database::Database;
+use crate::database::{Database, variable};
 use crate::failure::{Failure, PARTIAL};
 
 /// `mergeline collect`
@@ -44,7 +44,7 @@ fn is_teams_variable(name: &str) -> bool {
 pub(crate) fn teams_source(file: Option<&std::path::PathBuf>) -> Result<TeamsSource, Failure> {
     match file {
         Some(file) => Ok(TeamsSource::File(file.clone())),
-        None => Ok(TeamsSource::from_vars(|name| std::env::var(name).ok())?),
+        None => Ok(TeamsSource::from_vars(variable)?),
     }
 }
 
@@ -99,7 +99,8 @@ pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), 
     Ok(())
 }
 
-fn exit_code(report: &RunReport) -> ExitCode {
+/// What a run means for a script.
+pub(crate) fn exit_code(report: &RunReport) -> ExitCode {
     match report.state {
         RunState::Succeeded => ExitCode::SUCCESS,
         RunState::Partial => ExitCode::from(PARTIAL),

@@ -47,7 +47,7 @@ impl Database {
     pub(crate) fn lookup(&self, name: &str) -> Option<String> {
         match (&self.server, name) {
             (Some(server), "DB_URL") => Some(server.url(PRIVATE_DATABASE)),
-            _ => std::env::var(name).ok(),
+            _ => variable(name),
         }
     }
 
@@ -60,6 +60,11 @@ impl Database {
     pub(crate) fn is_private(&self) -> bool {
         self.server.is_some()
     }
+}
+
+/// A variable of the environment; set to nothing is the same as unset.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
 
 /// `mergeline migrate`
@@ -88,7 +93,16 @@ pub(crate) async fn run_with(args: &WithDb, options: &Options) -> Result<ExitCod
         command.arg(&url);
     }
     command.args(arguments).env("DB_URL", &url);
-    let status = command.status().await.with_context(|| format!("cannot run {}", program.display()))?;
+    // Ctrl-C is for the program that runs, psql cancels a query by it; the database stays until that program ends.
+    let mut interrupted = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let running = command.status();
+    tokio::pin!(running);
+    let status = loop {
+        tokio::select! {
+            status = &mut running => break status.with_context(|| format!("cannot run {}", program.display()))?,
+            _ = interrupted.recv() => {}
+        }
+    };
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -18,8 +18,8 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::{serve, tables};
 
-/// What the demo's tables show.
-const WEEKS: u64 = 8;
+/// How many days before today the demo's tables begin: twelve weeks, as the API's answers do.
+const DAYS: u64 = 11 * 7;
 /// How the demo's API limits a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// What a token may not see is a 404 at GitHub.
@@ -28,6 +28,9 @@ const NOT_VISIBLE: u16 = 404;
 pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let now = clock();
     let mut out = io::stdout();
+    if !args.listen.ip().is_loopback() {
+        return Err(Failure::Input("the demo is open to everybody who can reach it: listen on 127.0.0.1".to_owned()));
+    }
     // Taken first: a port in use is told at once.
     let listener = if args.no_serve { None } else { Some(serve::listen(args.listen).await?) };
     let organisation = organisation(now);
@@ -45,6 +48,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     store.migrate().await?;
     let file = TeamsFile::parse("the demo's teams file", organisation.teams_file.as_bytes())?;
     store.apply(&file, ApplyOptions::default(), now).await?;
+    let first = tables::monday_before(now, DAYS, file.timezone);
     let report = collect_with_progress(&store, &settings, options, now).await?;
     if !options.json {
         writeln!(
@@ -59,17 +63,20 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     }
     print_report(&report, options)?;
     if !options.json {
-        writeln!(out, "\n{}", tables::all_teams(&store, WEEKS, now).await?)?;
+        writeln!(out, "\n{}", tables::all_teams(&store, first, now).await?)?;
     }
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
-        writeln!(out, "\nThe API answers until Ctrl-C. In another terminal:\n")?;
+        // With --json standard output is for machines only.
+        let mut told: Box<dyn Write> = if options.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        writeln!(told, "\nThe API answers until Ctrl-C. In another terminal:\n")?;
         for path in ["v1/teams", "v1/metrics/team/payments/velocity", "v1/metrics/team/platform/lead-time?tz=UTC"] {
-            writeln!(out, "  curl -s 'http://{address}/{path}'")?;
+            writeln!(told, "  curl -s 'http://{address}/{path}'")?;
         }
-        writeln!(out, "\nWith your own repositories: `mergeline teams example > teams.yaml`, edit it, then")?;
-        writeln!(out, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
-        out.flush()?;
+        writeln!(told, "\nWith your own repositories: `mergeline teams example > teams.yaml`, edit it, then")?;
+        writeln!(told, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
+        told.flush()?;
+        drop(told);
         serve::until_interrupted(listener, router(Api { store, key: None, timeout: TIMEOUT, clock })).await?;
     }
     Ok(ExitCode::SUCCESS)

@@ -32,6 +32,14 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Whether whoever read the output has gone.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        let Self::Other(error) = self else { return false };
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -29,8 +29,10 @@ async fn main() -> ExitCode {
     mergeline_telemetry::init(Some(LOGS));
     match run(args).await {
         Ok(code) => code,
+        // A reader that has gone (`| head`) has what it wanted.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            // A reader that has gone (`| head`) needs no message.
+            // Nobody is left to tell when standard error is gone as well.
             let _ = writeln!(io::stderr(), "error: {failure}");
             failure.exit_code()
         }
@@ -50,7 +52,9 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Teams(command) => teams::run(&command, &options, clock()).await,
         Command::Report(report) => report::run(&report, &options, clock).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "mergeline", &mut io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "mergeline", &mut script);
+            io::stdout().write_all(&script)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -6,18 +6,18 @@ use std::process::ExitCode;
 
 use axum::body::Body;
 use axum::http::Request;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use http_body_util::BodyExt;
 use mergeline_api::{Api, router};
-use mergeline_collector::{Settings, TeamsSource, configure, keep_page};
+use mergeline_collector::{Settings, TeamsSource, keep_page};
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
-use mergeline_domain::{AccountKind, Author, Period, PullRequest, RepoName, Weight};
+use mergeline_domain::{AccountKind, Author, Period, PullRequest, RepoName, Weight, start_of_day};
 use mergeline_github::GitHub;
-use mergeline_store::{ApplyOptions, RepositoryResult, Store};
+use mergeline_store::{ApplyOptions, CompleteReading, RepositoryResult, Store};
 use tower::ServiceExt;
 
 use crate::args::{Options, Report};
-use crate::collecting::{collect_with_progress, print_report, progress_bar};
+use crate::collecting::{collect_with_progress, exit_code, print_report, progress_bar};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::tables;
@@ -29,37 +29,41 @@ const PAGE: usize = 100;
 
 pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let now = clock();
-    let teams = args.teams.clone().map(TeamsSource::File);
-    if let Some(source) = &teams {
-        source.load()?;
-    }
+    let file = match &args.teams {
+        Some(path) => TeamsSource::File(path.clone()).load()?,
+        None => None,
+    };
+    let zone = file.as_ref().map_or(chrono_tz::Tz::UTC, |file| file.timezone);
+    // Whole weeks, all of them read: a week that is cut would look like a slow one.
+    let first = tables::monday_before(now, args.days.into(), zone);
     let database = Database::throwaway().await?;
     let settings = Settings::from_vars(|name| match name {
         "TEAMS_FILE" | "TEAM_CONFIG_JSON" | "REPOSITORIES" | "BACKFILL_DAYS" => None,
         _ => database.lookup(name),
     })?;
-    let settings = Settings { backfill: TimeDelta::days(args.days.into()), ..settings };
+    let settings = Settings { backfill: now - start_of_day(first, zone), ..settings };
     let store = Store::connect(&settings.database);
     store.migrate().await?;
-    match (&args.repository, teams) {
+    let mut code = ExitCode::SUCCESS;
+    match (&args.repository, file) {
         (Some(repository), _) => one_repository(&store, &settings, repository, options, now).await?,
-        (None, Some(source)) => {
-            configure(&store, &source, true, now).await?;
+        (None, Some(file)) => {
+            store.apply(&file, ApplyOptions::default(), now).await?;
             let report = collect_with_progress(&store, &settings, options, now).await?;
-            if !options.json || report.failed().count() > 0 {
-                print_report(&report, &Options { json: false, ..options.clone() })?;
+            if !options.json {
+                print_report(&report, options)?;
             }
+            code = exit_code(&report);
         }
         (None, None) => return Err(Failure::Input("name a repository, or a teams file with --teams".to_owned())),
     }
     let mut out = io::stdout();
     if options.json {
-        writeln!(out, "{}", as_the_api_answers(&store, args.days, clock).await?)?;
+        writeln!(out, "{}", as_the_api_answers(&store, first, clock).await?)?;
     } else {
-        let weeks = u64::from(args.days).div_ceil(7);
-        writeln!(out, "{}", tables::all_teams(&store, weeks, now).await?)?;
+        writeln!(out, "{}", tables::all_teams(&store, first, now).await?)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// Reads one repository, and counts all its authors but bots as one team.
@@ -90,9 +94,11 @@ async fn one_repository(
     let mut result = RepositoryResult::default();
     for configured in &snapshot.repositories {
         for page in pull_requests.chunks(PAGE) {
-            keep_page(store, configured.id, snapshot.revision, &snapshot.roster, page.to_vec(), &mut result).await?;
+            keep_page(store, configured.id, snapshot.revision, &snapshot.roster, page.to_vec(), now, &mut result)
+                .await?;
         }
-        store.finish_repository(configured.id, snapshot.revision, None, now).await?;
+        let complete = CompleteReading { watermark: None, started_at: now, covered_since: now - settings.backfill };
+        store.finish_repository(configured.id, snapshot.revision, complete).await?;
     }
     Ok(())
 }
@@ -124,18 +130,16 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
 /// The answers of the API for every team, so that a script reads the same form everywhere.
 async fn as_the_api_answers(
     store: &Store,
-    days: u16,
+    first: NaiveDate,
     clock: fn() -> DateTime<Utc>,
 ) -> Result<serde_json::Value, Failure> {
     let api = Api { store: store.clone(), key: None, timeout: std::time::Duration::from_secs(30), clock };
     let router = router(api);
-    let to = clock().date_naive() + chrono::Days::new(1);
-    let from = to - chrono::Days::new(days.into());
     let mut teams = Vec::new();
     for team in store.teams(clock()).await? {
         let mut answers = serde_json::Map::new();
         for metric in ["velocity", "lead-time"] {
-            let path = format!("/v1/metrics/team/{}/{metric}?from={from}&to={to}", team.slug);
+            let path = format!("/v1/metrics/team/{}/{metric}?from={first}", team.slug);
             let request = Request::get(path).body(Body::empty()).map_err(anyhow::Error::from)?;
             let response = router.clone().oneshot(request).await.map_err(anyhow::Error::from)?;
             let body = response.into_body().collect().await.map_err(anyhow::Error::from)?.to_bytes();

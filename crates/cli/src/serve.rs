@@ -18,14 +18,14 @@ use crate::failure::Failure;
 
 /// `mergeline serve`
 pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
-    if !args.listen.ip().is_loopback() && std::env::var_os("API_KEY").is_none() {
+    let database = Database::open(options).await?;
+    let settings = Settings::from_vars(|name| database.lookup(name))?;
+    let is_open = settings.key.is_none();
+    if is_open && !args.listen.ip().is_loopback() {
         let message = format!("it is not set, and {} can be reached from other machines", args.listen);
         let help = "set it (`export API_KEY=$(openssl rand -hex 24)`), or listen on 127.0.0.1";
         return Err(Problem::setting("config.weak_secret", "API_KEY", message, help).into());
     }
-    let database = Database::open(options).await?;
-    let settings = Settings::from_vars(|name| database.lookup(name))?;
-    let is_open = settings.key.is_none();
     let store = Store::connect(&settings.database);
     if database.is_private() {
         store.migrate().await?;

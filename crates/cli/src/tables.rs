@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
+use chrono_tz::Tz;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use mergeline_domain::{Weight, start_of_day};
 use mergeline_store::{Bucket, CycleTimes, Interval, Store, Team};
@@ -12,12 +13,17 @@ use crate::failure::Failure;
 /// Rows stand close together: a table of weeks is read downwards.
 const LINE_BELOW_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// The tables of all teams over the weeks up to now: velocity by week, and cycle times over all of them.
-pub(crate) async fn all_teams(store: &Store, weeks: u64, now: DateTime<Utc>) -> Result<String, Failure> {
+/// The Monday of the week that holds the day so many days ago.
+pub(crate) fn monday_before(now: DateTime<Utc>, days: u64, zone: Tz) -> NaiveDate {
+    let day = now.with_timezone(&zone).date_naive() - Days::new(days);
+    day - Days::new(day.weekday().num_days_from_monday().into())
+}
+
+/// The tables of all teams from a Monday up to now: velocity by week, and cycle times over all of them.
+pub(crate) async fn all_teams(store: &Store, first: NaiveDate, now: DateTime<Utc>) -> Result<String, Failure> {
     let zone = store.timezone().await?;
     let today = now.with_timezone(&zone).date_naive();
-    let monday = today - Days::new(today.weekday().num_days_from_monday().into());
-    let first = monday - Days::new(7 * (weeks - 1));
+    let monday = monday_before(now, 0, zone);
     let range = (start_of_day(first, zone), start_of_day(today + Days::new(1), zone));
     let mut teams = Vec::new();
     for team in store.teams(now).await? {

@@ -60,7 +60,8 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
         }
         Teams::Apply(args) => {
             let file = teams_source(args.teams.file.as_ref())?.load_required()?;
-            let allow_removals = args.allow_removals;
+            let allow_removals =
+                args.allow_removals || std::env::var("ALLOW_REMOVALS").is_ok_and(|text| text == "true");
             print(&apply(&file, ApplyOptions { dry_run: false, allow_removals }, options, now).await?, options)?;
         }
     }

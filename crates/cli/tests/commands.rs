@@ -281,6 +281,11 @@ async fn a_report_of_one_repository_counts_its_people_and_keeps_nothing() -> Res
     let answers = ran.json()?;
     assert_eq!(answers["teams"][0]["velocity"]["data"]["total"]["prs_merged"], json!(2), "the bot is left out");
     assert_eq!(fake.requests().len(), 1);
+    assert_eq!(
+        laptop.run(&["report", "--teams", "teams.yaml", "--json"]).await?.json()?["teams"][0]["velocity"]["data"]["total"]
+            ["prs_merged"],
+        json!(1)
+    );
     let table = laptop.run(&["report", "--teams", "teams.yaml"]).await?;
     assert!(table.out().contains("payments") && table.out().contains("1 (1)"), "{} {}", table.out(), table.err());
     assert!(!Path::new(&laptop.environment["MERGELINE_DATA_DIR"]).exists());

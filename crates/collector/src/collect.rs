@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
-use mergeline_domain::{Problem, PullRequest, RepoName, Roster, SkipReason, Verdict};
+use mergeline_domain::{Problem, PullRequest, RepoName, Roster, SkipReason, Verdict, with_causes};
 use mergeline_github::{GitHub, GitHubError};
 use mergeline_store::{
-    KeptPullRequest, Repository, RepositoryError, RepositoryId, RepositoryResult, Revision, RunState, Snapshot, Store,
-    StoreError,
+    CompleteReading, KeptPullRequest, Repository, RepositoryError, RepositoryId, RepositoryResult, Revision, RunState,
+    Snapshot, Store, StoreError,
 };
 
 use crate::settings::not_found;
@@ -144,8 +144,8 @@ impl Work<'_> {
         let mut result = RepositoryResult::default();
         result.error = match self.with_restarts(snapshot, &mut result).await {
             Ok(()) => None,
-            Err(Stopped::GitHub(error)) => Some(RepositoryError { code: error.code(), message: error.to_string() }),
-            Err(Stopped::Store(error)) => Some(RepositoryError { code: error.code(), message: error.to_string() }),
+            Err(Stopped::GitHub(error)) => Some(RepositoryError { code: error.code(), message: with_causes(&error) }),
+            Err(Stopped::Store(error)) => Some(RepositoryError { code: error.code(), message: with_causes(&error) }),
         };
         result.duration = begun.elapsed();
         RepositoryReport { repository: self.repository.name.clone(), result }
@@ -153,7 +153,7 @@ impl Work<'_> {
 
     /// Begins anew with the new roster when a teams file was applied in the meantime.
     async fn with_restarts(&mut self, snapshot: &Snapshot, result: &mut RepositoryResult) -> Result<(), Stopped> {
-        let mut outcome = self.pages(snapshot.revision, &snapshot.roster, self.repository.watermark, result).await;
+        let mut outcome = self.pages(snapshot.revision, &snapshot.roster, self.repository, result).await;
         for _ in 0..MAX_RESTARTS {
             let Err(Stopped::Store(StoreError::StaleConfiguration)) = outcome else { break };
             let Some(fresh) = self.store.snapshot().await? else { break };
@@ -163,7 +163,7 @@ impl Work<'_> {
             };
             let requests = result.requests;
             *result = RepositoryResult { requests, ..RepositoryResult::default() };
-            outcome = self.pages(fresh.revision, &fresh.roster, repository.watermark, result).await;
+            outcome = self.pages(fresh.revision, &fresh.roster, repository, result).await;
         }
         outcome
     }
@@ -173,12 +173,14 @@ impl Work<'_> {
         &self,
         revision: Revision,
         roster: &Roster,
-        watermark: Option<DateTime<Utc>>,
+        repository: &Repository,
         result: &mut RepositoryResult,
     ) -> Result<(), Stopped> {
-        let horizon = match watermark {
-            Some(watermark) => watermark - OVERLAP,
-            None => self.options.now - self.options.backfill,
+        let window = self.options.now - self.options.backfill;
+        let horizon = match repository.watermark.map(|watermark| watermark - OVERLAP) {
+            None => window,
+            Some(known) if repository.is_reopened => known.min(window),
+            Some(known) => known,
         };
         let requests_before = result.requests;
         let mut pages = self.github.pull_requests_updated_since(&self.repository.name, horizon);
@@ -205,17 +207,21 @@ impl Work<'_> {
             result.pages += 1;
             result.listed += undecodable;
             result.skipped_undecodable += undecodable;
-            keep_page(self.store, self.repository.id, revision, roster, page.pull_requests, result).await?;
+            keep_page(self.store, self.repository.id, revision, roster, page.pull_requests, self.started_at, result)
+                .await?;
             (self.observer)(Progress::Page { repository: &self.repository.name, result });
         }
-        if newest.is_none() && watermark.is_some() {
+        if !pages.has_listed_any && repository.watermark.is_some() {
+            // An empty list may mean that the token sees nothing any more: it is no complete collection.
             tracing::warn!(
                 repo.name = %self.repository.name,
-                "{} no longer lists what it listed last time; what is stored stays",
+                "{} lists no pull requests any more; what is stored stays, and is not said to be fresh",
                 self.repository.name
             );
+            return Ok(());
         }
-        self.store.finish_repository(self.repository.id, revision, newest, self.started_at).await?;
+        let complete = CompleteReading { watermark: newest, started_at: self.started_at, covered_since: horizon };
+        self.store.finish_repository(self.repository.id, revision, complete).await?;
         Ok(())
     }
 }
@@ -223,13 +229,14 @@ impl Work<'_> {
 /// Judges the pull requests of a page, stores those of configured people and counts the others by reason.
 ///
 /// # Errors
-/// When the database fails, or the roster is no longer in force.
+/// When the database fails, or the roster is no longer in force, also because the page showed that two people are one.
 pub async fn keep_page(
     store: &Store,
     repository: RepositoryId,
     revision: Revision,
     roster: &Roster,
     page: Vec<PullRequest>,
+    now: DateTime<Utc>,
     result: &mut RepositoryResult,
 ) -> Result<(), StoreError> {
     let mut kept = Vec::with_capacity(page.len());
@@ -243,6 +250,10 @@ pub async fn keep_page(
             Verdict::Skip(SkipReason::Ghost) => result.skipped_ghost += 1,
             Verdict::Skip(SkipReason::Bot) => result.skipped_bot += 1,
             Verdict::Skip(SkipReason::NotAMember) => result.skipped_not_a_member += 1,
+            Verdict::SamePerson { known, configured } => {
+                store.unite(known, configured, now).await?;
+                return Err(StoreError::StaleConfiguration);
+            }
         }
     }
     result.kept += u32::try_from(kept.len()).unwrap_or(u32::MAX);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
-use mergeline_domain::Problems;
+use mergeline_domain::{Problems, with_causes};
 use mergeline_github::GitHub;
 use mergeline_store::{ApplyError, Store};
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ impl From<ApplyError> for FunctionError {
         match error {
             ApplyError::Problems(problems) => problems.into(),
             ApplyError::TooManyRemovals { .. } => Self::new("config.too_many_removals", error),
-            ApplyError::Store(error) => Self::new(error.code(), &error),
+            ApplyError::Store(error) => Self::new(error.code(), with_causes(&error)),
         }
     }
 }
@@ -86,7 +86,7 @@ impl From<CollectError> for FunctionError {
     fn from(error: CollectError) -> Self {
         match error {
             CollectError::NotConfigured(problem) => Problems::from(*problem).into(),
-            CollectError::Store(error) => Self::new(error.code(), &error),
+            CollectError::Store(error) => Self::new(error.code(), with_causes(&error)),
         }
     }
 }
@@ -97,7 +97,8 @@ impl Collector {
     /// # Errors
     /// When the machine's TLS cannot be set up.
     pub fn new(settings: Settings, clock: fn() -> DateTime<Utc>) -> Result<Self, FunctionError> {
-        let github = GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), &error))?;
+        let github =
+            GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), with_causes(&error)))?;
         let store = Store::connect(&settings.database);
         Ok(Self { settings, github, store, clock })
     }
@@ -111,7 +112,7 @@ impl Collector {
         let event: Event = serde_json::from_value(event).map_err(|error| {
             FunctionError::new("event.unknown", format!("the event asks for something unknown: {error}"))
         })?;
-        self.store.migrate().await.map_err(|error| FunctionError::new(error.code(), &error))?;
+        self.store.migrate().await.map_err(|error| FunctionError::new(error.code(), with_causes(&error)))?;
         match event.action {
             Action::Migrate => Ok(Outcome::Migrate),
             Action::Collect => {

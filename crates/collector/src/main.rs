@@ -9,7 +9,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     mergeline_telemetry::init(None);
     #[expect(clippy::disallowed_methods, reason = "the program's one clock")]
     let clock = Utc::now;
-    let settings = Settings::from_vars(|name| std::env::var(name).ok()).map_err(FunctionError::from);
+    let settings = Settings::from_vars(|name| std::env::var(name).ok().filter(|text| !text.trim().is_empty()))
+        .map_err(FunctionError::from);
     let collector = settings.and_then(|settings| Collector::new(settings, clock));
     // A sandbox that cannot start answers each event with the reason, which Lambda shows where people look.
     let collector = &collector;

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_collector::{CollectError, CollectOptions, RunReport, collect};
+use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_github::{GitHub, GitHubSettings};
 use mergeline_store::{ApplyOptions, RunState, Store};
 use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeUser, Fault, TestDatabase, at, pr};
+use tokio::sync::Notify;
 
 const NOW: &str = "2026-06-15T12:00:00Z";
 
@@ -246,7 +247,6 @@ async fn a_bad_answer_deletes_and_zeroes_nothing() -> Result<()> {
         assert_eq!(world.collect().await?.state, RunState::Partial, "{fault:?}");
         assert_eq!(world.database.digest().await?, before, "{fault:?}");
     }
-    world.fake.put(Vec::new());
     Ok(())
 }
 
@@ -282,7 +282,10 @@ async fn several_repositories_at_a_time_give_the_same_rows() -> Result<()> {
     let facts = async |concurrency: usize| -> Result<String> {
         let world = World::new().await?;
         world.fake.put(many(150));
-        world.fake.put((1..=150).map(|number| FakePullRequest { repository: "acme/web".to_owned(), ..merged(number) }));
+        world.fake.put(
+            (1..=150)
+                .map(|number| pr("acme/web", number).created("2026-06-01T09:00:00Z").merged("2026-06-02T10:00:00Z")),
+        );
         world.collect_at(at(NOW), concurrency).await?;
         let pool = world.database.pool().await?;
         let rows: Vec<String> = sqlx::query_scalar(
@@ -302,16 +305,82 @@ async fn several_repositories_at_a_time_give_the_same_rows() -> Result<()> {
 async fn a_teams_file_applied_during_a_run_leaves_attributions_of_the_new_one() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
-    world.fake.set_latency(std::time::Duration::from_millis(30));
-    let (run, applied) =
-        tokio::join!(world.collect(), world.apply("{ slug: payments, members: [{ github: ana, weight: 0.5 }] }"));
-    run?;
+    let first_page = Notify::new();
+    let observer = |progress: Progress<'_>| {
+        if let Progress::Page { .. } = progress {
+            first_page.notify_one();
+        }
+    };
+    // Slow enough that the file is applied between two pages.
+    world.fake.set_latency(std::time::Duration::from_millis(200));
+    let options = CollectOptions { now: at(NOW), backfill: TimeDelta::days(180), concurrency: 1 };
+    let (run, applied) = tokio::join!(collect(&world.github, &world.store, &options, &observer), async {
+        first_page.notified().await;
+        world.apply("{ slug: payments, members: [{ github: ana, weight: 0.5 }] }").await
+    });
     applied?;
+    assert_eq!(run?.state, RunState::Succeeded);
+    assert!(world.fake.requests().len() > 4, "three pages and one, and some again after the restart");
     let weights: Vec<(String, i64)> =
         sqlx::query_as("select trim_scale(weight)::text, count(*) from pr_attributions group by 1")
             .fetch_all(&world.database.pool().await?)
             .await?;
     assert_eq!(weights, [("0.5".to_owned(), 250)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_member_who_comes_back_under_a_new_login_keeps_the_history() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1)]);
+    world.collect().await?;
+    let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
+    world.fake.put([merged(1).by_user(Some(renamed.clone())), merged(2).by_user(Some(renamed))]);
+    world.apply("{ slug: payments, members: [{ github: ana-b }] }").await?;
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    let (people, shares): (i64, i64) =
+        sqlx::query_as("select (select count(*) from people), (select count(*) from pr_attributions)")
+            .fetch_one(&world.database.pool().await?)
+            .await?;
+    assert_eq!((people, shares), (1, 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn reading_again_for_a_newcomer_forgets_nothing_that_lies_before_the_window() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1).updated("2026-06-03T00:00:00Z")]);
+    world.collect().await?;
+    // The repository is not read for most of a year, and changes in between.
+    world.fake.put([merged(2).updated("2026-07-01T00:00:00Z")]);
+    world.apply("{ slug: payments, members: [{ github: ana }, { github: bob }] }").await?;
+    world.collect_at(at("2027-04-01T00:00:00Z"), 1).await?;
+    assert_eq!(world.numbers().await?, [1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_empty_list_where_there_was_a_history_is_no_fresh_data() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    let before = (world.database.digest().await?, world.store.coverage().await?.data_as_of);
+    world.fake.empty("acme/api");
+    world.fake.empty("acme/web");
+    world.collect_at(at("2026-06-16T12:00:00Z"), 1).await?;
+    assert_eq!(world.database.digest().await?, before.0);
+    assert_eq!(world.store.coverage().await?.data_as_of, before.1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_understood_at_all_fails_its_repository() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1).overriding("created_at", serde_json::Value::Null)]);
+    let report = world.collect().await?;
+    let codes: Vec<_> =
+        report.failed().filter_map(|failed| failed.result.error.as_ref()).map(|error| error.code).collect();
+    assert_eq!(codes, ["github_invalid_answer"]);
     Ok(())
 }
 

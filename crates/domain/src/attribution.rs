@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{AccountKind, Author, GithubId, Login, Period, PullRequest, Weight};
+use crate::{AccountKind, GithubId, Login, Period, PullRequest, Weight};
 
 macro_rules! row_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -57,7 +57,7 @@ pub struct Person {
     pub login: Login,
     /// The account's number; `None` until it has been seen or configured.
     pub github_id: Option<GithubId>,
-    /// All memberships in force at some time.
+    /// All memberships in force at some time. None for somebody who is no member any more.
     pub memberships: Vec<Membership>,
 }
 
@@ -113,6 +113,14 @@ pub enum Verdict<'a> {
     },
     /// Anybody else's: only counted.
     Skip(SkipReason),
+    /// The account was known under another login, and the configuration has its new login as somebody new: the two
+    /// are one person, and must become one before anything of theirs can be kept.
+    SamePerson {
+        /// The person whose account it is.
+        known: PersonId,
+        /// The person who was configured by the new login.
+        configured: PersonId,
+    },
 }
 
 /// The configured people, to be looked up by account.
@@ -125,7 +133,7 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// A roster of these people. `bots` are logins that count as bots although GitHub calls them users.
+    /// A roster of these people: members, and everybody else whose account is known from before. `bots` are logins that count as bots although GitHub calls them users.
     pub fn new(people: Vec<Person>, bots: Vec<Login>) -> Self {
         let mut by_github_id = HashMap::new();
         let mut by_login = HashMap::new();
@@ -149,16 +157,15 @@ impl Roster {
         &self.people
     }
 
-    /// The configured person behind an account, if there is one.
-    pub fn find(&self, author: &Author) -> Option<&Person> {
-        let index = self.by_github_id.get(&author.id).or_else(|| self.by_login.get(&author.login))?;
-        self.people.get(*index)
-    }
-
     /// Keeps or skips a pull request, and attributes it when it is kept.
     pub fn judge(&self, pull_request: &PullRequest) -> Verdict<'_> {
         let Some(author) = &pull_request.author else { return Verdict::Skip(SkipReason::Ghost) };
-        match self.find(author) {
+        let known = self.by_github_id.get(&author.id).and_then(|index| self.people.get(*index));
+        let configured = self.by_login.get(&author.login).and_then(|index| self.people.get(*index));
+        if let (Some(known), Some(configured)) = (known, configured) {
+            return Verdict::SamePerson { known: known.id, configured: configured.id };
+        }
+        match known.or(configured).filter(|person| !person.memberships.is_empty()) {
             Some(person) => {
                 Verdict::Keep { person, attributions: person.attribute_at(pull_request.attribution_instant()) }
             }
@@ -176,7 +183,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::State;
+    use crate::{Author, State};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(seconds, 0).expect("in range")
@@ -216,7 +223,7 @@ mod tests {
     fn teams(verdict: &Verdict<'_>) -> Vec<(i64, u16)> {
         match verdict {
             Verdict::Keep { attributions, .. } => attributions.iter().map(|a| (a.team.0, a.weight.units())).collect(),
-            Verdict::Skip(reason) => panic!("skipped: {reason:?}"),
+            other => panic!("not kept: {other:?}"),
         }
     }
 
@@ -272,6 +279,24 @@ mod tests {
         let roster = Roster::new(vec![ana], vec![]);
         let stranger = merged(Some(author(8, "ana", AccountKind::Human)), 100);
         assert_eq!(roster.judge(&stranger), Verdict::Skip(SkipReason::NotAMember));
+    }
+
+    #[test]
+    fn a_known_account_that_was_configured_anew_by_its_new_login_is_one_person() {
+        let before = person(1, "ana", Some(7), vec![]);
+        let after = person(2, "ana-b", None, vec![membership(1, 1, 10_000, None, None)]);
+        let roster = Roster::new(vec![before, after], vec![]);
+        let pr = merged(Some(author(7, "ana-b", AccountKind::Human)), 100);
+        assert_eq!(roster.judge(&pr), Verdict::SamePerson { known: PersonId(1), configured: PersonId(2) });
+        let stranger = merged(Some(author(8, "ana-b", AccountKind::Human)), 100);
+        assert_eq!(teams(&roster.judge(&stranger)), [(1, 10_000)]);
+    }
+
+    #[test]
+    fn who_is_no_member_any_more_is_skipped() {
+        let roster = Roster::new(vec![person(1, "ana", Some(7), vec![])], vec![]);
+        let pr = merged(Some(author(7, "ana", AccountKind::Human)), 100);
+        assert_eq!(roster.judge(&pr), Verdict::Skip(SkipReason::NotAMember));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What applying a teams file would change, computed from plain data before anything is written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use chrono::{DateTime, NaiveTime, Utc};
@@ -257,7 +257,7 @@ impl Plan {
             }
         }
         plan.memberships.sort_by(|a, b| (&a.team, &a.login).cmp(&(&b.team, &b.login)));
-        holdings.check(file.allow_weights_above_one)?;
+        holdings.check(file)?;
         Ok(plan)
     }
 
@@ -367,13 +367,20 @@ fn resolve(current: &Current, file: &TeamsFile) -> Vec<PlannedPerson> {
         let id = people.entry(&member.login).or_default();
         *id = id.or(member.github_id);
     }
+    let members: BTreeSet<PersonId> =
+        current.teams.iter().flat_map(|team| &team.memberships).map(|membership| membership.person).collect();
     let find = |login: &Login, id: Option<GithubId>| {
         let by_id = id.and_then(|id| current.people.iter().find(|person| person.github_id == Some(id)));
         // With a number in the file, a login fits only a person whose number is still unknown.
         let fits = |person: &&KnownPerson| id.is_none() || person.github_id.is_none();
+        // Several accounts may have had a login one after the other: whoever is a member now, else the newest.
+        let best = |is_named: &dyn Fn(&KnownPerson) -> bool| {
+            let named = current.people.iter().filter(fits).filter(|person| is_named(person));
+            named.max_by_key(|person| (members.contains(&person.id), person.id))
+        };
         by_id
-            .or_else(|| current.people.iter().filter(fits).find(|person| person.configured_login == *login))
-            .or_else(|| current.people.iter().filter(fits).find(|person| person.login == *login))
+            .or_else(|| best(&|person| person.configured_login == *login))
+            .or_else(|| best(&|person| person.login == *login))
     };
     people
         .into_iter()
@@ -455,12 +462,12 @@ impl Holdings {
         self.by_person.entry(who).or_default().push(holding);
     }
 
-    fn check(&self, allow_above_one: bool) -> Result<(), Problems> {
+    fn check(&self, file: &TeamsFile) -> Result<(), Problems> {
         let mut list = Vec::new();
         for holdings in self.by_person.values() {
             list.extend(overlap_in_one_team(holdings));
-            if !allow_above_one {
-                list.extend(more_than_one(holdings));
+            if !file.allow_weights_above_one {
+                list.extend(more_than_one(holdings, file.timezone));
             }
         }
         if list.is_empty() { Ok(()) } else { Err(Problems::of_settings(list)) }
@@ -483,17 +490,17 @@ fn overlap_in_one_team(holdings: &[Holding]) -> Option<Problem> {
     None
 }
 
-fn more_than_one(holdings: &[Holding]) -> Option<Problem> {
+fn more_than_one(holdings: &[Holding], zone: Tz) -> Option<Problem> {
     let shares: Vec<_> = holdings.iter().map(|h| (h.terms.period, h.terms.weight)).collect();
     let (from, units) = first_sum_above_one(&shares)?;
     let login = &holdings.first()?.login;
-    let since = from.map_or_else(|| "the beginning".to_owned(), |at| at.format("%Y-%m-%d").to_string());
+    let since = from.map_or_else(|| "the beginning".to_owned(), |at| at.with_timezone(&zone).date_naive().to_string());
     let message = format!("the weights of `{login}` sum to {} from {since}", Weight::format_units(units));
     let help = match holdings.iter().find(|holding| holding.is_archived) {
         Some(archived) => format!(
-            "the archived team `{}` keeps its past: start the new membership when that one ended, or keep the slug `{}` \
-             (the name may change)",
-            archived.team, archived.team
+            "the archived team `{slug}` keeps its past: start the new membership when that one ended, or keep the slug \
+             `{slug}` (the name may change); to give its past to another team, empty its `members` in the file first",
+            slug = archived.team
         ),
         None => "make them sum to 1 at most, or set `allow_weights_above_one: true`".to_owned(),
     };
@@ -662,7 +669,7 @@ mod tests {
             Plan::between(&applied(&file("      - { github: ana }\n"), false), &after, now()).expect_err("refused");
         insta::assert_snapshot!(problems, @r"
         ana: config.weight_sum: the weights of `ana` sum to 2 from the beginning
-          help: the archived team `pay` keeps its past: start the new membership when that one ended, or keep the slug `pay` (the name may change)
+          help: the archived team `pay` keeps its past: start the new membership when that one ended, or keep the slug `pay` (the name may change); to give its past to another team, empty its `members` in the file first
         ");
     }
 

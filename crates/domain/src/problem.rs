@@ -44,6 +44,20 @@ impl Problem {
     }
 }
 
+/// An error with its causes on one line. Each cause is said once.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
 /// A setting that is a whole number within bounds; `default` when it is not set.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
-use mergeline_domain::{PullRequest, RepoName};
+use mergeline_domain::{PullRequest, RepoName, with_causes};
 use octocrab::Octocrab;
 use octocrab::service::middleware::retry::RetryConfig;
 use url::Url;
@@ -63,6 +63,8 @@ pub struct PullRequestPages<'a> {
     since: DateTime<Utc>,
     next: Option<Url>,
     seen: HashSet<Url>,
+    /// Whether GitHub listed anything at all, old or new. Nothing may also mean that the token sees nothing.
+    pub has_listed_any: bool,
     /// Requests sent so far, redirects included.
     pub requests: u32,
     /// Pages received so far.
@@ -77,7 +79,7 @@ impl GitHub {
     /// # Errors
     /// [`GitHubError::Transport`] when the machine's TLS cannot be set up.
     pub fn connect(settings: &GitHubSettings) -> Result<Self, GitHubError> {
-        let failed = |error: octocrab::Error| GitHubError::Transport { reason: chain(&error) };
+        let failed = |error: octocrab::Error| GitHubError::Transport { reason: with_causes(&error) };
         let mut builder = Octocrab::builder()
             .base_uri(settings.api_url.as_str())
             .map_err(failed)?
@@ -105,6 +107,7 @@ impl GitHub {
             since,
             next: Some(url),
             seen: HashSet::new(),
+            has_listed_any: false,
             requests: 0,
             pages: 0,
             rate_limit_remaining: None,
@@ -129,7 +132,7 @@ impl GitHub {
             .client
             ._get_with_headers(uri, Some(headers))
             .await
-            .map_err(|error| GitHubError::Transport { reason: chain(&error) })?;
+            .map_err(|error| GitHubError::Transport { reason: with_causes(&error) })?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
@@ -154,7 +157,12 @@ impl PullRequestPages<'_> {
         let next = answer.header(&LINK).and_then(link::next_page).map(str::to_owned);
         let mut page = Page { pull_requests: Vec::new(), undecodable: Vec::new() };
         let mut is_last = false;
-        for item in decode_page(&answer.body)? {
+        let items = decode_page(&answer.body)?;
+        self.has_listed_any |= !items.is_empty();
+        if !items.is_empty() && items.iter().all(Result::is_err) {
+            return Err(GitHubError::invalid("none of the pull requests on a page can be understood"));
+        }
+        for item in items {
             match item {
                 Ok(pull_request) if pull_request.updated_at < self.since => is_last = true,
                 Ok(pull_request) => page.pull_requests.push(pull_request),
@@ -291,18 +299,4 @@ fn decoded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, GitHubError> {
 
 fn too_large() -> GitHubError {
     GitHubError::invalid(format!("more than {} MB", MAX_BODY_BYTES / 1024 / 1024))
-}
-
-/// An error with its causes: octocrab's own text names only the kind.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

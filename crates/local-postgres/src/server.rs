@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, chown};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,9 +14,8 @@ use std::time::{Duration, Instant};
 use etcetera::BaseStrategy;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, User, geteuid, mkfifo};
+use nix::unistd::{User, geteuid, mkfifo};
 
 use crate::{Binaries, Error};
 
@@ -26,6 +26,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// The longest path of a Unix socket is 107 bytes, and the server appends `/.s.PGSQL.5432`.
 const MAX_SOCKET_FOLDER: usize = 90;
 
+/// Part of the socket's name. Said on both sides, because PGPORT of the environment would decide otherwise.
+const PORT: u16 = 5432;
+
 /// Runs the server until the last writer of the pipe is gone: $1 pipe, $2 folder to remove or nothing, then the
 /// server's command line.
 const SUPERVISOR: &str = r#"
@@ -35,6 +38,9 @@ exec 3<"$pipe"
 server=$!
 cat <&3 >/dev/null
 exec 3<&-
+# Before the server has set up its own handling it ignores INT, as children of a shell do, and TERM ends it; afterwards
+# INT is the one that does not wait for clients.
+kill -TERM "$server" 2>/dev/null
 kill -INT "$server" 2>/dev/null
 wait "$server"
 [ -z "$remove" ] || rm -rf "$remove"
@@ -77,7 +83,7 @@ impl Server {
     /// The URL of a database on this server, for its Unix socket.
     pub fn url(&self, database: &str) -> String {
         let socket: String = self.folder.socket.to_string_lossy().bytes().map(percent_encoded).collect();
-        format!("postgres://postgres@localhost/{database}?host={socket}")
+        format!("postgres://postgres@localhost:{PORT}/{database}?host={socket}")
     }
 
     fn enter(folder: &Folder, binaries: &Binaries, settings: &[&str]) -> Result<Self, Error> {
@@ -85,10 +91,12 @@ impl Server {
         while Instant::now() < deadline {
             let lock = folder.lock()?;
             match folder.join()? {
-                Some(holder) if folder.is_ready() => return Ok(Self { folder: folder.clone(), _holder: holder }),
+                Some(holder) if folder.is_ready() && folder.answers() => {
+                    return Ok(Self { folder: folder.clone(), _holder: holder });
+                }
                 // Starting or stopping under another process's eyes: come back when it is done.
                 Some(_) => {}
-                None if folder.is_stopping() => {}
+                // The server itself inherits the pipe's reading end: without a reader there is no server either.
                 None => return folder.start(binaries, settings, deadline),
             }
             drop(lock);
@@ -172,10 +180,9 @@ impl Folder {
         self.state().get(7).is_some_and(|state| state == "ready")
     }
 
-    /// A server that still runs although nobody uses it is on its way down.
-    fn is_stopping(&self) -> bool {
-        let process = self.state().first().and_then(|pid| pid.parse().ok()).map(Pid::from_raw);
-        process.is_some_and(|process| kill(process, None) != Err(Errno::ESRCH))
+    /// Whether somebody listens: the state file of a server that was killed still says that it is ready.
+    fn answers(&self) -> bool {
+        UnixStream::connect(self.socket.join(format!(".s.PGSQL.{PORT}"))).is_ok()
     }
 
     fn start(&self, binaries: &Binaries, settings: &[&str], deadline: Instant) -> Result<Server, Error> {
@@ -227,7 +234,7 @@ impl Folder {
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
             .stdin(Stdio::null())
             .output()
-            .map_err(io_error("cannot run initdb"))?;
+            .map_err(io_error(self.cannot_run("initdb")))?;
         if !output.status.success() {
             let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(Error::Command { command: "initdb", output });
@@ -243,15 +250,25 @@ impl Folder {
         command.args(["-c", SUPERVISOR, "mergeline-postgres"]);
         command.arg(self.pipe()).arg(self.remove.clone().unwrap_or_default());
         command.arg(binaries.path("postgres")).arg("-D").arg(self.data());
-        command.args(["-c", "listen_addresses=", "-c", "max_connections=60"]);
+        command.args(["-c", "listen_addresses=", "-c", "max_connections=60", "-c"]).arg(format!("port={PORT}"));
         command.arg("-c").arg(format!("unix_socket_directories={}", self.socket.display()));
         for setting in settings {
             command.args(["-c", setting]);
         }
         // A group of its own, so that Ctrl-C in the terminal reaches the program and not its database.
         command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(log_too);
-        command.spawn().map_err(io_error("cannot start PostgreSQL"))?;
+        command.spawn().map_err(io_error(self.cannot_run("postgres")))?;
         Ok(())
+    }
+
+    fn cannot_run(&self, program: &str) -> String {
+        let hint = match self.account {
+            Some(_) => {
+                "; for root it runs under the account postgres or nobody, which must be able to reach the folder"
+            }
+            None => "",
+        };
+        format!("cannot run {program} in {}{hint} (choose one with --data-dir)", self.root.display())
     }
 
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
@@ -324,6 +341,14 @@ fn short_folder(root: &Path) -> Result<PathBuf, Error> {
     let mut hasher = DefaultHasher::new();
     root.hash(&mut hasher);
     let folder = std::env::temp_dir().join(format!("mergeline-{:016x}", hasher.finish()));
-    fs::create_dir_all(&folder).map_err(io_error(format!("cannot use the folder {}", folder.display())))?;
-    Ok(folder)
+    let cannot = || io_error(format!("cannot use the folder {}", folder.display()));
+    match fs::create_dir(&folder) {
+        Ok(()) => Ok(folder),
+        // Left from before. A link could lead anywhere, and the folder is about to be given away.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let found = fs::symlink_metadata(&folder).map_err(cannot())?;
+            if found.is_dir() { Ok(folder) } else { Err(cannot()(error)) }
+        }
+        Err(error) => Err(cannot()(error)),
+    }
 }

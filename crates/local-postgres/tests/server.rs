@@ -97,7 +97,9 @@ fn a_state_file_left_by_a_crash_does_not_hinder_a_start() -> TestResult {
     drop(Server::persistent(folder.path())?);
     let state = folder.path().join("data/postmaster.pid");
     eventually("the server stops", || !state.exists());
-    std::fs::write(&state, "999999\n/nowhere\n0\n5432\n/nowhere\n\n0 0\nready   \n")?;
+    // The number of a process that lives, as after a restart of the machine.
+    let living = std::process::id();
+    std::fs::write(&state, format!("{living}\n/nowhere\n0\n5432\n/nowhere\n\n0 0\nready   \n"))?;
     let server = Server::persistent(folder.path())?;
     assert!(answers(&server.url("postgres")));
     drop(server);

@@ -1,8 +1,11 @@
--- One row: how many configured repositories are complete, failing, or were never complete, and the time that all
--- complete ones cover. A repository that fails keeps the time of its last complete collection.
+-- One row: how many configured repositories are complete, failing, or not complete for everybody yet, with the names
+-- of the latter two, and the time that all complete ones cover. A repository that fails keeps the time of its last complete collection.
 with latest as (
     select
         r.collected_at,
+        r.is_reopened,
+        r.covered_since,
+        r.name,
         (
             select c.state
             from collection_results as c
@@ -15,8 +18,11 @@ with latest as (
 )
 
 select
-    count(*) filter (where collected_at is not null and last_state is distinct from 'failed') as "collected!",
-    count(*) filter (where last_state = 'failed') as "failing!",
-    count(*) filter (where collected_at is null and last_state is distinct from 'failed') as "never_collected!",
-    min(collected_at) as data_as_of
+    count(*) filter (where collected_at is not null and not is_reopened and last_state is distinct from 'failed')
+        as "collected!",
+    array_agg(name order by name) filter (where last_state = 'failed') as failing_names,
+    array_agg(name order by name) filter (where (collected_at is null or is_reopened) and last_state is distinct from 'failed')
+        as pending_names,
+    min(collected_at) as data_as_of,
+    max(covered_since) as covered_since
 from latest

@@ -31,6 +31,8 @@ pub struct Repository {
     pub name: RepoName,
     /// The newest `updated_at` that is stored with everything before it; `None` before the first collection.
     pub watermark: Option<DateTime<Utc>>,
+    /// Whether the backfill window is to be read again, for somebody whose pull requests were not kept so far.
+    pub is_reopened: bool,
 }
 
 /// What a collection works from: one state of the configuration.
@@ -166,17 +168,70 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(settings) = settings else { return Ok(None) };
-        let people = people_with_memberships(&mut transaction, None).await?;
+        let mut people = people_with_memberships(&mut transaction, None).await?;
+        people.extend(accounts_without_memberships(&mut transaction).await?);
         let bots = settings.bots.iter().map(|login| Login::from_github(login)).collect();
         let repositories = sqlx::query!(
-            "select id, name, watermark from repositories where removed_at is null order by collected_at nulls first, id"
+            "select id, name, watermark, is_reopened from repositories where removed_at is null order by collected_at nulls first, id"
         )
         .fetch_all(&mut *transaction)
         .await?
         .into_iter()
-        .map(|row| Ok(Repository { id: RepositoryId(row.id), name: parse_stored(&row.name)?, watermark: row.watermark }))
+        .map(|row| {
+            let (id, name) = (RepositoryId(row.id), parse_stored(&row.name)?);
+            Ok(Repository { id, name, watermark: row.watermark, is_reopened: row.is_reopened })
+        })
         .collect::<Result<_, StoreError>>()?;
         Ok(Some(Snapshot { revision: Revision(settings.revision), roster: Roster::new(people, bots), repositories }))
+    }
+}
+
+impl Store {
+    /// Makes two people one: the account that is known, and the one who was configured by the account's new login.
+    /// Memberships move to the known person, whose stored pull requests are attributed anew. Every roster that was
+    /// read before is stale afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::SamePerson`] when the memberships of the two overlap in a team.
+    pub async fn unite(&self, known: PersonId, configured: PersonId, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut *transaction).await?;
+        let logins = sqlx::query!(
+            "select k.configured_login as known, c.configured_login as configured
+            from people as k cross join people as c
+            where k.id = $1 and c.id = $2 and c.github_id is null",
+            known.0,
+            configured.0
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        // Another repository's work was quicker.
+        let Some(logins) = logins else { return Ok(()) };
+        let moved =
+            sqlx::query!("update team_memberships set person_id = $1 where person_id = $2", known.0, configured.0)
+                .execute(&mut *transaction)
+                .await;
+        if let Err(error) = moved {
+            // exclusion_violation
+            let overlaps = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "23P01");
+            return Err(match overlaps {
+                true => StoreError::SamePerson { known: logins.known, configured: logins.configured },
+                false => error.into(),
+            });
+        }
+        sqlx::query!("delete from people where id = $1", configured.0).execute(&mut *transaction).await?;
+        sqlx::query!("update people set configured_login = $2, login = $2 where id = $1", known.0, logins.configured)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query!(
+            "insert into configurations (applied_at, timezone, bots) select $1, timezone, bots from configuration_in_force",
+            now
+        )
+        .execute(&mut *transaction)
+        .await?;
+        reattribute(&mut transaction, &[known.0]).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 }
 
@@ -298,6 +353,25 @@ async fn people_with_memberships(
     Ok(people)
 }
 
+/// The accounts of people who are no members any more: whoever comes back under another login is recognised.
+async fn accounts_without_memberships(connection: &mut PgConnection) -> Result<Vec<Person>, StoreError> {
+    let rows = sqlx::query!(
+        "select id, github_id, login from people as p
+        where github_id is not null
+            and not exists (select 1 from team_memberships as m where m.person_id = p.id and m.removed_in is null)
+        order by id"
+    )
+    .fetch_all(connection)
+    .await?;
+    let person = |id, github_id, login: String| Person {
+        id: PersonId(id),
+        login: Login::from_github(&login),
+        github_id,
+        memberships: Vec::new(),
+    };
+    Ok(rows.into_iter().map(|row| person(row.id, row.github_id, row.login)).collect())
+}
+
 /// Stores the people of the file, new ones and what is new about known ones, and says who is who.
 async fn write_people(connection: &mut PgConnection, plan: &Plan) -> Result<HashMap<Login, PersonId>, StoreError> {
     let mut people = HashMap::new();
@@ -360,7 +434,7 @@ async fn write_repositories(connection: &mut PgConnection, plan: &Plan, now: Dat
     for name in &plan.repositories_added {
         // One that is back keeps its pull requests; what happened meanwhile is collected again.
         let restored = sqlx::query!(
-            "update repositories set removed_at = null, watermark = null
+            "update repositories set removed_at = null, is_reopened = true
             where id = (select max(id) from repositories where name = $1)",
             name.as_str()
         )
@@ -438,12 +512,12 @@ async fn write_memberships(
         .await?;
     for change in &plan.memberships {
         let Some(Terms { weight, period }) = change.kind.after() else { continue };
-        // An archived team's people may be in the file no more: the row that is replaced knows its person.
+        // The row that is replaced knows its person; the file may mean somebody else by the same login by now.
         sqlx::query!(
             "insert into team_memberships (team_id, person_id, weight, joined_at, left_at, added_in)
             select
                 t.id,
-                coalesce($2, (select m.person_id from team_memberships as m where m.id = $3)),
+                coalesce((select m.person_id from team_memberships as m where m.id = $3), $2),
                 $4::integer / 10000.0, $5, $6, $7
             from teams as t
             where t.slug = $1",
@@ -521,7 +595,7 @@ impl WantedAttributions {
 
 /// Has the backfill window read again. Returns whether there was anything to read again.
 async fn reopen_collection(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    let reopened = sqlx::query!("update repositories set watermark = null where watermark is not null")
+    let reopened = sqlx::query!("update repositories set is_reopened = true where collected_at is not null")
         .execute(connection)
         .await?;
     Ok(reopened.rows_affected() > 0)

@@ -29,6 +29,7 @@ const MAX_CONNECTIONS: u32 = 5;
 pub struct DatabaseSettings {
     options: PgConnectOptionsSecret,
     statement_timeout: Duration,
+    acquire_timeout: Duration,
     max_connections: u32,
 }
 
@@ -73,6 +74,10 @@ impl DatabaseSettings {
         if parsed.path().trim_matches('/').is_empty() {
             return Err(refuse(format!("{} names no database", masked(&parsed))));
         }
+        if !names_a_host(&parsed) {
+            // Otherwise PGHOST of the environment would decide where it goes, and past the rule for TLS.
+            return Err(refuse(format!("{} names no host", masked(&parsed))));
+        }
         let options = PgConnectOptions::from_str(text)
             // The error may quote the part of the URL that it could not read.
             .map_err(|_| refuse(format!("{} cannot be read", masked(&parsed))))?;
@@ -80,21 +85,18 @@ impl DatabaseSettings {
         Ok(Self {
             options: PgConnectOptionsSecret(options.application_name("mergeline")),
             statement_timeout: STATEMENT_TIMEOUT,
+            acquire_timeout: ACQUIRE_TIMEOUT,
             max_connections: MAX_CONNECTIONS,
         })
     }
 
-    /// Gives each statement so long and no longer.
+    /// Fits connecting and each statement into a request that may take so long. The database gives up just before
+    /// the request does, so that the answer can still be written and the connection stays healthy; a database that
+    /// cannot be reached is told sooner, as what it is.
     #[must_use]
-    pub fn with_statement_timeout(mut self, timeout: Duration) -> Self {
-        self.statement_timeout = timeout;
-        self
-    }
-
-    /// Keeps at most so many connections open.
-    #[must_use]
-    pub fn with_max_connections(mut self, connections: u32) -> Self {
-        self.max_connections = connections;
+    pub fn for_requests_within(mut self, timeout: Duration) -> Self {
+        self.statement_timeout = timeout.mul_f64(0.9);
+        self.acquire_timeout = timeout.mul_f64(0.5);
         self
     }
 }
@@ -110,6 +112,11 @@ fn is_local(url: &Url) -> bool {
     let mut hosts = if named.is_empty() { in_authority.into_iter().collect() } else { named };
     hosts.retain(|host| !is_local_host(host));
     hosts.is_empty()
+}
+
+fn names_a_host(url: &Url) -> bool {
+    let in_authority = url.host_str().is_some_and(|host| !host.is_empty());
+    in_authority || url.query_pairs().any(|(key, host)| matches!(&*key, "host" | "hostaddr") && !host.is_empty())
 }
 
 fn is_local_host(host: &str) -> bool {
@@ -156,7 +163,7 @@ impl Store {
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .acquire_timeout(settings.acquire_timeout)
             .test_before_acquire(true)
             .connect_lazy_with(options);
         Self { pool }
@@ -235,6 +242,7 @@ mod tests {
             "mysql://u:s3cret@localhost/m",
             "postgres://u:s3cret@localhost",
             "postgres://u:s3cret@localhost/",
+            "postgres:///m",
             "localhost:5432",
             "",
             "postgres://u:s3cret%ZZ@localhost:99999/m",

@@ -17,8 +17,24 @@ pub enum StoreError {
     /// A teams file was applied since the roster was read; read it again.
     #[error("the configuration has changed meanwhile")]
     StaleConfiguration,
+    /// Two logins of the teams file turned out to be one account, with memberships that contradict each other.
+    #[error(
+        "`{known}` and `{configured}` are the same GitHub account, and their memberships in a team overlap: keep one of \
+         the two in the teams file"
+    )]
+    SamePerson {
+        /// The login by which the account was known.
+        known: String,
+        /// The login that was configured as somebody new.
+        configured: String,
+    },
+    /// A value that this PostgreSQL does not know, a time zone for example.
+    #[error("the database does not know a value")]
+    UnknownValue(#[source] Cause),
     /// The schema is not the one that this program knows.
-    #[error("the database schema does not fit this program: run `mergeline migrate` of this version")]
+    #[error(
+        "the database schema does not fit this program: run `mergeline migrate` of this version, or use a newer version"
+    )]
     Schema(#[source] Cause),
     /// Anything else.
     #[error("the database reported an error")]
@@ -36,6 +52,8 @@ impl StoreError {
             Self::Unauthorized(_) => "db_auth",
             Self::Timeout(_) => "db_timeout",
             Self::StaleConfiguration => "stale_configuration",
+            Self::SamePerson { .. } => "config.same_person",
+            Self::UnknownValue(_) => "db_unknown_value",
             Self::Schema(_) => "db_schema",
             Self::Other(_) => "db_error",
         }
@@ -55,6 +73,8 @@ impl From<sqlx::Error> for StoreError {
             (Some("57014" | "55P03"), _) => Self::Timeout(error.into()),
             // too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now.
             (Some("53300" | "57P01" | "57P02" | "57P03"), _) => Self::Unavailable(error.into()),
+            // invalid_parameter_value.
+            (Some("22023"), _) => Self::UnknownValue(error.into()),
             // undefined_table, undefined_column, undefined_function.
             (Some("42P01" | "42703" | "42883"), _) => Self::Schema(error.into()),
             (None, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
@@ -68,7 +88,9 @@ impl From<sqlx::Error> for StoreError {
 impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
-            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => {
+                error.into()
+            }
             other => Self::Schema(other.into()),
         }
     }

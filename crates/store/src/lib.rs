@@ -12,4 +12,4 @@ pub use connection::{DatabaseSettings, Store};
 pub use error::StoreError;
 pub use ledger::{RepositoryError, RepositoryResult, RunId, RunState};
 pub use metrics::{Bucket, Coverage, CycleTimes, Durations, Interval, Team, TeamRef};
-pub use pages::KeptPullRequest;
+pub use pages::{CompleteReading, KeptPullRequest};

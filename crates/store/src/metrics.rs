@@ -95,14 +95,16 @@ pub struct Durations {
 }
 
 /// How far the collection has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coverage {
     /// Configured repositories that were collected completely at least once, and whose last attempt succeeded.
     pub collected: i64,
-    /// Configured repositories whose last attempt failed.
-    pub failing: i64,
-    /// Configured repositories that were never collected completely.
-    pub never_collected: i64,
+    /// Configured repositories whose last attempt failed. What was collected before is counted.
+    pub failing: Vec<String>,
+    /// Configured repositories that are not collected completely for everybody yet.
+    pub pending: Vec<String>,
+    /// Everything that changed since then is stored. `None` before the first complete collection.
+    pub covered_since: Option<DateTime<Utc>>,
     /// When the oldest of the last complete collections began: nothing newer is claimed. `None` before the first.
     pub data_as_of: Option<DateTime<Utc>>,
 }
@@ -230,8 +232,9 @@ impl Store {
         let row = sqlx::query_file!("queries/coverage.sql").fetch_one(&self.pool).await?;
         Ok(Coverage {
             collected: row.collected,
-            failing: row.failing,
-            never_collected: row.never_collected,
+            failing: row.failing_names.unwrap_or_default(),
+            pending: row.pending_names.unwrap_or_default(),
+            covered_since: row.covered_since,
             data_as_of: row.data_as_of,
         })
     }

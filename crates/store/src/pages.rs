@@ -19,6 +19,17 @@ pub struct KeptPullRequest {
     pub attributions: Vec<Attribution>,
 }
 
+/// What is known once every page of a repository is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct CompleteReading {
+    /// The newest `updated_at` that was listed; `None` when nothing was.
+    pub watermark: Option<DateTime<Utc>>,
+    /// When the reading began.
+    pub started_at: DateTime<Utc>,
+    /// How far back it went: everything that changed since then is stored.
+    pub covered_since: DateTime<Utc>,
+}
+
 impl Store {
     /// Stores a page of pull requests with their attributions: one transaction, so a crash leaves all of the page
     /// or nothing. The newer `updated_at` wins, whatever the order of arrival; attributions are replaced, not
@@ -37,6 +48,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         hold_configuration(&mut transaction, revision).await?;
         remember_accounts(&mut transaction, &page).await?;
+        move_renamed(&mut transaction, repository, &columns.github_id).await?;
         let changed = sqlx::query_file!(
             "queries/upsert_pull_requests.sql",
             repository.0,
@@ -85,8 +97,8 @@ impl Store {
         Ok(ids.len())
     }
 
-    /// Notes that a repository is complete up to `watermark`, read from `started_at` on. The watermark only moves
-    /// forward, and only when every page before it is stored.
+    /// Notes that a repository is complete. The watermark only moves forward, and only when every page before it is
+    /// stored.
     ///
     /// # Errors
     /// [`StoreError::StaleConfiguration`] when somebody may have been added whose pull requests were not kept.
@@ -94,18 +106,22 @@ impl Store {
         &self,
         repository: RepositoryId,
         revision: Revision,
-        watermark: Option<DateTime<Utc>>,
-        started_at: DateTime<Utc>,
+        complete: CompleteReading,
     ) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
         hold_configuration(&mut transaction, revision).await?;
         sqlx::query!(
             "update repositories
-            set watermark = greatest(watermark, $2), collected_at = greatest(collected_at, $3)
+            set
+                watermark = greatest(watermark, $2),
+                collected_at = greatest(collected_at, $3),
+                covered_since = least(covered_since, $4),
+                is_reopened = false
             where id = $1",
             repository.0,
-            watermark,
-            started_at
+            complete.watermark,
+            complete.started_at,
+            complete.covered_since
         )
         .execute(&mut *transaction)
         .await?;
@@ -166,6 +182,32 @@ impl Columns {
         }
         columns
     }
+}
+
+/// Brings pull requests along that are stored under their repository's former name: GitHub's number tells that they
+/// are the same, and none may count twice.
+async fn move_renamed(
+    connection: &mut sqlx::PgConnection,
+    repository: RepositoryId,
+    github_ids: &[i64],
+) -> Result<(), StoreError> {
+    let moved = sqlx::query_scalar!(
+        "update pull_requests set repository_id = $1 where github_id = any($2) and repository_id <> $1 returning id",
+        repository.0,
+        github_ids
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if !moved.is_empty() {
+        sqlx::query!(
+            "update pr_attributions set repository_id = $1 where pull_request_id = any($2)",
+            repository.0,
+            &moved
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Learns the numbers of accounts that were configured by login alone, and the logins that accounts have now.

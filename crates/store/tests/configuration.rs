@@ -4,8 +4,9 @@ mod common;
 
 use anyhow::Result;
 use common::{apply, attributions, fresh, share, teams};
-use mergeline_store::{ApplyError, ApplyOptions, Store};
-use mergeline_test_support::{FakePullRequest, TestDatabase, at, keep, pr};
+use mergeline_domain::Verdict;
+use mergeline_store::{ApplyError, ApplyOptions, CompleteReading, Store, StoreError};
+use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, keep, pr};
 
 /// Three of ana's pull requests, merged on three days, and one of bob's.
 fn merged() -> Vec<FakePullRequest> {
@@ -133,14 +134,10 @@ async fn somebody_new_reopens_the_collection_and_a_correction_does_not() -> Resu
     let finish = async || -> Result<()> {
         let snapshot = store.snapshot().await?.expect("configured");
         let repository = snapshot.repositories[0].id;
-        Ok(store
-            .finish_repository(
-                repository,
-                snapshot.revision,
-                Some(at("2026-02-03T10:00:00Z")),
-                at("2026-02-04T10:00:00Z"),
-            )
-            .await?)
+        let watermark = Some(at("2026-02-03T10:00:00Z"));
+        let started_at = at("2026-02-04T10:00:00Z");
+        let complete = CompleteReading { watermark, started_at, covered_since: at("2026-01-01T00:00:00Z") };
+        Ok(store.finish_repository(repository, snapshot.revision, complete).await?)
     };
     finish().await?;
     let corrected = apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }")])).await?;
@@ -148,7 +145,11 @@ async fn somebody_new_reopens_the_collection_and_a_correction_does_not() -> Resu
     let newcomer =
         apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }, { github: carl }")])).await?;
     assert!(newcomer.reopens_collection);
-    assert_eq!(store.snapshot().await?.expect("configured").repositories[0].watermark, None);
+    let repository = &store.snapshot().await?.expect("configured").repositories[0];
+    assert!(repository.is_reopened);
+    assert_eq!(repository.watermark, Some(at("2026-02-03T10:00:00Z")), "what was reached is not forgotten");
+    let coverage = store.coverage().await?;
+    assert_eq!((coverage.collected, coverage.pending), (0, vec!["acme/api".to_owned()]));
     Ok(())
 }
 
@@ -214,5 +215,68 @@ async fn settings_and_repositories_follow_the_file() -> Result<()> {
     assert_eq!(attributions(&database).await?.len(), 4, "what was collected from acme/api stays");
     apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
     assert_eq!(names().await?, ["acme/api"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_known_account_that_returns_under_a_new_login_is_united_with_its_past() -> Result<()> {
+    let (database, store) = collected().await?;
+    // The file has the new login before any pull request shows that it is the same account.
+    apply(&store, &teams(&[("pay", "{ github: ana-b, weight: 0.5 }, { github: bob }")])).await?;
+    assert_eq!(attributions(&database).await?, [share(4, "pay", "1")], "a stranger so far");
+    let snapshot = store.snapshot().await?.expect("configured");
+    let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
+    let seen = pr("acme/api", 5).by_user(Some(renamed)).merged("2026-02-04T10:00:00Z");
+    let Verdict::SamePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else { panic!("recognised") };
+    store.unite(known, configured, at("2026-06-15T12:00:00Z")).await?;
+    keep(&store, &[seen]).await?;
+    let halves = [1, 2, 3].map(|number| share(number, "pay", "0.5"));
+    let expected: Vec<_> = halves.into_iter().chain([share(4, "pay", "1"), share(5, "pay", "0.5")]).collect();
+    assert_eq!(attributions(&database).await?, expected);
+    assert!(
+        apply(&store, &teams(&[("pay", "{ github: ana-b, weight: 0.5 }, { github: bob }")])).await?.plan.is_empty()
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_logins_of_one_account_with_overlapping_memberships_are_named() -> Result<()> {
+    let (_, store) = collected().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }, { github: ana-b }")])).await?;
+    let snapshot = store.snapshot().await?.expect("configured");
+    let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
+    let seen = pr("acme/api", 5).by_user(Some(renamed));
+    let Verdict::SamePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else { panic!("recognised") };
+    let refused = store.unite(known, configured, at("2026-06-15T12:00:00Z")).await;
+    assert!(matches!(&refused, Err(StoreError::SamePerson { known, .. }) if known == "ana"), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_archived_teams_past_stays_with_the_account_whose_it_was() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let ana = FakeUser::person("ana");
+    apply(&store, &teams(&[("pay", &format!("{{ github: ana, id: {} }}", ana.id))])).await?;
+    keep(&store, &[pr("acme/api", 1).merged("2026-02-01T10:00:00Z")]).await?;
+    // Somebody else has the login by now, and is in another team.
+    apply(&store, &teams(&[("ops", &format!("{{ github: ana, id: {}, from: 2026-06-15 }}", ana.id + 1))])).await?;
+    assert_eq!(attributions(&database).await?, [share(1, "pay", "1")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_renamed_repository_brings_its_pull_requests_along() -> Result<()> {
+    let (database, store) = collected().await?;
+    let text =
+        "version: 1\nrepositories: [acme/core]\nteams: [{ slug: pay, members: [{ github: ana }, { github: bob }] }]";
+    apply(&store, &mergeline_domain::teams_file::TeamsFile::parse("t", text.as_bytes())?).await?;
+    // The same pull requests by GitHub's numbers, listed under the new name.
+    keep(&store, &merged()).await?;
+    let counted: (i64, i64, i64) = sqlx::query_as(
+        "select count(*), count(distinct m.number), count(*) filter (where m.repository = 'acme/core') from pr_metrics as m",
+    )
+    .fetch_one(&database.pool().await?)
+    .await?;
+    assert_eq!(counted, (4, 4, 4));
     Ok(())
 }

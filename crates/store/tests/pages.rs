@@ -4,13 +4,17 @@ mod common;
 
 use anyhow::{Context, Result};
 use common::{apply, attributions, fresh, share, teams};
-use mergeline_store::StoreError;
+use mergeline_store::{CompleteReading, StoreError};
 use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, keep, pr};
 
 const MERGED: &str = "2026-02-02T10:00:00Z";
 
 fn opened() -> FakePullRequest {
     pr("acme/api", 1).created("2026-02-01T10:00:00Z")
+}
+
+fn complete(watermark: Option<&str>) -> CompleteReading {
+    CompleteReading { watermark: watermark.map(at), started_at: at(MERGED), covered_since: at("2026-01-01T00:00:00Z") }
 }
 
 async fn titles(database: &TestDatabase) -> Result<Vec<String>> {
@@ -79,7 +83,7 @@ async fn attributions_made_by_an_outdated_roster_are_refused() -> Result<()> {
     apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }")])).await?;
     let page = store.upsert_page(repository, outdated.revision, Vec::new()).await;
     assert!(matches!(page, Err(StoreError::StaleConfiguration)), "{page:?}");
-    let finish = store.finish_repository(repository, outdated.revision, Some(at(MERGED)), at(MERGED)).await;
+    let finish = store.finish_repository(repository, outdated.revision, complete(Some(MERGED))).await;
     assert!(matches!(finish, Err(StoreError::StaleConfiguration)), "{finish:?}");
     assert_eq!(attributions(&database).await?, []);
     Ok(())
@@ -96,7 +100,7 @@ async fn the_watermark_never_moves_back() -> Result<()> {
         (Some("2026-01-01T10:00:00Z"), "2026-02-02T10:00:00Z"),
         (None, "2026-02-02T10:00:00Z"),
     ] {
-        store.finish_repository(repository, snapshot.revision, watermark.map(at), at(MERGED)).await?;
+        store.finish_repository(repository, snapshot.revision, complete(watermark)).await?;
         let now = store.snapshot().await?.context("configured")?;
         assert_eq!(now.repositories[0].watermark, Some(at(expected)));
     }

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +17,7 @@ pub fn init(default_filter: Option<&str>) {
         // CloudWatch adds the time, and indexes fields.
         logs.json().flatten_event(true).with_current_span(false).without_time().init();
     } else {
-        logs.with_target(false).with_writer(io::stderr).init();
+        logs.with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).init();
     }
 }
 

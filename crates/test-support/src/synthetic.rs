@@ -113,6 +113,8 @@ impl History {
     }
 
     fn add(&mut self, user: Option<FakeUser>, repository: &str, created: DateTime<Utc>, open_for: TimeDelta) {
+        // Drawn before anything depends on the clock: the same history on every run of a week.
+        let is_merged = open_for > TimeDelta::weeks(1) || self.random.below(12) > 0;
         if created > self.now {
             return;
         }
@@ -122,9 +124,10 @@ impl History {
         pull_request.updated_at = created;
         let ended = created + open_for;
         if ended < self.now {
-            pull_request = match self.random.below(12) {
-                0 => FakePullRequest { closed_at: Some(ended), updated_at: ended, ..pull_request },
-                _ => pull_request.merged_at_instant(ended),
+            pull_request = if is_merged {
+                pull_request.merged_at_instant(ended)
+            } else {
+                FakePullRequest { closed_at: Some(ended), updated_at: ended, ..pull_request }
             };
         }
         self.pull_requests.push(pull_request);
@@ -148,9 +151,15 @@ mod tests {
 
     #[test]
     fn the_organisation_is_the_same_on_every_run() {
-        let now = at("2026-06-17T12:00:00Z");
-        assert_eq!(organisation(now).pull_requests, organisation(now).pull_requests);
-        assert!(organisation(now).pull_requests.len() > 250);
+        let ended = |now| -> Vec<FakePullRequest> {
+            let before = at("2026-06-15T00:00:00Z");
+            let all = organisation(at(now)).pull_requests.into_iter();
+            all.filter(|pull_request| pull_request.closed_at.is_some_and(|closed| closed < before))
+                .map(|pull_request| FakePullRequest { number: 0, id: 0, title: String::new(), ..pull_request })
+                .collect()
+        };
+        assert_eq!(ended("2026-06-15T12:00:00Z"), ended("2026-06-18T12:00:00Z"));
+        assert!(ended("2026-06-18T12:00:00Z").len() > 250);
     }
 
     #[test]

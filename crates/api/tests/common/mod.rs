@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use mergeline_api::{Api, ApiKey, router};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_store::{ApplyOptions, Store};
+use mergeline_store::{ApplyOptions, CompleteReading, Store};
 use mergeline_test_support::{FakePullRequest, TestDatabase, at, keep, pr};
 use serde_json::Value;
 
@@ -59,7 +59,9 @@ impl Backend {
         let snapshot = self.store.snapshot().await?.context("configured")?;
         let repository = snapshot.repositories[0].id;
         let started_at = at("2026-06-17T08:00:00Z");
-        self.store.finish_repository(repository, snapshot.revision, Some(started_at), started_at).await?;
+        let complete =
+            CompleteReading { watermark: Some(started_at), started_at, covered_since: at("2026-05-01T00:00:00Z") };
+        self.store.finish_repository(repository, snapshot.revision, complete).await?;
         Ok(())
     }
 

@@ -125,7 +125,10 @@ fn weights_sum_to_one_at_most(draft: &Draft, problems: &mut Vec<Problem>) {
         let Some((from, units)) = first_sum_above_one(&shares) else { continue };
         let inside: Vec<_> = members.iter().filter(|m| from.is_none_or(|at| m.value.period.contains(at))).collect();
         let (Some(first), Some(last)) = (inside.first(), inside.last()) else { continue };
-        let since = from.map_or_else(|| "the beginning".to_owned(), |at| at.format("%Y-%m-%d").to_string());
+        let since = from.map_or_else(
+            || "the beginning".to_owned(),
+            |at| at.with_timezone(&draft.timezone).date_naive().to_string(),
+        );
         let message = format!("the weights of `{login}` sum to {} from {since}", Weight::format_units(units));
         let help = "make them sum to 1 at most, or set `allow_weights_above_one: true`";
         let mut problem = problem("config.weight_sum", last, message, help);

@@ -66,7 +66,14 @@ impl TeamsFile {
     /// # Errors
     /// Every problem of the two variables.
     pub fn parse_variables(team_config_json: &str, repositories: &str) -> Result<Self, Problems> {
-        Self::read("TEAM_CONFIG_JSON", team_config_json.as_bytes(), |root, problems| {
+        // JSON may write one character as two escapes, which YAML does not know: written out, both read it.
+        let unescaped = team_config_json
+            .contains("\\u")
+            .then(|| serde_json::from_str::<serde_json::Value>(team_config_json).ok())
+            .flatten()
+            .map(|value| value.to_string());
+        let text = unescaped.as_deref().unwrap_or(team_config_json);
+        Self::read("TEAM_CONFIG_JSON", text.as_bytes(), |root, problems| {
             reader::read_variables(root, repositories, problems)
         })
     }

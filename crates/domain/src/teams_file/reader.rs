@@ -7,7 +7,9 @@ use chrono_tz::Tz;
 
 use super::tree::{Key, Node, Value};
 use super::{MemberEntry, TeamEntry, TeamsFile};
-use crate::{GithubId, Login, NameError, Period, Position, Problem, RepoName, TeamSlug, Weight, start_of_day};
+use crate::{
+    GithubId, Login, NameError, Period, Position, Problem, RepoName, TeamSlug, Weight, parse_zone, start_of_day,
+};
 
 pub(super) const FILE_KEYS: &[&str] =
     &["version", "timezone", "repositories", "bots", "allow_weights_above_one", "teams"];
@@ -307,10 +309,11 @@ impl Reader<'_> {
 
     fn zone(&mut self, node: &Node) -> Option<Tz> {
         let text = self.text(node, "timezone")?;
-        if let Ok(zone) = text.parse() {
+        if let Some(zone) = parse_zone(text) {
             return Some(zone);
         }
         let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| (zone.name(), zone.name()));
+        let names = names.filter(|(name, _)| parse_zone(name).is_some());
         let help = match nearest(text, names) {
             Some(name) => format!("did you mean `{name}`?"),
             None => "write a name of the IANA database, `Europe/Oslo` for example".to_owned(),
@@ -336,7 +339,7 @@ impl Reader<'_> {
         let slug = fields
             .required(self, "slug")
             .and_then(|node| self.name("config.team_slug", node, &join(path, "slug"), "payments"));
-        let name = fields.optional("name").and_then(|node| self.text(node, &join(path, "name"))).map(str::to_owned);
+        let name = fields.optional("name").and_then(|node| self.team_name(node, &join(path, "name")));
         let members = match fields.required(self, "members") {
             Some(node) => {
                 self.list(node, &join(path, "members"), |reader, node, path| reader.member(node, path, aliases))
@@ -344,6 +347,18 @@ impl Reader<'_> {
             None => Vec::new(),
         };
         fields.is_mapping.then_some(TeamDraft { slug, name, members })
+    }
+
+    /// A name for people is one line of text that a terminal and a database can show.
+    fn team_name(&mut self, node: &Node, path: &str) -> Option<String> {
+        const MAX_CHARS: usize = 100;
+        let text = self.text(node, path)?.trim();
+        if text.is_empty() || text.chars().count() > MAX_CHARS || text.chars().any(char::is_control) {
+            let message = format!("a name is one line of 1 to {MAX_CHARS} characters");
+            self.report("config.team_name", node.at, path, message, "write the name that people use, or leave it out");
+            return None;
+        }
+        Some(text.to_owned())
     }
 
     fn member(&mut self, node: &Node, path: &str, aliases: &[(&'static str, &'static str)]) -> Option<MemberEntry> {
@@ -366,7 +381,9 @@ impl Reader<'_> {
             Err(error) => {
                 let at = to_node.map_or(node.at, |node| node.at);
                 let help = "`to` is the first day after the membership, so it lies after `from`";
-                self.report("config.period_order", at, &join(path, "to"), error.to_string(), help);
+                let day = |at: DateTime<Utc>| at.with_timezone(&self.timezone).date_naive();
+                let message = format!("the end {} is not after the start {}", day(error.to), day(error.from));
+                self.report("config.period_order", at, &join(path, "to"), message, help);
                 return None;
             }
         };

@@ -192,6 +192,20 @@ fn teams_and_repositories_are_unique_without_case() {
 }
 
 #[test]
+fn a_teams_name_is_one_line_of_text() {
+    for name in ["''", "\"a\\0b\"", "\"\\e[31mred\"", "\"two\\nlines\"", &"x".repeat(101)] {
+        let text = format!("version: 1\nrepositories: [a/b]\nteams: [{{ slug: pay, name: {name}, members: [] }}]");
+        assert_eq!(codes(&text), ["config.team_name"], "{name}");
+    }
+}
+
+#[test]
+fn days_in_messages_are_those_of_the_files_time_zone() {
+    let text = "version: 1\ntimezone: Europe/Oslo\nrepositories: [a/b]\nteams:\n  - { slug: one, members: [{ github: ana }] }\n  - { slug: two, members: [{ github: ana, from: 2026-05-31 }] }\n";
+    assert_eq!(problems(text).list[0].message, "the weights of `ana` sum to 2 from 2026-05-31");
+}
+
+#[test]
 fn an_account_has_one_login_and_one_number() {
     for members in [
         "      - { github: ana, id: 1, to: 2026-01-01 }\n      - { github: ana, id: 2, from: 2026-01-01 }\n",
@@ -224,7 +238,7 @@ fn dates_have_one_form_and_lie_in_living_memory() {
 
 #[test]
 fn time_zones_are_names_of_the_iana_database() {
-    for zone in ["Mars/Phobos", "CEST", "+01:00"] {
+    for zone in ["Mars/Phobos", "CEST", "CET", "+01:00"] {
         assert_eq!(
             codes(&with_top(&format!("version: 1\ntimezone: {zone}\nrepositories: [a/b]"))),
             ["config.timezone"],
@@ -257,7 +271,7 @@ fn bombs_are_refused_before_they_grow() {
 #[test]
 fn the_variables_of_the_environment_give_the_same_file() {
     let json = r#"[{"slug": "payments", "name": "Payments", "members": [
-        {"github_username": "alice", "id": 1001, "joined_at": "2025-01-06"},
+        {"github_username": "al\u0069ce", "id": 1001, "joined_at": "2025-01-06"},
         {"github": "bob", "allocation_weight": 0.5, "joined_at": "2026-01-01", "left_at": "2026-07-01"}]}]"#;
     let variables = TeamsFile::parse_variables(json, "acme/api, acme/web").expect("valid");
     let file = parse(&VALID.replace("Europe/Oslo", "UTC")).expect("valid");

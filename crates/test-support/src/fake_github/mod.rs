@@ -169,6 +169,15 @@ impl FakeGitHub {
         lock(&self.world).pending.push_back((answers, pull_request));
     }
 
+    /// Takes all pull requests out of a repository, as a token that may see it but not them would have it.
+    pub fn empty(&self, repository: &str) {
+        let mut world = lock(&self.world);
+        let id = world.repository_id(repository);
+        if let Some(repository) = world.repositories.get_mut(&id) {
+            repository.pull_requests.clear();
+        }
+    }
+
     /// Renames a repository: the former name redirects.
     pub fn rename(&self, from: &str, to: &str) {
         let mut world = lock(&self.world);
