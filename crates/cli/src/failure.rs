@@ -19,6 +19,8 @@ pub(crate) const PARTIAL: u8 = 3;
 pub(crate) enum Failure {
     /// The input is wrong: its author can mend it.
     Input(String),
+    /// The configuration is wrong, in all these places.
+    Problems(Problems),
     /// Something did not work.
     Other(anyhow::Error),
 }
@@ -26,7 +28,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Input(_) => BAD_INPUT,
+            Self::Input(_) | Self::Problems(_) => BAD_INPUT,
             Self::Other(_) => FAILED,
         })
     }
@@ -40,10 +42,19 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What `--json` prints instead of the text.
+    pub(crate) fn as_json(&self) -> serde_json::Value {
+        let problems = if let Self::Problems(problems) = self { problems.list.as_slice() } else { &[] };
+        serde_json::json!({ "error": { "message": self.to_string(), "problems": problems } })
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(text) => f.write_str(text),
+            Self::Problems(problems) => problems.fmt(f),
             // With its causes, on one line.
             Self::Other(error) => write!(f, "{error:#}"),
         }
@@ -52,7 +63,7 @@ impl fmt::Display for Failure {
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
-        Self::Input(problems.to_string())
+        Self::Problems(problems)
     }
 }
 

@@ -27,10 +27,15 @@ const LOGS: &str = "warn,mergeline_collector::report=off";
 async fn main() -> ExitCode {
     let args = Args::parse();
     mergeline_telemetry::init(Some(LOGS));
+    let is_json = args.options.json;
     match run(args).await {
         Ok(code) => code,
         // A reader that has gone (`| head`) has what it wanted.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) if is_json => {
+            let _ = writeln!(io::stdout(), "{}", failure.as_json());
+            failure.exit_code()
+        }
         Err(failure) => {
             // Nobody is left to tell when standard error is gone as well.
             let _ = writeln!(io::stderr(), "error: {failure}");

@@ -224,6 +224,8 @@ async fn mistakes_in_the_input_are_exit_code_two_with_all_places() -> Result<()>
             ran.err()
         );
     }
+    let json = laptop.run(&["teams", "validate", "--json"]).await?;
+    assert_eq!(json.json()?["error"]["problems"][1]["at"], json!({ "line": 6, "column": 24 }));
     assert_eq!(laptop.run(&["teams", "validate", "missing.yaml"]).await?.code(), Some(2));
     let ambiguous = Laptop::new()?.with("TEAMS_FILE", "teams.yaml").with("TEAM_CONFIG_JSON", "[]");
     assert!(ambiguous.run(&["collect"]).await?.err().contains("config.ambiguous_source"));

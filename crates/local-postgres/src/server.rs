@@ -46,6 +46,13 @@ wait "$server"
 [ -z "$remove" ] || rm -rf "$remove"
 "#;
 
+/// Removes the folder of a server that was never begun, because its first user was interrupted: $1 pipe, $2 folder.
+/// Once there is a data folder, the supervisor sees to it.
+const CLEANER: &str = r#"
+cat <"$1" >/dev/null
+[ -d "$2/data" ] || rm -rf "$2"
+"#;
+
 /// A running private server. It runs as long as any process holds one of these for its folder.
 #[derive(Debug)]
 pub struct Server {
@@ -186,7 +193,6 @@ impl Folder {
     }
 
     fn start(&self, binaries: &Binaries, settings: &[&str], deadline: Instant) -> Result<Server, Error> {
-        self.initialise(binaries)?;
         if !self.pipe().exists() {
             let failed = |errno: Errno| io_error(format!("cannot make {}", self.pipe().display()))(errno.into());
             mkfifo(&self.pipe(), Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
@@ -198,6 +204,8 @@ impl Folder {
             .write(true)
             .open(self.pipe())
             .map_err(io_error(format!("cannot open {}", self.pipe().display())))?;
+        self.clean_up_if_interrupted()?;
+        self.initialise(binaries)?;
         // A state file left behind by a crash would look like a server that is ready.
         let _ = fs::remove_file(self.data().join("postmaster.pid"));
         self.spawn(binaries, settings)?;
@@ -213,6 +221,15 @@ impl Folder {
             sleep(POLL);
         }
         Err(self.not_ready())
+    }
+
+    fn clean_up_if_interrupted(&self) -> Result<(), Error> {
+        let Some(folder) = &self.remove else { return Ok(()) };
+        let mut command = self.command("/bin/sh");
+        command.args(["-c", CLEANER, "mergeline-cleaner"]).arg(self.pipe()).arg(folder);
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().map_err(io_error("cannot start /bin/sh"))?;
+        Ok(())
     }
 
     /// Makes the data folder in one step: a crash half-way leaves nothing that looks finished.

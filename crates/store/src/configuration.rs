@@ -212,12 +212,12 @@ impl Store {
                 .execute(&mut *transaction)
                 .await;
         if let Err(error) = moved {
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
             // exclusion_violation
-            let overlaps = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "23P01");
-            return Err(match overlaps {
-                true => StoreError::SamePerson { known: logins.known, configured: logins.configured },
-                false => error.into(),
-            });
+            if code.is_some_and(|code| code == "23P01") {
+                return Err(StoreError::SamePerson { known: logins.known, configured: logins.configured });
+            }
+            return Err(error.into());
         }
         sqlx::query!("delete from people where id = $1", configured.0).execute(&mut *transaction).await?;
         sqlx::query!("update people set configured_login = $2, login = $2 where id = $1", known.0, logins.configured)

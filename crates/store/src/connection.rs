@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use mergeline_domain::Problem;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{Connection, PgConnection, PgPool};
 use url::Url;
 
 use crate::StoreError;
@@ -174,7 +174,10 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached, or was migrated by a newer program.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        MIGRATOR.run(&self.pool).await?;
+        // A connection of its own: when there is none, it says why, where the pool would only say that it waited.
+        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        MIGRATOR.run(&mut connection).await?;
+        connection.close().await?;
         Ok(())
     }
 
