@@ -95,12 +95,14 @@ pub(crate) async fn run_with(args: &WithDb, options: &Options) -> Result<ExitCod
     command.args(arguments).env("DB_URL", &url);
     // Ctrl-C is for the program that runs, psql cancels a query by it; the database stays until that program ends.
     let mut interrupted = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-    let running = command.status();
-    tokio::pin!(running);
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut running = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
     let status = loop {
         tokio::select! {
-            status = &mut running => break status.with_context(|| format!("cannot run {}", program.display()))?,
+            status = running.wait() => break status?,
             _ = interrupted.recv() => {}
+            // Without its database it has nothing left to do.
+            _ = terminated.recv() => running.start_kill()?,
         }
     };
     let code = status.code().and_then(|code| u8::try_from(code).ok());

@@ -20,7 +20,7 @@ async fn main() -> Result<()> {
             fake.put((1..=i64::from(pull_requests)).map(|number| {
                 let mut made = pr(&format!("acme/repo-{repository}"), number).with_body(body as usize);
                 made.created_at = now - TimeDelta::days(1);
-                made.merged_at_instant(now - TimeDelta::hours(20) + TimeDelta::seconds(number))
+                made.merged_at_instant(now - TimeDelta::hours(20) + TimeDelta::seconds(30 * number))
             }));
         }
         fake.set_latency(Duration::from_millis(latency.into()));
