@@ -17,7 +17,7 @@ use crate::{RepositoryReport, RunReport};
 /// Read again before the watermark: GitHub's answers may lag behind its clock by minutes.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 /// How often a repository is begun anew because a teams file was applied in the meantime.
-const MAX_RESTARTS: u32 = 3;
+const MAX_RESTARTS: u32 = 5;
 
 /// How a run is done.
 #[derive(Debug, Clone, Copy)]
@@ -240,6 +240,7 @@ pub async fn keep_page(
     result: &mut RepositoryResult,
 ) -> Result<(), StoreError> {
     let mut kept = Vec::with_capacity(page.len());
+    let mut is_roster_stale = false;
     for pull_request in page {
         result.listed += 1;
         match roster.judge(&pull_request) {
@@ -252,9 +253,12 @@ pub async fn keep_page(
             Verdict::Skip(SkipReason::NotAMember) => result.skipped_not_a_member += 1,
             Verdict::SamePerson { known, configured } => {
                 store.unite(known, configured, now).await?;
-                return Err(StoreError::StaleConfiguration);
+                is_roster_stale = true;
             }
         }
+    }
+    if is_roster_stale {
+        return Err(StoreError::StaleConfiguration);
     }
     result.kept += u32::try_from(kept.len()).unwrap_or(u32::MAX);
     if !kept.is_empty() {

@@ -33,11 +33,6 @@ impl GitHubSettings {
             _ => Err(problems),
         }
     }
-
-    /// Whether requests carry a token.
-    pub fn has_token(&self) -> bool {
-        self.token.is_some()
-    }
 }
 
 fn base_url(text: &str) -> Result<Url, Problem> {
