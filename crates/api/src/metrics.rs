@@ -3,8 +3,8 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, SecondsFormat, Utc};
-use mergeline_domain::{TeamId, TeamSlug, Weight, start_of_day};
+use chrono::{DateTime, Days, Months, NaiveDate, SecondsFormat, Utc};
+use mergeline_domain::{TeamId, TeamSlug, Weight, iso_week, start_of_day};
 use mergeline_store::{Bucket, Coverage, CycleTimes, Interval, Team};
 use serde::Serialize;
 
@@ -291,23 +291,4 @@ pub(crate) async fn lead_time(
     let (buckets, total) = (buckets.collect(), (&asked.times.total).into());
     let meta = Meta::new(PR_CYCLE_TIME, Interval::Month, &asked);
     Ok(answer(LeadTime { team: asked.team.into(), buckets, total }, meta))
-}
-
-/// `2026-W53` for the days around new year that belong to it.
-fn iso_week(day: NaiveDate) -> String {
-    let week = day.iso_week();
-    format!("{}-W{:02}", week.year(), week.week())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn weeks_are_named_by_iso() {
-        let week = |text: &str| iso_week(text.parse().expect("a date"));
-        assert_eq!(week("2026-12-28"), "2026-W53");
-        assert_eq!(week("2027-01-03"), "2026-W53");
-        assert_eq!(week("2025-12-29"), "2026-W01");
-    }
 }

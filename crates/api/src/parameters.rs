@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::{TeamId, parse_zone, start_of_day};
+use mergeline_domain::{TeamId, monday_of, parse_zone, start_of_day};
 use mergeline_store::{Interval, TeamRef};
 
 use crate::error::{ApiError, Detail};
@@ -87,10 +87,7 @@ impl Range {
 fn default_start(to: NaiveDate, interval: Interval) -> NaiveDate {
     let last = to - Days::new(1);
     match interval {
-        Interval::Week => {
-            let monday = last - Days::new(last.weekday().num_days_from_monday().into());
-            monday - Days::new(7 * (DEFAULT_WEEKS - 1))
-        }
+        Interval::Week => monday_of(last) - Days::new(7 * (DEFAULT_WEEKS - 1)),
         Interval::Month => last.with_day(1).unwrap_or(last) - Months::new(DEFAULT_MONTHS - 1),
     }
 }

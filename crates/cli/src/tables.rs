@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use mergeline_domain::{Weight, start_of_day};
+use mergeline_domain::{Weight, iso_week, monday_of, start_of_day};
 use mergeline_store::{Bucket, CycleTimes, Interval, Store, Team};
 
 use crate::failure::Failure;
@@ -15,8 +15,7 @@ const LINE_BELOW_HEADER: TableStyle = TableStyle::new().header_separator(LineSty
 
 /// The Monday of the week that holds the day so many days ago.
 pub(crate) fn monday_before(now: DateTime<Utc>, days: u64, zone: Tz) -> NaiveDate {
-    let day = now.with_timezone(&zone).date_naive() - Days::new(days);
-    day - Days::new(day.weekday().num_days_from_monday().into())
+    monday_of(now.with_timezone(&zone).date_naive() - Days::new(days))
 }
 
 /// The tables of all teams from a Monday up to now: velocity by week, and cycle times over all of them.
@@ -62,9 +61,8 @@ fn velocity(teams: &[(Team, CycleTimes)], this_monday: NaiveDate) -> Table {
     for week in 0..weeks {
         let buckets: Vec<&Bucket> = teams.iter().filter_map(|(_, times)| times.buckets.get(week)).collect();
         let Some(start) = buckets.first().map(|bucket| bucket.start) else { continue };
-        let iso = start.iso_week();
         let running = if start == this_monday { " (running)" } else { "" };
-        let label = format!("{}-W{:02}{running}", iso.year(), iso.week());
+        let label = format!("{}{running}", iso_week(start));
         table.add_row(std::iter::once(label).chain(buckets.into_iter().map(counts)));
     }
     let totals = teams.iter().map(|(_, times)| counts(&times.total));

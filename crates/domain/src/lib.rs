@@ -14,7 +14,7 @@ mod zone;
 pub use attribution::{Attribution, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict};
 pub use names::{GithubId, Login, NameError, RepoName, TeamSlug};
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
-pub use period::{Period, PeriodError, start_of_day};
+pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};
 pub use problem::{Position, Problem, Problems, whole_number, with_causes};
 pub use pull_request::{AccountKind, Author, PullRequest, State};
 pub use weight::{Weight, WeightError};

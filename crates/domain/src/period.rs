@@ -1,6 +1,6 @@
 //! Half-open spans of time.
 
-use chrono::{DateTime, Duration, LocalResult, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, Duration, LocalResult, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
@@ -86,6 +86,17 @@ pub fn start_of_day(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
     }
 }
 
+/// The Monday of the ISO week that a day belongs to.
+pub fn monday_of(day: NaiveDate) -> NaiveDate {
+    day - Days::new(day.weekday().num_days_from_monday().into())
+}
+
+/// The name of the ISO week that a day belongs to: `2026-W53` for the days around new year that are in it.
+pub fn iso_week(day: NaiveDate) -> String {
+    let week = day.iso_week();
+    format!("{}-W{:02}", week.year(), week.week())
+}
+
 fn offset_seconds(at: &DateTime<Tz>) -> i32 {
     use chrono::Offset;
     at.offset().fix().local_minus_utc()
@@ -132,6 +143,14 @@ mod tests {
     fn a_skipped_midnight_is_the_instant_of_the_jump() {
         assert_eq!(day("2018-11-04", "America/Sao_Paulo"), at("2018-11-04T03:00:00Z"));
         assert_eq!(day("2011-12-30", "Pacific/Apia"), at("2011-12-30T10:00:00Z"));
+    }
+
+    #[test]
+    fn weeks_are_named_by_iso() {
+        let week = |text: &str| iso_week(text.parse().expect("a date"));
+        assert_eq!(week("2026-12-28"), "2026-W53");
+        assert_eq!(week("2027-01-03"), "2026-W53");
+        assert_eq!(week("2025-12-29"), "2026-W01");
     }
 
     #[test]

@@ -1,5 +1,5 @@
--- Makes the attributions of these people's pull requests the wanted ones, and touches no others.
--- $1 people; $2 to $5 the wanted attributions: pull request, team, membership, weight in ten-thousandths.
+-- Makes the attributions of these pull requests the wanted ones, and touches no others.
+-- $1 pull requests; $2 to $5 the wanted attributions: pull request, team, membership, weight in ten-thousandths.
 -- Answers how many pull requests count differently afterwards: for another team, or with another weight.
 with wanted as (
     select w.pull_request_id, w.team_id, w.membership_id, w.units / 10000.0 as weight
@@ -8,10 +8,9 @@ with wanted as (
 
 -- All parts of the statement see the rows as they were before it.
 stored as (
-    select a.pull_request_id, a.team_id, a.weight
-    from pr_attributions as a
-    inner join pull_requests as p on a.pull_request_id = p.id
-    where p.author_id = any($1::bigint [])
+    select pull_request_id, team_id, weight
+    from pr_attributions
+    where pull_request_id = any($1::bigint [])
 ),
 
 removed as (
@@ -27,15 +26,22 @@ removed as (
 ),
 
 written as (
-    insert into pr_attributions (
+    insert into pr_attributions as a (
         pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at
     )
     select w.pull_request_id, w.team_id, w.membership_id, w.weight, p.repository_id, p.author_id, p.created_at, p.closed_at, p.merged_at
     from wanted as w
     inner join pull_requests as p on w.pull_request_id = p.id
     on conflict (pull_request_id, team_id) do update
-    set membership_id = excluded.membership_id, weight = excluded.weight
-    where (pr_attributions.membership_id, pr_attributions.weight) is distinct from (excluded.membership_id, excluded.weight)
+    set
+        membership_id = excluded.membership_id,
+        weight = excluded.weight,
+        repository_id = excluded.repository_id,
+        author_id = excluded.author_id,
+        created_at = excluded.created_at,
+        closed_at = excluded.closed_at,
+        merged_at = excluded.merged_at
+    where a is distinct from excluded
 )
 
 select count(distinct changed.pull_request_id) as "count!"

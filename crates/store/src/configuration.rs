@@ -7,7 +7,8 @@ use chrono_tz::Tz;
 use mergeline_domain::plan::{Current, KnownMembership, KnownPerson, KnownTeam, Plan, Terms};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{
-    Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoName, Roster, TeamId, TeamSlug, Weight,
+    Attribution, Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoName, Roster, TeamId,
+    TeamSlug, Weight,
 };
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -142,11 +143,10 @@ impl Store {
             let revision = write_settings(&mut transaction, &applied.plan, now).await?;
             write_repositories(&mut transaction, &applied.plan, now).await?;
             write_teams(&mut transaction, &applied.plan, now).await?;
-            let affected = affected_people(&current, &applied.plan, &people);
-            let newcomers = newcomers(&current, &applied.plan, &people);
+            let affected = Affected::by(&current, &applied.plan, &people);
             write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
-            applied.pull_requests_reattributed = reattribute(&mut transaction, &affected).await?;
-            applied.reopens_collection = !newcomers.is_empty() && reopen_collection(&mut transaction).await?;
+            applied.pull_requests_reattributed = reattribute(&mut transaction, &affected.everybody).await?;
+            applied.reopens_collection = affected.has_newcomer && reopen_collection(&mut transaction).await?;
         }
         if options.dry_run {
             transaction.rollback().await?;
@@ -168,8 +168,7 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(settings) = settings else { return Ok(None) };
-        let mut people = people_with_memberships(&mut transaction, None).await?;
-        people.extend(accounts_without_memberships(&mut transaction).await?);
+        let people = people(&mut transaction, None).await?;
         let bots = settings.bots.iter().map(|login| Login::from_github(login)).collect();
         let repositories = sqlx::query!(
             "select id, name, watermark, is_reopened from repositories where removed_at is null order by collected_at nulls first, id"
@@ -267,10 +266,10 @@ async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
         .fetch_optional(&mut *connection)
         .await?
         .map(|row| {
-            Ok((parse_stored::<Tz>(&row.timezone)?, row.bots.iter().map(|bot| Login::from_github(bot)).collect()))
+            let bots = row.bots.iter().map(|bot| Login::from_github(bot)).collect();
+            Ok::<_, StoreError>((parse_stored::<Tz>(&row.timezone)?, bots))
         })
-        .transpose()
-        .map_err(|error: StoreError| error)?;
+        .transpose()?;
     let repositories = sqlx::query_scalar!("select name from repositories where removed_at is null order by id")
         .fetch_all(&mut *connection)
         .await?
@@ -317,18 +316,16 @@ async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
     Ok(Current { settings, repositories, people, teams })
 }
 
-/// Everybody with a membership, or those of `only`, with all memberships that count.
-async fn people_with_memberships(
-    connection: &mut PgConnection,
-    only: Option<&[i64]>,
-) -> Result<Vec<Person>, StoreError> {
+/// Everybody who matters, or those of `only`, with all memberships that count: the members, and the accounts of
+/// people who are members no more, so that whoever comes back under another login is recognised.
+async fn people(connection: &mut PgConnection, only: Option<&[i64]>) -> Result<Vec<Person>, StoreError> {
     let rows = sqlx::query!(
         r#"select
-            p.id, p.github_id, p.login, m.id as membership_id, m.team_id,
-            (m.weight * 10000)::integer as "units!", m.joined_at, m.left_at
+            p.id, p.github_id, p.login, m.id as "membership_id?", m.team_id as "team_id?",
+            (m.weight * 10000)::integer as units, m.joined_at, m.left_at
         from people as p
-        inner join team_memberships as m on p.id = m.person_id
-        where m.removed_in is null and ($1::bigint [] is null or p.id = any($1))
+        left join team_memberships as m on p.id = m.person_id and m.removed_in is null
+        where (m.id is not null or p.github_id is not null) and ($1::bigint [] is null or p.id = any($1))
         order by p.id, m.id"#,
         only
     )
@@ -340,36 +337,15 @@ async fn people_with_memberships(
             let login = Login::from_github(&row.login);
             people.push(Person { id: PersonId(row.id), login, github_id: row.github_id, memberships: Vec::new() });
         }
-        let membership = Membership {
-            id: MembershipId(row.membership_id),
-            team: TeamId(row.team_id),
-            weight: stored_weight(row.units)?,
-            period: stored_period(row.joined_at, row.left_at)?,
-        };
-        if let Some(person) = people.last_mut() {
-            person.memberships.push(membership);
+        if let (Some(person), Some(id), Some(team), Some(units)) =
+            (people.last_mut(), row.membership_id, row.team_id, row.units)
+        {
+            let period = stored_period(row.joined_at, row.left_at)?;
+            let (id, team, weight) = (MembershipId(id), TeamId(team), stored_weight(units)?);
+            person.memberships.push(Membership { id, team, weight, period });
         }
     }
     Ok(people)
-}
-
-/// The accounts of people who are no members any more: whoever comes back under another login is recognised.
-async fn accounts_without_memberships(connection: &mut PgConnection) -> Result<Vec<Person>, StoreError> {
-    let rows = sqlx::query!(
-        "select id, github_id, login from people as p
-        where github_id is not null
-            and not exists (select 1 from team_memberships as m where m.person_id = p.id and m.removed_in is null)
-        order by id"
-    )
-    .fetch_all(connection)
-    .await?;
-    let person = |id, github_id, login: String| Person {
-        id: PersonId(id),
-        login: Login::from_github(&login),
-        github_id,
-        memberships: Vec::new(),
-    };
-    Ok(rows.into_iter().map(|row| person(row.id, row.github_id, row.login)).collect())
 }
 
 /// Stores the people of the file, new ones and what is new about known ones, and says who is who.
@@ -468,34 +444,31 @@ async fn write_teams(connection: &mut PgConnection, plan: &Plan, now: DateTime<U
     Ok(())
 }
 
-/// Who a change is about: the owner of the row that it replaces, else the person of the file.
-fn person_of(
-    change: &mergeline_domain::plan::MembershipChange,
-    owners: &HashMap<MembershipId, PersonId>,
-    people: &HashMap<Login, PersonId>,
-) -> Option<PersonId> {
-    let replaced = change.kind.replaced().and_then(|id| owners.get(&id));
-    replaced.or_else(|| people.get(&change.login)).copied()
+/// The people whose memberships change.
+struct Affected {
+    everybody: Vec<i64>,
+    /// Whether somebody gets a first membership: their pull requests were not kept so far.
+    has_newcomer: bool,
 }
 
-fn owners(current: &Current) -> HashMap<MembershipId, PersonId> {
-    let memberships = current.teams.iter().flat_map(|team| &team.memberships);
-    memberships.map(|membership| (membership.id, membership.person)).collect()
-}
-
-fn affected_people(current: &Current, plan: &Plan, people: &HashMap<Login, PersonId>) -> Vec<i64> {
-    let owners = owners(current);
-    let affected: BTreeSet<i64> =
-        plan.memberships.iter().filter_map(|change| person_of(change, &owners, people)).map(|id| id.0).collect();
-    affected.into_iter().collect()
-}
-
-/// The people who get their first membership: their pull requests were not kept so far.
-fn newcomers(current: &Current, plan: &Plan, people: &HashMap<Login, PersonId>) -> Vec<PersonId> {
-    let owners = owners(current);
-    let members: BTreeSet<PersonId> = owners.values().copied().collect();
-    let added = plan.memberships.iter().filter(|change| change.kind.after().is_some());
-    added.filter_map(|change| person_of(change, &owners, people)).filter(|person| !members.contains(person)).collect()
+impl Affected {
+    fn by(current: &Current, plan: &Plan, people: &HashMap<Login, PersonId>) -> Self {
+        let memberships = current.teams.iter().flat_map(|team| &team.memberships);
+        let owners: HashMap<MembershipId, PersonId> =
+            memberships.map(|membership| (membership.id, membership.person)).collect();
+        let members: BTreeSet<PersonId> = owners.values().copied().collect();
+        let mut everybody = BTreeSet::new();
+        let mut has_newcomer = false;
+        for change in &plan.memberships {
+            // The row that is replaced knows its person; else it is the person of the file.
+            let replaced = change.kind.replaced().and_then(|id| owners.get(&id));
+            if let Some(person) = replaced.or_else(|| people.get(&change.login)) {
+                everybody.insert(person.0);
+                has_newcomer |= change.kind.after().is_some() && !members.contains(person);
+            }
+        }
+        Self { everybody: everybody.into_iter().collect(), has_newcomer }
+    }
 }
 
 async fn write_memberships(
@@ -540,7 +513,7 @@ async fn write_memberships(
 async fn reattribute(connection: &mut PgConnection, people: &[i64]) -> Result<usize, StoreError> {
     let mut changed = 0;
     for people in people.chunks(PEOPLE_AT_ONCE) {
-        let members: HashMap<i64, Person> = people_with_memberships(&mut *connection, Some(people))
+        let authors: HashMap<i64, Person> = self::people(&mut *connection, Some(people))
             .await?
             .into_iter()
             .map(|person| (person.id.0, person))
@@ -554,42 +527,49 @@ async fn reattribute(connection: &mut PgConnection, people: &[i64]) -> Result<us
         .await?;
         let mut wanted = WantedAttributions::default();
         for row in &pull_requests {
-            if let Some(person) = members.get(&row.author_id) {
-                wanted.extend(row.id, person.attribute_at(row.instant));
-            }
+            let attributions = authors.get(&row.author_id).map(|person| person.attribute_at(row.instant));
+            wanted.replace(row.id, attributions.unwrap_or_default());
         }
-        let count = sqlx::query_file_scalar!(
-            "queries/replace_attributions.sql",
-            people,
-            &wanted.pull_requests,
-            &wanted.teams,
-            &wanted.memberships,
-            &wanted.units
-        )
-        .fetch_one(&mut *connection)
-        .await?;
-        changed += usize::try_from(count).unwrap_or_default();
+        changed += wanted.write(&mut *connection).await?;
     }
     Ok(changed)
 }
 
-/// Attributions as the columns of one statement.
+/// What shall count for these pull requests instead of what counts now, as the columns of one statement.
 #[derive(Default)]
 pub(crate) struct WantedAttributions {
-    pub(crate) pull_requests: Vec<i64>,
-    pub(crate) teams: Vec<i64>,
-    pub(crate) memberships: Vec<i64>,
-    pub(crate) units: Vec<i32>,
+    replaced: Vec<i64>,
+    pull_requests: Vec<i64>,
+    teams: Vec<i64>,
+    memberships: Vec<i64>,
+    units: Vec<i32>,
 }
 
 impl WantedAttributions {
-    pub(crate) fn extend(&mut self, pull_request: i64, attributions: Vec<mergeline_domain::Attribution>) {
+    /// Lets these shares, and no others, count for a pull request.
+    pub(crate) fn replace(&mut self, pull_request: i64, attributions: Vec<Attribution>) {
+        self.replaced.push(pull_request);
         for attribution in attributions {
             self.pull_requests.push(pull_request);
             self.teams.push(attribution.team.0);
             self.memberships.push(attribution.membership.0);
             self.units.push(i32::from(attribution.weight.units()));
         }
+    }
+
+    /// Writes them. Returns how many pull requests count differently than before.
+    pub(crate) async fn write(&self, connection: &mut PgConnection) -> Result<usize, StoreError> {
+        let changed = sqlx::query_file_scalar!(
+            "queries/replace_attributions.sql",
+            &self.replaced,
+            &self.pull_requests,
+            &self.teams,
+            &self.memberships,
+            &self.units
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok(usize::try_from(changed).unwrap_or_default())
     }
 }
 

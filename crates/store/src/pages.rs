@@ -69,32 +69,12 @@ impl Store {
         let mut wanted = WantedAttributions::default();
         for row in &changed {
             if let Some(kept) = page.remove(&row.number) {
-                wanted.extend(row.id, kept.attributions);
+                wanted.replace(row.id, kept.attributions);
             }
         }
-        let ids: Vec<i64> = changed.iter().map(|row| row.id).collect();
-        sqlx::query!("delete from pr_attributions where pull_request_id = any($1)", &ids)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query!(
-            "insert into pr_attributions (
-                pull_request_id, team_id, membership_id, weight,
-                repository_id, author_id, created_at, closed_at, merged_at
-            )
-            select w.pull_request_id, w.team_id, w.membership_id, w.units / 10000.0,
-                p.repository_id, p.author_id, p.created_at, p.closed_at, p.merged_at
-            from unnest($1::bigint [], $2::bigint [], $3::bigint [], $4::integer [])
-                as w (pull_request_id, team_id, membership_id, units)
-            inner join pull_requests as p on w.pull_request_id = p.id",
-            &wanted.pull_requests,
-            &wanted.teams,
-            &wanted.memberships,
-            &wanted.units
-        )
-        .execute(&mut *transaction)
-        .await?;
+        wanted.write(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(ids.len())
+        Ok(changed.len())
     }
 
     /// Notes that a repository is complete. The watermark only moves forward, and only when every page before it is

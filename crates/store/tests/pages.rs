@@ -54,6 +54,23 @@ async fn the_newest_state_stands_in_whatever_order_and_repetition_states_arrive(
 }
 
 #[tokio::test]
+async fn attributions_carry_the_times_of_the_newest_state() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    keep(&store, &[opened()]).await?;
+    keep(&store, &[opened().merged(MERGED)]).await?;
+    let differing: i64 = sqlx::query_scalar(
+        "select count(*) from pr_attributions as a inner join pull_requests as p on a.pull_request_id = p.id
+        where (a.created_at, a.closed_at, a.merged_at, a.author_id, a.repository_id)
+            is distinct from (p.created_at, p.closed_at, p.merged_at, p.author_id, p.repository_id)",
+    )
+    .fetch_one(&database.pool().await?)
+    .await?;
+    assert_eq!((differing, attributions(&database).await?.len()), (0, 1));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_pull_request_twice_on_a_page_is_stored_once_and_newest() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
