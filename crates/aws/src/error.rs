@@ -1,0 +1,263 @@
+//! What can go wrong, and what to do about it.
+
+use std::error::Error;
+
+use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
+
+/// Why a call to AWS failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AwsError {
+    /// The secret does not exist, or was created and never given a value.
+    #[error(
+        "Secrets Manager has no value for {arn}\n  help: check the ARN and its region, and store the value with `aws \
+         secretsmanager put-secret-value --secret-id {arn} --secret-string file:///dev/stdin`"
+    )]
+    SecretNotFound {
+        /// The secret.
+        arn: String,
+        /// What AWS said.
+        source: Cause,
+    },
+    /// The secret's value is not text.
+    #[error("{arn} holds no text\n  help: store the value with `--secret-string`, not as binary, and not empty")]
+    SecretEmpty {
+        /// The secret.
+        arn: String,
+    },
+    /// The secret may not be read.
+    #[error(
+        "not allowed to read {arn}\n  help: the role needs secretsmanager:GetSecretValue on it, and kms:Decrypt when it \
+         has a key of its own"
+    )]
+    SecretDenied {
+        /// The secret.
+        arn: String,
+        /// What AWS said.
+        source: Cause,
+    },
+    /// The queue does not exist.
+    #[error("no queue {url}\n  help: check the URL, its region and its account")]
+    QueueNotFound {
+        /// The queue.
+        url: String,
+        /// What AWS said.
+        source: Cause,
+    },
+    /// The queue may not be used in this way.
+    #[error("not allowed to call {action} on {url}\n  help: the role needs {action} on the queue")]
+    QueueDenied {
+        /// The queue.
+        url: String,
+        /// The missing permission.
+        action: &'static str,
+        /// What AWS said.
+        source: Cause,
+    },
+    /// The message was deleted, or became visible to others: it is no longer the caller's.
+    #[error("the message of {url} is no longer held by this receiver")]
+    ReceiptExpired {
+        /// The queue.
+        url: String,
+        /// What AWS said.
+        source: Cause,
+    },
+    /// Some messages were not taken, also not the second time.
+    #[error("{lost} of {all} messages did not get into {url}")]
+    Undelivered {
+        /// The queue.
+        url: String,
+        /// How many are missing.
+        lost: usize,
+        /// How many there were.
+        all: usize,
+        /// What SQS said of the first.
+        source: Cause,
+    },
+    /// Metrics may not be written.
+    #[error(
+        "not allowed to write metrics to {namespace}\n  help: the role needs cloudwatch:PutMetricData with this \
+         namespace"
+    )]
+    MetricsDenied {
+        /// The namespace.
+        namespace: String,
+        /// What AWS said.
+        source: Cause,
+    },
+    /// Region or credentials are missing or refused.
+    #[error(
+        "AWS cannot be called from here\n  help: set AWS_REGION, and sign in, for example with `aws sso login`, or set \
+         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    )]
+    NotConfigured {
+        /// What is missing.
+        source: Cause,
+    },
+    /// AWS did not answer, or said that it cannot now. Trying later helps.
+    #[error("{action} failed for {subject}: AWS is unavailable")]
+    Unavailable {
+        /// What was asked.
+        action: &'static str,
+        /// Of which secret, queue or namespace.
+        subject: String,
+        /// What AWS said.
+        source: Cause,
+    },
+    /// AWS refused the request. Trying again does not help.
+    #[error("{action} was refused for {subject}")]
+    Refused {
+        /// What was asked.
+        action: &'static str,
+        /// Of which secret, queue or namespace.
+        subject: String,
+        /// What AWS said.
+        source: Cause,
+    },
+}
+
+impl AwsError {
+    /// A short, stable name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::SecretNotFound { .. } => "secret_not_found",
+            Self::SecretEmpty { .. } => "secret_empty",
+            Self::SecretDenied { .. } => "secret_denied",
+            Self::QueueNotFound { .. } => "queue_not_found",
+            Self::QueueDenied { .. } => "queue_denied",
+            Self::ReceiptExpired { .. } => "receipt_expired",
+            Self::Undelivered { .. } => "messages_undelivered",
+            Self::MetricsDenied { .. } => "metrics_denied",
+            Self::NotConfigured { .. } => "aws_not_configured",
+            Self::Unavailable { .. } => "aws_unavailable",
+            Self::Refused { .. } => "aws_refused",
+        }
+    }
+}
+
+/// What AWS said, as text.
+///
+/// The SDK's own error is not kept: printed with `{:?}` it shows the whole answer, and that may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Cause(String);
+
+impl Cause {
+    /// The code and message that came with the answer.
+    pub(crate) fn of_answer(code: Option<&str>, message: Option<&str>) -> Self {
+        Self([code, message].into_iter().flatten().collect::<Vec<_>>().join(": "))
+    }
+
+    /// An answer that is no answer. What is wrong with it is not told, because that would quote it.
+    fn unreadable(status: u16) -> Self {
+        Self(format!("the answer, of status {status}, cannot be read"))
+    }
+
+    /// The messages of an error and its sources, in a line.
+    fn of_chain(error: &dyn Error) -> Self {
+        let mut said = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            said.push_str(": ");
+            said.push_str(&error.to_string());
+            source = error.source();
+        }
+        Self(said)
+    }
+}
+
+/// A failure by what follows from it. Each call makes its own error of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Missing,
+    Denied,
+    Expired,
+    NotConfigured,
+    Unavailable,
+    Refused,
+}
+
+/// A failed call.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    pub(crate) cause: Cause,
+}
+
+impl Failure {
+    /// The error when nothing special is known of this kind of failure.
+    pub(crate) fn into_error(self, action: &'static str, subject: &str) -> AwsError {
+        let (subject, source) = (subject.to_owned(), self.cause);
+        match self.kind {
+            Kind::NotConfigured => AwsError::NotConfigured { source },
+            Kind::Unavailable => AwsError::Unavailable { action, subject, source },
+            Kind::Missing | Kind::Denied | Kind::Expired | Kind::Refused => {
+                AwsError::Refused { action, subject, source }
+            }
+        }
+    }
+}
+
+impl<E> From<SdkError<E>> for Failure
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    fn from(error: SdkError<E>) -> Self {
+        match &error {
+            SdkError::ServiceError(answer) => {
+                let (code, message) = (answer.err().code(), answer.err().message());
+                let status = answer.raw().status().as_u16();
+                let cause = match code {
+                    Some(_) => Cause::of_answer(code, message),
+                    None => Cause::unreadable(status),
+                };
+                Self { kind: kind_of(code, message.unwrap_or_default(), status), cause }
+            }
+            SdkError::ResponseError(answer) => {
+                Self { kind: Kind::Unavailable, cause: Cause::unreadable(answer.raw().status().as_u16()) }
+            }
+            // Before anything is sent: no region, no credentials, a setting that makes no sense. A connection that
+            // breaks is "other" too, and then says which kind of retry fits.
+            SdkError::DispatchFailure(failure)
+                if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
+            {
+                Self { kind: Kind::NotConfigured, cause: Cause::of_chain(&error) }
+            }
+            SdkError::ConstructionFailure(_) => Self { kind: Kind::NotConfigured, cause: Cause::of_chain(&error) },
+            _ => Self { kind: Kind::Unavailable, cause: Cause::of_chain(&error) },
+        }
+    }
+}
+
+impl From<BuildError> for Failure {
+    /// A request that lacks a part.
+    fn from(error: BuildError) -> Self {
+        Self { kind: Kind::Refused, cause: Cause::of_chain(&error) }
+    }
+}
+
+/// Source: the "Errors" of each operation and "Common Error Types" in the services' API references.
+fn kind_of(code: Option<&str>, message: &str, status: u16) -> Kind {
+    // Without a code it is not the service that speaks: a proxy, or half an answer.
+    let Some(code) = code else { return Kind::Unavailable };
+    match code {
+        "ResourceNotFoundException" | "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => Kind::Missing,
+        // A secret that is scheduled for deletion.
+        "InvalidRequestException" if message.contains("deletion") => Kind::Missing,
+        "AccessDenied" | "AccessDeniedException" | "DecryptionFailure" | "KmsAccessDenied" => Kind::Denied,
+        "MessageNotInflight" | "ReceiptHandleIsInvalid" => Kind::Expired,
+        "InvalidParameterValue" if message.contains("receipt handle has expired") => Kind::Expired,
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "IncompleteSignature"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "MissingAuthenticationToken"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException" => Kind::NotConfigured,
+        "RequestThrottled" | "Throttling" | "ThrottlingException" | "TooManyRequestsException" | "KmsThrottled" => {
+            Kind::Unavailable
+        }
+        _ if status == 429 || status >= 500 => Kind::Unavailable,
+        _ => Kind::Refused,
+    }
+}

@@ -1,0 +1,203 @@
+//! Settings that are secrets: given as they are, or by the ARN of where they are kept.
+
+use std::collections::HashMap;
+
+use mergeline_domain::{Problem, Problems};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::{AwsError, Secrets};
+
+/// A variable that is a secret, and the variable that names the ARN of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretVariable {
+    /// The variable, `DB_URL` for example.
+    pub name: &'static str,
+    /// The variable with the ARN, `DB_URL_SECRET_ARN` for example.
+    pub arn: &'static str,
+    /// How a value in JSON is read.
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The text as it is.
+    Text,
+    /// The text as it is, or `{"token": …}`.
+    Token,
+    /// A URL, or the JSON that Secrets Manager keeps for a database.
+    Database,
+}
+
+/// The database's URL.
+pub const DATABASE_URL: SecretVariable =
+    SecretVariable { name: "DB_URL", arn: "DB_URL_SECRET_ARN", form: Form::Database };
+/// A personal token for GitHub.
+pub const GITHUB_TOKEN: SecretVariable =
+    SecretVariable { name: "GITHUB_PAT", arn: "GITHUB_TOKEN_SECRET_ARN", form: Form::Token };
+/// The private key of a GitHub App.
+pub const GITHUB_APP_KEY: SecretVariable =
+    SecretVariable { name: "GITHUB_APP_PRIVATE_KEY", arn: "GITHUB_APP_KEY_SECRET_ARN", form: Form::Text };
+
+/// The values of secret variables that are kept by ARN.
+#[derive(Debug, Clone, Default)]
+pub struct SecretValues(HashMap<&'static str, SecretString>);
+
+impl SecretValues {
+    /// The value of a variable, if it is kept by ARN.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(|value| value.expose_secret().to_owned())
+    }
+}
+
+impl PartialEq for SecretValues {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(name, value): (&&str, &SecretString)| {
+            other.0.get(*name).is_some_and(|there| there.expose_secret() == value.expose_secret())
+        };
+        self.0.len() == other.0.len() && self.0.iter().all(same)
+    }
+}
+
+/// Why the secret variables could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum VariableError {
+    /// A variable is given twice, or its value is of no use.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// Secrets Manager did not give it.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+impl SecretValues {
+    /// Fetches the variables that `lookup` knows by ARN. `fresh` asks Secrets Manager whatever is cached.
+    ///
+    /// # Errors
+    /// `config.ambiguous_source` when a variable is given both ways, `config.secret_form` for JSON that does not hold
+    /// what is needed, and whatever Secrets Manager says.
+    pub async fn fetch(
+        secrets: &Secrets,
+        variables: &[SecretVariable],
+        lookup: impl Fn(&str) -> Option<String>,
+        fresh: bool,
+    ) -> Result<Self, VariableError> {
+        let given = |name: &str| lookup(name).filter(|text| !text.trim().is_empty());
+        let mut values = HashMap::new();
+        for variable in variables {
+            let Some(arn) = given(variable.arn) else { continue };
+            if given(variable.name).is_some() {
+                let message = format!("{} and {} are both set", variable.name, variable.arn);
+                let help = "unset one of them";
+                return Err(
+                    Problems::from(Problem::setting("config.ambiguous_source", variable.name, message, help)).into()
+                );
+            }
+            let arn = arn.trim();
+            let text = if fresh { secrets.refresh(arn).await? } else { secrets.get(arn).await? };
+            values.insert(variable.name, variable.read(&text)?);
+        }
+        Ok(Self(values))
+    }
+
+    /// Whether any of the variables is kept by ARN.
+    pub fn are_named_by(variables: &[SecretVariable], lookup: impl Fn(&str) -> Option<String>) -> bool {
+        variables.iter().any(|variable| lookup(variable.arn).is_some_and(|arn| !arn.trim().is_empty()))
+    }
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: SecretString,
+}
+
+/// What Secrets Manager keeps for a database that it manages; `url` is our own addition.
+#[derive(Deserialize)]
+struct Database {
+    url: Option<SecretString>,
+    username: Option<String>,
+    password: Option<SecretString>,
+    host: Option<String>,
+    port: Option<u16>,
+    dbname: Option<String>,
+}
+
+impl SecretVariable {
+    fn read(self, text: &SecretString) -> Result<SecretString, Problems> {
+        // Pasted values often end with a line break.
+        let value = text.expose_secret().trim();
+        if !value.starts_with('{') {
+            return Ok(value.into());
+        }
+        let unusable = |needs: &str| {
+            let message = format!("the secret is JSON without what is needed here ({needs})");
+            let help = "store the bare value, or JSON with these keys";
+            Problems::from(Problem::setting("config.secret_form", self.arn, message, help))
+        };
+        match self.form {
+            Form::Text => Ok(value.into()),
+            Form::Token => serde_json::from_str::<Token>(value).map(|it| it.token).map_err(|_| unusable("token")),
+            Form::Database => {
+                let needs = "url, or username, password and host";
+                let database: Database = serde_json::from_str(value).map_err(|_| unusable(needs))?;
+                database.into_url().ok_or_else(|| unusable(needs))
+            }
+        }
+    }
+}
+
+impl Database {
+    fn into_url(self) -> Option<SecretString> {
+        if let Some(url) = self.url {
+            return Some(url);
+        }
+        let (user, password, host) = (self.username?, self.password?, self.host?);
+        let (user, password) = (percent_encoded(&user), percent_encoded(password.expose_secret()));
+        let (port, name) = (self.port.unwrap_or(5432), self.dbname.unwrap_or_else(|| "mergeline".to_owned()));
+        Some(format!("postgres://{user}:{password}@{host}:{port}/{}", percent_encoded(&name)).into())
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variable: SecretVariable, text: &str) -> Result<String, String> {
+        let value = variable.read(&SecretString::from(text.to_owned()));
+        value.map(|value| value.expose_secret().to_owned()).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn bare_values_are_taken_without_the_line_break_at_their_end() {
+        assert_eq!(read(GITHUB_TOKEN, "ghp_x\n"), Ok("ghp_x".to_owned()));
+        assert_eq!(read(DATABASE_URL, "postgres://u:p@h/m"), Ok("postgres://u:p@h/m".to_owned()));
+    }
+
+    #[test]
+    fn json_as_secrets_manager_keeps_it_becomes_a_url_with_the_password_encoded() {
+        let rds = r#"{"engine":"postgres","host":"db.example.com","port":5433,"username":"mergeline","password":"p@ss/word","dbname":"numbers"}"#;
+        let url = "postgres://mergeline:p%40ss%2Fword@db.example.com:5433/numbers";
+        assert_eq!(read(DATABASE_URL, rds), Ok(url.to_owned()));
+        assert_eq!(read(GITHUB_TOKEN, r#"{"token":"ghp_x"}"#), Ok("ghp_x".to_owned()));
+    }
+
+    #[test]
+    fn json_without_what_is_needed_is_refused_and_not_shown() {
+        for (variable, text) in [(GITHUB_TOKEN, r#"{"key":"s3cret"}"#), (DATABASE_URL, r#"{"password":"s3cret"}"#)] {
+            let problem = read(variable, text).expect_err("refused");
+            assert!(problem.contains("config.secret_form") && !problem.contains("s3cret"), "{problem}");
+        }
+    }
+}

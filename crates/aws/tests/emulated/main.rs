@@ -1,0 +1,21 @@
+//! The crate against an AWS on this machine.
+
+// The file itself instead of the crate: tests of AWS then build without a database.
+#[path = "../../../test-support/src/aws.rs"]
+pub mod emulator;
+mod failures;
+mod metrics;
+mod queue;
+mod secrets;
+
+use mergeline_aws::Aws;
+
+use crate::emulator::AwsEmulator;
+
+/// An account of the emulator and a connection to it.
+async fn start() -> anyhow::Result<(AwsEmulator, Aws)> {
+    let emulator = AwsEmulator::start().await?;
+    let environment = emulator.environment();
+    let aws = Aws::from_vars(|name| environment.get(name).cloned()).await;
+    Ok((emulator, aws))
+}

@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use mergeline_aws::AwsError;
+use secrecy::ExposeSecret;
+
+use crate::emulator::{AwsFault, AwsService};
+use crate::start;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// More than all attempts of all calls of a test.
+const ALWAYS: u32 = 100;
+
+/// Lets time pass for the cache. Sockets need real time, so it does not stand still.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_secret_is_asked_for_once_in_five_minutes() -> anyhow::Result<()> {
+    let (emulator, aws) = start().await?;
+    let arn = emulator.create_secret("token", Some("first")).await?;
+    for _ in 0..3 {
+        assert_eq!(aws.secrets().get(&arn).await?.expose_secret(), "first");
+    }
+    assert_eq!(emulator.requests("GetSecretValue").await?, 1);
+    emulator.put_secret(&arn, "second").await?;
+    pass(4 * MINUTE).await;
+    assert_eq!(aws.secrets().get(&arn).await?.expose_secret(), "first");
+    pass(MINUTE).await;
+    assert_eq!(aws.secrets().get(&arn).await?.expose_secret(), "second");
+    assert_eq!(emulator.requests("GetSecretValue").await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_who_need_a_secret_ask_once() -> anyhow::Result<()> {
+    let (emulator, aws) = start().await?;
+    let arn = emulator.create_secret("token", Some("value")).await?;
+    let secrets = aws.secrets();
+    let (first, second, third) = tokio::join!(secrets.get(&arn), secrets.get(&arn), secrets.get(&arn));
+    for secret in [first, second, third] {
+        assert_eq!(secret?.expose_secret(), "value");
+    }
+    assert_eq!(emulator.requests("GetSecretValue").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_seen_after_a_refresh() -> anyhow::Result<()> {
+    let (emulator, aws) = start().await?;
+    let arn = emulator.create_secret("token", Some("first")).await?;
+    let secrets = aws.secrets();
+    secrets.get(&arn).await?;
+    emulator.put_secret(&arn, "second").await?;
+    assert_eq!(secrets.get(&arn).await?.expose_secret(), "first");
+    assert_eq!(secrets.refresh(&arn).await?.expose_secret(), "second");
+    assert_eq!(secrets.get(&arn).await?.expose_secret(), "second");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failing_secrets_manager_is_bridged_by_the_last_value_for_an_hour() -> anyhow::Result<()> {
+    let (emulator, aws) = start().await?;
+    let arn = emulator.create_secret("token", Some("value")).await?;
+    let secrets = aws.secrets();
+    secrets.get(&arn).await?;
+    emulator.fail_next(AwsService::SecretsManager, AwsFault::Unavailable, ALWAYS).await?;
+    pass(59 * MINUTE).await;
+    assert_eq!(secrets.get(&arn).await?.expose_secret(), "value");
+    pass(MINUTE).await;
+    assert_eq!(secrets.get(&arn).await.map_err(|error| error.code()).err(), Some("aws_unavailable"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refresh_is_not_bridged() -> anyhow::Result<()> {
+    let (emulator, aws) = start().await?;
+    let arn = emulator.create_secret("token", Some("value")).await?;
+    let secrets = aws.secrets();
+    secrets.get(&arn).await?;
+    emulator.fail_next(AwsService::SecretsManager, AwsFault::Unavailable, ALWAYS).await?;
+    assert_eq!(secrets.refresh(&arn).await.map_err(|error| error.code()).err(), Some("aws_unavailable"));
+    assert_eq!(secrets.get(&arn).await?.expose_secret(), "value");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hiccup_is_not_noticed() -> anyhow::Result<()> {
+    let (emulator, aws) = start().await?;
+    let arn = emulator.create_secret("token", Some("value")).await?;
+    emulator.fail_next(AwsService::SecretsManager, AwsFault::Unavailable, 2).await?;
+    assert_eq!(aws.secrets().get(&arn).await?.expose_secret(), "value");
+    assert_eq!(emulator.requests("GetSecretValue").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_there_is_named() -> anyhow::Result<()> {
+    let (emulator, aws) = start().await?;
+    let absent = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:absent-AbCdEf";
+    let created_empty = emulator.create_secret("later", None).await?;
+    for arn in [absent, &created_empty] {
+        let error = aws.secrets().get(arn).await.err();
+        assert!(matches!(&error, Some(AwsError::SecretNotFound { arn: named, .. }) if named == arn), "{error:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_forbidden_secret_says_which_permission_is_missing() -> anyhow::Result<()> {
+    let (emulator, aws) = start().await?;
+    let arn = emulator.create_secret("token", Some("value")).await?;
+    emulator.fail_next(AwsService::SecretsManager, AwsFault::Denied, 1).await?;
+    let error = aws.secrets().get(&arn).await.map_err(|error| (error.code(), error.to_string()));
+    let (code, text) = error.err().unwrap_or_default();
+    assert_eq!(code, "secret_denied");
+    assert!(text.contains(&arn) && text.contains("secretsmanager:GetSecretValue"), "{text}");
+    Ok(())
+}

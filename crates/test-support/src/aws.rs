@@ -1,0 +1,351 @@
+//! An AWS on this machine: Secrets Manager, SQS and `CloudWatch`, with faults on request.
+//!
+//! The service is a Python program around moto, `crates/test-support/aws/emulator.py`. It needs `python3`; what else
+//! it needs is installed once, below the workspace's `target/aws-emulator`.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+
+/// Names a Python that can import what `requirements.txt` lists; nothing is installed then.
+const PYTHON_VARIABLE: &str = "AWS_EMULATOR_PYTHON";
+const REGION: &str = "eu-north-1";
+
+/// One server for all tests of a process. It reads from a pipe of this process, and ends with it.
+static SERVER: OnceCell<Server> = OnceCell::const_new();
+static NEXT_ACCOUNT: AtomicU64 = AtomicU64::new(1);
+
+/// An AWS account of its own on the emulator that all tests of this process share.
+#[derive(Debug, Clone)]
+pub struct AwsEmulator {
+    address: String,
+    /// Twelve digits, used as the access key too.
+    account: String,
+}
+
+/// A service of the emulator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AwsService {
+    /// Secrets Manager.
+    SecretsManager,
+    /// Simple Queue Service.
+    Sqs,
+    /// `CloudWatch`.
+    CloudWatch,
+}
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AwsFault {
+    /// The service answers 500 and does nothing. The SDK tries again, up to three requests for a call.
+    Unavailable,
+    /// The service refuses for want of permission.
+    Denied,
+    /// The service does what was asked, but the end of its answer is missing.
+    Garbled,
+    /// For `SendMessageBatch`: the last entry fails, the others are sent.
+    Partial,
+}
+
+/// A queue and where its messages go after too many receives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmulatedQueue {
+    /// The queue's URL.
+    pub url: String,
+    /// The URL of its dead-letter queue.
+    pub dead_letters_url: String,
+}
+
+/// A message in a queue, received or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmulatedMessage {
+    /// What was sent.
+    pub body: String,
+    /// How often it was received.
+    pub receives: u64,
+    /// How long it stays hidden or delayed; zero when it can be received.
+    pub hidden_seconds: f64,
+}
+
+/// A value that arrived at `CloudWatch`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmulatedMetric {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The value.
+    pub value: f64,
+    /// Its unit, as `CloudWatch` calls it.
+    pub unit: String,
+    /// The names of its dimensions.
+    pub dimensions: Vec<String>,
+}
+
+impl AwsEmulator {
+    /// A new, empty account. The first call in a process starts the emulator, the first on a machine installs it, which
+    /// takes a minute.
+    ///
+    /// # Errors
+    /// When there is no Python, or the emulator cannot be installed or started.
+    pub async fn start() -> anyhow::Result<Self> {
+        let server = SERVER.get_or_try_init(|| async { tokio::task::spawn_blocking(Server::start).await? }).await?;
+        let account = format!("{:012}", NEXT_ACCOUNT.fetch_add(1, Ordering::Relaxed));
+        Ok(Self { address: server.address.clone(), account })
+    }
+
+    /// The environment of a program that is to use this account.
+    pub fn environment(&self) -> HashMap<&'static str, String> {
+        HashMap::from([
+            ("AWS_ENDPOINT_URL", format!("http://{}", self.address)),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", self.account.clone()),
+            ("AWS_SECRET_ACCESS_KEY", "emulator".to_owned()),
+        ])
+    }
+
+    /// Creates a secret, without a value for `None`. Returns its ARN.
+    ///
+    /// # Errors
+    /// When the emulator refuses.
+    pub async fn create_secret(&self, name: &str, value: Option<&str>) -> anyhow::Result<String> {
+        let mut request = json!({ "Name": name, "ClientRequestToken": request_token() });
+        if let Some(value) = value {
+            request["SecretString"] = value.into();
+        }
+        text(&self.aws(AwsService::SecretsManager, "secretsmanager.CreateSecret", &request).await?, "ARN")
+    }
+
+    /// Gives a secret a new value.
+    ///
+    /// # Errors
+    /// When the emulator refuses.
+    pub async fn put_secret(&self, arn: &str, value: &str) -> anyhow::Result<()> {
+        let request = json!({ "SecretId": arn, "SecretString": value, "ClientRequestToken": request_token() });
+        self.aws(AwsService::SecretsManager, "secretsmanager.PutSecretValue", &request).await?;
+        Ok(())
+    }
+
+    /// Creates a queue, and a dead-letter queue for what was received `max_receives` times in vain.
+    ///
+    /// # Errors
+    /// When the emulator refuses.
+    pub async fn create_queue(&self, name: &str, max_receives: u32) -> anyhow::Result<EmulatedQueue> {
+        let dead_letters = json!({ "QueueName": format!("{name}-dead-letters") });
+        let dead_letters = self.aws(AwsService::Sqs, "AmazonSQS.CreateQueue", &dead_letters).await?;
+        let redrive = json!({
+            "deadLetterTargetArn": format!("arn:aws:sqs:{REGION}:{}:{name}-dead-letters", self.account),
+            "maxReceiveCount": max_receives,
+        });
+        let queue = json!({ "QueueName": name, "Attributes": { "RedrivePolicy": redrive.to_string() } });
+        let queue = self.aws(AwsService::Sqs, "AmazonSQS.CreateQueue", &queue).await?;
+        Ok(EmulatedQueue { url: text(&queue, "QueueUrl")?, dead_letters_url: text(&dead_letters, "QueueUrl")? })
+    }
+
+    /// All messages of a queue, also those that cannot be received now, oldest first.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub async fn messages(&self, queue_url: &str) -> anyhow::Result<Vec<EmulatedMessage>> {
+        let messages = self.control("messages", json!({ "queue": queue_url, "region": REGION })).await?;
+        let read = |message: &Value| {
+            Ok(EmulatedMessage {
+                body: text(message, "body")?,
+                receives: message["receives"].as_u64().context("no receives")?,
+                hidden_seconds: message["hidden_seconds"].as_f64().context("no hidden_seconds")?,
+            })
+        };
+        messages.as_array().context("no list of messages")?.iter().map(read).collect()
+    }
+
+    /// Makes all hidden and delayed messages of a queue visible, as if their time had passed.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub async fn release(&self, queue_url: &str) -> anyhow::Result<()> {
+        self.control("release", json!({ "queue": queue_url, "region": REGION })).await?;
+        Ok(())
+    }
+
+    /// All values that `CloudWatch` accepted, in order.
+    ///
+    /// # Errors
+    /// When the emulator has ended.
+    pub async fn metrics(&self) -> anyhow::Result<Vec<EmulatedMetric>> {
+        let metrics = self.control("metrics", json!({})).await?;
+        let read = |metric: &Value| {
+            let dimensions = metric["Dimensions"].as_array().map_or(&[][..], Vec::as_slice);
+            Ok(EmulatedMetric {
+                namespace: text(metric, "Namespace")?,
+                name: text(metric, "MetricName")?,
+                value: metric["Value"].as_f64().context("no Value")?,
+                unit: text(metric, "Unit")?,
+                dimensions: dimensions.iter().map(|dimension| text(dimension, "Name")).collect::<Result<_, _>>()?,
+            })
+        };
+        metrics.as_array().context("no list of metrics")?.iter().map(read).collect()
+    }
+
+    /// How many requests of an operation arrived, for example `SendMessageBatch`; failed ones and the SDK's repetitions
+    /// count.
+    ///
+    /// # Errors
+    /// When the emulator has ended.
+    pub async fn requests(&self, operation: &str) -> anyhow::Result<usize> {
+        let requests = self.control("requests", json!({})).await?;
+        let is_wanted = |request: &&Value| {
+            request.as_str().and_then(|request| request.split_once('.')).is_some_and(|(_, name)| name == operation)
+        };
+        Ok(requests.as_array().context("no list of requests")?.iter().filter(is_wanted).count())
+    }
+
+    /// Lets the next requests to a service fail.
+    ///
+    /// # Errors
+    /// When the emulator has ended.
+    pub async fn fail_next(&self, service: AwsService, fault: AwsFault, times: u32) -> anyhow::Result<()> {
+        let fault = match fault {
+            AwsFault::Unavailable => "unavailable",
+            AwsFault::Denied => "denied",
+            AwsFault::Garbled => "garbled",
+            AwsFault::Partial => "partial",
+        };
+        self.control("fail_next", json!({ "service": service.signing_name(), "fault": fault, "times": times })).await?;
+        Ok(())
+    }
+
+    /// Asks the emulator about itself.
+    async fn control(&self, verb: &str, mut request: Value) -> anyhow::Result<Value> {
+        request["account"] = self.account.as_str().into();
+        self.post(&format!("/_emulator/{verb}"), "", &request).await
+    }
+
+    /// Calls AWS as the one who prepares a test: not recorded, not disturbed by faults.
+    async fn aws(&self, service: AwsService, target: &str, request: &Value) -> anyhow::Result<Value> {
+        let headers = format!(
+            "X-Amz-Target: {target}\r\nX-Emulator-Setup: yes\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential={}/20260101/{REGION}/{}/aws4_request, SignedHeaders=host, Signature=0\r\n",
+            self.account,
+            service.signing_name()
+        );
+        self.post("/", &headers, request).await
+    }
+
+    /// One request in the HTTP of 1996, where the answer ends with the connection.
+    async fn post(&self, path: &str, headers: &str, request: &Value) -> anyhow::Result<Value> {
+        let body = request.to_string();
+        let request = format!(
+            "POST {path} HTTP/1.0\r\nHost: {}\r\n{headers}Content-Type: application/x-amz-json-1.1\r\nContent-Length: \
+             {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        let mut stream = TcpStream::connect(&self.address).await.context("the AWS emulator has ended")?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("the AWS emulator's answer has no body")?;
+        ensure!(head.split(' ').nth(1) == Some("200"), "the AWS emulator refuses {path}: {answer}");
+        Ok(serde_json::from_str(body)?)
+    }
+}
+
+impl AwsService {
+    /// Its name in signatures.
+    fn signing_name(self) -> &'static str {
+        match self {
+            Self::SecretsManager => "secretsmanager",
+            Self::Sqs => "sqs",
+            Self::CloudWatch => "monitoring",
+        }
+    }
+}
+
+fn text(value: &Value, field: &str) -> anyhow::Result<String> {
+    Ok(value[field].as_str().with_context(|| format!("no {field} in {value}"))?.to_owned())
+}
+
+/// A secret's version: 32 to 64 letters that differ each time.
+fn request_token() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("{:032}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The emulator's process.
+#[derive(Debug)]
+struct Server {
+    address: String,
+    /// Its standard input is open as long as this process lives, `kill -9` included.
+    _child: Child,
+}
+
+impl Server {
+    fn start() -> anyhow::Result<Self> {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        let sources = workspace.join("crates/test-support/aws");
+        let python = python(&workspace.join("target"), &sources)?;
+        let mut child = Command::new(&python)
+            .arg(sources.join("emulator.py"))
+            // Whatever of AWS the developer has set up is none of the emulator's business.
+            .envs(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "emulator")))
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", python.display()))?;
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut address)?;
+        if address.is_empty() {
+            bail!("the AWS emulator does not start ({}), see above", child.wait()?);
+        }
+        Ok(Self { address: address.trim_end().to_owned(), _child: child })
+    }
+}
+
+/// The Python that can run the emulator: the one that the environment names, else one of our own, made when it is not
+/// there yet.
+fn python(target: &Path, sources: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(given) = std::env::var_os(PYTHON_VARIABLE).filter(|path| !path.is_empty()) {
+        return Ok(given.into());
+    }
+    let folder = target.join("aws-emulator");
+    fs::create_dir_all(&folder)?;
+    // Tests of several crates may start at once. Released when the value goes.
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock()?;
+    let requirements = sources.join("requirements.txt");
+    let wanted = fs::read_to_string(&requirements)?;
+    // Written last: what it says is installed.
+    let stamp = folder.join("installed.txt");
+    let python = folder.join("bin/python");
+    if python.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    let help = "the Python of the AWS emulator cannot be set up\n  help: it takes Python 3.10 or later with venv and pip \
+                (Debian: apt install python3-venv) that reaches PyPI once; or name a Python that has what \
+                crates/test-support/aws/requirements.txt lists in AWS_EMULATOR_PYTHON";
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context(help)?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(&requirements))
+    .context(help)?;
+    fs::write(&stamp, wanted)?;
+    Ok(python)
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let Output { status, stdout, stderr } =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
+    let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+    ensure!(status.success(), "{command:?} failed: {said}");
+    Ok(())
+}
