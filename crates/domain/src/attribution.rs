@@ -196,6 +196,7 @@ mod tests {
     fn merged(author: Option<Author>, seconds: i64) -> PullRequest {
         PullRequest {
             id: 1,
+            node_id: None,
             number: 1,
             title: String::new(),
             author,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod attribution;
+mod details;
 mod names;
 mod percentile;
 mod period;
@@ -12,7 +13,8 @@ mod weight;
 mod zone;
 
 pub use attribution::{Attribution, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict};
-pub use names::{GithubId, Login, NameError, RepoName, TeamSlug};
+pub use details::{Commit, Details, DraftEvent, History, Review};
+pub use names::{GithubId, Login, NameError, RepoEntry, RepoName, RepoPattern, TeamSlug};
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};
 pub use problem::{Position, Problem, Problems, whole_number, with_causes};

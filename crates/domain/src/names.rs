@@ -122,6 +122,89 @@ impl RepoName {
     }
 }
 
+/// `owner/*` or `owner/prefix-*`: all of an owner's repositories whose names begin so.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RepoPattern {
+    /// The pattern without its `*`.
+    stem: String,
+    slash: usize,
+}
+
+impl RepoPattern {
+    /// The account that owns the repositories.
+    pub fn owner(&self) -> &str {
+        &self.stem[..self.slash]
+    }
+
+    /// Whether the pattern means this repository.
+    pub fn matches(&self, repository: &RepoName) -> bool {
+        repository.as_str().starts_with(&self.stem)
+    }
+}
+
+impl FromStr for RepoPattern {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let refuse = |reason: &str| Err(NameError::new(format!("`{text}` {reason}"), None));
+        let Some(stem) = text.strip_suffix('*').filter(|stem| !stem.contains('*')) else {
+            return refuse("is no pattern: write `owner/*` or `owner/prefix-*`, with one `*` at the end");
+        };
+        // What follows the slash must be the beginning of a name: a letter more makes it one.
+        match format!("{stem}x").parse::<RepoName>() {
+            Ok(name) => Ok(Self { stem: stem.to_ascii_lowercase(), slash: name.owner().len() }),
+            Err(_) => refuse("is no pattern: write `owner/*` or `owner/prefix-*`"),
+        }
+    }
+}
+
+impl fmt::Display for RepoPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}*", self.stem)
+    }
+}
+
+impl TryFrom<String> for RepoPattern {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<RepoPattern> for String {
+    fn from(pattern: RepoPattern) -> Self {
+        pattern.to_string()
+    }
+}
+
+/// An entry of the list of repositories: one that is named, or a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RepoEntry {
+    /// `owner/name`.
+    Name(RepoName),
+    /// `owner/*` or `owner/prefix-*`.
+    Pattern(RepoPattern),
+}
+
+impl FromStr for RepoEntry {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.contains('*') { text.parse().map(Self::Pattern) } else { text.parse().map(Self::Name) }
+    }
+}
+
+impl fmt::Display for RepoEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Pattern(pattern) => pattern.fmt(f),
+        }
+    }
+}
+
 impl FromStr for RepoName {
     type Err = NameError;
 
@@ -140,7 +223,7 @@ impl FromStr for RepoName {
             return Ok(Self { full: text.to_ascii_lowercase(), slash: owner.len() });
         }
         if name.contains('*') {
-            return refuse(format!("`{text}` is a pattern: name each repository"));
+            return refuse(format!("`{text}` is a pattern: one repository is meant here"));
         }
         refuse(format!("`{text}` is no repository: write `owner/name`"))
     }
@@ -282,5 +365,19 @@ mod tests {
         assert!("42".parse::<TeamSlug>().is_err());
         assert!("team-42".parse::<TeamSlug>().is_ok());
         assert_eq!(suggestion::<TeamSlug>("Team Payments"), Some("team-payments".to_owned()));
+    }
+
+    #[test]
+    fn a_pattern_means_the_repositories_of_its_owner_that_begin_so() {
+        let pattern = |text: &str| text.parse::<RepoPattern>().expect("valid");
+        let name = |text: &str| text.parse::<RepoName>().expect("valid");
+        assert!(pattern("Acme/*").matches(&name("acme/api")));
+        assert!(pattern("acme/web-*").matches(&name("ACME/Web-shop")));
+        assert!(!pattern("acme/web-*").matches(&name("acme/website")));
+        assert!(!pattern("acme/*").matches(&name("acme2/api")));
+        assert_eq!((pattern("Acme/Web-*").to_string().as_str(), pattern("Acme/*").owner()), ("acme/web-*", "acme"));
+        for text in ["*", "*/api", "acme/*-web", "acme/**", "acme/a/*", "acme*", "acme/ *"] {
+            assert!(text.parse::<RepoPattern>().is_err(), "{text}");
+        }
     }
 }

@@ -9,19 +9,46 @@ use serde::{Serialize, Serializer};
 
 use crate::start_of_day;
 use crate::teams_file::{TeamEntry, TeamsFile, first_sum_above_one};
-use crate::{GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, TeamId, TeamSlug, Weight};
+use crate::{
+    GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoPattern, TeamId, TeamSlug, Weight,
+};
 
 /// What is in force before the file is applied.
 #[derive(Debug, Clone, Default)]
 pub struct Current {
-    /// Time zone and bots of the configuration in force, `None` before the first.
-    pub settings: Option<(Tz, Vec<Login>)>,
-    /// The repositories that are collected.
+    /// The settings of the configuration in force, `None` before the first.
+    pub settings: Option<PlanSettings>,
+    /// The repositories that are collected because they are named.
     pub repositories: Vec<RepoName>,
     /// Everybody who was ever configured.
     pub people: Vec<KnownPerson>,
     /// All teams, archived ones included.
     pub teams: Vec<KnownTeam>,
+}
+
+/// What a teams file says about everything as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanSettings {
+    /// The time zone of the file.
+    #[serde(serialize_with = "zone_name")]
+    pub timezone: Tz,
+    /// Logins that count as bots.
+    pub bots: Vec<Login>,
+    /// Patterns of repositories to collect.
+    pub patterns: Vec<RepoPattern>,
+    /// Whether patterns mean archived repositories too.
+    pub include_archived: bool,
+}
+
+impl From<&TeamsFile> for PlanSettings {
+    fn from(file: &TeamsFile) -> Self {
+        Self {
+            timezone: file.timezone,
+            bots: file.bots.clone(),
+            patterns: file.patterns.clone(),
+            include_archived: file.include_archived,
+        }
+    }
 }
 
 /// A person who was configured before.
@@ -158,12 +185,10 @@ impl ChangeKind {
 /// Everything that applying a teams file changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// The time zone of the file.
-    #[serde(serialize_with = "zone_name")]
-    pub timezone: Tz,
-    /// Logins that count as bots.
-    pub bots: Vec<Login>,
-    /// Whether time zone or bots differ from what is in force.
+    /// What the file says about everything as a whole.
+    #[serde(flatten)]
+    pub settings: PlanSettings,
+    /// Whether these settings differ from what is in force.
     pub settings_changed: bool,
     /// Repositories to collect from now on.
     pub repositories_added: Vec<RepoName>,
@@ -216,9 +241,8 @@ impl Plan {
         let today = start_of_day(now.with_timezone(&file.timezone).date_naive(), file.timezone);
         let known: HashMap<&TeamSlug, &KnownTeam> = current.teams.iter().map(|team| (&team.slug, team)).collect();
         let mut plan = Self {
-            timezone: file.timezone,
-            bots: file.bots.clone(),
-            settings_changed: current.settings.as_ref() != Some(&(file.timezone, file.bots.clone())),
+            settings_changed: current.settings.as_ref() != Some(&PlanSettings::from(file)),
+            settings: file.into(),
             repositories_added: missing_from(&file.repositories, &current.repositories),
             repositories_removed: missing_from(&current.repositories, &file.repositories),
             teams_added: Vec::new(),
@@ -513,9 +537,16 @@ impl fmt::Display for Plan {
             writeln!(f, "Nothing changes.")?;
         }
         if self.settings_changed {
-            let bots: Vec<_> = self.bots.iter().map(Login::as_str).collect();
+            let PlanSettings { timezone, bots, patterns, include_archived } = &self.settings;
+            let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
             let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
-            writeln!(f, "~ settings    timezone {}, bots: {bots}", self.timezone.name())?;
+            write!(f, "~ settings    timezone {}, bots: {bots}", timezone.name())?;
+            if !patterns.is_empty() {
+                let patterns: Vec<_> = patterns.iter().map(RepoPattern::to_string).collect();
+                let archived = if *include_archived { ", archived ones too" } else { "" };
+                write!(f, ", all repositories of {}{archived}", patterns.join(", "))?;
+            }
+            writeln!(f)?;
         }
         for (sign, repositories) in [('+', &self.repositories_added), ('-', &self.repositories_removed)] {
             for repository in repositories {
@@ -563,7 +594,7 @@ impl fmt::Display for Plan {
 impl Plan {
     fn terms(&self, terms: &Terms) -> String {
         let at = |instant: DateTime<Utc>| {
-            let local = instant.with_timezone(&self.timezone);
+            let local = instant.with_timezone(&self.settings.timezone);
             if local.time() == NaiveTime::MIN { local.date_naive().to_string() } else { instant.to_rfc3339() }
         };
         let from = terms.period.from().map_or_else(String::new, |from| format!(" from {}", at(from)));
@@ -615,7 +646,7 @@ mod tests {
                     .collect(),
             })
             .collect();
-        let settings = Some((plan.timezone, plan.bots.clone()));
+        let settings = Some(plan.settings.clone());
         Current { settings, repositories: plan.repositories_added, people, teams }
     }
 

@@ -55,6 +55,8 @@ pub enum State {
 pub struct PullRequest {
     /// The number of the pull request over all of GitHub.
     pub id: GithubId,
+    /// GraphQL's name of the pull request.
+    pub node_id: Option<String>,
     /// The number within its repository.
     pub number: i64,
     /// The title, without control characters, 1 kB at most.

@@ -27,9 +27,12 @@ removed as (
 
 written as (
     insert into pr_attributions as a (
-        pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at
+        pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at,
+        coding_seconds, pickup_seconds, review_seconds
     )
-    select w.pull_request_id, w.team_id, w.membership_id, w.weight, p.repository_id, p.author_id, p.created_at, p.closed_at, p.merged_at
+    select
+        w.pull_request_id, w.team_id, w.membership_id, w.weight, p.repository_id, p.author_id, p.created_at, p.closed_at,
+        p.merged_at, p.coding_seconds, p.pickup_seconds, p.review_seconds
     from wanted as w
     inner join pull_requests as p on w.pull_request_id = p.id
     on conflict (pull_request_id, team_id) do update
@@ -40,7 +43,10 @@ written as (
         author_id = excluded.author_id,
         created_at = excluded.created_at,
         closed_at = excluded.closed_at,
-        merged_at = excluded.merged_at
+        merged_at = excluded.merged_at,
+        coding_seconds = excluded.coding_seconds,
+        pickup_seconds = excluded.pickup_seconds,
+        review_seconds = excluded.review_seconds
     where a is distinct from excluded
 )
 

@@ -1,15 +1,15 @@
 -- Writes a page of pull requests of one repository and answers with the rows that are new or different.
--- $1 repository; $2 to $12 the columns, each number once.
+-- $1 repository; $2 to $13 the columns, each number once.
 insert into pull_requests (
     repository_id, number, github_id, author_id, title, state, is_draft, base_ref,
-    created_at, updated_at, closed_at, merged_at
+    created_at, updated_at, closed_at, merged_at, node_id
 )
 select $1, i.*
 from unnest(
     $2::bigint [], $3::bigint [], $4::bigint [], $5::text [], $6::text [], $7::boolean [], $8::text [],
-    $9::timestamptz [], $10::timestamptz [], $11::timestamptz [], $12::timestamptz []
+    $9::timestamptz [], $10::timestamptz [], $11::timestamptz [], $12::timestamptz [], $13::text []
 ) as i (
-    number, github_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at
+    number, github_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at, node_id
 )
 order by i.number
 on conflict (repository_id, number) do update
@@ -23,7 +23,12 @@ set
     created_at = excluded.created_at,
     updated_at = excluded.updated_at,
     closed_at = excluded.closed_at,
-    merged_at = excluded.merged_at
+    merged_at = excluded.merged_at,
+    node_id = coalesce(excluded.node_id, pull_requests.node_id),
+    -- Listed again: it is there. And what could not be detailed before deserves a fresh attempt.
+    deleted_at = null,
+    detail_failures = 0,
+    detail_retry_at = null
 where
     -- Answers arrive in any order: the newer one stays. An equal one is written only if it says something else,
     -- so that a repeated run leaves no trace.
@@ -31,10 +36,12 @@ where
     and (
         pull_requests.github_id, pull_requests.author_id, pull_requests.title, pull_requests.state,
         pull_requests.is_draft, pull_requests.base_ref, pull_requests.created_at, pull_requests.updated_at,
-        pull_requests.closed_at, pull_requests.merged_at
+        pull_requests.closed_at, pull_requests.merged_at, pull_requests.deleted_at,
+        pull_requests.node_id
     ) is distinct from (
         excluded.github_id, excluded.author_id, excluded.title, excluded.state,
         excluded.is_draft, excluded.base_ref, excluded.created_at, excluded.updated_at,
-        excluded.closed_at, excluded.merged_at
+        excluded.closed_at, excluded.merged_at, null::timestamptz,
+        coalesce(excluded.node_id, pull_requests.node_id)
     )
 returning id, number

@@ -3,38 +3,21 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use mergeline_domain::plan::{Current, KnownMembership, KnownPerson, KnownTeam, Plan, Terms};
+use mergeline_domain::plan::{Current, KnownMembership, KnownPerson, KnownTeam, Plan, PlanSettings, Terms};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{
-    Attribution, Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoName, Roster, TeamId,
-    TeamSlug, Weight,
+    Attribution, Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoName, RepoPattern, Roster,
+    TeamId, TeamSlug, Weight,
 };
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::{Store, StoreError};
+use crate::repositories::repositories;
+use crate::{Repository, Store, StoreError};
 
 /// The number of a state of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Revision(pub i64);
-
-/// A repository's number at Mergeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct RepositoryId(pub i64);
-
-/// A repository to collect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repository {
-    /// Its number.
-    pub id: RepositoryId,
-    /// `owner/name`.
-    pub name: RepoName,
-    /// The newest `updated_at` that is stored with everything before it; `None` before the first collection.
-    pub watermark: Option<DateTime<Utc>>,
-    /// Whether the backfill window is to be read again, for somebody whose pull requests were not kept so far.
-    pub is_reopened: bool,
-}
 
 /// What a collection works from: one state of the configuration.
 #[derive(Debug, Clone)]
@@ -43,8 +26,12 @@ pub struct Snapshot {
     pub revision: Revision,
     /// The people and their memberships.
     pub roster: Roster,
-    /// The repositories, the one collected longest ago first.
+    /// The repositories, the one served longest ago first.
     pub repositories: Vec<Repository>,
+    /// The patterns that mean further repositories.
+    pub patterns: Vec<RepoPattern>,
+    /// Whether patterns mean archived repositories too.
+    pub includes_archived: bool,
 }
 
 /// How a teams file is applied.
@@ -64,9 +51,9 @@ pub struct Applied {
     pub plan: Plan,
     /// Stored pull requests that count differently now.
     pub pull_requests_reattributed: usize,
-    /// Whether the next collection reads the backfill window again, because of a person whose pull requests
-    /// were not kept before.
-    pub reopens_collection: bool,
+    /// The next collection reads changes since then again, because of a person whose pull requests were not kept
+    /// before.
+    pub reopens_since: Option<DateTime<Utc>>,
 }
 
 impl std::fmt::Display for Applied {
@@ -75,8 +62,8 @@ impl std::fmt::Display for Applied {
         if self.pull_requests_reattributed > 0 {
             writeln!(f, "~ {} stored pull requests count differently", self.pull_requests_reattributed)?;
         }
-        if self.reopens_collection {
-            writeln!(f, "! somebody is new: the next collection reads the backfill window of every repository")?;
+        if let Some(since) = self.reopens_since {
+            writeln!(f, "! somebody is new: the next collection reads every repository again, back to {since}")?;
         }
         Ok(())
     }
@@ -138,15 +125,15 @@ impl Store {
             return Err(ApplyError::TooManyRemovals { removed: plan.losses(), before: plan.memberships_before });
         }
         let people = write_people(&mut transaction, &plan).await?;
-        let mut applied = Applied { plan, pull_requests_reattributed: 0, reopens_collection: false };
+        let mut applied = Applied { plan, pull_requests_reattributed: 0, reopens_since: None };
         if !applied.plan.is_empty() {
             let revision = write_settings(&mut transaction, &applied.plan, now).await?;
             write_repositories(&mut transaction, &applied.plan, now).await?;
             write_teams(&mut transaction, &applied.plan, now).await?;
             let affected = Affected::by(&current, &applied.plan, &people);
             write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
-            applied.pull_requests_reattributed = reattribute(&mut transaction, &affected.everybody).await?;
-            applied.reopens_collection = affected.has_newcomer && reopen_collection(&mut transaction).await?;
+            applied.pull_requests_reattributed = reattribute(&mut transaction, &affected).await?;
+            applied.reopens_since = reopen_collection(&mut transaction, &current, &affected).await?;
         }
         if options.dry_run {
             transaction.rollback().await?;
@@ -156,32 +143,50 @@ impl Store {
         Ok(applied)
     }
 
-    /// The configuration in force, `None` before the first teams file was applied.
+    /// The people of the configuration in force with its number, `None` before the first teams file was applied.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
-        // One transaction over one snapshot of the data: revision, roster and repositories belong together.
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *transaction).await?;
+    pub async fn roster(&self) -> Result<Option<(Revision, Roster)>, StoreError> {
+        let mut transaction = self.read_snapshot().await?;
         let settings = sqlx::query!(r#"select revision as "revision!", bots as "bots!" from configuration_in_force"#)
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(settings) = settings else { return Ok(None) };
         let people = people(&mut transaction, None).await?;
-        let bots = settings.bots.iter().map(|login| Login::from_github(login)).collect();
-        let repositories = sqlx::query!(
-            "select id, name, watermark, is_reopened from repositories where removed_at is null order by collected_at nulls first, id"
+        Ok(Some((Revision(settings.revision), Roster::new(people, logins(&settings.bots)))))
+    }
+
+    /// One transaction over one snapshot of the data: what is read in it belongs together.
+    async fn read_snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
+    /// The configuration in force, `None` before the first teams file was applied.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        let mut transaction = self.read_snapshot().await?;
+        let settings = sqlx::query!(
+            r#"select
+                revision as "revision!", bots as "bots!", repository_patterns as "patterns!",
+                includes_archived as "includes_archived!"
+            from configuration_in_force"#
         )
-        .fetch_all(&mut *transaction)
-        .await?
-        .into_iter()
-        .map(|row| {
-            let (id, name) = (RepositoryId(row.id), parse_stored(&row.name)?);
-            Ok(Repository { id, name, watermark: row.watermark, is_reopened: row.is_reopened })
-        })
-        .collect::<Result<_, StoreError>>()?;
-        Ok(Some(Snapshot { revision: Revision(settings.revision), roster: Roster::new(people, bots), repositories }))
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(settings) = settings else { return Ok(None) };
+        let people = people(&mut transaction, None).await?;
+        Ok(Some(Snapshot {
+            revision: Revision(settings.revision),
+            roster: Roster::new(people, logins(&settings.bots)),
+            repositories: repositories(&mut transaction, None).await?,
+            patterns: settings.patterns.iter().map(|pattern| parse_stored(pattern)).collect::<Result<_, _>>()?,
+            includes_archived: settings.includes_archived,
+        }))
     }
 }
 
@@ -223,12 +228,13 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         sqlx::query!(
-            "insert into configurations (applied_at, timezone, bots) select $1, timezone, bots from configuration_in_force",
+            "insert into configurations (applied_at, timezone, bots, repository_patterns, includes_archived)
+            select $1, timezone, bots, repository_patterns, includes_archived from configuration_in_force",
             now
         )
         .execute(&mut *transaction)
         .await?;
-        reattribute(&mut transaction, &[known.0]).await?;
+        reattribute(&mut transaction, &Affected(vec![known.0])).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -237,11 +243,17 @@ impl Store {
 /// Waits for a teams file that is being applied, keeps others out until the transaction ends, and refuses to go
 /// on with a roster that is no longer in force.
 pub(crate) async fn hold_configuration(connection: &mut PgConnection, revision: Revision) -> Result<(), StoreError> {
-    sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(&mut *connection).await?;
+    hold_any_configuration(connection).await?;
     let in_force = sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#)
         .fetch_one(connection)
         .await?;
     if in_force == revision.0 { Ok(()) } else { Err(StoreError::StaleConfiguration) }
+}
+
+/// Waits for a teams file that is being applied, and keeps others out until the transaction ends.
+pub(crate) async fn hold_any_configuration(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(connection).await?;
+    Ok(())
 }
 
 /// A value that the schema's own checks allow to be stored, so that only a damaged database fails here.
@@ -250,6 +262,10 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     text.parse().map_err(|error: T::Err| StoreError::Other(error.into()))
+}
+
+fn logins(stored: &[String]) -> Vec<Login> {
+    stored.iter().map(|login| Login::from_github(login)).collect()
 }
 
 fn stored_weight(units: i32) -> Result<Weight, StoreError> {
@@ -262,20 +278,30 @@ fn stored_period(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Resu
 }
 
 async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
-    let settings = sqlx::query!(r#"select timezone as "timezone!", bots as "bots!" from configuration_in_force"#)
-        .fetch_optional(&mut *connection)
-        .await?
-        .map(|row| {
-            let bots = row.bots.iter().map(|bot| Login::from_github(bot)).collect();
-            Ok::<_, StoreError>((parse_stored::<Tz>(&row.timezone)?, bots))
+    let settings = sqlx::query!(
+        r#"select
+            timezone as "timezone!", bots as "bots!", repository_patterns as "patterns!",
+            includes_archived as "includes_archived!"
+        from configuration_in_force"#
+    )
+    .fetch_optional(&mut *connection)
+    .await?
+    .map(|row| {
+        Ok::<_, StoreError>(PlanSettings {
+            timezone: parse_stored(&row.timezone)?,
+            bots: logins(&row.bots),
+            patterns: row.patterns.iter().map(|pattern| parse_stored(pattern)).collect::<Result<_, _>>()?,
+            include_archived: row.includes_archived,
         })
-        .transpose()?;
-    let repositories = sqlx::query_scalar!("select name from repositories where removed_at is null order by id")
-        .fetch_all(&mut *connection)
-        .await?
-        .iter()
-        .map(|name| parse_stored(name))
-        .collect::<Result<_, _>>()?;
+    })
+    .transpose()?;
+    let repositories =
+        sqlx::query_scalar!("select name from repositories where removed_at is null and pattern is null order by id")
+            .fetch_all(&mut *connection)
+            .await?
+            .iter()
+            .map(|name| parse_stored(name))
+            .collect::<Result<_, _>>()?;
     let people = sqlx::query!("select id, github_id, configured_login, login from people order by id")
         .fetch_all(&mut *connection)
         .await?
@@ -386,14 +412,28 @@ async fn write_settings(
     plan: &Plan,
     now: DateTime<Utc>,
 ) -> Result<Revision, StoreError> {
-    let bots: Vec<String> = plan.bots.iter().map(Login::to_string).collect();
+    let settings = &plan.settings;
+    let bots: Vec<String> = settings.bots.iter().map(Login::to_string).collect();
+    let patterns: Vec<String> = settings.patterns.iter().map(RepoPattern::to_string).collect();
     let revision = sqlx::query_scalar!(
-        "insert into configurations (applied_at, timezone, bots) values ($1, $2, $3) returning revision",
+        "insert into configurations (applied_at, timezone, bots, repository_patterns, includes_archived)
+        values ($1, $2, $3, $4, $5) returning revision",
         now,
-        plan.timezone.name(),
-        &bots
+        settings.timezone.name(),
+        &bots,
+        &patterns,
+        settings.include_archived
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
+    .await?;
+    // What a pattern brought in goes with it.
+    sqlx::query!(
+        "update repositories set removed_at = $2
+        where pattern is not null and removed_at is null and pattern <> all($1)",
+        &patterns,
+        now
+    )
+    .execute(connection)
     .await?;
     Ok(Revision(revision))
 }
@@ -408,10 +448,16 @@ async fn write_repositories(connection: &mut PgConnection, plan: &Plan, now: Dat
     .execute(&mut *connection)
     .await?;
     for name in &plan.repositories_added {
-        // One that is back keeps its pull requests; what happened meanwhile is collected again.
+        // One that is back keeps its pull requests and goes on where it was; so does one that was renamed, or that a
+        // pattern had brought in.
         let restored = sqlx::query!(
-            "update repositories set removed_at = null, is_reopened = true
-            where id = (select max(id) from repositories where name = $1)",
+            "update repositories set removed_at = null, name = $1, pattern = null
+            where id = (
+                select id from repositories
+                where (name = $1 or current_name = $1) and (removed_at is not null or pattern is not null)
+                order by removed_at desc nulls first, id desc
+                limit 1
+            )",
             name.as_str()
         )
         .execute(&mut *connection)
@@ -444,31 +490,31 @@ async fn write_teams(connection: &mut PgConnection, plan: &Plan, now: DateTime<U
     Ok(())
 }
 
-/// The people whose memberships change.
-struct Affected {
-    everybody: Vec<i64>,
-    /// Whether somebody gets a first membership: their pull requests were not kept so far.
-    has_newcomer: bool,
-}
+/// Everybody whose memberships change, in order.
+struct Affected(Vec<i64>);
 
 impl Affected {
     fn by(current: &Current, plan: &Plan, people: &HashMap<Login, PersonId>) -> Self {
         let memberships = current.teams.iter().flat_map(|team| &team.memberships);
         let owners: HashMap<MembershipId, PersonId> =
             memberships.map(|membership| (membership.id, membership.person)).collect();
-        let members: BTreeSet<PersonId> = owners.values().copied().collect();
-        let mut everybody = BTreeSet::new();
-        let mut has_newcomer = false;
-        for change in &plan.memberships {
+        let everybody: BTreeSet<i64> = plan
+            .memberships
+            .iter()
             // The row that is replaced knows its person; else it is the person of the file.
-            let replaced = change.kind.replaced().and_then(|id| owners.get(&id));
-            if let Some(person) = replaced.or_else(|| people.get(&change.login)) {
-                everybody.insert(person.0);
-                has_newcomer |= change.kind.after().is_some() && !members.contains(person);
-            }
-        }
-        Self { everybody: everybody.into_iter().collect(), has_newcomer }
+            .filter_map(|change| {
+                let replaced = change.kind.replaced().and_then(|id| owners.get(&id));
+                replaced.or_else(|| people.get(&change.login)).map(|person| person.0)
+            })
+            .collect();
+        Self(everybody.into_iter().collect())
     }
+}
+
+/// Where somebody's memberships begin: `None` is nowhere, `Some(None)` the beginning of time.
+fn beginning(periods: impl Iterator<Item = Period>) -> Option<Option<DateTime<Utc>>> {
+    // None, the beginning of time, is less than every instant.
+    periods.map(|period| period.from()).min()
 }
 
 async fn write_memberships(
@@ -510,9 +556,9 @@ async fn write_memberships(
 
 /// Derives the attributions of these people's stored pull requests anew. Returns how many pull requests count
 /// differently.
-async fn reattribute(connection: &mut PgConnection, people: &[i64]) -> Result<usize, StoreError> {
+async fn reattribute(connection: &mut PgConnection, affected: &Affected) -> Result<usize, StoreError> {
     let mut changed = 0;
-    for people in people.chunks(PEOPLE_AT_ONCE) {
+    for people in affected.0.chunks(PEOPLE_AT_ONCE) {
         let authors: HashMap<i64, Person> = self::people(&mut *connection, Some(people))
             .await?
             .into_iter()
@@ -520,7 +566,7 @@ async fn reattribute(connection: &mut PgConnection, people: &[i64]) -> Result<us
             .collect();
         let pull_requests = sqlx::query!(
             r#"select id, author_id, coalesce(merged_at, closed_at, created_at) as "instant!"
-            from pull_requests where author_id = any($1)"#,
+            from pull_requests where author_id = any($1) and deleted_at is null"#,
             people
         )
         .fetch_all(&mut *connection)
@@ -528,7 +574,7 @@ async fn reattribute(connection: &mut PgConnection, people: &[i64]) -> Result<us
         let mut wanted = WantedAttributions::default();
         for row in &pull_requests {
             let attributions = authors.get(&row.author_id).map(|person| person.attribute_at(row.instant));
-            wanted.replace(row.id, attributions.unwrap_or_default());
+            wanted.replace(row.id, &attributions.unwrap_or_default());
         }
         changed += wanted.write(&mut *connection).await?;
     }
@@ -547,7 +593,7 @@ pub(crate) struct WantedAttributions {
 
 impl WantedAttributions {
     /// Lets these shares, and no others, count for a pull request.
-    pub(crate) fn replace(&mut self, pull_request: i64, attributions: Vec<Attribution>) {
+    pub(crate) fn replace(&mut self, pull_request: i64, attributions: &[Attribution]) {
         self.replaced.push(pull_request);
         for attribution in attributions {
             self.pull_requests.push(pull_request);
@@ -573,10 +619,35 @@ impl WantedAttributions {
     }
 }
 
-/// Has the backfill window read again. Returns whether there was anything to read again.
-async fn reopen_collection(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    let reopened = sqlx::query!("update repositories set is_reopened = true where collected_at is not null")
-        .execute(connection)
-        .await?;
-    Ok(reopened.rows_affected() > 0)
+/// Has changes read again since the earliest time from which somebody is a member now and was not before: pull requests
+/// of people outside the teams were never stored. Returns since when, if anything was read before.
+async fn reopen_collection(
+    connection: &mut PgConnection,
+    current: &Current,
+    affected: &Affected,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let mut before: HashMap<i64, Vec<Period>> = HashMap::new();
+    for membership in current.teams.iter().flat_map(|team| &team.memberships) {
+        before.entry(membership.person.0).or_default().push(membership.terms.period);
+    }
+    let mut since: Option<Option<DateTime<Utc>>> = None;
+    for person in people(&mut *connection, Some(&affected.0)).await? {
+        let begins = beginning(person.memberships.iter().map(|membership| membership.period));
+        let began = before.get(&person.id.0).and_then(|periods| beginning(periods.iter().copied()));
+        if let Some(begins) = begins.filter(|begins| began.is_none_or(|began| *begins < began)) {
+            since = Some(since.map_or(begins, |since| since.min(begins)));
+        }
+    }
+    let Some(since) = since else { return Ok(None) };
+    // Not further than the repository was read, nor needs to be read.
+    let reopened = sqlx::query_scalar!(
+        r#"update repositories
+        set reopened_since = least(reopened_since, greatest(coalesce(covered_since, backfill_since), $1))
+        where coalesce(covered_since, backfill_since) is not null
+        returning reopened_since as "since!""#,
+        since
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(reopened.into_iter().min())
 }

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection, PgPool};
+use tokio::time::sleep;
 use url::Url;
 
 use crate::StoreError;
@@ -23,6 +24,13 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// One sandbox serves one request or a few repositories at a time.
 const MAX_CONNECTIONS: u32 = 5;
+
+/// How often a transaction that another one was in the way of is tried again.
+const MAX_CONFLICTS: u32 = 3;
+/// The pause before that, longer each time, plus up to as much by chance.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+/// The pause before a broken connection is made anew.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where the database is and how long it may take.
 #[derive(Debug, Clone)]
@@ -181,6 +189,18 @@ impl Store {
         Ok(())
     }
 
+    /// Asks whether the database is there and lets us in.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        // A pooled connection was let in long ago: what counts is whether a new one would be.
+        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        connection.ping().await?;
+        connection.close().await?;
+        Ok(())
+    }
+
     /// Brings the schema up to one migration and no further, for trying migrations on data.
     ///
     /// # Errors
@@ -193,6 +213,50 @@ impl Store {
     /// The migrations that this program brings, with their descriptions, oldest first.
     pub fn known_migrations() -> Vec<(i64, String)> {
         MIGRATOR.iter().map(|migration| (migration.version, migration.description.to_string())).collect()
+    }
+
+    /// Does some work in a transaction. It is done again from the start when the database says that two transactions
+    /// were in each other's way, up to three times, and once when the connection broke under it: after a sandbox was
+    /// frozen, or when another server took over.
+    pub(crate) async fn in_transaction<T>(
+        &self,
+        work: impl AsyncFn(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (mut conflicts, mut breaks) = (0, 0);
+        loop {
+            let outcome = self.once(&work).await;
+            match outcome {
+                Err(StoreError::Conflict(_)) if conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                    // By chance, so that two do not meet again.
+                    sleep(CONFLICT_PAUSE * conflicts + CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+                }
+                // A transaction that broke while it committed may have been committed: the work is idempotent.
+                Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_)) if breaks < 1 => {
+                    breaks += 1;
+                    sleep(RECONNECT_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn once<T>(&self, work: &impl AsyncFn(&mut PgConnection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let mut transaction = connection.begin().await?;
+        let outcome = match work(&mut transaction).await {
+            Ok(done) => transaction.commit().await.map(|()| done).map_err(StoreError::from),
+            Err(error) => {
+                // A connection that cannot even roll back is closed by the pool.
+                let _ = transaction.rollback().await;
+                Err(error)
+            }
+        };
+        if matches!(outcome, Err(StoreError::ReadOnly(_))) {
+            // This server will not become writable: the next attempt needs a connection to its successor.
+            let _ = connection.close().await;
+        }
+        outcome
     }
 
     /// Closes all connections.

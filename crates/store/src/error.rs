@@ -28,6 +28,24 @@ pub enum StoreError {
         /// The login that was configured as somebody new.
         configured: String,
     },
+    /// Somebody else works on the repository now; nothing was written.
+    #[error("another worker has taken over this repository")]
+    LostLease,
+    /// Two configured names mean one repository.
+    #[error("it is the same repository as the configured `{other}`: keep one of the two in the teams file")]
+    SameRepository {
+        /// The other name.
+        other: String,
+    },
+    /// Another transaction was in the way, each time it was tried.
+    #[error("the database could not serialize the transaction")]
+    Conflict(#[source] Cause),
+    /// The server takes no writes: a standby, or a primary that was.
+    #[error("the database is read-only")]
+    ReadOnly(#[source] Cause),
+    /// No room is left.
+    #[error("the database has no room left on its disk")]
+    DiskFull(#[source] Cause),
     /// A value that this PostgreSQL does not know, a time zone for example.
     #[error("the database does not know a value")]
     UnknownValue(#[source] Cause),
@@ -45,6 +63,23 @@ pub enum StoreError {
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl StoreError {
+    /// Whether everything stands on it: no other repository can do better.
+    pub fn is_foundation(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Unauthorized(_) | Self::ReadOnly(_) | Self::DiskFull(_) | Self::Schema(_) => {
+                true
+            }
+            Self::Timeout(_)
+            | Self::StaleConfiguration
+            | Self::SamePerson { .. }
+            | Self::LostLease
+            | Self::SameRepository { .. }
+            | Self::Conflict(_)
+            | Self::UnknownValue(_)
+            | Self::Other(_) => false,
+        }
+    }
+
     /// A stable code for logs, the ledger and alarms.
     pub fn code(&self) -> &'static str {
         match self {
@@ -53,6 +88,11 @@ impl StoreError {
             Self::Timeout(_) => "db_timeout",
             Self::StaleConfiguration => "stale_configuration",
             Self::SamePerson { .. } => "config.same_person",
+            Self::LostLease => "lease_lost",
+            Self::SameRepository { .. } => "config.same_repository",
+            Self::Conflict(_) => "db_conflict",
+            Self::ReadOnly(_) => "db_read_only",
+            Self::DiskFull(_) => "db_disk_full",
             Self::UnknownValue(_) => "db_unknown_value",
             Self::Schema(_) => "db_schema",
             Self::Other(_) => "db_error",
@@ -73,6 +113,12 @@ impl From<sqlx::Error> for StoreError {
             (Some("57014" | "55P03"), _) => Self::Timeout(error.into()),
             // too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now.
             (Some("53300" | "57P01" | "57P02" | "57P03"), _) => Self::Unavailable(error.into()),
+            // serialization_failure, deadlock_detected.
+            (Some("40001" | "40P01"), _) => Self::Conflict(error.into()),
+            // read_only_sql_transaction.
+            (Some("25006"), _) => Self::ReadOnly(error.into()),
+            // disk_full.
+            (Some("53100"), _) => Self::DiskFull(error.into()),
             // invalid_parameter_value.
             (Some("22023"), _) => Self::UnknownValue(error.into()),
             // undefined_table, undefined_column, undefined_function.

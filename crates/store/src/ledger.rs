@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{RepositoryId, Revision, Store, StoreError};
 
 /// A run's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunId(pub i64);
 
 /// How a run ended.
@@ -17,10 +17,14 @@ pub struct RunId(pub i64);
 pub enum RunState {
     /// Every repository is complete.
     Succeeded,
-    /// Some repositories failed, the others are complete.
+    /// Nothing failed, and some repositories go on later.
+    Deferred,
+    /// Some repositories failed.
     Partial,
-    /// No repository is complete.
+    /// Every repository failed.
     Failed,
+    /// It ended without a word, and a later run closed it.
+    Interrupted,
 }
 
 impl RunState {
@@ -28,33 +32,77 @@ impl RunState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
+            Self::Deferred => "deferred",
             Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// How the work on a repository ended in a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultState {
+    /// It is complete.
+    #[default]
+    Succeeded,
+    /// It goes on later: a limit, the end of the time, or a pause after failures.
+    Deferred,
+    /// Somebody else works on it.
+    Busy,
+    /// It failed.
+    Failed,
+}
+
+impl ResultState {
+    /// The state's name in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Deferred => "deferred",
+            Self::Busy => "busy",
             Self::Failed => "failed",
         }
     }
 }
 
-/// Why a repository could not be collected.
+/// Why a repository is not complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RepositoryError {
+pub struct Reason {
     /// A stable code.
     pub code: &'static str,
     /// A sentence for people.
     pub message: String,
 }
 
-/// What a run did to one repository. `listed` is the sum of `kept` and the four reasons for skipping.
+/// What a run did to one repository. `listed` is the sum of `kept`, `quarantined` and the three reasons for skipping.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct RepositoryResult {
-    /// Why it failed, if it did.
-    pub error: Option<RepositoryError>,
+    /// How it ended.
+    pub state: ResultState,
+    /// Why it is not complete, when it is not.
+    pub reason: Option<Reason>,
+    /// When it can go on, when it is deferred and that is known.
+    pub deferred_until: Option<DateTime<Utc>>,
     /// How long it took.
     #[serde(rename = "duration_seconds", serialize_with = "as_seconds")]
     pub duration: Duration,
-    /// Requests sent to GitHub.
+    /// How much of that the database took.
+    #[serde(rename = "database_seconds", serialize_with = "as_seconds")]
+    pub database: Duration,
+    /// Requests sent to GitHub's REST API.
     pub requests: u32,
+    /// Requests sent to GitHub's GraphQL API.
+    pub graphql_requests: u32,
+    /// Points that those cost.
+    pub graphql_points: u32,
+    /// Requests that brought no usable answer.
+    pub api_errors: u32,
     /// Pages read.
     pub pages: u32,
+    /// Whether GitHub said that nothing has changed.
+    pub is_unchanged: bool,
     /// Pull requests listed by GitHub.
     pub listed: u32,
     /// Pull requests of configured people.
@@ -65,35 +113,97 @@ pub struct RepositoryResult {
     pub skipped_bot: u32,
     /// Skipped because the author is in no configured team.
     pub skipped_not_a_member: u32,
-    /// Skipped because GitHub's answer could not be understood.
-    pub skipped_undecodable: u32,
+    /// Put into quarantine because GitHub's answer could not be understood.
+    pub quarantined: u32,
     /// Rows that are new or different.
     pub changed: u32,
+    /// Pull requests whose details were read.
+    pub enriched: u32,
     /// What GitHub said is left of the rate limit.
     pub rate_limit_remaining: Option<u32>,
+    /// When the token expires, if GitHub said so.
+    pub token_expires_at: Option<DateTime<Utc>>,
 }
 
 fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
+impl RepositoryResult {
+    /// Adds what went on after this, which says how it ended.
+    pub fn absorb(&mut self, later: Self) {
+        let earlier = std::mem::replace(self, later);
+        self.add_counts(&earlier);
+    }
+
+    /// Adds the counts and durations of another part of the work.
+    pub fn add_counts(&mut self, earlier: &Self) {
+        self.duration += earlier.duration;
+        self.database += earlier.database;
+        for (count, before) in [
+            (&mut self.requests, earlier.requests),
+            (&mut self.graphql_requests, earlier.graphql_requests),
+            (&mut self.graphql_points, earlier.graphql_points),
+            (&mut self.api_errors, earlier.api_errors),
+            (&mut self.pages, earlier.pages),
+            (&mut self.listed, earlier.listed),
+            (&mut self.kept, earlier.kept),
+            (&mut self.skipped_ghost, earlier.skipped_ghost),
+            (&mut self.skipped_bot, earlier.skipped_bot),
+            (&mut self.skipped_not_a_member, earlier.skipped_not_a_member),
+            (&mut self.quarantined, earlier.quarantined),
+            (&mut self.changed, earlier.changed),
+            (&mut self.enriched, earlier.enriched),
+        ] {
+            *count += before;
+        }
+    }
+}
+
 impl Store {
-    /// Opens a run in the ledger.
+    /// Opens a run that sets out to collect so many repositories.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn start_run(&self, revision: Revision, now: DateTime<Utc>) -> Result<RunId, StoreError> {
+    pub async fn start_run(
+        &self,
+        revision: Revision,
+        planned: usize,
+        problems: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<RunId, StoreError> {
         let id = sqlx::query_scalar!(
-            "insert into collection_runs (started_at, configuration_revision) values ($1, $2) returning id",
+            "insert into collection_runs (started_at, configuration_revision, planned, problems)
+            values ($1, $2, $3, $4) returning id",
             now,
-            revision.0
+            revision.0,
+            i32::try_from(planned).unwrap_or(i32::MAX),
+            problems
         )
         .fetch_one(&self.pool)
         .await?;
         Ok(RunId(id))
     }
 
-    /// Notes what a run did to one repository.
+    /// Closes runs that ended without a word: older than `age`, with nobody at work on any repository. Returns how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn close_interrupted_runs(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let closed = sqlx::query!(
+            "update collection_runs set finished_at = $1, state = 'interrupted'
+            where
+                state = 'running' and started_at < $2
+                and not exists (select 1 from repositories where leased_until > $1)",
+            now,
+            now - age
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(closed.rows_affected())
+    }
+
+    /// Notes what a run did to one repository. Said again, for work that was delivered twice, the later counts.
     ///
     /// # Errors
     /// When the database fails.
@@ -105,47 +215,95 @@ impl Store {
         result: &RepositoryResult,
     ) -> Result<(), StoreError> {
         let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let error_code = result.error.as_ref().map(|error| error.code);
-        let error_message = result.error.as_ref().map(|error| error.message.as_str());
-        sqlx::query!(
-            "insert into collection_results (
-                run_id, repository_id, state, error_code, error_message, started_at, duration_seconds,
-                requests, pages, listed, kept, skipped_ghost, skipped_bot, skipped_not_a_member, skipped_undecodable,
-                changed, rate_limit_remaining
-            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-            run.0,
-            repository.0,
-            if result.error.is_some() { "failed" } else { "succeeded" },
-            error_code,
-            error_message,
-            started_at,
-            result.duration.as_secs_f64(),
-            count(result.requests),
-            count(result.pages),
-            count(result.listed),
-            count(result.kept),
-            count(result.skipped_ghost),
-            count(result.skipped_bot),
-            count(result.skipped_not_a_member),
-            count(result.skipped_undecodable),
-            count(result.changed),
-            result.rate_limit_remaining.map(count)
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        self.in_transaction(async |connection| {
+            sqlx::query_file!(
+                "queries/record_result.sql",
+                run.0,
+                repository.0,
+                result.state.as_str(),
+                result.reason.as_ref().map(|reason| reason.code),
+                result.reason.as_ref().map(|reason| reason.message.as_str()),
+                result.deferred_until,
+                started_at,
+                result.duration.as_secs_f64(),
+                count(result.requests),
+                count(result.pages),
+                count(result.listed),
+                count(result.kept),
+                count(result.skipped_ghost),
+                count(result.skipped_bot),
+                count(result.skipped_not_a_member),
+                count(result.quarantined),
+                count(result.changed),
+                result.rate_limit_remaining.map(count),
+                count(result.graphql_requests),
+                count(result.graphql_points),
+                count(result.enriched),
+                result.is_unchanged
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
     }
 
-    /// Closes a run.
+    /// Closes a run once every repository that it set out to collect has its result. Returns how it ended, `None`
+    /// while some are missing.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn finish_run(&self, run: RunId, state: RunState, now: DateTime<Utc>) -> Result<(), StoreError> {
+    pub async fn settle_run(&self, run: RunId, now: DateTime<Utc>) -> Result<Option<RunState>, StoreError> {
+        self.in_transaction(async |connection| {
+            // Locked: of two workers that end at once, the later one sees both results.
+            let planned = sqlx::query!(
+                r#"select planned, cardinality(problems) > 0 as "has_problems!" from collection_runs where id = $1 for update"#,
+                run.0
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            let counts = sqlx::query!(
+                r#"select
+                    count(*) as "all!",
+                    count(*) filter (where state = 'failed') as "failed!",
+                    count(*) filter (where state in ('deferred', 'busy')) as "deferred!"
+                from collection_results where run_id = $1"#,
+                run.0
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            if counts.all < i64::from(planned.planned) {
+                return Ok(None);
+            }
+            let state = match (counts.failed, counts.deferred) {
+                (0, _) if planned.has_problems => RunState::Partial,
+                (0, 0) => RunState::Succeeded,
+                (0, _) => RunState::Deferred,
+                (failed, _) if failed == counts.all => RunState::Failed,
+                _ => RunState::Partial,
+            };
+            sqlx::query!(
+                "update collection_runs set finished_at = $2, state = $3 where id = $1",
+                run.0,
+                now,
+                state.as_str()
+            )
+            .execute(connection)
+            .await?;
+            Ok(Some(state))
+        })
+        .await
+    }
+
+    /// Closes a run that cannot go on, whatever is missing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fail_run(&self, run: RunId, now: DateTime<Utc>) -> Result<(), StoreError> {
         sqlx::query!(
-            "update collection_runs set finished_at = $2, state = $3 where id = $1",
+            "update collection_runs set finished_at = $2, state = 'failed' where id = $1 and state = 'running'",
             run.0,
-            now,
-            state.as_str()
+            now
         )
         .execute(&self.pool)
         .await?;

@@ -2,14 +2,20 @@
 
 mod configuration;
 mod connection;
+mod details;
 mod error;
 mod ledger;
 mod metrics;
 mod pages;
+mod repositories;
+mod status;
 
-pub use configuration::{Applied, ApplyError, ApplyOptions, Repository, RepositoryId, Revision, Snapshot};
+pub use configuration::{Applied, ApplyError, ApplyOptions, Revision, Snapshot};
 pub use connection::{DatabaseSettings, Store};
+pub use details::WithoutDetails;
 pub use error::StoreError;
-pub use ledger::{RepositoryError, RepositoryResult, RunId, RunState};
+pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState};
 pub use metrics::{Bucket, Coverage, CycleTimes, Durations, Interval, Team, TeamRef};
-pub use pages::{CompleteReading, KeptPullRequest};
+pub use pages::{KeptPullRequest, PageOfWork, StoredPage, Undecodable};
+pub use repositories::{Backfill, Ending, Identity, Lease, Listed, Repository, RepositoryId, StoredEtag};
+pub use status::{ConfiguredLogin, Explanation, RepositoryStatus, RunStatus, Share};

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::{Attribution, PersonId, PullRequest, State};
+use sqlx::PgConnection;
 
-use crate::configuration::{WantedAttributions, hold_configuration};
-use crate::{RepositoryId, Revision, Store, StoreError};
+use crate::configuration::{WantedAttributions, hold_any_configuration, hold_configuration};
+use crate::repositories::hold_lease;
+use crate::{Lease, RepositoryId, Revision, Store, StoreError};
 
 /// A pull request of a configured person, with the teams' shares.
 #[derive(Debug, Clone)]
@@ -19,95 +21,224 @@ pub struct KeptPullRequest {
     pub attributions: Vec<Attribution>,
 }
 
-/// What is known once every page of a repository is stored.
-#[derive(Debug, Clone, Copy)]
-pub struct CompleteReading {
-    /// The newest `updated_at` that was listed; `None` when nothing was.
-    pub watermark: Option<DateTime<Utc>>,
-    /// When the reading began.
-    pub started_at: DateTime<Utc>,
-    /// How far back it went: everything that changed since then is stored.
-    pub covered_since: DateTime<Utc>,
+/// A pull request that could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecodable {
+    /// Its number in the repository.
+    pub number: i64,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a page brought, and how far the collection is once it is stored.
+#[derive(Debug, Clone, Default)]
+pub struct PageOfWork {
+    /// The pull requests of configured people.
+    pub kept: Vec<KeptPullRequest>,
+    /// The numbers of all that could be understood, whoever wrote them: those leave the quarantine.
+    pub understood: Vec<i64>,
+    /// What could not be understood.
+    pub undecodable: Vec<Undecodable>,
+    /// The next page of the backfill, when this was one of its pages.
+    pub backfill_page: Option<u32>,
+}
+
+/// What storing a page did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoredPage {
+    /// Rows that are new or different.
+    pub changed: usize,
+    /// Pull requests that were put into quarantine, or stayed there.
+    pub quarantined: usize,
 }
 
 impl Store {
-    /// Stores a page of pull requests with their attributions: one transaction, so a crash leaves all of the page
-    /// or nothing. The newer `updated_at` wins, whatever the order of arrival; attributions are replaced, not
-    /// added to. Storing the same page again changes nothing. Returns how many rows are new or different.
+    /// Stores a page of pull requests with their attributions and the checkpoint behind it: one transaction, so a
+    /// crash leaves all of the page or nothing. The newer `updated_at` wins, whatever the order of arrival;
+    /// attributions are replaced, not added to. Storing the same page again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::StaleConfiguration`] when the attributions were made by a roster that is no longer in force.
+    /// [`StoreError::StaleConfiguration`] when the attributions were made by a roster that is no longer in force,
+    /// [`StoreError::LostLease`] when somebody else has taken over.
     pub async fn upsert_page(
         &self,
-        repository: RepositoryId,
+        lease: &Lease,
         revision: Revision,
-        page: Vec<KeptPullRequest>,
-    ) -> Result<usize, StoreError> {
-        let mut page = newest_by_number(page);
-        let columns = Columns::of(&page);
-        let mut transaction = self.pool.begin().await?;
-        hold_configuration(&mut transaction, revision).await?;
-        remember_accounts(&mut transaction, &page).await?;
-        move_renamed(&mut transaction, repository, &columns.github_id).await?;
-        let changed = sqlx::query_file!(
-            "queries/upsert_pull_requests.sql",
-            repository.0,
-            &columns.number,
-            &columns.github_id,
-            &columns.author_id,
-            &columns.title,
-            &columns.state as &[&str],
-            &columns.is_draft,
-            &columns.base_ref as &[Option<String>],
-            &columns.created_at,
-            &columns.updated_at,
-            &columns.closed_at as &[Option<DateTime<Utc>>],
-            &columns.merged_at as &[Option<DateTime<Utc>>]
-        )
-        .fetch_all(&mut *transaction)
-        .await?;
-        let mut wanted = WantedAttributions::default();
-        for row in &changed {
-            if let Some(kept) = page.remove(&row.number) {
-                wanted.replace(row.id, kept.attributions);
+        page: PageOfWork,
+        now: DateTime<Utc>,
+    ) -> Result<StoredPage, StoreError> {
+        let PageOfWork { kept, understood, undecodable, backfill_page } = page;
+        let newest = newest_by_number(kept);
+        let columns = Columns::of(&newest);
+        self.in_transaction(async |connection| {
+            hold_configuration(connection, revision).await?;
+            hold_lease(connection, lease, now).await?;
+            quarantine(connection, lease.repository, &understood, &undecodable, now).await?;
+            let changed = write_facts(connection, lease.repository, &newest, &columns).await?;
+            if let Some(next) = backfill_page {
+                sqlx::query!(
+                    "update repositories set backfill_page = $2 where id = $1 and backfill_page is not null",
+                    lease.repository.0,
+                    i32::try_from(next).unwrap_or(i32::MAX)
+                )
+                .execute(connection)
+                .await?;
             }
-        }
-        wanted.write(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(changed.len())
+            Ok(StoredPage { changed, quarantined: undecodable.len() })
+        })
+        .await
     }
 
-    /// Notes that a repository is complete. The watermark only moves forward, and only when every page before it is
-    /// stored.
+    /// The pull requests in quarantine that are due for another attempt.
     ///
     /// # Errors
-    /// [`StoreError::StaleConfiguration`] when somebody may have been added whose pull requests were not kept.
-    pub async fn finish_repository(
+    /// When the database fails.
+    pub async fn quarantined(
         &self,
         repository: RepositoryId,
-        revision: Revision,
-        complete: CompleteReading,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        hold_configuration(&mut transaction, revision).await?;
-        sqlx::query!(
-            "update repositories
-            set
-                watermark = greatest(watermark, $2),
-                collected_at = greatest(collected_at, $3),
-                covered_since = least(covered_since, $4),
-                is_reopened = false
-            where id = $1",
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<i64>, StoreError> {
+        // The pause doubles from an hour to two days.
+        Ok(sqlx::query_scalar!(
+            "select number from quarantined_pull_requests
+            where repository_id = $1 and last_tried_at <= $2::timestamptz - interval '1 hour' * least(2 ^ (attempts - 1), 48)
+            order by last_tried_at
+            limit $3",
             repository.0,
-            complete.watermark,
-            complete.started_at,
-            complete.covered_since
+            now,
+            i64::from(limit)
         )
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(())
+        .fetch_all(&self.pool)
+        .await?)
     }
+
+    /// The numbers of the stored pull requests that changed in `[from, to]`, as far as it is known here.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn stored_between(
+        &self,
+        repository: RepositoryId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "select number from pull_requests
+            where repository_id = $1 and updated_at >= $2 and updated_at <= $3 and deleted_at is null
+            order by number",
+            repository.0,
+            from,
+            to
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Marks pull requests that are not at GitHub any more: they count for nobody, and come back when GitHub lists
+    /// them again.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn mark_deleted(&self, lease: &Lease, numbers: &[i64], now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            // Shared with pages: an attribution must not be written back by somebody who has not seen the mark.
+            hold_any_configuration(connection).await?;
+            hold_lease(connection, lease, now).await?;
+            sqlx::query!(
+                "with gone as (
+                    update pull_requests set deleted_at = $3
+                    where repository_id = $1 and number = any($2) and deleted_at is null
+                    returning id
+                )
+                delete from pr_attributions where pull_request_id in (select id from gone)",
+                lease.repository.0,
+                numbers,
+                now
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Writes the facts and attributions of a page. Returns how many rows are new or different.
+async fn write_facts(
+    connection: &mut PgConnection,
+    repository: RepositoryId,
+    page: &BTreeMap<i64, KeptPullRequest>,
+    columns: &Columns,
+) -> Result<usize, StoreError> {
+    if page.is_empty() {
+        return Ok(0);
+    }
+    remember_accounts(connection, page).await?;
+    move_renamed(connection, repository, &columns.github_id).await?;
+    let changed = sqlx::query_file!(
+        "queries/upsert_pull_requests.sql",
+        repository.0,
+        &columns.number,
+        &columns.github_id,
+        &columns.author_id,
+        &columns.title,
+        &columns.state as &[&str],
+        &columns.is_draft,
+        &columns.base_ref as &[Option<String>],
+        &columns.created_at,
+        &columns.updated_at,
+        &columns.closed_at as &[Option<DateTime<Utc>>],
+        &columns.merged_at as &[Option<DateTime<Utc>>],
+        &columns.node_id as &[Option<String>]
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut wanted = WantedAttributions::default();
+    for row in &changed {
+        if let Some(kept) = page.get(&row.number) {
+            wanted.replace(row.id, &kept.attributions);
+        }
+    }
+    if !changed.is_empty() {
+        wanted.write(connection).await?;
+    }
+    Ok(changed.len())
+}
+
+async fn quarantine(
+    connection: &mut PgConnection,
+    repository: RepositoryId,
+    understood: &[i64],
+    undecodable: &[Undecodable],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "delete from quarantined_pull_requests where repository_id = $1 and number = any($2)",
+        repository.0,
+        understood
+    )
+    .execute(&mut *connection)
+    .await?;
+    let reasons: BTreeMap<i64, &str> = undecodable.iter().map(|item| (item.number, item.reason.as_str())).collect();
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let (numbers, reasons): (Vec<i64>, Vec<&str>) = reasons.into_iter().unzip();
+    sqlx::query!(
+        "insert into quarantined_pull_requests as q (repository_id, number, reason, first_seen_at, last_tried_at)
+        select $1, i.number, i.reason, $4, $4 from unnest($2::bigint [], $3::text []) as i (number, reason)
+        on conflict (repository_id, number) do update
+        set reason = excluded.reason, last_tried_at = excluded.last_tried_at, attempts = q.attempts + 1
+        where q.last_tried_at < excluded.last_tried_at",
+        repository.0,
+        &numbers,
+        &reasons as &[&str],
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// One statement must not touch a row twice, and locks rows in the order of their numbers.
@@ -138,6 +269,7 @@ struct Columns {
     updated_at: Vec<DateTime<Utc>>,
     closed_at: Vec<Option<DateTime<Utc>>>,
     merged_at: Vec<Option<DateTime<Utc>>>,
+    node_id: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -159,6 +291,7 @@ impl Columns {
             columns.updated_at.push(pull_request.updated_at);
             columns.closed_at.push(pull_request.closed_at());
             columns.merged_at.push(pull_request.merged_at());
+            columns.node_id.push(pull_request.node_id.clone());
         }
         columns
     }
@@ -167,7 +300,7 @@ impl Columns {
 /// Brings pull requests along that are stored under their repository's former name: GitHub's number tells that they
 /// are the same, and none may count twice.
 async fn move_renamed(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     repository: RepositoryId,
     github_ids: &[i64],
 ) -> Result<(), StoreError> {
@@ -192,7 +325,7 @@ async fn move_renamed(
 
 /// Learns the numbers of accounts that were configured by login alone, and the logins that accounts have now.
 async fn remember_accounts(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     page: &BTreeMap<i64, KeptPullRequest>,
 ) -> Result<(), StoreError> {
     let accounts: BTreeMap<i64, (i64, &str)> = page

@@ -17,9 +17,16 @@ pub(super) struct Document {
     #[schemars(extend("default" = "UTC", "examples" = ["Europe/Oslo"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     timezone: Option<String>,
-    /// The repositories to collect, as `owner/name`.
-    #[schemars(length(min = 1), inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+$")))]
+    /// The repositories to collect, as `owner/name`; `owner/*` and `owner/prefix-*` mean all that begin so.
+    #[schemars(
+        length(min = 1),
+        inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*/([A-Za-z0-9._-]+|[A-Za-z0-9._-]*\*)$"))
+    )]
     repositories: Vec<String>,
+    /// Whether `owner/*` means archived repositories too. One that is named is always collected.
+    #[schemars(extend("default" = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_archived: Option<bool>,
     /// Logins that count as bots although GitHub calls them users. A bot counts for a team only when it is
     /// listed as its member.
     #[schemars(inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*(\[bot\])?$")))]

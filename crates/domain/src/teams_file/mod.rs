@@ -9,15 +9,19 @@ pub(crate) use checks::first_sum_above_one;
 use chrono_tz::Tz;
 pub use document::json_schema;
 
-use crate::{GithubId, Login, Period, Problem, Problems, RepoName, TeamSlug, Weight};
+use crate::{GithubId, Login, Period, Problem, Problems, RepoName, RepoPattern, TeamSlug, Weight};
 
 /// A valid teams file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TeamsFile {
     /// The zone in which its dates start and weeks are counted.
     pub timezone: Tz,
-    /// The repositories to collect.
+    /// The repositories to collect, those that are named.
     pub repositories: Vec<RepoName>,
+    /// The repositories to collect, those that are meant by a pattern.
+    pub patterns: Vec<RepoPattern>,
+    /// Whether patterns mean archived repositories too.
+    pub include_archived: bool,
     /// Logins that count as bots although GitHub calls them users.
     pub bots: Vec<Login>,
     /// Whether one person's concurrent weights may sum to more than 1.

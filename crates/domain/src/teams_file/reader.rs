@@ -8,11 +8,11 @@ use chrono_tz::Tz;
 use super::tree::{Key, Node, Value};
 use super::{MemberEntry, TeamEntry, TeamsFile};
 use crate::{
-    GithubId, Login, NameError, Period, Position, Problem, RepoName, TeamSlug, Weight, parse_zone, start_of_day,
+    GithubId, Login, NameError, Period, Position, Problem, RepoEntry, TeamSlug, Weight, parse_zone, start_of_day,
 };
 
 pub(super) const FILE_KEYS: &[&str] =
-    &["version", "timezone", "repositories", "bots", "allow_weights_above_one", "teams"];
+    &["version", "timezone", "repositories", "include_archived", "bots", "allow_weights_above_one", "teams"];
 pub(super) const TEAM_KEYS: &[&str] = &["slug", "name", "members"];
 pub(super) const MEMBER_KEYS: &[&str] = &["github", "id", "weight", "from", "to"];
 /// Other names that `TEAM_CONFIG_JSON` takes, and that a file's author may have meant.
@@ -34,7 +34,8 @@ pub(super) struct Placed<T> {
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) timezone: Tz,
-    pub(super) repositories: Vec<Placed<RepoName>>,
+    pub(super) repositories: Vec<Placed<RepoEntry>>,
+    pub(super) include_archived: bool,
     pub(super) bots: Vec<Login>,
     pub(super) allow_weights_above_one: bool,
     pub(super) teams: Vec<Placed<TeamDraft>>,
@@ -56,9 +57,18 @@ impl Draft {
             let name = name.unwrap_or_else(|| slug.to_string());
             Some(TeamEntry { slug, name, members: members.into_iter().map(|member| member.value).collect() })
         });
+        let (mut repositories, mut patterns) = (Vec::new(), Vec::new());
+        for entry in self.repositories {
+            match entry.value {
+                RepoEntry::Name(name) => repositories.push(name),
+                RepoEntry::Pattern(pattern) => patterns.push(pattern),
+            }
+        }
         Some(TeamsFile {
             timezone: self.timezone,
-            repositories: self.repositories.into_iter().map(|repository| repository.value).collect(),
+            repositories,
+            patterns,
+            include_archived: self.include_archived,
             bots: self.bots,
             allow_weights_above_one: self.allow_weights_above_one,
             teams: teams.collect::<Option<_>>()?,
@@ -79,6 +89,8 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         Some(node) => reader.list(node, "repositories", Reader::repository),
         None => Vec::new(),
     };
+    let include_archived =
+        fields.optional("include_archived").and_then(|node| reader.boolean(node, "include_archived"));
     let bots = match fields.optional("bots") {
         Some(node) => reader.list(node, "bots", Reader::login).into_iter().map(|login| login.value).collect(),
         None => Vec::new(),
@@ -92,6 +104,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
     Draft {
         timezone: reader.timezone,
         repositories,
+        include_archived: include_archived.unwrap_or(false),
         bots,
         allow_weights_above_one: allow_weights_above_one.unwrap_or(false),
         teams,
@@ -114,7 +127,14 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
             }
         })
         .collect();
-    Draft { timezone: Tz::UTC, repositories, bots: Vec::new(), allow_weights_above_one: false, teams }
+    Draft {
+        timezone: Tz::UTC,
+        repositories,
+        include_archived: false,
+        bots: Vec::new(),
+        allow_weights_above_one: false,
+        teams,
+    }
 }
 
 /// The entries of a mapping, known keys only, each taken once.
@@ -283,7 +303,7 @@ impl Reader<'_> {
         }
     }
 
-    fn repository(&mut self, node: &Node, path: &str) -> Option<RepoName> {
+    fn repository(&mut self, node: &Node, path: &str) -> Option<RepoEntry> {
         self.name("config.repo_syntax", node, path, "owner/name")
     }
 

@@ -1,0 +1,262 @@
+//! What GraphQL tells about a pull request beyond the list: the times between which its phases lie.
+
+use chrono::{DateTime, Utc};
+
+use crate::Login;
+
+/// The dates of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// When it was written, as its author's clock had it.
+    pub authored_at: Option<DateTime<Utc>>,
+    /// When it took its present form.
+    pub committed_at: Option<DateTime<Utc>>,
+}
+
+/// A review.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// Who reviewed; `None` for a deleted account.
+    pub author: Option<Login>,
+    /// Whether a program reviewed.
+    pub is_bot: bool,
+    /// Whether it approves, or did before it was dismissed.
+    pub is_approval: bool,
+    /// When it was submitted; `None` for one that is not.
+    pub submitted_at: Option<DateTime<Utc>>,
+}
+
+/// A change between draft and ready for review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DraftEvent {
+    /// It became ready for review.
+    Ready(DateTime<Utc>),
+    /// It became a draft.
+    Draft(DateTime<Utc>),
+}
+
+impl DraftEvent {
+    fn at(self) -> DateTime<Utc> {
+        match self {
+            Self::Ready(at) | Self::Draft(at) => at,
+        }
+    }
+}
+
+/// A pull request's history as GitHub tells it, complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+    /// Who opened it; `None` for a deleted account.
+    pub author: Option<Login>,
+    /// Whether it is a draft now.
+    pub is_draft: bool,
+    /// Its first commit.
+    pub first_commit: Option<Commit>,
+    /// Its reviews, in any order.
+    pub reviews: Vec<Review>,
+    /// Its changes between draft and ready, in any order.
+    pub draft_events: Vec<DraftEvent>,
+    /// Lines added.
+    pub additions: i64,
+    /// Lines deleted.
+    pub deletions: i64,
+    /// Files changed.
+    pub changed_files: i64,
+    /// The commit of the merge.
+    pub merge_commit: Option<String>,
+    /// The branch that it goes to.
+    pub base_ref: Option<String>,
+}
+
+/// What follows from a pull request's history. Unknown is `None`, never a guess.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Details {
+    /// When its first commit was written.
+    pub first_commit_at: Option<DateTime<Utc>>,
+    /// The first review by a person who is not the author.
+    pub first_review_at: Option<DateTime<Utc>>,
+    /// The first approval by a person who is not the author.
+    pub first_approval_at: Option<DateTime<Utc>>,
+    /// When it was first ready for review; `None` when it never was, or GitHub does not say since when.
+    pub ready_at: Option<DateTime<Utc>>,
+    /// When it was a draft, half open; `None` is no end so far.
+    pub draft_periods: Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>,
+    /// Whether the changes between draft and ready do not fit together.
+    pub is_draft_history_incomplete: bool,
+    /// Lines added.
+    pub additions: i64,
+    /// Lines deleted.
+    pub deletions: i64,
+    /// Files changed.
+    pub changed_files: i64,
+    /// The commit of the merge.
+    pub merge_commit: Option<String>,
+    /// The branch that it goes to.
+    pub base_ref: Option<String>,
+}
+
+impl From<History> for Details {
+    fn from(history: History) -> Self {
+        let human = |review: &&Review| {
+            // A deleted account may have been anybody, the author included: it is not known to be somebody else.
+            !review.is_bot && review.author.as_ref().is_some_and(|login| Some(login) != history.author.as_ref())
+        };
+        let first = |reviews: &mut dyn Iterator<Item = &Review>| reviews.filter_map(|review| review.submitted_at).min();
+        let first_review_at = first(&mut history.reviews.iter().filter(human));
+        let first_approval_at = first(&mut history.reviews.iter().filter(human).filter(|review| review.is_approval));
+        let drafts = Drafts::of(&history);
+        Self {
+            first_commit_at: history.first_commit.and_then(|commit| first_commit_at(commit, history.created_at)),
+            first_review_at,
+            first_approval_at,
+            ready_at: drafts.ready_at,
+            draft_periods: drafts.periods,
+            is_draft_history_incomplete: drafts.is_incomplete,
+            additions: history.additions,
+            deletions: history.deletions,
+            changed_files: history.changed_files,
+            merge_commit: history.merge_commit,
+            base_ref: history.base_ref,
+        }
+    }
+}
+
+/// The author date; the commit date when the former is missing or later than the opening, as after a force push or by
+/// a clock that is ahead.
+fn first_commit_at(commit: Commit, created_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    commit.authored_at.filter(|at| *at <= created_at).or(commit.committed_at).or(commit.authored_at)
+}
+
+struct Drafts {
+    ready_at: Option<DateTime<Utc>>,
+    periods: Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>,
+    is_incomplete: bool,
+}
+
+impl Drafts {
+    fn of(history: &History) -> Self {
+        let mut events = history.draft_events.clone();
+        events.sort_by_key(|event| event.at());
+        // Whoever becomes ready was a draft before; without any event it always was what it is now.
+        let began_as_draft = match events.first() {
+            Some(DraftEvent::Ready(_)) => true,
+            Some(DraftEvent::Draft(_)) => false,
+            None => history.is_draft,
+        };
+        let mut drafts = Self {
+            ready_at: (!began_as_draft).then_some(history.created_at),
+            periods: Vec::new(),
+            is_incomplete: false,
+        };
+        let mut draft_since = began_as_draft.then_some(history.created_at);
+        for event in events {
+            match (event, draft_since) {
+                (DraftEvent::Ready(at), Some(since)) => {
+                    if since < at {
+                        drafts.periods.push((since, Some(at)));
+                    }
+                    drafts.ready_at = drafts.ready_at.or(Some(at));
+                    draft_since = None;
+                }
+                (DraftEvent::Draft(at), None) => draft_since = Some(at),
+                (DraftEvent::Ready(_), None) | (DraftEvent::Draft(_), Some(_)) => drafts.is_incomplete = true,
+            }
+        }
+        drafts.is_incomplete |= draft_since.is_some() != history.is_draft;
+        if let (Some(since), true) = (draft_since, history.is_draft) {
+            drafts.periods.push((since, None));
+        }
+        drafts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hour: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(hour * 3_600, 0).expect("in range")
+    }
+
+    fn history() -> History {
+        History {
+            created_at: at(10),
+            author: Some(Login::from_github("ana")),
+            is_draft: false,
+            first_commit: Some(Commit { authored_at: Some(at(8)), committed_at: Some(at(9)) }),
+            reviews: Vec::new(),
+            draft_events: Vec::new(),
+            additions: 1,
+            deletions: 2,
+            changed_files: 3,
+            merge_commit: None,
+            base_ref: None,
+        }
+    }
+
+    fn review(login: &str, hour: i64) -> Review {
+        let author = (!login.is_empty()).then(|| Login::from_github(login));
+        Review { author, is_bot: login.ends_with("bot"), is_approval: false, submitted_at: Some(at(hour)) }
+    }
+
+    fn details(change: impl FnOnce(&mut History)) -> Details {
+        let mut history = history();
+        change(&mut history);
+        history.into()
+    }
+
+    #[test]
+    fn the_first_commit_is_dated_by_its_author_unless_that_is_after_the_opening() {
+        let first = |authored_at: Option<i64>, committed_at: Option<i64>| {
+            let commit = Commit { authored_at: authored_at.map(at), committed_at: committed_at.map(at) };
+            details(|history| history.first_commit = Some(commit)).first_commit_at
+        };
+        assert_eq!(first(Some(8), Some(9)), Some(at(8)));
+        assert_eq!(first(None, Some(9)), Some(at(9)));
+        assert_eq!(first(Some(11), Some(9)), Some(at(9)));
+        // After a force push both are later: kept, and flagged where it is read.
+        assert_eq!(first(Some(11), Some(12)), Some(at(12)));
+        assert_eq!(first(None, None), None);
+    }
+
+    #[test]
+    fn only_people_other_than_the_author_review() {
+        let reviews =
+            vec![review("ana", 11), review("lint-bot", 12), review("", 13), review("bob", 15), review("cho", 14)];
+        assert_eq!(details(|history| history.reviews = reviews).first_review_at, Some(at(14)));
+        let pending = Review { submitted_at: None, ..review("bob", 1) };
+        assert_eq!(details(|history| history.reviews = vec![pending]).first_review_at, None);
+    }
+
+    #[test]
+    fn the_first_approval_is_by_somebody_else_too() {
+        let approval = |login, hour| Review { is_approval: true, ..review(login, hour) };
+        let reviews = vec![review("bob", 11), approval("ana", 12), approval("bob", 13)];
+        assert_eq!(details(|history| history.reviews = reviews).first_approval_at, Some(at(13)));
+    }
+
+    #[test]
+    fn drafts_are_ready_when_github_says_so_and_others_from_the_beginning() {
+        assert_eq!(details(|_| ()).ready_at, Some(at(10)));
+        let opened_as_draft = details(|history| history.draft_events = vec![DraftEvent::Ready(at(12))]);
+        assert_eq!(opened_as_draft.ready_at, Some(at(12)));
+        assert_eq!(opened_as_draft.draft_periods, [(at(10), Some(at(12)))]);
+        let twice = details(|history| {
+            history.is_draft = true;
+            history.draft_events = vec![DraftEvent::Draft(at(14)), DraftEvent::Ready(at(12))];
+        });
+        assert_eq!((twice.ready_at, twice.is_draft_history_incomplete), (Some(at(12)), false));
+        assert_eq!(twice.draft_periods, [(at(10), Some(at(12))), (at(14), None)]);
+        assert_eq!(details(|history| history.is_draft = true).ready_at, None);
+    }
+
+    #[test]
+    fn changes_that_do_not_fit_together_are_marked() {
+        let ready_twice = vec![DraftEvent::Ready(at(12)), DraftEvent::Ready(at(13))];
+        assert!(details(|history| history.draft_events = ready_twice).is_draft_history_incomplete);
+        let never_ready_again = vec![DraftEvent::Draft(at(12))];
+        assert!(details(|history| history.draft_events = never_ready_again).is_draft_history_incomplete);
+    }
+}

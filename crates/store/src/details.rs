@@ -1,0 +1,172 @@
+//! What GraphQL tells about stored pull requests.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use mergeline_domain::Details;
+
+use crate::configuration::hold_any_configuration;
+use crate::repositories::hold_lease;
+use crate::{Lease, RepositoryId, Store, StoreError};
+
+/// A stored pull request whose details are to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithoutDetails {
+    /// GraphQL's name of it.
+    pub node_id: String,
+    /// The state of which the details are wanted.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// Stored pull requests whose details are not known as of their last change, the one that changed last first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn without_details(
+        &self,
+        repository: RepositoryId,
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<WithoutDetails>, StoreError> {
+        Ok(sqlx::query_as!(
+            WithoutDetails,
+            r#"select node_id as "node_id!", updated_at from pull_requests
+            where
+                repository_id = $1
+                and detailed_at is distinct from updated_at
+                and deleted_at is null
+                and node_id is not null
+                and (detail_retry_at is null or detail_retry_at <= $2)
+            order by updated_at desc, id
+            limit $3"#,
+            repository.0,
+            now,
+            i64::from(limit)
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Stores details, and the phases that follow from them where the pull requests count. Those of a state that is
+    /// not the stored one any more are left out: they will be read again.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn store_details(
+        &self,
+        lease: &Lease,
+        details: &[(WithoutDetails, Details)],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let columns = Columns::of(details);
+        self.in_transaction(async |connection| {
+            // A teams file that is being applied copies phases too.
+            hold_any_configuration(connection).await?;
+            hold_lease(connection, lease, now).await?;
+            sqlx::query_file!(
+                "queries/store_details.sql",
+                lease.repository.0,
+                &columns.node_id as &[&str],
+                &columns.updated_at,
+                &columns.first_commit_at as &[Option<DateTime<Utc>>],
+                &columns.first_review_at as &[Option<DateTime<Utc>>],
+                &columns.first_approval_at as &[Option<DateTime<Utc>>],
+                &columns.ready_at as &[Option<DateTime<Utc>>],
+                &columns.draft_periods,
+                &columns.is_draft_history_incomplete,
+                &columns.additions,
+                &columns.deletions,
+                &columns.changed_files,
+                &columns.merge_commit as &[Option<&str>],
+                &columns.base_ref as &[Option<&str>]
+            )
+            .execute(&mut *connection)
+            .await?;
+            sqlx::query!(
+                "update pr_attributions as a
+                set coding_seconds = p.coding_seconds, pickup_seconds = p.pickup_seconds, review_seconds = p.review_seconds
+                from pull_requests as p
+                where
+                    p.node_id = any($2) and p.repository_id = $1 and a.pull_request_id = p.id
+                    and (a.coding_seconds, a.pickup_seconds, a.review_seconds)
+                    is distinct from (p.coding_seconds, p.pickup_seconds, p.review_seconds)",
+                lease.repository.0,
+                &columns.node_id as &[&str]
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Leaves a pull request whose details GitHub cannot tell alone for a while: an hour, doubled up to two days.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn postpone_details(&self, lease: &Lease, node_id: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            hold_lease(connection, lease, now).await?;
+            sqlx::query!(
+                "update pull_requests
+                set detail_failures = detail_failures + 1,
+                    detail_retry_at = $3::timestamptz + interval '1 hour' * least(2 ^ detail_failures, 48)
+                where repository_id = $1 and node_id = $2",
+                lease.repository.0,
+                node_id,
+                now
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[derive(Default)]
+struct Columns<'a> {
+    node_id: Vec<&'a str>,
+    updated_at: Vec<DateTime<Utc>>,
+    first_commit_at: Vec<Option<DateTime<Utc>>>,
+    first_review_at: Vec<Option<DateTime<Utc>>>,
+    first_approval_at: Vec<Option<DateTime<Utc>>>,
+    ready_at: Vec<Option<DateTime<Utc>>>,
+    /// Multiranges as PostgreSQL writes them; an array of arrays cannot be ragged.
+    draft_periods: Vec<String>,
+    is_draft_history_incomplete: Vec<bool>,
+    additions: Vec<i32>,
+    deletions: Vec<i32>,
+    changed_files: Vec<i32>,
+    merge_commit: Vec<Option<&'a str>>,
+    base_ref: Vec<Option<&'a str>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(all: &'a [(WithoutDetails, Details)]) -> Self {
+        let count = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
+        let mut columns = Self::default();
+        for (wanted, details) in all {
+            columns.node_id.push(&wanted.node_id);
+            columns.updated_at.push(wanted.updated_at);
+            columns.first_commit_at.push(details.first_commit_at);
+            columns.first_review_at.push(details.first_review_at);
+            columns.first_approval_at.push(details.first_approval_at);
+            columns.ready_at.push(details.ready_at);
+            columns.draft_periods.push(multirange(&details.draft_periods));
+            columns.is_draft_history_incomplete.push(details.is_draft_history_incomplete);
+            columns.additions.push(count(details.additions));
+            columns.deletions.push(count(details.deletions));
+            columns.changed_files.push(count(details.changed_files));
+            columns.merge_commit.push(details.merge_commit.as_deref());
+            columns.base_ref.push(details.base_ref.as_deref());
+        }
+        columns
+    }
+}
+
+fn multirange(periods: &[(DateTime<Utc>, Option<DateTime<Utc>>)]) -> String {
+    let text = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let ranges: Vec<String> =
+        periods.iter().map(|(from, to)| format!("[{},{})", text(*from), to.map(text).unwrap_or_default())).collect();
+    format!("{{{}}}", ranges.join(","))
+}

@@ -1,0 +1,531 @@
+//! Where the collection of each repository stands, and who works on it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::{GithubId, RepoName, RepoPattern};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::configuration::{hold_configuration, parse_stored};
+use crate::{Revision, Store, StoreError};
+
+/// A repository's number at Mergeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
+pub struct RepositoryId(pub i64);
+
+/// A repository to collect, and where its collection stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// Its number.
+    pub id: RepositoryId,
+    /// `owner/name` as the configuration has it.
+    pub name: RepoName,
+    /// `owner/name` as GitHub calls it now; `None` before the first answer.
+    pub current_name: Option<RepoName>,
+    /// GitHub's number; `None` before the first answer.
+    pub github_id: Option<GithubId>,
+    /// The newest `updated_at` that is stored with everything before it; `None` before the first complete backfill.
+    pub watermark: Option<DateTime<Utc>>,
+    /// Everything that changed since then is stored; `None` before the first complete backfill.
+    pub covered_since: Option<DateTime<Utc>>,
+    /// Changes since then are to be read again, for somebody whose pull requests were not kept so far.
+    pub reopened_since: Option<DateTime<Utc>>,
+    /// The backfill that is under way.
+    pub backfill: Option<Backfill>,
+    /// The ETag of the first page of the incremental stream.
+    pub etag: Option<StoredEtag>,
+    /// How many pull requests are asked for on a page.
+    pub page_size: u8,
+    /// When the last complete collection began.
+    pub collected_at: Option<DateTime<Utc>>,
+    /// When the last weeks were last listed again.
+    pub verified_at: Option<DateTime<Utc>>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// When it is tried again after failures.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+impl Repository {
+    /// What to call it towards GitHub and people.
+    pub fn called(&self) -> &RepoName {
+        self.current_name.as_ref().unwrap_or(&self.name)
+    }
+
+    /// From where the incremental stream goes on; `None` when it has not begun.
+    pub fn position(&self) -> Option<DateTime<Utc>> {
+        self.watermark.or(self.backfill.and_then(|backfill| backfill.anchor))
+    }
+}
+
+/// A backfill that is under way: it reads by creation, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backfill {
+    /// The next page.
+    pub next_page: u32,
+    /// Pull requests that changed since then are kept.
+    pub since: DateTime<Utc>,
+    /// The newest change when it began: the incremental stream goes on from there.
+    pub anchor: Option<DateTime<Utc>>,
+}
+
+/// An ETag with a digest of the token and the address that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEtag {
+    /// As GitHub sent it, quotes included.
+    pub etag: String,
+    /// The digest.
+    pub scope: String,
+}
+
+/// The right to work on a repository. Every write names its fence; once somebody else has taken over, it is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The repository.
+    pub repository: RepositoryId,
+    fence: i64,
+    ttl: TimeDelta,
+}
+
+/// What GitHub's answer says about which repository this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The one that was collected so far, or it has not been collected before.
+    Same,
+    /// Another one of the same name: the former is archived, and this is the row of the new one.
+    Replaced(RepositoryId),
+}
+
+/// What is known once the incremental stream was read down to where it had been read before.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The newest `updated_at` that was listed; `None` when nothing was.
+    pub newest: Option<DateTime<Utc>>,
+    /// How far back it was read.
+    pub down_to: DateTime<Utc>,
+    /// When the reading began.
+    pub started_at: DateTime<Utc>,
+    /// The first page's ETag.
+    pub etag: Option<StoredEtag>,
+    /// Whether it was read further to find differences.
+    pub is_verified: bool,
+}
+
+/// How the work on a repository ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Done.
+    Succeeded,
+    /// It failed; it is left alone for a while.
+    Failed,
+    /// It goes on later, through no fault of the repository.
+    Deferred,
+}
+
+/// The first pause after a failure; doubled with each further one.
+const FIRST_PAUSE: TimeDelta = TimeDelta::hours(1);
+/// The longest pause: a repository that is mended is back within a day.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
+
+impl Store {
+    /// Takes the right to work on a repository until `ttl` after the last write, `None` while somebody else has it.
+    /// Returns the repository as it stands then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lease(
+        &self,
+        repository: RepositoryId,
+        now: DateTime<Utc>,
+        ttl: Duration,
+    ) -> Result<Option<(Lease, Repository)>, StoreError> {
+        let ttl = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
+        self.in_transaction(async |connection| {
+            let fence = sqlx::query_scalar!(
+                "update repositories set fence = fence + 1, leased_until = $3
+                where id = $1 and removed_at is null and (leased_until is null or leased_until <= $2)
+                returning fence",
+                repository.0,
+                now,
+                now + ttl
+            )
+            .fetch_optional(&mut *connection)
+            .await?;
+            let Some(fence) = fence else { return Ok(None) };
+            let found = repositories(connection, Some(repository)).await?.pop();
+            Ok(found.map(|row| (Lease { repository, fence, ttl }, row)))
+        })
+        .await
+    }
+
+    /// A repository as it stands now, `None` when it is not configured any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repository(&self, repository: RepositoryId) -> Result<Option<Repository>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        Ok(repositories(&mut connection, Some(repository)).await?.pop())
+    }
+
+    /// Gives the right back and notes how it went.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn release(&self, lease: &Lease, ending: Ending, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            let failures = hold_lease(connection, lease, now).await?;
+            let failures = match ending {
+                Ending::Succeeded => 0,
+                Ending::Failed => failures.saturating_add(1),
+                Ending::Deferred => failures,
+            };
+            let pause = (ending == Ending::Failed).then(|| pause_after(failures));
+            sqlx::query!(
+                "update repositories
+                set leased_until = null, served_at = $2, failures = $3,
+                    retry_at = case when $5 then retry_at else $4 end
+                where id = $1",
+                lease.repository.0,
+                now,
+                failures,
+                pause.map(|pause| now + pause),
+                ending == Ending::Deferred
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Learns which repository it is that GitHub answers for.
+    ///
+    /// # Errors
+    /// [`StoreError::SameRepository`] when another configured name means the same one.
+    pub async fn identify(
+        &self,
+        lease: &Lease,
+        github_id: GithubId,
+        current_name: &RepoName,
+        now: DateTime<Utc>,
+    ) -> Result<Identity, StoreError> {
+        self.in_transaction(async |connection| {
+            hold_lease(connection, lease, now).await?;
+            let other = sqlx::query_scalar!(
+                "select name from repositories where github_id = $1 and id <> $2 and removed_at is null",
+                github_id,
+                lease.repository.0
+            )
+            .fetch_optional(&mut *connection)
+            .await?;
+            if let Some(other) = other {
+                return Err(StoreError::SameRepository { other });
+            }
+            let row = sqlx::query!("select github_id from repositories where id = $1", lease.repository.0)
+                .fetch_one(&mut *connection)
+                .await?;
+            if row.github_id.is_some_and(|known| known != github_id) {
+                let replaced = sqlx::query_scalar!(
+                    "with archived as (
+                        update repositories set removed_at = $2, leased_until = null where id = $1 returning name, pattern
+                    )
+                    insert into repositories (name, pattern, added_at, github_id, current_name)
+                    select a.name, a.pattern, $2, $3, $4 from archived as a
+                    returning id",
+                    lease.repository.0,
+                    now,
+                    github_id,
+                    current_name.as_str()
+                )
+                .fetch_one(&mut *connection)
+                .await?;
+                return Ok(Identity::Replaced(RepositoryId(replaced)));
+            }
+            sqlx::query!(
+                "update repositories set github_id = $2, current_name = $3
+                where id = $1 and (github_id, current_name) is distinct from ($2, $3)",
+                lease.repository.0,
+                github_id,
+                current_name.as_str()
+            )
+            .execute(connection)
+            .await?;
+            Ok(Identity::Same)
+        })
+        .await
+    }
+
+    /// Begins to read a repository's past. The incremental stream goes on from the anchor, whatever happens meanwhile.
+    /// `etag` is the one of the page that showed the anchor. Who is new until now is read with it.
+    ///
+    /// # Errors
+    /// [`StoreError::StaleConfiguration`] when somebody may have been added since the roster was read,
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn begin_backfill(
+        &self,
+        lease: &Lease,
+        revision: Revision,
+        backfill: Backfill,
+        etag: Option<&StoredEtag>,
+        started_at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            hold_configuration(connection, revision).await?;
+            hold_lease(connection, lease, started_at).await?;
+            sqlx::query!(
+                "update repositories
+                set backfill_page = $2, backfill_since = $3, backfill_anchor = $4, listed_at = greatest(listed_at, $5),
+                    reopened_since = case when reopened_since < $3 then reopened_since end,
+                    etag = $6, etag_scope = $7
+                where id = $1",
+                lease.repository.0,
+                i32::try_from(backfill.next_page).unwrap_or(i32::MAX),
+                backfill.since,
+                backfill.anchor,
+                started_at,
+                etag.map(|etag| etag.etag.as_str()),
+                etag.map(|etag| etag.scope.as_str())
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that every page of the backfill is stored. What the incremental stream has read meanwhile is complete now.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn finish_backfill(&self, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            hold_lease(connection, lease, now).await?;
+            sqlx::query!(
+                "update repositories
+                set
+                    watermark = greatest(watermark, backfill_anchor),
+                    covered_since = least(covered_since, backfill_since),
+                    collected_at = case when reopened_since is null then greatest(collected_at, listed_at) else collected_at end,
+                    -- Everything was listed, so there is nothing to compare for a while.
+                    verified_at = $2,
+                    backfill_page = null, backfill_since = null, backfill_anchor = null
+                where id = $1 and backfill_page is not null",
+                lease.repository.0,
+                now
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that the incremental stream is read and stored. The watermark only moves forward, and never to the clock.
+    ///
+    /// # Errors
+    /// [`StoreError::StaleConfiguration`] when somebody may have been added whose pull requests were not kept.
+    pub async fn finish_listing(&self, lease: &Lease, revision: Revision, listed: &Listed) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            hold_configuration(connection, revision).await?;
+            hold_lease(connection, lease, listed.started_at).await?;
+            sqlx::query!(
+                "with reading as (
+                    select
+                        r.id,
+                        r.backfill_page is null as is_backfilled,
+                        r.reopened_since is null or r.reopened_since >= $3 as is_open_no_more
+                    from repositories as r
+                    where r.id = $1
+                )
+                update repositories as r
+                set
+                    watermark = case when s.is_backfilled then greatest(watermark, $2) else watermark end,
+                    backfill_anchor = case when not s.is_backfilled then greatest(backfill_anchor, $2) end,
+                    covered_since = case when s.is_backfilled then least(covered_since, $3) else covered_since end,
+                    listed_at = greatest(listed_at, $4),
+                    collected_at = case
+                        when s.is_backfilled and s.is_open_no_more then greatest(collected_at, $4) else collected_at
+                    end,
+                    reopened_since = case when not s.is_open_no_more then r.reopened_since end,
+                    etag = $5,
+                    etag_scope = $6,
+                    verified_at = case when $7 then $4 else verified_at end,
+                    -- Whole pages are tried again from time to time.
+                    page_size = case when $7 then 100 else page_size end
+                from reading as s
+                where r.id = s.id",
+                lease.repository.0,
+                listed.newest,
+                listed.down_to,
+                listed.started_at,
+                listed.etag.as_ref().map(|etag| etag.etag.as_str()),
+                listed.etag.as_ref().map(|etag| etag.scope.as_str()),
+                listed.is_verified
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Asks for smaller pages from now on. A backfill goes on with the page that begins where the next one would have.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn set_page_size(&self, lease: &Lease, page_size: u8, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            hold_lease(connection, lease, now).await?;
+            sqlx::query!(
+                "update repositories
+                set page_size = $2::smallint, backfill_page = (backfill_page - 1) * page_size / $2::smallint + 1
+                where id = $1",
+                lease.repository.0,
+                i16::from(page_size)
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes the repositories that a pattern means the ones that are collected for it. Returns how many are new.
+    /// One that is also named is not the pattern's.
+    ///
+    /// # Errors
+    /// [`StoreError::StaleConfiguration`] when the pattern may no longer be configured.
+    pub async fn resolve_pattern(
+        &self,
+        pattern: &RepoPattern,
+        found: &BTreeSet<RepoName>,
+        revision: Revision,
+        now: DateTime<Utc>,
+    ) -> Result<usize, StoreError> {
+        let pattern = pattern.to_string();
+        let found: Vec<&str> = found.iter().map(RepoName::as_str).collect();
+        self.in_transaction(async |connection| {
+            hold_configuration(connection, revision).await?;
+            sqlx::query!(
+                "update repositories set removed_at = $3
+                where pattern = $1 and removed_at is null and coalesce(current_name, name) <> all($2)",
+                pattern,
+                &found as &[&str],
+                now
+            )
+            .execute(&mut *connection)
+            .await?;
+            // One that is back goes on where it was.
+            let restored = sqlx::query!(
+                "update repositories set removed_at = null, pattern = $1
+                where id in (
+                    select max(r.id) from repositories as r
+                    where coalesce(r.current_name, r.name) = any($2) and r.removed_at is not null
+                    and not exists (
+                        select 1 from repositories as o
+                        where o.removed_at is null and (o.name = coalesce(r.current_name, r.name) or o.current_name = coalesce(r.current_name, r.name) or o.github_id = r.github_id)
+                    )
+                    group by coalesce(r.current_name, r.name)
+                )",
+                pattern,
+                &found as &[&str]
+            )
+            .execute(&mut *connection)
+            .await?;
+            let added = sqlx::query!(
+                "insert into repositories (name, pattern, added_at)
+                select f.name, $1, $3 from unnest($2::text []) as f (name)
+                where not exists (
+                    select 1 from repositories as o
+                    where o.removed_at is null and (o.name = f.name or o.current_name = f.name)
+                )",
+                pattern,
+                &found as &[&str],
+                now
+            )
+            .execute(connection)
+            .await?;
+            Ok(usize::try_from(restored.rows_affected() + added.rows_affected()).unwrap_or_default())
+        })
+        .await
+    }
+}
+
+fn pause_after(failures: i32) -> TimeDelta {
+    let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or_default().min(10);
+    (FIRST_PAUSE * 2_i32.pow(doublings)).min(LONGEST_PAUSE)
+}
+
+/// Refuses to write for a repository that somebody else has taken over, and holds it for the rest of the transaction.
+/// Returns its failures in a row.
+pub(crate) async fn hold_lease(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    now: DateTime<Utc>,
+) -> Result<i32, StoreError> {
+    // An expired lease that nobody has taken is still good: the fence tells.
+    sqlx::query_scalar!(
+        "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2 returning failures",
+        lease.repository.0,
+        lease.fence,
+        now + lease.ttl
+    )
+    .fetch_optional(connection)
+    .await?
+    .ok_or(StoreError::LostLease)
+}
+
+/// The repositories that are collected, the one served longest ago first; or only one of them.
+pub(crate) async fn repositories(
+    connection: &mut PgConnection,
+    only: Option<RepositoryId>,
+) -> Result<Vec<Repository>, StoreError> {
+    sqlx::query!(
+        "select
+            id, name, current_name, github_id, watermark, covered_since, reopened_since, backfill_page, backfill_since,
+            backfill_anchor, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at
+        from repositories
+        where removed_at is null and ($1::bigint is null or id = $1)
+        order by served_at nulls first, id",
+        only.map(|id| id.0)
+    )
+    .fetch_all(connection)
+    .await?
+    .into_iter()
+    .map(|row| {
+        let backfill = row.backfill_page.zip(row.backfill_since).map(|(page, since)| Backfill {
+            next_page: page.unsigned_abs(),
+            since,
+            anchor: row.backfill_anchor,
+        });
+        Ok(Repository {
+            id: RepositoryId(row.id),
+            name: parse_stored(&row.name)?,
+            current_name: row.current_name.as_deref().map(parse_stored).transpose()?,
+            github_id: row.github_id,
+            watermark: row.watermark,
+            covered_since: row.covered_since,
+            reopened_since: row.reopened_since,
+            backfill,
+            etag: row.etag.zip(row.etag_scope).map(|(etag, scope)| StoredEtag { etag, scope }),
+            page_size: u8::try_from(row.page_size).unwrap_or(100),
+            collected_at: row.collected_at,
+            verified_at: row.verified_at,
+            failures: row.failures.unsigned_abs(),
+            retry_at: row.retry_at,
+        })
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_day() {
+        assert_eq!([1, 2, 3, 5, 6, 1_000].map(|failures| pause_after(failures).num_hours()), [1, 2, 4, 16, 24, 24]);
+    }
+}

@@ -1,0 +1,250 @@
+//! What people ask about the collection: how it stands, and why a pull request counts.
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::RepoName;
+use serde::Serialize;
+
+use crate::{Store, StoreError};
+
+/// A run in the ledger, with the sums over its repositories.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunStatus {
+    /// Its number.
+    pub id: i64,
+    /// `running` or how it ended.
+    pub state: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Repositories that it set out to collect.
+    pub planned: i32,
+    /// Repositories that failed.
+    pub failed: i64,
+    /// Repositories that go on later.
+    pub deferred: i64,
+    /// Requests to GitHub.
+    pub requests: i64,
+    /// Points of GraphQL.
+    pub graphql_points: i64,
+    /// Pull requests listed.
+    pub listed: i64,
+    /// Pull requests kept.
+    pub kept: i64,
+    /// New or changed rows.
+    pub changed: i64,
+    /// What went wrong while planning.
+    pub problems: Vec<String>,
+}
+
+/// How the collection of a repository stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RepositoryStatus {
+    /// `owner/name`.
+    pub name: String,
+    /// `owner/name` in the configuration, or the pattern, where that is another.
+    pub configured_as: Option<String>,
+    /// How the last work on it ended; `None` before the first.
+    pub state: Option<String>,
+    /// Why it did not succeed.
+    pub reason_code: Option<String>,
+    /// The same as a sentence.
+    pub reason: Option<String>,
+    /// When deferred work can go on, or a failing repository is tried again.
+    pub next_at: Option<DateTime<Utc>>,
+    /// When the last complete collection began: nothing newer is claimed.
+    pub collected_at: Option<DateTime<Utc>>,
+    /// Everything that changed since then is stored.
+    pub covered_since: Option<DateTime<Utc>>,
+    /// The next page of a backfill that is under way.
+    pub backfill_page: Option<i32>,
+    /// Stored pull requests.
+    pub pull_requests: i64,
+    /// Stored pull requests whose details are to be read.
+    pub without_details: i64,
+    /// Pull requests in quarantine.
+    pub quarantined: i64,
+}
+
+/// Why a stored pull request counts as it does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The title.
+    pub title: String,
+    /// The author's login.
+    pub author: String,
+    /// `open`, `closed` or `merged`.
+    pub state: String,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+    /// When it was merged.
+    pub merged_at: Option<DateTime<Utc>>,
+    /// The instant that decides about membership.
+    pub attributed_at: DateTime<Utc>,
+    /// Which of its times that instant is.
+    pub attributed_by: String,
+    /// Whether GitHub does not have it any more.
+    pub is_deleted: bool,
+    /// The shares of teams, and the author's memberships that give none.
+    pub shares: Vec<Share>,
+}
+
+/// A membership of a pull request's author, and what follows from it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Share {
+    /// The team's slug.
+    pub team: String,
+    /// The membership's number.
+    pub membership: i64,
+    /// Its weight in ten-thousandths.
+    pub weight_units: i32,
+    /// When it begins; `None` is the beginning of time.
+    pub joined_at: Option<DateTime<Utc>>,
+    /// When it ends; `None` is no end.
+    pub left_at: Option<DateTime<Utc>>,
+    /// Whether the pull request counts for the team.
+    pub counts: bool,
+}
+
+/// A configured person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfiguredLogin {
+    /// The login in the configuration.
+    pub login: String,
+    /// The account's number, if it is known.
+    pub github_id: Option<i64>,
+    /// The login under which GitHub showed the account last.
+    pub seen_as: String,
+}
+
+impl Store {
+    /// The last runs, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<RunStatus>, StoreError> {
+        Ok(sqlx::query_as!(
+            RunStatus,
+            r#"select
+                n.id, n.state, n.started_at, n.finished_at, n.planned, n.problems,
+                count(r.run_id) filter (where r.state = 'failed') as "failed!",
+                count(r.run_id) filter (where r.state in ('deferred', 'busy')) as "deferred!",
+                coalesce(sum(r.requests), 0) as "requests!",
+                coalesce(sum(r.graphql_points), 0) as "graphql_points!",
+                coalesce(sum(r.listed), 0) as "listed!",
+                coalesce(sum(r.kept), 0) as "kept!",
+                coalesce(sum(r.changed), 0) as "changed!"
+            from collection_runs as n
+            left join collection_results as r on n.id = r.run_id
+            group by n.id
+            order by n.id desc
+            limit $1"#,
+            i64::from(limit)
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// How the collection of each configured repository stands, by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repository_statuses(&self) -> Result<Vec<RepositoryStatus>, StoreError> {
+        Ok(sqlx::query_as!(
+            RepositoryStatus,
+            r#"select
+                coalesce(r.current_name, r.name) as "name!",
+                coalesce(r.pattern, nullif(r.name, coalesce(r.current_name, r.name))) as configured_as,
+                l.state as "state?",
+                l.error_code as reason_code,
+                l.error_message as reason,
+                coalesce(l.deferred_until, case when r.failures > 0 then r.retry_at end) as next_at,
+                r.collected_at, r.covered_since, r.backfill_page,
+                (select count(*) from pull_requests as p where p.repository_id = r.id and p.deleted_at is null) as "pull_requests!",
+                (
+                    select count(*) from pull_requests as p
+                    where p.repository_id = r.id and p.detailed_at is distinct from p.updated_at and p.deleted_at is null
+                ) as "without_details!",
+                (select count(*) from quarantined_pull_requests as q where q.repository_id = r.id) as "quarantined!"
+            from repositories as r
+            left join lateral (
+                select c.state, c.error_code, c.error_message, c.deferred_until
+                from collection_results as c
+                where c.repository_id = r.id
+                order by c.run_id desc
+                limit 1
+            ) as l on true
+            where r.removed_at is null
+            order by 1"#
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Why a stored pull request counts for which team; `None` when it is not stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn explain(&self, repository: &RepoName, number: i64) -> Result<Option<Explanation>, StoreError> {
+        let row = sqlx::query!(
+            r#"select
+                p.id, p.title, h.login, p.state, p.created_at, p.merged_at, p.author_id,
+                coalesce(p.merged_at, p.closed_at, p.created_at) as "attributed_at!",
+                case p.state when 'merged' then 'merged_at' when 'closed' then 'closed_at' else 'created_at' end as "attributed_by!",
+                p.deleted_at is not null as "is_deleted!"
+            from pull_requests as p
+            inner join repositories as r on p.repository_id = r.id
+            inner join people as h on p.author_id = h.id
+            where (r.name = $1 or r.current_name = $1) and p.number = $2
+            order by r.removed_at desc nulls first
+            limit 1"#,
+            repository.as_str(),
+            number
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let shares = sqlx::query_as!(
+            Share,
+            r#"select
+                t.slug as team, m.id as membership, (m.weight * 10000)::integer as "weight_units!", m.joined_at, m.left_at,
+                a.membership_id is not null as "counts!"
+            from team_memberships as m
+            inner join teams as t on m.team_id = t.id
+            left join pr_attributions as a on a.pull_request_id = $2 and a.membership_id = m.id
+            where m.person_id = $1 and m.removed_in is null
+            order by t.slug, m.joined_at nulls first"#,
+            row.author_id,
+            row.id
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Some(Explanation {
+            title: row.title,
+            author: row.login,
+            state: row.state,
+            created_at: row.created_at,
+            merged_at: row.merged_at,
+            attributed_at: row.attributed_at,
+            attributed_by: row.attributed_by,
+            is_deleted: row.is_deleted,
+            shares,
+        }))
+    }
+
+    /// The configured people, with the login that GitHub showed last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn configured_logins(&self) -> Result<Vec<ConfiguredLogin>, StoreError> {
+        Ok(sqlx::query_as!(
+            ConfiguredLogin,
+            r#"select distinct h.configured_login as login, h.github_id, h.login as seen_as
+            from people as h
+            inner join team_memberships as m on h.id = m.person_id and m.removed_in is null
+            order by 1"#
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+}
