@@ -1,29 +1,31 @@
-//! The client: requests, pages, limits.
+//! The client: sending, waiting, counting.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use flate2::read::GzDecoder;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use chrono::{DateTime, TimeDelta, Utc};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_NONE_MATCH, LOCATION};
+use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Limited};
-use mergeline_domain::{PullRequest, RepoName, with_causes};
+use mergeline_domain::with_causes;
 use octocrab::Octocrab;
 use octocrab::service::middleware::retry::RetryConfig;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use crate::model::{UndecodableItem, decode_page};
-use crate::{GitHubError, GitHubSettings, link};
+use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
+use crate::credentials::Credentials;
+use crate::limits::{Limits, Resource};
+use crate::retry::pause_before_retry;
+use crate::{GitHubError, GitHubSettings, Limit};
 
 /// GitHub's answers as of this version. It has neither `merge_commit_sha` nor `assignee` in pull requests.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2026-03-10");
-/// The most that GitHub gives on a page.
-const PER_PAGE: u32 = 100;
-/// A repository with half a million pull requests has 5,000 pages; more is a loop.
-const MAX_PAGES: u32 = 5_000;
+const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
 /// Renamed and then transferred is two.
 const MAX_REDIRECTS: u32 = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,46 +33,89 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// A whole answer. GitHub itself gives up after 10 s; the rest is a slow line.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
-/// A page of 100 is about 0.15 MB zipped, and 2.3 MB plain; long descriptions make it three times as much.
-const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// How much of the limit is left; what GitHub sends with every answer.
-const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-const SINGLE_SIGN_ON: HeaderName = HeaderName::from_static("x-github-sso");
-const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
 
-/// GitHub, asked with one token.
+/// GitHub, with the credentials for it. Cheap to clone; clones share limits and the number of requests at a time.
 #[derive(Debug, Clone)]
 pub struct GitHub {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     client: Octocrab,
     api_url: Url,
+    credentials: Credentials,
+    limits: Limits,
+    /// GitHub asks for one request at a time for each token.
+    permits: Semaphore,
+    concurrency: usize,
+    first_pause: Duration,
+    total_timeout: Duration,
 }
 
-/// A page of a repository's pull requests.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// The pull requests that could be understood and are new enough, in GitHub's order.
-    pub pull_requests: Vec<PullRequest>,
-    /// Those that could not.
-    pub undecodable: Vec<UndecodableItem>,
+/// How long somebody is ready to wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// When everything has to be over; `None` for no end.
+    pub deadline: Option<Instant>,
+    /// The longest single wait for a limit.
+    pub longest_wait: Duration,
 }
 
-/// A listing under way: ask for page after page, as far as needed.
-#[derive(Debug)]
-pub struct PullRequestPages<'a> {
-    github: &'a GitHub,
-    since: DateTime<Utc>,
-    next: Option<Url>,
-    seen: HashSet<Url>,
-    /// Whether GitHub listed anything at all, old or new. Nothing may also mean that the token sees nothing.
-    pub has_listed_any: bool,
-    /// Requests sent so far, redirects included.
+impl Patience {
+    /// No end, and waits of a minute at most: what a person at a terminal bears.
+    pub const AT_A_TERMINAL: Self = Self { deadline: None, longest_wait: Duration::from_secs(60) };
+
+    fn has_time_for(&self, pause: Duration, now: Instant) -> bool {
+        pause <= self.longest_wait && self.deadline.is_none_or(|deadline| now + pause < deadline)
+    }
+}
+
+/// What a piece of work has used so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Requests sent to the REST API, redirects and repetitions included.
     pub requests: u32,
-    /// Pages received so far.
-    pub pages: u32,
-    /// What GitHub last said is left of the rate limit.
+    /// Requests sent to GraphQL.
+    pub graphql_requests: u32,
+    /// Points that those cost.
+    pub graphql_points: u32,
+    /// Requests that brought no usable answer.
+    pub errors: u32,
+    /// What GitHub last said is left of the REST API's hourly limit.
     pub rate_limit_remaining: Option<u32>,
+    /// When the token expires, if GitHub says so.
+    pub token_expires_at: Option<DateTime<Utc>>,
+    /// How far our clock is ahead of GitHub's, in seconds.
+    pub clock_skew_seconds: Option<i64>,
+}
+
+/// GitHub, asked for one owner's things by one piece of work, which is counted.
+#[derive(Debug)]
+pub struct Session<'a> {
+    pub(crate) github: &'a GitHub,
+    owner: Option<String>,
+    patience: Patience,
+    started_at: DateTime<Utc>,
+    begun: Instant,
+    usage: Mutex<Usage>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) etag: Option<String>,
+    pub(crate) body: Option<serde_json::Value>,
+    /// Another authorization than the owner's token.
+    pub(crate) bearer: Option<SecretString>,
+}
+
+impl Question {
+    pub(crate) fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, etag: None, body: None, bearer: None }
+    }
 }
 
 impl GitHub {
@@ -80,60 +125,238 @@ impl GitHub {
     /// [`GitHubError::Transport`] when the machine's TLS cannot be set up.
     pub fn connect(settings: &GitHubSettings) -> Result<Self, GitHubError> {
         let failed = |error: octocrab::Error| GitHubError::Transport { reason: with_causes(&error) };
-        let mut builder = Octocrab::builder()
+        let client = Octocrab::builder()
             .base_uri(settings.api_url.as_str())
             .map_err(failed)?
             .set_connect_timeout(Some(CONNECT_TIMEOUT))
             .set_read_timeout(Some(READ_TIMEOUT))
             // Its own retry sends four requests at once without a pause.
-            .add_retry_config(RetryConfig::None);
-        if let Some(token) = settings.expose_token() {
-            builder = builder.personal_token(token);
-        }
-        Ok(Self { client: builder.build().map_err(failed)?, api_url: settings.api_url.clone() })
+            .add_retry_config(RetryConfig::None)
+            .build()
+            .map_err(failed)?;
+        let inner = Inner {
+            client,
+            api_url: settings.api_url.clone(),
+            credentials: Credentials::new(settings),
+            limits: Limits::new(settings.reserve),
+            permits: Semaphore::new(settings.concurrency),
+            concurrency: settings.concurrency,
+            first_pause: settings.first_pause,
+            total_timeout: settings.total_timeout.min(TOTAL_TIMEOUT),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The pull requests of a repository that changed since `since`, the one that changed last first.
-    ///
-    /// Source: GitHub, "List pull requests". It has no `since` itself: reading stops with the first older one.
-    pub fn pull_requests_updated_since(&self, repository: &RepoName, since: DateTime<Utc>) -> PullRequestPages<'_> {
-        let mut url = self.api_url.clone();
-        let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}/repos/{repository}/pulls"));
-        // With `sort=updated` the default direction is ascending.
-        url.set_query(Some(&format!("state=all&sort=updated&direction=desc&per_page={PER_PAGE}")));
-        PullRequestPages {
+    /// How many requests are sent at a time.
+    pub fn concurrency(&self) -> usize {
+        self.inner.concurrency
+    }
+
+    /// Begins a piece of work on things of `owner` (`None` for those of nobody in particular) at `now`.
+    pub fn session(&self, owner: Option<&str>, patience: Patience, now: DateTime<Utc>) -> Session<'_> {
+        Session {
             github: self,
-            since,
-            next: Some(url),
-            seen: HashSet::new(),
-            has_listed_any: false,
-            requests: 0,
-            pages: 0,
-            rate_limit_remaining: None,
+            owner: owner.map(str::to_lowercase),
+            patience,
+            started_at: now,
+            begun: Instant::now(),
+            usage: Mutex::default(),
         }
     }
 
-    /// One answer, whatever its status, with its body decoded.
-    async fn get(&self, url: &Url) -> Result<Answer, GitHubError> {
-        tokio::time::timeout(TOTAL_TIMEOUT, self.get_without_limit(url))
-            .await
-            .map_err(|_| GitHubError::Transport { reason: format!("no answer within {} s", TOTAL_TIMEOUT.as_secs()) })?
+    /// The address of something below the API's.
+    pub(crate) fn url(&self, path: &str, query: Option<&str>) -> Url {
+        let mut url = self.inner.api_url.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{path}"));
+        url.set_query(query);
+        url
     }
 
-    async fn get_without_limit(&self, url: &Url) -> Result<Answer, GitHubError> {
-        let uri: Uri = url.as_str().parse().map_err(|_| GitHubError::invalid(format!("`{url}` is no address")))?;
-        let headers = HeaderMap::from_iter([
-            (ACCEPT, HeaderValue::from_static("application/vnd.github+json")),
-            (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
-            (API_VERSION_HEADER, API_VERSION),
-        ]);
-        let response = self
-            .client
-            ._get_with_headers(uri, Some(headers))
-            .await
-            .map_err(|error| GitHubError::Transport { reason: with_causes(&error) })?;
-        let (parts, body) = response.into_parts();
+    /// The address of GraphQL: beside the REST API on Enterprise servers, below it elsewhere.
+    pub(crate) fn graphql_url(&self) -> Url {
+        let mut url = self.inner.api_url.clone();
+        let base = url.path().trim_end_matches('/');
+        let base = base.strip_suffix("/v3").unwrap_or(base).to_owned();
+        url.set_path(&format!("{base}/graphql"));
+        url
+    }
+
+    /// An address that GitHub sent, if it is GitHub's own: the token goes nowhere else.
+    pub(crate) fn on_same_host(&self, address: &str) -> Result<Url, GitHubError> {
+        let api_url = &self.inner.api_url;
+        let url = api_url.join(address).map_err(|_| GitHubError::invalid(format!("`{address}` is no address")))?;
+        if url.origin() == api_url.origin() {
+            Ok(url)
+        } else {
+            Err(GitHubError::invalid(format!("it points to another host, {}", url.host_str().unwrap_or_default())))
+        }
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.inner.credentials
+    }
+}
+
+impl Session<'_> {
+    /// What has been used so far.
+    pub fn usage(&self) -> Usage {
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Usage)) {
+        change(&mut self.usage.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The present instant, by the clock that the session was begun with.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.started_at + TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default()
+    }
+
+    /// The token for the owner's things.
+    pub(crate) async fn token(&self) -> Result<Option<SecretString>, GitHubError> {
+        // Boxed: asking for an installation's token is itself a question.
+        Box::pin(self.github.credentials().token(self, self.owner.as_deref())).await
+    }
+
+    /// Asks with the owner's token, and reads the answer. Repeats the question, with pauses, as long as that may help
+    /// and patience allows.
+    ///
+    /// # Errors
+    /// What stands between the question and a usable answer in the end.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: Question,
+        read: impl Fn(&Answer) -> Result<T, GitHubError>,
+    ) -> Result<T, GitHubError> {
+        let mut failures = 0;
+        loop {
+            let outcome = self.ask_once(question.clone()).await.and_then(|answer| read(&answer));
+            let error = match outcome {
+                Ok(read) => return Ok(read),
+                Err(error) => error,
+            };
+            let now = Instant::now();
+            let inner = &self.github.inner;
+            let pause = pause_before_retry(&error, failures, inner.first_pause, fastrand::f64());
+            match pause {
+                Some(pause) if self.patience.has_time_for(pause, now) => sleep(pause).await,
+                // Whoever puts the work off must know until when.
+                Some(pause) => {
+                    return Err(match error {
+                        GitHubError::RateLimited { limit, retry_in } => {
+                            GitHubError::RateLimited { limit, retry_in: retry_in.or(Some(pause)) }
+                        }
+                        other => other,
+                    });
+                }
+                None => return Err(error),
+            }
+            failures += 1;
+        }
+    }
+
+    /// Sends a question once, and follows redirects: 301 for a renamed or transferred repository.
+    async fn ask_once(&self, question: Question) -> Result<Answer, GitHubError> {
+        let bearer = match &question.bearer {
+            Some(bearer) => Some(bearer.clone()),
+            None => self.token().await?,
+        };
+        let token = digest(&bearer);
+        let is_graphql = question.body.is_some() && question.bearer.is_none();
+        let resource = if is_graphql { Resource::GraphQl } else { Resource::Rest };
+        let mut question = question;
+        let mut seen = HashSet::from([question.url.clone()]);
+        for _ in 0..=MAX_REDIRECTS {
+            self.github.inner.limits.check(token, resource, Instant::now())?;
+            let answer = match self.send(&question, bearer.as_ref()).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    self.count(|usage| usage.errors += 1);
+                    return Err(error);
+                }
+            };
+            self.note(&answer, token);
+            if matches!(answer.status.as_u16(), 301 | 302 | 307 | 308) {
+                let location = answer.header(&LOCATION).unwrap_or_default();
+                question.url = self.github.on_same_host(location)?;
+                if !seen.insert(question.url.clone()) {
+                    return Err(GitHubError::invalid("the redirects lead in a circle"));
+                }
+                continue;
+            }
+            if let Err(error) = answer.check() {
+                self.count(|usage| usage.errors += 1);
+                if let GitHubError::RateLimited { limit: Limit::Secondary, retry_in: Some(pause) } = error {
+                    self.github.inner.limits.block(token, pause, Instant::now());
+                }
+                return Err(error);
+            }
+            return Ok(answer);
+        }
+        Err(GitHubError::invalid(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    /// Remembers what every answer tells beside its body.
+    fn note(&self, answer: &Answer, token: u64) {
+        if let Some((resource, told)) = answer.limit() {
+            self.github.inner.limits.note(token, resource, told, Instant::now());
+            if resource == Resource::Rest {
+                self.count(|usage| usage.rate_limit_remaining = Some(told.remaining));
+            }
+        }
+        let skew = answer.date().map(|date| (self.now() - date).num_seconds());
+        let expires_at = answer.token_expires_at();
+        self.count(|usage| {
+            usage.clock_skew_seconds = skew.or(usage.clock_skew_seconds);
+            usage.token_expires_at = expires_at.or(usage.token_expires_at);
+        });
+    }
+
+    async fn send(&self, question: &Question, bearer: Option<&SecretString>) -> Result<Answer, GitHubError> {
+        let inner = &self.github.inner;
+        let unusable = || GitHubError::OutOfTime;
+        // Waiting for the turn counts for the deadline as the request itself does.
+        let permit = match self.patience.deadline {
+            Some(deadline) => timeout_at(deadline, inner.permits.acquire()).await.map_err(|_| unusable())?,
+            None => inner.permits.acquire().await,
+        };
+        let _permit = permit.map_err(|_| unusable())?;
+        self.count(|usage| match question.body {
+            Some(_) if question.bearer.is_none() => usage.graphql_requests += 1,
+            _ => usage.requests += 1,
+        });
+        let total = Instant::now() + inner.total_timeout;
+        let deadline = self.patience.deadline.map_or(total, |deadline| deadline.min(total));
+        match timeout_at(deadline, self.transfer(question, bearer)).await {
+            Ok(outcome) => outcome,
+            Err(_) if deadline < total => Err(GitHubError::OutOfTime),
+            Err(_) => {
+                Err(GitHubError::Transport { reason: format!("no answer within {} s", inner.total_timeout.as_secs()) })
+            }
+        }
+    }
+
+    async fn transfer(&self, question: &Question, bearer: Option<&SecretString>) -> Result<Answer, GitHubError> {
+        let failed = |error: octocrab::Error| GitHubError::Transport { reason: with_causes(&error) };
+        let mut request = Request::builder()
+            .method(question.method.clone())
+            .uri(question.url.as_str())
+            .header(ACCEPT, HeaderValue::from_static("application/vnd.github+json"))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))
+            .header(API_VERSION_HEADER, API_VERSION);
+        if let Some(bearer) = bearer {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", bearer.expose_secret()))
+                .map_err(|_| GitHubError::Unauthorized)?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        if let Some(etag) = &question.etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let client = &self.github.inner.client;
+        let request = client.build_request(request, question.body.as_ref()).map_err(failed)?;
+        let (parts, body) = client.execute(request).await.map_err(failed)?.into_parts();
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
                 too_large()
@@ -141,162 +364,13 @@ impl GitHub {
                 GitHubError::Transport { reason: format!("the answer ended early: {error}") }
             }
         })?;
-        let body = decoded(&parts.headers, body.to_bytes())?;
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        Ok(Answer::new(parts.status, parts.headers, body.to_bytes(), self.now()))
     }
 }
 
-impl PullRequestPages<'_> {
-    /// The next page, `None` after the last one with anything new enough.
-    ///
-    /// # Errors
-    /// Whatever GitHub, or the way to it, says; asking again repeats the request.
-    pub async fn next(&mut self) -> Result<Option<Page>, GitHubError> {
-        let Some(url) = self.next.clone() else { return Ok(None) };
-        let answer = self.follow(url).await?;
-        let next = answer.header(&LINK).and_then(link::next_page).map(str::to_owned);
-        let mut page = Page { pull_requests: Vec::new(), undecodable: Vec::new() };
-        let mut is_last = false;
-        let items = decode_page(&answer.body)?;
-        self.has_listed_any |= !items.is_empty();
-        if !items.is_empty() && items.iter().all(Result::is_err) {
-            return Err(GitHubError::invalid("none of the pull requests on a page can be understood"));
-        }
-        for item in items {
-            match item {
-                Ok(pull_request) if pull_request.updated_at < self.since => is_last = true,
-                Ok(pull_request) => page.pull_requests.push(pull_request),
-                Err(undecodable) => page.undecodable.push(undecodable),
-            }
-        }
-        self.pages += 1;
-        self.next = match next {
-            Some(address) if !is_last => Some(self.checked_next(&address)?),
-            _ => None,
-        };
-        Ok(Some(page))
-    }
-
-    /// Requests an address and follows redirects: 301 for a renamed or transferred repository.
-    async fn follow(&mut self, url: Url) -> Result<Answer, GitHubError> {
-        let mut url = url;
-        for _ in 0..=MAX_REDIRECTS {
-            self.requests += 1;
-            let answer = self.github.get(&url).await?;
-            self.rate_limit_remaining = answer.number(&RATE_LIMIT_REMAINING).or(self.rate_limit_remaining);
-            if matches!(answer.status.as_u16(), 301 | 302 | 307 | 308) {
-                let location = answer.header(&LOCATION).unwrap_or_default();
-                url = self.github.on_same_host(location)?;
-                continue;
-            }
-            answer.check()?;
-            return Ok(answer);
-        }
-        Err(GitHubError::invalid(format!("more than {MAX_REDIRECTS} redirects")))
-    }
-
-    fn checked_next(&mut self, address: &str) -> Result<Url, GitHubError> {
-        let url = self.github.on_same_host(address)?;
-        if self.pages >= MAX_PAGES || !self.seen.insert(url.clone()) {
-            return Err(GitHubError::invalid("the pages lead in a circle"));
-        }
-        Ok(url)
-    }
-}
-
-impl GitHub {
-    /// An address that GitHub sent, if it is GitHub's own: the token goes nowhere else.
-    fn on_same_host(&self, address: &str) -> Result<Url, GitHubError> {
-        let url = self.api_url.join(address).map_err(|_| GitHubError::invalid(format!("`{address}` is no address")))?;
-        if url.origin() == self.api_url.origin() {
-            Ok(url)
-        } else {
-            Err(GitHubError::invalid(format!("it points to another host, {}", url.host_str().unwrap_or_default())))
-        }
-    }
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Answer {
-    fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    fn number(&self, name: &HeaderName) -> Option<u32> {
-        self.header(name).and_then(|text| text.trim().parse().ok())
-    }
-
-    /// Turns every status but 200 into the error that a caller can act on.
-    fn check(&self) -> Result<(), GitHubError> {
-        match self.status.as_u16() {
-            200 => self.check_content_type(),
-            401 => Err(GitHubError::Unauthorized),
-            403 | 429 => Err(self.limit_or_forbidden()),
-            404 => Err(GitHubError::NotFound),
-            status @ (410 | 451) => Err(GitHubError::Gone { status }),
-            status => Err(GitHubError::UnexpectedStatus { status }),
-        }
-    }
-
-    /// A proxy's log-in page comes with status 200 as well.
-    fn check_content_type(&self) -> Result<(), GitHubError> {
-        let content_type = self.header(&CONTENT_TYPE).unwrap_or_default();
-        if content_type.contains("json") {
-            return Ok(());
-        }
-        Err(GitHubError::invalid(format!("`{content_type}` where JSON is expected; a proxy may stand in between")))
-    }
-
-    /// 403 is a limit when GitHub says when to come back or that nothing is left, and a permission otherwise.
-    ///
-    /// Source: GitHub, "Rate limits for the REST API". Enterprise servers without limits say 0 of 0.
-    fn limit_or_forbidden(&self) -> GitHubError {
-        let is_used_up = self.number(&RATE_LIMIT_REMAINING) == Some(0) && self.number(&RATE_LIMIT_LIMIT) != Some(0);
-        if self.headers.contains_key(RETRY_AFTER)
-            || is_used_up
-            || self.status == StatusCode::TOO_MANY_REQUESTS
-            || self.names_a_limit()
-        {
-            let reset = self.header(&RATE_LIMIT_RESET).and_then(|text| text.parse().ok());
-            let retry_at = reset.filter(|_| is_used_up).and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
-            return GitHubError::RateLimited { retry_at };
-        }
-        let hint = match self.header(&SINGLE_SIGN_ON) {
-            Some(_) => ", and authorise it for the organisation's single sign-on".to_owned(),
-            None => String::new(),
-        };
-        GitHubError::Forbidden { hint }
-    }
-
-    /// A secondary limit may come with neither header; then only its message tells.
-    fn names_a_limit(&self) -> bool {
-        #[derive(serde::Deserialize)]
-        struct Message {
-            message: String,
-        }
-        serde_json::from_slice::<Message>(&self.body)
-            .is_ok_and(|body| body.message.to_lowercase().contains("rate limit"))
-    }
-}
-
-fn decoded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, GitHubError> {
-    if headers.get(CONTENT_ENCODING).is_none_or(|value| value.as_bytes() != b"gzip") {
-        return Ok(body);
-    }
-    let mut plain = Vec::with_capacity(body.len() * 8);
-    let limit = MAX_BODY_BYTES as u64 + 1;
-    GzDecoder::new(&body[..])
-        .take(limit)
-        .read_to_end(&mut plain)
-        .map_err(|error| GitHubError::Transport { reason: format!("the answer's gzip is damaged: {error}") })?;
-    if plain.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(plain.into()) }
-}
-
-fn too_large() -> GitHubError {
-    GitHubError::invalid(format!("more than {} MB", MAX_BODY_BYTES / 1024 / 1024))
+/// Tells tokens apart without keeping them.
+fn digest(token: &Option<SecretString>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    token.as_ref().map(ExposeSecret::expose_secret).hash(&mut hasher);
+    hasher.finish()
 }

@@ -1,6 +1,15 @@
 //! What can go wrong between Mergeline and GitHub.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+/// Which of GitHub's limits is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// The hourly one, or what of it is kept for others.
+    Primary,
+    /// One against bursts and expensive requests.
+    Secondary,
+}
 
 /// Why GitHub did not give what was asked. Never carries a token or a body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -9,11 +18,11 @@ pub enum GitHubError {
     #[error("GitHub refused the token (401): it is wrong, revoked or expired")]
     Unauthorized,
     /// 403 that is no rate limit.
-    #[error("the token may not read this (403): give it read access to pull requests{hint}")]
-    Forbidden {
-        /// What else GitHub demands, single sign-on for example.
-        hint: String,
-    },
+    #[error("the token may not read this (403): give it read access to pull requests")]
+    Forbidden,
+    /// 403 until the token is authorised for the organisation.
+    #[error("the organisation demands single sign-on (403): authorise the token for it in the token's settings")]
+    SingleSignOn,
     /// 404: GitHub says the same of what is not there and of what the token may not see.
     #[error("not found (404): the repository does not exist, or the token may not see it")]
     NotFound,
@@ -24,10 +33,15 @@ pub enum GitHubError {
         status: u16,
     },
     /// The hourly or a secondary limit.
-    #[error("GitHub's rate limit is reached{}", retry_at.map(|at| format!(" until {at}")).unwrap_or_default())]
+    #[error("GitHub's {} is reached{}", match limit {
+        Limit::Primary => "rate limit",
+        Limit::Secondary => "secondary rate limit",
+    }, retry_in.map(|pause| format!("; it can be asked again in {} s", pause.as_secs())).unwrap_or_default())]
     RateLimited {
-        /// When GitHub wants to be asked again, if it said so.
-        retry_at: Option<DateTime<Utc>>,
+        /// Which one.
+        limit: Limit,
+        /// How long GitHub wants to be left alone, if it said so.
+        retry_in: Option<Duration>,
     },
     /// 5xx, or another status that has no meaning here.
     #[error("GitHub answered with status {status}")]
@@ -41,12 +55,27 @@ pub enum GitHubError {
         /// Why.
         reason: String,
     },
+    /// GraphQL answered with errors: what it gave beside them is not whole.
+    #[error("GitHub's answer is not whole: {reason}")]
+    PartialAnswer {
+        /// What GitHub said.
+        reason: String,
+    },
+    /// An answer that is too large, for Mergeline or for GitHub: ask for less at once.
+    #[error("too much was asked for at once: {reason}")]
+    TooMuch {
+        /// Who said so.
+        reason: String,
+    },
     /// No answer, or half of one.
     #[error("GitHub cannot be reached: {reason}")]
     Transport {
         /// Why.
         reason: String,
     },
+    /// The time for the work is up.
+    #[error("the time is up")]
+    OutOfTime,
 }
 
 impl GitHubError {
@@ -54,14 +83,37 @@ impl GitHubError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unauthorized => "github_unauthorized",
-            Self::Forbidden { .. } => "github_forbidden",
+            Self::Forbidden => "github_forbidden",
+            Self::SingleSignOn => "github_sso_required",
             Self::NotFound => "repo_not_accessible",
             Self::Gone { .. } => "repo_unavailable",
             Self::RateLimited { .. } => "github_rate_limited",
             Self::UnexpectedStatus { .. } => "github_status",
             Self::InvalidAnswer { .. } => "github_invalid_answer",
+            Self::PartialAnswer { .. } => "github_partial_answer",
+            Self::TooMuch { .. } => "github_too_much",
             Self::Transport { .. } => "github_unreachable",
+            Self::OutOfTime => "out_of_time",
         }
+    }
+
+    /// Whether asking again later, with nothing changed on this side, may bring an answer.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::RateLimited { .. }
+            | Self::UnexpectedStatus { .. }
+            | Self::InvalidAnswer { .. }
+            | Self::PartialAnswer { .. }
+            | Self::TooMuch { .. }
+            | Self::Transport { .. }
+            | Self::OutOfTime => true,
+            Self::Unauthorized | Self::Forbidden | Self::SingleSignOn | Self::NotFound | Self::Gone { .. } => false,
+        }
+    }
+
+    /// Whether asking for less at once may bring an answer: GitHub gives up after ten seconds of work.
+    pub fn is_too_much(&self) -> bool {
+        matches!(self, Self::TooMuch { .. } | Self::UnexpectedStatus { status: 502..=504 })
     }
 
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {

@@ -3,7 +3,7 @@
 //! Source: GitHub, "List pull requests". A full object is about 20 kB; only these fields are deserialized.
 
 use chrono::{DateTime, Datelike, Utc};
-use mergeline_domain::{AccountKind, Author, Login, PullRequest, State};
+use mergeline_domain::{AccountKind, Author, GithubId, Login, PullRequest, RepoName, State};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -18,9 +18,28 @@ pub struct UndecodableItem {
     pub reason: String,
 }
 
+/// Which repository an answer is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryIdentity {
+    /// GitHub's number, which survives renaming and transferring.
+    pub id: GithubId,
+    /// `owner/name` as it is called now.
+    pub name: RepoName,
+}
+
+/// A page as far as it could be understood.
+#[derive(Debug, Default)]
+pub(crate) struct DecodedPage {
+    pub(crate) pull_requests: Vec<PullRequest>,
+    pub(crate) undecodable: Vec<UndecodableItem>,
+    pub(crate) repository: Option<RepositoryIdentity>,
+}
+
 #[derive(Deserialize)]
 struct Item<'a> {
     id: i64,
+    #[serde(default)]
+    node_id: Option<String>,
     number: i64,
     #[serde(borrow)]
     title: std::borrow::Cow<'a, str>,
@@ -28,8 +47,8 @@ struct Item<'a> {
     state: std::borrow::Cow<'a, str>,
     #[serde(default)]
     draft: Option<bool>,
-    #[serde(default)]
-    base: Option<Branch>,
+    #[serde(borrow, default)]
+    base: Option<Branch<'a>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     closed_at: Option<DateTime<Utc>>,
@@ -45,9 +64,17 @@ struct User {
 }
 
 #[derive(Deserialize)]
-struct Branch {
+struct Branch<'a> {
     #[serde(rename = "ref")]
     name: String,
+    #[serde(borrow, default)]
+    repo: Option<BaseRepository<'a>>,
+}
+
+#[derive(Deserialize)]
+struct BaseRepository<'a> {
+    id: i64,
+    full_name: std::borrow::Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -55,24 +82,65 @@ struct NumberOnly {
     number: i64,
 }
 
-/// Decodes a page, each item by itself: one that cannot be understood does not take the others with it.
-pub(crate) fn decode_page(body: &[u8]) -> Result<Vec<Result<PullRequest, UndecodableItem>>, GitHubError> {
+/// Decodes a page. One item that cannot be understood does not take the others with it.
+pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
+    let mut page = DecodedPage::default();
+    // Nearly always everything is as it should be, and is read in one go.
+    if let Ok(items) = serde_json::from_slice::<Vec<Item<'_>>>(body) {
+        page.pull_requests.reserve(items.len());
+        for item in items {
+            let number = item.number;
+            page.add(item, Some(number));
+        }
+        return Ok(page);
+    }
     let items: Vec<&RawValue> = serde_json::from_slice(body)
         .map_err(|error| GitHubError::invalid(format!("no list of pull requests ({error})")))?;
-    Ok(items.into_iter().map(decode_item).collect())
+    for raw in items {
+        match serde_json::from_str::<Item<'_>>(raw.get()) {
+            Ok(item) => {
+                let number = item.number;
+                page.add(item, Some(number));
+            }
+            Err(error) => page.undecodable.push(undecodable(raw.get().as_bytes(), &error)),
+        }
+    }
+    Ok(page)
 }
 
-fn decode_item(raw: &RawValue) -> Result<PullRequest, UndecodableItem> {
-    let decoded = serde_json::from_str::<Item<'_>>(raw.get()).map_err(|error| error.to_string());
-    decoded.and_then(pull_request).map_err(|reason| {
-        let number = serde_json::from_str::<NumberOnly>(raw.get()).ok().map(|item| item.number);
-        UndecodableItem { number, reason }
-    })
+/// Decodes the answer about one pull request.
+pub(crate) fn decode_single(body: &[u8]) -> Result<PullRequest, UndecodableItem> {
+    let item = serde_json::from_slice::<Item<'_>>(body).map_err(|error| undecodable(body, &error))?;
+    let number = Some(item.number);
+    pull_request(item).map_err(|reason| UndecodableItem { number, reason })
 }
+
+fn undecodable(raw: &[u8], error: &serde_json::Error) -> UndecodableItem {
+    let number = serde_json::from_slice::<NumberOnly>(raw).ok().map(|item| item.number);
+    UndecodableItem { number: number.filter(|number| NUMBERS.contains(number)), reason: error.to_string() }
+}
+
+impl DecodedPage {
+    fn add(&mut self, item: Item<'_>, number: Option<i64>) {
+        if self.repository.is_none() {
+            self.repository = item.base.as_ref().and_then(|base| base.repo.as_ref()).and_then(|repository| {
+                Some(RepositoryIdentity { id: repository.id, name: repository.full_name.parse().ok()? })
+            });
+        }
+        match pull_request(item) {
+            Ok(pull_request) => self.pull_requests.push(pull_request),
+            Err(reason) => {
+                let number = number.filter(|number| NUMBERS.contains(number));
+                self.undecodable.push(UndecodableItem { number, reason });
+            }
+        }
+    }
+}
+
+/// GitHub numbers issues and pull requests together; 2^31 is far beyond any repository.
+const NUMBERS: std::ops::Range<i64> = 1..2_147_483_648;
 
 fn pull_request(item: Item<'_>) -> Result<PullRequest, String> {
-    /// GitHub numbers issues and pull requests together; 2^31 is far beyond any repository.
-    const NUMBERS: std::ops::Range<i64> = 1..2_147_483_648;
     /// GitHub opened in 2008, and imported history may be older; everything beyond is a broken clock.
     const YEARS: std::ops::Range<i32> = 1970..2200;
     if !NUMBERS.contains(&item.number) {
@@ -96,6 +164,7 @@ fn pull_request(item: Item<'_>) -> Result<PullRequest, String> {
     });
     Ok(PullRequest {
         id: item.id,
+        node_id: item.node_id.map(|id| id.replace('\0', "")),
         number: item.number,
         title: clean_title(&item.title),
         author,
@@ -154,7 +223,8 @@ mod tests {
 
     fn decode(item: &Value) -> Result<PullRequest, UndecodableItem> {
         let body = json!([item]).to_string();
-        decode_page(body.as_bytes()).expect("a list").remove(0)
+        let mut page = decode_page(body.as_bytes()).expect("a list");
+        page.pull_requests.pop().ok_or_else(|| page.undecodable.remove(0))
     }
 
     #[test]
@@ -213,7 +283,7 @@ mod tests {
         }
         let page = json!([item(), with("title", Value::Null), item()]).to_string();
         let decoded = decode_page(page.as_bytes()).expect("a list");
-        assert_eq!(decoded.iter().filter(|item| item.is_ok()).count(), 2);
+        assert_eq!((decoded.pull_requests.len(), decoded.undecodable.len()), (2, 1));
     }
 
     #[test]

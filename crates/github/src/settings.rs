@@ -1,25 +1,56 @@
 //! Where GitHub is and with which token it is asked.
 
-use mergeline_domain::Problem;
-use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+
+use jsonwebtoken::EncodingKey;
+use mergeline_domain::{Problem, whole_number};
+use secrecy::SecretString;
 use url::{Host, Url};
 
 const GITHUB_COM: &str = "https://api.github.com";
 
-/// Where GitHub is and with which token it is asked.
+/// Far below the 100 concurrent requests at which GitHub limits.
+const MAX_CONCURRENCY: u16 = 20;
+/// GitHub asks for one request at a time for each token.
+const DEFAULT_CONCURRENCY: u16 = 1;
+/// What is left of the hourly limit for everybody else who uses the token's account.
+const DEFAULT_RESERVE_PERCENT: u16 = 10;
+/// The unit of the pauses after answers that could not be used.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where GitHub is, with which credentials it is asked, and how politely.
 #[derive(Debug, Clone)]
 pub struct GitHubSettings {
     pub(crate) api_url: Url,
     pub(crate) token: Option<SecretString>,
+    pub(crate) app: Option<AppSettings>,
+    pub(crate) concurrency: usize,
+    pub(crate) reserve: f64,
+    pub(crate) first_pause: Duration,
+    pub(crate) total_timeout: Duration,
+}
+
+/// A GitHub App.
+#[derive(Clone)]
+pub(crate) struct AppSettings {
+    pub(crate) id: String,
+    pub(crate) key: EncodingKey,
+}
+
+impl std::fmt::Debug for AppSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppSettings").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl GitHubSettings {
-    /// Reads `GITHUB_API_URL` (github.com when unset) and `GITHUB_PAT` (60 requests an hour and public
-    /// repositories only when unset).
+    /// Reads `GITHUB_API_URL` (github.com when unset), `GITHUB_PAT` (60 requests an hour and public repositories only
+    /// when unset), `GITHUB_APP_ID` with `GITHUB_APP_PRIVATE_KEY`, `COLLECT_CONCURRENCY` (1) and
+    /// `GITHUB_RESERVE_PERCENT` (10).
     ///
     /// # Errors
-    /// `config.base_url` for an address that is not HTTPS, `config.token_format` for what cannot be a token.
-    /// The token itself is never shown.
+    /// `config.base_url` for an address that is not HTTPS, `config.token_format` for what cannot be a token,
+    /// `config.app_key` for what cannot be an App's key, `config.range` for numbers. No secret is ever shown.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let address = lookup("GITHUB_API_URL").filter(|text| !text.trim().is_empty());
@@ -28,9 +59,70 @@ impl GitHubSettings {
             None => None,
             Some(text) => token(&text).map_err(|problem| problems.push(problem)).ok(),
         };
+        let app = app(lookup("GITHUB_APP_ID"), lookup("GITHUB_APP_PRIVATE_KEY"));
+        let app = app.map_err(|problem| problems.push(problem)).ok().flatten();
+        let mut number = |name, bounds, default| {
+            whole_number(&lookup, name, bounds, default).map_err(|problem| problems.push(problem)).unwrap_or(default)
+        };
+        let concurrency = number("COLLECT_CONCURRENCY", 1..=MAX_CONCURRENCY, DEFAULT_CONCURRENCY);
+        let reserve = number("GITHUB_RESERVE_PERCENT", 0..=90, DEFAULT_RESERVE_PERCENT);
         match api_url {
-            Some(api_url) if problems.is_empty() => Ok(Self { api_url, token }),
+            Some(api_url) if problems.is_empty() => Ok(Self {
+                api_url,
+                token,
+                app,
+                concurrency: concurrency.into(),
+                reserve: f64::from(reserve) / 100.0,
+                first_pause: FIRST_PAUSE,
+                total_timeout: Duration::MAX,
+            }),
             _ => Err(problems),
+        }
+    }
+
+    /// How many requests are sent at a time.
+    pub fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// With shorter pauses and time-outs than the usual, for trying what happens after them.
+    #[must_use]
+    pub fn with_pace(mut self, first_pause: Duration, total_timeout: Duration) -> Self {
+        self.first_pause = first_pause;
+        self.total_timeout = total_timeout;
+        self
+    }
+}
+
+fn app(id: Option<String>, key: Option<String>) -> Result<Option<AppSettings>, Problem> {
+    let refuse = |name: &str, message: &str, help: &str| Err(Problem::setting("config.app_key", name, message, help));
+    match (id, key) {
+        (None, None) => Ok(None),
+        (Some(_), None) => {
+            let help = "set it to the App's private key (PEM), or unset GITHUB_APP_ID";
+            refuse("GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_ID is set, and no key is", help)
+        }
+        (None, Some(_)) => {
+            let help = "set it to the App's number or client id";
+            refuse("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY is set, and no App is", help)
+        }
+        (Some(id), Some(key)) => {
+            let id = id.trim().to_owned();
+            if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '.') {
+                return refuse(
+                    "GITHUB_APP_ID",
+                    "it is no App's number or client id",
+                    "copy it from the App's settings",
+                );
+            }
+            // Many places keep a line break as two characters.
+            match EncodingKey::from_rsa_pem(key.replace("\\n", "\n").trim().as_bytes()) {
+                Ok(key) => Ok(Some(AppSettings { id, key })),
+                Err(_) => {
+                    let help = "set it to the whole PEM file that GitHub gave, BEGIN and END lines included";
+                    refuse("GITHUB_APP_PRIVATE_KEY", "it is no RSA private key in PEM form", help)
+                }
+            }
         }
     }
 }
@@ -82,12 +174,6 @@ fn token(text: &str) -> Result<SecretString, Problem> {
     Ok(SecretString::from(text))
 }
 
-impl GitHubSettings {
-    pub(crate) fn expose_token(&self) -> Option<&str> {
-        self.token.as_ref().map(ExposeSecret::expose_secret)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +201,24 @@ mod tests {
             ["http://ghe.example.com", "ftp://example.com", "https://user:pw@example.com", "nonsense", "file:///etc"]
         {
             assert_eq!(settings(Some(url), None).err(), Some(vec!["config.base_url"]), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_app_needs_its_number_and_its_key_and_the_key_is_never_shown() {
+        let with = |id: Option<&str>, key: Option<&str>| {
+            let lookup = |name: &str| match name {
+                "GITHUB_APP_ID" => id.map(str::to_owned),
+                "GITHUB_APP_PRIVATE_KEY" => key.map(str::to_owned),
+                _ => None,
+            };
+            GitHubSettings::from_vars(lookup).map(|_| ()).map_err(|problems| format!("{problems:?}"))
+        };
+        for (id, key) in
+            [(Some("7"), None), (None, Some("s3cret")), (Some("7"), Some("s3cret")), (Some("a b"), Some("k"))]
+        {
+            let problems = with(id, key).expect_err("refused");
+            assert!(problems.contains("config.app_key") && !problems.contains("s3cret"), "{problems}");
         }
     }
 

@@ -1,0 +1,237 @@
+//! One answer of GitHub, and what its status means.
+
+use std::io::Read;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use flate2::read::GzDecoder;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use crate::limits::{Resource, Told};
+use crate::{GitHubError, Limit};
+
+/// A page of 100 is about 0.15 MB zipped and 2.3 MB plain; long descriptions make it three times as much.
+pub(crate) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+const RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const RATE_LIMIT_RESOURCE: HeaderName = HeaderName::from_static("x-ratelimit-resource");
+const SINGLE_SIGN_ON: HeaderName = HeaderName::from_static("x-github-sso");
+const TOKEN_EXPIRATION: HeaderName = HeaderName::from_static("github-authentication-token-expiration");
+const SCOPES: HeaderName = HeaderName::from_static("x-oauth-scopes");
+
+/// One answer, its body still packed: unpacking and decoding happen in one go, so that only one plain page is in
+/// memory at a time.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+    packed: Bytes,
+    /// When it arrived, by our clock: GitHub's own clock is preferred.
+    arrived_at: DateTime<Utc>,
+}
+
+impl Answer {
+    pub(crate) fn new(status: StatusCode, headers: HeaderMap, packed: Bytes, arrived_at: DateTime<Utc>) -> Self {
+        Self { status, headers, packed, arrived_at }
+    }
+
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    fn number(&self, name: &HeaderName) -> Option<u32> {
+        self.header(name).and_then(|text| text.trim().parse().ok())
+    }
+
+    /// GitHub's clock.
+    pub(crate) fn date(&self) -> Option<DateTime<Utc>> {
+        DateTime::parse_from_rfc2822(self.header(&DATE)?).ok().map(|date| date.to_utc())
+    }
+
+    /// What is left of the limit that this answer counted against. Servers without limits send nothing, or 0 of 0.
+    pub(crate) fn limit(&self) -> Option<(Resource, Told)> {
+        let limit = self.number(&RATE_LIMIT_LIMIT).filter(|limit| *limit > 0)?;
+        let remaining = self.number(&RATE_LIMIT_REMAINING)?;
+        let resource =
+            if self.header(&RATE_LIMIT_RESOURCE) == Some("graphql") { Resource::GraphQl } else { Resource::Rest };
+        Some((resource, Told { limit, remaining, reset_in: self.reset_in()? }))
+    }
+
+    /// How long it is until the limit starts anew, by GitHub's own clock. Nothing for a reset that is already over.
+    fn reset_in(&self) -> Option<Duration> {
+        let seconds: i64 = self.header(&RATE_LIMIT_RESET)?.trim().parse().ok()?;
+        let reset = DateTime::<Utc>::from_timestamp(seconds, 0)?;
+        Some((reset - self.date().unwrap_or(self.arrived_at)).to_std().unwrap_or_default())
+    }
+
+    /// When the token expires, as GitHub says with answers to tokens that do.
+    pub(crate) fn token_expires_at(&self) -> Option<DateTime<Utc>> {
+        let text = self.header(&TOKEN_EXPIRATION)?;
+        let form = ["%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S UTC"];
+        DateTime::parse_from_str(text, form[0])
+            .map(|at| at.to_utc())
+            .or_else(|_| chrono::NaiveDateTime::parse_from_str(text, form[1]).map(|at| at.and_utc()))
+            .ok()
+    }
+
+    /// The scopes of a classic token.
+    pub(crate) fn scopes(&self) -> Option<&str> {
+        self.header(&SCOPES)
+    }
+
+    /// Turns every status but 200, 201 and 304 into the error that a caller can act on.
+    pub(crate) fn check(&self) -> Result<(), GitHubError> {
+        match self.status.as_u16() {
+            200 | 201 => self.check_content_type(),
+            304 => Ok(()),
+            401 => Err(GitHubError::Unauthorized),
+            403 | 429 => Err(self.limit_or_forbidden()),
+            404 => Err(GitHubError::NotFound),
+            status @ (410 | 451) => Err(GitHubError::Gone { status }),
+            status => Err(GitHubError::UnexpectedStatus { status }),
+        }
+    }
+
+    /// A proxy's log-in page comes with status 200 as well.
+    fn check_content_type(&self) -> Result<(), GitHubError> {
+        let content_type = self.header(&CONTENT_TYPE).unwrap_or_default();
+        if content_type.contains("json") {
+            return Ok(());
+        }
+        Err(GitHubError::invalid(format!("`{content_type}` where JSON is expected; a proxy may stand in between")))
+    }
+
+    /// 403 is a limit when GitHub says when to come back or that nothing is left, and a permission otherwise.
+    ///
+    /// Source: GitHub, "Rate limits for the REST API". Enterprise servers without limits say 0 of 0.
+    fn limit_or_forbidden(&self) -> GitHubError {
+        let is_used_up = self.number(&RATE_LIMIT_REMAINING) == Some(0) && self.number(&RATE_LIMIT_LIMIT) != Some(0);
+        let told = self.number(&RETRY_AFTER).map(|seconds| Duration::from_secs(seconds.into()));
+        if told.is_none() && is_used_up {
+            return GitHubError::RateLimited { limit: Limit::Primary, retry_in: self.reset_in() };
+        }
+        let is_limit = self.headers.contains_key(RETRY_AFTER)
+            || self.status == StatusCode::TOO_MANY_REQUESTS
+            || self.names_a_limit();
+        if is_limit {
+            return GitHubError::RateLimited { limit: Limit::Secondary, retry_in: told };
+        }
+        if self.headers.contains_key(SINGLE_SIGN_ON) { GitHubError::SingleSignOn } else { GitHubError::Forbidden }
+    }
+
+    /// A secondary limit may come with neither header; then only its message tells.
+    fn names_a_limit(&self) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Message {
+            message: String,
+        }
+        let Ok(body) = self.body() else { return false };
+        serde_json::from_slice::<Message>(&body).is_ok_and(|body| body.message.to_lowercase().contains("rate limit"))
+    }
+
+    /// The body, unpacked as far as is bearable.
+    pub(crate) fn body(&self) -> Result<Bytes, GitHubError> {
+        if self.headers.get(CONTENT_ENCODING).is_none_or(|value| value.as_bytes() != b"gzip") {
+            return Ok(self.packed.clone());
+        }
+        let mut plain = Vec::with_capacity((self.packed.len() * 16).min(MAX_BODY_BYTES));
+        let limit = MAX_BODY_BYTES as u64 + 1;
+        GzDecoder::new(&self.packed[..])
+            .take(limit)
+            .read_to_end(&mut plain)
+            .map_err(|error| GitHubError::Transport { reason: format!("the answer's gzip is damaged: {error}") })?;
+        if plain.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(plain.into()) }
+    }
+
+    /// Decodes a body of which only a few fields matter.
+    pub(crate) fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, GitHubError> {
+        serde_json::from_slice(&self.body()?).map_err(|error| GitHubError::invalid(error.to_string()))
+    }
+}
+
+pub(crate) fn too_large() -> GitHubError {
+    GitHubError::TooMuch { reason: format!("an answer of more than {} MB", MAX_BODY_BYTES / 1024 / 1024) }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        let now = DateTime::from_timestamp(1_000_000, 0).expect("in range");
+        Answer::new(StatusCode::from_u16(status).expect("a status"), headers, Bytes::from_static(body.as_bytes()), now)
+    }
+
+    fn refusal(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> GitHubError {
+        answer(status, headers, body).check().expect_err("refused")
+    }
+
+    #[test]
+    fn g9_a_limit_a_missing_permission_and_single_sign_on_are_told_apart() {
+        let limit = refusal(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1000060")], "{}");
+        let in_a_minute = Some(Duration::from_secs(60));
+        assert_eq!(limit, GitHubError::RateLimited { limit: Limit::Primary, retry_in: in_a_minute });
+        let body = r#"{"message": "Resource not accessible by personal access token"}"#;
+        assert_eq!(refusal(403, &[("x-ratelimit-remaining", "4999")], body), GitHubError::Forbidden);
+        assert_eq!(refusal(403, &[("x-github-sso", "required; url=x")], "{}"), GitHubError::SingleSignOn);
+        let codes = [limit.code(), GitHubError::Forbidden.code(), GitHubError::SingleSignOn.code()];
+        assert_eq!(codes, ["github_rate_limited", "github_forbidden", "github_sso_required"]);
+    }
+
+    #[test]
+    fn a_secondary_limit_is_recognised_by_header_status_or_message() {
+        let secondary = |retry_in| GitHubError::RateLimited { limit: Limit::Secondary, retry_in };
+        let in_seven = Some(Duration::from_secs(7));
+        assert_eq!(refusal(403, &[("retry-after", "7"), ("x-ratelimit-remaining", "0")], "{}"), secondary(in_seven));
+        assert_eq!(refusal(429, &[], "{}"), secondary(None));
+        assert_eq!(refusal(403, &[], r#"{"message": "You have exceeded a secondary rate limit."}"#), secondary(None));
+    }
+
+    #[test]
+    fn f14_zeros_of_servers_without_limits_and_resets_of_the_past_are_no_reason_to_wait() {
+        assert_eq!(answer(200, &[("x-ratelimit-limit", "0"), ("x-ratelimit-remaining", "0")], "").limit(), None);
+        let headers = [("x-ratelimit-limit", "0"), ("x-ratelimit-remaining", "0")];
+        assert_eq!(refusal(403, &headers, "{}"), GitHubError::Forbidden);
+        for reset in ["0", "-62135596800", "999"] {
+            let past = refusal(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset)], "{}");
+            let at_once = Some(Duration::ZERO);
+            assert_eq!(past, GitHubError::RateLimited { limit: Limit::Primary, retry_in: at_once }, "{reset}");
+        }
+    }
+
+    #[test]
+    fn g20_limits_that_are_no_numbers_tell_nothing() {
+        let headers = [("x-ratelimit-limit", "soon"), ("x-ratelimit-remaining", ""), ("x-ratelimit-reset", "never")];
+        assert_eq!(answer(200, &headers, "").limit(), None);
+        assert_eq!(refusal(403, &headers, "{}"), GitHubError::Forbidden);
+    }
+
+    #[test]
+    fn f31_a_reset_is_measured_by_githubs_own_clock() {
+        let headers = [
+            ("date", "Mon, 12 Jan 1970 13:46:30 GMT"),
+            ("x-ratelimit-limit", "60"),
+            ("x-ratelimit-remaining", "5"),
+            ("x-ratelimit-reset", "1000000"),
+        ];
+        let told = answer(200, &headers, "").limit().map(|(_, told)| told.reset_in);
+        assert_eq!(told, Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn the_end_of_a_token_is_read_in_both_forms() {
+        for text in ["2026-12-31 10:00:00 UTC", "2026-12-31 12:00:00 +0200"] {
+            let expires = answer(200, &[("github-authentication-token-expiration", text)], "").token_expires_at();
+            assert_eq!(expires.map(|at| at.to_rfc3339()), Some("2026-12-31T10:00:00+00:00".to_owned()), "{text}");
+        }
+    }
+}

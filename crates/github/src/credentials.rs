@@ -1,0 +1,166 @@
+//! With which token which owner's things are asked for.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use http::Method;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::client::{Question, Session};
+use crate::{GitHubError, GitHubSettings, link};
+
+/// A token of an installation lives an hour; one that is about to end is not begun with.
+const TOKEN_MARGIN: TimeDelta = TimeDelta::minutes(5);
+/// How long the list of installations is believed.
+const INSTALLATIONS_KEEP: TimeDelta = TimeDelta::hours(1);
+/// GitHub takes ten minutes at most, and clocks differ.
+const JWT_LIFE: TimeDelta = TimeDelta::minutes(9);
+const JWT_BACKDATE: TimeDelta = TimeDelta::minutes(1);
+/// More pages of installations than any App has.
+const MAX_PAGES: u32 = 100;
+
+/// A personal token, a GitHub App, both or none. Where the App is installed, its token is used.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    personal: Option<SecretString>,
+    app: Option<App>,
+}
+
+pub(crate) struct App {
+    id: String,
+    key: EncodingKey,
+    state: Mutex<AppState>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct AppState {
+    installations: HashMap<String, i64>,
+    listed_at: Option<DateTime<Utc>>,
+    tokens: HashMap<i64, (SecretString, DateTime<Utc>)>,
+}
+
+#[derive(Deserialize)]
+struct Installation {
+    id: i64,
+    account: Option<Account>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    login: String,
+}
+
+#[derive(Deserialize)]
+struct AccessToken {
+    token: SecretString,
+    expires_at: DateTime<Utc>,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iat: i64,
+    exp: i64,
+    iss: &'a str,
+}
+
+impl Credentials {
+    pub(crate) fn new(settings: &GitHubSettings) -> Self {
+        let app =
+            settings.app.as_ref().map(|app| App { id: app.id.clone(), key: app.key.clone(), state: Mutex::default() });
+        Self { personal: settings.token.clone(), app }
+    }
+
+    /// What kinds there are, for people.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (&self.personal, &self.app) {
+            (Some(token), None) => match token.expose_secret() {
+                token if token.starts_with("github_pat_") => "a fine-grained personal token",
+                token if token.starts_with("ghp_") => "a classic personal token",
+                token if token.starts_with("ghs_") => "an installation token, which ends within the hour",
+                _ => "a token of unknown kind",
+            },
+            (None, Some(_)) => "a GitHub App",
+            (Some(_), Some(_)) => "a GitHub App, and a personal token where it is not installed",
+            (None, None) => "no token: public repositories, 60 requests an hour",
+        }
+    }
+
+    /// The token for the things of an owner.
+    pub(crate) async fn token(
+        &self,
+        session: &Session<'_>,
+        owner: Option<&str>,
+    ) -> Result<Option<SecretString>, GitHubError> {
+        if let (Some(app), Some(owner)) = (&self.app, owner)
+            && let Some(token) = app.token(session, owner).await?
+        {
+            return Ok(Some(token));
+        }
+        Ok(self.personal.clone())
+    }
+}
+
+impl App {
+    /// The token of the installation at an owner, `None` where the App is not installed.
+    async fn token(&self, session: &Session<'_>, owner: &str) -> Result<Option<SecretString>, GitHubError> {
+        let now = session.now();
+        // Held while asking: others that need the same token wait for it instead of asking too.
+        let mut state = self.state.lock().await;
+        if state.listed_at.is_none_or(|at| now - at > INSTALLATIONS_KEEP) {
+            state.installations = self.installations(session).await?;
+            state.listed_at = Some(now);
+        }
+        let Some(installation) = state.installations.get(owner).copied() else { return Ok(None) };
+        if let Some((token, expires_at)) = state.tokens.get(&installation)
+            && *expires_at - now > TOKEN_MARGIN
+        {
+            return Ok(Some(token.clone()));
+        }
+        let url = session.github.url(&format!("/app/installations/{installation}/access_tokens"), None);
+        let question = Question {
+            method: Method::POST,
+            body: Some(serde_json::json!({})),
+            bearer: Some(self.jwt(now)?),
+            ..Question::get(url)
+        };
+        let AccessToken { token, expires_at } =
+            Box::pin(session.ask(question, |answer| answer.decode::<AccessToken>())).await?;
+        state.tokens.insert(installation, (token.clone(), expires_at));
+        Ok(Some(token))
+    }
+
+    async fn installations(&self, session: &Session<'_>) -> Result<HashMap<String, i64>, GitHubError> {
+        let mut found = HashMap::new();
+        let mut next = Some(session.github.url("/app/installations", Some("per_page=100")));
+        for _ in 0..MAX_PAGES {
+            let Some(url) = next else { break };
+            let question = Question { bearer: Some(self.jwt(session.now())?), ..Question::get(url) };
+            let (page, link) = Box::pin(session.ask(question, |answer| {
+                let next = answer.header(&http::header::LINK).and_then(link::next_page).map(str::to_owned);
+                Ok((answer.decode::<Vec<Installation>>()?, next))
+            }))
+            .await?;
+            found.extend(page.into_iter().filter_map(|one| Some((one.account?.login.to_lowercase(), one.id))));
+            next = link.map(|address| session.github.on_same_host(&address)).transpose()?;
+        }
+        Ok(found)
+    }
+
+    /// Proves to be the App. Source: GitHub, "Generating a JSON Web Token (JWT) for a GitHub App".
+    fn jwt(&self, now: DateTime<Utc>) -> Result<SecretString, GitHubError> {
+        let claims = Claims { iat: (now - JWT_BACKDATE).timestamp(), exp: (now + JWT_LIFE).timestamp(), iss: &self.id };
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
+            .map(SecretString::from)
+            // The cause may quote the key.
+            .map_err(|_| GitHubError::Unauthorized)
+    }
+}

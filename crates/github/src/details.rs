@@ -1,0 +1,380 @@
+//! The histories of pull requests, by GraphQL: a hundred in one query, where REST would take hundreds of requests.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use http::Method;
+use mergeline_domain::{Commit, DraftEvent, History, Login, Review};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::client::{Question, Session};
+use crate::{GitHubError, Limit};
+
+const DETAILS: &str = include_str!("queries/pull_request_details.graphql");
+const MORE_REVIEWS: &str = include_str!("queries/more_reviews.graphql");
+const MORE_TIMELINE: &str = include_str!("queries/more_timeline.graphql");
+/// The most that `nodes(ids:)` takes.
+pub(crate) const MAX_IDS: usize = 100;
+/// A pull request with more pages of reviews than this is told as it is known then: 5,000 reviews.
+const MAX_PAGES: u32 = 50;
+
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: Option<T>,
+    #[serde(default)]
+    errors: Option<Vec<ErrorItem>>,
+}
+
+#[derive(Deserialize)]
+struct ErrorItem {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Cost {
+    cost: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Nodes {
+    #[serde(default)]
+    rate_limit: Option<Cost>,
+    nodes: Vec<Option<Node>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct More<T> {
+    #[serde(default)]
+    rate_limit: Option<Cost>,
+    node: Option<T>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    id: String,
+    created_at: DateTime<Utc>,
+    is_draft: bool,
+    base_ref_name: String,
+    additions: i64,
+    deletions: i64,
+    changed_files: i64,
+    author: Option<Actor>,
+    merge_commit: Option<Oid>,
+    commits: Connection<CommitNode>,
+    reviews: Connection<ReviewNode>,
+    timeline_items: Connection<TimelineNode>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection<T> {
+    #[serde(default)]
+    page_info: PageInfo,
+    nodes: Vec<T>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct PageInfo {
+    has_next_page: bool,
+    end_cursor: Option<String>,
+}
+
+impl PageInfo {
+    /// Where the next page begins.
+    fn next(self) -> Option<String> {
+        self.end_cursor.filter(|_| self.has_next_page)
+    }
+}
+
+#[derive(Deserialize)]
+struct Oid {
+    oid: String,
+}
+
+#[derive(Deserialize)]
+struct Actor {
+    #[serde(rename = "__typename")]
+    kind: String,
+    login: String,
+}
+
+#[derive(Deserialize)]
+struct CommitNode {
+    commit: CommitDates,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CommitDates {
+    authored_date: Option<DateTime<Utc>>,
+    committed_date: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReviewNode {
+    id: String,
+    state: String,
+    submitted_at: Option<DateTime<Utc>>,
+    author: Option<Actor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TimelineNode {
+    #[serde(rename = "__typename")]
+    kind: String,
+    created_at: Option<DateTime<Utc>>,
+    previous_review_state: Option<String>,
+    review: Option<Id>,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct MoreReviews {
+    reviews: Connection<ReviewNode>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MoreTimeline {
+    timeline_items: Connection<TimelineNode>,
+}
+
+impl Session<'_> {
+    /// The histories of pull requests, named as GraphQL names them, each whole or with the reason why it is not to be
+    /// had. What GitHub cannot answer for many at once is asked for in halves.
+    ///
+    /// # Errors
+    /// What concerns all of them: a limit, the token, the way to GitHub.
+    pub async fn histories(&self, ids: &[String]) -> Result<Vec<(String, Result<History, GitHubError>)>, GitHubError> {
+        let mut histories = Vec::with_capacity(ids.len());
+        let mut batches: Vec<&[String]> = ids.chunks(MAX_IDS).rev().collect();
+        while let Some(batch) = batches.pop() {
+            match self.nodes(batch).await {
+                Ok(nodes) => {
+                    for node in nodes {
+                        let id = node.id.clone();
+                        histories.push((id, Ok(self.whole(node).await?)));
+                    }
+                }
+                Err(error) if !concerns_the_batch(&error) => return Err(error),
+                Err(error) => match batch {
+                    [id] => histories.push((id.clone(), Err(error))),
+                    _ => {
+                        let (first, second) = batch.split_at(batch.len() / 2);
+                        batches.extend([second, first]);
+                    }
+                },
+            }
+        }
+        Ok(histories)
+    }
+
+    async fn nodes(&self, ids: &[String]) -> Result<Vec<Node>, GitHubError> {
+        self.graphql(DETAILS, json!({ "ids": ids }), |body| decode(body, ids)).await
+    }
+
+    async fn graphql<T>(
+        &self,
+        query: &str,
+        variables: Value,
+        read: impl Fn(&[u8]) -> Result<Told<T>, GitHubError>,
+    ) -> Result<T, GitHubError> {
+        let question = Question {
+            method: Method::POST,
+            body: Some(json!({ "query": query, "variables": variables })),
+            ..Question::get(self.github.graphql_url())
+        };
+        let told = self
+            .ask(question, |answer| {
+                read(&answer.body()?).map_err(|error| match error {
+                    // The limit comes with status 200; when it starts anew is in the headers.
+                    GitHubError::RateLimited { limit: Limit::Primary, retry_in: None } => GitHubError::RateLimited {
+                        limit: Limit::Primary,
+                        retry_in: answer.limit().map(|(_, told)| told.reset_in),
+                    },
+                    other => other,
+                })
+            })
+            .await?;
+        self.count(|usage| usage.graphql_points += told.cost);
+        Ok(told.data)
+    }
+
+    /// Reads what lies beyond the first page of a pull request's reviews and events.
+    async fn whole(&self, node: Node) -> Result<History, GitHubError> {
+        let Node { id, mut reviews, mut timeline_items, .. } = node;
+        let mut after = reviews.page_info.next();
+        for _ in 0..MAX_PAGES {
+            let Some(cursor) = after else { break };
+            let more: MoreReviews = self.more(MORE_REVIEWS, &id, &cursor).await?;
+            reviews.nodes.extend(more.reviews.nodes);
+            after = more.reviews.page_info.next();
+        }
+        let mut after = timeline_items.page_info.next();
+        for _ in 0..MAX_PAGES {
+            let Some(cursor) = after else { break };
+            let more: MoreTimeline = self.more(MORE_TIMELINE, &id, &cursor).await?;
+            timeline_items.nodes.extend(more.timeline_items.nodes);
+            after = more.timeline_items.page_info.next();
+        }
+        let dismissed: HashMap<String, String> = timeline_items
+            .nodes
+            .iter()
+            .filter_map(|item| Some((item.review.as_ref()?.id.clone(), item.previous_review_state.clone()?)))
+            .collect();
+        let commit = node.commits.nodes.into_iter().next();
+        Ok(History {
+            created_at: node.created_at,
+            author: node.author.as_ref().map(login),
+            is_draft: node.is_draft,
+            first_commit: commit.map(|node| Commit {
+                authored_at: node.commit.authored_date,
+                committed_at: node.commit.committed_date,
+            }),
+            reviews: reviews.nodes.iter().map(|node| review(node, &dismissed)).collect(),
+            draft_events: timeline_items.nodes.iter().filter_map(draft_event).collect(),
+            additions: node.additions,
+            deletions: node.deletions,
+            changed_files: node.changed_files,
+            merge_commit: node.merge_commit.map(|commit| commit.oid),
+            base_ref: Some(node.base_ref_name.replace('\0', "")),
+        })
+    }
+
+    async fn more<T: DeserializeOwned>(&self, query: &str, id: &str, after: &str) -> Result<T, GitHubError> {
+        self.graphql(query, json!({ "id": id, "after": after }), |body| {
+            let More { rate_limit, node } = data::<More<T>>(body)?;
+            let node = node.ok_or_else(|| GitHubError::PartialAnswer { reason: "a node is missing".to_owned() })?;
+            Ok(Told { data: node, cost: rate_limit.unwrap_or_default().cost })
+        })
+        .await
+    }
+}
+
+/// Data with what it cost.
+struct Told<T> {
+    data: T,
+    cost: u32,
+}
+
+/// Whether an error may be the fault of one pull request among many, or of their number.
+fn concerns_the_batch(error: &GitHubError) -> bool {
+    error.is_too_much() || matches!(error, GitHubError::PartialAnswer { .. } | GitHubError::InvalidAnswer { .. })
+}
+
+/// The data of an answer without errors. GraphQL answers 200 with errors, sometimes beside a part of the data, which
+/// is then not taken.
+fn data<T: DeserializeOwned>(body: &[u8]) -> Result<T, GitHubError> {
+    let envelope: Envelope<T> = serde_json::from_slice(body).map_err(|error| {
+        // The errors come first: where they are, the data may have any form.
+        match serde_json::from_slice::<Envelope<Value>>(body) {
+            Ok(Envelope { errors: Some(errors), .. }) if !errors.is_empty() => refusal(&errors),
+            _ => GitHubError::invalid(error.to_string()),
+        }
+    })?;
+    match envelope {
+        Envelope { errors: Some(errors), .. } if !errors.is_empty() => Err(refusal(&errors)),
+        Envelope { data: Some(data), .. } => Ok(data),
+        Envelope { data: None, .. } => Err(GitHubError::invalid("neither data nor errors")),
+    }
+}
+
+fn refusal(errors: &[ErrorItem]) -> GitHubError {
+    let is = |kind: &str| errors.iter().any(|error| error.kind.as_deref() == Some(kind));
+    let says = |text: &str| errors.iter().any(|error| error.message.to_lowercase().contains(text));
+    if is("RATE_LIMITED") || is("RATE_LIMIT") {
+        return GitHubError::RateLimited { limit: Limit::Primary, retry_in: None };
+    }
+    if says("secondary rate limit") {
+        return GitHubError::RateLimited { limit: Limit::Secondary, retry_in: None };
+    }
+    let reason = errors.first().and_then(|error| error.kind.clone()).unwrap_or_else(|| "an error".to_owned());
+    if is("MAX_NODE_LIMIT_EXCEEDED") || is("RESOURCE_LIMITS_EXCEEDED") || says("timeout") || says("timed out") {
+        return GitHubError::TooMuch { reason };
+    }
+    GitHubError::PartialAnswer { reason }
+}
+
+/// Decodes an answer about these pull requests. It must tell about each of them, in any order.
+fn decode(body: &[u8], ids: &[String]) -> Result<Told<Vec<Node>>, GitHubError> {
+    let Nodes { rate_limit, nodes } = data::<Nodes>(body)?;
+    let nodes: Vec<Node> = nodes.into_iter().flatten().filter(|node| ids.contains(&node.id)).collect();
+    if nodes.len() != ids.len() {
+        return Err(GitHubError::PartialAnswer { reason: format!("{} of {} are told", nodes.len(), ids.len()) });
+    }
+    Ok(Told { data: nodes, cost: rate_limit.unwrap_or_default().cost })
+}
+
+/// How many of these pull requests an answer tells about, which is all of them.
+pub(crate) fn told_about(body: &[u8], ids: &[String]) -> Result<usize, GitHubError> {
+    decode(body, ids).map(|told| told.data.len())
+}
+
+/// A bot's login has no `[bot]` here.
+fn login(actor: &Actor) -> Login {
+    let suffix = if actor.kind == "Bot" { "[bot]" } else { "" };
+    Login::from_github(&format!("{}{suffix}", actor.login))
+}
+
+fn review(node: &ReviewNode, dismissed: &HashMap<String, String>) -> Review {
+    let state = if node.state == "DISMISSED" { dismissed.get(&node.id).unwrap_or(&node.state) } else { &node.state };
+    Review {
+        author: node.author.as_ref().map(login),
+        is_bot: node.author.as_ref().is_some_and(|author| author.kind == "Bot"),
+        is_approval: state == "APPROVED",
+        submitted_at: node.submitted_at,
+    }
+}
+
+fn draft_event(node: &TimelineNode) -> Option<DraftEvent> {
+    let at = node.created_at?;
+    match node.kind.as_str() {
+        "ReadyForReviewEvent" => Some(DraftEvent::Ready(at)),
+        "ConvertToDraftEvent" => Some(DraftEvent::Draft(at)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(body: &Value) -> &'static str {
+        let ids = ["PR_1".to_owned()];
+        told_about(body.to_string().as_bytes(), &ids).expect_err("refused").code()
+    }
+
+    #[test]
+    fn g7_errors_beside_data_and_missing_nodes_make_an_answer_partial() {
+        let errors = json!([{ "type": "NOT_FOUND", "message": "gone", "path": ["nodes", 0] }]);
+        assert_eq!(refused(&json!({ "data": { "nodes": [null] }, "errors": errors })), "github_partial_answer");
+        assert_eq!(refused(&json!({ "data": { "nodes": [null] } })), "github_partial_answer");
+        assert_eq!(refused(&json!({ "data": { "nodes": [] } })), "github_partial_answer");
+        assert_eq!(refused(&json!({ "data": null, "errors": [] })), "github_invalid_answer");
+    }
+
+    #[test]
+    fn g8_what_is_too_much_and_what_is_limited_are_told_apart() {
+        let with =
+            |kind: &str, message: &str| json!({ "data": null, "errors": [{ "type": kind, "message": message }] });
+        assert_eq!(refused(&with("MAX_NODE_LIMIT_EXCEEDED", "too many")), "github_too_much");
+        assert_eq!(refused(&with("RESOURCE_LIMITS_EXCEEDED", "too dear")), "github_too_much");
+        assert_eq!(refused(&json!({ "errors": [{ "message": "Something timed out" }] })), "github_too_much");
+        assert_eq!(refused(&with("RATE_LIMITED", "API rate limit exceeded")), "github_rate_limited");
+    }
+}

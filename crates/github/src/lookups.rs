@@ -1,0 +1,161 @@
+//! Single things: a repository, a pull request, an owner's repositories, the token itself.
+
+use chrono::{DateTime, Utc};
+use http::header::LINK;
+use mergeline_domain::{GithubId, PullRequest, RepoName};
+use serde::Deserialize;
+
+use crate::client::{Question, Session};
+use crate::model::{RepositoryIdentity, UndecodableItem, decode_single};
+use crate::{GitHubError, link};
+
+/// More pages of repositories than any owner has.
+const MAX_PAGES: u32 = 500;
+
+/// A repository in an owner's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRepository {
+    /// `owner/name`.
+    pub name: RepoName,
+    /// Whether it is archived.
+    pub is_archived: bool,
+}
+
+/// What is left of one of the hourly limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct RateLimit {
+    /// All in all.
+    pub limit: u32,
+    /// What is left.
+    pub remaining: u32,
+}
+
+/// What GitHub says about the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenReport {
+    /// What kind of credentials there are.
+    pub kind: &'static str,
+    /// Scopes of a classic token.
+    pub scopes: Option<String>,
+    /// When the token expires, if it does.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Requests an hour; `None` on servers without limits.
+    pub rest: Option<RateLimit>,
+    /// Points of GraphQL an hour.
+    pub graphql: Option<RateLimit>,
+}
+
+#[derive(Deserialize)]
+struct RepositoryItem {
+    id: GithubId,
+    full_name: String,
+    #[serde(default)]
+    archived: bool,
+}
+
+#[derive(Deserialize)]
+struct RateLimits {
+    resources: Resources,
+}
+
+#[derive(Deserialize)]
+struct Resources {
+    core: Option<RateLimit>,
+    graphql: Option<RateLimit>,
+}
+
+#[derive(Deserialize)]
+struct AccountItem {
+    id: GithubId,
+}
+
+impl Session<'_> {
+    /// Which repository a name means.
+    ///
+    /// # Errors
+    /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
+    pub async fn repository(&self, name: &RepoName) -> Result<RepositoryIdentity, GitHubError> {
+        let url = self.github.url(&format!("/repos/{name}"), None);
+        let item: RepositoryItem = self.ask(Question::get(url), |answer| answer.decode()).await?;
+        let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
+        Ok(RepositoryIdentity { id: item.id, name })
+    }
+
+    /// One pull request, or why it cannot be understood.
+    ///
+    /// # Errors
+    /// [`GitHubError::NotFound`] when it is not there, and whatever else GitHub says.
+    pub async fn pull_request(
+        &self,
+        repository: &RepoName,
+        number: i64,
+    ) -> Result<Result<PullRequest, UndecodableItem>, GitHubError> {
+        let url = self.github.url(&format!("/repos/{repository}/pulls/{number}"), None);
+        self.ask(Question::get(url), |answer| Ok(decode_single(&answer.body()?))).await
+    }
+
+    /// All repositories of an owner, an organisation or a person, that the token may see.
+    ///
+    /// # Errors
+    /// [`GitHubError::NotFound`] when there is no such owner, and whatever else GitHub says.
+    pub async fn repositories_of(&self, owner: &str) -> Result<Vec<ListedRepository>, GitHubError> {
+        let organisation = self.repositories_below(&format!("/orgs/{owner}/repos")).await;
+        match organisation {
+            Err(GitHubError::NotFound) => self.repositories_below(&format!("/users/{owner}/repos")).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn repositories_below(&self, path: &str) -> Result<Vec<ListedRepository>, GitHubError> {
+        let mut found = Vec::new();
+        let mut next = Some(self.github.url(path, Some("per_page=100")));
+        for _ in 0..MAX_PAGES {
+            let Some(url) = next else { return Ok(found) };
+            let (items, address) = self
+                .ask(Question::get(url), |answer| {
+                    let next = answer.header(&LINK).and_then(link::next_page).map(str::to_owned);
+                    Ok((answer.decode::<Vec<RepositoryItem>>()?, next))
+                })
+                .await?;
+            for item in items {
+                let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
+                found.push(ListedRepository { name, is_archived: item.archived });
+            }
+            next = address.map(|address| self.github.on_same_host(&address)).transpose()?;
+        }
+        Err(GitHubError::invalid("the pages of repositories have no end"))
+    }
+
+    /// The number of an account, `None` when there is no such login.
+    ///
+    /// # Errors
+    /// Whatever GitHub says but 404.
+    pub async fn account_id(&self, login: &str) -> Result<Option<GithubId>, GitHubError> {
+        let url = self.github.url(&format!("/users/{login}"), None);
+        match self.ask(Question::get(url), |answer| answer.decode::<AccountItem>()).await {
+            Ok(item) => Ok(Some(item.id)),
+            Err(GitHubError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What GitHub says about the token. Costs nothing of the limits.
+    ///
+    /// # Errors
+    /// [`GitHubError::Unauthorized`] for a token that is refused, and whatever else GitHub says.
+    pub async fn token_report(&self) -> Result<TokenReport, GitHubError> {
+        let url = self.github.url("/rate_limit", None);
+        let kind = self.github.credentials().kind();
+        self.ask(Question::get(url), |answer| {
+            let limits: RateLimits = answer.decode()?;
+            Ok(TokenReport {
+                kind,
+                scopes: answer.scopes().map(str::to_owned),
+                expires_at: answer.token_expires_at(),
+                rest: limits.resources.core,
+                graphql: limits.resources.graphql,
+            })
+        })
+        .await
+    }
+}
