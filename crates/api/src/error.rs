@@ -94,13 +94,19 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!(code = error.code(), "Could not answer: {}", with_causes(&error));
         match error {
-            StoreError::Unavailable(_) | StoreError::Unauthorized(_) => Self::Unavailable,
+            StoreError::Unavailable(_) | StoreError::Unauthorized(_) | StoreError::ReadOnly(_) => Self::Unavailable,
             StoreError::Timeout(_) => Self::Timeout,
             StoreError::Schema(_) => Self::SchemaOutdated,
             StoreError::UnknownValue(_) => {
                 Self::parameter("tz", "invalid", "this database does not know the time zone")
             }
-            StoreError::StaleConfiguration | StoreError::SamePerson { .. } | StoreError::Other(_) => Self::Internal,
+            StoreError::StaleConfiguration
+            | StoreError::SamePerson { .. }
+            | StoreError::LostLease
+            | StoreError::SameRepository { .. }
+            | StoreError::Conflict(_)
+            | StoreError::DiskFull(_)
+            | StoreError::Other(_) => Self::Internal,
         }
     }
 }

@@ -56,7 +56,11 @@ pub(crate) async fn collect_with_progress(
     now: DateTime<Utc>,
 ) -> Result<RunReport, Failure> {
     let github = GitHub::connect(&settings.github)?;
-    let collect_options = CollectOptions { now, backfill: settings.backfill, concurrency: settings.concurrency };
+    let collect_options = CollectOptions {
+        longest_wait: settings.longest_wait,
+        details: settings.details,
+        ..CollectOptions::at_a_terminal(now, settings.backfill, settings.github.concurrency())
+    };
     let bar = progress_bar(options);
     let observer = |progress: Progress<'_>| match progress {
         Progress::Started { repositories } => bar.set_length(repositories as u64),
@@ -91,9 +95,12 @@ pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), 
         return Ok(());
     }
     writeln!(out, "{report}")?;
-    for failed in report.failed() {
-        if let Some(error) = &failed.result.error {
-            writeln!(out, "  {}: {}: {}", failed.repository, error.code, error.message)?;
+    for problem in &report.problems {
+        writeln!(out, "  {problem}")?;
+    }
+    for incomplete in report.incomplete() {
+        if let Some(reason) = &incomplete.result.reason {
+            writeln!(out, "  {}: {}: {}", incomplete.repository, reason.code, reason.message)?;
         }
     }
     Ok(())
@@ -103,7 +110,7 @@ pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), 
 pub(crate) fn exit_code(report: &RunReport) -> ExitCode {
     match report.state {
         RunState::Succeeded => ExitCode::SUCCESS,
-        RunState::Partial => ExitCode::from(PARTIAL),
-        RunState::Failed => ExitCode::FAILURE,
+        RunState::Partial | RunState::Deferred => ExitCode::from(PARTIAL),
+        RunState::Failed | RunState::Interrupted => ExitCode::FAILURE,
     }
 }

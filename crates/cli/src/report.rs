@@ -12,8 +12,8 @@ use mergeline_api::{Api, router};
 use mergeline_collector::{Settings, TeamsSource, keep_page};
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
 use mergeline_domain::{AccountKind, Author, Period, PullRequest, RepoName, Weight, start_of_day};
-use mergeline_github::GitHub;
-use mergeline_store::{ApplyOptions, CompleteReading, RepositoryResult, Store};
+use mergeline_github::{GitHub, PageAnswer, Patience};
+use mergeline_store::{ApplyOptions, Ending, Listed, Store};
 use tower::ServiceExt;
 
 use crate::args::{Options, Report};
@@ -25,7 +25,9 @@ use crate::tables;
 /// The team of all authors of a repository.
 const EVERYONE: &str = "everyone";
 /// As many rows as a page of GitHub has.
-const PAGE: usize = 100;
+const PAGE: u8 = 100;
+/// Nobody else works on a database that is made for one report.
+const LEASE: std::time::Duration = std::time::Duration::from_secs(600);
 
 pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let now = clock();
@@ -77,11 +79,17 @@ async fn one_repository(
     let github = GitHub::connect(&settings.github)?;
     let bar = progress_bar(options);
     bar.set_length(1);
+    let since = now - settings.backfill;
+    let session = github.session(Some(repository.owner()), Patience::AT_A_TERMINAL, now);
+    let mut pages = session.by_update(repository, PAGE, None);
     let mut pull_requests = Vec::new();
-    let mut pages = github.pull_requests_updated_since(repository, now - settings.backfill);
-    while let Some(page) = pages.next().await? {
-        pull_requests.extend(page.pull_requests);
+    while let Some(PageAnswer::Page(page)) = pages.next().await? {
+        let is_last = page.pull_requests.iter().any(|pull_request| pull_request.updated_at < since);
+        pull_requests.extend(page.pull_requests.into_iter().filter(|pull_request| pull_request.updated_at >= since));
         bar.set_message(format!("{repository}: {} pull requests", pull_requests.len()));
+        if is_last {
+            break;
+        }
     }
     bar.finish_and_clear();
     let Some(file) = everyone(repository, &pull_requests) else {
@@ -91,14 +99,15 @@ async fn one_repository(
     };
     store.apply(&file, ApplyOptions::default(), now).await?;
     let snapshot = store.snapshot().await?.ok_or_else(|| anyhow::anyhow!("nothing is configured"))?;
-    let mut result = RepositoryResult::default();
     for configured in &snapshot.repositories {
-        for page in pull_requests.chunks(PAGE) {
-            keep_page(store, configured.id, snapshot.revision, &snapshot.roster, page.to_vec(), now, &mut result)
-                .await?;
+        let Some((lease, _)) = store.lease(configured.id, now, LEASE).await? else { continue };
+        for page in pull_requests.chunks(PAGE.into()) {
+            let page = page.to_vec();
+            keep_page(store, &lease, snapshot.revision, &snapshot.roster, page, Vec::new(), None, now).await?;
         }
-        let complete = CompleteReading { watermark: None, started_at: now, covered_since: now - settings.backfill };
-        store.finish_repository(configured.id, snapshot.revision, complete).await?;
+        let listed = Listed { newest: None, down_to: since, started_at: now, etag: None, is_verified: false };
+        store.finish_listing(&lease, snapshot.revision, &listed).await?;
+        store.release(&lease, Ending::Succeeded, now).await?;
     }
     Ok(())
 }
@@ -121,6 +130,8 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
     (!team.members.is_empty()).then(|| TeamsFile {
         timezone: chrono_tz::Tz::UTC,
         repositories: vec![repository.clone()],
+        patterns: Vec::new(),
+        include_archived: false,
         bots: Vec::new(),
         allow_weights_above_one: false,
         teams: vec![team],

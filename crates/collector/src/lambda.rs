@@ -1,28 +1,80 @@
 //! What a Lambda invocation of the collector does.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
-use mergeline_domain::{Problems, with_causes};
+use mergeline_aws::{
+    Aws, AwsError, DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError,
+};
+use mergeline_domain::{Problem, Problems, with_causes};
 use mergeline_github::GitHub;
-use mergeline_store::{ApplyError, Store};
+use mergeline_store::{ApplyError, RunId, Store, StoreError};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
+use crate::metrics::Sums;
+use crate::plan::plan;
+use crate::queue::{BatchFailures, Queues, Record, WorkError, enqueue, work};
+use crate::run::{Collecting, Rostered};
 use crate::{CollectError, CollectOptions, RunReport, Settings, collect, configure};
 
+/// The variables that may be kept as secrets.
+const SECRETS: [SecretVariable; 3] = [DATABASE_URL, GITHUB_TOKEN, GITHUB_APP_KEY];
+/// Kept at the end of an invocation for writing down how far it came: a statement may take so long.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Looks a variable of the environment up.
+type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// The collector with its clients, built once and used by every invocation of a sandbox.
-#[derive(Debug)]
 pub struct Collector {
-    settings: Settings,
-    github: GitHub,
-    store: Store,
+    lookup: Lookup,
+    aws: Option<Aws>,
+    queues: Option<Queues>,
+    clients: Mutex<Option<Arc<Clients>>>,
+    is_migrated: AtomicBool,
     clock: fn() -> DateTime<Utc>,
 }
 
-/// What an invocation may ask for. A schedule's event has no `action`: it asks for a collection.
-#[derive(Debug, Default, Deserialize)]
-struct Event {
-    #[serde(default)]
-    action: Action,
+/// What is built from settings and secrets, anew when a secret changes.
+struct Clients {
+    secrets: SecretValues,
+    settings: Settings,
+    github: GitHub,
+    store: Store,
+}
+
+/// What an invocation may ask for.
+#[derive(Debug)]
+enum Event {
+    /// Messages of the work queue.
+    Records(Vec<Record>),
+    /// Anything else.
+    Asked(Action),
+}
+
+impl Event {
+    fn read(payload: serde_json::Value) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Batch {
+            records: Vec<Record>,
+        }
+        /// A schedule's event has no `action`: it asks for a collection.
+        #[derive(Deserialize)]
+        struct Asked {
+            #[serde(default)]
+            action: Action,
+        }
+        if payload.get("Records").is_some() {
+            return Ok(Self::Records(serde_json::from_value::<Batch>(payload)?.records));
+        }
+        Ok(Self::Asked(serde_json::from_value::<Asked>(payload)?.action))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -35,10 +87,29 @@ enum Action {
 
 /// What an invocation answers.
 #[derive(Debug, Serialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum Outcome {
-    /// A run was done.
+    /// What was asked for.
+    Done(Done),
+    /// The messages of the batch that come back.
+    Worked(BatchFailures),
+}
+
+/// What was asked for and done.
+#[derive(Debug, Serialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Done {
+    /// A run was done in this process.
     Collect(RunReport),
+    /// A run was begun: its work is in the queue.
+    Plan {
+        /// The run's number in the ledger.
+        run: RunId,
+        /// How many repositories are due.
+        queued: usize,
+        /// What went wrong while planning.
+        problems: Vec<String>,
+    },
     /// The schema is up to date.
     Migrate,
 }
@@ -72,12 +143,33 @@ impl From<Problems> for FunctionError {
     }
 }
 
+impl From<StoreError> for FunctionError {
+    fn from(error: StoreError) -> Self {
+        Self::new(error.code(), with_causes(&error))
+    }
+}
+
+impl From<AwsError> for FunctionError {
+    fn from(error: AwsError) -> Self {
+        Self::new(error.code(), with_causes(&error))
+    }
+}
+
+impl From<VariableError> for FunctionError {
+    fn from(error: VariableError) -> Self {
+        match error {
+            VariableError::Problems(problems) => problems.into(),
+            VariableError::Aws(error) => error.into(),
+        }
+    }
+}
+
 impl From<ApplyError> for FunctionError {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::Problems(problems) => problems.into(),
             ApplyError::TooManyRemovals { .. } => Self::new("config.too_many_removals", error),
-            ApplyError::Store(error) => Self::new(error.code(), with_causes(&error)),
+            ApplyError::Store(error) => error.into(),
         }
     }
 }
@@ -86,42 +178,238 @@ impl From<CollectError> for FunctionError {
     fn from(error: CollectError) -> Self {
         match error {
             CollectError::NotConfigured(problem) => Problems::from(*problem).into(),
-            CollectError::Store(error) => Self::new(error.code(), with_causes(&error)),
+            CollectError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<WorkError> for FunctionError {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Store(error) => error.into(),
+            WorkError::Aws(error) => error.into(),
         }
     }
 }
 
 impl Collector {
-    /// Builds the clients. Nothing is connected yet.
+    /// Prepares a collector that reads its settings from variables. Nothing is connected yet.
     ///
     /// # Errors
-    /// When the machine's TLS cannot be set up.
-    pub fn new(settings: Settings, clock: fn() -> DateTime<Utc>) -> Result<Self, FunctionError> {
-        let github =
-            GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), with_causes(&error)))?;
-        let store = Store::connect(&settings.database);
-        Ok(Self { settings, github, store, clock })
+    /// When only one of the two queues is named.
+    pub async fn new(
+        lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Result<Self, FunctionError> {
+        let needs_aws = SecretValues::are_named_by(&SECRETS, &lookup)
+            || ["WORK_QUEUE_URL", "METRICS_NAMESPACE"].iter().any(|name| lookup(name).is_some());
+        // Loading it costs time that a laptop need not spend.
+        let aws = if needs_aws { Some(Aws::from_vars(&lookup).await) } else { None };
+        let queues = match (&aws, lookup("WORK_QUEUE_URL"), lookup("DEAD_LETTER_QUEUE_URL")) {
+            (Some(aws), Some(work), Some(dead_letters)) => {
+                Some(Queues { work: aws.queue(&work), dead_letters: aws.queue(&dead_letters) })
+            }
+            (_, None, None) => None,
+            _ => {
+                let message = "one of WORK_QUEUE_URL and DEAD_LETTER_QUEUE_URL is set without the other";
+                let problem = Problem::setting("config.queues", "WORK_QUEUE_URL", message, "set both or neither");
+                return Err(Problems::from(problem).into());
+            }
+        };
+        let lookup: Lookup = Box::new(lookup);
+        Ok(Self { lookup, aws, queues, clients: Mutex::default(), is_migrated: AtomicBool::new(false), clock })
     }
 
     /// Does what an event asks for. A repository that fails does not fail the invocation: the ledger and the
-    /// answer say so. Only what all repositories stand on does: database, configuration.
+    /// answer say so. Only what all repositories stand on does: database, secrets, configuration.
+    ///
+    /// `deadline` is when Lambda ends the invocation; one that lies in the past is not known.
     ///
     /// # Errors
     /// [`FunctionError`] with the code of what failed.
-    pub async fn handle(&self, event: serde_json::Value) -> Result<Outcome, FunctionError> {
-        let event: Event = serde_json::from_value(event).map_err(|error| {
+    pub async fn handle(&self, event: serde_json::Value, deadline: DateTime<Utc>) -> Result<Outcome, FunctionError> {
+        let event = Event::read(event).map_err(|error| {
             FunctionError::new("event.unknown", format!("the event asks for something unknown: {error}"))
         })?;
-        self.store.migrate().await.map_err(|error| FunctionError::new(error.code(), with_causes(&error)))?;
-        match event.action {
-            Action::Migrate => Ok(Outcome::Migrate),
-            Action::Collect => {
-                let now = (self.clock)();
-                configure(&self.store, &self.settings.teams, self.settings.allow_removals, now).await?;
-                let options =
-                    CollectOptions { now, backfill: self.settings.backfill, concurrency: self.settings.concurrency };
-                Ok(Outcome::Collect(collect(&self.github, &self.store, &options, &|_| {}).await?))
+        let now = (self.clock)();
+        let clients = self.ready().await?;
+        let deadline = (deadline - now).to_std().ok().map(|left| Instant::now() + left - MARGIN.min(left / 4));
+        let mut sums = Sums::default();
+        let outcome = match event {
+            Event::Asked(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate)),
+            Event::Asked(Action::Collect) => {
+                let settings = &clients.settings;
+                configure(&clients.store, &settings.teams, settings.allow_removals, now).await?;
+                match &self.queues {
+                    Some(queues) => self.plan(queues, &clients, deadline, now).await.map(Outcome::Done),
+                    None => self.collect(&clients, deadline, now, &mut sums).await.map(Outcome::Done),
+                }
             }
+            Event::Records(records) => {
+                self.work(&clients, &records, deadline, now, &mut sums).await.map(Outcome::Worked)
+            }
+        };
+        self.report(&clients.store, &sums, now).await;
+        outcome
+    }
+
+    /// The clients, with the schema up to date. A password that is refused is fetched anew, once.
+    async fn ready(&self) -> Result<Arc<Clients>, FunctionError> {
+        let clients = self.clients(false).await?;
+        if self.is_migrated.load(Ordering::Relaxed) {
+            return match clients.store.ping().await {
+                Err(StoreError::Unauthorized(_)) => self.clients(true).await,
+                // What else is wrong will be said by what needs it.
+                _ => Ok(clients),
+            };
+        }
+        let clients = match clients.store.migrate().await {
+            Err(StoreError::Unauthorized(_)) => {
+                let fresh = self.clients(true).await?;
+                fresh.store.migrate().await?;
+                fresh
+            }
+            outcome => {
+                outcome?;
+                clients
+            }
+        };
+        self.is_migrated.store(true, Ordering::Relaxed);
+        Ok(clients)
+    }
+
+    /// The clients of the secrets' present values.
+    async fn clients(&self, fresh: bool) -> Result<Arc<Clients>, FunctionError> {
+        let mut held = self.clients.lock().await;
+        let secrets = match &self.aws {
+            Some(aws) => SecretValues::fetch(&aws.secrets(), &SECRETS, &self.lookup, fresh).await?,
+            None => SecretValues::default(),
+        };
+        if let Some(clients) = held.as_ref().filter(|clients| clients.secrets == secrets) {
+            return Ok(clients.clone());
+        }
+        let settings = Settings::from_vars(|name| secrets.get(name).or_else(|| (self.lookup)(name)))?;
+        let github =
+            GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), with_causes(&error)))?;
+        let store = Store::connect(&settings.database);
+        let clients = Arc::new(Clients { secrets, settings, github, store });
+        *held = Some(clients.clone());
+        Ok(clients)
+    }
+
+    fn options(settings: &Settings, deadline: Option<Instant>, now: DateTime<Utc>) -> CollectOptions {
+        CollectOptions {
+            now,
+            backfill: settings.backfill,
+            concurrency: settings.github.concurrency(),
+            deadline,
+            longest_wait: settings.longest_wait,
+            details: settings.details,
+            ignores_pauses: false,
+            verifies: false,
+        }
+    }
+
+    /// Puts a message for each repository that is due into the queue.
+    async fn plan(
+        &self,
+        queues: &Queues,
+        clients: &Clients,
+        deadline: Option<Instant>,
+        now: DateTime<Utc>,
+    ) -> Result<Done, FunctionError> {
+        let options = Self::options(&clients.settings, deadline, now);
+        let planned = plan(&clients.github, &clients.store, &options).await?;
+        if let Err(error) = enqueue(&queues.work, planned.run, &planned.due).await {
+            clients.store.fail_run(planned.run, now).await?;
+            return Err(error.into());
+        }
+        // Without anything to do the run is over.
+        clients.store.settle_run(planned.run, now).await?;
+        tracing::info!(
+            run.id = planned.run.0,
+            queued = planned.due.len(),
+            "Queued the work on {} repositories",
+            planned.due.len()
+        );
+        Ok(Done::Plan { run: planned.run, queued: planned.due.len(), problems: planned.problems })
+    }
+
+    /// Does a run in this process. A token that is refused is fetched anew, once.
+    async fn collect(
+        &self,
+        clients: &Clients,
+        deadline: Option<Instant>,
+        now: DateTime<Utc>,
+        sums: &mut Sums,
+    ) -> Result<Done, FunctionError> {
+        let options = Self::options(&clients.settings, deadline, now);
+        let mut report = collect(&clients.github, &clients.store, &options, &|_| {}).await?;
+        if report.is_token_refused {
+            let fresh = self.clients(true).await?;
+            if fresh.secrets != clients.secrets {
+                tracing::info!("The token was refused and has been changed meanwhile: collecting with the new one");
+                report = collect(&fresh.github, &fresh.store, &options, &|_| {}).await?;
+            }
+        }
+        for repository in &report.repositories {
+            sums.add(&repository.result);
+        }
+        sums.add_run(report.state);
+        if report.is_token_refused {
+            let message = "GitHub refuses the token; nothing more was asked with it. Store a valid one in its secret";
+            return Err(FunctionError::new("github_unauthorized", message));
+        }
+        Ok(Done::Collect(report))
+    }
+
+    /// Works a batch of messages. A token that is refused is fetched anew, once.
+    async fn work(
+        &self,
+        clients: &Arc<Clients>,
+        records: &[Record],
+        deadline: Option<Instant>,
+        now: DateTime<Utc>,
+        sums: &mut Sums,
+    ) -> Result<BatchFailures, FunctionError> {
+        let Some(queues) = &self.queues else {
+            return Err(FunctionError::new("config.queues", "a message came, and WORK_QUEUE_URL is not set"));
+        };
+        let mut clients = clients.clone();
+        let mut records = records;
+        let mut failures = BatchFailures::default();
+        let mut may_refresh = true;
+        while let [record, rest @ ..] = records {
+            let Some((revision, roster)) = clients.store.roster().await? else {
+                return Err(Problems::from(crate::settings::not_found()).into());
+            };
+            let options = Self::options(&clients.settings, deadline, now);
+            let rostered = Rostered { revision, roster };
+            let collecting = Collecting::new(&clients.github, &clients.store, options, &|_| {}, rostered);
+            let worked = work(&collecting, queues, std::slice::from_ref(record), sums).await?;
+            if collecting.is_token_refused() && may_refresh {
+                may_refresh = false;
+                let fresh = self.clients(true).await?;
+                if fresh.secrets != clients.secrets {
+                    clients = fresh;
+                    // Once more, with the new token: what it did before is added to.
+                    continue;
+                }
+            }
+            failures.batch_item_failures.extend(worked.batch_item_failures);
+            records = rest;
+        }
+        Ok(failures)
+    }
+
+    /// Tells CloudWatch, if it is to be told. That it cannot be told is no reason to fail.
+    async fn report(&self, store: &Store, sums: &Sums, now: DateTime<Utc>) {
+        let namespace = (self.lookup)("METRICS_NAMESPACE");
+        let (Some(aws), Some(namespace)) = (&self.aws, namespace) else { return };
+        let coverage = store.coverage().await.ok();
+        let metrics = sums.metrics(coverage.and_then(|coverage| coverage.data_as_of), now);
+        if let Err(error) = aws.metrics(&namespace).put(&metrics).await {
+            tracing::warn!(code = error.code(), "The metrics could not be sent: {}", with_causes(&error));
         }
     }
 }

@@ -1,11 +1,17 @@
 #![doc = include_str!("../README.md")]
 
-mod collect;
 mod lambda;
+mod metrics;
+mod plan;
+mod queue;
 mod report;
+mod run;
 mod settings;
+mod work;
 
-pub use collect::{CollectError, CollectOptions, Progress, collect, keep_page};
 pub use lambda::{Collector, FunctionError, Outcome};
+pub use queue::{DeadLetter, Message, replay};
 pub use report::{RepositoryReport, RunReport};
+pub use run::{CollectError, CollectOptions, Progress, collect};
 pub use settings::{Settings, TeamsSource, configure};
+pub use work::keep_page;

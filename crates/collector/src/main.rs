@@ -1,22 +1,22 @@
 //! The Lambda function `collector`.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use lambda_runtime::{LambdaEvent, service_fn};
-use mergeline_collector::{Collector, FunctionError, Settings};
+use mergeline_collector::Collector;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     mergeline_telemetry::init(None);
     #[expect(clippy::disallowed_methods, reason = "the program's one clock")]
     let clock = Utc::now;
-    let settings = Settings::from_vars(|name| std::env::var(name).ok().filter(|text| !text.trim().is_empty()))
-        .map_err(FunctionError::from);
-    let collector = settings.and_then(|settings| Collector::new(settings, clock));
+    let lookup = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
     // A sandbox that cannot start answers each event with the reason, which Lambda shows where people look.
-    let collector = &collector;
+    let collector = &Collector::new(lookup, clock).await;
     lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| async move {
+        let deadline = DateTime::from_timestamp_millis(i64::try_from(event.context.deadline).unwrap_or_default());
         let outcome = match collector {
-            Ok(collector) => collector.handle(event.payload).await,
+            // Boxed: it is a large future, and there is one.
+            Ok(collector) => Box::pin(collector.handle(event.payload, deadline.unwrap_or_default())).await,
             Err(error) => Err(error.clone()),
         };
         outcome.inspect_err(|error| tracing::error!(code = error.code, "The invocation failed: {error}"))

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use mergeline_domain::RepoName;
-use mergeline_store::{RepositoryError, RepositoryResult, RunId, RunState};
+use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState};
 use serde::Serialize;
+
+use crate::run::Planning;
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -13,8 +15,15 @@ pub struct RunReport {
     pub run: RunId,
     /// How it ended.
     pub state: RunState,
+    /// What went wrong while planning, as sentences.
+    pub problems: Vec<String>,
     /// What it did to each repository.
     pub repositories: Vec<RepositoryReport>,
+    /// What planning asked of GitHub.
+    #[serde(skip)]
+    pub(crate) planning: Planning,
+    /// Whether GitHub refused the token, so that repositories were left out.
+    pub is_token_refused: bool,
 }
 
 /// What a run did to one repository.
@@ -22,44 +31,47 @@ pub struct RunReport {
 pub struct RepositoryReport {
     /// `owner/name`.
     pub repository: RepoName,
-    /// The counts, and the error if it failed.
+    /// The counts, and the reason if it is not complete.
     #[serde(flatten)]
     pub result: RepositoryResult,
 }
 
-impl RunReport {
-    /// Closes the account of a run.
-    pub(crate) fn new(run: RunId, repositories: Vec<RepositoryReport>) -> Self {
-        let failed = repositories.iter().filter(|report| report.result.error.is_some()).count();
-        let state = match failed {
-            0 => RunState::Succeeded,
-            all if all == repositories.len() => RunState::Failed,
-            _ => RunState::Partial,
-        };
-        Self { run, state, repositories }
-    }
-
-    /// Logs a line for each repository that failed and one for the run. Whoever prints the report leaves this
-    /// module out of its log.
+impl RepositoryReport {
+    /// Logs why a repository is not complete. Whoever prints the report leaves this module out of its log.
     pub(crate) fn log(&self) {
-        for RepositoryReport { repository, result } in self.failed() {
-            if let Some(RepositoryError { code, message }) = &result.error {
+        let Self { repository, result } = self;
+        let Some(Reason { code, message }) = &result.reason else { return };
+        match result.state {
+            ResultState::Failed => {
                 tracing::warn!(repo.name = %repository, code, "Could not collect {repository}: {message}");
             }
+            _ => tracing::info!(repo.name = %repository, code, "{repository} goes on later: {message}"),
+        }
+    }
+}
+
+impl RunReport {
+    /// Logs a line for each repository that is not complete and one for the run.
+    pub(crate) fn log(&self) {
+        for report in self.incomplete() {
+            report.log();
         }
         tracing::info!(
             run.id = self.run.0,
             run.state = self.state.as_str(),
             repositories = self.repositories.len(),
             repositories_failed = self.failed().count(),
+            repositories_deferred = self.incomplete().count() - self.failed().count(),
             listed = self.total(|result| result.listed),
             kept = self.total(|result| result.kept),
             changed = self.total(|result| result.changed),
+            enriched = self.total(|result| result.enriched),
             skipped_not_a_member = self.total(|result| result.skipped_not_a_member),
             skipped_bot = self.total(|result| result.skipped_bot),
             skipped_ghost = self.total(|result| result.skipped_ghost),
-            skipped_undecodable = self.total(|result| result.skipped_undecodable),
-            requests = self.total(|result| result.requests),
+            quarantined = self.total(|result| result.quarantined),
+            requests = self.total(|result| result.requests) + self.planning.0.requests,
+            graphql_points = self.total(|result| result.graphql_points),
             "{self}"
         );
     }
@@ -71,7 +83,12 @@ impl RunReport {
 
     /// The repositories that failed.
     pub fn failed(&self) -> impl Iterator<Item = &RepositoryReport> {
-        self.repositories.iter().filter(|report| report.result.error.is_some())
+        self.repositories.iter().filter(|report| report.result.state == ResultState::Failed)
+    }
+
+    /// The repositories that failed or go on later.
+    pub fn incomplete(&self) -> impl Iterator<Item = &RepositoryReport> {
+        self.repositories.iter().filter(|report| report.result.state != ResultState::Succeeded)
     }
 }
 
@@ -81,10 +98,10 @@ impl fmt::Display for RunReport {
         write!(
             f,
             "Run {}: {} with {} of {} repositories complete; {} pull requests listed, {} kept ({} new or changed), \
-             skipped: {} not in a team, {} by bots, {} by deleted accounts, {} undecodable; {} requests",
+             skipped: {} not in a team, {} by bots, {} by deleted accounts, {} in quarantine; {} requests, {} GraphQL points",
             self.run.0,
             self.state.as_str(),
-            self.repositories.len() - self.failed().count(),
+            self.repositories.len() - self.incomplete().count(),
             self.repositories.len(),
             self.total(|result| result.listed),
             self.total(|result| result.kept),
@@ -92,8 +109,9 @@ impl fmt::Display for RunReport {
             self.total(|result| result.skipped_not_a_member),
             self.total(|result| result.skipped_bot),
             self.total(|result| result.skipped_ghost),
-            self.total(|result| result.skipped_undecodable),
-            self.total(|result| result.requests),
+            self.total(|result| result.quarantined),
+            self.total(|result| result.requests) + self.planning.0.requests,
+            self.total(|result| result.graphql_points),
         )
     }
 }

@@ -1,6 +1,7 @@
 //! Everything that the environment decides about a collection.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::teams_file::TeamsFile;
@@ -14,10 +15,10 @@ const USUAL_FILES: [&str; 2] = ["teams.yaml", "/opt/teams.yaml"];
 const DEFAULT_BACKFILL_DAYS: u16 = 180;
 /// Ten years.
 const MAX_BACKFILL_DAYS: u16 = 3_650;
-/// Far below the 100 concurrent requests at which GitHub limits.
-const MAX_CONCURRENCY: u16 = 20;
-/// GitHub asks for one request at a time for each token.
-const DEFAULT_CONCURRENCY: u16 = 1;
+/// A sandbox that waits is paid for; what takes longer is put off.
+const DEFAULT_LONGEST_WAIT: u16 = 60;
+/// As long as a Lambda function runs.
+const MAX_LONGEST_WAIT: u16 = 900;
 
 /// Everything that the environment decides about a collection.
 #[derive(Debug, Clone)]
@@ -30,8 +31,10 @@ pub struct Settings {
     pub teams: TeamsSource,
     /// How far the first collection of a repository goes back.
     pub backfill: TimeDelta,
-    /// How many repositories are read at a time.
-    pub concurrency: usize,
+    /// The longest single wait for one of GitHub's limits.
+    pub longest_wait: Duration,
+    /// Whether reviews, commits and sizes are read too.
+    pub details: bool,
     /// Whether a teams file may take out a large part of the memberships.
     pub allow_removals: bool,
 }
@@ -50,18 +53,34 @@ impl Settings {
             whole_number(&lookup, name, 1..=most, default).map_err(|problem| problems.push(problem)).unwrap_or(default)
         };
         let backfill_days = number("BACKFILL_DAYS", MAX_BACKFILL_DAYS, DEFAULT_BACKFILL_DAYS);
-        let concurrency = number("COLLECT_CONCURRENCY", MAX_CONCURRENCY, DEFAULT_CONCURRENCY);
+        let longest_wait = number("MAX_WAIT_SECONDS", MAX_LONGEST_WAIT, DEFAULT_LONGEST_WAIT);
+        let details = flag(&lookup, "COLLECT_DETAILS", true).map_err(|problem| problems.push(problem)).unwrap_or(true);
         match (github, database, teams) {
             (Some(github), Some(database), Some(teams)) if problems.is_empty() => Ok(Self {
                 github,
                 database,
                 teams,
                 backfill: TimeDelta::days(backfill_days.into()),
-                concurrency: concurrency.into(),
+                longest_wait: Duration::from_secs(longest_wait.into()),
+                details,
                 allow_removals: lookup("ALLOW_REMOVALS").is_some_and(|text| text == "true"),
             }),
             _ => Err(Problems::of_settings(problems)),
         }
+    }
+}
+
+fn flag(lookup: impl Fn(&str) -> Option<String>, name: &str, default: bool) -> Result<bool, Problem> {
+    match lookup(name).as_deref().map(str::trim) {
+        None => Ok(default),
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(Problem::setting(
+            "config.flag",
+            name,
+            format!("`{other}` is neither true nor false"),
+            "write true or false",
+        )),
     }
 }
 

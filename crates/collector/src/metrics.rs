@@ -1,0 +1,79 @@
+//! What CloudWatch is told: sums over a run or a worker's batch, never by repository, so that the bill does not grow
+//! with the organisation.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use mergeline_aws::{Metric, Unit};
+use mergeline_store::{RepositoryResult, ResultState, RunState};
+
+/// The sums of what was done since the last report.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    pull_requests: u32,
+    api_errors: u32,
+    requests: u32,
+    graphql_points: u32,
+    failed: u32,
+    deferred: u32,
+    quarantined: u32,
+    database: Duration,
+    rate_limit_remaining: Option<u32>,
+    token_expires_at: Option<DateTime<Utc>>,
+    completed_runs: u32,
+    is_token_refused: bool,
+}
+
+impl Sums {
+    pub(crate) fn add(&mut self, result: &RepositoryResult) {
+        self.pull_requests += result.listed;
+        self.api_errors += result.api_errors;
+        self.requests += result.requests + result.graphql_requests;
+        self.graphql_points += result.graphql_points;
+        self.failed += u32::from(result.state == ResultState::Failed);
+        self.deferred += u32::from(matches!(result.state, ResultState::Deferred));
+        self.quarantined += result.quarantined;
+        self.database += result.database;
+        self.rate_limit_remaining = least(self.rate_limit_remaining, result.rate_limit_remaining);
+        self.token_expires_at = least(self.token_expires_at, result.token_expires_at);
+        self.is_token_refused |= result.reason.as_ref().is_some_and(|reason| reason.code == "github_unauthorized");
+    }
+
+    /// A run that failed altogether is none that completed.
+    pub(crate) fn add_run(&mut self, state: RunState) {
+        self.completed_runs += u32::from(!matches!(state, RunState::Failed | RunState::Interrupted));
+    }
+
+    /// As CloudWatch takes them. `data_as_of` is when the oldest of the last complete collections began.
+    pub(crate) fn metrics(&self, data_as_of: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<Metric> {
+        let count = |name, value: u32| Metric { name, value: value.into(), unit: Unit::Count };
+        let mut metrics = vec![
+            count("PullRequestsProcessed", self.pull_requests),
+            count("ApiErrors", self.api_errors),
+            count("GitHubRequests", self.requests),
+            count("GraphQLPoints", self.graphql_points),
+            count("RepositoriesFailed", self.failed),
+            count("RepositoriesDeferred", self.deferred),
+            count("PullRequestsQuarantined", self.quarantined),
+            count("RunsCompleted", self.completed_runs),
+            count("TokenRefused", self.is_token_refused.into()),
+            Metric { name: "DatabaseQueryDuration", value: self.database.as_secs_f64(), unit: Unit::Seconds },
+        ];
+        metrics.extend(self.rate_limit_remaining.map(|left| count("RateLimitRemaining", left)));
+        metrics.extend(data_as_of.map(|at| Metric {
+            name: "DataFreshness",
+            value: (now - at).as_seconds_f64().max(0.0),
+            unit: Unit::Seconds,
+        }));
+        metrics.extend(self.token_expires_at.map(|at| Metric {
+            name: "TokenDaysLeft",
+            value: (at - now).as_seconds_f64() / 86_400.0,
+            unit: Unit::Count,
+        }));
+        metrics
+    }
+}
+
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
+}

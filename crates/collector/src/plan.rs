@@ -1,0 +1,119 @@
+//! What a run sets out to do: which repositories there are, and which of them are due.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::{RepoName, RepoPattern, with_causes};
+use mergeline_github::{GitHub, GitHubError, Patience, Usage};
+use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
+
+use crate::run::{CollectError, CollectOptions};
+use crate::settings::not_found;
+
+/// A run that has not ended after this long, with nobody at work, ended without a word.
+const INTERRUPTED_AFTER: TimeDelta = TimeDelta::hours(1);
+
+/// A run that is about to begin.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The run's number in the ledger.
+    pub(crate) run: RunId,
+    /// The configuration that it was planned by.
+    pub(crate) snapshot: Snapshot,
+    /// The repositories that are due, the one served longest ago first.
+    pub(crate) due: Vec<Repository>,
+    /// What went wrong while planning.
+    pub(crate) problems: Vec<String>,
+    /// What planning asked of GitHub.
+    pub(crate) usage: Usage,
+}
+
+/// Finds out what is to be done, and opens a run for it.
+pub(crate) async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> Result<Plan, CollectError> {
+    let now = options.now;
+    store.close_interrupted_runs(INTERRUPTED_AFTER, now).await?;
+    let mut snapshot = configured(store).await?;
+    let (problems, usage) = resolve_patterns(github, store, &snapshot, options).await?;
+    if !snapshot.patterns.is_empty() {
+        snapshot = configured(store).await?;
+    }
+    let is_due = |repository: &Repository| options.ignores_pauses || repository.retry_at.is_none_or(|at| at <= now);
+    let due: Vec<Repository> = snapshot.repositories.iter().filter(|repository| is_due(repository)).cloned().collect();
+    let run = store.start_run(snapshot.revision, due.len(), &problems, now).await?;
+    Ok(Plan { run, snapshot, due, problems, usage })
+}
+
+async fn configured(store: &Store) -> Result<Snapshot, CollectError> {
+    store.snapshot().await?.ok_or_else(|| CollectError::NotConfigured(Box::new(not_found())))
+}
+
+/// Makes the repositories that patterns mean the ones that are collected. An owner that cannot be listed keeps those
+/// that were found before. Returns a sentence for each of them.
+async fn resolve_patterns(
+    github: &GitHub,
+    store: &Store,
+    snapshot: &Snapshot,
+    options: &CollectOptions,
+) -> Result<(Vec<String>, Usage), StoreError> {
+    let mut problems = Vec::new();
+    let mut usage = Usage::default();
+    let owners: BTreeSet<&str> = snapshot.patterns.iter().map(RepoPattern::owner).collect();
+    for owner in owners {
+        let patience = Patience { deadline: options.deadline, longest_wait: options.longest_wait };
+        let session = github.session(Some(owner), patience, options.now);
+        let listed = session.repositories_of(owner).await;
+        add(&mut usage, &session.usage());
+        match listed {
+            Ok(listed) => {
+                for pattern in snapshot.patterns.iter().filter(|pattern| pattern.owner() == owner) {
+                    let found: BTreeSet<RepoName> = listed
+                        .iter()
+                        .filter(|one| pattern.matches(&one.name) && (snapshot.includes_archived || !one.is_archived))
+                        .map(|one| one.name.clone())
+                        .collect();
+                    problems.extend(apply(store, snapshot, pattern, &found, options.now).await?);
+                }
+            }
+            Err(error) => problems.push(unlisted(owner, &error)),
+        }
+    }
+    for problem in &problems {
+        tracing::warn!("{problem}");
+    }
+    Ok((problems, usage))
+}
+
+async fn apply(
+    store: &Store,
+    snapshot: &Snapshot,
+    pattern: &RepoPattern,
+    found: &BTreeSet<RepoName>,
+    now: DateTime<Utc>,
+) -> Result<Option<String>, StoreError> {
+    if found.is_empty() {
+        // An empty list may mean that the token sees nothing any more: nothing is taken out because of it.
+        return Ok(Some(format!("`{pattern}` means no repository that the token may see; what it meant before stays")));
+    }
+    match store.resolve_pattern(pattern, found, snapshot.revision, now).await {
+        Ok(added) => {
+            if added > 0 {
+                tracing::info!(added, "`{pattern}` means {added} repositories that were not collected before");
+            }
+            Ok(None)
+        }
+        // A teams file was applied in between: the next run resolves what it says.
+        Err(StoreError::StaleConfiguration) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn unlisted(owner: &str, error: &GitHubError) -> String {
+    format!("the repositories of {owner} cannot be listed, those known before are collected: {}", with_causes(error))
+}
+
+fn add(sum: &mut Usage, usage: &Usage) {
+    sum.requests += usage.requests;
+    sum.errors += usage.errors;
+    sum.rate_limit_remaining = usage.rate_limit_remaining.or(sum.rate_limit_remaining);
+    sum.token_expires_at = usage.token_expires_at.or(sum.token_expires_at);
+}

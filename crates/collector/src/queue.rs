@@ -1,0 +1,290 @@
+//! The work queue: one message for each repository, worked by whoever gets it, put back when it has to wait.
+
+use std::time::Duration;
+
+use mergeline_aws::{AwsError, Queue};
+use mergeline_domain::RepoName;
+use mergeline_store::{Reason, Repository, RepositoryId, ResultState, RunId, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::Sums;
+use crate::run::Collecting;
+use crate::work::{Attempt, OUT_OF_TIME};
+
+/// After so many receives a message lies in the dead-letter queue. The queue's own redrive policy says the same, for
+/// workers that die without a word.
+const MAX_RECEIVES: u32 = 5;
+/// How long a failed message rests at first; doubled with each receive.
+const FIRST_REST: Duration = Duration::from_secs(60);
+
+/// The work on one repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// The run that it belongs to.
+    pub run: RunId,
+    /// Which repository.
+    pub repository: RepositoryId,
+    /// `owner/name`, for people.
+    pub name: RepoName,
+}
+
+/// Work that failed each time it was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The work.
+    #[serde(flatten)]
+    pub message: Message,
+    /// A stable code for the last failure.
+    pub code: String,
+    /// The last failure as a sentence.
+    pub cause: String,
+    /// How often it was tried.
+    pub receives: u32,
+}
+
+/// A message as Lambda hands it over.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    pub(crate) message_id: String,
+    pub(crate) receipt_handle: String,
+    pub(crate) body: String,
+    #[serde(default)]
+    pub(crate) attributes: Attributes,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Attributes {
+    approximate_receive_count: String,
+}
+
+impl Record {
+    fn receives(&self) -> u32 {
+        self.attributes.approximate_receive_count.parse().unwrap_or(1)
+    }
+}
+
+/// The messages that have to come back; the others are done.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchFailures {
+    /// One for each message that comes back.
+    pub batch_item_failures: Vec<ItemFailure>,
+}
+
+/// A message that has to come back.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemFailure {
+    /// The message's id.
+    pub item_identifier: String,
+}
+
+/// The queues of a deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct Queues {
+    pub(crate) work: Queue,
+    pub(crate) dead_letters: Queue,
+}
+
+/// What becomes of a message.
+enum Fate {
+    Done,
+    /// It comes back after this long.
+    Hidden(Duration),
+    /// It comes back as a fresh message at once.
+    Renewed,
+    /// It has failed too often.
+    Dead(Reason),
+}
+
+/// Sends a message for each repository.
+pub(crate) async fn enqueue(queue: &Queue, run: RunId, repositories: &[Repository]) -> Result<(), AwsError> {
+    let bodies: Vec<String> = repositories
+        .iter()
+        .map(|repository| body(&Message { run, repository: repository.id, name: repository.called().clone() }))
+        .collect();
+    queue.send(&bodies).await
+}
+
+fn body(message: &impl Serialize) -> String {
+    serde_json::to_string(message).unwrap_or_default()
+}
+
+/// Works a batch of messages, one after the other. Returns those that come back.
+///
+/// # Errors
+/// Only what all messages stand on; then all of them come back.
+pub(crate) async fn work(
+    collecting: &Collecting<'_>,
+    queues: &Queues,
+    records: &[Record],
+    sums: &mut Sums,
+) -> Result<BatchFailures, WorkError> {
+    let mut failures = BatchFailures::default();
+    for record in records {
+        let fate = match serde_json::from_str::<Message>(&record.body) {
+            Ok(message) => one(collecting, record, message, sums).await?,
+            Err(error) => unreadable(record, &error),
+        };
+        let is_back = match fate {
+            Fate::Done => false,
+            Fate::Hidden(rest) => {
+                queues.work.hide(&record.receipt_handle, rest).await?;
+                true
+            }
+            Fate::Renewed => {
+                queues.work.send_with(&record.body, Duration::ZERO).await?;
+                false
+            }
+            Fate::Dead(reason) => {
+                bury(queues, record, &reason).await?;
+                false
+            }
+        };
+        if is_back {
+            failures.batch_item_failures.push(ItemFailure { item_identifier: record.message_id.clone() });
+        }
+    }
+    Ok(failures)
+}
+
+/// Why a batch could not be worked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+async fn one(
+    collecting: &Collecting<'_>,
+    record: &Record,
+    message: Message,
+    sums: &mut Sums,
+) -> Result<Fate, StoreError> {
+    let Message { run, repository, name } = message;
+    let receives = record.receives();
+    let is_last = receives >= MAX_RECEIVES;
+    let attempt = if is_last { Attempt::Only } else { Attempt::WithMoreToCome };
+    let (_, report) = collecting.repository(run, repository, name, attempt).await?;
+    report.log();
+    sums.add(&report.result);
+    if let Some(state) = collecting.store.settle_run(run, collecting.now()).await? {
+        sums.add_run(state);
+    }
+    let result = report.result;
+    let reason = result.reason.unwrap_or(Reason { code: "none", message: String::new() });
+    Ok(match result.state {
+        ResultState::Succeeded | ResultState::Busy => Fate::Done,
+        // Time is up here, and begins anew elsewhere.
+        ResultState::Deferred if reason.code == OUT_OF_TIME => Fate::Renewed,
+        // Waiting for a limit is no failure: the last receive is not spent on it, the next run takes it up.
+        ResultState::Deferred if is_last => Fate::Done,
+        ResultState::Deferred => {
+            let until = result.deferred_until.and_then(|until| (until - collecting.now()).to_std().ok());
+            Fate::Hidden(until.unwrap_or(FIRST_REST))
+        }
+        // What does not mend itself waits for the next run, each time longer.
+        ResultState::Failed if !is_worth_another_try(reason.code) => Fate::Done,
+        ResultState::Failed if is_last => Fate::Dead(reason),
+        ResultState::Failed => Fate::Hidden(rest_after(receives)),
+    })
+}
+
+/// A refused token, a missing permission and a repository that is not there are for people to mend.
+fn is_worth_another_try(code: &str) -> bool {
+    !matches!(
+        code,
+        "github_unauthorized"
+            | "github_forbidden"
+            | "github_sso_required"
+            | "repo_not_accessible"
+            | "repo_unavailable"
+            | "config.same_person"
+            | "config.same_repository"
+    )
+}
+
+fn rest_after(receives: u32) -> Duration {
+    FIRST_REST * 2_u32.saturating_pow(receives.saturating_sub(1).min(10))
+}
+
+fn unreadable(record: &Record, error: &serde_json::Error) -> Fate {
+    let message = format!("the message cannot be understood: {error}");
+    tracing::error!(sqs.message_id = record.message_id, "{message}");
+    match record.receives() {
+        receives if receives >= MAX_RECEIVES => Fate::Dead(Reason { code: "message.unreadable", message }),
+        receives => Fate::Hidden(rest_after(receives)),
+    }
+}
+
+/// Puts a message where people look, with run, repository and cause.
+async fn bury(queues: &Queues, record: &Record, reason: &Reason) -> Result<(), AwsError> {
+    tracing::error!(
+        code = reason.code,
+        "Gave up after {} attempts, in the dead-letter queue now: {}: {}",
+        record.receives(),
+        record.body,
+        reason.message
+    );
+    let letter = match serde_json::from_str::<Message>(&record.body) {
+        Ok(message) => {
+            let (code, cause) = (reason.code.to_owned(), reason.message.clone());
+            body(&DeadLetter { message, code, cause, receives: record.receives() })
+        }
+        // As it is: nothing is lost.
+        Err(_) => record.body.clone(),
+    };
+    queues.dead_letters.send_with(&letter, Duration::ZERO).await
+}
+
+/// Puts dead letters back into the work queue. `told` is called with each. Returns how many.
+///
+/// # Errors
+/// When a queue fails; what was put back by then stays so.
+pub async fn replay(work: &Queue, dead_letters: &Queue, told: impl Fn(&str)) -> Result<usize, AwsError> {
+    let mut replayed = 0;
+    loop {
+        let letters = dead_letters.receive(10).await?;
+        if letters.is_empty() {
+            return Ok(replayed);
+        }
+        for letter in letters {
+            told(&letter.body);
+            let fresh = match serde_json::from_str::<DeadLetter>(&letter.body) {
+                Ok(DeadLetter { message, .. }) => body(&message),
+                // From a worker that died without a word: it is as it was sent.
+                Err(_) => letter.body,
+            };
+            work.send_with(&fresh, Duration::ZERO).await?;
+            dead_letters.delete(&letter.receipt_handle).await?;
+            replayed += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_names_run_repository_and_cause_and_becomes_the_message_again() {
+        let message = Message { run: RunId(7), repository: RepositoryId(3), name: "acme/api".parse().expect("a name") };
+        let letter =
+            DeadLetter { message: message.clone(), code: "github_status".into(), cause: "502".into(), receives: 5 };
+        let text = body(&letter);
+        let expected =
+            r#"{"run":7,"repository":3,"name":"acme/api","code":"github_status","cause":"502","receives":5}"#;
+        assert_eq!(text, expected);
+        let back: DeadLetter = serde_json::from_str(&text).expect("a letter");
+        assert_eq!(back.message, message);
+    }
+
+    #[test]
+    fn failed_messages_rest_longer_each_time() {
+        assert_eq!([1, 2, 3, 4].map(|receives| rest_after(receives).as_secs()), [60, 120, 240, 480]);
+    }
+}

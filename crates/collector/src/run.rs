@@ -1,0 +1,237 @@
+//! A whole run in this process: every repository that is due, a few at a time, in turns.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use mergeline_domain::{Problem, RepoName, Roster};
+use mergeline_github::{GitHub, Patience, Usage};
+use mergeline_store::{RepositoryResult, Revision, RunState, Store, StoreError};
+use tokio::time::Instant;
+
+use crate::plan::{Plan, plan};
+use crate::report::{RepositoryReport, RunReport};
+use crate::work::{Attempt, TURN_OVER};
+
+/// How many pages a repository may read before others have their turn.
+const PAGES_A_TURN: u32 = 50;
+
+/// How a run is done.
+#[derive(Debug, Clone, Copy)]
+pub struct CollectOptions {
+    /// When the run begins.
+    pub now: DateTime<Utc>,
+    /// How far the first collection of a repository goes back.
+    pub backfill: TimeDelta,
+    /// How many repositories are worked on at a time.
+    pub concurrency: usize,
+    /// When everything has to be over; `None` for no end.
+    pub deadline: Option<Instant>,
+    /// The longest single wait for one of GitHub's limits. What takes longer is put off.
+    pub longest_wait: Duration,
+    /// Whether reviews, commits and sizes are read too.
+    pub details: bool,
+    /// Whether repositories that failed lately are tried again before their pause is over.
+    pub ignores_pauses: bool,
+    /// Whether the last weeks are listed again although it is not time for that yet.
+    pub verifies: bool,
+}
+
+impl CollectOptions {
+    /// A run of a person who waits for it: without an end, and without regard to former failures.
+    pub fn at_a_terminal(now: DateTime<Utc>, backfill: TimeDelta, concurrency: usize) -> Self {
+        let Patience { deadline, longest_wait } = Patience::AT_A_TERMINAL;
+        Self {
+            now,
+            backfill,
+            concurrency,
+            deadline,
+            longest_wait,
+            details: true,
+            ignores_pauses: true,
+            verifies: false,
+        }
+    }
+}
+
+/// Why a run could not be done at all. A failing repository is no such reason.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// No teams file was ever applied.
+    #[error("{}: {}", .0.code, .0.message)]
+    NotConfigured(Box<Problem>),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What happens while a run is under way.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// So many repositories are to be read.
+    Started {
+        /// How many.
+        repositories: usize,
+    },
+    /// A page of a repository is stored.
+    Page {
+        /// Which repository.
+        repository: &'a RepoName,
+        /// The counts so far.
+        result: &'a RepositoryResult,
+    },
+    /// A repository is done, or has failed.
+    Finished(&'a RepositoryReport),
+}
+
+/// Who wants to know. Called from within the run: it must be quick.
+pub(crate) type Observer<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);
+
+/// The people by whom pull requests are judged, and the number of the configuration that they are from.
+#[derive(Debug)]
+pub(crate) struct Rostered {
+    pub(crate) revision: Revision,
+    pub(crate) roster: Roster,
+}
+
+/// What the work on all repositories of a run shares.
+pub(crate) struct Collecting<'a> {
+    pub(crate) github: &'a GitHub,
+    pub(crate) store: &'a Store,
+    pub(crate) options: CollectOptions,
+    pub(crate) observer: Observer<'a>,
+    /// How many pages a repository may read in a row.
+    pub(crate) pages_a_turn: u32,
+    rostered: Mutex<Arc<Rostered>>,
+    begun: Instant,
+    is_token_refused: AtomicBool,
+}
+
+impl<'a> Collecting<'a> {
+    pub(crate) fn new(
+        github: &'a GitHub,
+        store: &'a Store,
+        options: CollectOptions,
+        observer: Observer<'a>,
+        rostered: Rostered,
+    ) -> Self {
+        Self {
+            github,
+            store,
+            options,
+            observer,
+            pages_a_turn: u32::MAX,
+            rostered: Mutex::new(Arc::new(rostered)),
+            begun: Instant::now(),
+            is_token_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// The present instant: when the run began, by the caller's clock, and what has passed since.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.options.now + TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default()
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { deadline: self.options.deadline, longest_wait: self.options.longest_wait }
+    }
+
+    pub(crate) fn is_out_of_time(&self) -> bool {
+        self.options.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    pub(crate) fn rostered(&self) -> Arc<Rostered> {
+        self.rostered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the roster again, after a teams file was applied.
+    pub(crate) async fn renew_roster(&self) -> Result<Arc<Rostered>, StoreError> {
+        let Some((revision, roster)) = self.store.roster().await? else { return Ok(self.rostered()) };
+        let fresh = Arc::new(Rostered { revision, roster });
+        *self.rostered.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        Ok(fresh)
+    }
+
+    /// A refused token is refused for every repository: none is begun any more.
+    pub(crate) fn refuse_token(&self) {
+        self.is_token_refused.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_token_refused(&self) -> bool {
+        self.is_token_refused.load(Ordering::Relaxed)
+    }
+}
+
+/// Collects every configured repository that is due, the one served longest ago first. Running it again changes nothing.
+///
+/// # Errors
+/// When there is no configuration or the database fails. What fails for one repository is in its report.
+pub async fn collect(
+    github: &GitHub,
+    store: &Store,
+    options: &CollectOptions,
+    observer: Observer<'_>,
+) -> Result<RunReport, CollectError> {
+    let Plan { run, snapshot, due, problems, usage } = plan(github, store, options).await?;
+    observer(Progress::Started { repositories: due.len() });
+    let rostered = Rostered { revision: snapshot.revision, roster: snapshot.roster };
+    let mut collecting = Collecting::new(github, store, *options, observer, rostered);
+    if due.len() > options.concurrency {
+        collecting.pages_a_turn = PAGES_A_TURN;
+    }
+    let collecting = &collecting;
+    let mut waiting: VecDeque<_> = due.iter().map(|repository| (repository.id, repository.called().clone())).collect();
+    let mut working = FuturesUnordered::new();
+    let mut reports: BTreeMap<RepoName, RepositoryReport> = BTreeMap::new();
+    loop {
+        while working.len() < options.concurrency
+            && let Some((id, name)) = waiting.pop_front()
+        {
+            working.push(collecting.repository(run, id, name, Attempt::Only));
+        }
+        let Some(outcome) = working.next().await else { break };
+        let (id, report) = match outcome {
+            Ok(worked) => worked,
+            Err(error) => {
+                // The ledger itself failed. Close the run if that still works; the first error is the one to report.
+                let _ = store.fail_run(run, collecting.now()).await;
+                return Err(error.into());
+            }
+        };
+        let name = report.repository.clone();
+        let is_turn_over = report.result.reason.as_ref().is_some_and(|reason| reason.code == TURN_OVER);
+        let report = match reports.remove(&name) {
+            Some(mut earlier) => {
+                earlier.result.absorb(report.result);
+                earlier
+            }
+            None => report,
+        };
+        if is_turn_over && !collecting.is_out_of_time() {
+            waiting.push_back((id, name.clone()));
+        } else {
+            observer(Progress::Finished(&report));
+        }
+        reports.insert(name, report);
+    }
+    let ended_at = collecting.now();
+    let state = store.settle_run(run, ended_at).await?.unwrap_or(RunState::Failed);
+    let report = RunReport {
+        run,
+        state,
+        problems,
+        repositories: reports.into_values().collect(),
+        planning: Planning(usage),
+        is_token_refused: collecting.is_token_refused(),
+    };
+    report.log();
+    Ok(report)
+}
+
+/// What planning asked of GitHub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Planning(pub(crate) Usage);

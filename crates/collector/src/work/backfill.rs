@@ -1,0 +1,60 @@
+//! The backfill stream: by creation, the oldest first, which changes do not disturb; it goes on where it stopped.
+
+use futures::StreamExt;
+use mergeline_store::Backfill;
+
+use super::{Stopped, Work, timed};
+
+impl Work<'_> {
+    /// Reads a repository's past as far as time allows, if that is under way.
+    pub(super) async fn backfill(&mut self) -> Result<(), Stopped> {
+        while let Some(backfill) = self.repository.backfill {
+            match self.read_up(backfill).await {
+                Ok(()) => {
+                    let store = self.collecting.store;
+                    let finished = store.finish_backfill(&self.lease, self.now());
+                    timed(&mut self.result.database, finished).await?;
+                    self.repository.backfill = None;
+                }
+                Err(Stopped::GitHub(error)) if error.is_too_much() => self.smaller_pages(error).await?,
+                Err(stopped) => return Err(stopped),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads page after page, several on their way at a time, and stores them in order.
+    async fn read_up(&mut self, backfill: Backfill) -> Result<(), Stopped> {
+        let (session, name, page_size) = (self.session, self.repository.called().clone(), self.repository.page_size);
+        let ahead = self.collecting.github.concurrency();
+        let mut next = backfill.next_page;
+        let mut last = self.last_page.unwrap_or(next).max(next);
+        loop {
+            self.may_go_on()?;
+            let mut pages = futures::stream::iter(next..=last)
+                .map(|number| {
+                    let name = &name;
+                    async move { session.by_creation(name, page_size, number).await }
+                })
+                .buffered(ahead);
+            while let Some(page) = pages.next().await {
+                let page = page?;
+                self.result.pages += 1;
+                self.identify(&page).await?;
+                let has_next = page.has_next;
+                last = last.max(page.last.unwrap_or(next));
+                next += 1;
+                self.keep(page, backfill.since, Some(next)).await?;
+                if let Some(progress) = &mut self.repository.backfill {
+                    progress.next_page = next;
+                }
+                self.observe();
+                if !has_next {
+                    return Ok(());
+                }
+                self.may_go_on()?;
+            }
+            last = last.max(next);
+        }
+    }
+}

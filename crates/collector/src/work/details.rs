@@ -1,0 +1,50 @@
+//! What the list does not tell: commits, reviews, drafts, sizes. By GraphQL, for pull requests that changed.
+
+use futures::StreamExt;
+use mergeline_domain::Details;
+use mergeline_store::WithoutDetails;
+
+use super::{Stopped, Work, timed};
+
+/// As many as GraphQL tells about in one query.
+const IN_A_QUERY: u32 = 100;
+
+impl Work<'_> {
+    /// Reads the details of stored pull requests that changed since theirs were read, the last changed first.
+    pub(super) async fn details(&mut self) -> Result<(), Stopped> {
+        let (session, store) = (self.session, self.collecting.store);
+        let ahead = u32::try_from(self.collecting.github.concurrency()).unwrap_or(1);
+        loop {
+            let now = self.now();
+            let wanted = store.without_details(self.repository.id, now, IN_A_QUERY * ahead);
+            let wanted = timed(&mut self.result.database, wanted).await?;
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            let mut queries = futures::stream::iter(wanted.chunks(IN_A_QUERY as usize))
+                .map(|batch| async move {
+                    let ids: Vec<String> = batch.iter().map(|one| one.node_id.clone()).collect();
+                    (batch, session.histories(&ids).await)
+                })
+                .buffered(ahead as usize);
+            while let Some((batch, histories)) = queries.next().await {
+                let mut told: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
+                for (id, history) in histories? {
+                    let Some(one) = batch.iter().find(|one| one.node_id == id) else { continue };
+                    match history {
+                        Ok(history) => told.push((one.clone(), history.into())),
+                        Err(error) => {
+                            tracing::warn!(repo.name = %self.repository.called(), "No details of {id}: {error}");
+                            let postponed = store.postpone_details(&self.lease, &id, now);
+                            timed(&mut self.result.database, postponed).await?;
+                        }
+                    }
+                }
+                timed(&mut self.result.database, store.store_details(&self.lease, &told, now)).await?;
+                self.result.enriched += u32::try_from(told.len()).unwrap_or(u32::MAX);
+                self.observe();
+                self.may_go_on()?;
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The incremental stream: by update, the newest first, down to what is known.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_github::{Etag, GitHubError, Page, PageAnswer, PullRequestPages};
+use mergeline_store::{Backfill, Listed};
+
+use super::{Stopped, Work, known, stored, timed};
+
+/// Read again before the watermark: GitHub's answers may lag behind its clock by minutes.
+const OVERLAP: TimeDelta = TimeDelta::minutes(10);
+/// How often the last weeks are listed again to find what differs.
+const VERIFY_EVERY: TimeDelta = TimeDelta::days(7);
+/// How far back that goes: what is older hardly changes.
+const VERIFY_WINDOW: TimeDelta = TimeDelta::days(28);
+/// A change that is said to lie further ahead is a broken clock, and must not hide what comes before it.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
+/// The window of the backfill counts as widened when it begins so much earlier than what is covered.
+const WIDENED_BY: TimeDelta = TimeDelta::days(1);
+/// A reading of more pages than this is not begun again from its start when it was interrupted.
+const LONG: u32 = 10;
+
+/// How far the stream is to be read, and why.
+#[derive(Debug, Clone, Copy)]
+struct Aim {
+    down_to: DateTime<Utc>,
+    /// Nothing of the repository was read before.
+    is_first: bool,
+    /// It goes further back than what is new since the last time.
+    is_reopened: bool,
+    /// What is stored is compared with what is listed.
+    is_verified: bool,
+    started_at: DateTime<Utc>,
+}
+
+/// What a reading has seen so far.
+#[derive(Debug, Default)]
+struct Seen {
+    pages: u32,
+    is_anything: bool,
+    newest: Option<DateTime<Utc>>,
+    etag: Option<Etag>,
+    numbers: HashSet<i64>,
+}
+
+/// How a reading ended.
+enum Read {
+    Whole,
+    Unchanged,
+    /// There is more than a page, and the past is read by creation.
+    FirstPageOnly(Option<u32>),
+}
+
+impl Work<'_> {
+    /// Reads what changed since the last time, or the newest page of a repository that is new.
+    pub(super) async fn incremental(&mut self) -> Result<(), Stopped> {
+        let aim = self.aim();
+        loop {
+            let mut seen = Seen::default();
+            let outcome = self.read_down(&aim, &mut seen).await;
+            match outcome {
+                Ok(Read::Unchanged) => return self.unchanged(&aim).await,
+                Ok(Read::Whole) => return self.listed(&aim, seen).await,
+                Ok(Read::FirstPageOnly(last)) => {
+                    self.last_page = last;
+                    return self.begin_backfill(&aim, &seen).await;
+                }
+                Err(Stopped::GitHub(error)) if error.is_too_much() => self.smaller_pages(error).await?,
+                Err(stopped @ (Stopped::GitHub(_) | Stopped::Deferred { .. }))
+                    if aim.is_reopened && seen.pages > LONG =>
+                {
+                    // By creation it can go on where it stopped.
+                    self.begin_backfill(&aim, &seen).await?;
+                    return Err(stopped);
+                }
+                Err(stopped) => return Err(stopped),
+            }
+        }
+    }
+
+    fn aim(&self) -> Aim {
+        let now = self.now();
+        let repository = &self.repository;
+        let window = now - self.collecting.options.backfill;
+        let known = repository.position().map(|position| position - OVERLAP);
+        let widened = repository.covered_since.filter(|covered| window + WIDENED_BY < *covered).map(|_| window);
+        let reopened = repository.reopened_since.into_iter().chain(widened).min();
+        let is_verified = known.is_some()
+            && repository.backfill.is_none()
+            && (self.collecting.options.verifies || repository.verified_at.is_none_or(|at| at + VERIFY_EVERY <= now));
+        let verified_from =
+            is_verified.then(|| repository.covered_since.map_or(window, |covered| covered.max(now - VERIFY_WINDOW)));
+        let first = repository.covered_since.or(repository.backfill.map(|backfill| backfill.since)).unwrap_or(window);
+        let down_to = [known.or(Some(first)), reopened, verified_from].into_iter().flatten().min().unwrap_or(window);
+        Aim {
+            down_to,
+            is_first: known.is_none() && repository.covered_since.is_none() && repository.backfill.is_none(),
+            is_reopened: reopened.is_some(),
+            is_verified,
+            started_at: now,
+        }
+    }
+
+    async fn read_down(&mut self, aim: &Aim, seen: &mut Seen) -> Result<Read, Stopped> {
+        let is_conditional = !aim.is_first && !aim.is_reopened && !aim.is_verified;
+        let etag = self.repository.etag.clone().filter(|_| is_conditional).map(known);
+        let name = self.repository.called().clone();
+        let mut pages = self.session.by_update(&name, self.repository.page_size, etag);
+        loop {
+            let Some(page) = self.next_page(&mut pages).await? else { return Ok(Read::Whole) };
+            let page = match page {
+                // Nothing was known, so nothing can be unchanged.
+                PageAnswer::Unchanged if aim.is_first => {
+                    let reason = "304 although nothing was said to be known".to_owned();
+                    return Err(GitHubError::InvalidAnswer { reason }.into());
+                }
+                PageAnswer::Unchanged => return Ok(Read::Unchanged),
+                PageAnswer::Page(page) => page,
+            };
+            self.identify(&page).await?;
+            let has_more = self.take(aim, seen, page).await?;
+            match has_more {
+                More::No => return Ok(Read::Whole),
+                More::Yes { last } if aim.is_first => return Ok(Read::FirstPageOnly(last)),
+                More::Yes { .. } => self.may_go_on()?,
+            }
+        }
+    }
+
+    async fn next_page(&mut self, pages: &mut PullRequestPages<'_>) -> Result<Option<PageAnswer>, Stopped> {
+        let page = pages.next().await?;
+        self.result.pages += u32::from(page.is_some());
+        Ok(page)
+    }
+
+    /// Stores a page. Says whether there is more that is new enough.
+    async fn take(&mut self, aim: &Aim, seen: &mut Seen, page: Page) -> Result<More, Stopped> {
+        let horizon = aim.started_at + MAX_AHEAD;
+        // The watermark is what the first page showed: later changes come to the front and are seen next time.
+        if seen.pages == 0 {
+            let times = page.pull_requests.iter().map(|pull_request| pull_request.updated_at);
+            seen.newest = times.filter(|at| *at <= horizon).max();
+            seen.etag.clone_from(&page.etag);
+        }
+        seen.pages += 1;
+        seen.is_anything |= !page.is_empty();
+        if aim.is_verified {
+            seen.numbers.extend(page.pull_requests.iter().map(|pull_request| pull_request.number));
+            seen.numbers.extend(page.undecodable.iter().filter_map(|item| item.number));
+        }
+        let is_last = page.pull_requests.iter().any(|pull_request| pull_request.updated_at < aim.down_to);
+        let more = if page.has_next && !is_last { More::Yes { last: page.last } } else { More::No };
+        self.keep(page, aim.down_to, None).await?;
+        self.observe();
+        Ok(more)
+    }
+
+    async fn unchanged(&mut self, aim: &Aim) -> Result<(), Stopped> {
+        self.result.is_unchanged = true;
+        let down_to = self.repository.position().unwrap_or(aim.down_to);
+        let etag = self.repository.etag.clone();
+        let listed = Listed { newest: None, down_to, started_at: aim.started_at, etag, is_verified: false };
+        self.finish(&listed).await
+    }
+
+    async fn listed(&mut self, aim: &Aim, seen: Seen) -> Result<(), Stopped> {
+        if !seen.is_anything && self.repository.position().is_some() {
+            // An empty list may mean that the token sees nothing any more: it is no complete collection.
+            let message =
+                "GitHub lists no pull requests of it any more; what is stored stays, and is not said to be fresh";
+            return Err(Stopped::Failed { code: "repo_lists_nothing", message: message.to_owned() });
+        }
+        if aim.is_verified {
+            self.mark_what_is_gone(aim.down_to, &seen).await?;
+        }
+        let listed = Listed {
+            newest: seen.newest,
+            down_to: aim.down_to,
+            started_at: aim.started_at,
+            etag: seen.etag.map(stored),
+            is_verified: aim.is_verified || aim.is_first,
+        };
+        self.finish(&listed).await
+    }
+
+    async fn finish(&mut self, listed: &Listed) -> Result<(), Stopped> {
+        let store = self.collecting.store;
+        let finished = store.finish_listing(&self.lease, self.rostered.revision, listed);
+        timed(&mut self.result.database, finished).await?;
+        Ok(())
+    }
+
+    async fn begin_backfill(&mut self, aim: &Aim, seen: &Seen) -> Result<(), Stopped> {
+        let backfill = Backfill { next_page: 1, since: aim.down_to, anchor: seen.newest };
+        let etag = seen.etag.clone().map(stored);
+        let store = self.collecting.store;
+        let begun = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), aim.started_at);
+        timed(&mut self.result.database, begun).await?;
+        self.repository.backfill = Some(backfill);
+        Ok(())
+    }
+
+    /// What is stored and not listed is asked for by its number: GitHub says whether it is gone.
+    async fn mark_what_is_gone(&mut self, down_to: DateTime<Utc>, seen: &Seen) -> Result<(), Stopped> {
+        let Some(newest) = seen.newest else { return Ok(()) };
+        let store = self.collecting.store;
+        let between = store.stored_between(self.repository.id, down_to, newest);
+        let stored = timed(&mut self.result.database, between).await?;
+        let missing: Vec<i64> = stored.into_iter().filter(|number| !seen.numbers.contains(number)).collect();
+        let gone = self.read_singly(&missing).await?;
+        if !gone.is_empty() {
+            tracing::warn!(repo.name = %self.repository.called(), ?gone, "Pull requests are not at GitHub any more");
+            let marked = store.mark_deleted(&self.lease, &gone, self.now());
+            timed(&mut self.result.database, marked).await?;
+        }
+        Ok(())
+    }
+}
+
+enum More {
+    No,
+    Yes { last: Option<u32> },
+}

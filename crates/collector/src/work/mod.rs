@@ -1,0 +1,326 @@
+//! The work on one repository: its streams, its details, its quarantine, under a lease.
+
+mod backfill;
+mod details;
+mod incremental;
+mod page;
+mod quarantine;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use mergeline_domain::{RepoName, with_causes};
+use mergeline_github::{Etag, GitHubError, Page, Session};
+use mergeline_store::{
+    Ending, Identity, Lease, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
+    StoredEtag,
+};
+use tokio::time::Instant;
+
+use crate::RepositoryReport;
+use crate::run::{Collecting, Progress, Rostered};
+
+pub use page::keep_page;
+
+/// Renewed with every write: longer than any request with its repetitions takes, shorter than the pause between runs.
+const LEASE: Duration = Duration::from_secs(600);
+/// How often a repository is begun anew because a teams file was applied in the meantime.
+const MAX_RESTARTS: u32 = 5;
+/// Fewer pull requests on a page than this are not tried.
+const SMALLEST_PAGE: u8 = 25;
+/// The reason of work that made room for other repositories.
+pub(crate) const TURN_OVER: &str = "turn_over";
+/// The reason of work that ran out of time.
+pub(crate) const OUT_OF_TIME: &str = "out_of_time";
+
+/// Whether a failure is tried again by somebody else soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// No: a failure is one.
+    Only,
+    /// Yes: what may pass is not yet held against the repository.
+    WithMoreToCome,
+}
+
+/// What stops the work on a repository.
+enum Stopped {
+    GitHub(GitHubError),
+    Store(StoreError),
+    /// It goes on later.
+    Deferred {
+        code: &'static str,
+        message: String,
+    },
+    /// It cannot go on.
+    Failed {
+        code: &'static str,
+        message: String,
+    },
+    /// GitHub answers for another repository of the same name, which has this row now.
+    Replaced(RepositoryId),
+}
+
+impl From<GitHubError> for Stopped {
+    fn from(error: GitHubError) -> Self {
+        Self::GitHub(error)
+    }
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// How the work on a repository ended.
+struct Outcome {
+    state: ResultState,
+    ending: Ending,
+    reason: Option<Reason>,
+    deferred_until: Option<DateTime<Utc>>,
+}
+
+impl Outcome {
+    fn failed(code: &'static str, message: String, may_pass: bool, attempt: Attempt) -> Self {
+        let ending = if may_pass && attempt == Attempt::WithMoreToCome { Ending::Deferred } else { Ending::Failed };
+        Self { state: ResultState::Failed, ending, reason: Some(Reason { code, message }), deferred_until: None }
+    }
+
+    fn deferred(code: &'static str, message: String, until: Option<DateTime<Utc>>) -> Self {
+        let reason = Some(Reason { code, message });
+        Self { state: ResultState::Deferred, ending: Ending::Deferred, reason, deferred_until: until }
+    }
+}
+
+impl Collecting<'_> {
+    /// Works on a repository as far as time, limits and turns allow, and writes the result into the ledger. Returns
+    /// the row that was worked on: another one than asked for when the repository was replaced.
+    ///
+    /// # Errors
+    /// Only what all repositories stand on: the database.
+    pub(crate) async fn repository(
+        &self,
+        run: RunId,
+        id: RepositoryId,
+        name: RepoName,
+        attempt: Attempt,
+    ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
+        let started_at = self.now();
+        let begun = Instant::now();
+        let leased = self.store.lease(id, started_at, LEASE).await?;
+        let Some((lease, repository)) = leased else {
+            let message = "somebody else works on it, or it is no longer configured".to_owned();
+            let reason = Some(Reason { code: "busy", message });
+            let result = RepositoryResult { state: ResultState::Busy, reason, ..RepositoryResult::default() };
+            self.store.record_result(run, id, started_at, &result).await?;
+            return Ok((id, RepositoryReport { repository: name, result }));
+        };
+        let name = repository.called().clone();
+        let session = self.github.session(Some(name.owner()), self.patience(), started_at);
+        let mut work = Work {
+            collecting: self,
+            session: &session,
+            lease,
+            repository,
+            rostered: self.rostered(),
+            result: RepositoryResult::default(),
+            last_page: None,
+        };
+        // A panic is a fault of ours that one repository's data brings out; the others go on.
+        let stopped = AssertUnwindSafe(work.with_restarts()).catch_unwind().await.unwrap_or_else(|_| {
+            Err(Stopped::Failed { code: "panic", message: "the program failed; its log has the place".to_owned() })
+        });
+        let mut result = std::mem::take(&mut work.result);
+        if let Err(Stopped::Replaced(replacement)) = stopped {
+            return Box::pin(self.repository(run, replacement, name, attempt)).await;
+        }
+        let outcome = self.outcome(stopped, attempt)?;
+        match self.store.release(&lease, outcome.ending, self.now()).await {
+            // Whoever has taken over releases it.
+            Ok(()) | Err(StoreError::LostLease) => {}
+            Err(error) => return Err(error),
+        }
+        let usage = session.usage();
+        result.state = outcome.state;
+        result.reason = outcome.reason;
+        result.deferred_until = outcome.deferred_until;
+        result.duration = begun.elapsed();
+        result.requests = usage.requests;
+        result.graphql_requests = usage.graphql_requests;
+        result.graphql_points = usage.graphql_points;
+        result.api_errors = usage.errors;
+        result.rate_limit_remaining = usage.rate_limit_remaining;
+        result.token_expires_at = usage.token_expires_at;
+        self.store.record_result(run, id, started_at, &result).await?;
+        Ok((id, RepositoryReport { repository: name, result }))
+    }
+
+    /// What stopped the work, as the ledger and the next run need to know it.
+    fn outcome(&self, stopped: Result<(), Stopped>, attempt: Attempt) -> Result<Outcome, StoreError> {
+        Ok(match stopped {
+            Ok(()) => {
+                Outcome { state: ResultState::Succeeded, ending: Ending::Succeeded, reason: None, deferred_until: None }
+            }
+            Err(Stopped::GitHub(error)) => match &error {
+                GitHubError::RateLimited { retry_in, .. } => {
+                    let until =
+                        retry_in.and_then(|pause| TimeDelta::from_std(pause).ok()).map(|pause| self.now() + pause);
+                    Outcome::deferred(error.code(), error.to_string(), until)
+                }
+                GitHubError::OutOfTime => Outcome::deferred(OUT_OF_TIME, error.to_string(), None),
+                GitHubError::Unauthorized => {
+                    self.refuse_token();
+                    // The token's fault is not held against the repository.
+                    Outcome::failed(error.code(), error.to_string(), true, Attempt::WithMoreToCome)
+                }
+                _ => Outcome::failed(error.code(), with_causes(&error), error.is_passing(), attempt),
+            },
+            Err(Stopped::Store(StoreError::LostLease)) => {
+                let message = StoreError::LostLease.to_string();
+                let reason = Some(Reason { code: StoreError::LostLease.code(), message });
+                Outcome { state: ResultState::Busy, ending: Ending::Deferred, reason, deferred_until: None }
+            }
+            Err(Stopped::Store(error)) if error.is_foundation() => return Err(error),
+            Err(Stopped::Store(error)) => Outcome::failed(error.code(), with_causes(&error), true, attempt),
+            Err(Stopped::Deferred { code, message }) => Outcome::deferred(code, message, None),
+            Err(Stopped::Failed { code, message }) => Outcome::failed(code, message, true, attempt),
+            Err(Stopped::Replaced(_)) => {
+                Outcome::deferred("repo_replaced", "another repository has its name".to_owned(), None)
+            }
+        })
+    }
+}
+
+/// The work on one repository.
+struct Work<'a> {
+    collecting: &'a Collecting<'a>,
+    session: &'a Session<'a>,
+    lease: Lease,
+    repository: Repository,
+    rostered: Arc<Rostered>,
+    result: RepositoryResult,
+    /// The number of the last page, as far as GitHub has told.
+    last_page: Option<u32>,
+}
+
+impl Work<'_> {
+    /// Begins anew with the new roster when a teams file was applied in the meantime.
+    async fn with_restarts(&mut self) -> Result<(), Stopped> {
+        if self.collecting.is_token_refused() {
+            let message = "the token was refused for another repository".to_owned();
+            return Err(Stopped::Deferred { code: GitHubError::Unauthorized.code(), message });
+        }
+        let mut outcome = self.everything().await;
+        for _ in 0..MAX_RESTARTS {
+            let Err(Stopped::Store(StoreError::StaleConfiguration)) = outcome else { break };
+            self.rostered = self.collecting.renew_roster().await?;
+            let Some(fresh) = self.collecting.store.repository(self.repository.id).await? else {
+                // One that is no longer configured needs no more work.
+                return Ok(());
+            };
+            self.repository = fresh;
+            outcome = self.everything().await;
+        }
+        outcome
+    }
+
+    async fn everything(&mut self) -> Result<(), Stopped> {
+        self.incremental().await?;
+        self.backfill().await?;
+        self.retry_quarantined().await?;
+        if self.collecting.options.details {
+            self.details().await?;
+        }
+        Ok(())
+    }
+
+    /// The present instant.
+    fn now(&self) -> DateTime<Utc> {
+        self.collecting.now()
+    }
+
+    /// Whether there is time for another page, and nobody else is waiting for it.
+    fn may_go_on(&self) -> Result<(), Stopped> {
+        if self.collecting.is_out_of_time() {
+            return Err(Stopped::GitHub(GitHubError::OutOfTime));
+        }
+        if self.result.pages >= self.collecting.pages_a_turn {
+            return Err(Stopped::Deferred {
+                code: TURN_OVER,
+                message: "other repositories have their turn".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Learns from a page which repository it is that GitHub answers for.
+    async fn identify(&mut self, page: &Page) -> Result<(), Stopped> {
+        let Some(identity) = &page.repository else { return Ok(()) };
+        if self.repository.github_id == Some(identity.id) && *self.repository.called() == identity.name {
+            return Ok(());
+        }
+        let store = self.collecting.store;
+        let identified = store.identify(&self.lease, identity.id, &identity.name, self.now());
+        match timed(&mut self.result.database, identified).await? {
+            Identity::Same => {
+                if self.repository.github_id.is_some() {
+                    tracing::info!(repo.name = %identity.name, "{} is called {} now", self.repository.called(), identity.name);
+                }
+                self.repository.github_id = Some(identity.id);
+                self.repository.current_name = Some(identity.name.clone());
+                Ok(())
+            }
+            Identity::Replaced(id) => {
+                tracing::warn!(
+                    repo.name = %identity.name,
+                    "{} is another repository of the same name now; what was collected of the former one stays",
+                    identity.name
+                );
+                Err(Stopped::Replaced(id))
+            }
+        }
+    }
+
+    /// Goes on with smaller pages, or gives up.
+    async fn smaller_pages(&mut self, error: GitHubError) -> Result<(), Stopped> {
+        let before = self.repository.page_size;
+        let page_size = before / 2;
+        if page_size < SMALLEST_PAGE {
+            return Err(error.into());
+        }
+        tracing::info!(repo.name = %self.repository.called(), page_size, "Asking for smaller pages: {error}");
+        let store = self.collecting.store;
+        let smaller = store.set_page_size(&self.lease, page_size, self.now());
+        timed(&mut self.result.database, smaller).await?;
+        self.repository.page_size = page_size;
+        self.last_page = None;
+        if let Some(backfill) = &mut self.repository.backfill {
+            backfill.next_page = (backfill.next_page - 1) * u32::from(before) / u32::from(page_size) + 1;
+        }
+        Ok(())
+    }
+
+    fn observe(&self) {
+        let progress = Progress::Page { repository: self.repository.called(), result: &self.result };
+        (self.collecting.observer)(progress);
+    }
+}
+
+/// Measures how long the database takes.
+async fn timed<T>(spent: &mut Duration, work: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let outcome = work.await;
+    *spent += begun.elapsed();
+    outcome
+}
+
+fn stored(etag: Etag) -> StoredEtag {
+    StoredEtag { etag: etag.value, scope: etag.scope }
+}
+
+fn known(etag: StoredEtag) -> Etag {
+    Etag { value: etag.etag, scope: etag.scope }
+}
