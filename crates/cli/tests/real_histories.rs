@@ -50,7 +50,7 @@ async fn collected(folder: &Path, name: &str, teams: impl Fn(&[&str]) -> String)
     let database = TestDatabase::create().await?;
     let store = database.store()?;
     store.apply(&TeamsFile::parse("teams.yaml", text.as_bytes())?, ApplyOptions::default(), at(NOW)).await?;
-    let options = CollectOptions { now: at(NOW), backfill: TimeDelta::days(3_650), concurrency: 1 };
+    let options = CollectOptions::at_a_terminal(at(NOW), TimeDelta::days(3_650), 1);
     let report = collect(&github, &store, &options, &|_| {}).await?;
     assert_eq!(report.state, RunState::Succeeded, "{report}");
     let expected: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("expected/metrics.json"))?)?;
@@ -225,7 +225,7 @@ async fn collecting_a_real_history_again_touches_no_row() -> Result<()> {
     let store = world.database.store()?;
     // As if nothing had been read before: every page comes again.
     sqlx::query("update repositories set watermark = null").execute(&world.database.pool().await?).await?;
-    let options = CollectOptions { now: at(NOW), backfill: TimeDelta::days(3_650), concurrency: 1 };
+    let options = CollectOptions::at_a_terminal(at(NOW), TimeDelta::days(3_650), 1);
     let report = collect(&github, &store, &options, &|_| {}).await?;
     assert_eq!((report.total(|result| result.listed), report.total(|result| result.changed)), (407, 0));
     assert_eq!(world.database.digest().await?, before);

@@ -1,6 +1,7 @@
 //! From the fake GitHub to rows in PostgreSQL, by the real collector.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -38,7 +39,8 @@ impl World {
             "GITHUB_PAT" => Some("ghp_canary".to_owned()),
             _ => None,
         });
-        let github = GitHub::connect(&settings.expect("valid settings"))?;
+        let settings = settings.expect("valid settings");
+        let github = GitHub::connect(&settings.with_pace(Duration::from_millis(1), Duration::from_secs(5)))?;
         let database = TestDatabase::create().await?;
         let store = database.store()?;
         Ok(Self { fake, database, store, github })
@@ -52,7 +54,7 @@ impl World {
     }
 
     async fn collect_at(&self, now: DateTime<Utc>, concurrency: usize) -> Result<RunReport, CollectError> {
-        let options = CollectOptions { now, backfill: TimeDelta::days(180), concurrency };
+        let options = CollectOptions::at_a_terminal(now, TimeDelta::days(180), concurrency);
         collect(&self.github, &self.store, &options, &|_| {}).await
     }
 
@@ -104,7 +106,7 @@ async fn a_run_keeps_the_members_and_counts_the_others_by_reason() -> Result<()>
             result.skipped_not_a_member,
             result.skipped_bot,
             result.skipped_ghost,
-            result.skipped_undecodable
+            result.quarantined
         ),
         (5, 1, 1, 1, 1, 1)
     );
@@ -137,7 +139,8 @@ async fn a_later_run_reads_only_the_pages_that_hold_changes() -> Result<()> {
         .put([merged(7).updated("2026-06-10T10:00:00Z").titled("edited"), merged(351).updated("2026-06-11T10:00:00Z")]);
     let report = world.collect().await?;
     assert_eq!(report.total(|result| result.changed), 2);
-    assert_eq!(world.fake.requests().len(), 2, "one page of each repository");
+    let paths: Vec<String> = world.fake.requests().into_iter().map(|request| request.method).collect();
+    assert_eq!(paths, ["GET", "POST", "GET"], "one page of each repository, and one query for what changed");
     Ok(())
 }
 
@@ -197,7 +200,7 @@ async fn a_failing_repository_does_not_stop_the_others_and_the_run_says_so() -> 
     let report = world.collect().await?;
     assert_eq!(report.state, RunState::Partial);
     let failed: Vec<_> =
-        report.failed().map(|f| (f.repository.to_string(), f.result.error.clone().map(|e| e.code))).collect();
+        report.failed().map(|f| (f.repository.to_string(), f.result.reason.clone().map(|e| e.code))).collect();
     assert_eq!(failed, [("acme/web".to_owned(), Some("github_status"))]);
     assert_eq!(world.numbers().await?, [1]);
     let ledger: Vec<(String, String, Option<String>)> = sqlx::query_as(
@@ -236,14 +239,25 @@ async fn a_repository_that_fails_half_way_goes_on_where_its_watermark_was() -> R
 
 #[tokio::test]
 async fn a_bad_answer_deletes_and_zeroes_nothing() -> Result<()> {
-    let world = World::new().await?;
-    world.fake.put(many(3));
-    world.collect().await?;
-    let before = world.database.digest().await?;
-    for fault in
-        [Fault::Html, Fault::Truncated, Fault::GzipBomb, Fault::Status(404), Fault::Status(403), Fault::Status(500)]
-    {
-        world.fake.fail_next("acme/api", fault.clone());
+    for fault in [
+        Fault::Html,
+        Fault::Truncated,
+        Fault::GzipBomb,
+        Fault::TruncatedJson,
+        Fault::EmptyList,
+        Fault::Status(404),
+        Fault::Status(403),
+        Fault::Status(410),
+        Fault::Status(500),
+    ] {
+        let world = World::new().await?;
+        world.fake.put(many(3));
+        world.collect().await?;
+        let before = world.database.digest().await?;
+        // As often as it is asked for.
+        for _ in 0..3 {
+            world.fake.fail_next("acme/api", fault.clone());
+        }
         assert_eq!(world.collect().await?.state, RunState::Partial, "{fault:?}");
         assert_eq!(world.database.digest().await?, before, "{fault:?}");
     }
@@ -313,7 +327,7 @@ async fn a_teams_file_applied_during_a_run_leaves_attributions_of_the_new_one() 
     };
     // Slow enough that the file is applied between two pages.
     world.fake.set_latency(std::time::Duration::from_millis(200));
-    let options = CollectOptions { now: at(NOW), backfill: TimeDelta::days(180), concurrency: 1 };
+    let options = CollectOptions::at_a_terminal(at(NOW), TimeDelta::days(180), 1);
     let (run, applied) = tokio::join!(collect(&world.github, &world.store, &options, &observer), async {
         first_page.notified().await;
         world.apply("{ slug: payments, members: [{ github: ana, weight: 0.5 }] }").await
@@ -379,7 +393,7 @@ async fn a_page_that_cannot_be_understood_at_all_fails_its_repository() -> Resul
     world.fake.put([merged(1).overriding("created_at", serde_json::Value::Null)]);
     let report = world.collect().await?;
     let codes: Vec<_> =
-        report.failed().filter_map(|failed| failed.result.error.as_ref()).map(|error| error.code).collect();
+        report.failed().filter_map(|failed| failed.result.reason.as_ref()).map(|error| error.code).collect();
     assert_eq!(codes, ["github_invalid_answer"]);
     Ok(())
 }

@@ -44,7 +44,7 @@ async fn a_schedules_event_collects_and_a_second_one_changes_nothing() -> Result
     let first = answer(function.invoke(schedule()?).await?);
     assert_eq!((&first["action"], &first["state"]), (&json!("collect"), &json!("partial")));
     assert_eq!(first["repositories"][0]["kept"], json!(1));
-    assert_eq!(first["repositories"][1]["error"]["code"], json!("repo_not_accessible"));
+    assert_eq!(first["repositories"][1]["reason"]["code"], json!("repo_not_accessible"));
     let digest = database.digest().await?;
     let second = answer(function.invoke(schedule()?).await?);
     assert_eq!(second["repositories"][0]["changed"], json!(0));

@@ -52,8 +52,8 @@ pub struct History {
     pub author: Option<Login>,
     /// Whether it is a draft now.
     pub is_draft: bool,
-    /// Its first commit.
-    pub first_commit: Option<Commit>,
+    /// Its commits, the first hundred of them, in any order.
+    pub commits: Vec<Commit>,
     /// Its reviews, in any order.
     pub reviews: Vec<Review>,
     /// Its changes between draft and ready, in any order.
@@ -108,7 +108,7 @@ impl From<History> for Details {
         let first_approval_at = first(&mut history.reviews.iter().filter(human).filter(|review| review.is_approval));
         let drafts = Drafts::of(&history);
         Self {
-            first_commit_at: history.first_commit.and_then(|commit| first_commit_at(commit, history.created_at)),
+            first_commit_at: history.commits.iter().filter_map(|commit| written_at(*commit, history.created_at)).min(),
             first_review_at,
             first_approval_at,
             ready_at: drafts.ready_at,
@@ -125,7 +125,7 @@ impl From<History> for Details {
 
 /// The author date; the commit date when the former is missing or later than the opening, as after a force push or by
 /// a clock that is ahead.
-fn first_commit_at(commit: Commit, created_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn written_at(commit: Commit, created_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     commit.authored_at.filter(|at| *at <= created_at).or(commit.committed_at).or(commit.authored_at)
 }
 
@@ -185,7 +185,7 @@ mod tests {
             created_at: at(10),
             author: Some(Login::from_github("ana")),
             is_draft: false,
-            first_commit: Some(Commit { authored_at: Some(at(8)), committed_at: Some(at(9)) }),
+            commits: vec![Commit { authored_at: Some(at(8)), committed_at: Some(at(9)) }],
             reviews: Vec::new(),
             draft_events: Vec::new(),
             additions: 1,
@@ -211,7 +211,7 @@ mod tests {
     fn the_first_commit_is_dated_by_its_author_unless_that_is_after_the_opening() {
         let first = |authored_at: Option<i64>, committed_at: Option<i64>| {
             let commit = Commit { authored_at: authored_at.map(at), committed_at: committed_at.map(at) };
-            details(|history| history.first_commit = Some(commit)).first_commit_at
+            details(|history| history.commits = vec![commit]).first_commit_at
         };
         assert_eq!(first(Some(8), Some(9)), Some(at(8)));
         assert_eq!(first(None, Some(9)), Some(at(9)));
@@ -219,6 +219,13 @@ mod tests {
         // After a force push both are later: kept, and flagged where it is read.
         assert_eq!(first(Some(11), Some(12)), Some(at(12)));
         assert_eq!(first(None, None), None);
+        let commit = |hour| Commit { authored_at: Some(at(hour)), committed_at: Some(at(9)) };
+        let listed = vec![commit(7), commit(5), commit(6)];
+        assert_eq!(
+            details(|history| history.commits = listed).first_commit_at,
+            Some(at(5)),
+            "not the one listed first"
+        );
     }
 
     #[test]

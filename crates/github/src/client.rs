@@ -189,7 +189,7 @@ impl GitHub {
         if url.origin() == api_url.origin() {
             Ok(url)
         } else {
-            Err(GitHubError::invalid(format!("it points to another host, {}", url.host_str().unwrap_or_default())))
+            Err(GitHubError::Elsewhere { host: url.host_str().unwrap_or_default().to_owned() })
         }
     }
 

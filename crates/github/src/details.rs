@@ -237,15 +237,16 @@ impl Session<'_> {
             .iter()
             .filter_map(|item| Some((item.review.as_ref()?.id.clone(), item.previous_review_state.clone()?)))
             .collect();
-        let commit = node.commits.nodes.into_iter().next();
         Ok(History {
             created_at: node.created_at,
             author: node.author.as_ref().map(login),
             is_draft: node.is_draft,
-            first_commit: commit.map(|node| Commit {
-                authored_at: node.commit.authored_date,
-                committed_at: node.commit.committed_date,
-            }),
+            commits: node
+                .commits
+                .nodes
+                .into_iter()
+                .map(|node| Commit { authored_at: node.commit.authored_date, committed_at: node.commit.committed_date })
+                .collect(),
             reviews: reviews.nodes.iter().map(|node| review(node, &dismissed)).collect(),
             draft_events: timeline_items.nodes.iter().filter_map(draft_event).collect(),
             additions: node.additions,

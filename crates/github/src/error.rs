@@ -55,6 +55,12 @@ pub enum GitHubError {
         /// Why.
         reason: String,
     },
+    /// An answer leads to another host. The token goes nowhere else.
+    #[error("GitHub's answer leads to another host, {host}: not followed")]
+    Elsewhere {
+        /// Which.
+        host: String,
+    },
     /// GraphQL answered with errors: what it gave beside them is not whole.
     #[error("GitHub's answer is not whole: {reason}")]
     PartialAnswer {
@@ -90,6 +96,7 @@ impl GitHubError {
             Self::RateLimited { .. } => "github_rate_limited",
             Self::UnexpectedStatus { .. } => "github_status",
             Self::InvalidAnswer { .. } => "github_invalid_answer",
+            Self::Elsewhere { .. } => "github_elsewhere",
             Self::PartialAnswer { .. } => "github_partial_answer",
             Self::TooMuch { .. } => "github_too_much",
             Self::Transport { .. } => "github_unreachable",
@@ -107,7 +114,12 @@ impl GitHubError {
             | Self::TooMuch { .. }
             | Self::Transport { .. }
             | Self::OutOfTime => true,
-            Self::Unauthorized | Self::Forbidden | Self::SingleSignOn | Self::NotFound | Self::Gone { .. } => false,
+            Self::Unauthorized
+            | Self::Forbidden
+            | Self::SingleSignOn
+            | Self::NotFound
+            | Self::Gone { .. }
+            | Self::Elsewhere { .. } => false,
         }
     }
 

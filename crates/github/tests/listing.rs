@@ -1,26 +1,21 @@
 //! The real client against the fake GitHub.
 
+mod common;
+
 use anyhow::Result;
+use common::{connect, session};
 use mergeline_domain::PullRequest;
-use mergeline_github::{GitHub, GitHubError, GitHubSettings};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, at, pr};
+use mergeline_github::{GitHub, GitHubError, Limit, PageAnswer};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, pr};
 
 const REPOSITORY: &str = "acme/api";
 
-fn connect(url: &str, token: Option<&str>) -> Result<GitHub> {
-    let settings = GitHubSettings::from_vars(|name| match name {
-        "GITHUB_API_URL" => Some(url.to_owned()),
-        "GITHUB_PAT" => token.map(str::to_owned),
-        _ => None,
-    });
-    Ok(GitHub::connect(&settings.expect("valid settings"))?)
-}
-
 async fn read_all(github: &GitHub, repository: &str) -> Result<Vec<PullRequest>, GitHubError> {
     let repository = repository.parse().expect("a repository");
-    let mut pages = github.pull_requests_updated_since(&repository, at("2000-01-01T00:00:00Z"));
+    let session = session(github);
+    let mut pages = session.by_update(&repository, 100, None);
     let mut all = Vec::new();
-    while let Some(page) = pages.next().await? {
+    while let Some(PageAnswer::Page(page)) = pages.next().await? {
         all.extend(page.pull_requests);
     }
     Ok(all)
@@ -47,18 +42,35 @@ async fn all_pages_are_read_newest_update_first() -> Result<()> {
 }
 
 #[tokio::test]
-async fn reading_stops_with_the_first_older_pull_request_and_keeps_equal_times() -> Result<()> {
+async fn pages_by_creation_are_the_same_whatever_changes_meanwhile() -> Result<()> {
     let fake = FakeGitHub::start().await?;
-    fake.put(many(350));
+    fake.put(many(250));
     let github = connect(&fake.url(), None)?;
+    let (session, repository) = (session(&github), REPOSITORY.parse()?);
+    let before = session.by_creation(&repository, 100, 2).await?;
+    fake.put([pr(REPOSITORY, 1).updated("2026-12-01T00:00:00Z"), pr(REPOSITORY, 251).created("2026-12-01T00:00:00Z")]);
+    let after = session.by_creation(&repository, 100, 2).await?;
+    assert_eq!(before.pull_requests, after.pull_requests);
+    assert_eq!((before.has_next, before.last), (true, Some(3)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unchanged_page_is_a_304_that_costs_nothing_of_the_limit() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(3));
+    let github = connect(&fake.url(), Some("ghp_right"))?;
     let repository = REPOSITORY.parse()?;
-    let mut pages = github.pull_requests_updated_since(&repository, many(350).nth(199).expect("the 200th").updated_at);
-    let mut numbers = Vec::new();
-    while let Some(page) = pages.next().await? {
-        numbers.extend(page.pull_requests.iter().map(|pull_request| pull_request.number));
-    }
-    assert_eq!(numbers, (200..=350).rev().collect::<Vec<_>>());
-    assert_eq!(fake.requests().len(), 2);
+    let first = session(&github);
+    let Some(PageAnswer::Page(page)) = first.by_update(&repository, 100, None).next().await? else { panic!("a page") };
+    let second = session(&github);
+    assert_eq!(second.by_update(&repository, 100, page.etag.clone()).next().await?, Some(PageAnswer::Unchanged));
+    assert_eq!(first.usage().rate_limit_remaining, second.usage().rate_limit_remaining);
+    // Another token's ETag is not even sent.
+    let other = connect(&fake.url(), Some("ghp_other"))?;
+    let third = session(&other);
+    assert!(matches!(third.by_update(&repository, 100, page.etag).next().await?, Some(PageAnswer::Page(_))));
+    assert_eq!(fake.requests().last().and_then(|request| request.etag.clone()), None);
     Ok(())
 }
 
@@ -84,8 +96,14 @@ async fn a_wrong_token_a_missing_repository_and_a_forbidden_one_are_told_apart()
     assert_eq!(read_all(&wrong, REPOSITORY).await, Err(GitHubError::Unauthorized));
     let right = connect(&fake.url(), Some("ghp_right"))?;
     assert_eq!(read_all(&right, "acme/nowhere").await, Err(GitHubError::NotFound));
-    fake.fail_next(REPOSITORY, Fault::Status(403));
-    assert!(matches!(read_all(&right, REPOSITORY).await, Err(GitHubError::Forbidden { .. })));
+    for (fault, code) in [
+        (Fault::Status(403), "github_forbidden"),
+        (Fault::ResourceNotAccessible, "github_forbidden"),
+        (Fault::SamlSso, "github_sso_required"),
+    ] {
+        fake.fail_next(REPOSITORY, fault);
+        assert_eq!(read_all(&right, REPOSITORY).await.map_err(|error| error.code()), Err(code));
+    }
     fake.fail_next(REPOSITORY, Fault::Status(451));
     assert_eq!(read_all(&right, REPOSITORY).await, Err(GitHubError::Gone { status: 451 }));
     Ok(())
@@ -95,12 +113,20 @@ async fn a_wrong_token_a_missing_repository_and_a_forbidden_one_are_told_apart()
 async fn limits_are_not_permissions() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put(many(1));
-    let github = connect(&fake.url(), None)?;
-    fake.fail_next(REPOSITORY, Fault::RateLimited { reset: 1_800_000_000 });
-    let until = chrono::DateTime::from_timestamp(1_800_000_000, 0);
-    assert_eq!(read_all(&github, REPOSITORY).await, Err(GitHubError::RateLimited { retry_at: until }));
-    fake.fail_next(REPOSITORY, Fault::SecondaryLimit { retry_after: 60 });
-    assert!(matches!(read_all(&github, REPOSITORY).await, Err(GitHubError::RateLimited { .. })));
+    for (fault, limit) in [
+        (Fault::RateLimited { reset: 4_000_000_000 }, Limit::Primary),
+        (Fault::SecondaryLimit { retry_after: 60 }, Limit::Secondary),
+        (Fault::SecondaryLimitWithoutHeaders, Limit::Secondary),
+        (Fault::TooManyRequests { retry_after: None }, Limit::Secondary),
+    ] {
+        let github = connect(&fake.url(), None)?;
+        fake.fail_next(REPOSITORY, fault.clone());
+        let outcome = read_all(&github, REPOSITORY).await;
+        let Err(GitHubError::RateLimited { limit: reached, retry_in: Some(_) }) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(reached, limit, "{fault:?}");
+    }
     Ok(())
 }
 
@@ -125,7 +151,7 @@ async fn the_token_never_goes_to_another_host() -> Result<()> {
     for fault in [Fault::NextPageAt(address.clone()), Fault::RedirectTo(address)] {
         fake.fail_next(REPOSITORY, fault.clone());
         let outcome = read_all(&github, REPOSITORY).await;
-        assert!(matches!(outcome, Err(GitHubError::InvalidAnswer { .. })), "{fault:?}: {outcome:?}");
+        assert!(matches!(outcome, Err(GitHubError::Elsewhere { .. })), "{fault:?}: {outcome:?}");
     }
     assert_eq!(elsewhere.requests(), []);
     Ok(())
@@ -148,17 +174,21 @@ async fn a_page_that_leads_to_itself_ends_the_listing() -> Result<()> {
 
 #[tokio::test]
 async fn answers_that_are_not_githubs_are_errors_and_never_empty_pages() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
-    fake.put(many(1));
-    let github = connect(&fake.url(), None)?;
     for (fault, code) in [
         (Fault::Html, "github_invalid_answer"),
         (Fault::Truncated, "github_unreachable"),
-        (Fault::GzipBomb, "github_invalid_answer"),
+        (Fault::TruncatedJson, "github_invalid_answer"),
+        (Fault::GzipBomb, "github_too_much"),
         (Fault::Status(502), "github_status"),
+        (Fault::BadGatewayHtml, "github_status"),
     ] {
-        fake.fail_next(REPOSITORY, fault.clone());
-        let outcome = read_all(&github, REPOSITORY).await;
+        let fake = FakeGitHub::start().await?;
+        fake.put(many(1));
+        // As often as it is asked for.
+        for _ in 0..3 {
+            fake.fail_next(REPOSITORY, fault.clone());
+        }
+        let outcome = read_all(&connect(&fake.url(), None)?, REPOSITORY).await;
         assert_eq!(outcome.map_err(|error| error.code()), Err(code), "{fault:?}");
     }
     Ok(())

@@ -5,8 +5,8 @@ mod common;
 use anyhow::Result;
 use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::Verdict;
-use mergeline_store::{ApplyError, ApplyOptions, CompleteReading, Store, StoreError};
-use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, keep, pr};
+use mergeline_store::{ApplyError, ApplyOptions, Store, StoreError};
+use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, pr};
 
 /// Three of ana's pull requests, merged on three days, and one of bob's.
 fn merged() -> Vec<FakePullRequest> {
@@ -52,7 +52,7 @@ async fn a_corrected_weight_replaces_the_shares_of_all_stored_pull_requests() ->
     let (database, store) = collected().await?;
     let applied = apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.25 }, { github: bob }")])).await?;
     assert_eq!(applied.pull_requests_reattributed, 3);
-    assert!(!applied.reopens_collection);
+    assert_eq!(applied.reopens_since, None);
     let expected = [share(1, "pay", "0.25"), share(2, "pay", "0.25"), share(3, "pay", "0.25"), share(4, "pay", "1")];
     assert_eq!(attributions(&database).await?, expected);
     assert_eq!(conservation(&database).await?, ("1.75".to_owned(), "2.25".to_owned()));
@@ -131,22 +131,15 @@ async fn a_removed_team_is_archived_with_its_past_and_comes_back_under_its_numbe
 #[tokio::test]
 async fn somebody_new_reopens_the_collection_and_a_correction_does_not() -> Result<()> {
     let (_, store) = collected().await?;
-    let finish = async || -> Result<()> {
-        let snapshot = store.snapshot().await?.expect("configured");
-        let repository = snapshot.repositories[0].id;
-        let watermark = Some(at("2026-02-03T10:00:00Z"));
-        let started_at = at("2026-02-04T10:00:00Z");
-        let complete = CompleteReading { watermark, started_at, covered_since: at("2026-01-01T00:00:00Z") };
-        Ok(store.finish_repository(repository, snapshot.revision, complete).await?)
-    };
-    finish().await?;
+    let (newest, started_at) = (Some(at("2026-02-03T10:00:00Z")), at("2026-02-04T10:00:00Z"));
+    finish_reading(&store, newest, started_at, at("2026-01-01T00:00:00Z")).await?;
     let corrected = apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }")])).await?;
-    assert!(!corrected.reopens_collection);
+    assert_eq!(corrected.reopens_since, None);
     let newcomer =
         apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }, { github: carl }")])).await?;
-    assert!(newcomer.reopens_collection);
+    assert_eq!(newcomer.reopens_since, Some(at("2026-01-01T00:00:00Z")), "as far as it was read, no further");
     let repository = &store.snapshot().await?.expect("configured").repositories[0];
-    assert!(repository.is_reopened);
+    assert_eq!(repository.reopened_since, Some(at("2026-01-01T00:00:00Z")));
     assert_eq!(repository.watermark, Some(at("2026-02-03T10:00:00Z")), "what was reached is not forgotten");
     let coverage = store.coverage().await?;
     assert_eq!((coverage.collected, coverage.pending), (0, vec!["acme/api".to_owned()]));

@@ -4,8 +4,10 @@ mod common;
 
 use anyhow::{Context, Result};
 use common::{apply, attributions, fresh, share, teams};
-use mergeline_store::{CompleteReading, StoreError};
-use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, keep, pr};
+use std::time::Duration;
+
+use mergeline_store::{Ending, Lease, Listed, PageOfWork, Repository, Store, StoreError};
+use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, pr};
 
 const MERGED: &str = "2026-02-02T10:00:00Z";
 
@@ -13,12 +15,59 @@ fn opened() -> FakePullRequest {
     pr("acme/api", 1).created("2026-02-01T10:00:00Z")
 }
 
-fn complete(watermark: Option<&str>) -> CompleteReading {
-    CompleteReading { watermark: watermark.map(at), started_at: at(MERGED), covered_since: at("2026-01-01T00:00:00Z") }
-}
-
 async fn titles(database: &TestDatabase) -> Result<Vec<String>> {
     Ok(sqlx::query_scalar("select title from pull_requests order by number").fetch_all(&database.pool().await?).await?)
+}
+
+/// The right to work on the repository, for a minute from then on.
+async fn lease(store: &Store, now: &str) -> Result<(Lease, Repository)> {
+    let repository = store.snapshot().await?.context("configured")?.repositories[0].id;
+    store.lease(repository, at(now), Duration::from_secs(60)).await?.context("somebody else has it")
+}
+
+#[tokio::test]
+async fn f02_while_one_works_on_a_repository_another_one_does_not_get_it() -> Result<()> {
+    let (_, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let (held, repository) = lease(&store, "2026-06-15T12:00:00Z").await?;
+    assert!(store.lease(repository.id, at("2026-06-15T12:00:59Z"), Duration::from_secs(60)).await?.is_none());
+    store.release(&held, Ending::Succeeded, at("2026-06-15T12:00:59Z")).await?;
+    assert!(store.lease(repository.id, at("2026-06-15T12:00:59Z"), Duration::from_secs(60)).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn f04_whoever_was_taken_over_from_writes_nothing_any_more() -> Result<()> {
+    let (_, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let revision = store.snapshot().await?.context("configured")?.revision;
+    let (zombie, _) = lease(&store, "2026-06-15T12:00:00Z").await?;
+    // Its time is over, and the next one takes over.
+    let (successor, _) = lease(&store, "2026-06-15T12:01:00Z").await?;
+    let now = at("2026-06-15T12:01:01Z");
+    let listed = Listed { newest: None, down_to: now, started_at: now, etag: None, is_verified: false };
+    for refused in [
+        store.upsert_page(&zombie, revision, PageOfWork::default(), now).await.map(|_| ()),
+        store.finish_listing(&zombie, revision, &listed).await,
+        store.finish_backfill(&zombie, now).await,
+        store.store_details(&zombie, &[], now).await,
+        store.mark_deleted(&zombie, &[1], now).await,
+        store.set_page_size(&zombie, 50, now).await,
+        store.release(&zombie, Ending::Succeeded, now).await,
+    ] {
+        assert!(matches!(refused, Err(StoreError::LostLease)), "{refused:?}");
+    }
+    store.finish_listing(&successor, revision, &listed).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f07_a_lease_ends_by_itself_also_when_its_holder_had_no_time_left() -> Result<()> {
+    let (_, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let (_, repository) = lease(&store, "2026-06-15T12:00:00Z").await?;
+    assert!(store.lease(repository.id, at("2026-06-15T12:01:00Z"), Duration::from_secs(60)).await?.is_some());
+    Ok(())
 }
 
 #[tokio::test]
@@ -96,11 +145,12 @@ async fn attributions_made_by_an_outdated_roster_are_refused() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let outdated = store.snapshot().await?.context("configured")?;
-    let repository = outdated.repositories[0].id;
+    let (lease, _) = lease(&store, MERGED).await?;
     apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }")])).await?;
-    let page = store.upsert_page(repository, outdated.revision, Vec::new()).await;
+    let page = store.upsert_page(&lease, outdated.revision, PageOfWork::default(), at(MERGED)).await;
     assert!(matches!(page, Err(StoreError::StaleConfiguration)), "{page:?}");
-    let finish = store.finish_repository(repository, outdated.revision, complete(Some(MERGED))).await;
+    let listed = Listed { newest: None, down_to: at(MERGED), started_at: at(MERGED), etag: None, is_verified: false };
+    let finish = store.finish_listing(&lease, outdated.revision, &listed).await;
     assert!(matches!(finish, Err(StoreError::StaleConfiguration)), "{finish:?}");
     assert_eq!(attributions(&database).await?, []);
     Ok(())
@@ -110,14 +160,12 @@ async fn attributions_made_by_an_outdated_roster_are_refused() -> Result<()> {
 async fn the_watermark_never_moves_back() -> Result<()> {
     let (_, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
-    let snapshot = store.snapshot().await?.context("configured")?;
-    let repository = snapshot.repositories[0].id;
     for (watermark, expected) in [
         (Some("2026-02-02T10:00:00Z"), "2026-02-02T10:00:00Z"),
         (Some("2026-01-01T10:00:00Z"), "2026-02-02T10:00:00Z"),
         (None, "2026-02-02T10:00:00Z"),
     ] {
-        store.finish_repository(repository, snapshot.revision, complete(watermark)).await?;
+        finish_reading(&store, watermark.map(at), at(MERGED), at("2026-01-01T00:00:00Z")).await?;
         let now = store.snapshot().await?.context("configured")?;
         assert_eq!(now.repositories[0].watermark, Some(at(expected)));
     }

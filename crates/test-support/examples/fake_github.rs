@@ -23,6 +23,9 @@ async fn main() -> Result<()> {
                 made.merged_at_instant(now - TimeDelta::hours(20) + TimeDelta::seconds(30 * number))
             }));
         }
+        // A benchmark asks more than GitHub answers in an hour.
+        fake.set_rate_limit(1_000_000_000, 0);
+        fake.set_graphql_rate_limit(1_000_000_000, 0);
         fake.set_latency(Duration::from_millis(latency.into()));
     } else {
         let organisation = synthetic::organisation(now);

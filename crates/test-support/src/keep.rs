@@ -1,8 +1,11 @@
 //! Facts without a collection.
 
+use std::time::Duration;
+
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use mergeline_domain::Verdict;
-use mergeline_store::{KeptPullRequest, Store};
+use mergeline_store::{Ending, KeptPullRequest, Listed, PageOfWork, Store};
 
 use crate::FakePullRequest;
 
@@ -14,12 +17,37 @@ use crate::FakePullRequest;
 pub async fn keep(store: &Store, pull_requests: &[FakePullRequest]) -> anyhow::Result<usize> {
     let snapshot = store.snapshot().await?.context("nothing is configured")?;
     let repository = snapshot.repositories.first().context("no repository is configured")?;
-    let mut page = Vec::new();
+    let now = pull_requests.iter().map(|pull_request| pull_request.updated_at).max().unwrap_or_default();
+    let (lease, _) = store.lease(repository.id, now, Duration::ZERO).await?.context("somebody else has the lease")?;
+    let mut page = PageOfWork::default();
     for pull_request in pull_requests.iter().map(FakePullRequest::facts) {
         if let Verdict::Keep { person, attributions } = snapshot.roster.judge(&pull_request) {
             let person = person.id;
-            page.push(KeptPullRequest { pull_request, person, attributions });
+            page.kept.push(KeptPullRequest { pull_request, person, attributions });
         }
     }
-    Ok(store.upsert_page(repository.id, snapshot.revision, page).await?)
+    let stored = store.upsert_page(&lease, snapshot.revision, page, now).await?;
+    store.release(&lease, Ending::Succeeded, now).await?;
+    Ok(stored.changed)
+}
+
+/// Says that the first configured repository was read completely, back to `covered_since`, by a reading that began at
+/// `started_at` and saw `newest` as the last change.
+///
+/// # Errors
+/// When nothing is configured, or the database fails.
+pub async fn finish_reading(
+    store: &Store,
+    newest: Option<DateTime<Utc>>,
+    started_at: DateTime<Utc>,
+    covered_since: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    let snapshot = store.snapshot().await?.context("nothing is configured")?;
+    let repository = snapshot.repositories.first().context("no repository is configured")?;
+    let leased = store.lease(repository.id, started_at, Duration::ZERO).await?;
+    let (lease, _) = leased.context("somebody else has the lease")?;
+    let listed = Listed { newest, down_to: covered_since, started_at, etag: None, is_verified: true };
+    store.finish_listing(&lease, snapshot.revision, &listed).await?;
+    store.release(&lease, Ending::Succeeded, started_at).await?;
+    Ok(())
 }

@@ -2,6 +2,7 @@
 // The largest of GitHub's objects is one `json!` of eighty fields.
 #![recursion_limit = "256"]
 
+mod aws;
 mod database;
 mod fake_github;
 mod keep;
@@ -10,8 +11,9 @@ mod pull_request;
 pub mod recorded;
 pub mod synthetic;
 
+pub use aws::{AwsEmulator, AwsFault, AwsService, EmulatedMessage, EmulatedMetric, EmulatedQueue};
 pub use database::TestDatabase;
 pub use fake_github::{FakeGitHub, Fault, RecordedRequest};
-pub use keep::keep;
+pub use keep::{finish_reading, keep};
 pub use lambda_runtime::{Invocation, LambdaRuntime};
-pub use pull_request::{FakePullRequest, FakeUser, at, pr};
+pub use pull_request::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser, at, pr};

@@ -24,6 +24,11 @@ impl FakeUser {
     pub fn bot(name: &str) -> Self {
         Self { id: account_number(name), login: format!("{name}[bot]"), kind: "Bot".to_owned() }
     }
+
+    /// An organisation.
+    pub fn organization(login: &str) -> Self {
+        Self { kind: "Organization".to_owned(), ..Self::person(login) }
+    }
 }
 
 /// A number beyond 2^31, as real ones are, that depends on nothing but the login (FNV-1a).
@@ -32,6 +37,37 @@ fn account_number(login: &str) -> i64 {
         (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
     });
     3_000_000_000 + i64::try_from(hash % 1_000_000_000).unwrap_or_default()
+}
+
+/// A commit of a pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FakeCommit {
+    /// When it was written, as its author's clock had it.
+    pub authored_at: DateTime<Utc>,
+    /// When it took its present form.
+    pub committed_at: DateTime<Utc>,
+}
+
+/// A review of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeReview {
+    /// Who reviewed; `None` for a deleted account.
+    pub user: Option<FakeUser>,
+    /// `APPROVED`, `COMMENTED`, `CHANGES_REQUESTED`, `DISMISSED` or `PENDING`.
+    pub state: String,
+    /// When it was submitted; `None` for one that is not.
+    pub submitted_at: Option<DateTime<Utc>>,
+    /// What a dismissed one was before.
+    pub dismissed_from: Option<String>,
+}
+
+/// A change between draft and ready for review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FakeDraftEvent {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Whether it became ready, else a draft.
+    pub is_ready: bool,
 }
 
 /// A pull request at the fake GitHub.
@@ -61,6 +97,22 @@ pub struct FakePullRequest {
     pub closed_at: Option<DateTime<Utc>>,
     /// When it was merged.
     pub merged_at: Option<DateTime<Utc>>,
+    /// Its commits; none stands for one, made an hour before the opening.
+    pub commits: Vec<FakeCommit>,
+    /// Whether GitHub has lost its commits: then none is none.
+    pub has_lost_commits: bool,
+    /// Its reviews, in the order of their submission.
+    pub reviews: Vec<FakeReview>,
+    /// Its changes between draft and ready.
+    pub draft_events: Vec<FakeDraftEvent>,
+    /// Lines added.
+    pub additions: i64,
+    /// Lines deleted.
+    pub deletions: i64,
+    /// Files changed.
+    pub changed_files: i64,
+    /// The commit that GitHub names for the merge; `None` for one made of the number once it is closed.
+    pub merge_commit: Option<String>,
     /// How long its description is.
     pub body_bytes: usize,
     /// Fields of GitHub's answer that are replaced as they are, to try what should never come.
@@ -91,6 +143,14 @@ pub fn pr(repository: &str, number: i64) -> FakePullRequest {
         updated_at: created_at,
         closed_at: None,
         merged_at: None,
+        commits: Vec::new(),
+        has_lost_commits: false,
+        reviews: Vec::new(),
+        draft_events: Vec::new(),
+        additions: 12,
+        deletions: 3,
+        changed_files: 2,
+        merge_commit: None,
         body_bytes: 300,
         overrides: Vec::new(),
     }
@@ -149,6 +209,80 @@ impl FakePullRequest {
         self
     }
 
+    /// With this number over all of GitHub.
+    #[must_use]
+    pub fn with_id(mut self, id: i64) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Begun with a commit of this instant.
+    #[must_use]
+    pub fn first_commit(mut self, instant: &str) -> Self {
+        self.commits.insert(0, FakeCommit { authored_at: at(instant), committed_at: at(instant) });
+        self
+    }
+
+    /// Commented in a review by this person at this instant.
+    #[must_use]
+    pub fn reviewed_by(self, login: &str, instant: &str) -> Self {
+        self.review(FakeReview {
+            user: Some(FakeUser::person(login)),
+            state: "COMMENTED".to_owned(),
+            submitted_at: Some(at(instant)),
+            dismissed_from: None,
+        })
+    }
+
+    /// Approved by this person at this instant.
+    #[must_use]
+    pub fn approved_by(self, login: &str, instant: &str) -> Self {
+        self.review(FakeReview {
+            user: Some(FakeUser::person(login)),
+            state: "APPROVED".to_owned(),
+            submitted_at: Some(at(instant)),
+            dismissed_from: None,
+        })
+    }
+
+    /// Approved by this person at this instant; the approval was dismissed an hour later.
+    #[must_use]
+    pub fn dismissed_approval_by(self, login: &str, instant: &str) -> Self {
+        self.review(FakeReview {
+            user: Some(FakeUser::person(login)),
+            state: "DISMISSED".to_owned(),
+            submitted_at: Some(at(instant)),
+            dismissed_from: Some("APPROVED".to_owned()),
+        })
+    }
+
+    /// With this review; it is an update, as at GitHub.
+    #[must_use]
+    pub fn review(mut self, review: FakeReview) -> Self {
+        self.updated_at = review.submitted_at.map_or(self.updated_at, |at| at.max(self.updated_at));
+        self.reviews.push(review);
+        self
+    }
+
+    /// Made ready for review at this instant.
+    #[must_use]
+    pub fn ready_at(self, instant: &str) -> Self {
+        self.draft_event(FakeDraftEvent { at: at(instant), is_ready: true })
+    }
+
+    /// Made a draft at this instant.
+    #[must_use]
+    pub fn drafted_at(self, instant: &str) -> Self {
+        self.draft_event(FakeDraftEvent { at: at(instant), is_ready: false })
+    }
+
+    fn draft_event(mut self, event: FakeDraftEvent) -> Self {
+        self.updated_at = event.at.max(self.updated_at);
+        self.draft = !event.is_ready;
+        self.draft_events.push(event);
+        self
+    }
+
     /// With this title.
     #[must_use]
     pub fn titled(mut self, title: &str) -> Self {
@@ -161,6 +295,15 @@ impl FakePullRequest {
     pub fn with_body(mut self, bytes: usize) -> Self {
         self.body_bytes = bytes;
         self
+    }
+
+    /// Its commits as GitHub has them.
+    pub(crate) fn known_commits(&self) -> Vec<FakeCommit> {
+        if self.commits.is_empty() && !self.has_lost_commits {
+            let before = self.created_at - TimeDelta::hours(1);
+            return vec![FakeCommit { authored_at: before, committed_at: before }];
+        }
+        self.commits.clone()
     }
 
     /// The same pull request as Mergeline sees it, for tests that need no GitHub.
@@ -177,6 +320,7 @@ impl FakePullRequest {
         });
         PullRequest {
             id: self.id,
+            node_id: Some(format!("PR_{}", self.id)),
             number: self.number,
             title: self.title.clone(),
             author,

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{FakePullRequest, FakeUser};
+use crate::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser};
 
 /// The folder with the recorded data: `MERGELINE_TEST_DATA`, else `shared/data` beside the checkout. `None`, said
 /// on standard error, when it is not there.
@@ -36,11 +37,37 @@ struct Line {
     draft: Option<bool>,
     base: Branch,
     head: Branch,
-    created_at: chrono::DateTime<chrono::Utc>,
-    updated_at: chrono::DateTime<chrono::Utc>,
-    closed_at: Option<chrono::DateTime<chrono::Utc>>,
-    merged_at: Option<chrono::DateTime<chrono::Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+    merged_at: Option<DateTime<Utc>>,
     body_chars: Option<usize>,
+    additions: Option<i64>,
+    deletions: Option<i64>,
+    changed_files: Option<i64>,
+    merge_commit_sha: Option<String>,
+    commits_list: Vec<Commit>,
+    reviews_list: Vec<Review>,
+    events: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+struct Commit {
+    author_date: DateTime<Utc>,
+    committer_date: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+struct Review {
+    user: Option<User>,
+    state: String,
+    submitted_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    event: String,
+    created_at: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
@@ -65,25 +92,69 @@ struct Branch {
 pub fn pull_requests(folder: &Path, name: &str) -> anyhow::Result<Vec<FakePullRequest>> {
     let path = folder.join("prs").join(format!("{name}.jsonl"));
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    text.lines()
-        .map(|line| {
-            let line: Line = serde_json::from_str(line)?;
-            Ok(FakePullRequest {
-                repository: line.repo,
-                id: line.id,
-                number: line.number,
-                title: line.title,
-                user: line.user.map(|user| FakeUser { id: user.id, login: user.login, kind: user.kind }),
-                draft: line.draft.unwrap_or(false),
-                base_ref: line.base.name,
-                is_fork_gone: line.head.repo.is_none(),
-                created_at: line.created_at,
-                updated_at: line.updated_at,
-                closed_at: line.closed_at,
-                merged_at: line.merged_at,
-                body_bytes: line.body_chars.unwrap_or(0),
-                overrides: Vec::new(),
-            })
-        })
-        .collect()
+    text.lines().map(|line| Ok(serde_json::from_str::<Line>(line)?.into())).collect()
+}
+
+impl From<Line> for FakePullRequest {
+    fn from(line: Line) -> Self {
+        Self {
+            repository: line.repo,
+            id: line.id,
+            number: line.number,
+            title: line.title,
+            user: line.user.map(FakeUser::from),
+            draft: line.draft.unwrap_or(false),
+            base_ref: line.base.name,
+            is_fork_gone: line.head.repo.is_none(),
+            created_at: line.created_at,
+            updated_at: line.updated_at,
+            closed_at: line.closed_at,
+            merged_at: line.merged_at,
+            has_lost_commits: line.commits_list.is_empty(),
+            commits: line.commits_list.into_iter().map(FakeCommit::from).collect(),
+            reviews: line.reviews_list.into_iter().map(FakeReview::from).collect(),
+            draft_events: line.events.iter().filter_map(Event::between_draft_and_ready).collect(),
+            additions: line.additions.unwrap_or(0),
+            deletions: line.deletions.unwrap_or(0),
+            changed_files: line.changed_files.unwrap_or(0),
+            merge_commit: line.merge_commit_sha,
+            body_bytes: line.body_chars.unwrap_or(0),
+            overrides: Vec::new(),
+        }
+    }
+}
+
+impl From<User> for FakeUser {
+    fn from(user: User) -> Self {
+        Self { id: user.id, login: user.login, kind: user.kind }
+    }
+}
+
+impl From<Commit> for FakeCommit {
+    fn from(commit: Commit) -> Self {
+        Self { authored_at: commit.author_date, committed_at: commit.committer_date }
+    }
+}
+
+impl From<Review> for FakeReview {
+    fn from(review: Review) -> Self {
+        // What a dismissed one was before is not recorded.
+        Self {
+            user: review.user.map(FakeUser::from),
+            state: review.state,
+            submitted_at: review.submitted_at,
+            dismissed_from: None,
+        }
+    }
+}
+
+impl Event {
+    fn between_draft_and_ready(&self) -> Option<FakeDraftEvent> {
+        let is_ready = match self.event.as_str() {
+            "ready_for_review" => true,
+            "convert_to_draft" => false,
+            _ => return None,
+        };
+        Some(FakeDraftEvent { at: self.created_at, is_ready })
+    }
 }

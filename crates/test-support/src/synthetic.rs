@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 
-use crate::{FakePullRequest, FakeUser, pr};
+use crate::{FakeCommit, FakePullRequest, FakeReview, FakeUser, pr};
 
 /// Everything that the fake GitHub serves in the demo, and the teams file that goes with it.
 #[derive(Debug, Clone)]
@@ -28,7 +28,8 @@ pub fn organisation(now: DateTime<Utc>) -> Organisation {
     let this_monday = today - Days::new(u64::from(today.weekday().num_days_from_monday()));
     let first_monday = this_monday - Days::new(7 * WEEKS);
     let change = this_monday - Days::new(7 * WEEKS_SINCE_CHANGE);
-    let mut history = History { random: Random(0x6d65_7268), pull_requests: Vec::new(), now };
+    let mut history =
+        History { random: Random(0x6d65_7268), details: Random(0x7265_7669), pull_requests: Vec::new(), now };
     let authors = [
         ("ana", "acme/api", 3),
         ("bob", "acme/api", 2),
@@ -97,6 +98,8 @@ teams:
 
 struct History {
     random: Random,
+    /// For what was added later: the times of opening and merge stay what they were.
+    details: Random,
     pull_requests: Vec<FakePullRequest>,
     now: DateTime<Utc>,
 }
@@ -115,6 +118,7 @@ impl History {
     fn add(&mut self, user: Option<FakeUser>, repository: &str, created: DateTime<Utc>, open_for: TimeDelta) {
         // Drawn before anything depends on the clock: the same history on every run of a week.
         let is_merged = open_for > TimeDelta::weeks(1) || self.random.below(12) > 0;
+        let details = self.details_of(user.as_ref(), created, open_for);
         if created > self.now {
             return;
         }
@@ -130,8 +134,45 @@ impl History {
                 FakePullRequest { closed_at: Some(ended), updated_at: ended, ..pull_request }
             };
         }
+        let now = self.now;
+        let reviews = details.reviews.into_iter().filter(|review| review.submitted_at.is_some_and(|at| at < now));
+        pull_request = FakePullRequest { reviews: reviews.collect(), commits: details.commits, ..pull_request };
+        (pull_request.additions, pull_request.deletions) = (details.additions, details.additions / 3);
         self.pull_requests.push(pull_request);
     }
+
+    /// A first commit some hours before the opening, mostly a comment and then an approval by somebody else.
+    fn details_of(&mut self, user: Option<&FakeUser>, created: DateTime<Utc>, open_for: TimeDelta) -> Details {
+        let coding = 15 + self.details.below(60) * self.details.below(20);
+        let committed_at = created - TimeDelta::minutes(i64::from(coding));
+        let mut part = |of: TimeDelta, from: u32, up_to: u32| {
+            of * i32::try_from(from + self.details.below(up_to - from)).unwrap_or_default() / 100
+        };
+        let commented_after = part(open_for, 5, 55);
+        let approved_after = commented_after + part(open_for - commented_after, 0, 90);
+        let author = user.map(|user| user.login.as_str());
+        let others = ["ana", "deniz", "emil", "carla"].into_iter().filter(|login| Some(*login) != author);
+        let reviewer = others.map(FakeUser::person).nth(self.details.below(3) as usize);
+        let review = |state: &str, after: TimeDelta| FakeReview {
+            user: reviewer.clone(),
+            state: state.to_owned(),
+            submitted_at: Some(created + after),
+            dismissed_from: None,
+        };
+        let mut reviews = vec![review("COMMENTED", commented_after), review("APPROVED", approved_after)];
+        if self.details.below(8) == 0 {
+            reviews.clear();
+        }
+        let commits = vec![FakeCommit { authored_at: committed_at, committed_at }];
+        Details { reviews, commits, additions: 3 + i64::from(self.details.below(20) * self.details.below(20)) }
+    }
+}
+
+/// What GraphQL tells about a pull request.
+struct Details {
+    reviews: Vec<FakeReview>,
+    commits: Vec<FakeCommit>,
+    additions: i64,
 }
 
 /// Numbers that are the same on every machine (a linear congruential generator, Knuth's constants).

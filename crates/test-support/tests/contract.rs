@@ -1,7 +1,14 @@
 //! The fake GitHub keeps GitHub's contract: its answers pass GitHub's own description, where that is at hand.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeUser, Fault, pr, recorded};
+use apollo_compiler::executable::{Selection, SelectionSet};
+use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{ExecutableDocument, Schema, ast};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, at, pr, recorded};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -25,12 +32,32 @@ impl Answer {
 
 /// A request as plain as `curl` sends it: no client of ours stands between the test and the fake.
 async fn get(fake: &FakeGitHub, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    let (answer, _) = send(fake, "GET", path, headers, "").await?;
+    Ok(answer)
+}
+
+async fn post(fake: &FakeGitHub, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
+    let (answer, _) = send(fake, "POST", path, headers, &body.to_string()).await?;
+    Ok(answer)
+}
+
+/// The answer, and its body as it came.
+async fn send(
+    fake: &FakeGitHub,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<(Answer, String)> {
     let address = fake.url();
     let host = address.strip_prefix("http://").context("an HTTP address")?;
     let mut stream = tokio::net::TcpStream::connect(host).await?;
     let extra: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: test\r\nConnection: close\r\n{extra}\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: test\r\nConnection: close\r\nContent-Length: \
+         {length}\r\n{extra}\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;
@@ -40,7 +67,8 @@ async fn get(fake: &FakeGitHub, path: &str, headers: &[(&str, &str)]) -> Result<
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("a status")?.parse()?;
     let headers =
         lines.filter_map(|line| line.split_once(": ")).map(|(k, v)| (k.to_lowercase(), v.to_owned())).collect();
-    Ok(Answer { status, headers, body: serde_json::from_str(body).unwrap_or(Value::Null) })
+    let answer = Answer { status, headers, body: serde_json::from_str(body).unwrap_or(Value::Null) };
+    Ok((answer, body.to_owned()))
 }
 
 fn pulls(query: &str) -> String {
@@ -57,16 +85,27 @@ fn many(count: i64) -> impl Iterator<Item = FakePullRequest> {
     })
 }
 
-/// GitHub's description of a listed pull request as a JSON Schema.
-fn schema(folder: &std::path::Path) -> Result<jsonschema::Validator> {
-    let text = std::fs::read_to_string(folder.join("github-contract/openapi-slice.json"))?;
-    let mut document: Value = serde_json::from_str(&text)?;
-    translate(&mut document);
-    let schema = json!({
-        "$ref": "#/components/schemas/pull-request-simple",
-        "components": document["components"],
-    });
-    jsonschema::draft202012::options().build(&schema).map_err(|error| anyhow::anyhow!("{error}"))
+/// GitHub's own description of its REST answers.
+struct Description(Value);
+
+impl Description {
+    fn read(folder: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(folder.join("github-contract/openapi-slice.json"))?;
+        let mut document: Value = serde_json::from_str(&text)?;
+        translate(&mut document);
+        Ok(Self(document))
+    }
+
+    /// What is wrong with the answer to a path of the description.
+    fn problems(&self, path: &str, answer: &Value) -> Result<Vec<String>> {
+        let mut schema =
+            self.0["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"].clone();
+        anyhow::ensure!(schema.is_object(), "{path} is not described");
+        schema["components"] = self.0["components"].clone();
+        let validator =
+            jsonschema::draft202012::options().build(&schema).map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok(validator.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect())
+    }
 }
 
 /// OpenAPI 3.0 says `nullable` where JSON Schema lists `null` as a type.
@@ -91,7 +130,7 @@ fn translate(value: &mut Value) {
 #[tokio::test]
 async fn every_listed_pull_request_passes_githubs_own_description() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
-    let validator = schema(&folder)?;
+    let description = Description::read(&folder)?;
     let fake = FakeGitHub::start().await?;
     fake.put([
         pr(REPOSITORY, 1),
@@ -111,10 +150,31 @@ async fn every_listed_pull_request_passes_githubs_own_description() -> Result<()
     let answer = get(&fake, &pulls("state=all&per_page=100"), &[]).await?;
     let items = answer.body.as_array().context("a list")?;
     assert_eq!(items.len(), 54);
-    for item in items {
-        let problems: Vec<String> =
-            validator.iter_errors(item).map(|error| format!("{}: {error}", error.instance_path())).collect();
-        assert_eq!(problems, Vec::<String>::new(), "{}", item["number"]);
+    assert_eq!(description.problems("/repos/{owner}/{repo}/pulls", &answer.body)?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_other_answer_passes_githubs_own_description() -> Result<()> {
+    let Some(folder) = recorded::folder() else { return Ok(()) };
+    let description = Description::read(&folder)?;
+    let fake = FakeGitHub::start().await?;
+    fake.put([pr(REPOSITORY, 1), pr(REPOSITORY, 2).merged("2026-01-02T00:00:00Z"), pr("ana/dotfiles", 1)]);
+    for (path, described) in [
+        ("/repos/acme/api", "/repos/{owner}/{repo}"),
+        ("/repos/acme/api/pulls/1", "/repos/{owner}/{repo}/pulls/{pull_number}"),
+        ("/repos/acme/api/pulls/2", "/repos/{owner}/{repo}/pulls/{pull_number}"),
+        ("/orgs/acme/repos", "/orgs/{org}/repos"),
+        // Not in the slice; the items are the same.
+        ("/users/ana/repos", "/orgs/{org}/repos"),
+        ("/user", "/user"),
+        ("/users/ana", "/user"),
+        ("/users/acme", "/user"),
+        ("/rate_limit", "/rate_limit"),
+    ] {
+        let answer = get(&fake, path, &[("Authorization", "Bearer ghp_right")]).await?;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(description.problems(described, &answer.body)?, Vec::<String>::new(), "{path}");
     }
     Ok(())
 }
@@ -209,4 +269,519 @@ async fn refusals_have_githubs_form() -> Result<()> {
     let refused = get(&fake, "/repos/acme/core/pulls", &[("Authorization", "Bearer wrong")]).await?;
     assert_eq!((refused.status, &refused.body["message"]), (401, &json!("Bad credentials")));
     Ok(())
+}
+
+#[tokio::test]
+async fn the_repositorys_name_may_change_and_its_number_stays() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(2));
+    let id = fake.repository_id(REPOSITORY).context("a repository")?;
+    fake.rename(REPOSITORY, "acme/core");
+    let renamed = get(&fake, &format!("/repositories/{id}"), &[]).await?;
+    assert_eq!((&renamed.body["full_name"], &renamed.body["id"]), (&json!("acme/core"), &json!(id)));
+    let listed = get(&fake, "/repos/acme/core/pulls", &[]).await?;
+    let base = &listed.body[0]["base"]["repo"];
+    assert_eq!((&base["full_name"], &base["id"]), (&json!("acme/core"), &json!(id)));
+    // Another repository takes the name: its pull request is another one, though it was written down alike.
+    fake.put([pr(REPOSITORY, 1)]);
+    let taken = get(&fake, "/repos/acme/api/pulls/1", &[]).await?;
+    assert_ne!((&taken.body["base"]["repo"]["id"], &taken.body["id"]), (&json!(id), &json!(pr(REPOSITORY, 1).id)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_gone_and_what_is_created_anew_is_another() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(3));
+    fake.delete_pull_request(REPOSITORY, 2);
+    assert_eq!(get(&fake, &pulls("direction=asc"), &[]).await?.numbers(), [1, 3]);
+    assert_eq!(get(&fake, "/repos/acme/api/pulls/2", &[]).await?.status, 404);
+    fake.archive_repository(REPOSITORY);
+    assert_eq!(get(&fake, "/repos/acme/api", &[]).await?.body["archived"], json!(true));
+    let before = fake.repository_id(REPOSITORY).context("a repository")?;
+    fake.recreate_repository(REPOSITORY);
+    assert_ne!(fake.repository_id(REPOSITORY), Some(before));
+    assert_eq!(get(&fake, &pulls(""), &[]).await?.body, json!([]));
+    assert_eq!(get(&fake, &format!("/repositories/{before}/pulls"), &[]).await?.status, 404);
+    fake.delete_repository(REPOSITORY);
+    assert_eq!(get(&fake, &pulls(""), &[]).await?.status, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_owner_is_an_organisation_or_a_person() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put([pr("acme/api", 1), pr("acme/web", 1), pr("ana/dotfiles", 1)]);
+    assert_eq!(get(&fake, "/orgs/ana/repos", &[]).await?.status, 404);
+    assert_eq!(get(&fake, "/users/nobody", &[]).await?.status, 404);
+    let names = async |path: &str| -> Result<Vec<Value>> {
+        let answer = get(&fake, path, &[]).await?;
+        Ok(answer.body.as_array().context("a list")?.iter().map(|item| item["full_name"].clone()).collect())
+    };
+    assert_eq!(names("/orgs/acme/repos?type=all&sort=full_name").await?, ["acme/api", "acme/web"]);
+    assert_eq!(names("/orgs/acme/repos?type=public").await?, Vec::<Value>::new());
+    assert_eq!(names("/users/ana/repos").await?, ["ana/dotfiles"]);
+    let page = get(&fake, "/orgs/acme/repos?per_page=1", &[]).await?;
+    let next = page.header("link").and_then(|link| link.split(&['<', '>'][..]).nth(1)).context("a next page")?;
+    assert!(next.contains("/organizations/") && next.contains("page=2"), "{next}");
+    let next = next.strip_prefix(&fake.url()).context("on the same host")?;
+    assert_eq!(names(next).await?, ["acme/api"]);
+    Ok(())
+}
+
+/// `{"iss":"4711"}`, signed by nobody.
+const WEB_TOKEN: &str = "Bearer e30.eyJpc3MiOiI0NzExIn0.c2ln";
+
+#[tokio::test]
+async fn an_installation_token_is_good_for_one_owner_until_it_expires() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put([pr("acme/api", 1), pr("other/api", 1)]);
+    fake.install_app("4711", &["acme", "other"]);
+    assert_eq!(get(&fake, "/repos/acme/api/pulls", &[]).await?.status, 401);
+    let installations = get(&fake, "/app/installations", &[("Authorization", WEB_TOKEN)]).await?;
+    assert_eq!(installations.body[0]["account"]["login"], json!("acme"));
+    let path = format!("/app/installations/{}/access_tokens", installations.body[0]["id"]);
+    assert_eq!(post(&fake, &path, &[("Authorization", "Bearer ghp_x")], &json!({})).await?.status, 401);
+    let given = post(&fake, &path, &[("Authorization", WEB_TOKEN)], &json!({})).await?;
+    assert_eq!((given.status, &given.body["token"]), (201, &json!("ghs_1_acme")));
+    let token = [("Authorization", "Bearer ghs_1_acme")];
+    let status = async |path: &str| -> Result<u16> { Ok(get(&fake, path, &token).await?.status) };
+    assert_eq!((status("/repos/acme/api/pulls").await?, status("/repos/other/api/pulls").await?), (200, 404));
+    assert_eq!((status("/orgs/acme/repos").await?, status("/user").await?), (200, 403));
+    fake.expire_installation_tokens();
+    assert_eq!(status("/repos/acme/api/pulls").await?, 401);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_limit_is_counted_down_and_starts_anew() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(1));
+    fake.set_rate_limit(2, 0);
+    // Long enough for three requests on a machine that is busy.
+    fake.set_reset_in(Duration::from_secs(3));
+    let remaining = async || -> Result<(u16, Option<String>)> {
+        let answer = get(&fake, &pulls(""), &[]).await?;
+        Ok((answer.status, answer.header("x-ratelimit-remaining").map(str::to_owned)))
+    };
+    assert_eq!(remaining().await?, (200, Some("1".to_owned())));
+    assert_eq!(remaining().await?, (200, Some("0".to_owned())));
+    assert_eq!(remaining().await?, (403, Some("0".to_owned())));
+    let limit = get(&fake, "/rate_limit", &[]).await?;
+    assert_eq!(limit.body["resources"]["core"]["remaining"], json!(0));
+    tokio::time::sleep(Duration::from_millis(3_100)).await;
+    assert_eq!(remaining().await?, (200, Some("1".to_owned())));
+    fake.hide_rate_limit_headers(true);
+    for _ in 0..3 {
+        assert_eq!(remaining().await?, (200, None));
+    }
+    assert_eq!(get(&fake, "/rate_limit", &[]).await?.status, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_is_told_its_scopes_and_its_end() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(1));
+    fake.require_token("ghp_old");
+    fake.set_token_expiration(Some("2026-12-31 10:00:00 UTC"));
+    let answer = get(&fake, &pulls(""), &[("Authorization", "Bearer ghp_old")]).await?;
+    assert_eq!(answer.header("x-oauth-scopes"), Some("read:org, repo"));
+    assert_eq!(answer.header("github-authentication-token-expiration"), Some("2026-12-31 10:00:00 UTC"));
+    fake.require_token("github_pat_new");
+    assert_eq!(get(&fake, &pulls(""), &[("Authorization", "Bearer ghp_old")]).await?.status, 401);
+    let fine_grained = get(&fake, &pulls(""), &[("Authorization", "Bearer github_pat_new")]).await?;
+    assert_eq!((fine_grained.status, fine_grained.header("x-oauth-scopes")), (200, None));
+    Ok(())
+}
+
+#[tokio::test]
+async fn faults_look_as_they_do_at_github() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(1));
+    for (fault, status, header, value) in [
+        (Fault::SecondaryLimitWithoutHeaders, 403, "retry-after", None),
+        (Fault::SecondaryLimit { retry_after: 7 }, 403, "retry-after", Some("7")),
+        (Fault::TooManyRequests { retry_after: Some(3) }, 429, "retry-after", Some("3")),
+        (Fault::TooManyRequests { retry_after: None }, 429, "retry-after", None),
+        (Fault::ResetAt(-62_135_596_800), 403, "x-ratelimit-reset", Some("-62135596800")),
+        (Fault::NonNumericLimits, 200, "x-ratelimit-remaining", Some("soon")),
+        (Fault::NonNumericRefusal, 403, "retry-after", Some("soon")),
+        (Fault::ZeroOfZero, 200, "x-ratelimit-limit", Some("0")),
+        (
+            Fault::SamlSso,
+            403,
+            "x-github-sso",
+            Some("required; url=https://github.com/orgs/acme/sso?authorization_request=AAAA"),
+        ),
+        (Fault::ResourceNotAccessible, 403, "x-accepted-github-permissions", Some("pull_requests=read")),
+        (Fault::BadGatewayHtml, 502, "content-type", Some("text/html")),
+        (Fault::NotModified, 304, "etag", None),
+        (Fault::EmptyList, 200, "link", None),
+    ] {
+        fake.fail_next(REPOSITORY, fault.clone());
+        let answer = get(&fake, &pulls("state=all"), &[]).await?;
+        assert_eq!((answer.status, answer.header(header)), (status, value), "{fault:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn connections_break_as_they_do_on_the_way() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(2));
+    let (_, whole) = send(&fake, "GET", &pulls(""), &[], "").await?;
+    fake.fail_next(REPOSITORY, Fault::Reset);
+    assert!(send(&fake, "GET", &pulls(""), &[], "").await.is_err(), "not even a head");
+    fake.fail_next(REPOSITORY, Fault::TruncatedJson);
+    let (answer, half) = send(&fake, "GET", &pulls(""), &[], "").await?;
+    let length = half.len().to_string();
+    assert_eq!((answer.header("content-length"), half.len()), (Some(length.as_str()), whole.len() / 2));
+    fake.fail_next(REPOSITORY, Fault::HalfResponse);
+    let (answer, half) = send(&fake, "GET", &pulls(""), &[], "").await?;
+    let length = whole.len().to_string();
+    assert_eq!((answer.header("content-length"), half.len()), (Some(length.as_str()), whole.len() / 2));
+    fake.fail_next(REPOSITORY, Fault::SlowBody);
+    let slow = tokio::time::timeout(Duration::from_millis(1_500), get(&fake, &pulls(""), &[])).await;
+    assert!(slow.is_err(), "without an end");
+    assert_eq!(get(&fake, &pulls(""), &[]).await?.status, 200, "the fake lives on");
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_is_counted_how_many_requests_are_under_way_at_once() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(1));
+    fake.set_latency(Duration::from_millis(200));
+    let path = pulls("");
+    tokio::try_join!(get(&fake, &path, &[]), get(&fake, &path, &[]), get(&fake, &path, &[]))?;
+    assert_eq!(fake.most_at_once(), 3);
+    fake.forget_requests();
+    get(&fake, &path, &[]).await?;
+    assert_eq!(fake.most_at_once(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_is_made_once_and_anew_after_a_change() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(100).map(|pull_request| pull_request.with_body(20_000)));
+    let path = pulls("per_page=100");
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        let begun = Instant::now();
+        get(&fake, &path, &[("Accept-Encoding", "gzip")]).await?;
+        took.push(begun.elapsed());
+    }
+    assert!(took[2] < took[0], "{took:?}");
+    fake.put([pr(REPOSITORY, 1).titled("changed")]);
+    let answer = get(&fake, &pulls("per_page=100"), &[]).await?;
+    assert!(answer.body.as_array().is_some_and(|items| items.iter().any(|item| item["title"] == "changed")));
+    Ok(())
+}
+
+const DETAILS: &str = include_str!("../../github/src/queries/pull_request_details.graphql");
+const MORE_REVIEWS: &str = include_str!("../../github/src/queries/more_reviews.graphql");
+const MORE_TIMELINE: &str = include_str!("../../github/src/queries/more_timeline.graphql");
+/// What the collector does not ask for, and the fake answers.
+const EVERYTHING: &str = "\
+query($ids: [ID!]!) {
+  rateLimit { cost remaining limit resetAt used }
+  nodes(ids: $ids) { ...whole }
+}
+fragment whole on PullRequest {
+  name: title id fullDatabaseId number state url merged closed updatedAt closedAt mergedAt headRefName
+  repository { id nameWithOwner isArchived }
+  reviews(first: 2) { totalCount nodes { state } }
+}
+";
+
+async fn query(fake: &FakeGitHub, query: &str, variables: Value) -> Result<Answer> {
+    post(fake, "/graphql", &[], &json!({ "query": query, "variables": variables })).await
+}
+
+fn node_id(pull_request: &FakePullRequest) -> String {
+    format!("PR_{}", pull_request.id)
+}
+
+/// One with 120 reviews and 130 changes between draft and ready, and what is peculiar about accounts.
+fn much_discussed() -> FakePullRequest {
+    let instant = |minute: usize| format!("2026-01-02T{:02}:{:02}:00Z", minute / 60, minute % 60);
+    let mut made = pr(REPOSITORY, 1).by_user(Some(FakeUser::bot("renovate"))).approved_by("bob", &instant(0));
+    made = made.dismissed_approval_by("carla", &instant(1));
+    made.reviews[0].user = None;
+    for minute in 2..120 {
+        made = made.reviewed_by("bob", &instant(minute));
+    }
+    for minute in 0..65 {
+        made = made.drafted_at(&instant(2 * minute)).ready_at(&instant(2 * minute + 1));
+    }
+    made.merged("2026-01-03T00:00:00Z")
+}
+
+#[tokio::test]
+async fn graphql_answers_fit_githubs_schema_and_have_what_is_selected() -> Result<()> {
+    let Some(folder) = recorded::folder() else { return Ok(()) };
+    let text = std::fs::read_to_string(folder.join("github-contract/schema.graphql"))?;
+    let schema = githubs_schema(text);
+    let fake = FakeGitHub::start().await?;
+    let (first, second) = (much_discussed(), pr(REPOSITORY, 2).by_user(None));
+    fake.put([first.clone(), second.clone()]);
+    let page = json!({ "id": node_id(&first), "after": "cursor:50" });
+    let unknown = json!({ "ids": [node_id(&first), "PR_1"] });
+    for (text, variables) in [
+        (DETAILS, json!({ "ids": [node_id(&first), node_id(&second)] })),
+        (DETAILS, unknown),
+        (MORE_REVIEWS, page.clone()),
+        (MORE_TIMELINE, page),
+        (EVERYTHING, json!({ "ids": [node_id(&first), node_id(&second)] })),
+    ] {
+        let document = ExecutableDocument::parse_and_validate(&schema, text, "query.graphql");
+        let document = document.map_err(|error| anyhow::anyhow!("{error}"))?;
+        let operation = document.operations.iter().next().context("an operation")?;
+        let answer = query(&fake, text, variables).await?;
+        let mut problems = Vec::new();
+        let fit = Fit { schema: &schema, document: &document };
+        fit.object(&operation.selection_set, &answer.body["data"], "data", &mut problems);
+        assert_eq!(problems, Vec::<String>::new(), "{}", answer.body);
+    }
+    Ok(())
+}
+
+/// GitHub's schema. It defines two fields of `EnterpriseOwnerInfo` twice, for which it would be refused.
+fn githubs_schema(text: String) -> Valid<Schema> {
+    Valid::assume_valid(Schema::parse(text, "schema.graphql").unwrap_or_else(|twice| twice.partial))
+}
+
+/// Compares an answer with what its query selects.
+struct Fit<'a> {
+    schema: &'a Schema,
+    document: &'a ExecutableDocument,
+}
+
+impl Fit<'_> {
+    fn value(&self, of: &ast::Type, selected: &SelectionSet, value: &Value, path: &str, problems: &mut Vec<String>) {
+        if value.is_null() {
+            if of.is_non_null() {
+                problems.push(format!("{path} is null"));
+            }
+        } else if of.is_list() {
+            match value.as_array() {
+                Some(items) => {
+                    for (index, item) in items.iter().enumerate() {
+                        self.value(of.item_type(), selected, item, &format!("{path}[{index}]"), problems);
+                    }
+                }
+                None => problems.push(format!("{path} is no list")),
+            }
+        } else if selected.selections.is_empty() {
+            self.leaf(of.inner_named_type(), value, path, problems);
+        } else {
+            self.object(selected, value, path, problems);
+        }
+    }
+
+    fn leaf(&self, of: &str, value: &Value, path: &str, problems: &mut Vec<String>) {
+        let fits = match (of, self.schema.types.get(of)) {
+            ("Int", _) => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+            ("Boolean", _) => value.is_boolean(),
+            ("BigInt", _) => value.as_str().is_some_and(|text| text.parse::<i64>().is_ok()),
+            ("DateTime", _) => {
+                value.as_str().is_some_and(|text| text.ends_with('Z') && at(text) > at("2000-01-01T00:00:00Z"))
+            }
+            (_, Some(ExtendedType::Enum(values))) => {
+                value.as_str().is_some_and(|text| values.values.keys().any(|name| name == text))
+            }
+            _ => value.is_string(),
+        };
+        if !fits {
+            problems.push(format!("{path} is no {of}: {value}"));
+        }
+    }
+
+    fn object(&self, selected: &SelectionSet, value: &Value, path: &str, problems: &mut Vec<String>) {
+        let mut expected = Vec::new();
+        self.fields(selected, value, path, &mut expected, problems);
+        for key in value.as_object().into_iter().flat_map(|fields| fields.keys()) {
+            if !expected.contains(key) {
+                problems.push(format!("{path}.{key} was not selected"));
+            }
+        }
+    }
+
+    fn fields(
+        &self,
+        selected: &SelectionSet,
+        value: &Value,
+        path: &str,
+        expected: &mut Vec<String>,
+        problems: &mut Vec<String>,
+    ) {
+        for selection in &selected.selections {
+            match selection {
+                Selection::Field(field) => {
+                    let key = field.response_key().as_str();
+                    expected.push(key.to_owned());
+                    match value.get(key) {
+                        Some(value) => {
+                            self.value(field.ty(), &field.selection_set, value, &format!("{path}.{key}"), problems);
+                        }
+                        None => problems.push(format!("{path}.{key} is missing")),
+                    }
+                }
+                Selection::InlineFragment(fragment) => {
+                    let on = fragment.type_condition.as_ref().map(apollo_compiler::Name::as_str);
+                    self.fragment(on, &fragment.selection_set, value, path, expected, problems);
+                }
+                Selection::FragmentSpread(spread) => {
+                    if let Some(fragment) = spread.fragment_def(self.document) {
+                        let on = Some(fragment.type_condition().as_str());
+                        self.fragment(on, &fragment.selection_set, value, path, expected, problems);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Its fields are expected in objects of its type. What has no `__typename` is a pull request.
+    fn fragment(
+        &self,
+        on: Option<&str>,
+        selected: &SelectionSet,
+        value: &Value,
+        path: &str,
+        expected: &mut Vec<String>,
+        problems: &mut Vec<String>,
+    ) {
+        let kind = value.get("__typename").and_then(Value::as_str).unwrap_or("PullRequest");
+        if on.is_none_or(|on| on == kind) {
+            self.fields(selected, value, path, expected, problems);
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_are_read_in_pages_to_their_end() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let pull_request = much_discussed();
+    let id = node_id(&pull_request);
+    fake.put([pull_request]);
+    let first = query(&fake, DETAILS, json!({ "ids": [id] })).await?;
+    let reviews = &first.body["data"]["nodes"][0]["reviews"];
+    assert_eq!(
+        (reviews["nodes"].as_array().map(Vec::len), &reviews["pageInfo"]["hasNextPage"]),
+        (Some(50), &json!(true))
+    );
+    let after = &reviews["pageInfo"]["endCursor"];
+    let second = query(&fake, MORE_REVIEWS, json!({ "id": id, "after": after })).await?;
+    let reviews = &second.body["data"]["node"]["reviews"];
+    assert_eq!(
+        (reviews["nodes"].as_array().map(Vec::len), &reviews["pageInfo"]["hasNextPage"]),
+        (Some(70), &json!(false))
+    );
+    let items = &first.body["data"]["nodes"][0]["timelineItems"];
+    assert_eq!((items["nodes"].as_array().map(Vec::len), &items["pageInfo"]["hasNextPage"]), (Some(100), &json!(true)));
+    let after = &items["pageInfo"]["endCursor"];
+    let second = query(&fake, MORE_TIMELINE, json!({ "id": id, "after": after })).await?;
+    assert_eq!(second.body["data"]["node"]["timelineItems"]["nodes"].as_array().map(Vec::len), Some(31));
+    Ok(())
+}
+
+#[tokio::test]
+async fn graphql_knows_bots_and_deleted_accounts_by_other_names() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let pull_request = much_discussed();
+    fake.put([pull_request.clone()]);
+    let answer = query(&fake, DETAILS, json!({ "ids": [node_id(&pull_request)] })).await?;
+    let node = &answer.body["data"]["nodes"][0];
+    assert_eq!(node["author"], json!({ "__typename": "Bot", "login": "renovate" }));
+    assert_eq!(node["reviews"]["nodes"][0]["author"], Value::Null);
+    let dismissed = &node["reviews"]["nodes"][1];
+    assert_eq!(dismissed["state"], json!("DISMISSED"));
+    let items = node["timelineItems"]["nodes"].as_array().context("a timeline")?;
+    let dismissal = items.iter().find(|item| item["__typename"] == "ReviewDismissedEvent").context("a dismissal")?;
+    assert_eq!((&dismissal["previousReviewState"], &dismissal["review"]["id"]), (&json!("APPROVED"), &dismissed["id"]));
+    assert_eq!(node["commits"]["nodes"][0]["commit"]["authoredDate"], json!("2026-01-01T08:00:00Z"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn graphql_refuses_with_200() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let pull_requests: Vec<_> = many(3).collect();
+    fake.put(pull_requests.clone());
+    let ids: Vec<String> = pull_requests.iter().map(node_id).collect();
+    let ask = async |ids: Vec<String>| -> Result<(u16, Value)> {
+        let answer = query(&fake, DETAILS, json!({ "ids": ids })).await?;
+        Ok((answer.status, answer.body))
+    };
+    let (status, body) = ask(vec!["PR_1".to_owned(), ids[0].clone()]).await?;
+    let message = "Could not resolve to a node with the global id of 'PR_1'";
+    let error = json!({ "type": "NOT_FOUND", "path": ["nodes", 0], "message": message });
+    assert_eq!((status, &body["data"]["nodes"][0], &body["errors"]), (200, &Value::Null, &json!([error])));
+    assert_eq!(body["data"]["nodes"][1]["id"], json!(ids[0]));
+    let kind = |body: &Value| (body["data"].is_null(), body["errors"][0]["type"].as_str().map(str::to_owned));
+    let (_, body) = ask((0..101).map(|number| format!("PR_{number}")).collect()).await?;
+    assert_eq!(kind(&body), (true, Some("ARGUMENT_LIMIT".to_owned())));
+    fake.limit_graphql_nodes(2);
+    assert_eq!(kind(&ask(ids.clone()).await?.1), (true, Some("MAX_NODE_LIMIT_EXCEEDED".to_owned())));
+    let errors = |with_data| Fault::GraphqlErrors { kind: String::new(), with_data };
+    fake.fail_next_graphql(errors(true));
+    let (_, body) = ask(ids[..2].to_vec()).await?;
+    assert_eq!((body["data"]["nodes"][0].is_object(), &body["data"]["nodes"][1]), (true, &Value::Null));
+    fake.fail_next_graphql(errors(false));
+    assert_eq!(kind(&ask(ids[..2].to_vec()).await?.1), (true, None));
+    let unknown_field = query(&fake, "{ rateLimit { joy } }", Value::Null).await?;
+    assert_eq!(unknown_field.body["errors"][0]["message"], json!("Field 'joy' doesn't exist on type 'RateLimit'"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn graphqls_points_are_counted_by_themselves() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let pull_requests: Vec<_> = many(100).collect();
+    fake.put(pull_requests.clone());
+    let ids: Vec<String> = pull_requests.iter().map(node_id).collect();
+    let answer = query(&fake, DETAILS, json!({ "ids": ids })).await?;
+    // Three connections of a hundred nodes.
+    assert_eq!(answer.body["data"]["rateLimit"]["cost"], json!(3));
+    assert_eq!(answer.header("x-ratelimit-resource"), Some("graphql"));
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("4997"));
+    assert_eq!(get(&fake, &pulls(""), &[]).await?.header("x-ratelimit-remaining"), Some("4999"));
+    fake.set_graphql_rate_limit(5_000, 5_000);
+    let answer = query(&fake, DETAILS, json!({ "ids": ids })).await?;
+    assert_eq!((answer.status, &answer.body["errors"][0]["type"]), (200, &json!("RATE_LIMIT")));
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("0"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_are_recorded_as_they_came() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(1));
+    get(&fake, &pulls(""), &[("If-None-Match", "\"known\"")]).await?;
+    query(&fake, "{ rateLimit { cost } }", Value::Null).await?;
+    let [listed, asked] = &fake.requests()[..] else { anyhow::bail!("two requests") };
+    assert_eq!((listed.method.as_str(), listed.etag.as_deref(), &listed.body), ("GET", Some("\"known\""), &None));
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/graphql"));
+    assert!(asked.body.as_ref().is_some_and(|body| body.contains("rateLimit")));
+    Ok(())
+}
+
+#[test]
+fn recorded_histories_have_their_details() -> Result<()> {
+    let Some(folder) = recorded::folder() else { return Ok(()) };
+    let recorded = recorded::pull_requests(&folder, "bitcoin-core__gui")?;
+    let pull_request = recorded.iter().find(|pull_request| pull_request.number == 29).context("#29")?;
+    assert_eq!(pull_request.commits[0].authored_at, at("2021-05-15T19:57:35Z"));
+    let reviewers: Vec<_> = pull_request.reviews.iter().map(reviewer).collect();
+    assert_eq!(reviewers, ["promag", "promag", "jarolrod"]);
+    let events: Vec<_> = pull_request.draft_events.iter().map(|event| (event.at, event.is_ready)).collect();
+    assert_eq!(events, [(at("2020-10-24T09:30:58Z"), false), (at("2021-05-15T21:49:38Z"), true)]);
+    assert_eq!((pull_request.additions, pull_request.deletions, pull_request.changed_files), (30, 32, 4));
+    Ok(())
+}
+
+fn reviewer(review: &FakeReview) -> &str {
+    review.user.as_ref().map_or("nobody", |user| &user.login)
 }

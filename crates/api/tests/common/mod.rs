@@ -4,15 +4,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use mergeline_api::{Api, ApiKey, router};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_store::{ApplyOptions, CompleteReading, Store};
-use mergeline_test_support::{FakePullRequest, TestDatabase, at, keep, pr};
+use mergeline_store::{ApplyOptions, Store};
+use mergeline_test_support::{FakePullRequest, TestDatabase, at, finish_reading, keep, pr};
 use serde_json::Value;
 
 pub(crate) const NOW: &str = "2026-06-17T12:00:00Z";
@@ -56,12 +56,8 @@ impl Backend {
     /// Stores pull requests as a collection does, and says that the collection was complete.
     pub(crate) async fn keep(&self, pull_requests: &[FakePullRequest]) -> Result<()> {
         keep(&self.store, pull_requests).await?;
-        let snapshot = self.store.snapshot().await?.context("configured")?;
-        let repository = snapshot.repositories[0].id;
         let started_at = at("2026-06-17T08:00:00Z");
-        let complete =
-            CompleteReading { watermark: Some(started_at), started_at, covered_since: at("2026-05-01T00:00:00Z") };
-        self.store.finish_repository(repository, snapshot.revision, complete).await?;
+        finish_reading(&self.store, Some(started_at), started_at, at("2026-05-01T00:00:00Z")).await?;
         Ok(())
     }
 

@@ -3,20 +3,25 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
+use super::call::Call;
+use super::rest::is_organization;
+use super::world::{Repository, World};
 use crate::{FakePullRequest, FakeUser};
 
 /// Where the links of an answer point.
 pub(super) struct Links<'a> {
     /// The API's address.
-    pub(super) api: &'a str,
+    api: &'a str,
     /// The repository's present `owner/name`.
-    pub(super) repository: &'a str,
-    pub(super) repository_id: i64,
+    repository: &'a str,
+    repository_id: i64,
+    owner: FakeUser,
+    is_archived: bool,
     /// From this API version on, `merge_commit_sha` and `assignee` are gone.
-    pub(super) is_slim_version: bool,
+    is_slim_version: bool,
 }
 
-fn time(at: DateTime<Utc>) -> String {
+pub(super) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -25,7 +30,108 @@ fn sha(number: i64) -> String {
     format!("{number:040x}")
 }
 
-impl Links<'_> {
+/// The commit that GitHub names for the merge: it does so for what was closed without one too.
+pub(super) fn merge_commit(pull_request: &FakePullRequest) -> Option<String> {
+    let made = || pull_request.closed_at.map(|_| sha(pull_request.number + 1_000_000));
+    pull_request.merge_commit.clone().or_else(made)
+}
+
+fn user(api: &str, user: &FakeUser) -> Value {
+    let FakeUser { id, login, kind } = user;
+    let api = format!("{api}/users/{login}");
+    json!({
+        "login": login,
+        "id": id,
+        "node_id": format!("U_{id}"),
+        "avatar_url": format!("https://avatars.githubusercontent.com/u/{id}?v=4"),
+        "gravatar_id": "",
+        "url": api,
+        "html_url": format!("https://github.com/{login}"),
+        "followers_url": format!("{api}/followers"),
+        "following_url": format!("{api}/following{{/other_user}}"),
+        "gists_url": format!("{api}/gists{{/gist_id}}"),
+        "starred_url": format!("{api}/starred{{/owner}}{{/repo}}"),
+        "subscriptions_url": format!("{api}/subscriptions"),
+        "organizations_url": format!("{api}/orgs"),
+        "repos_url": format!("{api}/repos"),
+        "events_url": format!("{api}/events{{/privacy}}"),
+        "received_events_url": format!("{api}/received_events"),
+        "type": kind,
+        "user_view_type": "public",
+        "site_admin": false,
+    })
+}
+
+/// An account with what anybody may know about it.
+pub(super) fn account(api: &str, account: &FakeUser) -> Value {
+    let more = json!({
+        "name": null,
+        "company": null,
+        "blog": "",
+        "location": null,
+        "email": null,
+        "hireable": null,
+        "bio": null,
+        "public_repos": 0,
+        "public_gists": 0,
+        "followers": 0,
+        "following": 0,
+        "created_at": "2020-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+    });
+    together(user(api, account), more)
+}
+
+/// A place where a GitHub App is installed.
+pub(super) fn installation(api: &str, app: &str, id: i64, account: &FakeUser) -> Value {
+    let address = format!("{api}/app/installations/{id}");
+    json!({
+        "id": id,
+        "account": user(api, account),
+        "repository_selection": "all",
+        "access_tokens_url": format!("{address}/access_tokens"),
+        "repositories_url": format!("{api}/installation/repositories"),
+        "html_url": format!("https://github.com/organizations/{}/settings/installations/{id}", account.login),
+        "app_id": app.parse::<i64>().ok(),
+        "app_slug": "mergeline",
+        "target_id": account.id,
+        "target_type": account.kind,
+        "permissions": { "contents": "read", "metadata": "read", "pull_requests": "read" },
+        "events": [],
+        "single_file_name": null,
+        "has_multiple_single_files": false,
+        "single_file_paths": [],
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+        "suspended_at": null,
+        "suspended_by": null,
+    })
+}
+
+/// The fields of both objects.
+fn together(first: Value, second: Value) -> Value {
+    match (first, second) {
+        (Value::Object(mut fields), Value::Object(more)) => {
+            fields.extend(more);
+            Value::Object(fields)
+        }
+        (first, _) => first,
+    }
+}
+
+impl<'a> Links<'a> {
+    pub(super) fn to(world: &World, id: i64, repository: &'a Repository, call: &'a Call) -> Self {
+        Self {
+            api: &call.api,
+            repository: &repository.full_name,
+            repository_id: id,
+            owner: world.owner_of(repository),
+            is_archived: repository.is_archived,
+            is_slim_version: call.is_slim_version(),
+        }
+    }
+
+    /// A pull request as a list has it.
     pub(super) fn pull_request(&self, pull_request: &FakePullRequest) -> Value {
         let FakePullRequest { number, id, .. } = pull_request;
         let api = format!("{}/repos/{}", self.api, self.repository);
@@ -46,7 +152,7 @@ impl Links<'_> {
             "state": if pull_request.closed_at.is_some() { "closed" } else { "open" },
             "locked": false,
             "title": pull_request.title,
-            "user": pull_request.user.as_ref().map(|user| self.user(user)),
+            "user": pull_request.user.as_ref().map(|author| user(self.api, author)),
             "body": "x".repeat(pull_request.body_bytes),
             "created_at": time(pull_request.created_at),
             "updated_at": time(pull_request.updated_at),
@@ -67,14 +173,14 @@ impl Links<'_> {
                 "label": format!("{login}:change-{number}"),
                 "ref": format!("change-{number}"),
                 "sha": sha(*number),
-                "user": pull_request.user.as_ref().map(|user| self.user(user)),
+                "user": pull_request.user.as_ref().map(|author| user(self.api, author)),
                 "repo": head_repository,
             },
             "base": {
                 "label": format!("{owner}:{}", pull_request.base_ref),
                 "ref": pull_request.base_ref,
                 "sha": sha(0),
-                "user": self.user(&FakeUser::person(owner)),
+                "user": user(self.api, &self.owner),
                 "repo": repository,
             },
             "_links": {
@@ -93,9 +199,7 @@ impl Links<'_> {
         });
         if let Value::Object(fields) = &mut answer {
             if !self.is_slim_version {
-                // Set on closed, never merged pull requests too: it says nothing about a merge.
-                let commit = pull_request.closed_at.map(|_| sha(number + 1_000_000));
-                fields.insert("merge_commit_sha".to_owned(), json!(commit));
+                fields.insert("merge_commit_sha".to_owned(), json!(merge_commit(pull_request)));
                 fields.insert("assignee".to_owned(), Value::Null);
             }
             for (field, value) in &pull_request.overrides {
@@ -105,34 +209,35 @@ impl Links<'_> {
         answer
     }
 
-    fn user(&self, user: &FakeUser) -> Value {
-        let FakeUser { id, login, kind } = user;
-        let api = format!("{}/users/{login}", self.api);
-        json!({
-            "login": login,
-            "id": id,
-            "node_id": format!("U_{id}"),
-            "avatar_url": format!("https://avatars.githubusercontent.com/u/{id}?v=4"),
-            "gravatar_id": "",
-            "url": api,
-            "html_url": format!("https://github.com/{login}"),
-            "followers_url": format!("{api}/followers"),
-            "following_url": format!("{api}/following{{/other_user}}"),
-            "gists_url": format!("{api}/gists{{/gist_id}}"),
-            "starred_url": format!("{api}/starred{{/owner}}{{/repo}}"),
-            "subscriptions_url": format!("{api}/subscriptions"),
-            "organizations_url": format!("{api}/orgs"),
-            "repos_url": format!("{api}/repos"),
-            "events_url": format!("{api}/events{{/privacy}}"),
-            "received_events_url": format!("{api}/received_events"),
-            "type": kind,
-            "user_view_type": "public",
-            "site_admin": false,
-        })
+    /// A pull request by itself.
+    pub(super) fn full_pull_request(&self, pull_request: &FakePullRequest) -> Value {
+        let merged_by = pull_request.merged_at.map(|_| user(self.api, &self.owner));
+        let more = json!({
+            "merged": pull_request.merged_at.is_some(),
+            "mergeable": null,
+            "rebaseable": null,
+            "mergeable_state": "unknown",
+            "merged_by": merged_by,
+            "comments": 0,
+            "review_comments": 0,
+            "maintainer_can_modify": false,
+            "commits": pull_request.known_commits().len(),
+            "additions": pull_request.additions,
+            "deletions": pull_request.deletions,
+            "changed_files": pull_request.changed_files,
+        });
+        together(self.pull_request(pull_request), more)
     }
 
+    /// A repository by itself.
+    pub(super) fn full_repository(&self) -> Value {
+        together(self.repository(), json!({ "network_count": 0, "subscribers_count": 0 }))
+    }
+
+    /// A repository as lists and pull requests have it.
     pub(super) fn repository(&self) -> Value {
         let (owner, name) = self.repository.split_once('/').unwrap_or((self.repository, ""));
+        let is_private = is_organization(&self.owner);
         let api = format!("{}/repos/{}", self.api, self.repository);
         let html = format!("https://github.com/{}", self.repository);
         let mut fields = Map::new();
@@ -145,8 +250,8 @@ impl Links<'_> {
             "node_id": format!("R_{}", self.repository_id),
             "name": name,
             "full_name": self.repository,
-            "private": true,
-            "owner": self.user(&FakeUser::person(owner)),
+            "private": is_private,
+            "owner": user(self.api, &self.owner),
             "html_url": html,
             "description": format!("The {name} of {owner}"),
             "fork": false,
@@ -171,7 +276,7 @@ impl Links<'_> {
             "has_discussions": false,
             "forks_count": 0,
             "mirror_url": null,
-            "archived": false,
+            "archived": self.is_archived,
             "disabled": false,
             "open_issues_count": 0,
             "license": null,
@@ -179,7 +284,7 @@ impl Links<'_> {
             "is_template": false,
             "web_commit_signoff_required": false,
             "topics": [],
-            "visibility": "private",
+            "visibility": if is_private { "private" } else { "public" },
             "forks": 0,
             "open_issues": 0,
             "watchers": 0,

@@ -1,99 +1,53 @@
 //! An HTTP server that keeps GitHub's contract.
 
+mod answer;
+mod apps;
+mod call;
 mod contract;
+mod faults;
+mod graphql;
+mod limits;
+mod listing;
+mod rest;
+mod world;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use serde_json::{Value, json};
+use axum::extract::State;
+use axum::http::{Method, Request, StatusCode, header};
+use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::FakePullRequest;
-use contract::Links;
-
-/// GitHub gives no more on one page, whatever is asked for.
-const MAX_PER_PAGE: usize = 100;
-/// What GitHub gives when nothing is asked for.
-const DEFAULT_PER_PAGE: usize = 30;
-/// The hourly limit of a personal token.
-const RATE_LIMIT: u32 = 5_000;
-/// The API versions that GitHub knows; without the header it answers as the first.
-const VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
-
-/// Something that goes wrong with the next answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// An answer with this status and GitHub's form of an error.
-    Status(u16),
-    /// The hourly limit is used up until this Unix time.
-    RateLimited {
-        /// When it starts anew.
-        reset: u64,
-    },
-    /// The secondary limit, with the seconds to wait.
-    SecondaryLimit {
-        /// `retry-after`.
-        retry_after: u64,
-    },
-    /// 200 with a page of a proxy instead of JSON.
-    Html,
-    /// The connection ends in the middle of the body.
-    Truncated,
-    /// The next page is said to be on this host.
-    NextPageAt(String),
-    /// A redirect to this address.
-    RedirectTo(String),
-    /// More than any page of GitHub, once decoded.
-    GzipBomb,
-}
+use crate::{FakePullRequest, FakeUser};
+use answer::Answer;
+use apps::App;
+use call::Call;
+pub use faults::Fault;
+use rest::Route;
+use world::World;
 
 /// A request that the fake received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRequest {
+    /// `GET` or `POST`.
+    pub method: String,
     /// Path with query.
     pub path: String,
     /// The token that came with it.
     pub token: Option<String>,
     /// The API version that it asked for.
     pub api_version: Option<String>,
-    /// The status that it was answered with.
+    /// The `ETag` that the client knew.
+    pub etag: Option<String>,
+    /// What was posted.
+    pub body: Option<String>,
+    /// The status that it was answered with; 0 when the connection ended without an answer.
     pub status: u16,
-}
-
-#[derive(Debug, Default)]
-struct Repository {
-    full_name: String,
-    pull_requests: BTreeMap<i64, FakePullRequest>,
-}
-
-#[derive(Debug, Default)]
-struct World {
-    address: String,
-    repositories: BTreeMap<i64, Repository>,
-    /// Names that repositories had before: they answer with a redirect.
-    former_names: HashMap<String, i64>,
-    /// Faults by repository (in lower case), each for one answer.
-    faults: HashMap<String, VecDeque<Fault>>,
-    /// Statuses that a repository answers with until further notice.
-    broken: HashMap<String, u16>,
-    token: Option<String>,
-    latency: Duration,
-    used: u32,
-    requests: Vec<RecordedRequest>,
-    /// A change that happens after so many more answers: what is updated while a client pages.
-    pending: VecDeque<(u32, FakePullRequest)>,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -122,13 +76,8 @@ impl FakeGitHub {
     /// When no port can be had.
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let world = Shared::default();
-        lock(&world).address = format!("http://{}", listener.local_addr()?);
-        let router = Router::new()
-            .route("/repos/{owner}/{repo}/pulls", get(list_by_name))
-            .route("/repositories/{id}/pulls", get(list_by_id))
-            .fallback(not_found)
-            .with_state(world.clone());
+        let world = Arc::new(Mutex::new(World::new(format!("http://{}", listener.local_addr()?))));
+        let router = Router::new().fallback(serve).with_state(world.clone());
         let server = tokio::spawn(async move {
             // Ends with the task; there is nobody left to tell.
             let _ = axum::serve(listener, router).await;
@@ -141,9 +90,31 @@ impl FakeGitHub {
         lock(&self.world).address.clone()
     }
 
-    /// Answers only requests with this token.
+    /// Answers only requests with this token; one that was good before is revoked.
     pub fn require_token(&self, token: &str) {
         lock(&self.world).token = Some(token.to_owned());
+    }
+
+    /// Says whose token it is.
+    pub fn set_token_owner(&self, user: FakeUser) {
+        lock(&self.world).token_owner = user;
+    }
+
+    /// Says with every answer when the token expires, `2026-12-31 10:00:00 UTC` for example.
+    pub fn set_token_expiration(&self, expiration: Option<&str>) {
+        lock(&self.world).token_expiration = expiration.map(str::to_owned);
+    }
+
+    /// Installs a GitHub App for these owners. From now on a request needs an installation token or the required one.
+    pub fn install_app(&self, app_id: &str, owners: &[&str]) {
+        lock(&self.world).app = Some(App::new(app_id, owners));
+    }
+
+    /// Lets no installation token given so far be good any more.
+    pub fn expire_installation_tokens(&self) {
+        if let Some(app) = &mut lock(&self.world).app {
+            app.expire_tokens();
+        }
     }
 
     /// Lets every answer take so long.
@@ -151,12 +122,44 @@ impl FakeGitHub {
         lock(&self.world).latency = latency;
     }
 
+    /// Sets how many REST requests a window has and how many of them are used, and begins another window.
+    pub fn set_rate_limit(&self, limit: u32, used: u32) {
+        lock(&self.world).limits.set_core(limit, used);
+    }
+
+    /// Sets how many points of GraphQL a window has and how many of them are used, and begins another window.
+    pub fn set_graphql_rate_limit(&self, limit: u32, used: u32) {
+        lock(&self.world).limits.set_graphql(limit, used);
+    }
+
+    /// Lets the windows of the rate limits end, and what is used be forgotten, so long from the next request on.
+    pub fn set_reset_in(&self, window: Duration) {
+        lock(&self.world).limits.set_window(window);
+    }
+
+    /// Lets there be no rate limit and nothing said about one, as on an Enterprise server.
+    pub fn hide_rate_limit_headers(&self, are_hidden: bool) {
+        lock(&self.world).limits.are_hidden = are_hidden;
+    }
+
+    /// Lets GraphQL refuse more than so many ids in one query.
+    pub fn limit_graphql_nodes(&self, nodes: usize) {
+        lock(&self.world).graphql_nodes = nodes;
+    }
+
     /// Creates a repository, empty at first, unless it is there.
     pub fn add_repository(&self, full_name: &str) {
-        lock(&self.world).repository_id(full_name);
+        lock(&self.world).repository(full_name);
+    }
+
+    /// Creates an account or changes the one with its number. Owners that are no account are organisations.
+    pub fn add_user(&self, user: FakeUser) {
+        lock(&self.world).add_user(user);
     }
 
     /// Creates or replaces pull requests, and the repositories that they are in.
+    ///
+    /// One whose number over all of GitHub belongs to another repository's, a deleted one's included, gets another.
     pub fn put(&self, pull_requests: impl IntoIterator<Item = FakePullRequest>) {
         let mut world = lock(&self.world);
         for pull_request in pull_requests {
@@ -169,31 +172,58 @@ impl FakeGitHub {
         lock(&self.world).pending.push_back((answers, pull_request));
     }
 
-    /// Takes all pull requests out of a repository, as a token that may see it but not them would have it.
-    pub fn empty(&self, repository: &str) {
-        let mut world = lock(&self.world);
-        let id = world.repository_id(repository);
-        if let Some(repository) = world.repositories.get_mut(&id) {
-            repository.pull_requests.clear();
-        }
+    /// Deletes a pull request, as GitHub's support does it.
+    pub fn delete_pull_request(&self, repository: &str, number: i64) {
+        lock(&self.world).change(repository, |repository| {
+            repository.pull_requests.remove(&number);
+        });
     }
 
-    /// Renames a repository: the former name redirects.
+    /// Takes all pull requests out of a repository, as a token that may see it but not them would have it.
+    pub fn empty(&self, repository: &str) {
+        lock(&self.world).change(repository, |repository| repository.pull_requests.clear());
+    }
+
+    /// Renames or transfers a repository: its number stays, and the former name redirects until another takes it.
     pub fn rename(&self, from: &str, to: &str) {
+        lock(&self.world).rename(from, to);
+    }
+
+    /// Archives a repository.
+    pub fn archive_repository(&self, full_name: &str) {
+        lock(&self.world).change(full_name, |repository| repository.is_archived = true);
+    }
+
+    /// Deletes a repository with all that is in it.
+    pub fn delete_repository(&self, full_name: &str) {
+        lock(&self.world).delete_repository(full_name);
+    }
+
+    /// Deletes a repository and creates an empty one of the same name, with another number.
+    pub fn recreate_repository(&self, full_name: &str) {
         let mut world = lock(&self.world);
-        let id = world.repository_id(from);
-        world.former_names.insert(from.to_lowercase(), id);
-        if let Some(repository) = world.repositories.get_mut(&id) {
-            to.clone_into(&mut repository.full_name);
-        }
+        world.delete_repository(full_name);
+        world.repository(full_name);
+    }
+
+    /// The number of a repository, `None` when there is none of this name.
+    pub fn repository_id(&self, full_name: &str) -> Option<i64> {
+        lock(&self.world).find(full_name)
     }
 
     /// Lets the next answer about a repository go wrong; said several times, one answer after the other.
+    ///
+    /// What is about no repository goes by its path: `/user`, `/orgs/acme/repos`, `/app/installations`.
     pub fn fail_next(&self, repository: &str, fault: Fault) {
         lock(&self.world).faults.entry(repository.to_lowercase()).or_default().push_back(fault);
     }
 
-    /// Lets every answer about a repository have this status, `None` to mend it.
+    /// Lets the next answer of GraphQL go wrong; said several times, one answer after the other.
+    pub fn fail_next_graphql(&self, fault: Fault) {
+        self.fail_next("/graphql", fault);
+    }
+
+    /// Lets every answer about a repository (or a path) have this status, `None` to mend it.
     pub fn break_repository(&self, repository: &str, status: Option<u16>) {
         let mut world = lock(&self.world);
         match status {
@@ -207,358 +237,137 @@ impl FakeGitHub {
         lock(&self.world).requests.clone()
     }
 
+    /// The highest number of requests that were under way at once.
+    pub fn most_at_once(&self) -> usize {
+        lock(&self.world).most_at_once
+    }
+
     /// Forgets the requests received so far.
     pub fn forget_requests(&self) {
-        lock(&self.world).requests.clear();
+        let mut world = lock(&self.world);
+        world.requests.clear();
+        world.most_at_once = world.under_way;
     }
 }
 
-impl World {
-    fn find(&self, full_name: &str) -> Option<i64> {
-        let found =
-            self.repositories.iter().find(|(_, repository)| repository.full_name.eq_ignore_ascii_case(full_name));
-        found.map(|(id, _)| *id)
-    }
+/// A request that has been received and not been answered.
+struct UnderWay(Shared);
 
-    fn repository_id(&mut self, full_name: &str) -> i64 {
-        if let Some(id) = self.find(full_name) {
-            return id;
-        }
-        let id = 5_000_000_000 + i64::try_from(self.repositories.len()).unwrap_or_default();
-        let repository = Repository { full_name: full_name.to_owned(), pull_requests: BTreeMap::new() };
-        self.repositories.insert(id, repository);
-        id
-    }
-
-    fn put(&mut self, pull_request: FakePullRequest) {
-        let id = self.repository_id(&pull_request.repository);
-        if let Some(repository) = self.repositories.get_mut(&id) {
-            repository.pull_requests.insert(pull_request.number, pull_request);
-        }
-    }
-
-    fn put_what_is_due(&mut self) {
-        for (answers, _) in &mut self.pending {
-            *answers = answers.saturating_sub(1);
-        }
-        while let Some((_, pull_request)) = self.pending.pop_front_if(|(answers, _)| *answers == 0) {
-            self.put(pull_request);
-        }
+impl UnderWay {
+    fn begin(world: &Shared) -> Self {
+        let mut locked = lock(world);
+        locked.under_way += 1;
+        locked.most_at_once = locked.most_at_once.max(locked.under_way);
+        Self(world.clone())
     }
 }
 
-/// The parameters of a listing, with GitHub's own defaults.
-#[derive(Debug, Clone, Copy)]
-struct Listing {
-    state: PullState,
-    by_update: bool,
-    descending: bool,
-    per_page: usize,
-    page: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PullState {
-    Open,
-    Closed,
-    All,
-}
-
-impl Listing {
-    fn parse(query: &str) -> Result<Self, String> {
-        let pairs: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
-        let number = |key: &str, default: usize| pairs.get(key).and_then(|text| text.parse().ok()).unwrap_or(default);
-        let state = match pairs.get("state").copied() {
-            None | Some("open") => PullState::Open,
-            Some("closed") => PullState::Closed,
-            Some("all") => PullState::All,
-            Some(other) => return Err(format!("state: {other}")),
-        };
-        let by_update = match pairs.get("sort").copied() {
-            None | Some("created") => false,
-            Some("updated") => true,
-            Some(other) => return Err(format!("sort: {other}")),
-        };
-        let descending = match pairs.get("direction").copied() {
-            // Only the default sort is newest first by itself.
-            None => !by_update,
-            Some("desc") => true,
-            Some("asc") => false,
-            Some(other) => return Err(format!("direction: {other}")),
-        };
-        let per_page = number("per_page", DEFAULT_PER_PAGE).clamp(1, MAX_PER_PAGE);
-        Ok(Self { state, by_update, descending, per_page, page: number("page", 1).max(1) })
-    }
-
-    fn query(&self, page: usize) -> String {
-        let state = match self.state {
-            PullState::Open => "open",
-            PullState::Closed => "closed",
-            PullState::All => "all",
-        };
-        let sort = if self.by_update { "updated" } else { "created" };
-        let direction = if self.descending { "desc" } else { "asc" };
-        format!("state={state}&sort={sort}&direction={direction}&per_page={}&page={page}", self.per_page)
-    }
-
-    fn page_of<'a>(&self, repository: &'a Repository) -> (Vec<&'a FakePullRequest>, usize) {
-        let mut listed: Vec<&FakePullRequest> = repository
-            .pull_requests
-            .values()
-            .filter(|pull_request| match self.state {
-                PullState::All => true,
-                PullState::Open => pull_request.closed_at.is_none(),
-                PullState::Closed => pull_request.closed_at.is_some(),
-            })
-            .collect();
-        listed.sort_by_key(|pull_request| {
-            (if self.by_update { pull_request.updated_at } else { pull_request.created_at }, pull_request.number)
-        });
-        if self.descending {
-            listed.reverse();
-        }
-        let pages = listed.len().div_ceil(self.per_page);
-        (listed.into_iter().skip((self.page - 1) * self.per_page).take(self.per_page).collect(), pages)
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        lock(&self.0).under_way -= 1;
     }
 }
 
-async fn list_by_name(
-    State(world): State<Shared>,
-    Path((owner, name)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
-    let full_name = format!("{owner}/{name}");
-    let (id, moved_to, latency) = {
+async fn serve(State(world): State<Shared>, request: Request<Body>) -> Response {
+    let _under_way = UnderWay::begin(&world);
+    let (address, latency) = {
         let world = lock(&world);
-        (world.find(&full_name), world.former_names.get(&full_name.to_lowercase()).copied(), world.latency)
+        (world.address.clone(), world.latency)
     };
+    let mut call = Call::read(request, &address).await;
     tokio::time::sleep(latency).await;
-    let query = query.unwrap_or_default();
-    let answer = |world: &mut World| match (id, moved_to) {
-        (Some(id), _) => list(world, id, &query, &headers),
-        (None, Some(id)) => moved(world, id, &query),
-        (None, None) => error(StatusCode::NOT_FOUND, "Not Found"),
-    };
-    handle(&world, &full_name, &uri, &headers, answer)
+    let answer = handle(&mut lock(&world), &mut call);
+    answer.send()
 }
 
-async fn list_by_id(
-    State(world): State<Shared>,
-    Path(id): Path<i64>,
-    RawQuery(query): RawQuery,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
-    let (full_name, latency) = {
-        let world = lock(&world);
-        (world.repositories.get(&id).map(|repository| repository.full_name.clone()).unwrap_or_default(), world.latency)
-    };
-    tokio::time::sleep(latency).await;
-    let query = query.unwrap_or_default();
-    handle(&world, &full_name, &uri, &headers, |world| list(world, id, &query, &headers))
-}
-
-async fn not_found() -> Response {
-    error(StatusCode::NOT_FOUND, "Not Found")
-}
-
-/// Checks what GitHub checks first, lets faults happen, counts, and adds the headers of the rate limit.
-fn handle(
-    world: &Shared,
-    full_name: &str,
-    uri: &Uri,
-    headers: &HeaderMap,
-    answer: impl FnOnce(&mut World) -> Response,
-) -> Response {
-    let mut world = lock(world);
-    let world = &mut *world;
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let token = text("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
-    let api_version = text("x-github-api-version").map(str::to_owned);
-    let repository = full_name.to_lowercase();
-    let fault = world.faults.get_mut(&repository).and_then(VecDeque::pop_front);
-    let is_known_version = api_version.as_deref().is_none_or(|version| VERSIONS.contains(&version));
-    let mut response = if world.token.is_some() && token != world.token {
-        error(StatusCode::UNAUTHORIZED, "Bad credentials")
-    } else if text("user-agent").is_none_or(str::is_empty) {
-        error(
-            StatusCode::FORBIDDEN,
-            "Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
-        )
-    } else if !is_known_version {
-        error(StatusCode::BAD_REQUEST, "Bad Request: unsupported API version")
-    } else if let Some(fault) = fault {
-        faulty(&fault, || answer(world))
-    } else if let Some(status) = world.broken.get(&repository) {
-        error(StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "Broken by request")
+/// Answers, counts, and adds what GitHub says with every answer.
+fn handle(world: &mut World, call: &mut Call) -> Answer {
+    world.limits.look_at_the_clock();
+    let route = Route::of(call);
+    let (mut answer, points) = checked(world, &route, call);
+    if route == Route::Graphql {
+        world.limits.graphql.spend(points);
     } else {
-        answer(world)
-    };
-    if response.status() != StatusCode::NOT_MODIFIED {
-        world.used += 1;
+        world.limits.core.spend(points);
     }
-    world.requests.push(RecordedRequest {
-        path: uri.to_string(),
-        token,
-        api_version,
-        status: response.status().as_u16(),
-    });
+    world.requests.push(recorded(call, &answer));
     world.put_what_is_due();
-    let remaining = RATE_LIMIT.saturating_sub(world.used);
-    let in_an_hour = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() + 3_600;
-    for (name, value) in [
-        ("x-ratelimit-limit", RATE_LIMIT.to_string()),
-        ("x-ratelimit-remaining", remaining.to_string()),
-        ("x-ratelimit-used", world.used.to_string()),
-        ("x-ratelimit-reset", in_an_hour.to_string()),
-        ("x-ratelimit-resource", "core".to_owned()),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().entry(name).or_insert(value);
-        }
+    world.limits.write(route == Route::Graphql, &mut answer.headers);
+    if call.token().is_some_and(|token| token.starts_with("ghp_")) {
+        answer = answer.saying("x-oauth-scopes", "read:org, repo");
     }
-    response
-}
-
-fn list(world: &World, id: i64, query: &str, headers: &HeaderMap) -> Response {
-    let Some(repository) = world.repositories.get(&id) else { return error(StatusCode::NOT_FOUND, "Not Found") };
-    let listing = match Listing::parse(query) {
-        Ok(listing) => listing,
-        Err(field) => return error(StatusCode::UNPROCESSABLE_ENTITY, &format!("Validation Failed: {field}")),
-    };
-    let (listed, pages) = listing.page_of(repository);
-    let version = headers.get("x-github-api-version").and_then(|value| value.to_str().ok());
-    let links = Links {
-        api: &world.address,
-        repository: &repository.full_name,
-        repository_id: id,
-        is_slim_version: version == Some(VERSIONS[1]),
-    };
-    let items: Vec<Value> = listed.into_iter().map(|pull_request| links.pull_request(pull_request)).collect();
-    let body = serde_json::to_vec(&items).unwrap_or_default();
-    let mut hasher = DefaultHasher::new();
-    (&body, headers.get(header::AUTHORIZATION)).hash(&mut hasher);
-    let etag = format!("\"{:016x}\"", hasher.finish());
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == etag.as_bytes()) {
-        return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
-    }
-    let mut response = json_response(StatusCode::OK, body, accepts_gzip(headers));
-    let mut insert = |name: header::HeaderName, text: &str| {
-        if let Ok(value) = HeaderValue::from_str(text) {
-            response.headers_mut().insert(name, value);
-        }
-    };
-    insert(header::ETAG, &etag);
-    let address = format!("{}/repositories/{id}/pulls", world.address);
-    if let Some(link) = link_header(&address, &listing, pages) {
-        insert(header::LINK, &link);
-    }
-    response
-}
-
-/// `prev`, `next`, `last` and `first`, as far as there are such pages; none for a single page.
-fn link_header(address: &str, listing: &Listing, pages: usize) -> Option<String> {
-    let page = listing.page;
-    let relations = [
-        ("prev", page - 1, page > 1),
-        ("next", page + 1, page < pages),
-        ("last", pages, page < pages),
-        ("first", 1, page > 1),
-    ];
-    let links: Vec<String> = relations
-        .iter()
-        .filter(|(.., is_there)| *is_there)
-        .map(|(relation, page, _)| format!("<{address}?{}>; rel=\"{relation}\"", listing.query(*page)))
-        .collect();
-    (!links.is_empty()).then(|| links.join(", "))
-}
-
-fn moved(world: &World, id: i64, query: &str) -> Response {
-    let location = format!("{}/repositories/{id}/pulls?{query}", world.address);
-    let body = json!({
-        "message": "Moved Permanently",
-        "url": location,
-        "documentation_url": "https://docs.github.com/rest/guides/best-practices-for-using-the-rest-api#follow-redirects",
-    });
-    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)], axum::Json(body)).into_response()
-}
-
-fn error(status: StatusCode, message: &str) -> Response {
-    let body = json!({
-        "message": message,
-        "documentation_url": "https://docs.github.com/rest",
-        "status": status.as_u16().to_string(),
-    });
-    json_response(status, body.to_string().into_bytes(), false)
-}
-
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("gzip"))
-}
-
-fn json_response(status: StatusCode, body: Vec<u8>, gzip: bool) -> Response {
-    let content_type = (header::CONTENT_TYPE, "application/json; charset=utf-8");
-    if gzip && let Ok(zipped) = zip(&body) {
-        return (status, [content_type, (header::CONTENT_ENCODING, "gzip")], zipped).into_response();
-    }
-    (status, [content_type], body).into_response()
-}
-
-fn zip(body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
-}
-
-fn faulty(fault: &Fault, answer: impl FnOnce() -> Response) -> Response {
-    let limited = |status, message: &str, headers: &[(&'static str, String)]| {
-        let mut response = error(status, message);
-        for (name, value) in headers {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                response.headers_mut().insert(*name, value);
-            }
-        }
-        response
-    };
-    match fault {
-        Fault::Status(status) => {
-            error(StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "Failed by request")
-        }
-        Fault::RateLimited { reset } => limited(
-            StatusCode::FORBIDDEN,
-            "API rate limit exceeded for user ID 1.",
-            &[("x-ratelimit-remaining", "0".to_owned()), ("x-ratelimit-reset", reset.to_string())],
-        ),
-        Fault::SecondaryLimit { retry_after } => limited(
-            StatusCode::FORBIDDEN,
-            "You have exceeded a secondary rate limit.",
-            &[("retry-after", retry_after.to_string())],
-        ),
-        Fault::Html => {
-            (StatusCode::OK, [(header::CONTENT_TYPE, "text/html")], "<html><body>Please log in</body></html>")
-                .into_response()
-        }
-        Fault::Truncated => {
-            let body = Body::from_stream(futures_of_a_broken_body());
-            (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-        }
-        Fault::NextPageAt(address) => {
-            let mut response = answer();
-            if let Ok(value) = HeaderValue::from_str(&format!("<{address}>; rel=\"next\"")) {
-                response.headers_mut().insert(header::LINK, value);
-            }
-            response
-        }
-        Fault::RedirectTo(address) => {
-            (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, address.clone())]).into_response()
-        }
-        Fault::GzipBomb => json_response(StatusCode::OK, vec![b' '; 64 * 1024 * 1024], true),
+    match &world.token_expiration {
+        Some(expiration) => answer.saying("github-authentication-token-expiration", expiration),
+        None => answer,
     }
 }
 
-/// A body that starts well and then fails, which closes the connection.
-fn futures_of_a_broken_body() -> impl futures::Stream<Item = Result<&'static [u8], io::Error>> {
-    futures::stream::iter([Ok(b"[{\"number\": 1".as_slice()), Err(io::ErrorKind::ConnectionReset.into())])
+fn recorded(call: &Call, answer: &Answer) -> RecordedRequest {
+    RecordedRequest {
+        method: call.method.to_string(),
+        path: call.target.clone(),
+        token: call.token().map(str::to_owned),
+        api_version: call.api_version().map(str::to_owned),
+        etag: call.header(header::IF_NONE_MATCH).map(str::to_owned),
+        body: (call.method == Method::POST).then(|| call.body.clone()),
+        status: answer.status_sent(),
+    }
+}
+
+/// Checks what GitHub checks first and lets faults happen. The answer, and what it costs.
+fn checked(world: &mut World, route: &Route, call: &mut Call) -> (Answer, u32) {
+    if let Some(refusal) = refusal(world, route, call) {
+        return refusal;
+    }
+    let subject = route.subject(world, call);
+    let fault = world.faults.get_mut(&subject).and_then(std::collections::VecDeque::pop_front);
+    if let Some(fault) = fault {
+        call.wants_all = true;
+        let answer = faults::faulty(&fault, || answered(world, route, call).0);
+        let points = points_for(route, &answer);
+        return (answer, points);
+    }
+    if let Some(status) = world.broken.get(&subject) {
+        let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return (Answer::error(status, "Broken by request"), 1);
+    }
+    answered(world, route, call)
+}
+
+fn refusal(world: &World, route: &Route, call: &Call) -> Option<(Answer, u32)> {
+    if !apps::knows_token(world, call) {
+        return Some((Answer::error(StatusCode::UNAUTHORIZED, "Bad credentials"), 1));
+    }
+    if call.header(header::USER_AGENT).is_none_or(str::is_empty) {
+        let message =
+            "Request forbidden by administrative rules. Please make sure your request has a User-Agent header";
+        return Some((Answer::error(StatusCode::FORBIDDEN, message), 1));
+    }
+    if !call.has_known_version() {
+        return Some((Answer::error(StatusCode::BAD_REQUEST, "Bad Request: unsupported API version"), 1));
+    }
+    let limits = &world.limits;
+    match route {
+        _ if limits.are_hidden => None,
+        Route::RateLimit => None,
+        Route::Graphql => limits.graphql.is_used_up().then(|| (graphql::used_up(), 0)),
+        _ if limits.core.is_used_up() => {
+            Some((Answer::error(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1."), 0))
+        }
+        _ => None,
+    }
+}
+
+fn answered(world: &mut World, route: &Route, call: &Call) -> (Answer, u32) {
+    if *route == Route::Graphql {
+        return graphql::answer(world, call);
+    }
+    let answer = rest::answer(world, route, call);
+    let points = points_for(route, &answer);
+    (answer, points)
+}
+
+/// What is the same as before costs nothing, nor does asking what is left.
+fn points_for(route: &Route, answer: &Answer) -> u32 {
+    u32::from(answer.status != StatusCode::NOT_MODIFIED && *route != Route::RateLimit)
 }

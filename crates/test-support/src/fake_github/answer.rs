@@ -1,0 +1,153 @@
+//! Answers: JSON in GitHub's form, and the ways in which a connection may end instead.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use super::call::Call;
+
+/// An answer before it is sent.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Payload,
+}
+
+/// What comes after the head.
+pub(super) enum Payload {
+    Bytes(Bytes),
+    /// A body that does not end well.
+    Stream(Body),
+    /// Not even a head: the connection ends.
+    Nothing,
+}
+
+/// Serialized JSON, compressed when the client takes that.
+#[derive(Debug, Clone)]
+pub(super) struct Page {
+    bytes: Bytes,
+    is_gzipped: bool,
+    /// Of the uncompressed text.
+    hash: u64,
+}
+
+impl Page {
+    pub(super) fn of(value: &Value, gzip: bool) -> Self {
+        Self::of_bytes(value.to_string().into_bytes(), gzip)
+    }
+
+    pub(super) fn of_bytes(bytes: Vec<u8>, gzip: bool) -> Self {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let hash = hasher.finish();
+        match gzip.then(|| zip(&bytes)) {
+            Some(Ok(zipped)) => Self { bytes: zipped.into(), is_gzipped: true, hash },
+            _ => Self { bytes: bytes.into(), is_gzipped: false, hash },
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn zip(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+impl Answer {
+    pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let answer = Self { status, headers: HeaderMap::new(), body: Payload::Bytes(body.into()) };
+        answer.with(header::CONTENT_TYPE, content_type)
+    }
+
+    pub(super) fn page(status: StatusCode, page: &Page) -> Self {
+        let answer = Self::new(status, "application/json; charset=utf-8", page.bytes.clone());
+        if page.is_gzipped { answer.with(header::CONTENT_ENCODING, "gzip") } else { answer }
+    }
+
+    pub(super) fn json(status: StatusCode, value: &Value) -> Self {
+        Self::page(status, &Page::of(value, false))
+    }
+
+    /// A page, or 304 when the client has the very same. An `ETag` belongs to its token.
+    pub(super) fn conditional(call: &Call, page: &Page) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (page.hash, call.header(header::AUTHORIZATION)).hash(&mut hasher);
+        let etag = format!("\"{:016x}\"", hasher.finish());
+        if !call.wants_all && call.header(header::IF_NONE_MATCH) == Some(etag.as_str()) {
+            let answer = Self {
+                status: StatusCode::NOT_MODIFIED,
+                headers: HeaderMap::new(),
+                body: Payload::Bytes(Bytes::new()),
+            };
+            return answer.with(header::ETAG, &etag);
+        }
+        Self::page(StatusCode::OK, page).with(header::ETAG, &etag)
+    }
+
+    /// A refusal in GitHub's form.
+    pub(super) fn error(status: StatusCode, message: &str) -> Self {
+        let body = json!({
+            "message": message,
+            "documentation_url": "https://docs.github.com/rest",
+            "status": status.as_u16().to_string(),
+        });
+        Self::json(status, &body)
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::error(StatusCode::NOT_FOUND, "Not Found")
+    }
+
+    pub(super) fn moved(location: &str) -> Self {
+        let body = json!({
+            "message": "Moved Permanently",
+            "url": location,
+            "documentation_url": "https://docs.github.com/rest/guides/best-practices-for-using-the-rest-api#follow-redirects",
+        });
+        Self::json(StatusCode::MOVED_PERMANENTLY, &body).with(header::LOCATION, location)
+    }
+
+    /// The end of the connection instead of an answer.
+    pub(super) fn nothing() -> Self {
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Payload::Nothing }
+    }
+
+    /// The status that the client sees, 0 for none.
+    pub(super) fn status_sent(&self) -> u16 {
+        if matches!(self.body, Payload::Nothing) { 0 } else { self.status.as_u16() }
+    }
+
+    /// With this header.
+    pub(super) fn with(mut self, name: impl Into<HeaderName>, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name.into(), value);
+        }
+        self
+    }
+
+    /// With this header, whose name is written out.
+    pub(super) fn saying(self, name: &'static str, value: &str) -> Self {
+        self.with(HeaderName::from_static(name), value)
+    }
+
+    /// Sends it. Nothing of the world may be locked: the connection may end here.
+    pub(super) fn send(self) -> Response {
+        let body = match self.body {
+            Payload::Bytes(bytes) => Body::from(bytes),
+            Payload::Stream(body) => body,
+            // Ends the task of this connection, and with it the connection, without a word on standard error.
+            Payload::Nothing => std::panic::resume_unwind(Box::new("the connection ends by request")),
+        };
+        (self.status, self.headers, body).into_response()
+    }
+}

@@ -1,0 +1,167 @@
+//! GitHub Apps: who may ask for installation tokens, and what those may see.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use axum::http::{StatusCode, header};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::call::Call;
+use super::contract;
+use super::listing::Paging;
+use super::world::World;
+use crate::FakeUser;
+
+/// What installation tokens begin with.
+pub(super) const TOKEN_PREFIX: &str = "ghs_";
+/// The number of the first installation.
+const FIRST_INSTALLATION: i64 = 40_000_001;
+/// How long GitHub lets an installation token live.
+const TOKEN_LIFE: Duration = Duration::from_secs(3_600);
+
+/// An installed App.
+#[derive(Debug)]
+pub(super) struct App {
+    id: String,
+    /// Owners by the number of their installation.
+    installations: BTreeMap<i64, String>,
+    /// Owners by installation token that is still good.
+    tokens: BTreeMap<String, String>,
+    tokens_given: u32,
+}
+
+impl App {
+    pub(super) fn new(id: &str, owners: &[&str]) -> Self {
+        let installations = (FIRST_INSTALLATION..).zip(owners.iter().map(|owner| (*owner).to_owned())).collect();
+        Self { id: id.to_owned(), installations, tokens: BTreeMap::new(), tokens_given: 0 }
+    }
+
+    pub(super) fn expire_tokens(&mut self) {
+        self.tokens.clear();
+    }
+
+    fn token_for(&mut self, owner: &str) -> String {
+        self.tokens_given += 1;
+        let token = format!("{TOKEN_PREFIX}{}_{owner}", self.tokens_given);
+        self.tokens.insert(token.clone(), owner.to_owned());
+        token
+    }
+}
+
+/// Whether the request's token is one that GitHub knows. An App's own requests are looked at elsewhere.
+pub(super) fn knows_token(world: &World, call: &Call) -> bool {
+    let token = call.token();
+    if call.path.starts_with("/app/") {
+        return true;
+    }
+    let is_of_installation =
+        token.is_some_and(|token| world.app.as_ref().is_some_and(|app| app.tokens.contains_key(token)));
+    match &world.token {
+        Some(required) => is_of_installation || token == Some(required),
+        None => is_of_installation || world.app.is_none(),
+    }
+}
+
+/// Whether the request may see what belongs to this owner: an installation token sees one owner's only.
+pub(super) fn may_see(world: &World, call: &Call, owner: &str) -> bool {
+    let tokens = world.app.as_ref().map(|app| &app.tokens);
+    let seen = call.token().and_then(|token| tokens.and_then(|tokens| tokens.get(token)));
+    seen.is_none_or(|seen| seen.eq_ignore_ascii_case(owner))
+}
+
+/// `GET /app/installations`.
+pub(super) fn installations(world: &World, call: &Call) -> Answer {
+    let app = match authenticated(world, call) {
+        Ok(app) => app,
+        Err(refusal) => return refusal,
+    };
+    let paging = Paging::of(call);
+    let installations: Vec<_> = app.installations.iter().collect();
+    let (listed, pages) = paging.cut(&installations);
+    let items: Vec<Value> = listed
+        .iter()
+        .map(|(id, owner)| {
+            let account = world.user(owner).unwrap_or_else(|| FakeUser::organization(owner));
+            contract::installation(&call.api, &app.id, **id, &account)
+        })
+        .collect();
+    let answer = Answer::json(StatusCode::OK, &Value::Array(items));
+    match paging.link(&format!("{}/app/installations", call.api), "", pages) {
+        Some(link) => answer.with(header::LINK, &link),
+        None => answer,
+    }
+}
+
+/// `POST /app/installations/{id}/access_tokens`.
+pub(super) fn access_token(world: &mut World, installation: i64, call: &Call) -> Answer {
+    if let Err(refusal) = authenticated(world, call) {
+        return refusal;
+    }
+    let given = world.app.as_mut().and_then(|app| {
+        let owner = app.installations.get(&installation)?.clone();
+        Some(app.token_for(&owner))
+    });
+    let Some(token) = given else { return Answer::not_found() };
+    let expires_at = DateTime::<Utc>::from(SystemTime::now() + TOKEN_LIFE);
+    let body = json!({
+        "token": token,
+        "expires_at": expires_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "permissions": { "contents": "read", "metadata": "read", "pull_requests": "read" },
+        "repository_selection": "all",
+    });
+    Answer::json(StatusCode::CREATED, &body)
+}
+
+/// The App that signed the request's token. The signature itself is not checked.
+fn authenticated<'a>(world: &'a World, call: &Call) -> Result<&'a App, Answer> {
+    let issuer = call
+        .token()
+        .and_then(issuer)
+        .ok_or_else(|| Answer::error(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded"))?;
+    let app = world.app.as_ref().filter(|app| app.id == issuer);
+    app.ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "Integration not found"))
+}
+
+/// The issuer that a JSON web token names.
+fn issuer(token: &str) -> Option<String> {
+    let parts: Vec<&str> = token.split('.').collect();
+    let [_, payload, _] = parts[..] else { return None };
+    let payload: Value = serde_json::from_slice(&base64(payload)?).ok()?;
+    match &payload["iss"] {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Decodes the base64 of web tokens: with `-` and `_`, without padding.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (mut decoded, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for letter in text.bytes() {
+        let value = ALPHABET.iter().position(|known| *known == letter)?;
+        bits = (bits << 6 | u32::try_from(value).ok()?) & 0xffff;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            decoded.push(u8::try_from((bits >> count) & 0xff).ok()?);
+        }
+    }
+    Some(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_issuer_of_a_web_token_is_read() {
+        // {"iss":"4711"} and {"iss":4711}
+        assert_eq!(issuer("e30.eyJpc3MiOiI0NzExIn0.c2ln").as_deref(), Some("4711"));
+        assert_eq!(issuer("e30.eyJpc3MiOjQ3MTF9.c2ln").as_deref(), Some("4711"));
+        assert_eq!(issuer("e30.e30.c2ln"), None);
+        assert_eq!(issuer("ghp_token"), None);
+    }
+}

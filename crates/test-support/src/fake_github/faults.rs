@@ -1,0 +1,243 @@
+//! What goes wrong on request.
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Page, Payload};
+
+/// What GitHub says when it is asked too often in too short a time.
+const SECONDARY: &str = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
+/// More than any page of GitHub, once decoded.
+const BOMB_BYTES: usize = 64 * 1024 * 1024;
+
+/// Something that goes wrong with the next answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// An answer with this status and GitHub's form of an error.
+    Status(u16),
+    /// 502 with the page of a proxy.
+    BadGatewayHtml,
+    /// The hourly limit is used up until this Unix time.
+    RateLimited {
+        /// When it starts anew.
+        reset: u64,
+    },
+    /// The hourly limit is used up until this Unix time, which may be past, zero or negative.
+    ResetAt(i64),
+    /// The secondary limit, with the seconds to wait.
+    SecondaryLimit {
+        /// `retry-after`.
+        retry_after: u64,
+    },
+    /// The secondary limit without a word on how long; the hourly limit is not used up.
+    SecondaryLimitWithoutHeaders,
+    /// 429.
+    TooManyRequests {
+        /// `retry-after`.
+        retry_after: Option<u64>,
+    },
+    /// The answer, with headers of the rate limit that are no numbers.
+    NonNumericLimits,
+    /// A refusal by the rate limit whose headers, `retry-after` included, are no numbers.
+    NonNumericRefusal,
+    /// The answer, with a limit of 0 of which 0 remain, as an Enterprise server without limits says it.
+    ZeroOfZero,
+    /// 403: the organisation wants single sign-on for the token.
+    SamlSso,
+    /// 403: the token may not.
+    ResourceNotAccessible,
+    /// 200 with a page of a proxy instead of JSON.
+    Html,
+    /// 200 with an empty list.
+    EmptyList,
+    /// A complete answer of HTTP whose JSON ends early.
+    TruncatedJson,
+    /// The connection ends in the middle of the body.
+    Truncated,
+    /// The connection ends after half of the body whose length was announced.
+    HalfResponse,
+    /// A byte a second, without an end.
+    SlowBody,
+    /// The connection ends without an answer.
+    Reset,
+    /// 304, whatever the client knows.
+    NotModified,
+    /// The next page is said to be on this host.
+    NextPageAt(String),
+    /// A redirect to this address.
+    RedirectTo(String),
+    /// More than any page of GitHub, once decoded.
+    GzipBomb,
+    /// 200 with GraphQL's `errors`.
+    GraphqlErrors {
+        /// The error's `type`; none when it is empty, as GitHub has it when a query takes too long.
+        kind: String,
+        /// Whether there are data too: everything but the last node.
+        with_data: bool,
+    },
+}
+
+/// What comes instead of the answer, which is uncompressed and only asked for where it is needed.
+pub(super) fn faulty(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
+    match fault {
+        Fault::Status(status) => Answer::error(
+            StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            "Failed by request",
+        ),
+        Fault::RateLimited { .. }
+        | Fault::ResetAt(_)
+        | Fault::SecondaryLimit { .. }
+        | Fault::SecondaryLimitWithoutHeaders
+        | Fault::TooManyRequests { .. }
+        | Fault::NonNumericRefusal => limited(fault),
+        Fault::NonNumericLimits => limits(answer(), "soon"),
+        Fault::ZeroOfZero => limits(answer(), "0"),
+        Fault::SamlSso => Answer::error(
+            StatusCode::FORBIDDEN,
+            "Resource protected by organization SAML enforcement. You must grant your Personal Access token access to \
+             this organization.",
+        )
+        .saying("x-github-sso", "required; url=https://github.com/orgs/acme/sso?authorization_request=AAAA"),
+        Fault::ResourceNotAccessible => {
+            Answer::error(StatusCode::FORBIDDEN, "Resource not accessible by personal access token")
+                .saying("x-accepted-github-permissions", "pull_requests=read")
+        }
+        Fault::BadGatewayHtml => html(StatusCode::BAD_GATEWAY, "<html><body><h1>502 Bad Gateway</h1></body></html>"),
+        Fault::Html => html(StatusCode::OK, "<html><body>Please log in</body></html>"),
+        Fault::EmptyList => Answer::json(StatusCode::OK, &json!([])),
+        Fault::NotModified => Answer::new(StatusCode::NOT_MODIFIED, "application/json", Bytes::new()),
+        Fault::NextPageAt(address) => answer().with(header::LINK, &format!("<{address}>; rel=\"next\"")),
+        Fault::RedirectTo(address) => Answer::moved(address),
+        Fault::GzipBomb => Answer::page(StatusCode::OK, &Page::of_bytes(vec![b' '; BOMB_BYTES], true)),
+        Fault::GraphqlErrors { kind, with_data } => with_errors(answer(), kind, *with_data),
+        Fault::TruncatedJson | Fault::Truncated | Fault::HalfResponse | Fault::SlowBody | Fault::Reset => {
+            broken_off(fault, answer)
+        }
+    }
+}
+
+fn html(status: StatusCode, page: &'static str) -> Answer {
+    Answer::new(status, "text/html", page)
+}
+
+/// Refusals that ask for patience.
+fn limited(fault: &Fault) -> Answer {
+    let used_up = |reset: &str| {
+        Answer::error(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1.")
+            .saying("x-ratelimit-remaining", "0")
+            .saying("x-ratelimit-reset", reset)
+    };
+    match fault {
+        Fault::RateLimited { reset } => used_up(&reset.to_string()),
+        Fault::ResetAt(reset) => used_up(&reset.to_string()),
+        Fault::NonNumericRefusal => limits(used_up("soon"), "soon").with(header::RETRY_AFTER, "soon"),
+        Fault::SecondaryLimit { retry_after } => {
+            Answer::error(StatusCode::FORBIDDEN, SECONDARY).with(header::RETRY_AFTER, &retry_after.to_string())
+        }
+        Fault::TooManyRequests { retry_after } => {
+            let answer = Answer::error(StatusCode::TOO_MANY_REQUESTS, SECONDARY);
+            match retry_after {
+                Some(seconds) => answer.with(header::RETRY_AFTER, &seconds.to_string()),
+                None => answer,
+            }
+        }
+        _ => Answer::error(StatusCode::FORBIDDEN, SECONDARY),
+    }
+}
+
+fn limits(mut answer: Answer, value: &'static str) -> Answer {
+    for name in ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-used", "x-ratelimit-reset"] {
+        answer = answer.saying(name, value);
+    }
+    answer
+}
+
+/// Answers that do not come to their end.
+fn broken_off(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
+    let streamed =
+        |body: Body| Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Payload::Stream(body) };
+    let json = |answer: Answer| answer.with(header::CONTENT_TYPE, "application/json; charset=utf-8");
+    match fault {
+        Fault::Reset => Answer::nothing(),
+        Fault::SlowBody => json(streamed(Body::from_stream(drops()))),
+        Fault::Truncated => json(streamed(then_broken(Bytes::from_static(b"[{\"number\": 1")))),
+        _ => {
+            let Answer { headers, body: Payload::Bytes(bytes), .. } = answer() else { return Answer::nothing() };
+            let half = bytes.slice(..bytes.len() / 2);
+            if *fault == Fault::TruncatedJson {
+                return Answer { status: StatusCode::OK, headers, body: Payload::Bytes(half) };
+            }
+            Answer { status: StatusCode::OK, headers, body: Payload::Stream(then_broken(half)) }
+                .with(header::CONTENT_LENGTH, &bytes.len().to_string())
+        }
+    }
+}
+
+/// A body that starts well and then fails, which closes the connection.
+fn then_broken(start: Bytes) -> Body {
+    let end = stream::once(async {
+        // Else the server would find out before it has sent the start.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
+    });
+    Body::from_stream(stream::once(async { Ok(start) }).chain(end))
+}
+
+/// Blanks, which JSON may have as many of as it likes: one a second.
+fn drops() -> impl stream::Stream<Item = Result<&'static [u8], Infallible>> {
+    stream::unfold(b"[".as_slice(), |drop| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Some((Ok(drop), b" ".as_slice()))
+    })
+}
+
+/// The answer of GraphQL with an error, and without the last node or without all data.
+fn with_errors(answer: Answer, kind: &str, with_data: bool) -> Answer {
+    let Payload::Bytes(bytes) = &answer.body else { return answer };
+    let mut body: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let mut path = json!([]);
+    if let (true, Some(nodes)) = (with_data, body["data"]["nodes"].as_array_mut()) {
+        path = json!(["nodes", nodes.len().saturating_sub(1)]);
+        if let Some(last) = nodes.last_mut() {
+            *last = Value::Null;
+        }
+    } else if with_data {
+        path = json!(["node"]);
+        body["data"]["node"] = Value::Null;
+    } else {
+        body["data"] = Value::Null;
+    }
+    let mut error = json!({ "message": message_of(kind), "path": path });
+    if !kind.is_empty() {
+        error["type"] = json!(kind);
+    }
+    body["errors"] = json!([error]);
+    let answer = Answer::json(StatusCode::OK, &body);
+    if is_rate_limit(kind) { answer.saying("x-ratelimit-remaining", "0") } else { answer }
+}
+
+/// Both are met: the second since 2026.
+fn is_rate_limit(kind: &str) -> bool {
+    matches!(kind, "RATE_LIMITED" | "RATE_LIMIT")
+}
+
+fn message_of(kind: &str) -> &'static str {
+    match kind {
+        _ if is_rate_limit(kind) => "API rate limit already exceeded for user ID 1.",
+        "MAX_NODE_LIMIT_EXCEEDED" => {
+            "This query requests up to 603,360 possible nodes which exceeds the maximum limit of 500,000."
+        }
+        "FORBIDDEN" => "Resource not accessible by personal access token",
+        "NOT_FOUND" => "Could not resolve to a node with the global id of 'PR_1'.",
+        _ => {
+            "Something went wrong while executing your query. This may be the result of a timeout, or it could be a \
+             GitHub bug."
+        }
+    }
+}

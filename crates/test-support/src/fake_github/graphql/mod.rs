@@ -1,0 +1,291 @@
+//! GraphQL: what is selected of pull requests, found by their ids.
+
+mod object;
+mod selection;
+
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, Page};
+use super::apps;
+use super::call::Call;
+use super::contract::time;
+use super::world::World;
+use selection::{Document, Field, Selection};
+
+/// GitHub takes no more ids than that.
+const MAX_IDS: usize = 100;
+/// GitHub gives no more of a connection at once.
+const MAX_FIRST: usize = 100;
+/// What cursors begin with.
+const CURSOR: &str = "cursor:";
+
+/// An entry of `errors`.
+struct Refusal(Value);
+
+impl Refusal {
+    fn new(kind: &str, message: &str) -> Self {
+        Self(json!({ "type": kind, "message": message }))
+    }
+
+    /// What GitHub says about a query that does not fit its schema.
+    fn of_query(message: &str) -> Self {
+        Self(json!({ "message": message, "extensions": { "code": "undefinedField" } }))
+    }
+}
+
+/// The answer to a query, and its cost in points.
+pub(super) fn answer(world: &World, call: &Call) -> (Answer, u32) {
+    let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
+    let Some(query) = body["query"].as_str() else {
+        return (
+            Answer::error(StatusCode::BAD_REQUEST, "A query attribute must be specified and must be a string."),
+            1,
+        );
+    };
+    let (document, cost) = match Document::parse(query, &body["variables"]) {
+        Ok(document) => {
+            let cost = cost(&document);
+            (Ok(document), cost)
+        }
+        Err(problem) => (Err(Refusal::of_query(&format!("Parse error: {problem}"))), 1),
+    };
+    let mut execution = Execution { world, call, cost, document: Document::default(), errors: Vec::new() };
+    let data = document.and_then(|document| {
+        execution.document = document;
+        execution.query()
+    });
+    let answered = match data {
+        Ok(data) if execution.errors.is_empty() => json!({ "data": data }),
+        Ok(data) => json!({ "data": data, "errors": execution.errors }),
+        Err(Refusal(error)) => json!({ "data": null, "errors": [error] }),
+    };
+    (Answer::page(StatusCode::OK, &Page::of(&answered, call.accepts_gzip())), cost)
+}
+
+/// What GitHub answers once the points are used up: 200.
+pub(super) fn used_up() -> Answer {
+    let error = json!({
+        "type": "RATE_LIMIT",
+        "code": "graphql_rate_limit",
+        "message": "API rate limit already exceeded for user ID 1.",
+    });
+    Answer::json(StatusCode::OK, &json!({ "errors": [error] }))
+}
+
+/// A hundredth of the requests that it takes to read every connection of every node, 1 at least.
+fn cost(document: &Document) -> u32 {
+    let requests: usize = document
+        .query
+        .iter()
+        .map(|selection| match selection {
+            Selection::Field(field) => {
+                let nodes = field.arguments.get("ids").and_then(Value::as_array).map_or(1, Vec::len);
+                nodes * connections(&field.selection, document)
+            }
+            Selection::On(..) | Selection::Spread(_) => 1,
+        })
+        .sum();
+    u32::try_from((requests + 50) / 100).unwrap_or(u32::MAX).max(1)
+}
+
+fn connections(selection: &[Selection], document: &Document) -> usize {
+    let count = |selection: &Selection| match selection {
+        Selection::Field(field) => usize::from(field.arguments.contains_key("first")),
+        Selection::On(_, inner) => connections(inner, document),
+        Selection::Spread(name) => document.fragments.get(name).map_or(0, |(_, inner)| connections(inner, document)),
+    };
+    selection.iter().map(count).sum()
+}
+
+struct Execution<'a> {
+    world: &'a World,
+    call: &'a Call,
+    cost: u32,
+    document: Document,
+    errors: Vec<Value>,
+}
+
+impl Execution<'_> {
+    fn query(&mut self) -> Result<Value, Refusal> {
+        let mut data = Map::new();
+        for selection in self.document.query.clone() {
+            let Selection::Field(field) = selection else {
+                return Err(Refusal::of_query("The fake has no fragments on Query"));
+            };
+            let value = match field.name.as_str() {
+                "rateLimit" => self.select(&self.rate_limit(), &field)?,
+                "node" => self.node(&field)?,
+                "nodes" => self.nodes(&field)?,
+                other => return Err(Refusal::of_query(&format!("Field '{other}' doesn't exist on type 'Query'"))),
+            };
+            data.insert(field.key.clone(), value);
+        }
+        Ok(Value::Object(data))
+    }
+
+    fn rate_limit(&self) -> Value {
+        let bucket = &self.world.limits.graphql;
+        let reset: DateTime<Utc> = DateTime::from_timestamp(bucket.reset(), 0).unwrap_or_default();
+        json!({
+            "__typename": "RateLimit",
+            "cost": self.cost,
+            "limit": bucket.limit,
+            "remaining": bucket.remaining().saturating_sub(self.cost),
+            "used": bucket.used().saturating_add(self.cost),
+            "resetAt": time(reset),
+        })
+    }
+
+    fn node(&mut self, field: &Field) -> Result<Value, Refusal> {
+        let id = field.arguments.get("id").and_then(Value::as_str);
+        let id = id.ok_or_else(|| Refusal::of_query("Variable $id of type ID! was provided invalid value"))?;
+        self.found(id, field, &json!([field.key]))
+    }
+
+    fn nodes(&mut self, field: &Field) -> Result<Value, Refusal> {
+        let ids = field.arguments.get("ids").and_then(Value::as_array);
+        let ids = ids.ok_or_else(|| Refusal::of_query("Variable $ids of type [ID!]! was provided invalid value"))?;
+        if ids.len() > MAX_IDS {
+            let message = format!("You may not provide more than {MAX_IDS} node ids; you provided {}.", ids.len());
+            return Err(Refusal::new("ARGUMENT_LIMIT", &message));
+        }
+        if ids.len() > self.world.graphql_nodes {
+            let message =
+                "This query requests up to 603,360 possible nodes which exceeds the maximum limit of 500,000.";
+            return Err(Refusal::new("MAX_NODE_LIMIT_EXCEEDED", message));
+        }
+        let mut nodes = Vec::new();
+        for (index, id) in ids.iter().enumerate() {
+            nodes.push(self.found(id.as_str().unwrap_or_default(), field, &json!([field.key, index]))?);
+        }
+        Ok(Value::Array(nodes))
+    }
+
+    /// What is selected of the node with this id; null and an error when there is none.
+    fn found(&mut self, id: &str, field: &Field, path: &Value) -> Result<Value, Refusal> {
+        if let Some(object) = self.object(id) {
+            return self.select(&object, field);
+        }
+        let message = format!("Could not resolve to a node with the global id of '{id}'");
+        self.errors.push(json!({ "type": "NOT_FOUND", "path": path, "message": message }));
+        Ok(Value::Null)
+    }
+
+    fn object(&self, id: &str) -> Option<Value> {
+        let number = id.strip_prefix("PR_")?.parse().ok()?;
+        let (repository_id, pull_request) = self.world.pull_request(number)?;
+        let repository = self.world.repositories.get(&repository_id)?;
+        let is_refused = matches!(self.world.broken.get(&repository.full_name.to_lowercase()), Some(403 | 404));
+        let is_visible = !is_refused && apps::may_see(self.world, self.call, repository.owner());
+        is_visible.then(|| object::pull_request(pull_request, repository_id, repository))
+    }
+
+    /// What the field selects of its value.
+    fn select(&self, value: &Value, field: &Field) -> Result<Value, Refusal> {
+        match value {
+            Value::Object(object) => {
+                if field.selection.is_empty() {
+                    return Err(Refusal::of_query(&format!("Field '{}' must have selections", field.name)));
+                }
+                let mut selected = Map::new();
+                let page = Some(object).filter(|object| is_connection(object)).map(|object| page_of(object, field));
+                let object = page.transpose()?.unwrap_or_else(|| object.clone());
+                self.select_fields(&object, &field.selection, &mut selected)?;
+                Ok(Value::Object(selected))
+            }
+            Value::Array(items) => items.iter().map(|item| self.select(item, field)).collect(),
+            other => Ok(other.clone()),
+        }
+    }
+
+    fn select_fields(
+        &self,
+        object: &Map<String, Value>,
+        selection: &[Selection],
+        selected: &mut Map<String, Value>,
+    ) -> Result<(), Refusal> {
+        let kind = object.get("__typename").and_then(Value::as_str).unwrap_or_default();
+        for selection in selection {
+            match selection {
+                Selection::Field(field) => {
+                    let value = object.get(&field.name).ok_or_else(|| {
+                        Refusal::of_query(&format!("Field '{}' doesn't exist on type '{kind}'", field.name))
+                    })?;
+                    selected.insert(field.key.clone(), self.select(value, field)?);
+                }
+                Selection::On(on, inner) if on.as_deref().is_none_or(|on| is_a(kind, on)) => {
+                    self.select_fields(object, inner, selected)?;
+                }
+                Selection::On(..) => {}
+                Selection::Spread(name) => match self.document.fragments.get(name) {
+                    Some((on, inner)) if is_a(kind, on) => self.select_fields(object, inner, selected)?,
+                    Some(_) => {}
+                    None => return Err(Refusal::of_query(&format!("Fragment {name} was used, but not defined"))),
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an object of this type is meant by a fragment's type, which may be an interface.
+fn is_a(kind: &str, on: &str) -> bool {
+    let is_account = matches!(kind, "User" | "Bot" | "Organization" | "Mannequin" | "EnterpriseUserAccount");
+    kind == on || on == "Node" || (on == "Actor" && is_account)
+}
+
+fn is_connection(object: &Map<String, Value>) -> bool {
+    object.get("__typename").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("Connection"))
+}
+
+/// The part of a connection that its field's arguments ask for.
+fn page_of(connection: &Map<String, Value>, field: &Field) -> Result<Map<String, Value>, Refusal> {
+    let name = &field.name;
+    let first = field.arguments.get("first").and_then(Value::as_u64).and_then(|first| usize::try_from(first).ok());
+    let first = first.ok_or_else(|| {
+        let message =
+            format!("You must provide a `first` or `last` value to properly paginate the `{name}` connection.");
+        Refusal::new("MISSING_PAGINATION_BOUNDARIES", &message)
+    })?;
+    if first > MAX_FIRST {
+        let message = format!(
+            "Requesting {first} records on the `{name}` connection exceeds the `first` limit of {MAX_FIRST} records."
+        );
+        return Err(Refusal::new("EXCESSIVE_PAGINATION", &message));
+    }
+    let all = connection.get("nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let all: Vec<&Value> = all.iter().filter(|item| is_of_wanted_type(item, field)).collect();
+    let start = start_of(field)?.min(all.len());
+    let end = all.len().min(start + first);
+    let mut page = connection.clone();
+    page.insert("nodes".to_owned(), all[start..end].iter().copied().cloned().collect());
+    let end_cursor = (start < end).then(|| format!("{CURSOR}{end}"));
+    let page_info = json!({
+        "__typename": "PageInfo",
+        "hasNextPage": end < all.len(),
+        "hasPreviousPage": start > 0,
+        "startCursor": (start < end).then(|| format!("{CURSOR}{}", start + 1)),
+        "endCursor": end_cursor,
+    });
+    page.insert("pageInfo".to_owned(), page_info);
+    Ok(page)
+}
+
+fn start_of(field: &Field) -> Result<usize, Refusal> {
+    let Some(after) = field.arguments.get("after").filter(|after| !after.is_null()) else { return Ok(0) };
+    let start = after.as_str().and_then(|after| after.strip_prefix(CURSOR)).and_then(|number| number.parse().ok());
+    start.ok_or_else(|| {
+        Refusal::new("INVALID_CURSOR_ARGUMENTS", &format!("`{after}` does not appear to be a valid cursor."))
+    })
+}
+
+/// Whether `itemTypes` names the item's type: `READY_FOR_REVIEW_EVENT` for `ReadyForReviewEvent`.
+fn is_of_wanted_type(item: &Value, field: &Field) -> bool {
+    let kind = item["__typename"].as_str().unwrap_or_default();
+    let wanted = field.arguments.get("itemTypes").and_then(Value::as_array);
+    wanted.is_none_or(|wanted| {
+        wanted.iter().filter_map(Value::as_str).any(|name| name.replace('_', "").eq_ignore_ascii_case(kind))
+    })
+}

@@ -1,0 +1,119 @@
+//! The objects that GraphQL tells about, whole: what is asked for is taken from them.
+
+use serde_json::{Value, json};
+
+use crate::fake_github::contract::{merge_commit, time};
+use crate::fake_github::world::Repository;
+use crate::{FakePullRequest, FakeReview, FakeUser};
+
+/// When a review was dismissed, in hours after it was submitted.
+const HOURS_TO_DISMISSAL: i64 = 1;
+
+/// A pull request with all its connections.
+pub(super) fn pull_request(pull_request: &FakePullRequest, repository_id: i64, repository: &Repository) -> Value {
+    let FakePullRequest { id, number, merged_at, .. } = pull_request;
+    let commit = |oid: Option<String>| oid.map(|oid| json!({ "__typename": "Commit", "oid": oid }));
+    json!({
+        "__typename": "PullRequest",
+        "id": format!("PR_{id}"),
+        "fullDatabaseId": id.to_string(),
+        "number": number,
+        "title": pull_request.title,
+        "url": format!("https://github.com/{}/pull/{number}", repository.full_name),
+        "state": match (merged_at, pull_request.closed_at) {
+            (Some(_), _) => "MERGED",
+            (None, Some(_)) => "CLOSED",
+            (None, None) => "OPEN",
+        },
+        "isDraft": pull_request.draft,
+        "merged": merged_at.is_some(),
+        "closed": pull_request.closed_at.is_some(),
+        "createdAt": time(pull_request.created_at),
+        "updatedAt": time(pull_request.updated_at),
+        "closedAt": pull_request.closed_at.map(time),
+        "mergedAt": merged_at.map(time),
+        "baseRefName": pull_request.base_ref,
+        "headRefName": format!("change-{number}"),
+        "additions": pull_request.additions,
+        "deletions": pull_request.deletions,
+        "changedFiles": pull_request.changed_files,
+        "author": actor(pull_request.user.as_ref()),
+        "mergeCommit": merged_at.and_then(|_| commit(merge_commit(pull_request))),
+        "repository": {
+            "__typename": "Repository",
+            "id": format!("R_{repository_id}"),
+            "nameWithOwner": repository.full_name,
+            "isArchived": repository.is_archived,
+        },
+        "commits": connection("PullRequestCommit", &commits(pull_request)),
+        "reviews": connection("PullRequestReview", &reviews(pull_request)),
+        "timelineItems": connection("PullRequestTimelineItems", &timeline(pull_request)),
+    })
+}
+
+/// A list that is read in pages.
+fn connection(of: &str, nodes: &[Value]) -> Value {
+    json!({ "__typename": format!("{of}Connection"), "totalCount": nodes.len(), "nodes": nodes })
+}
+
+/// An account; a deleted one is nobody, and a bot has no `[bot]`.
+fn actor(user: Option<&FakeUser>) -> Value {
+    let Some(user) = user.filter(|user| user.login != "ghost") else { return Value::Null };
+    let login = user.login.strip_suffix("[bot]").unwrap_or(&user.login);
+    json!({ "__typename": user.kind, "login": login })
+}
+
+fn commits(pull_request: &FakePullRequest) -> Vec<Value> {
+    let commits = pull_request.known_commits().into_iter().map(|commit| {
+        json!({
+            "__typename": "PullRequestCommit",
+            "commit": {
+                "__typename": "Commit",
+                "authoredDate": time(commit.authored_at),
+                "committedDate": time(commit.committed_at),
+            },
+        })
+    });
+    commits.collect()
+}
+
+fn review_id(pull_request: &FakePullRequest, index: usize) -> String {
+    format!("PRR_{}_{index}", pull_request.id)
+}
+
+fn reviews(pull_request: &FakePullRequest) -> Vec<Value> {
+    let reviews = pull_request.reviews.iter().enumerate().map(|(index, review)| {
+        json!({
+            "__typename": "PullRequestReview",
+            "id": review_id(pull_request, index),
+            "state": review.state,
+            "submittedAt": review.submitted_at.map(time),
+            "author": actor(review.user.as_ref()),
+        })
+    });
+    reviews.collect()
+}
+
+fn timeline(pull_request: &FakePullRequest) -> Vec<Value> {
+    let changes = pull_request.draft_events.iter().map(|event| {
+        let kind = if event.is_ready { "ReadyForReviewEvent" } else { "ConvertToDraftEvent" };
+        (event.at, json!({ "__typename": kind, "createdAt": time(event.at) }))
+    });
+    let reviews = pull_request.reviews.iter().enumerate();
+    let dismissals = reviews.filter_map(|(index, review)| dismissal(&review_id(pull_request, index), review));
+    let mut items: Vec<_> = changes.chain(dismissals).collect();
+    items.sort_by_key(|(at, _)| *at);
+    items.into_iter().map(|(_, item)| item).collect()
+}
+
+fn dismissal(id: &str, review: &FakeReview) -> Option<(chrono::DateTime<chrono::Utc>, Value)> {
+    let before = review.dismissed_from.as_ref()?;
+    let at = review.submitted_at? + chrono::TimeDelta::hours(HOURS_TO_DISMISSAL);
+    let item = json!({
+        "__typename": "ReviewDismissedEvent",
+        "createdAt": time(at),
+        "previousReviewState": before,
+        "review": { "__typename": "PullRequestReview", "id": id, "state": review.state },
+    });
+    Some((at, item))
+}

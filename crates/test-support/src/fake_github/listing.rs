@@ -1,0 +1,206 @@
+//! Lists in pages, with GitHub's own defaults.
+
+use std::collections::HashMap;
+
+use axum::http::{StatusCode, header};
+use serde_json::Value;
+
+use super::answer::{Answer, Page};
+use super::call::Call;
+use super::contract::Links;
+use super::world::{Repository, World};
+use crate::FakePullRequest;
+
+/// GitHub gives no more on one page, whatever is asked for.
+const MAX_PER_PAGE: usize = 100;
+/// What GitHub gives when nothing is asked for.
+const DEFAULT_PER_PAGE: usize = 30;
+/// A repository's kept pages are forgotten when they are larger than this together.
+const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Pages as they were served: making them anew for every request would cost more than all else in a benchmark.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    kept: HashMap<PageKey, (Page, usize)>,
+    /// Numbers of pull requests in the order of a list.
+    orders: HashMap<Order, Vec<i64>>,
+    bytes: usize,
+}
+
+/// Everything that a page depends on beside its repository.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PageKey {
+    api: String,
+    listing: Listing,
+    is_slim_version: bool,
+    gzip: bool,
+}
+
+impl Pages {
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn keep(&mut self, key: PageKey, page: Page, pages: usize) {
+        if self.bytes + page.len() > MAX_KEPT_BYTES {
+            self.clear();
+        }
+        self.bytes += page.len();
+        self.kept.insert(key, (page, pages));
+    }
+}
+
+/// The parameters of a list of pull requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Listing {
+    order: Order,
+    paging: Paging,
+}
+
+/// What is listed, and how it is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Order {
+    state: PullState,
+    by_update: bool,
+    descending: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum PullState {
+    Open,
+    Closed,
+    All,
+}
+
+/// Which page, and how much is on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Paging {
+    per_page: usize,
+    page: usize,
+}
+
+impl Paging {
+    pub(super) fn of(call: &Call) -> Self {
+        let number =
+            |name: &str, default: usize| call.parameter(name).and_then(|text| text.parse().ok()).unwrap_or(default);
+        Self { per_page: number("per_page", DEFAULT_PER_PAGE).clamp(1, MAX_PER_PAGE), page: number("page", 1).max(1) }
+    }
+
+    /// What is on the page, and how many pages there are.
+    pub(super) fn cut<T>(self, items: &[T]) -> (&[T], usize) {
+        let start = (self.page - 1).saturating_mul(self.per_page).min(items.len());
+        let end = start.saturating_add(self.per_page).min(items.len());
+        (&items[start..end], items.len().div_ceil(self.per_page))
+    }
+
+    /// `prev`, `next`, `last` and `first`, as far as there are such pages; none for a single page.
+    pub(super) fn link(self, address: &str, query: &str, pages: usize) -> Option<String> {
+        let Self { page, per_page } = self;
+        let relations = [
+            ("prev", page - 1, page > 1),
+            ("next", page + 1, page < pages),
+            ("last", pages, page < pages),
+            ("first", 1, page > 1),
+        ];
+        let links: Vec<String> = relations
+            .iter()
+            .filter(|(.., is_there)| *is_there)
+            .map(|(relation, page, _)| {
+                format!("<{address}?{query}per_page={per_page}&page={page}>; rel=\"{relation}\"")
+            })
+            .collect();
+        (!links.is_empty()).then(|| links.join(", "))
+    }
+}
+
+impl Listing {
+    fn parse(call: &Call) -> Result<Self, String> {
+        let state = match call.parameter("state") {
+            None | Some("open") => PullState::Open,
+            Some("closed") => PullState::Closed,
+            Some("all") => PullState::All,
+            Some(other) => return Err(format!("state: {other}")),
+        };
+        let by_update = match call.parameter("sort") {
+            None | Some("created") => false,
+            Some("updated") => true,
+            Some(other) => return Err(format!("sort: {other}")),
+        };
+        let descending = match call.parameter("direction") {
+            // Only the default sort is newest first by itself.
+            None => !by_update,
+            Some("desc") => true,
+            Some("asc") => false,
+            Some(other) => return Err(format!("direction: {other}")),
+        };
+        Ok(Self { order: Order { state, by_update, descending }, paging: Paging::of(call) })
+    }
+}
+
+impl Order {
+    fn query(self) -> String {
+        let state = match self.state {
+            PullState::Open => "open",
+            PullState::Closed => "closed",
+            PullState::All => "all",
+        };
+        let sort = if self.by_update { "updated" } else { "created" };
+        let direction = if self.descending { "desc" } else { "asc" };
+        format!("state={state}&sort={sort}&direction={direction}&")
+    }
+
+    fn of(self, repository: &Repository) -> Vec<i64> {
+        let mut listed: Vec<&FakePullRequest> = repository
+            .pull_requests
+            .values()
+            .filter(|pull_request| match self.state {
+                PullState::All => true,
+                PullState::Open => pull_request.closed_at.is_none(),
+                PullState::Closed => pull_request.closed_at.is_some(),
+            })
+            .collect();
+        listed.sort_by_key(|pull_request| {
+            (if self.by_update { pull_request.updated_at } else { pull_request.created_at }, pull_request.number)
+        });
+        if self.descending {
+            listed.reverse();
+        }
+        listed.into_iter().map(|pull_request| pull_request.number).collect()
+    }
+}
+
+/// The pull requests of a repository.
+pub(super) fn pull_requests(world: &mut World, id: i64, call: &Call) -> Answer {
+    let listing = match Listing::parse(call) {
+        Ok(listing) => listing,
+        Err(field) => return Answer::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("Validation Failed: {field}")),
+    };
+    let Some((page, pages)) = kept_or_made(world, id, call, listing) else { return Answer::not_found() };
+    let answer = Answer::conditional(call, &page);
+    let address = format!("{}/repositories/{id}/pulls", call.api);
+    match listing.paging.link(&address, &listing.order.query(), pages) {
+        Some(link) if answer.status == StatusCode::OK => answer.with(header::LINK, &link),
+        _ => answer,
+    }
+}
+
+fn kept_or_made(world: &mut World, id: i64, call: &Call, listing: Listing) -> Option<(Page, usize)> {
+    let key =
+        PageKey { api: call.api.clone(), listing, is_slim_version: call.is_slim_version(), gzip: call.accepts_gzip() };
+    let repository = world.repositories.get_mut(&id)?;
+    if let Some(kept) = repository.pages.kept.get(&key) {
+        return Some(kept.clone());
+    }
+    if !repository.pages.orders.contains_key(&listing.order) {
+        let order = listing.order.of(repository);
+        repository.pages.orders.insert(listing.order, order);
+    }
+    let repository = world.repositories.get(&id)?;
+    let (listed, pages) = listing.paging.cut(repository.pages.orders.get(&listing.order)?);
+    let links = Links::to(world, id, repository, call);
+    let items: Vec<Value> =
+        listed.iter().filter_map(|number| Some(links.pull_request(repository.pull_requests.get(number)?))).collect();
+    let page = Page::of_bytes(serde_json::to_vec(&items).unwrap_or_default(), key.gzip);
+    world.repositories.get_mut(&id)?.pages.keep(key, page.clone(), pages);
+    Some((page, pages))
+}

@@ -1,0 +1,249 @@
+//! The REST answers, and which request gets which.
+
+use axum::http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Page};
+use super::apps;
+use super::call::Call;
+use super::contract::{self, Links};
+use super::listing::{self, Paging};
+use super::world::World;
+use crate::FakeUser;
+
+/// What a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    Repository(Place, Thing),
+    Graphql,
+    /// The token's owner.
+    Me,
+    Account(String),
+    Repositories {
+        owner: Owner,
+        of_organization: bool,
+    },
+    RateLimit,
+    Installations,
+    AccessTokens(i64),
+    Unknown,
+}
+
+/// How a request names a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Name(String),
+    Id(i64),
+}
+
+/// How a request names an owner; the links of a list do it by number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Owner {
+    Login(String),
+    Id(i64),
+}
+
+impl Owner {
+    fn account(&self, world: &World) -> Option<FakeUser> {
+        match self {
+            Self::Login(login) => world.user(login),
+            Self::Id(id) => world.user_of_id(*id),
+        }
+    }
+}
+
+/// What of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Thing {
+    Itself,
+    PullRequests,
+    PullRequest(i64),
+}
+
+impl Route {
+    pub(super) fn of(call: &Call) -> Self {
+        let segments: Vec<&str> = call.path.split('/').skip(1).collect();
+        match (&call.method, &segments[..]) {
+            (&Method::POST, ["graphql"] | ["api", "graphql"]) => Self::Graphql,
+            (&Method::POST, ["app", "installations", id, "access_tokens"]) => {
+                id.parse().map_or(Self::Unknown, Self::AccessTokens)
+            }
+            (&Method::GET, ["repos", owner, name, rest @ ..]) => {
+                Self::in_repository(Place::Name(format!("{owner}/{name}")), rest)
+            }
+            (&Method::GET, ["repositories", id, rest @ ..]) => {
+                id.parse().map_or(Self::Unknown, |id| Self::in_repository(Place::Id(id), rest))
+            }
+            (&Method::GET, [kind @ ("orgs" | "users"), owner, "repos"]) => {
+                Self::Repositories { owner: Owner::Login((*owner).to_owned()), of_organization: *kind == "orgs" }
+            }
+            (&Method::GET, [kind @ ("organizations" | "user"), id, "repos"]) => {
+                id.parse().map_or(Self::Unknown, |id| Self::Repositories {
+                    owner: Owner::Id(id),
+                    of_organization: *kind == "organizations",
+                })
+            }
+            (&Method::GET, ["users", login]) => Self::Account((*login).to_owned()),
+            (&Method::GET, ["user"]) => Self::Me,
+            (&Method::GET, ["rate_limit"]) => Self::RateLimit,
+            (&Method::GET, ["app", "installations"]) => Self::Installations,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn in_repository(place: Place, rest: &[&str]) -> Self {
+        let thing = match rest {
+            [] => Thing::Itself,
+            ["pulls"] => Thing::PullRequests,
+            ["pulls", number] => match number.parse() {
+                Ok(number) => Thing::PullRequest(number),
+                Err(_) => return Self::Unknown,
+            },
+            _ => return Self::Unknown,
+        };
+        Self::Repository(place, thing)
+    }
+
+    /// What faults go by: the repository's name as the request has it, else the path; in lower case.
+    pub(super) fn subject(&self, world: &World, call: &Call) -> String {
+        match self {
+            Self::Repository(Place::Name(name), _) => name.to_lowercase(),
+            Self::Repository(Place::Id(id), _) => {
+                world.repositories.get(id).map(|repository| repository.full_name.to_lowercase()).unwrap_or_default()
+            }
+            Self::Graphql => "/graphql".to_owned(),
+            Self::Repositories { owner, of_organization } => {
+                let login = owner.account(world).map(|account| account.login.to_lowercase()).unwrap_or_default();
+                format!("/{}/{login}/repos", if *of_organization { "orgs" } else { "users" })
+            }
+            _ => call.path.to_lowercase(),
+        }
+    }
+}
+
+/// The answer to a REST request that nothing is wrong with.
+pub(super) fn answer(world: &mut World, route: &Route, call: &Call) -> Answer {
+    match route {
+        Route::Repository(place, thing) => in_repository(world, place, *thing, call),
+        Route::Me => me(world, call),
+        Route::Account(login) => match world.user(login) {
+            Some(user) => found(call, &contract::account(&call.api, &user)),
+            None => Answer::not_found(),
+        },
+        Route::Repositories { owner, of_organization } => repositories(world, owner, *of_organization, call),
+        Route::RateLimit => rate_limit(world, call),
+        Route::Installations => apps::installations(world, call),
+        Route::AccessTokens(installation) => apps::access_token(world, *installation, call),
+        Route::Graphql | Route::Unknown => Answer::not_found(),
+    }
+}
+
+fn found(call: &Call, value: &Value) -> Answer {
+    Answer::conditional(call, &Page::of(value, call.accepts_gzip()))
+}
+
+fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) -> Answer {
+    let id = match place {
+        Place::Id(id) => *id,
+        Place::Name(name) => match (world.find(name), world.find_by_former_name(name)) {
+            (Some(id), _) => id,
+            (None, Some(id)) => return moved(id, thing, call),
+            (None, None) => return Answer::not_found(),
+        },
+    };
+    let Some(repository) = world.repositories.get(&id) else { return Answer::not_found() };
+    if !apps::may_see(world, call, repository.owner()) {
+        return Answer::not_found();
+    }
+    let links = Links::to(world, id, repository, call);
+    match thing {
+        Thing::Itself => found(call, &links.full_repository()),
+        Thing::PullRequests => listing::pull_requests(world, id, call),
+        Thing::PullRequest(number) => match repository.pull_requests.get(&number) {
+            Some(pull_request) => found(call, &links.full_pull_request(pull_request)),
+            None => Answer::not_found(),
+        },
+    }
+}
+
+fn moved(id: i64, thing: Thing, call: &Call) -> Answer {
+    let rest = match thing {
+        Thing::Itself => String::new(),
+        Thing::PullRequests => "/pulls".to_owned(),
+        Thing::PullRequest(number) => format!("/pulls/{number}"),
+    };
+    let query = if call.query.is_empty() { String::new() } else { format!("?{}", call.query) };
+    Answer::moved(&format!("{}/repositories/{id}{rest}{query}", call.api))
+}
+
+fn me(world: &World, call: &Call) -> Answer {
+    match call.token() {
+        None => Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"),
+        Some(token) if token.starts_with(apps::TOKEN_PREFIX) => {
+            Answer::error(StatusCode::FORBIDDEN, "Resource not accessible by integration")
+        }
+        Some(_) => found(call, &contract::account(&call.api, &world.token_owner)),
+    }
+}
+
+/// An organisation's repositories are private, a person's are public.
+fn repositories(world: &World, owner: &Owner, of_organization: bool, call: &Call) -> Answer {
+    let Some(account) = owner.account(world) else { return Answer::not_found() };
+    let is_organization = is_organization(&account);
+    if of_organization && !is_organization {
+        return Answer::not_found();
+    }
+    let kind = call.parameter("type").unwrap_or("all");
+    let is_any_listed = match (of_organization, kind) {
+        (true, "all" | "private" | "sources") => apps::may_see(world, call, &account.login),
+        (false, "all" | "owner") => !is_organization,
+        (true, "public" | "forks" | "member") | (false, "member") => false,
+        _ => return Answer::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("Validation Failed: type: {kind}")),
+    };
+    let mut listed: Vec<_> = world
+        .repositories
+        .iter()
+        .filter(|(_, repository)| is_any_listed && repository.owner().eq_ignore_ascii_case(&account.login))
+        .collect();
+    let by_name =
+        call.parameter("sort").unwrap_or(if of_organization { "created" } else { "full_name" }) == "full_name";
+    if by_name {
+        listed.sort_by_key(|(_, repository)| repository.full_name.to_lowercase());
+    }
+    if call.parameter("direction").map_or(!by_name, |direction| direction == "desc") {
+        listed.reverse();
+    }
+    let paging = Paging::of(call);
+    let (listed, pages) = paging.cut(&listed);
+    let items: Vec<Value> =
+        listed.iter().map(|(id, repository)| Links::to(world, **id, repository, call).repository()).collect();
+    let answer = found(call, &Value::Array(items));
+    let collection = if of_organization { "organizations" } else { "user" };
+    let query: String = ["type", "sort", "direction"]
+        .iter()
+        .filter_map(|name| call.parameter(name).map(|value| format!("{name}={value}&")))
+        .collect();
+    let address = format!("{}/{collection}/{}/repos", call.api, account.id);
+    match paging.link(&address, &query, pages) {
+        Some(link) if answer.status == StatusCode::OK => answer.with(header::LINK, &link),
+        _ => answer,
+    }
+}
+
+pub(super) fn is_organization(account: &FakeUser) -> bool {
+    account.kind == "Organization"
+}
+
+fn rate_limit(world: &World, call: &Call) -> Answer {
+    let limits = &world.limits;
+    if limits.are_hidden {
+        return Answer::error(StatusCode::NOT_FOUND, "Rate limiting is not enabled.");
+    }
+    let (core, graphql) = (limits.core.json(), limits.graphql.json());
+    let search = json!({ "limit": 30, "used": 0, "remaining": 30, "reset": limits.core.reset() });
+    let mut body = json!({ "resources": { "core": core, "graphql": graphql, "search": search } });
+    if !call.is_slim_version() {
+        body["rate"] = limits.core.json();
+    }
+    Answer::json(StatusCode::OK, &body)
+}

@@ -1,0 +1,194 @@
+//! What exists at the fake GitHub, and how it changes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use super::RecordedRequest;
+use super::apps::App;
+use super::faults::Fault;
+use super::limits::Limits;
+use super::listing::Pages;
+use crate::{FakePullRequest, FakeUser};
+
+/// The first repository's number: beyond 2^31, as real ones are.
+const FIRST_REPOSITORY: i64 = 5_000_000_000;
+/// What a pull request's number is raised by when another repository's has it already.
+const RENUMBERING: i64 = 1_000_000_000_000;
+
+#[derive(Debug)]
+pub(super) struct Repository {
+    pub(super) full_name: String,
+    pub(super) is_archived: bool,
+    pub(super) pull_requests: BTreeMap<i64, FakePullRequest>,
+    /// Pages as they were served, until something changes.
+    pub(super) pages: Pages,
+}
+
+impl Repository {
+    pub(super) fn owner(&self) -> &str {
+        self.full_name.split('/').next().unwrap_or_default()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) address: String,
+    pub(super) repositories: BTreeMap<i64, Repository>,
+    repositories_created: i64,
+    /// Names that repositories had before: they answer with a redirect.
+    former_names: HashMap<String, i64>,
+    /// Repository and number of every pull request that ever was, by its number over all of GitHub.
+    places: HashMap<i64, (i64, i64)>,
+    /// Accounts by number.
+    users: BTreeMap<i64, FakeUser>,
+    /// Faults by repository or path (in lower case), each for one answer.
+    pub(super) faults: HashMap<String, VecDeque<Fault>>,
+    /// Statuses that a repository answers with until further notice.
+    pub(super) broken: HashMap<String, u16>,
+    pub(super) token: Option<String>,
+    /// Whose token it is.
+    pub(super) token_owner: FakeUser,
+    pub(super) token_expiration: Option<String>,
+    pub(super) app: Option<App>,
+    pub(super) latency: Duration,
+    pub(super) limits: Limits,
+    /// GraphQL refuses more ids than that in one query.
+    pub(super) graphql_nodes: usize,
+    pub(super) requests: Vec<RecordedRequest>,
+    pub(super) under_way: usize,
+    pub(super) most_at_once: usize,
+    /// A change that happens after so many more answers: what is updated while a client pages.
+    pub(super) pending: VecDeque<(u32, FakePullRequest)>,
+}
+
+impl World {
+    pub(super) fn new(address: String) -> Self {
+        Self {
+            address,
+            repositories: BTreeMap::new(),
+            repositories_created: 0,
+            former_names: HashMap::new(),
+            places: HashMap::new(),
+            users: BTreeMap::new(),
+            faults: HashMap::new(),
+            broken: HashMap::new(),
+            token: None,
+            token_owner: FakeUser::person("collector"),
+            token_expiration: None,
+            app: None,
+            latency: Duration::ZERO,
+            limits: Limits::default(),
+            graphql_nodes: usize::MAX,
+            requests: Vec::new(),
+            under_way: 0,
+            most_at_once: 0,
+            pending: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn find(&self, full_name: &str) -> Option<i64> {
+        let found =
+            self.repositories.iter().find(|(_, repository)| repository.full_name.eq_ignore_ascii_case(full_name));
+        found.map(|(id, _)| *id)
+    }
+
+    /// The repository that had this name before, unless it is gone.
+    pub(super) fn find_by_former_name(&self, full_name: &str) -> Option<i64> {
+        self.former_names.get(&full_name.to_lowercase()).copied().filter(|id| self.repositories.contains_key(id))
+    }
+
+    /// The repository of this name, created when it is not there.
+    pub(super) fn repository(&mut self, full_name: &str) -> &mut Repository {
+        let id = self.find(full_name).unwrap_or_else(|| {
+            self.repositories_created += 1;
+            FIRST_REPOSITORY + self.repositories_created - 1
+        });
+        self.repositories.entry(id).or_insert_with(|| Repository {
+            full_name: full_name.to_owned(),
+            is_archived: false,
+            pull_requests: BTreeMap::new(),
+            pages: Pages::default(),
+        })
+    }
+
+    /// Changes a repository, which makes what was served of it stale.
+    pub(super) fn change(&mut self, full_name: &str, change: impl FnOnce(&mut Repository)) {
+        let repository = self.repository(full_name);
+        repository.pages.clear();
+        change(repository);
+    }
+
+    pub(super) fn put(&mut self, mut pull_request: FakePullRequest) {
+        self.repository(&pull_request.repository);
+        let Some(repository) = self.find(&pull_request.repository) else { return };
+        while self.places.get(&pull_request.id).is_some_and(|(other, _)| *other != repository) {
+            pull_request.id += RENUMBERING;
+        }
+        self.places.insert(pull_request.id, (repository, pull_request.number));
+        let reviewers = pull_request.reviews.iter().filter_map(|review| review.user.as_ref());
+        for user in pull_request.user.iter().chain(reviewers) {
+            self.users.entry(user.id).or_insert_with(|| user.clone());
+        }
+        self.change(&pull_request.repository.clone(), |repository| {
+            repository.pull_requests.insert(pull_request.number, pull_request);
+        });
+    }
+
+    pub(super) fn put_what_is_due(&mut self) {
+        for (answers, _) in &mut self.pending {
+            *answers = answers.saturating_sub(1);
+        }
+        while let Some((_, pull_request)) = self.pending.pop_front_if(|(answers, _)| *answers == 0) {
+            self.put(pull_request);
+        }
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        self.repository(from);
+        if let Some(id) = self.find(from) {
+            self.former_names.insert(from.to_lowercase(), id);
+        }
+        self.change(from, |repository| to.clone_into(&mut repository.full_name));
+    }
+
+    pub(super) fn delete_repository(&mut self, full_name: &str) {
+        if let Some(id) = self.find(full_name) {
+            self.repositories.remove(&id);
+        }
+    }
+
+    pub(super) fn add_user(&mut self, user: FakeUser) {
+        self.users.insert(user.id, user);
+        // Whose repositories are an organisation's is said in every page.
+        self.repositories.values_mut().for_each(|repository| repository.pages.clear());
+    }
+
+    /// The pull request with this number over all of GitHub, and its repository's number.
+    pub(super) fn pull_request(&self, id: i64) -> Option<(i64, &FakePullRequest)> {
+        let (repository, number) = *self.places.get(&id)?;
+        let pull_request = self.repositories.get(&repository)?.pull_requests.get(&number)?;
+        (pull_request.id == id).then_some((repository, pull_request))
+    }
+
+    /// The account with this login. Whoever owns repositories and is nobody else is an organisation.
+    pub(super) fn user(&self, login: &str) -> Option<FakeUser> {
+        let known = self.users.values().chain([&self.token_owner]).find(|user| user.login.eq_ignore_ascii_case(login));
+        known.cloned().or_else(|| self.organizations().find(|owner| owner.login.eq_ignore_ascii_case(login)))
+    }
+
+    /// The account with this number.
+    pub(super) fn user_of_id(&self, id: i64) -> Option<FakeUser> {
+        self.users.get(&id).cloned().or_else(|| self.organizations().find(|owner| owner.id == id))
+    }
+
+    /// The owners of repositories as organisations.
+    fn organizations(&self) -> impl Iterator<Item = FakeUser> {
+        let owners: BTreeSet<&str> = self.repositories.values().map(Repository::owner).collect();
+        owners.into_iter().map(FakeUser::organization)
+    }
+
+    /// The owner of a repository.
+    pub(super) fn owner_of(&self, repository: &Repository) -> FakeUser {
+        self.user(repository.owner()).unwrap_or_else(|| FakeUser::organization(repository.owner()))
+    }
+}
