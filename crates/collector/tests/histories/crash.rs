@@ -1,0 +1,69 @@
+//! Killed at every point and run again is the same as never killed.
+
+use anyhow::{Context, Result, ensure};
+use mergeline_test_support::{TestDatabase, pr};
+
+use crate::world::World;
+
+/// Everything that is collected, without what differs from run to run.
+async fn collected(database: &TestDatabase) -> Result<String> {
+    let pool = database.pool().await?;
+    let rows: Vec<String> = sqlx::query_scalar(
+        "select concat_ws(' ', 'pull_request', p.repository_id, p.number, p.state, p.updated_at, p.title, p.first_review_at,
+            p.detailed_at, p.coding_seconds) from pull_requests as p
+        union all select concat_ws(' ', 'attribution', p.number, a.team_id, a.weight, a.merged_at, a.coding_seconds)
+            from pr_attributions as a inner join pull_requests as p on a.pull_request_id = p.id
+        union all select concat_ws(' ', 'repository', r.name, r.watermark, r.covered_since is null, r.backfill_page)
+            from repositories as r
+        union all select concat_ws(' ', 'quarantine', q.number, q.reason) from quarantined_pull_requests as q
+        order by 1",
+    )
+    .fetch_all(&pool)
+    .await?;
+    pool.close().await;
+    Ok(rows.join("\n"))
+}
+
+/// Two repositories, three pages of backfill, reviews, a stranger and something that cannot be understood.
+async fn world() -> Result<World> {
+    let mut world = World::new(0).await?;
+    world.teams.has_pattern = false;
+    world.apply().await?;
+    world.fake.put((1..=7).map(|number| {
+        pr("acme/api", number).created("2026-02-01T09:00:00Z").merged("2026-02-02T10:00:00Z").reviewed_by("bob", "2026-02-01T12:00:00Z")
+    }));
+    world.fake.put([
+        pr("acme/api", 8).by("stranger"),
+        pr("acme/api", 9).overriding("created_at", serde_json::Value::Null),
+        pr("acme/web", 1).merged("2026-02-03T10:00:00Z"),
+    ]);
+    Ok(world)
+}
+
+#[tokio::test]
+async fn f05_killed_at_every_await_and_run_again_is_the_same_as_never_killed() -> Result<()> {
+    let mut undisturbed = world().await?;
+    let options = undisturbed.options();
+    undisturbed.run(options, u64::MAX).await?;
+    let options = undisturbed.options();
+    undisturbed.run(options, u64::MAX).await?;
+    let expected = collected(&undisturbed.database).await?;
+    ensure!(expected.matches("pull_request").count() == 8, "{expected}");
+    undisturbed.close().await?;
+    let mut polls = 0;
+    loop {
+        let mut world = world().await?;
+        let options = world.options();
+        let was_killed = world.run(options, polls).await?.is_none();
+        world.wait_for_leases();
+        let options = world.options();
+        world.run(options, u64::MAX).await?.context("not killed")?;
+        let outcome = collected(&world.database).await?;
+        ensure!(outcome == expected, "killed after {polls} polls:\n{outcome}\n\nnever killed:\n{expected}");
+        world.close().await?;
+        if !was_killed {
+            return Ok(());
+        }
+        polls += 1;
+    }
+}

@@ -1,0 +1,148 @@
+//! What holds at any time, and what holds once everything is quiet.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, Utc};
+
+use crate::model::{author, first_review_at, state};
+use crate::world::{TOKEN, World};
+
+/// A stored pull request.
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    repository: i64,
+    number: i64,
+    title: String,
+    state: String,
+    updated_at: DateTime<Utc>,
+    merged_at: Option<DateTime<Utc>>,
+    first_review_at: Option<DateTime<Utc>>,
+    has_details: bool,
+    login: String,
+}
+
+impl World {
+    async fn rows(&self) -> Result<BTreeMap<(i64, i64), Row>> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "select r.github_id as repository, p.number, p.title, p.state, p.updated_at, p.merged_at, p.first_review_at,
+                p.detailed_at = p.updated_at is true as has_details, h.login
+            from pull_requests as p
+            inner join repositories as r on p.repository_id = r.id
+            inner join people as h on p.author_id = h.id
+            where r.removed_at is null and r.github_id is not null and p.deleted_at is null",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let count = rows.len();
+        let rows: BTreeMap<_, _> = rows.into_iter().map(|row| ((row.repository, row.number), row)).collect();
+        ensure!(rows.len() == count, "I1: a pull request is stored twice");
+        Ok(rows)
+    }
+
+    async fn number(&self, query: &'static str) -> Result<i64> {
+        Ok(sqlx::query_scalar(query).fetch_one(&self.pool).await?)
+    }
+
+    /// Holds whatever has happened.
+    pub(crate) async fn check_always(&self) -> Result<()> {
+        let wrong = self
+            .number(
+                "with wanted as (
+                    select p.id, m.team_id, m.id as membership_id, m.weight
+                    from pull_requests as p
+                    inner join team_memberships as m
+                        on p.author_id = m.person_id and m.removed_in is null
+                        and (m.joined_at is null or m.joined_at <= coalesce(p.merged_at, p.closed_at, p.created_at))
+                        and (m.left_at is null or coalesce(p.merged_at, p.closed_at, p.created_at) < m.left_at)
+                    where p.deleted_at is null
+                ),
+                stored as (select pull_request_id, team_id, membership_id, weight from pr_attributions)
+                select count(*) from (
+                    (select * from wanted except select * from stored) union all (select * from stored except select * from wanted)
+                ) as d",
+            )
+            .await?;
+        ensure!(wrong == 0, "{wrong} attributions are not what the memberships say");
+        let above = self
+            .number("select count(*) from (select 1 from pr_attributions group by pull_request_id having sum(weight) > 1) as x")
+            .await?;
+        ensure!(above == 0, "I5: {above} pull requests count more than once");
+        self.check_watermarks().await
+    }
+
+    /// I4 and I9: what a watermark or an answer claims is stored.
+    async fn check_watermarks(&self) -> Result<()> {
+        let rows = self.rows().await?;
+        let claims: Vec<(i64, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> = sqlx::query_as(
+            "select github_id, watermark, collected_at from repositories
+            where removed_at is null and github_id is not null and reopened_since is null and backfill_page is null",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for (repository, watermark, collected_at) in claims {
+            let Some(claimed) = watermark.max(collected_at) else { continue };
+            for (_, pull_request) in self.expected().filter(|(id, _)| *id == repository) {
+                if pull_request.updated_at < claimed {
+                    let row = rows.get(&(repository, pull_request.number));
+                    let row = row.with_context(|| format!("I4: #{} is lost behind {claimed}", pull_request.number))?;
+                    ensure!(row.updated_at == pull_request.updated_at, "I4: #{} is old behind {claimed}", pull_request.number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds once nothing happens any more.
+    pub(crate) async fn check_equality(&self) -> Result<()> {
+        self.check_always().await?;
+        let rows = self.rows().await?;
+        for (repository, expected) in self.expected() {
+            let row = rows.get(&(repository, expected.number));
+            let row = row.with_context(|| format!("I2: {}#{} is lost", expected.repository, expected.number))?;
+            let what = format!("{}#{}", expected.repository, expected.number);
+            ensure!(row.title == expected.title, "I2: {what} has the title {}", row.title);
+            ensure!(row.state == state(expected), "I2: {what} is {}", row.state);
+            ensure!(row.updated_at == expected.updated_at, "I2: {what} is as of {}", row.updated_at);
+            ensure!(row.merged_at == expected.merged_at, "I2: {what} was merged at {:?}", row.merged_at);
+            ensure!(Some(row.login.as_str()) == author(expected), "I2: {what} is by {}", row.login);
+            ensure!(row.has_details, "I2: {what} has no details");
+            ensure!(row.first_review_at == first_review_at(expected), "I2: {what} was reviewed at {:?}", row.first_review_at);
+        }
+        let is_at_github = |(repository, number): &(i64, i64)| {
+            let found = self.repositories.iter().find(|one| one.id == *repository);
+            found.is_some_and(|one| one.pull_requests.contains_key(number))
+        };
+        let since = self.now - chrono::TimeDelta::days(20);
+        let ghosts: Vec<_> =
+            rows.iter().filter(|(key, row)| !is_at_github(key) && row.updated_at > since).map(|(key, _)| key).collect();
+        ensure!(ghosts.is_empty(), "I2: {ghosts:?} are not at GitHub any more");
+        let open = self.number("select count(*) from collection_runs where state = 'running'").await?;
+        ensure!(open == 0, "I10: {open} runs never ended");
+        let unbalanced = self
+            .number(
+                "select count(*) from collection_results
+                where listed <> kept + skipped_ghost + skipped_bot + skipped_not_a_member + quarantined",
+            )
+            .await?;
+        ensure!(unbalanced == 0, "the ledger does not add up for {unbalanced} results");
+        self.check_secrets().await
+    }
+
+    /// I7: the token is nowhere.
+    async fn check_secrets(&self) -> Result<()> {
+        let text: String = sqlx::query_scalar(
+            "select coalesce(string_agg(t, ' '), '') from (
+                select r::text as t from collection_results as r
+                union all select n::text from collection_runs as n
+                union all select r::text from repositories as r
+                union all select q::text from quarantined_pull_requests as q
+                union all select p::text from pull_requests as p
+            ) as everything",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        ensure!(!text.contains(TOKEN), "I7: the token is in the database");
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Seeded histories of changes, faults, kills and edits: whatever happened, the database ends up equal to GitHub.
+//!
+//! `HISTORIES` sets how many there are (100), `HISTORY_SEED` replays one and prints what happens in it.
+
+mod crash;
+mod invariants;
+mod kill;
+mod model;
+mod steps;
+mod world;
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+use world::World;
+
+/// How many histories are tried when nothing else is said.
+const HISTORIES: u64 = 100;
+/// How many steps a history has.
+const STEPS: usize = 24;
+
+#[tokio::test]
+async fn after_any_history_of_changes_faults_and_kills_the_database_equals_github() -> Result<()> {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>()).transpose();
+    let replayed = number("HISTORY_SEED")?;
+    let seeds = match replayed {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("HISTORIES")?.unwrap_or(HISTORIES),
+    };
+    for seed in seeds {
+        let mut world = World::new(seed).await?;
+        let outcome = history(&mut world).await;
+        let told = world.told.join("\n  ");
+        if replayed.is_some() {
+            writeln!(io::stderr(), "  {told}")?;
+        }
+        outcome.with_context(|| format!("replay with HISTORY_SEED={seed}\n  {told}"))?;
+        world.close().await?;
+    }
+    Ok(())
+}
+
+async fn history(world: &mut World) -> Result<()> {
+    for _ in 0..3 {
+        world.open_some();
+    }
+    for _ in 0..STEPS {
+        world.step().await?;
+        world.check_always().await.context("in the middle")?;
+    }
+    // What could not be told the first time is asked for again after a pause.
+    world.run_quietly().await?;
+    world.run_quietly().await?;
+    world.check_equality().await.context("after a quiet run")?;
+    let digest = world.database.digest().await?;
+    world.run_quietly().await?;
+    anyhow::ensure!(world.database.digest().await? == digest, "another quiet run changed something");
+    Ok(())
+}

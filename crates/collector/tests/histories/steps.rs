@@ -1,0 +1,319 @@
+//! What may happen.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_collector::{CollectOptions, collect};
+use mergeline_github::Patience;
+use mergeline_test_support::{FakePullRequest, FakeReview, FakeUser, Fault, pr};
+use serde_json::Value;
+
+use crate::model::{Share, TEAMS, author, is_decodable};
+use crate::world::{PEOPLE, World};
+
+/// Attributions with their author: who counts for which team.
+type Counted = BTreeSet<(String, i64, i64, String)>;
+
+impl World {
+    /// One thing, by chance.
+    pub(crate) async fn step(&mut self) -> Result<()> {
+        match self.random.u32(0..100) {
+            0..22 => self.open_some(),
+            22..45 => self.change_one(),
+            45..51 => self.fail_next(),
+            51..54 => self.rename(),
+            54..56 => self.recreate(),
+            56..59 => self.delete_one(),
+            59..63 => self.break_one(),
+            63..70 => return self.edit_teams().await,
+            70..76 => return self.change_while_paging().await,
+            76..83 => return self.run_killed().await,
+            83..87 => return self.run_twice_at_once().await,
+            87..90 => return self.run_without_time().await,
+            _ => return self.run_whole().await,
+        }
+        Ok(())
+    }
+
+    fn some_repository(&mut self) -> usize {
+        self.random.usize(0..self.repositories.len())
+    }
+
+    fn some_user(&mut self) -> Option<FakeUser> {
+        match self.random.u32(0..10) {
+            0 => None,
+            1 => Some(FakeUser::bot("renovate")),
+            2 => Some(FakeUser::person("stranger")),
+            _ => Some(FakeUser::person(PEOPLE[self.random.usize(0..PEOPLE.len())])),
+        }
+    }
+
+    fn put(&mut self, repository: usize, pull_request: FakePullRequest) {
+        self.fake.put([pull_request.clone()]);
+        self.repositories[repository].pull_requests.insert(pull_request.number, pull_request);
+    }
+
+    pub(crate) fn open_some(&mut self) {
+        let repository = self.some_repository();
+        for _ in 0..self.random.u32(1..=5) {
+            let created_at = self.tick(TimeDelta::minutes(40));
+            let name = self.repositories[repository].name.clone();
+            let number = 1 + self.repositories[repository].pull_requests.keys().max().copied().unwrap_or_default();
+            let mut opened = pr(&name, number).by_user(self.some_user());
+            (opened.created_at, opened.updated_at) = (created_at, created_at);
+            opened.draft = self.random.u32(0..5) == 0;
+            self.tell(format!("{name}#{number} opened by {}", author(&opened).unwrap_or("a ghost")));
+            self.put(repository, opened);
+        }
+    }
+
+    /// A pull request that is there, changed in some way at this instant.
+    fn changed(&mut self, at: DateTime<Utc>) -> Option<(usize, FakePullRequest, String)> {
+        let repository = self.some_repository();
+        let count = self.repositories[repository].pull_requests.len();
+        if count == 0 {
+            return None;
+        }
+        let nth = self.random.usize(0..count);
+        let mut changed = self.repositories[repository].pull_requests.values().nth(nth)?.clone();
+        changed.updated_at = at;
+        let what = match (changed.closed_at, changed.merged_at, self.random.u32(0..6)) {
+            (None, _, 0 | 1) => {
+                (changed.merged_at, changed.closed_at) = (Some(at), Some(at));
+                "merged"
+            }
+            (None, _, 2) => {
+                changed.closed_at = Some(at);
+                "closed"
+            }
+            (Some(_), None, 0 | 1) => {
+                changed.closed_at = None;
+                "reopened"
+            }
+            (_, _, 3) => {
+                let user = Some(FakeUser::person(PEOPLE[self.random.usize(0..PEOPLE.len())]));
+                let state = if self.random.bool() { "APPROVED" } else { "COMMENTED" };
+                changed.reviews.push(FakeReview { user, state: state.to_owned(), submitted_at: Some(at), dismissed_from: None });
+                "reviewed"
+            }
+            _ => {
+                changed.title = format!("Changed at {at}");
+                "edited"
+            }
+        };
+        // What could not be understood is mended by a change.
+        changed.overrides.clear();
+        let told = format!("{}#{} {what}", self.repositories[repository].name, changed.number);
+        Some((repository, changed, told))
+    }
+
+    fn change_one(&mut self) {
+        let at = self.tick(TimeDelta::hours(9));
+        if let Some((repository, changed, told)) = self.changed(at) {
+            self.tell(told);
+            self.put(repository, changed);
+        }
+    }
+
+    /// A change that happens while a run reads.
+    async fn change_while_paging(&mut self) -> Result<()> {
+        self.tick(TimeDelta::minutes(1));
+        let answers = self.random.u32(1..=4);
+        let Some((repository, changed, told)) = self.changed(self.now + TimeDelta::seconds(1)) else { return Ok(()) };
+        self.tell(format!("{told} after {answers} answers"));
+        self.fake.put_after(answers, changed.clone());
+        let options = self.options();
+        let report = self.run(options, u64::MAX).await?.context("not killed")?;
+        self.tell(report.to_string());
+        // It happens by now, however few answers the run needed.
+        let github = self.github("1")?;
+        let session = github.session(None, Patience::AT_A_TERMINAL, self.now);
+        for _ in 0..answers {
+            let _ = session.account_id("ana").await;
+        }
+        self.repositories[repository].pull_requests.insert(changed.number, changed);
+        self.now += TimeDelta::seconds(2);
+        Ok(())
+    }
+
+    /// An answer that cannot be understood, until somebody changes the pull request.
+    fn break_one(&mut self) {
+        let at = self.tick(TimeDelta::minutes(5));
+        if let Some((repository, mut broken, _)) = self.changed(at) {
+            if self.repositories[repository].pull_requests.len() < 2 {
+                return;
+            }
+            self.tell(format!("{}#{} cannot be understood", self.repositories[repository].name, broken.number));
+            broken.overrides.push(("created_at".to_owned(), Value::Null));
+            self.put(repository, broken);
+        }
+    }
+
+    fn delete_one(&mut self) {
+        self.tick(TimeDelta::minutes(5));
+        let repository = self.some_repository();
+        let numbers: Vec<i64> = self.repositories[repository].pull_requests.keys().copied().collect();
+        if numbers.len() < 2 {
+            return;
+        }
+        let number = numbers[self.random.usize(0..numbers.len())];
+        let name = self.repositories[repository].name.clone();
+        self.tell(format!("{name}#{number} deleted"));
+        self.fake.delete_pull_request(&name, number);
+        self.repositories[repository].pull_requests.remove(&number);
+    }
+
+    fn rename(&mut self) {
+        let repository = self.some_repository();
+        let from = self.repositories[repository].name.clone();
+        let to = format!("acme/renamed-{}", self.told.len());
+        self.tell(format!("{from} renamed to {to}"));
+        self.fake.rename(&from, &to);
+        self.repositories[repository].name.clone_from(&to);
+        for pull_request in self.repositories[repository].pull_requests.values_mut() {
+            pull_request.repository.clone_from(&to);
+        }
+    }
+
+    /// Deleted, and another one of the same name in its place.
+    fn recreate(&mut self) {
+        let repository = self.some_repository();
+        let name = self.repositories[repository].name.clone();
+        self.tell(format!("{name} recreated"));
+        self.fake.recreate_repository(&name);
+        self.repositories[repository].id = self.fake.repository_id(&name).unwrap_or_default();
+        self.repositories[repository].pull_requests.clear();
+        // GitHub shows which repository it is with a pull request.
+        let at = self.tick(TimeDelta::minutes(5));
+        let mut first = pr(&name, 1);
+        (first.created_at, first.updated_at) = (at, at);
+        self.put(repository, first);
+    }
+
+    fn fail_next(&mut self) {
+        let repository = self.some_repository();
+        let name = self.repositories[repository].name.clone();
+        let at_some_time = 4_000_000_000;
+        let faults = [
+            Fault::Status(502),
+            Fault::Status(500),
+            Fault::Status(404),
+            Fault::Status(403),
+            Fault::Html,
+            Fault::Truncated,
+            Fault::TruncatedJson,
+            Fault::Reset,
+            Fault::EmptyList,
+            Fault::RateLimited { reset: at_some_time },
+            Fault::SecondaryLimit { retry_after: 30 },
+            Fault::SecondaryLimitWithoutHeaders,
+            Fault::ZeroOfZero,
+            Fault::NonNumericLimits,
+            Fault::NotModified,
+        ];
+        for _ in 0..self.random.u32(1..=3) {
+            let fault = faults[self.random.usize(0..faults.len())].clone();
+            if self.random.u32(0..4) == 0 {
+                let kinds = ["NOT_FOUND", "RATE_LIMITED", "MAX_NODE_LIMIT_EXCEEDED", ""];
+                let kind = kinds[self.random.usize(0..kinds.len())].to_owned();
+                self.tell(format!("GraphQL will answer with {kind}"));
+                let with_data = self.random.bool();
+                self.fake.fail_next_graphql(Fault::GraphqlErrors { kind, with_data });
+            } else {
+                self.tell(format!("{name} will answer with {fault:?}"));
+                self.fake.fail_next(&name, fault);
+            }
+        }
+    }
+
+    async fn run_whole(&mut self) -> Result<()> {
+        self.tick(TimeDelta::days(3));
+        let options = self.options();
+        let report = self.run(options, u64::MAX).await?.context("not killed")?;
+        self.tell(report.to_string());
+        Ok(())
+    }
+
+    async fn run_killed(&mut self) -> Result<()> {
+        self.tick(TimeDelta::hours(6));
+        let polls = self.random.u64(1..60);
+        let options = self.options();
+        let outcome = self.run(options, polls).await?;
+        self.tell(format!("a run, killed after {polls} polls: {}", outcome.is_none()));
+        if self.random.bool() {
+            self.wait_for_leases();
+        }
+        Ok(())
+    }
+
+    async fn run_without_time(&mut self) -> Result<()> {
+        self.tick(TimeDelta::hours(6));
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(self.random.u64(1..60));
+        let options = CollectOptions { deadline: Some(deadline), ..self.options() };
+        let report = self.run(options, u64::MAX).await?.context("not killed")?;
+        self.tell(format!("without time: {report}"));
+        Ok(())
+    }
+
+    /// Two sandboxes that began at once.
+    async fn run_twice_at_once(&mut self) -> Result<()> {
+        self.tick(TimeDelta::hours(6));
+        self.shrink_pages().await?;
+        let options = self.options();
+        let (one, other) = (self.github("1")?, self.github("2")?);
+        let (here, there) = (self.database.store()?, self.database.store()?);
+        let observer = |_: mergeline_collector::Progress<'_>| {};
+        let (first, second) =
+            tokio::join!(collect(&one, &here, &options, &observer), collect(&other, &there, &options, &observer));
+        self.tell(format!("twice at once: {}\n    and {}", first?, second?));
+        here.close().await;
+        there.close().await;
+        Ok(())
+    }
+
+    /// Somebody joins, leaves, or is weighed anew. It concerns nobody else.
+    async fn edit_teams(&mut self) -> Result<()> {
+        self.tick(TimeDelta::hours(2));
+        let person = PEOPLE[self.random.usize(0..PEOPLE.len())];
+        let cut = self.random.u64(40..120);
+        let shares = match self.random.u32(0..5) {
+            0 if self.teams.shares.len() > 1 => Vec::new(),
+            1 => vec![
+                Share { team: TEAMS[0], units: 10_000, from: None, to: Some(cut) },
+                Share { team: TEAMS[1], units: 10_000, from: Some(cut), to: None },
+            ],
+            2 => TEAMS.iter().map(|team| Share { team, units: 3_333, from: None, to: None }).collect(),
+            3 => vec![Share { team: TEAMS[2], units: 5_000, from: Some(cut), to: Some(cut + 30) }],
+            _ => vec![Share { team: TEAMS[1], units: self.random.u16(1..=10_000), from: None, to: None }],
+        };
+        self.tell(format!("{person} now has {shares:?}"));
+        let before = self.counted_of_others(person).await?;
+        self.teams.shares.insert(person, shares);
+        self.apply().await?;
+        ensure!(self.counted_of_others(person).await? == before, "I8: an edit of {person} changed what counts for others");
+        Ok(())
+    }
+
+    async fn counted_of_others(&self, person: &str) -> Result<Counted> {
+        let rows = sqlx::query_as(
+            "select h.login, a.pull_request_id, a.team_id, a.weight::text
+            from pr_attributions as a inner join people as h on a.author_id = h.id where h.configured_login <> $1",
+        )
+        .bind(person)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// The pull requests that have to be stored.
+    pub(crate) fn expected(&self) -> impl Iterator<Item = (i64, &FakePullRequest)> {
+        self.repositories.iter().flat_map(|repository| {
+            let of_members = repository.pull_requests.values().filter(|pull_request| {
+                let concerns = |login| self.teams.concerns(login, pull_request.updated_at);
+                is_decodable(pull_request) && author(pull_request).is_some_and(concerns)
+            });
+            of_members.map(|pull_request| (repository.id, pull_request))
+        })
+    }
+}

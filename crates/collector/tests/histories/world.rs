@@ -1,0 +1,150 @@
+//! A fake GitHub, a database and the real collector between them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use fastrand::Rng;
+use mergeline_collector::{CollectOptions, RunReport, collect};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_github::{GitHub, GitHubSettings};
+use mergeline_store::{ApplyOptions, RunState, Store};
+use mergeline_test_support::{FakeGitHub, TestDatabase, at};
+
+use crate::kill::killed_after;
+use crate::model::{Repository, Share, TEAMS, Teams};
+
+pub(crate) const TOKEN: &str = "ghp_canary";
+pub(crate) const PEOPLE: [&str; 4] = ["ana", "bob", "cho", "dee"];
+/// Longer than a lease.
+const LEASE_IS_OVER: TimeDelta = TimeDelta::minutes(11);
+/// Small, so that few pull requests make several pages.
+const PAGE_SIZE: i16 = 3;
+/// Faults are queued by the handful.
+const MOST_RUNS: u32 = 40;
+
+pub(crate) struct World {
+    pub(crate) fake: FakeGitHub,
+    pub(crate) database: TestDatabase,
+    pub(crate) pool: sqlx::PgPool,
+    pub(crate) store: Store,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) random: Rng,
+    pub(crate) repositories: Vec<Repository>,
+    pub(crate) teams: Teams,
+    /// What happened, for replaying.
+    pub(crate) told: Vec<String>,
+}
+
+impl World {
+    pub(crate) async fn new(seed: u64) -> Result<Self> {
+        let fake = FakeGitHub::start().await?;
+        fake.require_token(TOKEN);
+        let database = TestDatabase::create().await?;
+        let store = database.store()?;
+        let pool = database.pool().await?;
+        let random = Rng::with_seed(seed);
+        let (repositories, teams) = (Vec::new(), Teams::default());
+        let now = at("2026-03-02T08:00:00Z");
+        let mut world = Self { fake, database, pool, store, now, random, repositories, teams, told: Vec::new() };
+        world.teams.has_pattern = world.random.bool();
+        for name in ["acme/api", "acme/web"] {
+            world.fake.add_repository(name);
+            let id = world.fake.repository_id(name).context("a repository")?;
+            let (configured, name) = (name.to_owned(), name.to_owned());
+            world.repositories.push(Repository { configured, name, id, pull_requests: Default::default() });
+        }
+        world.teams.shares.insert("ana", vec![Share { team: TEAMS[0], units: 10_000, from: None, to: None }]);
+        world.apply().await?;
+        Ok(world)
+    }
+
+    pub(crate) async fn close(self) -> Result<()> {
+        self.pool.close().await;
+        self.store.close().await;
+        Ok(())
+    }
+
+    pub(crate) fn tell(&mut self, what: impl Into<String>) {
+        self.told.push(format!("{} {}", self.now.format("%m-%d %H:%M:%S"), what.into()));
+    }
+
+    /// Time goes on by at least a second, so that changes have an order.
+    pub(crate) fn tick(&mut self, at_most: TimeDelta) -> DateTime<Utc> {
+        let seconds = self.random.i64(1..=at_most.num_seconds().max(1));
+        self.now += TimeDelta::seconds(seconds);
+        self.now
+    }
+
+    pub(crate) fn file(&self) -> Result<TeamsFile> {
+        Ok(TeamsFile::parse("teams.yaml", self.teams.text(&self.repositories).as_bytes())?)
+    }
+
+    pub(crate) async fn apply(&mut self) -> Result<()> {
+        let options = ApplyOptions { dry_run: false, allow_removals: true };
+        self.store.apply(&self.file()?, options, self.now).await?;
+        Ok(())
+    }
+
+    /// A client as a fresh sandbox has it: it remembers no limits.
+    pub(crate) fn github(&self, concurrency: &str) -> Result<GitHub> {
+        let settings = GitHubSettings::from_vars(|name| match name {
+            "GITHUB_API_URL" => Some(self.fake.url()),
+            "GITHUB_PAT" => Some(TOKEN.to_owned()),
+            "COLLECT_CONCURRENCY" => Some(concurrency.to_owned()),
+            _ => None,
+        });
+        let settings = settings.expect("valid settings").with_pace(Duration::from_micros(100), Duration::from_secs(5));
+        Ok(GitHub::connect(&settings)?)
+    }
+
+    pub(crate) fn options(&mut self) -> CollectOptions {
+        CollectOptions {
+            longest_wait: Duration::from_millis(5),
+            ..CollectOptions::at_a_terminal(self.now, TimeDelta::days(3_650), self.random.usize(1..=2))
+        }
+    }
+
+    /// Small pages, except where a backfill counts its pages already.
+    pub(crate) async fn shrink_pages(&self) -> Result<()> {
+        sqlx::query("update repositories set page_size = $1 where backfill_page is null and page_size > 25")
+            .bind(PAGE_SIZE)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// A run that is killed after so many polls, if it takes that many.
+    pub(crate) async fn run(&mut self, options: CollectOptions, polls: u64) -> Result<Option<RunReport>> {
+        self.shrink_pages().await?;
+        let concurrency = self.random.usize(1..=3).to_string();
+        let github = self.github(&concurrency)?;
+        // Its connections die with it, as those of a killed sandbox do.
+        let store = self.database.store()?;
+        let outcome = killed_after(polls, Box::pin(collect(&github, &store, &options, &|_| {}))).await;
+        store.close().await;
+        Ok(outcome.transpose()?)
+    }
+
+    /// Runs until all faults are used up and everything is complete.
+    pub(crate) async fn run_quietly(&mut self) -> Result<()> {
+        self.apply().await?;
+        for _ in 0..MOST_RUNS {
+            // Beyond the leases and pauses of everything before.
+            self.now += TimeDelta::days(3);
+            let options = CollectOptions { verifies: true, ..self.options() };
+            let report = self.run(options, u64::MAX).await?.context("not killed")?;
+            if report.state == RunState::Succeeded {
+                return Ok(());
+            }
+            self.tell(format!("not yet: {report}"));
+        }
+        ensure!(false, "it never became complete");
+        Ok(())
+    }
+
+    /// Lets leases of killed runs end.
+    pub(crate) fn wait_for_leases(&mut self) {
+        self.now += LEASE_IS_OVER;
+    }
+}
