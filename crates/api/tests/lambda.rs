@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use common::{Backend, history};
-use mergeline_test_support::{Invocation, LambdaRuntime};
+use mergeline_test_support::{AwsEmulator, Invocation, LambdaRuntime};
 use serde_json::{Value, json};
 
 async fn start(backend: &Backend) -> Result<LambdaRuntime> {
@@ -74,5 +74,40 @@ async fn unknown_paths_and_parameters_get_the_envelope_in_lambda_too() -> Result
     let event = include_str!("../../../events/api-velocity.json").replace("\"from\"", "\"form\"");
     let (status, answer) = ask(&mut function, &event).await?;
     assert_eq!((status, &answer["error"]["details"][0]["parameter"]), (400, &json!("form")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_databases_url_is_read_from_its_secret_at_the_start_and_shown_nowhere() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let aws = AwsEmulator::start().await?;
+    let url = backend.database.url().replacen("postgres://postgres@", "postgres://postgres:canary@", 1);
+    let mut environment = aws.environment();
+    environment.insert("DB_URL_SECRET_ARN", aws.create_secret("database", Some(&url)).await?);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    for _ in 0..2 {
+        let (status, answer) = ask(&mut function, include_str!("../../../events/api-teams.json")).await?;
+        assert_eq!(status, 200, "{answer}");
+    }
+    assert_eq!(aws.requests("GetSecretValue").await?, 1);
+    let log = function.stop().await?;
+    assert!(!log.contains("canary"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_ends_the_start_with_what_to_do() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let aws = AwsEmulator::start().await?;
+    let arn = aws.create_secret("created-empty", None).await?;
+    for (also, said) in [(None, "put-secret-value"), (Some(backend.database.url()), "unset one of them")] {
+        let mut environment = aws.environment();
+        environment.insert("DB_URL_SECRET_ARN", arn.clone());
+        environment.extend(also.map(|url| ("DB_URL", url.to_owned())));
+        let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+        let event = serde_json::from_str(include_str!("../../../events/api-teams.json"))?;
+        let error = function.invoke(event).await.err().context("it starts")?;
+        assert!(error.to_string().contains(said), "{error}");
+    }
     Ok(())
 }

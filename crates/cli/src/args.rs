@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use mergeline_domain::RepoName;
 
+use crate::explain::PullRequestName;
+
 /// Team delivery metrics from GitHub that an engineering manager can trust to the last pull request.
 #[derive(Debug, Parser)]
 #[command(name = "mergeline", version, after_help = AFTER_HELP)]
@@ -16,10 +18,15 @@ pub(crate) struct Args {
     pub(crate) options: Options,
 }
 
+/// A line for each paragraph: clap breaks them where the terminal ends.
 const AFTER_HELP: &str = "\
-Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset), TEAMS_FILE or TEAM_CONFIG_JSON with
-REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, COLLECT_CONCURRENCY, API_KEY, RUST_LOG. The README explains each.
-Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected.";
+Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset), TEAMS_FILE or TEAM_CONFIG_JSON with \
+REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, COLLECT_CONCURRENCY, API_KEY, RUST_LOG; for replay WORK_QUEUE_URL, \
+DEAD_LETTER_QUEUE_URL and the usual ones of AWS. The README explains each.
+
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected. status: 3 while some \
+repository fails. doctor: 0 also with warnings, 1 it found an error, 2 the error is in the settings or the teams file. \
+explain: 1 also when there is no such pull request.";
 
 /// What all commands take.
 #[derive(Debug, Clone, ClapArgs)]
@@ -38,6 +45,14 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Read pull requests from GitHub into the database
     Collect(Collect),
+    /// Show the last runs, and how the collection of each repository stands
+    Status(Status),
+    /// Check settings, teams file, database, GitHub, repositories and logins, and say how to mend what is wrong
+    Doctor(Doctor),
+    /// Say for which teams a pull request counts, with which weight, and why
+    Explain(Explain),
+    /// Put the work that failed each time back into the work queue
+    Replay,
     /// Answer HTTP requests on this machine
     Serve(Serve),
     /// Bring the database schema up to date
@@ -75,6 +90,36 @@ pub(crate) struct Collect {
     /// Apply the teams file although it takes out a large part of the memberships
     #[arg(long)]
     pub(crate) allow_removals: bool,
+    /// List the last four weeks again, and mend what differs
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Status {
+    /// How many runs to show
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) runs: u32,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    /// Ask nothing of GitHub
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// The teams file (default: `TEAMS_FILE`, else teams.yaml)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) teams: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// The pull request as owner/name#123, or its address
+    #[arg(value_name = "OWNER/NAME#NUMBER")]
+    pub(crate) pull_request: PullRequestName,
+    /// Ask GitHub when it is not stored
+    #[arg(long)]
+    pub(crate) ask: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -31,7 +31,9 @@ pub(crate) async fn run(args: &Collect, options: &Options, now: DateTime<Utc>) -
     {
         write!(io::stderr(), "{applied}")?;
     }
-    let report = collect_with_progress(&store, &settings, options, now).await?;
+    let report = collect_with_progress(&store, &settings, args.verify, options, now).await?;
+    // A private server that ends under open connections says so in the log.
+    store.close().await;
     print_report(&report, options)?;
     Ok(exit_code(&report))
 }
@@ -48,10 +50,11 @@ pub(crate) fn teams_source(file: Option<&std::path::PathBuf>) -> Result<TeamsSou
     }
 }
 
-/// A run with a line that moves while a person watches.
+/// A run with a line that moves while a person watches. `verifies` lists the last weeks again.
 pub(crate) async fn collect_with_progress(
     store: &Store,
     settings: &Settings,
+    verifies: bool,
     options: &Options,
     now: DateTime<Utc>,
 ) -> Result<RunReport, Failure> {
@@ -59,6 +62,7 @@ pub(crate) async fn collect_with_progress(
     let collect_options = CollectOptions {
         longest_wait: settings.longest_wait,
         details: settings.details,
+        verifies,
         ..CollectOptions::at_a_terminal(now, settings.backfill, settings.github.concurrency())
     };
     let bar = progress_bar(options);

@@ -1,6 +1,7 @@
 //! The database of a command: the one in `DB_URL`, else a private one below the data folder.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -10,6 +11,7 @@ use mergeline_store::{DatabaseSettings, Store};
 
 use crate::args::{Options, WithDb};
 use crate::failure::Failure;
+use crate::tables::count_of;
 
 /// The one database that a private server is used for.
 const PRIVATE_DATABASE: &str = "postgres";
@@ -24,17 +26,25 @@ pub(crate) struct Database {
 impl Database {
     /// The database of `DB_URL`, else the private one, started if need be.
     pub(crate) async fn open(options: &Options) -> Result<Self, Failure> {
-        if std::env::var_os("DB_URL").is_some_and(|url| !url.is_empty()) {
+        if variable("DB_URL").is_some() {
             return Ok(Self { server: None });
         }
         if mergeline_telemetry::is_lambda() {
             let help = "name the database in DB_URL; a private one would be gone with the sandbox";
             return Err(Problem::setting("config.db_url", "DB_URL", "it is not set", help).into());
         }
-        let folder = options.data_dir.clone().map_or_else(data_folder, Ok)?.join("postgres");
+        let folder = private_folder(options)?;
         let server =
             tokio::task::spawn_blocking(move || Server::persistent(&folder)).await.map_err(anyhow::Error::from)??;
         Ok(Self { server: Some(server) })
+    }
+
+    /// The same, `None` when it would be the private one and that was never made.
+    pub(crate) async fn open_existing(options: &Options) -> Result<Option<Self>, Failure> {
+        if variable("DB_URL").is_none() && !private_folder(options)?.join("data").exists() {
+            return Ok(None);
+        }
+        Self::open(options).await.map(Some)
     }
 
     /// A database that vanishes at the end.
@@ -60,6 +70,34 @@ impl Database {
     pub(crate) fn is_private(&self) -> bool {
         self.server.is_some()
     }
+}
+
+/// Where the private PostgreSQL lives.
+fn private_folder(options: &Options) -> Result<PathBuf, Failure> {
+    Ok(options.data_dir.clone().map_or_else(data_folder, Ok)?.join("postgres"))
+}
+
+/// A store to read what was collected from, with the server that must be kept running for it. `None` when nothing was
+/// ever collected: there is no private database yet, or the database is empty.
+///
+/// # Errors
+/// When the database cannot be asked, or its schema is older than this program.
+pub(crate) async fn collected(options: &Options) -> Result<Option<(Database, Store)>, Failure> {
+    let Some(database) = Database::open_existing(options).await? else { return Ok(None) };
+    let store = database.store()?;
+    let status = store.database_status().await?;
+    let missing = status.missing();
+    if status.migrations.is_empty() {
+        return Ok(None);
+    }
+    if let Some((version, name)) = missing.first() {
+        let missing = count_of(missing.len(), "migration");
+        return Err(Failure::Other(anyhow::anyhow!(
+            "the database's schema is older than this program: {missing} missing, from {version} ({name}) \
+             on\n  help: run `mergeline migrate`; `mergeline collect` does it too"
+        )));
+    }
+    Ok(Some((database, store)))
 }
 
 /// A variable of the environment; set to nothing is the same as unset.

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     let file = TeamsFile::parse("the demo's teams file", organisation.teams_file.as_bytes())?;
     store.apply(&file, ApplyOptions::default(), now).await?;
     let first = tables::monday_before(now, DAYS, file.timezone);
-    let report = collect_with_progress(&store, &settings, options, now).await?;
+    let report = collect_with_progress(&store, &settings, false, options, now).await?;
     if !options.json {
         writeln!(
             out,

@@ -8,9 +8,9 @@ use mergeline_domain::{Problem, Problems};
 use mergeline_store::ApplyError;
 
 /// The exit code for a command that failed.
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 /// The exit code for input that is wrong.
-const BAD_INPUT: u8 = 2;
+pub(crate) const BAD_INPUT: u8 = 2;
 /// The exit code for a run that is complete for some repositories only.
 pub(crate) const PARTIAL: u8 = 3;
 
@@ -111,6 +111,7 @@ macro_rules! other_failures {
 other_failures!(
     std::io::Error,
     serde_json::Error,
+    mergeline_aws::AwsError,
     mergeline_store::StoreError,
     mergeline_github::GitHubError,
     mergeline_local_postgres::Error

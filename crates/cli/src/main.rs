@@ -4,9 +4,13 @@ mod args;
 mod collecting;
 mod database;
 mod demo;
+mod doctor;
+mod explain;
 mod failure;
+mod replay;
 mod report;
 mod serve;
+mod status;
 mod tables;
 mod teams;
 
@@ -51,6 +55,10 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Demo(demo) => demo::run(&demo, &options, clock).await,
         Command::Collect(collect) => collecting::run(&collect, &options, clock()).await,
+        Command::Status(status) => status::run(&status, &options, clock()).await,
+        Command::Doctor(doctor) => doctor::run(&doctor, &options, clock()).await,
+        Command::Explain(explain) => explain::run(&explain, &options, clock()).await,
+        Command::Replay => replay::run(&options).await,
         Command::Serve(serve) => serve::run(&serve, &options, clock).await,
         Command::Migrate => database::migrate(&options).await,
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,

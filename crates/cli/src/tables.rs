@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use mergeline_domain::{Weight, iso_week, monday_of, start_of_day};
@@ -41,7 +41,7 @@ pub(crate) async fn all_teams(store: &Store, first: NaiveDate, now: DateTime<Utc
     Ok(text)
 }
 
-fn table(header: Vec<String>) -> Table {
+pub(crate) fn table(header: Vec<String>) -> Table {
     let mut table = Table::new();
     table.load_style(LINE_BELOW_HEADER).set_header(header);
     table
@@ -92,8 +92,48 @@ fn cycle_times(teams: &[(Team, CycleTimes)]) -> Table {
     table
 }
 
+/// How long ago an instant was, or how long it is until then, in its largest unit.
+pub(crate) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let span = largest_unit((now - at).abs());
+    if at <= now { format!("{span} ago") } else { format!("in {span}") }
+}
+
+/// A span of time in its largest unit that it has two of: 90 minutes are minutes still, two hours are hours.
+pub(crate) fn largest_unit(span: TimeDelta) -> String {
+    let unit = [(span.num_days(), "d"), (span.num_hours(), "h"), (span.num_minutes(), "min")];
+    let (count, unit) = unit.into_iter().find(|(count, _)| *count >= 2).unwrap_or((span.num_seconds(), "s"));
+    format!("{count} {unit}")
+}
+
+/// So many of something: `1 run`, `2 runs`.
+pub(crate) fn count_of(count: impl std::fmt::Display, what: &str) -> String {
+    let count = count.to_string();
+    let plural = if count == "1" { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// An instant as people of a zone read it.
+pub(crate) fn local(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
+}
+
 /// Hours with one decimal, days from three of them on.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let hours = seconds / 3_600.0;
     if hours < 72.0 { format!("{hours:.1} h") } else { format!("{:.1} d", hours / 24.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_one_unit() {
+        let now = DateTime::from_timestamp(10_000_000, 0).expect("in range");
+        let ages = [0, 119, 120, 7_199, 7_200, 172_799, 172_800, -7_200].map(|s| ago(now - TimeDelta::seconds(s), now));
+        assert_eq!(
+            ages,
+            ["0 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 d ago", "in 2 h"]
+        );
+    }
 }

@@ -1,101 +1,16 @@
 //! The real binary `mergeline`, used as a person and as a script use it.
 
-use std::collections::HashMap;
+mod common;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use mergeline_test_support::{FakeGitHub, FakeUser, TestDatabase, pr};
+use common::{Laptop, github};
+use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-const TEAMS: &str =
-    "version: 1\nrepositories: [acme/api, acme/web]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
-
-struct Laptop {
-    folder: TempDir,
-    environment: HashMap<&'static str, String>,
-}
-
-impl Laptop {
-    /// A working folder with a teams file, and nothing in the environment but where things are.
-    fn new() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        // The account that runs the private server must reach its data.
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
-        std::fs::write(folder.path().join("teams.yaml"), TEAMS)?;
-        let data = folder.path().join("data").display().to_string();
-        let environment = HashMap::from([
-            ("PATH", std::env::var("PATH").unwrap_or_default()),
-            ("HOME", folder.path().display().to_string()),
-            ("MERGELINE_DATA_DIR", data),
-        ]);
-        Ok(Self { folder, environment })
-    }
-
-    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.environment.insert(name, value.into());
-        self
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        Ok(std::fs::write(self.folder.path().join(name), text)?)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mergeline"));
-        command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .envs(&self.environment)
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Runs a command to its end beside the fake GitHub, which lives on this test's own runtime.
-    async fn run(&self, arguments: &[&str]) -> Result<Ran> {
-        let mut command = self.command(arguments);
-        Ok(Ran(tokio::task::spawn_blocking(move || command.output()).await??))
-    }
-}
-
-struct Ran(Output);
-
-impl Ran {
-    fn code(&self) -> Option<i32> {
-        self.0.status.code()
-    }
-
-    fn out(&self) -> String {
-        String::from_utf8_lossy(&self.0.stdout).into_owned()
-    }
-
-    fn err(&self) -> String {
-        String::from_utf8_lossy(&self.0.stderr).into_owned()
-    }
-
-    fn json(&self) -> Result<Value> {
-        serde_json::from_str(&self.out()).with_context(|| format!("{} {}", self.out(), self.err()))
-    }
-}
-
-async fn github() -> Result<FakeGitHub> {
-    let fake = FakeGitHub::start().await?;
-    fake.add_repository("acme/web");
-    // Recent by the real clock, which the binary lives by.
-    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
-    let merged_at = chrono::DateTime::<chrono::Utc>::from(yesterday);
-    fake.put([
-        pr("acme/api", 1).merged_at_instant(merged_at),
-        pr("acme/api", 2).by("stranger").merged_at_instant(merged_at),
-        pr("acme/api", 3).by_user(Some(FakeUser::bot("renovate"))).merged_at_instant(merged_at),
-    ]);
-    Ok(fake)
-}
 
 fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address)?;

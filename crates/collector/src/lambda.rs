@@ -1,7 +1,7 @@
 //! What a Lambda invocation of the collector does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::metrics::Sums;
 use crate::plan::plan;
-use crate::queue::{BatchFailures, Queues, Record, WorkError, enqueue, work};
+use crate::queue::{BatchFailures, Queues, Record, enqueue, work};
 use crate::run::{Collecting, Rostered};
 use crate::{CollectError, CollectOptions, RunReport, Settings, collect, configure};
 
@@ -26,6 +26,10 @@ use crate::{CollectError, CollectOptions, RunReport, Settings, collect, configur
 const SECRETS: [SecretVariable; 3] = [DATABASE_URL, GITHUB_TOKEN, GITHUB_APP_KEY];
 /// Kept at the end of an invocation for writing down how far it came: a statement may take so long.
 const MARGIN: Duration = Duration::from_secs(30);
+
+/// So long nothing is asked with a token that was refused and of which there is no newer one: as long as a secret is
+/// believed to be unchanged.
+const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// Looks a variable of the environment up.
 type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -46,6 +50,25 @@ struct Clients {
     settings: Settings,
     github: GitHub,
     store: Store,
+    /// When GitHub last refused the token and there was no other.
+    refused_at: std::sync::Mutex<Option<Instant>>,
+}
+
+impl Clients {
+    fn new(secrets: SecretValues, settings: Settings, store: Store) -> Result<Self, FunctionError> {
+        let github =
+            GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), with_causes(&error)))?;
+        Ok(Self { secrets, settings, github, store, refused_at: std::sync::Mutex::default() })
+    }
+
+    fn note_refusal(&self) {
+        *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn were_refused_lately(&self) -> bool {
+        let refused_at = *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner);
+        refused_at.is_some_and(|at| at.elapsed() < REFUSED_FOR)
+    }
 }
 
 /// What an invocation may ask for.
@@ -183,15 +206,6 @@ impl From<CollectError> for FunctionError {
     }
 }
 
-impl From<WorkError> for FunctionError {
-    fn from(error: WorkError) -> Self {
-        match error {
-            WorkError::Store(error) => error.into(),
-            WorkError::Aws(error) => error.into(),
-        }
-    }
-}
-
 impl Collector {
     /// Prepares a collector that reads its settings from variables. Nothing is connected yet.
     ///
@@ -232,8 +246,9 @@ impl Collector {
             FunctionError::new("event.unknown", format!("the event asks for something unknown: {error}"))
         })?;
         let now = (self.clock)();
-        let clients = self.ready().await?;
+        // Before anything takes time.
         let deadline = (deadline - now).to_std().ok().map(|left| Instant::now() + left - MARGIN.min(left / 4));
+        let clients = self.ready().await?;
         let mut sums = Sums::default();
         let outcome = match event {
             Event::Asked(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate)),
@@ -241,13 +256,11 @@ impl Collector {
                 let settings = &clients.settings;
                 configure(&clients.store, &settings.teams, settings.allow_removals, now).await?;
                 match &self.queues {
-                    Some(queues) => self.plan(queues, &clients, deadline, now).await.map(Outcome::Done),
+                    Some(queues) => self.plan(queues, &clients, deadline, now, &mut sums).await.map(Outcome::Done),
                     None => self.collect(&clients, deadline, now, &mut sums).await.map(Outcome::Done),
                 }
             }
-            Event::Records(records) => {
-                self.work(&clients, &records, deadline, now, &mut sums).await.map(Outcome::Worked)
-            }
+            Event::Records(records) => self.work(&clients, &records, deadline, &mut sums).await.map(Outcome::Worked),
         };
         self.report(&clients.store, &sums, now).await;
         outcome
@@ -258,43 +271,58 @@ impl Collector {
         let clients = self.clients(false).await?;
         if self.is_migrated.load(Ordering::Relaxed) {
             return match clients.store.ping().await {
-                Err(StoreError::Unauthorized(_)) => self.clients(true).await,
+                Err(StoreError::Unauthorized(_)) => Ok(self.renewed(&clients).await.unwrap_or(clients)),
                 // What else is wrong will be said by what needs it.
                 _ => Ok(clients),
             };
         }
         let clients = match clients.store.migrate().await {
-            Err(StoreError::Unauthorized(_)) => {
-                let fresh = self.clients(true).await?;
+            Ok(()) => clients,
+            Err(refusal @ StoreError::Unauthorized(_)) => {
+                let Some(fresh) = self.renewed(&clients).await else { return Err(refusal.into()) };
                 fresh.store.migrate().await?;
                 fresh
             }
-            outcome => {
-                outcome?;
-                clients
-            }
+            Err(error) => return Err(error.into()),
         };
         self.is_migrated.store(true, Ordering::Relaxed);
         Ok(clients)
     }
 
-    /// The clients of the secrets' present values.
+    /// The clients of the secrets' present values. `fresh` asks for these whatever is remembered, and forgets the
+    /// tokens of an App's installations.
     async fn clients(&self, fresh: bool) -> Result<Arc<Clients>, FunctionError> {
         let mut held = self.clients.lock().await;
         let secrets = match &self.aws {
             Some(aws) => SecretValues::fetch(&aws.secrets(), &SECRETS, &self.lookup, fresh).await?,
             None => SecretValues::default(),
         };
-        if let Some(clients) = held.as_ref().filter(|clients| clients.secrets == secrets) {
-            return Ok(clients.clone());
-        }
-        let settings = Settings::from_vars(|name| secrets.get(name).or_else(|| (self.lookup)(name)))?;
-        let github =
-            GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), with_causes(&error)))?;
-        let store = Store::connect(&settings.database);
-        let clients = Arc::new(Clients { secrets, settings, github, store });
+        let clients = match held.as_ref().filter(|clients| clients.secrets == secrets) {
+            Some(clients) if fresh && (self.lookup)("GITHUB_APP_ID").is_some() => {
+                Clients::new(secrets, clients.settings.clone(), clients.store.clone())?
+            }
+            Some(clients) => return Ok(clients.clone()),
+            None => {
+                let settings = Settings::from_vars(|name| secrets.get(name).or_else(|| (self.lookup)(name)))?;
+                let store = Store::connect(&settings.database);
+                Clients::new(secrets, settings, store)?
+            }
+        };
+        let clients = Arc::new(clients);
         *held = Some(clients.clone());
         Ok(clients)
+    }
+
+    /// The clients to try again with after a token or password was refused. `None` when there is nothing new; that it
+    /// cannot be had is no reason to hide the refusal.
+    async fn renewed(&self, refused: &Arc<Clients>) -> Option<Arc<Clients>> {
+        match self.clients(true).await {
+            Ok(fresh) => (!Arc::ptr_eq(&fresh, refused)).then_some(fresh),
+            Err(error) => {
+                tracing::warn!(code = error.code, "What was refused cannot be had anew: {error}");
+                None
+            }
+        }
     }
 
     fn options(settings: &Settings, deadline: Option<Instant>, now: DateTime<Utc>) -> CollectOptions {
@@ -317,15 +345,19 @@ impl Collector {
         clients: &Clients,
         deadline: Option<Instant>,
         now: DateTime<Utc>,
+        sums: &mut Sums,
     ) -> Result<Done, FunctionError> {
         let options = Self::options(&clients.settings, deadline, now);
         let planned = plan(&clients.github, &clients.store, &options).await?;
+        sums.add_planning(&planned.usage);
         if let Err(error) = enqueue(&queues.work, planned.run, &planned.due).await {
             clients.store.fail_run(planned.run, now).await?;
             return Err(error.into());
         }
         // Without anything to do the run is over.
-        clients.store.settle_run(planned.run, now).await?;
+        if let Some(state) = clients.store.settle_run(planned.run, now).await? {
+            sums.add_run(state);
+        }
         tracing::info!(
             run.id = planned.run.0,
             queued = planned.due.len(),
@@ -338,20 +370,20 @@ impl Collector {
     /// Does a run in this process. A token that is refused is fetched anew, once.
     async fn collect(
         &self,
-        clients: &Clients,
+        clients: &Arc<Clients>,
         deadline: Option<Instant>,
         now: DateTime<Utc>,
         sums: &mut Sums,
     ) -> Result<Done, FunctionError> {
         let options = Self::options(&clients.settings, deadline, now);
         let mut report = collect(&clients.github, &clients.store, &options, &|_| {}).await?;
-        if report.is_token_refused {
-            let fresh = self.clients(true).await?;
-            if fresh.secrets != clients.secrets {
-                tracing::info!("The token was refused and has been changed meanwhile: collecting with the new one");
-                report = collect(&fresh.github, &fresh.store, &options, &|_| {}).await?;
-            }
+        if report.is_token_refused
+            && let Some(fresh) = self.renewed(clients).await
+        {
+            tracing::info!("The token was refused, and there is a new one: collecting with that");
+            report = collect(&fresh.github, &fresh.store, &options, &|_| {}).await?;
         }
+        sums.add_planning(&report.planning.0);
         for repository in &report.repositories {
             sums.add(&repository.result);
         }
@@ -369,7 +401,6 @@ impl Collector {
         clients: &Arc<Clients>,
         records: &[Record],
         deadline: Option<Instant>,
-        now: DateTime<Utc>,
         sums: &mut Sums,
     ) -> Result<BatchFailures, FunctionError> {
         let Some(queues) = &self.queues else {
@@ -378,23 +409,33 @@ impl Collector {
         let mut clients = clients.clone();
         let mut records = records;
         let mut failures = BatchFailures::default();
-        let mut may_refresh = true;
+        let mut may_renew = true;
         while let [record, rest @ ..] = records {
             let Some((revision, roster)) = clients.store.roster().await? else {
                 return Err(Problems::from(crate::settings::not_found()).into());
             };
-            let options = Self::options(&clients.settings, deadline, now);
+            // A message may come minutes after the first of its batch, and leases count from now on.
+            let options = Self::options(&clients.settings, deadline, (self.clock)());
             let rostered = Rostered { revision, roster };
             let collecting = Collecting::new(&clients.github, &clients.store, options, &|_| {}, rostered);
+            let is_known_to_be_refused = clients.were_refused_lately();
+            if is_known_to_be_refused {
+                collecting.refuse_token();
+            }
+            let sums_before = sums.clone();
             let worked = work(&collecting, queues, std::slice::from_ref(record), sums).await?;
-            if collecting.is_token_refused() && may_refresh {
-                may_refresh = false;
-                let fresh = self.clients(true).await?;
-                if fresh.secrets != clients.secrets {
+            if collecting.is_token_refused() && !is_known_to_be_refused {
+                let fresh = if may_renew { self.renewed(&clients).await } else { None };
+                may_renew = false;
+                if let Some(fresh) = fresh {
+                    tracing::info!("The token was refused, and there is a new one: working with that");
                     clients = fresh;
-                    // Once more, with the new token: what it did before is added to.
+                    // Once more, and only that counts: in the ledger, and for CloudWatch.
+                    *sums = sums_before;
                     continue;
                 }
+                // The other messages, of this batch and the next, need not find out for themselves.
+                clients.note_refusal();
             }
             failures.batch_item_failures.extend(worked.batch_item_failures);
             records = rest;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mergeline_aws::{Metric, Unit};
+use mergeline_github::Usage;
 use mergeline_store::{RepositoryResult, ResultState, RunState};
 
 /// The sums of what was done since the last report.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sums {
     pull_requests: u32,
     api_errors: u32,
@@ -37,6 +38,14 @@ impl Sums {
         self.rate_limit_remaining = least(self.rate_limit_remaining, result.rate_limit_remaining);
         self.token_expires_at = least(self.token_expires_at, result.token_expires_at);
         self.is_token_refused |= result.reason.as_ref().is_some_and(|reason| reason.code == "github_unauthorized");
+    }
+
+    /// What planning asked of GitHub.
+    pub(crate) fn add_planning(&mut self, usage: &Usage) {
+        self.api_errors += usage.errors;
+        self.requests += usage.requests;
+        self.rate_limit_remaining = least(self.rate_limit_remaining, usage.rate_limit_remaining);
+        self.token_expires_at = least(self.token_expires_at, usage.token_expires_at);
     }
 
     /// A run that failed altogether is none that completed.

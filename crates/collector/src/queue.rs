@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mergeline_aws::{AwsError, Queue};
-use mergeline_domain::RepoName;
+use mergeline_domain::{RepoName, with_causes};
 use mergeline_store::{Reason, Repository, RepositoryId, ResultState, RunId, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -121,28 +121,33 @@ pub(crate) async fn work(
     queues: &Queues,
     records: &[Record],
     sums: &mut Sums,
-) -> Result<BatchFailures, WorkError> {
+) -> Result<BatchFailures, StoreError> {
     let mut failures = BatchFailures::default();
     for record in records {
         let fate = match serde_json::from_str::<Message>(&record.body) {
-            Ok(message) => one(collecting, record, message, sums).await?,
-            Err(error) => unreadable(record, &error),
-        };
-        let is_back = match fate {
-            Fate::Done => false,
-            Fate::Hidden(rest) => {
-                queues.work.hide(&record.receipt_handle, rest).await?;
-                true
-            }
-            Fate::Renewed => {
-                queues.work.send_with(&record.body, Duration::ZERO).await?;
-                false
-            }
-            Fate::Dead(reason) => {
-                bury(queues, record, &reason).await?;
-                false
+            Ok(message) => match one(collecting, record, message, sums).await {
+                // A run or repository that the database does not know, for example: the other messages can do better.
+                Err(error) if !error.is_foundation() => {
+                    failed(record, Reason { code: error.code(), message: with_causes(&error) })
+                }
+                outcome => outcome?,
+            },
+            Err(error) => {
+                let message = format!("the message cannot be understood: {error}");
+                failed(record, Reason { code: "message.unreadable", message })
             }
         };
+        let is_back = seal(queues, record, fate).await.unwrap_or_else(|error| {
+            // Its work is noted and can be repeated: it comes back when its visibility timeout is over, and the others
+            // are spared that.
+            tracing::warn!(
+                sqs.message_id = record.message_id,
+                code = error.code(),
+                "A message stays in the queue as it is: {}",
+                with_causes(&error)
+            );
+            true
+        });
         if is_back {
             failures.batch_item_failures.push(ItemFailure { item_identifier: record.message_id.clone() });
         }
@@ -150,13 +155,14 @@ pub(crate) async fn work(
     Ok(failures)
 }
 
-/// Why a batch could not be worked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WorkError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Aws(#[from] AwsError),
+/// Lets the queues know what becomes of a message. Returns whether it comes back as it is.
+async fn seal(queues: &Queues, record: &Record, fate: Fate) -> Result<bool, AwsError> {
+    match fate {
+        Fate::Done => Ok(false),
+        Fate::Hidden(rest) => queues.work.hide(&record.receipt_handle, rest).await.map(|()| true),
+        Fate::Renewed => queues.work.send_with(&record.body, Duration::ZERO).await.map(|()| false),
+        Fate::Dead(reason) => bury(queues, record, &reason).await.map(|()| false),
+    }
 }
 
 async fn one(
@@ -181,8 +187,9 @@ async fn one(
         ResultState::Succeeded | ResultState::Busy => Fate::Done,
         // Time is up here, and begins anew elsewhere.
         ResultState::Deferred if reason.code == OUT_OF_TIME => Fate::Renewed,
-        // Waiting for a limit is no failure: the last receive is not spent on it, the next run takes it up.
-        ResultState::Deferred if is_last => Fate::Done,
+        // Waiting for a limit is no failure: the last receive is not spent on it, the next run takes it up. Nor does
+        // waiting mend a token.
+        ResultState::Deferred if is_last || !is_worth_another_try(reason.code) => Fate::Done,
         ResultState::Deferred => {
             let until = result.deferred_until.and_then(|until| (until - collecting.now()).to_std().ok());
             Fate::Hidden(until.unwrap_or(FIRST_REST))
@@ -212,11 +219,11 @@ fn rest_after(receives: u32) -> Duration {
     FIRST_REST * 2_u32.saturating_pow(receives.saturating_sub(1).min(10))
 }
 
-fn unreadable(record: &Record, error: &serde_json::Error) -> Fate {
-    let message = format!("the message cannot be understood: {error}");
-    tracing::error!(sqs.message_id = record.message_id, "{message}");
+/// A message that could not be worked at all.
+fn failed(record: &Record, reason: Reason) -> Fate {
+    tracing::error!(sqs.message_id = record.message_id, code = reason.code, "{}", reason.message);
     match record.receives() {
-        receives if receives >= MAX_RECEIVES => Fate::Dead(Reason { code: "message.unreadable", message }),
+        receives if receives >= MAX_RECEIVES => Fate::Dead(reason),
         receives => Fate::Hidden(rest_after(receives)),
     }
 }

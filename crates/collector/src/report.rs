@@ -41,11 +41,10 @@ impl RepositoryReport {
     pub(crate) fn log(&self) {
         let Self { repository, result } = self;
         let Some(Reason { code, message }) = &result.reason else { return };
-        match result.state {
-            ResultState::Failed => {
-                tracing::warn!(repo.name = %repository, code, "Could not collect {repository}: {message}");
-            }
-            _ => tracing::info!(repo.name = %repository, code, "{repository} goes on later: {message}"),
+        if result.state == ResultState::Failed {
+            tracing::warn!(repo.name = %repository, code, "Could not collect {repository}: {message}");
+        } else {
+            tracing::info!(repo.name = %repository, code, "{repository} goes on later: {message}");
         }
     }
 }

@@ -1,90 +1,14 @@
 //! From the fake GitHub to rows in PostgreSQL, by the real collector.
 
-use std::collections::HashMap;
-use std::time::Duration;
+mod common;
 
-use anyhow::{Context, Result};
-use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
-use mergeline_domain::teams_file::TeamsFile;
-use mergeline_github::{GitHub, GitHubSettings};
-use mergeline_store::{ApplyOptions, RunState, Store};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeUser, Fault, TestDatabase, at, pr};
+use anyhow::Result;
+use chrono::TimeDelta;
+use common::{NOW, World, many, merged};
+use mergeline_collector::{CollectError, CollectOptions, Progress, collect};
+use mergeline_store::RunState;
+use mergeline_test_support::{FakeUser, Fault, at, pr};
 use tokio::sync::Notify;
-
-const NOW: &str = "2026-06-15T12:00:00Z";
-
-struct World {
-    fake: FakeGitHub,
-    database: TestDatabase,
-    store: Store,
-    github: GitHub,
-}
-
-impl World {
-    /// A configured, empty world: `acme/api` and `acme/web`, with ana in payments.
-    async fn new() -> Result<Self> {
-        let world = Self::unconfigured().await?;
-        world.apply("{ slug: payments, members: [{ github: ana }] }").await?;
-        Ok(world)
-    }
-
-    async fn unconfigured() -> Result<Self> {
-        let fake = FakeGitHub::start().await?;
-        fake.require_token("ghp_canary");
-        fake.add_repository("acme/api");
-        fake.add_repository("acme/web");
-        let settings = GitHubSettings::from_vars(|name| match name {
-            "GITHUB_API_URL" => Some(fake.url()),
-            "GITHUB_PAT" => Some("ghp_canary".to_owned()),
-            _ => None,
-        });
-        let settings = settings.expect("valid settings");
-        let github = GitHub::connect(&settings.with_pace(Duration::from_millis(1), Duration::from_secs(5)))?;
-        let database = TestDatabase::create().await?;
-        let store = database.store()?;
-        Ok(Self { fake, database, store, github })
-    }
-
-    async fn apply(&self, teams: &str) -> Result<()> {
-        let text = format!("version: 1\nrepositories: [acme/api, acme/web]\nteams: [{teams}]\n");
-        let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
-        self.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
-        Ok(())
-    }
-
-    async fn collect_at(&self, now: DateTime<Utc>, concurrency: usize) -> Result<RunReport, CollectError> {
-        let options = CollectOptions::at_a_terminal(now, TimeDelta::days(180), concurrency);
-        collect(&self.github, &self.store, &options, &|_| {}).await
-    }
-
-    async fn collect(&self) -> Result<RunReport> {
-        Ok(self.collect_at(at(NOW), 1).await?)
-    }
-
-    async fn numbers(&self) -> Result<Vec<i64>> {
-        let pool = self.database.pool().await?;
-        Ok(sqlx::query_scalar("select number from pull_requests order by number").fetch_all(&pool).await?)
-    }
-
-    async fn watermarks(&self) -> Result<HashMap<String, Option<DateTime<Utc>>>> {
-        let snapshot = self.store.snapshot().await?.context("configured")?;
-        Ok(snapshot.repositories.into_iter().map(|r| (r.name.to_string(), r.watermark)).collect())
-    }
-}
-
-fn merged(number: i64) -> FakePullRequest {
-    pr("acme/api", number).created("2026-06-01T09:00:00Z").merged("2026-06-02T10:00:00Z")
-}
-
-/// So many pull requests of ana, each updated a minute after the one before.
-fn many(count: i64) -> impl Iterator<Item = FakePullRequest> {
-    (1..=count).map(|number| {
-        let mut pull_request = merged(number);
-        pull_request.updated_at += TimeDelta::minutes(number);
-        pull_request
-    })
-}
 
 #[tokio::test]
 async fn a_run_keeps_the_members_and_counts_the_others_by_reason() -> Result<()> {
@@ -115,7 +39,7 @@ async fn a_run_keeps_the_members_and_counts_the_others_by_reason() -> Result<()>
 }
 
 #[tokio::test]
-async fn running_again_changes_nothing_and_costs_one_request_for_each_repository() -> Result<()> {
+async fn f01_running_again_changes_nothing_and_costs_one_request_for_each_repository() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.collect().await?;
@@ -156,7 +80,7 @@ async fn the_watermark_is_the_newest_update_and_never_the_clock() -> Result<()> 
 }
 
 #[tokio::test]
-async fn pull_requests_with_equal_times_at_the_watermark_are_not_lost() -> Result<()> {
+async fn f29_pull_requests_with_equal_times_at_the_watermark_are_not_lost() -> Result<()> {
     let world = World::new().await?;
     world.fake.put((1..=150).map(merged));
     world.collect().await?;
@@ -167,7 +91,7 @@ async fn pull_requests_with_equal_times_at_the_watermark_are_not_lost() -> Resul
 }
 
 #[tokio::test]
-async fn what_changes_while_paging_is_neither_lost_nor_stored_twice() -> Result<()> {
+async fn f27_what_changes_while_paging_is_neither_lost_nor_stored_twice() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     // After the first answer the oldest one comes to the front and pushes all others down by one.
@@ -316,7 +240,7 @@ async fn several_repositories_at_a_time_give_the_same_rows() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_teams_file_applied_during_a_run_leaves_attributions_of_the_new_one() -> Result<()> {
+async fn f45_a_teams_file_applied_during_a_run_leaves_attributions_of_the_new_one() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     let first_page = Notify::new();
@@ -374,7 +298,7 @@ async fn reading_again_for_a_newcomer_forgets_nothing_that_lies_before_the_windo
 }
 
 #[tokio::test]
-async fn an_empty_list_where_there_was_a_history_is_no_fresh_data() -> Result<()> {
+async fn g14_an_empty_list_where_there_was_a_history_is_no_fresh_data() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.collect().await?;
@@ -390,7 +314,7 @@ async fn an_empty_list_where_there_was_a_history_is_no_fresh_data() -> Result<()
 #[tokio::test]
 async fn a_page_that_cannot_be_understood_at_all_fails_its_repository() -> Result<()> {
     let world = World::new().await?;
-    world.fake.put([merged(1).overriding("created_at", serde_json::Value::Null)]);
+    world.fake.put((1..=10).map(|number| merged(number).overriding("created_at", serde_json::Value::Null)));
     let report = world.collect().await?;
     let codes: Vec<_> =
         report.failed().filter_map(|failed| failed.result.reason.as_ref()).map(|error| error.code).collect();

@@ -1,11 +1,18 @@
 //! The real binary `collector` under the Lambda runtime protocol.
 
-use std::collections::HashMap;
-use std::path::Path;
+mod cloud;
 
-use anyhow::Result;
-use mergeline_test_support::{FakeGitHub, Invocation, LambdaRuntime, TestDatabase, pr};
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use cloud::{Cloud, TOKEN, at_level};
+use mergeline_local_postgres::Server;
+use mergeline_test_support::{AwsFault, AwsService, FakeGitHub, Invocation, LambdaRuntime, TestDatabase, pr};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 const TEAMS: &str = r#"[{"slug": "payments", "members": [{"github_username": "ana", "allocation_weight": 0.5}]}]"#;
 
@@ -96,5 +103,232 @@ async fn an_event_that_asks_for_something_unknown_is_refused() -> Result<()> {
     let mut function = start(&environment(&fake, &database)).await?;
     let Invocation::Error(error) = function.invoke(json!({ "action": "explode" })).await? else { panic!("accepted") };
     assert_eq!(error["errorType"], json!("event.unknown"));
+    Ok(())
+}
+
+/// Requests of one failing call.
+const ATTEMPTS: u32 = 3;
+
+/// A deployment without queues and a pull request of ana in each of two repositories.
+async fn one_process() -> Result<Cloud> {
+    let cloud = Cloud::without_queues(&["acme/api", "acme/web"]).await?;
+    cloud.fake.put([pr("acme/api", 1), pr("acme/web", 2)]);
+    Ok(cloud)
+}
+
+#[tokio::test]
+async fn secrets_are_read_by_their_arns_once_for_many_invocations_and_shown_nowhere() -> Result<()> {
+    let cloud = one_process().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    for _ in 0..2 {
+        assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"));
+    }
+    assert!(cloud.fake.requests().iter().all(|request| request.token.as_deref() == Some(TOKEN)));
+    assert_eq!(cloud.aws.requests("GetSecretValue").await?, 2);
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_without_a_value_is_named_and_the_sandbox_goes_on_once_it_has_one() -> Result<()> {
+    let mut cloud = one_process().await?;
+    let arn = cloud.aws.create_secret("created-empty", None).await?;
+    cloud.environment.insert("GITHUB_TOKEN_SECRET_ARN", arn.clone());
+    let mut sandbox = cloud.sandbox().await?;
+    let Invocation::Error(error) = sandbox.invoke(schedule()?).await? else { panic!("accepted") };
+    assert_eq!(error["errorType"], json!("secret_not_found"));
+    assert!(error["errorMessage"].as_str().is_some_and(|text| text.contains(&arn)), "{error}");
+    cloud.aws.put_secret(&arn, TOKEN).await?;
+    assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_one_of_the_two_queues_is_refused_with_a_code() -> Result<()> {
+    let mut cloud = Cloud::new(&["acme/api"]).await?;
+    cloud.environment.remove("DEAD_LETTER_QUEUE_URL");
+    let mut sandbox = cloud.sandbox().await?;
+    assert_eq!(sandbox.error(schedule()?).await?, "config.queues");
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f18_a_refused_token_is_refreshed_once_and_then_nothing_is_asked_for_any_repository() -> Result<()> {
+    let cloud = one_process().await?;
+    cloud.fake.require_token("ghp_another");
+    let mut sandbox = cloud.sandbox().await?;
+    assert_eq!(sandbox.error(schedule()?).await?, "github_unauthorized");
+    assert_eq!((cloud.refusals(), cloud.fake.requests().len()), (1, 1));
+    assert_eq!(cloud.aws.requests("GetSecretValue").await?, 2 + 2);
+    for (name, (_, code)) in cloud.results().await? {
+        assert_eq!(code.as_deref(), Some("github_unauthorized"), "{name}");
+    }
+    assert_eq!(cloud.metric("TokenRefused").await?, [1.0]);
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f19_a_token_that_was_changed_is_used_by_a_warm_sandbox() -> Result<()> {
+    let cloud = one_process().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    cloud.fake.require_token("ghp_canary_too");
+    cloud.aws.put_secret(&cloud.token_arn, "ghp_canary_too").await?;
+    assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"));
+    assert_eq!(cloud.refusals(), 1);
+    assert_eq!(cloud.metric("TokenRefused").await?, [0.0, 0.0]);
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+/// A private server that wants a password from `collector`, and the URL of a database of it, with `{}` for the password.
+async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
+    let server = tokio::task::spawn_blocking(Server::throwaway).await??;
+    let pool = PgPool::connect(&server.url("postgres")).await?;
+    for step in [
+        "create role collector login superuser password 'canary-1'",
+        "create database numbers owner collector",
+        "create table rules as values ('local all collector scram-sha-256'), ('local all all trust')",
+        "do $$ begin execute format('copy rules to %L', current_setting('hba_file')); end $$",
+        "select pg_reload_conf()",
+    ] {
+        sqlx::raw_sql(step).execute(&pool).await?;
+    }
+    let url = server.url("numbers").replacen("postgres@", "collector:{}@", 1);
+    // The server reads its rules at its leisure.
+    let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;
+    Ok((server, pool, url))
+}
+
+#[tokio::test]
+async fn f19_f41_a_password_that_was_changed_is_used_by_a_warm_sandbox_and_a_wrong_one_is_db_auth() -> Result<()> {
+    let (_server, pool, url) = server_with_passwords().await?;
+    let mut cloud = one_process().await?;
+    let arn = cloud.aws.create_secret("rotated", Some(&url.replace("{}", "canary-wrong"))).await?;
+    cloud.environment.insert("DB_URL_SECRET_ARN", arn.clone());
+    let mut sandbox = cloud.sandbox().await?;
+    assert_eq!(sandbox.error(schedule()?).await?, "db_auth");
+    assert_eq!(cloud.fake.requests(), []);
+    for password in ["canary-1", "canary-2"] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("alter role collector password '{password}'")))
+            .execute(&pool)
+            .await?;
+        // Connections that were let in before are of no help.
+        sqlx::raw_sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'collector'")
+            .execute(&pool)
+            .await?;
+        cloud.aws.put_secret(&arn, &url.replace("{}", password)).await?;
+        assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"), "{password}");
+    }
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f20_without_secrets_manager_a_warm_sandbox_goes_on_and_a_cold_one_fails() -> Result<()> {
+    let cloud = one_process().await?;
+    let mut warm = cloud.sandbox().await?;
+    warm.answer(schedule()?).await?;
+    cloud.aws.fail_next(AwsService::SecretsManager, AwsFault::Unavailable, ATTEMPTS).await?;
+    let mut cold = cloud.sandbox().await?;
+    assert_eq!(warm.answer(schedule()?).await?["state"], json!("succeeded"));
+    assert_eq!(cold.error(schedule()?).await?, "aws_unavailable");
+    assert_eq!(cold.answer(schedule()?).await?["state"], json!("succeeded"), "and recovers by itself");
+    cloud.end(warm).await?;
+    cloud.end(cold).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f20_a_refused_token_is_said_to_be_one_also_when_no_other_can_be_had() -> Result<()> {
+    let cloud = one_process().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    cloud.fake.require_token("ghp_another");
+    cloud.aws.fail_next(AwsService::SecretsManager, AwsFault::Unavailable, ATTEMPTS).await?;
+    assert_eq!(sandbox.error(schedule()?).await?, "github_unauthorized");
+    assert_eq!(cloud.metric("TokenRefused").await?, [0.0, 1.0]);
+    let log = cloud.end(sandbox).await?;
+    assert!(at_level(&log, "WARN").iter().any(|line| line["code"] == json!("aws_unavailable")), "{log:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f51_metrics_that_are_refused_do_not_fail_a_run() -> Result<()> {
+    let cloud = one_process().await?;
+    cloud.aws.fail_next(AwsService::CloudWatch, AwsFault::Denied, 1).await?;
+    let mut sandbox = cloud.sandbox().await?;
+    assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"));
+    let log = cloud.end(sandbox).await?;
+    let codes: Vec<&Value> = at_level(&log, "WARN").iter().map(|line| &line["code"]).collect();
+    assert_eq!(codes, [&json!("metrics_denied")]);
+    Ok(())
+}
+
+/// A key for a GitHub App that exists nowhere.
+fn app_key() -> Result<String> {
+    let made = Command::new("openssl").args(["genrsa", "2048"]).output().context("`openssl` makes the test's key")?;
+    ensure!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+    Ok(String::from_utf8(made.stdout)?)
+}
+
+/// A deployment with an App that is installed at acme, and a personal token for the rest.
+async fn with_an_app(key: &str) -> Result<Cloud> {
+    let mut cloud = Cloud::without_queues(&["acme/api", "bolt/web"]).await?;
+    cloud.fake.put([pr("acme/api", 1), pr("bolt/web", 2)]);
+    cloud.fake.install_app("4711", &["acme"]);
+    let arn = cloud.aws.create_secret("app-key", Some(key)).await?;
+    cloud.environment.extend([("GITHUB_APP_ID", "4711".to_owned()), ("GITHUB_APP_KEY_SECRET_ARN", arn)]);
+    Ok(cloud)
+}
+
+/// The tokens with which the repositories of an owner were asked for.
+fn tokens(fake: &FakeGitHub, owner: &str) -> BTreeSet<String> {
+    let of_owner = |path: &str| path.starts_with(&format!("/repos/{owner}/"));
+    let requests = fake.requests().into_iter().filter(|request| of_owner(&request.path));
+    requests.filter_map(|request| request.token).collect()
+}
+
+#[tokio::test]
+async fn an_apps_token_is_used_where_it_is_installed_and_the_personal_one_elsewhere() -> Result<()> {
+    let key = app_key()?;
+    let cloud = with_an_app(&key).await?;
+    let mut sandbox = cloud.sandbox().await?;
+    assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"));
+    assert_eq!(tokens(&cloud.fake, "acme"), BTreeSet::from(["ghs_1_acme".to_owned()]));
+    assert_eq!(tokens(&cloud.fake, "bolt"), BTreeSet::from([TOKEN.to_owned()]));
+    let given = |cloud: &Cloud| cloud.fake.requests().iter().filter(|one| one.path.ends_with("access_tokens")).count();
+    assert_eq!(given(&cloud), 1);
+    sandbox.answer(schedule()?).await?;
+    assert_eq!(given(&cloud), 1, "it is kept by the warm sandbox");
+    let said = format!("{:?}", cloud.end(sandbox).await?);
+    let middle = key.lines().nth(5).context("a line of the key")?;
+    assert!(!said.contains(middle) && !said.contains("ghs_"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_apps_token_that_has_ended_is_renewed_within_the_invocation() -> Result<()> {
+    let cloud = with_an_app(&app_key()?).await?;
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    cloud.fake.expire_installation_tokens();
+    assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"));
+    let both = ["ghs_1_acme", "ghs_2_acme"].map(str::to_owned);
+    assert_eq!((tokens(&cloud.fake, "acme"), cloud.refusals()), (BTreeSet::from(both), 1));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_apps_key_that_is_none_is_refused_and_not_shown() -> Result<()> {
+    let cloud = with_an_app("-----BEGIN RSA PRIVATE KEY-----\ncanary\n-----END RSA PRIVATE KEY-----").await?;
+    let mut sandbox = cloud.sandbox().await?;
+    assert_eq!(sandbox.error(schedule()?).await?, "config.app_key");
+    cloud.end(sandbox).await?;
     Ok(())
 }

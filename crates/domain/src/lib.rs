@@ -2,6 +2,8 @@
 
 mod attribution;
 mod details;
+#[doc(hidden)]
+pub mod fuzzing;
 mod names;
 mod percentile;
 mod period;

@@ -33,9 +33,9 @@ impl Login {
     /// GitHub's limit for the part before `[bot]`.
     const MAX_LEN: usize = 39;
 
-    /// The login as GitHub sent it. Never refused: what GitHub says exists, exists.
+    /// The login as GitHub sent it. Never refused: what GitHub says exists, exists. Without NUL, which no database keeps.
     pub fn from_github(text: &str) -> Self {
-        Self(text.to_ascii_lowercase())
+        Self(text.replace('\0', "").to_ascii_lowercase())
     }
 
     /// The login in lower case.

@@ -80,8 +80,10 @@ pub fn start_of_day(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.with_timezone(&Utc),
         LocalResult::None => {
             // The offset in force just before the jump turns the missing midnight into the jump itself.
-            let before = zone.from_utc_datetime(&(midnight - Duration::days(2)));
-            midnight.and_utc() - Duration::seconds(i64::from(offset_seconds(&before)))
+            let before = midnight.checked_sub_signed(Duration::days(2)).unwrap_or(midnight);
+            let offset = Duration::seconds(i64::from(offset_seconds(&zone.from_utc_datetime(&before))));
+            // The first and the last days of the calendar start in many zones when no instant can be told.
+            midnight.and_utc().checked_sub_signed(offset).unwrap_or(midnight.and_utc())
         }
     }
 }
@@ -143,6 +145,16 @@ mod tests {
     fn a_skipped_midnight_is_the_instant_of_the_jump() {
         assert_eq!(day("2018-11-04", "America/Sao_Paulo"), at("2018-11-04T03:00:00Z"));
         assert_eq!(day("2011-12-30", "Pacific/Apia"), at("2011-12-30T10:00:00Z"));
+    }
+
+    #[test]
+    fn the_ends_of_the_calendar_are_days_in_every_zone() {
+        for zone in ["UTC", "Asia/Kolkata", "Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+            for day in [NaiveDate::MIN, NaiveDate::MAX] {
+                let starts = start_of_day(day, zone.parse().expect("a zone"));
+                assert!((starts - day.and_time(NaiveTime::MIN).and_utc()).num_days().abs() <= 1, "{day} {zone}");
+            }
+        }
     }
 
     #[test]

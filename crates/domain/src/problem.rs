@@ -1,6 +1,6 @@
 //! What is wrong with a person's input: where, why, and what to do.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
@@ -103,11 +103,12 @@ impl From<Problem> for Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<&str> = self.text.lines().collect();
         for (index, problem) in self.list.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            self.write_problem(f, problem)?;
+            self.write_problem(f, problem, &lines)?;
         }
         Ok(())
     }
@@ -117,30 +118,44 @@ impl Problems {
     /// Longer lines are cut: a minified file is one line.
     const SHOWN_COLUMNS: usize = 120;
 
-    fn write_problem(&self, f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
+    fn write_problem(&self, f: &mut fmt::Formatter<'_>, problem: &Problem, lines: &[&str]) -> fmt::Result {
         let Problem { code, at, path, message, help, related } = problem;
+        let (source, path, message) = (Harmless(&self.source), Harmless(path), Harmless(message));
         match at {
-            Some(at) => write!(f, "{}:{at}: {code}: {message}", self.source)?,
-            None if path.is_empty() => write!(f, "{}: {code}: {message}", self.source)?,
+            Some(at) => write!(f, "{source}:{at}: {code}: {message}")?,
+            None if path.0.is_empty() => write!(f, "{source}: {code}: {message}")?,
             None => write!(f, "{path}: {code}: {message}")?,
         }
-        if at.is_some() && !path.is_empty() {
+        if at.is_some() && !path.0.is_empty() {
             write!(f, "\n  at {path}")?;
         }
         if let Some(at) = at
-            && let Some(line) = self.text.lines().nth(at.line - 1)
+            && let Some(line) = lines.get(at.line - 1)
             && at.column <= Self::SHOWN_COLUMNS
         {
             let shown: String = line.chars().take(Self::SHOWN_COLUMNS).collect();
-            write!(f, "\n  {:>4} | {}", at.line, shown.replace('\t', " "))?;
+            write!(f, "\n  {:>4} | {}", at.line, Harmless(&shown))?;
             write!(f, "\n       | {}^", " ".repeat(at.column - 1))?;
         }
         if let Some(related) = related {
-            write!(f, "\n  see also {}:{related}", self.source)?;
+            write!(f, "\n  see also {source}:{related}")?;
         }
         if let Some(help) = help {
-            write!(f, "\n  help: {help}")?;
+            write!(f, "\n  help: {}", Harmless(help))?;
         }
         Ok(())
+    }
+}
+
+/// A text from outside without what a terminal would obey, each character in its column.
+struct Harmless<'a>(&'a str);
+
+impl fmt::Display for Harmless<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|character| match character {
+            '\t' => f.write_char(' '),
+            other if other.is_control() => f.write_char(char::REPLACEMENT_CHARACTER),
+            other => f.write_char(other),
+        })
     }
 }

@@ -10,6 +10,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::limits::{Resource, Told};
+use crate::retry::LONGEST_PAUSE;
 use crate::{GitHubError, Limit};
 
 /// A page of 100 is about 0.15 MB zipped and 2.3 MB plain; long descriptions make it three times as much.
@@ -60,11 +61,12 @@ impl Answer {
         Some((resource, Told { limit, remaining, reset_in: self.reset_in()? }))
     }
 
-    /// How long it is until the limit starts anew, by GitHub's own clock. Nothing for a reset that is already over.
+    /// How long it is until the limit starts anew, by GitHub's own clock: nothing for a reset that is already over, and
+    /// not longer than a window is.
     fn reset_in(&self) -> Option<Duration> {
         let seconds: i64 = self.header(&RATE_LIMIT_RESET)?.trim().parse().ok()?;
         let reset = DateTime::<Utc>::from_timestamp(seconds, 0)?;
-        Some((reset - self.date().unwrap_or(self.arrived_at)).to_std().unwrap_or_default())
+        Some((reset - self.date().unwrap_or(self.arrived_at)).to_std().unwrap_or_default().min(LONGEST_PAUSE))
     }
 
     /// When the token expires, as GitHub says with answers to tokens that do.
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn g9_a_limit_a_missing_permission_and_single_sign_on_are_told_apart() {
+    fn g09_a_limit_a_missing_permission_and_single_sign_on_are_told_apart() {
         let limit = refusal(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1000060")], "{}");
         let in_a_minute = Some(Duration::from_secs(60));
         assert_eq!(limit, GitHubError::RateLimited { limit: Limit::Primary, retry_in: in_a_minute });

@@ -20,7 +20,7 @@ use url::Url;
 use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
 use crate::credentials::Credentials;
 use crate::limits::{Limits, Resource};
-use crate::retry::pause_before_retry;
+use crate::retry::{SECONDARY_PAUSE, pause_before_retry};
 use crate::{GitHubError, GitHubSettings, Limit};
 
 /// GitHub's answers as of this version. It has neither `merge_commit_sha` nor `assignee` in pull requests.
@@ -231,8 +231,7 @@ impl Session<'_> {
     ) -> Result<T, GitHubError> {
         let mut failures = 0;
         loop {
-            let outcome = self.ask_once(question.clone()).await.and_then(|answer| read(&answer));
-            let error = match outcome {
+            let error = match self.ask_once(question.clone(), &read).await {
                 Ok(read) => return Ok(read),
                 Err(error) => error,
             };
@@ -257,12 +256,16 @@ impl Session<'_> {
     }
 
     /// Sends a question once, and follows redirects: 301 for a renamed or transferred repository.
-    async fn ask_once(&self, question: Question) -> Result<Answer, GitHubError> {
+    async fn ask_once<T>(
+        &self,
+        question: Question,
+        read: impl Fn(&Answer) -> Result<T, GitHubError>,
+    ) -> Result<T, GitHubError> {
         let bearer = match &question.bearer {
             Some(bearer) => Some(bearer.clone()),
             None => self.token().await?,
         };
-        let token = digest(&bearer);
+        let token = digest(bearer.as_ref());
         let is_graphql = question.body.is_some() && question.bearer.is_none();
         let resource = if is_graphql { Resource::GraphQl } else { Resource::Rest };
         let mut question = question;
@@ -285,14 +288,15 @@ impl Session<'_> {
                 }
                 continue;
             }
-            if let Err(error) = answer.check() {
+            let outcome = answer.check().and_then(|()| read(&answer));
+            if let Err(error) = &outcome {
                 self.count(|usage| usage.errors += 1);
-                if let GitHubError::RateLimited { limit: Limit::Secondary, retry_in: Some(pause) } = error {
+                if let GitHubError::RateLimited { limit: Limit::Secondary, retry_in } = error {
+                    let pause = retry_in.unwrap_or(SECONDARY_PAUSE);
                     self.github.inner.limits.block(token, pause, Instant::now());
                 }
-                return Err(error);
             }
-            return Ok(answer);
+            return outcome;
         }
         Err(GitHubError::invalid(format!("more than {MAX_REDIRECTS} redirects")))
     }
@@ -369,8 +373,8 @@ impl Session<'_> {
 }
 
 /// Tells tokens apart without keeping them.
-fn digest(token: &Option<SecretString>) -> u64 {
+fn digest(token: Option<&SecretString>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    token.as_ref().map(ExposeSecret::expose_secret).hash(&mut hasher);
+    token.map(ExposeSecret::expose_secret).hash(&mut hasher);
     hasher.finish()
 }

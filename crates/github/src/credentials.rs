@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use crate::answer::Answer;
 use crate::client::{Question, Session};
 use crate::{GitHubError, GitHubSettings, link};
 
@@ -132,8 +133,7 @@ impl App {
             bearer: Some(self.jwt(now)?),
             ..Question::get(url)
         };
-        let AccessToken { token, expires_at } =
-            Box::pin(session.ask(question, |answer| answer.decode::<AccessToken>())).await?;
+        let AccessToken { token, expires_at } = Box::pin(session.ask(question, Answer::decode::<AccessToken>)).await?;
         state.tokens.insert(installation, (token.clone(), expires_at));
         Ok(Some(token))
     }

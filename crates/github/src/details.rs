@@ -1,6 +1,6 @@
 //! The histories of pull requests, by GraphQL: a hundred in one query, where REST would take hundreds of requests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use http::Method;
@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::client::{Question, Session};
+use crate::model::{clean, is_sane};
 use crate::{GitHubError, Limit};
 
 const DETAILS: &str = include_str!("queries/pull_request_details.graphql");
@@ -168,17 +169,21 @@ impl Session<'_> {
                 Ok(nodes) => {
                     for node in nodes {
                         let id = node.id.clone();
-                        histories.push((id, Ok(self.whole(node).await?)));
+                        match self.whole(node).await {
+                            Err(error) if !concerns_the_batch(&error) => return Err(error),
+                            history => histories.push((id, history)),
+                        }
                     }
                 }
                 Err(error) if !concerns_the_batch(&error) => return Err(error),
-                Err(error) => match batch {
-                    [id] => histories.push((id.clone(), Err(error))),
-                    _ => {
+                Err(error) => {
+                    if let [id] = batch {
+                        histories.push((id.clone(), Err(error)));
+                    } else {
                         let (first, second) = batch.split_at(batch.len() / 2);
                         batches.extend([second, first]);
                     }
-                },
+                }
             }
         }
         Ok(histories)
@@ -216,45 +221,23 @@ impl Session<'_> {
     }
 
     /// Reads what lies beyond the first page of a pull request's reviews and events.
-    async fn whole(&self, node: Node) -> Result<History, GitHubError> {
-        let Node { id, mut reviews, mut timeline_items, .. } = node;
-        let mut after = reviews.page_info.next();
+    async fn whole(&self, mut node: Node) -> Result<History, GitHubError> {
+        let Node { id, reviews, timeline_items, .. } = &mut node;
+        let mut after = std::mem::take(&mut reviews.page_info).next();
         for _ in 0..MAX_PAGES {
             let Some(cursor) = after else { break };
-            let more: MoreReviews = self.more(MORE_REVIEWS, &id, &cursor).await?;
+            let more: MoreReviews = self.more(MORE_REVIEWS, id, &cursor).await?;
             reviews.nodes.extend(more.reviews.nodes);
             after = more.reviews.page_info.next();
         }
-        let mut after = timeline_items.page_info.next();
+        let mut after = std::mem::take(&mut timeline_items.page_info).next();
         for _ in 0..MAX_PAGES {
             let Some(cursor) = after else { break };
-            let more: MoreTimeline = self.more(MORE_TIMELINE, &id, &cursor).await?;
+            let more: MoreTimeline = self.more(MORE_TIMELINE, id, &cursor).await?;
             timeline_items.nodes.extend(more.timeline_items.nodes);
             after = more.timeline_items.page_info.next();
         }
-        let dismissed: HashMap<String, String> = timeline_items
-            .nodes
-            .iter()
-            .filter_map(|item| Some((item.review.as_ref()?.id.clone(), item.previous_review_state.clone()?)))
-            .collect();
-        Ok(History {
-            created_at: node.created_at,
-            author: node.author.as_ref().map(login),
-            is_draft: node.is_draft,
-            commits: node
-                .commits
-                .nodes
-                .into_iter()
-                .map(|node| Commit { authored_at: node.commit.authored_date, committed_at: node.commit.committed_date })
-                .collect(),
-            reviews: reviews.nodes.iter().map(|node| review(node, &dismissed)).collect(),
-            draft_events: timeline_items.nodes.iter().filter_map(draft_event).collect(),
-            additions: node.additions,
-            deletions: node.deletions,
-            changed_files: node.changed_files,
-            merge_commit: node.merge_commit.map(|commit| commit.oid),
-            base_ref: Some(node.base_ref_name.replace('\0', "")),
-        })
+        Ok(history(node))
     }
 
     async fn more<T: DeserializeOwned>(&self, query: &str, id: &str, after: &str) -> Result<T, GitHubError> {
@@ -304,26 +287,62 @@ fn refusal(errors: &[ErrorItem]) -> GitHubError {
     if says("secondary rate limit") {
         return GitHubError::RateLimited { limit: Limit::Secondary, retry_in: None };
     }
-    let reason = errors.first().and_then(|error| error.kind.clone()).unwrap_or_else(|| "an error".to_owned());
+    let reason = clean(errors.first().and_then(|error| error.kind.as_deref()).unwrap_or("an error"));
     if is("MAX_NODE_LIMIT_EXCEEDED") || is("RESOURCE_LIMITS_EXCEEDED") || says("timeout") || says("timed out") {
         return GitHubError::TooMuch { reason };
     }
     GitHubError::PartialAnswer { reason }
 }
 
-/// Decodes an answer about these pull requests. It must tell about each of them, in any order.
+/// Decodes an answer about these pull requests. It must tell about each of them once, in any order.
 fn decode(body: &[u8], ids: &[String]) -> Result<Told<Vec<Node>>, GitHubError> {
     let Nodes { rate_limit, nodes } = data::<Nodes>(body)?;
     let nodes: Vec<Node> = nodes.into_iter().flatten().filter(|node| ids.contains(&node.id)).collect();
-    if nodes.len() != ids.len() {
-        return Err(GitHubError::PartialAnswer { reason: format!("{} of {} are told", nodes.len(), ids.len()) });
+    let told: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
+    if told.len() != ids.len() || nodes.len() != ids.len() {
+        return Err(GitHubError::PartialAnswer { reason: format!("{} of {} are told", told.len(), ids.len()) });
+    }
+    if let Some(Node { id, created_at, .. }) = nodes.iter().find(|node| !is_sane(node.created_at)) {
+        return Err(GitHubError::invalid(format!("{id} was opened at {created_at}, which is absurd")));
     }
     Ok(Told { data: nodes, cost: rate_limit.unwrap_or_default().cost })
 }
 
-/// How many of these pull requests an answer tells about, which is all of them.
-pub(crate) fn told_about(body: &[u8], ids: &[String]) -> Result<usize, GitHubError> {
-    decode(body, ids).map(|told| told.data.len())
+/// The histories that an answer tells about these pull requests, as far as its first pages go.
+pub(crate) fn histories(body: &[u8], ids: &[String]) -> Result<Vec<(String, History)>, GitHubError> {
+    decode(body, ids).map(|told| told.data.into_iter().map(|node| (node.id.clone(), history(node))).collect())
+}
+
+/// A pull request's history, all of whose pages have been read.
+fn history(node: Node) -> History {
+    let dismissed: HashMap<String, String> = node
+        .timeline_items
+        .nodes
+        .iter()
+        .filter_map(|item| Some((item.review.as_ref()?.id.clone(), item.previous_review_state.clone()?)))
+        .collect();
+    History {
+        created_at: node.created_at,
+        author: node.author.as_ref().map(login),
+        is_draft: node.is_draft,
+        commits: node
+            .commits
+            .nodes
+            .into_iter()
+            .map(|node| Commit {
+                // Their clocks belong to whoever wrote them, and say what they like.
+                authored_at: node.commit.authored_date.filter(|at| is_sane(*at)),
+                committed_at: node.commit.committed_date.filter(|at| is_sane(*at)),
+            })
+            .collect(),
+        reviews: node.reviews.nodes.iter().map(|node| review(node, &dismissed)).collect(),
+        draft_events: node.timeline_items.nodes.iter().filter_map(draft_event).collect(),
+        additions: node.additions,
+        deletions: node.deletions,
+        changed_files: node.changed_files,
+        merge_commit: node.merge_commit.map(|commit| commit.oid.replace('\0', "")),
+        base_ref: Some(node.base_ref_name.replace('\0', "")),
+    }
 }
 
 /// A bot's login has no `[bot]` here.
@@ -338,12 +357,12 @@ fn review(node: &ReviewNode, dismissed: &HashMap<String, String>) -> Review {
         author: node.author.as_ref().map(login),
         is_bot: node.author.as_ref().is_some_and(|author| author.kind == "Bot"),
         is_approval: state == "APPROVED",
-        submitted_at: node.submitted_at,
+        submitted_at: node.submitted_at.filter(|at| is_sane(*at)),
     }
 }
 
 fn draft_event(node: &TimelineNode) -> Option<DraftEvent> {
-    let at = node.created_at?;
+    let at = node.created_at.filter(|at| is_sane(*at))?;
     match node.kind.as_str() {
         "ReadyForReviewEvent" => Some(DraftEvent::Ready(at)),
         "ConvertToDraftEvent" => Some(DraftEvent::Draft(at)),
@@ -357,11 +376,11 @@ mod tests {
 
     fn refused(body: &Value) -> &'static str {
         let ids = ["PR_1".to_owned()];
-        told_about(body.to_string().as_bytes(), &ids).expect_err("refused").code()
+        histories(body.to_string().as_bytes(), &ids).expect_err("refused").code()
     }
 
     #[test]
-    fn g7_errors_beside_data_and_missing_nodes_make_an_answer_partial() {
+    fn g07_errors_beside_data_and_missing_nodes_make_an_answer_partial() {
         let errors = json!([{ "type": "NOT_FOUND", "message": "gone", "path": ["nodes", 0] }]);
         assert_eq!(refused(&json!({ "data": { "nodes": [null] }, "errors": errors })), "github_partial_answer");
         assert_eq!(refused(&json!({ "data": { "nodes": [null] } })), "github_partial_answer");
@@ -370,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn g8_what_is_too_much_and_what_is_limited_are_told_apart() {
+    fn g08_what_is_too_much_and_what_is_limited_are_told_apart() {
         let with =
             |kind: &str, message: &str| json!({ "data": null, "errors": [{ "type": kind, "message": message }] });
         assert_eq!(refused(&with("MAX_NODE_LIMIT_EXCEEDED", "too many")), "github_too_much");

@@ -129,6 +129,6 @@ impl GitHubError {
     }
 
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {
-        Self::InvalidAnswer { reason: reason.into() }
+        Self::InvalidAnswer { reason: crate::model::clean(&reason.into()) }
     }
 }

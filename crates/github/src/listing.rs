@@ -17,6 +17,9 @@ use crate::{GitHubError, link};
 /// A repository with half a million pull requests has 5,000 pages; more is a loop.
 const MAX_PAGES: u32 = 5_000;
 
+/// So many pull requests on a page, none of which can be understood, are no exceptions: GitHub's answers have changed.
+const NO_EXCEPTIONS: usize = 10;
+
 /// What an answer is known by, and for which token and address that holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Etag {
@@ -95,7 +98,7 @@ impl<'a> Session<'a> {
         }
         let query = format!("state=all&sort=created&direction=asc&per_page={page_size}&page={page}");
         let url = self.github.url(&format!("/repos/{repository}/pulls"), Some(&query));
-        self.page(url, None, page == 1).await.and_then(|(answer, next)| match answer {
+        self.page(url, None, page == 1, false).await.and_then(|(answer, next)| match answer {
             PageAnswer::Page(page) => {
                 next.map(|address| self.github.on_same_host(&address)).transpose()?;
                 Ok(page)
@@ -104,12 +107,13 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// A page with the address of the next one.
+    /// A page with the address of the next one. One that the page before announced is not empty: an error is not the end.
     async fn page(
         &self,
         url: Url,
         known: Option<&Etag>,
         is_first: bool,
+        is_announced: bool,
     ) -> Result<(PageAnswer, Option<String>), GitHubError> {
         let scope = if is_first { Some(self.scope(&url).await?) } else { None };
         let usable = known.filter(|etag| scope.as_ref() == Some(&etag.scope));
@@ -119,7 +123,11 @@ impl<'a> Session<'a> {
                 return Ok((PageAnswer::Unchanged, None));
             }
             let next = answer.header(&LINK).and_then(link::next_page).map(str::to_owned);
-            Ok((PageAnswer::Page(read_page(answer, next.is_some(), scope.as_deref())?), next))
+            let page = read_page(answer, next.is_some(), scope.as_deref())?;
+            if is_announced && page.is_empty() {
+                return Err(GitHubError::invalid("a page is empty to which the one before it led"));
+            }
+            Ok((PageAnswer::Page(page), next))
         })
         .await
     }
@@ -136,7 +144,7 @@ impl<'a> Session<'a> {
 
 fn read_page(answer: &Answer, has_next: bool, scope: Option<&str>) -> Result<Page, GitHubError> {
     let DecodedPage { pull_requests, undecodable, repository } = decode_page(&answer.body()?)?;
-    if pull_requests.is_empty() && !undecodable.is_empty() {
+    if pull_requests.is_empty() && undecodable.len() >= NO_EXCEPTIONS {
         return Err(GitHubError::invalid("none of the pull requests on a page can be understood"));
     }
     let etag = answer.header(&ETAG).zip(scope);
@@ -153,7 +161,7 @@ impl PullRequestPages<'_> {
     pub async fn next(&mut self) -> Result<Option<PageAnswer>, GitHubError> {
         let Some(url) = self.next.clone() else { return Ok(None) };
         let is_first = self.seen.is_empty();
-        let (answer, next) = self.session.page(url.clone(), self.etag.as_ref(), is_first).await?;
+        let (answer, next) = self.session.page(url.clone(), self.etag.as_ref(), is_first, !is_first).await?;
         self.seen.insert(url);
         self.next = match next {
             Some(address) => Some(self.checked_next(&address)?),

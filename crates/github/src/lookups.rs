@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use http::header::LINK;
 use mergeline_domain::{GithubId, PullRequest, RepoName};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+use crate::answer::Answer;
 use crate::client::{Question, Session};
 use crate::model::{RepositoryIdentity, UndecodableItem, decode_single};
 use crate::{GitHubError, link};
@@ -28,6 +30,9 @@ pub struct RateLimit {
     pub limit: u32,
     /// What is left.
     pub remaining: u32,
+    /// When it starts anew.
+    #[serde(rename = "reset", with = "chrono::serde::ts_seconds")]
+    pub resets_at: DateTime<Utc>,
 }
 
 /// What GitHub says about the token.
@@ -76,7 +81,7 @@ impl Session<'_> {
     /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
     pub async fn repository(&self, name: &RepoName) -> Result<RepositoryIdentity, GitHubError> {
         let url = self.github.url(&format!("/repos/{name}"), None);
-        let item: RepositoryItem = self.ask(Question::get(url), |answer| answer.decode()).await?;
+        let item: RepositoryItem = self.ask(Question::get(url), Answer::decode).await?;
         let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
         Ok(RepositoryIdentity { id: item.id, name })
     }
@@ -91,7 +96,13 @@ impl Session<'_> {
         number: i64,
     ) -> Result<Result<PullRequest, UndecodableItem>, GitHubError> {
         let url = self.github.url(&format!("/repos/{repository}/pulls/{number}"), None);
-        self.ask(Question::get(url), |answer| Ok(decode_single(&answer.body()?))).await
+        self.ask(Question::get(url), |answer| {
+            let body = answer.body()?;
+            // Half an answer is GitHub's fault; what is whole and cannot be understood is the pull request's.
+            serde_json::from_slice::<IgnoredAny>(&body).map_err(|error| GitHubError::invalid(error.to_string()))?;
+            Ok(decode_single(&body))
+        })
+        .await
     }
 
     /// All repositories of an owner, an organisation or a person, that the token may see.
@@ -132,7 +143,7 @@ impl Session<'_> {
     /// Whatever GitHub says but 404.
     pub async fn account_id(&self, login: &str) -> Result<Option<GithubId>, GitHubError> {
         let url = self.github.url(&format!("/users/{login}"), None);
-        match self.ask(Question::get(url), |answer| answer.decode::<AccountItem>()).await {
+        match self.ask(Question::get(url), Answer::decode::<AccountItem>).await {
             Ok(item) => Ok(Some(item.id)),
             Err(GitHubError::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -146,16 +157,25 @@ impl Session<'_> {
     pub async fn token_report(&self) -> Result<TokenReport, GitHubError> {
         let url = self.github.url("/rate_limit", None);
         let kind = self.github.credentials().kind();
-        self.ask(Question::get(url), |answer| {
-            let limits: RateLimits = answer.decode()?;
-            Ok(TokenReport {
-                kind,
-                scopes: answer.scopes().map(str::to_owned),
-                expires_at: answer.token_expires_at(),
-                rest: limits.resources.core,
-                graphql: limits.resources.graphql,
+        let report = self
+            .ask(Question::get(url), |answer| {
+                let limits: RateLimits = answer.decode()?;
+                Ok(TokenReport {
+                    kind,
+                    scopes: answer.scopes().map(str::to_owned),
+                    expires_at: answer.token_expires_at(),
+                    rest: limits.resources.core,
+                    graphql: limits.resources.graphql,
+                })
             })
-        })
-        .await
+            .await;
+        match report {
+            // What an Enterprise server without limits says.
+            Err(GitHubError::NotFound) => {
+                let expires_at = self.usage().token_expires_at;
+                Ok(TokenReport { kind, scopes: None, expires_at, rest: None, graphql: None })
+            }
+            report => report,
+        }
     }
 }

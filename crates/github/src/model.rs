@@ -112,12 +112,19 @@ pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
 pub(crate) fn decode_single(body: &[u8]) -> Result<PullRequest, UndecodableItem> {
     let item = serde_json::from_slice::<Item<'_>>(body).map_err(|error| undecodable(body, &error))?;
     let number = Some(item.number);
-    pull_request(item).map_err(|reason| UndecodableItem { number, reason })
+    pull_request(item).map_err(|reason| UndecodableItem::new(number, &reason))
 }
 
 fn undecodable(raw: &[u8], error: &serde_json::Error) -> UndecodableItem {
     let number = serde_json::from_slice::<NumberOnly>(raw).ok().map(|item| item.number);
-    UndecodableItem { number: number.filter(|number| NUMBERS.contains(number)), reason: error.to_string() }
+    UndecodableItem::new(number, &error.to_string())
+}
+
+impl UndecodableItem {
+    /// A reason quotes what GitHub sent: it is shown and stored, so it is as clean as a title.
+    fn new(number: Option<i64>, reason: &str) -> Self {
+        Self { number: number.filter(|number| NUMBERS.contains(number)), reason: clean(reason) }
+    }
 }
 
 impl DecodedPage {
@@ -129,10 +136,7 @@ impl DecodedPage {
         }
         match pull_request(item) {
             Ok(pull_request) => self.pull_requests.push(pull_request),
-            Err(reason) => {
-                let number = number.filter(|number| NUMBERS.contains(number));
-                self.undecodable.push(UndecodableItem { number, reason });
-            }
+            Err(reason) => self.undecodable.push(UndecodableItem::new(number, &reason)),
         }
     }
 }
@@ -140,14 +144,20 @@ impl DecodedPage {
 /// GitHub numbers issues and pull requests together; 2^31 is far beyond any repository.
 const NUMBERS: std::ops::Range<i64> = 1..2_147_483_648;
 
+/// GitHub opened in 2008, and imported history may be older; everything beyond is a broken clock.
+const YEARS: std::ops::Range<i32> = 1970..2200;
+
+/// Whether a time may be true.
+pub(crate) fn is_sane(time: DateTime<Utc>) -> bool {
+    YEARS.contains(&time.year())
+}
+
 fn pull_request(item: Item<'_>) -> Result<PullRequest, String> {
-    /// GitHub opened in 2008, and imported history may be older; everything beyond is a broken clock.
-    const YEARS: std::ops::Range<i32> = 1970..2200;
     if !NUMBERS.contains(&item.number) {
         return Err(format!("the number {} is no pull request's", item.number));
     }
     let times = [Some(item.created_at), Some(item.updated_at), item.closed_at, item.merged_at];
-    if let Some(absurd) = times.into_iter().flatten().find(|time| !YEARS.contains(&time.year())) {
+    if let Some(absurd) = times.into_iter().flatten().find(|time| !is_sane(*time)) {
         return Err(format!("the time {absurd} is absurd"));
     }
     // `merged_at` alone says that it was merged: `merge_commit_sha` is set on closed ones too.
@@ -166,7 +176,7 @@ fn pull_request(item: Item<'_>) -> Result<PullRequest, String> {
         id: item.id,
         node_id: item.node_id.map(|id| id.replace('\0', "")),
         number: item.number,
-        title: clean_title(&item.title),
+        title: clean(&item.title),
         author,
         state,
         is_draft: item.draft.unwrap_or(false),
@@ -187,10 +197,10 @@ fn account_kind(kind: &str, id: i64) -> AccountKind {
 }
 
 /// At most 1 kB without control characters: PostgreSQL refuses NUL, and terminals obey the others.
-fn clean_title(title: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     const MAX_BYTES: usize = 1_024;
-    let mut clean = String::with_capacity(title.len().min(MAX_BYTES));
-    for character in title.chars().filter(|character| !character.is_control()) {
+    let mut clean = String::with_capacity(text.len().min(MAX_BYTES));
+    for character in text.chars().filter(|character| !character.is_control()) {
         if clean.len() + character.len_utf8() > MAX_BYTES {
             break;
         }

@@ -9,11 +9,11 @@ const MAX_TRIES: u32 = 3;
 /// How often a request against a secondary limit is sent in all; GitHub may ban who goes on for ever.
 const MAX_SECONDARY_TRIES: u32 = 5;
 /// What GitHub asks for when it names no time. Source: GitHub, "Best practices for using the REST API".
-const SECONDARY_PAUSE: Duration = Duration::from_secs(60);
+pub(crate) const SECONDARY_PAUSE: Duration = Duration::from_secs(60);
 /// A reset that lies in the past is a matter of seconds.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The hourly limit starts anew after an hour; what is later is a broken clock.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3_660);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(3_660);
 
 /// The pause before a request that failed so often (0 for the first failure) is sent again; `None` when it is not.
 /// `first_pause` is the unit of the pauses after unusable answers, `chance` a number in `[0, 1)`.

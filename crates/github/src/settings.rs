@@ -116,12 +116,11 @@ fn app(id: Option<String>, key: Option<String>) -> Result<Option<AppSettings>, P
                 );
             }
             // Many places keep a line break as two characters.
-            match EncodingKey::from_rsa_pem(key.replace("\\n", "\n").trim().as_bytes()) {
-                Ok(key) => Ok(Some(AppSettings { id, key })),
-                Err(_) => {
-                    let help = "set it to the whole PEM file that GitHub gave, BEGIN and END lines included";
-                    refuse("GITHUB_APP_PRIVATE_KEY", "it is no RSA private key in PEM form", help)
-                }
+            if let Ok(key) = EncodingKey::from_rsa_pem(key.replace("\\n", "\n").trim().as_bytes()) {
+                Ok(Some(AppSettings { id, key }))
+            } else {
+                let help = "set it to the whole PEM file that GitHub gave, BEGIN and END lines included";
+                refuse("GITHUB_APP_PRIVATE_KEY", "it is no RSA private key in PEM form", help)
             }
         }
     }

@@ -512,6 +512,7 @@ impl Affected {
 }
 
 /// Where somebody's memberships begin: `None` is nowhere, `Some(None)` the beginning of time.
+#[expect(clippy::option_option, reason = "nowhere and the beginning of time are two things")]
 fn beginning(periods: impl Iterator<Item = Period>) -> Option<Option<DateTime<Utc>>> {
     // None, the beginning of time, is less than every instant.
     periods.map(|period| period.from()).min()

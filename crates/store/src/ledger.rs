@@ -248,8 +248,8 @@ impl Store {
         .await
     }
 
-    /// Closes a run once every repository that it set out to collect has its result. Returns how it ended, `None`
-    /// while some are missing.
+    /// Closes a run once every repository that it set out to collect has its result. Returns how it ended; `None` while
+    /// some are missing, and when it was closed before and only its state is brought up to date.
     ///
     /// # Errors
     /// When the database fails.
@@ -257,7 +257,8 @@ impl Store {
         self.in_transaction(async |connection| {
             // Locked: of two workers that end at once, the later one sees both results.
             let planned = sqlx::query!(
-                r#"select planned, cardinality(problems) > 0 as "has_problems!" from collection_runs where id = $1 for update"#,
+                r#"select planned, cardinality(problems) > 0 as "has_problems!", state = 'running' as "is_open!"
+                from collection_runs where id = $1 for update"#,
                 run.0
             )
             .fetch_one(&mut *connection)
@@ -290,7 +291,7 @@ impl Store {
             )
             .execute(connection)
             .await?;
-            Ok(Some(state))
+            Ok(planned.is_open.then_some(state))
         })
         .await
     }

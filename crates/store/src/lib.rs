@@ -18,4 +18,4 @@ pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState};
 pub use metrics::{Bucket, Coverage, CycleTimes, Durations, Interval, Team, TeamRef};
 pub use pages::{KeptPullRequest, PageOfWork, StoredPage, Undecodable};
 pub use repositories::{Backfill, Ending, Identity, Lease, Listed, Repository, RepositoryId, StoredEtag};
-pub use status::{ConfiguredLogin, Explanation, RepositoryStatus, RunStatus, Share};
+pub use status::{ConfiguredLogin, DatabaseStatus, Explanation, RepositoryStatus, RunStatus, Share, Times};

@@ -54,9 +54,10 @@ impl Repository {
         self.current_name.as_ref().unwrap_or(&self.name)
     }
 
-    /// From where the incremental stream goes on; `None` when it has not begun.
+    /// From where the incremental stream goes on; `None` when it has not begun. What lies before the anchor of a backfill
+    /// is read by that.
     pub fn position(&self) -> Option<DateTime<Utc>> {
-        self.watermark.or(self.backfill.and_then(|backfill| backfill.anchor))
+        self.backfill.and_then(|backfill| backfill.anchor).or(self.watermark)
     }
 }
 
@@ -128,6 +129,9 @@ pub enum Ending {
 const FIRST_PAUSE: TimeDelta = TimeDelta::hours(1);
 /// The longest pause: a repository that is mended is back within a day.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
+
+/// Taken while patterns are resolved. The number is arbitrary.
+const PATTERNS_LOCK: i64 = 0x6d65_7267_656d;
 
 impl Store {
     /// Takes the right to work on a repository until `ttl` after the last write, `None` while somebody else has it.
@@ -353,7 +357,7 @@ impl Store {
                     etag_scope = $6,
                     verified_at = case when $7 then $4 else verified_at end,
                     -- Whole pages are tried again from time to time.
-                    page_size = case when $7 then 100 else page_size end
+                    page_size = case when $7 and verified_at is not null then 100 else page_size end
                 from reading as s
                 where r.id = s.id",
                 lease.repository.0,
@@ -408,6 +412,8 @@ impl Store {
         let found: Vec<&str> = found.iter().map(RepoName::as_str).collect();
         self.in_transaction(async |connection| {
             hold_configuration(connection, revision).await?;
+            // Two runs that begin at once resolve one after the other.
+            sqlx::query!("select pg_advisory_xact_lock($1)", PATTERNS_LOCK).execute(&mut *connection).await?;
             sqlx::query!(
                 "update repositories set removed_at = $3
                 where pattern = $1 and removed_at is null and coalesce(current_name, name) <> all($2)",

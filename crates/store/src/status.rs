@@ -3,8 +3,35 @@
 use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use serde::Serialize;
+use sqlx::{Connection, PgConnection};
 
 use crate::{Store, StoreError};
+
+/// What kind of database this is, and which schema it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DatabaseStatus {
+    /// The server's major version.
+    pub version: i32,
+    /// Whether the connection is encrypted.
+    pub is_encrypted: bool,
+    /// The migrations that were applied, oldest first; none in an empty database.
+    pub migrations: Vec<i64>,
+}
+
+impl DatabaseStatus {
+    /// What this program would migrate, with descriptions, oldest first.
+    pub fn missing(&self) -> Vec<(i64, String)> {
+        let is_missing = |(version, _): &(i64, String)| !self.migrations.contains(version);
+        Store::known_migrations().into_iter().filter(is_missing).collect()
+    }
+
+    /// What a newer program has migrated.
+    pub fn unknown(&self) -> Vec<i64> {
+        let known = Store::known_migrations();
+        let is_unknown = |version: &i64| known.iter().all(|(other, _)| other != version);
+        self.migrations.iter().copied().filter(is_unknown).collect()
+    }
+}
 
 /// A run in the ledger, with the sums over its repositories.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -87,6 +114,23 @@ pub struct Explanation {
     pub is_deleted: bool,
     /// The shares of teams, and the author's memberships that give none.
     pub shares: Vec<Share>,
+    /// What of its times is known; `None` when it counts for no team.
+    pub times: Option<Times>,
+}
+
+/// The durations of a pull request in seconds; `None` where unknown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Times {
+    /// From opening to merge.
+    pub cycle: Option<f64>,
+    /// From the first commit to opening.
+    pub coding: Option<f64>,
+    /// From opening, or being ready, to the first review.
+    pub pickup: Option<f64>,
+    /// From the first review to merge.
+    pub review: Option<f64>,
+    /// Why one of them is unknown although one might expect it.
+    pub flags: Vec<String>,
 }
 
 /// A membership of a pull request's author, and what follows from it.
@@ -118,6 +162,40 @@ pub struct ConfiguredLogin {
 }
 
 impl Store {
+    /// What kind of database this is, and which schema it has. Works on any schema, and on none.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub async fn database_status(&self) -> Result<DatabaseStatus, StoreError> {
+        // A connection of its own: when there is none, it says why, where the pool would only say that it waited. Only a
+        // wall that swallows everything is waited for.
+        let patience = self.pool.options().get_acquire_timeout();
+        let options = self.pool.connect_options();
+        let connecting = PgConnection::connect_with(&options);
+        let mut connection = tokio::time::timeout(patience, connecting).await.map_err(|_| {
+            let cause = format!("no connection within {} s; a firewall may stand in between", patience.as_secs());
+            StoreError::Unavailable(cause.into())
+        })??;
+        let server = sqlx::query!(
+            r#"select
+                current_setting('server_version_num')::integer / 10000 as "version!",
+                coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false) as "is_encrypted!",
+                to_regclass('_sqlx_migrations') is not null as "is_migrated!""#
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        let migrations = if server.is_migrated {
+            // Not checked at compile time: the table is the migrator's, and in none of our migrations.
+            sqlx::query_scalar("select version from _sqlx_migrations where success order by version")
+                .fetch_all(&mut connection)
+                .await?
+        } else {
+            Vec::new()
+        };
+        connection.close().await?;
+        Ok(DatabaseStatus { version: server.version, is_encrypted: server.is_encrypted, migrations })
+    }
+
     /// The last runs, newest first.
     ///
     /// # Errors
@@ -219,6 +297,16 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        let times = sqlx::query_as!(
+            Times,
+            r#"select
+                cycle_time_seconds as cycle, coding_seconds as coding, pickup_seconds as pickup,
+                review_seconds as review, flags as "flags!"
+            from pr_metrics where pull_request_id = $1 limit 1"#,
+            row.id
+        )
+        .fetch_optional(&self.pool)
+        .await?;
         Ok(Some(Explanation {
             title: row.title,
             author: row.login,
@@ -229,7 +317,25 @@ impl Store {
             attributed_by: row.attributed_by,
             is_deleted: row.is_deleted,
             shares,
+            times,
         }))
+    }
+
+    /// Why a pull request is in quarantine; `None` when it is not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn quarantine_reason(&self, repository: &RepoName, number: i64) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "select q.reason from quarantined_pull_requests as q
+            inner join repositories as r on q.repository_id = r.id
+            where r.removed_at is null and (r.name = $1 or r.current_name = $1) and q.number = $2
+            limit 1",
+            repository.as_str(),
+            number
+        )
+        .fetch_optional(&self.pool)
+        .await?)
     }
 
     /// The configured people, with the login that GitHub showed last.

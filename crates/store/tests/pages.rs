@@ -83,7 +83,7 @@ async fn storing_a_page_again_touches_no_row() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_newest_state_stands_in_whatever_order_and_repetition_states_arrive() -> Result<()> {
+async fn f30_the_newest_state_stands_in_whatever_order_and_repetition_states_arrive() -> Result<()> {
     let states = [
         opened().titled("opened"),
         opened().closed("2026-02-02T10:00:00Z").titled("closed"),
@@ -120,7 +120,7 @@ async fn attributions_carry_the_times_of_the_newest_state() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_pull_request_twice_on_a_page_is_stored_once_and_newest() -> Result<()> {
+async fn f28_a_pull_request_twice_on_a_page_is_stored_once_and_newest() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     keep(&store, &[opened().merged(MERGED).titled("newer"), opened().titled("older")]).await?;

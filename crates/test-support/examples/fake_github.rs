@@ -1,13 +1,15 @@
 //! Serves a fake GitHub until Ctrl-C, for trying programs by hand and for benchmarks.
 //!
 //! Without arguments it is the demo's organisation. With `REPOSITORIES PULL_REQUESTS LATENCY_MS BODY_BYTES` each of
-//! so many repositories has so many pull requests by `ana`, all changed in the last day.
+//! so many repositories has so many pull requests by `ana`, all changed in the last day; each SIGUSR1 changes the first
+//! one of each repository.
 
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_test_support::{FakeGitHub, pr, synthetic};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, pr, synthetic};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "a program for people and scripts")]
@@ -20,7 +22,8 @@ async fn main() -> Result<()> {
             fake.put((1..=i64::from(pull_requests)).map(|number| {
                 let mut made = pr(&format!("acme/repo-{repository}"), number).with_body(body as usize);
                 made.created_at = now - TimeDelta::days(1);
-                made.merged_at_instant(now - TimeDelta::hours(20) + TimeDelta::seconds(30 * number))
+                let step = TimeDelta::hours(19) / i32::try_from(pull_requests).unwrap_or(i32::MAX);
+                made.merged_at_instant(now - TimeDelta::hours(20) + step * i32::try_from(number).unwrap_or(i32::MAX))
             }));
         }
         // A benchmark asks more than GitHub answers in an hour.
@@ -35,5 +38,17 @@ async fn main() -> Result<()> {
         println!("export TEAMS_FILE=$PWD/fake-teams.yaml");
     }
     println!("export GITHUB_API_URL={}", fake.url());
-    std::future::pending().await
+    let mut signals = signal(SignalKind::user_defined1())?;
+    loop {
+        signals.recv().await;
+        let changed_at = DateTime::<Utc>::from(SystemTime::now());
+        for repository in 0..numbers.first().copied().unwrap_or_default() {
+            let mut changed = pr(&format!("acme/repo-{repository}"), 1).with_body(300).titled("Changed");
+            changed.created_at = now - TimeDelta::days(1);
+            fake.put([FakePullRequest {
+                updated_at: changed_at,
+                ..changed.merged_at_instant(now - TimeDelta::hours(20))
+            }]);
+        }
+    }
 }

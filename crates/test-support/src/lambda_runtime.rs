@@ -16,9 +16,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 
 /// A cold binary in a debug build answers within a second; a busy machine takes longer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -32,17 +34,28 @@ pub enum Invocation {
     Error(Value),
 }
 
-/// A function's binary, started as Lambda starts it.
+/// A function's binary, started as Lambda starts it. A warm sandbox is one that is invoked again.
 #[derive(Debug)]
 pub struct LambdaRuntime {
-    events: mpsc::Sender<(String, Value)>,
+    events: mpsc::Sender<Event>,
     outcomes: mpsc::Receiver<Invocation>,
     child: Child,
+    /// Standard output and standard error, read all the time so that the function never waits for its log.
+    output: [JoinHandle<String>; 2],
     invocations: u32,
+    time: Duration,
+}
+
+#[derive(Debug)]
+struct Event {
+    id: String,
+    payload: Value,
+    /// What the function has until Lambda ends it.
+    time: Duration,
 }
 
 struct Service {
-    events: Mutex<mpsc::Receiver<(String, Value)>>,
+    events: Mutex<mpsc::Receiver<Event>>,
     outcomes: mpsc::Sender<Invocation>,
 }
 
@@ -70,7 +83,7 @@ impl LambdaRuntime {
             // Ends with the test's runtime.
             let _ = axum::serve(listener, router).await;
         });
-        let child = Command::new(binary)
+        let mut child = Command::new(binary)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -80,52 +93,73 @@ impl LambdaRuntime {
             .env("AWS_REGION", "eu-north-1")
             .envs(environment)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
-        Ok(Self { events, outcomes, child, invocations: 0 })
+        let stdout = child.stdout.take().context("no standard output")?;
+        let stderr = child.stderr.take().context("no standard error")?;
+        let output = [tokio::spawn(all_of(stdout)), tokio::spawn(all_of(stderr))];
+        Ok(Self { events, outcomes, child, output, invocations: 0, time: ANSWER_WITHIN })
+    }
+
+    /// Gives each further invocation so long until its deadline; a minute when nothing is said. Nobody ends one that
+    /// takes longer.
+    pub fn set_time(&mut self, time: Duration) {
+        self.time = time;
     }
 
     /// Sends an event and waits for what becomes of it.
     ///
     /// # Errors
     /// When the binary ends or says nothing for a minute.
-    pub async fn invoke(&mut self, event: Value) -> anyhow::Result<Invocation> {
+    pub async fn invoke(&mut self, payload: Value) -> anyhow::Result<Invocation> {
         self.invocations += 1;
         let id = format!("00000000-0000-4000-8000-{:012}", self.invocations);
-        self.events.send((id, event)).await.context("the runtime API has ended")?;
+        self.events.send(Event { id, payload, time: self.time }).await.context("the runtime API has ended")?;
         tokio::select! {
             outcome = self.outcomes.recv() => outcome.context("the runtime API has ended"),
-            status = self.child.wait() => bail!("the function ended: {}", status?),
+            status = self.child.wait() => bail!("the function ended: {}: {}", status?, self.written().await?),
             () = tokio::time::sleep(ANSWER_WITHIN) => bail!("no answer within {ANSWER_WITHIN:?}"),
         }
     }
 
-    /// Ends the function and returns what it logged.
+    /// Ends the function and returns all that it wrote: its log, and after that its standard error.
     ///
     /// # Errors
     /// When its output cannot be read.
     pub async fn stop(mut self) -> anyhow::Result<String> {
-        self.child.start_kill()?;
-        let output = self.child.wait_with_output().await?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        self.child.kill().await?;
+        self.written().await
+    }
+
+    /// What a function that has ended wrote.
+    async fn written(&mut self) -> anyhow::Result<String> {
+        let [stdout, stderr] = &mut self.output;
+        Ok(stdout.await? + &stderr.await?)
     }
 }
 
+async fn all_of(mut stream: impl AsyncRead + Unpin) -> String {
+    let mut bytes = Vec::new();
+    // What came before a failure is worth having.
+    let _ = stream.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 async fn next(State(service): State<Arc<Service>>) -> Response {
-    let Some((id, event)) = service.events.lock().await.recv().await else {
+    let Some(Event { id, payload, time }) = service.events.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let deadline = now + Duration::from_secs(60);
+    let deadline = now + time;
     let headers = [
         ("Lambda-Runtime-Aws-Request-Id", id),
         ("Lambda-Runtime-Deadline-Ms", deadline.as_millis().to_string()),
         ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-north-1:123456789012:function:function".to_owned()),
         ("Lambda-Runtime-Trace-Id", format!("Root={};Sampled=0", LambdaRuntime::TRACE_ID)),
     ];
-    (headers, axum::Json(event)).into_response()
+    (headers, axum::Json(payload)).into_response()
 }
 
 async fn response(State(service): State<Arc<Service>>, UrlPath(_): UrlPath<String>, body: Bytes) -> StatusCode {

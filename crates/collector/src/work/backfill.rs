@@ -1,6 +1,8 @@
 //! The backfill stream: by creation, the oldest first, which changes do not disturb; it goes on where it stopped.
 
 use futures::StreamExt;
+use mergeline_domain::RepoName;
+use mergeline_github::GitHubError;
 use mergeline_store::Backfill;
 
 use super::{Stopped, Work, timed};
@@ -41,6 +43,9 @@ impl Work<'_> {
                 let page = page?;
                 self.result.pages += 1;
                 self.identify(&page).await?;
+                if page.is_empty() {
+                    self.confirm_end(&name, page_size, next).await?;
+                }
                 let has_next = page.has_next;
                 last = last.max(page.last.unwrap_or(next));
                 next += 1;
@@ -56,5 +61,19 @@ impl Work<'_> {
             }
             last = last.max(next);
         }
+    }
+
+    /// An empty page is the end only where the first one agrees: an error is never an end.
+    async fn confirm_end(&self, name: &RepoName, page_size: u8, number: u32) -> Result<(), Stopped> {
+        let first = self.session.by_creation(name, page_size, 1).await?;
+        if first.is_empty() {
+            return Err(Stopped::lists_nothing());
+        }
+        let is_behind_the_last = if first.has_next { first.last.is_some_and(|last| last < number) } else { number > 1 };
+        if is_behind_the_last {
+            return Ok(());
+        }
+        let reason = format!("page {number} is empty, and there are further ones");
+        Err(GitHubError::InvalidAnswer { reason }.into())
     }
 }

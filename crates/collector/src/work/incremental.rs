@@ -18,8 +18,10 @@ const VERIFY_WINDOW: TimeDelta = TimeDelta::days(28);
 const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
 /// The window of the backfill counts as widened when it begins so much earlier than what is covered.
 const WIDENED_BY: TimeDelta = TimeDelta::days(1);
-/// A reading of more pages than this is not begun again from its start when it was interrupted.
+/// A reading that was reopened and has more pages than this is not begun again from its start when it was interrupted.
 const LONG: u32 = 10;
+/// Nor is any other that has more than this: by creation there may be many more, but none twice.
+const VERY_LONG: u32 = 50;
 
 /// How far the stream is to be read, and why.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,19 @@ struct Aim {
     /// What is stored is compared with what is listed.
     is_verified: bool,
     started_at: DateTime<Utc>,
+}
+
+impl Aim {
+    /// Whether a reading that was stopped after so many pages would be stopped again and again, were it begun anew.
+    fn is_not_begun_again(&self, stopped: &Stopped, pages: u32) -> bool {
+        match stopped {
+            Stopped::GitHub(GitHubError::OutOfTime | GitHubError::RateLimited { .. }) | Stopped::Deferred { .. } => {
+                pages > if self.is_reopened { LONG } else { VERY_LONG }
+            }
+            Stopped::GitHub(_) => self.is_reopened && pages > LONG,
+            Stopped::Store(_) | Stopped::Failed { .. } | Stopped::Replaced(_) => false,
+        }
+    }
 }
 
 /// What a reading has seen so far.
@@ -67,9 +82,7 @@ impl Work<'_> {
                     return self.begin_backfill(&aim, &seen).await;
                 }
                 Err(Stopped::GitHub(error)) if error.is_too_much() => self.smaller_pages(error).await?,
-                Err(stopped @ (Stopped::GitHub(_) | Stopped::Deferred { .. }))
-                    if aim.is_reopened && seen.pages > LONG =>
-                {
+                Err(stopped) if aim.is_not_begun_again(&stopped, seen.pages) => {
                     // By creation it can go on where it stopped.
                     self.begin_backfill(&aim, &seen).await?;
                     return Err(stopped);
@@ -84,7 +97,11 @@ impl Work<'_> {
         let repository = &self.repository;
         let window = now - self.collecting.options.backfill;
         let known = repository.position().map(|position| position - OVERLAP);
-        let widened = repository.covered_since.filter(|covered| window + WIDENED_BY < *covered).map(|_| window);
+        let is_widened = |covered: &DateTime<Utc>| {
+            let is_under_way = repository.backfill.is_some_and(|backfill| backfill.since < window + WIDENED_BY);
+            window + WIDENED_BY < *covered && !is_under_way
+        };
+        let widened = repository.covered_since.filter(is_widened).map(|_| window);
         let reopened = repository.reopened_since.into_iter().chain(widened).min();
         let is_verified = known.is_some()
             && repository.backfill.is_none()
@@ -123,7 +140,9 @@ impl Work<'_> {
             match has_more {
                 More::No => return Ok(Read::Whole),
                 More::Yes { last } if aim.is_first => return Ok(Read::FirstPageOnly(last)),
-                More::Yes { .. } => self.may_go_on()?,
+                // Only what can go on where it stopped makes room for others.
+                More::Yes { .. } if aim.is_reopened => self.may_go_on()?,
+                More::Yes { .. } => self.has_time()?,
             }
         }
     }
@@ -167,9 +186,7 @@ impl Work<'_> {
     async fn listed(&mut self, aim: &Aim, seen: Seen) -> Result<(), Stopped> {
         if !seen.is_anything && self.repository.position().is_some() {
             // An empty list may mean that the token sees nothing any more: it is no complete collection.
-            let message =
-                "GitHub lists no pull requests of it any more; what is stored stays, and is not said to be fresh";
-            return Err(Stopped::Failed { code: "repo_lists_nothing", message: message.to_owned() });
+            return Err(Stopped::lists_nothing());
         }
         if aim.is_verified {
             self.mark_what_is_gone(aim.down_to, &seen).await?;
@@ -192,7 +209,9 @@ impl Work<'_> {
     }
 
     async fn begin_backfill(&mut self, aim: &Aim, seen: &Seen) -> Result<(), Stopped> {
-        let backfill = Backfill { next_page: 1, since: aim.down_to, anchor: seen.newest };
+        // One that is under way already may go further back.
+        let since = self.repository.backfill.map_or(aim.down_to, |backfill| backfill.since.min(aim.down_to));
+        let backfill = Backfill { next_page: 1, since, anchor: seen.newest };
         let etag = seen.etag.clone().map(stored);
         let store = self.collecting.store;
         let begun = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), aim.started_at);

@@ -63,6 +63,13 @@ enum Stopped {
     Replaced(RepositoryId),
 }
 
+impl Stopped {
+    fn lists_nothing() -> Self {
+        let message = "GitHub lists no pull requests of it any more; what is stored stays, and is not said to be fresh";
+        Self::Failed { code: "repo_lists_nothing", message: message.to_owned() }
+    }
+}
+
 impl From<GitHubError> for Stopped {
     fn from(error: GitHubError) -> Self {
         Self::GitHub(error)
@@ -244,9 +251,7 @@ impl Work<'_> {
 
     /// Whether there is time for another page, and nobody else is waiting for it.
     fn may_go_on(&self) -> Result<(), Stopped> {
-        if self.collecting.is_out_of_time() {
-            return Err(Stopped::GitHub(GitHubError::OutOfTime));
-        }
+        self.has_time()?;
         if self.result.pages >= self.collecting.pages_a_turn {
             return Err(Stopped::Deferred {
                 code: TURN_OVER,
@@ -254,6 +259,11 @@ impl Work<'_> {
             });
         }
         Ok(())
+    }
+
+    /// Whether there is time for another page.
+    fn has_time(&self) -> Result<(), Stopped> {
+        if self.collecting.is_out_of_time() { Err(Stopped::GitHub(GitHubError::OutOfTime)) } else { Ok(()) }
     }
 
     /// Learns from a page which repository it is that GitHub answers for.

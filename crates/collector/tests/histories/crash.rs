@@ -30,7 +30,10 @@ async fn world() -> Result<World> {
     world.teams.has_pattern = false;
     world.apply().await?;
     world.fake.put((1..=7).map(|number| {
-        pr("acme/api", number).created("2026-02-01T09:00:00Z").merged("2026-02-02T10:00:00Z").reviewed_by("bob", "2026-02-01T12:00:00Z")
+        pr("acme/api", number)
+            .created("2026-02-01T09:00:00Z")
+            .merged("2026-02-02T10:00:00Z")
+            .reviewed_by("bob", "2026-02-01T12:00:00Z")
     }));
     world.fake.put([
         pr("acme/api", 8).by("stranger"),

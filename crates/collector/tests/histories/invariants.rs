@@ -74,19 +74,23 @@ impl World {
     /// I4 and I9: what a watermark or an answer claims is stored.
     async fn check_watermarks(&self) -> Result<()> {
         let rows = self.rows().await?;
-        let claims: Vec<(i64, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> = sqlx::query_as(
-            "select github_id, watermark, collected_at from repositories
+        let claims: Vec<(i64, Option<DateTime<Utc>>)> = sqlx::query_as(
+            "select github_id, greatest(watermark, collected_at) from repositories
             where removed_at is null and github_id is not null and reopened_since is null and backfill_page is null",
         )
         .fetch_all(&self.pool)
         .await?;
-        for (repository, watermark, collected_at) in claims {
-            let Some(claimed) = watermark.max(collected_at) else { continue };
+        for (repository, claimed) in claims {
+            let Some(claimed) = claimed else { continue };
             for (_, pull_request) in self.expected().filter(|(id, _)| *id == repository) {
                 if pull_request.updated_at < claimed {
                     let row = rows.get(&(repository, pull_request.number));
                     let row = row.with_context(|| format!("I4: #{} is lost behind {claimed}", pull_request.number))?;
-                    ensure!(row.updated_at == pull_request.updated_at, "I4: #{} is old behind {claimed}", pull_request.number);
+                    ensure!(
+                        row.updated_at == pull_request.updated_at,
+                        "I4: #{} is old behind {claimed}",
+                        pull_request.number
+                    );
                 }
             }
         }
@@ -107,7 +111,11 @@ impl World {
             ensure!(row.merged_at == expected.merged_at, "I2: {what} was merged at {:?}", row.merged_at);
             ensure!(Some(row.login.as_str()) == author(expected), "I2: {what} is by {}", row.login);
             ensure!(row.has_details, "I2: {what} has no details");
-            ensure!(row.first_review_at == first_review_at(expected), "I2: {what} was reviewed at {:?}", row.first_review_at);
+            ensure!(
+                row.first_review_at == first_review_at(expected),
+                "I2: {what} was reviewed at {:?}",
+                row.first_review_at
+            );
         }
         let is_at_github = |(repository, number): &(i64, i64)| {
             let found = self.repositories.iter().find(|one| one.id == *repository);

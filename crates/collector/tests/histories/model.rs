@@ -47,9 +47,10 @@ pub(crate) fn day(number: u64) -> NaiveDate {
 
 impl Teams {
     pub(crate) fn text(&self, repositories: &[Repository]) -> String {
-        let names: Vec<&str> = match self.has_pattern {
-            true => vec!["'acme/*'"],
-            false => repositories.iter().map(|repository| repository.configured.as_str()).collect(),
+        let names: Vec<&str> = if self.has_pattern {
+            vec!["'acme/*'"]
+        } else {
+            repositories.iter().map(|repository| repository.configured.as_str()).collect()
         };
         let mut text = format!("version: 1\nrepositories: [{}]\nteams:\n", names.join(", "));
         for team in TEAMS {

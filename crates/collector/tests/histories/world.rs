@@ -1,5 +1,6 @@
 //! A fake GitHub, a database and the real collector between them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -52,7 +53,7 @@ impl World {
             world.fake.add_repository(name);
             let id = world.fake.repository_id(name).context("a repository")?;
             let (configured, name) = (name.to_owned(), name.to_owned());
-            world.repositories.push(Repository { configured, name, id, pull_requests: Default::default() });
+            world.repositories.push(Repository { configured, name, id, pull_requests: BTreeMap::new() });
         }
         world.teams.shares.insert("ana", vec![Share { team: TEAMS[0], units: 10_000, from: None, to: None }]);
         world.apply().await?;
@@ -134,7 +135,14 @@ impl World {
             self.now += TimeDelta::days(3);
             let options = CollectOptions { verifies: true, ..self.options() };
             let report = self.run(options, u64::MAX).await?.context("not killed")?;
-            if report.state == RunState::Succeeded {
+            // Details that could not be told are asked for again after a pause, and fail no run.
+            let pending: i64 = sqlx::query_scalar(
+                "select count(*) from pull_requests as p inner join repositories as r on p.repository_id = r.id
+                where p.detailed_at is distinct from p.updated_at and p.deleted_at is null and r.removed_at is null",
+            )
+            .fetch_one(&self.pool)
+            .await?;
+            if report.state == RunState::Succeeded && pending == 0 {
                 return Ok(());
             }
             self.tell(format!("not yet: {report}"));

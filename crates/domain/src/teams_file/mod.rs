@@ -9,7 +9,7 @@ pub(crate) use checks::first_sum_above_one;
 use chrono_tz::Tz;
 pub use document::json_schema;
 
-use crate::{GithubId, Login, Period, Problem, Problems, RepoName, RepoPattern, TeamSlug, Weight};
+use crate::{GithubId, Login, Period, Position, Problem, Problems, RepoName, RepoPattern, TeamSlug, Weight};
 
 /// A valid teams file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,11 +101,26 @@ impl TeamsFile {
         match file {
             Some(file) if list.is_empty() => Ok(file),
             _ => {
-                let text = String::from_utf8_lossy(bytes);
-                let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
+                let text = tree::lines_of(&String::from_utf8_lossy(bytes));
+                move_inside(&text, &mut list);
                 Err(Problems { source: source.to_owned(), text, list })
             }
         }
+    }
+}
+
+/// The parser places what is missing at the end on a line after the last one, and miscounts around NUL. Every place is
+/// moved to where a caret can stand.
+fn move_inside(text: &str, problems: &mut [Problem]) {
+    let lengths: Vec<usize> = text.split('\n').map(|line| line.chars().count()).collect();
+    let moved = |at: Position| {
+        let line = at.line.clamp(1, lengths.len());
+        let end = lengths[line - 1] + 1;
+        Position { line, column: if at.line > line { end } else { at.column.clamp(1, end) } }
+    };
+    for problem in problems {
+        problem.at = problem.at.map(moved);
+        problem.related = problem.related.map(moved);
     }
 }
 

@@ -480,6 +480,11 @@ fn join(path: &str, key: &str) -> String {
 fn nearest<'a>(text: &str, candidates: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
     /// Below this similarity a suggestion confuses more than it helps.
     const NEAR: f64 = 0.8;
+    /// Longer than any name that could be meant. The comparison takes its time with long texts.
+    const LONGEST: usize = 100;
+    if text.len() > LONGEST {
+        return None;
+    }
     let text = text.to_lowercase();
     candidates
         .map(|(name, meant)| (strsim::jaro_winkler(&text, &name.to_lowercase()), meant))

@@ -53,16 +53,29 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, Problem> {
         return Err(problem("config.too_large", None, message, "check that this is the teams file"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
-        let at = Position {
-            line: before.matches('\n').count() + 1,
-            column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
-        };
-        problem("config.encoding", Some(at), "the text is not UTF-8".to_owned(), "save the file as UTF-8")
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        problem(
+            "config.encoding",
+            Some(end_of(&lines_of(&before))),
+            "the text is not UTF-8".to_owned(),
+            "save the file as UTF-8",
+        )
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     refuse_conflict_markers(text)?;
     Builder { parser: Parser::new_from_str(text) }.document()
+}
+
+/// The text as its lines are counted: without a byte order mark, and each line end is one `\n`. YAML ends a line at a
+/// lone carriage return too.
+pub(super) fn lines_of(text: &str) -> String {
+    text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// The place after the last character.
+fn end_of(lines: &str) -> Position {
+    let last = lines.rsplit('\n').next().unwrap_or_default();
+    Position { line: lines.matches('\n').count() + 1, column: last.chars().count() + 1 }
 }
 
 fn refuse_conflict_markers(text: &str) -> Result<(), Problem> {

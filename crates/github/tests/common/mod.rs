@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,6 +22,28 @@ pub(crate) fn settings(url: &str, token: Option<&str>) -> GitHubSettings {
 
 pub(crate) fn connect(url: &str, token: Option<&str>) -> Result<GitHub> {
     Ok(GitHub::connect(&settings(url, token))?)
+}
+
+/// The address of a server that gives every request this answer, byte by byte as it is.
+pub(crate) fn always(answer: impl Into<Vec<u8>>) -> Result<String> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let (url, answer) = (format!("http://{}", listener.local_addr()?), answer.into());
+    // Ends with the process; there is nobody to tell.
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let _ = connection.read(&mut [0; 8_192]).and_then(|_| connection.write_all(&answer));
+        }
+    });
+    Ok(url)
+}
+
+/// A complete answer with this body.
+pub(crate) fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// A piece of work that waits two seconds at most.

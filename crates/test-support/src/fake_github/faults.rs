@@ -14,7 +14,7 @@ use super::answer::{Answer, Page, Payload};
 /// What GitHub says when it is asked too often in too short a time.
 const SECONDARY: &str = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
 /// More than any page of GitHub, once decoded.
-const BOMB_BYTES: usize = 64 * 1024 * 1024;
+const BOMB_BYTES: usize = 12 * 1024 * 1024;
 
 /// Something that goes wrong with the next answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,279 @@
+//! The database, its schema, and what the collection has left in it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::{Login, RepoName, with_causes};
+use mergeline_local_postgres::Binaries;
+use mergeline_store::{ConfiguredLogin, DatabaseStatus, RepositoryStatus, Snapshot, Store, StoreError};
+
+use super::Configured;
+use super::findings::{Check, Findings};
+use crate::args::Options;
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::tables::{ago, count_of};
+
+/// The oldest server that has what the schema uses.
+const MIN_VERSION: i32 = 15;
+/// A collection that ran at some time and then no more: its timer may be gone.
+const OLD: TimeDelta = TimeDelta::days(7);
+
+/// What the database knows.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// The configuration in force, `None` when there is none.
+    pub(super) configured: Option<Configured>,
+    /// The people, with the login that GitHub showed last.
+    pub(super) known: Vec<ConfiguredLogin>,
+}
+
+pub(super) async fn check(
+    options: &Options,
+    has_details: bool,
+    findings: &mut Findings,
+    now: DateTime<Utc>,
+) -> Result<Checked, Failure> {
+    let opened = match Database::open_existing(options).await {
+        Ok(Some(database)) => database.store().map(|store| Some((database, store))),
+        Ok(None) => Ok(None),
+        Err(failure) => Err(failure),
+    };
+    let (database, store) = match opened {
+        Ok(Some(opened)) => opened,
+        Ok(None) => {
+            findings.add(private_to_come())?;
+            return Ok(Checked::default());
+        }
+        // What is wrong with DB_URL was told with the settings.
+        Err(Failure::Problems(_)) => return Ok(Checked::default()),
+        Err(failure) => {
+            let (message, help) = split_help(&failure.to_string());
+            findings.add(Check::error("database", message, help))?;
+            return Ok(Checked::default());
+        }
+    };
+    let status = match store.database_status().await {
+        Ok(status) => status,
+        Err(error) => {
+            findings.add(Check::error("database", with_causes(&error), remedy(&error)))?;
+            return Ok(Checked::default());
+        }
+    };
+    findings.add(server(&status, database.is_private()))?;
+    findings.add(schema(&status))?;
+    if !status.missing().is_empty() {
+        return Ok(Checked::default());
+    }
+    let outcome = read(&store, has_details, findings, now).await;
+    // A private server that ends under open connections says so in the log.
+    store.close().await;
+    match outcome {
+        Ok(checked) => Ok(checked),
+        Err(Unread::Store(error)) => {
+            findings.add(Check::error("database", with_causes(&error), remedy(&error)))?;
+            Ok(Checked::default())
+        }
+        Err(Unread::Failure(failure)) => Err(failure),
+    }
+}
+
+/// Why the data was not read to its end.
+enum Unread {
+    Store(StoreError),
+    /// Nobody reads what is found.
+    Failure(Failure),
+}
+
+impl From<StoreError> for Unread {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failure> for Unread {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+fn private_to_come() -> Check {
+    match Binaries::find() {
+        Ok(binaries) => {
+            let (version, folder) = (binaries.version(), binaries.folder().display());
+            Check::ok(
+                "database",
+                format!("none yet: `collect` makes a private one with PostgreSQL {version} ({folder})"),
+            )
+        }
+        Err(error) => {
+            let (message, help) = split_help(&error.to_string());
+            Check::error("database", message, help)
+        }
+    }
+}
+
+/// Errors of the private server carry their remedy in the text.
+fn split_help(text: &str) -> (String, String) {
+    let (message, help) = text.split_once("help: ").unwrap_or((text, "mend the cause, and try again"));
+    (message.to_owned(), help.to_owned())
+}
+
+fn remedy(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Unavailable(_) => "check host, port and network of DB_URL, and whether the server runs",
+        StoreError::Unauthorized(_) => "check user and password of DB_URL",
+        StoreError::Schema(_) => "run `mergeline migrate` of this version",
+        StoreError::DiskFull(_) => "give the server's disk more room",
+        StoreError::ReadOnly(_) => "name the primary in DB_URL, not a replica",
+        _ => "look into the server's log",
+    }
+}
+
+fn server(status: &DatabaseStatus, is_private: bool) -> Check {
+    let DatabaseStatus { version, is_encrypted, .. } = status;
+    if *version < MIN_VERSION {
+        let message = format!("PostgreSQL {version} is too old");
+        return Check::error("database", message, format!("use PostgreSQL {MIN_VERSION} or later"));
+    }
+    let way = match (is_private, is_encrypted) {
+        (true, _) => "the private one",
+        (false, true) => "reached by TLS",
+        // Anything beyond this machine is refused without verified TLS before a connection is made.
+        (false, false) => "on this machine, without TLS",
+    };
+    Check::ok("database", format!("PostgreSQL {version}, {way}"))
+}
+
+fn schema(status: &DatabaseStatus) -> Check {
+    let (missing, unknown, all) = (status.missing(), status.unknown(), Store::known_migrations().len());
+    let help = "run `mergeline migrate`; `collect` does it too";
+    match (missing.first(), unknown.first()) {
+        (Some(_), _) if status.migrations.is_empty() => {
+            Check::warning("schema", "the database is empty", "run `mergeline collect`, or `mergeline migrate`")
+        }
+        (Some((version, name)), _) => {
+            let count = missing.len();
+            Check::error("schema", format!("{count} of {all} migrations missing, from {version} ({name}) on"), help)
+        }
+        (None, Some(version)) => {
+            let count = unknown.len();
+            let message =
+                format!("a newer Mergeline has migrated it: {count} migrations are unknown here, from {version} on");
+            Check::warning("schema", message, "use that version here too")
+        }
+        (None, None) => Check::ok("schema", format!("up to date ({all} migrations)")),
+    }
+}
+
+async fn read(
+    store: &Store,
+    has_details: bool,
+    findings: &mut Findings,
+    now: DateTime<Utc>,
+) -> Result<Checked, Unread> {
+    let repositories = store.repository_statuses().await?;
+    let known = store.configured_logins().await?;
+    let snapshot = store.snapshot().await?;
+    let runs = store.runs(1).await?;
+    findings.add(match runs.first() {
+        None => Check::warning("collection", "nothing was ever collected", "run `mergeline collect`"),
+        Some(run) => {
+            let message = format!("run {} {} {}", run.id, began(&run.state), ago(run.started_at, now));
+            if now - run.started_at > OLD {
+                Check::warning("collection", message, "run `mergeline collect`, or look why its timer does not")
+            } else if matches!(run.state.as_str(), "failed" | "interrupted") {
+                Check::warning("collection", message, "`mergeline status` shows why")
+            } else {
+                Check::ok("collection", message)
+            }
+        }
+    })?;
+    for repository in repositories.iter().filter(|one| one.state.as_deref() == Some("failed")) {
+        let reason = repository.reason.as_deref().unwrap_or("no reason is known");
+        let code = repository.reason_code.as_deref().unwrap_or("failed");
+        let message = format!("{}: its last collection failed: {code}: {reason}", repository.name);
+        findings.add(Check::warning("collection", message, "mend the cause, and run `mergeline collect`"))?;
+    }
+    if !runs.is_empty() {
+        findings.add(quarantine(&repositories))?;
+        findings.add(details(&repositories, has_details))?;
+    }
+    let configured = snapshot.map(|snapshot| Configured {
+        repositories: repositories_by_name(&snapshot),
+        patterns: snapshot.patterns,
+        includes_archived: snapshot.includes_archived,
+        logins: known.iter().map(|one| (Login::from_github(&one.login), one.github_id)).collect(),
+    });
+    Ok(Checked { configured, known })
+}
+
+/// The repositories that are named; what patterns mean is asked for by the pattern.
+fn repositories_by_name(snapshot: &Snapshot) -> Vec<RepoName> {
+    let is_meant_by_a_pattern = |name: &RepoName| snapshot.patterns.iter().any(|pattern| pattern.matches(name));
+    let names = snapshot.repositories.iter().map(|repository| repository.name.clone());
+    let mut names: Vec<_> = names.filter(|name| !is_meant_by_a_pattern(name)).collect();
+    names.sort();
+    names
+}
+
+/// How the last run stands, before the word on when it began.
+fn began(state: &str) -> String {
+    match state {
+        "running" => "is under way, begun".to_owned(),
+        ended => format!("was the last one: {ended}, begun"),
+    }
+}
+
+fn sum(repositories: &[RepositoryStatus], count: impl Fn(&RepositoryStatus) -> i64) -> (i64, String) {
+    let affected: Vec<&str> = repositories.iter().filter(|one| count(one) > 0).map(|one| one.name.as_str()).collect();
+    (repositories.iter().map(count).sum(), affected.join(", "))
+}
+
+fn quarantine(repositories: &[RepositoryStatus]) -> Check {
+    match sum(repositories, |repository| repository.quarantined) {
+        (0, _) => Check::ok("quarantine", "empty"),
+        (count, names) => Check::warning(
+            "quarantine",
+            format!("{} not understood, and not counted ({names})", count_of(count, "pull request")),
+            "`mergeline collect` tries them again; report those that stay",
+        ),
+    }
+}
+
+fn details(repositories: &[RepositoryStatus], has_details: bool) -> Check {
+    match sum(repositories, |repository| repository.without_details) {
+        (0, _) => Check::ok("details", "complete"),
+        (count, _) if !has_details => Check::ok(
+            "details",
+            format!("{} without, as COLLECT_DETAILS=false wants it", count_of(count, "pull request")),
+        ),
+        (count, names) => Check::warning(
+            "details",
+            format!("{} without, whose phases are not counted yet ({names})", count_of(count, "pull request")),
+            "run `mergeline collect`",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::findings::Outcome;
+    use super::*;
+
+    fn status(version: i32, migrations: Vec<i64>) -> DatabaseStatus {
+        DatabaseStatus { version, is_encrypted: true, migrations }
+    }
+
+    #[test]
+    fn a_server_that_is_too_old_is_an_error() {
+        assert_eq!(server(&status(14, Vec::new()), false).outcome, Outcome::Error);
+        assert_eq!(server(&status(15, Vec::new()), false).outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn an_older_schema_is_an_error_a_newer_one_a_warning_and_none_at_all_is_a_beginning() {
+        let known: Vec<i64> = Store::known_migrations().into_iter().map(|(version, _)| version).collect();
+        let newer = known.iter().copied().chain([99_991_231_000_000]).collect();
+        let outcomes = [known[..3].to_vec(), newer, Vec::new(), known.clone()].map(|m| schema(&status(17, m)).outcome);
+        assert_eq!(outcomes, [Outcome::Error, Outcome::Warning, Outcome::Warning, Outcome::Ok]);
+    }
+}

@@ -1,0 +1,364 @@
+//! GitHub: the token, the limits, the clocks, and whether it knows what is configured.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::{GithubId, Login, RepoName, RepoPattern};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, PageAnswer, Patience, RateLimit, TokenReport};
+use mergeline_store::ConfiguredLogin;
+
+use super::Configured;
+use super::findings::{Check, Findings};
+use crate::failure::Failure;
+use crate::tables::ago;
+
+/// Time enough to make a new token and bring it to where it is used.
+const EXPIRES_SOON: TimeDelta = TimeDelta::days(14);
+/// More than an answer takes.
+const MAX_SKEW_SECONDS: i64 = 60;
+/// What is kept for others unless `GITHUB_RESERVE_PERCENT` says otherwise.
+const RESERVE_PERCENT: u64 = 10;
+/// Somebody waits for the answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A client and when the checks began.
+struct Asking<'a> {
+    github: &'a GitHub,
+    now: DateTime<Utc>,
+}
+
+/// What makes all further questions needless.
+struct Stopped(GitHubError);
+
+impl Asking<'_> {
+    fn session(&self, owner: Option<&str>) -> mergeline_github::Session<'_> {
+        self.github.session(owner, Patience { deadline: None, longest_wait: LONGEST_WAIT }, self.now)
+    }
+}
+
+/// Asks GitHub about everything, one question after the other.
+pub(super) async fn check(
+    settings: &GitHubSettings,
+    configured: &Configured,
+    known: &[ConfiguredLogin],
+    findings: &mut Findings,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let github = GitHub::connect(settings)?;
+    let asking = Asking { github: &github, now };
+    if !token(&asking, configured, findings).await? {
+        return check_known(configured, known, findings);
+    }
+    let mut stopped = None;
+    for repository in &configured.repositories {
+        match asking.repository(repository).await {
+            Ok(check) => findings.add(check)?,
+            Err(stop) => {
+                stopped = Some(stop);
+                break;
+            }
+        }
+    }
+    if stopped.is_none() {
+        stopped = patterns(&asking, configured, findings).await?;
+    }
+    if stopped.is_none() {
+        for (login, id) in &configured.logins {
+            let known = known.iter().find(|one| one.login == login.as_str());
+            match asking.login(login, *id, known).await {
+                Ok(check) => findings.add(check)?,
+                Err(stop) => {
+                    stopped = Some(stop);
+                    break;
+                }
+            }
+        }
+    }
+    if let Some(Stopped(error)) = stopped {
+        let message = format!("not everything was asked: {error}");
+        findings.add(Check::error("GitHub", message, remedy(&error)))?;
+    }
+    Ok(())
+}
+
+/// What the database alone tells about logins.
+pub(super) fn check_known(
+    configured: &Configured,
+    known: &[ConfiguredLogin],
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    for login in configured.logins.keys() {
+        if let Some(renamed) = known.iter().find(|one| one.login == login.as_str()).and_then(renamed) {
+            findings.add(renamed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether it makes sense to ask further.
+async fn token(asking: &Asking<'_>, configured: &Configured, findings: &mut Findings) -> Result<bool, Failure> {
+    // An App has a token for each owner.
+    let owner = configured.repositories.first().map(RepoName::owner);
+    let owner = owner.or_else(|| configured.patterns.first().map(RepoPattern::owner));
+    let session = asking.session(owner);
+    let report = session.token_report().await;
+    let skew = session.usage().clock_skew_seconds;
+    let is_usable = match report {
+        Err(error) => {
+            findings.add(Check::error("GitHub", error.to_string(), remedy(&error)))?;
+            false
+        }
+        Ok(report) => {
+            findings.add(credentials(&report))?;
+            if let Some(expires_at) = report.expires_at {
+                findings.add(expiry(expires_at, asking.now))?;
+            }
+            for (name, limit) in [("rate limit", report.rest), ("GraphQL rate limit", report.graphql)] {
+                if let Some(limit) = limit {
+                    findings.add(rate_limit(name, limit, asking.now))?;
+                }
+            }
+            true
+        }
+    };
+    if let Some(skew) = skew {
+        findings.add(clock(skew))?;
+    }
+    Ok(is_usable)
+}
+
+fn credentials(report: &TokenReport) -> Check {
+    let scopes = match report.scopes.as_deref().map(str::trim) {
+        None => String::new(),
+        Some("") => ", without scopes: public repositories only".to_owned(),
+        Some(scopes) => format!(", scopes {scopes}"),
+    };
+    let limits = match report.rest {
+        Some(_) => "",
+        None => "; it names no rate limits, as Enterprise servers may; if nothing is found, check GITHUB_API_URL",
+    };
+    Check::ok("GitHub", format!("answers; {}{scopes}{limits}", report.kind))
+}
+
+fn expiry(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Check {
+    let verb = if expires_at > now { "expires" } else { "expired" };
+    let message = format!("{verb} {} ({})", ago(expires_at, now), expires_at.format("%Y-%m-%d"));
+    if expires_at - now < EXPIRES_SOON {
+        return Check::warning("token", message, "make a new one at GitHub, and set it in GITHUB_PAT");
+    }
+    Check::ok("token", message)
+}
+
+fn rate_limit(name: &str, limit: RateLimit, now: DateTime<Utc>) -> Check {
+    let RateLimit { limit, remaining, resets_at } = limit;
+    let message = format!("{remaining} of {limit} are left, starts anew {}", ago(resets_at, now));
+    if u64::from(remaining) * 100 <= u64::from(limit) * RESERVE_PERCENT {
+        return Check::warning(name, message, "wait; a token of its own shares its limit with nobody");
+    }
+    Check::ok(name, message)
+}
+
+fn clock(skew_seconds: i64) -> Check {
+    let (seconds, direction) = (skew_seconds.abs(), if skew_seconds > 0 { "ahead of" } else { "behind" });
+    if seconds > MAX_SKEW_SECONDS {
+        let message = format!("this machine's clock is {seconds} s {direction} GitHub's");
+        return Check::warning("clock", message, "let it be set by NTP (`timedatectl set-ntp true`)");
+    }
+    Check::ok("clock", "agrees with GitHub's")
+}
+
+async fn patterns(
+    asking: &Asking<'_>,
+    configured: &Configured,
+    findings: &mut Findings,
+) -> Result<Option<Stopped>, Failure> {
+    let mut by_owner: BTreeMap<&str, Vec<&RepoPattern>> = BTreeMap::new();
+    for pattern in &configured.patterns {
+        by_owner.entry(pattern.owner()).or_default().push(pattern);
+    }
+    for (owner, patterns) in by_owner {
+        let listed = match asking.session(Some(owner)).repositories_of(owner).await.map_err(stops) {
+            Ok(listed) => Ok(listed),
+            Err(Ok(stop)) => return Ok(Some(stop)),
+            Err(Err(error)) => Err(error),
+        };
+        for pattern in patterns {
+            let name = format!("pattern {pattern}");
+            findings.add(match &listed {
+                Err(GitHubError::NotFound) => {
+                    let message = format!("there is no {owner} that the token may see (404)");
+                    Check::error(name, message, "check the owner's spelling, and for whom the token is")
+                }
+                Err(error) => Check::error(name, error.to_string(), remedy(error)),
+                Ok(listed) => {
+                    let is_meant = |one: &&mergeline_github::ListedRepository| {
+                        pattern.matches(&one.name) && (configured.includes_archived || !one.is_archived)
+                    };
+                    match listed.iter().filter(is_meant).count() {
+                        0 => {
+                            let message =
+                                format!("means none of the {} repositories that the token may see", listed.len());
+                            Check::error(name, message, "check the prefix, and what the token may see")
+                        }
+                        count => Check::ok(name, format!("means {count} of {} repositories", listed.len())),
+                    }
+                }
+            })?;
+        }
+    }
+    Ok(None)
+}
+
+/// Errors that will come again with every question.
+fn stops(error: GitHubError) -> Result<Stopped, GitHubError> {
+    match error {
+        GitHubError::Unauthorized | GitHubError::RateLimited { .. } | GitHubError::Transport { .. } => {
+            Ok(Stopped(error))
+        }
+        other => Err(other),
+    }
+}
+
+impl Asking<'_> {
+    /// Looks a repository up, and reads one of its pull requests.
+    async fn repository(&self, repository: &RepoName) -> Result<Check, Stopped> {
+        let name = format!("repository {repository}");
+        let failed = |error: GitHubError| {
+            stops(error).map_or_else(|error| Ok(Check::error(&name, error.to_string(), remedy(&error))), Err)
+        };
+        let session = self.session(Some(repository.owner()));
+        let identity = match session.repository(repository).await {
+            Ok(identity) => identity,
+            Err(error) => return failed(error),
+        };
+        let newest = session.by_update(&identity.name, 1, None).next().await;
+        match newest {
+            Err(error) => failed(error),
+            Ok(_) if identity.name != *repository => {
+                let message = format!("is called {} now", identity.name);
+                Ok(Check::warning(&name, message, format!("write {} into the teams file", identity.name)))
+            }
+            Ok(Some(PageAnswer::Page(page))) if page.is_empty() => {
+                Ok(Check::ok(&name, "has no pull requests, or none that the token may see"))
+            }
+            Ok(_) => Ok(Check::ok(&name, "can be read")),
+        }
+    }
+
+    /// Looks an account up.
+    async fn login(
+        &self,
+        login: &Login,
+        configured: Option<GithubId>,
+        known: Option<&ConfiguredLogin>,
+    ) -> Result<Check, Stopped> {
+        let name = format!("login {login}");
+        match self.session(None).account_id(login.as_str()).await.map_err(stops) {
+            Err(Ok(stop)) => Err(stop),
+            Err(Err(error)) => Ok(Check::error(name, error.to_string(), remedy(&error))),
+            Ok(found) => Ok(account(login, found, configured, known)),
+        }
+    }
+}
+
+/// What it means that a login belongs to this account, or to none.
+fn account(
+    login: &Login,
+    found: Option<GithubId>,
+    configured: Option<GithubId>,
+    known: Option<&ConfiguredLogin>,
+) -> Check {
+    let name = format!("login {login}");
+    let meant = configured.or(known.and_then(|known| known.github_id));
+    match (found, meant) {
+        (Some(found), Some(meant)) if found != meant => {
+            let message = format!("now belongs to another account (number {found}); number {meant} is meant");
+            let help = match known.filter(|known| known.seen_as != login.as_str()) {
+                Some(known) => format!("write {} into the teams file", known.seen_as),
+                None => format!("write the present login of number {meant} into the teams file, or correct its id"),
+            };
+            Check::error(name, message, help)
+        }
+        (Some(found), _) => Check::ok(name, format!("is number {found}")),
+        (None, _) => known.and_then(renamed).unwrap_or_else(|| {
+            let help = match meant {
+                Some(meant) => format!("write the present login of number {meant} into the teams file"),
+                None => "check the spelling; bots are written name[bot]".to_owned(),
+            };
+            Check::error(name, "GitHub knows no such account", help)
+        }),
+    }
+}
+
+/// A person who was seen under another login since.
+fn renamed(known: &ConfiguredLogin) -> Option<Check> {
+    let ConfiguredLogin { login, github_id, seen_as } = known;
+    if login == seen_as {
+        return None;
+    }
+    let id = github_id.map(|id| format!(", with id {id}")).unwrap_or_default();
+    let help = format!("write {seen_as} into the teams file{id}; what was collected stays theirs");
+    Some(Check::warning(format!("login {login}"), format!("is now {seen_as}"), help))
+}
+
+fn remedy(error: &GitHubError) -> &'static str {
+    match error {
+        GitHubError::Unauthorized => "make a new token at GitHub, and set it in GITHUB_PAT",
+        GitHubError::Forbidden => "give the token read access to pull requests of this repository",
+        GitHubError::SingleSignOn => "authorise the token for the organisation, in the token's settings",
+        GitHubError::NotFound | GitHubError::Gone { .. } => "check the spelling, and what the token may see",
+        GitHubError::RateLimited { .. } => "wait; with a token GitHub answers more often",
+        GitHubError::Transport { .. } => "check the network, a proxy, and GITHUB_API_URL",
+        GitHubError::InvalidAnswer { .. } | GitHubError::Elsewhere { .. } => {
+            "check GITHUB_API_URL, and a proxy in between"
+        }
+        _ => "try again later; https://www.githubstatus.com tells of disturbances",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::findings::Outcome;
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).expect("in range")
+    }
+
+    #[test]
+    fn a_token_is_renewed_two_weeks_before_its_end() {
+        assert_eq!(expiry(now() + TimeDelta::days(14), now()).outcome, Outcome::Ok);
+        assert_eq!(expiry(now() + TimeDelta::days(13), now()).outcome, Outcome::Warning);
+    }
+
+    #[test]
+    fn a_clock_may_be_a_minute_off_in_either_direction() {
+        assert_eq!([-61, -60, 60, 61].map(|skew| clock(skew).outcome == Outcome::Ok), [false, true, true, false]);
+        assert!(clock(-61).message.contains("61 s behind"), "{:?}", clock(-61));
+    }
+
+    #[test]
+    fn a_limit_of_which_a_tenth_is_left_is_a_warning() {
+        let left = |remaining| rate_limit("rate limit", RateLimit { limit: 5_000, remaining, resets_at: now() }, now());
+        assert_eq!([500, 501].map(|remaining| left(remaining).outcome), [Outcome::Warning, Outcome::Ok]);
+    }
+
+    #[test]
+    fn a_login_is_judged_by_the_account_that_is_meant() {
+        let login = Login::from_github("ana");
+        let seen = |github_id, seen_as: &str| ConfiguredLogin {
+            login: "ana".to_owned(),
+            github_id,
+            seen_as: seen_as.to_owned(),
+        };
+        let judge = |found, configured, known: Option<&ConfiguredLogin>| account(&login, found, configured, known);
+        assert_eq!(judge(Some(7), None, None).outcome, Outcome::Ok);
+        assert_eq!(judge(Some(7), Some(7), Some(&seen(Some(7), "ana"))).outcome, Outcome::Ok);
+        assert_eq!(judge(None, None, None).outcome, Outcome::Error);
+        assert_eq!(judge(None, None, Some(&seen(Some(7), "ana-b"))).message, "is now ana-b");
+        let another = judge(Some(8), None, Some(&seen(Some(7), "ana-b")));
+        assert_eq!((another.outcome, another.message.contains("number 8")), (Outcome::Error, true));
+        assert_eq!(judge(Some(8), Some(7), None).outcome, Outcome::Error);
+    }
+}

@@ -1,0 +1,87 @@
+//! `mergeline doctor`: checks everything that can be checked, one line each, and goes on after failures.
+
+mod database;
+mod findings;
+mod github;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_domain::{GithubId, Login, RepoName, RepoPattern};
+
+use crate::args::{Doctor, Options};
+use crate::collecting::teams_source;
+use crate::failure::Failure;
+use crate::tables::count_of;
+use findings::{Check, Findings};
+
+/// What is configured, by the teams file, else by the database.
+#[derive(Debug, Default)]
+struct Configured {
+    repositories: Vec<RepoName>,
+    patterns: Vec<RepoPattern>,
+    includes_archived: bool,
+    logins: BTreeMap<Login, Option<GithubId>>,
+}
+
+pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
+    let mut findings = Findings::new(options.json);
+    let settings = settings::check(args.teams.is_some(), &mut findings)?;
+    let teams = match teams_source(args.teams.as_ref()) {
+        Ok(source) => source.load().map_err(Some),
+        // Told with the settings.
+        Err(_) => Err(None),
+    };
+    match &teams {
+        Ok(Some(file)) => findings.add(teams_file(file))?,
+        Ok(None) | Err(None) => {}
+        Err(Some(problems)) => settings::tell("teams file", problems, &mut findings)?,
+    }
+    let database = database::check(options, settings.details, &mut findings, now).await?;
+    let configured = match (teams, database.configured) {
+        (Ok(Some(file)), _) => Configured::by(&file),
+        (Ok(None), Some(in_force)) => {
+            findings.add(Check::ok("teams file", "there is none: what was applied before is in force"))?;
+            in_force
+        }
+        (Ok(None), None) => {
+            let help = "write one (`mergeline teams example > teams.yaml` starts it), or name it in TEAMS_FILE";
+            findings.add(Check::error("teams file", "there is none, and none was ever applied", help))?;
+            Configured::default()
+        }
+        (Err(_), in_force) => in_force.unwrap_or_default(),
+    };
+    match settings.github {
+        Some(github) if !args.offline => {
+            github::check(&github, &configured, &database.known, &mut findings, now).await?;
+        }
+        _ => github::check_known(&configured, &database.known, &mut findings)?,
+    }
+    findings.finish()
+}
+
+impl Configured {
+    fn by(file: &TeamsFile) -> Self {
+        let mut logins: BTreeMap<Login, Option<GithubId>> = BTreeMap::new();
+        for member in file.teams.iter().flat_map(|team| &team.members) {
+            let id = logins.entry(member.login.clone()).or_default();
+            *id = id.or(member.github_id);
+        }
+        Self {
+            repositories: file.repositories.clone(),
+            patterns: file.patterns.clone(),
+            includes_archived: file.include_archived,
+            logins,
+        }
+    }
+}
+
+fn teams_file(file: &TeamsFile) -> Check {
+    let members: usize = file.teams.iter().map(|team| team.members.len()).sum();
+    let (teams, members) = (count_of(file.teams.len(), "team"), count_of(members, "membership"));
+    let (repositories, patterns) = (file.repositories.len(), file.patterns.len());
+    Check::ok("teams file", format!("{teams}, {members}; repositories: {repositories}, patterns: {patterns}"))
+}

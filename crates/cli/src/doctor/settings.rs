@@ -1,0 +1,96 @@
+//! Everything that the environment decides.
+
+use mergeline_domain::{Problem, Problems};
+use mergeline_github::GitHubSettings;
+
+use super::findings::{Check, Findings, Outcome};
+use crate::database::variable;
+use crate::failure::Failure;
+
+/// What is shown as set.
+const NAMES: [&str; 16] = [
+    "GITHUB_PAT",
+    "GITHUB_APP_ID",
+    "GITHUB_APP_PRIVATE_KEY",
+    "GITHUB_API_URL",
+    "GITHUB_RESERVE_PERCENT",
+    "DB_URL",
+    "TEAMS_FILE",
+    "TEAM_CONFIG_JSON",
+    "REPOSITORIES",
+    "BACKFILL_DAYS",
+    "COLLECT_CONCURRENCY",
+    "COLLECT_DETAILS",
+    "MAX_WAIT_SECONDS",
+    "ALLOW_REMOVALS",
+    "API_KEY",
+    "REQUEST_TIMEOUT_SECONDS",
+];
+/// What others call a setting, and people set in its place.
+const MISTAKEN: [(&str, &str); 4] = [
+    ("GITHUB_TOKEN", "GITHUB_PAT"),
+    ("GH_TOKEN", "GITHUB_PAT"),
+    ("DATABASE_URL", "DB_URL"),
+    ("TEAMS_CONFIG_JSON", "TEAM_CONFIG_JSON"),
+];
+/// Stands for the private database, which is looked at later.
+const PRIVATE: &str = "postgres://postgres@localhost/postgres";
+
+/// What the other checks need of the settings.
+pub(super) struct Checked {
+    /// `None` when they cannot be used.
+    pub(super) github: Option<GitHubSettings>,
+    /// Whether details are collected.
+    pub(super) details: bool,
+}
+
+/// Checks all settings, those of the collection and those of the API. A teams file that a flag names is taken instead
+/// of what the environment says.
+pub(super) fn check(is_file_named: bool, findings: &mut Findings) -> Result<Checked, Failure> {
+    let lookup = |name: &str| match name {
+        "TEAMS_FILE" | "TEAM_CONFIG_JSON" | "REPOSITORIES" if is_file_named => None,
+        "DB_URL" => Some(variable(name).unwrap_or_else(|| PRIVATE.to_owned())),
+        _ => variable(name),
+    };
+    let collection = mergeline_collector::Settings::from_vars(lookup);
+    let api = mergeline_api::Settings::from_vars(lookup);
+    let details = collection.as_ref().map_or(true, |settings| settings.details);
+    let mut problems: Vec<Problem> = collection.err().map_or_else(Vec::new, |problems| problems.list);
+    for problem in api.err().map_or_else(Vec::new, |problems| problems.list) {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() {
+        let set: Vec<&str> = NAMES.into_iter().filter(|name| variable(name).is_some()).collect();
+        let message = match set.as_slice() {
+            [] => "none is set, the defaults hold".to_owned(),
+            set => format!("nothing is wrong with {}", set.join(", ")),
+        };
+        findings.add(Check::ok("settings", message))?;
+    } else {
+        tell("settings", &Problems::of_settings(problems), findings)?;
+    }
+    for (theirs, ours) in MISTAKEN {
+        if variable(theirs).is_some() && variable(ours).is_none() {
+            let message = format!("{theirs} is set, which Mergeline does not read");
+            findings.add(Check::warning("settings", message, format!("set {ours} if that was meant")))?;
+        }
+    }
+    Ok(Checked { github: GitHubSettings::from_vars(variable).ok(), details })
+}
+
+/// One line for each problem.
+pub(super) fn tell(name: &str, problems: &Problems, findings: &mut Findings) -> Result<(), Failure> {
+    for problem in &problems.list {
+        let Problem { code, at, path, message, help, .. } = problem;
+        let place = match at {
+            Some(at) => format!("{}:{at}", problems.source),
+            None if path.is_empty() => problems.source.clone(),
+            None => path.clone(),
+        };
+        let message = format!("{place}: {code}: {message}");
+        findings.add(Check::new(name, Outcome::Error, message, help.as_deref()))?;
+    }
+    Ok(())
+}

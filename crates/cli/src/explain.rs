@@ -1,0 +1,355 @@
+//! `mergeline explain`: why a pull request counts for which team.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use mergeline_domain::{Login, PullRequest, RepoName, SkipReason, State, TeamId, Verdict, Weight};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Patience, UndecodableItem};
+use mergeline_store::{Explanation, RepositoryStatus, Share, Store, Times};
+
+use crate::args::{Explain, Options};
+use crate::database::{collected, variable};
+use crate::failure::{FAILED, Failure};
+use crate::tables::{ago, duration, local};
+
+/// A pull request as people name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PullRequestName {
+    repository: RepoName,
+    number: i64,
+}
+
+impl std::fmt::Display for PullRequestName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}#{}", self.repository, self.number)
+    }
+}
+
+impl FromStr for PullRequestName {
+    type Err = String;
+
+    /// Reads `owner/name#123`, or the address of any page of a pull request.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || format!("`{text}` is no pull request: write owner/name#123, or paste its address");
+        let address = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let (repository, number) = match address {
+            None => {
+                let (repository, number) = text.split_once('#').ok_or_else(refuse)?;
+                (repository.to_owned(), number)
+            }
+            Some(address) => {
+                let path = address.split(['?', '#']).next().unwrap_or_default();
+                let parts: Vec<&str> = path.split('/').collect();
+                let [_, owner, name, "pull", number, ..] = parts[..] else { return Err(refuse()) };
+                (format!("{owner}/{name}"), number)
+            }
+        };
+        let repository = repository.parse().map_err(|error| format!("{error}"))?;
+        match number.parse() {
+            Ok(number) if number > 0 => Ok(Self { repository, number }),
+            _ => Err(refuse()),
+        }
+    }
+}
+
+pub(crate) async fn run(args: &Explain, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
+    let name = &args.pull_request;
+    let Some((_database, store)) = collected(options).await? else {
+        let message = format!("{name} is not stored: nothing was ever collected here, run `mergeline collect`");
+        return Err(anyhow::Error::msg(message).into());
+    };
+    let zone = store.timezone().await?;
+    let answer = match store.explain(&name.repository, name.number).await? {
+        Some(explanation) => Answer::stored(name, &explanation, zone),
+        None => not_stored(&store, args, zone, now).await?,
+    };
+    store.close().await;
+    if options.json {
+        writeln!(io::stdout(), "{}", answer.json)?;
+    } else {
+        write!(io::stdout(), "{}", answer.text)?;
+    }
+    Ok(if answer.is_found { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// What is said about a pull request.
+struct Answer {
+    /// Whether it is stored, or else at GitHub.
+    is_found: bool,
+    json: serde_json::Value,
+    text: String,
+}
+
+impl Answer {
+    fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> Self {
+        let unallocated = f64::from(unallocated_units(&explanation.shares)) / f64::from(Weight::UNITS);
+        let json = serde_json::json!({ "stored": explanation, "unallocated": unallocated });
+        Self { is_found: true, json, text: stored(name, explanation, zone) }
+    }
+}
+
+async fn not_stored(store: &Store, args: &Explain, zone: Tz, now: DateTime<Utc>) -> Result<Answer, Failure> {
+    let name = &args.pull_request;
+    let known = Known::of(store, name).await?;
+    let reason = known.why_not_stored(name, zone, now);
+    let text = format!("{name} is not stored: {reason}\n");
+    if !args.ask {
+        let text = format!("{text}`mergeline explain --ask {name}` asks GitHub.\n");
+        return Ok(Answer { is_found: false, json: serde_json::json!({ "stored": null, "reason": reason }), text });
+    }
+    let asked = ask(store, name, &known, zone, now).await?;
+    let github = serde_json::json!({ "is_there": asked.is_there, "verdict": asked.verdict });
+    let json = serde_json::json!({ "stored": null, "reason": reason, "github": github });
+    Ok(Answer { is_found: asked.is_there, json, text: text + &asked.text })
+}
+
+/// What the database knows about a pull request that is not stored.
+struct Known {
+    repository: Option<RepositoryStatus>,
+    quarantine: Option<String>,
+}
+
+impl Known {
+    async fn of(store: &Store, name: &PullRequestName) -> Result<Self, Failure> {
+        let wanted = name.repository.as_str();
+        let is_it = |repository: &RepositoryStatus| {
+            repository.name == wanted || repository.configured_as.as_deref() == Some(wanted)
+        };
+        let repository = store.repository_statuses().await?.into_iter().find(is_it);
+        let quarantine = store.quarantine_reason(&name.repository, name.number).await?;
+        Ok(Self { repository, quarantine })
+    }
+
+    fn why_not_stored(&self, name: &PullRequestName, zone: Tz, now: DateTime<Utc>) -> String {
+        let Some(repository) = &self.repository else {
+            return format!("{} is not among the configured repositories.", name.repository);
+        };
+        if let Some(reason) = &self.quarantine {
+            return format!("it is in quarantine, GitHub's answer about it cannot be understood: {reason}.");
+        }
+        let mut text = match (repository.collected_at, repository.covered_since) {
+            (Some(collected_at), Some(since)) => format!(
+                "{} was collected {}, with what changed since {}. Either it has not changed since then or is newer, or \
+                 its author was in no team, a bot or a deleted account.",
+                repository.name,
+                ago(collected_at, now),
+                local(since, zone)
+            ),
+            _ => format!("{} is not collected completely yet.", repository.name),
+        };
+        if let (Some("failed"), Some(reason)) = (repository.state.as_deref(), &repository.reason) {
+            let _ = write!(text, " Its last collection failed: {reason}.");
+        }
+        text
+    }
+}
+
+/// What GitHub says about a pull request, and what follows from it.
+struct Asked {
+    is_there: bool,
+    verdict: String,
+    text: String,
+}
+
+async fn ask(
+    store: &Store,
+    name: &PullRequestName,
+    known: &Known,
+    zone: Tz,
+    now: DateTime<Utc>,
+) -> Result<Asked, Failure> {
+    let settings = GitHubSettings::from_vars(variable).map_err(mergeline_domain::Problems::of_settings)?;
+    let github = GitHub::connect(&settings)?;
+    let session = github.session(Some(name.repository.owner()), Patience::AT_A_TERMINAL, now);
+    let absent = |verdict: String| {
+        let text = format!("GitHub: {verdict}\n");
+        Asked { is_there: false, verdict, text }
+    };
+    let pull_request = match session.pull_request(&name.repository, name.number).await {
+        Ok(Ok(pull_request)) => pull_request,
+        Ok(Err(UndecodableItem { reason, .. })) => {
+            return Ok(absent(format!("its answer cannot be understood: {reason}")));
+        }
+        Err(GitHubError::NotFound) => {
+            return Ok(absent(format!("there is no {name}, or the token may not see it (404)")));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let teams = store.teams(now).await?.into_iter().map(|team| (team.id, team.slug.to_string())).collect();
+    let verdict = match store.roster().await? {
+        Some((_, roster)) => judged(&roster.judge(&pull_request), &pull_request, &teams),
+        None => "counts for nobody: no teams are configured".to_owned(),
+    };
+    let mut text = format!("At GitHub it {}.\n", at_github(&pull_request, zone));
+    let _ = writeln!(text, "It {verdict}.");
+    if let Some(hint) = known.when_stored(&pull_request, zone) {
+        let _ = writeln!(text, "{hint}");
+    }
+    Ok(Asked { is_there: true, verdict, text })
+}
+
+impl Known {
+    /// Why a pull request that would be stored is not.
+    fn when_stored(&self, pull_request: &PullRequest, zone: Tz) -> Option<String> {
+        let repository = self.repository.as_ref()?;
+        let changed = local(pull_request.updated_at, zone);
+        if repository.covered_since.is_some_and(|since| pull_request.updated_at < since) {
+            return Some(format!("It changed last at {changed}, before what is collected: BACKFILL_DAYS widens that."));
+        }
+        if repository.collected_at.is_none_or(|at| pull_request.updated_at >= at) {
+            return Some(format!("It changed last at {changed}: the next `mergeline collect` reads it."));
+        }
+        None
+    }
+}
+
+/// Title, author and times as GitHub has them.
+fn at_github(pull_request: &PullRequest, zone: Tz) -> String {
+    let author = pull_request.author.as_ref().map_or("a deleted account", |author| author.login.as_str());
+    let (state, at) = match pull_request.state {
+        State::Open => ("open, opened", pull_request.created_at),
+        State::Closed { at } => ("closed without a merge,", at),
+        State::Merged { at, .. } => ("merged", at),
+    };
+    format!("is \"{}\" by {author}, {state} {}", pull_request.title, local(at, zone))
+}
+
+/// What becomes of it, as the end of a sentence that begins with "It".
+fn judged(verdict: &Verdict<'_>, pull_request: &PullRequest, teams: &HashMap<TeamId, String>) -> String {
+    let author = pull_request.author.as_ref().map(|author| &author.login).map_or("", Login::as_str);
+    match verdict {
+        Verdict::Skip(SkipReason::Ghost) => "counts for nobody: its author's account is deleted".to_owned(),
+        Verdict::Skip(SkipReason::Bot) => format!("counts for nobody: {author} is a bot"),
+        Verdict::Skip(SkipReason::NotAMember) => format!("counts for nobody: {author} is in no team"),
+        Verdict::SamePerson { .. } => {
+            format!(
+                "waits for the next collection, which learns that {author} is somebody who is known by another login"
+            )
+        }
+        Verdict::Keep { attributions, .. } if attributions.is_empty() => {
+            format!("counts for no team: {author} was in none at that time")
+        }
+        Verdict::Keep { attributions, .. } => {
+            let shares: Vec<String> = attributions
+                .iter()
+                .map(|share| {
+                    let team = teams.get(&share.team).map_or("a team that is gone", String::as_str);
+                    format!("{team} ({})", share.weight)
+                })
+                .collect();
+            format!("would count for {}", shares.join(" and "))
+        }
+    }
+}
+
+/// What is left of a whole pull request, in ten-thousandths.
+fn unallocated_units(shares: &[Share]) -> u32 {
+    let counted: u32 = shares.iter().filter(|share| share.counts).map(|share| share.weight_units.unsigned_abs()).sum();
+    u32::from(Weight::UNITS).saturating_sub(counted)
+}
+
+fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> String {
+    let Explanation { title, author, state, created_at, merged_at: _, attributed_at, attributed_by, .. } = explanation;
+    let mut text = format!("{name} \"{title}\" by {author}, {state}\n");
+    let decides = match attributed_by.as_str() {
+        "merged_at" => {
+            format!("opened {}, merged {}: the merge decides", local(*created_at, zone), local(*attributed_at, zone))
+        }
+        "closed_at" => {
+            format!("opened {}, closed {}: the close decides", local(*created_at, zone), local(*attributed_at, zone))
+        }
+        _ => format!("opened {}: the opening decides until it is closed", local(*created_at, zone)),
+    };
+    let _ = writeln!(text, "  {decides}");
+    if explanation.is_deleted {
+        let _ = writeln!(text, "  GitHub does not have it any more: it counts for nobody");
+        return text;
+    }
+    for share in &explanation.shares {
+        let why = membership(share, explanation, zone);
+        let _ = if share.counts {
+            let weight = Weight::format_units(share.weight_units.unsigned_abs().into());
+            writeln!(text, "  counts for {} with {weight}: {why}", share.team)
+        } else {
+            writeln!(text, "  does not count for {}: {why}", share.team)
+        };
+    }
+    let left = unallocated_units(&explanation.shares);
+    if explanation.shares.is_empty() {
+        let _ = writeln!(text, "  counts for no team: {author} is in none any more");
+    } else if left == u32::from(Weight::UNITS) {
+        let _ = writeln!(text, "  it belongs to no team");
+    } else if left > 0 {
+        let _ = writeln!(text, "  {} of it belongs to no team", Weight::format_units(left.into()));
+    }
+    if let (Some(times), true) = (&explanation.times, explanation.merged_at.is_some()) {
+        let _ = writeln!(text, "  {}", durations(times));
+    }
+    text
+}
+
+/// A membership's span, and where the deciding instant lies when it is outside.
+fn membership(share: &Share, explanation: &Explanation, zone: Tz) -> String {
+    let span = match (share.joined_at, share.left_at) {
+        (None, None) => "a member all the time".to_owned(),
+        (Some(from), None) => format!("a member since {}", local(from, zone)),
+        (None, Some(to)) => format!("a member until {}", local(to, zone)),
+        (Some(from), Some(to)) => format!("a member from {} until {}", local(from, zone), local(to, zone)),
+    };
+    let at = explanation.attributed_at;
+    let outside = if share.joined_at.is_some_and(|from| at < from) {
+        ", which is later"
+    } else if share.left_at.is_some_and(|to| at >= to) {
+        ", which is earlier"
+    } else {
+        ""
+    };
+    format!("{span}{outside}")
+}
+
+fn durations(times: &Times) -> String {
+    let known: Vec<String> =
+        [("cycle time", times.cycle), ("coding", times.coding), ("pickup", times.pickup), ("review", times.review)]
+            .into_iter()
+            .map(|(what, seconds)| format!("{what} {}", seconds.map_or("unknown".to_owned(), duration)))
+            .collect();
+    let mut text = known.join(", ");
+    if !times.flags.is_empty() {
+        let _ = write!(text, " ({})", times.flags.join(", "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_request_is_named_by_number_or_by_the_address_of_any_of_its_pages() {
+        for text in [
+            "Acme/API#12",
+            "https://github.com/acme/api/pull/12",
+            "https://ghe.example.com/acme/api/pull/12/files?w=1#diff-0",
+            "https://github.com/acme/api/pull/12#issuecomment-7",
+        ] {
+            let name: PullRequestName = text.parse().expect(text);
+            assert_eq!(name.to_string(), "acme/api#12", "{text}");
+        }
+        for text in [
+            "acme/api",
+            "acme/api#0",
+            "acme/api#-1",
+            "acme/api#x",
+            "api#12",
+            "https://github.com/acme/api/issues/12",
+            "",
+        ] {
+            assert!(text.parse::<PullRequestName>().is_err(), "{text}");
+        }
+    }
+}

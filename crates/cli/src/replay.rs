@@ -1,0 +1,79 @@
+//! `mergeline replay`: work that failed each time, tried once more.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use mergeline_aws::Aws;
+use mergeline_collector::{DeadLetter, Message, replay};
+use mergeline_domain::{Problem, Problems};
+
+use crate::args::Options;
+use crate::database::variable;
+use crate::failure::Failure;
+use crate::tables::count_of;
+
+/// As much of a letter that cannot be read is shown.
+const SHOWN: usize = 200;
+
+pub(crate) async fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let (work, dead_letters) = queues()?;
+    let aws = Aws::from_environment().await;
+    let (work, dead_letters) = (aws.queue(&work), aws.queue(&dead_letters));
+    let letters = RefCell::new(Vec::new());
+    let told = |letter: &str| {
+        if !options.json {
+            // Whoever reads has gone: the letters are put back all the same.
+            let _ = writeln!(io::stdout(), "{}", sentence(letter));
+        }
+        letters.borrow_mut().push(letter.to_owned());
+    };
+    let replayed = replay(&work, &dead_letters, told).await?;
+    // SQS asks only some of its servers: an empty answer does not prove that nothing is left.
+    let left = dead_letters.depth().await.ok();
+    let mut out = io::stdout();
+    if options.json {
+        let letters: Vec<serde_json::Value> = letters.take().iter().map(|letter| as_json(letter)).collect();
+        writeln!(out, "{}", serde_json::json!({ "replayed": replayed, "left": left, "letters": letters }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if replayed == 0 {
+        writeln!(out, "There are no dead letters.")?;
+    } else {
+        writeln!(out, "Put back into the work queue: {}.", count_of(replayed, "dead letter"))?;
+    }
+    if let Some(left) = left.filter(|left| *left > 0) {
+        writeln!(out, "About {left} are left: run it again.")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The URLs of the work queue and of its dead-letter queue.
+fn queues() -> Result<(String, String), Problems> {
+    let mut problems = Vec::new();
+    let mut url = |name| {
+        let help = "set it to the queue's URL, an output of the deployed stack";
+        variable(name).unwrap_or_else(|| {
+            problems.push(Problem::setting("config.queues", name, "it is not set", help));
+            String::new()
+        })
+    };
+    let queues = (url("WORK_QUEUE_URL"), url("DEAD_LETTER_QUEUE_URL"));
+    if problems.is_empty() { Ok(queues) } else { Err(Problems::of_settings(problems)) }
+}
+
+fn sentence(letter: &str) -> String {
+    if let Ok(DeadLetter { message, code, cause, receives }) = serde_json::from_str(letter) {
+        let cause = cause.replace(char::is_control, " ");
+        return format!("{} of run {}, after {receives} attempts: {code}: {cause}", message.name, message.run.0);
+    }
+    if let Ok(message) = serde_json::from_str::<Message>(letter) {
+        return format!("{} of run {}: its worker ended without a word", message.name, message.run.0);
+    }
+    let shown: String = letter.escape_debug().take(SHOWN).collect();
+    format!("not understood, put back as it is: {shown}")
+}
+
+fn as_json(letter: &str) -> serde_json::Value {
+    serde_json::from_str(letter).unwrap_or_else(|_| letter.into())
+}

@@ -1,0 +1,174 @@
+//! `mergeline status`: the ledger, and how the collection of each repository stands.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use comfy_table::{CellAlignment, Table};
+use mergeline_store::{Coverage, RepositoryStatus, RunStatus};
+
+use crate::args::{Options, Status};
+use crate::database::collected;
+use crate::failure::{Failure, PARTIAL};
+use crate::tables::{ago, largest_unit, local, table};
+
+pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout();
+    let Some((_database, store)) = collected(options).await? else {
+        if options.json {
+            let nothing = serde_json::json!({ "runs": [], "repositories": [], "coverage": null });
+            writeln!(out, "{nothing}")?;
+        } else {
+            writeln!(out, "{NOTHING}")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let runs = store.runs(args.runs).await?;
+    let repositories = store.repository_statuses().await?;
+    let coverage = store.coverage().await?;
+    let zone = store.timezone().await?;
+    store.close().await;
+    if options.json {
+        let Coverage { failing, pending, covered_since, data_as_of, .. } = &coverage;
+        let coverage = serde_json::json!({
+            "covered_since": covered_since, "data_as_of": data_as_of, "failing": failing, "pending": pending,
+        });
+        let status = serde_json::json!({ "runs": runs, "repositories": repositories, "coverage": coverage });
+        writeln!(out, "{status}")?;
+    } else {
+        write!(out, "{}", text(&runs, &repositories, &coverage, zone, now))?;
+    }
+    // A refused token is held against no repository, and still nothing of them is collected.
+    let is_any_failing = !coverage.failing.is_empty() || repositories.iter().any(has_failed);
+    Ok(if is_any_failing { ExitCode::from(PARTIAL) } else { ExitCode::SUCCESS })
+}
+
+const NOTHING: &str = "Nothing was ever collected here: run `mergeline collect`.";
+
+fn has_failed(repository: &RepositoryStatus) -> bool {
+    repository.state.as_deref() == Some("failed")
+}
+
+fn text(
+    runs: &[RunStatus],
+    repositories: &[RepositoryStatus],
+    coverage: &Coverage,
+    zone: Tz,
+    now: DateTime<Utc>,
+) -> String {
+    let mut text = String::new();
+    if runs.is_empty() {
+        let _ = writeln!(text, "{NOTHING}");
+    } else {
+        let _ = writeln!(text, "{}", runs_table(runs, zone));
+        for run in runs {
+            for problem in &run.problems {
+                let _ = writeln!(text, "  run {}: {problem}", run.id);
+            }
+        }
+    }
+    if repositories.is_empty() {
+        let _ = writeln!(text, "\nNo repository is configured: run `mergeline teams apply`, or `mergeline collect`.");
+        return text;
+    }
+    let _ = writeln!(text, "\n{}", repositories_table(repositories, zone, now));
+    for repository in repositories {
+        if let Some(reason) = &repository.reason {
+            let _ = writeln!(text, "  {}: {reason}", repository.name);
+        }
+    }
+    let _ = writeln!(text, "\n{}", covered(repositories, coverage, zone, now));
+    text
+}
+
+fn runs_table(runs: &[RunStatus], zone: Tz) -> Table {
+    let header = ["run", "state", "started", "took", "repositories", "requests", "points", "listed", "kept", "changed"];
+    let mut table = table(header.map(str::to_owned).to_vec());
+    for run in runs {
+        let took = run.finished_at.map_or("-".to_owned(), |at| largest_unit(at - run.started_at));
+        let counts = [run.requests, run.graphql_points, run.listed, run.kept, run.changed];
+        let row = [run.id.to_string(), run.state.clone(), local(run.started_at, zone), took, results(run)];
+        table.add_row(row.into_iter().chain(counts.map(|count| count.to_string())));
+    }
+    align_right(&mut table, &[0, 3, 5, 6, 7, 8, 9]);
+    table
+}
+
+fn results(run: &RunStatus) -> String {
+    let mut text = format!("{} planned", run.planned);
+    for (count, what) in [(run.failed, "failed"), (run.deferred, "deferred")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    text
+}
+
+fn repositories_table(repositories: &[RepositoryStatus], zone: Tz, now: DateTime<Utc>) -> Table {
+    let header = [
+        "repository",
+        "state",
+        "reason",
+        "collected",
+        "read back to",
+        "pull requests",
+        "without details",
+        "in quarantine",
+        "next try",
+    ];
+    let mut table = table(header.map(str::to_owned).to_vec());
+    for repository in repositories {
+        let name = match &repository.configured_as {
+            Some(other) => format!("{} ({other})", repository.name),
+            None => repository.name.clone(),
+        };
+        table.add_row([
+            name,
+            repository.state.clone().unwrap_or_else(|| "new".to_owned()),
+            repository.reason_code.clone().unwrap_or_else(|| "-".to_owned()),
+            repository.collected_at.map_or("never".to_owned(), |at| ago(at, now)),
+            read_back_to(repository, zone),
+            repository.pull_requests.to_string(),
+            repository.without_details.to_string(),
+            repository.quarantined.to_string(),
+            repository.next_at.filter(|at| *at > now).map_or("-".to_owned(), |at| ago(at, now)),
+        ]);
+    }
+    align_right(&mut table, &[5, 6, 7]);
+    table
+}
+
+fn read_back_to(repository: &RepositoryStatus, zone: Tz) -> String {
+    match (repository.backfill_page, repository.covered_since) {
+        (Some(page), _) => format!("at page {page}"),
+        (None, Some(since)) => since.with_timezone(&zone).date_naive().to_string(),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+fn covered(repositories: &[RepositoryStatus], coverage: &Coverage, zone: Tz, now: DateTime<Utc>) -> String {
+    let (Some(since), Some(as_of)) = (coverage.covered_since, coverage.data_as_of) else {
+        return "No repository is read completely yet.".to_owned();
+    };
+    let mut text = format!("Everything that changed since {} is stored, as of {}", local(since, zone), ago(as_of, now));
+    let incomplete: Vec<&str> = repositories
+        .iter()
+        .filter(|repository| repository.collected_at.is_none() || coverage.pending.contains(&repository.name))
+        .map(|repository| repository.name.as_str())
+        .collect();
+    if !incomplete.is_empty() {
+        let _ = write!(text, ", but not all of {}", incomplete.join(", "));
+    }
+    text.push('.');
+    text
+}
+
+fn align_right(table: &mut Table, columns: &[usize]) {
+    for index in columns {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A laptop on which the real binary runs.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use mergeline_test_support::{FakeGitHub, FakeUser, pr};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const TEAMS: &str =
+    "version: 1\nrepositories: [acme/api, acme/web]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
+
+/// A working folder, and the environment that commands run in.
+pub(crate) struct Laptop {
+    folder: TempDir,
+    pub(crate) environment: HashMap<&'static str, String>,
+}
+
+impl Laptop {
+    /// A working folder with a teams file, and nothing in the environment but where things are.
+    pub(crate) fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        // The account that runs the private server must reach its data.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+        std::fs::write(folder.path().join("teams.yaml"), TEAMS)?;
+        let data = folder.path().join("data").display().to_string();
+        let environment = HashMap::from([
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("HOME", folder.path().display().to_string()),
+            ("MERGELINE_DATA_DIR", data),
+        ]);
+        Ok(Self { folder, environment })
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.insert(name, value.into());
+        self
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(std::fs::write(self.folder.path().join(name), text)?)
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mergeline"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end beside the fake GitHub, which lives on this test's own runtime.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<Ran> {
+        let mut command = self.command(arguments);
+        Ok(Ran(tokio::task::spawn_blocking(move || command.output()).await??))
+    }
+}
+
+/// What a command has printed, and how it ended.
+pub(crate) struct Ran(Output);
+
+impl Ran {
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub(crate) fn err(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.out()).with_context(|| format!("{} {}", self.out(), self.err()))
+    }
+}
+
+/// A GitHub with a repository of three pull requests, one of them by a member, and an empty one.
+pub(crate) async fn github() -> Result<FakeGitHub> {
+    let fake = FakeGitHub::start().await?;
+    fake.add_repository("acme/web");
+    let merged_at = yesterday();
+    fake.put([
+        pr("acme/api", 1).merged_at_instant(merged_at),
+        pr("acme/api", 2).by("stranger").merged_at_instant(merged_at),
+        pr("acme/api", 3).by_user(Some(FakeUser::bot("renovate"))).merged_at_instant(merged_at),
+    ]);
+    Ok(fake)
+}
+
+/// A day ago by the real clock, which the binary lives by.
+pub(crate) fn yesterday() -> DateTime<Utc> {
+    DateTime::from(SystemTime::now() - Duration::from_secs(86_400))
+}

@@ -1,0 +1,360 @@
+//! The commands that look after a collection: `status`, `doctor`, `explain`, `replay`, `collect --verify`.
+
+mod common;
+
+use anyhow::Result;
+use common::{Laptop, Ran, github, yesterday};
+use mergeline_test_support::{AwsEmulator, FakeGitHub, FakeUser, TestDatabase, pr};
+use serde_json::{Value, json};
+
+const TOKEN: &str = "github_pat_s3cret-canary";
+
+/// A laptop beside this GitHub, with a database of its own.
+async fn laptop(fake: &FakeGitHub) -> Result<(Laptop, TestDatabase)> {
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
+    // Far enough for pull requests of fixed dates.
+    Ok((laptop.with("BACKFILL_DAYS", "3650"), database))
+}
+
+/// The text without what differs from run to run: instants, ages, and the widths that follow from them.
+fn masked(text: &str) -> String {
+    let is_time = |word: &str| {
+        let word = word.trim_matches([',', '.', ';']);
+        word.contains(['-', ':']) && word.len() > 3 && word.chars().all(|c| c.is_ascii_digit() || "-:".contains(c))
+    };
+    let is_unit = |word: &str| matches!(word.trim_matches(['.', ',', ';']), "s" | "min" | "h" | "d");
+    let mask = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().filter(|word| !word.starts_with('─')).collect();
+        let mut masked = Vec::new();
+        for (index, word) in words.iter().enumerate() {
+            let is_age = word.parse::<u32>().is_ok() && words.get(index + 1).is_some_and(|next| is_unit(next));
+            masked.push(if is_age || is_time(word) { "…" } else { word });
+        }
+        masked.join(" ")
+    };
+    text.lines().map(mask).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// The lines of a doctor's text that are not ok.
+fn complaints(ran: &Ran) -> String {
+    ran.out()
+        .lines()
+        .filter(|line| line.starts_with("warning") || line.starts_with("error"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The states of a doctor's checks of this name.
+fn states(answer: &Value, name: &str) -> Vec<String> {
+    let checks = answer["checks"].as_array().cloned().unwrap_or_default();
+    let named = checks.iter().filter(|check| check["name"] == json!(name));
+    named.map(|check| check["state"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn status_and_explain_say_so_when_nothing_was_ever_collected_and_make_no_database() -> Result<()> {
+    let laptop = Laptop::new()?;
+    let status = laptop.run(&["status"]).await?;
+    assert_eq!((status.code(), status.out().contains("Nothing was ever collected")), (Some(0), true));
+    assert_eq!(laptop.run(&["status", "--json"]).await?.json()?["runs"], json!([]));
+    let explained = laptop.run(&["explain", "acme/api#1"]).await?;
+    assert_eq!((explained.code(), explained.err().contains("nothing was ever collected")), (Some(1), true));
+    assert!(!std::path::Path::new(&laptop.environment["MERGELINE_DATA_DIR"]).exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn status_shows_runs_and_repositories_and_ends_with_three_while_one_fails() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    assert_eq!(laptop.run(&["status"]).await?.code(), Some(0));
+    fake.break_repository("acme/web", Some(404));
+    laptop.run(&["collect"]).await?;
+    let status = laptop.run(&["status", "--runs", "1"]).await?;
+    assert_eq!(status.code(), Some(3), "{}", status.err());
+    insta::assert_snapshot!(masked(&status.out()), @r#"
+    run state started took repositories requests points listed kept changed
+    2 partial … … UTC … s 2 planned, 1 failed 2 0 0 0 0
+    repository state reason collected read back to pull requests without details in quarantine next try
+    acme/api succeeded - … s ago … 1 0 0 -
+    acme/web failed repo_not_accessible … s ago … 0 0 0 in … min
+    acme/web: not found (404): the repository does not exist, or the token may not see it
+    Everything that changed since … … UTC is stored, as of … s ago.
+    "#);
+    let answer = laptop.run(&["status", "--json"]).await?.json()?;
+    assert_eq!(answer["runs"].as_array().map(Vec::len), Some(2));
+    assert_eq!(answer["coverage"]["failing"], json!(["acme/web"]));
+    assert_eq!(answer["repositories"][0]["pull_requests"], json!(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_older_schema_is_named_by_status_and_doctor() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, database) = laptop(&fake).await?;
+    let last = "delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)";
+    sqlx::query(last).execute(&database.pool().await?).await?;
+    let status = laptop.run(&["status"]).await?;
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        status.err().contains("1 migration missing") && status.err().contains("mergeline migrate"),
+        "{}",
+        status.err()
+    );
+    let doctor = laptop.run(&["doctor", "--offline", "--json"]).await?;
+    assert_eq!((doctor.code(), states(&doctor.json()?, "schema")), (Some(1), vec!["error".to_owned()]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_finds_no_error_in_what_works_and_asks_little() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    fake.forget_requests();
+    fake.set_rate_limit(5_000, 1_000);
+    fake.set_graphql_rate_limit(5_000, 4_500);
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert_eq!(doctor.code(), Some(0), "{}", doctor.err());
+    // The server of whoever runs the test, and a schema that grows.
+    let numbers = |text: &str| {
+        let mask = |line: &str| match line.split_once(": ") {
+            Some(("ok database", rest)) => format!("ok database: PostgreSQL X{}", &rest[rest.find(',').unwrap_or(0)..]),
+            Some(("ok schema", _)) => "ok schema: up to date (N migrations)".to_owned(),
+            _ => line.to_owned(),
+        };
+        text.lines().map(mask).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(numbers(&masked(&doctor.out())), @r#"
+    ok settings: nothing is wrong with GITHUB_API_URL, DB_URL, BACKFILL_DAYS
+    ok teams file: 1 team, 1 membership; repositories: 2, patterns: 0
+    ok database: PostgreSQL X, on this machine, without TLS
+    ok schema: up to date (N migrations)
+    ok collection: run 1 was the last one: succeeded, begun … s ago
+    ok quarantine: empty
+    ok details: complete
+    ok GitHub: answers; no token: public repositories, 60 requests an hour
+    ok rate limit: 4000 of 5000 are left, starts anew in … min
+    warning GraphQL rate limit: 500 of 5000 are left, starts anew in … min; help: wait; a token of its own shares its limit with nobody
+    ok clock: agrees with GitHub's
+    ok repository acme/api: can be read
+    ok repository acme/web: has no pull requests, or none that the token may see
+    ok login ana: is number 3245054725
+    13 ok, 1 warning, 0 errors
+    "#);
+    // The token, two for each of two repositories, one for a login.
+    assert_eq!((fake.requests().len(), fake.most_at_once()), (6, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_names_each_problem_with_its_remedy_and_goes_on() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    fake.put([pr("acme/api", 4).merged("2026-02-02T10:00:00Z").overriding("created_at", json!("soon"))]);
+    laptop.run(&["collect"]).await?;
+    fake.rename("acme/web", "acme/site");
+    fake.add_user(FakeUser { id: 77, ..FakeUser::person("bob") });
+    fake.set_token_expiration(Some("2026-01-01 10:00:00 UTC"));
+    laptop.write(
+        "teams.yaml",
+        "version: 1\nrepositories: [acme/api, acme/web, acme/nowhere, other/*, acme/a*]\nteams: [{ slug: payments, members: \
+         [{ github: ana }, { github: nobody-there }, { github: bob, id: 78 }] }]\n",
+    )?;
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert_eq!(doctor.code(), Some(1), "{}", doctor.err());
+    assert!(doctor.out().contains("pattern acme/a*: means 1 of 2 repositories"), "{}", doctor.out());
+    insta::assert_snapshot!(masked(&complaints(&doctor)), @r#"
+    warning quarantine: 1 pull request not understood, and not counted (acme/api); help: `mergeline collect` tries them again; report those that stay
+    warning token: expired … d ago (2026-01-01); help: make a new one at GitHub, and set it in GITHUB_PAT
+    warning repository acme/web: is called acme/site now; help: write acme/site into the teams file
+    error repository acme/nowhere: not found (404): the repository does not exist, or the token may not see it; help: check the spelling, and what the token may see
+    error pattern other/*: there is no other that the token may see (404); help: check the owner's spelling, and for whom the token is
+    error login bob: now belongs to another account (number 77); number 78 is meant; help: write the present login of number 78 into the teams file, or correct its id
+    error login nobody-there: GitHub knows no such account; help: check the spelling; bots are written name[bot]
+    "#);
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_tells_all_problems_of_settings_and_teams_file_and_ends_with_two() -> Result<()> {
+    let laptop = Laptop::new()?.with("BACKFILL_DAYS", "0").with("API_KEY", "short").with("GITHUB_TOKEN", TOKEN);
+    laptop.write("teams.yaml", "version: 1\nrepositories: [acme]\nteams: [{ slug: Payments, members: [] }]\n")?;
+    let doctor = laptop.run(&["doctor", "--offline"]).await?;
+    assert_eq!(doctor.code(), Some(2), "{}", doctor.err());
+    insta::assert_snapshot!(complaints(&doctor), @r#"
+    error    settings: BACKFILL_DAYS: config.range: `0` is out of range; help: write a whole number from 1 to 3650, or unset it
+    error    settings: API_KEY: config.weak_secret: it is shorter than 16 characters; help: make one with `openssl rand -hex 24`
+    warning  settings: GITHUB_TOKEN is set, which Mergeline does not read; help: set GITHUB_PAT if that was meant
+    error    teams file: teams.yaml:2:16: config.repo_syntax: `acme` names no owner: write `owner/name`; help: write it as `owner/name`
+    error    teams file: teams.yaml:3:17: config.team_slug: `Payments` is no slug (lower-case letters, digits and inner hyphens, a letter at least, 63 characters at most); help: write `payments`
+    "#);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_that_github_showed_under_another_name_is_known_without_asking() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    let ana = FakeUser::person("ana");
+    let renamed = FakeUser { login: "ana-b".to_owned(), ..ana };
+    fake.put([pr("acme/api", 5).by_user(Some(renamed)).merged_at_instant(yesterday())]);
+    laptop.run(&["collect"]).await?;
+    fake.forget_requests();
+    let doctor = laptop.run(&["doctor", "--offline"]).await?;
+    assert_eq!((doctor.code(), fake.requests().len()), (Some(0), 0));
+    assert!(complaints(&doctor).starts_with("warning  login ana: is now ana-b; help: write ana-b"), "{}", doctor.out());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_told_once_and_never_shown() -> Result<()> {
+    let fake = github().await?;
+    fake.require_token("github_pat_another");
+    let (laptop, database) = laptop(&fake).await?;
+    let url = database.url().replace("postgres@", "postgres:s3cret-canary@");
+    for (url, arguments) in [
+        (url.as_str(), &["doctor"][..]),
+        (&url, &["doctor", "--json"]),
+        ("postgres://u:s3cret-canary@127.0.0.1:1/m", &["doctor"]),
+        ("postgres://u:s3cret-canary@db.example.com/m?sslmode=disable", &["doctor"]),
+        ("mysql://u:s3cret-canary@localhost/m", &["doctor", "--json"]),
+    ] {
+        let laptop = Laptop::new()?
+            .with("GITHUB_API_URL", laptop.environment["GITHUB_API_URL"].clone())
+            .with("RUST_LOG", "trace")
+            .with("GITHUB_PAT", TOKEN)
+            .with("DB_URL", url);
+        fake.forget_requests();
+        let doctor = laptop.run(arguments).await?;
+        assert_eq!(fake.requests().len(), 1, "{}", doctor.out());
+        assert_eq!(doctor.out().matches("refused the token").count(), 1, "{}", doctor.out());
+        assert!(!doctor.out().contains("s3cret-canary") && !doctor.err().contains("s3cret-canary"), "{url}");
+    }
+    Ok(())
+}
+
+const SPLIT: &str = "version: 1\nrepositories: [acme/api]\ntimezone: Europe/Oslo\nteams:\n  - { slug: payments, members: [{ \
+                     github: ana, weight: 0.5 }] }\n  - { slug: web, members: [{ github: ana, weight: 0.25, from: 2026-03-01 \
+                     }, { github: bob, from: 2026-03-01 }] }\n";
+
+#[tokio::test]
+async fn explain_says_which_time_decides_and_what_belongs_to_no_team() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put([
+        pr("acme/api", 1).merged("2026-02-28T22:59:59Z"),
+        pr("acme/api", 2).created("2026-03-02T10:00:00Z"),
+        pr("acme/api", 3).by("bob").closed("2026-02-01T10:00:00Z"),
+    ]);
+    let (laptop, _database) = laptop(&fake).await?;
+    laptop.write("teams.yaml", SPLIT)?;
+    laptop.run(&["collect"]).await?;
+    let mut explained = String::new();
+    for name in ["acme/api#1", "https://github.com/acme/api/pull/2/files", "acme/api#3"] {
+        let ran = laptop.run(&["explain", name]).await?;
+        assert_eq!(ran.code(), Some(0), "{}", ran.err());
+        explained.push_str(&ran.out());
+    }
+    insta::assert_snapshot!(explained, @r#"
+    acme/api#1 "Change 1" by ana, merged
+      opened 2026-01-01 10:00 CET, merged 2026-02-28 23:59 CET: the merge decides
+      counts for payments with 0.5: a member all the time
+      does not count for web: a member since 2026-03-01 00:00 CET, which is later
+      0.5 of it belongs to no team
+      cycle time 58.6 d, coding 1.0 h, pickup unknown, review unknown
+    acme/api#2 "Change 2" by ana, open
+      opened 2026-03-02 11:00 CET: the opening decides until it is closed
+      counts for payments with 0.5: a member all the time
+      counts for web with 0.25: a member since 2026-03-01 00:00 CET
+      0.25 of it belongs to no team
+    acme/api#3 "Change 3" by bob, closed
+      opened 2026-01-01 10:00 CET, closed 2026-02-01 11:00 CET: the close decides
+      does not count for web: a member since 2026-03-01 00:00 CET, which is later
+      it belongs to no team
+    "#);
+    assert_eq!(laptop.run(&["explain", "acme/api#1", "--json"]).await?.json()?["unallocated"], json!(0.5));
+    Ok(())
+}
+
+#[tokio::test]
+async fn explain_asks_github_about_what_is_not_stored_and_judges_it() -> Result<()> {
+    let fake = github().await?;
+    fake.put([
+        pr("acme/api", 4).merged("2026-02-02T10:00:00Z").overriding("created_at", json!("soon")),
+        pr("acme/other", 1).merged("2026-02-02T10:00:00Z"),
+    ]);
+    let (laptop, _database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    for (name, code, expected) in [
+        ("acme/api#2", 0, "counts for nobody: stranger is in no team"),
+        ("acme/api#3", 0, "counts for nobody: renovate[bot] is a bot"),
+        ("acme/api#4", 1, "in quarantine"),
+        ("acme/api#5", 1, "there is no acme/api#5"),
+        ("acme/other#1", 0, "acme/other is not among the configured repositories"),
+        ("acme/other#1", 0, "would count for payments (1)"),
+    ] {
+        let ran = laptop.run(&["explain", "--ask", name]).await?;
+        assert_eq!(ran.code(), Some(code), "{name} {} {}", ran.out(), ran.err());
+        assert!(ran.out().contains(expected), "{expected}: {}", ran.out());
+    }
+    fake.forget_requests();
+    let unasked = laptop.run(&["explain", "acme/api#2"]).await?;
+    assert_eq!((unasked.code(), fake.requests().len()), (Some(1), 0));
+    assert!(unasked.out().contains("--ask acme/api#2"), "{}", unasked.out());
+    assert_eq!(laptop.run(&["explain", "acme/api"]).await?.code(), Some(2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn collect_verify_finds_what_github_does_not_have_any_more() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    fake.delete_pull_request("acme/api", 1);
+    laptop.run(&["collect"]).await?;
+    let is_gone = "GitHub does not have it any more: it counts for nobody";
+    assert!(!laptop.run(&["explain", "acme/api#1"]).await?.out().contains(is_gone));
+    laptop.run(&["collect", "--verify"]).await?;
+    let explained = laptop.run(&["explain", "acme/api#1"]).await?;
+    assert!(explained.out().contains(is_gone), "{}", explained.out());
+    Ok(())
+}
+
+#[tokio::test]
+async fn replay_puts_dead_letters_back_and_names_them() -> Result<()> {
+    let aws = AwsEmulator::start().await?;
+    let queue = aws.create_queue("work", 5).await?;
+    let mut laptop = Laptop::new()?
+        .with("WORK_QUEUE_URL", queue.url.clone())
+        .with("DEAD_LETTER_QUEUE_URL", queue.dead_letters_url.clone());
+    laptop.environment.extend(aws.environment());
+    assert_eq!(laptop.run(&["replay"]).await?.out(), "There are no dead letters.\n");
+    let work = r#"{"run":7,"repository":3,"name":"acme/api"}"#;
+    let letter = r#"{"run":7,"repository":3,"name":"acme/api","code":"github_status","cause":"502","receives":5}"#;
+    let sender = mergeline_aws::Aws::from_vars(|name| laptop.environment.get(name).cloned()).await;
+    sender.queue(&queue.dead_letters_url).send(&[letter, work, "{}"].map(str::to_owned)).await?;
+    let replayed = laptop.run(&["replay"]).await?;
+    assert_eq!(replayed.code(), Some(0), "{}", replayed.err());
+    insta::assert_snapshot!(replayed.out(), @r#"
+    acme/api of run 7, after 5 attempts: github_status: 502
+    acme/api of run 7: its worker ended without a word
+    not understood, put back as it is: {}
+    Put back into the work queue: 3 dead letters.
+    "#);
+    let back: Vec<String> = aws.messages(&queue.url).await?.into_iter().map(|message| message.body).collect();
+    assert_eq!(back, [work, work, "{}"]);
+    assert_eq!(aws.messages(&queue.dead_letters_url).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn replay_needs_both_queues() -> Result<()> {
+    let ran = Laptop::new()?.with("WORK_QUEUE_URL", "http://127.0.0.1:1/q").run(&["replay"]).await?;
+    assert_eq!((ran.code(), ran.err().contains("DEAD_LETTER_QUEUE_URL: config.queues")), (Some(2), true));
+    let neither = Laptop::new()?.run(&["replay", "--json"]).await?.json()?;
+    assert_eq!(neither["error"]["problems"].as_array().map(Vec::len), Some(2));
+    Ok(())
+}

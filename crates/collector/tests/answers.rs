@@ -1,0 +1,415 @@
+//! Answers of GitHub that nobody would wish for, through the whole collector. docs/faults.md has the table.
+
+mod common;
+
+use anyhow::Result;
+use common::{ANA, World, many, merged, options, outcome};
+use mergeline_collector::CollectOptions;
+use mergeline_store::{ResultState, RunState};
+use mergeline_test_support::{FakeReview, FakeUser, Fault, at, pr};
+use serde_json::{Value, json};
+
+const TITLES: &str = "select title from pull_requests order by number";
+
+#[tokio::test]
+async fn g01_deleted_accounts_are_counted_and_attributed_to_nobody() -> Result<()> {
+    let world = World::new().await?;
+    let ghost = FakeUser { id: 10_137, ..FakeUser::person("ghost") };
+    let of_a_ghost = FakeReview {
+        user: None,
+        state: "APPROVED".to_owned(),
+        submitted_at: Some(at("2026-06-02T09:00:00Z")),
+        dismissed_from: None,
+    };
+    let mut reviewed = merged(3);
+    reviewed.reviews.push(of_a_ghost);
+    world.fake.put([merged(1).by_user(None), merged(2).by_user(Some(ghost)), reviewed]);
+    let report = world.collect().await?;
+    assert_eq!(report.total(|result| result.skipped_ghost), 2);
+    assert_eq!(world.numbers().await?, [3]);
+    assert_eq!(world.number("select count(first_review_at) from pull_requests").await?, 0, "nobody knows whose it was");
+    Ok(())
+}
+
+#[tokio::test]
+async fn g01_a_member_whose_account_is_deleted_keeps_what_is_stored() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    world.fake.put((1..=3).map(|number| merged(number).by_user(None).updated("2026-06-10T00:00:00Z")));
+    world.collect().await?;
+    assert_eq!(world.number("select count(*) from pr_attributions").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g02_a_merge_before_the_creation_is_kept_flagged_and_has_no_cycle_time() -> Result<()> {
+    let world = World::new().await?;
+    let mut imported = merged(1);
+    imported.created_at = at("2026-06-05T00:00:00Z");
+    world.fake.put([imported]);
+    world.collect().await?;
+    let row = "select concat_ws(' ', number, cycle_time_seconds, is_merged_before_creation, 'merged_before_creation' = any(flags))
+        from pr_metrics";
+    assert_eq!(world.texts(row).await?, ["1 t t"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g03_closed_reopened_and_merged_ends_as_merged_and_counts_once() -> Result<()> {
+    let world = World::new().await?;
+    let opened = pr("acme/api", 1).created("2026-06-01T09:00:00Z");
+    let mut states = Vec::new();
+    for state in [
+        opened.clone(),
+        opened.clone().closed("2026-06-02T09:00:00Z"),
+        opened.clone().updated("2026-06-03T09:00:00Z"),
+        opened.merged("2026-06-04T09:00:00Z"),
+    ] {
+        world.fake.put([state]);
+        world.collect().await?;
+        states.extend(world.texts("select state from pull_requests").await?);
+    }
+    assert_eq!(states, ["open", "closed", "open", "merged"]);
+    assert_eq!(world.number("select count(*) from pr_attributions").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g04_without_the_times_of_a_draft_pickup_begins_with_the_creation_and_is_flagged() -> Result<()> {
+    let world = World::new().await?;
+    // A draft since the 1st at noon; when it became ready GitHub does not say any more.
+    let mut merged_draft = merged(1).drafted_at("2026-06-01T12:00:00Z").reviewed_by("bob", "2026-06-01T19:00:00Z");
+    merged_draft.draft = false;
+    world.fake.put([merged_draft]);
+    world.collect().await?;
+    let row = "select concat_ws(' ', pickup_seconds::bigint, 'draft_times_missing' = any(flags)) from pr_metrics";
+    assert_eq!(world.texts(row).await?, [format!("{} t", 10 * 3_600)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g05_new_fields_and_unknown_kinds_are_borne() -> Result<()> {
+    let world = World::new().await?;
+    let mannequin = FakeUser { kind: "Mannequin".to_owned(), ..FakeUser::person("ana") };
+    let mut unusual = merged(1).by_user(Some(mannequin)).overriding("brand_new", json!({ "a": [1, null] }));
+    unusual.reviews.push(FakeReview {
+        user: Some(FakeUser::person("bob")),
+        state: "PONDERED".to_owned(),
+        submitted_at: Some(at("2026-06-01T19:00:00Z")),
+        dismissed_from: None,
+    });
+    world.fake.put([unusual.overriding("author_association", json!("OVERLORD"))]);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(world.number("select count(*) from pull_requests where first_review_at is not null").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g06_a_pull_request_that_lacks_a_field_is_in_quarantine_and_the_others_are_stored() -> Result<()> {
+    for field in ["id", "title", "state", "created_at", "updated_at"] {
+        let world = World::new().await?;
+        world.fake.put([merged(1), merged(2).overriding(field, Value::Null), merged(3)]);
+        let report = world.collect().await?;
+        assert_eq!(report.total(|result| result.quarantined), 1, "{field}");
+        assert_eq!(world.numbers().await?, [1, 3], "{field}");
+        assert_eq!(world.texts("select number::text from quarantined_pull_requests").await?, ["2"], "{field}");
+    }
+    Ok(())
+}
+
+const DETAILED: &str = "select count(*) from pull_requests where detailed_at = updated_at";
+
+#[tokio::test]
+async fn g07_a_part_of_an_answer_of_graphql_is_not_taken_and_the_whole_is_asked_for_again() -> Result<()> {
+    for (kind, with_data) in
+        [("", true), ("", false), ("NOT_FOUND", true), ("FORBIDDEN", true), ("SERVICE_UNAVAILABLE", false)]
+    {
+        let world = World::new().await?;
+        world.fake.put(many(4));
+        world.fake.fail_next_graphql(Fault::GraphqlErrors { kind: kind.to_owned(), with_data });
+        let report = world.collect().await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None), "{kind}");
+        assert_eq!(world.number(DETAILED).await?, 4, "{kind}");
+        assert_eq!(report.repositories[0].result.graphql_requests, 3, "{kind}: all, then halves");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g08_a_query_that_is_too_large_is_asked_in_halves() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(40));
+    world.fake.limit_graphql_nodes(10);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(world.number(DETAILED).await?, 40);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g09_a_limit_a_permission_and_single_sign_on_have_codes_of_their_own() -> Result<()> {
+    for (fault, state, code) in [
+        (Fault::RateLimited { reset: 4_000_000_000 }, ResultState::Deferred, "github_rate_limited"),
+        (Fault::ResourceNotAccessible, ResultState::Failed, "github_forbidden"),
+        (Fault::SamlSso, ResultState::Failed, "github_sso_required"),
+    ] {
+        let world = World::new().await?;
+        world.fake.fail_next("acme/api", fault);
+        let report = world.collect_and(&options(), |_| {}).await?;
+        assert_eq!(outcome(&report, "acme/api"), (state, Some(code)));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g10_a_repository_that_the_token_may_not_see_is_an_error_that_says_what_to_look_at() -> Result<()> {
+    let world = World::new().await?;
+    world.apply_to("acme/api, acme/web, acme/secret", ANA).await?;
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/secret"), (ResultState::Failed, Some("repo_not_accessible")));
+    let message = report.failed().find_map(|failed| failed.result.reason.clone()).map(|reason| reason.message);
+    assert!(message.as_ref().is_some_and(|message| message.contains("the token may not see it")), "{message:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn g11_a_redirect_to_another_host_fails_the_repository_and_the_token_goes_nowhere() -> Result<()> {
+    let elsewhere = mergeline_test_support::FakeGitHub::start().await?;
+    let world = World::new().await?;
+    let address = format!("{}/repositories/1/pulls", elsewhere.url());
+    for fault in [Fault::RedirectTo(address.clone()), Fault::NextPageAt(address)] {
+        world.fake.put(many(3));
+        world.fake.fail_next("acme/api", fault.clone());
+        let report = world.collect().await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("github_elsewhere")), "{fault:?}");
+    }
+    assert_eq!(elsewhere.requests(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g13_a_304_for_something_unknown_is_no_empty_repository() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.fake.fail_next("acme/api", Fault::NotModified);
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("github_invalid_answer")));
+    assert_eq!(world.number("select count(covered_since) from repositories where name = 'acme/api'").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g13_a_304_that_nobody_asked_for_changes_nothing_and_claims_no_more_than_before() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    // The ETag is lost, and somebody is new: everything is to be read again.
+    world.execute("update repositories set etag = null").await?;
+    world.fake.put([merged(4).by("bob")]);
+    world.apply("{ slug: payments, members: [{ github: ana }, { github: bob }] }").await?;
+    world.fake.fail_next("acme/api", Fault::NotModified);
+    world.collect().await?;
+    assert_eq!(world.number("select count(reopened_since) from repositories where name = 'acme/api'").await?, 1);
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, [1, 2, 3, 4]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g14_an_empty_page_in_the_middle_is_no_end() -> Result<()> {
+    // Of the first reading: the newest page, then by creation; each page is asked for three times at most.
+    for (after, times) in [(1, 1), (2, 1), (3, 1), (1, 3), (2, 3)] {
+        let world = World::on_small_pages(12).await?;
+        let empty = |pages| {
+            if pages == after {
+                world.fail(times, &Fault::EmptyList);
+            }
+        };
+        world.collect_and(&options(), empty).await?;
+        // The last of them may meet the next run.
+        world.collect().await?;
+        world.collect().await?;
+        assert_eq!(world.numbers().await?, (1..=12).collect::<Vec<_>>(), "after {after}, {times} times");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g14_an_empty_page_after_changes_is_no_end() -> Result<()> {
+    for times in [1, 3] {
+        let world = World::on_small_pages(12).await?;
+        world.collect().await?;
+        world.set_page_size(3).await?;
+        world.fake.put(many(12).map(|changed| changed.updated("2026-06-10T00:00:00Z").titled("changed")));
+        let empty = |pages| {
+            if pages == 2 {
+                world.fail(times, &Fault::EmptyList);
+            }
+        };
+        world.collect_and(&options(), empty).await?;
+        world.collect().await?;
+        assert_eq!(world.number("select count(*) from pull_requests where title = 'changed'").await?, 12, "{times}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g14_a_backfill_whose_last_page_has_been_emptied_still_ends() -> Result<()> {
+    let world = World::on_small_pages(10).await?;
+    // The only one of the fourth page goes when three pages by creation are stored.
+    let delete = |pages| {
+        if pages == 4 {
+            world.fake.delete_pull_request("acme/api", 10);
+        }
+    };
+    assert_eq!(world.collect_and(&options(), delete).await?.state, RunState::Succeeded);
+    assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g15_half_an_answer_about_one_pull_request_puts_nothing_into_quarantine() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    world.fake.delete_pull_request("acme/api", 2);
+    // The list is whole; then #2 is asked for by its number.
+    let half = |_| world.fail(2, &Fault::TruncatedJson);
+    world.collect_and(&CollectOptions { verifies: true, ..options() }, half).await?;
+    assert_eq!(world.number("select count(*) from quarantined_pull_requests").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g15_an_answer_without_end_is_asked_for_in_smaller_parts_and_then_given_up() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.fail(3, &Fault::GzipBomb);
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("github_too_much")));
+    assert_eq!(world.asked_about("acme/api").len(), 3);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g16_titles_are_stored_without_control_characters_and_in_a_kilobyte() -> Result<()> {
+    let world = World::new().await?;
+    let long = "x".repeat(64 * 1024);
+    let titles = ["a\0b", "\u{202e}rtl", "🎉 \u{1b}[31mred", &long, "'; drop table pull_requests; --"];
+    world.fake.put(titles.iter().zip(1..).map(|(title, number)| merged(number).titled(title)));
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    let expected = ["ab", "\u{202e}rtl", "🎉 [31mred", &long[..1_024], "'; drop table pull_requests; --"];
+    assert_eq!(world.texts(TITLES).await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g17_times_with_offsets_and_fractions_are_read_and_absurd_ones_put_into_quarantine() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([
+        merged(1).overriding("merged_at", json!("2026-06-02T12:00:00.123456789+02:00")),
+        merged(2).overriding("updated_at", json!("9999-12-31T23:59:59Z")),
+        merged(3).overriding("created_at", json!("0001-01-01T00:00:00Z")),
+        merged(4).overriding("created_at", json!("yesterday")),
+    ]);
+    world.collect().await?;
+    let merges = "select to_char(merged_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') from pull_requests";
+    assert_eq!(world.texts(merges).await?, ["2026-06-02 10:00:00.123"]);
+    assert_eq!(world.texts("select number::text from quarantined_pull_requests order by 1").await?, ["2", "3", "4"]);
+    assert_eq!(world.watermarks().await?["acme/api"], Some(at("2026-06-02T10:00:01Z")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn g18_numbers_that_no_pull_request_has_are_counted_and_not_stored() -> Result<()> {
+    let world = World::new().await?;
+    let numbers = [json!(0), json!(-7), json!(2_147_483_648_i64), json!(9_300_000_000_000_000_000_u64), json!("seven")];
+    world.fake.put([merged(1)]);
+    world.fake.put(numbers.into_iter().zip(2..).map(|(number, at)| merged(at).overriding("number", number)));
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(report.total(|result| result.quarantined), 5);
+    assert_eq!(world.numbers().await?, [1]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g19_a_pull_request_on_two_pages_is_stored_once() -> Result<()> {
+    let world = World::on_small_pages(9).await?;
+    world.collect().await?;
+    world.set_page_size(3).await?;
+    let changed = |number| merged(number).titled("changed").updated("2026-06-10T00:00:00Z");
+    world.fake.put((1..=9).map(changed));
+    // Comes to the front after the first page, so that the last of that is the first of the second.
+    world.fake.put_after(1, merged(1).titled("newest").updated("2026-06-11T00:00:00Z"));
+    let report = world.collect().await?;
+    assert_eq!((report.repositories[0].result.listed, world.numbers().await?.len()), (9, 9));
+    world.collect().await?;
+    assert_eq!(world.number("select count(*) from pull_requests where title in ('changed', 'newest')").await?, 9);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g20_without_usable_words_on_limits_the_work_goes_on() -> Result<()> {
+    for fault in [Fault::NonNumericLimits, Fault::ZeroOfZero] {
+        let world = World::new().await?;
+        world.fake.put(many(3));
+        world.fake.fail_next("acme/api", fault.clone());
+        assert_eq!(world.collect().await?.state, RunState::Succeeded, "{fault:?}");
+    }
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.fake.hide_rate_limit_headers(true);
+    let report = world.collect().await?;
+    assert_eq!((report.state, report.repositories[0].result.rate_limit_remaining), (RunState::Succeeded, None));
+    Ok(())
+}
+
+#[tokio::test]
+async fn g21_a_repository_that_github_no_longer_offers_keeps_its_history() -> Result<()> {
+    for status in [410, 451] {
+        let world = World::new().await?;
+        world.fake.put(many(3));
+        world.collect().await?;
+        world.fake.break_repository("acme/api", Some(status));
+        let report = world.collect().await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("repo_unavailable")), "{status}");
+        assert_eq!(world.number("select count(*) from pr_attributions").await?, 3, "{status}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g22_a_proxys_page_is_asked_for_again_and_is_never_an_empty_list() -> Result<()> {
+    for (times, state) in [(2, ResultState::Succeeded), (3, ResultState::Failed)] {
+        let world = World::new().await?;
+        world.fake.put(many(3));
+        world.fail(times, &Fault::Html);
+        assert_eq!(outcome(&world.collect().await?, "acme/api").0, state, "{times}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g23_missing_labels_branches_and_forks_are_borne() -> Result<()> {
+    let world = World::new().await?;
+    let mut forked = merged(1);
+    forked.is_fork_gone = true;
+    world.fake.put([
+        forked,
+        merged(2).overriding("labels", Value::Null),
+        merged(3).overriding("base", Value::Null),
+        merged(4).overriding("head", Value::Null),
+        merged(5).overriding("draft", Value::Null).overriding("node_id", Value::Null),
+        merged(6).overriding("base", json!({ "ref": "main", "repo": null })),
+    ]);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(world.numbers().await?, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        world.number("select count(*) from pull_requests where base_ref = 'main'").await?,
+        6,
+        "GraphQL knows too"
+    );
+    Ok(())
+}

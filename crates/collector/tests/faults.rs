@@ -1,0 +1,858 @@
+//! What goes wrong around a run: time, limits, other runs, the network, repositories. docs/faults.md has the table.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use chrono::TimeDelta;
+use common::{ANA, NOW, World, connect, many, merged, options, options_at, outcome, outcomes, teams_file};
+use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
+use mergeline_local_postgres::Server;
+use mergeline_store::{ApplyOptions, DatabaseSettings, ResultState, RunState, Store, StoreError};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, at, pr};
+use secrecy::SecretString;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+const WITHIN_THE_LEASE: &str = "2026-06-15T12:05:00Z";
+const AFTER_THE_LEASE: &str = "2026-06-15T12:11:00Z";
+
+/// Lets a run go on until so many pages are stored. From then on it stands still, as a frozen sandbox does.
+async fn until_pages<F>(mut run: std::pin::Pin<&mut F>, pages: &Semaphore, count: u32) -> Result<()>
+where
+    F: Future<Output = Result<RunReport, CollectError>>,
+{
+    tokio::select! {
+        report = &mut run => bail!("it ended before: {}", report?),
+        permits = pages.acquire_many(count) => permits?.forget(),
+    }
+    Ok(())
+}
+
+fn counting(pages: &Semaphore) -> impl Fn(Progress<'_>) + Send + Sync {
+    |progress| {
+        if let Progress::Page { .. } = progress {
+            pages.add_permits(1);
+        }
+    }
+}
+
+const FENCE: &str = "select fence from repositories where name = 'acme/api' and removed_at is null";
+
+#[tokio::test]
+async fn f02_of_two_runs_at_once_one_works_and_the_other_says_that_it_is_busy() -> Result<()> {
+    let world = World::on_small_pages(7).await?;
+    let (pages, options) = (Semaphore::new(0), options());
+    let observer = counting(&pages);
+    let mut first = pin!(collect(&world.github, &world.store, &options, &observer));
+    until_pages(first.as_mut(), &pages, 2).await?;
+    let second = world.collect_elsewhere(&options).await?;
+    assert_eq!(outcome(&second, "acme/api"), (ResultState::Busy, Some("busy")));
+    assert_eq!(outcome(&second, "acme/web"), (ResultState::Succeeded, None));
+    assert_eq!(second.state, RunState::Deferred);
+    assert_eq!(first.await?.state, RunState::Succeeded);
+    assert_eq!(world.numbers().await?, (1..=7).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn f03_after_a_kill_the_lease_ends_and_the_next_run_takes_over_with_a_higher_fence() -> Result<()> {
+    let world = World::on_small_pages(10).await?;
+    {
+        let (pages, options) = (Semaphore::new(0), options());
+        let observer = counting(&pages);
+        let mut killed = pin!(collect(&world.github, &world.store, &options, &observer));
+        until_pages(killed.as_mut(), &pages, 2).await?;
+    }
+    let fence = world.number(FENCE).await?;
+    let too_early = world.collect_elsewhere(&options_at(at(WITHIN_THE_LEASE))).await?;
+    assert_eq!(outcome(&too_early, "acme/api").0, ResultState::Busy);
+    let next = world.collect_elsewhere(&options_at(at(AFTER_THE_LEASE))).await?;
+    assert_eq!(next.state, RunState::Succeeded);
+    assert!(world.number(FENCE).await? > fence);
+    assert_eq!(world.numbers().await?, (1..=10).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn f04_a_frozen_run_that_wakes_up_after_its_lease_writes_nothing() -> Result<()> {
+    let world = World::on_small_pages(10).await?;
+    let (pages, options) = (Semaphore::new(0), options());
+    let observer = counting(&pages);
+    let mut frozen = pin!(collect(&world.github, &world.store, &options, &observer));
+    until_pages(frozen.as_mut(), &pages, 2).await?;
+    assert_eq!(world.collect_elsewhere(&options_at(at(AFTER_THE_LEASE))).await?.state, RunState::Succeeded);
+    let before = world.database.digest().await?;
+    let woken = frozen.await?;
+    assert_eq!(outcome(&woken, "acme/api"), (ResultState::Busy, Some("lease_lost")));
+    assert_eq!(world.database.digest().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f06_a_run_stops_before_its_time_is_up_and_the_next_one_goes_on_where_it_stopped() -> Result<()> {
+    let world = World::on_small_pages(30).await?;
+    let deadline = Some(Instant::now() + Duration::from_millis(300));
+    // From the third page on GitHub does not answer in time.
+    let stall = |pages| {
+        if pages == 3 {
+            world.fake.set_latency(Duration::from_secs(3_600));
+        }
+    };
+    let report = world.collect_and(&CollectOptions { deadline, ..options() }, stall).await?;
+    assert_eq!(report.state, RunState::Deferred);
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Deferred, Some("out_of_time")));
+    world.fake.set_latency(Duration::ZERO);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(world.numbers().await?, (1..=30).collect::<Vec<_>>());
+    let backfill: Vec<String> =
+        world.asked_about("acme/api").into_iter().filter(|path| path.contains("sort=created")).collect();
+    assert_eq!(backfill.iter().collect::<BTreeSet<_>>().len(), backfill.len(), "no page is read twice: {backfill:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f07_a_run_without_any_time_left_stores_nothing_and_leaves_no_lease_behind() -> Result<()> {
+    let world = World::on_small_pages(7).await?;
+    let report = world.collect_and(&CollectOptions { deadline: Some(Instant::now()), ..options() }, |_| {}).await?;
+    assert_eq!(report.state, RunState::Deferred);
+    assert_eq!(world.numbers().await?, Vec::<i64>::new());
+    assert_eq!(world.number("select count(*) from repositories where leased_until is not null").await?, 0);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    Ok(())
+}
+
+/// A refusal until 40 minutes from now, by the real clock, which the fake's `Date` header shows too.
+fn limited_for_forty_minutes() -> Result<Fault> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(Fault::RateLimited { reset: now.as_secs() + 2_400 })
+}
+
+#[tokio::test]
+async fn f11_a_limit_reached_in_the_middle_keeps_what_is_stored_and_puts_the_rest_off() -> Result<()> {
+    let world = World::on_small_pages(30).await?;
+    let fault = limited_for_forty_minutes()?;
+    let report = world
+        .collect_and(&options(), |pages| {
+            if pages == 3 {
+                world.fake.fail_next("acme/api", fault.clone());
+            }
+        })
+        .await?;
+    assert_eq!(report.state, RunState::Deferred);
+    let api = &report.repositories[0].result;
+    assert_eq!(api.reason.as_ref().map(|reason| reason.code), Some("github_rate_limited"));
+    assert!(api.deferred_until > Some(at("2026-06-15T12:30:00Z")), "{:?}", api.deferred_until);
+    // The newest page, and two of the oldest.
+    assert_eq!(world.numbers().await?, [1, 2, 3, 4, 5, 6, 28, 29, 30]);
+    assert_eq!(world.collect_elsewhere(&options()).await?.state, RunState::Succeeded);
+    assert_eq!(world.numbers().await?, (1..=30).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn f11_while_a_limit_is_reached_nothing_is_asked_for_any_repository() -> Result<()> {
+    let faults = [
+        limited_for_forty_minutes()?,
+        Fault::SecondaryLimit { retry_after: 90 },
+        Fault::SecondaryLimitWithoutHeaders,
+        Fault::TooManyRequests { retry_after: None },
+        Fault::NonNumericRefusal,
+    ];
+    for fault in faults {
+        let world = World::new().await?;
+        world.fake.fail_next("acme/api", fault.clone());
+        let report = world.collect_and(&options(), |_| {}).await?;
+        assert_eq!(report.state, RunState::Deferred, "{fault:?}");
+        assert_eq!(world.fake.requests().len(), 1, "{fault:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f11_a_limit_of_graphql_puts_only_the_details_off() -> Result<()> {
+    for kind in ["RATE_LIMITED", "RATE_LIMIT"] {
+        let world = World::new().await?;
+        world.fake.put([merged(1), merged(2).by("stranger")]);
+        world.fake.fail_next_graphql(Fault::GraphqlErrors { kind: kind.to_owned(), with_data: false });
+        let report = world.collect_and(&options(), |_| {}).await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Deferred, Some("github_rate_limited")), "{kind}");
+        assert_eq!(outcome(&report, "acme/web"), (ResultState::Succeeded, None), "REST has its own limit");
+        assert_eq!(world.numbers().await?, [1]);
+        assert_eq!(world.collect_elsewhere(&options()).await?.total(|result| result.enriched), 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f11_a_tenth_of_the_limit_is_left_for_others() -> Result<()> {
+    let world = World::on_small_pages(90).await?;
+    world.fake.set_rate_limit(20, 0);
+    let report = world.collect_and(&options(), |_| {}).await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Deferred, Some("github_rate_limited")));
+    assert_eq!(report.repositories[0].result.rate_limit_remaining, Some(2));
+    assert_eq!(world.fake.requests().len(), 18);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f14_an_absurd_reset_puts_work_off_for_about_an_hour_and_not_for_years() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.fail_next("acme/api", Fault::RateLimited { reset: 250_000_000_000 });
+    let report = world.collect_and(&options(), |_| {}).await?;
+    let until = report.repositories[0].result.deferred_until;
+    assert!(until.is_some_and(|until| until < at("2026-06-15T14:00:00Z")), "{until:?}");
+    Ok(())
+}
+
+const PAGE_SIZE: &str = "select page_size::bigint from repositories where name = 'acme/api'";
+
+#[tokio::test]
+async fn f15_pages_are_halved_twice_and_then_the_repository_fails() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    // Each size is tried three times.
+    for (failures, page_size, state) in
+        [(3, 50, ResultState::Succeeded), (3, 25, ResultState::Succeeded), (3, 25, ResultState::Failed)]
+    {
+        world.fail(failures, &Fault::BadGatewayHtml);
+        assert_eq!(outcome(&world.collect().await?, "acme/api").0, state);
+        assert_eq!(world.number(PAGE_SIZE).await?, page_size, "remembered for the repository");
+    }
+    assert!(world.asked_about("acme/api").iter().all(|path| !path.contains("per_page=12")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_backfill_goes_on_with_smaller_pages_where_it_was() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(350));
+    let fail = |pages| {
+        // The newest page and two of the oldest are stored.
+        if pages == 3 {
+            world.fail(3, &Fault::Status(504));
+        }
+    };
+    assert_eq!(world.collect_and(&options(), fail).await?.state, RunState::Succeeded);
+    assert_eq!(world.numbers().await?, (1..=350).collect::<Vec<_>>());
+    let smaller: Vec<String> =
+        world.asked_about("acme/api").into_iter().filter(|path| path.contains("per_page=50")).collect();
+    assert_eq!(smaller.len(), 3);
+    assert!(smaller[0].ends_with("page=5"), "{smaller:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_the_weekly_comparison_tries_whole_pages_again() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    world.set_page_size(25).await?;
+    world.collect_at(at("2026-06-23T12:00:00Z"), 1).await?;
+    assert_eq!(world.number(PAGE_SIZE).await?, 100);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f17_without_a_way_to_github_the_run_fails_with_a_code_and_changes_nothing() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    let before = world.database.digest().await?;
+    let tls_where_none_is = world.fake.url().replace("http:", "https:");
+    for url in ["http://127.0.0.1:1", &tls_where_none_is] {
+        let report = collect(&connect(url)?, &world.store, &options(), &|_| {}).await?;
+        assert_eq!(report.state, RunState::Failed, "{url}");
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("github_unreachable")), "{url}");
+    }
+    assert_eq!(world.database.digest().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f21_one_repository_without_permission_leaves_the_others_and_its_own_history_alone() -> Result<()> {
+    for (status, code) in [(403, "github_forbidden"), (404, "repo_not_accessible")] {
+        let world = World::new().await?;
+        world.fake.put([merged(1), pr("acme/web", 2).merged("2026-06-02T10:00:00Z")]);
+        world.collect().await?;
+        world.fake.break_repository("acme/api", Some(status));
+        world.fake.put([pr("acme/web", 3).merged("2026-06-03T10:00:00Z")]);
+        let report = world.collect().await?;
+        assert_eq!(report.state, RunState::Partial);
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some(code)));
+        assert_eq!(world.numbers().await?, [1, 2, 3]);
+        assert_eq!(world.number("select count(*) from pr_attributions").await?, 3);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f21_a_repository_that_failed_is_left_alone_for_a_while_and_then_tried_again() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.break_repository("acme/api", Some(403));
+    let later = |now| CollectOptions { ignores_pauses: false, ..options_at(at(now)) };
+    world.collect_and(&later(NOW), |_| {}).await?;
+    world.fake.break_repository("acme/api", None);
+    let paused = world.collect_and(&later("2026-06-15T12:30:00Z"), |_| {}).await?;
+    assert_eq!(outcomes(&paused), [("acme/web".to_owned(), ResultState::Succeeded, None)]);
+    let again = world.collect_and(&later("2026-06-15T13:30:00Z"), |_| {}).await?;
+    assert_eq!(outcome(&again, "acme/api"), (ResultState::Succeeded, None));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f22_a_renamed_repository_keeps_its_row_and_its_pull_requests_and_is_asked_by_its_new_name() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    world.fake.rename("acme/api", "acme/core");
+    world.fake.put([pr("acme/core", 4).updated("2026-06-10T00:00:00Z")]);
+    world.collect().await?;
+    world.fake.forget_requests();
+    world.collect().await?;
+    assert!(world.fake.requests().iter().all(|request| request.status != 301), "{:?}", world.fake.requests());
+    assert_eq!(world.numbers().await?, [1, 2, 3, 4]);
+    let names = "select name || ' ' || current_name from repositories where current_name is not null";
+    assert_eq!(world.texts(names).await?, ["acme/api acme/core"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f22_a_repository_of_a_pattern_that_is_renamed_counts_once() -> Result<()> {
+    let world = World::unconfigured().await?;
+    world.apply_to("'acme/*'", ANA).await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    world.fake.rename("acme/api", "acme/core");
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(world.numbers().await?, [1, 2, 3]);
+    assert_eq!(world.number("select count(*) from pr_attributions").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f23_another_repository_of_the_same_name_gets_a_row_of_its_own_and_the_former_is_archived() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1), merged(2)]);
+    world.collect().await?;
+    world.fake.recreate_repository("acme/api");
+    world.fake.put([merged(1).titled("another").updated("2026-06-12T00:00:00Z")]);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    let rows =
+        "select concat_ws(' ', p.number, p.title, case when r.removed_at is null then 'kept' else 'archived' end)
+        from pull_requests as p inner join repositories as r on p.repository_id = r.id order by r.id, p.number";
+    assert_eq!(world.texts(rows).await?, ["1 Change 1 archived", "2 Change 2 archived", "1 another kept"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f24_an_empty_and_an_archived_repository_are_complete_and_a_blocked_one_says_so() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1)]);
+    world.fake.archive_repository("acme/api");
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    let covered = "select count(*) from repositories where covered_since is not null and collected_at is not null";
+    assert_eq!(world.number(covered).await?, 2, "the empty one too");
+    world.fake.put([pr("acme/web", 2).updated("2026-06-14T00:00:00Z")]);
+    world.fake.break_repository("acme/api", Some(451));
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("repo_unavailable")));
+    assert_eq!(world.numbers().await?, [1, 2], "and the first pull request of the empty one is found");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f25_what_cannot_be_understood_is_in_quarantine_until_it_can_be_and_the_rest_goes_on() -> Result<()> {
+    let world = World::new().await?;
+    // The broken one is not among what changes later.
+    let broken = merged(1).overriding("created_at", serde_json::Value::Null);
+    world.fake.put([broken, merged(2).updated("2026-06-10T00:00:00Z")]);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(world.numbers().await?, [2]);
+    assert_eq!(world.texts("select number::text from quarantined_pull_requests").await?, ["1"]);
+    world.fake.put([merged(1)]);
+    world.fake.forget_requests();
+    world.collect_at(at("2026-06-15T13:00:01Z"), 1).await?;
+    assert_eq!(world.numbers().await?, [1, 2]);
+    assert_eq!(world.number("select count(*) from quarantined_pull_requests").await?, 0);
+    assert!(world.asked_about("acme/api").iter().any(|path| path.ends_with("/pulls/1")), "it is asked for singly");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f25_what_stays_broken_is_asked_for_less_and_less_often() -> Result<()> {
+    let world = World::new().await?;
+    let broken = merged(1).overriding("created_at", serde_json::Value::Null);
+    world.fake.put([broken, merged(2).updated("2026-06-10T00:00:00Z")]);
+    world.collect().await?;
+    let mut asked = Vec::new();
+    for minutes in [30, 61, 120, 182, 300] {
+        world.fake.forget_requests();
+        world.collect_at(at(NOW) + TimeDelta::minutes(minutes), 1).await?;
+        asked.push(world.asked_about("acme/api").iter().any(|path| path.ends_with("/pulls/1")));
+    }
+    assert_eq!(asked, [false, true, false, true, false]);
+    Ok(())
+}
+
+/// The repositories of the requests in order, each once as long as it is asked about.
+fn turns(world: &World) -> Vec<&'static str> {
+    let api = world.asked_about("acme/api");
+    let mut turns = Vec::new();
+    for request in world.fake.requests().iter().filter(|request| request.method == "GET") {
+        let turn = if api.contains(&request.path) { "api" } else { "web" };
+        if turns.last() != Some(&turn) {
+            turns.push(turn);
+        }
+    }
+    turns
+}
+
+#[tokio::test]
+async fn f26_a_giant_repository_makes_room_for_the_others_in_the_same_run() -> Result<()> {
+    let world = World::on_small_pages(200).await?;
+    world.fake.put([pr("acme/web", 1).updated("2026-06-10T00:00:00Z")]);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(turns(&world), ["api", "web", "api"]);
+    assert_eq!(world.numbers().await?.len(), 201);
+    Ok(())
+}
+
+/// Runs of one sandbox after the other, each of which reaches a limit after so many pages, until one is complete.
+/// Returns how many it took.
+async fn runs_of(world: &World, pages: usize, options: CollectOptions) -> Result<usize> {
+    let fault = limited_for_forty_minutes()?;
+    let options = CollectOptions { details: false, ..options };
+    for run in 1..=8 {
+        let github = world.another_github()?;
+        let limit = |count| {
+            if count == pages {
+                world.fake.fail_next("acme/api", fault.clone());
+            }
+        };
+        if world.collect_with(&github, &options, limit).await?.state == RunState::Succeeded {
+            return Ok(run);
+        }
+    }
+    bail!("it never ends")
+}
+
+#[tokio::test]
+async fn f26_a_backfill_that_no_run_has_the_time_for_is_done_by_several() -> Result<()> {
+    let world = World::on_small_pages(40).await?;
+    assert_eq!(runs_of(&world, 5, options()).await?, 3);
+    assert_eq!(world.numbers().await?, (1..=40).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Everything changes three days later, as when somebody relabels it.
+fn relabelled(count: i64) -> impl Iterator<Item = FakePullRequest> {
+    many(count).map(|mut pull_request| {
+        pull_request.updated_at += TimeDelta::days(3);
+        pull_request.titled("relabelled")
+    })
+}
+
+#[tokio::test]
+async fn f26_more_changes_than_a_turn_has_pages_for_are_read_once() -> Result<()> {
+    let world = World::on_small_pages(180).await?;
+    world.collect().await?;
+    world.set_page_size(3).await?;
+    world.fake.put(relabelled(180));
+    world.fake.forget_requests();
+    let report = world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+    assert_eq!(report.state, RunState::Succeeded);
+    assert_eq!(world.asked_about("acme/api").len(), 60);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f26_more_changes_than_a_run_has_the_time_for_are_read_by_several() -> Result<()> {
+    let world = World::on_small_pages(180).await?;
+    world.collect().await?;
+    world.set_page_size(3).await?;
+    world.fake.put(relabelled(180));
+    assert_eq!(runs_of(&world, 52, options()).await?, 3);
+    assert_eq!(world.watermarks().await?["acme/api"], Some(at("2026-06-05T13:00:01Z")));
+    assert_eq!(world.number("select count(*) from pull_requests where title <> 'relabelled'").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f26_a_raised_backfill_that_no_run_has_the_time_for_is_done_by_several() -> Result<()> {
+    let world = World::new().await?;
+    // Forty that last changed before the window of 180 days.
+    world.fake.put(
+        (1..=40).map(|number| pr("acme/api", number).created("2025-11-01T00:00:00Z").updated("2025-12-01T00:00:00Z")),
+    );
+    world.fake.put([merged(41)]);
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, [41]);
+    world.set_page_size(3).await?;
+    runs_of(&world, 12, CollectOptions { backfill: TimeDelta::days(365), ..options() }).await?;
+    assert_eq!(world.numbers().await?, (1..=41).collect::<Vec<_>>());
+    assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_raised_backfill_reads_further_back_once() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([pr("acme/api", 1).updated("2025-12-01T00:00:00Z"), merged(2)]);
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, [2]);
+    let options = CollectOptions { backfill: TimeDelta::days(365), ..options() };
+    world.collect_and(&options, |_| {}).await?;
+    assert_eq!(world.numbers().await?, [1, 2]);
+    world.fake.forget_requests();
+    let again = world.collect_and(&options, |_| {}).await?;
+    assert!(again.repositories.iter().all(|report| report.result.is_unchanged));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f28_a_pull_request_that_is_listed_on_two_pages_is_stored_once_and_newest() -> Result<()> {
+    let world = World::on_small_pages(9).await?;
+    // After the second answer the list by creation shows it for the first time, and the list by update again.
+    world.fake.put_after(2, merged(4).titled("newer").updated("2026-06-14T00:00:00Z"));
+    world.collect().await?;
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, (1..=9).collect::<Vec<_>>());
+    assert_eq!(world.texts("select title from pull_requests where number = 4").await?, ["newer"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f31_a_clock_that_is_wrong_does_not_move_the_watermark() -> Result<()> {
+    for minutes in [-10, 0, 10] {
+        let world = World::new().await?;
+        // The last change happened this moment, by GitHub's clock.
+        world.fake.put([merged(1), merged(2).updated(NOW)]);
+        world.collect_at(at(NOW) + TimeDelta::minutes(minutes), 1).await?;
+        assert_eq!(world.watermarks().await?["acme/api"], Some(at(NOW)), "{minutes}");
+        world.fake.put([merged(3).updated("2026-06-15T12:00:01Z")]);
+        world.collect_at(at(NOW) + TimeDelta::minutes(minutes + 5), 1).await?;
+        assert_eq!(world.numbers().await?, [1, 2, 3], "{minutes}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f31_a_change_in_the_far_future_does_not_hide_what_comes_before_it() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1), merged(2).updated("2031-01-01T00:00:00Z")]);
+    world.collect().await?;
+    assert_eq!(world.watermarks().await?["acme/api"], Some(at("2026-06-02T10:00:01Z")));
+    world.fake.put([merged(3).updated("2026-06-10T00:00:00Z")]);
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, [1, 2, 3]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f33_without_a_database_github_is_not_asked() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let url = "postgres://postgres@localhost:5432/mergeline?host=/nowhere";
+    let settings = DatabaseSettings::parse(&SecretString::from(url)).map_err(mergeline_domain::Problems::from)?;
+    let outcome = collect(&connect(&fake.url())?, &Store::connect(&settings), &options(), &|_| {}).await;
+    assert!(matches!(outcome, Err(CollectError::Store(StoreError::Unavailable(_)))), "{outcome:?}");
+    assert_eq!(fake.requests(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f34_a_database_that_starts_anew_between_two_pages_is_found_again() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let server = std::sync::Mutex::new(Some(Server::persistent(folder.path())?));
+    let url = server.lock().ok().and_then(|server| Some(server.as_ref()?.url("postgres"))).context("a server")?;
+    let settings = DatabaseSettings::parse(&SecretString::from(url)).map_err(mergeline_domain::Problems::from)?;
+    let store = Store::connect(&settings);
+    store.migrate().await?;
+    store.apply(&teams_file("acme/api", ANA)?, ApplyOptions::default(), at(NOW)).await?;
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(250));
+    let restart = |progress: Progress<'_>| {
+        if let (Progress::Page { result, .. }, Ok(mut server)) = (progress, server.lock())
+            && result.pages == 2
+        {
+            // Everybody's connection ends here.
+            drop(server.take());
+            *server = Server::persistent(folder.path()).ok();
+        }
+    };
+    assert_eq!(collect(&connect(&fake.url())?, &store, &options(), &restart).await?.state, RunState::Succeeded);
+    let stored = store.coverage().await?;
+    assert_eq!(stored.data_as_of.map(|at| at.date_naive()), Some(at(NOW).date_naive()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f35_a_read_only_database_fails_the_run_before_anything_is_asked() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .execute(
+            "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database());
+            end $$",
+        )
+        .await?;
+    let store = world.database.store()?;
+    let outcome = collect(&world.github, &store, &options(), &|_| {}).await;
+    assert!(matches!(outcome, Err(CollectError::Store(StoreError::ReadOnly(_)))), "{outcome:?}");
+    assert_eq!(world.fake.requests(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f39_a_full_disk_fails_the_run_and_leaves_no_checkpoint_without_its_data() -> Result<()> {
+    let world = World::on_small_pages(9).await?;
+    // Full from the fourth pull request on, as PostgreSQL says it.
+    world
+        .execute(
+            "create function refuse() returns trigger language plpgsql as $$ begin
+                if new.number between 4 and 6 then raise 'no space left on device' using errcode = 'disk_full'; end if;
+                return new;
+            end $$;
+            create trigger refuse before insert on pull_requests for each row execute function refuse()",
+        )
+        .await?;
+    let outcome = world.collect_and(&options(), |_| {}).await;
+    assert!(matches!(outcome, Err(CollectError::Store(StoreError::DiskFull(_)))), "{outcome:?}");
+    assert_eq!(world.numbers().await?, [1, 2, 3, 7, 8, 9]);
+    assert_eq!(world.number("select backfill_page::bigint from repositories where name = 'acme/api'").await?, 2);
+    assert_eq!(world.texts("select state from collection_runs").await?, ["failed"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f52_a_panic_in_the_work_on_one_repository_fails_it_alone() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1), pr("acme/web", 2).merged("2026-06-02T10:00:00Z")]);
+    let observer = |progress: Progress<'_>| {
+        if let Progress::Page { repository, .. } = progress
+            && repository.as_str() == "acme/api"
+        {
+            // A panic without its message on standard error.
+            std::panic::resume_unwind(Box::new("by request"));
+        }
+    };
+    let report = collect(&world.github, &world.store, &options(), &observer).await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("panic")));
+    assert_eq!(outcome(&report, "acme/web"), (ResultState::Succeeded, None));
+    assert_eq!(world.number("select count(*) from repositories where leased_until is not null").await?, 0);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f52_a_run_that_ended_without_a_word_is_closed_by_a_later_one() -> Result<()> {
+    let world = World::on_small_pages(7).await?;
+    {
+        let (pages, options) = (Semaphore::new(0), options());
+        let observer = counting(&pages);
+        let mut killed = pin!(collect(&world.github, &world.store, &options, &observer));
+        until_pages(killed.as_mut(), &pages, 2).await?;
+    }
+    world.collect_at(at(WITHIN_THE_LEASE), 1).await?;
+    world.collect_at(at("2026-06-15T13:11:00Z"), 1).await?;
+    let states = "select state from collection_runs order by id";
+    assert_eq!(world.texts(states).await?, ["interrupted", "deferred", "succeeded"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f56_a_watermark_that_is_older_than_the_data_collects_the_same_again() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    world.collect().await?;
+    world.execute("create table backup as select id, watermark, etag, etag_scope from repositories").await?;
+    world.fake.put((251..=260).map(|number| merged(number).updated("2026-06-10T00:00:00Z")));
+    world.collect().await?;
+    let before = world.database.digest().await?;
+    world
+        .execute(
+            "update repositories as r set watermark = b.watermark, etag = b.etag, etag_scope = b.etag_scope
+            from backup as b where r.id = b.id",
+        )
+        .await?;
+    assert_eq!(world.collect().await?.total(|result| result.changed), 0);
+    assert_eq!(world.database.digest().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_request_is_under_way_at_a_time_unless_more_are_allowed() -> Result<()> {
+    let world = World::on_small_pages(30).await?;
+    world.fake.put((1..=9).map(|number| pr("acme/web", number).updated("2026-06-10T00:00:00Z")));
+    world.fake.set_latency(Duration::from_millis(2));
+    world.collect_at(at(NOW), 2).await?;
+    assert_eq!(world.fake.most_at_once(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_comparison_takes_out_what_github_has_no_more_and_brings_back_what_is_missing() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(5));
+    world.collect().await?;
+    world.fake.delete_pull_request("acme/api", 2);
+    world
+        .execute(
+            "delete from pr_attributions where pull_request_id in (select id from pull_requests where number = 4);
+            delete from pull_requests where number = 4",
+        )
+        .await?;
+    world.collect_and(&CollectOptions { verifies: true, ..options() }, |_| {}).await?;
+    let counted = "select number::text from pull_requests where deleted_at is null and id in
+        (select pull_request_id from pr_attributions) order by number";
+    assert_eq!(world.texts(counted).await?, ["1", "3", "4", "5"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_comparison_mends_what_changed_without_a_later_time_of_change() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(5));
+    world.collect().await?;
+    world.execute("update pull_requests set title = 'tampered with' where number = 1").await?;
+    world.collect_at(at("2026-06-23T12:00:00Z"), 1).await?;
+    assert_eq!(world.texts("select title from pull_requests where number = 1").await?, ["Change 1"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_comparison_happens_once_a_week_and_costs_nothing_in_between() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    let mut unchanged = Vec::new();
+    for day in ["15T12", "18T12", "22T13", "23T12"] {
+        let report = world.collect_at(at(&format!("2026-06-{day}:00:00Z")), 1).await?;
+        unchanged.push(report.repositories[0].result.is_unchanged);
+    }
+    assert_eq!(unchanged, [false, true, false, true]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn reviews_beyond_the_first_page_are_read_too() -> Result<()> {
+    let world = World::new().await?;
+    let by_bot = FakeReview {
+        user: Some(FakeUser::bot("linter")),
+        state: "COMMENTED".to_owned(),
+        submitted_at: Some(at("2026-06-01T10:00:00Z")),
+        dismissed_from: None,
+    };
+    let mut reviewed = merged(1);
+    reviewed.reviews = vec![by_bot; 170];
+    world.fake.put([reviewed.reviewed_by("bob", "2026-06-02T09:00:00Z")]);
+    world.collect().await?;
+    assert_eq!(world.number("select pickup_seconds::bigint from pull_requests").await?, 24 * 3_600);
+    Ok(())
+}
+
+const DETAILED: &str = "select p.number::text from pull_requests as p where detailed_at = updated_at and deleted_at is null order by p.number";
+
+#[tokio::test]
+async fn details_that_github_cannot_tell_are_put_off_and_the_others_are_told() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(10));
+    world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+    world.fake.delete_pull_request("acme/api", 7);
+    assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.texts(DETAILED).await?, ["1", "2", "3", "4", "5", "6", "8", "9", "10"]);
+    let postponed = "select number::text from pull_requests where detail_retry_at > '2026-06-15T12:59:00Z'";
+    assert_eq!(world.texts(postponed).await?, ["7"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn further_reviews_that_github_cannot_tell_put_off_their_pull_request_alone() -> Result<()> {
+    let world = World::new().await?;
+    let discussed = (0..60).fold(merged(1), |discussed, _| discussed.reviewed_by("bob", "2026-06-01T10:00:00Z"));
+    world.fake.put([discussed, merged(2)]);
+    // The first answer tells of both and is whole; the second one should tell more of the first.
+    world.fake.fail_next_graphql(Fault::NonNumericLimits);
+    world.fake.fail_next_graphql(Fault::GraphqlErrors { kind: String::new(), with_data: true });
+    assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.texts(DETAILED).await?, ["2"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pattern_means_every_repository_of_the_owner_but_the_archived_also_a_new_one() -> Result<()> {
+    let world = World::unconfigured().await?;
+    world.fake.add_repository("other/api");
+    world.fake.archive_repository("acme/web");
+    world.apply_to("'acme/*'", ANA).await?;
+    let of = |report: &RunReport| outcomes(report).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+    assert_eq!(of(&world.collect().await?), ["acme/api"]);
+    world.fake.put([pr("acme/new", 1)]);
+    assert_eq!(of(&world.collect().await?), ["acme/api", "acme/new"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_owner_that_cannot_be_listed_keeps_the_repositories_that_were_known() -> Result<()> {
+    let world = World::unconfigured().await?;
+    world.apply_to("'acme/*'", ANA).await?;
+    world.fake.put(many(3));
+    world.collect().await?;
+    for fault in [Fault::Status(403), Fault::Status(500), Fault::EmptyList, Fault::Html, Fault::TruncatedJson] {
+        for path in ["/orgs/acme/repos", "/users/acme/repos"] {
+            (0..3).for_each(|_| world.fake.fail_next(path, fault.clone()));
+        }
+        let report = world.collect().await?;
+        assert_eq!((report.state, report.problems.len()), (RunState::Partial, 1), "{fault:?}");
+        assert_eq!(outcomes(&report).len(), 2, "{fault:?}");
+        while world.collect().await?.state != RunState::Succeeded {}
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn for_a_newcomer_a_repository_is_read_again_only_as_far_as_the_membership_goes() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(
+        many(350).map(|pull_request| if pull_request.number % 2 == 0 { pull_request } else { pull_request.by("bob") }),
+    );
+    world.collect().await?;
+    world.fake.forget_requests();
+    // Of the last 50 or so.
+    let both = "{ slug: payments, members: [{ github: ana }, { github: bob, from: 2026-06-02T15:00:00Z }] }";
+    world.apply(both).await?;
+    world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+    assert_eq!(world.asked_about("acme/api").len(), 1);
+    world.fake.forget_requests();
+    world.apply(&both.replace("15:00", "13:00")).await?;
+    world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+    assert_eq!(world.asked_about("acme/api").len(), 2);
+    assert!(world.numbers().await?.contains(&349));
+    Ok(())
+}
+
+/// Rows of docs/faults.md name tests: each of them exists.
+#[test]
+fn every_test_that_the_table_of_faults_names_exists() -> Result<()> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut sources = String::new();
+    let mut folders = vec![root.join("crates")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(&path)?);
+            }
+        }
+    }
+    let table = std::fs::read_to_string(root.join("docs/faults.md"))?;
+    // Codes and variables have fewer words.
+    let named = table.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() > 2);
+    let missing: Vec<&str> = named.filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    Ok(())
+}

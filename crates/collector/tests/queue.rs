@@ -1,0 +1,435 @@
+//! The collector in the cloud: a schedule's event plans, Lambda's poller hands the work over, message by message.
+
+mod cloud;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use chrono::TimeDelta;
+use cloud::{BATCH, Cloud, TOKEN, at_level, event, schedule};
+use mergeline_test_support::{AwsFault, AwsService, FakePullRequest, Fault, Invocation, pr};
+use serde_json::{Value, json};
+
+/// Requests of one failing call.
+const ATTEMPTS: u32 = 3;
+const THREE: [&str; 3] = ["acme/api", "acme/web", "acme/ios"];
+
+fn merged(repository: &str, number: i64) -> FakePullRequest {
+    pr(repository, number)
+        .created("2026-06-01T09:00:00Z")
+        .merged("2026-06-02T10:00:00Z")
+        .approved_by("bob", "2026-06-02T08:00:00Z")
+}
+
+/// Three repositories with a pull request of ana in each.
+async fn three() -> Result<Cloud> {
+    let cloud = Cloud::new(&THREE).await?;
+    cloud.fake.put((1..).zip(THREE).map(|(number, repository)| merged(repository, number)));
+    Ok(cloud)
+}
+
+fn names(bodies: &[Value]) -> BTreeSet<&str> {
+    bodies.iter().filter_map(|body| body["name"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_schedules_event_queues_a_message_for_each_due_repository_and_asks_github_nothing() -> Result<()> {
+    let cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    let answer = sandbox.answer(schedule()?).await?;
+    assert_eq!(answer, json!({ "action": "plan", "run": 1, "queued": 3, "problems": [] }));
+    assert_eq!(names(&cloud.queued().await?), BTreeSet::from(THREE));
+    assert_eq!(cloud.aws.requests("SendMessageBatch").await?, 1);
+    assert_eq!(cloud.fake.requests(), []);
+    assert_eq!(cloud.run_state().await?, "running");
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_queue_worked_off_leaves_the_rows_of_a_run_in_one_process_and_a_settled_run() -> Result<()> {
+    let queued = three().await?;
+    let mut sandbox = queued.sandbox().await?;
+    queued.collect(&mut sandbox).await?;
+    assert_eq!((queued.run_state().await?.as_str(), queued.queued().await?), ("succeeded", vec![]));
+    let alone = Cloud::without_queues(&THREE).await?;
+    alone.fake.put((1..).zip(THREE).map(|(number, repository)| merged(repository, number)));
+    let mut other = alone.sandbox().await?;
+    assert_eq!(other.answer(schedule()?).await?["state"], json!("succeeded"));
+    assert_eq!(queued.rows().await?, alone.rows().await?);
+    for column in ["listed", "kept", "changed", "enriched"] {
+        assert_eq!(queued.ledger(column).await?, 3, "{column}");
+        assert_eq!(alone.ledger(column).await?, 3, "{column}");
+    }
+    queued.end(sandbox).await?;
+    alone.end(other).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_is_not_there_is_said_at_once_and_the_run_is_partial() -> Result<()> {
+    let cloud = Cloud::new(&["acme/api", "acme/gone"]).await?;
+    cloud.fake.put([merged("acme/api", 1)]);
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.run_state().await?, "partial");
+    let gone = ("failed".to_owned(), Some("repo_not_accessible".to_owned()));
+    assert_eq!(cloud.results().await?["acme/gone"], gone);
+    assert_eq!((cloud.queued().await?, cloud.dead().await?), (vec![], vec![]), "waiting does not mend it");
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f01_messages_that_are_delivered_twice_change_nothing() -> Result<()> {
+    let cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    let batch = event(&cloud.work.receive(BATCH).await?)?;
+    let all_done = json!({ "batchItemFailures": [] });
+    assert_eq!(sandbox.answer(batch.clone()).await?, all_done);
+    let digest = cloud.database.digest().await?;
+    assert_eq!(sandbox.answer(batch).await?, all_done);
+    assert_eq!(cloud.database.digest().await?, digest);
+    assert_eq!(cloud.run_state().await?, "succeeded");
+    assert_eq!(cloud.results().await?.len(), 3);
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f01_a_schedules_event_that_is_delivered_twice_changes_nothing() -> Result<()> {
+    let cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    let digest = cloud.database.digest().await?;
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.database.digest().await?, digest);
+    assert_eq!(cloud.run_state().await?, "succeeded");
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f50_of_a_batch_only_the_bad_messages_come_back_and_after_five_receives_they_are_dead_letters() -> Result<()> {
+    let cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    let unreadable = "{\"run\": 1".to_owned();
+    let of_no_run = json!({ "run": 999_999, "repository": 1, "name": "acme/api" });
+    cloud.work.send(&[unreadable.clone(), of_no_run.to_string()]).await?;
+    let batch = cloud.poll(&mut sandbox, BATCH).await?.context("a batch")?;
+    assert_eq!((batch.messages, batch.back), (5, vec![unreadable.clone(), of_no_run.to_string()]));
+    assert_eq!(cloud.run_state().await?, "succeeded");
+    for _ in 2..=5 {
+        assert_eq!(cloud.dead().await?, [json!(null); 0]);
+        cloud.aws.release(&cloud.queue.url).await?;
+        cloud.work_off(&mut sandbox).await?;
+    }
+    let dead = cloud.dead().await?;
+    assert_eq!(dead[0], json!(unreadable));
+    assert_eq!((&dead[1]["run"], &dead[1]["code"]), (&json!(999_999), &json!("db_error")));
+    assert_eq!(cloud.queued().await?, [json!(null); 0]);
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f08_a_repository_that_fails_each_time_becomes_a_dead_letter_which_can_be_replayed() -> Result<()> {
+    let cloud = three().await?;
+    // Not worth another try within a request, as 502 is: the queue's tries are what is looked at.
+    cloud.fake.break_repository("acme/web", Some(422));
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.run_state().await?, "partial", "the others are done");
+    for receives in 1..5 {
+        let left = cloud.aws.messages(&cloud.queue.url).await?;
+        assert_eq!((left.len(), left[0].receives), (1, receives));
+        assert!(left[0].hidden_seconds > 50.0 * f64::from(1 << (receives - 1)), "{left:?}");
+        cloud.aws.release(&cloud.queue.url).await?;
+        cloud.work_off(&mut sandbox).await?;
+    }
+    let dead = cloud.dead().await?;
+    let letter = json!({
+        "run": 1, "repository": dead[0]["repository"], "name": "acme/web",
+        "code": "github_status", "cause": "GitHub answered with status 422", "receives": 5,
+    });
+    assert_eq!((cloud.queued().await?, &dead), (vec![], &vec![letter]));
+    cloud.fake.break_repository("acme/web", None);
+    let replayed = mergeline_collector::replay(&cloud.work, &cloud.dead_letters, |_| {}).await?;
+    assert_eq!((replayed, cloud.dead().await?), (1, vec![]));
+    cloud.work_off(&mut sandbox).await?;
+    assert_eq!(cloud.run_state().await?, "succeeded");
+    assert_eq!(cloud.ledger("kept").await?, 3);
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f08_what_a_worker_left_that_died_without_a_word_can_be_replayed_too() -> Result<()> {
+    let cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    for _ in 0..=5 {
+        cloud.work.receive(BATCH).await?;
+        cloud.aws.release(&cloud.queue.url).await?;
+    }
+    assert_eq!(names(&cloud.dead().await?), BTreeSet::from(THREE), "moved by the queue itself");
+    assert_eq!(mergeline_collector::replay(&cloud.work, &cloud.dead_letters, |_| {}).await?, 3);
+    cloud.work_off(&mut sandbox).await?;
+    assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 3));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f11_a_limit_hides_the_message_until_githubs_reset_and_is_no_failure() -> Result<()> {
+    let cloud = Cloud::new(&["acme/api"]).await?;
+    cloud.fake.put([merged("acme/api", 1)]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    cloud.fake.fail_next("acme/api", Fault::RateLimited { reset: now + 2_400 });
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    let left = cloud.aws.messages(&cloud.queue.url).await?;
+    assert!((2_200.0..2_500.0).contains(&left[0].hidden_seconds), "{left:?}");
+    let deferred = ("deferred".to_owned(), Some("github_rate_limited".to_owned()));
+    assert_eq!(cloud.results().await?["acme/api"], deferred);
+    // Nothing is asked while the limit lasts. The fifth receive leaves it to the next run.
+    for _ in 2..=5 {
+        cloud.aws.release(&cloud.queue.url).await?;
+        cloud.work_off(&mut sandbox).await?;
+    }
+    assert_eq!(cloud.fake.requests().len(), 1);
+    assert_eq!((cloud.queued().await?, cloud.dead().await?), (vec![], vec![]));
+    assert_eq!(cloud.run_state().await?, "deferred");
+    let pool = cloud.database.pool().await?;
+    let failures: i32 = sqlx::query_scalar("select failures from repositories").fetch_one(&pool).await?;
+    assert_eq!(failures, 0);
+    let mut later = cloud.sandbox().await?;
+    cloud.collect(&mut later).await?;
+    assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 1));
+    cloud.end(sandbox).await?;
+    cloud.end(later).await?;
+    Ok(())
+}
+
+/// Eight pages, which take longer than the shortest of the invocations below.
+fn much(mut cloud: Cloud) -> Cloud {
+    cloud.fake.put((1..=800).map(|number| {
+        let mut pull_request = merged("acme/api", number);
+        pull_request.updated_at += TimeDelta::minutes(number);
+        pull_request
+    }));
+    cloud.fake.set_latency(Duration::from_millis(120));
+    cloud.environment.insert("COLLECT_DETAILS", "false".to_owned());
+    cloud
+}
+
+#[tokio::test]
+async fn f06_work_that_runs_out_of_time_goes_on_as_a_fresh_message_and_the_ledger_adds_up() -> Result<()> {
+    let cloud = much(Cloud::new(&["acme/api"]).await?);
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    let planned = cloud.queued().await?;
+    sandbox.runtime.set_time(Duration::from_secs(1));
+    let batch = cloud.poll(&mut sandbox, BATCH).await?.context("a batch")?;
+    assert_eq!(batch.back, [""; 0]);
+    let left = cloud.aws.messages(&cloud.queue.url).await?;
+    assert_eq!((left[0].receives, left[0].hidden_seconds), (0, 0.0));
+    assert_eq!(cloud.queued().await?, planned);
+    assert_eq!(cloud.run_state().await?, "deferred");
+    sandbox.runtime.set_time(Duration::from_secs(60));
+    cloud.work_off(&mut sandbox).await?;
+    assert_eq!((cloud.run_state().await?.as_str(), cloud.queued().await?), ("succeeded", vec![]));
+    // The first page is listed twice: by update, and again by creation.
+    assert_eq!((cloud.ledger("changed").await?, cloud.ledger("listed").await?), (800, 900));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f06_a_run_in_one_process_stops_by_itself_and_the_next_goes_on() -> Result<()> {
+    let cloud = much(Cloud::without_queues(&["acme/api"]).await?);
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.runtime.set_time(Duration::from_secs(1));
+    let first = sandbox.answer(schedule()?).await?;
+    assert_eq!(
+        (&first["state"], &first["repositories"][0]["reason"]["code"]),
+        (&json!("deferred"), &json!("out_of_time"))
+    );
+    sandbox.runtime.set_time(Duration::from_secs(60));
+    let second = sandbox.answer(schedule()?).await?;
+    assert_eq!(second["state"], json!("succeeded"));
+    let changed = |report: &Value| report["repositories"][0]["changed"].as_i64().unwrap_or_default();
+    assert_eq!(changed(&first) + changed(&second), 800);
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f18_a_refused_token_is_tried_once_and_all_messages_are_done_with_the_reason() -> Result<()> {
+    let cloud = three().await?;
+    cloud.fake.require_token("ghp_another");
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    // By two invocations: the second one knows from the first.
+    for most in [2, 1] {
+        let batch = cloud.poll(&mut sandbox, most).await?.context("a batch")?;
+        assert_eq!(batch.outcome, Invocation::Answer(json!({ "batchItemFailures": [] })));
+    }
+    assert_eq!((cloud.refusals(), cloud.fake.requests().len()), (1, 1));
+    assert_eq!(cloud.aws.requests("GetSecretValue").await?, 2 + 2, "once at the start, once after the refusal");
+    let results = cloud.results().await?;
+    assert_eq!(results.len(), 3);
+    for (name, (_, code)) in results {
+        assert_eq!(code.as_deref(), Some("github_unauthorized"), "{name}");
+    }
+    assert_eq!(cloud.metric("TokenRefused").await?, [0.0, 1.0, 1.0]);
+    assert_eq!((cloud.queued().await?, cloud.dead().await?), (vec![], vec![]));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f19_a_token_that_was_changed_is_used_by_a_warm_worker_and_nothing_counts_as_refused() -> Result<()> {
+    let cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    cloud.fake.require_token("ghp_canary_too");
+    cloud.aws.put_secret(&cloud.token_arn, "ghp_canary_too").await?;
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.run_state().await?, "succeeded");
+    assert_eq!(cloud.refusals(), 1);
+    assert!(cloud.metric("TokenRefused").await?.iter().all(|value| *value == 0.0));
+    assert!(cloud.metric("RepositoriesFailed").await?.iter().all(|value| *value == 0.0));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_metrics_are_those_that_are_promised_with_one_request_for_each_invocation() -> Result<()> {
+    let cloud = three().await?;
+    cloud.fake.set_token_expiration(Some("2126-12-31 10:00:00 UTC"));
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.aws.requests("PutMetricData").await?, 2);
+    let metrics = cloud.aws.metrics().await?;
+    let found: BTreeSet<(&str, &str)> =
+        metrics.iter().map(|metric| (metric.name.as_str(), metric.unit.as_str())).collect();
+    let promised = [
+        ("ApiErrors", "Count"),
+        ("DataFreshness", "Seconds"),
+        ("DatabaseQueryDuration", "Seconds"),
+        ("GitHubRequests", "Count"),
+        ("GraphQLPoints", "Count"),
+        ("PullRequestsProcessed", "Count"),
+        ("PullRequestsQuarantined", "Count"),
+        ("RateLimitRemaining", "Count"),
+        ("RepositoriesDeferred", "Count"),
+        ("RepositoriesFailed", "Count"),
+        ("RunsCompleted", "Count"),
+        ("TokenDaysLeft", "Count"),
+        ("TokenRefused", "Count"),
+    ];
+    assert_eq!(found, BTreeSet::from(promised));
+    assert!(metrics.iter().all(|metric| metric.namespace == "Mergeline" && metric.dimensions.is_empty()));
+    assert_eq!(cloud.metric("PullRequestsProcessed").await?, [0.0, 3.0]);
+    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 1.0]);
+    let asked = f64::from(u32::try_from(cloud.fake.requests().len())?);
+    assert_eq!(cloud.metric("GitHubRequests").await?, [0.0, asked]);
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_without_anything_to_do_is_one_that_completed() -> Result<()> {
+    let cloud = Cloud::new(&["acme/gone"]).await?;
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    // The repository pauses after its failure: nothing is due.
+    let answer = sandbox.answer(schedule()?).await?;
+    assert_eq!((&answer["queued"], cloud.run_state().await?.as_str()), (&json!(0), "succeeded"));
+    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 0.0, 1.0], "the first one failed altogether");
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f51_metrics_that_cannot_be_sent_are_a_warning_and_the_work_is_done() -> Result<()> {
+    let cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    cloud.aws.fail_next(AwsService::CloudWatch, AwsFault::Unavailable, ATTEMPTS).await?;
+    cloud.work_off(&mut sandbox).await?;
+    assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 3));
+    let log = cloud.end(sandbox).await?;
+    let warnings = at_level(&log, "WARN");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0]["code"], json!("aws_unavailable"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_hidden_comes_back_alone() -> Result<()> {
+    let cloud = three().await?;
+    cloud.fake.break_repository("acme/api", Some(422));
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    let messages = cloud.work.receive(BATCH).await?;
+    cloud.aws.fail_next(AwsService::Sqs, AwsFault::Unavailable, ATTEMPTS).await?;
+    let answer = sandbox.answer(event(&messages)?).await?;
+    assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(1), "{answer}");
+    assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("partial", 2));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_whose_work_cannot_be_queued_fails_and_the_ledger_says_so() -> Result<()> {
+    let cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.aws.fail_next(AwsService::Sqs, AwsFault::Unavailable, ATTEMPTS).await?;
+    assert_eq!(sandbox.error(schedule()?).await?, "aws_unavailable");
+    assert_eq!(cloud.run_state().await?, "failed");
+    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0]);
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.run_state().await?, "succeeded");
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f33_a_batch_that_finds_no_database_comes_back_whole_and_github_is_not_asked() -> Result<()> {
+    let mut cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    cloud.environment.remove("DB_URL_SECRET_ARN");
+    cloud.environment.insert("DB_URL", "postgres://nobody:canary@127.0.0.1:9/none".to_owned());
+    let mut cut_off = cloud.sandbox().await?;
+    let batch = cloud.poll(&mut cut_off, BATCH).await?.context("a batch")?;
+    let Invocation::Error(error) = &batch.outcome else { panic!("{:?}", batch.outcome) };
+    assert_eq!((&error["errorType"], batch.back.len()), (&json!("db_unavailable"), 3));
+    assert_eq!(cloud.fake.requests(), []);
+    cloud.aws.release(&cloud.queue.url).await?;
+    cloud.work_off(&mut sandbox).await?;
+    assert_eq!(cloud.run_state().await?, "succeeded");
+    cloud.end(sandbox).await?;
+    cloud.end(cut_off).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn i7_no_secret_is_shown_even_when_everything_is_logged() -> Result<()> {
+    let mut cloud = three().await?;
+    cloud.fake.break_repository("acme/web", Some(422));
+    cloud.environment.insert("RUST_LOG", "trace".to_owned());
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    cloud.fake.require_token("ghp_another");
+    cloud.collect(&mut sandbox).await?;
+    assert!(cloud.fake.requests().iter().any(|request| request.token.as_deref() == Some(TOKEN)));
+    let log = cloud.end(sandbox).await?;
+    assert!(!at_level(&log, "TRACE").is_empty());
+    Ok(())
+}

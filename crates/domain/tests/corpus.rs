@@ -1,0 +1,32 @@
+//! What fuzzing found and what we thought of beforehand: every file of the corpus keeps the properties of its target.
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use mergeline_domain::fuzzing;
+
+#[test]
+fn every_teams_file_of_the_corpus_is_accepted_or_refused_with_places_and_without_a_panic() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/teams_file");
+    let (mut accepted, mut refused, mut broken) = (0, 0, Vec::new());
+    for entry in fs::read_dir(&folder).with_context(|| format!("no corpus at {}", folder.display()))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bytes = fs::read(entry.path())?;
+        // Files are named by what they come to; other names are what fuzzing found.
+        match catch_unwind(|| fuzzing::teams_file(&bytes)) {
+            Ok(true) if !name.starts_with("problem-") => accepted += 1,
+            Ok(false) if !name.starts_with("valid-") => refused += 1,
+            Ok(is_accepted) => broken.push(format!("{name} (accepted: {is_accepted})")),
+            Err(_) => broken.push(format!("{name} (breaks a property)")),
+        }
+    }
+    ensure!(broken.is_empty(), "in {}: {}", folder.display(), broken.join(", "));
+    ensure!(
+        accepted > 0 && refused > 0,
+        "{accepted} files are accepted and {refused} refused: the corpus is one-sided"
+    );
+    Ok(())
+}

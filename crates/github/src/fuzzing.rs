@@ -1,0 +1,180 @@
+//! What must hold of every answer, whatever its bytes: called by the fuzz targets and by the tests on their corpora.
+//!
+//! Each function panics when a property does not hold, and returns what it saw otherwise.
+
+use chrono::{DateTime, Datelike, Utc};
+use mergeline_domain::{Details, PullRequest, State};
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::GitHubError;
+use crate::details::histories;
+use crate::model::{decode_page, decode_single};
+
+/// What a page or an answer came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It is refused as a whole.
+    Refused,
+    /// It is read.
+    Read {
+        /// How many pull requests are understood.
+        understood: usize,
+        /// How many are not.
+        undecodable: usize,
+    },
+}
+
+/// Decodes bytes as a page of pull requests.
+///
+/// # Panics
+/// When an item is lost or told twice, when reading all at once differs from reading one by one or from reading again,
+/// or when something comes through that a database or a terminal stumbles over.
+pub fn page(body: &[u8]) -> Seen {
+    // A JSON list by another reader, which looks at nothing but the brackets.
+    let listed = serde_json::from_slice::<Vec<IgnoredAny>>(body).ok().map(|items| items.len());
+    let page = match decode_page(body) {
+        Ok(page) => page,
+        Err(error) => {
+            check_error(&error);
+            assert!(listed.is_none() || std::str::from_utf8(body).is_err(), "a list of {listed:?} items is refused");
+            return Seen::Refused;
+        }
+    };
+    let (understood, undecodable) = (page.pull_requests.len(), page.undecodable.len());
+    assert_eq!(listed, Some(understood + undecodable), "items are lost or invented");
+
+    let again = decode_page(body).expect("it was a page a moment ago");
+    assert_eq!(page.pull_requests, again.pull_requests, "the second reading differs");
+    assert_eq!(page.undecodable, again.undecodable, "the second reading differs");
+
+    if let Ok(items) = serde_json::from_slice::<Vec<&RawValue>>(body) {
+        let (mut single, mut refused) = (Vec::new(), Vec::new());
+        for item in items {
+            match decode_single(item.get().as_bytes()) {
+                Ok(pull_request) => single.push(pull_request),
+                Err(item) => refused.push(item),
+            }
+        }
+        assert_eq!(page.pull_requests, single, "one by one they are read differently");
+        assert_eq!(page.undecodable, refused, "one by one others are refused");
+    }
+
+    for pull_request in &page.pull_requests {
+        check_pull_request(pull_request);
+    }
+    for item in &page.undecodable {
+        assert!(item.number.is_none_or(is_number), "the number {:?} is no pull request's", item.number);
+        check_text("reason", &item.reason);
+        assert!(!item.reason.is_empty(), "no reason is given");
+    }
+    Seen::Read { understood, undecodable }
+}
+
+/// How many pull requests the answers of the corpus are about.
+const ASKED: [usize; 3] = [1, 2, 3];
+
+/// Decodes bytes as GraphQL's answer about one, two and three pull requests.
+///
+/// # Panics
+/// As [`details`] does.
+pub fn answer(body: &[u8]) -> Seen {
+    let seen = ASKED.map(|asked| details(body, asked));
+    seen.into_iter().find(|seen| *seen != Seen::Refused).unwrap_or(Seen::Refused)
+}
+
+/// Decodes bytes as GraphQL's answer about `PR_0`, `PR_1` and so on, so many of them.
+///
+/// # Panics
+/// When one of them is not told about exactly once, when reading again gives something else, or when something comes
+/// through that a database stumbles over.
+pub fn details(body: &[u8], asked: usize) -> Seen {
+    let ids: Vec<String> = (0..asked).map(|index| format!("PR_{index}")).collect();
+    let told = match histories(body, &ids) {
+        Ok(told) => told,
+        Err(error) => {
+            check_error(&error);
+            return Seen::Refused;
+        }
+    };
+    let mut names: Vec<&String> = told.iter().map(|(id, _)| id).collect();
+    names.sort();
+    let mut expected: Vec<&String> = ids.iter().collect();
+    expected.sort();
+    assert_eq!(names, expected, "one is told about twice or not at all");
+    assert_eq!(histories(body, &ids).as_ref(), Ok(&told), "the second reading differs");
+
+    for (_, history) in told {
+        for text in [&history.base_ref, &history.merge_commit].into_iter().flatten() {
+            check_stored("text", text);
+        }
+        for login in history.author.iter().chain(history.reviews.iter().filter_map(|review| review.author.as_ref())) {
+            check_stored("login", login.as_str());
+        }
+        check_time("created_at", history.created_at);
+        let created_at = history.created_at;
+        let details = Details::from(history);
+        let times = [details.first_commit_at, details.first_review_at, details.first_approval_at, details.ready_at];
+        times.into_iter().flatten().for_each(|at| check_time("a time of its details", at));
+        assert!(
+            details.first_approval_at.is_none_or(|approval| details.first_review_at.is_some_and(|at| at <= approval)),
+            "approved before it was reviewed"
+        );
+        for (from, to) in details.draft_periods {
+            assert!(to.is_none_or(|to| from < to), "a period as a draft from {from} to {to:?}, opened at {created_at}");
+        }
+    }
+    Seen::Read { understood: asked, undecodable: 0 }
+}
+
+fn check_pull_request(pull_request: &PullRequest) {
+    let PullRequest { number, title, node_id, base_ref, author, state, created_at, updated_at, .. } = pull_request;
+    assert!(is_number(*number), "the number {number} is no pull request's");
+    check_text("title", title);
+    for text in [node_id, base_ref].into_iter().flatten() {
+        check_stored("text", text);
+    }
+    if let Some(author) = author {
+        check_stored("login", author.login.as_str());
+    }
+    check_time("created_at", *created_at);
+    check_time("updated_at", *updated_at);
+    match *state {
+        State::Open => {}
+        State::Closed { at } => check_time("closed_at", at),
+        State::Merged { at, closed_at } => {
+            check_time("merged_at", at);
+            check_time("closed_at", closed_at);
+        }
+    }
+}
+
+fn is_number(number: i64) -> bool {
+    (1..=i64::from(i32::MAX)).contains(&number)
+}
+
+/// Errors are logged and stored in the ledger, so they quote what was sent in bounds only.
+fn check_error(error: &GitHubError) {
+    match error {
+        GitHubError::InvalidAnswer { reason }
+        | GitHubError::PartialAnswer { reason }
+        | GitHubError::TooMuch { reason } => check_text("error's reason", reason),
+        GitHubError::RateLimited { .. } => {}
+        other => panic!("a body alone does not tell {other:?}"),
+    }
+}
+
+/// Text that people are shown: a kilobyte at most, and nothing that a terminal obeys.
+fn check_text(what: &str, text: &str) {
+    assert!(text.len() <= 1_024, "the {what} has {} bytes", text.len());
+    assert!(!text.chars().any(char::is_control), "the {what} has control characters: {text:?}");
+}
+
+/// Text that is stored: PostgreSQL refuses NUL.
+fn check_stored(what: &str, text: &str) {
+    assert!(!text.contains('\0'), "the {what} has a NUL: {text:?}");
+}
+
+fn check_time(what: &str, at: DateTime<Utc>) {
+    assert!((1970..2200).contains(&at.year()), "{what} is {at}");
+}

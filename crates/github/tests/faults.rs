@@ -1,0 +1,257 @@
+//! What the client makes of broken connections, limits and pages. docs/faults.md has the table.
+
+mod common;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use common::{always, connect, ok, session, settings};
+use mergeline_domain::RepoName;
+use mergeline_github::{GitHub, GitHubError, Limit, Page, PageAnswer, Patience, Session};
+use mergeline_test_support::{FakeGitHub, Fault, at, pr};
+use tokio::time::Instant;
+
+const REPOSITORY: &str = "acme/api";
+
+fn repository() -> RepoName {
+    REPOSITORY.parse().expect("a repository")
+}
+
+async fn first_page(session: &Session<'_>) -> Result<Page, GitHubError> {
+    match session.by_update(&repository(), 100, None).next().await? {
+        Some(PageAnswer::Page(page)) => Ok(page),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A fake with one pull request and these faults before its answers.
+async fn fake(faults: impl IntoIterator<Item = Fault>) -> Result<FakeGitHub> {
+    let fake = FakeGitHub::start().await?;
+    fake.put([pr(REPOSITORY, 1)]);
+    faults.into_iter().for_each(|fault| fake.fail_next(REPOSITORY, fault));
+    Ok(fake)
+}
+
+/// A piece of work that waits as long as it takes.
+fn patient(github: &GitHub) -> Session<'_> {
+    let patience = Patience { deadline: None, longest_wait: Duration::MAX };
+    github.session(Some("acme"), patience, at("2026-06-15T12:00:00Z"))
+}
+
+fn seconds_since(begun: Instant) -> u64 {
+    begun.elapsed().as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn f12_a_secondary_limit_is_waited_for_as_long_as_it_says_and_then_the_work_goes_on() -> Result<()> {
+    let fake = fake([Fault::SecondaryLimit { retry_after: 17 }]).await?;
+    let (github, begun) = (connect(&fake.url(), None)?, Instant::now());
+    assert_eq!(first_page(&patient(&github)).await?.pull_requests.len(), 1);
+    assert_eq!(seconds_since(begun), 17);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f12_a_longer_wait_than_there_is_patience_for_is_put_off_at_once() -> Result<()> {
+    let fake = fake([Fault::SecondaryLimit { retry_after: 17 }]).await?;
+    let github = connect(&fake.url(), None)?;
+    let limited = GitHubError::RateLimited { limit: Limit::Secondary, retry_in: Some(Duration::from_secs(17)) };
+    assert_eq!(first_page(&session(&github)).await, Err(limited));
+    // Another piece of work with the same token asks nothing meanwhile.
+    assert!(first_page(&session(&github)).await.is_err());
+    assert_eq!(fake.requests().len(), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn f13_a_limit_without_a_time_is_tried_five_times_with_a_minute_and_more_in_between() -> Result<()> {
+    let fake = fake(std::iter::repeat_n(Fault::TooManyRequests { retry_after: None }, 5)).await?;
+    let (github, begun) = (connect(&fake.url(), None)?, Instant::now());
+    let outcome = first_page(&patient(&github)).await;
+    assert!(matches!(outcome, Err(GitHubError::RateLimited { limit: Limit::Secondary, .. })), "{outcome:?}");
+    assert_eq!(fake.requests().len(), 5);
+    // 60 + 120 + 240 + 480, and up to a quarter more by chance.
+    assert!((900..1_126).contains(&seconds_since(begun)), "{}", seconds_since(begun));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f13_a_limit_without_a_time_stops_everything_that_uses_the_token() -> Result<()> {
+    for fault in
+        [Fault::SecondaryLimitWithoutHeaders, Fault::TooManyRequests { retry_after: None }, Fault::NonNumericRefusal]
+    {
+        let fake = fake([fault.clone()]).await?;
+        let github = connect(&fake.url(), None)?;
+        for _ in 0..2 {
+            let outcome = first_page(&session(&github)).await;
+            assert!(matches!(outcome, Err(GitHubError::RateLimited { .. })), "{fault:?}: {outcome:?}");
+        }
+        assert_eq!(fake.requests().len(), 1, "{fault:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn f14_a_reset_in_the_past_is_waited_for_once_and_for_a_second() -> Result<()> {
+    for reset in [0, -62_135_596_800, 999] {
+        let fake = fake([Fault::ResetAt(reset)]).await?;
+        let (github, begun) = (connect(&fake.url(), None)?, Instant::now());
+        first_page(&patient(&github)).await?;
+        assert_eq!(seconds_since(begun), 1, "{reset}");
+        (0..2).for_each(|_| fake.fail_next(REPOSITORY, Fault::ResetAt(reset)));
+        let outcome = first_page(&patient(&github)).await;
+        assert!(matches!(outcome, Err(GitHubError::RateLimited { .. })), "{reset}: {outcome:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f14_a_reset_in_the_far_future_is_an_hour_away() -> Result<()> {
+    let fake = fake([Fault::RateLimited { reset: 250_000_000_000 }]).await?;
+    let github = connect(&fake.url(), None)?;
+    let about_an_hour = Some(Duration::from_secs(3_660));
+    let limited = GitHubError::RateLimited { limit: Limit::Primary, retry_in: about_an_hour };
+    assert_eq!(first_page(&session(&github)).await, Err(limited));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_unusable_answers_are_asked_for_again_and_counted() -> Result<()> {
+    for fault in [Fault::Status(500), Fault::Status(503), Fault::BadGatewayHtml, Fault::Html, Fault::TruncatedJson] {
+        let fake = fake([fault.clone(), fault.clone()]).await?;
+        let github = connect(&fake.url(), None)?;
+        let session = session(&github);
+        assert_eq!(first_page(&session).await?.pull_requests.len(), 1, "{fault:?}");
+        assert_eq!((session.usage().requests, session.usage().errors), (3, 2), "{fault:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f16_a_connection_that_breaks_is_made_anew() -> Result<()> {
+    for fault in [Fault::Reset, Fault::Truncated, Fault::HalfResponse] {
+        let fake = fake([fault.clone(), fault.clone()]).await?;
+        let github = connect(&fake.url(), None)?;
+        assert_eq!(first_page(&session(&github)).await?.pull_requests.len(), 1, "{fault:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f16_a_byte_a_second_is_not_waited_for_to_its_end() -> Result<()> {
+    let fake = fake(std::iter::repeat_n(Fault::SlowBody, 3)).await?;
+    let pace = settings(&fake.url(), None).with_pace(Duration::from_millis(1), Duration::from_millis(50));
+    let github = GitHub::connect(&pace)?;
+    let outcome = first_page(&session(&github)).await;
+    assert!(matches!(outcome, Err(GitHubError::Transport { .. })), "{outcome:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f17_a_closed_port_and_a_server_without_tls_are_errors_that_say_so() -> Result<()> {
+    let plain = fake([]).await?.url().replace("http:", "https:");
+    for url in ["http://127.0.0.1:1", &plain] {
+        let outcome = first_page(&session(&connect(url, Some("ghp_s3cret"))?)).await;
+        let Err(error @ GitHubError::Transport { .. }) = outcome else { panic!("{url}: {outcome:?}") };
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f31_how_far_our_clock_is_ahead_is_known() -> Result<()> {
+    let answer = ok("date: Mon, 15 Jun 2026 11:50:00 GMT\r\n", b"[]");
+    let github = connect(&always(answer)?, None)?;
+    let session = session(&github);
+    first_page(&session).await?;
+    let skew = session.usage().clock_skew_seconds;
+    assert!(skew.is_some_and(|seconds| (600..700).contains(&seconds)), "{skew:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn g12_pages_without_end_end() -> Result<()> {
+    let fake = fake([]).await?;
+    let github = connect(&fake.url(), None)?;
+    let outcome = session(&github).by_creation(&repository(), 100, 5_001).await;
+    assert!(matches!(outcome, Err(GitHubError::InvalidAnswer { .. })), "{outcome:?}");
+    assert_eq!(fake.requests(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g12_a_next_page_on_another_host_or_in_a_circle_is_not_followed() -> Result<()> {
+    for (address, code) in [
+        ("http://127.0.0.1:9/repos/acme/api/pulls", "github_elsewhere"),
+        ("https://api.github.com.example.com/", "github_elsewhere"),
+        ("//example.com/", "github_elsewhere"),
+        ("/repos/acme/api/pulls?state=all&sort=updated&direction=desc&per_page=100", "github_invalid_answer"),
+        ("http://[", "github_invalid_answer"),
+    ] {
+        let fake = fake([Fault::NextPageAt(address.to_owned())]).await?;
+        let github = connect(&fake.url(), None)?;
+        let outcome = first_page(&session(&github)).await;
+        assert_eq!(outcome.map_err(|error| error.code()), Err(code), "{address}");
+        assert_eq!(fake.requests().len(), 1, "{address}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g14_an_empty_page_to_which_another_one_led_is_asked_for_again() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put((1..=150).map(|number| pr(REPOSITORY, number)));
+    let github = connect(&fake.url(), None)?;
+    let (session, repository) = (session(&github), repository());
+    let mut pages = session.by_update(&repository, 100, None);
+    pages.next().await?;
+    fake.fail_next(REPOSITORY, Fault::EmptyList);
+    let Some(PageAnswer::Page(page)) = pages.next().await? else { panic!("a page") };
+    assert_eq!(page.pull_requests.len(), 50);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g15_bytes_that_are_no_utf8_and_damaged_gzip_are_errors_and_no_empty_page() -> Result<()> {
+    for (headers, body, code) in [
+        ("", &b"[{\"number\": 1, \"title\": \"caf\xe9\"}]"[..], "github_invalid_answer"),
+        ("", b"\xff\xfe[\0]\0", "github_invalid_answer"),
+        ("content-encoding: gzip\r\n", b"[]", "github_unreachable"),
+        ("content-encoding: gzip\r\n", b"\x1f\x8b\x08\0\0\0\0\0", "github_unreachable"),
+    ] {
+        let github = connect(&always(ok(headers, body))?, None)?;
+        let outcome = first_page(&session(&github)).await;
+        assert_eq!(outcome.map_err(|error| error.code()), Err(code), "{body:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g15_half_an_answer_about_one_pull_request_is_asked_for_again() -> Result<()> {
+    let fake = fake([Fault::TruncatedJson]).await?;
+    let github = connect(&fake.url(), None)?;
+    let outcome = session(&github).pull_request(&repository(), 1).await?;
+    assert_eq!(outcome.map(|pull_request| pull_request.number), Ok(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn g20_without_a_word_on_the_limit_a_refusal_is_waited_for_a_minute() -> Result<()> {
+    let fake = fake([Fault::NonNumericRefusal]).await?;
+    let github = connect(&fake.url(), None)?;
+    let Err(GitHubError::RateLimited { retry_in: Some(pause), .. }) = first_page(&session(&github)).await else {
+        panic!("it is no limit")
+    };
+    assert!(pause >= Duration::from_secs(60), "{pause:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn g22_json_that_is_not_said_to_be_json_is_not_believed() -> Result<()> {
+    let answer = ok("", b"[]");
+    let answer = String::from_utf8(answer)?.replace("application/json", "text/html; charset=utf-8");
+    let github = connect(&always(answer)?, None)?;
+    let outcome = first_page(&session(&github)).await;
+    assert_eq!(outcome.map_err(|error| error.code()), Err("github_invalid_answer"));
+    Ok(())
+}

@@ -1,0 +1,393 @@
+//! What goes wrong between Mergeline and its database, tried on a real one. docs/faults.md has the table.
+
+mod common;
+
+use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use common::{apply, fresh, teams};
+use mergeline_domain::Problems;
+use mergeline_local_postgres::Server;
+use mergeline_store::{DatabaseSettings, RepositoryId, Store, StoreError};
+use mergeline_test_support::{TestDatabase, at, keep, pr};
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, PgPool};
+
+const NOW: &str = "2026-06-15T12:00:00Z";
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn settings(url: &str) -> Result<DatabaseSettings> {
+    Ok(DatabaseSettings::parse(&SecretString::from(url.to_owned())).map_err(Problems::from)?)
+}
+
+/// A configured database, its only repository, and a pool that is not the store's.
+async fn configured() -> Result<(TestDatabase, Store, PgPool, RepositoryId)> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let (pool, repository) = (database.pool().await?, only_repository(&store).await?);
+    Ok((database, store, pool, repository))
+}
+
+async fn only_repository(store: &Store) -> Result<RepositoryId> {
+    let snapshot = store.snapshot().await?.context("configured")?;
+    Ok(snapshot.repositories.first().context("a repository")?.id)
+}
+
+async fn execute(pool: &PgPool, statements: impl Into<String>) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statements.into())).execute(pool).await?;
+    Ok(())
+}
+
+/// A server of its own, which may be stopped.
+struct Cluster {
+    folder: tempfile::TempDir,
+    server: Option<Server>,
+}
+
+impl Cluster {
+    fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let server = Some(Server::persistent(folder.path())?);
+        Ok(Self { folder, server })
+    }
+
+    fn url(&self) -> String {
+        self.server.as_ref().map(|server| server.url("postgres")).unwrap_or_default()
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("data/postmaster.pid")
+    }
+
+    /// Stops it, whoever is connected.
+    fn stop(&mut self) {
+        self.server = None;
+        while self.state().exists() {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[tokio::test]
+async fn f33_a_database_that_is_down_is_said_to_be_down_and_found_again_when_it_is_back() -> Result<()> {
+    let mut cluster = Cluster::start()?;
+    let store = Store::connect(&settings(&cluster.url())?);
+    store.migrate().await?;
+    cluster.stop();
+    for outcome in [store.ping().await, store.snapshot().await.map(|_| ()), store.migrate().await] {
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    }
+    cluster.server = Some(Server::persistent(cluster.folder.path())?);
+    assert!(store.snapshot().await?.is_none());
+    Ok(())
+}
+
+/// The backends that wait for a lock in this database, as soon as there is one.
+async fn waiting(pool: &PgPool) -> Result<Vec<i32>> {
+    loop {
+        let pids: Vec<i32> = sqlx::query_scalar(
+            "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .fetch_all(pool)
+        .await?;
+        if !pids.is_empty() {
+            return Ok(pids);
+        }
+    }
+}
+
+async fn terminate(pool: &PgPool, pids: &[i32]) -> Result<()> {
+    sqlx::query("select pg_terminate_backend(pid) from unnest($1::integer []) as t (pid)")
+        .bind(pids)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f34_a_transaction_whose_connection_dies_is_done_again_once() -> Result<()> {
+    for (deaths, is_done) in [(1, true), (2, false)] {
+        let (_database, store, pool, repository) = configured().await?;
+        let mut blocker = pool.begin().await?;
+        sqlx::query("select 1 from repositories for update").execute(&mut *blocker).await?;
+        let dying = async {
+            for _ in 0..deaths {
+                terminate(&pool, &waiting(&pool).await?).await?;
+            }
+            anyhow::Ok(blocker.rollback().await?)
+        };
+        let (leased, killed) = tokio::join!(store.lease(repository, at(NOW), MINUTE), dying);
+        killed?;
+        assert_eq!(leased.as_ref().is_ok_and(Option::is_some), is_done, "{deaths}: {leased:?}");
+        assert!(is_done || matches!(leased, Err(StoreError::Unavailable(_))), "{leased:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f35_a_connection_to_a_server_that_became_read_only_is_made_anew() -> Result<()> {
+    let (database, store, pool, repository) = configured().await?;
+    store.close().await;
+    let read_only = |is: &str| {
+        format!(
+            "do $$ begin execute format('alter database %I set default_transaction_read_only = {is}', current_database()); end $$"
+        )
+    };
+    execute(&pool, read_only("on")).await?;
+    let store = database.store()?;
+    only_repository(&store).await?;
+    let refused = store.lease(repository, at(NOW), MINUTE).await;
+    assert!(matches!(refused, Err(StoreError::ReadOnly(_))), "{refused:?}");
+    only_repository(&store).await?;
+    execute(&pool, "set default_transaction_read_only = off; ".to_owned() + &read_only("off")).await?;
+    // The connection in the pool is still one to the server that was.
+    assert!(store.lease(repository, at(NOW), MINUTE).await?.is_some());
+    Ok(())
+}
+
+/// Lets the first so many updates of repositories be refused with this state.
+async fn refuse(pool: &PgPool, times: u32, state: &str) -> Result<()> {
+    execute(
+        pool,
+        format!(
+            "create sequence tries;
+            create function refuse() returns trigger language plpgsql as $$ begin
+                if nextval('tries') <= {times} then raise 'by request' using errcode = '{state}'; end if;
+                return new;
+            end $$;
+            create trigger refuse before update on repositories for each row execute function refuse()"
+        ),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn f36_a_transaction_that_others_are_in_the_way_of_is_tried_three_times_more() -> Result<()> {
+    for state in ["40001", "40P01"] {
+        for (times, is_done) in [(3, true), (4, false)] {
+            let (_database, store, pool, repository) = configured().await?;
+            refuse(&pool, times, state).await?;
+            let leased = store.lease(repository, at(NOW), MINUTE).await;
+            assert_eq!(leased.as_ref().is_ok_and(Option::is_some), is_done, "{state} {times}: {leased:?}");
+            assert!(is_done || matches!(leased, Err(StoreError::Conflict(_))), "{leased:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f36_the_victim_of_a_deadlock_comes_second() -> Result<()> {
+    let (database, store, pool, repository) = configured().await?;
+    keep(&store, &[pr("acme/api", 1)]).await?;
+    let (lease, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
+    let mut other = database.pool().await?.begin().await?;
+    // The other one never looks for deadlocks, so the store's transaction is the victim.
+    sqlx::raw_sql("set local deadlock_timeout = '1h'; update pull_requests set title = 'theirs'")
+        .execute(&mut *other)
+        .await?;
+    let meeting = async {
+        waiting(&pool).await?;
+        sqlx::query("update repositories set etag = 'theirs'").execute(&mut *other).await?;
+        anyhow::Ok(other.commit().await?)
+    };
+    // Locks the repository, then the pull request.
+    let (marked, met) = tokio::join!(store.mark_deleted(&lease, &[1], at(NOW)), meeting);
+    met?;
+    marked?;
+    let both: (String, bool) =
+        sqlx::query_as("select title, deleted_at is not null from pull_requests").fetch_one(&pool).await?;
+    assert_eq!(both, ("theirs".to_owned(), true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f37_a_server_without_a_connection_left_is_not_available_until_it_has_one() -> Result<()> {
+    let (database, _store, pool, _) = configured().await?;
+    let role = format!("limited_{}", std::process::id());
+    execute(
+        &pool,
+        format!("create role {role} login password 'pw' connection limit 1; grant select on all tables in schema public to {role}"),
+    )
+    .await?;
+    let mut url = url::Url::parse(database.url())?;
+    ensure!(url.set_username(&role).is_ok() && url.set_password(Some("pw")).is_ok(), "a URL with a host");
+    // Half of it for connecting.
+    let store = Store::connect(&settings(url.as_str())?.for_requests_within(Duration::from_millis(400)));
+    let taken = PgPool::connect(url.as_str()).await?;
+    for outcome in [store.ping().await, store.snapshot().await.map(|_| ())] {
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    }
+    taken.close().await;
+    while store.snapshot().await.is_err() {}
+    store.close().await;
+    Ok(())
+}
+
+async fn backends(pool: &PgPool) -> Result<Vec<i32>> {
+    let sql = "select pid from pg_stat_activity where datname = current_database() and application_name = 'mergeline'";
+    Ok(sqlx::query_scalar(sql).fetch_all(pool).await?)
+}
+
+#[tokio::test]
+async fn f38_a_statement_that_takes_too_long_is_given_up_and_its_connection_goes_on() -> Result<()> {
+    let (database, store, pool, repository) = configured().await?;
+    store.close().await;
+    execute(
+        &pool,
+        "create function wait() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return new; end $$;
+        create trigger wait before update on repositories for each row execute function wait()",
+    )
+    .await?;
+    let store = Store::connect(&settings(database.url())?.for_requests_within(Duration::from_millis(300)));
+    only_repository(&store).await?;
+    let before = backends(&pool).await?;
+    let outcome = store.lease(repository, at(NOW), MINUTE).await;
+    assert!(matches!(outcome, Err(StoreError::Timeout(_))), "{outcome:?}");
+    execute(&pool, "drop trigger wait on repositories").await?;
+    assert!(store.lease(repository, at(NOW), MINUTE).await?.is_some());
+    let after = backends(&pool).await?;
+    assert!(before.iter().all(|pid| after.contains(pid)), "the connection lives: {before:?} {after:?}");
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "mounts a small disk, which needs root: cargo test -p mergeline-store --test faults -- --ignored f39"]
+async fn f39_a_full_disk_is_said_to_be_full_and_the_page_is_not_stored() -> Result<()> {
+    let disk = tempfile::tempdir()?;
+    let mount = |program: &str, arguments: &[&str]| Command::new(program).args(arguments).arg(disk.path()).status();
+    ensure!(mount("mount", &["-t", "tmpfs", "-o", "size=24m", "tmpfs"])?.success(), "it cannot be mounted");
+    let outcome = fill(disk.path()).await;
+    mount("umount", &["--lazy"])?;
+    let (refused, stored, acknowledged) = outcome?;
+    assert!(matches!(refused, StoreError::DiskFull(_)), "{refused:?}");
+    assert_eq!(stored, acknowledged);
+    Ok(())
+}
+
+/// Stores pages until there is no room. Returns what was said then, how many are stored, and how many were acknowledged.
+async fn fill(disk: &Path) -> Result<(StoreError, i64, i64)> {
+    let cluster = Cluster::start()?;
+    Command::new("chown").arg("--reference").arg(cluster.state()).arg(disk).status()?;
+    let pool = PgPool::connect(&cluster.url()).await?;
+    execute(&pool, format!("create tablespace small location '{}'", disk.display())).await?;
+    execute(&pool, "create database small tablespace small").await?;
+    let url = cluster.server.as_ref().map(|server| server.url("small")).unwrap_or_default();
+    let store = Store::connect(&settings(&url)?);
+    store.migrate().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let small = PgPool::connect(&url).await?;
+    for page in 0.. {
+        let page: Vec<_> =
+            (1..=1_000).map(|number| pr("acme/api", page * 1_000 + number).titled(&"x".repeat(1_000))).collect();
+        if let Err(error) = keep(&store, &page).await {
+            let stored = sqlx::query_scalar("select count(*) from pull_requests").fetch_one(&small).await?;
+            return Ok((error.downcast()?, stored, page[0].number - 1));
+        }
+    }
+    anyhow::bail!("it is never full")
+}
+
+#[tokio::test]
+async fn f40_connections_that_ended_while_the_sandbox_was_frozen_are_made_anew() -> Result<()> {
+    let (_database, store, pool, repository) = configured().await?;
+    let before = backends(&pool).await?;
+    terminate(&pool, &before).await?;
+    only_repository(&store).await?;
+    assert!(store.lease(repository, at(NOW), MINUTE).await?.is_some());
+    assert!(backends(&pool).await?.iter().all(|pid| !before.contains(pid)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f41_a_wrong_password_and_an_unknown_user_have_a_code_of_their_own_and_show_no_secret() -> Result<()> {
+    let cluster = Cluster::start()?;
+    let pool = PgPool::connect(&cluster.url()).await?;
+    execute(&pool, "alter user postgres password 'right'").await?;
+    std::fs::write(cluster.folder.path().join("data/pg_hba.conf"), "local all postgres scram-sha-256\n")?;
+    execute(&pool, "select pg_reload_conf()").await?;
+    let with =
+        |user: &str| anyhow::Ok(Store::connect(&settings(&cluster.url().replace("postgres@", &format!("{user}@")))?));
+    // The server reads the file a moment later.
+    while with("postgres:s3cret")?.ping().await.is_ok() {}
+    for user in ["postgres:s3cret", "nobody:s3cret"] {
+        let store = with(user)?;
+        for outcome in [store.ping().await, store.migrate().await, store.snapshot().await.map(|_| ())] {
+            let error = outcome.err().context("it is let in")?;
+            assert_eq!(error.code(), "db_auth", "{user}: {error:?}");
+            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+    with("postgres:right")?.ping().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f42_a_server_that_declines_tls_is_told_nothing_where_tls_is_demanded() -> Result<()> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    let url = format!("postgres://u:s3cret@{}/m?sslmode=verify-full", listener.local_addr()?);
+    let server = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept()?;
+        // The request for TLS has eight bytes; whatever follows would be in the clear.
+        connection.read_exact(&mut [0; 8])?;
+        connection.write_all(b"N")?;
+        let mut rest = Vec::new();
+        connection.read_to_end(&mut rest).map(|_| rest)
+    });
+    let outcome = Store::connect(&settings(&url)?).ping().await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    let rest = server.join().map_err(|_| anyhow::anyhow!("the server failed"))??;
+    assert_eq!(rest, b"");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f43_a_schema_that_does_not_fit_the_program_is_said_not_to() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let pool = database.pool().await?;
+    execute(&pool, "insert into _sqlx_migrations select 99990101000000, 'from the future', now(), true, checksum, 0 from _sqlx_migrations limit 1").await?;
+    let newer = store.migrate().await;
+    assert!(matches!(newer, Err(StoreError::Schema(_))), "{newer:?}");
+    execute(&pool, "drop schema public cascade; create schema public").await?;
+    store.migrate_to(Store::known_migrations()[3].0).await?;
+    let older = store.snapshot().await;
+    assert!(matches!(older, Err(StoreError::Schema(_))), "{older:?}");
+    Ok(())
+}
+
+/// Lets `work` be polled so often and drops it then. Whether it ended before.
+async fn killed_after(polls: u32, work: impl Future<Output = Result<(), StoreError>>) -> Result<bool> {
+    let (mut work, mut polls) = (Box::pin(work), polls);
+    poll_fn(|context| {
+        if polls == 0 {
+            return Poll::Ready(Ok(false));
+        }
+        polls -= 1;
+        work.as_mut().poll(context).map(|outcome| outcome.map(|()| true).map_err(anyhow::Error::from))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn f44_a_migration_that_was_killed_anywhere_is_finished_by_the_next_one() -> Result<()> {
+    for polls in (1..).step_by(7) {
+        let (database, store) = fresh().await?;
+        let pool = database.pool().await?;
+        execute(&pool, "drop schema public cascade; create schema public").await?;
+        let is_over = killed_after(polls, store.migrate()).await?;
+        store.migrate().await?;
+        let applied: i64 =
+            sqlx::query_scalar("select count(*) from _sqlx_migrations where success").fetch_one(&pool).await?;
+        assert_eq!(usize::try_from(applied)?, Store::known_migrations().len(), "{polls}");
+        apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+        if is_over {
+            break;
+        }
+    }
+    Ok(())
+}

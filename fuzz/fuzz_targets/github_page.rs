@@ -1,0 +1,6 @@
+//! A page of pull requests is whatever the network brings.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|body: &[u8]| {
+    mergeline_github::fuzzing::page(body);
+});
