@@ -358,3 +358,19 @@ async fn replay_needs_both_queues() -> Result<()> {
     assert_eq!(neither["error"]["problems"].as_array().map(Vec::len), Some(2));
     Ok(())
 }
+
+#[tokio::test]
+async fn status_ends_with_three_after_a_refused_token_for_which_no_repository_has_to_pause() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    fake.require_token("github_pat_another");
+    laptop.run(&["collect"]).await?;
+    let status = laptop.run(&["status", "--json"]).await?;
+    assert_eq!(status.code(), Some(3));
+    let answer = status.json()?;
+    assert_eq!(answer["repositories"][0]["reason_code"], json!("github_unauthorized"));
+    assert_eq!(answer["coverage"]["failing"], json!(["acme/api"]));
+    assert_eq!(answer["repositories"][0]["next_at"], json!(null));
+    Ok(())
+}

@@ -210,6 +210,7 @@ fn is_worth_another_try(code: &str) -> bool {
             | "github_sso_required"
             | "repo_not_accessible"
             | "repo_unavailable"
+            | "repo_lists_nothing"
             | "config.same_person"
             | "config.same_repository"
     )

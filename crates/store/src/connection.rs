@@ -182,11 +182,25 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached, or was migrated by a newer program.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        // A connection of its own: when there is none, it says why, where the pool would only say that it waited.
-        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        let mut connection = self.connection_of_its_own().await?;
         MIGRATOR.run(&mut connection).await?;
         connection.close().await?;
         Ok(())
+    }
+
+    /// A connection beside the pool: when there is none, it says why, where the pool would only say that it waited. Only
+    /// a wall that swallows everything is waited for.
+    pub(crate) async fn connection_of_its_own(&self) -> Result<PgConnection, StoreError> {
+        let patience = self.pool.options().get_acquire_timeout();
+        let options = self.pool.connect_options();
+        let connecting = PgConnection::connect_with(&options);
+        tokio::time::timeout(patience, connecting)
+            .await
+            .map_err(|_| {
+                let cause = format!("no connection within {} s; a firewall may stand in between", patience.as_secs());
+                StoreError::Unavailable(cause.into())
+            })?
+            .map_err(StoreError::from)
     }
 
     /// Asks whether the database is there and lets us in.
@@ -195,7 +209,7 @@ impl Store {
     /// Why not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         // A pooled connection was let in long ago: what counts is whether a new one would be.
-        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        let mut connection = self.connection_of_its_own().await?;
         connection.ping().await?;
         connection.close().await?;
         Ok(())

@@ -121,6 +121,8 @@ pub enum Ending {
     Succeeded,
     /// It failed; it is left alone for a while.
     Failed,
+    /// It failed through no fault of its own, the token's for example; it is tried again with the next run.
+    Refused,
     /// It goes on later, through no fault of the repository.
     Deferred,
 }
@@ -182,7 +184,7 @@ impl Store {
             let failures = hold_lease(connection, lease, now).await?;
             let failures = match ending {
                 Ending::Succeeded => 0,
-                Ending::Failed => failures.saturating_add(1),
+                Ending::Failed | Ending::Refused => failures.saturating_add(1),
                 Ending::Deferred => failures,
             };
             let pause = (ending == Ending::Failed).then(|| pause_after(failures));

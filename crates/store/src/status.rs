@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use serde::Serialize;
-use sqlx::{Connection, PgConnection};
+use sqlx::Connection;
 
 use crate::{Store, StoreError};
 
@@ -167,15 +167,7 @@ impl Store {
     /// # Errors
     /// Why it cannot be asked.
     pub async fn database_status(&self) -> Result<DatabaseStatus, StoreError> {
-        // A connection of its own: when there is none, it says why, where the pool would only say that it waited. Only a
-        // wall that swallows everything is waited for.
-        let patience = self.pool.options().get_acquire_timeout();
-        let options = self.pool.connect_options();
-        let connecting = PgConnection::connect_with(&options);
-        let mut connection = tokio::time::timeout(patience, connecting).await.map_err(|_| {
-            let cause = format!("no connection within {} s; a firewall may stand in between", patience.as_secs());
-            StoreError::Unavailable(cause.into())
-        })??;
+        let mut connection = self.connection_of_its_own().await?;
         let server = sqlx::query!(
             r#"select
                 current_setting('server_version_num')::integer / 10000 as "version!",

@@ -59,6 +59,26 @@ struct Seen {
     numbers: HashSet<i64>,
 }
 
+impl Seen {
+    /// Remembers what a page showed. Says whether there is more that is new enough.
+    fn note(&mut self, aim: &Aim, page: &Page) -> bool {
+        // The watermark is what the first page showed: later changes come to the front and are seen next time.
+        if self.pages == 0 {
+            let horizon = aim.started_at + MAX_AHEAD;
+            let times = page.pull_requests.iter().map(|pull_request| pull_request.updated_at);
+            self.newest = times.filter(|at| *at <= horizon).max();
+            self.etag.clone_from(&page.etag);
+        }
+        self.pages += 1;
+        self.is_anything |= !page.is_empty();
+        if aim.is_verified {
+            self.numbers.extend(page.pull_requests.iter().map(|pull_request| pull_request.number));
+            self.numbers.extend(page.undecodable.iter().filter_map(|item| item.number));
+        }
+        page.has_next && !page.pull_requests.iter().any(|pull_request| pull_request.updated_at < aim.down_to)
+    }
+}
+
 /// How a reading ended.
 enum Read {
     Whole,
@@ -136,14 +156,18 @@ impl Work<'_> {
                 PageAnswer::Page(page) => page,
             };
             self.identify(&page).await?;
-            let has_more = self.take(aim, seen, page).await?;
-            match has_more {
-                More::No => return Ok(Read::Whole),
-                More::Yes { last } if aim.is_first => return Ok(Read::FirstPageOnly(last)),
-                // Only what can go on where it stopped makes room for others.
-                More::Yes { .. } if aim.is_reopened => self.may_go_on()?,
-                More::Yes { .. } => self.has_time()?,
+            let has_more = seen.note(aim, &page);
+            if has_more && aim.is_first {
+                // It is read again by creation, with everything before it.
+                return Ok(Read::FirstPageOnly(page.last));
             }
+            self.keep(page, aim.down_to, None).await?;
+            self.observe();
+            if !has_more {
+                return Ok(Read::Whole);
+            }
+            // Only what can go on where it stopped makes room for others.
+            if aim.is_reopened { self.may_go_on()? } else { self.has_time()? }
         }
     }
 
@@ -151,28 +175,6 @@ impl Work<'_> {
         let page = pages.next().await?;
         self.result.pages += u32::from(page.is_some());
         Ok(page)
-    }
-
-    /// Stores a page. Says whether there is more that is new enough.
-    async fn take(&mut self, aim: &Aim, seen: &mut Seen, page: Page) -> Result<More, Stopped> {
-        let horizon = aim.started_at + MAX_AHEAD;
-        // The watermark is what the first page showed: later changes come to the front and are seen next time.
-        if seen.pages == 0 {
-            let times = page.pull_requests.iter().map(|pull_request| pull_request.updated_at);
-            seen.newest = times.filter(|at| *at <= horizon).max();
-            seen.etag.clone_from(&page.etag);
-        }
-        seen.pages += 1;
-        seen.is_anything |= !page.is_empty();
-        if aim.is_verified {
-            seen.numbers.extend(page.pull_requests.iter().map(|pull_request| pull_request.number));
-            seen.numbers.extend(page.undecodable.iter().filter_map(|item| item.number));
-        }
-        let is_last = page.pull_requests.iter().any(|pull_request| pull_request.updated_at < aim.down_to);
-        let more = if page.has_next && !is_last { More::Yes { last: page.last } } else { More::No };
-        self.keep(page, aim.down_to, None).await?;
-        self.observe();
-        Ok(more)
     }
 
     async fn unchanged(&mut self, aim: &Aim) -> Result<(), Stopped> {
@@ -235,9 +237,4 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
-
-enum More {
-    No,
-    Yes { last: Option<u32> },
 }

@@ -180,8 +180,9 @@ impl Collecting<'_> {
                 GitHubError::OutOfTime => Outcome::deferred(OUT_OF_TIME, error.to_string(), None),
                 GitHubError::Unauthorized => {
                     self.refuse_token();
+                    let failed = Outcome::failed(error.code(), error.to_string(), false, attempt);
                     // The token's fault is not held against the repository.
-                    Outcome::failed(error.code(), error.to_string(), true, Attempt::WithMoreToCome)
+                    Outcome { ending: Ending::Refused, ..failed }
                 }
                 _ => Outcome::failed(error.code(), with_causes(&error), error.is_passing(), attempt),
             },
