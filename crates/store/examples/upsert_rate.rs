@@ -1,9 +1,10 @@
-//! How fast pages are stored, beside plain `COPY` of the same rows into tables of the same form.
+//! How fast pages are stored, beside plain `COPY` of the same rows into the same tables.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
+use futures::TryStreamExt;
 use mergeline_domain::Verdict;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_store::{ApplyOptions, KeptPullRequest, PageOfWork, Store};
@@ -63,40 +64,33 @@ async fn upsert(store: &Store, pull_requests: &[FakePullRequest], page_size: usi
     Ok(took)
 }
 
-/// The rows that were just stored, by `COPY` into empty copies of both tables with all their indexes.
+/// The rows that were just stored, by `COPY` into the same tables, emptied, with all their indexes and references.
 async fn copy(pool: &PgPool) -> Result<Duration> {
-    sqlx::raw_sql(
-        "drop table if exists copied_facts, copied_attributions;
-        create table copied_facts (like pull_requests including all);
-        create table copied_attributions (like pr_attributions including all);",
-    )
-    .execute(pool)
-    .await?;
-    let mut took = Duration::ZERO;
-    for (from, to, columns) in [
+    let mut connection = pool.acquire().await?;
+    let mut tables = Vec::new();
+    for (table, columns) in [
         (
             "pull_requests",
-            "copied_facts",
             "id, repository_id, number, github_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at, node_id",
         ),
         (
             "pr_attributions",
-            "copied_attributions",
             "pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at",
         ),
     ] {
-        let mut connection = pool.acquire().await?;
         let mut rows = Vec::new();
-        {
-            use futures::TryStreamExt;
-            let mut out = connection.copy_out_raw(&format!("copy {from} ({columns}) to stdout")).await?;
-            while let Some(chunk) = out.try_next().await? {
-                rows.extend_from_slice(&chunk);
-            }
+        let mut out = connection.copy_out_raw(&format!("copy {table} ({columns}) to stdout")).await?;
+        while let Some(chunk) = out.try_next().await? {
+            rows.extend_from_slice(&chunk);
         }
+        drop(out);
+        tables.push((table, columns, rows));
+    }
+    sqlx::raw_sql("truncate pull_requests, pr_attributions cascade").execute(&mut *connection).await?;
+    let mut took = Duration::ZERO;
+    for (table, columns, rows) in tables {
         let begun = Instant::now();
-        // `id` is generated always in the copy as well: COPY writes it nevertheless.
-        let mut into = connection.copy_in_raw(&format!("copy {to} ({columns}) from stdin")).await?;
+        let mut into = connection.copy_in_raw(&format!("copy {table} ({columns}) from stdin")).await?;
         into.send(rows).await?;
         into.finish().await?;
         took += begun.elapsed();

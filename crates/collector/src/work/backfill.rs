@@ -5,7 +5,7 @@ use mergeline_domain::RepoName;
 use mergeline_github::GitHubError;
 use mergeline_store::Backfill;
 
-use super::{Stopped, Work, timed};
+use super::{Stopped, Work, meanwhile, timed};
 
 impl Work<'_> {
     /// Reads a repository's past as far as time allows, if that is under way.
@@ -31,22 +31,21 @@ impl Work<'_> {
         let ahead = self.collecting.github.concurrency();
         let mut next = backfill.next_page;
         let mut last = self.last_page.unwrap_or(next).max(next);
-        loop {
+        let mut is_read = false;
+        while !is_read {
             self.may_go_on()?;
-            let mut pages = futures::stream::iter(next..=last)
-                .map(|number| {
-                    let name = &name;
-                    async move { session.by_creation(name, page_size, number).await }
-                })
+            let name = &name;
+            let pages = futures::stream::iter(next..=last)
+                .map(|number| async move { session.by_creation(name, page_size, number).await })
                 .buffered(ahead);
-            while let Some(page) = pages.next().await {
+            meanwhile(pages, ahead, async |page| {
                 let page = page?;
                 self.result.pages += 1;
                 self.identify(&page).await?;
                 if page.is_empty() {
-                    self.confirm_end(&name, page_size, next).await?;
+                    self.confirm_end(name, page_size, next).await?;
                 }
-                let has_next = page.has_next;
+                is_read = !page.has_next;
                 last = last.max(page.last.unwrap_or(next));
                 next += 1;
                 self.keep(page, backfill.since, Some(next)).await?;
@@ -54,13 +53,15 @@ impl Work<'_> {
                     progress.next_page = next;
                 }
                 self.observe();
-                if !has_next {
-                    return Ok(());
+                if !is_read {
+                    self.may_go_on()?;
                 }
-                self.may_go_on()?;
-            }
+                Ok(!is_read)
+            })
+            .await?;
             last = last.max(next);
         }
+        Ok(())
     }
 
     /// An empty page is the end only where the first one agrees: an error is never an end.

@@ -1,10 +1,12 @@
 //! What the list does not tell: commits, reviews, drafts, sizes. By GraphQL, for pull requests that changed.
 
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use mergeline_domain::Details;
+use mergeline_domain::{Details, History};
+use mergeline_github::GitHubError;
 use mergeline_store::WithoutDetails;
 
-use super::{Stopped, Work, timed};
+use super::{Stopped, Work, meanwhile, timed};
 
 /// As many as GraphQL tells about in one query.
 const IN_A_QUERY: u32 = 100;
@@ -21,30 +23,43 @@ impl Work<'_> {
             if wanted.is_empty() {
                 return Ok(());
             }
-            let mut queries = futures::stream::iter(wanted.chunks(IN_A_QUERY as usize))
+            let queries = futures::stream::iter(wanted.chunks(IN_A_QUERY as usize))
                 .map(|batch| async move {
                     let ids: Vec<String> = batch.iter().map(|one| one.node_id.clone()).collect();
                     (batch, session.histories(&ids).await)
                 })
                 .buffered(ahead as usize);
-            while let Some((batch, histories)) = queries.next().await {
-                let mut told: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
-                for (id, history) in histories? {
-                    let Some(one) = batch.iter().find(|one| one.node_id == id) else { continue };
-                    match history {
-                        Ok(history) => told.push((one.clone(), history.into())),
-                        Err(error) => {
-                            tracing::warn!(repo.name = %self.repository.called(), "No details of {id}: {error}");
-                            let postponed = store.postpone_details(&self.lease, &id, now);
-                            timed(&mut self.result.database, postponed).await?;
-                        }
-                    }
-                }
-                timed(&mut self.result.database, store.store_details(&self.lease, &told, now)).await?;
-                self.result.enriched += u32::try_from(told.len()).unwrap_or(u32::MAX);
+            meanwhile(queries, ahead as usize, async |(batch, histories)| {
+                self.keep_details(batch, histories?, now).await?;
                 self.observe();
                 self.may_go_on()?;
+                Ok(true)
+            })
+            .await?;
+        }
+    }
+
+    async fn keep_details(
+        &mut self,
+        batch: &[WithoutDetails],
+        histories: Vec<(String, Result<History, GitHubError>)>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Stopped> {
+        let store = self.collecting.store;
+        let mut told: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
+        for (id, history) in histories {
+            let Some(one) = batch.iter().find(|one| one.node_id == id) else { continue };
+            match history {
+                Ok(history) => told.push((one.clone(), history.into())),
+                Err(error) => {
+                    tracing::warn!(repo.name = %self.repository.called(), "No details of {id}: {error}");
+                    let postponed = store.postpone_details(&self.lease, &id, now);
+                    timed(&mut self.result.database, postponed).await?;
+                }
             }
         }
+        timed(&mut self.result.database, store.store_details(&self.lease, &told, now)).await?;
+        self.result.enriched += u32::try_from(told.len()).unwrap_or(u32::MAX);
+        Ok(())
     }
 }

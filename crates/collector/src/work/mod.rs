@@ -7,17 +7,20 @@ mod page;
 mod quarantine;
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::FutureExt;
+use futures::future::{Either, select};
+use futures::{FutureExt, Stream, StreamExt};
 use mergeline_domain::{RepoName, with_causes};
 use mergeline_github::{Etag, GitHubError, Page, Session};
 use mergeline_store::{
     Ending, Identity, Lease, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
     StoredEtag,
 };
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::RepositoryReport;
@@ -317,6 +320,36 @@ impl Work<'_> {
     fn observe(&self) {
         let progress = Progress::Page { repository: self.repository.called(), result: &self.result };
         (self.collecting.observer)(progress);
+    }
+}
+
+/// Takes what a stream brings, one after the other, until `take` says that it is enough. The stream goes on meanwhile:
+/// answers arrive while the database writes.
+async fn meanwhile<T>(
+    arriving: impl Stream<Item = T>,
+    room: usize,
+    mut take: impl AsyncFnMut(T) -> Result<bool, Stopped>,
+) -> Result<(), Stopped> {
+    let (sender, mut receiver) = mpsc::channel(room);
+    let arrive = async move {
+        let mut arriving = pin!(arriving);
+        while let Some(item) = arriving.next().await {
+            if sender.send(item).await.is_err() {
+                break;
+            }
+        }
+    };
+    let work = async {
+        while let Some(item) = receiver.recv().await {
+            if !take(item).await? {
+                break;
+            }
+        }
+        Ok(())
+    };
+    match select(pin!(work), pin!(arrive)).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), work)) => work.await,
     }
 }
 
