@@ -288,6 +288,8 @@ impl Session<'_> {
                 }
                 continue;
             }
+            // Reading a page takes the processor: questions that can be sent meanwhile go first.
+            tokio::task::yield_now().await;
             let outcome = answer.check().and_then(|()| read(&answer));
             if let Err(error) = &outcome {
                 self.count(|usage| usage.errors += 1);
