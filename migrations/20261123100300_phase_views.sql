@@ -44,6 +44,35 @@ $$;
 comment on function team_phases is
 'Phases (pr_phases@1) of a team''s merged pull requests: a row for each bucket and phase, bucket null for the range.';
 
+-- The same with a column for each phase, in hours: what the views show beside their own numbers.
+create function team_phase_medians(
+    team bigint, range_from timestamptz, range_to timestamptz, zone text, unit text
+)
+returns table (
+    bucket date,
+    coding_n bigint,
+    median_coding_hours double precision,
+    pickup_n bigint,
+    median_pickup_hours double precision,
+    review_n bigint,
+    median_review_hours double precision
+)
+language sql stable parallel safe
+as $$
+    select
+        s.bucket,
+        coalesce(max(s.n) filter (where s.phase = 'coding'), 0),
+        max(s.percentile_seconds[1]) filter (where s.phase = 'coding') / 3600,
+        coalesce(max(s.n) filter (where s.phase = 'pickup'), 0),
+        max(s.percentile_seconds[1]) filter (where s.phase = 'pickup') / 3600,
+        coalesce(max(s.n) filter (where s.phase = 'review'), 0),
+        max(s.percentile_seconds[1]) filter (where s.phase = 'review') / 3600
+    from team_phases(team, range_from, range_to, zone, unit) as s
+    group by s.bucket
+$$;
+
+comment on function team_phase_medians is 'Counts and medians of team_phases (pr_phases@1), a column for each phase, in hours.';
+
 create or replace view pr_metrics as
 select
     a.team_id,
@@ -127,18 +156,7 @@ cross join lateral (
     select min(a.merged_at) as merged_at from pr_attributions as a where a.team_id = t.id and a.merged_at is not null
 ) as first_merge
 cross join lateral team_cycle_times(t.id, first_merge.merged_at, now(), c.timezone, 'week') as v
-left join lateral (
-    select
-        s.bucket,
-        coalesce(max(s.n) filter (where s.phase = 'coding'), 0) as coding_n,
-        max(s.percentile_seconds[1]) filter (where s.phase = 'coding') / 3600 as median_coding_hours,
-        coalesce(max(s.n) filter (where s.phase = 'pickup'), 0) as pickup_n,
-        max(s.percentile_seconds[1]) filter (where s.phase = 'pickup') / 3600 as median_pickup_hours,
-        coalesce(max(s.n) filter (where s.phase = 'review'), 0) as review_n,
-        max(s.percentile_seconds[1]) filter (where s.phase = 'review') / 3600 as median_review_hours
-    from team_phases(t.id, first_merge.merged_at, now(), c.timezone, 'week') as s
-    group by s.bucket
-) as p on v.bucket = p.bucket
+left join lateral team_phase_medians(t.id, first_merge.merged_at, now(), c.timezone, 'week') as p on v.bucket = p.bucket
 where v.bucket is not null;
 
 create or replace view view_dora_lead_time as
@@ -170,18 +188,7 @@ cross join lateral (
     select min(a.merged_at) as merged_at from pr_attributions as a where a.team_id = t.id and a.merged_at is not null
 ) as first_merge
 cross join lateral team_cycle_times(t.id, first_merge.merged_at, now(), c.timezone, 'month') as v
-left join lateral (
-    select
-        s.bucket,
-        coalesce(max(s.n) filter (where s.phase = 'coding'), 0) as coding_n,
-        max(s.percentile_seconds[1]) filter (where s.phase = 'coding') / 3600 as median_coding_hours,
-        coalesce(max(s.n) filter (where s.phase = 'pickup'), 0) as pickup_n,
-        max(s.percentile_seconds[1]) filter (where s.phase = 'pickup') / 3600 as median_pickup_hours,
-        coalesce(max(s.n) filter (where s.phase = 'review'), 0) as review_n,
-        max(s.percentile_seconds[1]) filter (where s.phase = 'review') / 3600 as median_review_hours
-    from team_phases(t.id, first_merge.merged_at, now(), c.timezone, 'month') as s
-    group by s.bucket
-) as p on v.bucket = p.bucket
+left join lateral team_phase_medians(t.id, first_merge.merged_at, now(), c.timezone, 'month') as p on v.bucket = p.bucket
 where v.bucket is not null;
 
 -- Grain: team, unit ('week' or 'month' of the configured time zone), bucket, phase. Unit: hours. Merged pull requests.

@@ -323,14 +323,23 @@ impl Work<'_> {
     }
 }
 
-/// Takes what a stream brings, one after the other, until `take` says that it is enough. The stream goes on meanwhile:
-/// answers arrive while the database writes.
+/// Takes what a stream brings, one after the other, until `take` says that it is enough. A stream that asks for several
+/// things `at_once` goes on meanwhile: answers arrive while the database writes.
 async fn meanwhile<T>(
     arriving: impl Stream<Item = T>,
-    room: usize,
+    at_once: usize,
     mut take: impl AsyncFnMut(T) -> Result<bool, Stopped>,
 ) -> Result<(), Stopped> {
-    let (sender, mut receiver) = mpsc::channel(room);
+    if at_once == 1 {
+        let mut arriving = pin!(arriving);
+        while let Some(item) = arriving.next().await {
+            if !take(item).await? {
+                break;
+            }
+        }
+        return Ok(());
+    }
+    let (sender, mut receiver) = mpsc::channel(at_once);
     let arrive = async move {
         let mut arriving = pin!(arriving);
         while let Some(item) = arriving.next().await {
