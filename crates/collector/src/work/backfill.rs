@@ -38,7 +38,7 @@ impl Work<'_> {
             let pages = futures::stream::iter(next..=last)
                 .map(|number| async move { session.by_creation(name, page_size, number).await })
                 .buffered(ahead);
-            meanwhile(pages, ahead, async |page| {
+            let reading = meanwhile(pages, ahead, async |page| {
                 let page = page?;
                 self.result.pages += 1;
                 self.identify(&page).await?;
@@ -57,8 +57,9 @@ impl Work<'_> {
                     self.may_go_on()?;
                 }
                 Ok(!is_read)
-            })
-            .await?;
+            });
+            // Pages on their way and the one that is being stored make a large future.
+            Box::pin(reading).await?;
             last = last.max(next);
         }
         Ok(())

@@ -29,13 +29,13 @@ impl Work<'_> {
                     (batch, session.histories(&ids).await)
                 })
                 .buffered(ahead as usize);
-            meanwhile(queries, ahead as usize, async |(batch, histories)| {
+            let reading = meanwhile(queries, ahead as usize, async |(batch, histories)| {
                 self.keep_details(batch, histories?, now).await?;
                 self.observe();
                 self.may_go_on()?;
                 Ok(true)
-            })
-            .await?;
+            });
+            Box::pin(reading).await?;
         }
     }
 
