@@ -67,7 +67,8 @@ impl Server {
     /// # Errors
     /// When the machine has no PostgreSQL, the folder cannot be used, or the server does not start.
     pub fn persistent(folder: &Path) -> Result<Self, Error> {
-        Self::enter(&Folder::open(folder, None)?, &[])
+        let binaries = Binaries::find()?;
+        Self::enter(&Folder::open(folder, None)?, &binaries, &[])
     }
 
     /// A server of its own in a temporary folder that vanishes with it.
@@ -75,19 +76,15 @@ impl Server {
     /// # Errors
     /// When the machine has no PostgreSQL or the server does not start.
     pub fn throwaway() -> Result<Self, Error> {
+        let binaries = Binaries::find()?;
         let folder = tempfile::Builder::new()
             .prefix("mergeline-")
             .tempdir()
             .map_err(io_error("cannot make a temporary folder"))?
             .keep();
-        let opened = Folder::open(&folder, Some(folder.clone()))?;
+        let folder = Folder::open(&folder, Some(folder.clone()))?;
         // Nothing of it has to survive, so nothing waits for the disk.
-        Self::enter(&opened, &["fsync=off", "synchronous_commit=off", "full_page_writes=off"]).inspect_err(|error| {
-            // Without PostgreSQL nothing was begun that would clean up.
-            if matches!(error, Error::NotFound { .. }) {
-                let _ = fs::remove_dir_all(&folder);
-            }
-        })
+        Self::enter(&folder, &binaries, &["fsync=off", "synchronous_commit=off", "full_page_writes=off"])
     }
 
     /// The URL of a database on this server, for its Unix socket.
@@ -96,7 +93,7 @@ impl Server {
         format!("postgres://postgres@localhost:{PORT}/{database}?host={socket}")
     }
 
-    fn enter(folder: &Folder, settings: &[&str]) -> Result<Self, Error> {
+    fn enter(folder: &Folder, binaries: &Binaries, settings: &[&str]) -> Result<Self, Error> {
         let deadline = Instant::now() + START_WITHIN;
         while Instant::now() < deadline {
             let lock = folder.lock()?;
@@ -107,8 +104,7 @@ impl Server {
                 // Starting or stopping under another process's eyes: come back when it is done.
                 Some(_) => {}
                 // The server itself inherits the pipe's reading end: without a reader there is no server either.
-                // Its programs are sought only now: to ask each for its version takes longer than to join.
-                None => return folder.start(&Binaries::find()?, settings, deadline),
+                None => return folder.start(binaries, settings, deadline),
             }
             drop(lock);
             sleep(POLL);
