@@ -9,7 +9,7 @@ use mergeline_github::Patience;
 use mergeline_test_support::{FakePullRequest, FakeReview, FakeUser, Fault, pr};
 use serde_json::Value;
 
-use crate::model::{Share, TEAMS, author, is_decodable};
+use crate::model::{Repository, Share, TEAMS, author, is_decodable};
 use crate::world::{PEOPLE, World};
 
 /// Attributions with their author: who counts for which team.
@@ -184,7 +184,11 @@ impl World {
     /// Deleted, and another one of the same name in its place.
     fn recreate(&mut self) {
         let repository = self.some_repository();
-        let name = self.repositories[repository].name.clone();
+        let Repository { name, configured, .. } = self.repositories[repository].clone();
+        if name != configured {
+            // Renamed, gone and replaced before anybody looked: what the teams file names is not there, and says so.
+            return;
+        }
         self.tell(format!("{name} recreated"));
         self.fake.recreate_repository(&name);
         self.repositories[repository].id = self.fake.repository_id(&name).unwrap_or_default();
