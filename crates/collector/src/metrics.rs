@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mergeline_aws::{Metric, Unit};
-use mergeline_github::Usage;
+use mergeline_github::{GitHubError, Usage};
 use mergeline_store::{RepositoryResult, ResultState, RunState};
 
 /// The sums of what was done since the last report.
@@ -37,7 +37,8 @@ impl Sums {
         self.database += result.database;
         self.rate_limit_remaining = least(self.rate_limit_remaining, result.rate_limit_remaining);
         self.token_expires_at = least(self.token_expires_at, result.token_expires_at);
-        self.is_token_refused |= result.reason.as_ref().is_some_and(|reason| reason.code == "github_unauthorized");
+        self.is_token_refused |=
+            result.reason.as_ref().is_some_and(|reason| reason.code == GitHubError::Unauthorized.code());
     }
 
     /// What planning asked of GitHub.

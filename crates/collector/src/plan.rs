@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{RepoName, RepoPattern, with_causes};
-use mergeline_github::{GitHub, GitHubError, Patience, Usage};
+use mergeline_github::{GitHub, GitHubError, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 
 use crate::run::{CollectError, CollectOptions};
@@ -59,8 +59,7 @@ async fn resolve_patterns(
     let mut usage = Usage::default();
     let owners: BTreeSet<&str> = snapshot.patterns.iter().map(RepoPattern::owner).collect();
     for owner in owners {
-        let patience = Patience { deadline: options.deadline, longest_wait: options.longest_wait };
-        let session = github.session(Some(owner), patience, options.now);
+        let session = github.session(Some(owner), options.patience(), options.now);
         let listed = session.repositories_of(owner).await;
         add(&mut usage, &session.usage());
         match listed {

@@ -56,6 +56,11 @@ impl CollectOptions {
             verifies: false,
         }
     }
+
+    /// How long the run is ready to wait for GitHub.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { deadline: self.deadline, longest_wait: self.longest_wait }
+    }
 }
 
 /// Why a run could not be done at all. A failing repository is no such reason.
@@ -134,10 +139,6 @@ impl<'a> Collecting<'a> {
     /// The present instant: when the run began, by the caller's clock, and what has passed since.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.options.now + TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default()
-    }
-
-    pub(crate) fn patience(&self) -> Patience {
-        Patience { deadline: self.options.deadline, longest_wait: self.options.longest_wait }
     }
 
     pub(crate) fn is_out_of_time(&self) -> bool {

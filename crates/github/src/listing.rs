@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
         }
         let query = format!("state=all&sort=created&direction=asc&per_page={page_size}&page={page}");
         let url = self.github.url(&format!("/repos/{repository}/pulls"), Some(&query));
-        self.page(url, None, page == 1, false).await.and_then(|(answer, next)| match answer {
+        self.page(url, None, false, false).await.and_then(|(answer, next)| match answer {
             PageAnswer::Page(page) => {
                 next.map(|address| self.github.on_same_host(&address)).transpose()?;
                 Ok(page)

@@ -129,7 +129,7 @@ impl Collecting<'_> {
             return Ok((id, RepositoryReport { repository: name, result }));
         };
         let name = repository.called().clone();
-        let session = self.github.session(Some(name.owner()), self.patience(), started_at);
+        let session = self.github.session(Some(name.owner()), self.options.patience(), started_at);
         let mut work = Work {
             collecting: self,
             session: &session,
