@@ -24,6 +24,9 @@ pub(crate) async fn run(args: &Collect, options: &Options, now: DateTime<Utc>) -
     settings.teams = teams;
     settings.allow_removals |= args.allow_removals;
     let store = Store::connect(&settings.database);
+    // The machine's certificates are read while the database is made ready.
+    let github = settings.github.clone();
+    let connecting = tokio::task::spawn_blocking(move || GitHub::connect(&github));
     store.migrate().await?;
     let applied = configure(&store, &settings.teams, settings.allow_removals, now).await?;
     if let (Some(applied), false) = (&applied, options.json)
@@ -31,9 +34,12 @@ pub(crate) async fn run(args: &Collect, options: &Options, now: DateTime<Utc>) -
     {
         write!(io::stderr(), "{applied}")?;
     }
-    let report = collect_with_progress(&store, &settings, args.verify, options, now).await?;
-    // A private server that ends under open connections says so in the log.
-    store.close().await;
+    let github = connecting.await.map_err(anyhow::Error::from)??;
+    let report = collect_with_progress(&github, &store, &settings, args.verify, options, now).await?;
+    if database.is_private() {
+        // A server that ends under open connections says so in its log; any other outlives them.
+        store.close().await;
+    }
     print_report(&report, options)?;
     Ok(exit_code(&report))
 }
@@ -52,13 +58,13 @@ pub(crate) fn teams_source(file: Option<&std::path::PathBuf>) -> Result<TeamsSou
 
 /// A run with a line that moves while a person watches. `verifies` lists the last weeks again.
 pub(crate) async fn collect_with_progress(
+    github: &GitHub,
     store: &Store,
     settings: &Settings,
     verifies: bool,
     options: &Options,
     now: DateTime<Utc>,
 ) -> Result<RunReport, Failure> {
-    let github = GitHub::connect(&settings.github)?;
     let collect_options = CollectOptions {
         longest_wait: settings.longest_wait,
         details: settings.details,
@@ -73,7 +79,7 @@ pub(crate) async fn collect_with_progress(
         }
         Progress::Finished(_) => bar.inc(1),
     };
-    let report = collect(&github, store, &collect_options, &observer).await?;
+    let report = collect(github, store, &collect_options, &observer).await?;
     bar.finish_and_clear();
     Ok(report)
 }

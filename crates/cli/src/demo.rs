@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use mergeline_api::{Api, router};
 use mergeline_collector::{Settings, TeamsSource};
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_github::GitHub;
 use mergeline_store::{ApplyOptions, Store};
 use mergeline_test_support::FakeGitHub;
 use mergeline_test_support::synthetic::organisation;
@@ -49,7 +50,8 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     let file = TeamsFile::parse("the demo's teams file", organisation.teams_file.as_bytes())?;
     store.apply(&file, ApplyOptions::default(), now).await?;
     let first = tables::monday_before(now, DAYS, file.timezone);
-    let report = collect_with_progress(&store, &settings, false, options, now).await?;
+    let report =
+        collect_with_progress(&GitHub::connect(&settings.github)?, &store, &settings, false, options, now).await?;
     if !options.json {
         writeln!(
             out,

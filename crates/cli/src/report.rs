@@ -51,7 +51,9 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         (Some(repository), _) => one_repository(&store, &settings, repository, options, now).await?,
         (None, Some(file)) => {
             store.apply(&file, ApplyOptions::default(), now).await?;
-            let report = collect_with_progress(&store, &settings, false, options, now).await?;
+            let report =
+                collect_with_progress(&GitHub::connect(&settings.github)?, &store, &settings, false, options, now)
+                    .await?;
             if !options.json {
                 print_report(&report, options)?;
             }

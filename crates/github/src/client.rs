@@ -5,16 +5,19 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_NONE_MATCH, LOCATION};
+use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Limited};
 use mergeline_domain::with_causes;
-use octocrab::Octocrab;
 use octocrab::service::middleware::retry::RetryConfig;
+use octocrab::{OctoBody, Octocrab};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
@@ -98,7 +101,7 @@ pub struct Session<'a> {
     patience: Patience,
     started_at: DateTime<Utc>,
     begun: Instant,
-    usage: Mutex<Usage>,
+    usage: Arc<Mutex<Usage>>,
 }
 
 /// What is asked.
@@ -124,7 +127,6 @@ impl GitHub {
     /// # Errors
     /// [`GitHubError::Transport`] when the machine's TLS cannot be set up.
     pub fn connect(settings: &GitHubSettings) -> Result<Self, GitHubError> {
-        let failed = |error: octocrab::Error| GitHubError::Transport { reason: with_causes(&error) };
         let client = Octocrab::builder()
             .base_uri(settings.api_url.as_str())
             .map_err(failed)?
@@ -160,7 +162,7 @@ impl GitHub {
             patience,
             started_at: now,
             begun: Instant::now(),
-            usage: Mutex::default(),
+            usage: Arc::default(),
         }
     }
 
@@ -205,7 +207,7 @@ impl Session<'_> {
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Usage)) {
-        change(&mut self.usage.lock().unwrap_or_else(PoisonError::into_inner));
+        count(&self.usage, change);
     }
 
     /// The present instant, by the clock that the session was begun with.
@@ -319,32 +321,23 @@ impl Session<'_> {
         });
     }
 
+    /// Sends a question and takes its answer in a task of its own: while this one reads a page, which takes the processor,
+    /// others are on their way. The task ends with this future.
     async fn send(&self, question: &Question, bearer: Option<&SecretString>) -> Result<Answer, GitHubError> {
-        let inner = &self.github.inner;
-        let unusable = || GitHubError::OutOfTime;
-        // Waiting for the turn counts for the deadline as the request itself does.
-        let permit = match self.patience.deadline {
-            Some(deadline) => timeout_at(deadline, inner.permits.acquire()).await.map_err(|_| unusable())?,
-            None => inner.permits.acquire().await,
-        };
-        let _permit = permit.map_err(|_| unusable())?;
-        self.count(|usage| match question.body {
-            Some(_) if question.bearer.is_none() => usage.graphql_requests += 1,
-            _ => usage.requests += 1,
-        });
-        let total = Instant::now() + inner.total_timeout;
-        let deadline = self.patience.deadline.map_or(total, |deadline| deadline.min(total));
-        match timeout_at(deadline, self.transfer(question, bearer)).await {
-            Ok(outcome) => outcome,
-            Err(_) if deadline < total => Err(GitHubError::OutOfTime),
-            Err(_) => {
-                Err(GitHubError::Transport { reason: format!("no answer within {} s", inner.total_timeout.as_secs()) })
-            }
-        }
+        let request = self.request(question, bearer)?;
+        let is_graphql = question.body.is_some() && question.bearer.is_none();
+        let deadline = self.patience.deadline;
+        let sending = self.github.inner.clone().send(request, is_graphql, deadline, self.usage.clone());
+        let answer = AbortOnDropHandle::new(tokio::spawn(sending)).await;
+        // A panic is one of ours, and the runtime is only shut down with everything else.
+        let (parts, packed) = answer.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(GitHubError::OutOfTime),
+        })?;
+        Ok(Answer::new(parts.status, parts.headers, packed, self.now()))
     }
 
-    async fn transfer(&self, question: &Question, bearer: Option<&SecretString>) -> Result<Answer, GitHubError> {
-        let failed = |error: octocrab::Error| GitHubError::Transport { reason: with_causes(&error) };
+    fn request(&self, question: &Question, bearer: Option<&SecretString>) -> Result<Request<OctoBody>, GitHubError> {
         let mut request = Request::builder()
             .method(question.method.clone())
             .uri(question.url.as_str())
@@ -360,9 +353,40 @@ impl Session<'_> {
         if let Some(etag) = &question.etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let client = &self.github.inner.client;
-        let request = client.build_request(request, question.body.as_ref()).map_err(failed)?;
-        let (parts, body) = client.execute(request).await.map_err(failed)?.into_parts();
+        self.github.inner.client.build_request(request, question.body.as_ref()).map_err(failed)
+    }
+}
+
+impl Inner {
+    /// Sends a request when it is its turn.
+    async fn send(
+        self: Arc<Self>,
+        request: Request<OctoBody>,
+        is_graphql: bool,
+        deadline: Option<Instant>,
+        usage: Arc<Mutex<Usage>>,
+    ) -> Result<(Parts, Bytes), GitHubError> {
+        let unusable = || GitHubError::OutOfTime;
+        // Waiting for the turn counts for the deadline as the request itself does.
+        let permit = match deadline {
+            Some(deadline) => timeout_at(deadline, self.permits.acquire()).await.map_err(|_| unusable())?,
+            None => self.permits.acquire().await,
+        };
+        let _permit = permit.map_err(|_| unusable())?;
+        count(&usage, |usage| if is_graphql { usage.graphql_requests += 1 } else { usage.requests += 1 });
+        let total = Instant::now() + self.total_timeout;
+        let until = deadline.map_or(total, |deadline| deadline.min(total));
+        match timeout_at(until, self.transfer(request)).await {
+            Ok(outcome) => outcome,
+            Err(_) if until < total => Err(GitHubError::OutOfTime),
+            Err(_) => {
+                Err(GitHubError::Transport { reason: format!("no answer within {} s", self.total_timeout.as_secs()) })
+            }
+        }
+    }
+
+    async fn transfer(&self, request: Request<OctoBody>) -> Result<(Parts, Bytes), GitHubError> {
+        let (parts, body) = self.client.execute(request).await.map_err(failed)?.into_parts();
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
                 too_large()
@@ -370,8 +394,17 @@ impl Session<'_> {
                 GitHubError::Transport { reason: format!("the answer ended early: {error}") }
             }
         })?;
-        Ok(Answer::new(parts.status, parts.headers, body.to_bytes(), self.now()))
+        Ok((parts, body.to_bytes()))
     }
+}
+
+fn count(usage: &Mutex<Usage>, change: impl FnOnce(&mut Usage)) {
+    change(&mut usage.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn failed(error: octocrab::Error) -> GitHubError {
+    GitHubError::Transport { reason: with_causes(&error) }
 }
 
 /// Tells tokens apart without keeping them.

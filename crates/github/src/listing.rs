@@ -52,6 +52,13 @@ impl Page {
         self.pull_requests.is_empty() && self.undecodable.is_empty()
     }
 
+    /// Adds what a later page listed.
+    pub fn append(&mut self, mut later: Self) {
+        self.pull_requests.append(&mut later.pull_requests);
+        self.undecodable.append(&mut later.undecodable);
+        self.has_next = later.has_next;
+    }
+
     /// The newest change on the page.
     pub fn newest(&self) -> Option<DateTime<Utc>> {
         self.pull_requests.iter().map(|pull_request| pull_request.updated_at).max()

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use mergeline_domain::RepoName;
-use mergeline_github::GitHubError;
+use mergeline_github::{GitHubError, Page};
 use mergeline_store::Backfill;
 
 use super::{Stopped, Work, meanwhile, timed};
@@ -38,21 +38,35 @@ impl Work<'_> {
             let pages = futures::stream::iter(next..=last)
                 .map(|number| async move { session.by_creation(name, page_size, number).await })
                 .buffered(ahead);
-            let reading = meanwhile(pages, ahead, async |page| {
-                let page = page?;
-                self.result.pages += 1;
-                self.identify(&page).await?;
-                if page.is_empty() {
-                    self.confirm_end(name, page_size, next).await?;
+            let reading = meanwhile(pages, ahead, async |pages| {
+                let mut arrived: Option<Page> = None;
+                let mut outcome = Ok(());
+                for page in pages {
+                    match self.checked(page, name, page_size, next).await {
+                        Ok(page) => {
+                            is_read = !page.has_next;
+                            last = last.max(page.last.unwrap_or(next));
+                            next += 1;
+                            match &mut arrived {
+                                Some(earlier) => earlier.append(page),
+                                None => arrived = Some(page),
+                            }
+                        }
+                        Err(stopped) => outcome = Err(stopped),
+                    }
+                    if is_read || outcome.is_err() {
+                        break;
+                    }
                 }
-                is_read = !page.has_next;
-                last = last.max(page.last.unwrap_or(next));
-                next += 1;
-                self.keep(page, backfill.since, Some(next)).await?;
-                if let Some(progress) = &mut self.repository.backfill {
-                    progress.next_page = next;
+                // What came before the one that cannot be used is stored all the same.
+                if let Some(page) = arrived {
+                    self.keep(page, backfill.since, Some(next)).await?;
+                    if let Some(progress) = &mut self.repository.backfill {
+                        progress.next_page = next;
+                    }
+                    self.observe();
                 }
-                self.observe();
+                outcome?;
                 if !is_read {
                     self.may_go_on()?;
                 }
@@ -63,6 +77,23 @@ impl Work<'_> {
             last = last.max(next);
         }
         Ok(())
+    }
+
+    /// A page of the repository that is meant, and no empty one before the end.
+    async fn checked(
+        &mut self,
+        page: Result<Page, GitHubError>,
+        name: &RepoName,
+        page_size: u8,
+        number: u32,
+    ) -> Result<Page, Stopped> {
+        let page = page?;
+        self.result.pages += 1;
+        self.identify(&page).await?;
+        if page.is_empty() {
+            self.confirm_end(name, page_size, number).await?;
+        }
+        Ok(page)
     }
 
     /// An empty page is the end only where the first one agrees: an error is never an end.

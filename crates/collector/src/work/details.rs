@@ -29,9 +29,11 @@ impl Work<'_> {
                     (batch, session.histories(&ids).await)
                 })
                 .buffered(ahead as usize);
-            let reading = meanwhile(queries, ahead as usize, async |(batch, histories)| {
-                self.keep_details(batch, histories?, now).await?;
-                self.observe();
+            let reading = meanwhile(queries, ahead as usize, async |answers| {
+                for (batch, histories) in answers {
+                    self.keep_details(batch, histories?, now).await?;
+                    self.observe();
+                }
                 self.may_go_on()?;
                 Ok(true)
             });

@@ -323,17 +323,17 @@ impl Work<'_> {
     }
 }
 
-/// Takes what a stream brings, one after the other, until `take` says that it is enough. A stream that asks for several
-/// things `at_once` goes on meanwhile: answers arrive while the database writes.
+/// Takes what a stream brings, in order, until `take` says that it is enough. A stream that asks for several things
+/// `at_once` goes on meanwhile: what arrives while `take` writes is taken together with the next write.
 async fn meanwhile<T>(
     arriving: impl Stream<Item = T>,
     at_once: usize,
-    mut take: impl AsyncFnMut(T) -> Result<bool, Stopped>,
+    mut take: impl AsyncFnMut(Vec<T>) -> Result<bool, Stopped>,
 ) -> Result<(), Stopped> {
     if at_once == 1 {
         let mut arriving = pin!(arriving);
         while let Some(item) = arriving.next().await {
-            if !take(item).await? {
+            if !take(vec![item]).await? {
                 break;
             }
         }
@@ -349,8 +349,9 @@ async fn meanwhile<T>(
         }
     };
     let work = async {
-        while let Some(item) = receiver.recv().await {
-            if !take(item).await? {
+        let mut arrived = Vec::new();
+        while receiver.recv_many(&mut arrived, at_once).await > 0 {
+            if !take(std::mem::take(&mut arrived)).await? {
                 break;
             }
         }
