@@ -1,47 +1,49 @@
-//! The envelope of every answer.
+//! The form of every answer: the envelope, CSV, and what caches may do with them.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
-use crate::error::Detail;
+use crate::csv::Rows;
+use crate::error::ApiError;
+use crate::negotiation::JSON;
 
 tokio::task_local! {
-    /// The trace id of the request that is being answered.
-    pub(crate) static TRACE_ID: String;
+    /// What is known of the request that is being answered.
+    pub(crate) static REQUEST: RequestFacts;
 }
 
+/// What every answer to a request carries or depends on.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestFacts {
+    pub(crate) trace_id: String,
+    /// Whether errors are wanted as problem details.
+    pub(crate) wants_problem_details: bool,
+}
+
+/// How fresh the data of an answer is, with a 304 too: the answer that the client has says an older instant.
+pub(crate) const DATA_AS_OF: HeaderName = HeaderName::from_static("mergeline-data-as-of");
+
+/// Where a table goes on that does not end here.
+pub(crate) const NEXT_CURSOR: HeaderName = HeaderName::from_static("mergeline-next-cursor");
+
 /// The trace id of the request that is being answered; empty outside of one.
-fn trace_id() -> String {
-    TRACE_ID.try_with(Clone::clone).unwrap_or_default()
+pub(crate) fn trace_id() -> String {
+    REQUEST.try_with(|facts| facts.trace_id.clone()).unwrap_or_default()
+}
+
+/// Whether errors are wanted as problem details.
+pub(crate) fn wants_problem_details() -> bool {
+    REQUEST.try_with(|facts| facts.wants_problem_details).unwrap_or_default()
 }
 
 /// `{"data": …, "meta": …, "trace_id": …}`
 #[derive(Debug, Serialize)]
-pub(crate) struct Envelope<D, M> {
+struct Envelope<D, M> {
     data: D,
     meta: M,
     trace_id: String,
-}
-
-/// `{"error": {"code", "message", "details", "trace_id"}}`
-#[derive(Debug, Serialize)]
-pub(crate) struct ErrorBody {
-    error: ErrorFields,
-}
-
-#[derive(Debug, Serialize)]
-struct ErrorFields {
-    code: &'static str,
-    message: &'static str,
-    details: Vec<Detail>,
-    trace_id: String,
-}
-
-impl ErrorBody {
-    pub(crate) fn new(code: &'static str, message: &'static str, details: Vec<Detail>) -> Self {
-        Self { error: ErrorFields { code, message, details, trace_id: trace_id() } }
-    }
 }
 
 /// An answer in its envelope.
@@ -49,20 +51,117 @@ pub(crate) fn answer(data: impl Serialize, meta: impl Serialize) -> Response {
     json(StatusCode::OK, &Envelope { data, meta, trace_id: trace_id() })
 }
 
-/// A body as JSON. Numbers change every few hours and belong to whoever has the key: nobody in between keeps them.
+/// A body as JSON that nobody keeps.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    as_json(status, JSON, body)
+}
+
+/// A body as JSON under another name.
+pub(crate) fn as_json(status: StatusCode, content_type: &'static str, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
-        Ok(bytes) => {
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-                (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-            ];
-            (status, headers, bytes).into_response()
-        }
+        Ok(bytes) => whole(status, HeaderValue::from_static(content_type), bytes),
         Err(error) => {
             tracing::error!("Could not write an answer: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
+    }
+}
+
+/// Rows as CSV (RFC 4180), under a name that a browser saves it by.
+///
+/// # Errors
+/// When they cannot be written.
+pub(crate) fn csv(rows: Rows, name: &str) -> Result<Response, ApiError> {
+    let bytes = rows.into_bytes()?;
+    let mut response =
+        whole(StatusCode::OK, HeaderValue::from_static("text/csv; charset=utf-8; header=present"), bytes);
+    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}.csv\""));
+    if let Ok(disposition) = disposition {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    Ok(response)
+}
+
+fn whole(status: StatusCode, content_type: HeaderValue, bytes: Vec<u8>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::VARY, HeaderValue::from_static("accept, x-api-key")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (status, headers, bytes).into_response()
+}
+
+/// A document that is the same for everybody and changes with the program only.
+pub(crate) fn document(content_type: &'static str, bytes: Vec<u8>) -> Response {
+    let mut response = whole(StatusCode::OK, HeaderValue::from_static(content_type), bytes);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
+/// What an answer is known by: everything that it is made from. It is weak, as each answer has a trace id of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tag(String);
+
+impl Tag {
+    /// The tag of an answer that is made from these.
+    pub(crate) fn of(parts: &[&str]) -> Self {
+        let mut hasher = Sha256::new();
+        // The program is one of them: another version may write the same numbers differently.
+        for part in std::iter::once(&env!("CARGO_PKG_VERSION")).chain(parts) {
+            hasher.update(part.len().to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let digest = hasher.finalize();
+        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("W/\"{hex}\""))
+    }
+
+    /// Whether the client has this answer already (RFC 9110, 13.1.2).
+    pub(crate) fn is_known(&self, headers: &HeaderMap) -> bool {
+        let texts = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        texts.flat_map(|text| text.split(',')).any(|tag| tag.trim() == "*" || opaque(tag) == opaque(&self.0))
+    }
+
+    /// `304 Not Modified`, without a body.
+    pub(crate) fn not_modified(&self) -> Response {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, x-api-key"));
+        self.on(response)
+    }
+
+    /// The answer with its tag: the client may keep it, and asks each time whether it is still right.
+    pub(crate) fn on(&self, mut response: Response) -> Response {
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            response.headers_mut().insert(header::ETAG, value);
+        }
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_a_list_weak_or_not_and_by_a_star() {
+        let tag = Tag::of(&["a", "b"]);
+        let known = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_str(value).expect("a value"));
+            tag.is_known(&headers)
+        };
+        assert!(known(&tag.0) && known(tag.0.trim_start_matches("W/")) && known("*"));
+        assert!(known(&format!("\"other\", {}", tag.0)));
+        assert!(!known("\"other\"") && !known("") && !tag.is_known(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_tag_depends_on_every_part_and_on_where_parts_end() {
+        assert_eq!(Tag::of(&["a", "b"]), Tag::of(&["a", "b"]));
+        assert_ne!(Tag::of(&["a", "b"]), Tag::of(&["ab", ""]));
+        assert_ne!(Tag::of(&["a", "b"]), Tag::of(&["a", "c"]));
     }
 }

@@ -4,12 +4,15 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use mergeline_domain::with_causes;
 use mergeline_store::StoreError;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::answer::{ErrorBody, json};
+use crate::access::Scope;
+use crate::answer::{as_json, trace_id, wants_problem_details};
+use crate::negotiation::{JSON, PROBLEM_JSON};
 
 /// What is wrong with one parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Detail {
     /// The parameter.
     pub(crate) parameter: String,
@@ -24,16 +27,30 @@ pub(crate) struct Detail {
 pub(crate) enum ApiError {
     /// 400 `validation_error`: parameters that cannot be used.
     Validation(Vec<Detail>),
+    /// 400 `invalid_cursor`: not one of ours, changed, or from another question.
+    InvalidCursor,
     /// 401 `unauthorized`: no key.
     Unauthorized,
     /// 403 `forbidden`: a wrong key.
     Forbidden,
+    /// 403 `insufficient_scope`: the key is not for this.
+    InsufficientScope(Scope),
+    /// 403 `limited_to_teams`: the key is for some teams, and this belongs to none.
+    LimitedToTeams,
     /// 404 `not_found`: no such team or path.
     NotFound(&'static str),
     /// 405 `method_not_allowed`: only reading is offered.
     MethodNotAllowed,
+    /// 406 `not_acceptable`: the answer does not exist in the form that is asked for.
+    NotAcceptable {
+        /// The forms that there are.
+        offered: &'static str,
+    },
     /// 503 `unavailable`: the database cannot be reached.
-    Unavailable,
+    Unavailable {
+        /// Whether it refused the user or the password.
+        is_login: bool,
+    },
     /// 503 `schema_outdated`: the database was not migrated to this version.
     SchemaOutdated,
     /// 504 `timeout`: it took too long.
@@ -50,12 +67,13 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Validation(_) => StatusCode::BAD_REQUEST,
+            Self::Validation(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::InsufficientScope(_) | Self::LimitedToTeams => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Unavailable | Self::SchemaOutdated => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
+            Self::Unavailable { .. } | Self::SchemaOutdated => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -64,29 +82,76 @@ impl ApiError {
     fn code(&self) -> &'static str {
         match self {
             Self::Validation(_) => "validation_error",
+            Self::InvalidCursor => "invalid_cursor",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::LimitedToTeams => "limited_to_teams",
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
-            Self::Unavailable => "unavailable",
+            Self::NotAcceptable { .. } => "not_acceptable",
+            Self::Unavailable { .. } => "unavailable",
             Self::SchemaOutdated => "schema_outdated",
             Self::Timeout => "timeout",
             Self::Internal => "internal_error",
         }
     }
 
-    fn message(&self) -> &'static str {
+    fn message(&self) -> String {
         match self {
-            Self::Validation(_) => "The request cannot be understood; see details.",
-            Self::Unauthorized => "Send the API key in the header x-api-key.",
-            Self::Forbidden => "The API key is not accepted.",
-            Self::NotFound(what) => what,
-            Self::MethodNotAllowed => "Only GET and HEAD are offered here.",
-            Self::Unavailable => "The database is not available; try again in a moment.",
-            Self::SchemaOutdated => "The database schema is older than this program: run its migrations.",
-            Self::Timeout => "The answer took too long; ask for a shorter range.",
-            Self::Internal => "Something went wrong here; the log has the details under the trace id.",
+            Self::Validation(_) => "The request cannot be understood; see details.".to_owned(),
+            Self::InvalidCursor => "The cursor does not belong to this question; begin again without it.".to_owned(),
+            Self::Unauthorized => "Send the API key in the header x-api-key.".to_owned(),
+            Self::Forbidden => "The API key is not accepted.".to_owned(),
+            Self::InsufficientScope(scope) => format!("The API key lacks the scope {scope}."),
+            Self::LimitedToTeams => "The API key is limited to teams, and this belongs to no team.".to_owned(),
+            Self::NotFound(what) => (*what).to_owned(),
+            Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
+            Self::NotAcceptable { offered } => format!("This exists as {offered}, which Accept excludes."),
+            Self::Unavailable { .. } => "The database is not available; try again in a moment.".to_owned(),
+            Self::SchemaOutdated => "The database schema is older than this program: run its migrations.".to_owned(),
+            Self::Timeout => "The answer took too long; ask for a shorter range.".to_owned(),
+            Self::Internal => "Something went wrong here; the log has the details under the trace id.".to_owned(),
         }
+    }
+}
+
+/// `{"error": {"code", "message", "details", "trace_id"}}`
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ErrorBody {
+    error: ErrorFields,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ErrorFields {
+    /// A stable word for programs.
+    code: String,
+    /// A sentence for people.
+    message: String,
+    details: Vec<Detail>,
+    trace_id: String,
+}
+
+/// The same as problem details (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ProblemBody {
+    /// Always `about:blank`: the code says which problem it is.
+    r#type: String,
+    /// The status in words.
+    title: String,
+    status: u16,
+    /// A sentence for people.
+    detail: String,
+    /// A stable word for programs.
+    code: String,
+    errors: Vec<Detail>,
+    trace_id: String,
+}
+
+impl From<csv::Error> for ApiError {
+    fn from(error: csv::Error) -> Self {
+        tracing::error!("Could not write rows: {error}");
+        Self::Internal
     }
 }
 
@@ -94,7 +159,8 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!(code = error.code(), "Could not answer: {}", with_causes(&error));
         match error {
-            StoreError::Unavailable(_) | StoreError::Unauthorized(_) | StoreError::ReadOnly(_) => Self::Unavailable,
+            StoreError::Unavailable(_) | StoreError::ReadOnly(_) => Self::Unavailable { is_login: false },
+            StoreError::Unauthorized(_) => Self::Unavailable { is_login: true },
             StoreError::Timeout(_) => Self::Timeout,
             StoreError::Schema(_) => Self::SchemaOutdated,
             StoreError::UnknownValue(_) => {
@@ -111,17 +177,38 @@ impl From<StoreError> for ApiError {
     }
 }
 
+/// The database let nobody in: a request that was answered so may be tried again with a new password.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoginRefused;
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code, message) = (self.status(), self.code(), self.message());
-        let (allow, retry) = (matches!(self, Self::MethodNotAllowed), status == StatusCode::SERVICE_UNAVAILABLE);
+        let (status, code, message) = (self.status(), self.code().to_owned(), self.message());
+        let is_method = matches!(self, Self::MethodNotAllowed);
+        let is_login = matches!(self, Self::Unavailable { is_login: true });
         let details = if let Self::Validation(details) = self { details } else { Vec::new() };
-        let mut response = json(status, &ErrorBody::new(code, message, details));
-        if allow {
+        let mut response = if wants_problem_details() {
+            let body = ProblemBody {
+                r#type: "about:blank".to_owned(),
+                title: status.canonical_reason().unwrap_or_default().to_owned(),
+                status: status.as_u16(),
+                detail: message,
+                code,
+                errors: details,
+                trace_id: trace_id(),
+            };
+            as_json(status, PROBLEM_JSON, &body)
+        } else {
+            as_json(status, JSON, &ErrorBody { error: ErrorFields { code, message, details, trace_id: trace_id() } })
+        };
+        if is_method {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
-        if retry {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if is_login {
+            response.extensions_mut().insert(LoginRefused);
         }
         response
     }

@@ -2,13 +2,27 @@
 
 mod access;
 mod answer;
+mod collection;
+mod csv;
+mod cursor;
+mod definitions;
+mod docs;
 mod error;
+mod health;
+mod keys;
 mod metrics;
+mod model;
+mod negotiation;
+mod openapi;
 mod parameters;
+mod pull_requests;
+mod question;
 mod router;
 mod settings;
 mod teams;
 
-pub use access::ApiKey;
-pub use router::{Api, router};
+pub use access::{Scope, ScopeError};
+pub use keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey};
+pub use openapi::openapi;
+pub use router::{Api, Renewal, router};
 pub use settings::Settings;

@@ -1,294 +1,232 @@
-//! `GET /v1/metrics/team/{team_id}/velocity` and `/lead-time`
+//! `GET /v1/metrics/team/{team_id}/velocity`, `/lead-time` and `/summary`.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Days, Months, NaiveDate, SecondsFormat, Utc};
-use mergeline_domain::{TeamId, TeamSlug, Weight, iso_week, start_of_day};
-use mergeline_store::{Bucket, Coverage, CycleTimes, Interval, Team};
+use chrono::NaiveDate;
+use mergeline_domain::start_of_day;
+use mergeline_store::{Bucketing, Filter, Interval, Statistics};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::answer::answer;
+use crate::access::Scope;
+use crate::answer::{answer, csv};
+use crate::csv::{Cell, Rows};
+use crate::definitions::{PR_CYCLE_TIME, VELOCITY};
 use crate::error::ApiError;
-use crate::parameters::{Range, team_ref};
+use crate::model::{AnsweredBucket, AnsweredTeam, DurationStatistics, Numbers, hours};
+use crate::negotiation::Format;
+use crate::parameters::{BASE, FORMAT, FROM, INTERVAL, LAST, Otherwise, Parameter, REPO, TO, TZ, WEEK, WEIGHTING};
+use crate::question::{Endpoint, Question, TeamRequest};
 use crate::router::Api;
-
-/// The ids of the definitions, which change with the formulas.
-const VELOCITY: &str = "velocity@1";
-const PR_CYCLE_TIME: &str = "pr_cycle_time@1";
 
 /// Said with every lead time while no deployments are known.
 const NOT_DORA: &str =
     "pr_cycle_time: no deployments are known, so this is the time from opening to merge, not DORA's change lead time";
 
-/// Which team an answer is about.
-#[derive(Debug, Serialize)]
-struct AnsweredTeam {
-    id: TeamId,
-    slug: TeamSlug,
-    name: String,
+pub(crate) const BUCKET_PARAMETERS: &[&Parameter] =
+    &[&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT];
+pub(crate) const SUMMARY_PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING];
+
+const VELOCITY_ENDPOINT: Endpoint = Endpoint {
+    definition: VELOCITY,
+    scope: Scope::MetricsRead,
+    parameters: BUCKET_PARAMETERS,
+    otherwise: Otherwise::UpToNow { interval: Interval::Week, count: 12 },
+    has_csv: true,
+};
+const LEAD_TIME_ENDPOINT: Endpoint = Endpoint {
+    definition: PR_CYCLE_TIME,
+    otherwise: Otherwise::UpToNow { interval: Interval::Month, count: 6 },
+    ..VELOCITY_ENDPOINT
+};
+const SUMMARY_ENDPOINT: Endpoint = Endpoint {
+    parameters: SUMMARY_PARAMETERS,
+    otherwise: Otherwise::WeeksThatAreOver(4),
+    has_csv: false,
+    ..VELOCITY_ENDPOINT
+};
+
+/// A team's merged pull requests by calendar unit.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct BucketsData {
+    team: AnsweredTeam,
+    /// Every unit that the range touches, those without merges too.
+    buckets: Vec<AnsweredBucket>,
+    /// The whole range, made from its pull requests, not from the buckets.
+    total: Numbers,
 }
 
-/// Statistics of durations. `n` and `weight` count those that have one; all others are null when `n` is 0.
-#[derive(Debug, Serialize)]
-struct DurationStatistics {
-    n: i64,
-    weight: f64,
-    mean_hours: Option<f64>,
-    p50_hours: Option<f64>,
-    p75_hours: Option<f64>,
-    p90_hours: Option<f64>,
-    p95_hours: Option<f64>,
+/// A team's merged pull requests by week, or by another unit.
+pub(crate) async fn velocity(State(api): State<Api>, request: TeamRequest) -> Result<Response, ApiError> {
+    buckets(&api, request, &VELOCITY_ENDPOINT, Interval::Week).await
 }
 
-/// Where a bucket lies.
-#[derive(Debug, Serialize)]
-struct BucketSpan {
-    /// The first day.
-    start: NaiveDate,
+/// How long a team's merged pull requests took, by month, or by another unit.
+pub(crate) async fn lead_time(State(api): State<Api>, request: TeamRequest) -> Result<Response, ApiError> {
+    buckets(&api, request, &LEAD_TIME_ENDPOINT, Interval::Month).await
+}
+
+async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: Interval) -> Result<Response, ApiError> {
+    let question = request.understand(api, endpoint).await?;
+    if let Some(response) = question.unless_known() {
+        return Ok(response);
+    }
+    let interval = question.query.interval.unwrap_or(usual);
+    let statistics = ask(api, &question, &question.filter, interval).await?;
+    let (range, standing) = (&question.range, &question.standing);
+    let buckets: Vec<AnsweredBucket> = statistics
+        .buckets
+        .iter()
+        .map(|bucket| AnsweredBucket::of(bucket, interval, range, standing, question.now))
+        .collect();
+    let total = Numbers::of(&statistics.total, standing.min_group_size);
+    let response = match question.format {
+        Format::Csv => {
+            let name = format!("{}-{}", question.team.slug, endpoint.definition.split('@').next().unwrap_or_default());
+            csv(rows(&buckets, &total, &question)?, &name)?
+        }
+        Format::Json => {
+            let mut meta = question.meta(Some(interval));
+            if endpoint.definition == PR_CYCLE_TIME {
+                meta.warnings.insert(0, NOT_DORA.to_owned());
+            }
+            meta.warnings.extend(number_warnings(&total, &buckets));
+            answer(BucketsData { team: (&question.team).into(), buckets, total }, meta)
+        }
+    };
+    Ok(question.tagged(response))
+}
+
+async fn ask(api: &Api, question: &Question, filter: &Filter, interval: Interval) -> Result<Statistics, ApiError> {
+    let bucketing = Bucketing { interval, zone: question.range.zone, counts_fully: question.query.counts_fully };
+    Ok(api.store.statistics(question.team.id, filter, &bucketing).await?)
+}
+
+/// What a reader has to know about the numbers themselves.
+fn number_warnings(total: &Numbers, buckets: &[AnsweredBucket]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |text: &str| warnings.push(text.to_owned());
+    if total.prs_merged == 0 {
+        warn("no_data: no pull request of this team was merged in the range");
+    }
+    if total.cycle_time.n < total.prs_merged {
+        warn("merged_before_creation: imported pull requests count, but have no duration");
+    }
+    if total.suppressed || buckets.iter().any(|bucket| bucket.numbers.suppressed) {
+        warn("suppressed: durations of fewer people than privacy.min_group_size are not shown");
+    }
+    warnings
+}
+
+/// A row for each bucket and one for the whole range, called `total`.
+fn rows(buckets: &[AnsweredBucket], total: &Numbers, question: &Question) -> Result<Rows, ApiError> {
+    let columns = Numbers::columns();
+    let header = ["bucket", "start", "end", "complete"].into_iter().chain(columns.iter().map(String::as_str));
+    let mut rows = Rows::new(header)?;
+    let mut push = |label: &str, start: NaiveDate, end: NaiveDate, complete: bool, numbers: &Numbers| {
+        let (start, end) = (start.to_string(), end.to_string());
+        let span = [Cell::Text(label), Cell::Text(&start), Cell::Text(&end), Cell::Flag(complete)];
+        rows.push(span.into_iter().chain(numbers.cells()))
+    };
+    for bucket in buckets {
+        push(&bucket.bucket, bucket.start, bucket.end, bucket.complete, &bucket.numbers)?;
+    }
+    push("total", question.range.from, question.range.to, buckets.iter().all(|bucket| bucket.complete), total)?;
+    Ok(rows)
+}
+
+/// A period and the one before it, side by side.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SummaryData {
+    team: AnsweredTeam,
+    period: Period,
+    /// As many days, just before.
+    previous: Period,
+    /// The period minus the previous one; null where one of them has nothing.
+    change: Change,
+    open: Open,
+}
+
+/// The numbers of a period.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Period {
+    from: NaiveDate,
     /// The first day after it.
-    end: NaiveDate,
-    /// Whether all of it lies in the range, in the past, and in what was read.
+    to: NaiveDate,
+    /// Whether it is over and everything of it was read.
     complete: bool,
+    #[serde(flatten)]
+    numbers: Numbers,
 }
 
-#[derive(Debug, Serialize)]
-struct VelocityBucket {
-    /// The ISO week.
-    week: String,
-    #[serde(flatten)]
-    span: BucketSpan,
-    #[serde(flatten)]
-    counts: VelocityCounts,
-}
-
-#[derive(Debug, Serialize)]
-struct VelocityCounts {
+/// What is different from the period before.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Change {
     prs_merged: i64,
     prs_merged_weighted: f64,
-    contributors: i64,
-    cycle_time: DurationStatistics,
+    cycle_time_p50_hours: Option<f64>,
+    cycle_time_p90_hours: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
-struct LeadTimeBucket {
-    /// The calendar month.
-    month: String,
-    #[serde(flatten)]
-    span: BucketSpan,
-    #[serde(flatten)]
-    lead_time: DurationStatistics,
+/// The pull requests that are open now, by the memberships at their creation.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Open {
+    /// How long they have been open.
+    age: DurationStatistics,
+    /// The longest of them.
+    oldest_hours: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Velocity {
-    team: AnsweredTeam,
-    buckets: Vec<VelocityBucket>,
-    total: VelocityCounts,
-}
-
-#[derive(Debug, Serialize)]
-struct LeadTime {
-    team: AnsweredTeam,
-    buckets: Vec<LeadTimeBucket>,
-    total: DurationStatistics,
-}
-
-/// What every number is to be read with.
-#[derive(Debug, Serialize)]
-struct Meta {
-    definition: &'static str,
-    timezone: &'static str,
-    interval: &'static str,
-    range: MetaRange,
-    data_as_of: Option<String>,
-    coverage: MetaCoverage,
-    warnings: Vec<&'static str>,
-}
-
-/// Half open.
-#[derive(Debug, Serialize)]
-struct MetaRange {
-    from: NaiveDate,
-    to: NaiveDate,
-}
-
-#[derive(Debug, Serialize)]
-struct MetaCoverage {
-    /// Everything that changed since then was read.
-    since: Option<String>,
-    repositories: MetaRepositories,
-}
-
-/// The configured repositories.
-#[derive(Debug, Serialize)]
-struct MetaRepositories {
-    /// How many were collected completely the last time.
-    collected: i64,
-    /// Those whose last collection failed; what was collected before is counted.
-    failing: Vec<String>,
-    /// Those that are not collected completely for everybody yet.
-    pending: Vec<String>,
-}
-
-/// Ten-thousandths as a fraction; four decimals survive in a double.
-#[expect(clippy::cast_precision_loss, reason = "2^53 ten-thousandths are more pull requests than there are")]
-pub(crate) fn weight(units: i64) -> f64 {
-    units as f64 / f64::from(Weight::UNITS)
-}
-
-/// RFC 3339 in UTC, to the second.
-pub(crate) fn instant(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-impl From<Team> for AnsweredTeam {
-    fn from(team: Team) -> Self {
-        Self { id: team.id, slug: team.slug, name: team.name }
+impl Period {
+    fn of(statistics: &Statistics, filter: &Filter, question: &Question) -> Self {
+        let zone = question.range.zone;
+        let day = |at: chrono::DateTime<chrono::Utc>| at.with_timezone(&zone).date_naive();
+        let (from, to) = (day(filter.from), day(filter.to));
+        let is_over = start_of_day(to, zone) <= question.now;
+        let is_covered = question.standing.coverage.covered_since.is_some_and(|since| since <= filter.from);
+        let numbers = Numbers::of(&statistics.total, question.standing.min_group_size);
+        Self { from, to, complete: is_over && is_covered, numbers }
     }
 }
 
-impl From<&Bucket> for DurationStatistics {
-    fn from(bucket: &Bucket) -> Self {
-        let hours = |seconds: f64| seconds / 3_600.0;
-        let durations = bucket.durations;
-        Self {
-            n: bucket.duration_n,
-            weight: weight(bucket.duration_weight_units),
-            mean_hours: durations.map(|d| hours(d.mean)),
-            p50_hours: durations.map(|d| hours(d.p50)),
-            p75_hours: durations.map(|d| hours(d.p75)),
-            p90_hours: durations.map(|d| hours(d.p90)),
-            p95_hours: durations.map(|d| hours(d.p95)),
-        }
-    }
-}
-
-impl From<&Bucket> for VelocityCounts {
-    fn from(bucket: &Bucket) -> Self {
-        Self {
-            prs_merged: bucket.prs_merged,
-            prs_merged_weighted: weight(bucket.weighted_units),
-            contributors: bucket.contributors,
-            cycle_time: bucket.into(),
-        }
-    }
-}
-
-impl BucketSpan {
-    fn of(start: NaiveDate, interval: Interval, asked: &Asked) -> Self {
-        let Asked { range, now, .. } = asked;
-        let end = match interval {
-            Interval::Week => start + Days::new(7),
-            Interval::Month => start + Months::new(1),
-        };
-        let is_covered = asked.coverage.covered_since.is_some_and(|since| since <= start_of_day(start, range.zone));
-        let complete = range.from <= start && end <= range.to && start_of_day(end, range.zone) <= *now && is_covered;
-        Self { start, end, complete }
-    }
-}
-
-impl Meta {
-    fn new(definition: &'static str, interval: Interval, asked: &Asked) -> Self {
-        let Asked { range, coverage, times, .. } = asked;
-        let mut warnings = Vec::new();
-        if definition == PR_CYCLE_TIME {
-            warnings.push(NOT_DORA);
-        }
-        if times.total.prs_merged == 0 {
-            warnings.push("no_data: no pull request of this team was merged in the range");
-        }
-        if coverage.covered_since.is_none_or(|since| range.start() < since) {
-            warnings.push("before_collection: the range begins before everything was read; see coverage.since");
-        }
-        if !coverage.failing.is_empty() {
-            warnings.push("partial_coverage: the last collection of some repositories failed; see coverage");
-        }
-        if !coverage.pending.is_empty() {
-            warnings.push(
-                "partial_coverage: some repositories are not collected completely for everybody yet; see coverage",
-            );
-        }
-        if times.total.duration_n < times.total.prs_merged {
-            warnings.push("merged_before_creation: imported pull requests count, but have no duration");
-        }
-        Self {
-            definition,
-            timezone: range.zone.name(),
-            interval: match interval {
-                Interval::Week => "week",
-                Interval::Month => "month",
-            },
-            range: MetaRange { from: range.from, to: range.to },
-            data_as_of: coverage.data_as_of.map(instant),
-            coverage: MetaCoverage {
-                since: coverage.covered_since.map(instant),
-                repositories: MetaRepositories {
-                    collected: coverage.collected,
-                    failing: coverage.failing.clone(),
-                    pending: coverage.pending.clone(),
-                },
-            },
-            warnings,
-        }
-    }
-}
-
-/// What both answers are made from.
-struct Asked {
-    team: Team,
-    range: Range,
-    times: CycleTimes,
-    coverage: Coverage,
-    now: DateTime<Utc>,
-}
-
-async fn ask(
-    api: &Api,
-    team: Result<Path<String>, PathRejection>,
-    query: Option<String>,
-    interval: Interval,
-) -> Result<Asked, ApiError> {
-    let Path(team) = team.map_err(|_| ApiError::parameter("team_id", "invalid", "it is not UTF-8"))?;
-    let team = team_ref(&team)?;
-    let now = (api.clock)();
-    let range = Range::parse(&query.unwrap_or_default(), interval, api.store.timezone().await?, now)?;
-    let team = api.store.team(&team, now).await?.ok_or(ApiError::NotFound("There is no such team."))?;
-    let times = api.store.cycle_times(team.id, range.start(), range.end(), range.zone, interval).await?;
-    let coverage = api.store.coverage().await?;
-    Ok(Asked { team, range, times, coverage, now })
-}
-
-/// Merged pull requests of a team by ISO week.
-pub(crate) async fn velocity(
-    State(api): State<Api>,
-    team: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    let asked = ask(&api, team, query, Interval::Week).await?;
-    let buckets = asked.times.buckets.iter().map(|bucket| VelocityBucket {
-        week: iso_week(bucket.start),
-        span: BucketSpan::of(bucket.start, Interval::Week, &asked),
-        counts: bucket.into(),
-    });
-    let (buckets, total) = (buckets.collect(), (&asked.times.total).into());
-    let meta = Meta::new(VELOCITY, Interval::Week, &asked);
-    Ok(answer(Velocity { team: asked.team.into(), buckets, total }, meta))
-}
-
-/// How long merged pull requests of a team took, by month.
-pub(crate) async fn lead_time(
-    State(api): State<Api>,
-    team: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    let asked = ask(&api, team, query, Interval::Month).await?;
-    let buckets = asked.times.buckets.iter().map(|bucket| LeadTimeBucket {
-        month: bucket.start.format("%Y-%m").to_string(),
-        span: BucketSpan::of(bucket.start, Interval::Month, &asked),
-        lead_time: bucket.into(),
-    });
-    let (buckets, total) = (buckets.collect(), (&asked.times.total).into());
-    let meta = Meta::new(PR_CYCLE_TIME, Interval::Month, &asked);
-    Ok(answer(LeadTime { team: asked.team.into(), buckets, total }, meta))
+/// One call for a first screen: this period beside the one before, and what is open.
+pub(crate) async fn summary(State(api): State<Api>, request: TeamRequest) -> Result<Response, ApiError> {
+    let question = request.understand(&api, &SUMMARY_ENDPOINT).await?;
+    let before = question.range.before();
+    let previous = Filter { from: before.start(), to: before.end(), ..question.filter.clone() };
+    // Only totals are shown: the coarser the buckets, the less there is to do.
+    let unit = Interval::Quarter;
+    let now = ask(&api, &question, &question.filter, unit).await?;
+    let then = ask(&api, &question, &previous, unit).await?;
+    let open = api
+        .store
+        .open_pull_requests(question.team.id, &question.filter, question.query.counts_fully, question.now)
+        .await?;
+    let period = Period::of(&now, &question.filter, &question);
+    let previous = Period::of(&then, &previous, &question);
+    let difference = |of: fn(&DurationStatistics) -> Option<f64>| {
+        of(&period.numbers.cycle_time).zip(of(&previous.numbers.cycle_time)).map(|(now, then)| now - then)
+    };
+    let change = Change {
+        prs_merged: period.numbers.prs_merged - previous.numbers.prs_merged,
+        prs_merged_weighted: period.numbers.prs_merged_weighted - previous.numbers.prs_merged_weighted,
+        cycle_time_p50_hours: difference(|times| times.p50_hours),
+        cycle_time_p90_hours: difference(|times| times.p90_hours),
+    };
+    let mut meta = question.meta(None);
+    meta.warnings.extend(number_warnings(&period.numbers, &[]));
+    let is_suppressed = question.standing.min_group_size > 0
+        && question.standing.min_group_size > open.contributors
+        && open.contributors > 0;
+    let data = SummaryData {
+        team: (&question.team).into(),
+        change,
+        open: Open {
+            age: DurationStatistics::of(&open.age, is_suppressed),
+            oldest_hours: open.oldest_seconds.filter(|_| !is_suppressed).map(hours),
+        },
+        period,
+        previous,
+    };
+    Ok(question.with_freshness(answer(data, meta)))
 }

@@ -1,20 +1,115 @@
-//! Strict reading of paths and query strings.
+//! Strict reading of paths and query strings. What is read here is what the OpenAPI document says.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc, Weekday};
 use chrono_tz::Tz;
-use mergeline_domain::{TeamId, monday_of, parse_zone, start_of_day};
+use mergeline_domain::{RepoName, TeamId, monday_of, parse_zone, start_of_day};
 use mergeline_store::{Interval, TeamRef};
+use serde_json::{Value, json};
 
 use crate::error::{ApiError, Detail};
+use crate::negotiation::Format;
 
 /// Ten years and a bit: more than any team has.
 const MAX_DAYS: i64 = 3_700;
-/// What a velocity answer covers by default, the running week included.
-const DEFAULT_WEEKS: u64 = 12;
-/// What a lead-time answer covers by default, the running month included.
-const DEFAULT_MONTHS: u32 = 6;
+/// More buckets than this are nobody's chart, and Lambda's answers end at 6 MB.
+const MAX_BUCKETS: i64 = 1_100;
 /// Dates before and after these are mistakes.
 const YEARS: std::ops::Range<i32> = 1970..2200;
+/// More repositories than this are a team's own, without a filter.
+const MAX_REPOSITORIES: usize = 50;
+/// GitHub allows branch names of 255 bytes.
+const MAX_BRANCH: usize = 255;
+/// The most pull requests on a page.
+const MAX_LIMIT: u32 = 1_000;
+
+/// A parameter of the query string, as the OpenAPI document describes it.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) schema: fn() -> Value,
+}
+
+pub(crate) const FROM: Parameter = Parameter {
+    name: "from",
+    description: "The first day of the range, in the time zone `tz`.",
+    schema: || json!({ "type": "string", "format": "date", "examples": ["2026-06-01"] }),
+};
+pub(crate) const TO: Parameter = Parameter {
+    name: "to",
+    description: "The first day after the range; the day after today when left out.",
+    schema: || json!({ "type": "string", "format": "date", "examples": ["2026-07-01"] }),
+};
+pub(crate) const LAST: Parameter = Parameter {
+    name: "last",
+    description: "Instead of `from` and `to`: so many days, weeks, months or years up to now, the running one included.",
+    schema: || json!({ "type": "string", "pattern": "^P[1-9][0-9]{0,3}[DWMY]$", "examples": ["P12W"] }),
+};
+pub(crate) const WEEK: Parameter = Parameter {
+    name: "week",
+    description: "Instead of `from` and `to`: one ISO week.",
+    schema: || {
+        json!({
+            "type": "string", "pattern": "^(19[7-9][0-9]|20[0-9][0-9]|21[0-9][0-9])-W(0[1-9]|[1-4][0-9]|5[0-3])$",
+            "examples": ["2026-W23"]
+        })
+    },
+};
+pub(crate) const TZ: Parameter = Parameter {
+    name: "tz",
+    description: "An IANA time zone; the teams file's when left out.",
+    schema: || {
+        json!({
+            "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9_+/-]+$",
+            "examples": ["Europe/Oslo"]
+        })
+    },
+};
+pub(crate) const INTERVAL: Parameter = Parameter {
+    name: "interval",
+    description: "The calendar unit of a bucket.",
+    schema: || json!({ "type": "string", "enum": ["day", "week", "month", "quarter"] }),
+};
+pub(crate) const REPO: Parameter = Parameter {
+    name: "repo",
+    description: "Only pull requests of these repositories, separated by commas.",
+    schema: || {
+        json!({
+            "type": "array", "minItems": 1, "maxItems": MAX_REPOSITORIES,
+            "items": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9_-]{1,100}$" },
+            "examples": [["acme/api", "acme/web"]]
+        })
+    },
+};
+pub(crate) const BASE: Parameter = Parameter {
+    name: "base",
+    description: "Only pull requests into this branch.",
+    schema: || {
+        json!({
+            "type": "string", "minLength": 1, "maxLength": MAX_BRANCH, "pattern": "^[!-~]+$", "examples": ["main"]
+        })
+    },
+};
+pub(crate) const WEIGHTING: Parameter = Parameter {
+    name: "weighting",
+    description: "`allocated` counts a pull request with its author's share in the team, `full` with 1.",
+    schema: || json!({ "type": "string", "enum": ["allocated", "full"], "default": "allocated" }),
+};
+pub(crate) const FORMAT: Parameter = Parameter {
+    name: "format",
+    description: "The form of the answer, whatever `Accept` says.",
+    schema: || json!({ "type": "string", "enum": ["json", "csv"] }),
+};
+pub(crate) const LIMIT: Parameter = Parameter {
+    name: "limit",
+    description: "At most so many rows.",
+    schema: || json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100 }),
+};
+pub(crate) const CURSOR: Parameter = Parameter {
+    name: "cursor",
+    description: "The `meta.next_cursor` of the page before, with the same other parameters.",
+    schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,200}$" }),
+};
 
 /// The number or the slug of a team in a path.
 pub(crate) fn team_ref(text: &str) -> Result<TeamRef, ApiError> {
@@ -28,6 +123,161 @@ pub(crate) fn team_ref(text: &str) -> Result<TeamRef, ApiError> {
     match text.parse() {
         Ok(slug) => Ok(TeamRef::Slug(slug)),
         Err(_) => refuse("write the team's number or its slug".to_owned()),
+    }
+}
+
+/// So many calendar units up to now, the running one included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Days(u32),
+    Weeks(u32),
+    Months(u32),
+    Years(u32),
+}
+
+/// Which days are asked for, before it is known what day it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Span {
+    Days { from: Option<NaiveDate>, to: Option<NaiveDate> },
+    Last(Last),
+    Week(NaiveDate),
+}
+
+/// What a query string asks for, each part read and none resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Query {
+    span: Span,
+    zone: Option<Tz>,
+    pub(crate) interval: Option<Interval>,
+    pub(crate) repositories: Vec<RepoName>,
+    pub(crate) base: Option<String>,
+    pub(crate) counts_fully: bool,
+    pub(crate) format: Option<Format>,
+    pub(crate) limit: u32,
+    pub(crate) cursor: Option<String>,
+}
+
+impl Query {
+    /// Reads the parameters that are known here and refuses all others, naming every one that cannot be used.
+    pub(crate) fn parse(query: &str, known: &[&Parameter]) -> Result<Self, ApiError> {
+        let names: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
+        let mut reader = Reader { details: Vec::new(), pairs: Vec::new() };
+        reader.read(query, &names);
+        let zone = reader.take("tz", zone);
+        let from = reader.take("from", date);
+        let to = reader.take("to", date);
+        let last = reader.take("last", last);
+        let week = reader.take("week", week);
+        let interval = reader.take("interval", interval);
+        let repositories = reader.take("repo", repositories).unwrap_or_default();
+        let base = reader.take("base", base);
+        let weighting = reader.take("weighting", |text| one_of(text, &[("allocated", false), ("full", true)]));
+        let format = reader.take("format", |text| one_of(text, &[("json", Format::Json), ("csv", Format::Csv)]));
+        let limit = reader.take("limit", limit);
+        let cursor = reader.take("cursor", |text| Ok(text.to_owned()));
+        reader.exclude("last", &["from", "to", "week"]);
+        reader.exclude("week", &["from", "to"]);
+        if !reader.details.is_empty() {
+            return Err(ApiError::Validation(reader.details));
+        }
+        let span = match (last, week) {
+            (Some(last), _) => Span::Last(last),
+            (None, Some(monday)) => Span::Week(monday),
+            (None, None) => Span::Days { from, to },
+        };
+        Ok(Self {
+            span,
+            zone,
+            interval,
+            repositories,
+            base,
+            counts_fully: weighting.unwrap_or_default(),
+            format,
+            limit: limit.unwrap_or(100),
+            cursor,
+        })
+    }
+
+    /// The days that are meant, now that the configured zone and the time are known. What is left out covers what
+    /// `otherwise` says.
+    pub(crate) fn range(
+        &self,
+        configured_zone: Tz,
+        now: DateTime<Utc>,
+        otherwise: Otherwise,
+    ) -> Result<Range, ApiError> {
+        let zone = self.zone.unwrap_or(configured_zone);
+        let today = now.with_timezone(&zone).date_naive();
+        let tomorrow = today + Days::new(1);
+        let (from, to) = match self.span {
+            Span::Days { from, to } => {
+                let end = to.unwrap_or_else(|| otherwise.end(today));
+                (from.unwrap_or_else(|| otherwise.start(end)), end)
+            }
+            Span::Last(last) => (last.start(today), tomorrow),
+            Span::Week(monday) => (monday, monday + Days::new(7)),
+        };
+        if from >= to {
+            let message = format!("{from} is not before {to} (`to` is the first day after the range)");
+            return Err(ApiError::parameter("from", "empty_range", message));
+        }
+        if (to - from).num_days() > MAX_DAYS {
+            let name = if matches!(self.span, Span::Last(_)) { "last" } else { "from" };
+            let message = format!("{from} to {to} is more than {MAX_DAYS} days");
+            return Err(ApiError::parameter(name, "range_too_large", message));
+        }
+        if self.interval == Some(Interval::Day) && (to - from).num_days() > MAX_BUCKETS {
+            let message = format!("{from} to {to} is more than {MAX_BUCKETS} days; take a larger interval");
+            return Err(ApiError::parameter("interval", "range_too_large", message));
+        }
+        Ok(Range { from, to, zone })
+    }
+}
+
+/// What a range covers when the query does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    /// So many units up to the end of today, the running one included.
+    UpToNow { interval: Interval, count: u32 },
+    /// So many weeks that are over.
+    WeeksThatAreOver(u32),
+}
+
+impl Otherwise {
+    fn end(self, today: NaiveDate) -> NaiveDate {
+        match self {
+            Self::UpToNow { .. } => today + Days::new(1),
+            Self::WeeksThatAreOver(_) => monday_of(today),
+        }
+    }
+
+    fn start(self, end: NaiveDate) -> NaiveDate {
+        let last_day = end - Days::new(1);
+        match self {
+            Self::UpToNow { interval: Interval::Day, count } => Last::Days(count).start(last_day),
+            Self::UpToNow { interval: Interval::Week, count } | Self::WeeksThatAreOver(count) => {
+                Last::Weeks(count).start(last_day)
+            }
+            Self::UpToNow { interval: Interval::Month, count } => Last::Months(count).start(last_day),
+            Self::UpToNow { interval: Interval::Quarter, count } => {
+                let month = last_day.month0() % 3;
+                Last::Months(3 * (count - 1) + month + 1).start(last_day)
+            }
+        }
+    }
+}
+
+impl Last {
+    /// The first day of the oldest unit, when `last_day` lies in the newest.
+    fn start(self, last_day: NaiveDate) -> NaiveDate {
+        let first_of_month = last_day.with_day(1).unwrap_or(last_day);
+        let earlier = match self {
+            Self::Days(n) => last_day.checked_sub_days(Days::new(u64::from(n) - 1)),
+            Self::Weeks(n) => monday_of(last_day).checked_sub_days(Days::new(7 * (u64::from(n) - 1))),
+            Self::Months(n) => first_of_month.checked_sub_months(Months::new(n - 1)),
+            Self::Years(n) => first_of_month.checked_sub_months(Months::new(12 * (n - 1) + first_of_month.month0())),
+        };
+        earlier.unwrap_or(NaiveDate::MIN)
     }
 }
 
@@ -48,82 +298,27 @@ impl Range {
         start_of_day(self.to, self.zone)
     }
 
-    /// Reads `from`, `to` and `tz`, and nothing else. What is left out covers the last weeks or months up to and
-    /// with today.
-    pub(crate) fn parse(
-        query: &str,
-        interval: Interval,
-        configured_zone: Tz,
-        now: DateTime<Utc>,
-    ) -> Result<Self, ApiError> {
-        let mut details = Vec::new();
-        let parameters = Parameters::parse(query, &["from", "to", "tz"], &mut details);
-        let zone = parameters.get("tz").map_or(Some(configured_zone), |text| zone(text, &mut details));
-        let from = parameters.get("from").map(|text| date("from", text, &mut details));
-        let to = parameters.get("to").map(|text| date("to", text, &mut details));
-        let (Some(zone), true) = (zone, details.is_empty()) else { return Err(ApiError::Validation(details)) };
-        let today = now.with_timezone(&zone).date_naive();
-        let to = to.flatten().unwrap_or(today + Days::new(1));
-        let from = from.flatten().unwrap_or_else(|| default_start(to, interval));
-        if from >= to {
-            return Err(ApiError::parameter(
-                "from",
-                "empty_range",
-                format!("{from} is not before {to} (`to` is the first day after the range)"),
-            ));
-        }
-        if (to - from).num_days() > MAX_DAYS {
-            return Err(ApiError::parameter(
-                "from",
-                "range_too_large",
-                format!("{from} to {to} is more than {MAX_DAYS} days"),
-            ));
-        }
-        Ok(Self { from, to, zone })
+    /// As many days, just before.
+    pub(crate) fn before(&self) -> Self {
+        Self { from: self.from - (self.to - self.from), to: self.from, zone: self.zone }
     }
 }
 
-/// The start of the bucket so many buckets before the one that holds the last day.
-fn default_start(to: NaiveDate, interval: Interval) -> NaiveDate {
-    let last = to - Days::new(1);
-    match interval {
-        Interval::Week => monday_of(last) - Days::new(7 * (DEFAULT_WEEKS - 1)),
-        Interval::Month => last.with_day(1).unwrap_or(last) - Months::new(DEFAULT_MONTHS - 1),
-    }
-}
+/// Why a value cannot be used: a stable word and a sentence.
+type Refusal = (&'static str, String);
 
-fn zone(text: &str, details: &mut Vec<Detail>) -> Option<Tz> {
-    let zone = parse_zone(text);
-    if zone.is_none() {
-        let message = "write a name of the IANA database, Europe/Oslo for example".to_owned();
-        details.push(Detail { parameter: "tz".to_owned(), reason: "invalid", message });
-    }
-    zone
-}
-
-fn date(parameter: &'static str, text: &str, details: &mut Vec<Detail>) -> Option<NaiveDate> {
-    // Only the full form: `2026-1-5` would parse as well.
-    let date = text.parse().ok().filter(|date: &NaiveDate| date.to_string() == text && YEARS.contains(&date.year()));
-    if date.is_none() {
-        let message = format!("write a day between {} and {} as 2026-01-05", YEARS.start, YEARS.end);
-        details.push(Detail { parameter: parameter.to_owned(), reason: "invalid", message });
-    }
-    date
-}
-
-/// The parameters of a query string, each known and given once.
-struct Parameters {
+/// Reads pairs and remembers what is wrong with them.
+struct Reader {
     pairs: Vec<(String, String)>,
+    details: Vec<Detail>,
 }
 
-impl Parameters {
-    fn parse(query: &str, known: &[&str], details: &mut Vec<Detail>) -> Self {
-        /// Longer than any name or value that is meant.
+impl Reader {
+    fn read(&mut self, query: &str, known: &[&str]) {
+        /// Longer than any name that is meant.
         const SHOWN: usize = 40;
-        let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
-            let mut refuse = |reason, message| details.push(Detail { parameter: shown.clone(), reason, message });
             if !known.contains(&&*name) {
                 let near = known.iter().find(|known| are_near(known, &name));
                 let message = match near {
@@ -131,18 +326,38 @@ impl Parameters {
                     None if known.is_empty() => "unknown; this path takes no parameters".to_owned(),
                     None => format!("unknown; known here: {}", known.join(", ")),
                 };
-                refuse("unknown", message);
-            } else if pairs.iter().any(|(seen, _)| *seen == name) {
-                refuse("repeated", "given more than once".to_owned());
+                self.refuse(&shown, "unknown", message);
+            } else if self.pairs.iter().any(|(seen, _)| *seen == name) {
+                self.refuse(&shown, "repeated", "given more than once".to_owned());
             } else {
-                pairs.push((name.into_owned(), value.into_owned()));
+                self.pairs.push((name.into_owned(), value.into_owned()));
             }
         }
-        Self { pairs }
+    }
+
+    fn refuse(&mut self, name: &str, reason: &'static str, message: String) {
+        self.details.push(Detail { parameter: name.to_owned(), reason, message });
     }
 
     fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn take<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, Refusal>) -> Option<T> {
+        match read(self.get(name)?) {
+            Ok(value) => Some(value),
+            Err((reason, message)) => {
+                self.refuse(name, reason, message);
+                None
+            }
+        }
+    }
+
+    fn exclude(&mut self, name: &str, others: &[&str]) {
+        let other = others.iter().find(|other| self.get(name).is_some() && self.get(other).is_some());
+        if let Some(other) = other {
+            self.refuse(name, "exclusive", format!("give either `{name}` or `{other}`"));
+        }
     }
 }
 
@@ -156,67 +371,221 @@ fn are_near(known: &str, given: &str) -> bool {
     sorted(known) == sorted(given)
 }
 
-/// Refuses every parameter, for paths that take none.
-pub(crate) fn no_parameters(query: &str) -> Result<(), ApiError> {
-    let mut details = Vec::new();
-    Parameters::parse(query, &[], &mut details);
-    if details.is_empty() { Ok(()) } else { Err(ApiError::Validation(details)) }
+fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
+    Err(("invalid", message.into()))
+}
+
+fn zone(text: &str) -> Result<Tz, Refusal> {
+    parse_zone(text).map_or_else(|| invalid("write a name of the IANA database, Europe/Oslo for example"), Ok)
+}
+
+fn date(text: &str) -> Result<NaiveDate, Refusal> {
+    // Only the full form: `2026-1-5` would parse as well.
+    let date = text.parse().ok().filter(|date: &NaiveDate| date.to_string() == text && YEARS.contains(&date.year()));
+    let message = || format!("write a day between {} and {} as 2026-01-05", YEARS.start, YEARS.end);
+    date.map_or_else(|| invalid(message()), Ok)
+}
+
+fn last(text: &str) -> Result<Last, Refusal> {
+    let read = || {
+        let body = text.strip_prefix('P')?;
+        let number = body.get(..body.len().checked_sub(1)?)?;
+        let is_plain = !number.starts_with('0') && number.len() <= 4 && number.bytes().all(|b| b.is_ascii_digit());
+        let count = number.parse().ok().filter(|_| is_plain)?;
+        match body.bytes().last()? {
+            b'D' => Some(Last::Days(count)),
+            b'W' => Some(Last::Weeks(count)),
+            b'M' => Some(Last::Months(count)),
+            b'Y' => Some(Last::Years(count)),
+            _ => None,
+        }
+    };
+    read().map_or_else(|| invalid("write P30D, P12W, P6M or P1Y for example"), Ok)
+}
+
+/// The Monday of an ISO week. Most years have no week 53.
+fn week(text: &str) -> Result<NaiveDate, Refusal> {
+    let read = || {
+        let (year, number) = text.split_once("-W").filter(|(year, week)| year.len() == 4 && week.len() == 2)?;
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let year = year.parse().ok().filter(|_| is_plain(year))?;
+        let number = number.parse().ok().filter(|_| is_plain(number))?;
+        NaiveDate::from_isoywd_opt(year, number, Weekday::Mon).filter(|_| YEARS.contains(&year))
+    };
+    read().map_or_else(|| invalid("write an ISO week that exists, 2026-W23 for example"), Ok)
+}
+
+fn interval(text: &str) -> Result<Interval, Refusal> {
+    let all = [Interval::Day, Interval::Week, Interval::Month, Interval::Quarter];
+    one_of(text, &all.map(|interval| (interval.as_str(), interval)))
+}
+
+fn one_of<T: Copy>(text: &str, allowed: &[(&str, T)]) -> Result<T, Refusal> {
+    if let Some((_, value)) = allowed.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    let names: Vec<&str> = allowed.iter().map(|(name, _)| *name).collect();
+    invalid(format!("one of {}", names.join(", ")))
+}
+
+fn repositories(text: &str) -> Result<Vec<RepoName>, Refusal> {
+    let parts: Vec<&str> = text.split(',').collect();
+    if parts.len() > MAX_REPOSITORIES {
+        return Err(("too_many", format!("{} repositories are more than {MAX_REPOSITORIES}", parts.len())));
+    }
+    let mut names: Vec<RepoName> = Vec::with_capacity(parts.len());
+    for part in parts {
+        match part.parse() {
+            Ok(name) if names.contains(&name) => {}
+            Ok(name) => names.push(name),
+            Err(_) => return invalid("write owner/name, several separated by commas"),
+        }
+    }
+    Ok(names)
+}
+
+fn base(text: &str) -> Result<String, Refusal> {
+    let is_usable =
+        !text.is_empty() && text.len() <= MAX_BRANCH && !text.chars().any(|c| c.is_control() || c == '\u{fffd}');
+    if is_usable {
+        Ok(text.to_owned())
+    } else {
+        invalid(format!("write the name of a branch, {MAX_BRANCH} bytes at most"))
+    }
+}
+
+fn limit(text: &str) -> Result<u32, Refusal> {
+    let is_plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = text.parse().ok().filter(|limit| is_plain && (1..=MAX_LIMIT).contains(limit));
+    limit.map_or_else(|| invalid(format!("a whole number from 1 to {MAX_LIMIT}")), Ok)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn now() -> DateTime<Utc> {
-        "2026-06-17T23:30:00Z".parse().expect("an instant")
-    }
+    const ALL: [&Parameter; 12] =
+        [&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &LIMIT, &CURSOR];
+    const WEEKS: Otherwise = Otherwise::UpToNow { interval: Interval::Week, count: 12 };
+    const MONTHS: Otherwise = Otherwise::UpToNow { interval: Interval::Month, count: 6 };
 
-    fn range(query: &str, interval: Interval) -> Result<(String, String), Vec<(String, &'static str)>> {
-        match Range::parse(query, interval, chrono_tz::Europe::Oslo, now()) {
-            Ok(range) => Ok((range.from.to_string(), range.to.to_string())),
-            Err(ApiError::Validation(details)) => Err(details.into_iter().map(|d| (d.parameter, d.reason)).collect()),
-            Err(other) => panic!("{other:?}"),
+    type Refused = Vec<(String, &'static str)>;
+
+    fn refused(error: ApiError) -> Refused {
+        match error {
+            ApiError::Validation(details) => details.into_iter().map(|d| (d.parameter, d.reason)).collect(),
+            other => panic!("{other:?}"),
         }
     }
 
-    fn week(query: &str) -> Result<(String, String), Vec<(String, &'static str)>> {
-        range(query, Interval::Week)
+    fn range(query: &str, otherwise: Otherwise) -> Result<(String, String), Refused> {
+        let now = "2026-06-17T23:30:00Z".parse().expect("an instant");
+        let parsed = Query::parse(query, &ALL).map_err(refused)?;
+        let range = parsed.range(chrono_tz::Europe::Oslo, now, otherwise).map_err(refused)?;
+        Ok((range.from.to_string(), range.to.to_string()))
+    }
+
+    fn weeks(query: &str) -> Result<(String, String), Refused> {
+        range(query, WEEKS)
+    }
+
+    fn days(from: &str, to: &str) -> Result<(String, String), Refused> {
+        Ok((from.to_owned(), to.to_owned()))
+    }
+
+    fn error(name: &str, reason: &'static str) -> Result<(String, String), Refused> {
+        Err(vec![(name.to_owned(), reason)])
     }
 
     #[test]
-    fn what_is_left_out_covers_twelve_weeks_or_six_months_with_today() {
-        let days = |from: &str, to: &str| Ok((from.to_owned(), to.to_owned()));
+    fn what_is_left_out_covers_whole_units_with_today() {
         // Half past eleven at night in UTC is the next day in Oslo.
-        assert_eq!(week(""), days("2026-03-30", "2026-06-19"));
-        assert_eq!(week("tz=UTC"), days("2026-03-30", "2026-06-18"));
-        assert_eq!(range("", Interval::Month), days("2026-01-01", "2026-06-19"));
-        assert_eq!(week("to=2026-01-05"), days("2025-10-13", "2026-01-05"));
+        assert_eq!(weeks(""), days("2026-03-30", "2026-06-19"));
+        assert_eq!(weeks("tz=UTC"), days("2026-03-30", "2026-06-18"));
+        assert_eq!(range("", MONTHS), days("2026-01-01", "2026-06-19"));
+        assert_eq!(weeks("to=2026-01-05"), days("2025-10-13", "2026-01-05"));
+        assert_eq!(range("", Otherwise::WeeksThatAreOver(4)), days("2026-05-18", "2026-06-15"));
+        let quarters = |count| Otherwise::UpToNow { interval: Interval::Quarter, count };
+        assert_eq!(range("", quarters(1)), days("2026-04-01", "2026-06-19"));
+        assert_eq!(range("", quarters(4)), days("2025-07-01", "2026-06-19"));
+    }
+
+    #[test]
+    fn the_last_units_end_with_the_running_one() {
+        assert_eq!(weeks("last=P1D"), days("2026-06-18", "2026-06-19"));
+        assert_eq!(weeks("last=P12W"), weeks(""));
+        assert_eq!(weeks("last=P6M"), range("", MONTHS));
+        assert_eq!(weeks("last=P1Y"), days("2026-01-01", "2026-06-19"));
+        assert_eq!(weeks("last=P2Y"), days("2025-01-01", "2026-06-19"));
+        assert_eq!(weeks("last=P9999Y"), error("last", "range_too_large"));
+        for text in ["P0W", "P01W", "12W", "P12", "P", "PW", "P12w", "P-1W", "P1.5W", "P12345D", "P1Q", "P1W ", "P٣W"]
+        {
+            assert_eq!(weeks(&format!("last={text}")), error("last", "invalid"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_week_is_one_that_exists() {
+        assert_eq!(weeks("week=2026-W53"), days("2026-12-28", "2027-01-04"));
+        for text in ["2026-W54", "2025-W53", "2026-W00", "2026-W1", "2026W01", "26-W01", "2026-W+1", "1969-W10", ""] {
+            assert_eq!(weeks(&format!("week={text}")), error("week", "invalid"), "{text}");
+        }
+    }
+
+    #[test]
+    fn two_ways_to_say_the_range_exclude_each_other() {
+        assert_eq!(weeks("last=P1W&from=2026-01-01"), error("last", "exclusive"));
+        assert_eq!(weeks("week=2026-W01&to=2026-01-01"), error("week", "exclusive"));
     }
 
     #[test]
     fn unknown_and_repeated_parameters_are_named() {
-        assert_eq!(week("form=2026-01-01"), Err(vec![("form".to_owned(), "unknown")]));
-        assert_eq!(week("From=2026-01-01"), Err(vec![("From".to_owned(), "unknown")]));
-        assert_eq!(week("from=2026-01-01&from=2026-01-02"), Err(vec![("from".to_owned(), "repeated")]));
-        assert_eq!(week("%0d%0aSet-Cookie=x"), Err(vec![("Set-Cookie".to_owned(), "unknown")]));
+        assert_eq!(weeks("form=2026-01-01"), error("form", "unknown"));
+        assert_eq!(weeks("From=2026-01-01"), error("From", "unknown"));
+        assert_eq!(weeks("from=2026-01-01&from=2026-01-02"), error("from", "repeated"));
+        assert_eq!(weeks("%0d%0aSet-Cookie=x"), error("Set-Cookie", "unknown"));
     }
 
     #[test]
     fn all_unusable_parameters_are_named_at_once() {
         let invalid = |name: &str| (name.to_owned(), "invalid");
         assert_eq!(
-            week("from=2026-13-01&to=yesterday&tz=Foo/Bar"),
-            Err(vec![invalid("tz"), invalid("from"), invalid("to")])
+            weeks("from=2026-13-01&to=yesterday&tz=Foo/Bar&interval=fortnight&limit=0&weighting=half&format=xml"),
+            Err(["tz", "from", "to", "interval", "weighting", "format", "limit"].map(invalid).to_vec())
         );
         for date in ["", "2026-1-5", "0202-01-01", "2026-02-30", "20260105", "2026-01-05T00:00:00Z", "+2026-01-5"] {
-            assert_eq!(week(&format!("from={date}")), Err(vec![invalid("from")]), "{date}");
+            assert_eq!(weeks(&format!("from={date}")), error("from", "invalid"), "{date}");
+        }
+        for limit in ["0", "-1", "10001", "abc", "1e2", "01", "+5", ""] {
+            assert_eq!(weeks(&format!("limit={limit}")), error("limit", "invalid"), "{limit}");
         }
     }
 
     #[test]
     fn a_range_is_not_empty_and_not_fifty_years() {
-        assert_eq!(week("from=2026-01-01&to=2026-01-01"), Err(vec![("from".to_owned(), "empty_range")]));
-        assert_eq!(week("from=1976-01-01&to=2026-01-01"), Err(vec![("from".to_owned(), "range_too_large")]));
+        assert_eq!(weeks("from=2026-01-01&to=2026-01-01"), error("from", "empty_range"));
+        assert_eq!(weeks("from=1976-01-01&to=2026-01-01"), error("from", "range_too_large"));
+        assert_eq!(weeks("from=2020-01-01&interval=day"), error("interval", "range_too_large"));
+    }
+
+    #[test]
+    fn repositories_are_a_list_of_fifty_at_most() {
+        let names = |query: &str| Query::parse(query, &ALL).map(|query| query.repositories.len()).map_err(refused);
+        assert_eq!(names("repo=acme/api,Acme/API,acme/web"), Ok(2));
+        for wrong in ["acme", "acme/api,", "acme/api%0d%0aX-Evil:1", "https://github.com/acme/api", "acme/*", ""] {
+            assert_eq!(names(&format!("repo={wrong}")), Err(vec![("repo".to_owned(), "invalid")]), "{wrong}");
+        }
+        let many: Vec<String> = (0..5_000).map(|n| format!("a/r{n}")).collect();
+        assert_eq!(names(&format!("repo={}", many.join(","))), Err(vec![("repo".to_owned(), "too_many")]));
+    }
+
+    #[test]
+    fn a_branch_has_no_control_characters() {
+        let base = |query: &str| Query::parse(query, &ALL).map(|query| query.base).map_err(refused);
+        assert_eq!(base("base=release/1.0"), Ok(Some("release/1.0".to_owned())));
+        for wrong in ["", "a%0d%0ab", "a%00", "%ff", &"x".repeat(256)] {
+            assert_eq!(base(&format!("base={wrong}")), Err(vec![("base".to_owned(), "invalid")]), "{wrong}");
+        }
     }
 
     #[test]

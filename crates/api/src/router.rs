@@ -1,34 +1,58 @@
 //! Every path, and what all requests go through.
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use mergeline_store::Store;
-use serde::Serialize;
 
-use crate::access::{ApiKey, require_key};
-use crate::answer::{TRACE_ID, json};
-use crate::error::ApiError;
-use crate::{metrics, teams};
+use crate::access::require_key;
+use crate::answer::{REQUEST, RequestFacts};
+use crate::error::{ApiError, LoginRefused};
+use crate::keys::ApiKeys;
+use crate::negotiation::Accept;
+use crate::{collection, definitions, docs, health, metrics, openapi, pull_requests, teams};
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]
 pub struct Api {
     /// The database.
     pub store: Store,
-    /// The key that requests must carry, if any.
-    pub key: Option<ApiKey>,
+    /// The keys of which requests must carry one, if any are set.
+    pub keys: Option<ApiKeys>,
     /// How long a request may take.
     pub timeout: Duration,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
+    /// How to get in again once the database refuses the password; `None` where that is known at the start only.
+    pub renewal: Option<Renewal>,
+}
+
+/// Reads the database's password anew and gives it to the store. Says whether that worked.
+#[derive(Clone)]
+pub struct Renewal(Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
+
+impl Renewal {
+    /// A renewal that does this.
+    pub fn new(renew: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(renew))
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewal")
+    }
 }
 
 /// Longer addresses than this are nobody's question.
@@ -38,42 +62,44 @@ const MAX_QUERY_BYTES: usize = 8 * 1024;
 pub fn router(api: Api) -> Router {
     let v1 = Router::new()
         .route("/teams", get(teams::list))
+        .route("/teams/{team_id}", get(teams::one))
         .route("/metrics/team/{team_id}/velocity", get(metrics::velocity))
         .route("/metrics/team/{team_id}/lead-time", get(metrics::lead_time))
+        .route("/metrics/team/{team_id}/summary", get(metrics::summary))
+        .route("/metrics/team/{team_id}/pull-requests", get(pull_requests::list))
+        .route("/collection/status", get(collection::status))
+        .route("/collection/runs", get(collection::runs))
         .route_layer(from_fn_with_state(api.clone(), require_key))
+        .route("/definitions", get(definitions::list))
+        .route("/openapi.json", get(openapi::get))
+        .route("/docs", get(docs::get))
         // Behind API Gateway every path begins with the stage, which is named v1.
-        .route("/healthz", get(healthz));
+        .route("/healthz", get(health::alive))
+        .route("/health", get(health::health));
     Router::new()
         .nest("/v1", v1)
-        .route("/healthz", get(healthz))
+        .route("/healthz", get(health::alive))
+        .route("/health", get(health::health))
         .fallback(async || ApiError::NotFound("There is nothing at this path."))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn_with_state(api.clone(), around_each_request))
         .with_state(api)
 }
 
-#[derive(Debug, Serialize)]
-struct Health {
-    status: &'static str,
-}
-
-/// Says that the program runs; it asks nothing of the database.
-async fn healthz() -> Response {
-    json(http::StatusCode::OK, &Health { status: "ok" })
-}
-
 /// Gives each request a trace id, a time limit and a line in the log, and turns a panic into an answer.
 async fn around_each_request(State(api): State<Api>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let trace_id = trace_id(&request);
+    let wants_problem_details = Accept::of(request.headers()).wants_problem_details();
+    let facts = RequestFacts { trace_id: trace_id.clone(), wants_problem_details };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let answered = TRACE_ID
-        .scope(trace_id.clone(), async {
+    let answered = REQUEST
+        .scope(facts, async {
             if request.uri().query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
                 let message = format!("the query string is longer than {MAX_QUERY_BYTES} bytes");
                 return ApiError::parameter("query", "too_long", message).into_response();
             }
-            let work = AssertUnwindSafe(tokio::time::timeout(api.timeout, next.run(request))).catch_unwind();
+            let work = AssertUnwindSafe(tokio::time::timeout(api.timeout, run(&api, request, next))).catch_unwind();
             match work.await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_)) => ApiError::Timeout.into_response(),
@@ -85,6 +111,21 @@ async fn around_each_request(State(api): State<Api>, request: Request, next: Nex
     let (status, milliseconds) = (answered.status().as_u16(), begun.elapsed().as_secs_f64() * 1_000.0);
     tracing::info!(trace_id, status, milliseconds, "{method} {path} answered {status} in {milliseconds:.1} ms");
     answered
+}
+
+/// Answers, and once more with a new password when the database refused the old one.
+async fn run(api: &Api, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let (again, later) = (parts.clone(), next.clone());
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if response.extensions().get::<LoginRefused>().is_none() {
+        return response;
+    }
+    match &api.renewal {
+        // Nothing here reads a body, so none is missed.
+        Some(renewal) if (renewal.0)().await => later.run(Request::from_parts(again, Body::empty())).await,
+        _ => response,
+    }
 }
 
 /// The id that AWS gave the request, so that its logs and ours meet; else a new one.

@@ -2,46 +2,35 @@
 
 use std::time::Duration;
 
-use mergeline_domain::{Problem, Problems, whole_number};
+use mergeline_domain::{Problems, whole_number};
 use mergeline_store::DatabaseSettings;
 
-use crate::ApiKey;
+use crate::ApiKeys;
 
 /// API Gateway gives up after 29 s.
 const MAX_TIMEOUT_SECONDS: u16 = 28;
 const DEFAULT_TIMEOUT_SECONDS: u16 = 5;
-/// A key that can be guessed is none.
-const MIN_KEY_LENGTH: usize = 16;
 
 /// Everything that the environment decides about the API.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where the database is.
     pub database: DatabaseSettings,
-    /// The key that requests must carry; `None` where something in front of the program checks it.
-    pub key: Option<ApiKey>,
+    /// The keys of which requests must carry one; `None` where something in front of the program checks them.
+    pub keys: Option<ApiKeys>,
     /// How long a request may take.
     pub timeout: Duration,
 }
 
 impl Settings {
-    /// Reads `DB_URL`, `API_KEY` and `REQUEST_TIMEOUT_SECONDS`, each through `lookup`.
+    /// Reads `DB_URL`, `API_KEY`, `API_KEYS` and `REQUEST_TIMEOUT_SECONDS`, each through `lookup`.
     ///
     /// # Errors
     /// Every variable that is missing or cannot be used.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
-        let key = match lookup("API_KEY") {
-            Some(text) if text.trim().len() < MIN_KEY_LENGTH => {
-                let message = format!("it is shorter than {MIN_KEY_LENGTH} characters");
-                let help = "make one with `openssl rand -hex 24`";
-                problems.push(Problem::setting("config.weak_secret", "API_KEY", message, help));
-                None
-            }
-            Some(text) => Some(ApiKey::new(text.trim())),
-            None => None,
-        };
+        let keys = ApiKeys::from_vars(&lookup).map_err(|refused| problems.extend(refused.list)).ok().flatten();
         let timeout =
             whole_number(&lookup, "REQUEST_TIMEOUT_SECONDS", 1..=MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
                 .map_err(|problem| problems.push(problem))
@@ -49,7 +38,7 @@ impl Settings {
         let timeout = Duration::from_secs(timeout.into());
         match database {
             Some(database) if problems.is_empty() => {
-                Ok(Self { database: database.for_requests_within(timeout), key, timeout })
+                Ok(Self { database: database.for_requests_within(timeout), keys, timeout })
             }
             _ => Err(Problems::of_settings(problems)),
         }
@@ -87,6 +76,12 @@ mod tests {
             _ => None,
         };
         assert!(!format!("{:?}", Settings::from_vars(lookup)).contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn a_list_of_keys_that_cannot_be_used_is_told_beside_the_other_problems() {
+        let vars = [("API_KEY", "s3cret"), ("API_KEYS", "[1]"), ("REQUEST_TIMEOUT_SECONDS", "0")];
+        assert_eq!(codes(&vars), ["config.db_url", "config.weak_secret", "config.api_keys", "config.range"]);
     }
 
     #[test]

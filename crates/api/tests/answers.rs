@@ -126,7 +126,7 @@ async fn an_unreachable_database_is_unavailable_and_no_timeout() -> Result<()> {
     let settings = mergeline_api::Settings::from_vars(lookup)?;
     let store = mergeline_store::Store::connect(&settings.database);
     let (timeout, clock) = (settings.timeout, || mergeline_test_support::at(common::NOW));
-    let router = mergeline_api::router(mergeline_api::Api { store, key: None, timeout, clock });
+    let router = mergeline_api::router(mergeline_api::Api { store, keys: None, timeout, clock, renewal: None });
     let response = send(&router, Request::get("/v1/teams").body(Body::empty())?).await?;
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "5");
@@ -332,9 +332,10 @@ async fn a_slow_database_is_a_504_and_the_next_request_is_answered() -> Result<(
     sqlx::raw_sql("lock table teams in access exclusive mode").execute(&mut *blocker).await?;
     let router = mergeline_api::router(mergeline_api::Api {
         store: backend.store.clone(),
-        key: None,
+        keys: None,
         timeout: std::time::Duration::from_millis(200),
         clock: || mergeline_test_support::at(common::NOW),
+        renewal: None,
     });
     let response = send(&router, Request::get("/v1/teams").body(Body::empty())?).await?;
     assert_eq!(response.status(), 504);

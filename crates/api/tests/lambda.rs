@@ -96,6 +96,27 @@ async fn the_databases_url_is_read_from_its_secret_at_the_start_and_shown_nowher
 }
 
 #[tokio::test]
+async fn hashed_keys_are_read_from_their_secret_and_checked_here() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let aws = AwsEmulator::start().await?;
+    // printf %s local-only-not-a-secret | sha256sum
+    let sha256 = "ccecef4cea4247d249a8564333749220b1ff39429ee34fa792a60295a9f3fd63";
+    let keys = format!(r#"[{{"name": "canary", "sha256": "{sha256}", "scopes": ["admin"]}}]"#);
+    let mut environment = aws.environment();
+    environment.insert("DB_URL", backend.database.url().to_owned());
+    environment.insert("API_KEYS_SECRET_ARN", aws.create_secret("keys", Some(&keys)).await?);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let event = include_str!("../../../events/api-teams.json");
+    assert_eq!(ask(&mut function, event).await?.0, 200);
+    let (status, answer) = ask(&mut function, &event.replace("local-only", "another-one")).await?;
+    assert_eq!((status, &answer["error"]["code"]), (403, &json!("forbidden")));
+    assert_eq!(ask(&mut function, &event.replace("x-api-key", "x-other")).await?.0, 401);
+    let log = function.stop().await?;
+    assert!(!log.contains(sha256) && !log.contains("local-only"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_secret_that_cannot_be_read_ends_the_start_with_what_to_do() -> Result<()> {
     let backend = Backend::empty().await?;
     let aws = AwsEmulator::start().await?;

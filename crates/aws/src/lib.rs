@@ -19,7 +19,9 @@ pub use error::{AwsError, Cause};
 pub use metrics::{Metric, Metrics, Unit};
 pub use queue::{Message, Queue};
 pub use secrets::Secrets;
-pub use variables::{DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError};
+pub use variables::{
+    API_KEYS, DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError,
+};
 
 /// Endpoints of the own region answer within milliseconds; a missing route must not eat a function's time.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);

@@ -38,6 +38,8 @@ pub const GITHUB_TOKEN: SecretVariable =
 /// The private key of a GitHub App.
 pub const GITHUB_APP_KEY: SecretVariable =
     SecretVariable { name: "GITHUB_APP_PRIVATE_KEY", arn: "GITHUB_APP_KEY_SECRET_ARN", form: Form::Text };
+/// The hashed keys of the API, a list in JSON.
+pub const API_KEYS: SecretVariable = SecretVariable { name: "API_KEYS", arn: "API_KEYS_SECRET_ARN", form: Form::Text };
 
 /// The values of secret variables that are kept by ARN.
 #[derive(Debug, Clone, Default)]
@@ -183,6 +185,7 @@ mod tests {
     fn bare_values_are_taken_without_the_line_break_at_their_end() {
         assert_eq!(read(GITHUB_TOKEN, "ghp_x\n"), Ok("ghp_x".to_owned()));
         assert_eq!(read(DATABASE_URL, "postgres://u:p@h/m"), Ok("postgres://u:p@h/m".to_owned()));
+        assert_eq!(read(API_KEYS, "[{\"name\": \"grafana\"}]\n"), Ok("[{\"name\": \"grafana\"}]".to_owned()));
     }
 
     #[test]

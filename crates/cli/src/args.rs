@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use mergeline_domain::RepoName;
+use mergeline_api::{KeyName, Scope};
+use mergeline_domain::{RepoName, TeamSlug};
 
 use crate::explain::PullRequestName;
 
@@ -21,7 +23,7 @@ pub(crate) struct Args {
 /// A line for each paragraph: clap breaks them where the terminal ends.
 const AFTER_HELP: &str = "\
 Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset), TEAMS_FILE or TEAM_CONFIG_JSON with \
-REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, COLLECT_CONCURRENCY, API_KEY, RUST_LOG; for replay WORK_QUEUE_URL, \
+REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, COLLECT_CONCURRENCY, API_KEY, API_KEYS, RUST_LOG; for replay WORK_QUEUE_URL, \
 DEAD_LETTER_QUEUE_URL and the usual ones of AWS. The README explains each.
 
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected. status: 3 while some \
@@ -55,6 +57,12 @@ pub(crate) enum Command {
     Replay,
     /// Answer HTTP requests on this machine
     Serve(Serve),
+    /// Make keys for the API
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Print the API as an OpenAPI 3.1 document
+    #[command(name = "openapi")]
+    OpenApi,
     /// Bring the database schema up to date
     Migrate,
     /// Run another program with DB_URL set to the database, `mergeline with-db psql` for example
@@ -131,9 +139,33 @@ pub(crate) struct WithDb {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
-    /// Where the API listens; beyond this machine `API_KEY` must be set
+    /// Where the API listens; beyond this machine `API_KEY` or `API_KEYS` must be set
     #[arg(long, default_value = "127.0.0.1:8787")]
     pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key: it is shown once, with the entry that makes the API know it
+    Create(CreateKey),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CreateKey {
+    /// Who or what will use it: letters, digits, `.`, `_` and `-`
+    #[arg(long)]
+    pub(crate) name: KeyName,
+    /// What it may be used for, once for each scope
+    #[arg(long = "scope", required = true, value_name = "SCOPE", value_parser = scopes())]
+    pub(crate) scopes: Vec<Scope>,
+    /// The slug of a team, once for each: it then shows these teams only
+    #[arg(long = "team", value_name = "TEAM")]
+    pub(crate) teams: Vec<TeamSlug>,
+}
+
+/// The scopes, named by `--help` and by the error for another one.
+fn scopes() -> impl TypedValueParser<Value = Scope> {
+    PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)).try_map(|text| text.parse())
 }
 
 #[derive(Debug, Subcommand)]

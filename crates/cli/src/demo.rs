@@ -79,7 +79,8 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         writeln!(told, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
         told.flush()?;
         drop(told);
-        serve::until_interrupted(listener, router(Api { store, key: None, timeout: TIMEOUT, clock })).await?;
+        serve::until_interrupted(listener, router(Api { store, keys: None, timeout: TIMEOUT, clock, renewal: None }))
+            .await?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod failure;
+mod keys;
 mod replay;
 mod report;
 mod serve;
@@ -55,11 +56,16 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Demo(demo) => demo::run(&demo, &options, clock).await,
         Command::Collect(collect) => collecting::run(&collect, &options, clock()).await,
+        Command::OpenApi => {
+            writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&mergeline_api::openapi())?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Status(status) => status::run(&status, &options, clock()).await,
         Command::Doctor(doctor) => doctor::run(&doctor, &options, clock()).await,
         Command::Explain(explain) => explain::run(&explain, &options, clock()).await,
         Command::Replay => replay::run(&options).await,
         Command::Serve(serve) => serve::run(&serve, &options, clock).await,
+        Command::Keys(command) => keys::run(&command, &options),
         Command::Migrate => database::migrate(&options).await,
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
         Command::Teams(command) => teams::run(&command, &options, clock()).await,

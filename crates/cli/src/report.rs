@@ -136,6 +136,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
         include_archived: false,
         bots: Vec::new(),
         allow_weights_above_one: false,
+        min_group_size: None,
         teams: vec![team],
     })
 }
@@ -146,7 +147,8 @@ async fn as_the_api_answers(
     first: NaiveDate,
     clock: fn() -> DateTime<Utc>,
 ) -> Result<serde_json::Value, Failure> {
-    let api = Api { store: store.clone(), key: None, timeout: std::time::Duration::from_secs(30), clock };
+    let api =
+        Api { store: store.clone(), keys: None, timeout: std::time::Duration::from_secs(30), clock, renewal: None };
     let router = router(api);
     let mut teams = Vec::new();
     for team in store.teams(clock()).await? {

@@ -13,17 +13,17 @@ use mergeline_store::Store;
 use tokio::net::TcpListener;
 
 use crate::args::{Options, Serve};
-use crate::database::Database;
+use crate::database::{Database, variable};
 use crate::failure::Failure;
 
 /// `mergeline serve`
 pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let database = Database::open(options).await?;
     let settings = Settings::from_vars(|name| database.lookup(name))?;
-    let is_open = settings.key.is_none();
+    let is_open = settings.keys.is_none();
     if is_open && !args.listen.ip().is_loopback() {
         let message = format!("it is not set, and {} can be reached from other machines", args.listen);
-        let help = "set it (`export API_KEY=$(openssl rand -hex 24)`), or listen on 127.0.0.1";
+        let help = "set it (`export API_KEY=$(openssl rand -hex 24)`) or API_KEYS, or listen on 127.0.0.1";
         return Err(Problem::setting("config.weak_secret", "API_KEY", message, help).into());
     }
     let store = Store::connect(&settings.database);
@@ -32,15 +32,15 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     }
     let listener = listen(args.listen).await?;
     let address = listener.local_addr()?;
+    let (guard, key) = match (is_open, variable("API_KEY").is_some()) {
+        (true, _) => ("open: API_KEY is not set", ""),
+        (false, true) => ("with the key in API_KEY", " -H \"x-api-key: $API_KEY\""),
+        (false, false) => ("with the keys in API_KEYS", " -H \"x-api-key: mgl_…\""),
+    };
     let mut out = io::stdout();
-    writeln!(
-        out,
-        "Listening on http://{address} ({})",
-        if is_open { "open: API_KEY is not set" } else { "with the key in API_KEY" }
-    )?;
-    let key = if is_open { "" } else { " -H \"x-api-key: $API_KEY\"" };
+    writeln!(out, "Listening on http://{address} ({guard})")?;
     writeln!(out, "  curl -s{key} http://{address}/v1/teams\nCtrl-C ends it.")?;
-    let api = Api { store, key: settings.key, timeout: settings.timeout, clock };
+    let api = Api { store, keys: settings.keys, timeout: settings.timeout, clock, renewal: None };
     until_interrupted(listener, router(api)).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let runs = store.runs(args.runs).await?;
+    let runs = store.runs(None, args.runs).await?;
     let repositories = store.repository_statuses().await?;
     let coverage = store.coverage().await?;
     let zone = store.timezone().await?;

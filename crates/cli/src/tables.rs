@@ -6,7 +6,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use mergeline_domain::{Weight, iso_week, monday_of, start_of_day};
-use mergeline_store::{Bucket, CycleTimes, Interval, Store, Team};
+use mergeline_store::{Bucket, Bucketing, Filter, Interval, Statistics, Store, Team};
 
 use crate::failure::Failure;
 
@@ -26,8 +26,9 @@ pub(crate) async fn all_teams(store: &Store, first: NaiveDate, now: DateTime<Utc
     let range = (start_of_day(first, zone), start_of_day(today + Days::new(1), zone));
     let mut teams = Vec::new();
     for team in store.teams(now).await? {
-        let times = store.cycle_times(team.id, range.0, range.1, zone, Interval::Week).await?;
-        teams.push((team, times));
+        let bucketing = Bucketing { interval: Interval::Week, zone, counts_fully: false };
+        let statistics = store.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
+        teams.push((team, statistics));
     }
     let mut text = String::new();
     let _ = writeln!(
@@ -54,7 +55,7 @@ fn align(table: &mut Table) {
     }
 }
 
-fn velocity(teams: &[(Team, CycleTimes)], this_monday: NaiveDate) -> Table {
+fn velocity(teams: &[(Team, Statistics)], this_monday: NaiveDate) -> Table {
     let header = std::iter::once("week".to_owned()).chain(teams.iter().map(|(team, _)| team.name.clone()));
     let mut table = table(header.collect());
     let weeks = teams.first().map_or(0, |(_, times)| times.buckets.len());
@@ -76,13 +77,13 @@ fn counts(bucket: &Bucket) -> String {
     format!("{} ({weighted})", bucket.prs_merged)
 }
 
-fn cycle_times(teams: &[(Team, CycleTimes)]) -> Table {
+fn cycle_times(teams: &[(Team, Statistics)]) -> Table {
     let header = ["team", "n", "weight", "median", "mean", "p75", "p90", "p95"];
     let mut table = table(header.map(str::to_owned).to_vec());
-    for (team, CycleTimes { total, .. }) in teams {
-        let weight = Weight::format_units(total.duration_weight_units.unsigned_abs());
-        let mut row = vec![team.name.clone(), total.duration_n.to_string(), weight];
-        row.extend(match total.durations {
+    for (team, Statistics { total, .. }) in teams {
+        let weight = Weight::format_units(total.cycle.weight_units.unsigned_abs());
+        let mut row = vec![team.name.clone(), total.cycle.n.to_string(), weight];
+        row.extend(match total.cycle.durations {
             Some(times) => [times.p50, times.mean, times.p75, times.p90, times.p95].map(duration),
             None => std::array::from_fn(|_| "none".to_owned()),
         });

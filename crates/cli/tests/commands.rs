@@ -167,6 +167,49 @@ async fn serving_other_machines_needs_a_key() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_key_that_was_made_is_accepted_by_the_entry_that_was_printed_with_it() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("DB_URL", database.url());
+    let create = ["keys", "create", "--name", "grafana", "--scope", "metrics:read", "--team", "payments"];
+    let made = laptop.run(&[&create[..], &["--json"]].concat()).await?.json()?;
+    assert_eq!(made["entry"]["scopes"], json!(["metrics:read"]));
+    assert_eq!(made["entry"]["teams"], json!(["payments"]));
+    let printed = laptop.run(&create).await?;
+    let line = |start: &str| printed.out().lines().find(|line| line.starts_with(start)).map(str::to_owned);
+    let (key, entry) = (line("mgl_").context("a key")?, line("{").context("an entry")?);
+    assert_ne!(json!(key), made["key"]);
+    laptop.run(&["migrate"]).await?;
+    let second = entry.replace("grafana", "grafana-2");
+    let laptop = laptop.with("API_KEYS", format!("[{}, {second}]", made["entry"]));
+    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let ask = move |address: &str| {
+        let status = |key: &str| Ok(http_get(address, "/v1/teams", &format!("x-api-key: {key}\r\n"))?.0);
+        let statuses = [made["key"].as_str().unwrap_or_default(), &key, "mgl_another"].map(status);
+        assert_eq!(statuses.into_iter().collect::<Result<Vec<u16>>>()?, [200, 200, 403]);
+        Ok(())
+    };
+    let printed = tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    assert!(printed.contains("with the keys in API_KEYS"), "{printed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_without_a_scope_or_with_an_unknown_one_are_not_made() -> Result<()> {
+    let laptop = Laptop::new()?;
+    for (arguments, said) in [
+        (&["--name", "grafana"][..], "--scope"),
+        (&["--name", "grafana", "--scope", "write"], "metrics:read, prs:read, admin"),
+        (&["--name", "a b", "--scope", "admin"], "letters, digits"),
+        (&["--name", "a", "--scope", "admin", "--team", "Payments"], "no slug"),
+    ] {
+        let ran = laptop.run(&[&["keys", "create"], arguments].concat()).await?;
+        assert_eq!((ran.code(), ran.out()), (Some(2), String::new()), "{arguments:?}");
+        assert!(ran.err().contains(said), "{arguments:?}: {}", ran.err());
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn teams_are_planned_applied_and_left_alone_the_second_time() -> Result<()> {
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("DB_URL", database.url());

@@ -100,6 +100,7 @@ fn check_accepted(file: &TeamsFile) {
             assert!(!team.members[..index].iter().any(|other| overlaps(&other)), "{} twice at once", member.login);
         }
     }
+    assert!(file.min_group_size.is_none_or(|size| (2..=100).contains(&size)), "groups of {:?}", file.min_group_size);
     if !file.allow_weights_above_one {
         check_sums(file);
     }
@@ -142,7 +143,8 @@ fn written(file: &TeamsFile) -> String {
     json!({
         "version": 1, "timezone": file.timezone.name(), "repositories": repositories,
         "include_archived": file.include_archived, "bots": file.bots,
-        "allow_weights_above_one": file.allow_weights_above_one, "teams": teams.collect::<Vec<_>>(),
+        "allow_weights_above_one": file.allow_weights_above_one,
+        "privacy": { "min_group_size": file.min_group_size }, "teams": teams.collect::<Vec<_>>(),
     })
     .to_string()
 }

@@ -38,6 +38,8 @@ pub struct PlanSettings {
     pub patterns: Vec<RepoPattern>,
     /// Whether patterns mean archived repositories too.
     pub include_archived: bool,
+    /// The fewest people of whom statistics are shown, `None` to show all.
+    pub min_group_size: Option<u8>,
 }
 
 impl From<&TeamsFile> for PlanSettings {
@@ -47,6 +49,7 @@ impl From<&TeamsFile> for PlanSettings {
             bots: file.bots.clone(),
             patterns: file.patterns.clone(),
             include_archived: file.include_archived,
+            min_group_size: file.min_group_size,
         }
     }
 }
@@ -537,10 +540,11 @@ impl fmt::Display for Plan {
             writeln!(f, "Nothing changes.")?;
         }
         if self.settings_changed {
-            let PlanSettings { timezone, bots, patterns, include_archived } = &self.settings;
+            let PlanSettings { timezone, bots, patterns, include_archived, min_group_size } = &self.settings;
             let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
             let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
-            write!(f, "~ settings    timezone {}, bots: {bots}", timezone.name())?;
+            let groups = min_group_size.map_or_else(|| "any".to_owned(), |size| size.to_string());
+            write!(f, "~ settings    timezone {}, bots: {bots}, min_group_size: {groups}", timezone.name())?;
             if !patterns.is_empty() {
                 let patterns: Vec<_> = patterns.iter().map(RepoPattern::to_string).collect();
                 let archived = if *include_archived { ", archived ones too" } else { "" };
@@ -612,6 +616,14 @@ mod tests {
         TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
+    /// A file with this line beside its one team.
+    fn file_with(line: &str) -> TeamsFile {
+        let text = format!(
+            "version: 1\nrepositories: [acme/api]\n{line}\nteams: [{{ slug: pay, members: [{{ github: ana }}] }}]"
+        );
+        TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
     fn now() -> DateTime<Utc> {
         "2026-06-15T12:00:00Z".parse().expect("an instant")
     }
@@ -659,6 +671,17 @@ mod tests {
         let members = "      - { github: ana, weight: 0.5, from: 2026-01-01 }\n      - { github: bob }\n";
         let plan = Plan::between(&applied(&file(members), false), &file(members), now()).expect("a plan");
         assert!(plan.is_empty(), "{plan}");
+    }
+
+    #[test]
+    fn another_smallest_group_changes_the_settings_and_so_does_leaving_it_out() {
+        let (three, all) = (file_with("privacy: { min_group_size: 3 }"), file_with(""));
+        let between = |before: &TeamsFile, after: &TeamsFile| {
+            Plan::between(&applied(before, false), after, now()).expect("a plan").to_string()
+        };
+        insta::assert_snapshot!(between(&all, &three), @"~ settings    timezone UTC, bots: none named, min_group_size: 3");
+        insta::assert_snapshot!(between(&three, &all), @"~ settings    timezone UTC, bots: none named, min_group_size: any");
+        assert_eq!(between(&three, &three), "Nothing changes.\n");
     }
 
     #[test]

@@ -228,8 +228,11 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         sqlx::query!(
-            "insert into configurations (applied_at, timezone, bots, repository_patterns, includes_archived)
-            select $1, timezone, bots, repository_patterns, includes_archived from configuration_in_force",
+            "insert into configurations (
+                applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size
+            )
+            select $1, timezone, bots, repository_patterns, includes_archived, min_group_size
+            from configuration_in_force",
             now
         )
         .execute(&mut *transaction)
@@ -277,11 +280,16 @@ fn stored_period(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Resu
     Period::new(from, to).map_err(|error| StoreError::Other(error.into()))
 }
 
+fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
+    let size = u8::try_from(size).map_err(|error| StoreError::Other(error.into()))?;
+    Ok((size > 0).then_some(size))
+}
+
 async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
     let settings = sqlx::query!(
         r#"select
             timezone as "timezone!", bots as "bots!", repository_patterns as "patterns!",
-            includes_archived as "includes_archived!"
+            includes_archived as "includes_archived!", min_group_size as "min_group_size!"
         from configuration_in_force"#
     )
     .fetch_optional(&mut *connection)
@@ -292,6 +300,7 @@ async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
             bots: logins(&row.bots),
             patterns: row.patterns.iter().map(|pattern| parse_stored(pattern)).collect::<Result<_, _>>()?,
             include_archived: row.includes_archived,
+            min_group_size: stored_group_size(row.min_group_size)?,
         })
     })
     .transpose()?;
@@ -416,13 +425,16 @@ async fn write_settings(
     let bots: Vec<String> = settings.bots.iter().map(Login::to_string).collect();
     let patterns: Vec<String> = settings.patterns.iter().map(RepoPattern::to_string).collect();
     let revision = sqlx::query_scalar!(
-        "insert into configurations (applied_at, timezone, bots, repository_patterns, includes_archived)
-        values ($1, $2, $3, $4, $5) returning revision",
+        "insert into configurations (
+            applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size
+        )
+        values ($1, $2, $3, $4, $5, $6) returning revision",
         now,
         settings.timezone.name(),
         &bots,
         &patterns,
-        settings.include_archived
+        settings.include_archived,
+        settings.min_group_size.map_or(0, i32::from)
     )
     .fetch_one(&mut *connection)
     .await?;

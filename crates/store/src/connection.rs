@@ -2,19 +2,30 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use mergeline_domain::Problem;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::time::sleep;
 use url::Url;
 
 use crate::StoreError;
 
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+/// Its own lock would be waited for, see [`migrate`].
+static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!("../../migrations");
+    migrator.set_locking(false);
+    migrator
+});
+
+/// Held by whoever migrates. The number is arbitrary.
+const MIGRATION_LOCK: i64 = 0x6d65_7267_656e;
+/// How often others look whether it is their turn.
+const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
 
 /// A page, a report or a migration step takes seconds at most; what takes longer is stuck.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -39,6 +50,8 @@ pub struct DatabaseSettings {
     statement_timeout: Duration,
     acquire_timeout: Duration,
     max_connections: u32,
+    /// The same few statements again and again.
+    answers_requests: bool,
 }
 
 /// Connect options carry the password; nothing of them is shown.
@@ -95,7 +108,22 @@ impl DatabaseSettings {
             statement_timeout: STATEMENT_TIMEOUT,
             acquire_timeout: ACQUIRE_TIMEOUT,
             max_connections: MAX_CONNECTIONS,
+            answers_requests: false,
         })
+    }
+
+    fn connect_options(&self) -> PgConnectOptions {
+        let milliseconds = |timeout: Duration| timeout.as_millis().to_string();
+        let options = self.options.0.clone().options([
+            ("statement_timeout", milliseconds(self.statement_timeout)),
+            ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
+        ]);
+        if self.answers_requests {
+            // Planning takes as long as answering, compiling longer, and the plan is the same for every team and range.
+            options.options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")])
+        } else {
+            options
+        }
     }
 
     /// Fits connecting and each statement into a request that may take so long. The database gives up just before
@@ -105,6 +133,7 @@ impl DatabaseSettings {
     pub fn for_requests_within(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout.mul_f64(0.9);
         self.acquire_timeout = timeout.mul_f64(0.5);
+        self.answers_requests = true;
         self
     }
 }
@@ -154,6 +183,36 @@ fn masked(url: &Url) -> String {
     format!("{}://{}:***@{host}{}", url.scheme(), url.username(), url.path())
 }
 
+/// Migrates in turn with others.
+async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+    // An index of ten million rows takes longer to build than any other statement may.
+    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut *connection).await?;
+    // Asked for again and again rather than waited for: building an index beside writers waits for every statement that
+    // is under way, the one that waits for this lock among them.
+    while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, MIGRATION_LOCK)
+        .fetch_one(&mut *connection)
+        .await?
+    {
+        sleep(MIGRATION_PAUSE).await;
+    }
+    // What was left of one that was interrupted looks like an index, and is none.
+    let broken = sqlx::query_scalar!(
+        r#"select format('drop index concurrently %I.%I', n.nspname, c.relname) as "statement!"
+        from pg_index as i
+        inner join pg_class as c on i.indexrelid = c.oid
+        inner join pg_namespace as n on c.relnamespace = n.oid
+        where not i.indisvalid and n.nspname = current_schema()"#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for statement in broken {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
+    }
+    // The lock ends with the connection, whatever happens.
+    MIGRATOR.run(connection).await?;
+    Ok(())
+}
+
 /// The database that Mergeline works with.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -164,11 +223,7 @@ impl Store {
     /// Prepares the pool. Connections are made when they are needed, and tested before each use: a Lambda
     /// sandbox may have been frozen for hours in between.
     pub fn connect(settings: &DatabaseSettings) -> Self {
-        let milliseconds = |timeout: Duration| timeout.as_millis().to_string();
-        let options = settings.options.0.clone().options([
-            ("statement_timeout", milliseconds(settings.statement_timeout)),
-            ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
-        ]);
+        let options = settings.connect_options();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
@@ -183,9 +238,9 @@ impl Store {
     /// When the database cannot be reached, or was migrated by a newer program.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let mut connection = self.connection_of_its_own().await?;
-        MIGRATOR.run(&mut connection).await?;
+        let outcome = migrate(&mut connection).await;
         connection.close().await?;
-        Ok(())
+        outcome
     }
 
     /// A connection beside the pool: when there is none, it says why, where the pool would only say that it waited. Only
@@ -220,7 +275,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
-        MIGRATOR.run_to(version, &self.pool).await?;
+        let mut connection = self.connection_of_its_own().await?;
+        MIGRATOR.run_to(version, &mut connection).await?;
+        connection.close().await?;
         Ok(())
     }
 
@@ -271,6 +328,11 @@ impl Store {
             let _ = connection.close().await;
         }
         outcome
+    }
+
+    /// Makes new connections with these settings, for a password that was changed. Those that stand go on.
+    pub fn reconnect_with(&self, settings: &DatabaseSettings) {
+        self.pool.set_connect_options(settings.connect_options());
     }
 
     /// Closes all connections.

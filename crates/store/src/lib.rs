@@ -15,7 +15,10 @@ pub use connection::{DatabaseSettings, Store};
 pub use details::WithoutDetails;
 pub use error::StoreError;
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState};
-pub use metrics::{Bucket, Coverage, CycleTimes, Durations, Interval, Team, TeamRef};
+pub use metrics::{
+    Bucket, Bucketing, Coverage, Durations, Filter, Interval, Measure, Member, OpenPullRequests, Standing, Statistics,
+    Team, TeamHead, TeamPullRequest, TeamRef,
+};
 pub use pages::{KeptPullRequest, PageOfWork, StoredPage, Undecodable};
 pub use repositories::{Backfill, Ending, Identity, Lease, Listed, Repository, RepositoryId, StoredEtag};
 pub use status::{ConfiguredLogin, DatabaseStatus, Explanation, RepositoryStatus, RunStatus, Share, Times};

@@ -1,11 +1,11 @@
-//! The answers: teams, velocity and cycle times, coverage.
+//! The answers: teams, statistics, the pull requests behind them, and how far the collection has come.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::{TeamId, TeamSlug};
+use mergeline_domain::{RepoName, TeamId, TeamSlug};
 
 use crate::configuration::parse_stored;
-use crate::{Store, StoreError};
+use crate::{RepositoryId, Revision, Store, StoreError};
 
 /// How a request names a team.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,15 @@ pub enum TeamRef {
     Id(TeamId),
     /// By slug.
     Slug(TeamSlug),
+}
+
+impl TeamRef {
+    fn parts(&self) -> (Option<i64>, Option<&str>) {
+        match self {
+            Self::Id(id) => (Some(id.0), None),
+            Self::Slug(slug) => (None, Some(slug.as_str())),
+        }
+    }
 }
 
 /// A team with its present members.
@@ -31,32 +40,91 @@ pub struct Team {
     pub members: i64,
     /// The sum of their weights in ten-thousandths.
     pub weight_units: i64,
+    /// Since when exactly these are the members; `None` is the beginning of time.
+    pub members_since: Option<DateTime<Utc>>,
+}
+
+/// A membership that is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The membership's number.
+    pub membership: i64,
+    /// The person's login.
+    pub login: String,
+    /// The weight in ten-thousandths.
+    pub weight_units: i32,
+    /// When it began; `None` is the beginning of time.
+    pub joined_at: Option<DateTime<Utc>>,
+    /// When it ends; `None` is no end.
+    pub left_at: Option<DateTime<Utc>>,
 }
 
 /// The calendar unit of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interval {
+    /// Calendar days.
+    Day,
     /// ISO weeks, Monday to Sunday.
     Week,
     /// Calendar months.
     Month,
+    /// Calendar quarters.
+    Quarter,
 }
 
 impl Interval {
-    fn as_str(self) -> &'static str {
+    /// As PostgreSQL calls it.
+    pub fn as_str(self) -> &'static str {
         match self {
+            Self::Day => "day",
             Self::Week => "week",
             Self::Month => "month",
+            Self::Quarter => "quarter",
         }
     }
 }
 
-/// Velocity and cycle times of one team over a range.
+/// Which of a team's pull requests are asked for: those in `[from, to)`, and of these some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// The first instant.
+    pub from: DateTime<Utc>,
+    /// The first instant after it.
+    pub to: DateTime<Utc>,
+    /// Only of these repositories; `None` for all.
+    pub repositories: Option<Vec<RepositoryId>>,
+    /// Only into this branch; `None` for all.
+    pub base: Option<String>,
+}
+
+impl Filter {
+    /// Everything in a range.
+    pub fn range(from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
+        Self { from, to, repositories: None, base: None }
+    }
+
+    fn repository_ids(&self) -> Option<Vec<i64>> {
+        self.repositories.as_ref().map(|ids| ids.iter().map(|id| id.0).collect())
+    }
+}
+
+/// How buckets are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucketing {
+    /// By which calendar unit.
+    pub interval: Interval,
+    /// Where days begin.
+    pub zone: Tz,
+    /// Whether each pull request counts with the weight 1, whatever the membership says.
+    pub counts_fully: bool,
+}
+
+/// The merged pull requests of one team over a range.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CycleTimes {
+pub struct Statistics {
     /// One for each bucket that the range touches, in order, empty ones included.
     pub buckets: Vec<Bucket>,
-    /// The whole range; its `start` is the range's first bucket.
+    /// The whole range; its `start` is the range's first day.
     pub total: Bucket,
 }
 
@@ -71,11 +139,24 @@ pub struct Bucket {
     pub weighted_units: i64,
     /// Distinct authors.
     pub contributors: i64,
-    /// Pull requests with a duration: merges before the creation have none.
-    pub duration_n: i64,
+    /// From opening to merge; merges before the creation have none.
+    pub cycle: Measure,
+    /// From the first commit to opening.
+    pub coding: Measure,
+    /// From ready for review to the first review.
+    pub pickup: Measure,
+    /// From the first review to merge.
+    pub review: Measure,
+}
+
+/// What is known of one duration in a bucket.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measure {
+    /// Pull requests that have the duration.
+    pub n: i64,
     /// Their weights' sum in ten-thousandths.
-    pub duration_weight_units: i64,
-    /// Their durations, `None` when there are none.
+    pub weight_units: i64,
+    /// The durations, `None` when there are none.
     pub durations: Option<Durations>,
 }
 
@@ -94,6 +175,43 @@ pub struct Durations {
     pub p95: f64,
 }
 
+impl Measure {
+    fn read(n: i64, weight_units: i64, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Self {
+        let percentiles: Option<[f64; 4]> = percentiles.and_then(|values| values.try_into().ok());
+        let durations =
+            mean.zip(percentiles).map(|(mean, [p50, p75, p90, p95])| Durations { mean, p50, p75, p90, p95 });
+        Self { n, weight_units, durations }
+    }
+}
+
+/// What every answer is to be read with: the configuration in force, and how far the collection has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The configuration in force; `None` before the first.
+    pub revision: Option<Revision>,
+    /// Its time zone; UTC before the first.
+    pub timezone: Tz,
+    /// Statistics of fewer people than this are not shown; 0 shows all.
+    pub min_group_size: i64,
+    /// The last run that changed anything; 0 before the first.
+    pub data_run: i64,
+    /// How far the collection has come.
+    pub coverage: Coverage,
+    /// The team that was asked for, if there is one.
+    pub team: Option<TeamHead>,
+}
+
+/// A team's names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamHead {
+    /// The number.
+    pub id: TeamId,
+    /// The slug.
+    pub slug: TeamSlug,
+    /// The name for people.
+    pub name: String,
+}
+
 /// How far the collection has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coverage {
@@ -107,6 +225,66 @@ pub struct Coverage {
     pub covered_since: Option<DateTime<Utc>>,
     /// When the oldest of the last complete collections began: nothing newer is claimed. `None` before the first.
     pub data_as_of: Option<DateTime<Utc>>,
+}
+
+/// A pull request of somebody who is or was in a team, and whether it counts for the team.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeamPullRequest {
+    /// Its number here.
+    pub id: i64,
+    /// `owner/name`.
+    pub repository: String,
+    /// Its number in the repository.
+    pub number: i64,
+    /// The title.
+    pub title: String,
+    /// The author's login.
+    pub author: String,
+    /// `open`, `closed` or `merged`.
+    pub state: String,
+    /// Whether it is a draft.
+    pub is_draft: bool,
+    /// The branch that it goes into.
+    pub base_ref: Option<String>,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+    /// When it was merged.
+    pub merged_at: Option<DateTime<Utc>>,
+    /// The instant that decides about membership.
+    pub attributed_at: DateTime<Utc>,
+    /// Which of its times that instant is.
+    pub attributed_by: String,
+    /// The membership that gives the team its share; `None` when there is none.
+    pub membership: Option<Member>,
+    /// From opening to merge, in seconds.
+    pub cycle_seconds: Option<f64>,
+    /// From the first commit to opening, in seconds.
+    pub coding_seconds: Option<f64>,
+    /// From ready for review to the first review, in seconds.
+    pub pickup_seconds: Option<f64>,
+    /// From the first review to merge, in seconds.
+    pub review_seconds: Option<f64>,
+    /// Lines added.
+    pub additions: Option<i32>,
+    /// Lines deleted.
+    pub deletions: Option<i32>,
+    /// Files changed.
+    pub changed_files: Option<i32>,
+    /// Why a duration is unknown although one might expect it.
+    pub flags: Vec<String>,
+    /// Why it does not count: `not_merged`, `not_a_member` or `deleted`; `None` when it counts.
+    pub excluded: Option<String>,
+}
+
+/// The open pull requests of a team.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OpenPullRequests {
+    /// How long they have been open.
+    pub age: Measure,
+    /// The longest of them, in seconds.
+    pub oldest_seconds: Option<f64>,
+    /// Distinct authors.
+    pub contributors: i64,
 }
 
 impl Store {
@@ -123,11 +301,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn team(&self, team: &TeamRef, now: DateTime<Utc>) -> Result<Option<Team>, StoreError> {
-        let teams = match team {
-            TeamRef::Id(id) => self.read_teams(Some(id.0), None, now).await?,
-            TeamRef::Slug(slug) => self.read_teams(None, Some(slug.as_str()), now).await?,
-        };
-        Ok(teams.into_iter().next())
+        let (id, slug) = team.parts();
+        Ok(self.read_teams(id, slug, now).await?.into_iter().next())
     }
 
     async fn read_teams(
@@ -139,13 +314,13 @@ impl Store {
         let rows = sqlx::query!(
             r#"select
                 t.id, t.slug, t.name, t.archived_at,
-                count(m.id) as "members!",
-                coalesce(sum(m.weight) * 10000, 0)::bigint as "weight_units!"
+                count(m.id) filter (where tstzrange(m.joined_at, m.left_at, '[)') @> $3::timestamptz) as "members!",
+                coalesce(sum(m.weight) filter (where tstzrange(m.joined_at, m.left_at, '[)') @> $3::timestamptz) * 10000, 0)::bigint
+                    as "weight_units!",
+                greatest(max(m.joined_at) filter (where m.joined_at <= $3), max(m.left_at) filter (where m.left_at <= $3))
+                    as members_since
             from teams as t
-            left join team_memberships as m
-                on t.id = m.team_id
-                and m.removed_in is null
-                and tstzrange(m.joined_at, m.left_at, '[)') @> $3::timestamptz
+            left join team_memberships as m on t.id = m.team_id and m.removed_in is null
             where ($1::bigint is null or t.id = $1) and ($2::text is null or t.slug = $2)
             group by t.id
             order by t.archived_at is not null, t.slug"#,
@@ -164,55 +339,133 @@ impl Store {
                     archived_at: row.archived_at,
                     members: row.members,
                     weight_units: row.weight_units,
+                    members_since: row.members_since,
                 })
             })
             .collect()
     }
 
-    /// Velocity and cycle times of a team over `[from, to)`, by calendar unit in a zone.
+    /// The memberships of a team that are in force, by login.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn members(&self, team: TeamId, now: DateTime<Utc>) -> Result<Vec<Member>, StoreError> {
+        Ok(sqlx::query_as!(
+            Member,
+            r#"select m.id as membership, h.login, (m.weight * 10000)::integer as "weight_units!", m.joined_at, m.left_at
+            from team_memberships as m
+            inner join people as h on m.person_id = h.id
+            where m.team_id = $1 and m.removed_in is null and tstzrange(m.joined_at, m.left_at, '[)') @> $2::timestamptz
+            order by h.login"#,
+            team.0,
+            now
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// What every answer is to be read with, and the team that is asked for.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn standing(&self, team: Option<&TeamRef>) -> Result<Standing, StoreError> {
+        let (id, slug) = team.map_or((None, None), TeamRef::parts);
+        let row = sqlx::query_file!("queries/standing.sql", id, slug).fetch_one(&self.pool).await?;
+        let team = match (row.team_id, row.team_slug, row.team_name) {
+            (Some(id), Some(slug), Some(name)) => Some(TeamHead { id: TeamId(id), slug: parse_stored(&slug)?, name }),
+            _ => None,
+        };
+        Ok(Standing {
+            revision: row.revision.map(Revision),
+            timezone: row.timezone.map_or(Ok(Tz::UTC), |name| parse_stored(&name))?,
+            min_group_size: row.min_group_size.unwrap_or_default().into(),
+            data_run: row.data_run,
+            coverage: Coverage {
+                collected: row.collected,
+                failing: row.failing_names.unwrap_or_default(),
+                pending: row.pending_names.unwrap_or_default(),
+                covered_since: row.covered_since,
+                data_as_of: row.data_as_of,
+            },
+            team,
+        })
+    }
+
+    /// How far the collection has come, over all configured repositories.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn coverage(&self) -> Result<Coverage, StoreError> {
+        Ok(self.standing(None).await?.coverage)
+    }
+
+    /// The time zone of the configuration in force, UTC before the first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn timezone(&self) -> Result<Tz, StoreError> {
+        Ok(self.standing(None).await?.timezone)
+    }
+
+    /// The numbers of a repository, several when one was replaced by another of the same name; none when it is unknown.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repository_ids(&self, name: &RepoName) -> Result<Vec<RepositoryId>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            "select id from repositories where name = $1 or current_name = $1 order by id",
+            name.as_str()
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().map(RepositoryId).collect())
+    }
+
+    /// Velocity, cycle times and phases of a team, by calendar unit in a zone.
     ///
     /// # Errors
     /// When the database fails or takes too long.
-    pub async fn cycle_times(
+    pub async fn statistics(
         &self,
         team: TeamId,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-        zone: Tz,
-        interval: Interval,
-    ) -> Result<CycleTimes, StoreError> {
+        filter: &Filter,
+        bucketing: &Bucketing,
+    ) -> Result<Statistics, StoreError> {
+        let repositories = filter.repository_ids();
         let rows = sqlx::query!(
             r#"select
                 bucket,
                 prs_merged as "prs_merged!",
                 (prs_merged_weighted * 10000)::bigint as "weighted_units!",
                 contributors as "contributors!",
-                duration_n as "duration_n!",
-                (duration_weight * 10000)::bigint as "duration_weight_units!",
-                mean_seconds,
-                percentile_seconds
-            from team_cycle_times($1, $2, $3, $4, $5)"#,
+                cycle_n as "cycle_n!", (cycle_weight * 10000)::bigint as "cycle_units!", cycle_mean, cycle_percentiles,
+                coding_n as "coding_n!", (coding_weight * 10000)::bigint as "coding_units!", coding_mean, coding_percentiles,
+                pickup_n as "pickup_n!", (pickup_weight * 10000)::bigint as "pickup_units!", pickup_mean, pickup_percentiles,
+                review_n as "review_n!", (review_weight * 10000)::bigint as "review_units!", review_mean, review_percentiles
+            from team_statistics($1, $2, $3, $4, $5, $6, $7, $8)"#,
             team.0,
-            from,
-            to,
-            zone.name(),
-            interval.as_str()
+            filter.from,
+            filter.to,
+            bucketing.zone.name(),
+            bucketing.interval.as_str(),
+            repositories.as_deref(),
+            filter.base,
+            bucketing.counts_fully
         )
         .fetch_all(&self.pool)
         .await?;
         let mut buckets = Vec::with_capacity(rows.len());
         let mut total = None;
         for row in rows {
-            let percentiles: Option<[f64; 4]> = row.percentile_seconds.and_then(|values| values.try_into().ok());
-            let durations = row.mean_seconds.zip(percentiles);
             let bucket = Bucket {
-                start: row.bucket.unwrap_or(from.with_timezone(&zone).date_naive()),
+                start: row.bucket.unwrap_or(filter.from.with_timezone(&bucketing.zone).date_naive()),
                 prs_merged: row.prs_merged,
                 weighted_units: row.weighted_units,
                 contributors: row.contributors,
-                duration_n: row.duration_n,
-                duration_weight_units: row.duration_weight_units,
-                durations: durations.map(|(mean, [p50, p75, p90, p95])| Durations { mean, p50, p75, p90, p95 }),
+                cycle: Measure::read(row.cycle_n, row.cycle_units, row.cycle_mean, row.cycle_percentiles),
+                coding: Measure::read(row.coding_n, row.coding_units, row.coding_mean, row.coding_percentiles),
+                pickup: Measure::read(row.pickup_n, row.pickup_units, row.pickup_mean, row.pickup_percentiles),
+                review: Measure::read(row.review_n, row.review_units, row.review_mean, row.review_percentiles),
             };
             if row.bucket.is_some() {
                 buckets.push(bucket);
@@ -221,32 +474,117 @@ impl Store {
             }
         }
         let total = total.ok_or_else(|| StoreError::Other("no row for the whole range".into()))?;
-        Ok(CycleTimes { buckets, total })
+        Ok(Statistics { buckets, total })
     }
 
-    /// How far the collection has come, over all configured repositories.
+    /// The pull requests behind a team's numbers, and those of its people that do not count, by the instant that decides
+    /// about membership. `after` is the instant and the number of the last one that is known already.
+    ///
+    /// # Errors
+    /// When the database fails or takes too long.
+    pub async fn team_pull_requests(
+        &self,
+        team: TeamId,
+        filter: &Filter,
+        after: Option<(DateTime<Utc>, i64)>,
+        limit: u32,
+    ) -> Result<Vec<TeamPullRequest>, StoreError> {
+        let repositories = filter.repository_ids();
+        let rows = sqlx::query_file!(
+            "queries/team_pull_requests.sql",
+            team.0,
+            filter.from,
+            filter.to,
+            repositories.as_deref(),
+            filter.base.as_deref(),
+            after.map(|(at, _)| at),
+            after.map(|(_, id)| id),
+            i64::from(limit)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let rows = rows.into_iter().map(|row| TeamPullRequest {
+            membership: row.membership_id.zip(row.weight_units).map(|(membership, weight_units)| Member {
+                membership,
+                login: row.author.clone(),
+                weight_units,
+                joined_at: row.joined_at,
+                left_at: row.left_at,
+            }),
+            id: row.id,
+            repository: row.repository,
+            number: row.number,
+            title: row.title,
+            author: row.author,
+            state: row.state,
+            is_draft: row.is_draft,
+            base_ref: row.base_ref,
+            created_at: row.created_at,
+            merged_at: row.merged_at,
+            attributed_at: row.attributed_at,
+            attributed_by: row.attributed_by,
+            cycle_seconds: row.cycle_seconds,
+            coding_seconds: row.coding_seconds,
+            pickup_seconds: row.pickup_seconds,
+            review_seconds: row.review_seconds,
+            additions: row.additions,
+            deletions: row.deletions,
+            changed_files: row.changed_files,
+            flags: row.flags,
+            excluded: row.excluded,
+        });
+        Ok(rows.collect())
+    }
+
+    /// How long the open pull requests of a team have been open.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn coverage(&self) -> Result<Coverage, StoreError> {
-        let row = sqlx::query_file!("queries/coverage.sql").fetch_one(&self.pool).await?;
-        Ok(Coverage {
-            collected: row.collected,
-            failing: row.failing_names.unwrap_or_default(),
-            pending: row.pending_names.unwrap_or_default(),
-            covered_since: row.covered_since,
-            data_as_of: row.data_as_of,
+    pub async fn open_pull_requests(
+        &self,
+        team: TeamId,
+        filter: &Filter,
+        counts_fully: bool,
+        now: DateTime<Utc>,
+    ) -> Result<OpenPullRequests, StoreError> {
+        let repositories = filter.repository_ids();
+        let row = sqlx::query!(
+            r#"select
+                count(*) as "n!",
+                coalesce(sum(o.units), 0) as "units!",
+                sum(o.age * o.units) / sum(o.units) as mean,
+                max(o.age) as oldest,
+                count(distinct o.author_id) as "contributors!",
+                weighted_percentiles(
+                    array_agg(weighted_sample(o.age, o.units) order by weighted_sample(o.age, o.units)),
+                    array[0.5, 0.75, 0.9, 0.95]
+                ) as percentiles
+            from (
+                select
+                    a.author_id,
+                    case when $5 then 10000 else (a.weight * 10000)::integer end as units,
+                    greatest(extract(epoch from $2::timestamptz - a.created_at)::double precision, 0) as age
+                from pr_attributions as a
+                where
+                    a.team_id = $1 and a.closed_at is null
+                    and ($3::bigint [] is null or a.repository_id = any($3))
+                    and (
+                        $4::text is null
+                        or (select p.base_ref from pull_requests as p where p.id = a.pull_request_id) = $4
+                    )
+            ) as o"#,
+            team.0,
+            now,
+            repositories.as_deref(),
+            filter.base,
+            counts_fully
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(OpenPullRequests {
+            age: Measure::read(row.n, row.units, row.mean, row.percentiles),
+            oldest_seconds: row.oldest,
+            contributors: row.contributors,
         })
-    }
-
-    /// The time zone of the configuration in force, UTC before the first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn timezone(&self) -> Result<Tz, StoreError> {
-        let zone = sqlx::query_scalar!(r#"select timezone as "timezone!" from configuration_in_force"#)
-            .fetch_optional(&self.pool)
-            .await?;
-        zone.map_or(Ok(Tz::UTC), |name| parse_stored(&name))
     }
 }

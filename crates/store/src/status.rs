@@ -188,11 +188,11 @@ impl Store {
         Ok(DatabaseStatus { version: server.version, is_encrypted: server.is_encrypted, migrations })
     }
 
-    /// The last runs, newest first.
+    /// The last runs, newest first; those before one of this number, if it is given.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn runs(&self, limit: u32) -> Result<Vec<RunStatus>, StoreError> {
+    pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunStatus>, StoreError> {
         Ok(sqlx::query_as!(
             RunStatus,
             r#"select
@@ -206,9 +206,11 @@ impl Store {
                 coalesce(sum(r.changed), 0) as "changed!"
             from collection_runs as n
             left join collection_results as r on n.id = r.run_id
+            where $1::bigint is null or n.id < $1
             group by n.id
             order by n.id desc
-            limit $1"#,
+            limit $2"#,
+            before,
             i64::from(limit)
         )
         .fetch_all(&self.pool)

@@ -5,6 +5,7 @@ mod common;
 use anyhow::Result;
 use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::Verdict;
+use mergeline_domain::teams_file::TeamsFile;
 use mergeline_store::{ApplyError, ApplyOptions, Store, StoreError};
 use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, pr};
 
@@ -198,7 +199,7 @@ async fn two_files_applied_at_once_take_turns() -> Result<()> {
 async fn settings_and_repositories_follow_the_file() -> Result<()> {
     let (database, store) = collected().await?;
     let text = "version: 1\ntimezone: Asia/Kolkata\nbots: [ci-user]\nrepositories: [acme/web]\nteams: [{ slug: pay, members: [{ github: ana }, { github: bob }] }]";
-    let file = mergeline_domain::teams_file::TeamsFile::parse("t", text.as_bytes())?;
+    let file = TeamsFile::parse("t", text.as_bytes())?;
     apply(&store, &file).await?;
     assert_eq!(store.timezone().await?, chrono_tz::Asia::Kolkata);
     let names = async || -> Result<Vec<String>> {
@@ -208,6 +209,63 @@ async fn settings_and_repositories_follow_the_file() -> Result<()> {
     assert_eq!(attributions(&database).await?.len(), 4, "what was collected from acme/api stays");
     apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
     assert_eq!(names().await?, ["acme/api"]);
+    Ok(())
+}
+
+/// The file of [`collected`] with another line.
+fn with_line(line: &str) -> Result<TeamsFile> {
+    let text = format!(
+        "version: 1\nrepositories: [acme/api]\n{line}\nteams: [{{ slug: pay, members: [{{ github: ana }}, {{ github: bob }}] }}]"
+    );
+    Ok(TeamsFile::parse("t", text.as_bytes())?)
+}
+
+/// (revision, smallest group) of the configuration in force.
+async fn smallest_group(database: &TestDatabase) -> Result<(i64, i32)> {
+    let pool = database.pool().await?;
+    Ok(sqlx::query_as("select revision, min_group_size from configuration_in_force").fetch_one(&pool).await?)
+}
+
+#[tokio::test]
+async fn another_smallest_group_is_another_configuration_and_touches_no_pull_request() -> Result<()> {
+    let (database, store) = collected().await?;
+    let shares = attributions(&database).await?;
+    assert_eq!(smallest_group(&database).await?, (1, 0), "all is shown at first");
+    let (three, five, all) = (
+        with_line("privacy: { min_group_size: 3 }")?,
+        with_line("privacy: { min_group_size: 5 }")?,
+        with_line("privacy: {}")?,
+    );
+    for (file, expected) in [(&three, (2, 3)), (&three, (2, 3)), (&five, (3, 5)), (&all, (4, 0)), (&all, (4, 0))] {
+        let applied = apply(&store, file).await?;
+        assert_eq!(applied.pull_requests_reattributed, 0);
+        assert_eq!(smallest_group(&database).await?, expected, "{applied}");
+    }
+    assert_eq!(attributions(&database).await?, shares);
+    Ok(())
+}
+
+#[tokio::test]
+async fn uniting_two_people_leaves_the_settings_as_they_are() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let settings = "timezone: Asia/Kolkata\nbots: [ci-user]\ninclude_archived: true\nprivacy: { min_group_size: 3 }";
+    let file = |ana: &str| {
+        let text = format!(
+            "version: 1\nrepositories: [acme/api, acme/web-*]\n{settings}\nteams: [{{ slug: pay, members: [{{ github: {ana} }}] }}]"
+        );
+        TeamsFile::parse("t", text.as_bytes())
+    };
+    apply(&store, &file("ana")?).await?;
+    keep(&store, &[pr("acme/api", 1).merged("2026-02-01T10:00:00Z")]).await?;
+    apply(&store, &file("ana-b")?).await?;
+    let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
+    let snapshot = store.snapshot().await?.expect("configured");
+    let verdict = snapshot.roster.judge(&pr("acme/api", 2).by_user(Some(renamed)).facts());
+    let Verdict::SamePerson { known, configured } = verdict else { panic!("recognised") };
+    store.unite(known, configured, at("2026-06-15T12:00:00Z")).await?;
+    assert_eq!(smallest_group(&database).await?, (3, 3));
+    let again = apply(&store, &file("ana-b")?).await?;
+    assert!(again.plan.is_empty(), "{again}");
     Ok(())
 }
 
@@ -262,7 +320,7 @@ async fn a_renamed_repository_brings_its_pull_requests_along() -> Result<()> {
     let (database, store) = collected().await?;
     let text =
         "version: 1\nrepositories: [acme/core]\nteams: [{ slug: pay, members: [{ github: ana }, { github: bob }] }]";
-    apply(&store, &mergeline_domain::teams_file::TeamsFile::parse("t", text.as_bytes())?).await?;
+    apply(&store, &TeamsFile::parse("t", text.as_bytes())?).await?;
     // The same pull requests by GitHub's numbers, listed under the new name.
     keep(&store, &merged()).await?;
     let counted: (i64, i64, i64) = sqlx::query_as(

@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use common::{apply, fresh, teams_in};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Sample, Weight, start_of_day, weighted_mean, weighted_percentile};
-use mergeline_store::{Bucket, Interval};
+use mergeline_store::{Bucket, Bucketing, Filter, Interval};
 use mergeline_test_support::{FakePullRequest, at, keep, pr};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -155,11 +155,11 @@ fn assert_equal(found: &Bucket, expected: &Expected, context: &str) {
     assert_eq!(found.prs_merged, expected.merged, "{context}");
     assert_eq!(found.weighted_units, expected.units, "{context}");
     assert_eq!(found.contributors, i64::try_from(expected.authors.len()).expect("few"), "{context}");
-    assert_eq!(found.duration_n, i64::try_from(expected.samples.len()).expect("few"), "{context}");
+    assert_eq!(found.cycle.n, i64::try_from(expected.samples.len()).expect("few"), "{context}");
     let units: i64 = expected.samples.iter().map(|sample| i64::from(sample.weight.units())).sum();
-    assert_eq!(found.duration_weight_units, units, "{context}");
+    assert_eq!(found.cycle.weight_units, units, "{context}");
     let near = |found: f64, expected: Option<f64>| expected.is_some_and(|e| (found - e).abs() <= 1e-9 * e.max(1.0));
-    match found.durations {
+    match found.cycle.durations {
         None => assert!(expected.samples.is_empty(), "{context}"),
         Some(durations) => {
             assert!(near(durations.mean, weighted_mean(&expected.samples)), "{context}");
@@ -198,7 +198,8 @@ async fn sql_equals_plain_rust_for_random_organisations() -> Result<()> {
         for team in store.teams(at("2026-06-15T12:00:00Z")).await? {
             for interval in [Interval::Week, Interval::Month] {
                 let context = format!("case {number}, {} {interval:?}, {zone}, {from} to {to}", team.slug);
-                let found = store.cycle_times(team.id, range.0, range.1, zone, interval).await?;
+                let bucketing = Bucketing { interval, zone, counts_fully: false };
+                let found = store.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
                 let bucket_of = if interval == Interval::Week { monday } else { first_of_month };
                 let (mut buckets, total) = expected(&case, &file, team.slug.as_str(), range, bucket_of);
                 assert_equal(&found.total, &total, &context);

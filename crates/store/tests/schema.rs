@@ -192,11 +192,11 @@ async fn a_teams_range_is_answered_by_the_covering_index_alone() -> Result<()> {
         .execute(&mut *connection)
         .await?;
     let plan: Vec<String> = sqlx::query_scalar(
-        "explain select * from team_cycle_times(1, '2021-01-01', '2021-03-26', 'Europe/Oslo', 'week')",
+        "explain select * from team_statistics(1, '2021-01-01', '2021-03-26', 'Europe/Oslo', 'week')",
     )
     .fetch_all(&mut *connection)
     .await?;
     let plan = plan.join("\n");
-    assert!(plan.contains("Index Only Scan using pr_attributions_team_merged_idx"), "{plan}");
+    assert!(plan.contains("Index Only Scan using pr_attributions_statistics_idx"), "{plan}");
     Ok(())
 }

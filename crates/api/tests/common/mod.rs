@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use mergeline_api::{Api, ApiKey, router};
+use mergeline_api::{Api, ApiKeys, router};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_store::{ApplyOptions, Store};
 use mergeline_test_support::{FakePullRequest, TestDatabase, at, finish_reading, keep, pr};
@@ -62,8 +62,14 @@ impl Backend {
     }
 
     pub(crate) fn router(&self, key: Option<&str>) -> Router {
-        let key = key.map(ApiKey::new);
-        router(Api { store: self.store.clone(), key, timeout: Duration::from_secs(20), clock: || at(NOW) })
+        let keys = key.map(ApiKeys::single);
+        router(Api {
+            store: self.store.clone(),
+            keys,
+            timeout: Duration::from_secs(20),
+            clock: || at(NOW),
+            renewal: None,
+        })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<(u16, Value)> {

@@ -173,7 +173,7 @@ async fn read(
     let repositories = store.repository_statuses().await?;
     let known = store.configured_logins().await?;
     let snapshot = store.snapshot().await?;
-    let runs = store.runs(1).await?;
+    let runs = store.runs(None, 1).await?;
     findings.add(match runs.first() {
         None => Check::warning("collection", "nothing was ever collected", "run `mergeline collect`"),
         Some(run) => {

@@ -8,7 +8,7 @@ use crate::database::variable;
 use crate::failure::Failure;
 
 /// What is shown as set.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
@@ -24,6 +24,7 @@ const NAMES: [&str; 16] = [
     "MAX_WAIT_SECONDS",
     "ALLOW_REMOVALS",
     "API_KEY",
+    "API_KEYS",
     "REQUEST_TIMEOUT_SECONDS",
 ];
 /// What others call a setting, and people set in its place.

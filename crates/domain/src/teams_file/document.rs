@@ -5,6 +5,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 /// Which repositories are collected and who belongs to which team, when, and with which share.
 #[derive(JsonSchema, Serialize)]
@@ -36,9 +37,22 @@ pub(super) struct Document {
     #[schemars(extend("default" = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     allow_weights_above_one: Option<bool>,
+    /// Which statistics are not shown, because they are about too few people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    privacy: Option<Privacy>,
     /// The teams. A team that is taken out is archived, its past stays.
     #[schemars(length(min = 1))]
     teams: Vec<Team>,
+}
+
+/// Which statistics are not shown, because they are about too few people.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Privacy {
+    /// Statistics made of fewer people than this are not shown. All are when left out.
+    #[schemars(range(min = 2, max = 100))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_group_size: Option<u8>,
 }
 
 /// A team and its members.
@@ -81,7 +95,7 @@ struct Member {
 }
 
 /// The JSON Schema of the teams file, for editors and for checks before a commit.
-pub fn json_schema() -> serde_json::Value {
+pub fn json_schema() -> Value {
     let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.root_schema_for::<Document>();
     // `Option` makes schemars allow null; the file has no nulls, a key is left out instead.
@@ -90,13 +104,21 @@ pub fn json_schema() -> serde_json::Value {
 }
 
 fn drop_null(schema: &mut schemars::Schema) {
-    if let Some(object) = schema.as_object_mut()
-        && let Some(serde_json::Value::Array(types)) = object.get_mut("type")
-    {
-        types.retain(|name| name != "null");
-        if let [only] = types.as_slice() {
-            let only = only.clone();
-            object.insert("type".to_owned(), only);
+    if let Some(object) = schema.as_object_mut() {
+        if let Some(Value::Array(types)) = object.get_mut("type") {
+            types.retain(|name| name != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                object.insert("type".to_owned(), only);
+            }
+        }
+        if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
+            choices.retain(|choice| choice["type"] != "null");
+            if let [Value::Object(only)] = choices.as_mut_slice() {
+                let only = std::mem::take(only);
+                object.remove("anyOf");
+                object.extend(only);
+            }
         }
     }
     schemars::transform::transform_subschemas(&mut drop_null, schema);

@@ -26,6 +26,8 @@ pub struct TeamsFile {
     pub bots: Vec<Login>,
     /// Whether one person's concurrent weights may sum to more than 1.
     pub allow_weights_above_one: bool,
+    /// The fewest people of whom statistics are shown, `None` to show all.
+    pub min_group_size: Option<u8>,
     /// The teams.
     pub teams: Vec<TeamEntry>,
 }

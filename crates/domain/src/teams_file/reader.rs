@@ -12,7 +12,8 @@ use crate::{
 };
 
 pub(super) const FILE_KEYS: &[&str] =
-    &["version", "timezone", "repositories", "include_archived", "bots", "allow_weights_above_one", "teams"];
+    &["version", "timezone", "repositories", "include_archived", "bots", "allow_weights_above_one", "privacy", "teams"];
+pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
 pub(super) const TEAM_KEYS: &[&str] = &["slug", "name", "members"];
 pub(super) const MEMBER_KEYS: &[&str] = &["github", "id", "weight", "from", "to"];
 /// Other names that `TEAM_CONFIG_JSON` takes, and that a file's author may have meant.
@@ -21,6 +22,9 @@ const MEMBER_ALIASES: &[(&str, &str)] =
 
 /// Pull requests are younger than this, and nobody plans a membership beyond the other.
 const YEARS: std::ops::Range<i32> = 1970..2200;
+
+/// One is a person and no group; more than the other would hide nearly every team.
+const GROUP_SIZES: std::ops::RangeInclusive<u8> = 2..=100;
 
 /// A value with the place that its problems point to.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ pub(super) struct Draft {
     pub(super) include_archived: bool,
     pub(super) bots: Vec<Login>,
     pub(super) allow_weights_above_one: bool,
+    pub(super) min_group_size: Option<u8>,
     pub(super) teams: Vec<Placed<TeamDraft>>,
 }
 
@@ -71,6 +76,7 @@ impl Draft {
             include_archived: self.include_archived,
             bots: self.bots,
             allow_weights_above_one: self.allow_weights_above_one,
+            min_group_size: self.min_group_size,
             teams: teams.collect::<Option<_>>()?,
         })
     }
@@ -97,6 +103,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
     };
     let allow_weights_above_one =
         fields.optional("allow_weights_above_one").and_then(|node| reader.boolean(node, "allow_weights_above_one"));
+    let min_group_size = fields.optional("privacy").and_then(|node| reader.privacy(node, "privacy"));
     let teams = match fields.required(&mut reader, "teams") {
         Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
         None => Vec::new(),
@@ -107,6 +114,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         include_archived: include_archived.unwrap_or(false),
         bots,
         allow_weights_above_one: allow_weights_above_one.unwrap_or(false),
+        min_group_size,
         teams,
     }
 }
@@ -133,6 +141,7 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         include_archived: false,
         bots: Vec::new(),
         allow_weights_above_one: false,
+        min_group_size: None,
         teams,
     }
 }
@@ -352,6 +361,29 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn privacy(&mut self, node: &Node, path: &str) -> Option<u8> {
+        let node = self.fields(node, path, PRIVACY_KEYS, &[]).optional("min_group_size")?;
+        self.group_size(node, &join(path, "min_group_size"))
+    }
+
+    fn group_size(&mut self, node: &Node, path: &str) -> Option<u8> {
+        let text = self.plain(node, path, "a whole number")?;
+        let size = text.parse().ok().filter(|size| GROUP_SIZES.contains(size));
+        if size.is_none() {
+            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+            let is_whole_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let (code, message) = if is_whole_number {
+                ("config.range", format!("`{text}` is out of range"))
+            } else {
+                ("config.type", format!("`{text}` where a whole number is expected"))
+            };
+            let (min, max) = (GROUP_SIZES.start(), GROUP_SIZES.end());
+            let help = format!("write a whole number from {min} to {max}, or leave it out to show all");
+            self.report(code, node.at, path, message, help);
+        }
+        size
     }
 
     fn team(&mut self, node: &Node, path: &str, aliases: &[(&'static str, &'static str)]) -> Option<TeamDraft> {

@@ -157,6 +157,77 @@ fn concurrent_weights_above_one_are_refused_with_the_time_unless_allowed() {
 }
 
 #[test]
+fn groups_are_hidden_below_the_size_that_is_set_and_none_when_it_is_left_out() {
+    let size = |line: &str| {
+        parse(&with_top(&format!("version: 1\nrepositories: [a/b]\n{line}"))).expect("valid").min_group_size
+    };
+    for (line, expected) in [
+        ("privacy: { min_group_size: 2 }", Some(2)),
+        ("privacy:\n  min_group_size: 100", Some(100)),
+        ("", None),
+        ("privacy:", None),
+        ("privacy: {}", None),
+        ("privacy: { min_group_size: ~ }", None),
+    ] {
+        assert_eq!(size(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn group_sizes_outside_two_to_a_hundred_and_words_are_refused() {
+    for (privacy, code) in [
+        ("{ min_group_size: 1 }", "config.range"),
+        ("{ min_group_size: 0 }", "config.range"),
+        ("{ min_group_size: -3 }", "config.range"),
+        ("{ min_group_size: 101 }", "config.range"),
+        ("{ min_group_size: 258 }", "config.range"),
+        ("{ min_group_size: 99999999999999999999999999999999999999999 }", "config.range"),
+        ("{ min_group_size: 2.5 }", "config.type"),
+        ("{ min_group_size: three }", "config.type"),
+        ("{ min_group_size: '3' }", "config.type"),
+        ("{ min_group_size: '' }", "config.type"),
+        ("{ min_group_size: [3] }", "config.type"),
+        ("{ min_group_size: 3, min_group_size: 3 }", "config.duplicate_key"),
+        ("{ min_size: 3 }", "config.unknown_key"),
+        ("3", "config.type"),
+        ("[min_group_size]", "config.type"),
+    ] {
+        let text = with_top(&format!("version: 1\nrepositories: [a/b]\nprivacy: {privacy}"));
+        assert_eq!(codes(&text), [code], "{privacy}");
+    }
+}
+
+#[test]
+fn problems_of_the_privacy_settings_have_their_place() {
+    let text = "\
+version: 1
+repositories: [acme/api]
+privacy:
+  min_group_sise: 3
+  min_group_size: 1
+privcy: { min_group_size: 3 }
+teams: [{ slug: pay, members: [{ github: ana }] }]
+";
+    insta::assert_snapshot!(problems(text), @r"
+    teams.yaml:4:3: config.unknown_key: unknown key `min_group_sise`
+      at privacy.min_group_sise
+         4 |   min_group_sise: 3
+           |   ^
+      help: did you mean `min_group_size`?
+    teams.yaml:5:19: config.range: `1` is out of range
+      at privacy.min_group_size
+         5 |   min_group_size: 1
+           |                   ^
+      help: write a whole number from 2 to 100, or leave it out to show all
+    teams.yaml:6:1: config.unknown_key: unknown key `privcy`
+      at privcy
+         6 | privcy: { min_group_size: 3 }
+           | ^
+      help: did you mean `privacy`?
+    ");
+}
+
+#[test]
 fn a_change_of_team_on_one_day_sums_to_one() {
     let text = "version: 1\nrepositories: [a/b]\nteams:\n  - { slug: one, members: [{ github: ana, to: 2026-01-05 }] }\n  - { slug: two, members: [{ github: ana, from: 2026-01-05 }] }\n";
     assert!(parse(text).is_ok());
@@ -303,6 +374,7 @@ fn the_schema_knows_exactly_the_keys_that_are_read() {
         keys
     };
     assert_eq!(keys("/properties"), sorted(reader::FILE_KEYS));
+    assert_eq!(keys("/$defs/Privacy/properties"), sorted(reader::PRIVACY_KEYS));
     assert_eq!(keys("/$defs/Team/properties"), sorted(reader::TEAM_KEYS));
     assert_eq!(keys("/$defs/Member/properties"), sorted(reader::MEMBER_KEYS));
 }
@@ -313,8 +385,22 @@ fn the_schema_accepts_and_refuses_what_the_reader_does() {
     let member = |member: &str| {
         format!(r#"{{"version": 1, "repositories": ["a/b"], "teams": [{{"slug": "pay", "members": [{member}]}}]}}"#)
     };
+    let privacy = |privacy: &str| {
+        format!(
+            r#"{{"version": 1, "repositories": ["a/b"], "privacy": {privacy}, "teams": [{{"slug": "pay", "members": []}}]}}"#
+        )
+    };
     for (json, valid) in [
         (member(r#"{"github": "ana"}"#), true),
+        (privacy(r#"{"min_group_size": 2}"#), true),
+        (privacy(r#"{"min_group_size": 100}"#), true),
+        (privacy("{}"), true),
+        (privacy(r#"{"min_group_size": 1}"#), false),
+        (privacy(r#"{"min_group_size": 101}"#), false),
+        (privacy(r#"{"min_group_size": 2.5}"#), false),
+        (privacy(r#"{"min_group_size": "3"}"#), false),
+        (privacy(r#"{"group_size": 3}"#), false),
+        (privacy("3"), false),
         (
             member(r#"{"github": "renovate[bot]", "id": 7, "weight": 0.5, "from": "2026-01-05", "to": "2026-02-05"}"#),
             true,

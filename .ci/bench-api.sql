@@ -1,0 +1,41 @@
+-- 200 teams of 8 people with :rows attributions over the last :years years, evenly, ending now. What is not read for an
+-- answer about a team (the pull requests themselves) is left out; as a replica, no reference to it is asked for.
+\set ON_ERROR_STOP on
+set session_replication_role = replica;
+set synchronous_commit = off;
+select setseed(0.5);
+insert into configurations (applied_at, timezone, bots) values (now(), 'Europe/Oslo', '{}');
+insert into teams (slug, name, created_at) select 'team-' || n, 'Team ' || n, now() from generate_series(1, 200) as n;
+insert into people (configured_login, login) select 'person-' || n, 'person-' || n from generate_series(1, 1600) as n;
+insert into repositories (name, added_at, github_id, collected_at, covered_since)
+select 'acme/repo-' || n, now(), n, now(), '2010-01-01' from generate_series(1, 100) as n;
+insert into team_memberships (team_id, person_id, weight, added_in)
+select 1 + (n - 1) / 8, n, 1, 1 from generate_series(1, 1600) as n;
+
+-- Six of ten count in full, the others by a half or a quarter; a third have no reviews, a fifth no commits.
+insert into pr_attributions (
+    pull_request_id, team_id, membership_id, weight, repository_id, author_id,
+    created_at, closed_at, merged_at, coding_seconds, pickup_seconds, review_seconds
+)
+select
+    n, team, author, case when share < 0.6 then 1 when share < 0.85 then 0.5 else 0.25 end, 1 + n % 100, author,
+    merged_at - make_interval(secs => seconds), merged_at, merged_at,
+    case when known < 0.8 then seconds * 0.3 end,
+    case when known < 0.67 then seconds * 0.2 end,
+    case when known < 0.67 then seconds * 0.5 end
+from (
+    select n, team, (team - 1) * 8 + 1 + floor(random() * 8)::int as author, share, known, seconds, merged_at
+    from (
+        select
+            n,
+            1 + floor(random() * 200)::int as team,
+            random() as share,
+            random() as known,
+            -ln(1 - random()) * 90000 as seconds,
+            now() - make_interval(secs => (:rows - n) * (86400.0 * 365.25 * :years / :rows)) as merged_at
+        from generate_series(1, :rows) as n
+    ) as drawn
+) as attributed;
+-- The visibility map is what index-only scans live by, in use it is kept by autovacuum.
+vacuum (analyze);
+checkpoint;

@@ -1,0 +1,189 @@
+//! `GET /v1/collection/status` and `/v1/collection/runs`: how the collection stands.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use http::HeaderMap;
+use mergeline_store::{RepositoryStatus, RunStatus};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::access::{Access, Scope};
+use crate::answer::answer;
+use crate::cursor::Cursor;
+use crate::error::ApiError;
+use crate::model::{MetaCoverage, instant};
+use crate::negotiation::Accept;
+use crate::parameters::{CURSOR, LIMIT, Parameter, Query};
+use crate::router::Api;
+
+pub(crate) const RUNS_PARAMETERS: &[&Parameter] = &[&LIMIT, &CURSOR];
+
+/// How the collection of a repository stands.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct AnsweredRepository {
+    /// `owner/name`.
+    name: String,
+    /// `owner/name` in the configuration, or the pattern, where that is another.
+    configured_as: Option<String>,
+    /// How the last work on it ended: `succeeded`, `failed`, `deferred` or `busy`; null before the first.
+    state: Option<String>,
+    /// Why it did not succeed.
+    reason: Option<Reason>,
+    /// When deferred work can go on, or a failing repository is tried again.
+    next_at: Option<String>,
+    /// When the last complete collection began: nothing newer is claimed.
+    collected_at: Option<String>,
+    /// How long ago that is.
+    age_hours: Option<f64>,
+    /// Everything that changed since then is stored.
+    covered_since: Option<String>,
+    /// The next page of a backfill that is under way.
+    backfill_page: Option<i32>,
+    /// Stored pull requests.
+    pull_requests: i64,
+    /// Stored pull requests whose details are to be read.
+    without_details: i64,
+    /// Pull requests that could not be understood.
+    quarantined: i64,
+}
+
+/// A stable code and a sentence.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Reason {
+    code: String,
+    message: Option<String>,
+}
+
+/// How fresh everything is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct StatusMeta {
+    count: usize,
+    /// When the oldest of the last complete collections began: nothing newer is claimed.
+    data_as_of: Option<String>,
+    coverage: MetaCoverage,
+}
+
+/// A run of the collector, with the sums over its repositories.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct AnsweredRun {
+    id: i64,
+    /// `running`, `succeeded`, `deferred`, `partial`, `failed` or `interrupted`.
+    state: String,
+    started_at: String,
+    finished_at: Option<String>,
+    /// Repositories that it set out to collect.
+    planned: i32,
+    failed: i64,
+    deferred: i64,
+    /// Requests to GitHub.
+    requests: i64,
+    graphql_points: i64,
+    /// Pull requests that GitHub listed.
+    listed: i64,
+    /// Those of configured people.
+    kept: i64,
+    /// New or changed rows.
+    changed: i64,
+    /// What went wrong while planning.
+    problems: Vec<String>,
+}
+
+/// Where the list goes on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RunsMeta {
+    count: usize,
+    /// For the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+impl AnsweredRepository {
+    fn of(status: RepositoryStatus, now: DateTime<Utc>) -> Self {
+        let message = status.reason;
+        Self {
+            name: status.name,
+            configured_as: status.configured_as,
+            state: status.state,
+            reason: status.reason_code.map(|code| Reason { code, message }),
+            next_at: status.next_at.map(instant),
+            collected_at: status.collected_at.map(instant),
+            age_hours: status.collected_at.map(|at| (now - at).as_seconds_f64().max(0.0) / 3_600.0),
+            covered_since: status.covered_since.map(instant),
+            backfill_page: status.backfill_page,
+            pull_requests: status.pull_requests,
+            without_details: status.without_details,
+            quarantined: status.quarantined,
+        }
+    }
+}
+
+impl From<RunStatus> for AnsweredRun {
+    fn from(run: RunStatus) -> Self {
+        Self {
+            id: run.id,
+            state: run.state,
+            started_at: instant(run.started_at),
+            finished_at: run.finished_at.map(instant),
+            planned: run.planned,
+            failed: run.failed,
+            deferred: run.deferred,
+            requests: run.requests,
+            graphql_points: run.graphql_points,
+            listed: run.listed,
+            kept: run.kept,
+            changed: run.changed,
+            problems: run.problems,
+        }
+    }
+}
+
+/// Repositories belong to no team: a key that is limited to teams is not shown them.
+fn require_admin(access: &Access) -> Result<(), ApiError> {
+    access.require(Scope::Admin)?;
+    if access.is_limited_to_teams() {
+        return Err(ApiError::LimitedToTeams);
+    }
+    Ok(())
+}
+
+/// Freshness, failures, and what is deferred and why, by repository.
+pub(crate) async fn status(
+    State(api): State<Api>,
+    access: Access,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    require_admin(&access)?;
+    let query = Query::parse(&query.unwrap_or_default(), &[])?;
+    Accept::of(&headers).choose(query.format, false)?;
+    let now = (api.clock)();
+    let statuses = api.store.repository_statuses().await?;
+    let coverage = api.store.coverage().await?;
+    let data: Vec<AnsweredRepository> =
+        statuses.into_iter().map(|status| AnsweredRepository::of(status, now)).collect();
+    let data_as_of = coverage.data_as_of.map(instant);
+    let meta = StatusMeta { count: data.len(), data_as_of, coverage: (&coverage).into() };
+    Ok(answer(data, meta))
+}
+
+/// The runs of the collector, newest first.
+pub(crate) async fn runs(
+    State(api): State<Api>,
+    access: Access,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    const LIST: &str = "runs";
+    require_admin(&access)?;
+    let query = Query::parse(&query.unwrap_or_default(), RUNS_PARAMETERS)?;
+    Accept::of(&headers).choose(query.format, false)?;
+    let after = query.cursor.as_deref().map(|text| Cursor::parse(text, LIST)).transpose()?;
+    let mut found = api.store.runs(after.map(|cursor| cursor.id), query.limit + 1).await?;
+    let has_more = found.len() > query.limit as usize;
+    found.truncate(query.limit as usize);
+    let next_cursor =
+        found.last().filter(|_| has_more).map(|last| Cursor { at: last.started_at, id: last.id }.to_text(LIST));
+    let data: Vec<AnsweredRun> = found.into_iter().map(AnsweredRun::from).collect();
+    let meta = RunsMeta { count: data.len(), next_cursor };
+    Ok(answer(data, meta))
+}

@@ -1,0 +1,76 @@
+//! `GET /healthz`, whether the program runs, and `GET /health`, whether it can answer.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::answer::json;
+use crate::error::ApiError;
+use crate::model::instant;
+use crate::negotiation::{Accept, JSON};
+use crate::parameters::Query;
+use crate::router::Api;
+
+/// The collector runs every four hours: after two runs that failed the numbers are called stale.
+const STALE_AFTER_HOURS: f64 = 9.0;
+
+/// That the program runs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Alive {
+    /// Always `ok`.
+    status: &'static str,
+}
+
+/// Whether the program can answer, and how fresh its answers are.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Health {
+    /// `ok`; `stale` when nothing was collected for nine hours; `failing` with status 503.
+    status: &'static str,
+    /// `ok` or `unavailable`.
+    database: &'static str,
+    /// `ok`, `outdated` (migrations are missing), or `unknown` without a database.
+    schema: &'static str,
+    /// When the oldest of the last complete collections began.
+    data_as_of: Option<String>,
+    /// How long ago that is.
+    age_hours: Option<f64>,
+}
+
+/// Says that the program runs; it asks nothing of the database.
+pub(crate) async fn alive(headers: HeaderMap, query: axum::extract::RawQuery) -> Result<Response, ApiError> {
+    Query::parse(&query.0.unwrap_or_default(), &[])?;
+    Accept::of(&headers).require(JSON)?;
+    Ok(json(StatusCode::OK, &Alive { status: "ok" }))
+}
+
+/// Asks the database, and says what it finds.
+pub(crate) async fn health(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    query: axum::extract::RawQuery,
+) -> Result<Response, ApiError> {
+    Query::parse(&query.0.unwrap_or_default(), &[])?;
+    Accept::of(&headers).require(JSON)?;
+    let failing = |database, schema| Health { status: "failing", database, schema, data_as_of: None, age_hours: None };
+    let health = match api.store.coverage().await {
+        Ok(coverage) => {
+            let age = coverage.data_as_of.map(|at| ((api.clock)() - at).as_seconds_f64().max(0.0) / 3_600.0);
+            let is_fresh = age.is_some_and(|hours| hours <= STALE_AFTER_HOURS);
+            Health {
+                status: if is_fresh { "ok" } else { "stale" },
+                database: "ok",
+                schema: "ok",
+                data_as_of: coverage.data_as_of.map(instant),
+                age_hours: age,
+            }
+        }
+        Err(error) => match ApiError::from(error) {
+            ApiError::SchemaOutdated => failing("ok", "outdated"),
+            _ => failing("unavailable", "unknown"),
+        },
+    };
+    let status = if health.status == "failing" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    Ok(json(status, &health))
+}

@@ -1,0 +1,305 @@
+//! The shapes that several answers share.
+
+use chrono::{DateTime, Days, Months, NaiveDate, SecondsFormat, Utc};
+use mergeline_domain::{Weight, iso_week, start_of_day};
+use mergeline_store::{Bucket, Coverage, Interval, Measure, Standing, TeamHead};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::csv::Cell;
+use crate::parameters::{Query, Range};
+
+/// Ten-thousandths as a fraction; four decimals survive in a double.
+#[expect(clippy::cast_precision_loss, reason = "2^53 ten-thousandths are more pull requests than there are")]
+pub(crate) fn weight(units: i64) -> f64 {
+    units as f64 / f64::from(Weight::UNITS)
+}
+
+/// RFC 3339 in UTC, to the second.
+pub(crate) fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Seconds as hours, never truncated.
+pub(crate) fn hours(seconds: f64) -> f64 {
+    seconds / 3_600.0
+}
+
+/// Which team an answer is about.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct AnsweredTeam {
+    id: i64,
+    slug: String,
+    name: String,
+}
+
+impl From<&TeamHead> for AnsweredTeam {
+    fn from(team: &TeamHead) -> Self {
+        Self { id: team.id.0, slug: team.slug.to_string(), name: team.name.clone() }
+    }
+}
+
+/// Statistics of durations. `n` and `weight` count those that have one; all others are null when `n` is 0.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DurationStatistics {
+    /// Pull requests that have the duration.
+    pub(crate) n: i64,
+    /// The sum of their weights.
+    pub(crate) weight: f64,
+    pub(crate) mean_hours: Option<f64>,
+    pub(crate) p50_hours: Option<f64>,
+    pub(crate) p75_hours: Option<f64>,
+    pub(crate) p90_hours: Option<f64>,
+    pub(crate) p95_hours: Option<f64>,
+}
+
+impl DurationStatistics {
+    /// Without the durations where they would tell of too few people.
+    pub(crate) fn of(measure: &Measure, is_suppressed: bool) -> Self {
+        let durations = measure.durations.filter(|_| !is_suppressed);
+        Self {
+            n: measure.n,
+            weight: weight(measure.weight_units),
+            mean_hours: durations.map(|d| hours(d.mean)),
+            p50_hours: durations.map(|d| hours(d.p50)),
+            p75_hours: durations.map(|d| hours(d.p75)),
+            p90_hours: durations.map(|d| hours(d.p90)),
+            p95_hours: durations.map(|d| hours(d.p95)),
+        }
+    }
+
+    const COLUMNS: [&'static str; 7] =
+        ["n", "weight", "mean_hours", "p50_hours", "p75_hours", "p90_hours", "p95_hours"];
+
+    fn cells(&self) -> [Cell<'static>; 7] {
+        [
+            Cell::Whole(Some(self.n)),
+            Cell::Number(Some(self.weight)),
+            Cell::Number(self.mean_hours),
+            Cell::Number(self.p50_hours),
+            Cell::Number(self.p75_hours),
+            Cell::Number(self.p90_hours),
+            Cell::Number(self.p95_hours),
+        ]
+    }
+}
+
+/// The phases of merged pull requests (`pr_phases@1`), each with its own `n`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Phases {
+    /// From the first commit to opening.
+    coding: DurationStatistics,
+    /// From opening, or being ready for review, to the first review by another person.
+    pickup: DurationStatistics,
+    /// From the first review to the merge.
+    review: DurationStatistics,
+}
+
+/// The numbers of the merged pull requests of one bucket, or of a whole range.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Numbers {
+    /// Distinct pull requests.
+    pub(crate) prs_merged: i64,
+    /// The sum of their weights.
+    pub(crate) prs_merged_weighted: f64,
+    /// Distinct authors.
+    pub(crate) contributors: i64,
+    /// From opening to merge (`pr_cycle_time@1`).
+    pub(crate) cycle_time: DurationStatistics,
+    pub(crate) phases: Phases,
+    /// Whether the durations are left out because they would be those of fewer people than `privacy.min_group_size`.
+    pub(crate) suppressed: bool,
+}
+
+impl Numbers {
+    pub(crate) fn of(bucket: &Bucket, min_group_size: i64) -> Self {
+        let suppressed = bucket.contributors > 0 && bucket.contributors < min_group_size;
+        let statistics = |measure: &Measure| DurationStatistics::of(measure, suppressed);
+        Self {
+            prs_merged: bucket.prs_merged,
+            prs_merged_weighted: weight(bucket.weighted_units),
+            contributors: bucket.contributors,
+            cycle_time: statistics(&bucket.cycle),
+            phases: Phases {
+                coding: statistics(&bucket.coding),
+                pickup: statistics(&bucket.pickup),
+                review: statistics(&bucket.review),
+            },
+            suppressed,
+        }
+    }
+
+    /// The names of [`Self::cells`].
+    pub(crate) fn columns() -> Vec<String> {
+        let counts = ["prs_merged", "prs_merged_weighted", "contributors", "suppressed"].map(str::to_owned);
+        let durations = ["cycle_time", "coding", "pickup", "review"];
+        let durations = durations.iter().flat_map(|name| DurationStatistics::COLUMNS.map(|c| format!("{name}_{c}")));
+        counts.into_iter().chain(durations).collect()
+    }
+
+    pub(crate) fn cells(&self) -> Vec<Cell<'static>> {
+        let counts = [
+            Cell::Whole(Some(self.prs_merged)),
+            Cell::Number(Some(self.prs_merged_weighted)),
+            Cell::Whole(Some(self.contributors)),
+            Cell::Flag(self.suppressed),
+        ];
+        let durations = [&self.cycle_time, &self.phases.coding, &self.phases.pickup, &self.phases.review];
+        counts.into_iter().chain(durations.into_iter().flat_map(DurationStatistics::cells)).collect()
+    }
+}
+
+/// A calendar unit and its numbers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct AnsweredBucket {
+    /// `2026-06-01`, `2026-W23`, `2026-06` or `2026-Q2`.
+    pub(crate) bucket: String,
+    /// The first day.
+    pub(crate) start: NaiveDate,
+    /// The first day after it.
+    pub(crate) end: NaiveDate,
+    /// Whether all of it lies in the range, in the past, and in what was read.
+    pub(crate) complete: bool,
+    #[serde(flatten)]
+    pub(crate) numbers: Numbers,
+}
+
+impl AnsweredBucket {
+    pub(crate) fn of(
+        bucket: &Bucket,
+        interval: Interval,
+        range: &Range,
+        standing: &Standing,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let start = bucket.start;
+        let end = bucket_end(start, interval);
+        let is_covered = standing.coverage.covered_since.is_some_and(|since| since <= start_of_day(start, range.zone));
+        let complete = range.from <= start && end <= range.to && start_of_day(end, range.zone) <= now && is_covered;
+        Self {
+            bucket: label(start, interval),
+            start,
+            end,
+            complete,
+            numbers: Numbers::of(bucket, standing.min_group_size),
+        }
+    }
+}
+
+fn bucket_end(start: NaiveDate, interval: Interval) -> NaiveDate {
+    match interval {
+        Interval::Day => start + Days::new(1),
+        Interval::Week => start + Days::new(7),
+        Interval::Month => start + Months::new(1),
+        Interval::Quarter => start + Months::new(3),
+    }
+}
+
+fn label(start: NaiveDate, interval: Interval) -> String {
+    match interval {
+        Interval::Day => start.to_string(),
+        Interval::Week => iso_week(start),
+        Interval::Month => start.format("%Y-%m").to_string(),
+        Interval::Quarter => start.format("%Y-Q%q").to_string(),
+    }
+}
+
+/// What numbers are to be read with.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Meta {
+    /// The id of the formula; see `/v1/definitions`.
+    pub(crate) definition: &'static str,
+    pub(crate) timezone: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interval: Option<&'static str>,
+    pub(crate) range: MetaRange,
+    pub(crate) filters: MetaFilters,
+    /// When the oldest of the last complete collections began: nothing newer is claimed.
+    pub(crate) data_as_of: Option<String>,
+    pub(crate) coverage: MetaCoverage,
+    /// Each a stable word, a colon and a sentence.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The days that are asked for, half open.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MetaRange {
+    pub(crate) from: NaiveDate,
+    pub(crate) to: NaiveDate,
+}
+
+impl From<&Range> for MetaRange {
+    fn from(range: &Range) -> Self {
+        Self { from: range.from, to: range.to }
+    }
+}
+
+/// Which pull requests are asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MetaFilters {
+    /// Null for all.
+    pub(crate) repositories: Option<Vec<String>>,
+    /// Null for all.
+    pub(crate) base: Option<String>,
+    /// `allocated` or `full`.
+    pub(crate) weighting: &'static str,
+}
+
+impl From<&Query> for MetaFilters {
+    fn from(query: &Query) -> Self {
+        let names: Vec<String> = query.repositories.iter().map(ToString::to_string).collect();
+        Self {
+            repositories: (!names.is_empty()).then_some(names),
+            base: query.base.clone(),
+            weighting: if query.counts_fully { "full" } else { "allocated" },
+        }
+    }
+}
+
+/// How far the collection has come.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MetaCoverage {
+    /// Everything that changed since then was read.
+    since: Option<String>,
+    repositories: MetaRepositories,
+}
+
+/// The configured repositories.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MetaRepositories {
+    /// How many were collected completely the last time.
+    collected: i64,
+    /// Those whose last collection failed; what was collected before is counted.
+    failing: Vec<String>,
+    /// Those that are not collected completely for everybody yet.
+    pending: Vec<String>,
+}
+
+impl From<&Coverage> for MetaCoverage {
+    fn from(coverage: &Coverage) -> Self {
+        Self {
+            since: coverage.covered_since.map(instant),
+            repositories: MetaRepositories {
+                collected: coverage.collected,
+                failing: coverage.failing.clone(),
+                pending: coverage.pending.clone(),
+            },
+        }
+    }
+}
+
+/// What a reader has to know about the collection behind numbers of a range.
+pub(crate) fn coverage_warnings(coverage: &Coverage, range: &Range) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |text: &str| warnings.push(text.to_owned());
+    if coverage.covered_since.is_none_or(|since| range.start() < since) {
+        warn("before_collection: the range begins before everything was read; see coverage.since");
+    }
+    if !coverage.failing.is_empty() {
+        warn("partial_coverage: the last collection of some repositories failed; see coverage");
+    }
+    if !coverage.pending.is_empty() {
+        warn("partial_coverage: some repositories are not collected completely for everybody yet; see coverage");
+    }
+    warnings
+}

@@ -1,0 +1,380 @@
+//! `GET /v1/openapi.json`: the API in OpenAPI 3.1, made from the types and parameters that answer.
+
+use std::sync::LazyLock;
+
+use axum::response::Response;
+use http::HeaderMap;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::access::Scope;
+use crate::answer::document;
+use crate::collection::{AnsweredRepository, AnsweredRun, RUNS_PARAMETERS, RunsMeta, StatusMeta};
+use crate::definitions::{Definition, DefinitionsMeta};
+use crate::error::{ApiError, ErrorBody, ProblemBody};
+use crate::health::{Alive, Health};
+use crate::metrics::{BUCKET_PARAMETERS, BucketsData, SUMMARY_PARAMETERS, SummaryData};
+use crate::model::Meta;
+use crate::negotiation::{Accept, CSV, JSON, PROBLEM_JSON};
+use crate::parameters::{Parameter, Query};
+use crate::pull_requests::{PullRequestsData, PullRequestsMeta};
+use crate::teams::{AnsweredTeam, TeamData, TeamMeta, TeamsMeta};
+
+/// One path, as the document describes it.
+pub(crate) struct Operation {
+    pub(crate) path: &'static str,
+    pub(crate) id: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) description: &'static str,
+    /// What a key needs; `None` for paths that are open to everybody.
+    pub(crate) scope: Option<Scope>,
+    pub(crate) parameters: &'static [&'static Parameter],
+    /// Whether it exists as CSV too.
+    pub(crate) has_csv: bool,
+    /// Whether it answers 304.
+    pub(crate) is_tagged: bool,
+    /// Its body: the schema of a whole answer.
+    body: Body,
+}
+
+enum Body {
+    /// JSON with this schema.
+    Json(fn(&mut SchemaGenerator) -> Value),
+    /// The same with 503.
+    Health,
+    /// Something else.
+    Other(&'static str),
+}
+
+fn enveloped<D: JsonSchema, M: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "data": generator.subschema_for::<D>(),
+            "meta": generator.subschema_for::<M>(),
+            "trace_id": { "type": "string", "description": "The log has the request under it." }
+        },
+        "required": ["data", "meta", "trace_id"],
+        "additionalProperties": false
+    })
+}
+
+fn plain<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}
+
+/// Every path below `/v1`.
+pub(crate) const OPERATIONS: &[Operation] = &[
+    Operation {
+        path: "/teams",
+        id: "listTeams",
+        summary: "All teams",
+        description: "Slug, name, and the members in force: how many, their weights, since when. Archived teams come last.",
+        scope: Some(Scope::MetricsRead),
+        parameters: &[],
+        has_csv: false,
+        is_tagged: false,
+        body: Body::Json(enveloped::<Vec<AnsweredTeam>, TeamsMeta>),
+    },
+    Operation {
+        path: "/teams/{team_id}",
+        id: "getTeam",
+        summary: "One team",
+        description: "With each membership that is in force. Logins are shown to keys with the scope prs:read.",
+        scope: Some(Scope::MetricsRead),
+        parameters: &[],
+        has_csv: false,
+        is_tagged: false,
+        body: Body::Json(enveloped::<TeamData, TeamMeta>),
+    },
+    Operation {
+        path: "/metrics/team/{team_id}/velocity",
+        id: "getVelocity",
+        summary: "Merged pull requests by calendar unit",
+        description: "velocity@1: counts, weighted counts, cycle time and phases by week (or `interval`), and of the whole range. \
+                      The last 12 weeks when no range is given.",
+        scope: Some(Scope::MetricsRead),
+        parameters: BUCKET_PARAMETERS,
+        has_csv: true,
+        is_tagged: true,
+        body: Body::Json(enveloped::<BucketsData, Meta>),
+    },
+    Operation {
+        path: "/metrics/team/{team_id}/lead-time",
+        id: "getLeadTime",
+        summary: "How long merged pull requests took",
+        description: "pr_cycle_time@1 while no deployments are known: from opening to merge by month (or `interval`), and of the \
+                      whole range. The last six months when no range is given. It is not DORA's change lead time.",
+        scope: Some(Scope::MetricsRead),
+        parameters: BUCKET_PARAMETERS,
+        has_csv: true,
+        is_tagged: true,
+        body: Body::Json(enveloped::<BucketsData, Meta>),
+    },
+    Operation {
+        path: "/metrics/team/{team_id}/summary",
+        id: "getSummary",
+        summary: "A period beside the one before",
+        description: "One call for a first screen: the last four whole weeks (or the range), as many days before, what changed, and \
+                      the age of the open pull requests.",
+        scope: Some(Scope::MetricsRead),
+        parameters: SUMMARY_PARAMETERS,
+        has_csv: false,
+        is_tagged: false,
+        body: Body::Json(enveloped::<SummaryData, Meta>),
+    },
+    Operation {
+        path: "/metrics/team/{team_id}/pull-requests",
+        id: "listPullRequests",
+        summary: "The pull requests behind any number",
+        description: "Each with the membership, weight and rule that counted it, its durations and flags; and those of the team's \
+                      people that do not count, with the reason. Those that count are the prs_merged of the same range. A page at a \
+                      time: `meta.next_cursor`, and the header mergeline-next-cursor with CSV, lead to the next.",
+        scope: Some(Scope::PrsRead),
+        parameters: crate::pull_requests::PARAMETERS,
+        has_csv: true,
+        is_tagged: true,
+        body: Body::Json(enveloped::<PullRequestsData, PullRequestsMeta>),
+    },
+    Operation {
+        path: "/collection/status",
+        id: "getCollectionStatus",
+        summary: "How the collection stands",
+        description: "Freshness by repository, what fails, and what is deferred until when and why.",
+        scope: Some(Scope::Admin),
+        parameters: &[],
+        has_csv: false,
+        is_tagged: false,
+        body: Body::Json(enveloped::<Vec<AnsweredRepository>, StatusMeta>),
+    },
+    Operation {
+        path: "/collection/runs",
+        id: "listCollectionRuns",
+        summary: "The runs of the collector",
+        description: "Newest first, with the sums over their repositories.",
+        scope: Some(Scope::Admin),
+        parameters: RUNS_PARAMETERS,
+        has_csv: false,
+        is_tagged: false,
+        body: Body::Json(enveloped::<Vec<AnsweredRun>, RunsMeta>),
+    },
+    Operation {
+        path: "/definitions",
+        id: "listDefinitions",
+        summary: "What every number means",
+        description: "Id, formula, inclusion rules and caveats. A changed formula gets a new id.",
+        scope: None,
+        parameters: &[],
+        has_csv: false,
+        is_tagged: true,
+        body: Body::Json(enveloped::<Vec<Definition>, DefinitionsMeta>),
+    },
+    Operation {
+        path: "/openapi.json",
+        id: "getOpenApi",
+        summary: "This document",
+        description: "OpenAPI 3.1.",
+        scope: None,
+        parameters: &[],
+        has_csv: false,
+        is_tagged: false,
+        body: Body::Other(JSON),
+    },
+    Operation {
+        path: "/docs",
+        id: "getDocs",
+        summary: "The API as a page to read",
+        description: "It asks nothing of other hosts.",
+        scope: None,
+        parameters: &[],
+        has_csv: false,
+        is_tagged: false,
+        body: Body::Other(crate::docs::HTML),
+    },
+    Operation {
+        path: "/healthz",
+        id: "getAlive",
+        summary: "Whether the program runs",
+        description: "Asks nothing of the database. Also at `/healthz` without the version.",
+        scope: None,
+        parameters: &[],
+        has_csv: false,
+        is_tagged: false,
+        body: Body::Json(plain::<Alive>),
+    },
+    Operation {
+        path: "/health",
+        id: "getHealth",
+        summary: "Whether the program can answer",
+        description: "Database, schema and freshness. 503 when it cannot answer.",
+        scope: None,
+        parameters: &[],
+        has_csv: false,
+        is_tagged: false,
+        body: Body::Health,
+    },
+];
+
+/// Statuses of errors and what they mean.
+fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
+    let is_checked = operation.scope.is_some();
+    let has_team = operation.path.contains("{team_id}");
+    let asks_database = is_checked;
+    let mut statuses = vec![
+        (400, "A parameter cannot be used (`validation_error`, `invalid_cursor`); `details` names each."),
+        (406, "The answer does not exist in the form that `Accept` asks for (`not_acceptable`)."),
+        (500, "Logged under the trace id (`internal_error`)."),
+        (504, "It took longer than REQUEST_TIMEOUT_SECONDS (`timeout`)."),
+    ];
+    if is_checked {
+        statuses.push((401, "No key in `x-api-key` (`unauthorized`)."));
+        statuses.push((
+            403,
+            "A key that is wrong (`forbidden`) or not for this (`insufficient_scope`, `limited_to_teams`).",
+        ));
+    }
+    if has_team {
+        statuses.push((404, "No such team, or none that the key may know of (`not_found`)."));
+    }
+    if asks_database {
+        statuses.push((503, "The database is away (`unavailable`) or not migrated (`schema_outdated`)."));
+    }
+    statuses.sort_unstable();
+    statuses
+}
+
+fn operation_object(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
+    let mut parameters: Vec<Value> = Vec::new();
+    if operation.path.contains("{team_id}") {
+        parameters.push(json!({ "$ref": "#/components/parameters/team_id" }));
+    }
+    for parameter in operation.parameters {
+        let mut object = json!({
+            "name": parameter.name, "in": "query", "required": false,
+            "description": parameter.description, "schema": (parameter.schema)()
+        });
+        if parameter.name == "repo" {
+            object["style"] = json!("form");
+            object["explode"] = json!(false);
+        }
+        parameters.push(object);
+    }
+    let mut headers = Map::new();
+    if operation.is_tagged {
+        headers.insert("ETag".to_owned(), json!({ "$ref": "#/components/headers/ETag" }));
+        parameters.push(json!({ "$ref": "#/components/parameters/if_none_match" }));
+    }
+    let mut content = Map::new();
+    match operation.body {
+        Body::Json(schema) => content.insert(JSON.to_owned(), json!({ "schema": schema(generator) })),
+        Body::Health => content.insert(JSON.to_owned(), json!({ "schema": plain::<Health>(generator) })),
+        Body::Other(JSON) => content.insert(JSON.to_owned(), json!({ "schema": { "type": "object" } })),
+        Body::Other(other) => content.insert(other.to_owned(), json!({ "schema": { "type": "string" } })),
+    };
+    if operation.has_csv {
+        content.insert(CSV.to_owned(), json!({ "schema": { "type": "string" } }));
+    }
+    let mut responses = Map::new();
+    if let Body::Health = operation.body {
+        responses.insert("503".to_owned(), json!({ "description": "It cannot answer.", "content": content.clone() }));
+    }
+    responses.insert(
+        "200".to_owned(),
+        json!({ "description": "The answer.", "headers": headers.clone(), "content": content }),
+    );
+    if operation.is_tagged {
+        let unchanged = "The answer is the one that the client has. Nothing was summed.";
+        responses.insert("304".to_owned(), json!({ "description": unchanged, "headers": headers }));
+    }
+    for (status, description) in error_statuses(operation) {
+        responses.insert(
+            status.to_string(),
+            json!({
+                "description": description,
+                "content": {
+                    JSON: { "schema": { "$ref": "#/components/schemas/ErrorBody" } },
+                    PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/ProblemBody" } }
+                }
+            }),
+        );
+    }
+    let mut object = json!({
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "description": operation.description,
+        "parameters": parameters,
+        "responses": responses,
+        "security": []
+    });
+    if let Some(scope) = operation.scope {
+        object["security"] = json!([{ "key": [] }]);
+        object["description"] = json!(format!("{} Scope: {scope}.", operation.description));
+    }
+    json!({ "get": object })
+}
+
+/// The whole document.
+pub fn openapi() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    generator.subschema_for::<ErrorBody>();
+    generator.subschema_for::<ProblemBody>();
+    let paths: Map<String, Value> = OPERATIONS
+        .iter()
+        .map(|operation| (format!("/v1{}", operation.path), operation_object(operation, &mut generator)))
+        .collect();
+    let schemas = generator.take_definitions(true);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Mergeline",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Team delivery metrics from GitHub that a manager can question.",
+            "description": "Answers are `{data, meta, trace_id}`. Errors are `{error: {code, message, details, trace_id}}`, or problem \
+                            details (RFC 9457) when `Accept` names application/problem+json. Every parameter that is not known is \
+                            refused. Every answer about numbers says how fresh its data is in the header mergeline-data-as-of.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
+        },
+        "servers": [{ "url": "/" }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "parameters": {
+                "team_id": {
+                    "name": "team_id", "in": "path", "required": true,
+                    "description": "The team's number or slug.",
+                    "schema": {
+                        "type": "string", "pattern": "^([1-9][0-9]{0,17}|[a-z][a-z0-9-]{0,62}|[0-9][0-9-]{0,30}[a-z][a-z0-9-]{0,30})$",
+                        "examples": ["payments"]
+                    }
+                },
+                "if_none_match": {
+                    "name": "If-None-Match", "in": "header", "required": false,
+                    "description": "The ETag of an answer that the client has.",
+                    "schema": { "type": "string" }
+                }
+            },
+            "headers": {
+                "ETag": {
+                    "description": "What the answer is known by: formula, configuration, the last run that changed data, and question.",
+                    "schema": { "type": "string" }
+                }
+            },
+            "securitySchemes": { "key": { "type": "apiKey", "in": "header", "name": "x-api-key" } }
+        }
+    })
+}
+
+/// Made once: it is the same for everybody.
+static TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| serde_json::to_vec(&openapi()).unwrap_or_default());
+
+/// The document as an answer.
+pub(crate) async fn get(headers: HeaderMap, query: axum::extract::RawQuery) -> Result<Response, ApiError> {
+    Query::parse(&query.0.unwrap_or_default(), &[])?;
+    Accept::of(&headers).require(JSON)?;
+    Ok(document(JSON, TEXT.clone()))
+}

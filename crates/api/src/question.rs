@@ -1,0 +1,181 @@
+//! What all questions about a team go through: who asks, what exactly, and what it is answered from.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, RawQuery};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
+use mergeline_store::{Filter, Interval, RepositoryId, Standing, TeamHead};
+
+use crate::access::{Access, Scope};
+use crate::answer::{DATA_AS_OF, Tag};
+use crate::error::ApiError;
+use crate::model::{Meta, MetaFilters, MetaRange, coverage_warnings, instant};
+use crate::negotiation::{Accept, Format};
+use crate::parameters::{Otherwise, Parameter, Query, Range, team_ref};
+use crate::router::Api;
+
+/// A request about a team, as it came.
+#[derive(Debug)]
+pub(crate) struct TeamRequest {
+    team: Result<Path<String>, PathRejection>,
+    query: String,
+    headers: HeaderMap,
+    access: Access,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TeamRequest {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let access = Access::from_request_parts(parts, state).await?;
+        let team = Path::<String>::from_request_parts(parts, state).await;
+        let query = match RawQuery::from_request_parts(parts, state).await {
+            Ok(RawQuery(query)) => query.unwrap_or_default(),
+            Err(never) => match never {},
+        };
+        Ok(Self { team, query, headers: parts.headers.clone(), access })
+    }
+}
+
+/// What an endpoint about a team is asked with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Endpoint {
+    pub(crate) definition: &'static str,
+    pub(crate) scope: Scope,
+    pub(crate) parameters: &'static [&'static Parameter],
+    pub(crate) otherwise: Otherwise,
+    pub(crate) has_csv: bool,
+}
+
+/// A request about a team that exists, understood in full.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) team: TeamHead,
+    pub(crate) query: Query,
+    pub(crate) range: Range,
+    pub(crate) filter: Filter,
+    pub(crate) format: Format,
+    pub(crate) standing: Standing,
+    pub(crate) now: DateTime<Utc>,
+    /// Everything that the answer depends on, beside the time.
+    pub(crate) identity: String,
+    definition: &'static str,
+    headers: HeaderMap,
+}
+
+impl TeamRequest {
+    /// The team of the path, if the request may know of it.
+    pub(crate) async fn team(&self, api: &Api) -> Result<(TeamHead, Standing), ApiError> {
+        const UNKNOWN: ApiError = ApiError::NotFound("There is no such team.");
+        let Ok(Path(team)) = &self.team else {
+            return Err(ApiError::parameter("team_id", "invalid", "it is not UTF-8"));
+        };
+        let mut standing = api.store.standing(Some(&team_ref(team)?)).await?;
+        let team = standing.team.take().ok_or(UNKNOWN)?;
+        // A key that is limited to teams does not learn which others there are.
+        if self.access.sees(&team.slug) { Ok((team, standing)) } else { Err(UNKNOWN) }
+    }
+
+    pub(crate) fn query(&self, parameters: &[&Parameter]) -> Result<Query, ApiError> {
+        Query::parse(&self.query, parameters)
+    }
+
+    pub(crate) fn accept(&self) -> Accept {
+        Accept::of(&self.headers)
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Understands the request in full, or says what is wrong with it.
+    pub(crate) async fn understand(self, api: &Api, endpoint: &Endpoint) -> Result<Question, ApiError> {
+        self.access.require(endpoint.scope)?;
+        let query = self.query(endpoint.parameters)?;
+        let format = self.accept().choose(query.format, endpoint.has_csv)?;
+        let (team, standing) = self.team(api).await?;
+        let now = (api.clock)();
+        let range = query.range(standing.timezone, now, endpoint.otherwise)?;
+        let repositories = repository_ids(api, &query).await?;
+        let filter = Filter { from: range.start(), to: range.end(), repositories, base: query.base.clone() };
+        let identity = format!(
+            "{} {:?} {} {team:?} {range:?} {query:?} {:?} {format:?}",
+            endpoint.definition, standing.revision, standing.data_run, filter.repositories
+        );
+        Ok(Question {
+            team,
+            query,
+            range,
+            filter,
+            format,
+            standing,
+            now,
+            identity,
+            definition: endpoint.definition,
+            headers: self.headers,
+        })
+    }
+}
+
+/// The repositories of the filter; a name that nobody knows would only ever give zeros.
+async fn repository_ids(api: &Api, query: &Query) -> Result<Option<Vec<RepositoryId>>, ApiError> {
+    if query.repositories.is_empty() {
+        return Ok(None);
+    }
+    let mut all = Vec::new();
+    for name in &query.repositories {
+        let ids = api.store.repository_ids(name).await?;
+        if ids.is_empty() {
+            let message = format!("`{name}` is not among the collected repositories");
+            return Err(ApiError::parameter("repo", "unknown_repository", message));
+        }
+        all.extend(ids);
+    }
+    Ok(Some(all))
+}
+
+impl Question {
+    /// What the answer is known by: the formula, the configuration, the last run that changed anything, the question, the
+    /// day (with which buckets become complete), and what is said about the collection. Not when data was last looked at
+    /// without a change: [`DATA_AS_OF`] says that.
+    pub(crate) fn tag(&self) -> Tag {
+        let coverage = &self.standing.coverage;
+        let today = self.now.with_timezone(&self.range.zone).date_naive().to_string();
+        let state = format!("{:?} {:?} {:?}", coverage.failing, coverage.pending, coverage.covered_since);
+        Tag::of(&[&self.identity, &today, &state])
+    }
+
+    /// `304` when the client has the answer already: nothing is summed for it.
+    pub(crate) fn unless_known(&self) -> Option<Response> {
+        let tag = self.tag();
+        tag.is_known(&self.headers).then(|| self.with_freshness(tag.not_modified()))
+    }
+
+    /// The answer with its tag and freshness.
+    pub(crate) fn tagged(&self, response: Response) -> Response {
+        self.with_freshness(self.tag().on(response))
+    }
+
+    pub(crate) fn with_freshness(&self, mut response: Response) -> Response {
+        let as_of = self.standing.coverage.data_as_of.map(instant);
+        if let Some(value) = as_of.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            response.headers_mut().insert(DATA_AS_OF, value);
+        }
+        response
+    }
+
+    pub(crate) fn meta(&self, interval: Option<Interval>) -> Meta {
+        Meta {
+            definition: self.definition,
+            timezone: self.range.zone.name().to_owned(),
+            interval: interval.map(Interval::as_str),
+            range: MetaRange::from(&self.range),
+            filters: MetaFilters::from(&self.query),
+            data_as_of: self.standing.coverage.data_as_of.map(instant),
+            coverage: (&self.standing.coverage).into(),
+            warnings: coverage_warnings(&self.standing.coverage, &self.range),
+        }
+    }
+}

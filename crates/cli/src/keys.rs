@@ -1,0 +1,32 @@
+//! `mergeline keys`
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use mergeline_api::NewKey;
+
+use crate::args::{CreateKey, Keys, Options};
+use crate::failure::Failure;
+
+/// `mergeline keys …`
+pub(crate) fn run(command: &Keys, options: &Options) -> Result<ExitCode, Failure> {
+    let Keys::Create(args) = command;
+    let made = create(args)?;
+    let mut out = io::stdout();
+    if options.json {
+        writeln!(out, "{}", serde_json::to_string(&made)?)?;
+    } else {
+        let NewKey { key, entry } = &made;
+        let entry = serde_json::to_string(entry)?;
+        writeln!(out, "The key, which is shown only now. Requests carry it in the header x-api-key:\n\n{key}\n")?;
+        writeln!(out, "Its entry, one of the list in API_KEYS ([entry, entry, …]), which holds no secret:\n\n{entry}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn create(args: &CreateKey) -> Result<NewKey, Failure> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).context("the system gives no random bytes to make a key of")?;
+    Ok(NewKey::from_random(random, args.name.clone(), args.scopes.iter().copied(), args.teams.iter().cloned()))
+}

@@ -1,0 +1,30 @@
+-- One row: the configuration in force, what the numbers are known by, how far the collection has come, and the team ($1 by
+-- number, $2 by slug). A repository that fails keeps the time of its last complete collection.
+select
+    c.revision as "revision?",
+    c.timezone as "timezone?",
+    c.min_group_size as "min_group_size?",
+    t.id as "team_id?",
+    t.slug as "team_slug?",
+    t.name as "team_name?",
+    coalesce((select max(r.run_id) from collection_results as r where r.changed > 0 or r.enriched > 0), 0) as "data_run!",
+    k.collected as "collected!",
+    k.failing_names,
+    k.pending_names,
+    k.data_as_of,
+    k.covered_since
+from (
+    select
+        count(*) filter (where collected_at is not null and reopened_since is null and backfill_page is null and failures = 0)
+            as collected,
+        array_agg(coalesce(current_name, name) order by name) filter (where failures > 0) as failing_names,
+        array_agg(coalesce(current_name, name) order by name)
+            filter (where (collected_at is null or reopened_since is not null or backfill_page is not null) and failures = 0)
+            as pending_names,
+        min(collected_at) as data_as_of,
+        max(covered_since) as covered_since
+    from repositories
+    where removed_at is null
+) as k
+left join configuration_in_force as c on true
+left join teams as t on t.id = $1 or t.slug = $2

@@ -1,0 +1,49 @@
+-- The pull requests in [$2, $3) of everybody who is or was in a team ($1), by the instant that decides about membership:
+-- those that count, with the membership that says so, and those that do not, with the reason. Repositories $4, base branch
+-- $5; after ($6, $7) in that order; $8 at most.
+select
+    p.id as "id!",
+    coalesce(r.current_name, r.name) as "repository!",
+    p.number as "number!",
+    p.title as "title!",
+    h.login as "author!",
+    p.state as "state!",
+    p.is_draft as "is_draft!",
+    p.base_ref,
+    p.created_at as "created_at!",
+    p.merged_at,
+    coalesce(p.merged_at, p.closed_at, p.created_at) as "attributed_at!",
+    case p.state when 'merged' then 'merged_at' when 'closed' then 'closed_at' else 'created_at' end as "attributed_by!",
+    m.id as "membership_id?",
+    (m.weight * 10000)::integer as "weight_units?",
+    m.joined_at as "joined_at?",
+    m.left_at as "left_at?",
+    case when p.merged_at >= p.created_at then extract(epoch from p.merged_at - p.created_at)::double precision end
+        as cycle_seconds,
+    p.coding_seconds,
+    p.pickup_seconds,
+    p.review_seconds,
+    p.additions,
+    p.deletions,
+    p.changed_files,
+    pull_request_flags(p) as "flags!",
+    case
+        when p.deleted_at is not null then 'deleted'
+        when a.membership_id is null then 'not_a_member'
+        when p.merged_at is null then 'not_merged'
+    end as excluded
+from (select distinct person_id from team_memberships where team_id = $1 and removed_in is null) as s
+inner join pull_requests as p
+    on s.person_id = p.author_id
+    and coalesce(p.merged_at, p.closed_at, p.created_at) >= $2
+    and coalesce(p.merged_at, p.closed_at, p.created_at) < $3
+inner join repositories as r on p.repository_id = r.id
+inner join people as h on p.author_id = h.id
+left join pr_attributions as a on p.id = a.pull_request_id and a.team_id = $1
+left join team_memberships as m on a.membership_id = m.id
+where
+    ($4::bigint [] is null or p.repository_id = any($4))
+    and ($5::text is null or p.base_ref = $5)
+    and ($6::timestamptz is null or (coalesce(p.merged_at, p.closed_at, p.created_at), p.id) > ($6, $7::bigint))
+order by coalesce(p.merged_at, p.closed_at, p.created_at), p.id
+limit $8
