@@ -391,3 +391,60 @@ async fn f44_a_migration_that_was_killed_anywhere_is_finished_by_the_next_one() 
     }
     Ok(())
 }
+
+/// A database with a pull request and its attribution, migrated up to the version before an index is built beside writers.
+async fn before_the_indexes() -> Result<(TestDatabase, Store, PgPool)> {
+    let (database, store) = fresh().await?;
+    let pool = database.pool().await?;
+    execute(&pool, "drop schema public cascade; create schema public").await?;
+    store.migrate_to(20_261_124_100_000).await?;
+    execute(&pool, include_str!("data/configuration.sql")).await?;
+    execute(&pool, include_str!("data/pull_requests.sql")).await?;
+    Ok((database, store, pool))
+}
+
+#[tokio::test]
+async fn an_index_is_built_beside_writers_and_not_in_their_way() -> Result<()> {
+    let (_database, store, pool) = before_the_indexes().await?;
+    let mut slow_writer = pool.begin().await?;
+    sqlx::raw_sql("update pr_attributions set created_at = created_at").execute(&mut *slow_writer).await?;
+    let is_building = "select exists (
+        select from pg_stat_activity where query ilike '%create index concurrently%' and wait_event_type = 'Lock'
+            and datname = current_database() and pid <> pg_backend_pid()
+    )";
+    let writing = async {
+        while !sqlx::query_scalar::<_, bool>(is_building).fetch_one(&pool).await? {
+            tokio::task::yield_now().await;
+        }
+        // The index waits for whoever wrote before it; nobody waits for the index.
+        let quick_writer = "begin; set local lock_timeout = '1s';
+            update pr_attributions set created_at = created_at where false; update teams set name = name; commit";
+        execute(&pool, quick_writer).await?;
+        anyhow::Ok(slow_writer.commit().await?)
+    };
+    let migrating = async { anyhow::Ok(store.migrate().await?) };
+    tokio::time::timeout(MINUTE, async { tokio::try_join!(migrating, writing) }).await??;
+    assert_eq!(store.database_status().await?.missing(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_index_that_was_not_finished_is_built_anew() -> Result<()> {
+    let (_database, store, pool) = before_the_indexes().await?;
+    store.migrate().await?;
+    // As if the server had gone down while it was built: it is there, and the migration is not noted.
+    execute(
+        &pool,
+        "update pg_index set indisvalid = false where indexrelid = 'pr_attributions_statistics_idx'::regclass;
+        delete from _sqlx_migrations where version = 20261124100100",
+    )
+    .await?;
+    store.migrate().await?;
+    let is_valid: bool = sqlx::query_scalar(
+        "select indisvalid from pg_index where indexrelid = 'pr_attributions_statistics_idx'::regclass",
+    )
+    .fetch_one(&pool)
+    .await?;
+    assert!(is_valid);
+    Ok(())
+}

@@ -200,3 +200,29 @@ async fn a_teams_range_is_answered_by_the_covering_index_alone() -> Result<()> {
     assert!(plan.contains("Index Only Scan using pr_attributions_statistics_idx"), "{plan}");
     Ok(())
 }
+
+#[test]
+fn indexes_of_tables_that_are_in_use_are_built_beside_their_writers() -> Result<()> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // Before these nothing was released: there were no rows that a lock could keep writers from.
+        if *name < *"20261124" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path)?;
+        let statements: Vec<String> = text.split(';').map(str::to_lowercase).collect();
+        for statement in &statements {
+            let touches_an_index = statement.contains("create index")
+                || statement.contains("create unique index")
+                || statement.contains("drop index");
+            if touches_an_index {
+                assert!(statement.contains("concurrently"), "{name} locks writers out while it works");
+                assert!(text.starts_with("-- no-transaction\n"), "{name} cannot do that in a transaction");
+                assert_eq!(statements.len(), 2, "{name} has one statement: several are a transaction");
+            }
+        }
+    }
+    Ok(())
+}
