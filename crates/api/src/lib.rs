@@ -8,6 +8,7 @@ mod cursor;
 mod definitions;
 mod docs;
 mod error;
+pub mod fuzzing;
 mod health;
 mod keys;
 mod metrics;

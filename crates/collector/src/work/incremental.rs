@@ -234,6 +234,8 @@ impl Work<'_> {
             tracing::warn!(repo.name = %self.repository.called(), ?gone, "Pull requests are not at GitHub any more");
             let marked = store.mark_deleted(&self.lease, &gone, self.now());
             timed(&mut self.result.database, marked).await?;
+            // They count no more: answers that were made with them are old.
+            self.result.changed += u32::try_from(gone.len()).unwrap_or(u32::MAX);
         }
         Ok(())
     }

@@ -1,0 +1,113 @@
+//! What must hold of every query string, cursor and table, whatever its bytes: called by the fuzz targets and by the test
+//! on their corpora.
+
+use chrono::{DateTime, Datelike};
+use chrono_tz::Tz;
+
+use crate::csv::{Cell, Rows, harmless};
+use crate::cursor::Cursor;
+use crate::error::ApiError;
+use crate::parameters::{
+    BASE, CURSOR, FORMAT, FROM, INTERVAL, LAST, LIMIT, Otherwise, Parameter, Query, REPO, TO, TZ, WEEK, WEIGHTING,
+    team_ref,
+};
+
+const ALL: [&Parameter; 12] =
+    [&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &LIMIT, &CURSOR];
+
+/// Reads bytes as a query string, and as a team in a path. Returns whether the query was accepted.
+///
+/// # Panics
+/// When something was accepted that is out of bounds, when a refusal names nothing or cannot be shown, or when reading
+/// again gives something else.
+pub fn query_string(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = team_ref(&text);
+    let parsed = Query::parse(&text, &ALL);
+    let again = Query::parse(&text, &ALL);
+    assert_eq!(format!("{parsed:?}"), format!("{again:?}"), "the second reading differs");
+    match parsed {
+        Ok(query) => check_query(&query),
+        Err(error) => {
+            check_refusal(error);
+            return false;
+        }
+    }
+    true
+}
+
+fn check_query(query: &Query) {
+    assert!((1..=1_000).contains(&query.limit));
+    assert!(query.repositories.len() <= 50);
+    if let Some(base) = &query.base {
+        assert!(!base.is_empty() && base.len() <= 255 && !base.chars().any(char::is_control));
+    }
+    let otherwise = Otherwise::WeeksThatAreOver(4);
+    for now in ["1970-01-01T00:00:00Z", "2026-03-29T00:30:00Z", "2199-12-31T23:59:59Z"] {
+        let Ok(now) = now.parse::<DateTime<chrono::Utc>>() else { continue };
+        match query.range(Tz::America__Havana, now, otherwise) {
+            Ok(range) => {
+                assert!(range.from < range.to && (range.to - range.from).num_days() <= 3_700);
+                assert!(range.start() < range.end(), "{range:?}");
+                assert!((1900..=2300).contains(&range.before().from.year()), "{range:?}");
+            }
+            Err(error) => check_refusal(error),
+        }
+    }
+}
+
+fn check_refusal(error: ApiError) {
+    let ApiError::Validation(details) = error else { panic!("{error:?}") };
+    assert!(!details.is_empty(), "refused without a reason");
+    for detail in details {
+        assert!(!detail.reason.is_empty() && !detail.message.is_empty());
+        assert!(detail.parameter.chars().count() <= 40, "a long name is shown");
+        let shown = detail.parameter.chars().chain(detail.message.chars());
+        assert!(!shown.into_iter().any(char::is_control), "a header or a terminal would obey {:?}", detail.parameter);
+    }
+}
+
+/// Reads bytes as a cursor. Returns whether it was accepted, which only one of our making is.
+///
+/// # Panics
+/// When another text is accepted than the one that we write.
+pub fn cursor(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    match Cursor::parse(&text, "question") {
+        Ok(cursor) => {
+            assert_eq!(cursor.to_text("question"), text, "two texts for one cursor");
+            assert!(Cursor::parse(&text, "another question").is_err(), "it is good for other questions");
+            true
+        }
+        Err(ApiError::InvalidCursor) => false,
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// Writes bytes as a table, a line a row and a unit separator between cells, and reads it back. Returns whether there was
+/// anything to write.
+///
+/// # Panics
+/// When a reader of RFC 4180 finds other rows or cells, or a spreadsheet would run one.
+pub fn table(bytes: &[u8]) -> bool {
+    const COLUMNS: usize = 3;
+    let text = String::from_utf8_lossy(bytes);
+    let cells: Vec<&str> = text.split('\u{1f}').collect();
+    let Ok(mut rows) = Rows::new(["a", "b", "c"]) else { panic!("a header that cannot be written") };
+    let written: Vec<&[&str]> = cells.chunks_exact(COLUMNS).collect();
+    for row in &written {
+        assert!(rows.push(row.iter().copied().map(Cell::Text)).is_ok(), "a row that cannot be written");
+    }
+    let Ok(bytes) = rows.into_bytes() else { panic!("a table that cannot be written") };
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let read: Vec<csv::StringRecord> = reader.records().map(Result::unwrap_or_default).collect();
+    assert_eq!(read.len(), written.len(), "other rows");
+    for (found, row) in read.iter().zip(&written) {
+        assert_eq!(found.len(), COLUMNS, "other cells");
+        for (found, cell) in found.iter().zip(*row) {
+            assert_eq!(found, harmless(cell), "another cell");
+            assert!(!found.trim_start().starts_with(['=', '+', '-', '@']), "a spreadsheet would run {found:?}");
+        }
+    }
+    !written.is_empty()
+}

@@ -1,0 +1,40 @@
+//! What fuzzing found and what we thought of beforehand: every file of the corpora keeps the properties of its target.
+
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use mergeline_api::fuzzing;
+
+/// Files whose names begin with `valid` are accepted, those with `broken` refused; others are what fuzzing found.
+fn every_file_keeps(target: &str, property: fn(&[u8]) -> bool) -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let mut files = 0;
+    for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bytes = std::fs::read(&path)?;
+        let accepted =
+            catch_unwind(|| property(&bytes)).map_err(|_| anyhow::anyhow!("{target}/{name} breaks a property"))?;
+        ensure!(!name.starts_with("valid") || accepted, "{target}/{name} is refused");
+        ensure!(!name.starts_with("broken") || !accepted, "{target}/{name} is accepted");
+        files += 1;
+    }
+    ensure!(files > 5, "{files} files in {}", folder.display());
+    Ok(())
+}
+
+#[test]
+fn query_strings_are_accepted_or_refused_as_they_should_be() -> Result<()> {
+    every_file_keeps("query_string", fuzzing::query_string)
+}
+
+#[test]
+fn only_cursors_of_our_making_are_accepted() -> Result<()> {
+    every_file_keeps("cursor", fuzzing::cursor)
+}
+
+#[test]
+fn tables_read_back_as_they_were_written_and_run_nothing() -> Result<()> {
+    every_file_keeps("table", fuzzing::table)
+}
