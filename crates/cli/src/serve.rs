@@ -39,7 +39,8 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     };
     let mut out = io::stdout();
     writeln!(out, "Listening on http://{address} ({guard})")?;
-    writeln!(out, "  curl -s{key} http://{address}/v1/teams\nCtrl-C ends it.")?;
+    writeln!(out, "  curl -s{key} http://{address}/v1/teams")?;
+    writeln!(out, "  http://{address}/v1/docs says what else there is. Ctrl-C ends it.")?;
     let api = Api { store, keys: settings.keys, timeout: settings.timeout, clock, renewal: None };
     until_interrupted(listener, router(api)).await?;
     Ok(ExitCode::SUCCESS)
