@@ -12,6 +12,18 @@ select 'acme/repo-' || n, now(), n, now(), '2010-01-01' from generate_series(1, 
 insert into team_memberships (team_id, person_id, weight, added_in)
 select 1 + (n - 1) / 8, n, 1, 1 from generate_series(1, 1600) as n;
 
+-- A year of runs; the last ones changed nothing.
+insert into collection_runs (started_at, finished_at, state, configuration_revision, planned)
+select now() - (1000 - n) * interval '8 hours', now() - (1000 - n) * interval '8 hours', 'succeeded', 1, 100
+from generate_series(1, 1000) as n;
+insert into collection_results (
+    run_id, repository_id, state, started_at, duration_seconds, requests, pages,
+    listed, kept, skipped_ghost, skipped_bot, skipped_not_a_member, quarantined, changed
+)
+select r.id, n, 'succeeded', r.started_at, 1, 1, 1, 0, 0, 0, 0, 0, 0, case when r.id < 990 then (r.id + n) % 3 else 0 end
+from collection_runs as r
+cross join generate_series(1, 100) as n;
+
 -- Six of ten count in full, the others by a half or a quarter; a third have no reviews, a fifth no commits.
 insert into pr_attributions (
     pull_request_id, team_id, membership_id, weight, repository_id, author_id,

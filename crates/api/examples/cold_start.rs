@@ -49,7 +49,7 @@ fn main() -> Result<()> {
     }
     let whole = median(&full, |start| start.ready + start.first);
     let once = |starts: &[Start]| median(starts, |start| start.first.saturating_sub(start.second));
-    let say = |what: &str, milliseconds: f64| println!("{what:40} {milliseconds:.1} ms");
+    let say = |what: &str, milliseconds: f64| println!("{what:44} {milliseconds:.1} ms");
     println!("process start to first answer, median of {times}:");
     say("  all", whole);
     say("  until it asks for an event", median(&full, |start| start.ready));
@@ -57,7 +57,7 @@ fn main() -> Result<()> {
     say("  connecting and preparing, once", once(&full) - once(&bare));
     say("  the answer, as every later one", median(&full, |start| start.second));
     let memory = full.iter().map(|start| start.memory).max().unwrap_or_default();
-    println!("{:40} {memory} kB at most", "  memory of the function");
+    println!("{:44} {memory} kB at most", "  memory of the function");
     Ok(())
 }
 

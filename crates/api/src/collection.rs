@@ -26,17 +26,21 @@ pub(crate) struct AnsweredRepository {
     name: String,
     /// `owner/name` in the configuration, or the pattern, where that is another.
     configured_as: Option<String>,
-    /// How the last work on it ended: `succeeded`, `failed`, `deferred` or `busy`; null before the first.
+    /// How the last work on it ended; null before the first.
+    #[schemars(extend("enum" = ["succeeded", "failed", "deferred", "busy", null]))]
     state: Option<String>,
     /// Why it did not succeed.
     reason: Option<Reason>,
     /// When deferred work can go on, or a failing repository is tried again.
+    #[schemars(extend("format" = "date-time"))]
     next_at: Option<String>,
     /// When the last complete collection began: nothing newer is claimed.
+    #[schemars(extend("format" = "date-time"))]
     collected_at: Option<String>,
     /// How long ago that is.
     age_hours: Option<f64>,
     /// Everything that changed since then is stored.
+    #[schemars(extend("format" = "date-time"))]
     covered_since: Option<String>,
     /// The next page of a backfill that is under way.
     backfill_page: Option<i32>,
@@ -60,6 +64,7 @@ pub(crate) struct Reason {
 pub(crate) struct StatusMeta {
     count: usize,
     /// When the oldest of the last complete collections began: nothing newer is claimed.
+    #[schemars(extend("format" = "date-time"))]
     data_as_of: Option<String>,
     coverage: MetaCoverage,
 }
@@ -68,9 +73,11 @@ pub(crate) struct StatusMeta {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct AnsweredRun {
     id: i64,
-    /// `running`, `succeeded`, `deferred`, `partial`, `failed` or `interrupted`.
+    #[schemars(extend("enum" = ["running", "succeeded", "deferred", "partial", "failed", "interrupted"]))]
     state: String,
+    #[schemars(extend("format" = "date-time"))]
     started_at: String,
+    #[schemars(extend("format" = "date-time"))]
     finished_at: Option<String>,
     /// Repositories that it set out to collect.
     planned: i32,

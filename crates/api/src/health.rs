@@ -19,20 +19,24 @@ const STALE_AFTER_HOURS: f64 = 9.0;
 /// That the program runs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Alive {
-    /// Always `ok`.
+    /// Always the same.
+    #[schemars(extend("enum" = ["ok"]))]
     status: &'static str,
 }
 
 /// Whether the program can answer, and how fresh its answers are.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Health {
-    /// `ok`; `stale` when nothing was collected for nine hours; `failing` with status 503.
+    /// `stale` when nothing was collected for nine hours; `failing` with status 503.
+    #[schemars(extend("enum" = ["ok", "stale", "failing"]))]
     status: &'static str,
-    /// `ok` or `unavailable`.
+    #[schemars(extend("enum" = ["ok", "unavailable"]))]
     database: &'static str,
-    /// `ok`, `outdated` (migrations are missing), or `unknown` without a database.
+    /// `outdated` when migrations are missing, `unknown` without a database.
+    #[schemars(extend("enum" = ["ok", "outdated", "unknown"]))]
     schema: &'static str,
     /// When the oldest of the last complete collections began.
+    #[schemars(extend("format" = "date-time"))]
     data_as_of: Option<String>,
     /// How long ago that is.
     age_hours: Option<f64>,

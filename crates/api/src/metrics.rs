@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::NaiveDate;
 use mergeline_domain::start_of_day;
-use mergeline_store::{Bucketing, Filter, Interval, Statistics};
+use mergeline_store::{Bucketing, Filter, Interval, Reader, Statistics};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -67,12 +67,12 @@ pub(crate) async fn lead_time(State(api): State<Api>, request: TeamRequest) -> R
 }
 
 async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: Interval) -> Result<Response, ApiError> {
-    let question = request.understand(api, endpoint).await?;
+    let (question, mut reader) = request.understand(api, endpoint).await?;
     if let Some(response) = question.unless_known() {
         return Ok(response);
     }
     let interval = question.query.interval.unwrap_or(usual);
-    let statistics = ask(api, &question, &question.filter, interval).await?;
+    let statistics = ask(&mut reader, &question, &question.filter, interval).await?;
     let (range, standing) = (&question.range, &question.standing);
     let buckets: Vec<AnsweredBucket> = statistics
         .buckets
@@ -90,20 +90,26 @@ async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: In
             if endpoint.definition == PR_CYCLE_TIME {
                 meta.warnings.insert(0, NOT_DORA.to_owned());
             }
-            meta.warnings.extend(number_warnings(&total, &buckets));
+            let is_suppressed = total.suppressed || buckets.iter().any(|bucket| bucket.numbers.suppressed);
+            meta.warnings.extend(number_warnings(&total, is_suppressed));
             answer(BucketsData { team: (&question.team).into(), buckets, total }, meta)
         }
     };
     Ok(question.tagged(response))
 }
 
-async fn ask(api: &Api, question: &Question, filter: &Filter, interval: Interval) -> Result<Statistics, ApiError> {
+async fn ask(
+    reader: &mut Reader,
+    question: &Question,
+    filter: &Filter,
+    interval: Interval,
+) -> Result<Statistics, ApiError> {
     let bucketing = Bucketing { interval, zone: question.range.zone, counts_fully: question.query.counts_fully };
-    Ok(api.store.statistics(question.team.id, filter, &bucketing).await?)
+    Ok(reader.statistics(question.team.id, filter, &bucketing).await?)
 }
 
-/// What a reader has to know about the numbers themselves.
-fn number_warnings(total: &Numbers, buckets: &[AnsweredBucket]) -> Vec<String> {
+/// What a reader has to know about the numbers themselves, and whether durations are left out anywhere in the answer.
+fn number_warnings(total: &Numbers, is_suppressed: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: &str| warnings.push(text.to_owned());
     if total.prs_merged == 0 {
@@ -112,7 +118,7 @@ fn number_warnings(total: &Numbers, buckets: &[AnsweredBucket]) -> Vec<String> {
     if total.cycle_time.n < total.prs_merged {
         warn("merged_before_creation: imported pull requests count, but have no duration");
     }
-    if total.suppressed || buckets.iter().any(|bucket| bucket.numbers.suppressed) {
+    if is_suppressed {
         warn("suppressed: durations of fewer people than privacy.min_group_size are not shown");
     }
     warnings
@@ -191,15 +197,14 @@ impl Period {
 
 /// One call for a first screen: this period beside the one before, and what is open.
 pub(crate) async fn summary(State(api): State<Api>, request: TeamRequest) -> Result<Response, ApiError> {
-    let question = request.understand(&api, &SUMMARY_ENDPOINT).await?;
+    let (question, mut reader) = request.understand(&api, &SUMMARY_ENDPOINT).await?;
     let before = question.range.before();
     let previous = Filter { from: before.start(), to: before.end(), ..question.filter.clone() };
     // Only totals are shown: the coarser the buckets, the less there is to do.
     let unit = Interval::Quarter;
-    let now = ask(&api, &question, &question.filter, unit).await?;
-    let then = ask(&api, &question, &previous, unit).await?;
-    let open = api
-        .store
+    let now = ask(&mut reader, &question, &question.filter, unit).await?;
+    let then = ask(&mut reader, &question, &previous, unit).await?;
+    let open = reader
         .open_pull_requests(question.team.id, &question.filter, question.query.counts_fully, question.now)
         .await?;
     let period = Period::of(&now, &question.filter, &question);
@@ -214,16 +219,15 @@ pub(crate) async fn summary(State(api): State<Api>, request: TeamRequest) -> Res
         cycle_time_p90_hours: difference(|times| times.p90_hours),
     };
     let mut meta = question.meta(None);
-    meta.warnings.extend(number_warnings(&period.numbers, &[]));
-    let is_suppressed = question.standing.min_group_size > 0
-        && question.standing.min_group_size > open.contributors
-        && open.contributors > 0;
+    let is_open_suppressed = open.contributors > 0 && open.contributors < question.standing.min_group_size;
+    let is_suppressed = is_open_suppressed || period.numbers.suppressed || previous.numbers.suppressed;
+    meta.warnings.extend(number_warnings(&period.numbers, is_suppressed));
     let data = SummaryData {
         team: (&question.team).into(),
         change,
         open: Open {
-            age: DurationStatistics::of(&open.age, is_suppressed),
-            oldest_hours: open.oldest_seconds.filter(|_| !is_suppressed).map(hours),
+            age: DurationStatistics::of(&open.age, is_open_suppressed),
+            oldest_hours: open.oldest_seconds.filter(|_| !is_open_suppressed).map(hours),
         },
         period,
         previous,

@@ -27,6 +27,7 @@ pub(crate) fn hours(seconds: f64) -> f64 {
 
 /// Which team an answer is about.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnsweredTeamName")]
 pub(crate) struct AnsweredTeam {
     id: i64,
     slug: String,
@@ -211,10 +212,12 @@ pub(crate) struct Meta {
     pub(crate) definition: &'static str,
     pub(crate) timezone: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["day", "week", "month", "quarter"]))]
     pub(crate) interval: Option<&'static str>,
     pub(crate) range: MetaRange,
     pub(crate) filters: MetaFilters,
     /// When the oldest of the last complete collections began: nothing newer is claimed.
+    #[schemars(extend("format" = "date-time"))]
     pub(crate) data_as_of: Option<String>,
     pub(crate) coverage: MetaCoverage,
     /// Each a stable word, a colon and a sentence.
@@ -241,7 +244,7 @@ pub(crate) struct MetaFilters {
     pub(crate) repositories: Option<Vec<String>>,
     /// Null for all.
     pub(crate) base: Option<String>,
-    /// `allocated` or `full`.
+    #[schemars(extend("enum" = ["allocated", "full"]))]
     pub(crate) weighting: &'static str,
 }
 
@@ -260,6 +263,7 @@ impl From<&Query> for MetaFilters {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct MetaCoverage {
     /// Everything that changed since then was read.
+    #[schemars(extend("format" = "date-time"))]
     since: Option<String>,
     repositories: MetaRepositories,
 }

@@ -74,7 +74,13 @@ impl Accept {
     /// # Errors
     /// [`ApiError::NotAcceptable`] when it will not.
     pub(crate) fn require(&self, media_type: &'static str) -> Result<(), ApiError> {
-        if self.quality(media_type) > 0 { Ok(()) } else { Err(ApiError::NotAcceptable { offered: media_type }) }
+        // As above: whoever asks for problem details alone means errors.
+        let is_json_meant = media_type == JSON && self.wants_problem_details();
+        if self.quality(media_type) > 0 || is_json_meant {
+            Ok(())
+        } else {
+            Err(ApiError::NotAcceptable { offered: media_type })
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::health::{Alive, Health};
 use crate::metrics::{BUCKET_PARAMETERS, BucketsData, SUMMARY_PARAMETERS, SummaryData};
 use crate::model::Meta;
 use crate::negotiation::{Accept, CSV, JSON, PROBLEM_JSON};
-use crate::parameters::{Parameter, Query};
+use crate::parameters::{CURSOR, Parameter, Query, team_schema};
 use crate::pull_requests::{PullRequestsData, PullRequestsMeta};
 use crate::teams::{AnsweredTeam, TeamData, TeamMeta, TeamsMeta};
 
@@ -244,6 +244,51 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
     statuses
 }
 
+impl Operation {
+    /// Whether it answers a page at a time.
+    fn has_pages(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.name == CURSOR.name)
+    }
+}
+
+/// Where an answer leads: from all teams to one, from a team to what is said about it, from a page to the next.
+fn links(operation: &Operation) -> Map<String, Value> {
+    let team = |pointer: &str| json!({ "team_id": format!("$response.body#/data/{pointer}slug") });
+    match operation.id {
+        "listTeams" => {
+            let link = json!({ "operationId": "getTeam", "description": "The first team.", "parameters": team("0/") });
+            Map::from_iter([("getTeam".to_owned(), link)])
+        }
+        "getTeam" => OPERATIONS
+            .iter()
+            .filter(|about| about.path.starts_with("/metrics/team/{team_id}/"))
+            .map(|about| {
+                let link = json!({ "operationId": about.id, "description": about.summary, "parameters": team("") });
+                (about.id.to_owned(), link)
+            })
+            .collect(),
+        _ if operation.has_pages() => Map::from_iter([("next".to_owned(), next_page(operation))]),
+        _ => Map::new(),
+    }
+}
+
+/// The same question for the next page. What the question left out is left out again.
+fn next_page(operation: &Operation) -> Value {
+    let mut parameters = Map::new();
+    if operation.path.contains("{team_id}") {
+        parameters.insert("team_id".to_owned(), json!("$request.path.team_id"));
+    }
+    for Parameter { name, .. } in operation.parameters {
+        parameters.insert((*name).to_owned(), json!(format!("$request.query.{name}")));
+    }
+    parameters.insert(CURSOR.name.to_owned(), json!("$response.body#/meta/next_cursor"));
+    json!({
+        "operationId": operation.id,
+        "description": "The next page, while `meta.next_cursor` is not null.",
+        "parameters": parameters
+    })
+}
+
 fn operation_object(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let mut parameters: Vec<Value> = Vec::new();
     if operation.path.contains("{team_id}") {
@@ -261,8 +306,14 @@ fn operation_object(operation: &Operation, generator: &mut SchemaGenerator) -> V
         parameters.push(object);
     }
     let mut headers = Map::new();
+    let mut add_header = |name: &str| {
+        headers.insert(name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }));
+    };
+    if operation.path.starts_with("/metrics/") {
+        add_header("mergeline-data-as-of");
+    }
     if operation.is_tagged {
-        headers.insert("ETag".to_owned(), json!({ "$ref": "#/components/headers/ETag" }));
+        add_header("ETag");
         parameters.push(json!({ "$ref": "#/components/parameters/if_none_match" }));
     }
     let mut content = Map::new();
@@ -279,25 +330,29 @@ fn operation_object(operation: &Operation, generator: &mut SchemaGenerator) -> V
     if let Body::Health = operation.body {
         responses.insert("503".to_owned(), json!({ "description": "It cannot answer.", "content": content.clone() }));
     }
-    responses.insert(
-        "200".to_owned(),
-        json!({ "description": "The answer.", "headers": headers.clone(), "content": content }),
-    );
+    let mut answer = json!({
+        "description": "The answer.", "headers": headers.clone(), "content": content, "links": links(operation)
+    });
+    if operation.has_pages() && operation.has_csv {
+        answer["headers"]["mergeline-next-cursor"] = json!({ "$ref": "#/components/headers/mergeline-next-cursor" });
+    }
+    responses.insert("200".to_owned(), answer);
     if operation.is_tagged {
         let unchanged = "The answer is the one that the client has. Nothing was summed.";
         responses.insert("304".to_owned(), json!({ "description": unchanged, "headers": headers }));
     }
     for (status, description) in error_statuses(operation) {
-        responses.insert(
-            status.to_string(),
-            json!({
-                "description": description,
-                "content": {
-                    JSON: { "schema": { "$ref": "#/components/schemas/ErrorBody" } },
-                    PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/ProblemBody" } }
-                }
-            }),
-        );
+        let mut response = json!({
+            "description": description,
+            "content": {
+                JSON: { "schema": { "$ref": "#/components/schemas/ErrorBody" } },
+                PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/ProblemBody" } }
+            }
+        });
+        if status == 503 {
+            response["headers"] = json!({ "Retry-After": { "$ref": "#/components/headers/Retry-After" } });
+        }
+        responses.insert(status.to_string(), response);
     }
     let mut object = json!({
         "operationId": operation.id,
@@ -316,7 +371,8 @@ fn operation_object(operation: &Operation, generator: &mut SchemaGenerator) -> V
 
 /// The whole document.
 pub fn openapi() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
+    // Answers are written, not read: what is null is there.
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
@@ -347,10 +403,7 @@ pub fn openapi() -> Value {
                 "team_id": {
                     "name": "team_id", "in": "path", "required": true,
                     "description": "The team's number or slug.",
-                    "schema": {
-                        "type": "string", "pattern": "^([1-9][0-9]{0,17}|[a-z][a-z0-9-]{0,62}|[0-9][0-9-]{0,30}[a-z][a-z0-9-]{0,30})$",
-                        "examples": ["payments"]
-                    }
+                    "schema": team_schema()
                 },
                 "if_none_match": {
                     "name": "If-None-Match", "in": "header", "required": false,
@@ -361,6 +414,20 @@ pub fn openapi() -> Value {
             "headers": {
                 "ETag": {
                     "description": "What the answer is known by: formula, configuration, the last run that changed data, and question.",
+                    "required": true,
+                    "schema": { "type": "string", "pattern": "^W/\"[0-9a-f]{32}\"$" }
+                },
+                "Retry-After": {
+                    "description": "How many seconds to wait before another attempt.",
+                    "required": true,
+                    "schema": { "type": "integer", "minimum": 1 }
+                },
+                "mergeline-data-as-of": {
+                    "description": "When the oldest of the last complete collections began: nothing newer is claimed. Missing before the first.",
+                    "schema": { "type": "string", "format": "date-time" }
+                },
+                "mergeline-next-cursor": {
+                    "description": "`meta.next_cursor`, which a table has no place for. Missing on the last page.",
                     "schema": { "type": "string" }
                 }
             },

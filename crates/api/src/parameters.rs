@@ -30,15 +30,24 @@ pub(crate) struct Parameter {
     pub(crate) schema: fn() -> Value,
 }
 
+/// A day of [`YEARS`].
+fn day(example: &str) -> Value {
+    json!({
+        "type": "string", "format": "date",
+        "pattern": "^(19[7-9]|2[01][0-9])[0-9]-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$",
+        "examples": [example]
+    })
+}
+
 pub(crate) const FROM: Parameter = Parameter {
     name: "from",
     description: "The first day of the range, in the time zone `tz`.",
-    schema: || json!({ "type": "string", "format": "date", "examples": ["2026-06-01"] }),
+    schema: || day("2026-06-01"),
 };
 pub(crate) const TO: Parameter = Parameter {
     name: "to",
     description: "The first day after the range; the day after today when left out.",
-    schema: || json!({ "type": "string", "format": "date", "examples": ["2026-07-01"] }),
+    schema: || day("2026-07-01"),
 };
 pub(crate) const LAST: Parameter = Parameter {
     name: "last",
@@ -76,7 +85,7 @@ pub(crate) const REPO: Parameter = Parameter {
     schema: || {
         json!({
             "type": "array", "minItems": 1, "maxItems": MAX_REPOSITORIES,
-            "items": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9_-]{1,100}$" },
+            "items": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}$" },
             "examples": [["acme/api", "acme/web"]]
         })
     },
@@ -86,7 +95,8 @@ pub(crate) const BASE: Parameter = Parameter {
     description: "Only pull requests into this branch.",
     schema: || {
         json!({
-            "type": "string", "minLength": 1, "maxLength": MAX_BRANCH, "pattern": "^[!-~]+$", "examples": ["main"]
+            "type": "string", "minLength": 1, "maxLength": MAX_BRANCH,
+            "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$", "examples": ["main"]
         })
     },
 };
@@ -111,13 +121,23 @@ pub(crate) const CURSOR: Parameter = Parameter {
     schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,200}$" }),
 };
 
+/// What [`team_ref`] takes: a number, or a slug, which has a letter.
+pub(crate) fn team_schema() -> Value {
+    json!({
+        "type": "string", "maxLength": 63,
+        "pattern": "^([1-9][0-9]{0,17}|([0-9][0-9-]*)?[a-z]([a-z0-9-]*[a-z0-9])?)$",
+        "examples": ["payments"]
+    })
+}
+
 /// The number or the slug of a team in a path.
 pub(crate) fn team_ref(text: &str) -> Result<TeamRef, ApiError> {
     let refuse = |message: String| Err(ApiError::parameter("team_id", "invalid", message));
     if text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         return match text.parse() {
-            Ok(id) if id > 0 => Ok(TeamRef::Id(TeamId(id))),
-            _ => refuse("the number of a team is a positive 64-bit integer".to_owned()),
+            // One spelling for each team.
+            Ok(id) if id > 0 && !text.starts_with('0') => Ok(TeamRef::Id(TeamId(id))),
+            _ => refuse("the number of a team is a positive 64-bit integer without leading zeros".to_owned()),
         };
     }
     match text.parse() {
@@ -478,22 +498,25 @@ mod tests {
         }
     }
 
-    fn range(query: &str, otherwise: Otherwise) -> Result<(String, String), Refused> {
+    fn range(query: &str, otherwise: Otherwise) -> Days {
         let now = "2026-06-17T23:30:00Z".parse().expect("an instant");
         let parsed = Query::parse(query, &ALL).map_err(refused)?;
         let range = parsed.range(chrono_tz::Europe::Oslo, now, otherwise).map_err(refused)?;
         Ok((range.from.to_string(), range.to.to_string()))
     }
 
-    fn weeks(query: &str) -> Result<(String, String), Refused> {
+    fn weeks(query: &str) -> Days {
         range(query, WEEKS)
     }
 
-    fn days(from: &str, to: &str) -> Result<(String, String), Refused> {
+    type Days = Result<(String, String), Refused>;
+
+    #[expect(clippy::unnecessary_wraps, reason = "beside `error`")]
+    fn days(from: &str, to: &str) -> Days {
         Ok((from.to_owned(), to.to_owned()))
     }
 
-    fn error(name: &str, reason: &'static str) -> Result<(String, String), Refused> {
+    fn error(name: &str, reason: &'static str) -> Days {
         Err(vec![(name.to_owned(), reason)])
     }
 
@@ -592,7 +615,7 @@ mod tests {
     fn a_team_is_a_positive_number_or_a_slug() {
         assert_eq!(team_ref("7").expect("a number"), TeamRef::Id(TeamId(7)));
         assert!(matches!(team_ref("payments"), Ok(TeamRef::Slug(_))));
-        for text in ["0", "-1", "9223372036854775808", "1;DROP TABLE x", "\0", "../x", "", "-", "Payments"] {
+        for text in ["0", "007", "-1", "9223372036854775808", "1;DROP TABLE x", "\0", "../x", "", "-", "Payments"] {
             assert!(matches!(team_ref(text), Err(ApiError::Validation(_))), "{text:?}");
         }
     }

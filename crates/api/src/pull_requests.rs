@@ -46,11 +46,13 @@ pub(crate) struct AnsweredPullRequest {
     title: String,
     /// The author's login.
     author: String,
-    /// `open`, `closed` or `merged`.
+    #[schemars(extend("enum" = ["open", "closed", "merged"]))]
     state: String,
     is_draft: bool,
     base: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
     created_at: String,
+    #[schemars(extend("format" = "date-time"))]
     merged_at: Option<String>,
     /// Whether it is among `prs_merged`.
     counts: bool,
@@ -58,6 +60,7 @@ pub(crate) struct AnsweredPullRequest {
     weight: f64,
     /// Why it does not count: `not_merged`, `not_a_member` (of this team, at that instant) or `deleted` (GitHub has it no
     /// more).
+    #[schemars(extend("enum" = ["not_merged", "not_a_member", "deleted", null]))]
     excluded: Option<String>,
     rule: Rule,
     /// From opening to merge; null when it is not merged, or merged before its creation.
@@ -76,8 +79,10 @@ pub(crate) struct AnsweredPullRequest {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Rule {
     /// The instant that decides about membership.
+    #[schemars(extend("format" = "date-time"))]
     attributed_at: String,
     /// Which of the pull request's times it is.
+    #[schemars(extend("enum" = ["merged_at", "closed_at", "created_at"]))]
     attributed_by: String,
     /// Null when no membership of the author in this team contains the instant.
     membership: Option<AnsweredMembership>,
@@ -89,8 +94,10 @@ pub(crate) struct AnsweredMembership {
     id: i64,
     weight: f64,
     /// Null is the beginning of time.
+    #[schemars(extend("format" = "date-time"))]
     joined_at: Option<String>,
     /// Null is no end.
+    #[schemars(extend("format" = "date-time"))]
     left_at: Option<String>,
 }
 
@@ -211,17 +218,18 @@ impl AnsweredPullRequest {
 
 /// The pull requests of the team's people in the range, a page at a time.
 pub(crate) async fn list(State(api): State<Api>, request: TeamRequest) -> Result<Response, ApiError> {
-    let question = request.understand(&api, &ENDPOINT).await?;
-    if let Some(response) = question.unless_known() {
-        return Ok(response);
-    }
+    let (question, mut reader) = request.understand(&api, &ENDPOINT).await?;
     let query = &question.query;
     // New data in between only adds rows or moves them; another configuration is another list.
     let belongs_to = format!("{:?} {:?} {:?}", question.standing.revision, question.team.id, question.filter);
+    // Read before anything is answered: `If-None-Match: *` makes no good question of a bad one.
     let after = query.cursor.as_deref().map(|text| Cursor::parse(text, &belongs_to)).transpose()?;
+    if let Some(response) = question.unless_known() {
+        return Ok(response);
+    }
     let limit = query.limit;
     let after = after.map(|cursor| (cursor.at, cursor.id));
-    let mut found = api.store.team_pull_requests(question.team.id, &question.filter, after, limit + 1).await?;
+    let mut found = reader.team_pull_requests(question.team.id, &question.filter, after, limit + 1).await?;
     let has_more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next_cursor = found

@@ -6,7 +6,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
-use mergeline_store::{Filter, Interval, RepositoryId, Standing, TeamHead};
+use mergeline_store::{Filter, Interval, Reader, RepositoryId, Standing, TeamHead};
 
 use crate::access::{Access, Scope};
 use crate::answer::{DATA_AS_OF, Tag};
@@ -67,15 +67,17 @@ pub(crate) struct Question {
 
 impl TeamRequest {
     /// The team of the path, if the request may know of it.
-    pub(crate) async fn team(&self, api: &Api) -> Result<(TeamHead, Standing), ApiError> {
+    pub(crate) async fn team(&self, api: &Api) -> Result<(TeamHead, Standing, Reader), ApiError> {
         const UNKNOWN: ApiError = ApiError::NotFound("There is no such team.");
         let Ok(Path(team)) = &self.team else {
             return Err(ApiError::parameter("team_id", "invalid", "it is not UTF-8"));
         };
-        let mut standing = api.store.standing(Some(&team_ref(team)?)).await?;
+        let team = team_ref(team)?;
+        let mut reader = api.store.reader().await?;
+        let mut standing = reader.standing(Some(&team)).await?;
         let team = standing.team.take().ok_or(UNKNOWN)?;
         // A key that is limited to teams does not learn which others there are.
-        if self.access.sees(&team.slug) { Ok((team, standing)) } else { Err(UNKNOWN) }
+        if self.access.sees(&team.slug) { Ok((team, standing, reader)) } else { Err(UNKNOWN) }
     }
 
     pub(crate) fn query(&self, parameters: &[&Parameter]) -> Result<Query, ApiError> {
@@ -90,21 +92,21 @@ impl TeamRequest {
         &self.access
     }
 
-    /// Understands the request in full, or says what is wrong with it.
-    pub(crate) async fn understand(self, api: &Api, endpoint: &Endpoint) -> Result<Question, ApiError> {
+    /// Understands the request in full, or says what is wrong with it. With the connection that the team was found on.
+    pub(crate) async fn understand(self, api: &Api, endpoint: &Endpoint) -> Result<(Question, Reader), ApiError> {
         self.access.require(endpoint.scope)?;
         let query = self.query(endpoint.parameters)?;
         let format = self.accept().choose(query.format, endpoint.has_csv)?;
-        let (team, standing) = self.team(api).await?;
+        let (team, standing, mut reader) = self.team(api).await?;
         let now = (api.clock)();
         let range = query.range(standing.timezone, now, endpoint.otherwise)?;
-        let repositories = repository_ids(api, &query).await?;
+        let repositories = repository_ids(&mut reader, &query).await?;
         let filter = Filter { from: range.start(), to: range.end(), repositories, base: query.base.clone() };
         let identity = format!(
             "{} {:?} {} {team:?} {range:?} {query:?} {:?} {format:?}",
             endpoint.definition, standing.revision, standing.data_run, filter.repositories
         );
-        Ok(Question {
+        let question = Question {
             team,
             query,
             range,
@@ -115,18 +117,19 @@ impl TeamRequest {
             identity,
             definition: endpoint.definition,
             headers: self.headers,
-        })
+        };
+        Ok((question, reader))
     }
 }
 
 /// The repositories of the filter; a name that nobody knows would only ever give zeros.
-async fn repository_ids(api: &Api, query: &Query) -> Result<Option<Vec<RepositoryId>>, ApiError> {
+async fn repository_ids(reader: &mut Reader, query: &Query) -> Result<Option<Vec<RepositoryId>>, ApiError> {
     if query.repositories.is_empty() {
         return Ok(None);
     }
     let mut all = Vec::new();
     for name in &query.repositories {
-        let ids = api.store.repository_ids(name).await?;
+        let ids = reader.repository_ids(name).await?;
         if ids.is_empty() {
             let message = format!("`{name}` is not among the collected repositories");
             return Err(ApiError::parameter("repo", "unknown_repository", message));

@@ -23,6 +23,7 @@ pub(crate) struct AnsweredTeam {
     slug: String,
     name: String,
     /// When it was taken out of the configuration; null while it is in it.
+    #[schemars(extend("format" = "date-time"))]
     archived_at: Option<String>,
     members: Members,
 }
@@ -35,6 +36,7 @@ pub(crate) struct Members {
     /// The sum of their weights.
     weight: f64,
     /// Since when exactly these are the members; null is the beginning of time.
+    #[schemars(extend("format" = "date-time"))]
     since: Option<String>,
 }
 
@@ -55,8 +57,10 @@ pub(crate) struct AnsweredMember {
     login: Option<String>,
     weight: f64,
     /// Null is the beginning of time.
+    #[schemars(extend("format" = "date-time"))]
     joined_at: Option<String>,
     /// Null is no end.
+    #[schemars(extend("format" = "date-time"))]
     left_at: Option<String>,
 }
 
@@ -70,6 +74,7 @@ pub(crate) struct TeamsMeta {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TeamMeta {
     /// When the memberships were looked at.
+    #[schemars(extend("format" = "date-time"))]
     as_of: String,
 }
 
@@ -123,7 +128,7 @@ pub(crate) async fn one(State(api): State<Api>, request: TeamRequest) -> Result<
     request.access().require(Scope::MetricsRead)?;
     let query = request.query(&[])?;
     request.accept().choose(query.format, false)?;
-    let (head, _) = request.team(&api).await?;
+    let (head, _, _) = request.team(&api).await?;
     let now = (api.clock)();
     let team = api.store.team(&TeamRef::Id(head.id), now).await?;
     let team = team.ok_or(ApiError::NotFound("There is no such team."))?;

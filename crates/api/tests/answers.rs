@@ -2,12 +2,22 @@
 
 mod common;
 
-use anyhow::Result;
-use axum::body::Body;
-use common::{Backend, KEY, body, history, send};
-use http::Request;
+use anyhow::{Context, Result};
+use common::{Answered, Backend, PRIVACY, TEAMS, details, history};
 use mergeline_test_support::{FakePullRequest, pr};
 use serde_json::{Value, json};
+
+/// Buckets in a line each: unit, days, pull requests, weight, people, median.
+fn buckets(answer: &Value) -> String {
+    let line = |it: &Value| {
+        let complete = if it["complete"] == json!(true) { "complete" } else { "incomplete" };
+        let (label, start, end) = (&it["bucket"], &it["start"], &it["end"]);
+        let (merged, weighted, people) = (&it["prs_merged"], &it["prs_merged_weighted"], &it["contributors"]);
+        let p50 = &it["cycle_time"]["p50_hours"];
+        format!("{label} {start} {end} {complete}: {merged} ({weighted}) by {people}, p50 {p50}").replace('"', "")
+    };
+    answer["data"]["buckets"].as_array().into_iter().flatten().map(line).collect::<Vec<_>>().join("\n")
+}
 
 #[tokio::test]
 async fn velocity_has_every_week_of_the_range_and_its_total() -> Result<()> {
@@ -38,24 +48,33 @@ async fn teams_are_listed_with_their_members_in_force() -> Result<()> {
         {
           "archived_at": null,
           "id": 3,
-          "members": 0,
-          "members_weight": 0.0,
+          "members": {
+            "count": 0,
+            "since": null,
+            "weight": 0.0
+          },
           "name": "nobody",
           "slug": "nobody"
         },
         {
           "archived_at": null,
           "id": 1,
-          "members": 2,
-          "members_weight": 1.5,
+          "members": {
+            "count": 2,
+            "since": null,
+            "weight": 1.5
+          },
           "name": "Payments",
           "slug": "payments"
         },
         {
           "archived_at": null,
           "id": 2,
-          "members": 1,
-          "members_weight": 0.5,
+          "members": {
+            "count": 1,
+            "since": null,
+            "weight": 0.5
+          },
           "name": "Platform",
           "slug": "platform"
         }
@@ -81,21 +100,6 @@ async fn a_team_is_found_by_number_and_by_slug() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_team_without_data_has_zero_counts_and_null_durations() -> Result<()> {
-    let backend = Backend::with(&history()).await?;
-    let (status, answer) = backend.get("/v1/metrics/team/nobody/velocity?from=2026-06-01&to=2026-06-15").await?;
-    assert_eq!(status, 200);
-    assert_eq!(answer["data"]["buckets"].as_array().map(Vec::len), Some(2));
-    let nothing = json!({ "n": 0, "weight": 0.0, "mean_hours": null, "p50_hours": null, "p75_hours": null, "p90_hours": null, "p95_hours": null });
-    for counts in [&answer["data"]["total"], &answer["data"]["buckets"][0]] {
-        assert_eq!((&counts["prs_merged"], &counts["prs_merged_weighted"]), (&json!(0), &json!(0.0)));
-        assert_eq!(counts["cycle_time"], nothing);
-    }
-    assert_eq!(answer["meta"]["warnings"][0], json!("no_data: no pull request of this team was merged in the range"));
-    Ok(())
-}
-
-#[tokio::test]
 async fn before_any_collection_nothing_is_claimed_to_be_fresh() -> Result<()> {
     let (status, answer) = Backend::empty().await?.get("/v1/metrics/team/payments/velocity").await?;
     assert_eq!((status, &answer["meta"]["data_as_of"]), (200, &Value::Null));
@@ -113,24 +117,6 @@ async fn time_before_everything_was_read_is_not_complete_and_said() -> Result<()
     assert_eq!(answer["meta"]["coverage"]["since"], json!("2026-05-01T00:00:00Z"));
     let warnings = answer["meta"]["warnings"].to_string();
     assert!(warnings.contains("before_collection"), "{warnings}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_unreachable_database_is_unavailable_and_no_timeout() -> Result<()> {
-    let lookup = |name: &str| match name {
-        "DB_URL" => Some("postgres://nobody@127.0.0.1:9/none".to_owned()),
-        "REQUEST_TIMEOUT_SECONDS" => Some("2".to_owned()),
-        _ => None,
-    };
-    let settings = mergeline_api::Settings::from_vars(lookup)?;
-    let store = mergeline_store::Store::connect(&settings.database);
-    let (timeout, clock) = (settings.timeout, || mergeline_test_support::at(common::NOW));
-    let router = mergeline_api::router(mergeline_api::Api { store, keys: None, timeout, clock, renewal: None });
-    let response = send(&router, Request::get("/v1/teams").body(Body::empty())?).await?;
-    assert_eq!(response.status(), 503);
-    assert_eq!(response.headers()["retry-after"], "5");
-    assert_eq!(body(response).await?["error"]["code"], json!("unavailable"));
     Ok(())
 }
 
@@ -159,10 +145,10 @@ async fn the_oracles_of_the_definition_hold_through_the_api() -> Result<()> {
             })
             .collect();
         backend.keep(&pull_requests).await?;
-        for (path, pointer) in [("velocity", "/data/total/cycle_time"), ("lead-time", "/data/total")] {
+        for path in ["velocity", "lead-time"] {
             let (_, answer) =
                 backend.get(&format!("/v1/metrics/team/oracle/{path}?from=2026-06-01&to=2026-07-01")).await?;
-            let statistics = answer.pointer(pointer).expect("statistics");
+            let statistics = &answer["data"]["total"]["cycle_time"];
             let rounded = |name: &str| (statistics[name].as_f64().expect("a number") * 10_000.0).round() / 10_000.0;
             assert_eq!(
                 (rounded("p50_hours"), rounded("p75_hours"), rounded("p95_hours")),
@@ -179,7 +165,7 @@ async fn a_half_hour_is_half_an_hour() -> Result<()> {
     let backend =
         Backend::with(&[pr("acme/api", 1).created("2026-06-02T10:00:00Z").merged("2026-06-02T10:30:00Z")]).await?;
     let (_, answer) = backend.get("/v1/metrics/team/payments/lead-time?from=2026-06-01&to=2026-07-01").await?;
-    assert_eq!(answer["data"]["total"]["p50_hours"], json!(0.5));
+    assert_eq!(answer["data"]["total"]["cycle_time"]["p50_hours"], json!(0.5));
     Ok(())
 }
 
@@ -195,7 +181,7 @@ async fn a_merge_at_midnight_belongs_to_the_week_of_the_asked_time_zone() -> Res
         Ok(buckets
             .iter()
             .filter(|b| b["prs_merged"] == json!(1))
-            .map(|b| b["week"].as_str().unwrap_or_default().to_owned())
+            .map(|b| b["bucket"].as_str().unwrap_or_default().to_owned())
             .collect())
     };
     assert_eq!(weeks("UTC").await?, ["2026-W23"]);
@@ -204,45 +190,86 @@ async fn a_merge_at_midnight_belongs_to_the_week_of_the_asked_time_zone() -> Res
 }
 
 #[tokio::test]
-async fn refusals_have_one_form_and_their_status() -> Result<()> {
-    let backend = Backend::empty().await?;
-    for (path, status, code) in [
-        ("/v1/metrics/team/unknown/velocity", 404, "not_found"),
-        ("/v1/metrics/team/99/velocity", 404, "not_found"),
-        ("/v1/metrics/team/0/velocity", 400, "validation_error"),
-        ("/v1/metrics/team/9223372036854775808/velocity", 400, "validation_error"),
-        ("/v1/metrics/team/1;DROP%20TABLE%20x/velocity", 400, "validation_error"),
-        ("/v1/metrics/team/%00/velocity", 400, "validation_error"),
-        ("/v1/metrics/team/..%2f/velocity", 400, "validation_error"),
-        ("/v1/metrics/team/%ff/velocity", 400, "validation_error"),
-        ("/v1/metrics/team/payments/velocity?week=1", 400, "validation_error"),
-        ("/v1/metrics/team/payments/velocity?from=2026-01-01&from=2026-01-02", 400, "validation_error"),
-        ("/v1/teams?limit=1", 400, "validation_error"),
-        ("/v1/metrics/team/payments/cycle", 404, "not_found"),
-        ("/", 404, "not_found"),
-    ] {
-        let (found, answer) = backend.get(path).await?;
-        assert_eq!((found, answer["error"]["code"].as_str()), (status, Some(code)), "{path}");
-    }
-    let (_, answer) = backend.get("/v1/metrics/team/payments/velocity?form=2026-01-01&tz=Mars/Phobos").await?;
-    insta::assert_json_snapshot!(answer, @r#"
+async fn velocity_by_day_has_every_day() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let query = "from=2026-06-09&to=2026-06-13&interval=day&tz=UTC";
+    let (_, answer) = backend.get(&format!("/v1/metrics/team/payments/velocity?{query}")).await?;
+    assert_eq!(answer["meta"]["interval"], json!("day"));
+    insta::assert_snapshot!(buckets(&answer), @"
+    2026-06-09 2026-06-09 2026-06-10 complete: 1 (1.0) by 1, p50 10.0
+    2026-06-10 2026-06-10 2026-06-11 complete: 1 (1.0) by 1, p50 20.0
+    2026-06-11 2026-06-11 2026-06-12 complete: 2 (1.5) by 2, p50 8.0
+    2026-06-12 2026-06-12 2026-06-13 complete: 0 (0.0) by 0, p50 null
+    ");
+    Ok(())
+}
+
+#[tokio::test]
+async fn velocity_by_quarter_is_complete_only_in_what_was_read_and_is_over() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let query = "from=2026-01-01&to=2026-07-01&interval=quarter";
+    let (_, answer) = backend.get(&format!("/v1/metrics/team/payments/velocity?{query}")).await?;
+    insta::assert_snapshot!(buckets(&answer), @"
+    2026-Q1 2026-01-01 2026-04-01 incomplete: 0 (0.0) by 0, p50 null
+    2026-Q2 2026-04-01 2026-07-01 incomplete: 5 (4.5) by 2, p50 9.333333333333334
+    ");
+    insta::assert_json_snapshot!(answer["meta"]["warnings"], @r#"
+    [
+      "before_collection: the range begins before everything was read; see coverage.since",
+      "merged_before_creation: imported pull requests count, but have no duration"
+    ]
+    "#);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_week_53_is_a_week_of_its_own() -> Result<()> {
+    let teams = TEAMS.replace("Europe/Oslo", "UTC");
+    let backend = Backend::with_teams(&teams).await?;
+    let merged_at = |number, at: &str| pr("acme/api", number).created("2020-12-27T00:00:00Z").merged(at);
+    let edges = ["2020-12-27T23:59:59Z", "2020-12-28T00:00:00Z", "2021-01-03T23:59:59Z", "2021-01-04T00:00:00Z"];
+    backend.keep(&(1..).zip(edges).map(|(number, at)| merged_at(number, at)).collect::<Vec<_>>()).await?;
+    let (_, answer) = backend.get("/v1/metrics/team/payments/velocity?week=2020-W53").await?;
+    insta::assert_snapshot!(buckets(&answer), @"2020-W53 2020-12-28 2021-01-04 incomplete: 2 (2.0) by 1, p50 107.99986111111112");
+    let (_, answer) = backend.get("/v1/metrics/team/payments/velocity?week=2026-W53").await?;
+    insta::assert_snapshot!(buckets(&answer), @"2026-W53 2026-12-28 2027-01-04 incomplete: 0 (0.0) by 0, p50 null");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_phase_has_its_own_n_weight_and_durations() -> Result<()> {
+    let history = history();
+    let backend = Backend::with(&history).await?;
+    backend.tell(&details(&history)).await?;
+    let (_, answer) = backend.get("/v1/metrics/team/payments/velocity?from=2026-06-01&to=2026-06-15").await?;
+    insta::assert_json_snapshot!(answer["data"]["total"]["phases"], @r#"
     {
-      "error": {
-        "code": "validation_error",
-        "details": [
-          {
-            "message": "unknown; did you mean `from`?",
-            "parameter": "form",
-            "reason": "unknown"
-          },
-          {
-            "message": "write a name of the IANA database, Europe/Oslo for example",
-            "parameter": "tz",
-            "reason": "invalid"
-          }
-        ],
-        "message": "The request cannot be understood; see details.",
-        "trace_id": "TRACE"
+      "coding": {
+        "mean_hours": 3.0,
+        "n": 2,
+        "p50_hours": 3.0,
+        "p75_hours": 3.5,
+        "p90_hours": 3.8,
+        "p95_hours": 3.9,
+        "weight": 2.0
+      },
+      "pickup": {
+        "mean_hours": 1.75,
+        "n": 2,
+        "p50_hours": 1.75,
+        "p75_hours": 2.375,
+        "p90_hours": 2.75,
+        "p95_hours": 2.875,
+        "weight": 2.0
+      },
+      "review": {
+        "mean_hours": 3.75,
+        "n": 2,
+        "p50_hours": 3.75,
+        "p75_hours": 4.875,
+        "p90_hours": 5.55,
+        "p95_hours": 5.775,
+        "weight": 2.0
       }
     }
     "#);
@@ -250,97 +277,309 @@ async fn refusals_have_one_form_and_their_status() -> Result<()> {
 }
 
 #[tokio::test]
-async fn only_reading_is_offered() -> Result<()> {
-    let router = Backend::empty().await?.router(None);
-    let response = send(&router, Request::post("/v1/teams").body(Body::from("{}"))?).await?;
-    assert_eq!(response.status(), 405);
-    assert_eq!(response.headers()["allow"], "GET, HEAD");
-    assert_eq!(body(response).await?["error"]["code"], json!("method_not_allowed"));
+async fn a_summary_has_a_period_the_one_before_the_change_and_what_is_open() -> Result<()> {
+    let history = history();
+    let backend = Backend::with(&history).await?;
+    backend.tell(&details(&history)).await?;
+    let (status, answer) = backend.get("/v1/metrics/team/payments/summary?from=2026-06-08&to=2026-06-15").await?;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!(answer);
     Ok(())
 }
 
 #[tokio::test]
-async fn with_a_key_set_every_number_needs_it_and_health_does_not() -> Result<()> {
-    let router = Backend::empty().await?.router(Some(KEY));
-    let status = async |path: &str, key: Option<&str>| -> Result<(u16, Option<String>)> {
-        let mut request = Request::get(path);
-        if let Some(key) = key {
-            request = request.header("x-api-key", key);
-        }
-        let response = send(&router, request.body(Body::empty())?).await?;
-        let status = response.status().as_u16();
-        Ok((status, body(response).await?["error"]["code"].as_str().map(str::to_owned)))
-    };
-    for path in ["/v1/teams", "/v1/metrics/team/payments/velocity", "/v1/metrics/team/payments/lead-time"] {
-        assert_eq!(status(path, None).await?, (401, Some("unauthorized".to_owned())), "{path}");
-        for wrong in ["", "wrong", &KEY[1..], &format!("{KEY}x")] {
-            assert_eq!(status(path, Some(wrong)).await?, (403, Some("forbidden".to_owned())), "{path} {wrong}");
-        }
-        assert_eq!(status(path, Some(KEY)).await?.0, 200, "{path}");
+async fn a_summary_covers_the_last_four_whole_weeks_and_has_no_change_against_nothing() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let (_, answer) = backend.get("/v1/metrics/team/payments/summary").await?;
+    assert_eq!(answer["meta"]["range"], json!({ "from": "2026-05-18", "to": "2026-06-15" }));
+    let previous = &answer["data"]["previous"];
+    assert_eq!(
+        [&previous["from"], &previous["to"], &previous["complete"]],
+        [&json!("2026-04-20"), &json!("2026-05-18"), &json!(false)]
+    );
+    insta::assert_json_snapshot!(answer["data"]["change"], @r#"
+    {
+      "cycle_time_p50_hours": null,
+      "cycle_time_p90_hours": null,
+      "prs_merged": 5,
+      "prs_merged_weighted": 4.5
     }
-    assert_eq!(status("/healthz", None).await?, (200, None));
+    "#);
     Ok(())
 }
 
 #[tokio::test]
-async fn the_trace_id_of_aws_is_kept_and_a_forged_one_is_not() -> Result<()> {
-    let router = Backend::empty().await?.router(None);
-    let trace_id = async |header: &str| -> Result<String> {
-        use http_body_util::BodyExt;
-        let request = Request::get("/v1/teams").header("x-amzn-trace-id", header).body(Body::empty())?;
-        let bytes = send(&router, request).await?.into_body().collect().await?.to_bytes();
-        let json: Value = serde_json::from_slice(&bytes)?;
-        Ok(json["trace_id"].as_str().unwrap_or_default().to_owned())
+async fn full_weighting_counts_each_pull_request_once_for_every_team_of_its_author() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let query = "from=2026-06-08&to=2026-06-15&weighting=full";
+    let (_, answer) = backend.get(&format!("/v1/metrics/team/payments/velocity?{query}")).await?;
+    // 8, 10 and 20 hours with the weight 1 each.
+    insta::assert_snapshot!(buckets(&answer), @"2026-W24 2026-06-08 2026-06-15 complete: 4 (4.0) by 2, p50 10.0");
+    assert_eq!(answer["meta"]["filters"]["weighting"], json!("full"));
+    let (_, answer) = backend.get(&format!("/v1/metrics/team/platform/velocity?{query}")).await?;
+    insta::assert_snapshot!(buckets(&answer), @"2026-W24 2026-06-08 2026-06-15 complete: 1 (1.0) by 1, p50 8.0");
+    Ok(())
+}
+
+#[tokio::test]
+async fn filters_by_repository_and_branch_leave_the_others_out_and_are_named() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let release = FakePullRequest { base_ref: "release/1".to_owned(), ..pr("acme/api", 8) };
+    backend.keep(&[release.created("2026-06-09T00:00:00Z").merged("2026-06-09T01:00:00Z")]).await?;
+    let merged = async |query: &str| -> Result<(Value, Value)> {
+        let path = format!("/v1/metrics/team/payments/velocity?week=2026-W24&{query}");
+        let (_, answer) = backend.get(&path).await?;
+        Ok((answer["data"]["total"]["prs_merged"].clone(), answer["meta"]["filters"].clone()))
     };
-    let real = "1-5759e988-bd862e3fe1be46a994272793";
-    assert_eq!(trace_id(&format!("Root={real};Sampled=1")).await?, real);
-    for forged in ["Root=<script>", "nonsense", &format!("Root={}", "a".repeat(100))] {
-        let id = trace_id(forged).await?;
-        assert!(id.len() == 36 && !forged.contains(&id), "{forged}: {id}");
+    assert_eq!(merged("tz=UTC").await?.0, json!(5));
+    let (count, filters) = merged("base=release/1").await?;
+    assert_eq!(count, json!(1));
+    assert_eq!(filters, json!({ "repositories": null, "base": "release/1", "weighting": "allocated" }));
+    assert_eq!(merged("base=main&repo=Acme/API").await?.0, json!(4));
+    let (status, answer) = backend.get("/v1/metrics/team/payments/velocity?repo=acme/api,acme/other").await?;
+    assert_eq!((status, &answer["error"]["details"][0]["reason"]), (400, &json!("unknown_repository")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_team_is_shown_with_each_membership_in_force() -> Result<()> {
+    let backend = Backend::with_teams(
+        "{ version: 1, timezone: Europe/Oslo, repositories: [acme/api], teams: [{ slug: payments, members: [
+            { github: ana, from: 2026-02-02 }, { github: bob, weight: 0.5, to: 2027-01-01 },
+            { github: carl, to: 2026-03-02 }, { github: dora, from: 2026-07-01 }] }] }",
+    )
+    .await?;
+    let (status, answer) = backend.get("/v1/teams/payments").await?;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!(answer, @r#"
+    {
+      "data": {
+        "archived_at": null,
+        "id": 1,
+        "members": {
+          "count": 2,
+          "since": "2026-03-01T23:00:00Z",
+          "weight": 1.5
+        },
+        "memberships": [
+          {
+            "id": 1,
+            "joined_at": "2026-02-01T23:00:00Z",
+            "left_at": null,
+            "login": "ana",
+            "weight": 1.0
+          },
+          {
+            "id": 2,
+            "joined_at": null,
+            "left_at": "2026-12-31T23:00:00Z",
+            "login": "bob",
+            "weight": 0.5
+          }
+        ],
+        "name": "payments",
+        "slug": "payments"
+      },
+      "meta": {
+        "as_of": "2026-06-17T12:00:00Z"
+      },
+      "trace_id": "TRACE"
     }
+    "#);
+    assert_eq!(backend.get("/v1/teams/1").await?.1, answer);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_database_that_is_gone_is_a_503_and_a_missing_schema_says_so() -> Result<()> {
-    let backend = Backend::empty().await?;
-    sqlx::raw_sql("drop schema public cascade").execute(&backend.database.pool().await?).await?;
-    let (status, answer) = backend.get("/v1/teams").await?;
-    assert_eq!((status, &answer["error"]["code"]), (503, &json!("schema_outdated")));
-    backend.store.close().await;
-    let (status, answer) = backend.get("/v1/teams").await?;
-    assert_eq!((status, &answer["error"]["code"]), (503, &json!("unavailable")));
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_connection_that_was_cut_between_two_requests_is_renewed() -> Result<()> {
-    let backend = Backend::empty().await?;
-    assert_eq!(backend.get("/v1/teams").await?.0, 200);
-    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
-        .execute(&backend.database.pool().await?)
+async fn an_archived_team_is_listed_last_with_when_it_went_and_its_past_is_answered() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    backend
+        .apply(&TEAMS.replace("  - { slug: platform, name: Platform, members: [{ github: bob, weight: 0.5 }] }\n", ""))
         .await?;
-    assert_eq!(backend.get("/v1/teams").await?.0, 200);
+    let (_, answer) = backend.get("/v1/teams").await?;
+    let teams: Vec<_> =
+        answer["data"].as_array().into_iter().flatten().map(|it| (&it["slug"], &it["archived_at"])).collect();
+    let (null, now) = (Value::Null, json!(common::NOW));
+    assert_eq!(teams, [(&json!("nobody"), &null), (&json!("payments"), &null), (&json!("platform"), &now)]);
+    let (_, answer) = backend.get("/v1/metrics/team/platform/velocity?week=2026-W24").await?;
+    assert_eq!(answer["data"]["total"]["prs_merged"], json!(1));
+    Ok(())
+}
+
+/// The rows of an answer in CSV, by column.
+fn rows(answered: &Answered) -> Result<Vec<Vec<(String, String)>>> {
+    let mut reader = csv::Reader::from_reader(answered.text.as_bytes());
+    let header = reader.headers()?.clone();
+    let named = |row: csv::StringRecord| {
+        header.iter().zip(&row).map(|(name, cell)| (name.to_owned(), cell.to_owned())).collect()
+    };
+    Ok(reader.records().map(|row| row.map(named)).collect::<Result<_, _>>()?)
+}
+
+/// Where the JSON of a bucket has what a column of the CSV has.
+fn pointer(column: &str) -> String {
+    let within = |group: &str| column.strip_prefix(group).and_then(|rest| rest.strip_prefix('_'));
+    let phase = ["coding", "pickup", "review"]
+        .into_iter()
+        .find_map(|phase| Some(format!("/phases/{phase}/{}", within(phase)?)));
+    let cycle = within("cycle_time").map(|rest| format!("/cycle_time/{rest}"));
+    phase.or(cycle).unwrap_or_else(|| format!("/{column}"))
+}
+
+#[tokio::test]
+async fn csv_of_buckets_has_a_row_for_each_and_the_total_with_the_numbers_of_the_json() -> Result<()> {
+    let history = history();
+    let backend = Backend::with(&history).await?;
+    backend.tell(&details(&history)).await?;
+    for path in ["velocity?from=2026-06-01&to=2026-06-15", "lead-time?from=2026-05-01&to=2026-07-01&tz=UTC"] {
+        let path = format!("/v1/metrics/team/payments/{path}");
+        let (csv, json) =
+            (backend.ask(&path, &[("accept", "text/csv")]).await?, backend.ask(&path, &[]).await?.json()?);
+        assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8; header=present");
+        assert_eq!(csv.text.matches('\n').count(), csv.text.matches("\r\n").count(), "RFC 4180 ends lines so");
+        insta::assert_snapshot!(csv.text.replace("\r\n", "\n"));
+        let (rows, mut expected) = (rows(&csv)?, json["data"]["buckets"].as_array().cloned().context("buckets")?);
+        expected.push(json["data"]["total"].clone());
+        assert_eq!(rows.len(), expected.len());
+        for (row, expected) in rows.iter().zip(&expected) {
+            // In JSON the total has no unit, days and completeness of its own.
+            let missing = if expected["bucket"].is_null() { 4 } else { 0 };
+            for (column, cell) in row.iter().skip(missing) {
+                let value = expected.pointer(&pointer(column)).with_context(|| format!("{column} in the JSON"))?;
+                match value {
+                    Value::Null => assert_eq!(cell, "", "{column}"),
+                    Value::Number(number) => assert_eq!(cell.parse().ok(), number.as_f64(), "{column}"),
+                    other => assert_eq!(*cell, other.to_string().replace('"', ""), "{column}"),
+                }
+            }
+        }
+    }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_slow_database_is_a_504_and_the_next_request_is_answered() -> Result<()> {
+async fn csv_is_saved_under_a_name_that_says_team_and_definition() -> Result<()> {
     let backend = Backend::empty().await?;
-    let pool = backend.database.pool().await?;
-    let mut blocker = pool.begin().await?;
-    sqlx::raw_sql("lock table teams in access exclusive mode").execute(&mut *blocker).await?;
-    let router = mergeline_api::router(mergeline_api::Api {
-        store: backend.store.clone(),
-        keys: None,
-        timeout: std::time::Duration::from_millis(200),
-        clock: || mergeline_test_support::at(common::NOW),
-        renewal: None,
-    });
-    let response = send(&router, Request::get("/v1/teams").body(Body::empty())?).await?;
-    assert_eq!(response.status(), 504);
-    assert_eq!(body(response).await?["error"]["code"], json!("timeout"));
-    blocker.rollback().await?;
-    assert_eq!(backend.get("/v1/teams").await?.0, 200);
+    let name = async |path: &str| -> Result<String> {
+        let answered = backend.ask(&format!("/v1/metrics/team/payments/{path}?format=csv"), &[]).await?;
+        Ok(answered.header("content-disposition").to_owned())
+    };
+    assert_eq!(name("velocity").await?, "attachment; filename=\"payments-velocity.csv\"");
+    assert_eq!(name("lead-time").await?, "attachment; filename=\"payments-pr_cycle_time.csv\"");
+    assert_eq!(name("pull-requests").await?, "attachment; filename=\"payments-pull-requests.csv\"");
+    Ok(())
+}
+
+/// A team with [`PRIVACY`]: W23 is ana's alone, W24 ana's and bob's, and what is open is ana's.
+async fn private() -> Result<Backend> {
+    let (backend, history) = (Backend::with_teams(&format!("{TEAMS}{PRIVACY}\n")).await?, history());
+    backend.keep(&history).await?;
+    backend.tell(&details(&history)).await?;
+    Ok(backend)
+}
+
+#[tokio::test]
+async fn durations_of_fewer_people_than_the_group_size_are_hidden_and_counts_are_not() -> Result<()> {
+    let (_, answer) = private().await?.get("/v1/metrics/team/payments/velocity?from=2026-05-25&to=2026-06-15").await?;
+    let buckets = answer["data"]["buckets"].as_array().context("buckets")?;
+    let suppressed: Vec<_> = buckets.iter().map(|it| &it["suppressed"]).collect();
+    assert_eq!(suppressed, [&json!(false), &json!(true), &json!(false)], "nobody, ana, ana and bob");
+    insta::assert_json_snapshot!(buckets[1], @r#"
+    {
+      "bucket": "2026-W23",
+      "complete": true,
+      "contributors": 1,
+      "cycle_time": {
+        "mean_hours": null,
+        "n": 1,
+        "p50_hours": null,
+        "p75_hours": null,
+        "p90_hours": null,
+        "p95_hours": null,
+        "weight": 1.0
+      },
+      "end": "2026-06-08",
+      "phases": {
+        "coding": {
+          "mean_hours": null,
+          "n": 1,
+          "p50_hours": null,
+          "p75_hours": null,
+          "p90_hours": null,
+          "p95_hours": null,
+          "weight": 1.0
+        },
+        "pickup": {
+          "mean_hours": null,
+          "n": 1,
+          "p50_hours": null,
+          "p75_hours": null,
+          "p90_hours": null,
+          "p95_hours": null,
+          "weight": 1.0
+        },
+        "review": {
+          "mean_hours": null,
+          "n": 1,
+          "p50_hours": null,
+          "p75_hours": null,
+          "p90_hours": null,
+          "p95_hours": null,
+          "weight": 1.0
+        }
+      },
+      "prs_merged": 1,
+      "prs_merged_weighted": 1.0,
+      "start": "2026-06-01",
+      "suppressed": true
+    }
+    "#);
+    assert_eq!(answer["data"]["total"]["cycle_time"]["n"], json!(4));
+    assert_ne!(answer["data"]["total"]["cycle_time"]["p50_hours"], Value::Null);
+    let warnings = answer["meta"]["warnings"].to_string();
+    assert!(warnings.contains("suppressed: durations of fewer people than privacy.min_group_size"), "{warnings}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_summary_hides_the_durations_of_too_few_and_says_so_wherever_they_were() -> Result<()> {
+    let backend = private().await?;
+    // Two people in the period, one before it, and one whose pull request is open.
+    let (_, answer) = backend.get("/v1/metrics/team/payments/summary?from=2026-06-08&to=2026-06-15").await?;
+    let data = &answer["data"];
+    assert_eq!([&data["period"]["suppressed"], &data["previous"]["suppressed"]], [&json!(false), &json!(true)]);
+    assert_eq!(data["previous"]["cycle_time"]["n"], json!(1));
+    assert_eq!(data["previous"]["cycle_time"]["mean_hours"], Value::Null);
+    assert_eq!(data["change"]["prs_merged"], json!(3));
+    assert_eq!(data["change"]["cycle_time_p50_hours"], Value::Null);
+    insta::assert_json_snapshot!(data["open"], @r#"
+    {
+      "age": {
+        "mean_hours": null,
+        "n": 1,
+        "p50_hours": null,
+        "p75_hours": null,
+        "p90_hours": null,
+        "p95_hours": null,
+        "weight": 1.0
+      },
+      "oldest_hours": null
+    }
+    "#);
+    assert!(answer["meta"]["warnings"].to_string().contains("suppressed: "), "{}", answer["meta"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn csv_hides_the_durations_of_too_few_too() -> Result<()> {
+    let path = "/v1/metrics/team/payments/velocity?week=2026-W23&format=csv";
+    let answered = private().await?.ask(path, &[]).await?;
+    for row in rows(&answered)? {
+        for (column, cell) in row {
+            let is_hidden = column.ends_with("_hours");
+            assert_eq!(cell.is_empty(), is_hidden, "{column}: {cell}");
+            assert!(column != "suppressed" || cell == "true");
+        }
+    }
     Ok(())
 }

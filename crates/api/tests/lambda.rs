@@ -4,11 +4,17 @@ mod common;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use common::{Backend, history};
-use mergeline_test_support::{AwsEmulator, Invocation, LambdaRuntime};
+use common::{Backend, TEAMS, history};
+use mergeline_domain::Problems;
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_local_postgres::Server;
+use mergeline_store::{ApplyOptions, DatabaseSettings, Store};
+use mergeline_test_support::{AwsEmulator, Invocation, LambdaRuntime, at};
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool};
 
 async fn start(backend: &Backend) -> Result<LambdaRuntime> {
     let environment = HashMap::from([("DB_URL", backend.database.url().to_owned())]);
@@ -130,5 +136,83 @@ async fn a_secret_that_cannot_be_read_ends_the_start_with_what_to_do() -> Result
         let error = function.invoke(event).await.err().context("it starts")?;
         assert!(error.to_string().contains(said), "{error}");
     }
+    Ok(())
+}
+
+/// A private server that wants a password from `api`, and the URL of a database of it with teams, with `{}` for the
+/// password, which is `canary-1`.
+async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
+    let server = tokio::task::spawn_blocking(Server::throwaway).await??;
+    let pool = PgPool::connect(&server.url("postgres")).await?;
+    for step in [
+        "create role api login superuser password 'canary-1'",
+        "create database numbers owner api",
+        "create table rules as values ('local all api scram-sha-256'), ('local all all trust')",
+        "do $$ begin execute format('copy rules to %L', current_setting('hba_file')); end $$",
+        "select pg_reload_conf()",
+    ] {
+        sqlx::raw_sql(step).execute(&pool).await?;
+    }
+    let url = server.url("numbers").replacen("postgres@", "api:{}@", 1);
+    // The server reads its rules at its leisure.
+    let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;
+    let settings = DatabaseSettings::parse(&url.replace("{}", "canary-1").into()).map_err(Problems::from)?;
+    let store = Store::connect(&settings);
+    store.migrate().await?;
+    let teams = TeamsFile::parse("teams.yaml", TEAMS.as_bytes())?;
+    store.apply(&teams, ApplyOptions::default(), at(common::NOW)).await?;
+    store.close().await;
+    Ok((server, pool, url))
+}
+
+/// Changes the password, and ends the connections that were let in with the one before.
+async fn change_password(pool: &PgPool, password: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(format!("alter role api password '{password}'"))).execute(pool).await?;
+    sqlx::raw_sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'api'").execute(pool).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f19_a_password_that_was_changed_is_used_by_the_warm_api_after_one_look_at_its_secret() -> Result<()> {
+    let (_server, pool, url) = server_with_passwords().await?;
+    let aws = AwsEmulator::start().await?;
+    let arn = aws.create_secret("database", Some(&url.replace("{}", "canary-1"))).await?;
+    let mut environment = aws.environment();
+    environment.insert("DB_URL_SECRET_ARN", arn.clone());
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let event = include_str!("../../../events/api-teams.json");
+    let (_, before) = ask(&mut function, event).await?;
+    assert_eq!(before["meta"]["count"], json!(3), "{before}");
+    change_password(&pool, "canary-2").await?;
+    aws.put_secret(&arn, &url.replace("{}", "canary-2")).await?;
+    for _ in 0..2 {
+        let (status, answer) = ask(&mut function, event).await?;
+        assert_eq!((status, &answer["data"]), (200, &before["data"]), "{answer}");
+    }
+    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 1, "at the start, and once for the new one");
+    let log = function.stop().await?;
+    assert!(!log.contains("canary"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f41_a_password_that_no_secret_knows_is_a_503_until_the_secret_does() -> Result<()> {
+    let (_server, pool, url) = server_with_passwords().await?;
+    let aws = AwsEmulator::start().await?;
+    let arn = aws.create_secret("database", Some(&url.replace("{}", "canary-0"))).await?;
+    let mut environment = aws.environment();
+    environment.insert("DB_URL_SECRET_ARN", arn.clone());
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let event = include_str!("../../../events/api-teams.json");
+    let (status, answer) = ask(&mut function, event).await?;
+    assert_eq!((status, &answer["error"]["code"]), (503, &json!("unavailable")));
+    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 1, "at the start, and once in vain");
+    aws.put_secret(&arn, &url.replace("{}", "canary-1")).await?;
+    assert_eq!(ask(&mut function, event).await?.0, 200);
+    change_password(&pool, "canary-3").await?;
+    assert_eq!(ask(&mut function, event).await?.0, 503);
+    let log = function.stop().await?;
+    assert!(log.contains("db_auth") && !log.contains("canary"), "{log}");
     Ok(())
 }

@@ -25,9 +25,10 @@ pub(crate) async fn all_teams(store: &Store, first: NaiveDate, now: DateTime<Utc
     let monday = monday_before(now, 0, zone);
     let range = (start_of_day(first, zone), start_of_day(today + Days::new(1), zone));
     let mut teams = Vec::new();
+    let mut reader = store.reader().await?;
     for team in store.teams(now).await? {
         let bucketing = Bucketing { interval: Interval::Week, zone, counts_fully: false };
-        let statistics = store.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
+        let statistics = reader.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
         teams.push((team, statistics));
     }
     let mut text = String::new();

@@ -2,13 +2,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use common::{Laptop, github};
+use common::{Laptop, github, while_serving};
 use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
 
@@ -20,35 +19,6 @@ fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
     let (head, body) = text.split_once("\r\n\r\n").context("a head")?;
     let status = head.split(' ').nth(1).context("a status")?.parse()?;
     Ok((status, serde_json::from_str(body)?))
-}
-
-/// Starts a command that serves, asks it through `ask`, and ends it as Ctrl-C would.
-fn while_serving(mut command: Command, ask: impl FnOnce(&str) -> Result<()>) -> Result<String> {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().context("an output")?).lines();
-    let mut printed = String::new();
-    let mut address = None;
-    for line in &mut lines {
-        let line = line?;
-        printed.push_str(&line);
-        printed.push('\n');
-        address = line
-            .split_once("http://")
-            .map(|(_, rest)| rest.split(['/', ' ', '\'']).next().unwrap_or_default().to_owned());
-        if address.is_some() {
-            break;
-        }
-    }
-    let outcome = match &address {
-        Some(address) => ask(address),
-        None => Err(anyhow::anyhow!("it never listened: {printed}")),
-    };
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id())?);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-    let status = child.wait()?;
-    outcome?;
-    assert!(status.success(), "{status}");
-    Ok(printed)
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::{RepoName, TeamId, TeamSlug};
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
 
 use crate::configuration::parse_stored;
 use crate::{RepositoryId, Revision, Store, StoreError};
@@ -364,13 +366,45 @@ impl Store {
         .await?)
     }
 
+    /// One connection for all questions of a request.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn reader(&self) -> Result<Reader, StoreError> {
+        Ok(Reader { connection: self.pool.acquire().await? })
+    }
+
+    /// How far the collection has come, over all configured repositories.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn coverage(&self) -> Result<Coverage, StoreError> {
+        Ok(self.reader().await?.standing(None).await?.coverage)
+    }
+
+    /// The time zone of the configuration in force, UTC before the first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn timezone(&self) -> Result<Tz, StoreError> {
+        Ok(self.reader().await?.standing(None).await?.timezone)
+    }
+}
+
+/// A connection that questions are asked on, one after the other. It was tested once, when it was taken.
+#[derive(Debug)]
+pub struct Reader {
+    connection: PoolConnection<Postgres>,
+}
+
+impl Reader {
     /// What every answer is to be read with, and the team that is asked for.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn standing(&self, team: Option<&TeamRef>) -> Result<Standing, StoreError> {
+    pub async fn standing(&mut self, team: Option<&TeamRef>) -> Result<Standing, StoreError> {
         let (id, slug) = team.map_or((None, None), TeamRef::parts);
-        let row = sqlx::query_file!("queries/standing.sql", id, slug).fetch_one(&self.pool).await?;
+        let row = sqlx::query_file!("queries/standing.sql", id, slug).fetch_one(&mut *self.connection).await?;
         let team = match (row.team_id, row.team_slug, row.team_name) {
             (Some(id), Some(slug), Some(name)) => Some(TeamHead { id: TeamId(id), slug: parse_stored(&slug)?, name }),
             _ => None,
@@ -391,32 +425,16 @@ impl Store {
         })
     }
 
-    /// How far the collection has come, over all configured repositories.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn coverage(&self) -> Result<Coverage, StoreError> {
-        Ok(self.standing(None).await?.coverage)
-    }
-
-    /// The time zone of the configuration in force, UTC before the first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn timezone(&self) -> Result<Tz, StoreError> {
-        Ok(self.standing(None).await?.timezone)
-    }
-
     /// The numbers of a repository, several when one was replaced by another of the same name; none when it is unknown.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn repository_ids(&self, name: &RepoName) -> Result<Vec<RepositoryId>, StoreError> {
+    pub async fn repository_ids(&mut self, name: &RepoName) -> Result<Vec<RepositoryId>, StoreError> {
         let ids = sqlx::query_scalar!(
             "select id from repositories where name = $1 or current_name = $1 order by id",
             name.as_str()
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.connection)
         .await?;
         Ok(ids.into_iter().map(RepositoryId).collect())
     }
@@ -426,7 +444,7 @@ impl Store {
     /// # Errors
     /// When the database fails or takes too long.
     pub async fn statistics(
-        &self,
+        &mut self,
         team: TeamId,
         filter: &Filter,
         bucketing: &Bucketing,
@@ -452,7 +470,7 @@ impl Store {
             filter.base,
             bucketing.counts_fully
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.connection)
         .await?;
         let mut buckets = Vec::with_capacity(rows.len());
         let mut total = None;
@@ -483,7 +501,7 @@ impl Store {
     /// # Errors
     /// When the database fails or takes too long.
     pub async fn team_pull_requests(
-        &self,
+        &mut self,
         team: TeamId,
         filter: &Filter,
         after: Option<(DateTime<Utc>, i64)>,
@@ -501,7 +519,7 @@ impl Store {
             after.map(|(_, id)| id),
             i64::from(limit)
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.connection)
         .await?;
         let rows = rows.into_iter().map(|row| TeamPullRequest {
             membership: row.membership_id.zip(row.weight_units).map(|(membership, weight_units)| Member {
@@ -541,7 +559,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn open_pull_requests(
-        &self,
+        &mut self,
         team: TeamId,
         filter: &Filter,
         counts_fully: bool,
@@ -579,7 +597,7 @@ impl Store {
             filter.base,
             counts_fully
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.connection)
         .await?;
         Ok(OpenPullRequests {
             age: Measure::read(row.n, row.units, row.mean, row.percentiles),

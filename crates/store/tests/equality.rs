@@ -199,7 +199,8 @@ async fn sql_equals_plain_rust_for_random_organisations() -> Result<()> {
             for interval in [Interval::Week, Interval::Month] {
                 let context = format!("case {number}, {} {interval:?}, {zone}, {from} to {to}", team.slug);
                 let bucketing = Bucketing { interval, zone, counts_fully: false };
-                let found = store.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
+                let found =
+                    store.reader().await?.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
                 let bucket_of = if interval == Interval::Week { monday } else { first_of_month };
                 let (mut buckets, total) = expected(&case, &file, team.slug.as_str(), range, bucket_of);
                 assert_equal(&found.total, &total, &context);

@@ -4,10 +4,8 @@
 //! it needs is installed once, below the workspace's `target/aws-emulator`.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, bail, ensure};
@@ -16,8 +14,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
-/// Names a Python that can import what `requirements.txt` lists; nothing is installed then.
-const PYTHON_VARIABLE: &str = "AWS_EMULATOR_PYTHON";
+use crate::python::{PythonTool, workspace};
+
+const PYTHON: PythonTool = PythonTool {
+    folder: "aws-emulator",
+    requirements: "crates/test-support/aws/requirements.txt",
+    variable: "AWS_EMULATOR_PYTHON",
+};
 const REGION: &str = "eu-north-1";
 
 /// One server for all tests of a process. It reads from a pipe of this process, and ends with it.
@@ -290,11 +293,9 @@ struct Server {
 
 impl Server {
     fn start() -> anyhow::Result<Self> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-        let sources = workspace.join("crates/test-support/aws");
-        let python = python(&workspace.join("target"), &sources)?;
+        let python = PYTHON.python()?;
         let mut child = Command::new(&python)
-            .arg(sources.join("emulator.py"))
+            .arg(workspace()?.join("crates/test-support/aws/emulator.py"))
             // Whatever of AWS the developer has set up is none of the emulator's business.
             .envs(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "emulator")))
             .env("AWS_CONFIG_FILE", "/dev/null")
@@ -309,43 +310,4 @@ impl Server {
         }
         Ok(Self { address: address.trim_end().to_owned(), _child: child })
     }
-}
-
-/// The Python that can run the emulator: the one that the environment names, else one of our own, made when it is not
-/// there yet.
-fn python(target: &Path, sources: &Path) -> anyhow::Result<PathBuf> {
-    if let Some(given) = std::env::var_os(PYTHON_VARIABLE).filter(|path| !path.is_empty()) {
-        return Ok(given.into());
-    }
-    let folder = target.join("aws-emulator");
-    fs::create_dir_all(&folder)?;
-    // Tests of several crates may start at once. Released when the value goes.
-    let lock = File::create(folder.join("lock"))?;
-    lock.lock()?;
-    let requirements = sources.join("requirements.txt");
-    let wanted = fs::read_to_string(&requirements)?;
-    // Written last: what it says is installed.
-    let stamp = folder.join("installed.txt");
-    let python = folder.join("bin/python");
-    if python.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
-    }
-    let help = "the Python of the AWS emulator cannot be set up\n  help: it takes Python 3.10 or later with venv and pip \
-                (Debian: apt install python3-venv) that reaches PyPI once; or name a Python that has what \
-                crates/test-support/aws/requirements.txt lists in AWS_EMULATOR_PYTHON";
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context(help)?;
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(&requirements))
-    .context(help)?;
-    fs::write(&stamp, wanted)?;
-    Ok(python)
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let Output { status, stdout, stderr } =
-        command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
-    let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
-    ensure!(status.success(), "{command:?} failed: {said}");
-    Ok(())
 }

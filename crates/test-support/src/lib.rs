@@ -8,6 +8,7 @@ mod fake_github;
 mod keep;
 mod lambda_runtime;
 mod pull_request;
+mod python;
 pub mod recorded;
 pub mod synthetic;
 
@@ -17,3 +18,4 @@ pub use fake_github::{FakeGitHub, Fault, RecordedRequest};
 pub use keep::{finish_reading, keep};
 pub use lambda_runtime::{Invocation, LambdaRuntime};
 pub use pull_request::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser, at, pr};
+pub use python::PythonTool;

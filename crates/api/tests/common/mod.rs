@@ -4,14 +4,16 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use chrono::TimeDelta;
+use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
-use mergeline_api::{Api, ApiKeys, router};
+use mergeline_api::{Api, ApiKeys, NewKey, Scope, router};
+use mergeline_domain::Details;
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_store::{ApplyOptions, Store};
+use mergeline_store::{ApplyOptions, Lease, RepositoryResult, RunId, Store, WithoutDetails};
 use mergeline_test_support::{FakePullRequest, TestDatabase, at, finish_reading, keep, pr};
 use serde_json::Value;
 
@@ -19,7 +21,7 @@ pub(crate) const NOW: &str = "2026-06-17T12:00:00Z";
 pub(crate) const KEY: &str = "a-key-of-sixteen-or-more";
 
 /// Payments has ana, and bob by half; platform has bob by half; nobody has nothing.
-const TEAMS: &str = "
+pub(crate) const TEAMS: &str = "
 version: 1
 timezone: Europe/Oslo
 repositories: [acme/api]
@@ -28,6 +30,9 @@ teams:
   - { slug: platform, name: Platform, members: [{ github: bob, weight: 0.5 }] }
   - { slug: nobody, members: [] }
 ";
+
+/// What hides statistics of one person, to be put before [`TEAMS`].
+pub(crate) const PRIVACY: &str = "privacy: { min_group_size: 2 }";
 
 pub(crate) struct Backend {
     pub(crate) database: TestDatabase,
@@ -42,9 +47,16 @@ impl Backend {
     pub(crate) async fn with_teams(teams: &str) -> Result<Self> {
         let database = TestDatabase::create().await?;
         let store = database.store()?;
+        let backend = Self { database, store };
+        backend.apply(teams).await?;
+        Ok(backend)
+    }
+
+    /// Applies a teams file.
+    pub(crate) async fn apply(&self, teams: &str) -> Result<()> {
         let file = TeamsFile::parse("teams.yaml", teams.as_bytes())?;
-        store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
-        Ok(Self { database, store })
+        self.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+        Ok(())
     }
 
     pub(crate) async fn with(pull_requests: &[FakePullRequest]) -> Result<Self> {
@@ -61,15 +73,46 @@ impl Backend {
         Ok(())
     }
 
+    /// The lease on the first repository.
+    pub(crate) async fn lease(&self) -> Result<Lease> {
+        let snapshot = self.store.snapshot().await?.context("configured")?;
+        let (lease, _) =
+            self.store.lease(snapshot.repositories[0].id, at(NOW), Duration::ZERO).await?.context("free")?;
+        Ok(lease)
+    }
+
+    /// Stores what GraphQL tells about stored pull requests.
+    pub(crate) async fn tell(&self, told: &[(&FakePullRequest, Details)]) -> Result<()> {
+        let told: Vec<(WithoutDetails, Details)> = told
+            .iter()
+            .map(|(pull_request, details)| {
+                let facts = pull_request.facts();
+                let wanted =
+                    WithoutDetails { node_id: facts.node_id.unwrap_or_default(), updated_at: facts.updated_at };
+                (wanted, details.clone())
+            })
+            .collect();
+        Ok(self.store.store_details(&self.lease().await?, &told, at(NOW)).await?)
+    }
+
+    /// Notes a run of the collector with what it did to the first repository, a minute long.
+    pub(crate) async fn run(&self, started_at: &str, result: &RepositoryResult) -> Result<RunId> {
+        let snapshot = self.store.snapshot().await?.context("configured")?;
+        let (started_at, repository) = (at(started_at), snapshot.repositories[0].id);
+        let run = self.store.start_run(snapshot.revision, 1, &[], started_at).await?;
+        self.store.record_result(run, repository, started_at, result).await?;
+        self.store.settle_run(run, started_at + TimeDelta::minutes(1)).await?;
+        Ok(run)
+    }
+
+    /// Everything that the router is made of: no keys, much time, and [`NOW`].
+    pub(crate) fn api(&self) -> Api {
+        let (store, timeout) = (self.store.clone(), Duration::from_secs(20));
+        Api { store, keys: None, timeout, clock: || at(NOW), renewal: None }
+    }
+
     pub(crate) fn router(&self, key: Option<&str>) -> Router {
-        let keys = key.map(ApiKeys::single);
-        router(Api {
-            store: self.store.clone(),
-            keys,
-            timeout: Duration::from_secs(20),
-            clock: || at(NOW),
-            renewal: None,
-        })
+        router(Api { keys: key.map(ApiKeys::single), ..self.api() })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<(u16, Value)> {
@@ -77,6 +120,69 @@ impl Backend {
         let status = response.status().as_u16();
         Ok((status, body(response).await?))
     }
+
+    /// Asks without a key.
+    pub(crate) async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answered> {
+        ask(&self.router(None), "GET", path, headers).await
+    }
+}
+
+/// An answer in full.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answered {
+    /// The text of a header, empty when it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The body, with the trace id made equal.
+    pub(crate) fn json(&self) -> Result<Value> {
+        let mut json = serde_json::from_str(&self.text).with_context(|| format!("no JSON: {self:?}"))?;
+        equal_trace_id(&mut json);
+        Ok(json)
+    }
+
+    /// The code of an error, empty when it is none.
+    pub(crate) fn code(&self) -> String {
+        let json: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        json["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The parameters that are refused, each with the reason.
+    pub(crate) fn refused(&self) -> Vec<(String, String)> {
+        let json: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        let details = json["error"]["details"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        details.iter().map(|detail| (text(&detail["parameter"]), text(&detail["reason"]))).collect()
+    }
+}
+
+pub(crate) async fn ask(router: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answered> {
+    let request = headers
+        .iter()
+        .fold(Request::builder().method(method).uri(path), |request, (name, value)| request.header(*name, *value));
+    let response = send(router, request.body(Body::empty())?).await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = response.into_body().collect().await?.to_bytes();
+    Ok(Answered { status, headers, text: String::from_utf8(bytes.into())? })
+}
+
+/// A list with keys of these scopes, limited to these teams, and the texts of the keys.
+pub(crate) fn keys(wanted: &[(Scope, &[&str])]) -> Result<(ApiKeys, Vec<String>)> {
+    let (mut entries, mut texts) = (Vec::new(), Vec::new());
+    for (number, (scope, teams)) in (1..).zip(wanted) {
+        let teams: Result<Vec<_>, _> = teams.iter().map(|team| team.parse()).collect();
+        let made = NewKey::from_random([number; 32], format!("key-{number}").parse()?, [*scope], teams?);
+        entries.push(made.entry);
+        texts.push(made.key);
+    }
+    Ok((ApiKeys::parse(&serde_json::to_string(&entries)?)?, texts))
 }
 
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Result<Response<Body>> {
@@ -88,13 +194,17 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Result<Resp
 pub(crate) async fn body(response: Response<Body>) -> Result<Value> {
     let bytes = response.into_body().collect().await?.to_bytes();
     let mut json: Value = serde_json::from_slice(&bytes)?;
+    equal_trace_id(&mut json);
+    Ok(json)
+}
+
+fn equal_trace_id(json: &mut Value) {
     for pointer in ["/trace_id", "/error/trace_id"] {
         if let Some(id) = json.pointer_mut(pointer) {
             assert!(id.as_str().is_some_and(|id| !id.is_empty()), "every answer has a trace id");
             *id = Value::String("TRACE".to_owned());
         }
     }
-    Ok(json)
 }
 
 /// ana: 2 h in W23, 10 h and 20 h in W24; bob: 8 h in W24; one merged before it was created.
@@ -108,5 +218,21 @@ pub(crate) fn history() -> Vec<FakePullRequest> {
         on(5, "2026-06-12T00:00:00Z", "2026-06-11T00:00:00Z"),
         pr("acme/api", 6).created("2026-06-12T00:00:00Z"),
         pr("acme/api", 7).created("2026-06-12T00:00:00Z").closed("2026-06-13T00:00:00Z"),
+    ]
+}
+
+/// What GraphQL tells about [`history`]: 1 took 2 h of coding, 0.5 h until its review and 1.5 h from then on; 2 took 4 h,
+/// 3 h since it was no draft any more, and 6 h; 4 was not reviewed. Of 3 nothing is told.
+pub(crate) fn details(history: &[FakePullRequest]) -> Vec<(&FakePullRequest, Details)> {
+    let reviewed = |first_commit: &str, ready: Option<&str>, first_review: &str| Details {
+        first_commit_at: Some(at(first_commit)),
+        ready_at: ready.map(at),
+        first_review_at: Some(at(first_review)),
+        ..Details::default()
+    };
+    vec![
+        (&history[0], reviewed("2026-06-03T06:00:00Z", None, "2026-06-03T08:30:00Z")),
+        (&history[1], reviewed("2026-06-08T20:00:00Z", Some("2026-06-09T01:00:00Z"), "2026-06-09T04:00:00Z")),
+        (&history[3], Details::default()),
     ]
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
@@ -102,4 +103,36 @@ pub(crate) async fn github() -> Result<FakeGitHub> {
 /// A day ago by the real clock, which the binary lives by.
 pub(crate) fn yesterday() -> DateTime<Utc> {
     DateTime::from(SystemTime::now() - Duration::from_secs(86_400))
+}
+
+/// Starts a command that serves, asks it through `ask`, and ends it as Ctrl-C would.
+pub(crate) fn while_serving(mut command: Command, ask: impl FnOnce(&str) -> Result<()>) -> Result<String> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("an output")?).lines();
+    let mut stderr = child.stderr.take().context("no standard error")?;
+    let log = std::thread::spawn(move || std::io::read_to_string(&mut stderr));
+    let mut printed = String::new();
+    let mut address = None;
+    for line in &mut lines {
+        let line = line?;
+        printed.push_str(&line);
+        printed.push('\n');
+        address = line
+            .split_once("http://")
+            .map(|(_, rest)| rest.split(['/', ' ', '\'']).next().unwrap_or_default().to_owned());
+        if address.is_some() {
+            break;
+        }
+    }
+    let outcome = match &address {
+        Some(address) => ask(address),
+        None => Err(anyhow::anyhow!("it never listened: {printed}")),
+    };
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id())?);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+    let status = child.wait()?;
+    let log = log.join().unwrap_or_else(|_| Ok(String::new()))?;
+    outcome.with_context(|| format!("while it was serving; its log:\n{log}"))?;
+    assert!(status.success(), "{status}");
+    Ok(printed)
 }

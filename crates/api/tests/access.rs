@@ -1,0 +1,156 @@
+//! Who may ask what: scopes, teams, and what is open to everybody.
+
+mod common;
+
+use anyhow::Result;
+use axum::Router;
+use common::{Answered, Backend, KEY, ask, history, keys};
+use mergeline_api::{Api, Scope, router};
+use serde_json::json;
+
+/// Each path that needs a key, with the scope that it needs.
+const CHECKED: [(&str, Scope); 8] = [
+    ("/v1/teams", Scope::MetricsRead),
+    ("/v1/teams/payments", Scope::MetricsRead),
+    ("/v1/metrics/team/payments/velocity", Scope::MetricsRead),
+    ("/v1/metrics/team/payments/lead-time", Scope::MetricsRead),
+    ("/v1/metrics/team/payments/summary", Scope::MetricsRead),
+    ("/v1/metrics/team/payments/pull-requests", Scope::PrsRead),
+    ("/v1/collection/status", Scope::Admin),
+    ("/v1/collection/runs", Scope::Admin),
+];
+const OPEN: [&str; 7] =
+    ["/healthz", "/health", "/v1/healthz", "/v1/health", "/v1/openapi.json", "/v1/docs", "/v1/definitions"];
+
+/// A backend with a history behind keys of these scopes, limited to these teams, and the texts of the keys.
+async fn guarded(wanted: &[(Scope, &[&str])]) -> Result<(Router, Vec<String>)> {
+    let backend = Backend::with(&history()).await?;
+    let (keys, texts) = keys(wanted)?;
+    Ok((router(Api { keys: Some(keys), ..backend.api() }), texts))
+}
+
+async fn with_key(router: &Router, path: &str, key: &str) -> Result<Answered> {
+    ask(router, "GET", path, &[("x-api-key", key)]).await
+}
+
+#[tokio::test]
+async fn each_scope_opens_its_paths_and_those_of_the_narrower_ones() -> Result<()> {
+    let (router, texts) = guarded(&Scope::ALL.map(|scope| (scope, &[][..]))).await?;
+    for (key, held) in texts.iter().zip(Scope::ALL) {
+        for (path, needed) in CHECKED {
+            let answered = with_key(&router, path, key).await?;
+            let expected = if held.implies(needed) { (200, "") } else { (403, "insufficient_scope") };
+            assert_eq!((answered.status, answered.code().as_str()), expected, "{held} at {path}");
+            assert!(held.implies(needed) || answered.text.contains(needed.as_str()), "it says what is missing");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a17_without_a_key_it_is_401_and_with_a_wrong_one_403() -> Result<()> {
+    let router = Backend::empty().await?.router(Some(KEY));
+    for (path, _) in CHECKED {
+        let answered = ask(&router, "GET", path, &[]).await?;
+        assert_eq!((answered.status, answered.code().as_str()), (401, "unauthorized"), "{path}");
+        for wrong in ["", "wrong", &KEY[1..], &format!("{KEY}x"), &KEY.to_uppercase()] {
+            let answered = with_key(&router, path, wrong).await?;
+            assert_eq!((answered.status, answered.code().as_str()), (403, "forbidden"), "{path} {wrong}");
+        }
+        assert_eq!(with_key(&router, path, KEY).await?.status, 200, "{path}");
+        let bearer = format!("Bearer {KEY}");
+        assert_eq!(ask(&router, "GET", path, &[("authorization", &bearer)]).await?.status, 401, "{path}");
+        assert_eq!(ask(&router, "GET", &format!("{path}?x-api-key={KEY}"), &[]).await?.status, 401, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_told_nothing_else_about_its_request() -> Result<()> {
+    let router = Backend::empty().await?.router(Some(KEY));
+    for path in ["/v1/metrics/team/unknown/velocity", "/v1/metrics/team/payments/velocity?form=1", "/v1/teams/0"] {
+        assert_eq!(ask(&router, "GET", path, &[]).await?.code(), "unauthorized", "{path}");
+        assert_eq!(with_key(&router, path, "wrong").await?.code(), "forbidden", "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn open_paths_need_no_key_and_mind_none() -> Result<()> {
+    let router = Backend::with(&history()).await?.router(Some(KEY));
+    for path in OPEN {
+        assert_eq!(ask(&router, "GET", path, &[]).await?.status, 200, "{path}");
+        assert_eq!(with_key(&router, path, "wrong").await?.status, 200, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a18_to_a_key_that_is_limited_to_a_team_the_others_do_not_exist() -> Result<()> {
+    let (router, texts) = guarded(&[(Scope::PrsRead, &["payments"])]).await?;
+    for (path, _) in &CHECKED[1..6] {
+        assert_eq!(with_key(&router, path, &texts[0]).await?.status, 200, "{path}");
+        let absent = with_key(&router, &path.replace("payments", "unknown"), &texts[0]).await?;
+        // By slug and by number.
+        for other in ["platform", "2"] {
+            let hidden = with_key(&router, &path.replace("payments", other), &texts[0]).await?;
+            assert_eq!((hidden.status, hidden.json()?), (404, absent.json()?), "{path} {other}");
+            assert_eq!(hidden.headers, absent.headers, "{path} {other}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_is_limited_to_teams_lists_those_and_counts_no_others() -> Result<()> {
+    let (router, texts) =
+        guarded(&[(Scope::MetricsRead, &["platform"]), (Scope::Admin, &["nobody", "payments", "not-there"])]).await?;
+    for (key, expected) in texts.iter().zip([&["platform"][..], &["nobody", "payments"]]) {
+        let answer = with_key(&router, "/v1/teams", key).await?.json()?;
+        let slugs: Vec<&str> =
+            answer["data"].as_array().into_iter().flatten().filter_map(|team| team["slug"].as_str()).collect();
+        assert_eq!((slugs.as_slice(), &answer["meta"]["count"]), (expected, &json!(expected.len())));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_collection_belongs_to_no_team_and_is_not_shown_to_a_key_that_is_limited_to_some() -> Result<()> {
+    let (router, texts) = guarded(&[(Scope::Admin, &["payments"]), (Scope::PrsRead, &["payments"])]).await?;
+    for path in ["/v1/collection/status", "/v1/collection/runs"] {
+        for (key, code) in texts.iter().zip(["limited_to_teams", "insufficient_scope"]) {
+            let answered = with_key(&router, path, key).await?;
+            assert_eq!((answered.status, answered.code().as_str()), (403, code), "{path}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn people_are_named_to_keys_that_may_read_pull_requests_and_to_no_others() -> Result<()> {
+    let (router, texts) = guarded(&[(Scope::MetricsRead, &[]), (Scope::PrsRead, &[])]).await?;
+    let logins = async |key: &str| -> Result<Vec<serde_json::Value>> {
+        let answer = with_key(&router, "/v1/teams/payments", key).await?.json()?;
+        Ok(answer["data"]["memberships"].as_array().into_iter().flatten().map(|it| it["login"].clone()).collect())
+    };
+    assert_eq!(logins(&texts[0]).await?, [json!(null), json!(null)]);
+    assert_eq!(logins(&texts[1]).await?, [json!("ana"), json!("bob")]);
+    let names_somebody = |text: &str| text.contains("ana\"") || text.contains("bob\"") || text.contains(",ana,");
+    for (path, _) in CHECKED {
+        let text = with_key(&router, path, &texts[0]).await?.text;
+        assert!(!names_somebody(&text), "{path}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn numbers_of_teams_count_contributors_and_name_none_whatever_the_key_may_do() -> Result<()> {
+    let (router, texts) = guarded(&[(Scope::Admin, &[])]).await?;
+    for path in ["velocity", "velocity?format=csv", "lead-time", "lead-time?format=csv", "summary"] {
+        let path = format!("/v1/metrics/team/payments/{path}");
+        let text = with_key(&router, &path, &texts[0]).await?.text;
+        assert!(text.contains("contributors"), "{path}");
+        assert!(!text.contains("ana\"") && !text.contains("bob") && !text.contains(",ana"), "{path}: {text}");
+    }
+    Ok(())
+}

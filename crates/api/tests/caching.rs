@@ -1,0 +1,251 @@
+//! What clients may keep: the ETag of an answer changes exactly when the answer does.
+
+mod common;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use common::{Answered, Backend, TEAMS, ask, history};
+use mergeline_api::{Api, router};
+use mergeline_store::RepositoryResult;
+use mergeline_test_support::{FakePullRequest, at, finish_reading, pr};
+use serde_json::Value;
+
+const VELOCITY: &str = "/v1/metrics/team/payments/velocity?from=2026-06-01&to=2026-06-15";
+/// The answers that have an ETag and are made from data.
+const TAGGED: [&str; 5] = [
+    VELOCITY,
+    "/v1/metrics/team/payments/velocity?week=2026-W24&format=csv",
+    "/v1/metrics/team/payments/lead-time",
+    "/v1/metrics/team/payments/pull-requests",
+    "/v1/metrics/team/payments/pull-requests?format=csv&limit=2",
+];
+/// A run that changed nothing.
+fn nothing() -> RepositoryResult {
+    RepositoryResult { requests: 1, is_unchanged: true, ..RepositoryResult::default() }
+}
+
+/// A run that changed rows.
+fn changed() -> RepositoryResult {
+    RepositoryResult { changed: 1, ..nothing() }
+}
+
+async fn tag(backend: &Backend, path: &str) -> Result<String> {
+    let answered = backend.ask(path, &[]).await?;
+    assert_eq!(answered.status, 200, "{path}: {}", answered.text);
+    Ok(answered.header("etag").to_owned())
+}
+
+/// Asks again with the tag of before.
+async fn again(backend: &Backend, path: &str, tag: &str) -> Result<Answered> {
+    backend.ask(path, &[("if-none-match", tag)]).await
+}
+
+#[tokio::test]
+async fn an_answer_says_what_it_is_known_by_that_it_may_be_kept_and_how_fresh_it_is() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    for path in TAGGED {
+        let answered = backend.ask(path, &[]).await?;
+        let tag = answered.header("etag");
+        let digest = tag.strip_prefix("W/\"").and_then(|rest| rest.strip_suffix('"')).context("a weak tag")?;
+        assert!(digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{path}: {tag}");
+        assert_eq!(answered.header("cache-control"), "private, no-cache", "{path}");
+        assert_eq!(answered.header("vary"), "accept, x-api-key", "{path}");
+        assert_eq!(answered.header("mergeline-data-as-of"), "2026-06-17T08:00:00Z", "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_depends_on_the_clock_is_kept_by_nobody() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let summary = "/v1/metrics/team/payments/summary";
+    for path in [summary, "/v1/teams", "/v1/teams/payments", "/v1/collection/status", "/v1/collection/runs", "/health"]
+    {
+        let answered = backend.ask(path, &[("if-none-match", "*")]).await?;
+        assert_eq!((answered.status, answered.header("etag")), (200, ""), "{path}");
+        assert_eq!(answered.header("cache-control"), "no-store", "{path}");
+    }
+    assert_eq!(backend.ask(summary, &[]).await?.header("mergeline-data-as-of"), "2026-06-17T08:00:00Z");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a29_a_current_etag_is_answered_by_a_304_without_a_body() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    for path in TAGGED.into_iter().chain(["/v1/definitions"]) {
+        let first = backend.ask(path, &[]).await?;
+        let tag = first.header("etag");
+        for known in [tag, tag.trim_start_matches("W/"), &format!("\"other\", {tag}"), "*"] {
+            let second = again(&backend, path, known).await?;
+            assert_eq!((second.status, second.text.as_str()), (304, ""), "{path} {known}");
+            assert!(!second.headers.contains_key("content-type"), "{path}");
+            for header in ["etag", "vary", "mergeline-data-as-of"] {
+                assert_eq!(second.header(header), first.header(header), "{path} {header}");
+            }
+        }
+        assert_eq!(again(&backend, path, "W/\"other\"").await?.status, 200, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_304_sums_up_nothing() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let mut known = Vec::new();
+    for path in TAGGED {
+        known.push((path, tag(&backend, path).await?));
+    }
+    // What all answers about numbers and pull requests are made with.
+    let gone = "drop function team_statistics cascade; drop function pull_request_flags cascade";
+    sqlx::raw_sql(gone).execute(&backend.database.pool().await?).await?;
+    for (path, tag) in known {
+        assert_eq!(again(&backend, path, &tag).await?.status, 304, "{path}");
+        assert_eq!(again(&backend, path, "W/\"other\"").await?.status, 503, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_that_changed_data_changes_every_tag() -> Result<()> {
+    let enriched = RepositoryResult { enriched: 1, ..nothing() };
+    for result in [changed(), enriched] {
+        let backend = Backend::with(&history()).await?;
+        backend.run("2026-06-17T09:00:00Z", &changed()).await?;
+        for path in TAGGED {
+            let before = tag(&backend, path).await?;
+            backend.run("2026-06-17T10:00:00Z", &result).await?;
+            assert_eq!(again(&backend, path, &before).await?.status, 200, "{path}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_that_changed_nothing_changes_no_tag_and_moves_how_fresh_the_data_is() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    backend.run("2026-06-17T08:00:00Z", &changed()).await?;
+    let mut known = Vec::new();
+    for path in TAGGED {
+        known.push((path, tag(&backend, path).await?));
+    }
+    backend.run("2026-06-17T11:00:00Z", &nothing()).await?;
+    let started_at = at("2026-06-17T11:00:00Z");
+    finish_reading(&backend.store, Some(started_at), started_at, at("2026-05-01T00:00:00Z")).await?;
+    for (path, tag) in known {
+        let answered = again(&backend, path, &tag).await?;
+        assert_eq!(answered.status, 304, "{path}");
+        assert_eq!(answered.header("mergeline-data-as-of"), "2026-06-17T11:00:00Z", "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_teams_file_that_was_applied_changes_every_tag() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    for (path, weight) in TAGGED.into_iter().zip(["0.25", "0.3", "0.35", "0.4", "0.45"]) {
+        let before = tag(&backend, path).await?;
+        backend
+            .apply(&TEAMS.replace(
+                "bob, weight: 0.5 }] }\n  - { slug: platform",
+                &format!("bob, weight: {weight} }}] }}\n  - {{ slug: platform"),
+            ))
+            .await?;
+        assert_eq!(again(&backend, path, &before).await?.status, 200, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_fails_changes_the_tag_as_answers_warn_of_it() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let before = tag(&backend, VELOCITY).await?;
+    sqlx::raw_sql("update repositories set failures = 1").execute(&backend.database.pool().await?).await?;
+    assert_eq!(again(&backend, VELOCITY, &before).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_question_team_and_form_has_a_tag_of_its_own() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let release = FakePullRequest { base_ref: "release".to_owned(), ..pr("acme/api", 8) };
+    backend.keep(&[release]).await?;
+    let of_csv = async |path: &str| -> Result<String> {
+        Ok(backend.ask(path, &[("accept", "text/csv")]).await?.header("etag").to_owned())
+    };
+    let mut tags = vec![of_csv(VELOCITY).await?];
+    for path in [
+        VELOCITY.to_owned(),
+        VELOCITY.replace("payments", "platform"),
+        VELOCITY.replace("velocity", "lead-time"),
+        VELOCITY.replace("velocity", "pull-requests"),
+        format!("{}&limit=2", VELOCITY.replace("velocity", "pull-requests")),
+        VELOCITY.replace("06-15", "06-16"),
+        format!("{VELOCITY}&tz=UTC"),
+        format!("{VELOCITY}&interval=day"),
+        format!("{VELOCITY}&repo=acme/api"),
+        format!("{VELOCITY}&base=release"),
+        format!("{VELOCITY}&weighting=full"),
+    ] {
+        tags.push(tag(&backend, &path).await?);
+    }
+    let count = tags.len();
+    tags.sort_unstable();
+    tags.dedup();
+    assert_eq!(tags.len(), count);
+    assert_eq!(of_csv(VELOCITY).await?, of_csv(VELOCITY).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_team_by_number_and_by_slug_is_one_answer() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    assert_eq!(tag(&backend, VELOCITY).await?, tag(&backend, &VELOCITY.replace("payments", "1")).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_day_that_begins_in_the_asked_time_zone_changes_the_tag() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let at_time = async |zone: &str, clock: fn() -> DateTime<Utc>| -> Result<Answered> {
+        let router = router(Api { clock, ..backend.api() });
+        ask(&router, "GET", &format!("{VELOCITY}&tz={zone}"), &[]).await
+    };
+    // Midnight in Oslo is ten in the evening in UTC: on Monday W24 is over.
+    let sunday = || at("2026-06-14T21:59:59Z");
+    let monday = || at("2026-06-14T22:00:00Z");
+    let (before, after) = (at_time("Europe/Oslo", sunday).await?, at_time("Europe/Oslo", monday).await?);
+    assert_ne!(before.header("etag"), after.header("etag"));
+    let complete =
+        |answered: &Answered| -> Result<Value> { Ok(answered.json()?["data"]["buckets"][1]["complete"].clone()) };
+    assert_eq!((complete(&before)?, complete(&after)?), (Value::Bool(false), Value::Bool(true)));
+    assert_eq!(at_time("UTC", sunday).await?.header("etag"), at_time("UTC", monday).await?.header("etag"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_ask_gets_no_304() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let tag = tag(&backend, VELOCITY).await?;
+    let router = backend.router(Some(common::KEY));
+    for (key, status) in [("wrong", 403), (common::KEY, 304)] {
+        let answered = ask(&router, "GET", VELOCITY, &[("x-api-key", key), ("if-none-match", &tag)]).await?;
+        assert_eq!(answered.status, status, "{key}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "does not hold yet: the tag knows the last run that changed data, not which of its repositories are done"]
+async fn the_second_repository_of_a_run_changes_the_tag_too() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    backend.apply(&TEAMS.replace("[acme/api]", "[acme/api, acme/web]")).await?;
+    let snapshot = backend.store.snapshot().await?.context("configured")?;
+    let run = backend.store.start_run(snapshot.revision, 2, &[], at("2026-06-17T09:00:00Z")).await?;
+    let mut tags = Vec::new();
+    for repository in &snapshot.repositories {
+        backend.store.record_result(run, repository.id, at("2026-06-17T09:00:00Z"), &changed()).await?;
+        tags.push(tag(&backend, VELOCITY).await?);
+    }
+    assert_ne!(tags[0], tags[1], "the pages of each are in the answers");
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Every error that the API answers with, in both forms, and what becomes of a database that is slow or away.
+
+mod common;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use axum::Router;
+use common::{Answered, Backend, ask, history, keys};
+use mergeline_api::{Api, Scope, Settings, router};
+use mergeline_store::Store;
+use mergeline_test_support::at;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+const VELOCITY: &str = "/v1/metrics/team/payments/velocity";
+const PROBLEM: (&str, &str) = ("accept", "application/problem+json");
+
+/// The same refusal in both forms: status, headers that say something, and bodies.
+async fn both(router: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Value> {
+    let plain = ask(router, method, path, headers).await?;
+    let named: Vec<(&str, &str)> =
+        headers.iter().copied().filter(|(name, _)| *name != "accept").chain([PROBLEM]).collect();
+    let problem = ask(router, method, path, &named).await?;
+    assert_eq!((plain.header("content-type"), problem.header("content-type")), ("application/json", PROBLEM.1));
+    for header in ["allow", "cache-control", "retry-after", "vary", "x-content-type-options"] {
+        assert_eq!(plain.header(header), problem.header(header), "{header}");
+    }
+    let told = ["allow", "cache-control", "retry-after"].into_iter().filter(|name| plain.headers.contains_key(*name));
+    let headers: HashMap<&str, &str> = told.map(|name| (name, plain.header(name))).collect();
+    Ok(json!({ "status": plain.status, "headers": headers, "envelope": plain.json()?, "problem": problem.json()? }))
+}
+
+#[tokio::test]
+async fn every_refusal_has_one_form_and_the_same_as_problem_details() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let (keys, texts) = keys(&[(Scope::MetricsRead, &[]), (Scope::Admin, &["payments"])])?;
+    let router = router(Api { keys: Some(keys), ..backend.api() });
+    let (reader, limited) = (("x-api-key", texts[0].as_str()), ("x-api-key", texts[1].as_str()));
+    let mut all = serde_json::Map::new();
+    for (name, method, path, header) in [
+        ("validation_error", "GET", "/v1/metrics/team/payments/velocity?form=2026-01-01&tz=Mars/Phobos", reader),
+        ("invalid_cursor", "GET", "/v1/metrics/team/payments/pull-requests?cursor=x", limited),
+        ("unauthorized", "GET", VELOCITY, ("x-other", "")),
+        ("forbidden", "GET", VELOCITY, ("x-api-key", "wrong")),
+        ("insufficient_scope", "GET", "/v1/metrics/team/payments/pull-requests", reader),
+        ("limited_to_teams", "GET", "/v1/collection/status", limited),
+        ("not_found, of a team", "GET", "/v1/metrics/team/unknown/velocity", reader),
+        ("not_found, of a path", "GET", "/v1/nothing", reader),
+        ("method_not_allowed", "DELETE", "/v1/teams", reader),
+        ("not_acceptable", "GET", "/v1/docs", ("accept", "text/csv")),
+    ] {
+        all.insert(name.to_owned(), both(&router, method, path, &[header]).await?);
+    }
+    insta::assert_json_snapshot!(all);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_failure_has_one_form_and_the_same_as_problem_details() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let pool = backend.database.pool().await?;
+    let mut all = serde_json::Map::new();
+    let slow = router(Api { timeout: Duration::ZERO, ..backend.api() });
+    all.insert("timeout".to_owned(), both(&slow, "GET", VELOCITY, &[]).await?);
+    let router = backend.router(None);
+    sqlx::raw_sql("update configurations set timezone = 'Nowhere'").execute(&pool).await?;
+    all.insert("internal_error".to_owned(), both(&router, "GET", VELOCITY, &[]).await?);
+    sqlx::raw_sql("drop schema public cascade").execute(&pool).await?;
+    all.insert("schema_outdated".to_owned(), both(&router, "GET", VELOCITY, &[]).await?);
+    backend.store.close().await;
+    all.insert("unavailable".to_owned(), both(&router, "GET", VELOCITY, &[]).await?);
+    insta::assert_json_snapshot!(all);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panic_is_an_internal_error_and_the_next_request_is_answered() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let router = router(Api { clock: || panic!("on purpose"), ..backend.api() });
+    let answered = ask(&router, "GET", VELOCITY, &[]).await?;
+    assert_eq!((answered.status, answered.code().as_str()), (500, "internal_error"));
+    assert!(!answered.text.contains("on purpose"), "{}", answered.text);
+    assert_eq!(ask(&router, "GET", "/v1/definitions", &[]).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unreachable_database_is_unavailable_and_no_timeout() -> Result<()> {
+    let lookup = |name: &str| match name {
+        "DB_URL" => Some("postgres://nobody@127.0.0.1:9/none".to_owned()),
+        "REQUEST_TIMEOUT_SECONDS" => Some("2".to_owned()),
+        _ => None,
+    };
+    let settings = Settings::from_vars(lookup)?;
+    let store = Store::connect(&settings.database);
+    let (timeout, clock) = (settings.timeout, || at(common::NOW));
+    let router = router(Api { store, keys: None, timeout, clock, renewal: None });
+    let answered = ask(&router, "GET", "/v1/teams", &[]).await?;
+    assert_eq!((answered.status, answered.code().as_str()), (503, "unavailable"));
+    assert_eq!(answered.header("retry-after"), "5");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_trace_id_of_aws_is_kept_and_a_forged_one_is_not() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let trace_id = async |path: &str, header: &str| -> Result<String> {
+        let answered = backend.ask(path, &[("x-amzn-trace-id", header)]).await?;
+        let json: Value = serde_json::from_str(&answered.text)?;
+        let id = json.pointer("/trace_id").or(json.pointer("/error/trace_id"));
+        Ok(id.and_then(Value::as_str).unwrap_or_default().to_owned())
+    };
+    let real = "1-5759e988-bd862e3fe1be46a994272793";
+    for path in ["/v1/teams", "/v1/nothing"] {
+        assert_eq!(trace_id(path, &format!("Root={real};Sampled=1")).await?, real);
+        for forged in ["Root=<script>", "nonsense", &format!("Root={}", "a".repeat(100))] {
+            let id = trace_id(path, forged).await?;
+            assert!(id.len() == 36 && !forged.contains(&id), "{forged}: {id}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_between_two_requests_is_renewed() -> Result<()> {
+    let backend = Backend::empty().await?;
+    assert_eq!(backend.get("/v1/teams").await?.0, 200);
+    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+        .execute(&backend.database.pool().await?)
+        .await?;
+    assert_eq!(backend.get("/v1/teams").await?.0, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slow_database_is_a_504_and_the_next_request_is_answered() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let pool = backend.database.pool().await?;
+    let mut blocker = pool.begin().await?;
+    sqlx::raw_sql("lock table teams in access exclusive mode").execute(&mut *blocker).await?;
+    let router = router(Api { timeout: Duration::from_millis(200), ..backend.api() });
+    let answered = ask(&router, "GET", "/v1/teams", &[]).await?;
+    assert_eq!((answered.status, answered.code().as_str()), (504, "timeout"));
+    blocker.rollback().await?;
+    assert_eq!(backend.get("/v1/teams").await?.0, 200);
+    Ok(())
+}
+
+/// A router whose statements may take 0.9 s of the second that a request has.
+async fn with_a_second(backend: &Backend) -> Result<Api> {
+    let lookup = |name: &str| match name {
+        "DB_URL" => Some(backend.database.url().to_owned()),
+        "REQUEST_TIMEOUT_SECONDS" => Some("1".to_owned()),
+        _ => None,
+    };
+    let settings = Settings::from_vars(lookup)?;
+    let store = Store::connect(&settings.database);
+    // What is measured is the statement, not how long the first connection takes.
+    store.coverage().await?;
+    Ok(Api { store, timeout: settings.timeout, ..backend.api() })
+}
+
+/// Waits until the database works on no statement of ours, as it must soon.
+async fn until_nothing_is_active(pool: &PgPool) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let active: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+            where datname = current_database() and application_name = 'mergeline' and state = 'active'",
+        )
+        .fetch_one(pool)
+        .await?;
+        if active == 0 {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(5), "{active} statements go on");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Asks for numbers while nobody gets at them, and then for something else on the same connections.
+async fn ask_in_vain(backend: &Backend, api: Api) -> Result<Answered> {
+    let pool = backend.database.pool().await?;
+    let mut blocker = pool.begin().await?;
+    sqlx::raw_sql("lock table pr_attributions in access exclusive mode").execute(&mut *blocker).await?;
+    let router = router(api);
+    let answered = ask(&router, "GET", VELOCITY, &[]).await?;
+    until_nothing_is_active(&pool).await?;
+    assert_eq!(ask(&router, "GET", "/v1/teams", &[]).await?.status, 200, "the connections are as good as before");
+    blocker.rollback().await?;
+    assert_eq!(ask(&router, "GET", VELOCITY, &[]).await?.status, 200);
+    Ok(answered)
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_ended_by_the_database_just_before_the_request_is() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let api = with_a_second(&backend).await?;
+    let (begun, timeout) = (Instant::now(), Duration::from_secs(20));
+    // The request itself has more time, so that only the database can have ended it.
+    let answered = ask_in_vain(&backend, Api { timeout, ..api }).await?;
+    assert_eq!((answered.status, answered.code().as_str()), (504, "timeout"));
+    assert!(begun.elapsed() < timeout);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_statement_of_a_request_that_was_given_up_does_not_go_on() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let api = with_a_second(&backend).await?;
+    let answered = ask_in_vain(&backend, Api { timeout: Duration::from_millis(200), ..api }).await?;
+    assert_eq!((answered.status, answered.code().as_str()), (504, "timeout"));
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! The pull requests behind the numbers: each with the rule that counted it, page by page, as JSON and as CSV.
+
+mod common;
+
+use anyhow::{Context, Result};
+use common::{Answered, Backend};
+use mergeline_domain::Details;
+use mergeline_test_support::{FakePullRequest, at, pr};
+use serde_json::{Value, json};
+
+/// ana is in payments, bob was by half until noon (UTC) of 2026-06-10 and is in platform since.
+const TEAMS: &str = "
+version: 1
+repositories: [acme/api]
+teams:
+  - { slug: payments, members: [{ github: ana }, { github: bob, weight: 0.5, to: 2026-06-10T12:00:00Z }] }
+  - { slug: platform, members: [{ github: bob, from: 2026-06-10T12:00:00Z }] }
+";
+const LIST: &str = "/v1/metrics/team/payments/pull-requests?from=2026-06-01&to=2026-06-15";
+
+/// Nine that were merged on the first days of June, each opened a day before, then what counts for nobody else.
+fn pull_requests() -> Vec<FakePullRequest> {
+    let merged = |number: i64| {
+        let created = format!("2026-06-{number:02}T00:00:00Z");
+        pr("acme/api", number).created(&created).merged(&format!("2026-06-{:02}T00:00:00Z", number + 1))
+    };
+    vec![
+        merged(1),
+        merged(2).by("bob"),
+        // Merged before it was created, at the same instant as 2.
+        pr("acme/api", 3).created("2026-06-05T00:00:00Z").merged("2026-06-03T00:00:00Z"),
+        merged(4),
+        merged(5),
+        merged(6),
+        merged(7),
+        // The instant at which bob leaves belongs to platform.
+        merged(8).by("bob").merged("2026-06-10T12:00:00Z"),
+        merged(9).titled("=HYPERLINK(\"http://evil\",\"x\"), \"quoted\"\r\nand a second line"),
+        pr("acme/api", 10).created("2026-06-11T00:00:00Z"),
+        pr("acme/api", 11).created("2026-06-11T00:00:00Z").closed("2026-06-12T00:00:00Z"),
+        pr("acme/api", 12).created("2026-06-12T00:00:00Z").merged("2026-06-13T00:00:00Z"),
+    ]
+}
+
+/// One with everything, and one for each flag.
+async fn backend() -> Result<Backend> {
+    let backend = Backend::with_teams(TEAMS).await?;
+    let all = pull_requests();
+    backend.keep(&all).await?;
+    let told = |first_commit: &str, ready: Option<&str>, first_review: Option<&str>| Details {
+        first_commit_at: Some(at(first_commit)),
+        ready_at: ready.map(at),
+        first_review_at: first_review.map(at),
+        ..Details::default()
+    };
+    let whole = Details {
+        additions: 12,
+        deletions: 3,
+        changed_files: 2,
+        ..told("2026-05-31T20:00:00Z", Some("2026-06-01T06:00:00Z"), Some("2026-06-01T12:00:00Z"))
+    };
+    let details = [
+        (&all[0], whole),
+        (&all[2], Details::default()),
+        (&all[3], told("2026-06-04T01:00:00Z", None, None)),
+        (&all[4], told("2026-06-05T00:00:00Z", Some("2026-06-05T12:00:00Z"), Some("2026-06-05T06:00:00Z"))),
+        (&all[5], told("2026-06-06T00:00:00Z", None, Some("2026-06-08T00:00:00Z"))),
+        (&all[6], Details { is_draft_history_incomplete: true, ..told("2026-06-07T00:00:00Z", None, None) }),
+    ];
+    backend.tell(&details).await?;
+    backend.store.mark_deleted(&backend.lease().await?, &[12], at(common::NOW)).await?;
+    Ok(backend)
+}
+
+fn numbers(answer: &Value) -> Vec<i64> {
+    let rows = answer["data"]["pull_requests"].as_array().cloned().unwrap_or_default();
+    rows.iter().filter_map(|row| row["number"].as_i64()).collect()
+}
+
+#[tokio::test]
+async fn each_pull_request_says_why_it_counts_or_does_not_and_why_durations_are_missing() -> Result<()> {
+    let answered = backend().await?.ask(LIST, &[]).await?;
+    assert_eq!(answered.status, 200);
+    let answer = answered.json()?;
+    insta::assert_json_snapshot!(answer);
+    let rows = answer["data"]["pull_requests"].as_array().context("rows")?;
+    let mut reasons: Vec<&str> = rows.iter().filter_map(|row| row["excluded"].as_str()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    assert_eq!(reasons, ["deleted", "not_a_member", "not_merged"], "all that there are");
+    let mut flags: Vec<&Value> = rows.iter().filter_map(|row| row["flags"].as_array()).flatten().collect();
+    flags.sort_unstable_by_key(|flag| flag.to_string());
+    flags.dedup();
+    assert_eq!(flags.len(), 6, "all that there are: {flags:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn those_that_count_are_the_numbers_of_velocity() -> Result<()> {
+    let backend = backend().await?;
+    for team in ["payments", "platform"] {
+        for query in
+            ["from=2026-06-01&to=2026-06-15", "week=2026-W23", "last=P8D&tz=Asia/Tokyo", "week=2026-W24&weighting=full"]
+        {
+            let (_, list) = backend.get(&format!("/v1/metrics/team/{team}/pull-requests?{query}")).await?;
+            let (_, sums) = backend.get(&format!("/v1/metrics/team/{team}/velocity?{query}")).await?;
+            let rows = list["data"]["pull_requests"].as_array().context("rows")?;
+            let counting: Vec<&Value> = rows.iter().filter(|row| row["counts"] == json!(true)).collect();
+            let weights: f64 = counting.iter().filter_map(|row| row["weight"].as_f64()).sum();
+            let total = &sums["data"]["total"];
+            assert_eq!(json!(counting.len()), total["prs_merged"], "{team} {query}");
+            assert_eq!(json!(weights), total["prs_merged_weighted"], "{team} {query}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn pages_lead_from_one_to_the_next_without_a_gap_also_between_equal_instants() -> Result<()> {
+    let backend = backend().await?;
+    let whole = numbers(&backend.get(LIST).await?.1);
+    assert_eq!(whole, [1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 11, 12], "by instant; 2 and 3 have the same");
+    for limit in [1, 2, 5, 11, 12, 13] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (_, page) = backend.get(&format!("{LIST}&limit={limit}{cursor}")).await?;
+            let found = numbers(&page);
+            assert_eq!(page["meta"]["count"], json!(found.len()));
+            seen.extend(found);
+            let Some(next) = page["meta"]["next_cursor"].as_str() else { break };
+            assert_eq!(page["meta"]["count"], json!(limit), "only the last page is short");
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(seen, whole, "{limit}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_pages_look_so() -> Result<()> {
+    let backend = backend().await?;
+    let (_, mut first) = backend.get(&format!("{LIST}&limit=10")).await?;
+    let cursor = first["meta"]["next_cursor"].as_str().context("a second page")?.to_owned();
+    assert!(cursor.len() == 56 && cursor.bytes().all(|byte| byte.is_ascii_hexdigit()), "{cursor}");
+    first["meta"]["next_cursor"] = json!("CURSOR");
+    insta::assert_json_snapshot!(first["meta"], @r#"
+    {
+      "count": 10,
+      "coverage": {
+        "repositories": {
+          "collected": 1,
+          "failing": [],
+          "pending": []
+        },
+        "since": "2026-05-01T00:00:00Z"
+      },
+      "data_as_of": "2026-06-17T08:00:00Z",
+      "definition": "attribution@1",
+      "filters": {
+        "base": null,
+        "repositories": null,
+        "weighting": "allocated"
+      },
+      "next_cursor": "CURSOR",
+      "range": {
+        "from": "2026-06-01",
+        "to": "2026-06-15"
+      },
+      "timezone": "UTC",
+      "warnings": []
+    }
+    "#);
+    let (_, second) = backend.get(&format!("{LIST}&limit=10&cursor={cursor}")).await?;
+    insta::assert_json_snapshot!(second);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a10_a_cursor_that_was_changed_or_belongs_to_another_question_is_refused() -> Result<()> {
+    let backend = backend().await?;
+    let (_, page) = backend.get(&format!("{LIST}&limit=2")).await?;
+    let cursor = page["meta"]["next_cursor"].as_str().context("a second page")?.to_owned();
+    assert_eq!(
+        backend.ask(&format!("{LIST}&limit=3&cursor={cursor}"), &[]).await?.status,
+        200,
+        "another length is fine"
+    );
+    let changed = format!("{}{}", if cursor.starts_with('0') { '1' } else { '0' }, &cursor[1..]);
+    for other in [
+        format!("{LIST}&cursor={changed}"),
+        format!("{LIST}&cursor=x"),
+        format!("{LIST}&cursor="),
+        format!("{}&cursor={cursor}", LIST.replace("payments", "platform")),
+        format!("{}&cursor={cursor}", LIST.replace("06-15", "06-16")),
+        format!("{LIST}&base=main&cursor={cursor}"),
+        format!("/v1/collection/runs?cursor={cursor}"),
+    ] {
+        let answered = backend.ask(&other, &[]).await?;
+        assert_eq!((answered.status, answered.code().as_str()), (400, "invalid_cursor"), "{other}");
+    }
+    backend.apply(&TEAMS.replace("0.5", "0.25")).await?;
+    let answered = backend.ask(&format!("{LIST}&cursor={cursor}"), &[]).await?;
+    assert_eq!((answered.status, answered.code().as_str()), (400, "invalid_cursor"), "of another configuration");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a31_csv_is_rfc_4180_and_has_nothing_that_a_spreadsheet_would_run() -> Result<()> {
+    let answered = backend().await?.ask(&format!("{LIST}&format=csv"), &[]).await?;
+    assert_eq!(answered.header("content-type"), "text/csv; charset=utf-8; header=present");
+    assert_eq!(answered.header("x-content-type-options"), "nosniff");
+    let mut reader = csv::Reader::from_reader(answered.text.as_bytes());
+    let titles: Vec<String> = reader.records().map(|row| Ok(row?[2].to_owned())).collect::<Result<_>>()?;
+    assert_eq!(titles[7], "'=HYPERLINK(\"http://evil\",\"x\"), \"quoted\"\r\nand a second line");
+    assert!(
+        answered.text.contains("\"'=HYPERLINK(\"\"http://evil\"\",\"\"x\"\"), \"\"quoted\"\"\r\nand a second line\"")
+    );
+    assert!(answered.text.ends_with("\r\n"));
+    insta::assert_snapshot!(answered.text.replace("\r\n", "\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn csv_has_its_next_page_in_a_header() -> Result<()> {
+    let backend = backend().await?;
+    let rows = |answered: &Answered| csv::Reader::from_reader(answered.text.as_bytes()).records().count();
+    let first = backend.ask(&format!("{LIST}&format=csv&limit=10"), &[]).await?;
+    let cursor = first.header("mergeline-next-cursor");
+    let second = backend.ask(&format!("{LIST}&format=csv&limit=10&cursor={cursor}"), &[]).await?;
+    assert_eq!((rows(&first), rows(&second), second.header("mergeline-next-cursor")), (10, 2, ""));
+    Ok(())
+}
+
+#[tokio::test]
+async fn full_weighting_gives_the_weight_1_to_those_that_count_and_to_no_other() -> Result<()> {
+    let (_, answer) = backend().await?.get(&format!("{LIST}&weighting=full")).await?;
+    for row in answer["data"]["pull_requests"].as_array().context("rows")? {
+        let expected = if row["counts"] == json!(true) { 1.0 } else { 0.0 };
+        assert_eq!(row["weight"], json!(expected), "{row}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_team_without_pull_requests_has_an_empty_list_and_a_warning() -> Result<()> {
+    let (_, answer) = backend().await?.get("/v1/metrics/team/platform/pull-requests?week=2026-W20").await?;
+    assert_eq!((&answer["data"]["pull_requests"], &answer["meta"]["count"]), (&json!([]), &json!(0)));
+    assert_eq!(answer["meta"]["warnings"], json!(["no_data: nobody of this team has a pull request in the range"]));
+    Ok(())
+}

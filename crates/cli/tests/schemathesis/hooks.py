@@ -1,0 +1,91 @@
+"""What Schemathesis does not know of this API: the API refuses what it does not know, and says nothing that is not
+documented; and some of its rules no JSON schema can say."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+import schemathesis
+from schemathesis.generation.meta import TestPhase
+
+# Refusals of what the document allows: the parameter and the reason that the answer names. No schema can say that one
+# day lies before another, or what exists.
+NOT_IN_A_SCHEMA = {
+    ("from", "empty_range"),
+    ("from", "range_too_large"),
+    ("last", "range_too_large"),
+    ("interval", "range_too_large"),
+    # The 31st of June, zones and weeks that there are not.
+    ("from", "invalid"),
+    ("to", "invalid"),
+    ("week", "invalid"),
+    ("tz", "invalid"),
+    ("repo", "unknown_repository"),
+    # GitHub has no names that end with `.git`.
+    ("repo", "invalid"),
+    # 255 bytes are fewer characters in most languages.
+    ("base", "invalid"),
+}
+# Ways to say the range, which exclude each other.
+RANGES = ["from", "last", "week"]
+# What the test has stored.
+REPOSITORIES = ["acme/web.js", "acme/api", "acme/legacy"]
+
+
+def objects(schema):
+    """Every schema of an object in a JSON document."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("properties"), dict):
+            yield schema
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from objects(part)
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """Lets no answer have a field that is not documented. The document itself leaves room for later ones."""
+    for schema in objects([raw_schema["components"]["schemas"], raw_schema["paths"]]):
+        schema["additionalProperties"] = False
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Makes questions such that they are answered: without contradictions, about what there is, and with a cursor only
+    where an answer has given it. What is tried stays as it is: a bad question can then be refused for nothing else."""
+    if case.meta is None:
+        return
+    tried = {mutation.parameter for mutation in case.meta.phase.data.mutations} | {case.meta.phase.data.parameter}
+    query = case.query
+    given = sorted((name for name in RANGES if name in query), key=lambda name: name not in tried)
+    for name in given[1:]:
+        if name not in tried:
+            del query[name]
+    if given and given[0] != "from" and "to" not in tried:
+        query.pop("to", None)
+    if "from" in query and "to" in query and not tried & {"from", "to"}:
+        query["from"], query["to"] = sorted([query["from"], query["to"]])
+        if query["from"] == query["to"]:
+            del query["to"]
+    if "cursor" not in tried and case.meta.phase.name != TestPhase.STATEFUL:
+        query.pop("cursor", None)
+    if "repo" in query and "repo" not in tried:
+        query["repo"] = ",".join(REPOSITORIES[: str(query["repo"]).count(",") + 1])
+
+
+@schemathesis.check
+def refusal_of_what_the_document_allows(ctx, response, case):
+    """`positive_data_acceptance` for each of the reasons, instead of for all 400 alike."""
+    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code != 400:
+        return
+    error = response.json()["error"]
+    reasons = {(detail["parameter"], detail["reason"]) for detail in error["details"]}
+    assert error["code"] == "invalid_cursor" or reasons <= NOT_IN_A_SCHEMA, f"the document allows it: {error}"
+
+
+@schemathesis.check
+def acceptance_of_unknown_parameters(ctx, response, case):
+    """`negative_data_rejection` lets unknown parameters pass, as most programs ignore them."""
+    sent = [name for name, _ in parse_qsl(urlsplit(response.request.url).query, keep_blank_values=True)]
+    known = {parameter.name for parameter in case.operation.query}
+    wrong = [name for name in sent if name not in known or sent.count(name) > 1]
+    assert not wrong or response.status_code >= 400, f"accepted although unknown or repeated: {wrong}"
