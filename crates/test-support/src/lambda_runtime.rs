@@ -3,7 +3,7 @@
 //! Source: AWS, "Using the Lambda runtime API for custom runtimes".
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -63,11 +63,15 @@ impl LambdaRuntime {
     /// The trace id of every invocation here.
     pub const TRACE_ID: &'static str = "1-5bef4de7-ad49b0e87f6ef6c87fc2e700";
 
-    /// Starts a binary with this environment and nothing else of the caller's but `PATH`.
+    /// Starts a binary with this environment and nothing else of the caller's but `PATH`. `FUNCTIONS_DIR` names a folder
+    /// with others of the same names, built for another machine for example.
     ///
     /// # Errors
     /// When it cannot be started.
     pub async fn start(binary: &Path, environment: &HashMap<&str, String>) -> anyhow::Result<Self> {
+        let others = std::env::var_os("FUNCTIONS_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        let other = others.zip(binary.file_name()).map(|(folder, name)| folder.join(name));
+        let binary = other.as_deref().unwrap_or(binary);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (events, receiver) = mpsc::channel(16);

@@ -1,0 +1,413 @@
+"""What .ci/check-docs does without running anything of the documents, and the blocks that are to be run."""
+
+import argparse
+import functools
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RUNS = "<!-- runs offline -->"
+PUNCTUATION = ";&|()<>\n"
+KEYWORDS = {"do", "then", "else", "if", "elif", "while", "until", "!", "{", "exec", "time"}
+
+# What the AWS CLI adds to the operations of its services, with the long options that are used.
+ADDED = {
+    ("cloudformation", "deploy"): {"template-file", "stack-name", "parameter-overrides", "capabilities", "tags",
+                                   "no-fail-on-empty-changeset", "role-arn", "s3-bucket"},
+    ("logs", "tail"): {"since", "follow", "format", "filter-pattern", "log-stream-names", "log-stream-name-prefix"},
+    ("configure", "sso"): set(), ("sso", "login"): set(),
+}
+GLOBAL = {"query", "output", "region", "profile", "cli-input-json", "cli-binary-format", "no-cli-pager", "no-paginate", "max-items",
+          "cli-read-timeout", "endpoint-url"}
+
+errors, notes = [], []
+
+
+def error(place, text):
+    errors.append(f"{place}: {text}")
+
+
+def documents():
+    names = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md"]
+    paths = [ROOT / name for name in names] + sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "infra").rglob("*.md"))
+    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths if path.exists()}
+
+
+# -- templates ----------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def template(name):
+    """The names of a template's sections, with each resource's type."""
+    section, found, current = None, {"Parameters": {}, "Resources": {}, "Outputs": {}}, None
+    for line in (ROOT / name).read_text().splitlines():
+        if match := re.match(r"(\w+):", line):
+            section = match[1]
+        elif section in found and (match := re.match(r"  (\w+):", line)):
+            current = match[1]
+            found[section][current] = ""
+        elif section == "Resources" and (match := re.match(r"    Type: (\S+)", line)):
+            found[section][current] = match[1]
+    return found
+
+
+def check_templates(texts):
+    main = template("template.yaml")
+    alarms = {name for name, kind in main["Resources"].items() if kind == "AWS::CloudWatch::Alarm"}
+    entries = re.findall(r"^## (\w+)\n+\*\*Means\.\*\*", texts["docs/runbook.md"], re.M)
+    if not alarms or not main["Parameters"]:
+        error("template.yaml", "no alarm or no parameter found: is this check outdated?")
+    for name in sorted(alarms - set(entries)):
+        error("docs/runbook.md", f"no entry for the alarm {name}, which begins with `## {name}` and `**Means.**`")
+    for name in sorted(set(entries) - alarms):
+        error("docs/runbook.md", f"{name} is no alarm of template.yaml")
+    for name in entries:
+        body = texts["docs/runbook.md"].split(f"## {name}\n", 1)[1].split("\n## ", 1)[0]
+        for part in ("**Look.**", "**Do.**", "**Clears**"):
+            if part not in body:
+                error("docs/runbook.md", f"{name} has no {part}")
+    section = texts["docs/deploy.md"].split("\n## Parameters\n", 1)[-1].split("\n## ", 1)[0]
+    explained = {name for row in re.findall(r"^\| (`[^|]+) \|", section, re.M) for name in re.findall(r"`(\w+)`", row)}
+    for name in sorted(set(main["Parameters"]) - explained):
+        error("docs/deploy.md", f"the parameter {name} is not in the table of parameters")
+    for name in sorted(explained - set(main["Parameters"])):
+        error("docs/deploy.md", f"{name} is no parameter of template.yaml")
+    # What the alarms say themselves.
+    for target in re.findall(r"(docs/[\w./-]+\.md(?:#[\w-]+)?)", (ROOT / "template.yaml").read_text()):
+        check_target("template.yaml", ROOT, target, texts)
+
+
+def check_codes(texts):
+    """Codes of errors in the runbook are those of the program."""
+    sources = "\n".join(path.read_text() for path in (ROOT / "crates").glob("*/src/**/*.rs"))
+    pattern = r"`((?:config\.|(?:github|repo|db|secret|aws|metrics|messages|queue)_)[a-z_]+)`"
+    for code in sorted(set(re.findall(pattern, texts["docs/runbook.md"]))):
+        if f'"{code}"' not in sources:
+            error("docs/runbook.md", f"no program says `{code}`")
+
+
+# -- links --------------------------------------------------------------------------------------------------------------
+
+
+def without_code(text):
+    text = re.sub(r"^( *)```.*?^\1```", lambda match: "\n" * match[0].count("\n"), text, flags=re.M | re.S)
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+@functools.cache
+def anchors(path):
+    seen, found = {}, set()
+    text = re.sub(r"^( *)```.*?^\1```", "", path.read_text(), flags=re.M | re.S)
+    for heading in re.findall(r"^#{1,6} +(.+?) *#*$", text, re.M):
+        heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        count = seen.get(slug, 0)
+        seen[slug] = count + 1
+        found.add(f"{slug}-{count}" if count else slug)
+    return found
+
+
+def check_target(place, folder, target, texts):
+    path, _, anchor = target.partition("#")
+    file = (folder / path).resolve() if path else (ROOT / place)
+    if not file.exists():
+        error(place, f"{target} leads nowhere")
+    elif anchor and file.suffix == ".md" and anchor not in anchors(file):
+        error(place, f"{target}: there is no such heading")
+
+
+def check_links(texts):
+    for name, text in texts.items():
+        for target in re.findall(r"\]\(([^)\s]+)\)", without_code(text)):
+            if not re.match(r"[a-z]+:", target):
+                check_target(name, (ROOT / name).parent, target, texts)
+
+
+# -- commands -----------------------------------------------------------------------------------------------------------
+
+
+def fences(text):
+    """Blocks of shell commands, with the line that they begin in and whether they are to be run."""
+    lines = text.splitlines()
+    at = 0
+    while at < len(lines):
+        if match := re.match(r"( *)```(\w*)", lines[at]):
+            begin, indent = at, len(match[1])
+            at += 1
+            while at < len(lines) and lines[at].strip() != "```":
+                at += 1
+            if match[2] == "sh":
+                body = "\n".join(line[indent:] for line in lines[begin + 1 : at])
+                yield begin + 1, body, begin > 0 and lines[begin - 1].strip() == RUNS
+            elif begin > 0 and lines[begin - 1].strip() == RUNS:
+                yield begin + 1, None, True
+        at += 1
+
+
+def commands(text):
+    """The commands of a piece of shell as lists of words, those inside of others too."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    text = re.sub(r"(?m)(^|\s)#( [^\n]*)?$", r"\1", text)
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=PUNCTUATION)
+    lexer.whitespace, lexer.commenters, lexer.whitespace_split = " \t\r", "", True
+    words, redirected = [], False
+    for token in [*lexer, ";"]:
+        if set(token) <= set(PUNCTUATION):
+            # `2>&1` and the like go with the command.
+            if set(token) <= {"<", ">", "&"} and token != "&" and token != "&&":
+                redirected = True
+                continue
+            if words:
+                yield from whole(words)
+            words, redirected = [], False
+        elif redirected:
+            redirected = False
+        else:
+            words.append(token)
+
+
+def whole(words):
+    for word in words:
+        for inner in substitutions(word):
+            yield from commands(inner)
+    while words and (words[0] in KEYWORDS or re.match(r"[A-Za-z_]\w*=", words[0])):
+        words = words[1:]
+    if words and words[0] == "export":
+        words = []
+    if words and words[0] != "$":
+        yield [word for word in words if word != "$"]
+
+
+def substitutions(word):
+    at = 0
+    while (at := word.find("$(", at)) >= 0:
+        depth, end = 0, at + 1
+        while end < len(word):
+            depth += {"(": 1, ")": -1}.get(word[end], 0)
+            end += 1
+            if depth == 0:
+                break
+        yield word[at + 2 : end - 1]
+        at = end
+
+
+def options(words):
+    return [match[1] for word in words if (match := re.match(r"--([a-z][a-z0-9-]*)", word))]
+
+
+class Mergeline:
+    def __init__(self, program):
+        self.program = program
+
+    @functools.cache
+    def help(self, path):
+        done = subprocess.run([self.program, *path, "--help"], capture_output=True, text=True)
+        block = re.search(r"^Commands:\n(.*?)\n\n", done.stdout, re.M | re.S)
+        below = set(re.findall(r"^  (\S+)", block[1], re.M)) if block else set()
+        return done.returncode == 0, below, set(re.findall(r"--([a-z][a-z0-9-]*)", done.stdout))
+
+    def check(self, place, words):
+        path, rest = (), words
+        while rest and self.help(path)[1] and not rest[0].startswith("-"):
+            if rest[0] not in self.help(path)[1]:
+                return error(place, f"mergeline knows no `{' '.join((*path, rest[0]))}`")
+            path, rest = (*path, rest[0]), rest[1:]
+        if path == ("with-db",):
+            rest = []
+        for option in options(rest):
+            if option not in self.help(path)[2]:
+                error(place, f"`mergeline {' '.join(path)}` knows no --{option}")
+
+
+def python_with(module):
+    """A Python below target/ that has a module."""
+    for folder in ("target/infra-check/python", "target/aws-emulator"):
+        program = ROOT / folder / "bin/python"
+        if program.exists() and any((ROOT / folder / "lib").glob(f"python3*/site-packages/{module}")):
+            return program
+    return None
+
+
+AWS = r"""
+import json, sys
+import botocore.loaders, botocore.model, botocore.waiter
+from botocore import xform_name
+loader = botocore.loaders.Loader()
+known = set(loader.list_available_services("service-2"))
+answer = []
+for service, operation, given in json.load(sys.stdin):
+    if service not in known:
+        answer.append(f"aws knows no service {service}")
+        continue
+    if operation == "wait":
+        waiters = loader.load_service_model(service, "waiters-2")["waiters"]
+        names = {xform_name(name, "-") for name in waiters}
+        answer.append("" if given[0] in names else f"aws {service} wait knows no {given[0]}")
+        continue
+    model = botocore.model.ServiceModel(loader.load_service_model(service, "service-2"))
+    operations = {xform_name(name, "-"): name for name in model.operation_names}
+    if operation not in operations:
+        answer.append(f"aws {service} knows no {operation}")
+        continue
+    shape = model.operation_model(operations[operation]).input_shape
+    members = {xform_name(name, "-"): member for name, member in (shape.members if shape else {}).items()}
+    allowed = set(members) | {"no-" + name for name, member in members.items() if member.type_name == "boolean"}
+    wrong = [option for option in given if option not in allowed]
+    missing = [] if "cli-input-json" in given else [
+        name for name in (xform_name(r, "-") for r in (shape.required_members if shape else [])) if name not in given]
+    wrong = [option for option in wrong if option != "cli-input-json"]
+    text = [f"knows no --{option}" for option in wrong] + [f"needs --{name}" for name in missing]
+    answer.append(f"aws {service} {operation} {', '.join(text)}" if text else "")
+json.dump(answer, sys.stdout)
+"""
+
+SAM = r"""
+import json, sys
+from samcli.cli.main import cli
+import click
+context = click.Context(cli)
+answer = []
+for command, given in json.load(sys.stdin):
+    found = cli.get_command(context, command)
+    if found is None:
+        answer.append(f"sam knows no {command}")
+        continue
+    known = {option.lstrip("-") for parameter in found.params for option in [*parameter.opts, *parameter.secondary_opts]}
+    wrong = [option for option in given if option not in known and option != "help"]
+    answer.append(f"sam {command} knows no --{', --'.join(wrong)}" if wrong else "")
+json.dump(answer, sys.stdout)
+"""
+
+
+def ask(module, program, questions, is_strict):
+    """Asks a program in an environment of its own; `questions` are of a place and what is asked."""
+    python = python_with(module)
+    if python is None:
+        text = f"{len(questions)} commands of {module} are not checked: it is not installed below target/ (cargo test, infra/check)"
+        (errors if is_strict else notes).append(text)
+        return
+    asked = json.dumps([question for _, question in questions])
+    done = subprocess.run([python, "-c", program], input=asked, capture_output=True, text=True,
+                          env={"SAM_CLI_TELEMETRY": "0", "PATH": "/usr/bin:/bin", "HOME": str(ROOT / "target")})
+    if done.returncode != 0:
+        return error(module, done.stderr.strip())
+    for (place, _), answer in zip(questions, json.loads(done.stdout)):
+        if answer:
+            error(place, answer)
+
+
+def check_commands(texts, arguments):
+    mergeline, aws, sam = Mergeline(arguments.mergeline), [], []
+    outputs = template("template.yaml")["Outputs"]
+    for path in (ROOT / "infra").glob("*.yaml"):
+        outputs = outputs | template(path.relative_to(ROOT).as_posix())["Outputs"]
+    resources = set(template("template.yaml")["Resources"]) | GENERATED
+    blocks = pathlib.Path(arguments.blocks)
+    blocks.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for name, text in texts.items():
+        pieces = []
+        for line, body, is_run in fences(text):
+            if body is None:
+                error(f"{name}:{line}", "what is to be run offline is a block that begins with ```sh")
+                continue
+            pieces.append((line, body))
+            if is_run:
+                count += 1
+                (blocks / f"{count:03}.sh").write_text(f"# {name}:{line}\n{body}\n")
+        prose = re.sub(r"^( *)```.*?^\1```", lambda match: "\n" * match[0].count("\n"), text, flags=re.M | re.S)
+        for match in re.finditer(r"`([^`\n]+)`", prose):
+            span = match[1]
+            if re.match(r"(?:[A-Z_]+=\S+ )*(mergeline|cargo run --|aws|sam|eval) \S", span):
+                pieces.append((prose.count("\n", 0, match.start()) + 1, span))
+        for line, body in pieces:
+            place = f"{name}:{line}"
+            try:
+                found = list(commands(body))
+            except ValueError as problem:
+                error(place, f"no shell can read this: {problem}")
+                continue
+            for words in found:
+                program, rest = words[0], words[1:]
+                if program == "cargo" and rest[:2] == ["run", "--"]:
+                    program, rest = "mergeline", rest[2:]
+                rest = ["" if word in ("…", "...") else word for word in rest]
+                if program == "mergeline":
+                    mergeline.check(place, [word for word in rest if word])
+                elif program == "sam" and rest and not rest[0].startswith("-"):
+                    sam.append((place, (rest[0], options(rest))))
+                elif program == "aws" and len(rest) > 1:
+                    check_aws(place, rest, aws, name in PARTIAL, body)
+                elif program == "output" and rest and rest[0] not in outputs:
+                    error(place, f"no template has an output {rest[0]}")
+                elif program == "resource" and rest and rest[0] not in resources:
+                    error(place, f"template.yaml makes no {rest[0]}")
+                check_overrides(place, program, rest)
+    ask("botocore", AWS, aws, arguments.strict)
+    ask("samcli", SAM, sam, arguments.strict)
+
+
+# Made by SAM from functions and the API.
+GENERATED = {"CollectorEveryFourHours", "CollectorWork", "GatewayApiKey", "GatewayUsagePlan"}
+# None so far: documents whose commands of AWS leave out what is required.
+PARTIAL = set()
+
+
+def check_aws(place, rest, questions, is_partial, body):
+    service, operation = rest[:2]
+    given = options(rest[2:])
+    is_mention = "\n" not in body and body.startswith("aws ")
+    if (service, operation) in ADDED:
+        for option in given:
+            if option not in ADDED[service, operation] | GLOBAL:
+                error(place, f"aws {service} {operation} knows no --{option}")
+        return
+    if operation == "wait":
+        return questions.append((place, ("cloudformation" if service == "cloudformation" else service, "wait", rest[2:3])))
+    given = [option for option in given if option not in GLOBAL or option == "cli-input-json"]
+    if is_mention or is_partial:
+        # A mention in a sentence may leave out what goes without saying.
+        given.append("cli-input-json")
+    questions.append((place, (service, operation, given)))
+
+
+def check_overrides(place, program, rest):
+    if "--parameter-overrides" not in rest:
+        return
+    name = rest[rest.index("--template-file") + 1] if "--template-file" in rest else "template.yaml"
+    if not (ROOT / name).exists():
+        return error(place, f"there is no {name}")
+    for word in rest[rest.index("--parameter-overrides") + 1 :]:
+        if word.startswith("--"):
+            break
+        for key in re.findall(r"(?:^|\s)(\w+)=", word):
+            if key not in template(name)["Parameters"]:
+                error(place, f"{name} has no parameter {key}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mergeline", required=True)
+    parser.add_argument("--blocks", required=True)
+    parser.add_argument("--strict", action="store_true")
+    arguments = parser.parse_args()
+    texts = documents()
+    for name in ("docs/runbook.md", "docs/deploy.md"):
+        if name not in texts:
+            sys.exit(f"error: there is no {name}")
+    check_templates(texts)
+    check_codes(texts)
+    check_links(texts)
+    check_commands(texts, arguments)
+    for note in notes:
+        print(f"note: {note}")
+    for text in errors:
+        print(f"error: {text}", file=sys.stderr)
+    sys.exit(1 if errors else 0)
+
+
+main()
