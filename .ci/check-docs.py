@@ -3,6 +3,7 @@
 import argparse
 import functools
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -265,39 +266,43 @@ for service, operation, given in json.load(sys.stdin):
 json.dump(answer, sys.stdout)
 """
 
-SAM = r"""
-import json, sys
-from samcli.cli.main import cli
-import click
-context = click.Context(cli)
-answer = []
-for command, given in json.load(sys.stdin):
-    found = cli.get_command(context, command)
-    if found is None:
-        answer.append(f"sam knows no {command}")
-        continue
-    known = {option.lstrip("-") for parameter in found.params for option in [*parameter.opts, *parameter.secondary_opts]}
-    wrong = [option for option in given if option not in known and option != "help"]
-    answer.append(f"sam {command} knows no --{', --'.join(wrong)}" if wrong else "")
-json.dump(answer, sys.stdout)
-"""
+def tell_missing(what, count, is_strict):
+    text = f"{count} commands of {what} are not checked: it is not installed below target/ (cargo test, infra/checks)"
+    (errors if is_strict else notes).append(text)
 
 
-def ask(module, program, questions, is_strict):
-    """Asks a program in an environment of its own; `questions` are of a place and what is asked."""
-    python = python_with(module)
+def ask_botocore(questions, is_strict):
+    """Questions are of a place, a service, an operation and its options."""
+    python = python_with("botocore")
     if python is None:
-        text = f"{len(questions)} commands of {module} are not checked: it is not installed below target/ (cargo test, infra/check)"
-        (errors if is_strict else notes).append(text)
-        return
+        return tell_missing("aws", len(questions), is_strict)
     asked = json.dumps([question for _, question in questions])
-    done = subprocess.run([python, "-c", program], input=asked, capture_output=True, text=True,
-                          env={"SAM_CLI_TELEMETRY": "0", "PATH": "/usr/bin:/bin", "HOME": str(ROOT / "target")})
+    done = subprocess.run([python, "-c", AWS], input=asked, capture_output=True, text=True)
     if done.returncode != 0:
-        return error(module, done.stderr.strip())
+        return error("botocore", done.stderr.strip())
     for (place, _), answer in zip(questions, json.loads(done.stdout)):
         if answer:
             error(place, answer)
+
+
+def ask_sam(questions, is_strict):
+    """Questions are of a place, a command and its options."""
+    program = ROOT / "target/infra-check/python/bin/sam"
+    if not program.exists():
+        return tell_missing("sam", len(questions), is_strict)
+    environment = os.environ | {"SAM_CLI_TELEMETRY": "0"}
+    asking = {command: subprocess.Popen([program, command, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        text=True, env=environment)
+              for command in {command for _, (command, _) in questions}}
+    help_of = {command: process.communicate()[0] for command, process in asking.items()}
+    for place, (command, given) in questions:
+        if asking[command].returncode != 0:
+            error(place, f"sam knows no {command}")
+            continue
+        known = set(re.findall(r"--([a-z][a-z0-9-]*)", help_of[command]))
+        for option in given:
+            if option not in known:
+                error(place, f"sam {command} knows no --{option}")
 
 
 def check_commands(texts, arguments):
@@ -341,23 +346,21 @@ def check_commands(texts, arguments):
                 elif program == "sam" and rest and not rest[0].startswith("-"):
                     sam.append((place, (rest[0], options(rest))))
                 elif program == "aws" and len(rest) > 1:
-                    check_aws(place, rest, aws, name in PARTIAL, body)
+                    check_aws(place, rest, aws, body)
                 elif program == "output" and rest and rest[0] not in outputs:
                     error(place, f"no template has an output {rest[0]}")
                 elif program == "resource" and rest and rest[0] not in resources:
                     error(place, f"template.yaml makes no {rest[0]}")
                 check_overrides(place, program, rest)
-    ask("botocore", AWS, aws, arguments.strict)
-    ask("samcli", SAM, sam, arguments.strict)
+    ask_botocore(aws, arguments.strict)
+    ask_sam(sam, arguments.strict)
 
 
 # Made by SAM from functions and the API.
 GENERATED = {"CollectorEveryFourHours", "CollectorWork", "GatewayApiKey", "GatewayUsagePlan"}
-# None so far: documents whose commands of AWS leave out what is required.
-PARTIAL = set()
 
 
-def check_aws(place, rest, questions, is_partial, body):
+def check_aws(place, rest, questions, body):
     service, operation = rest[:2]
     given = options(rest[2:])
     is_mention = "\n" not in body and body.startswith("aws ")
@@ -367,9 +370,9 @@ def check_aws(place, rest, questions, is_partial, body):
                 error(place, f"aws {service} {operation} knows no --{option}")
         return
     if operation == "wait":
-        return questions.append((place, ("cloudformation" if service == "cloudformation" else service, "wait", rest[2:3])))
+        return questions.append((place, (service, "wait", rest[2:3])))
     given = [option for option in given if option not in GLOBAL or option == "cli-input-json"]
-    if is_mention or is_partial:
+    if is_mention:
         # A mention in a sentence may leave out what goes without saying.
         given.append("cli-input-json")
     questions.append((place, (service, operation, given)))

@@ -218,18 +218,18 @@ fn assert_lists(listed: &[Value], expected: &Value) -> Result<()> {
     }
     let authors: BTreeSet<&str> = listed.iter().map(|pull_request| text(pull_request, "author")).collect();
     assert_eq!(expected["authors"], authors.len());
-    let merged = listed.iter().filter(|pull_request| pull_request["state"] == "merged");
-    let mut merges: Vec<(String, usize)> =
-        counted(merged.map(|pull_request| text(pull_request, "author"))).into_iter().collect();
-    merges.sort_by_key(|(login, count)| (std::cmp::Reverse(*count), login.clone()));
+    let of_merged = listed.iter().filter(|pull_request| pull_request["state"] == "merged");
+    let mut by_author: Vec<(String, usize)> =
+        counted(of_merged.map(|pull_request| text(pull_request, "author"))).into_iter().collect();
+    by_author.sort_by_key(|(login, count)| (std::cmp::Reverse(*count), login.clone()));
     let top = expected["merged_by_author_top10"].as_object().context("authors")?;
     // Logins compare without case. Of several with as many merges any may be the tenth.
     let least = top.values().filter_map(Value::as_u64).min().context("ten authors")?;
     for (login, count) in top {
-        let found = merges.iter().find(|(author, _)| *author == login.to_lowercase());
+        let found = by_author.iter().find(|(author, _)| *author == login.to_lowercase());
         assert_eq!(found.map(|(_, count)| json!(count)), Some(count.clone()), "{login}");
     }
-    assert!(merges.iter().skip(top.len()).all(|(_, count)| *count as u64 <= least), "nobody else has more");
+    assert!(by_author.iter().skip(top.len()).all(|(_, count)| *count as u64 <= least), "nobody else has more");
     let mut opened = BTreeMap::new();
     for pull_request in listed {
         let week = text(pull_request, "created_at").parse::<DateTime<Utc>>()?.format("%G-W%V").to_string();

@@ -107,12 +107,12 @@ impl Change {
         };
         let cycle = between(Some(self.created_at), self.merged_at);
         let Some(history) = &self.history else { return [cycle, None, None, None] };
-        let ready_at = history.ready_at.unwrap_or(self.created_at);
+        let ready_at = history.ready.unwrap_or(self.created_at);
         [
             cycle,
-            between(history.first_commit_at, Some(self.created_at)),
-            between(Some(ready_at), history.first_review_at),
-            between(history.first_review_at, self.merged_at),
+            between(history.first_commit, Some(self.created_at)),
+            between(Some(ready_at), history.first_review),
+            between(history.first_review, self.merged_at),
         ]
     }
 

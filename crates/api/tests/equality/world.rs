@@ -37,15 +37,6 @@ impl World {
     pub(crate) async fn of(organisation: Organisation) -> Result<Self> {
         let database = TestDatabase::create().await?;
         let store = database.store()?;
-        if let Ok(mutation) = std::env::var("MUTATE") {
-            let mut parts = mutation.split("=>");
-            let (function, from, to) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
-            let pool = database.pool().await?;
-            let text: String = sqlx::query_scalar("select pg_get_functiondef(oid) from pg_proc where proname = $1").bind(function).fetch_one(&pool).await?;
-            assert!(text.contains(from), "{text}");
-            sqlx::raw_sql(AssertSqlSafe(text.replace(from, to))).execute(&pool).await?;
-            pool.close().await;
-        }
         let clock = organisation.clock;
         let router =
             router(Api { store: store.clone(), keys: None, timeout: Duration::from_secs(60), clock, renewal: None });
@@ -125,7 +116,7 @@ impl World {
         let mut rows = Vec::new();
         let mut cursor = String::new();
         loop {
-            let answer = self.ask(&format!("{team}/pull-requests"), &format!("{query}&limit=9{cursor}")).await?;
+            let answer = self.ask(&format!("{team}/pull-requests"), &format!("{query}&limit=19{cursor}")).await?;
             rows.extend(answer["data"]["pull_requests"].as_array().context("rows")?.iter().cloned());
             let Some(next) = answer["meta"]["next_cursor"].as_str() else { return Ok(rows) };
             cursor = format!("&cursor={next}");
@@ -137,7 +128,7 @@ impl World {
         let mut rows = Vec::new();
         let mut cursor = String::new();
         loop {
-            let query = format!("{query}&format=csv&limit=7{cursor}");
+            let query = format!("{query}&format=csv&limit=17{cursor}");
             let response = self.respond(&format!("{team}/pull-requests"), &query).await?;
             let next = response.headers().get("mergeline-next-cursor").cloned();
             let page = response.into_body().collect().await?.to_bytes();
@@ -211,9 +202,9 @@ impl Change {
         let facts = self.facts();
         let history = self.history.as_ref()?;
         let details = Details {
-            first_commit_at: history.first_commit_at,
-            first_review_at: history.first_review_at,
-            ready_at: history.ready_at,
+            first_commit_at: history.first_commit,
+            first_review_at: history.first_review,
+            ready_at: history.ready,
             base_ref: Some(self.base.to_owned()),
             ..Details::default()
         };

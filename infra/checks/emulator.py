@@ -1,0 +1,253 @@
+"""CloudFormation on moto, with the resource types of template.yaml that moto lacks or simplifies.
+
+Each of them is made by the service's own call, so that botocore refuses a property that does not exist and moto's
+service refuses a reference to something that is not there. What was made is then read back like from AWS.
+"""
+
+import json
+
+import boto3
+import botocore.session
+from moto.cloudformation import parsing
+from moto.core.common_models import CloudFormationModel
+from moto.sqs.models import sqs_backends
+
+REGION = "eu-north-1"
+_model_of = botocore.session.get_session().get_service_model
+
+
+def client(service):
+    return boto3.client(service, region_name=REGION)
+
+
+def fitted(value, shape):
+    """A value in the types that a call wants: CloudFormation's numbers and flags may be texts."""
+    if shape.type_name == "structure":
+        return {key: fitted(part, shape.members[key]) if key in shape.members else part for key, part in value.items()}
+    if shape.type_name == "list":
+        return [fitted(part, shape.member) for part in value]
+    if shape.type_name == "map":
+        return {key: fitted(part, shape.value) for key, part in value.items()}
+    if shape.type_name in ("integer", "long"):
+        return int(value)
+    if shape.type_name in ("double", "float"):
+        return float(value)
+    if shape.type_name == "boolean" and isinstance(value, str):
+        return value == "true"
+    return str(value) if shape.type_name == "string" and not isinstance(value, str) else value
+
+
+def decapitalized(node):
+    """Keys as API Gateway spells them."""
+    if isinstance(node, dict):
+        return {key[0].lower() + key[1:]: decapitalized(value) for key, value in node.items()}
+    return [decapitalized(value) for value in node] if isinstance(node, list) else node
+
+
+def call(service, operation, arguments):
+    """The answer of a service to a call with arguments from a template."""
+    shape = _model_of(service).operation_model(operation).input_shape
+    method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
+    return getattr(client(service), method)(**fitted(arguments, shape))
+
+
+class Made:
+    """What moto's CloudFormation wants to know of a resource."""
+
+    def __init__(self, physical_id, attributes=None):
+        self.physical_resource_id = physical_id
+        self.attributes = attributes or {}
+
+    def get_cfn_attribute(self, name):
+        return self.attributes[name]
+
+    def is_created(self):
+        return True
+
+
+def makes(kind, attributes=(), named_by=""):
+    """Registers a function as what makes the resources of a type."""
+
+    def register(make):
+        def create(cls, resource_name, cloudformation_json, account_id, region_name, **kwargs):
+            return make(resource_name, dict(cloudformation_json.get("Properties", {})))
+
+        type(
+            kind.replace("::", ""),
+            (CloudFormationModel,),
+            {
+                "cloudformation_name_type": staticmethod(lambda: named_by),
+                "cloudformation_type": staticmethod(lambda: f"AWS::{kind}"),
+                "has_cfn_attr": classmethod(lambda cls, name: name in attributes),
+                "create_from_cloudformation_json": classmethod(create),
+            },
+        )
+        return make
+
+    return register
+
+
+@makes("IAM::Role", ["Arn"], "RoleName")
+def role(name, properties):
+    iam = client("iam")
+    trust = json.dumps(properties["AssumeRolePolicyDocument"])
+    boundary = {key: properties[key] for key in ("PermissionsBoundary",) if key in properties}
+    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, **boundary)["Role"]
+    for policy in properties.get("Policies", []):
+        # SAM's own policies name no version, which AWS takes and moto does not.
+        document = json.dumps({"Version": "2012-10-17", **policy["PolicyDocument"]})
+        iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=document)
+    for arn in properties.get("ManagedPolicyArns", []):
+        iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+    return Made(name, {"Arn": made["Arn"]})
+
+
+@makes("Lambda::Function", ["Arn"], "FunctionName")
+def function(name, properties):
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    made = call("lambda", "CreateFunction", {"FunctionName": name, **properties})
+    return Made(made["FunctionName"], {"Arn": made["FunctionArn"]})
+
+
+@makes("Lambda::LayerVersion", [], "LayerName")
+def layer(name, properties):
+    made = call("lambda", "PublishLayerVersion", {"LayerName": name, **properties})
+    return Made(made["LayerVersionArn"])
+
+
+@makes("Lambda::EventSourceMapping", ["Id"])
+def event_source_mapping(name, properties):
+    made = call("lambda", "CreateEventSourceMapping", properties)
+    # moto would invoke the function by itself, for which there is no program.
+    *_, account_id, queue = properties["EventSourceArn"].split(":")
+    sqs_backends[account_id][REGION].queues[queue].lambda_event_source_mappings.clear()
+    return Made(made["UUID"])
+
+
+@makes("Lambda::EventInvokeConfig")
+def event_invoke_config(name, properties):
+    # Of the function as it is, which moto knows without its name.
+    assert properties.pop("Qualifier") == "$LATEST"
+    call("lambda", "PutFunctionEventInvokeConfig", properties)
+    return Made(name)
+
+
+@makes("Scheduler::Schedule", ["Arn"], "Name")
+def schedule(name, properties):
+    return Made(name, {"Arn": call("scheduler", "CreateSchedule", {"Name": name, **properties})["ScheduleArn"]})
+
+
+@makes("SecretsManager::Secret", [], "Name")
+def secret(name, properties):
+    return Made(call("secretsmanager", "CreateSecret", {"Name": name, **properties})["ARN"])
+
+
+@makes("SNS::Subscription")
+def subscription(name, properties):
+    return Made(call("sns", "Subscribe", properties)["SubscriptionArn"])
+
+
+@makes("Logs::MetricFilter")
+def metric_filter(name, properties):
+    properties["metricTransformations"] = properties.pop("MetricTransformations")
+    call("logs", "PutMetricFilter", decapitalized({"filterName": name, **properties}))
+    return Made(name)
+
+
+@makes("CloudWatch::Alarm", ["Arn"], "AlarmName")
+def alarm(name, properties):
+    call("cloudwatch", "PutMetricAlarm", {"AlarmName": name, **properties})
+    (made,) = client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    return Made(name, {"Arn": made["AlarmArn"]})
+
+
+@makes("CloudWatch::Dashboard", [], "DashboardName")
+def dashboard(name, properties):
+    call("cloudwatch", "PutDashboard", properties)
+    return Made(properties["DashboardName"])
+
+
+@makes("ApiGateway::Account")
+def account(name, properties):
+    # moto wants what AWS does not: that the settings exist before they are changed.
+    change = {"op": "replace", "path": "/cloudwatchRoleArn", "value": properties["CloudWatchRoleArn"]}
+    client("apigateway").update_account(patchOperations=[change])
+    return Made("account")
+
+
+@makes("ApiGateway::RestApi", ["RootResourceId", "RestApiId"], "Name")
+def rest_api(name, properties):
+    gateway, body = client("apigateway"), properties["Body"]
+    types = properties["EndpointConfiguration"]["Types"]
+    api = gateway.create_rest_api(name=name, endpointConfiguration={"types": types})["id"]
+    gateway.put_rest_api(restApiId=api, mode="overwrite", body=json.dumps(body).encode())
+    # Of the definition moto takes the paths only.
+    resources = {it["path"]: it["id"] for it in gateway.get_resources(restApiId=api, limit=500)["items"]}
+    for path, methods in body["paths"].items():
+        for verb, operation in methods.items():
+            place = {"restApiId": api, "resourceId": resources[path], "httpMethod": verb.upper()}
+            # The only scheme is the key.
+            needs_key = any("api_key" in needed for needed in operation.get("security", []))
+            gateway.put_method(**place, authorizationType="NONE", apiKeyRequired=needs_key)
+            integration = operation["x-amazon-apigateway-integration"]
+            gateway.put_integration(
+                **place,
+                type=integration["type"].upper(),
+                integrationHttpMethod=integration["httpMethod"],
+                uri=integration["uri"],
+            )
+    for kind, response in body["x-amazon-apigateway-gateway-responses"].items():
+        gateway.put_gateway_response(restApiId=api, responseType=kind, **response)
+    return Made(api, {"RootResourceId": resources["/"], "RestApiId": api})
+
+
+@makes("ApiGateway::Deployment", ["DeploymentId"])
+def deployment(name, properties):
+    # SAM's own stage of a deployment is made apart.
+    properties.pop("StageName", None)
+    made = call("apigateway", "CreateDeployment", decapitalized(properties))["id"]
+    return Made(made, {"DeploymentId": made})
+
+
+@makes("ApiGateway::Stage")
+def stage(name, properties):
+    access_log = properties.pop("AccessLogSetting", None)
+    call("apigateway", "CreateStage", decapitalized(properties))
+    if access_log:
+        changes = [
+            {"op": "replace", "path": f"/accessLogSettings/{key[0].lower()}{key[1:]}", "value": value}
+            for key, value in access_log.items()
+        ]
+        client("apigateway").update_stage(
+            restApiId=properties["RestApiId"], stageName=properties["StageName"], patchOperations=changes
+        )
+    return Made(properties["StageName"])
+
+
+@makes("ApiGateway::ApiKey", ["APIKeyId"], "Name")
+def api_key(name, properties):
+    made = call("apigateway", "CreateApiKey", decapitalized({"Name": name, **properties}))["id"]
+    return Made(made, {"APIKeyId": made})
+
+
+@makes("ApiGateway::UsagePlan", ["Id"], "UsagePlanName")
+def usage_plan(name, properties):
+    made = call("apigateway", "CreateUsagePlan", decapitalized({"Name": name, **properties}))["id"]
+    return Made(made, {"Id": made})
+
+
+@makes("ApiGateway::UsagePlanKey", ["Id"])
+def usage_plan_key(name, properties):
+    return Made(call("apigateway", "CreateUsagePlanKey", decapitalized(properties))["id"])
+
+
+_cleaned = parsing.clean_json
+
+
+def without_nothing(node, resources):
+    """What moto forgets: `AWS::NoValue` in a list is no item."""
+    cleaned = _cleaned(node, resources)
+    return [item for item in cleaned if item is not None] if isinstance(cleaned, list) else cleaned
+
+
+parsing.clean_json = without_nothing

@@ -1,0 +1,721 @@
+"""What must hold for the translated template, beyond what linters know.
+
+Each policy is a function that takes the template and yields what is wrong with it. `POLICIES` lists them.
+"""
+
+import json
+import re
+
+from translate import ROOT
+
+NAMESPACE = {"Fn::Sub": "Mergeline/${AWS::StackName}"}
+VARIABLE = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
+
+# Metrics of AWS that are used here, and the dimensions with which they exist.
+AWS_METRICS = (
+    {("AWS/ApiGateway", name): {"ApiName", "Stage"} for name in ("4XXError", "5XXError", "Count", "Latency")}
+    | {("AWS/Lambda", name): {"FunctionName"} for name in ("Duration", "Errors", "Invocations", "Throttles")}
+    | {("AWS/RDS", name): {"DBInstanceIdentifier"} for name in ("DatabaseConnections", "FreeStorageSpace")}
+    | {
+        ("AWS/SQS", name): {"QueueName"}
+        for name in (
+            "ApproximateAgeOfOldestMessage",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesVisible",
+        )
+    }
+)
+
+# Actions that know no resource, or none beforehand.
+WITHOUT_RESOURCE = {
+    "cloudwatch:PutMetricData",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+# What somebody has to be told, and by which alarm.
+ALARMS = {
+    "no run in nine hours": "NoRunCompleted",
+    "a run that failed": "RunFailed",
+    "partial three times": "RunsPartial",
+    "old data": "DataStale",
+    "unreadable pull requests": "PullRequestsQuarantined",
+    "a refused token": "TokenRefused",
+    "a token that ends": "TokenExpires",
+    "a used up limit": "RateLimitLow",
+    "dead letters": "DeadLettersWaiting",
+    "missed runs": "MissedRunsWaiting",
+    "errors of the collector": "CollectorFailing",
+    "a collector that hangs": "CollectorNearTimeout",
+    "errors of the API's function": "ApiCrashing",
+    "5xx": "ApiFailing",
+    "slow answers": "ApiSlow",
+    "429": "ApiLimited",
+    "throttled functions": "FunctionsThrottled",
+    "connections": "DatabaseConnections",
+    "a full disk": "DatabaseStorage",
+}
+
+# Codes of the API's own errors for what the gateway refuses by itself.
+GATEWAY_ERRORS = {
+    "INVALID_API_KEY": ("forbidden", "403"),
+    "ACCESS_DENIED": ("forbidden", "403"),
+    "MISSING_AUTHENTICATION_TOKEN": ("method_not_allowed", "405"),
+    "THROTTLED": ("too_many_requests", "429"),
+    "QUOTA_EXCEEDED": ("too_many_requests", "429"),
+    "BAD_REQUEST_PARAMETERS": ("validation_error", "400"),
+    "INTEGRATION_FAILURE": ("timeout", "504"),
+    "INTEGRATION_TIMEOUT": ("timeout", "504"),
+    "DEFAULT_4XX": ("bad_request", None),
+    "DEFAULT_5XX": ("internal_error", None),
+}
+
+
+def of_type(template, kind):
+    """The resources of a type, by name: `Lambda::Function`."""
+    return {
+        name: {"Properties": {}, **resource}
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == f"AWS::{kind}"
+    }
+
+
+def properties(template, kind):
+    return {name: resource["Properties"] for name, resource in of_type(template, kind).items()}
+
+
+def branches(value):
+    """The values that an `Fn::If` may choose from, without the one that stands for nothing."""
+    if isinstance(value, dict) and set(value) == {"Fn::If"}:
+        _, one, other = value["Fn::If"]
+        return branches(one) + branches(other)
+    return [] if value == {"Ref": "AWS::NoValue"} else [value]
+
+
+def listed(value):
+    """A list, of one when it is none, with all that its conditions may choose."""
+    items = value if isinstance(value, list) else [value]
+    return [branch for item in items for branch in branches(item)]
+
+
+def walk(node):
+    """Every dictionary in a node."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from walk(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from walk(value)
+
+
+def texts(node):
+    """Every text in a node."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield key
+            yield from texts(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from texts(value)
+
+
+def names_in(node):
+    """Every parameter and resource that a node refers to."""
+    for item in walk(node):
+        if isinstance(item.get("Ref"), str):
+            yield item["Ref"]
+        if "Fn::GetAtt" in item:
+            target = item["Fn::GetAtt"]
+            yield target[0] if isinstance(target, list) else target.split(".")[0]
+        if "Fn::Sub" in item:
+            text, given = item["Fn::Sub"] if isinstance(item["Fn::Sub"], list) else (item["Fn::Sub"], {})
+            yield from (name.split(".")[0] for name in VARIABLE.findall(text) if name not in given)
+
+
+def target(value):
+    """The resource that a value refers to."""
+    return next(names_in(value), None)
+
+
+def number(template, value):
+    """A number, or the default of the parameter that is one."""
+    if isinstance(value, dict) and "Ref" in value:
+        value = template["Parameters"][value["Ref"]]["Default"]
+    return float(value)
+
+
+def statements(template):
+    """Every statement of every policy, with the name of its role or policy."""
+    for name, role in properties(template, "IAM::Role").items():
+        for policy in listed(role.get("Policies", [])):
+            for statement in listed(policy["PolicyDocument"]["Statement"]):
+                yield name, statement
+    for name, policy in properties(template, "IAM::ManagedPolicy").items():
+        for statement in listed(policy["PolicyDocument"]["Statement"]):
+            yield name, statement
+
+
+def may(template, role, action, resource):
+    """Whether a role's own policies allow an action on a resource of the template."""
+    for name, statement in statements(template):
+        is_allowed = statement["Effect"] == "Allow" and action in listed(statement["Action"])
+        if name == role and is_allowed and resource in map(target, listed(statement["Resource"])):
+            return True
+    return False
+
+
+# --- functions
+
+
+def functions_run_on_arm(template):
+    for name, function in properties(template, "Lambda::Function").items():
+        if function.get("Architectures") != ["arm64"]:
+            yield f"{name} runs on {function.get('Architectures', ['x86_64'])}"
+        if function.get("Runtime") != "provided.al2023":
+            yield f"{name} runs on {function.get('Runtime')}"
+    for name, layer in properties(template, "Lambda::LayerVersion").items():
+        if layer.get("CompatibleArchitectures") != ["arm64"]:
+            yield f"{name} is not for arm64"
+
+
+def functions_end_in_time(template):
+    functions = properties(template, "Lambda::Function")
+    if functions["Collector"].get("Timeout", 3) != 900:
+        yield "the collector does not have Lambda's fifteen minutes"
+    longest = template["Parameters"]["RequestTimeoutSeconds"]["MaxValue"]
+    timeout = functions["Api"].get("Timeout", 3)
+    if timeout > 29:
+        yield "the API works on after the gateway gave up"
+    if timeout <= longest:
+        yield "the API is ended by Lambda before it gives up by itself"
+    if target(functions["Api"]["Environment"]["Variables"].get("REQUEST_TIMEOUT_SECONDS")) != "RequestTimeoutSeconds":
+        yield "the API does not know how long a request may take"
+
+
+def functions_are_traced(template):
+    for name, function in properties(template, "Lambda::Function").items():
+        if function.get("TracingConfig", {}).get("Mode") != "Active":
+            yield f"{name} is not traced"
+    for name, stage in properties(template, "ApiGateway::Stage").items():
+        if stage.get("TracingEnabled") is not True:
+            yield f"{name} is not traced"
+
+
+def variables_are_known(template):
+    """A variable with a slip in its name is ignored by the program, silently."""
+    sources = [path.read_text() for path in sorted((ROOT / "crates").glob("*/src/**/*.rs"))]
+    # PostgreSQL's own, which sqlx reads.
+    known = {"PGSSLROOTCERT"}
+    for name, function in properties(template, "Lambda::Function").items():
+        for variable in function["Environment"]["Variables"]:
+            if variable not in known and not any(f'"{variable}"' in text for text in sources):
+                yield f"{name}: no program reads {variable}"
+
+
+def functions_may_join_a_network(template):
+    for name, function in properties(template, "Lambda::Function").items():
+        config = function.get("VpcConfig", {})
+        condition = config.get("Fn::If", [None])[0]
+        inside = branches(config)
+        if condition != "IsInVpc" or len(inside) != 1:
+            yield f"{name} is not put into the given network"
+            continue
+        if [target(inside[0][key]) for key in ("SubnetIds", "SecurityGroupIds")] != ["SubnetIds", "SecurityGroupIds"]:
+            yield f"{name} is put into another network"
+        role = template["Resources"][target(function["Role"])]["Properties"]
+        if "NetworkPolicy" not in map(target, listed(role.get("ManagedPolicyArns", []))):
+            yield f"{name} may not have network interfaces"
+
+
+def both_functions_see_the_layer(template):
+    layer = next(iter(of_type(template, "Lambda::LayerVersion")))
+    for name, function in properties(template, "Lambda::Function").items():
+        if layer not in map(target, function.get("Layers", [])):
+            yield f"{name} does not see infra/config"
+
+
+# --- what happens to failures
+
+
+def messages_are_hidden_long_enough(template):
+    functions, queues = properties(template, "Lambda::Function"), properties(template, "SQS::Queue")
+    for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
+        timeout = functions[target(mapping["FunctionName"])].get("Timeout", 3)
+        hidden = queues[target(mapping["EventSourceArn"])].get("VisibilityTimeout", 30)
+        if hidden < 6 * timeout:
+            yield f"{name}: a message comes back after {hidden} s, the function takes up to {timeout} s"
+
+
+def batches_fail_partially(template):
+    for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
+        if "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
+            yield f"{name}: one bad message fails its batch"
+
+
+def work_is_bounded(template):
+    functions = properties(template, "Lambda::Function")
+    for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
+        bound = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
+        if bound is None or number(template, bound) < 2:
+            yield f"{name}: any number of workers may run"
+        if "ReservedConcurrentExecutions" in functions[target(mapping["FunctionName"])]:
+            yield f"{name}: messages that are refused use up their receives"
+
+
+def failures_land_somewhere(template):
+    queues = properties(template, "SQS::Queue")
+    landings = set()
+
+    def landing(what, arn, role=None):
+        queue = target(arn) if arn else None
+        if queue not in queues:
+            yield f"{what}: failures are lost"
+            return
+        landings.add(queue)
+        if role and not may(template, role, "sqs:SendMessage", queue):
+            yield f"{what}: {role} may not send to {queue}"
+
+    for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
+        redrive = queues[target(mapping["EventSourceArn"])].get("RedrivePolicy", {})
+        yield from landing(name, redrive.get("deadLetterTargetArn"))
+        if not 2 <= redrive.get("maxReceiveCount", 0) <= 10:
+            yield f"{name}: a message is received {redrive.get('maxReceiveCount', 'any number of')} times"
+    invoked = properties(template, "Lambda::EventInvokeConfig").values()
+    functions = properties(template, "Lambda::Function")
+    for name, schedule in properties(template, "Scheduler::Schedule").items():
+        aim = schedule["Target"]
+        role, function = target(aim["RoleArn"]), target(aim["Arn"])
+        yield from landing(name, aim.get("DeadLetterConfig", {}).get("Arn"), role)
+        if not aim.get("RetryPolicy", {}).get("MaximumRetryAttempts"):
+            yield f"{name}: tried once only"
+        if not may(template, role, "lambda:InvokeFunction", function):
+            yield f"{name}: {role} may not invoke {function}"
+        # The schedule's invocation is asynchronous: Lambda has taken the event before the function fails.
+        configs = [config for config in invoked if target(config["FunctionName"]) == function]
+        failure = configs[0].get("DestinationConfig", {}).get("OnFailure", {}) if configs else {}
+        yield from landing(
+            f"{function}, invoked by {name}", failure.get("Destination"), target(functions[function]["Role"])
+        )
+    watched = {
+        target(dimension["Value"])
+        for alarm in properties(template, "CloudWatch::Alarm").values()
+        for dimension in alarm.get("Dimensions", [])
+        if dimension["Name"] == "QueueName"
+    }
+    for queue in landings:
+        if queues[queue].get("MessageRetentionPeriod", 345600) < 1209600:
+            yield f"{queue} does not keep its messages for two weeks"
+        if queue not in watched:
+            yield f"nobody is told of messages in {queue}"
+
+
+def collections_run_every_four_hours(template):
+    schedules = properties(template, "Scheduler::Schedule")
+    if len(schedules) != 1:
+        yield f"{len(schedules)} schedules"
+    for name, schedule in schedules.items():
+        if schedule["ScheduleExpression"] != "rate(4 hours)" or schedule.get("State", "ENABLED") != "ENABLED":
+            yield f"{name} does not run every four hours"
+
+
+# --- what is kept, and for whom
+
+
+def queues_are_encrypted(template):
+    for name, queue in properties(template, "SQS::Queue").items():
+        if queue.get("SqsManagedSseEnabled") is not True and "KmsMasterKeyId" not in queue:
+            yield f"{name} is not encrypted"
+
+
+def logs_end(template):
+    groups = properties(template, "Logs::LogGroup")
+    for name, group in groups.items():
+        if "RetentionInDays" not in group:
+            yield f"{name} is kept forever"
+    for name, function in properties(template, "Lambda::Function").items():
+        # Otherwise Lambda makes one that is kept forever.
+        if target(function.get("LoggingConfig", {}).get("LogGroup", {})) not in groups:
+            yield f"{name} logs to a group that is not ours"
+
+
+def secrets_are_empty_and_kept(template):
+    for name, secret in of_type(template, "SecretsManager::Secret").items():
+        if {"SecretString", "GenerateSecretString"} & set(secret["Properties"]):
+            yield f"{name} has a value"
+        if [secret.get(key) for key in ("DeletionPolicy", "UpdateReplacePolicy")] != ["Retain", "Retain"]:
+            yield f"{name} goes with the stack"
+    values = {"DB_URL", "GITHUB_PAT", "GITHUB_APP_PRIVATE_KEY", "API_KEY", "API_KEYS"}
+    for name, function in properties(template, "Lambda::Function").items():
+        for variable in values & set(function["Environment"]["Variables"]):
+            yield f"{name} has the value of {variable}"
+    looks_secret = re.compile(
+        r"resolve:secretsmanager|ghp_\w{20}|github_pat_\w{20}|AKIA[A-Z0-9]{16}|PRIVATE KEY-----"
+        r"|postgres(ql)?://(?!user:password@)[^/\s]*:[^/\s]*@"
+    )
+    for text in texts(template):
+        if looks_secret.search(text):
+            yield f"looks like a secret: {text[:20]}…"
+
+
+def roles_are_narrow(template):
+    for name, statement in statements(template):
+        actions = set(listed(statement["Action"]))
+        if statement["Effect"] == "Deny":
+            continue
+        if any("*" in action for action in actions):
+            yield f"{name} may do {sorted(actions)}"
+        for resource in listed(statement["Resource"]):
+            if resource != "*":
+                if isinstance(resource, str):
+                    yield f"{name} names {resource} instead of a resource of the stack"
+                continue
+            if too_many := actions - WITHOUT_RESOURCE:
+                yield f"{name} may do {sorted(too_many)} with everything"
+            condition = statement.get("Condition", {}).get("StringEquals", {})
+            if "cloudwatch:PutMetricData" in actions and condition.get("cloudwatch:namespace") != NAMESPACE:
+                yield f"{name} may write anybody's metrics"
+    for name, role in properties(template, "IAM::Role").items():
+        for policy in listed(role.get("ManagedPolicyArns", [])):
+            is_of_aws = target(policy) == "AWS::Partition" and name == "ApiGatewayLogsRole"
+            if target(policy) != "NetworkPolicy" and not is_of_aws:
+                yield f"{name} has {policy}"
+        if role.get("PermissionsBoundary", {}).get("Fn::If", [None])[0] != "HasBoundary":
+            yield f"{name} has no boundary where one is given"
+    roles = [target(function["Role"]) for function in properties(template, "Lambda::Function").values()]
+    if len(set(roles)) != len(roles) or None in roles:
+        yield "functions share a role"
+
+
+def functions_may_read_their_secrets(template):
+    for name, function in properties(template, "Lambda::Function").items():
+        role = target(function["Role"])
+        readable = {
+            value
+            for owner, statement in statements(template)
+            if owner == role and "secretsmanager:GetSecretValue" in listed(statement["Action"])
+            for value in map(target, listed(statement["Resource"]))
+        }
+        for variable, value in function["Environment"]["Variables"].items():
+            if variable.endswith("_SECRET_ARN"):
+                for secret in set(map(target, branches(value))) - readable:
+                    yield f"{name} may not read {secret} of {variable}"
+                needless = readable - {
+                    secret
+                    for key, other in function["Environment"]["Variables"].items()
+                    if key.endswith("_SECRET_ARN")
+                    for secret in map(target, branches(other))
+                }
+                for secret in needless:
+                    yield f"{name} may read {secret} without need"
+
+
+# --- the API
+
+
+def every_request_needs_a_key(template):
+    for name, api in properties(template, "ApiGateway::RestApi").items():
+        body = api["Body"]
+        keys = {
+            scheme
+            for scheme, facts in body.get("components", {}).get("securitySchemes", {}).items()
+            if (facts.get("type"), facts.get("in"), facts.get("name")) == ("apiKey", "header", "x-api-key")
+        }
+        if not body["paths"]:
+            yield f"{name} has no paths"
+        for path, methods in body["paths"].items():
+            for method, operation in methods.items():
+                if not any(keys & set(needed) for needed in operation.get("security", [])):
+                    yield f"{name}: {method} {path} needs no key"
+                if method not in ("get", "head"):
+                    yield f"{name}: {method} is offered"
+                validator = operation.get("x-amazon-apigateway-request-validator") or body.get(
+                    "x-amazon-apigateway-request-validator"
+                )
+                known = body.get("x-amazon-apigateway-request-validators", {}).get(validator, {})
+                if not known.get("validateRequestParameters") or not known.get("validateRequestBody"):
+                    yield f"{name}: {method} {path} is not validated"
+                if target(operation["x-amazon-apigateway-integration"]["uri"]) != "AWS::Partition" or "Api" not in set(
+                    names_in(operation["x-amazon-apigateway-integration"]["uri"])
+                ):
+                    yield f"{name}: {method} {path} leads nowhere"
+    allowed = {
+        permission["SourceArn"]["Fn::Sub"][0].split("/${__Stage__}/")[1]
+        for permission in properties(template, "Lambda::Permission").values()
+    }
+    if allowed != {"GET/", "HEAD/", "GET/*", "HEAD/*"}:
+        yield f"the gateway may invoke {sorted(allowed)}"
+
+
+def requests_are_bounded(template):
+    plans = properties(template, "ApiGateway::UsagePlan")
+    stages = properties(template, "ApiGateway::Stage")
+    for name, stage in stages.items():
+        if stage["StageName"] != "v1":
+            yield f"{name}: the program knows its paths below /v1"
+        covering = [plan for plan in plans.values() if name in [target(at["Stage"]) for at in plan["ApiStages"]]]
+        if not any(plan.get("Throttle") and plan.get("Quota") for plan in covering):
+            yield f"{name}: a key is good for any number of requests"
+    held = {
+        (target(key["UsagePlanId"]), target(key["KeyId"]))
+        for key in properties(template, "ApiGateway::UsagePlanKey").values()
+    }
+    for plan in plans:
+        if not any(holder == plan for holder, _ in held):
+            yield f"{plan} is for no key"
+
+
+def the_gateway_speaks_like_the_program(template):
+    for name, api in properties(template, "ApiGateway::RestApi").items():
+        responses = api["Body"].get("x-amazon-apigateway-gateway-responses", {})
+        for missing in set(GATEWAY_ERRORS) - set(responses):
+            yield f"{name}: {missing} is not in our form"
+        for kind, response in responses.items():
+            code, status = GATEWAY_ERRORS.get(kind, (None, None))
+            try:
+                error = json.loads(response["responseTemplates"]["application/json"])["error"]
+            except (KeyError, ValueError):
+                yield f"{name}: {kind} is not in our form"
+                continue
+            if list(error) != ["code", "message", "details", "trace_id"] or error["details"] != []:
+                yield f"{name}: {kind} is not in our form"
+            elif error["code"] != code or response.get("statusCode") != status:
+                yield f"{name}: {kind} is {response.get('statusCode')} {error['code']}"
+            elif error["trace_id"] != "$context.requestId":
+                yield f"{name}: {kind} cannot be found again"
+            headers = response.get("responseParameters", {})
+            if status == "429" and not headers.get("gatewayresponse.header.Retry-After"):
+                yield f"{name}: {kind} does not say when to come back"
+
+
+def access_is_logged(template):
+    for name, stage in properties(template, "ApiGateway::Stage").items():
+        settings = branches(stage.get("AccessLogSetting", {"Ref": "AWS::NoValue"}))
+        if len(settings) != 1 or target(settings[0]["DestinationArn"]) not in of_type(template, "Logs::LogGroup"):
+            yield f"{name} writes no access log"
+            continue
+        form = settings[0]["Format"]
+        try:
+            line = json.loads(re.sub(r":\$context\.\w+", ":0", form))
+        except ValueError:
+            yield f"{name}: a line of the access log is no JSON"
+            continue
+        if line.get("request_id") != "$context.requestId" or "status" not in line:
+            yield f"{name}: the access log lacks the request's id or status"
+        if re.search(r"apiKey\b|querystring|authoriz|userArn", form):
+            yield f"{name}: the access log tells too much"
+
+
+# --- who is told
+
+
+def emitted():
+    """The metrics that the collector sends."""
+    text = (ROOT / "crates/collector/src/metrics.rs").read_text().split("#[cfg(test)]")[0]
+    return {counted or named for counted, named in re.findall(r'count\("(\w+)"|\bname: "(\w+)"', text)}
+
+
+def metric_problems(template, namespace, name, dimensions):
+    """Why a metric does not exist."""
+    if namespace == NAMESPACE or namespace == NAMESPACE["Fn::Sub"]:
+        filtered = {
+            change["MetricName"]
+            for metric_filter in properties(template, "Logs::MetricFilter").values()
+            for change in metric_filter["MetricTransformations"]
+            if change["MetricNamespace"] == NAMESPACE
+        }
+        if name not in emitted() | filtered:
+            yield f"nothing sends {name}"
+        if dimensions:
+            yield f"{name} has no dimensions"
+    elif (namespace, name) not in AWS_METRICS:
+        yield f"AWS has no {namespace} {name}, or it is not known here"
+    elif set(dimensions) != AWS_METRICS[namespace, name]:
+        yield f"{namespace} {name} has not the dimensions {sorted(dimensions)}"
+
+
+def queries(alarm):
+    """The metrics that an alarm looks at: namespace, name, dimensions, period."""
+    if "Metrics" not in alarm:
+        return [(alarm.get("Namespace"), alarm.get("MetricName"), alarm.get("Dimensions", []), alarm.get("Period"))]
+    stats = [query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query]
+    return [
+        (
+            stat["Metric"]["Namespace"],
+            stat["Metric"]["MetricName"],
+            stat["Metric"].get("Dimensions", []),
+            stat["Period"],
+        )
+        for stat in stats
+    ]
+
+
+# What a dimension's value must stand for.
+DIMENSION_TYPES = {"FunctionName": "Lambda::Function", "QueueName": "SQS::Queue"}
+
+
+def alarms_look_at_metrics_that_exist(template):
+    for name, alarm in properties(template, "CloudWatch::Alarm").items():
+        for namespace, metric, dimensions, _ in queries(alarm):
+            for problem in metric_problems(template, namespace, metric, [it["Name"] for it in dimensions]):
+                yield f"{name}: {problem}"
+            for dimension in dimensions:
+                kind = DIMENSION_TYPES.get(dimension["Name"])
+                if kind and target(dimension["Value"]) not in of_type(template, kind):
+                    yield f"{name}: {dimension['Name']} is none of ours"
+                if dimension["Name"] == "ApiName" and dimension["Value"] not in [
+                    api["Name"] for api in properties(template, "ApiGateway::RestApi").values()
+                ]:
+                    yield f"{name}: the API has another name"
+        ids = {query["Id"] for query in alarm.get("Metrics", [])}
+        for query in alarm.get("Metrics", []):
+            used = set(re.findall(r"\b[a-z]\w*\b", query.get("Expression", "")))
+            for unknown in used - ids:
+                yield f"{name}: {unknown} in {query['Expression']} is unknown"
+    variables = properties(template, "Lambda::Function")["Collector"]["Environment"]["Variables"]
+    if variables.get("METRICS_NAMESPACE") != NAMESPACE:
+        yield "the collector sends its metrics elsewhere"
+
+
+def alarms_can_ring(template):
+    """What CloudWatch refuses, and what would never be heard."""
+    topics = of_type(template, "SNS::Topic")
+    for name, topic in topics.items():
+        if "alias/aws/sns" in set(texts(topic)):
+            yield f"{name}: CloudWatch cannot publish with AWS's own key"
+    alarms = properties(template, "CloudWatch::Alarm")
+    for what, name in ALARMS.items():
+        if name not in alarms:
+            yield f"nobody is told of {what}"
+    for name, alarm in alarms.items():
+        if not [action for action in alarm.get("AlarmActions", []) if target(action) in topics]:
+            yield f"{name} is heard by nobody"
+        if alarm.get("ActionsEnabled", True) is not True:
+            yield f"{name} is silent"
+        if "TreatMissingData" not in alarm:
+            yield f"{name} does not say what missing data means"
+        for _, _, _, period in queries(alarm):
+            if period not in (10, 20, 30) and period % 60:
+                yield f"{name}: CloudWatch has no period of {period} s"
+            longest = 86400 if period < 3600 else 7 * 86400
+            if period * alarm["EvaluationPeriods"] > longest:
+                yield f"{name} looks back further than CloudWatch does"
+        if "Metrics" in alarm and sum(query.get("ReturnData", True) for query in alarm["Metrics"]) != 1:
+            yield f"{name} has not one result"
+        if f"docs/runbook.md#{name.lower()}" not in alarm.get("AlarmDescription", ""):
+            yield f"{name} does not say what to do"
+    if alarms.get("NoRunCompleted", {}).get("TreatMissingData") != "breaching":
+        yield "silence counts as a completed run"
+
+
+def the_runbook_has_an_entry_for_each_alarm(template):
+    runbook = ROOT / "docs/runbook.md"
+    if not runbook.exists():
+        return
+    headings = re.findall(r"^#+ +`?([\w ]+?)`?$", runbook.read_text(), re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    for name in of_type(template, "CloudWatch::Alarm"):
+        if name.lower() not in anchors:
+            yield f"docs/runbook.md does not know {name}"
+
+
+def dashboard(template, name="Dashboard"):
+    """A dashboard's body as JSON, with everything that is conditional, and names in place of values."""
+    text, given = template["Resources"][name]["Properties"]["DashboardBody"]["Fn::Sub"]
+    for key, value in given.items():
+        chosen = max(branches(value), key=lambda branch: len(json.dumps(branch)))
+        text = text.replace(f"${{{key}}}", chosen["Fn::Sub"] if isinstance(chosen, dict) else chosen)
+    return json.loads(VARIABLE.sub(lambda found: "1" if found[1] == "StaleAfterHours" else found[0], text))
+
+
+def the_dashboard_can_be_read(template):
+    try:
+        widgets = dashboard(template)["widgets"]
+    except ValueError as error:
+        yield f"the dashboard is no JSON: {error}"
+        return
+    taken = set()
+    for widget in widgets:
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        title = widget["properties"].get("title", widget["type"])
+        if cells & taken or widget["x"] + widget["width"] > 24:
+            yield f"{title} lies on something else, or beside the page"
+        taken |= cells
+        for metric in widget["properties"].get("metrics", []):
+            if not isinstance(metric[0], str):
+                continue
+            namespace, name, *rest = [part for part in metric if isinstance(part, str)]
+            for problem in metric_problems(template, namespace, name, rest[::2]):
+                yield f"{title}: {problem}"
+    shown = {arn for widget in widgets if widget["type"] == "alarm" for arn in widget["properties"]["alarms"]}
+    for name in of_type(template, "CloudWatch::Alarm"):
+        if f"${{{name}.Arn}}" not in shown:
+            yield f"the dashboard does not show {name}"
+
+
+# --- the template itself
+
+
+def everything_referred_to_is_there(template):
+    known = set(template["Resources"]) | set(template["Parameters"])
+    for part in ("Resources", "Outputs", "Conditions"):
+        for name, node in template[part].items():
+            for used in names_in(node):
+                if not used.startswith("AWS::") and not used.startswith("__") and used not in known:
+                    yield f"{name} refers to {used}, which is not there"
+
+
+def outputs_hold_under_every_condition(template):
+    resources = template["Resources"]
+    wanted = "StoreTheDatabaseUrl StoreTheGitHubToken Migrate CollectNow ApiUrl ReadTheApiKey DashboardUrl"
+    for missing in set(wanted.split()) - set(template["Outputs"]):
+        yield f"there is no {missing}"
+    for name, output in template["Outputs"].items():
+        if not output.get("Description"):
+            yield f"{name} does not say what it is for"
+        for used in names_in(output["Value"]):
+            condition = resources.get(used, {}).get("Condition")
+            if condition and condition != output.get("Condition"):
+                yield f"{name} refers to {used}, which is there only if {condition}"
+
+
+POLICIES = [
+    functions_run_on_arm,
+    functions_end_in_time,
+    functions_are_traced,
+    variables_are_known,
+    functions_may_join_a_network,
+    both_functions_see_the_layer,
+    messages_are_hidden_long_enough,
+    batches_fail_partially,
+    work_is_bounded,
+    failures_land_somewhere,
+    collections_run_every_four_hours,
+    queues_are_encrypted,
+    logs_end,
+    secrets_are_empty_and_kept,
+    roles_are_narrow,
+    functions_may_read_their_secrets,
+    every_request_needs_a_key,
+    requests_are_bounded,
+    the_gateway_speaks_like_the_program,
+    access_is_logged,
+    alarms_look_at_metrics_that_exist,
+    alarms_can_ring,
+    the_runbook_has_an_entry_for_each_alarm,
+    the_dashboard_can_be_read,
+    everything_referred_to_is_there,
+    outputs_hold_under_every_condition,
+]

@@ -1,0 +1,364 @@
+"""The template deployed to an emulated AWS, and what came of it read back."""
+
+import json
+
+import emulator
+import policies
+import pytest
+from moto import mock_aws
+from translate import BUCKET, CODE, translated
+
+SECRET = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:{}-AbCdEf"
+EVERYTHING_GIVEN = {
+    "GitHubAppId": "12345",
+    "DatabaseSecretArn": SECRET.format("Database"),
+    "DatabaseRootCertificate": "rds-ca.pem",
+    "ApiKeysSecretArn": SECRET.format("ApiKeys"),
+    "AlarmEmail": "ops@example.com",
+    "DatabaseInstanceId": "mergeline-database",
+    "DatabaseConnectionLimit": "40",
+    "StaleAfterHours": "30",
+    "ApiRateLimit": "3",
+    "ApiBurstLimit": "7",
+    "ApiMonthlyQuota": "5000",
+    "RequestTimeoutSeconds": "8",
+    "WorkersAtOnce": "4",
+    "BackfillDays": "30",
+    "LogRetentionDays": "90",
+    "AccessLogs": "none",
+}
+
+
+class Stack:
+    """What CloudFormation and the services say about a stack."""
+
+    def __init__(self, name, parameters):
+        self.name = name
+        cloudformation = emulator.client("cloudformation")
+        cloudformation.create_stack(
+            StackName=name,
+            TemplateBody=json.dumps(translated(parameters)),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        (facts,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        self.status = facts["StackStatus"]
+        self.outputs = {it["OutputKey"]: it["OutputValue"] for it in facts["Outputs"]}
+        # moto lists what a condition left out as well, without a name.
+        self.resources = {
+            it["LogicalResourceId"]: it["PhysicalResourceId"]
+            for it in cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
+            if it["LogicalResourceId"]
+        }
+
+    def __getitem__(self, name):
+        return self.resources[name]
+
+    def function(self, name):
+        return emulator.client("lambda").get_function_configuration(FunctionName=self[name])
+
+    def variables(self, name):
+        return self.function(name)["Environment"]["Variables"]
+
+    def queue(self, name):
+        sqs = emulator.client("sqs")
+        return sqs.get_queue_attributes(QueueUrl=self[name], AttributeNames=["All"])["Attributes"]
+
+    def alarm(self, name):
+        (alarm,) = emulator.client("cloudwatch").describe_alarms(AlarmNames=[self[name]])["MetricAlarms"]
+        return alarm
+
+    def role(self, name):
+        """Every action that a role's own policies allow, with its resources."""
+        iam, allowed = emulator.client("iam"), set()
+        for policy in iam.list_role_policies(RoleName=self[name])["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=self[name], PolicyName=policy)["PolicyDocument"]
+            for statement in policies.listed(document["Statement"]):
+                for action in policies.listed(statement["Action"]):
+                    allowed |= {(action, resource) for resource in policies.listed(statement["Resource"])}
+        return allowed
+
+
+@pytest.fixture(scope="module")
+def aws():
+    """An account, with what `sam deploy` uploads."""
+    with mock_aws(config={"lambda": {"use_docker": False}, "iam": {"load_aws_managed_policies": True}}):
+        s3 = emulator.client("s3")
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": emulator.REGION})
+        for key in CODE.values():
+            s3.put_object(Bucket=BUCKET, Key=key, Body=b"zip")
+        yield
+
+
+@pytest.fixture(scope="module")
+def usual(aws):
+    """A stack as it is without any parameter."""
+    return Stack("mergeline-usual", {})
+
+
+@pytest.fixture(scope="module")
+def full(aws, usual):
+    """A stack with every parameter given, beside the other one."""
+    return Stack("mergeline-full", EVERYTHING_GIVEN | network())
+
+
+def network():
+    """A network to be put into."""
+    ec2 = emulator.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24")["Subnet"]["SubnetId"] for number in (1, 2)]
+    group = ec2.create_security_group(GroupName="functions", Description="functions", VpcId=vpc)["GroupId"]
+    return {"SubnetIds": ",".join(subnets), "SecurityGroupIds": group}
+
+
+def test_the_stack_completes(usual, template):
+    assert usual.status == "CREATE_COMPLETE"
+    conditional = {"AlarmEmailSubscription", "DatabaseConnections", "DatabaseStorage", "NetworkPolicy"}
+    assert set(usual.resources) == set(template["Resources"]) - conditional
+
+
+def test_it_completes_with_every_parameter_given(full, template):
+    assert full.status == "CREATE_COMPLETE"
+    conditional = {
+        "DatabaseSecret",
+        "AccessLog",
+        "TooManyRequests",
+        "ApiLimited",
+        "ApiGatewayLogsRole",
+        "ApiGatewayAccount",
+    }
+    assert set(full.resources) == set(template["Resources"]) - conditional
+
+
+def test_queues_hide_keep_and_redrive(usual):
+    work, dead = usual.queue("Work"), usual.queue("DeadLetters")
+    assert int(work["VisibilityTimeout"]) >= 6 * usual.function("Collector")["Timeout"]
+    redrive = json.loads(work["RedrivePolicy"])
+    assert (redrive["deadLetterTargetArn"], int(redrive["maxReceiveCount"])) == (dead["QueueArn"], 5)
+    for name in ("Work", "DeadLetters", "MissedRuns"):
+        assert usual.queue(name)["SqsManagedSseEnabled"] == "true"
+    for name in ("DeadLetters", "MissedRuns"):
+        assert usual.queue(name)["MessageRetentionPeriod"] == "1209600"
+
+
+def test_a_message_that_is_received_five_times_is_a_dead_letter(usual):
+    sqs = emulator.client("sqs")
+    sqs.send_message(QueueUrl=usual["Work"], MessageBody="poison")
+
+    def receive(queue):
+        return sqs.receive_message(QueueUrl=usual[queue], VisibilityTimeout=0).get("Messages", [])
+
+    for _ in range(5):
+        assert [message["Body"] for message in receive("Work")] == ["poison"]
+    assert receive("Work") == []
+    assert [message["Body"] for message in receive("DeadLetters")] == ["poison"]
+    sqs.purge_queue(QueueUrl=usual["DeadLetters"])
+
+
+def test_the_schedule_invokes_the_collector_and_its_failures_are_kept(usual):
+    schedule = emulator.client("scheduler").get_schedule(Name=usual["CollectorEveryFourHours"])
+    missed = usual.queue("MissedRuns")["QueueArn"]
+    assert (schedule["ScheduleExpression"], schedule["State"]) == ("rate(4 hours)", "ENABLED")
+    target = schedule["Target"]
+    assert target["Arn"] == usual.function("Collector")["FunctionArn"]
+    assert target["DeadLetterConfig"]["Arn"] == missed
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 2}
+    assert {("lambda:InvokeFunction", target["Arn"]), ("sqs:SendMessage", missed)} == usual.role(
+        "CollectorEveryFourHoursRole"
+    )
+    invoke = emulator.client("lambda").get_function_event_invoke_config(FunctionName=usual["Collector"])
+    assert invoke["DestinationConfig"]["OnFailure"]["Destination"] == missed
+    assert invoke["MaximumRetryAttempts"] == 2
+
+
+def test_messages_are_worked_off_in_batches_that_fail_partially(usual, full):
+    for stack, workers in ((usual, 2), (full, 4)):
+        mapping = emulator.client("lambda").get_event_source_mapping(UUID=stack["CollectorWork"])
+        assert mapping["EventSourceArn"] == stack.queue("Work")["QueueArn"]
+        assert mapping["FunctionArn"] == stack.function("Collector")["FunctionArn"]
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["ScalingConfig"] == {"MaximumConcurrency": workers}
+
+
+def test_functions_are_arm64_and_know_their_surroundings(usual, full):
+    for stack in (usual, full):
+        for name in ("Collector", "Api"):
+            function = stack.function(name)
+            assert (function["Architectures"], function["Runtime"]) == (["arm64"], "provided.al2023")
+            assert function["TracingConfig"] == {"Mode": "Active"}
+            assert f":layer:{stack.name}-teams:" in function["Layers"][0]["Arn"]
+    assert usual.variables("Collector") == {
+        "DB_URL_SECRET_ARN": usual["DatabaseSecret"],
+        "GITHUB_TOKEN_SECRET_ARN": usual["GitHubSecret"],
+        "GITHUB_API_URL": "https://api.github.com",
+        "BACKFILL_DAYS": "180",
+        "WORK_QUEUE_URL": usual["Work"],
+        "DEAD_LETTER_QUEUE_URL": usual["DeadLetters"],
+        "METRICS_NAMESPACE": "Mergeline/mergeline-usual",
+    }
+    assert usual.variables("Api") == {"DB_URL_SECRET_ARN": usual["DatabaseSecret"], "REQUEST_TIMEOUT_SECONDS": "5"}
+    assert full.variables("Collector") == {
+        "DB_URL_SECRET_ARN": SECRET.format("Database"),
+        "PGSSLROOTCERT": "/opt/rds-ca.pem",
+        "GITHUB_APP_KEY_SECRET_ARN": full["GitHubSecret"],
+        "GITHUB_APP_ID": "12345",
+        "GITHUB_API_URL": "https://api.github.com",
+        "BACKFILL_DAYS": "30",
+        "WORK_QUEUE_URL": full["Work"],
+        "DEAD_LETTER_QUEUE_URL": full["DeadLetters"],
+        "METRICS_NAMESPACE": "Mergeline/mergeline-full",
+    }
+    assert full.variables("Api") == {
+        "DB_URL_SECRET_ARN": SECRET.format("Database"),
+        "PGSSLROOTCERT": "/opt/rds-ca.pem",
+        "API_KEYS_SECRET_ARN": SECRET.format("ApiKeys"),
+        "REQUEST_TIMEOUT_SECONDS": "8",
+    }
+
+
+def test_functions_are_in_the_given_network_or_in_none(usual, full):
+    assert not usual.function("Api").get("VpcConfig", {}).get("SubnetIds")
+    for name in ("Collector", "Api"):
+        assert len(full.function(name)["VpcConfig"]["SubnetIds"]) == 2
+        assert len(full.function(name)["VpcConfig"]["SecurityGroupIds"]) == 1
+        iam = emulator.client("iam")
+        attached = iam.list_attached_role_policies(RoleName=full[f"{name}Role"])["AttachedPolicies"]
+        assert [policy["PolicyArn"] for policy in attached] == [full["NetworkPolicy"]]
+        assert iam.list_attached_role_policies(RoleName=usual[f"{name}Role"])["AttachedPolicies"] == []
+
+
+def test_functions_may_do_what_they_do_and_no_more(usual, full):
+    queue = {name: usual.queue(name)["QueueArn"] for name in ("Work", "DeadLetters", "MissedRuns")}
+    collector, api = usual.role("CollectorRole"), usual.role("ApiRole")
+    assert {resource for action, resource in collector if action == "secretsmanager:GetSecretValue"} == {
+        usual["GitHubSecret"],
+        usual["DatabaseSecret"],
+    }
+    assert {resource for action, resource in collector if action == "sqs:SendMessage"} == set(queue.values())
+    assert {resource for action, resource in collector if action == "sqs:ReceiveMessage"} == {queue["Work"]}
+    assert {action for action, resource in api if resource == "*"} == {
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+    }
+    assert {resource for action, resource in api if action == "secretsmanager:GetSecretValue"} == {
+        usual["DatabaseSecret"]
+    }
+    assert {resource for action, resource in full.role("ApiRole") if action == "secretsmanager:GetSecretValue"} == {
+        SECRET.format("Database"),
+        SECRET.format("ApiKeys"),
+    }
+
+
+def test_secrets_are_empty(usual):
+    secrets = emulator.client("secretsmanager")
+    for name in ("GitHubSecret", "DatabaseSecret"):
+        assert secrets.describe_secret(SecretId=usual[name])["Description"].startswith("Mergeline - ")
+        with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+            secrets.get_secret_value(SecretId=usual[name])
+
+
+def test_logs_end(usual, full):
+    for stack, days, groups in (
+        (usual, 30, ["CollectorLogs", "ApiLogs", "AccessLog"]),
+        (full, 90, ["CollectorLogs", "ApiLogs"]),
+    ):
+        for name in groups:
+            (group,) = emulator.client("logs").describe_log_groups(logGroupNamePrefix=stack[name])["logGroups"]
+            assert group["retentionInDays"] == days
+
+
+def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
+    gateway = emulator.client("apigateway")
+    for stack, rate, burst, quota in ((usual, 10, 20, 100000), (full, 3, 7, 5000)):
+        api = stack["Gateway"]
+        methods = {
+            (resource["path"], verb): gateway.get_method(restApiId=api, resourceId=resource["id"], httpMethod=verb)
+            for resource in gateway.get_resources(restApiId=api)["items"]
+            for verb in resource.get("resourceMethods", {})
+        }
+        assert set(methods) == {(path, verb) for path in ("/", "/{proxy+}") for verb in ("GET", "HEAD")}
+        for method in methods.values():
+            assert method["apiKeyRequired"] is True
+            assert method["methodIntegration"]["type"] == "AWS_PROXY"
+            assert stack.function("Api")["FunctionArn"] in method["methodIntegration"]["uri"]
+        plan = gateway.get_usage_plan(usagePlanId=stack["GatewayUsagePlan"])
+        assert plan["apiStages"] == [{"apiId": api, "stage": "v1"}]
+        assert plan["throttle"] == {"rateLimit": rate, "burstLimit": burst}
+        assert (plan["quota"]["limit"], plan["quota"]["period"]) == (quota, "MONTH")
+        (key,) = gateway.get_usage_plan_keys(usagePlanId=stack["GatewayUsagePlan"])["items"]
+        assert key["id"] == stack["GatewayApiKey"]
+        made = gateway.get_api_key(apiKey=stack["GatewayApiKey"], includeValue=True)
+        assert made["enabled"] is True
+        assert len(made["value"]) >= 20
+
+
+def test_what_the_gateway_says_by_itself_is_in_our_form(usual):
+    gateway = emulator.client("apigateway")
+    responses = gateway.get_gateway_responses(restApiId=usual["Gateway"])["items"]
+    by_kind = {response["responseType"]: response for response in responses}
+    for kind, (code, status) in policies.GATEWAY_ERRORS.items():
+        error = json.loads(by_kind[kind]["responseTemplates"]["application/json"])["error"]
+        assert error["code"] == code
+        assert by_kind[kind].get("statusCode") == status
+    for kind in ("THROTTLED", "QUOTA_EXCEEDED"):
+        assert int(by_kind[kind]["responseParameters"]["gatewayresponse.header.Retry-After"].strip("'")) > 0
+
+
+def test_the_stage_is_v1_and_logs_who_asked(usual, full):
+    gateway = emulator.client("apigateway")
+    stage = gateway.get_stage(restApiId=usual["Gateway"], stageName="v1")
+    assert stage["tracingEnabled"] is True
+    assert usual["AccessLog"] in stage["accessLogSettings"]["destinationArn"]
+    assert "$context.requestId" in stage["accessLogSettings"]["format"]
+    assert "accessLogSettings" not in gateway.get_stage(restApiId=full["Gateway"], stageName="v1")
+    assert gateway.get_account()["cloudwatchRoleArn"].endswith(usual["ApiGatewayLogsRole"])
+    (metric_filter,) = emulator.client("logs").describe_metric_filters(logGroupName=usual["AccessLog"])["metricFilters"]
+    assert metric_filter["metricTransformations"][0]["metricNamespace"] == "Mergeline/mergeline-usual"
+
+
+def test_alarms_look_at_this_stack_and_tell_the_topic(usual, full):
+    for stack in (usual, full):
+        names = {name for name in policies.ALARMS.values() if name in stack.resources}
+        for alarm in map(stack.alarm, names):
+            assert alarm["AlarmActions"] == alarm["OKActions"] == [stack["AlarmTopic"]]
+            assert alarm["ActionsEnabled"] is True
+            metrics = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+            for metric in metrics or [alarm]:
+                assert metric["Namespace"].startswith("AWS/") or metric["Namespace"] == f"Mergeline/{stack.name}"
+    dimensions = {dimension["Name"]: dimension["Value"] for dimension in usual.alarm("ApiFailing")["Dimensions"]}
+    assert dimensions == {"ApiName": usual.name, "Stage": "v1"}
+    (dimension,) = usual.alarm("DeadLettersWaiting")["Dimensions"]
+    assert dimension["Value"] == usual["DeadLetters"].rsplit("/", 1)[-1]
+    (dimension,) = full.alarm("DatabaseConnections")["Dimensions"]
+    assert dimension == {"Name": "DBInstanceIdentifier", "Value": "mergeline-database"}
+    assert full.alarm("DatabaseConnections")["Threshold"] == 40
+    assert full.alarm("DataStale")["Threshold"] == 30
+    assert usual.alarm("NoRunCompleted")["TreatMissingData"] == "breaching"
+
+
+def test_an_address_that_is_given_is_written_to(usual, full):
+    sns = emulator.client("sns")
+    assert sns.list_subscriptions_by_topic(TopicArn=usual["AlarmTopic"])["Subscriptions"] == []
+    (subscription,) = sns.list_subscriptions_by_topic(TopicArn=full["AlarmTopic"])["Subscriptions"]
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+
+
+def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):
+    for stack in (usual, full):
+        body = emulator.client("cloudwatch").get_dashboard(DashboardName=stack.name)["DashboardBody"]
+        widgets = json.loads(body)["widgets"]
+        (shown,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
+        alarms = [stack.alarm(name)["AlarmArn"] for name in policies.ALARMS.values() if name in stack.resources]
+        assert sorted(shown) == sorted(alarms)
+        assert "${" not in body
+        assert (f'"FunctionName", "{stack["Collector"]}"') in body
+
+
+def test_outputs_can_be_pasted(usual, full):
+    assert set(full.outputs) == set(usual.outputs) - {"StoreTheDatabaseUrl"}
+    assert usual.outputs["ApiUrl"] == f"https://{usual['Gateway']}.execute-api.eu-north-1.amazonaws.com/v1"
+    assert usual["GatewayApiKey"] in usual.outputs["ReadTheApiKey"]
+    assert usual["Collector"] in usual.outputs["Migrate"]
+    assert usual.outputs["DashboardUrl"].endswith("#dashboards/dashboard/mergeline-usual")
+    assert usual["DatabaseSecret"] in usual.outputs["StoreTheDatabaseUrl"]
+    assert all("${" not in value for value in usual.outputs.values())

@@ -1,0 +1,194 @@
+"""The templates beside the main one."""
+
+import pytest
+from policies import branches, listed, of_type, properties, statements, target
+from translate import source
+
+
+@pytest.fixture(scope="module")
+def database():
+    return source("infra/database.yaml")
+
+
+@pytest.fixture(scope="module")
+def network():
+    return source("infra/network.yaml")
+
+
+@pytest.fixture(scope="module")
+def github():
+    return source("infra/github-oidc.yaml")
+
+
+# --- database.yaml
+
+
+def test_data_is_encrypted_kept_and_not_public(database):
+    for kind in ("RDS::DBInstance", "RDS::DBCluster"):
+        for name, resource in of_type(database, kind).items():
+            facts = resource["Properties"]
+            if kind == "RDS::DBInstance":
+                assert facts["PubliclyAccessible"] is False, name
+            if "DBClusterIdentifier" in facts:
+                continue  # Its data is the cluster's.
+            assert facts["StorageEncrypted"] is True, name
+            assert target(facts["BackupRetentionPeriod"]) == "BackupDays"
+            assert target(facts["DeletionProtection"]) == "DeletionProtection"
+            assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Snapshot"
+    assert database["Parameters"]["BackupDays"]["MinValue"] >= 1
+    assert database["Parameters"]["DeletionProtection"]["Default"] == "true"
+
+
+def test_plain_text_connections_are_refused(database):
+    for kind in ("RDS::DBParameterGroup", "RDS::DBClusterParameterGroup"):
+        ((name, group),) = properties(database, kind).items()
+        assert group["Parameters"]["rds.force_ssl"] == "1"
+        used = [
+            facts
+            for users in ("RDS::DBInstance", "RDS::DBCluster")
+            for facts in properties(database, users).values()
+            if name in map(target, facts.values())
+        ]
+        assert used, name
+
+
+def test_the_password_is_made_by_aws_and_seen_by_nobody(database):
+    ((_, secret),) = properties(database, "SecretsManager::Secret").items()
+    assert secret["GenerateSecretString"]["PasswordLength"] >= 32
+    assert "SecretString" not in secret
+    for kind in ("RDS::DBInstance", "RDS::DBCluster"):
+        for facts in properties(database, kind).values():
+            password = facts.get("MasterUserPassword")
+            assert password is None or password["Fn::Sub"].startswith("{{resolve:secretsmanager:${Secret}:")
+    # With host, port and database, which the functions read there.
+    ((_, attachment),) = properties(database, "SecretsManager::SecretTargetAttachment").items()
+    assert set(map(target, branches(attachment["TargetId"]))) == {"Instance", "Cluster"}
+    assert "mergeline" in (secret["GenerateSecretString"]["SecretStringTemplate"])
+
+
+def test_only_the_functions_reach_the_database(database):
+    ((name, group),) = properties(database, "EC2::SecurityGroup").items()
+    (way,) = group["SecurityGroupIngress"]
+    assert (way["FromPort"], way["ToPort"]) == (5432, 5432)
+    assert target(way["SourceSecurityGroupId"]) == "FunctionsSecurityGroupId"
+    assert [out["CidrIp"] for out in group["SecurityGroupEgress"]] == ["127.0.0.1/32"]
+    for kind, key in (("RDS::DBInstance", "VPCSecurityGroups"), ("RDS::DBCluster", "VpcSecurityGroupIds")):
+        for facts in properties(database, kind).values():
+            assert "DBClusterIdentifier" in facts or [target(it) for it in facts[key]] == [name]
+
+
+# --- network.yaml
+
+
+def test_what_costs_names_its_price(network):
+    for name in ("NatGateways", "SecretsEndpoint"):
+        assert "USD" in network["Parameters"][name]["Description"]
+    assert "NAT" in network["Description"] and "USD" in network["Description"]
+
+
+def test_private_subnets_have_no_way_in(network):
+    subnets = properties(network, "EC2::Subnet")
+    assert len(subnets) == 4
+    assert not any(subnet.get("MapPublicIpOnLaunch") for subnet in subnets.values())
+    ways = {target(route["RouteTableId"]): route for route in properties(network, "EC2::Route").values()}
+    for join in properties(network, "EC2::SubnetRouteTableAssociation").values():
+        route = ways[target(join["RouteTableId"])]
+        is_private = target(join["SubnetId"]).startswith("Private")
+        assert ("NatGatewayId" in route, "GatewayId" in route) == (is_private, not is_private)
+
+
+def test_functions_are_called_by_nobody_through_the_network(network):
+    group = properties(network, "EC2::SecurityGroup")["FunctionsSecurityGroup"]
+    assert "SecurityGroupIngress" not in group
+    assert {out["FromPort"] for out in group["SecurityGroupEgress"]} == {443, 5432}
+
+
+def test_s3_is_reached_without_nat(network):
+    endpoint = properties(network, "EC2::VPCEndpoint")["S3Endpoint"]
+    assert endpoint["VpcEndpointType"] == "Gateway"
+    assert set(map(target, endpoint["RouteTableIds"])) == {"PrivateRoutesA", "PrivateRoutesB"}
+
+
+def test_the_outputs_of_one_template_are_the_parameters_of_the_next(network, database, written):
+    assert {"SubnetIds", "SecurityGroupIds"} <= set(network["Outputs"]) & set(written["Parameters"])
+    assert {"VpcId", "SubnetIds"} <= set(network["Outputs"]) & set(database["Parameters"])
+    assert {"DatabaseSecretArn", "DatabaseInstanceId"} <= set(database["Outputs"]) & set(written["Parameters"])
+
+
+# --- github-oidc.yaml
+
+
+def test_only_one_environment_of_one_repository_may_deploy(github):
+    (trust,) = properties(github, "IAM::Role")["DeployRole"]["AssumeRolePolicyDocument"]["Statement"]
+    (issuer,) = [provider["Url"] for provider in properties(github, "IAM::OIDCProvider").values()]
+    host = issuer.removeprefix("https://")
+    assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
+    # Exactly: no `StringLike`, no star.
+    assert trust["Condition"] == {
+        "StringEquals": {
+            f"{host}:aud": "sts.amazonaws.com",
+            f"{host}:sub": {"Fn::Sub": "repo:${Repository}:environment:${Environment}"},
+        }
+    }
+    for name in ("Repository", "Environment"):
+        assert "*" not in github["Parameters"][name]["AllowedPattern"].replace("]*", "")
+
+
+def test_github_hands_over_and_does_not_make(github):
+    allowed = {
+        action
+        for name, statement in statements(github)
+        if name == "DeployRole"
+        for action in listed(statement["Action"])
+    }
+    assert not any("*" in action for action in allowed)
+    assert {action.split(":")[0] for action in allowed} == {"apigateway", "cloudformation", "iam", "lambda", "s3"}
+    assert {action for action in allowed if action.startswith("iam")} == {"iam:PassRole"}
+    assert {action for action in allowed if action.startswith("lambda")} == {"lambda:InvokeFunction"}
+
+
+def test_roles_are_passed_to_named_services_only(github):
+    passing = [statement for _, statement in statements(github) if "iam:PassRole" in listed(statement["Action"])]
+    assert len(passing) == 2
+    for statement in passing:
+        assert statement["Resource"] != "*"
+        assert statement["Condition"]["StringEquals"]["iam:PassedToService"]
+
+
+def test_what_makes_roles_makes_them_inside_the_boundary(github):
+    making = {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:DeleteRolePolicy"}
+    for name, statement in statements(github):
+        if name == "ExecutionRole" and making & set(listed(statement["Action"])):
+            assert statement["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": {"Ref": "Boundary"}}}
+        actions = listed(statement["Action"])
+        assert "*" not in actions and "iam:*" not in actions, name
+        assert "iam:DeleteRolePermissionsBoundary" not in actions
+    ((_, keep_out),) = properties(github, "IAM::RolePolicy").items()
+    (deny,) = keep_out["PolicyDocument"]["Statement"]
+    assert (deny["Effect"], deny["Action"]) == ("Deny", "iam:*")
+    assert set(map(target, deny["Resource"])) == {"ExecutionRole", "DeployRole", "Boundary"}
+
+
+def test_values_of_secrets_are_not_read_by_what_deploys(github):
+    for name, statement in statements(github):
+        if name != "Boundary":
+            assert not [action for action in listed(statement["Action"]) if action == "secretsmanager:GetSecretValue"]
+            assert "secretsmanager:*" not in listed(statement["Action"])
+
+
+def test_the_boundary_allows_what_the_roles_of_the_stack_do(github, template):
+    most = {action for name, it in statements(github) if name == "Boundary" for action in listed(it["Action"])}
+
+    def is_inside(action):
+        return action in most or f"{action.split(':')[0]}:*" in most
+
+    needed = {action for _, it in statements(template) if it["Effect"] == "Allow" for action in listed(it["Action"])}
+    assert [action for action in sorted(needed) if not is_inside(action)] == []
+
+
+def test_uploads_are_private_and_encrypted(github):
+    bucket = properties(github, "S3::Bucket")["Artifacts"]
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["BucketEncryption"]
+    (deny,) = properties(github, "S3::BucketPolicy")["ArtifactsPolicy"]["PolicyDocument"]["Statement"]
+    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

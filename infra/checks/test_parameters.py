@@ -1,0 +1,184 @@
+"""What may be given to the templates, and what samconfig.toml gives."""
+
+import re
+import tomllib
+from importlib import import_module
+
+import pytest
+from policies import names_in
+from translate import ROOT, source
+
+TEMPLATES = ["template.yaml", "infra/database.yaml", "infra/network.yaml", "infra/github-oidc.yaml"]
+PARAMETERS = [(path, name) for path in TEMPLATES for name in source(path)["Parameters"]]
+
+
+def refused(parameter, value):
+    """Why CloudFormation would not take a value."""
+    value = str(value)
+    if parameter["Type"] == "Number":
+        try:
+            number = float(value)
+        except ValueError:
+            return "no number"
+        if not parameter.get("MinValue", number) <= number <= parameter.get("MaxValue", number):
+            return "out of range"
+    if "AllowedValues" in parameter and value not in map(str, parameter["AllowedValues"]):
+        return "not one of the values"
+    if "AllowedPattern" in parameter and not re.fullmatch(parameter["AllowedPattern"], value):
+        return "another form"
+    return None
+
+
+def holds(condition, given):
+    """Whether a rule's condition holds for these parameters."""
+    ((function, arguments),) = condition.items()
+    if function == "Fn::Equals":
+        one, other = (given[it["Ref"]] if isinstance(it, dict) else it for it in arguments)
+        return one == other
+    results = [holds(argument, given) for argument in arguments]
+    return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda parts: not parts[0]}[function](results)
+
+
+def broken_rules(template, **given):
+    values = {name: str(parameter.get("Default", "")) for name, parameter in template["Parameters"].items()} | given
+    return [
+        name
+        for name, rule in template["Rules"].items()
+        if holds(rule.get("RuleCondition", {"Fn::Equals": ["", ""]}), values)
+        and not all(holds(assertion["Assert"], values) for assertion in rule["Assertions"])
+    ]
+
+
+@pytest.mark.parametrize(("path", "name"), PARAMETERS)
+def test_a_parameter_is_used_explained_and_bounded(path, name):
+    template = source(path)
+    parameter = template["Parameters"][name]
+    used = {used for part in ("Globals", "Resources", "Conditions") for used in names_in(template.get(part, {}))}
+    assert name in used
+    assert parameter["Description"]
+    interface = template["Metadata"]["AWS::CloudFormation::Interface"]
+    groups = [group for group in interface["ParameterGroups"] if name in group["Parameters"]]
+    assert len(groups) == 1
+    assert interface["ParameterLabels"][name]["default"]
+    bounds = {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter)
+    assert bounds or parameter["Type"].startswith(("AWS::", "List<AWS::"))
+    if "AllowedPattern" in parameter:
+        assert parameter["ConstraintDescription"]
+    if "Default" in parameter:
+        assert refused(parameter, parameter["Default"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GitHubApiUrl", "http://github.example.com/api/v3"),
+        ("GitHubApiUrl", "https://user@github.example.com"),
+        ("GitHubAppId", "ghp_abc"),
+        ("BackfillDays", "0"),
+        ("WorkersAtOnce", "1"),
+        ("RequestTimeoutSeconds", "29"),
+        ("DatabaseSecretArn", "postgres://user:password@host/db"),
+        ("ApiKeysSecretArn", "arn:aws:s3:::bucket"),
+        ("DatabaseRootCertificate", "../rds.pem"),
+        ("DatabaseRootCertificate", "/etc/rds.pem"),
+        ("SubnetIds", "subnet-0a,sg-0b"),
+        ("SubnetIds", "subnet-0a, subnet-0b"),
+        ("SecurityGroupIds", "default"),
+        ("AlarmEmail", "somebody"),
+        ("LogRetentionDays", "31"),
+        ("AccessLogs", "yes"),
+        ("PermissionsBoundaryArn", "AdministratorAccess"),
+    ],
+)
+def test_nonsense_is_refused(name, value, written):
+    assert refused(written["Parameters"][name], value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GitHubApiUrl", "https://github.example.com:8443/api/v3"),
+        ("GitHubAppId", "Iv1.0123456789abcdef"),
+        ("DatabaseSecretArn", "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:db-AbCdEf"),
+        ("DatabaseRootCertificate", "rds-ca.pem"),
+        ("SubnetIds", "subnet-0123456789abcdef0,subnet-0123456789abcdef1"),
+        ("AlarmEmail", "on-call+mergeline@example.com"),
+    ],
+)
+def test_sense_is_taken(name, value, written):
+    assert refused(written["Parameters"][name], value) is None
+
+
+def test_a_network_is_given_whole_or_not_at_all(written):
+    assert broken_rules(written) == []
+    assert broken_rules(written, SubnetIds="subnet-0a", SecurityGroupIds="sg-0a") == []
+    assert broken_rules(written, SubnetIds="subnet-0a") == ["NetworkIsWhole"]
+    assert broken_rules(written, SecurityGroupIds="sg-0a") == ["NetworkIsWhole"]
+
+
+def test_a_secret_is_for_one_thing(written):
+    assert broken_rules(written, ApiKeysSecretArn="one", DatabaseSecretArn="other") == []
+    assert broken_rules(written, ApiKeysSecretArn="one", DatabaseSecretArn="one") == ["SecretsAreDifferent"]
+
+
+# --- samconfig.toml
+
+
+def environments():
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    assert config.pop("version") == 0.1
+    return config
+
+
+def overrides(environment):
+    given = environments()[environment]["deploy"]["parameters"].get("parameter_overrides", [])
+    return dict(item.split("=", 1) for item in given)
+
+
+def test_there_are_three_environments():
+    assert list(environments()) == ["default", "staging", "prod"]
+
+
+@pytest.mark.parametrize("environment", ["default", "staging", "prod"])
+def test_an_environment_gives_parameters_that_there_are(environment, written):
+    given = overrides(environment)
+    for name, value in given.items():
+        assert refused(written["Parameters"][name], value) is None, name
+    assert broken_rules(written, **given) == []
+
+
+@pytest.mark.parametrize("environment", ["default", "staging", "prod"])
+def test_an_environment_can_be_deployed(environment):
+    config = environments()[environment]
+    # What the roles of infra/github-oidc.yaml know by its name.
+    parameter = source("infra/github-oidc.yaml")["Parameters"]["StackName"]
+    assert refused(parameter, config["global"]["parameters"]["stack_name"]) is None
+    deploy = config["deploy"]["parameters"]
+    # No resource has a name that an attacker could know beforehand, so that this is enough.
+    assert deploy["capabilities"] == "CAPABILITY_IAM"
+    assert deploy["fail_on_empty_changeset"] is False
+    assert config["validate"]["parameters"]["lint"] is True
+    # A workflow has nobody to ask.
+    assert deploy["confirm_changeset"] is (environment == "default")
+
+
+@pytest.mark.parametrize("environment", ["default", "staging", "prod"])
+def test_an_environment_sets_options_that_sam_has(environment):
+    for command, section in environments()[environment].items():
+        if command == "global":
+            continue
+        cli = import_module(f"samcli.commands.{command}.{'command' if command != 'validate' else 'validate'}").cli
+        known = {option.name for option in cli.params}
+        assert set(section["parameters"]) - known == set(), command
+
+
+def test_environments_do_not_share_a_stack():
+    names = [config["global"]["parameters"]["stack_name"] for config in environments().values()]
+    assert len(set(names)) == 3
+    # The roles of one stack reach what is named `<stack>-…`.
+    assert not [(one, other) for one in names for other in names if one != other and other.startswith(f"{one}-")]
+
+
+def test_no_environment_holds_a_secret():
+    text = (ROOT / "samconfig.toml").read_text()
+    assert not re.search(r"gh[ps]_|github_pat_|postgres(ql)?://|AKIA|PRIVATE KEY|arn:aws", text)

@@ -1,0 +1,289 @@
+"""The template keeps its policies, and each policy finds what it is there to find."""
+
+import copy
+
+import policies
+import pytest
+
+
+def properties(template, name):
+    return template["Resources"][name]["Properties"]
+
+
+def named(template, kind):
+    """The name of the only resource of a type."""
+    (name,) = policies.of_type(template, kind)
+    return name
+
+
+def body(template):
+    return properties(template, "Gateway")["Body"]
+
+
+def operation(template):
+    return body(template)["paths"]["/{proxy+}"]["get"]
+
+
+def responses(template):
+    return body(template)["x-amazon-apigateway-gateway-responses"]
+
+
+def stage(template):
+    return properties(template, named(template, "ApiGateway::Stage"))
+
+
+def variables(template, function="Collector"):
+    return properties(template, function)["Environment"]["Variables"]
+
+
+def statement(template, role, action):
+    for name, it in policies.statements(template):
+        if name == role and action in policies.listed(it["Action"]):
+            return it
+    raise LookupError(action)
+
+
+def put(path, value):
+    """A change: the value at a path below the resources."""
+
+    def change(template):
+        *way, last = path.split("/")
+        node = template["Resources"]
+        for step in way:
+            node = node[step]
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
+
+    return change
+
+
+def forbid_sending(template):
+    for name, it in policies.statements(template):
+        if name == "CollectorRole" and "sqs:SendMessage" in policies.listed(it["Action"]):
+            it["Action"] = ["sqs:ReceiveMessage"]
+
+
+def replace_in_dashboard(template, old, new):
+    text = properties(template, "Dashboard")["DashboardBody"]["Fn::Sub"]
+    assert old in text[0]
+    text[0] = text[0].replace(old, new)
+
+
+# What each policy must notice.
+BREAKS = {
+    "functions_run_on_arm": {
+        "x86": put("Api/Properties/Architectures", ["x86_64"]),
+        "architecture left out": put("Collector/Properties/Architectures", None),
+        "old system": put("Api/Properties/Runtime", "provided.al2"),
+        "layer": lambda t: properties(t, named(t, "Lambda::LayerVersion")).pop("CompatibleArchitectures"),
+    },
+    "functions_end_in_time": {
+        "short collector": put("Collector/Properties/Timeout", 300),
+        "longer than the gateway": put("Api/Properties/Timeout", 60),
+        "shorter than a request": put("Api/Properties/Timeout", 10),
+        "unknown to the program": lambda t: variables(t, "Api").pop("REQUEST_TIMEOUT_SECONDS"),
+    },
+    "functions_are_traced": {
+        "function": put("Collector/Properties/TracingConfig", None),
+        "gateway": lambda t: stage(t).pop("TracingEnabled"),
+    },
+    "variables_are_known": {"slip": lambda t: variables(t).update(BACKFIL_DAYS="3")},
+    "functions_may_join_a_network": {
+        "not at all": put("Api/Properties/VpcConfig", None),
+        "no permission": put("CollectorRole/Properties/ManagedPolicyArns", []),
+        "swapped": lambda t: properties(t, "Api")["VpcConfig"]["Fn::If"][1].update(
+            SubnetIds={"Ref": "SecurityGroupIds"}
+        ),
+    },
+    "both_functions_see_the_layer": {"api": put("Api/Properties/Layers", [])},
+    "messages_are_hidden_long_enough": {
+        "short": put("Work/Properties/VisibilityTimeout", 900),
+        "default": put("Work/Properties/VisibilityTimeout", None),
+    },
+    "batches_fail_partially": {"all or nothing": put("CollectorWork/Properties/FunctionResponseTypes", None)},
+    "work_is_bounded": {
+        "unbounded": put("CollectorWork/Properties/ScalingConfig", None),
+        "throttled": put("Collector/Properties/ReservedConcurrentExecutions", 2),
+    },
+    "failures_land_somewhere": {
+        "queue": put("Work/Properties/RedrivePolicy", None),
+        "endless receives": lambda t: properties(t, "Work")["RedrivePolicy"].update(maxReceiveCount=1000),
+        "schedule": put("CollectorEveryFourHours/Properties/Target/DeadLetterConfig", None),
+        "schedule tried once": put("CollectorEveryFourHours/Properties/Target/RetryPolicy", None),
+        "schedule's role": lambda t: properties(t, "CollectorEveryFourHoursRole")["Policies"].pop(),
+        "schedule cannot invoke": lambda t: properties(t, "CollectorEveryFourHoursRole")["Policies"].pop(0),
+        "asynchronous": put("CollectorEventInvokeConfig/Properties/DestinationConfig", None),
+        "no asynchronous settings": lambda t: t["Resources"].pop("CollectorEventInvokeConfig"),
+        "function's role": forbid_sending,
+        "forgetful": put("DeadLetters/Properties/MessageRetentionPeriod", None),
+        "unwatched": lambda t: t["Resources"].pop("DeadLettersWaiting"),
+    },
+    "collections_run_every_four_hours": {
+        "hourly": put("CollectorEveryFourHours/Properties/ScheduleExpression", "rate(1 hours)"),
+        "disabled": put("CollectorEveryFourHours/Properties/State", "DISABLED"),
+        "gone": lambda t: t["Resources"].pop("CollectorEveryFourHours"),
+    },
+    "queues_are_encrypted": {"plain": put("Work/Properties/SqsManagedSseEnabled", False)},
+    "logs_end": {
+        "forever": put("ApiLogs/Properties/RetentionInDays", None),
+        "access log": put("AccessLog/Properties/RetentionInDays", None),
+        "Lambda's own": put("Api/Properties/LoggingConfig", None),
+    },
+    "secrets_are_empty_and_kept": {
+        "value": put("GitHubSecret/Properties/SecretString", "x"),
+        "deleted": put("DatabaseSecret/DeletionPolicy", "Delete"),
+        "replaced": put("DatabaseSecret/UpdateReplacePolicy", None),
+        "variable": lambda t: variables(t).update(GITHUB_PAT="x"),
+        "resolved": lambda t: variables(t).update(DB_URL_SECRET_ARN="{{resolve:secretsmanager:x}}"),
+        "token": lambda t: t["Parameters"]["GitHubAppId"].update(Default="ghp_" + "a" * 36),
+        "database": lambda t: t["Metadata"].update(Url="postgres://me:hunter2@db/m"),
+    },
+    "roles_are_narrow": {
+        "any resource": lambda t: statement(t, "ApiRole", "secretsmanager:GetSecretValue").update(Resource="*"),
+        "any queue": lambda t: statement(t, "CollectorRole", "sqs:ReceiveMessage").update(Resource="arn:aws:sqs:*:*:*"),
+        "any action": lambda t: statement(t, "CollectorRole", "sqs:ReceiveMessage").update(Action=["sqs:*"]),
+        "anybody's metrics": lambda t: statement(t, "CollectorRole", "cloudwatch:PutMetricData").pop("Condition"),
+        "administrator": put("ApiRole/Properties/ManagedPolicyArns", ["arn:aws:iam::aws:policy/AdministratorAccess"]),
+        "AWS's policy": lambda t: properties(t, "ApiRole")["ManagedPolicyArns"].append(
+            {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"}
+        ),
+        "shared": put("Api/Properties/Role", {"Fn::GetAtt": ["CollectorRole", "Arn"]}),
+        "no boundary": put("CollectorEveryFourHoursRole/Properties/PermissionsBoundary", None),
+    },
+    "functions_may_read_their_secrets": {
+        "not allowed": lambda t: statement(t, "ApiRole", "secretsmanager:GetSecretValue")["Resource"].pop(),
+        "without need": lambda t: statement(t, "ApiRole", "secretsmanager:GetSecretValue")["Resource"].append(
+            {"Ref": "GitHubSecret"}
+        ),
+    },
+    "every_request_needs_a_key": {
+        "open": lambda t: operation(t).pop("security"),
+        "other header": lambda t: body(t)["components"]["securitySchemes"]["api_key"].update(name="key"),
+        "writing": lambda t: body(t)["paths"]["/"].update(post=copy.deepcopy(operation(t))),
+        "not validated": lambda t: body(t).pop("x-amazon-apigateway-request-validator"),
+        "nowhere": lambda t: operation(t)["x-amazon-apigateway-integration"].update(
+            uri={"Fn::GetAtt": ["Collector", "Arn"]}
+        ),
+        "no paths": lambda t: body(t)["paths"].clear(),
+        "not permitted": lambda t: t["Resources"].pop("ApiHeadPermissionv1"),
+    },
+    "requests_are_bounded": {
+        "no quota": put("GatewayUsagePlan/Properties/Quota", None),
+        "no throttle": put("GatewayUsagePlan/Properties/Throttle", None),
+        "no plan": lambda t: t["Resources"].pop("GatewayUsagePlan"),
+        "no key": lambda t: t["Resources"].pop("GatewayUsagePlanKey"),
+        "other stage": lambda t: stage(t).update(StageName="Prod"),
+    },
+    "the_gateway_speaks_like_the_program": {
+        "missing": lambda t: responses(t).pop("THROTTLED"),
+        "no JSON": lambda t: responses(t)["DEFAULT_5XX"].update(responseTemplates={"application/json": "{oops"}),
+        "other form": lambda t: responses(t)["DEFAULT_4XX"].update(
+            responseTemplates={"application/json": '{"error":{"code":"bad_request"}}'}
+        ),
+        "other code": lambda t: responses(t)["INVALID_API_KEY"].update(statusCode="401"),
+        "without a trace": lambda t: responses(t)["DEFAULT_4XX"]["responseTemplates"].update(
+            {
+                "application/json": responses(t)["DEFAULT_4XX"]["responseTemplates"]["application/json"].replace(
+                    "$context.requestId", ""
+                )
+            }
+        ),
+        "no Retry-After": lambda t: responses(t)["QUOTA_EXCEEDED"].pop("responseParameters"),
+    },
+    "access_is_logged": {
+        "not": lambda t: stage(t).pop("AccessLogSetting"),
+        "no JSON": lambda t: stage(t)["AccessLogSetting"]["Fn::If"][1].update(Format="$context.requestId"),
+        "no id": lambda t: stage(t)["AccessLogSetting"]["Fn::If"][1].update(Format='{"status":$context.status}'),
+        "the key": lambda t: stage(t)["AccessLogSetting"]["Fn::If"][1].update(
+            Format='{"request_id":"$context.requestId","status":$context.status,"key":"$context.identity.apiKey"}'
+        ),
+    },
+    "alarms_look_at_metrics_that_exist": {
+        "ours": put("NoRunCompleted/Properties/MetricName", "RunsSucceeded"),
+        "in an expression": lambda t: properties(t, "RunFailed")["Metrics"][1]["MetricStat"]["Metric"].update(
+            MetricName="RunsFailed"
+        ),
+        "AWS's": put("ApiFailing/Properties/MetricName", "5XXErrors"),
+        "namespace": put("TokenRefused/Properties/Namespace", "Mergeline"),
+        "dimensions": put("ApiFailing/Properties/Dimensions", [{"Name": "ApiId", "Value": {"Ref": "Gateway"}}]),
+        "dimensions that we do not send": put(
+            "TokenRefused/Properties/Dimensions", [{"Name": "Repository", "Value": "x"}]
+        ),
+        "queue": put("DeadLettersWaiting/Properties/Dimensions", [{"Name": "QueueName", "Value": {"Ref": "Api"}}]),
+        "name of the API": put("Gateway/Properties/Name", "mergeline"),
+        "expression": lambda t: properties(t, "FunctionsThrottled")["Metrics"][0].update(Expression="collector + web"),
+        "sent elsewhere": lambda t: variables(t).update(METRICS_NAMESPACE="Mergeline"),
+        "filter gone": lambda t: t["Resources"].pop("TooManyRequests"),
+    },
+    "alarms_can_ring": {
+        "gone": lambda t: t["Resources"].pop("NoRunCompleted"),
+        "unheard": put("ApiSlow/Properties/AlarmActions", []),
+        "silent": put("ApiSlow/Properties/ActionsEnabled", False),
+        "silence is fine": put("NoRunCompleted/Properties/TreatMissingData", "notBreaching"),
+        "silence is nothing": put("RunsPartial/Properties/TreatMissingData", None),
+        "odd period": put("ApiSlow/Properties/Period", 100),
+        "eight days": put("RunsPartial/Properties/EvaluationPeriods", 48),
+        "days of minutes": put("ApiSlow/Properties/EvaluationPeriods", 400),
+        "two results": lambda t: properties(t, "RunFailed")["Metrics"][1].update(ReturnData=True),
+        "no runbook": put("ApiSlow/Properties/AlarmDescription", "slow"),
+        "encrypted topic": put("AlarmTopic/Properties", {"KmsMasterKeyId": "alias/aws/sns"}),
+    },
+    "the_dashboard_can_be_read": {
+        "no JSON": lambda t: properties(t, "Dashboard")["DashboardBody"]["Fn::Sub"].__setitem__(
+            0, "{ ${ApiLimitedArn}"
+        ),
+        "unknown metric": lambda t: replace_in_dashboard(t, '"GraphQLPoints"', '"GraphQlPoints"'),
+        "overlap": lambda t: replace_in_dashboard(t, '"x": 8, "y": 6', '"x": 7, "y": 6'),
+        "hidden alarm": lambda t: replace_in_dashboard(t, '"${TokenExpires.Arn}", ', ""),
+    },
+    "everything_referred_to_is_there": {"typing error": put("Work/Properties/QueueName", {"Ref": "Worq"})},
+    "outputs_hold_under_every_condition": {
+        "condition": lambda t: t["Outputs"]["StoreTheDatabaseUrl"].pop("Condition"),
+        "gone": lambda t: t["Outputs"].pop("ReadTheApiKey"),
+        "unexplained": lambda t: t["Outputs"]["ApiUrl"].pop("Description"),
+    },
+}
+
+
+@pytest.mark.parametrize("policy", policies.POLICIES, ids=lambda policy: policy.__name__)
+def test_the_template_keeps_the_policy(policy, template):
+    assert list(policy(template)) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "change"),
+    [
+        pytest.param(policy, change, id=f"{policy.__name__}: {what}")
+        for policy in policies.POLICIES
+        for what, change in BREAKS.get(policy.__name__, {}).items()
+    ],
+)
+def test_the_policy_notices(policy, change, template):
+    broken = copy.deepcopy(template)
+    change(broken)
+    assert list(policy(broken)) != []
+
+
+def test_every_policy_was_seen_to_notice_something():
+    # The runbook's is tried on a text of its own.
+    tried = set(BREAKS) | {"the_runbook_has_an_entry_for_each_alarm"}
+    assert {policy.__name__ for policy in policies.POLICIES} == tried
+
+
+def test_a_missing_entry_of_the_runbook_is_noticed(template, tmp_path, monkeypatch):
+    monkeypatch.setattr(policies, "ROOT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    alarms = list(policies.of_type(template, "CloudWatch::Alarm"))
+    (tmp_path / "docs/runbook.md").write_text("".join(f"## {name}\n\ntext\n" for name in alarms[1:]))
+    assert list(policies.the_runbook_has_an_entry_for_each_alarm(template)) == [
+        f"docs/runbook.md does not know {alarms[0]}"
+    ]
+    with (tmp_path / "docs/runbook.md").open("a") as runbook:
+        runbook.write(f"## {alarms[0]}\n")
+    assert list(policies.the_runbook_has_an_entry_for_each_alarm(template)) == []
+
+
+def test_the_metrics_of_the_collector_are_found():
+    assert {"RunsCompleted", "DataFreshness", "TokenDaysLeft", "DatabaseQueryDuration"} <= policies.emitted()
