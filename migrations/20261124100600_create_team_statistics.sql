@@ -102,7 +102,9 @@ language sql stable parallel safe
 as $$
     with merged as materialized (
         select
-            date_trunc(unit, a.merged_at at time zone zone)::date as bucket,
+            -- Where clocks go back over midnight, the day before the first one comes a second time: it belongs to the first.
+            greatest(date_trunc(unit, a.merged_at at time zone zone), date_trunc(unit, range_from at time zone zone))::date
+                as bucket,
             a.author_id,
             case when counts_fully then 10000 else (a.weight * 10000)::integer end as units,
             case when a.merged_at >= a.created_at then extract(epoch from a.merged_at - a.created_at)::double precision end
@@ -255,14 +257,30 @@ inner join teams as t on a.team_id = t.id
 inner join repositories as r on a.repository_id = r.id
 inner join people as h on a.author_id = h.id;
 
+-- Where numbers begin to be complete: the youngest of the starts of all collected repositories, and nothing while one was
+-- never collected that may still be (one that fails is told of elsewhere). Where they end to be: the oldest of the last
+-- complete collections.
+create or replace view collection_coverage as
+select
+    case when count(*) filter (where covered_since is null and failures = 0) = 0 then max(covered_since) end as covered_since,
+    min(collected_at) as data_as_of
+from repositories
+where removed_at is null;
+
+comment on view collection_coverage is
+'Everything that changed from covered_since to data_as_of is stored. One row.';
+
 create or replace view view_team_velocity as
 select
     t.id as team_id,
     t.slug as team,
     v.bucket as week_start,
     to_char(v.bucket, 'IYYY-"W"IW') as iso_week,
-    (v.bucket + 7)::timestamp at time zone c.timezone <= now()
-    and coalesce(v.bucket::timestamp at time zone c.timezone >= k.covered_since, false) as is_complete,
+    coalesce(
+        (v.bucket + 7)::timestamp at time zone c.timezone <= k.data_as_of
+        and v.bucket::timestamp at time zone c.timezone >= k.covered_since,
+        false
+    ) as is_complete,
     v.prs_merged,
     v.prs_merged_weighted,
     v.contributors,
@@ -293,8 +311,11 @@ select
     t.id as team_id,
     t.slug as team,
     v.bucket as month_start,
-    (v.bucket + interval '1 month') at time zone c.timezone <= now()
-    and coalesce(v.bucket::timestamp at time zone c.timezone >= k.covered_since, false) as is_complete,
+    coalesce(
+        (v.bucket + interval '1 month') at time zone c.timezone <= k.data_as_of
+        and v.bucket::timestamp at time zone c.timezone >= k.covered_since,
+        false
+    ) as is_complete,
     v.cycle_n as n,
     v.cycle_weight as weight,
     v.cycle_mean / 3600 as mean_hours,

@@ -150,14 +150,14 @@ pub(crate) struct ProblemBody {
 
 impl From<csv::Error> for ApiError {
     fn from(error: csv::Error) -> Self {
-        tracing::error!("Could not write rows: {error}");
+        tracing::error!(trace_id = trace_id(), "Could not write rows: {error}");
         Self::Internal
     }
 }
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(code = error.code(), "Could not answer: {}", with_causes(&error));
+        tracing::error!(trace_id = trace_id(), code = error.code(), "Could not answer: {}", with_causes(&error));
         match error {
             StoreError::Unavailable(_) | StoreError::ReadOnly(_) => Self::Unavailable { is_login: false },
             StoreError::Unauthorized(_) => Self::Unavailable { is_login: true },

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::response::Response;
 use chrono::NaiveDate;
-use mergeline_domain::start_of_day;
 use mergeline_store::{Bucketing, Filter, Interval, Reader, Statistics};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,7 +12,7 @@ use crate::answer::{answer, csv};
 use crate::csv::{Cell, Rows};
 use crate::definitions::{PR_CYCLE_TIME, VELOCITY};
 use crate::error::ApiError;
-use crate::model::{AnsweredBucket, AnsweredTeam, DurationStatistics, Numbers, hours};
+use crate::model::{AnsweredBucket, AnsweredTeam, DurationStatistics, Numbers, hours, is_read};
 use crate::negotiation::Format;
 use crate::parameters::{BASE, FORMAT, FROM, INTERVAL, LAST, Otherwise, Parameter, REPO, TO, TZ, WEEK, WEIGHTING};
 use crate::question::{Endpoint, Question, TeamRequest};
@@ -74,11 +73,8 @@ async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: In
     let interval = question.query.interval.unwrap_or(usual);
     let statistics = ask(&mut reader, &question, &question.filter, interval).await?;
     let (range, standing) = (&question.range, &question.standing);
-    let buckets: Vec<AnsweredBucket> = statistics
-        .buckets
-        .iter()
-        .map(|bucket| AnsweredBucket::of(bucket, interval, range, standing, question.now))
-        .collect();
+    let buckets: Vec<AnsweredBucket> =
+        statistics.buckets.iter().map(|bucket| AnsweredBucket::of(bucket, interval, range, standing)).collect();
     let total = Numbers::of(&statistics.total, standing.min_group_size);
     let response = match question.format {
         Format::Csv => {
@@ -188,10 +184,9 @@ impl Period {
         let zone = question.range.zone;
         let day = |at: chrono::DateTime<chrono::Utc>| at.with_timezone(&zone).date_naive();
         let (from, to) = (day(filter.from), day(filter.to));
-        let is_over = start_of_day(to, zone) <= question.now;
-        let is_covered = question.standing.coverage.covered_since.is_some_and(|since| since <= filter.from);
+        let complete = is_read(&question.standing.coverage, filter.from, filter.to);
         let numbers = Numbers::of(&statistics.total, question.standing.min_group_size);
-        Self { from, to, complete: is_over && is_covered, numbers }
+        Self { from, to, complete, numbers }
     }
 }
 

@@ -166,17 +166,11 @@ pub(crate) struct AnsweredBucket {
 }
 
 impl AnsweredBucket {
-    pub(crate) fn of(
-        bucket: &Bucket,
-        interval: Interval,
-        range: &Range,
-        standing: &Standing,
-        now: DateTime<Utc>,
-    ) -> Self {
+    pub(crate) fn of(bucket: &Bucket, interval: Interval, range: &Range, standing: &Standing) -> Self {
         let start = bucket.start;
         let end = bucket_end(start, interval);
-        let is_covered = standing.coverage.covered_since.is_some_and(|since| since <= start_of_day(start, range.zone));
-        let complete = range.from <= start && end <= range.to && start_of_day(end, range.zone) <= now && is_covered;
+        let is_read = is_read(&standing.coverage, start_of_day(start, range.zone), start_of_day(end, range.zone));
+        let complete = range.from <= start && end <= range.to && is_read;
         Self {
             bucket: label(start, interval),
             start,
@@ -185,6 +179,12 @@ impl AnsweredBucket {
             numbers: Numbers::of(bucket, standing.min_group_size),
         }
     }
+}
+
+/// Whether everything that happened from one instant to another was read. What nobody has looked at since is not.
+pub(crate) fn is_read(coverage: &Coverage, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+    let is_begun = coverage.covered_since.is_some_and(|since| since <= from);
+    is_begun && coverage.data_as_of.is_some_and(|as_of| to <= as_of)
 }
 
 fn bucket_end(start: NaiveDate, interval: Interval) -> NaiveDate {

@@ -141,13 +141,13 @@ async fn repository_ids(reader: &mut Reader, query: &Query) -> Result<Option<Vec
 
 impl Question {
     /// What the answer is known by: the formula, the configuration, the last run that changed anything, the question, the
-    /// day (with which buckets become complete), and what is said about the collection. Not when data was last looked at
-    /// without a change: [`DATA_AS_OF`] says that.
+    /// day that the data reaches (with which buckets become complete), and what is said about the collection. Not when data
+    /// was last looked at without a change: [`DATA_AS_OF`] says that.
     pub(crate) fn tag(&self) -> Tag {
         let coverage = &self.standing.coverage;
-        let today = self.now.with_timezone(&self.range.zone).date_naive().to_string();
-        let state = format!("{:?} {:?} {:?}", coverage.failing, coverage.pending, coverage.covered_since);
-        Tag::of(&[&self.identity, &today, &state])
+        let reached = coverage.data_as_of.map(|at| at.with_timezone(&self.range.zone).date_naive());
+        let state = format!("{reached:?} {:?} {:?} {:?}", coverage.failing, coverage.pending, coverage.covered_since);
+        Tag::of(&[&self.identity, &state])
     }
 
     /// `304` when the client has the answer already: nothing is summed for it.

@@ -11,8 +11,8 @@ select
     k.collected as "collected!",
     k.failing_names,
     k.pending_names,
-    k.data_as_of,
-    k.covered_since
+    v.data_as_of,
+    v.covered_since
 from (
     select
         count(*) filter (where collected_at is not null and reopened_since is null and backfill_page is null and failures = 0)
@@ -20,11 +20,10 @@ from (
         array_agg(coalesce(current_name, name) order by name) filter (where failures > 0) as failing_names,
         array_agg(coalesce(current_name, name) order by name)
             filter (where (collected_at is null or reopened_since is not null or backfill_page is not null) and failures = 0)
-            as pending_names,
-        min(collected_at) as data_as_of,
-        max(covered_since) as covered_since
+            as pending_names
     from repositories
     where removed_at is null
 ) as k
+cross join collection_coverage as v
 left join configuration_in_force as c on true
 left join teams as t on t.id = $1 or t.slug = $2

@@ -223,7 +223,7 @@ pub struct Coverage {
     pub failing: Vec<String>,
     /// Configured repositories that are not collected completely for everybody yet.
     pub pending: Vec<String>,
-    /// Everything that changed since then is stored. `None` before the first complete collection.
+    /// Everything that changed since then is stored. `None` while a repository is waiting for its first collection.
     pub covered_since: Option<DateTime<Utc>>,
     /// When the oldest of the last complete collections began: nothing newer is claimed. `None` before the first.
     pub data_as_of: Option<DateTime<Utc>>,

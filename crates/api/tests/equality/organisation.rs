@@ -61,6 +61,8 @@ pub(crate) struct Organisation {
     pub(crate) questions: [Question; 4],
     /// For each repository, since when it was read.
     pub(crate) read_since: Vec<DateTime<Utc>>,
+    /// Up to when each repository was read.
+    pub(crate) read_until: Vec<DateTime<Utc>>,
     pub(crate) clock: fn() -> DateTime<Utc>,
     /// Whether everything was stored under another teams file before.
     pub(crate) is_reorganised: bool,
@@ -284,9 +286,10 @@ pub(crate) fn organisations() -> impl Strategy<Value = Organisation> {
     let questions = [Unit::Day, Unit::Week, Unit::Month, Unit::Quarter].map(questions);
     let drafts = prop_oneof![1 => prop::collection::vec(drafts(), 0..3), 9 => prop::collection::vec(drafts(), 30..240)];
     let read_since = prop::collection::vec(moments(), REPOSITORIES.len());
+    let read_until = prop::collection::vec(prop::option::of(moments()), REPOSITORIES.len());
     let zone = select(ZONES.to_vec());
-    (zone, memberships, drafts, questions, read_since, select(CLOCKS.to_vec()), any::<bool>()).prop_map(
-        |(zone, memberships, drafts, questions, read_since, clock, is_reorganised)| {
+    (zone, memberships, drafts, questions, (read_since, read_until), select(CLOCKS.to_vec()), any::<bool>()).prop_map(
+        |(zone, memberships, drafts, questions, (read_since, read_until), clock, is_reorganised)| {
             let memberships: Vec<Membership> = memberships.into_iter().flatten().collect();
             let of_questions = questions.iter().flat_map(|q| [q.from, q.to].map(|day| (day, q.zone.unwrap_or(zone))));
             let of_memberships = memberships.iter().flat_map(|m| m.from.into_iter().chain(m.to)).map(|day| (day, zone));
@@ -305,7 +308,11 @@ pub(crate) fn organisations() -> impl Strategy<Value = Organisation> {
                 })
                 .collect();
             let read_since = read_since.iter().map(|moment| moment.settled(&midnights)).collect();
-            Organisation { zone, memberships, changes, questions, read_since, clock, is_reorganised }
+            let until = |moment: &Option<Moment>| {
+                moment.as_ref().map_or(clock(), |moment| moment.settled(&midnights).min(clock()))
+            };
+            let read_until = read_until.iter().map(until).collect();
+            Organisation { zone, memberships, changes, questions, read_since, read_until, clock, is_reorganised }
         },
     )
 }

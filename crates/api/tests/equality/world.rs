@@ -91,9 +91,8 @@ impl World {
     }
 
     async fn finish(&self, snapshot: &Snapshot, lease: &Lease, name: &RepoName) -> Result<()> {
-        let started_at = (self.organisation.clock)();
         let index = REPOSITORIES.iter().position(|repository| *repository == name.as_str()).context("configured")?;
-        let down_to = self.organisation.read_since[index];
+        let (down_to, started_at) = (self.organisation.read_since[index], self.organisation.read_until[index]);
         let listed = Listed { newest: Some(started_at), down_to, started_at, etag: None, is_verified: true };
         Ok(self.store.finish_listing(lease, snapshot.revision, &listed).await?)
     }
