@@ -76,7 +76,7 @@ fn check(python: &Path, address: &str) -> Result<String> {
     let output = Command::new(python)
         .args(["-m", "schemathesis.cli", "--config-file"])
         .arg(sources.join("schemathesis.toml"))
-        .args(["run", &format!("http://{address}/v1/openapi.json"), "--no-color"])
+        .args(["run", &format!("http://{address}/v1/openapi.json"), "--checks", "all", "--no-color"])
         .args(USUALLY)
         .args(std::env::var(OPTIONS_VARIABLE).unwrap_or_default().split_whitespace())
         .env("API_KEY", KEY)

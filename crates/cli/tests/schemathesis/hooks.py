@@ -13,9 +13,7 @@ NOT_IN_A_SCHEMA = {
     ("from", "range_too_large"),
     ("last", "range_too_large"),
     ("interval", "range_too_large"),
-    # The 31st of June, zones and weeks that there are not.
-    ("from", "invalid"),
-    ("to", "invalid"),
+    # Zones and weeks that there are not.
     ("week", "invalid"),
     ("tz", "invalid"),
     ("repo", "unknown_repository"),
