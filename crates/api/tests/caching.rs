@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use common::{Answered, Backend, TEAMS, ask, history};
 use mergeline_api::{Api, router};
 use mergeline_store::RepositoryResult;
-use mergeline_test_support::{FakePullRequest, at, finish_reading, pr};
+use mergeline_test_support::{FakePullRequest, at, finish_reading, keep, pr};
 use serde_json::Value;
 
 const VELOCITY: &str = "/v1/metrics/team/payments/velocity?from=2026-06-01&to=2026-06-15";
@@ -204,21 +204,37 @@ async fn a_team_by_number_and_by_slug_is_one_answer() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_day_that_begins_in_the_asked_time_zone_changes_the_tag() -> Result<()> {
+async fn a_day_that_the_data_reaches_in_the_asked_time_zone_changes_the_tag() -> Result<()> {
+    let backend = Backend::empty().await?;
+    keep(&backend.store, &history()).await?;
+    let (mut tags, mut complete) = (Vec::new(), Vec::new());
+    // Midnight in Oslo is ten in the evening in UTC: W24 has been read to its end.
+    for reached in ["2026-06-14T21:59:59Z", "2026-06-14T22:00:00Z"] {
+        finish_reading(&backend.store, Some(at(reached)), at(reached), at("2026-05-01T00:00:00Z")).await?;
+        for zone in ["Europe/Oslo", "UTC"] {
+            let answered = backend.ask(&format!("{VELOCITY}&tz={zone}"), &[]).await?;
+            tags.push(answered.header("etag").to_owned());
+            complete.push(answered.json()?["data"]["buckets"][1]["complete"] == Value::Bool(true));
+        }
+    }
+    assert_eq!((tags[0] == tags[2], tags[1] == tags[3]), (false, true), "{tags:?}");
+    assert_eq!(complete, [false, false, true, false]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_day_that_begins_changes_the_tag_of_an_answer_up_to_now_and_of_no_other() -> Result<()> {
     let backend = Backend::with(&history()).await?;
-    let at_time = async |zone: &str, clock: fn() -> DateTime<Utc>| -> Result<Answered> {
+    let at_time = async |path: &str, clock: fn() -> DateTime<Utc>| -> Result<String> {
         let router = router(Api { clock, ..backend.api() });
-        ask(&router, "GET", &format!("{VELOCITY}&tz={zone}"), &[]).await
+        Ok(ask(&router, "GET", path, &[]).await?.header("etag").to_owned())
     };
-    // Midnight in Oslo is ten in the evening in UTC: on Monday W24 is over.
-    let sunday = || at("2026-06-14T21:59:59Z");
-    let monday = || at("2026-06-14T22:00:00Z");
-    let (before, after) = (at_time("Europe/Oslo", sunday).await?, at_time("Europe/Oslo", monday).await?);
-    assert_ne!(before.header("etag"), after.header("etag"));
-    let complete =
-        |answered: &Answered| -> Result<Value> { Ok(answered.json()?["data"]["buckets"][1]["complete"].clone()) };
-    assert_eq!((complete(&before)?, complete(&after)?), (Value::Bool(false), Value::Bool(true)));
-    assert_eq!(at_time("UTC", sunday).await?.header("etag"), at_time("UTC", monday).await?.header("etag"));
+    let (evening, midnight) = (|| at("2026-06-17T21:59:59Z"), || at("2026-06-17T22:00:00Z"));
+    let up_to_now = "/v1/metrics/team/payments/velocity?last=P2W";
+    assert_ne!(at_time(up_to_now, evening).await?, at_time(up_to_now, midnight).await?);
+    let in_utc = format!("{up_to_now}&tz=UTC");
+    assert_eq!(at_time(&in_utc, evening).await?, at_time(&in_utc, midnight).await?);
+    assert_eq!(at_time(VELOCITY, evening).await?, at_time(VELOCITY, midnight).await?);
     Ok(())
 }
 

@@ -89,7 +89,7 @@ async fn each_pull_request_says_why_it_counts_or_does_not_and_why_durations_are_
     reasons.dedup();
     assert_eq!(reasons, ["deleted", "not_a_member", "not_merged"], "all that there are");
     let mut flags: Vec<&Value> = rows.iter().filter_map(|row| row["flags"].as_array()).flatten().collect();
-    flags.sort_unstable_by_key(|flag| flag.to_string());
+    flags.sort_unstable_by_key(ToString::to_string);
     flags.dedup();
     assert_eq!(flags.len(), 6, "all that there are: {flags:?}");
     Ok(())
