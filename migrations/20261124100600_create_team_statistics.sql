@@ -65,7 +65,8 @@ comment on function weighted_percentiles(bigint [], double precision []) is
 -- [range_from, range_to), by calendar unit (day, week, month, quarter) in a time zone: a row for each bucket that the
 -- range touches, empty ones included, and one for the whole range whose bucket is null. Grain: team, bucket.
 -- Unit: seconds; percentiles 0.5, 0.75, 0.9, 0.95. Left out of cycle times: merges before the creation (imported history).
--- Each phase has its own n and weight; unknown ones are left out. `counts_fully` gives each pull request the weight 1.
+-- Each phase has its own n and weight; unknown ones are left out. `counts_fully` gives each pull request the weight 1;
+-- the authors behind each duration are counted only with `counts_people`, as that takes its time.
 create function team_statistics(
     team bigint,
     range_from timestamptz,
@@ -74,7 +75,8 @@ create function team_statistics(
     unit text,
     repository_ids bigint [] default null,
     base_branch text default null,
-    counts_fully boolean default false
+    counts_fully boolean default false,
+    counts_people boolean default false
 )
 returns table (
     bucket date,
@@ -83,18 +85,22 @@ returns table (
     contributors bigint,
     cycle_n bigint,
     cycle_weight numeric,
+    cycle_contributors bigint,
     cycle_mean double precision,
     cycle_percentiles double precision [],
     coding_n bigint,
     coding_weight numeric,
+    coding_contributors bigint,
     coding_mean double precision,
     coding_percentiles double precision [],
     pickup_n bigint,
     pickup_weight numeric,
+    pickup_contributors bigint,
     pickup_mean double precision,
     pickup_percentiles double precision [],
     review_n bigint,
     review_weight numeric,
+    review_contributors bigint,
     review_mean double precision,
     review_percentiles double precision []
 )
@@ -132,21 +138,25 @@ as $$
             count(distinct m.author_id) as contributors,
             count(m.cycle) as cycle_n,
             sum(m.units) filter (where m.cycle is not null) as cycle_units,
+            count(distinct m.author_id) filter (where counts_people and m.cycle is not null) as cycle_contributors,
             sum(m.cycle * m.units) as cycle_sum,
             array_agg(weighted_sample(m.cycle, m.units) order by weighted_sample(m.cycle, m.units))
                 filter (where m.cycle is not null) as cycle_samples,
             count(m.coding) as coding_n,
             sum(m.units) filter (where m.coding is not null) as coding_units,
+            count(distinct m.author_id) filter (where counts_people and m.coding is not null) as coding_contributors,
             sum(m.coding * m.units) as coding_sum,
             array_agg(weighted_sample(m.coding, m.units) order by weighted_sample(m.coding, m.units))
                 filter (where m.coding is not null) as coding_samples,
             count(m.pickup) as pickup_n,
             sum(m.units) filter (where m.pickup is not null) as pickup_units,
+            count(distinct m.author_id) filter (where counts_people and m.pickup is not null) as pickup_contributors,
             sum(m.pickup * m.units) as pickup_sum,
             array_agg(weighted_sample(m.pickup, m.units) order by weighted_sample(m.pickup, m.units))
                 filter (where m.pickup is not null) as pickup_samples,
             count(m.review) as review_n,
             sum(m.units) filter (where m.review is not null) as review_units,
+            count(distinct m.author_id) filter (where counts_people and m.review is not null) as review_contributors,
             sum(m.review * m.units) as review_sum,
             array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units))
                 filter (where m.review is not null) as review_samples
@@ -174,18 +184,22 @@ as $$
         coalesce(a.contributors, 0),
         coalesce(a.cycle_n, 0),
         coalesce(a.cycle_units, 0)::numeric / 10000,
+        coalesce(a.cycle_contributors, 0),
         a.cycle_sum / a.cycle_units,
         weighted_percentiles(a.cycle_samples, array[0.5, 0.75, 0.9, 0.95]),
         coalesce(a.coding_n, 0),
         coalesce(a.coding_units, 0)::numeric / 10000,
+        coalesce(a.coding_contributors, 0),
         a.coding_sum / a.coding_units,
         weighted_percentiles(a.coding_samples, array[0.5, 0.75, 0.9, 0.95]),
         coalesce(a.pickup_n, 0),
         coalesce(a.pickup_units, 0)::numeric / 10000,
+        coalesce(a.pickup_contributors, 0),
         a.pickup_sum / a.pickup_units,
         weighted_percentiles(a.pickup_samples, array[0.5, 0.75, 0.9, 0.95]),
         coalesce(a.review_n, 0),
         coalesce(a.review_units, 0)::numeric / 10000,
+        coalesce(a.review_contributors, 0),
         a.review_sum / a.review_units,
         weighted_percentiles(a.review_samples, array[0.5, 0.75, 0.9, 0.95])
     from calendar as c

@@ -12,7 +12,7 @@ use crate::answer::{answer, csv};
 use crate::csv::{Cell, Rows};
 use crate::definitions::{PR_CYCLE_TIME, VELOCITY};
 use crate::error::ApiError;
-use crate::model::{AnsweredBucket, AnsweredTeam, DurationStatistics, Numbers, hours, is_read};
+use crate::model::{AnsweredBucket, AnsweredTeam, DurationStatistics, Numbers, hours, is_read, is_suppressed};
 use crate::negotiation::Format;
 use crate::parameters::{BASE, FORMAT, FROM, INTERVAL, LAST, Otherwise, Parameter, REPO, TO, TZ, WEEK, WEIGHTING};
 use crate::question::{Endpoint, Question, TeamRequest};
@@ -100,7 +100,12 @@ async fn ask(
     filter: &Filter,
     interval: Interval,
 ) -> Result<Statistics, ApiError> {
-    let bucketing = Bucketing { interval, zone: question.range.zone, counts_fully: question.query.counts_fully };
+    let bucketing = Bucketing {
+        interval,
+        zone: question.range.zone,
+        counts_fully: question.query.counts_fully,
+        counts_people: question.standing.min_group_size > 0,
+    };
     Ok(reader.statistics(question.team.id, filter, &bucketing).await?)
 }
 
@@ -214,14 +219,15 @@ pub(crate) async fn summary(State(api): State<Api>, request: TeamRequest) -> Res
         cycle_time_p90_hours: difference(|times| times.p90_hours),
     };
     let mut meta = question.meta(None);
-    let is_open_suppressed = open.contributors > 0 && open.contributors < question.standing.min_group_size;
-    let is_suppressed = is_open_suppressed || period.numbers.suppressed || previous.numbers.suppressed;
-    meta.warnings.extend(number_warnings(&period.numbers, is_suppressed));
+    let min_group_size = question.standing.min_group_size;
+    let is_open_suppressed = is_suppressed(&open.age, min_group_size);
+    let is_anything_suppressed = is_open_suppressed || period.numbers.suppressed || previous.numbers.suppressed;
+    meta.warnings.extend(number_warnings(&period.numbers, is_anything_suppressed));
     let data = SummaryData {
         team: (&question.team).into(),
         change,
         open: Open {
-            age: DurationStatistics::of(&open.age, is_open_suppressed),
+            age: DurationStatistics::of(&open.age, min_group_size),
             oldest_hours: open.oldest_seconds.filter(|_| !is_open_suppressed).map(hours),
         },
         period,

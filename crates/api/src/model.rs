@@ -56,8 +56,8 @@ pub(crate) struct DurationStatistics {
 
 impl DurationStatistics {
     /// Without the durations where they would tell of too few people.
-    pub(crate) fn of(measure: &Measure, is_suppressed: bool) -> Self {
-        let durations = measure.durations.filter(|_| !is_suppressed);
+    pub(crate) fn of(measure: &Measure, min_group_size: i64) -> Self {
+        let durations = measure.durations.filter(|_| !is_suppressed(measure, min_group_size));
         Self {
             n: measure.n,
             weight: weight(measure.weight_units),
@@ -85,6 +85,11 @@ impl DurationStatistics {
     }
 }
 
+/// Whether durations are those of fewer people than may be shown.
+pub(crate) fn is_suppressed(measure: &Measure, min_group_size: i64) -> bool {
+    measure.n > 0 && measure.contributors < min_group_size
+}
+
 /// The phases of merged pull requests (`pr_phases@1`), each with its own `n`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Phases {
@@ -108,14 +113,15 @@ pub(crate) struct Numbers {
     /// From opening to merge (`pr_cycle_time@1`).
     pub(crate) cycle_time: DurationStatistics,
     pub(crate) phases: Phases,
-    /// Whether the durations are left out because they would be those of fewer people than `privacy.min_group_size`.
+    /// Whether some durations are left out because they would be those of fewer people than `privacy.min_group_size`.
     pub(crate) suppressed: bool,
 }
 
 impl Numbers {
     pub(crate) fn of(bucket: &Bucket, min_group_size: i64) -> Self {
-        let suppressed = bucket.contributors > 0 && bucket.contributors < min_group_size;
-        let statistics = |measure: &Measure| DurationStatistics::of(measure, suppressed);
+        let measures = [&bucket.cycle, &bucket.coding, &bucket.pickup, &bucket.review];
+        let suppressed = measures.into_iter().any(|measure| is_suppressed(measure, min_group_size));
+        let statistics = |measure: &Measure| DurationStatistics::of(measure, min_group_size);
         Self {
             prs_merged: bucket.prs_merged,
             prs_merged_weighted: weight(bucket.weighted_units),

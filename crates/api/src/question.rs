@@ -104,7 +104,7 @@ impl TeamRequest {
         let filter = Filter { from: range.start(), to: range.end(), repositories, base: query.base.clone() };
         let identity = format!(
             "{} {:?} {} {team:?} {range:?} {query:?} {:?} {format:?}",
-            endpoint.definition, standing.revision, standing.data_run, filter.repositories
+            endpoint.definition, standing.revision, standing.data_version, filter.repositories
         );
         let question = Question {
             team,
@@ -140,7 +140,7 @@ async fn repository_ids(reader: &mut Reader, query: &Query) -> Result<Option<Vec
 }
 
 impl Question {
-    /// What the answer is known by: the formula, the configuration, the last run that changed anything, the question, the
+    /// What the answer is known by: the formula, the configuration, what changed last, the question, the
     /// day that the data reaches (with which buckets become complete), and what is said about the collection. Not when data
     /// was last looked at without a change: [`DATA_AS_OF`] says that.
     pub(crate) fn tag(&self) -> Tag {

@@ -4,7 +4,7 @@ mod common;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use common::{Answered, Backend, TEAMS, ask, history};
+use common::{Answered, Backend, TEAMS, ask, details, history};
 use mergeline_api::{Api, router};
 use mergeline_store::RepositoryResult;
 use mergeline_test_support::{FakePullRequest, at, finish_reading, keep, pr};
@@ -22,11 +22,6 @@ const TAGGED: [&str; 5] = [
 /// A run that changed nothing.
 fn nothing() -> RepositoryResult {
     RepositoryResult { requests: 1, is_unchanged: true, ..RepositoryResult::default() }
-}
-
-/// A run that changed rows.
-fn changed() -> RepositoryResult {
-    RepositoryResult { changed: 1, ..nothing() }
 }
 
 async fn tag(backend: &Backend, path: &str) -> Result<String> {
@@ -106,24 +101,43 @@ async fn a_304_sums_up_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_run_that_changed_data_changes_every_tag() -> Result<()> {
-    let enriched = RepositoryResult { enriched: 1, ..nothing() };
-    for result in [changed(), enriched] {
-        let backend = Backend::with(&history()).await?;
-        backend.run("2026-06-17T09:00:00Z", &changed()).await?;
+async fn whatever_changes_stored_data_changes_every_tag_although_no_run_has_noted_it_yet() -> Result<()> {
+    let (backend, history) = (Backend::with(&history()).await?, history());
+    let mut tags = Vec::new();
+    for step in 0..4 {
+        match step {
+            // A page, details, and a mark of what is gone, each as it is stored; the ledger knows of none.
+            1 => {
+                backend
+                    .keep(&[pr("acme/api", 8).created("2026-06-09T00:00:00Z").merged("2026-06-10T00:00:00Z")])
+                    .await?;
+            }
+            2 => backend.tell(&details(&history)).await?,
+            3 => backend.store.mark_deleted(&backend.lease().await?, &[2], at(common::NOW)).await?,
+            _ => {}
+        }
         for path in TAGGED {
-            let before = tag(&backend, path).await?;
-            backend.run("2026-06-17T10:00:00Z", &result).await?;
-            assert_eq!(again(&backend, path, &before).await?.status, 200, "{path}");
+            let tag = tag(&backend, path).await?;
+            assert!(!tags.contains(&(path, tag.clone())), "{path} at step {step}");
+            tags.push((path, tag));
         }
     }
     Ok(())
 }
 
 #[tokio::test]
+async fn storing_the_same_page_again_changes_no_tag() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let before = tag(&backend, VELOCITY).await?;
+    backend.keep(&history()).await?;
+    assert_eq!(tag(&backend, VELOCITY).await?, before);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_run_that_changed_nothing_changes_no_tag_and_moves_how_fresh_the_data_is() -> Result<()> {
     let backend = Backend::with(&history()).await?;
-    backend.run("2026-06-17T08:00:00Z", &changed()).await?;
+    backend.run("2026-06-17T08:00:00Z", &nothing()).await?;
     let mut known = Vec::new();
     for path in TAGGED {
         known.push((path, tag(&backend, path).await?));
@@ -247,21 +261,5 @@ async fn a_key_that_may_not_ask_gets_no_304() -> Result<()> {
         let answered = ask(&router, "GET", VELOCITY, &[("x-api-key", key), ("if-none-match", &tag)]).await?;
         assert_eq!(answered.status, status, "{key}");
     }
-    Ok(())
-}
-
-#[tokio::test]
-#[ignore = "does not hold yet: the tag knows the last run that changed data, not which of its repositories are done"]
-async fn the_second_repository_of_a_run_changes_the_tag_too() -> Result<()> {
-    let backend = Backend::with(&history()).await?;
-    backend.apply(&TEAMS.replace("[acme/api]", "[acme/api, acme/web]")).await?;
-    let snapshot = backend.store.snapshot().await?.context("configured")?;
-    let run = backend.store.start_run(snapshot.revision, 2, &[], at("2026-06-17T09:00:00Z")).await?;
-    let mut tags = Vec::new();
-    for repository in &snapshot.repositories {
-        backend.store.record_result(run, repository.id, at("2026-06-17T09:00:00Z"), &changed()).await?;
-        tags.push(tag(&backend, VELOCITY).await?);
-    }
-    assert_ne!(tags[0], tags[1], "the pages of each are in the answers");
     Ok(())
 }

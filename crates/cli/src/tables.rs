@@ -27,7 +27,7 @@ pub(crate) async fn all_teams(store: &Store, first: NaiveDate, now: DateTime<Utc
     let mut teams = Vec::new();
     let mut reader = store.reader().await?;
     for team in store.teams(now).await? {
-        let bucketing = Bucketing { interval: Interval::Week, zone, counts_fully: false };
+        let bucketing = Bucketing { interval: Interval::Week, zone, counts_fully: false, counts_people: false };
         let statistics = reader.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
         teams.push((team, statistics));
     }

@@ -7,7 +7,7 @@ select
     t.id as "team_id?",
     t.slug as "team_slug?",
     t.name as "team_name?",
-    coalesce((select max(r.run_id) from collection_results as r where r.changed > 0 or r.enriched > 0), 0) as "data_run!",
+    (select coalesce(sum(r.data_version), 0)::bigint from repositories as r) as "data_version!",
     k.collected as "collected!",
     k.failing_names,
     k.pending_names,

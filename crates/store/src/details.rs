@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use mergeline_domain::Details;
 
 use crate::configuration::hold_any_configuration;
-use crate::repositories::hold_lease;
+use crate::repositories::{hold_lease, note_change};
 use crate::{Lease, RepositoryId, Store, StoreError};
 
 /// A stored pull request whose details are to be read.
@@ -92,9 +92,9 @@ impl Store {
                 lease.repository.0,
                 &columns.node_id as &[&str]
             )
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
-            Ok(())
+            note_change(connection, lease).await
         })
         .await
     }

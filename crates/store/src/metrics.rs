@@ -119,6 +119,8 @@ pub struct Bucketing {
     pub zone: Tz,
     /// Whether each pull request counts with the weight 1, whatever the membership says.
     pub counts_fully: bool,
+    /// Whether the authors behind each duration are counted, which takes its time.
+    pub counts_people: bool,
 }
 
 /// The merged pull requests of one team over a range.
@@ -158,6 +160,8 @@ pub struct Measure {
     pub n: i64,
     /// Their weights' sum in ten-thousandths.
     pub weight_units: i64,
+    /// Distinct authors, counted only where that is asked for; else 0.
+    pub contributors: i64,
     /// The durations, `None` when there are none.
     pub durations: Option<Durations>,
 }
@@ -178,11 +182,11 @@ pub struct Durations {
 }
 
 impl Measure {
-    fn read(n: i64, weight_units: i64, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Self {
+    fn read(n: i64, weight_units: i64, contributors: i64, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Self {
         let percentiles: Option<[f64; 4]> = percentiles.and_then(|values| values.try_into().ok());
         let durations =
             mean.zip(percentiles).map(|(mean, [p50, p75, p90, p95])| Durations { mean, p50, p75, p90, p95 });
-        Self { n, weight_units, durations }
+        Self { n, weight_units, contributors, durations }
     }
 }
 
@@ -195,8 +199,8 @@ pub struct Standing {
     pub timezone: Tz,
     /// Statistics of fewer people than this are not shown; 0 shows all.
     pub min_group_size: i64,
-    /// The last run that changed anything; 0 before the first.
-    pub data_run: i64,
+    /// Raised by each transaction that changed what is stored.
+    pub data_version: i64,
     /// How far the collection has come.
     pub coverage: Coverage,
     /// The team that was asked for, if there is one.
@@ -285,8 +289,6 @@ pub struct OpenPullRequests {
     pub age: Measure,
     /// The longest of them, in seconds.
     pub oldest_seconds: Option<f64>,
-    /// Distinct authors.
-    pub contributors: i64,
 }
 
 impl Store {
@@ -413,7 +415,7 @@ impl Reader {
             revision: row.revision.map(Revision),
             timezone: row.timezone.map_or(Ok(Tz::UTC), |name| parse_stored(&name))?,
             min_group_size: row.min_group_size.unwrap_or_default().into(),
-            data_run: row.data_run,
+            data_version: row.data_version,
             coverage: Coverage {
                 collected: row.collected,
                 failing: row.failing_names.unwrap_or_default(),
@@ -456,11 +458,15 @@ impl Reader {
                 prs_merged as "prs_merged!",
                 (prs_merged_weighted * 10000)::bigint as "weighted_units!",
                 contributors as "contributors!",
-                cycle_n as "cycle_n!", (cycle_weight * 10000)::bigint as "cycle_units!", cycle_mean, cycle_percentiles,
-                coding_n as "coding_n!", (coding_weight * 10000)::bigint as "coding_units!", coding_mean, coding_percentiles,
-                pickup_n as "pickup_n!", (pickup_weight * 10000)::bigint as "pickup_units!", pickup_mean, pickup_percentiles,
-                review_n as "review_n!", (review_weight * 10000)::bigint as "review_units!", review_mean, review_percentiles
-            from team_statistics($1, $2, $3, $4, $5, $6, $7, $8)"#,
+                cycle_n as "cycle_n!", (cycle_weight * 10000)::bigint as "cycle_units!", cycle_contributors as "cycle_people!",
+                cycle_mean, cycle_percentiles,
+                coding_n as "coding_n!", (coding_weight * 10000)::bigint as "coding_units!", coding_contributors as "coding_people!",
+                coding_mean, coding_percentiles,
+                pickup_n as "pickup_n!", (pickup_weight * 10000)::bigint as "pickup_units!", pickup_contributors as "pickup_people!",
+                pickup_mean, pickup_percentiles,
+                review_n as "review_n!", (review_weight * 10000)::bigint as "review_units!", review_contributors as "review_people!",
+                review_mean, review_percentiles
+            from team_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
             team.0,
             filter.from,
             filter.to,
@@ -468,7 +474,8 @@ impl Reader {
             bucketing.interval.as_str(),
             repositories.as_deref(),
             filter.base,
-            bucketing.counts_fully
+            bucketing.counts_fully,
+            bucketing.counts_people
         )
         .fetch_all(&mut *self.connection)
         .await?;
@@ -480,10 +487,34 @@ impl Reader {
                 prs_merged: row.prs_merged,
                 weighted_units: row.weighted_units,
                 contributors: row.contributors,
-                cycle: Measure::read(row.cycle_n, row.cycle_units, row.cycle_mean, row.cycle_percentiles),
-                coding: Measure::read(row.coding_n, row.coding_units, row.coding_mean, row.coding_percentiles),
-                pickup: Measure::read(row.pickup_n, row.pickup_units, row.pickup_mean, row.pickup_percentiles),
-                review: Measure::read(row.review_n, row.review_units, row.review_mean, row.review_percentiles),
+                cycle: Measure::read(
+                    row.cycle_n,
+                    row.cycle_units,
+                    row.cycle_people,
+                    row.cycle_mean,
+                    row.cycle_percentiles,
+                ),
+                coding: Measure::read(
+                    row.coding_n,
+                    row.coding_units,
+                    row.coding_people,
+                    row.coding_mean,
+                    row.coding_percentiles,
+                ),
+                pickup: Measure::read(
+                    row.pickup_n,
+                    row.pickup_units,
+                    row.pickup_people,
+                    row.pickup_mean,
+                    row.pickup_percentiles,
+                ),
+                review: Measure::read(
+                    row.review_n,
+                    row.review_units,
+                    row.review_people,
+                    row.review_mean,
+                    row.review_percentiles,
+                ),
             };
             if row.bucket.is_some() {
                 buckets.push(bucket);
@@ -600,9 +631,8 @@ impl Reader {
         .fetch_one(&mut *self.connection)
         .await?;
         Ok(OpenPullRequests {
-            age: Measure::read(row.n, row.units, row.mean, row.percentiles),
+            age: Measure::read(row.n, row.units, row.contributors, row.mean, row.percentiles),
             oldest_seconds: row.oldest,
-            contributors: row.contributors,
         })
     }
 }

@@ -7,7 +7,7 @@ use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 use sqlx::PgConnection;
 
 use crate::configuration::{WantedAttributions, hold_any_configuration, hold_configuration};
-use crate::repositories::hold_lease;
+use crate::repositories::{hold_lease, note_change};
 use crate::{Lease, RepositoryId, Revision, Store, StoreError};
 
 /// A pull request of a configured person, with the teams' shares.
@@ -75,11 +75,16 @@ impl Store {
             hold_lease(connection, lease, now).await?;
             quarantine(connection, lease.repository, &understood, &undecodable, now).await?;
             let changed = write_facts(connection, lease.repository, &newest, &columns).await?;
-            if let Some(next) = backfill_page {
+            if changed > 0 || backfill_page.is_some() {
                 sqlx::query!(
-                    "update repositories set backfill_page = $2 where id = $1 and backfill_page is not null",
+                    "update repositories
+                    set
+                        backfill_page = case when backfill_page is not null then coalesce($2, backfill_page) end,
+                        data_version = data_version + $3
+                    where id = $1",
                     lease.repository.0,
-                    i32::try_from(next).unwrap_or(i32::MAX)
+                    backfill_page.map(|next| i32::try_from(next).unwrap_or(i32::MAX)),
+                    i64::from(changed > 0)
                 )
                 .execute(connection)
                 .await?;
@@ -156,9 +161,9 @@ impl Store {
                 numbers,
                 now
             )
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
-            Ok(())
+            note_change(connection, lease).await
         })
         .await
     }

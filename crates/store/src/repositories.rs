@@ -466,6 +466,14 @@ fn pause_after(failures: i32) -> TimeDelta {
     (FIRST_PAUSE * 2_i32.pow(doublings)).min(LONGEST_PAUSE)
 }
 
+/// Notes in the same transaction that what is stored of a repository has changed: answers that were made before are old.
+pub(crate) async fn note_change(connection: &mut PgConnection, lease: &Lease) -> Result<(), StoreError> {
+    sqlx::query!("update repositories set data_version = data_version + 1 where id = $1", lease.repository.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Refuses to write for a repository that somebody else has taken over, and holds it for the rest of the transaction.
 /// Returns its failures in a row.
 pub(crate) async fn hold_lease(

@@ -198,7 +198,7 @@ async fn sql_equals_plain_rust_for_random_organisations() -> Result<()> {
         for team in store.teams(at("2026-06-15T12:00:00Z")).await? {
             for interval in [Interval::Week, Interval::Month] {
                 let context = format!("case {number}, {} {interval:?}, {zone}, {from} to {to}", team.slug);
-                let bucketing = Bucketing { interval, zone, counts_fully: false };
+                let bucketing = Bucketing { interval, zone, counts_fully: false, counts_people: false };
                 let found =
                     store.reader().await?.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
                 let bucket_of = if interval == Interval::Week { monday } else { first_of_month };
