@@ -1,8 +1,11 @@
 //! The crate against an AWS on this machine.
 
-// The file itself instead of the crate: tests of AWS then build without a database.
+// The files themselves instead of the crate: tests of AWS then build without a database.
 #[path = "../../../test-support/src/aws.rs"]
 pub mod emulator;
+#[path = "../../../test-support/src/python.rs"]
+pub mod python;
+
 mod failures;
 mod metrics;
 mod queue;
