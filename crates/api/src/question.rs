@@ -6,7 +6,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
-use mergeline_store::{Filter, Interval, Reader, RepositoryId, Standing, TeamHead};
+use mergeline_store::{Coverage, Filter, Interval, Reader, RepositoryId, Standing, TeamHead};
 
 use crate::access::{Access, Scope};
 use crate::answer::{DATA_AS_OF, Tag};
@@ -59,8 +59,8 @@ pub(crate) struct Question {
     pub(crate) format: Format,
     pub(crate) standing: Standing,
     pub(crate) now: DateTime<Utc>,
-    /// Everything that the answer depends on, beside the time.
-    pub(crate) identity: String,
+    /// What the answer is known by.
+    tag: Tag,
     definition: &'static str,
     headers: HeaderMap,
 }
@@ -73,8 +73,7 @@ impl TeamRequest {
             return Err(ApiError::parameter("team_id", "invalid", "it is not UTF-8"));
         };
         let team = team_ref(team)?;
-        let mut reader = api.store.reader().await?;
-        let mut standing = reader.standing(Some(&team)).await?;
+        let (reader, mut standing) = api.store.reader_with_standing(Some(&team)).await?;
         let team = standing.team.take().ok_or(UNKNOWN)?;
         // A key that is limited to teams does not learn which others there are.
         if self.access.sees(&team.slug) { Ok((team, standing, reader)) } else { Err(UNKNOWN) }
@@ -106,6 +105,7 @@ impl TeamRequest {
             "{} {:?} {} {team:?} {range:?} {query:?} {:?} {format:?}",
             endpoint.definition, standing.revision, standing.data_version, filter.repositories
         );
+        let tag = tag(&identity, &standing.coverage, &range);
         let question = Question {
             team,
             query,
@@ -114,7 +114,7 @@ impl TeamRequest {
             format,
             standing,
             now,
-            identity,
+            tag,
             definition: endpoint.definition,
             headers: self.headers,
         };
@@ -139,26 +139,24 @@ async fn repository_ids(reader: &mut Reader, query: &Query) -> Result<Option<Vec
     Ok(Some(all))
 }
 
-impl Question {
-    /// What the answer is known by: the formula, the configuration, what changed last, the question, the
-    /// day that the data reaches (with which buckets become complete), and what is said about the collection. Not when data
-    /// was last looked at without a change: [`DATA_AS_OF`] says that.
-    pub(crate) fn tag(&self) -> Tag {
-        let coverage = &self.standing.coverage;
-        let reached = coverage.data_as_of.map(|at| at.with_timezone(&self.range.zone).date_naive());
-        let state = format!("{reached:?} {:?} {:?} {:?}", coverage.failing, coverage.pending, coverage.covered_since);
-        Tag::of(&[&self.identity, &state])
-    }
+/// What an answer is known by: the formula, the configuration, what changed last, the question, the day that the data reaches
+/// (with which buckets become complete), and what is said about the collection. Not when data was last looked at without a
+/// change: [`DATA_AS_OF`] says that.
+fn tag(identity: &str, coverage: &Coverage, range: &Range) -> Tag {
+    let reached = coverage.data_as_of.map(|at| at.with_timezone(&range.zone).date_naive());
+    let state = format!("{reached:?} {:?} {:?} {:?}", coverage.failing, coverage.pending, coverage.covered_since);
+    Tag::of(&[identity, &state])
+}
 
+impl Question {
     /// `304` when the client has the answer already: nothing is summed for it.
     pub(crate) fn unless_known(&self) -> Option<Response> {
-        let tag = self.tag();
-        tag.is_known(&self.headers).then(|| self.with_freshness(tag.not_modified()))
+        self.tag.is_known(&self.headers).then(|| self.with_freshness(self.tag.not_modified()))
     }
 
     /// The answer with its tag and freshness.
     pub(crate) fn tagged(&self, response: Response) -> Response {
-        self.with_freshness(self.tag().on(response))
+        self.with_freshness(self.tag.on(response))
     }
 
     pub(crate) fn with_freshness(&self, mut response: Response) -> Response {

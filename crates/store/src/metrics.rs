@@ -376,6 +376,25 @@ impl Store {
         Ok(Reader { connection: self.pool.acquire().await? })
     }
 
+    /// A connection with the first question answered on it: [`Reader::standing`]. That question tests the connection, which
+    /// saves a round trip; one that broke while it was idle is replaced.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn reader_with_standing(&self, team: Option<&TeamRef>) -> Result<(Reader, Standing), StoreError> {
+        if let Some(connection) = self.pool.try_acquire() {
+            let mut reader = Reader { connection };
+            match reader.standing(team).await {
+                // It may be the server that is gone: the pool finds out.
+                Err(StoreError::Unavailable(_)) => drop(reader.connection.close().await),
+                outcome => return outcome.map(|standing| (reader, standing)),
+            }
+        }
+        let mut reader = self.reader().await?;
+        let standing = reader.standing(team).await?;
+        Ok((reader, standing))
+    }
+
     /// How far the collection has come, over all configured repositories.
     ///
     /// # Errors
