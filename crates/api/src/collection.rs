@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use crate::access::{Access, Scope};
 use crate::answer::answer;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, cut_to_page};
 use crate::error::ApiError;
-use crate::model::{MetaCoverage, instant};
+use crate::model::{MetaCoverage, age_hours, instant};
 use crate::negotiation::Accept;
 use crate::parameters::{CURSOR, LIMIT, Parameter, Query};
 use crate::router::Api;
@@ -114,7 +114,7 @@ impl AnsweredRepository {
             reason: status.reason_code.map(|code| Reason { code, message }),
             next_at: status.next_at.map(instant),
             collected_at: status.collected_at.map(instant),
-            age_hours: status.collected_at.map(|at| (now - at).as_seconds_f64().max(0.0) / 3_600.0),
+            age_hours: status.collected_at.map(|at| age_hours(at, now)),
             covered_since: status.covered_since.map(instant),
             backfill_page: status.backfill_page,
             pull_requests: status.pull_requests,
@@ -186,10 +186,7 @@ pub(crate) async fn runs(
     Accept::of(&headers).choose(query.format, false)?;
     let after = query.cursor.as_deref().map(|text| Cursor::parse(text, LIST)).transpose()?;
     let mut found = api.store.runs(after.map(|cursor| cursor.id), query.limit + 1).await?;
-    let has_more = found.len() > query.limit as usize;
-    found.truncate(query.limit as usize);
-    let next_cursor =
-        found.last().filter(|_| has_more).map(|last| Cursor { at: last.started_at, id: last.id }.to_text(LIST));
+    let next_cursor = cut_to_page(&mut found, query.limit, LIST, |last| Cursor { at: last.started_at, id: last.id });
     let data: Vec<AnsweredRun> = found.into_iter().map(AnsweredRun::from).collect();
     let meta = RunsMeta { count: data.len(), next_cursor };
     Ok(answer(data, meta))

@@ -55,6 +55,19 @@ impl Cursor {
     }
 }
 
+/// Cuts rows to a page, where one more was asked for than a page holds. Returns the cursor of the next page, if there is one.
+pub(crate) fn cut_to_page<T>(
+    rows: &mut Vec<T>,
+    limit: u32,
+    question: &str,
+    cursor: impl Fn(&T) -> Cursor,
+) -> Option<String> {
+    let limit = limit as usize;
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| has_more).map(|last| cursor(last).to_text(question))
+}
+
 fn check(payload: &[u8; PAYLOAD_BYTES], question: &str) -> [u8; CHECK_BYTES] {
     let mut hasher = Sha256::new();
     hasher.update(payload);

@@ -7,13 +7,7 @@ use chrono_tz::Tz;
 use crate::csv::{Cell, Rows, harmless};
 use crate::cursor::Cursor;
 use crate::error::ApiError;
-use crate::parameters::{
-    BASE, CURSOR, FORMAT, FROM, INTERVAL, LAST, LIMIT, Otherwise, Parameter, Query, REPO, TO, TZ, WEEK, WEIGHTING,
-    team_ref,
-};
-
-const ALL: [&Parameter; 12] =
-    [&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &LIMIT, &CURSOR];
+use crate::parameters::{ALL, Otherwise, Query, team_ref};
 
 /// Reads bytes as a query string, and as a team in a path. Returns whether the query was accepted.
 ///

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::answer::json;
 use crate::error::ApiError;
-use crate::model::instant;
+use crate::model::{age_hours, instant};
 use crate::negotiation::{Accept, JSON};
 use crate::parameters::Query;
 use crate::router::Api;
@@ -60,7 +60,7 @@ pub(crate) async fn health(
     let failing = |database, schema| Health { status: "failing", database, schema, data_as_of: None, age_hours: None };
     let health = match api.store.coverage().await {
         Ok(coverage) => {
-            let age = coverage.data_as_of.map(|at| ((api.clock)() - at).as_seconds_f64().max(0.0) / 3_600.0);
+            let age = coverage.data_as_of.map(|at| age_hours(at, (api.clock)()));
             let is_fresh = age.is_some_and(|hours| hours <= STALE_AFTER_HOURS);
             Health {
                 status: if is_fresh { "ok" } else { "stale" },

@@ -22,23 +22,22 @@ use crate::router::Api;
 const NOT_DORA: &str =
     "pr_cycle_time: no deployments are known, so this is the time from opening to merge, not DORA's change lead time";
 
-pub(crate) const BUCKET_PARAMETERS: &[&Parameter] =
-    &[&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT];
-pub(crate) const SUMMARY_PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING];
+const BUCKET_PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT];
+const SUMMARY_PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING];
 
-const VELOCITY_ENDPOINT: Endpoint = Endpoint {
+pub(crate) const VELOCITY_ENDPOINT: Endpoint = Endpoint {
     definition: VELOCITY,
     scope: Scope::MetricsRead,
     parameters: BUCKET_PARAMETERS,
     otherwise: Otherwise::UpToNow { interval: Interval::Week, count: 12 },
     has_csv: true,
 };
-const LEAD_TIME_ENDPOINT: Endpoint = Endpoint {
+pub(crate) const LEAD_TIME_ENDPOINT: Endpoint = Endpoint {
     definition: PR_CYCLE_TIME,
     otherwise: Otherwise::UpToNow { interval: Interval::Month, count: 6 },
     ..VELOCITY_ENDPOINT
 };
-const SUMMARY_ENDPOINT: Endpoint = Endpoint {
+pub(crate) const SUMMARY_ENDPOINT: Endpoint = Endpoint {
     parameters: SUMMARY_PARAMETERS,
     otherwise: Otherwise::WeeksThatAreOver(4),
     has_csv: false,

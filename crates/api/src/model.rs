@@ -25,6 +25,11 @@ pub(crate) fn hours(seconds: f64) -> f64 {
     seconds / 3_600.0
 }
 
+/// How long ago an instant was, in hours; 0 for one that a clock has ahead of ours.
+pub(crate) fn age_hours(at: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
+    hours((now - at).as_seconds_f64().max(0.0))
+}
+
 /// Which team an answer is about.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "AnsweredTeamName")]

@@ -14,11 +14,11 @@ use crate::collection::{AnsweredRepository, AnsweredRun, RUNS_PARAMETERS, RunsMe
 use crate::definitions::{Definition, DefinitionsMeta};
 use crate::error::{ApiError, ErrorBody, ProblemBody};
 use crate::health::{Alive, Health};
-use crate::metrics::{BUCKET_PARAMETERS, BucketsData, SUMMARY_PARAMETERS, SummaryData};
+use crate::metrics::{BucketsData, LEAD_TIME_ENDPOINT, SUMMARY_ENDPOINT, SummaryData, VELOCITY_ENDPOINT};
 use crate::model::Meta;
 use crate::negotiation::{Accept, CSV, JSON, PROBLEM_JSON};
 use crate::parameters::{CURSOR, Parameter, Query, team_schema};
-use crate::pull_requests::{PullRequestsData, PullRequestsMeta};
+use crate::pull_requests::{self, PullRequestsData, PullRequestsMeta};
 use crate::teams::{AnsweredTeam, TeamData, TeamMeta, TeamsMeta};
 
 /// One path, as the document describes it.
@@ -94,9 +94,9 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         summary: "Merged pull requests by calendar unit",
         description: "velocity@1: counts, weighted counts, cycle time and phases by week (or `interval`), and of the whole range. \
                       The last 12 weeks when no range is given.",
-        scope: Some(Scope::MetricsRead),
-        parameters: BUCKET_PARAMETERS,
-        has_csv: true,
+        scope: Some(VELOCITY_ENDPOINT.scope),
+        parameters: VELOCITY_ENDPOINT.parameters,
+        has_csv: VELOCITY_ENDPOINT.has_csv,
         is_tagged: true,
         body: Body::Json(enveloped::<BucketsData, Meta>),
     },
@@ -106,9 +106,9 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         summary: "How long merged pull requests took",
         description: "pr_cycle_time@1 while no deployments are known: from opening to merge by month (or `interval`), and of the \
                       whole range. The last six months when no range is given. It is not DORA's change lead time.",
-        scope: Some(Scope::MetricsRead),
-        parameters: BUCKET_PARAMETERS,
-        has_csv: true,
+        scope: Some(LEAD_TIME_ENDPOINT.scope),
+        parameters: LEAD_TIME_ENDPOINT.parameters,
+        has_csv: LEAD_TIME_ENDPOINT.has_csv,
         is_tagged: true,
         body: Body::Json(enveloped::<BucketsData, Meta>),
     },
@@ -118,9 +118,9 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         summary: "A period beside the one before",
         description: "One call for a first screen: the last four whole weeks (or the range), as many days before, what changed, and \
                       the age of the open pull requests.",
-        scope: Some(Scope::MetricsRead),
-        parameters: SUMMARY_PARAMETERS,
-        has_csv: false,
+        scope: Some(SUMMARY_ENDPOINT.scope),
+        parameters: SUMMARY_ENDPOINT.parameters,
+        has_csv: SUMMARY_ENDPOINT.has_csv,
         is_tagged: false,
         body: Body::Json(enveloped::<SummaryData, Meta>),
     },
@@ -131,9 +131,9 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         description: "Each with the membership, weight and rule that counted it, its durations and flags; and those of the team's \
                       people that do not count, with the reason. Those that count are the prs_merged of the same range. A page at a \
                       time: `meta.next_cursor`, and the header mergeline-next-cursor with CSV, lead to the next.",
-        scope: Some(Scope::PrsRead),
-        parameters: crate::pull_requests::PARAMETERS,
-        has_csv: true,
+        scope: Some(pull_requests::ENDPOINT.scope),
+        parameters: pull_requests::ENDPOINT.parameters,
+        has_csv: pull_requests::ENDPOINT.has_csv,
         is_tagged: true,
         body: Body::Json(enveloped::<PullRequestsData, PullRequestsMeta>),
     },

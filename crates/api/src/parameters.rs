@@ -130,6 +130,10 @@ pub(crate) fn team_schema() -> Value {
     })
 }
 
+/// All of them: what is tried with any query string.
+pub(crate) const ALL: [&Parameter; 12] =
+    [&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &LIMIT, &CURSOR];
+
 /// The number or the slug of a team in a path.
 pub(crate) fn team_ref(text: &str) -> Result<TeamRef, ApiError> {
     let refuse = |message: String| Err(ApiError::parameter("team_id", "invalid", message));
@@ -484,8 +488,6 @@ fn limit(text: &str) -> Result<u32, Refusal> {
 mod tests {
     use super::*;
 
-    const ALL: [&Parameter; 12] =
-        [&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &LIMIT, &CURSOR];
     const WEEKS: Otherwise = Otherwise::UpToNow { interval: Interval::Week, count: 12 };
     const MONTHS: Otherwise = Otherwise::UpToNow { interval: Interval::Month, count: 6 };
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::access::Scope;
 use crate::answer::{answer, csv};
 use crate::csv::{Cell, Rows};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, cut_to_page};
 use crate::definitions::ATTRIBUTION;
 use crate::error::ApiError;
 use crate::model::{AnsweredTeam, Meta, hours, instant, weight};
@@ -18,10 +18,9 @@ use crate::parameters::{BASE, CURSOR, FORMAT, FROM, LAST, LIMIT, Otherwise, Para
 use crate::question::{Endpoint, TeamRequest};
 use crate::router::Api;
 
-pub(crate) const PARAMETERS: &[&Parameter] =
-    &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING, &LIMIT, &CURSOR, &FORMAT];
+const PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING, &LIMIT, &CURSOR, &FORMAT];
 
-const ENDPOINT: Endpoint = Endpoint {
+pub(crate) const ENDPOINT: Endpoint = Endpoint {
     definition: ATTRIBUTION,
     scope: Scope::PrsRead,
     parameters: PARAMETERS,
@@ -227,15 +226,10 @@ pub(crate) async fn list(State(api): State<Api>, request: TeamRequest) -> Result
     if let Some(response) = question.unless_known() {
         return Ok(response);
     }
-    let limit = query.limit;
     let after = after.map(|cursor| (cursor.at, cursor.id));
-    let mut found = reader.team_pull_requests(question.team.id, &question.filter, after, limit + 1).await?;
-    let has_more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    let next_cursor = found
-        .last()
-        .filter(|_| has_more)
-        .map(|last| Cursor { at: last.attributed_at, id: last.id }.to_text(&belongs_to));
+    let mut found = reader.team_pull_requests(question.team.id, &question.filter, after, query.limit + 1).await?;
+    let next_cursor =
+        cut_to_page(&mut found, query.limit, &belongs_to, |last| Cursor { at: last.attributed_at, id: last.id });
     let pull_requests: Vec<AnsweredPullRequest> =
         found.into_iter().map(|row| AnsweredPullRequest::of(row, query.counts_fully)).collect();
     let mut response = match question.format {

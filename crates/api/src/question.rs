@@ -6,6 +6,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
+use mergeline_domain::RepoName;
 use mergeline_store::{Coverage, Filter, Interval, Reader, RepositoryId, Standing, TeamHead};
 
 use crate::access::{Access, Scope};
@@ -127,16 +128,13 @@ async fn repository_ids(reader: &mut Reader, query: &Query) -> Result<Option<Vec
     if query.repositories.is_empty() {
         return Ok(None);
     }
-    let mut all = Vec::new();
-    for name in &query.repositories {
-        let ids = reader.repository_ids(name).await?;
-        if ids.is_empty() {
-            let message = format!("`{name}` is not among the collected repositories");
-            return Err(ApiError::parameter("repo", "unknown_repository", message));
-        }
-        all.extend(ids);
+    let found = reader.repository_ids(&query.repositories).await?;
+    let is_unknown = |name: &&RepoName| found.iter().all(|(known, _)| known != name.as_str());
+    if let Some(name) = query.repositories.iter().find(is_unknown) {
+        let message = format!("`{name}` is not among the collected repositories");
+        return Err(ApiError::parameter("repo", "unknown_repository", message));
     }
-    Ok(Some(all))
+    Ok(Some(found.into_iter().map(|(_, id)| id).collect()))
 }
 
 /// What an answer is known by: the formula, the configuration, what changed last, the question, the day that the data reaches

@@ -115,17 +115,15 @@ async fn around_each_request(State(api): State<Api>, request: Request, next: Nex
 
 /// Answers, and once more with a new password when the database refused the old one.
 async fn run(api: &Api, request: Request, next: Next) -> Response {
+    let Some(renewal) = &api.renewal else { return next.run(request).await };
     let (parts, body) = request.into_parts();
     let (again, later) = (parts.clone(), next.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
-    if response.extensions().get::<LoginRefused>().is_none() {
+    if response.extensions().get::<LoginRefused>().is_none() || !(renewal.0)().await {
         return response;
     }
-    match &api.renewal {
-        // Nothing here reads a body, so none is missed.
-        Some(renewal) if (renewal.0)().await => later.run(Request::from_parts(again, Body::empty())).await,
-        _ => response,
-    }
+    // Nothing here reads a body, so none is missed.
+    later.run(Request::from_parts(again, Body::empty())).await
 }
 
 /// The id that AWS gave the request, so that its logs and ours meet; else a new one.

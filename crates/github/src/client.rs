@@ -119,6 +119,11 @@ impl Question {
     pub(crate) fn get(url: Url) -> Self {
         Self { method: Method::GET, url, etag: None, body: None, bearer: None }
     }
+
+    /// Whether it is counted against GraphQL's limit: an App asks for its tokens by REST, with a body too.
+    fn is_graphql(&self) -> bool {
+        self.body.is_some() && self.bearer.is_none()
+    }
 }
 
 impl GitHub {
@@ -268,8 +273,7 @@ impl Session<'_> {
             None => self.token().await?,
         };
         let token = digest(bearer.as_ref());
-        let is_graphql = question.body.is_some() && question.bearer.is_none();
-        let resource = if is_graphql { Resource::GraphQl } else { Resource::Rest };
+        let resource = if question.is_graphql() { Resource::GraphQl } else { Resource::Rest };
         let mut question = question;
         let mut seen = HashSet::from([question.url.clone()]);
         for _ in 0..=MAX_REDIRECTS {
@@ -325,9 +329,8 @@ impl Session<'_> {
     /// others are on their way. The task ends with this future.
     async fn send(&self, question: &Question, bearer: Option<&SecretString>) -> Result<Answer, GitHubError> {
         let request = self.request(question, bearer)?;
-        let is_graphql = question.body.is_some() && question.bearer.is_none();
         let deadline = self.patience.deadline;
-        let sending = self.github.inner.clone().send(request, is_graphql, deadline, self.usage.clone());
+        let sending = self.github.inner.clone().send(request, question.is_graphql(), deadline, self.usage.clone());
         let answer = AbortOnDropHandle::new(tokio::spawn(sending)).await;
         // A panic is one of ours, and the runtime is only shut down with everything else.
         let (parts, packed) = answer.unwrap_or_else(|error| match error.try_into_panic() {

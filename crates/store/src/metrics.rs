@@ -446,18 +446,23 @@ impl Reader {
         })
     }
 
-    /// The numbers of a repository, several when one was replaced by another of the same name; none when it is unknown.
+    /// The numbers of repositories, each with the name that it was asked by: several when one was replaced by another of the
+    /// same name, none when it is unknown.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn repository_ids(&mut self, name: &RepoName) -> Result<Vec<RepositoryId>, StoreError> {
-        let ids = sqlx::query_scalar!(
-            "select id from repositories where name = $1 or current_name = $1 order by id",
-            name.as_str()
+    pub async fn repository_ids(&mut self, names: &[RepoName]) -> Result<Vec<(String, RepositoryId)>, StoreError> {
+        let names: Vec<&str> = names.iter().map(RepoName::as_str).collect();
+        let rows = sqlx::query!(
+            r#"select w.name as "name!", r.id
+            from unnest($1::text []) as w (name)
+            inner join repositories as r on r.name = w.name or r.current_name = w.name
+            order by r.id"#,
+            &names as &[&str]
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        Ok(ids.into_iter().map(RepositoryId).collect())
+        Ok(rows.into_iter().map(|row| (row.name, RepositoryId(row.id))).collect())
     }
 
     /// Velocity, cycle times and phases of a team, by calendar unit in a zone.
