@@ -31,6 +31,8 @@ pub enum Unit {
     Count,
     /// Seconds.
     Seconds,
+    /// Hundredths.
+    Percent,
     /// A number without a unit.
     None,
 }
@@ -67,6 +69,7 @@ impl Metric {
         let unit = match self.unit {
             Unit::Count => StandardUnit::Count,
             Unit::Seconds => StandardUnit::Seconds,
+            Unit::Percent => StandardUnit::Percent,
             Unit::None => StandardUnit::None,
         };
         MetricDatum::builder().metric_name(self.name).value(self.value).unit(unit).build()

@@ -248,7 +248,7 @@ impl Collector {
         let now = (self.clock)();
         // Before anything takes time.
         let deadline = (deadline - now).to_std().ok().map(|left| Instant::now() + left - MARGIN.min(left / 4));
-        let clients = self.ready().await?;
+        let clients = self.ready(matches!(event, Event::Asked(_))).await?;
         let mut sums = Sums::default();
         let outcome = match event {
             Event::Asked(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate)),
@@ -266,10 +266,11 @@ impl Collector {
         outcome
     }
 
-    /// The clients, with the schema up to date. A password that is refused is fetched anew, once.
-    async fn ready(&self) -> Result<Arc<Clients>, FunctionError> {
+    /// The clients, with the schema up to date: looked after by a cold sandbox, and whenever it `migrates`. A password
+    /// that is refused is fetched anew, once.
+    async fn ready(&self, migrates: bool) -> Result<Arc<Clients>, FunctionError> {
         let clients = self.clients(false).await?;
-        if self.is_migrated.load(Ordering::Relaxed) {
+        if self.is_migrated.load(Ordering::Relaxed) && !migrates {
             return match clients.store.ping().await {
                 Err(StoreError::Unauthorized(_)) => Ok(self.renewed(&clients).await.unwrap_or(clients)),
                 // What else is wrong will be said by what needs it.
@@ -349,14 +350,14 @@ impl Collector {
     ) -> Result<Done, FunctionError> {
         let options = Self::options(&clients.settings, deadline, now);
         let planned = plan(&clients.github, &clients.store, &options).await?;
-        sums.add_planning(&planned.usage);
+        sums.add_planning(&planned.planning);
         if let Err(error) = enqueue(&queues.work, planned.run, &planned.due).await {
             clients.store.fail_run(planned.run, now).await?;
             return Err(error.into());
         }
         // Without anything to do the run is over.
-        if let Some(state) = clients.store.settle_run(planned.run, now).await? {
-            sums.add_run(state);
+        if let Some(settled) = clients.store.settle_run(planned.run, now).await? {
+            sums.add_run(settled);
         }
         tracing::info!(
             run.id = planned.run.0,
@@ -377,17 +378,18 @@ impl Collector {
     ) -> Result<Done, FunctionError> {
         let options = Self::options(&clients.settings, deadline, now);
         let mut report = collect(&clients.github, &clients.store, &options, &|_| {}).await?;
+        sums.add_planning(&report.planning);
         if report.is_token_refused
             && let Some(fresh) = self.renewed(clients).await
         {
             tracing::info!("The token was refused, and there is a new one: collecting with that");
             report = collect(&fresh.github, &fresh.store, &options, &|_| {}).await?;
+            sums.add_planning(&report.planning);
         }
-        sums.add_planning(&report.planning.0);
         for repository in &report.repositories {
             sums.add(&repository.result);
         }
-        sums.add_run(report.state);
+        sums.add_run(report.settled);
         if report.is_token_refused {
             let message = "GitHub refuses the token; nothing more was asked with it. Store a valid one in its secret";
             return Err(FunctionError::new("github_unauthorized", message));

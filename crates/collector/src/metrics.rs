@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mergeline_aws::{Metric, Unit};
-use mergeline_github::{GitHubError, Usage};
-use mergeline_store::{RepositoryResult, ResultState, RunState};
+use mergeline_github::GitHubError;
+use mergeline_store::{RepositoryResult, ResultState, Settled};
+
+use crate::plan::{Planning, Standing};
 
 /// The sums of what was done since the last report.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +22,10 @@ pub(crate) struct Sums {
     quarantined: u32,
     database: Duration,
     rate_limit_remaining: Option<u32>,
+    rate_limit_percent: Option<u32>,
     token_expires_at: Option<DateTime<Utc>>,
     completed_runs: u32,
+    standing: Option<Standing>,
     is_token_refused: bool,
 }
 
@@ -36,22 +40,25 @@ impl Sums {
         self.quarantined += result.quarantined;
         self.database += result.database;
         self.rate_limit_remaining = least(self.rate_limit_remaining, result.rate_limit_remaining);
+        self.rate_limit_percent = least(self.rate_limit_percent, result.rate_limit_percent);
         self.token_expires_at = least(self.token_expires_at, result.token_expires_at);
         self.is_token_refused |=
             result.reason.as_ref().is_some_and(|reason| reason.code == GitHubError::Unauthorized.code());
     }
 
-    /// What planning asked of GitHub.
-    pub(crate) fn add_planning(&mut self, usage: &Usage) {
+    /// What planning asked of GitHub, and found. Planned again within an invocation, the first finding counts.
+    pub(crate) fn add_planning(&mut self, Planning { usage, standing }: &Planning) {
+        self.standing.get_or_insert(*standing);
         self.api_errors += usage.errors;
         self.requests += usage.requests;
         self.rate_limit_remaining = least(self.rate_limit_remaining, usage.rate_limit_remaining);
+        self.rate_limit_percent = least(self.rate_limit_percent, usage.rate_limit_percent);
         self.token_expires_at = least(self.token_expires_at, usage.token_expires_at);
     }
 
-    /// A run that failed altogether is none that completed.
-    pub(crate) fn add_run(&mut self, state: RunState) {
-        self.completed_runs += u32::from(!matches!(state, RunState::Failed | RunState::Interrupted));
+    /// Each run counts once, when it completes.
+    pub(crate) fn add_run(&mut self, settled: Settled) {
+        self.completed_runs += u32::from(settled.completes);
     }
 
     /// As CloudWatch takes them. `data_as_of` is when the oldest of the last complete collections began.
@@ -69,7 +76,16 @@ impl Sums {
             count("TokenRefused", self.is_token_refused.into()),
             Metric { name: "DatabaseQueryDuration", value: self.database.as_secs_f64(), unit: Unit::Seconds },
         ];
+        if let Some(standing) = self.standing {
+            metrics.push(count("RunsPartial", (standing == Standing::Partial).into()));
+            metrics.push(count("RunsFailed", (standing == Standing::Failed).into()));
+        }
         metrics.extend(self.rate_limit_remaining.map(|left| count("RateLimitRemaining", left)));
+        metrics.extend(self.rate_limit_percent.map(|left| Metric {
+            name: "RateLimitPercent",
+            value: left.into(),
+            unit: Unit::Percent,
+        }));
         metrics.extend(data_as_of.map(|at| Metric {
             name: "DataFreshness",
             value: (now - at).as_seconds_f64().max(0.0),

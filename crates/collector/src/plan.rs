@@ -24,8 +24,38 @@ pub(crate) struct Plan {
     pub(crate) due: Vec<Repository>,
     /// What went wrong while planning.
     pub(crate) problems: Vec<String>,
-    /// What planning asked of GitHub.
+    /// What planning asked and found.
+    pub(crate) planning: Planning,
+}
+
+/// What planning asked of GitHub, and what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Planning {
     pub(crate) usage: Usage,
+    pub(crate) standing: Standing,
+}
+
+/// How the collection stands when a run begins: after the run before, with all that was tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Whole,
+    /// The last attempt at some repositories failed, or those of an owner cannot be listed.
+    Partial,
+    /// The last attempt at each repository failed.
+    Failed,
+}
+
+impl Standing {
+    fn of(repositories: &[Repository], problems: &[String]) -> Self {
+        let failing = repositories.iter().filter(|repository| repository.failures > 0).count();
+        if failing > 0 && failing == repositories.len() {
+            Self::Failed
+        } else if failing > 0 || !problems.is_empty() {
+            Self::Partial
+        } else {
+            Self::Whole
+        }
+    }
 }
 
 /// Finds out what is to be done, and opens a run for it.
@@ -40,7 +70,8 @@ pub(crate) async fn plan(github: &GitHub, store: &Store, options: &CollectOption
     let is_due = |repository: &Repository| options.ignores_pauses || repository.retry_at.is_none_or(|at| at <= now);
     let due: Vec<Repository> = snapshot.repositories.iter().filter(|repository| is_due(repository)).cloned().collect();
     let run = store.start_run(snapshot.revision, due.len(), &problems, now).await?;
-    Ok(Plan { run, snapshot, due, problems, usage })
+    let planning = Planning { usage, standing: Standing::of(&snapshot.repositories, &problems) };
+    Ok(Plan { run, snapshot, due, problems, planning })
 }
 
 async fn configured(store: &Store) -> Result<Snapshot, CollectError> {
@@ -114,5 +145,6 @@ fn add(sum: &mut Usage, usage: &Usage) {
     sum.requests += usage.requests;
     sum.errors += usage.errors;
     sum.rate_limit_remaining = usage.rate_limit_remaining.or(sum.rate_limit_remaining);
+    sum.rate_limit_percent = usage.rate_limit_percent.or(sum.rate_limit_percent);
     sum.token_expires_at = usage.token_expires_at.or(sum.token_expires_at);
 }

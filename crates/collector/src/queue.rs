@@ -178,8 +178,8 @@ async fn one(
     let (_, report) = collecting.repository(run, repository, name, attempt).await?;
     report.log();
     sums.add(&report.result);
-    if let Some(state) = collecting.store.settle_run(run, collecting.now()).await? {
-        sums.add_run(state);
+    if let Some(settled) = collecting.store.settle_run(run, collecting.now()).await? {
+        sums.add_run(settled);
     }
     let result = report.result;
     let reason = result.reason.unwrap_or(Reason { code: "none", message: String::new() });

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use mergeline_domain::RepoName;
-use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState};
+use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
 use serde::Serialize;
 
-use crate::run::Planning;
+use crate::plan::Planning;
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,9 +19,12 @@ pub struct RunReport {
     pub problems: Vec<String>,
     /// What it did to each repository.
     pub repositories: Vec<RepositoryReport>,
-    /// What planning asked of GitHub.
+    /// What planning asked of GitHub, and found.
     #[serde(skip)]
     pub(crate) planning: Planning,
+    /// The same as `state`, and whether the run completed by that.
+    #[serde(skip)]
+    pub(crate) settled: Settled,
     /// Whether GitHub refused the token, so that repositories were left out.
     pub is_token_refused: bool,
 }
@@ -69,7 +72,7 @@ impl RunReport {
             skipped_bot = self.total(|result| result.skipped_bot),
             skipped_ghost = self.total(|result| result.skipped_ghost),
             quarantined = self.total(|result| result.quarantined),
-            requests = self.total(|result| result.requests) + self.planning.0.requests,
+            requests = self.total(|result| result.requests) + self.planning.usage.requests,
             graphql_points = self.total(|result| result.graphql_points),
             "{self}"
         );
@@ -109,7 +112,7 @@ impl fmt::Display for RunReport {
             self.total(|result| result.skipped_bot),
             self.total(|result| result.skipped_ghost),
             self.total(|result| result.quarantined),
-            self.total(|result| result.requests) + self.planning.0.requests,
+            self.total(|result| result.requests) + self.planning.usage.requests,
             self.total(|result| result.graphql_points),
         )
     }

@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use mergeline_domain::{Problem, RepoName, Roster};
-use mergeline_github::{GitHub, Patience, Usage};
-use mergeline_store::{RepositoryResult, Revision, RunState, Store, StoreError};
+use mergeline_github::{GitHub, Patience};
+use mergeline_store::{RepositoryResult, Revision, RunState, Settled, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::plan::{Plan, plan};
@@ -177,7 +177,7 @@ pub async fn collect(
     options: &CollectOptions,
     observer: Observer<'_>,
 ) -> Result<RunReport, CollectError> {
-    let Plan { run, snapshot, due, problems, usage } = plan(github, store, options).await?;
+    let Plan { run, snapshot, due, problems, planning } = plan(github, store, options).await?;
     observer(Progress::Started { repositories: due.len() });
     let rostered = Rostered { revision: snapshot.revision, roster: snapshot.roster };
     let mut collecting = Collecting::new(github, store, *options, observer, rostered);
@@ -220,19 +220,17 @@ pub async fn collect(
         reports.insert(name, report);
     }
     let ended_at = collecting.now();
-    let state = store.settle_run(run, ended_at).await?.unwrap_or(RunState::Failed);
+    let settled = store.settle_run(run, ended_at).await?;
+    let settled = settled.unwrap_or(Settled { state: RunState::Failed, completes: false });
     let report = RunReport {
         run,
-        state,
+        state: settled.state,
+        settled,
         problems,
         repositories: reports.into_values().collect(),
-        planning: Planning(usage),
+        planning,
         is_token_refused: collecting.is_token_refused(),
     };
     report.log();
     Ok(report)
 }
-
-/// What planning asked of GitHub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Planning(pub(crate) Usage);

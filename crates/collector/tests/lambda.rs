@@ -78,6 +78,21 @@ async fn a_migrate_event_migrates_an_empty_database_and_asks_github_nothing() ->
 }
 
 #[tokio::test]
+async fn a_warm_sandbox_migrates_too_when_it_is_asked_to_or_begins_a_run() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    let mut function = start(&environment(&fake, &database)).await?;
+    for event in [json!({ "action": "migrate" }), json!({ "action": "migrate" }), json!({}), schedule()?] {
+        sqlx::raw_sql("drop schema public cascade; create schema public").execute(&pool).await?;
+        answer(function.invoke(event.clone()).await?);
+        let tables: i64 = sqlx::query_scalar("select count(*) from pr_metrics").fetch_one(&pool).await?;
+        assert_eq!(tables, 0, "{event}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn errors_of_the_foundation_fail_the_invocation_with_a_code() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let database = TestDatabase::create().await?;

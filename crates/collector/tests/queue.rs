@@ -77,6 +77,11 @@ async fn a_repository_that_is_not_there_is_said_at_once_and_the_run_is_partial()
     let gone = ("failed".to_owned(), Some("repo_not_accessible".to_owned()));
     assert_eq!(cloud.results().await?["acme/gone"], gone);
     assert_eq!((cloud.queued().await?, cloud.dead().await?), (vec![], vec![]), "waiting does not mend it");
+    // Told when the next run begins, which leaves the repository to its rest.
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.metric("RunsPartial").await?, [0.0, 1.0]);
+    assert_eq!(cloud.metric("RunsFailed").await?, [0.0, 0.0]);
+    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 1.0, 0.0, 1.0], "a partial run is one that completed, too");
     cloud.end(sandbox).await?;
     Ok(())
 }
@@ -248,6 +253,27 @@ async fn f06_work_that_runs_out_of_time_goes_on_as_a_fresh_message_and_the_ledge
 }
 
 #[tokio::test]
+async fn f06_a_batch_that_runs_out_of_time_comes_back_whole_and_none_of_it_is_lost() -> Result<()> {
+    let names: Vec<String> = (1..=5).map(|number| format!("acme/many-{number}")).collect();
+    let mut cloud = Cloud::new(&names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    cloud.fake.put((1..).zip(&names).map(|(number, name)| merged(name, number)));
+    cloud.fake.set_latency(Duration::from_millis(400));
+    cloud.environment.insert("COLLECT_DETAILS", "false".to_owned());
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    sandbox.runtime.set_time(Duration::from_secs(1));
+    let batch = cloud.poll(&mut sandbox, BATCH).await?.context("a batch")?;
+    assert_eq!((batch.messages, batch.back), (5, vec![]));
+    let fresh = cloud.aws.messages(&cloud.queue.url).await?;
+    assert!(!fresh.is_empty() && fresh.iter().all(|message| message.receives == 0), "{fresh:?}");
+    sandbox.runtime.set_time(Duration::from_secs(60));
+    cloud.work_off(&mut sandbox).await?;
+    assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 5));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn f06_a_run_in_one_process_stops_by_itself_and_the_next_goes_on() -> Result<()> {
     let cloud = much(Cloud::without_queues(&["acme/api"]).await?);
     let mut sandbox = cloud.sandbox().await?;
@@ -324,10 +350,13 @@ async fn the_metrics_are_those_that_are_promised_with_one_request_for_each_invoc
         ("GraphQLPoints", "Count"),
         ("PullRequestsProcessed", "Count"),
         ("PullRequestsQuarantined", "Count"),
+        ("RateLimitPercent", "Percent"),
         ("RateLimitRemaining", "Count"),
         ("RepositoriesDeferred", "Count"),
         ("RepositoriesFailed", "Count"),
         ("RunsCompleted", "Count"),
+        ("RunsFailed", "Count"),
+        ("RunsPartial", "Count"),
         ("TokenDaysLeft", "Count"),
         ("TokenRefused", "Count"),
     ];
@@ -335,6 +364,7 @@ async fn the_metrics_are_those_that_are_promised_with_one_request_for_each_invoc
     assert!(metrics.iter().all(|metric| metric.namespace == "Mergeline" && metric.dimensions.is_empty()));
     assert_eq!(cloud.metric("PullRequestsProcessed").await?, [0.0, 3.0]);
     assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 1.0]);
+    assert_eq!((cloud.metric("RunsPartial").await?, cloud.metric("RunsFailed").await?), (vec![0.0], vec![0.0]));
     let asked = f64::from(u32::try_from(cloud.fake.requests().len())?);
     assert_eq!(cloud.metric("GitHubRequests").await?, [0.0, asked]);
     cloud.end(sandbox).await?;
@@ -350,6 +380,38 @@ async fn a_run_without_anything_to_do_is_one_that_completed() -> Result<()> {
     let answer = sandbox.answer(schedule()?).await?;
     assert_eq!((&answer["queued"], cloud.run_state().await?.as_str()), (&json!(0), "succeeded"));
     assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 0.0, 1.0], "the first one failed altogether");
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_in_which_every_repository_fails_is_told_as_failed_by_the_next_and_never_completed() -> Result<()> {
+    let cloud = Cloud::new(&["acme/gone", "acme/lost"]).await?;
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.run_state().await?, "failed");
+    assert_eq!(cloud.metric("RepositoriesFailed").await?, [0.0, 2.0]);
+    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 0.0]);
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!((cloud.metric("RunsFailed").await?, cloud.metric("RunsPartial").await?), (vec![0.0, 1.0], vec![0.0; 2]));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failure_that_the_queues_next_try_mends_counts_as_nothing_and_the_run_as_completed() -> Result<()> {
+    let cloud = Cloud::new(&["acme/api"]).await?;
+    cloud.fake.put([merged("acme/api", 1)]);
+    cloud.fake.break_repository("acme/api", Some(422));
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.run_state().await?, "failed");
+    cloud.fake.break_repository("acme/api", None);
+    cloud.aws.release(&cloud.queue.url).await?;
+    cloud.work_off(&mut sandbox).await?;
+    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 0.0, 1.0]);
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!((cloud.metric("RunsFailed").await?, cloud.metric("RunsPartial").await?), (vec![0.0; 2], vec![0.0; 2]));
     cloud.end(sandbox).await?;
     Ok(())
 }

@@ -87,6 +87,8 @@ pub struct Usage {
     pub errors: u32,
     /// What GitHub last said is left of the REST API's hourly limit.
     pub rate_limit_remaining: Option<u32>,
+    /// The same in percent of the limit.
+    pub rate_limit_percent: Option<u32>,
     /// When the token expires, if GitHub says so.
     pub token_expires_at: Option<DateTime<Utc>>,
     /// How far our clock is ahead of GitHub's, in seconds.
@@ -314,7 +316,10 @@ impl Session<'_> {
         if let Some((resource, told)) = answer.limit() {
             self.github.inner.limits.note(token, resource, told, Instant::now());
             if resource == Resource::Rest {
-                self.count(|usage| usage.rate_limit_remaining = Some(told.remaining));
+                self.count(|usage| {
+                    usage.rate_limit_remaining = Some(told.remaining);
+                    usage.rate_limit_percent = told.percent();
+                });
             }
         }
         let skew = answer.date().map(|date| (self.now() - date).num_seconds());

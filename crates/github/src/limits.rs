@@ -1,6 +1,7 @@
 //! What is left of GitHub's limits, as the headers of its answers say.
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,13 @@ pub(crate) struct Told {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
     pub(crate) reset_in: Duration,
+}
+
+impl Told {
+    /// What is left, in percent; `None` of a limit that is none.
+    pub(crate) fn percent(self) -> Option<u32> {
+        u32::try_from(u64::from(self.remaining) * 100 / u64::from(NonZero::new(self.limit)?.get())).ok()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +107,13 @@ mod tests {
         let reached = GitHubError::RateLimited { limit: Limit::Primary, retry_in: Some(HOUR) };
         assert_eq!(check_with(5_000, 500, Duration::ZERO), Err(reached));
         assert_eq!(check_with(5_000, 0, HOUR), Ok(()));
+    }
+
+    #[test]
+    fn what_is_left_is_told_in_percent_of_the_limit_whatever_that_is() {
+        let percent = |limit, remaining| Told { limit, remaining, reset_in: HOUR }.percent();
+        assert_eq!([percent(60, 6), percent(15_000, 1_799), percent(5_000, 5_000)], [Some(10), Some(11), Some(100)]);
+        assert_eq!(percent(0, 0), None);
     }
 
     #[test]

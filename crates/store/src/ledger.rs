@@ -40,6 +40,15 @@ impl RunState {
     }
 }
 
+/// How a run stands once everything was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Its state now.
+    pub state: RunState,
+    /// It is complete now, if only in part, and was not before.
+    pub completes: bool,
+}
+
 /// How the work on a repository ended in a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -121,6 +130,9 @@ pub struct RepositoryResult {
     pub enriched: u32,
     /// What GitHub said is left of the rate limit.
     pub rate_limit_remaining: Option<u32>,
+    /// The same in percent of the limit; not kept.
+    #[serde(skip)]
+    pub rate_limit_percent: Option<u32>,
     /// When the token expires, if GitHub said so.
     pub token_expires_at: Option<DateTime<Utc>>,
 }
@@ -172,16 +184,15 @@ impl Store {
         problems: &[String],
         now: DateTime<Utc>,
     ) -> Result<RunId, StoreError> {
-        let id = sqlx::query_scalar!(
+        let opening = sqlx::query_scalar!(
             "insert into collection_runs (started_at, configuration_revision, planned, problems)
             values ($1, $2, $3, $4) returning id",
             now,
             revision.0,
             i32::try_from(planned).unwrap_or(i32::MAX),
             problems
-        )
-        .fetch_one(&self.pool)
-        .await?;
+        );
+        let id = self.patiently(async |connection| Ok(opening.fetch_one(connection).await?)).await?;
         Ok(RunId(id))
     }
 
@@ -190,16 +201,15 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn close_interrupted_runs(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let closed = sqlx::query!(
+        let closing = sqlx::query!(
             "update collection_runs set finished_at = $1, state = 'interrupted'
             where
                 state = 'running' and started_at < $2
                 and not exists (select 1 from repositories where leased_until > $1)",
             now,
             now - age
-        )
-        .execute(&self.pool)
-        .await?;
+        );
+        let closed = self.patiently(async |connection| Ok(closing.execute(connection).await?)).await?;
         Ok(closed.rows_affected())
     }
 
@@ -248,16 +258,18 @@ impl Store {
         .await
     }
 
-    /// Closes a run once every repository that it set out to collect has its result. Returns how it ended; `None` while
-    /// some are missing, and when it was closed before and only its state is brought up to date.
+    /// Closes a run once every repository that it set out to collect has its result, and brings its state up to date when
+    /// one was tried again. Returns how it stands; `None` while some are missing.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn settle_run(&self, run: RunId, now: DateTime<Utc>) -> Result<Option<RunState>, StoreError> {
+    pub async fn settle_run(&self, run: RunId, now: DateTime<Utc>) -> Result<Option<Settled>, StoreError> {
         self.in_transaction(async |connection| {
             // Locked: of two workers that end at once, the later one sees both results.
             let planned = sqlx::query!(
-                r#"select planned, cardinality(problems) > 0 as "has_problems!", state = 'running' as "is_open!"
+                r#"select
+                    planned, cardinality(problems) > 0 as "has_problems!",
+                    state in ('succeeded', 'deferred', 'partial') as "was_complete!"
                 from collection_runs where id = $1 for update"#,
                 run.0
             )
@@ -291,7 +303,7 @@ impl Store {
             )
             .execute(connection)
             .await?;
-            Ok(planned.is_open.then_some(state))
+            Ok(Some(Settled { state, completes: state != RunState::Failed && !planned.was_complete }))
         })
         .await
     }
@@ -301,13 +313,12 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn fail_run(&self, run: RunId, now: DateTime<Utc>) -> Result<(), StoreError> {
-        sqlx::query!(
+        let failing = sqlx::query!(
             "update collection_runs set finished_at = $2, state = 'failed' where id = $1 and state = 'running'",
             run.0,
             now
-        )
-        .execute(&self.pool)
-        .await?;
+        );
+        self.patiently(async |connection| Ok(failing.execute(connection).await?)).await?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ pub use configuration::{Applied, ApplyError, ApplyOptions, Revision, Snapshot};
 pub use connection::{DatabaseSettings, Store};
 pub use details::WithoutDetails;
 pub use error::StoreError;
-pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState};
+pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
 pub use metrics::{
     Bucket, Bucketing, Coverage, Durations, Filter, Interval, Measure, Member, OpenPullRequests, Reader, Standing,
     Statistics, Team, TeamHead, TeamPullRequest, TeamRef,

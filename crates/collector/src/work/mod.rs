@@ -163,6 +163,7 @@ impl Collecting<'_> {
         result.graphql_points = usage.graphql_points;
         result.api_errors = usage.errors;
         result.rate_limit_remaining = usage.rate_limit_remaining;
+        result.rate_limit_percent = usage.rate_limit_percent;
         result.token_expires_at = usage.token_expires_at;
         self.store.record_result(run, id, started_at, &result).await?;
         Ok((id, RepositoryReport { repository: name, result }))
