@@ -51,7 +51,7 @@ pub(crate) enum ApiError {
         /// Whether it refused the user or the password.
         is_login: bool,
     },
-    /// 503 `schema_outdated`: the database was not migrated to this version.
+    /// 503 `schema_outdated`: the schema is not this program's. Mostly it is older, and is being migrated.
     SchemaOutdated,
     /// 504 `timeout`: it took too long.
     Timeout,
@@ -109,7 +109,11 @@ impl ApiError {
             Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
             Self::NotAcceptable { offered } => format!("This exists as {offered}, which Accept excludes."),
             Self::Unavailable { .. } => "The database is not available; try again in a moment.".to_owned(),
-            Self::SchemaOutdated => "The database schema is older than this program: run its migrations.".to_owned(),
+            Self::SchemaOutdated => {
+                "The database schema does not fit this program: run the migrations of this version, \
+                 or deploy a newer program."
+                    .to_owned()
+            }
             Self::Timeout => "The answer took too long; ask for a shorter range.".to_owned(),
             Self::Internal => "Something went wrong here; the log has the details under the trace id.".to_owned(),
         }

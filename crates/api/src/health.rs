@@ -3,11 +3,12 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use mergeline_store::{Coverage, StoreError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::json;
-use crate::error::ApiError;
+use crate::error::{ApiError, LoginRefused};
 use crate::model::{age_hours, instant};
 use crate::negotiation::{Accept, JSON};
 use crate::parameters::Query;
@@ -58,7 +59,7 @@ pub(crate) async fn health(
     Query::parse(&query.0.unwrap_or_default(), &[])?;
     Accept::of(&headers).require(JSON)?;
     let failing = |database, schema| Health { status: "failing", database, schema, data_as_of: None, age_hours: None };
-    let health = match api.store.coverage().await {
+    let health = match coverage(&api).await {
         Ok(coverage) => {
             let age = coverage.data_as_of.map(|at| age_hours(at, (api.clock)()));
             let is_fresh = age.is_some_and(|hours| hours <= STALE_AFTER_HOURS);
@@ -70,11 +71,25 @@ pub(crate) async fn health(
                 age_hours: age,
             }
         }
-        Err(error) => match ApiError::from(error) {
-            ApiError::SchemaOutdated => failing("ok", "outdated"),
-            _ => failing("unavailable", "unknown"),
-        },
+        Err(error) => {
+            let error = ApiError::from(error);
+            let health = match &error {
+                ApiError::SchemaOutdated => failing("ok", "outdated"),
+                _ => failing("unavailable", "unknown"),
+            };
+            let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &health);
+            if let ApiError::Unavailable { is_login: true } = error {
+                response.extensions_mut().insert(LoginRefused);
+            }
+            return Ok(response);
+        }
     };
-    let status = if health.status == "failing" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    Ok(json(status, &health))
+    Ok(json(StatusCode::OK, &health))
+}
+
+/// How far the collection has come, on a schema that has all that this program migrates.
+async fn coverage(api: &Api) -> Result<Coverage, StoreError> {
+    let (mut reader, standing) = api.store.reader_with_standing(None).await?;
+    reader.require_migrations().await?;
+    Ok(standing.coverage)
 }

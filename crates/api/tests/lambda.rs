@@ -12,7 +12,7 @@ use mergeline_domain::Problems;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_local_postgres::Server;
 use mergeline_store::{ApplyOptions, DatabaseSettings, Store};
-use mergeline_test_support::{AwsEmulator, Invocation, LambdaRuntime, at};
+use mergeline_test_support::{AwsEmulator, Invocation, LambdaRuntime, at, pr};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -21,15 +21,33 @@ async fn start(backend: &Backend) -> Result<LambdaRuntime> {
     LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await
 }
 
-/// The status and the JSON of a proxy answer.
-async fn ask(function: &mut LambdaRuntime, event: &str) -> Result<(i64, Value)> {
-    match function.invoke(serde_json::from_str(event)?).await? {
-        Invocation::Answer(answer) => {
-            let body = answer["body"].as_str().context("a body")?;
-            Ok((answer["statusCode"].as_i64().context("a status")?, serde_json::from_str(body)?))
-        }
+/// A proxy answer as API Gateway gets it.
+async fn invoke(function: &mut LambdaRuntime, event: Value) -> Result<Value> {
+    match function.invoke(event).await? {
+        Invocation::Answer(answer) => Ok(answer),
         Invocation::Error(error) => anyhow::bail!("the invocation failed: {error}"),
     }
+}
+
+/// The status and the JSON of a proxy answer.
+async fn ask(function: &mut LambdaRuntime, event: &str) -> Result<(i64, Value)> {
+    let answer = invoke(function, serde_json::from_str(event)?).await?;
+    let body = answer["body"].as_str().context("a body")?;
+    Ok((answer["statusCode"].as_i64().context("a status")?, serde_json::from_str(body)?))
+}
+
+/// The event for a path without its version, with these parameters and one header.
+fn event(path: &str, parameters: &[(&str, &str)], (name, value): (&str, &str)) -> Result<Value> {
+    let mut event: Value = serde_json::from_str(include_str!("../../../events/api-teams.json"))?;
+    event["path"] = json!(path);
+    event["requestContext"]["path"] = json!(format!("/v1{path}"));
+    event["multiValueHeaders"] = json!({ name: [value] });
+    event["headers"] = json!({ name: value });
+    let values = parameters.iter().map(|(name, value)| ((*name).to_owned(), json!([value])));
+    event["multiValueQueryStringParameters"] = values.collect();
+    event["queryStringParameters"] =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    Ok(event)
 }
 
 #[tokio::test]
@@ -80,6 +98,69 @@ async fn unknown_paths_and_parameters_get_the_envelope_in_lambda_too() -> Result
     let event = include_str!("../../../events/api-velocity.json").replace("\"from\"", "\"form\"");
     let (status, answer) = ask(&mut function, &event).await?;
     assert_eq!((status, &answer["error"]["details"][0]["parameter"]), (400, &json!("form")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_form_of_an_answer_arrives_as_readable_text_under_its_type_and_a_304_as_nothing() -> Result<()> {
+    let title = "Ærlig, \"talt\" 🦀\\";
+    let merged = pr("acme/api", 8).merged("2026-06-10T00:00:00Z").titled(title);
+    let backend = Backend::with(&[merged]).await?;
+    let mut function = start(&backend).await?;
+    let range = [("from", "2026-06-01"), ("to", "2026-06-15")];
+    let pull_requests = "/metrics/team/payments/pull-requests";
+    let (anything, problem) = (("accept", "*/*"), ("accept", "application/problem+json"));
+    let trace = format!("Root={}", LambdaRuntime::TRACE_ID);
+    for (path, parameters, header, status, content_type) in [
+        (pull_requests, &range[..], ("accept", "text/csv"), 200, Some("text/csv; charset=utf-8; header=present")),
+        ("/docs", &[][..], ("accept", "text/html"), 200, Some("text/html; charset=utf-8")),
+        ("/openapi.json", &[][..], anything, 200, Some("application/json")),
+        ("/metrics/team/unknown/velocity", &range[..], problem, 404, Some("application/problem+json")),
+        (pull_requests, &range[..], ("if-none-match", "*"), 304, None),
+    ] {
+        let answer = invoke(&mut function, event(path, parameters, header)?).await?;
+        let found = &answer["multiValueHeaders"]["content-type"];
+        assert_eq!((&answer["statusCode"], found), (&json!(status), &content_type.map(|it| [it]).into()), "{path}");
+        assert_eq!(answer["isBase64Encoded"], json!(false), "{path}");
+        let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let headers = [header, ("x-amzn-trace-id", &*trace)];
+        let expected = backend.ask(&format!("/v1{path}?{}", query.join("&")), &headers).await?;
+        assert_eq!(answer["body"].as_str().unwrap_or_default(), expected.text, "{path}");
+        assert_eq!(answer["body"].as_str().is_some_and(|text| !text.is_empty()), content_type.is_some(), "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_largest_page_fits_into_what_lambda_takes_of_an_answer() -> Result<()> {
+    let merged = |number: i64| pr("acme/api", 2_000_000_000 + number).merged("2026-06-10T00:00:00Z");
+    let backend = Backend::with(&(1..=1_001).map(merged).collect::<Vec<_>>()).await?;
+    // Names as long as they can be, every flag, and of all characters those that take most: a quote is escaped in the page
+    // and both of that again in the proxy answer.
+    sqlx::raw_sql(
+        r#"update repositories set current_name = repeat('o', 39) || '/' || repeat('n', 100);
+        update people set login = repeat('l', 39) where login = 'ana';
+        update team_memberships set weight = 0.3333, joined_at = '2026-06-09 00:00:01', left_at = '2026-06-11 00:00:01';
+        update pull_requests set title = repeat('"', 1024), base_ref = repeat('"', 255), is_draft = false,
+            additions = 2147483647, deletions = 2147483647, changed_files = 2147483647,
+            first_review_at = '2026-06-11', created_at = '2026-06-12', first_commit_at = '2026-06-13',
+            detailed_at = null, is_draft_history_incomplete = true;"#,
+    )
+    .execute(&backend.database.pool().await?)
+    .await?;
+    let mut function = start(&backend).await?;
+    for format in ["json", "csv"] {
+        let parameters = [("from", "2026-06-01"), ("to", "2026-06-15"), ("limit", "1000"), ("format", format)];
+        let event = event("/metrics/team/payments/pull-requests", &parameters, ("accept", "*/*"))?;
+        // One that is longer would be refused here, as by Lambda.
+        let answer = invoke(&mut function, event).await?;
+        let body = answer["body"].as_str().context("a body")?;
+        assert_eq!(
+            (&answer["statusCode"], body.matches("review_after_merge").count()),
+            (&json!(200), 1_000),
+            "{format}"
+        );
+    }
     Ok(())
 }
 
@@ -212,6 +293,9 @@ async fn f41_a_password_that_no_secret_knows_is_a_503_until_the_secret_does() ->
     assert_eq!(ask(&mut function, event).await?.0, 200);
     change_password(&pool, "canary-3").await?;
     assert_eq!(ask(&mut function, event).await?.0, 503);
+    // Whoever only watches the health learns of the new one too.
+    aws.put_secret(&arn, &url.replace("{}", "canary-3")).await?;
+    assert_eq!(ask(&mut function, &event.replace("/teams", "/health")).await?.0, 200);
     let log = function.stop().await?;
     assert!(log.contains("db_auth") && !log.contains("canary"), "{log}");
     Ok(())

@@ -415,7 +415,7 @@ impl Store {
 /// A connection that questions are asked on, one after the other. It was tested once, when it was taken.
 #[derive(Debug)]
 pub struct Reader {
-    connection: PoolConnection<Postgres>,
+    pub(crate) connection: PoolConnection<Postgres>,
 }
 
 impl Reader {

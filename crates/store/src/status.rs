@@ -5,7 +5,10 @@ use mergeline_domain::RepoName;
 use serde::Serialize;
 use sqlx::Connection;
 
-use crate::{Store, StoreError};
+use crate::{Reader, Store, StoreError};
+
+/// Not checked at compile time: the table is the migrator's, and in none of our migrations.
+const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
 
 /// What kind of database this is, and which schema it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,8 +24,7 @@ pub struct DatabaseStatus {
 impl DatabaseStatus {
     /// What this program would migrate, with descriptions, oldest first.
     pub fn missing(&self) -> Vec<(i64, String)> {
-        let is_missing = |(version, _): &(i64, String)| !self.migrations.contains(version);
-        Store::known_migrations().into_iter().filter(is_missing).collect()
+        missing(&self.migrations)
     }
 
     /// What a newer program has migrated.
@@ -31,6 +33,11 @@ impl DatabaseStatus {
         let is_unknown = |version: &i64| known.iter().all(|(other, _)| other != version);
         self.migrations.iter().copied().filter(is_unknown).collect()
     }
+}
+
+fn missing(applied: &[i64]) -> Vec<(i64, String)> {
+    let is_missing = |(version, _): &(i64, String)| !applied.contains(version);
+    Store::known_migrations().into_iter().filter(is_missing).collect()
 }
 
 /// A run in the ledger, with the sums over its repositories.
@@ -161,6 +168,24 @@ pub struct ConfiguredLogin {
     pub seen_as: String,
 }
 
+impl Reader {
+    /// Makes sure that all is migrated that this program brings. A schema that has more will do.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`] when something is missing; when the database fails.
+    pub async fn require_migrations(&mut self) -> Result<(), StoreError> {
+        let applied: Vec<i64> = sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(&mut *self.connection).await?;
+        let missing = missing(&applied);
+        match missing.first() {
+            None => Ok(()),
+            Some((version, name)) => {
+                let cause = format!("{} of its migrations are missing, from {version} ({name}) on", missing.len());
+                Err(StoreError::Schema(cause.into()))
+            }
+        }
+    }
+}
+
 impl Store {
     /// What kind of database this is, and which schema it has. Works on any schema, and on none.
     ///
@@ -177,10 +202,7 @@ impl Store {
         .fetch_one(&mut connection)
         .await?;
         let migrations = if server.is_migrated {
-            // Not checked at compile time: the table is the migrator's, and in none of our migrations.
-            sqlx::query_scalar("select version from _sqlx_migrations where success order by version")
-                .fetch_all(&mut connection)
-                .await?
+            sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(&mut connection).await?
         } else {
             Vec::new()
         };

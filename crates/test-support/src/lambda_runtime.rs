@@ -11,11 +11,12 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path as UrlPath, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -63,6 +64,10 @@ impl LambdaRuntime {
     /// The trace id of every invocation here.
     pub const TRACE_ID: &'static str = "1-5bef4de7-ad49b0e87f6ef6c87fc2e700";
 
+    /// How long an answer may be, with all that it is wrapped in.
+    /// Source: AWS, "Lambda quotas", and the message with which Lambda refuses a longer one.
+    pub const MAX_ANSWER_BYTES: usize = 6_291_556;
+
     /// Starts a binary with this environment and nothing else of the caller's but `PATH`. `FUNCTIONS_DIR` names a folder
     /// with others of the same names, built for another machine for example.
     ///
@@ -82,6 +87,7 @@ impl LambdaRuntime {
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(error_at_start))
+            .layer(DefaultBodyLimit::max(Self::MAX_ANSWER_BYTES))
             .with_state(service);
         tokio::spawn(async move {
             // Ends with the test's runtime.
@@ -166,7 +172,20 @@ async fn next(State(service): State<Arc<Service>>) -> Response {
     (headers, axum::Json(payload)).into_response()
 }
 
-async fn response(State(service): State<Arc<Service>>, UrlPath(_): UrlPath<String>, body: Bytes) -> StatusCode {
+async fn response(
+    State(service): State<Arc<Service>>,
+    UrlPath(_): UrlPath<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> StatusCode {
+    let Ok(body) = body else {
+        // The caller gets this error instead of the answer.
+        let error = json!({
+            "errorType": "Function.ResponseSizeTooLarge",
+            "errorMessage": format!("more than {} bytes", LambdaRuntime::MAX_ANSWER_BYTES),
+        });
+        report(&service, Invocation::Error(error)).await;
+        return StatusCode::PAYLOAD_TOO_LARGE;
+    };
     report(&service, Invocation::Answer(read(&body))).await
 }
 

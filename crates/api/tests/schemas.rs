@@ -1,0 +1,198 @@
+//! What is answered on a schema that is older than the program, newer, or just being migrated.
+
+mod common;
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use axum::Router;
+use common::{Answered, ask};
+use mergeline_api::{Api, Settings, openapi, router};
+use mergeline_store::Store;
+use mergeline_test_support::{TestDatabase, at};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+/// Rows for every table, each file for the schema that this migration makes.
+const DATA: [(i64, &str); 3] = [
+    (20_261_120_100_000, include_str!("../../store/tests/data/configuration.sql")),
+    (20_261_120_100_100, include_str!("../../store/tests/data/pull_requests.sql")),
+    (20_261_120_100_200, include_str!("../../store/tests/data/ledger.sql")),
+];
+
+/// The paths that need no database.
+const DOCUMENTS: [&str; 4] = ["/v1/definitions", "/v1/docs", "/v1/healthz", "/v1/openapi.json"];
+const HEALTH: &str = "/v1/health";
+
+/// A value of a parameter that the rows of [`DATA`] answer; `None` where another one says the same.
+fn value(parameter: &str) -> Result<Option<&'static str>> {
+    Ok(Some(match parameter {
+        "from" => "2026-01-01",
+        "to" => "2026-02-01",
+        "tz" => "Europe/Oslo",
+        "interval" => "week",
+        "repo" => "acme/api",
+        "base" => "main",
+        "weighting" => "full",
+        "limit" => "1",
+        "format" => "csv",
+        "last" | "week" | "cursor" => return Ok(None),
+        other => bail!("what is asked with `{other}`?"),
+    }))
+}
+
+/// Every path of the document: as it is, and with all its parameters.
+fn questions() -> Result<Vec<String>> {
+    let document = openapi();
+    let mut questions = Vec::new();
+    for (path, operations) in document["paths"].as_object().context("paths")? {
+        let path = path.replace("{team_id}", "pay");
+        let mut pairs = Vec::new();
+        let parameters = operations["get"]["parameters"].as_array().into_iter().flatten();
+        for name in parameters.filter(|it| it["in"] == "query").filter_map(|it| it["name"].as_str()) {
+            pairs.extend(value(name)?.map(|value| format!("{name}={value}")));
+        }
+        if !pairs.is_empty() {
+            questions.push(format!("{path}?{}", pairs.join("&")));
+        }
+        questions.push(path);
+    }
+    Ok(questions)
+}
+
+/// A database with a router on it whose connections are as they are in Lambda.
+struct World {
+    store: Store,
+    pool: PgPool,
+    router: Router,
+    questions: Vec<String>,
+}
+
+impl World {
+    /// On the newest schema, with rows in every table.
+    async fn new() -> Result<Self> {
+        let database = TestDatabase::create().await?;
+        let settings = Settings::from_vars(|name| (name == "DB_URL").then(|| database.url().to_owned()))?;
+        let (store, timeout) = (Store::connect(&settings.database), settings.timeout);
+        let router =
+            router(Api { store: store.clone(), keys: None, timeout, clock: || at(common::NOW), renewal: None });
+        let world = Self { store, pool: database.pool().await?, router, questions: questions()? };
+        world.drop_schema().await?;
+        world.migrate(async |_| Ok(())).await?;
+        Ok(world)
+    }
+
+    async fn run(&self, statements: &'static str) -> Result<()> {
+        sqlx::raw_sql(statements).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn drop_schema(&self) -> Result<()> {
+        self.run("drop schema public cascade; create schema public").await
+    }
+
+    /// Migrates an empty database step by step, adds the rows, and does something after each step.
+    async fn migrate(&self, after: impl AsyncFn(i64) -> Result<()>) -> Result<()> {
+        for (version, name) in Store::known_migrations() {
+            self.store.migrate_to(version).await?;
+            if let Some((_, rows)) = DATA.iter().find(|(after, _)| *after == version) {
+                self.run(rows).await?;
+            }
+            after(version).await.with_context(|| format!("after {version} {name}"))?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, question: &str) -> Result<Answered> {
+        // With one trace id for all, equal answers are equal to the letter.
+        ask(&self.router, "GET", question, &[("x-amzn-trace-id", "Root=1-5759e988-bd862e3fe1be46a994272793")]).await
+    }
+
+    /// The answers to all questions but the one after health, of which each must be this.
+    async fn ask_all(&self, is_right: impl Fn(&str, &Answered) -> bool) -> Result<HashMap<String, String>> {
+        let mut answers = HashMap::new();
+        for question in self.questions.iter().filter(|question| *question != HEALTH) {
+            let answered = self.ask(question).await?;
+            ensure!(is_right(question, &answered), "{question}: {} {}", answered.status, answered.text);
+            answers.insert(question.clone(), answered.text);
+        }
+        Ok(answers)
+    }
+
+    /// The status and what is said of the schema.
+    async fn health(&self) -> Result<(u16, Value)> {
+        let answered = self.ask(HEALTH).await?;
+        Ok((answered.status, answered.json()?["schema"].clone()))
+    }
+}
+
+fn is_outdated(answered: &Answered) -> bool {
+    (answered.status, answered.code().as_str()) == (503, "schema_outdated")
+}
+
+#[tokio::test]
+async fn on_an_older_schema_every_path_answers_as_on_the_newest_or_that_it_is_outdated() -> Result<()> {
+    let world = World::new().await?;
+    // From here on all connections have answered everything before: what they have prepared must not outlive a schema.
+    let expected = world.ask_all(|_, answered| answered.status == 200).await?;
+    assert_eq!(world.health().await?, (200, json!("ok")));
+    world.drop_schema().await?;
+    let asks_nothing = |question: &str| DOCUMENTS.contains(&question);
+    world
+        .ask_all(
+            |question, answered| if asks_nothing(question) { answered.status == 200 } else { is_outdated(answered) },
+        )
+        .await?;
+    assert_eq!(world.health().await?, (503, json!("outdated")));
+    let newest = Store::known_migrations().last().context("migrations")?.0;
+    let is_same = |question: &str, answered: &Answered| answered.status == 200 && answered.text == expected[question];
+    world
+        .migrate(async |version| {
+            let has_all_rows = DATA.iter().all(|(after, _)| *after <= version);
+            world
+                .ask_all(|question, answered| {
+                    is_outdated(answered)
+                        || if has_all_rows { is_same(question, answered) } else { answered.status < 500 }
+                })
+                .await?;
+            let health = if version == newest { (200, json!("ok")) } else { (503, json!("outdated")) };
+            let found = world.health().await?;
+            ensure!(found == health, "health: {found:?}");
+            Ok(())
+        })
+        .await?;
+    world.ask_all(is_same).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn health_misses_a_migration_that_was_begun_and_is_not_done() -> Result<()> {
+    let world = World::new().await?;
+    world.run("update _sqlx_migrations set success = version <> (select max(version) from _sqlx_migrations)").await?;
+    assert_eq!(world.health().await?, (503, json!("outdated")));
+    world.run("update _sqlx_migrations set success = true").await?;
+    assert_eq!(world.health().await?, (200, json!("ok")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_program_is_as_good_until_it_takes_something_away() -> Result<()> {
+    let world = World::new().await?;
+    let expected = world.ask_all(|_, answered| answered.status == 200).await?;
+    world
+        .run(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+            values (99991231000000, 'of the next release', true, '', 0);
+            alter table teams add column purpose text;",
+        )
+        .await?;
+    assert_eq!(world.ask_all(|_, answered| answered.status == 200).await?, expected);
+    assert_eq!(world.health().await?, (200, json!("ok")));
+    world.run("alter table people rename column login to handle").await?;
+    let is_right = |question: &str, answered: &Answered| {
+        let shows_people = question.contains("/pull-requests") || question == "/v1/teams/pay";
+        if shows_people { is_outdated(answered) } else { answered.status == 200 }
+    };
+    world.ask_all(is_right).await?;
+    Ok(())
+}
