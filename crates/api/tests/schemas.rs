@@ -188,6 +188,8 @@ async fn a_schema_of_a_newer_program_is_as_good_until_it_takes_something_away() 
         .await?;
     assert_eq!(world.ask_all(|_, answered| answered.status == 200).await?, expected);
     assert_eq!(world.health().await?, (200, json!("ok")));
+    world.run("update schema_requirements set least_migration = 99991231000000").await?;
+    assert_eq!(world.health().await?, (503, json!("outdated")));
     world.run("alter table people rename column login to handle").await?;
     let is_right = |question: &str, answered: &Answered| {
         let shows_people = question.contains("/pull-requests") || question == "/v1/teams/pay";

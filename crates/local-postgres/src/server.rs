@@ -68,7 +68,7 @@ impl Server {
     /// When the machine has no PostgreSQL, the folder cannot be used, or the server does not start.
     pub fn persistent(folder: &Path) -> Result<Self, Error> {
         let binaries = Binaries::find()?;
-        Self::enter(&Folder::open(folder, None)?, &binaries, &[])
+        Self::enter(&Folder::open(folder, None, PORT)?, &binaries, &[])
     }
 
     /// A server of its own in a temporary folder that vanishes with it.
@@ -76,21 +76,34 @@ impl Server {
     /// # Errors
     /// When the machine has no PostgreSQL or the server does not start.
     pub fn throwaway() -> Result<Self, Error> {
+        Self::throwaway_with(PORT, &[])
+    }
+
+    /// One that listens on this port of 127.0.0.1 as well, for what does not go over a Unix socket: TLS.
+    ///
+    /// # Errors
+    /// As [`Self::throwaway`], and when somebody else listens there.
+    pub fn throwaway_on(port: u16) -> Result<Self, Error> {
+        Self::throwaway_with(port, &["listen_addresses=127.0.0.1"])
+    }
+
+    fn throwaway_with(port: u16, settings: &[&str]) -> Result<Self, Error> {
         let binaries = Binaries::find()?;
         let folder = tempfile::Builder::new()
             .prefix("mergeline-")
             .tempdir()
             .map_err(io_error("cannot make a temporary folder"))?
             .keep();
-        let folder = Folder::open(&folder, Some(folder.clone()))?;
+        let folder = Folder::open(&folder, Some(folder.clone()), port)?;
         // Nothing of it has to survive, so nothing waits for the disk.
-        Self::enter(&folder, &binaries, &["fsync=off", "synchronous_commit=off", "full_page_writes=off"])
+        let careless = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+        Self::enter(&folder, &binaries, &[&careless, settings].concat())
     }
 
     /// The URL of a database on this server, for its Unix socket.
     pub fn url(&self, database: &str) -> String {
         let socket: String = self.folder.socket.to_string_lossy().bytes().map(percent_encoded).collect();
-        format!("postgres://postgres@localhost:{PORT}/{database}?host={socket}")
+        format!("postgres://postgres@localhost:{}/{database}?host={socket}", self.folder.port)
     }
 
     fn enter(folder: &Folder, binaries: &Binaries, settings: &[&str]) -> Result<Self, Error> {
@@ -131,13 +144,14 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
 struct Folder {
     root: PathBuf,
     socket: PathBuf,
+    port: u16,
     remove: Option<PathBuf>,
     /// The account that runs the server, when this process is root.
     account: Option<(u32, u32)>,
 }
 
 impl Folder {
-    fn open(root: &Path, remove: Option<PathBuf>) -> Result<Self, Error> {
+    fn open(root: &Path, remove: Option<PathBuf>, port: u16) -> Result<Self, Error> {
         let cannot = || io_error(format!("cannot use the folder {}", root.display()));
         fs::create_dir_all(root).map_err(cannot())?;
         let root = root.canonicalize().map_err(cannot())?;
@@ -146,7 +160,7 @@ impl Folder {
         for folder in [&root, &socket] {
             private(folder, account).map_err(cannot())?;
         }
-        Ok(Self { root, socket, remove, account })
+        Ok(Self { root, socket, port, remove, account })
     }
 
     fn data(&self) -> PathBuf {
@@ -189,7 +203,7 @@ impl Folder {
 
     /// Whether somebody listens: the state file of a server that was killed still says that it is ready.
     fn answers(&self) -> bool {
-        UnixStream::connect(self.socket.join(format!(".s.PGSQL.{PORT}"))).is_ok()
+        UnixStream::connect(self.socket.join(format!(".s.PGSQL.{}", self.port))).is_ok()
     }
 
     fn start(&self, binaries: &Binaries, settings: &[&str], deadline: Instant) -> Result<Server, Error> {
@@ -267,7 +281,7 @@ impl Folder {
         command.args(["-c", SUPERVISOR, "mergeline-postgres"]);
         command.arg(self.pipe()).arg(self.remove.clone().unwrap_or_default());
         command.arg(binaries.path("postgres")).arg("-D").arg(self.data());
-        command.args(["-c", "listen_addresses=", "-c", "max_connections=60", "-c"]).arg(format!("port={PORT}"));
+        command.args(["-c", "listen_addresses=", "-c", "max_connections=60", "-c"]).arg(format!("port={}", self.port));
         command.arg("-c").arg(format!("unix_socket_directories={}", self.socket.display()));
         for setting in settings {
             command.args(["-c", setting]);

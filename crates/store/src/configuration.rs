@@ -148,20 +148,30 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn roster(&self) -> Result<Option<(Revision, Roster)>, StoreError> {
-        let mut transaction = self.read_snapshot().await?;
+        self.at_one_instant(Self::read_roster).await
+    }
+
+    async fn read_roster(connection: &mut PgConnection) -> Result<Option<(Revision, Roster)>, StoreError> {
         let settings = sqlx::query!(r#"select revision as "revision!", bots as "bots!" from configuration_in_force"#)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *connection)
             .await?;
         let Some(settings) = settings else { return Ok(None) };
-        let people = people(&mut transaction, None).await?;
+        let people = people(connection, None).await?;
         Ok(Some((Revision(settings.revision), Roster::new(people, logins(&settings.bots)))))
     }
 
-    /// One transaction over one snapshot of the data: what is read in it belongs together.
-    async fn read_snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *transaction).await?;
-        Ok(transaction)
+    /// Reads in one transaction over one snapshot of the data: it belongs together.
+    async fn at_one_instant<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.once(async |connection| {
+            sqlx::query!("set transaction isolation level repeatable read, read only")
+                .execute(&mut *connection)
+                .await?;
+            read(connection).await
+        })
+        .await
     }
 
     /// The configuration in force, `None` before the first teams file was applied.
@@ -169,21 +179,24 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
-        let mut transaction = self.read_snapshot().await?;
+        self.at_one_instant(Self::read_snapshot).await
+    }
+
+    async fn read_snapshot(connection: &mut PgConnection) -> Result<Option<Snapshot>, StoreError> {
         let settings = sqlx::query!(
             r#"select
                 revision as "revision!", bots as "bots!", repository_patterns as "patterns!",
                 includes_archived as "includes_archived!"
             from configuration_in_force"#
         )
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut *connection)
         .await?;
         let Some(settings) = settings else { return Ok(None) };
-        let people = people(&mut transaction, None).await?;
+        let people = people(connection, None).await?;
         Ok(Some(Snapshot {
             revision: Revision(settings.revision),
             roster: Roster::new(people, logins(&settings.bots)),
-            repositories: repositories(&mut transaction, None).await?,
+            repositories: repositories(connection, None).await?,
             patterns: settings.patterns.iter().map(|pattern| parse_stored(pattern)).collect::<Result<_, _>>()?,
             includes_archived: settings.includes_archived,
         }))
@@ -198,8 +211,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::SamePerson`] when the memberships of the two overlap in a team.
     pub async fn unite(&self, known: PersonId, configured: PersonId, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut *transaction).await?;
+        self.once(async |connection| Self::make_one(connection, known, configured, now).await).await
+    }
+
+    async fn make_one(
+        connection: &mut PgConnection,
+        known: PersonId,
+        configured: PersonId,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut *connection).await?;
         let logins = sqlx::query!(
             "select k.configured_login as known, c.configured_login as configured
             from people as k cross join people as c
@@ -207,13 +228,13 @@ impl Store {
             known.0,
             configured.0
         )
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut *connection)
         .await?;
         // Another repository's work was quicker.
         let Some(logins) = logins else { return Ok(()) };
         let moved =
             sqlx::query!("update team_memberships set person_id = $1 where person_id = $2", known.0, configured.0)
-                .execute(&mut *transaction)
+                .execute(&mut *connection)
                 .await;
         if let Err(error) = moved {
             let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
@@ -223,9 +244,9 @@ impl Store {
             }
             return Err(error.into());
         }
-        sqlx::query!("delete from people where id = $1", configured.0).execute(&mut *transaction).await?;
+        sqlx::query!("delete from people where id = $1", configured.0).execute(&mut *connection).await?;
         sqlx::query!("update people set configured_login = $2, login = $2 where id = $1", known.0, logins.configured)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
         sqlx::query!(
             "insert into configurations (
@@ -235,10 +256,9 @@ impl Store {
             from configuration_in_force",
             now
         )
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
-        reattribute(&mut transaction, &Affected(vec![known.0])).await?;
-        transaction.commit().await?;
+        reattribute(connection, &Affected(vec![known.0])).await?;
         Ok(())
     }
 }

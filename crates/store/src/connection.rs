@@ -10,15 +10,16 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::StoreError;
 
-/// Its own lock would be waited for, see [`migrate`].
+/// Its own lock would be waited for, see [`migrate`]. Migrations that it does not know are a newer program's, see
+/// [`refuse_if_too_old`].
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../../migrations");
-    migrator.set_locking(false);
+    migrator.set_locking(false).set_ignore_missing(true);
     migrator
 });
 
@@ -31,6 +32,9 @@ const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than any transaction of ours holds a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+/// Within a transaction of ours the next question comes in milliseconds. Where none comes, its sandbox is frozen or gone, and
+/// what it has locked would stay locked for ever. Shorter than others wait for the lock.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A connection takes milliseconds; a pool that has none after this long is exhausted or cut off.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// One sandbox serves one request or a few repositories at a time.
@@ -48,6 +52,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 pub struct DatabaseSettings {
     options: PgConnectOptionsSecret,
     statement_timeout: Duration,
+    silence_timeout: Duration,
     acquire_timeout: Duration,
     max_connections: u32,
     /// The same few statements again and again.
@@ -106,6 +111,7 @@ impl DatabaseSettings {
         Ok(Self {
             options: PgConnectOptionsSecret(options.application_name("mergeline")),
             statement_timeout: STATEMENT_TIMEOUT,
+            silence_timeout: SILENCE_TIMEOUT,
             acquire_timeout: ACQUIRE_TIMEOUT,
             max_connections: MAX_CONNECTIONS,
             answers_requests: false,
@@ -117,6 +123,7 @@ impl DatabaseSettings {
         let options = self.options.0.clone().options([
             ("statement_timeout", milliseconds(self.statement_timeout)),
             ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
+            ("idle_in_transaction_session_timeout", milliseconds(self.silence_timeout)),
         ]);
         if self.answers_requests {
             // Planning takes as long as answering, compiling longer, and the plan is the same for every team and range.
@@ -128,10 +135,11 @@ impl DatabaseSettings {
 
     /// Fits connecting and each statement into a request that may take so long. The database gives up just before
     /// the request does, so that the answer can still be written and the connection stays healthy; a database that
-    /// cannot be reached is told sooner, as what it is.
+    /// cannot be reached is told sooner, as what it is. Nobody comes back to a transaction that is silent for longer.
     #[must_use]
     pub fn for_requests_within(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout.mul_f64(0.9);
+        self.silence_timeout = timeout;
         self.acquire_timeout = timeout.mul_f64(0.5);
         self.answers_requests = true;
         self
@@ -208,15 +216,38 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     for statement in broken {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
     }
+    refuse_if_too_old(connection).await?;
     // The lock ends with the connection, whatever happens.
     MIGRATOR.run(connection).await?;
     Ok(())
+}
+
+/// The release before works on a newer schema too, after a rollback for example; how far back that goes, the schema says.
+pub(crate) async fn refuse_if_too_old(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let is_older = sqlx::query_scalar!(r#"select to_regclass('schema_requirements') is null as "is_older!""#)
+        .fetch_one(&mut *connection)
+        .await?;
+    if is_older {
+        return Ok(());
+    }
+    let least = sqlx::query_scalar!("select least_migration from schema_requirements").fetch_one(connection).await?;
+    match MIGRATOR.iter().map(|migration| migration.version).max() {
+        Some(newest) if newest < least => {
+            let cause =
+                format!("a newer program migrated it, and asks for migration {least}; this one ends with {newest}");
+            Err(StoreError::Schema(cause.into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The database that Mergeline works with.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    /// How long a transaction may take. A server that is there ends each of its statements sooner, and all of them together
+    /// take seconds; one that is gone without a word would be waited for without end.
+    patience: Duration,
 }
 
 impl Store {
@@ -224,18 +255,23 @@ impl Store {
     /// sandbox may have been frozen for hours in between.
     pub fn connect(settings: &DatabaseSettings) -> Self {
         let options = settings.connect_options();
+        // The pool's own test has no limit: a connection that went silent would take the time of the one after it.
+        let test_timeout = settings.acquire_timeout / 2;
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
-            .test_before_acquire(true)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, _| {
+                Box::pin(async move { Ok(matches!(timeout(test_timeout, connection.ping()).await, Ok(Ok(())))) })
+            })
             .connect_lazy_with(options);
-        Self { pool }
+        Self { pool, patience: settings.statement_timeout + settings.silence_timeout }
     }
 
-    /// Brings the schema up to date. Two at once are harmless: they take turns.
+    /// Brings the schema up to date. Two at once are harmless: they take turns. A schema that is newer is left as it is.
     ///
     /// # Errors
-    /// When the database cannot be reached, or was migrated by a newer program.
+    /// When the database cannot be reached, or its schema asks for a newer program.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let mut connection = self.connection_of_its_own().await?;
         let outcome = migrate(&mut connection).await;
@@ -249,7 +285,7 @@ impl Store {
         let patience = self.pool.options().get_acquire_timeout();
         let options = self.pool.connect_options();
         let connecting = PgConnection::connect_with(&options);
-        tokio::time::timeout(patience, connecting)
+        timeout(patience, connecting)
             .await
             .map_err(|_| {
                 let cause = format!("no connection within {} s; a firewall may stand in between", patience.as_secs());
@@ -312,20 +348,39 @@ impl Store {
         }
     }
 
-    async fn once<T>(&self, work: &impl AsyncFn(&mut PgConnection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        let mut transaction = connection.begin().await?;
-        let outcome = match work(&mut transaction).await {
-            Ok(done) => transaction.commit().await.map(|()| done).map_err(StoreError::from),
-            Err(error) => {
-                // A connection that cannot even roll back is closed by the pool.
-                let _ = transaction.rollback().await;
-                Err(error)
+    /// Does some work in a transaction.
+    pub(crate) async fn once<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.patiently(async |connection| {
+            let mut transaction = connection.begin().await?;
+            match work(&mut transaction).await {
+                Ok(done) => transaction.commit().await.map(|()| done).map_err(StoreError::from),
+                Err(error) => {
+                    // A connection that cannot even roll back is closed by the pool.
+                    let _ = transaction.rollback().await;
+                    Err(error)
+                }
             }
-        };
-        if matches!(outcome, Err(StoreError::ReadOnly(_))) {
-            // This server will not become writable: the next attempt needs a connection to its successor.
-            let _ = connection.close().await;
+        })
+        .await
+    }
+
+    /// Does some work on a connection, as long as there is hope that it ends.
+    pub(crate) async fn patiently<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let outcome = timeout(self.patience, work(&mut connection)).await.unwrap_or_else(|_| {
+            let cause = format!("no answer for {} s: it, or the way to it, went silent", self.patience.as_secs());
+            Err(StoreError::Unavailable(cause.into()))
+        });
+        if matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_))) {
+            // It leads nowhere, or to a server that will not become writable: the next attempt needs another one. The pool
+            // would take it back only after one more question, and wait for the answer.
+            drop(connection.detach());
         }
         outcome
     }
@@ -393,6 +448,15 @@ mod tests {
             let problem = parse(url).expect_err(url);
             assert_eq!(problem.code, "config.db_url", "{url}");
             assert!(!problem.message.contains("s3cret"), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn no_connection_waits_works_or_is_silent_without_a_limit() {
+        let options = parse("postgres://u@localhost/m").expect("valid").connect_options();
+        let options = options.get_options().expect("options");
+        for limit in ["statement_timeout=60000", "lock_timeout=20000", "idle_in_transaction_session_timeout=15000"] {
+            assert!(options.split_whitespace().any(|option| option == limit), "{limit}: {options}");
         }
     }
 

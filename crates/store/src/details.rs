@@ -27,7 +27,7 @@ impl Store {
         now: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<WithoutDetails>, StoreError> {
-        Ok(sqlx::query_as!(
+        let question = sqlx::query_as!(
             WithoutDetails,
             r#"select node_id as "node_id!", updated_at from pull_requests
             where
@@ -41,9 +41,8 @@ impl Store {
             repository.0,
             now,
             i64::from(limit)
-        )
-        .fetch_all(&self.pool)
-        .await?)
+        );
+        self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
     }
 
     /// Stores details, and the phases that follow from them where the pull requests count. Those of a state that is

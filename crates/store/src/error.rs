@@ -111,8 +111,9 @@ impl From<sqlx::Error> for StoreError {
             (Some("28000" | "28P01"), _) => Self::Unauthorized(error.into()),
             // query_canceled by statement_timeout, lock_not_available by lock_timeout.
             (Some("57014" | "55P03"), _) => Self::Timeout(error.into()),
-            // too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now.
-            (Some("53300" | "57P01" | "57P02" | "57P03"), _) => Self::Unavailable(error.into()),
+            // too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now, and the connection that was ended
+            // because its transaction went silent.
+            (Some("53300" | "57P01" | "57P02" | "57P03" | "25P03"), _) => Self::Unavailable(error.into()),
             // serialization_failure, deadlock_detected.
             (Some("40001" | "40P01"), _) => Self::Conflict(error.into()),
             // read_only_sql_transaction.
@@ -123,12 +124,28 @@ impl From<sqlx::Error> for StoreError {
             (Some("22023"), _) => Self::UnknownValue(error.into()),
             // undefined_table, undefined_column, undefined_function.
             (Some("42P01" | "42703" | "42883"), _) => Self::Schema(error.into()),
-            (None, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
+            (None, sqlx::Error::Io(io)) => {
+                let distrust = distrust(io);
+                Self::Unavailable(distrust.map_or_else(|| error.into(), Cause::from))
+            }
+            (None, sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
                 Self::Unavailable(error.into())
             }
             _ => Self::Other(error.into()),
         }
     }
+}
+
+/// What rustls has against the server's certificate, for somebody who does not know rustls.
+fn distrust(error: &std::io::Error) -> Option<String> {
+    let text = error.to_string();
+    let reason = match text.strip_prefix("invalid peer certificate: ")? {
+        "UnknownIssuer" => {
+            "it was signed by an authority that is not known here; name that one's file in PGSSLROOTCERT, or in DB_URL as sslrootcert"
+        }
+        reason => reason,
+    };
+    Some(format!("the certificate of the server is not trusted: {reason}"))
 }
 
 impl From<sqlx::migrate::MigrateError> for StoreError {

@@ -105,7 +105,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<i64>, StoreError> {
         // The pause doubles from an hour to two days.
-        Ok(sqlx::query_scalar!(
+        let question = sqlx::query_scalar!(
             "select number from quarantined_pull_requests
             where repository_id = $1 and last_tried_at <= $2::timestamptz - interval '1 hour' * least(2 ^ (attempts - 1), 48)
             order by last_tried_at
@@ -113,9 +113,8 @@ impl Store {
             repository.0,
             now,
             i64::from(limit)
-        )
-        .fetch_all(&self.pool)
-        .await?)
+        );
+        self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
     }
 
     /// The numbers of the stored pull requests that changed in `[from, to]`, as far as it is known here.
@@ -128,16 +127,15 @@ impl Store {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Vec<i64>, StoreError> {
-        Ok(sqlx::query_scalar!(
+        let question = sqlx::query_scalar!(
             "select number from pull_requests
             where repository_id = $1 and updated_at >= $2 and updated_at <= $3 and deleted_at is null
             order by number",
             repository.0,
             from,
             to
-        )
-        .fetch_all(&self.pool)
-        .await?)
+        );
+        self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
     }
 
     /// Marks pull requests that are not at GitHub any more: they count for nobody, and come back when GitHub lists

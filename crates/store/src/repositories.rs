@@ -171,8 +171,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn repository(&self, repository: RepositoryId) -> Result<Option<Repository>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        Ok(repositories(&mut connection, Some(repository)).await?.pop())
+        self.patiently(async |connection| Ok(repositories(connection, Some(repository)).await?.pop())).await
     }
 
     /// Gives the right back and notes how it went.

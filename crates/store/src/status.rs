@@ -5,6 +5,7 @@ use mergeline_domain::RepoName;
 use serde::Serialize;
 use sqlx::Connection;
 
+use crate::connection::refuse_if_too_old;
 use crate::{Reader, Store, StoreError};
 
 /// Not checked at compile time: the table is the migrator's, and in none of our migrations.
@@ -169,15 +170,16 @@ pub struct ConfiguredLogin {
 }
 
 impl Reader {
-    /// Makes sure that all is migrated that this program brings. A schema that has more will do.
+    /// Makes sure that all is migrated that this program brings. A schema that has more will do, unless it asks for a newer
+    /// program.
     ///
     /// # Errors
-    /// [`StoreError::Schema`] when something is missing; when the database fails.
+    /// [`StoreError::Schema`] when something is missing, or the program is too old; when the database fails.
     pub async fn require_migrations(&mut self) -> Result<(), StoreError> {
         let applied: Vec<i64> = sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(&mut *self.connection).await?;
         let missing = missing(&applied);
         match missing.first() {
-            None => Ok(()),
+            None => refuse_if_too_old(&mut self.connection).await,
             Some((version, name)) => {
                 let cause = format!("{} of its migrations are missing, from {version} ({name}) on", missing.len());
                 Err(StoreError::Schema(cause.into()))

@@ -2,7 +2,7 @@
 
 mod common;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use common::fresh;
 use mergeline_store::Store;
 use mergeline_test_support::TestDatabase;
@@ -170,6 +170,26 @@ async fn migrating_twice_at_once_is_harmless() -> Result<()> {
     let applied: i64 =
         sqlx::query_scalar("select count(*) from _sqlx_migrations where success").fetch_one(&pool).await?;
     assert_eq!(usize::try_from(applied)?, Store::known_migrations().len());
+    Ok(())
+}
+
+#[tokio::test]
+async fn f43_a_schema_of_the_next_release_is_left_as_it_is_until_it_asks_for_a_newer_program() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let pool = database.pool().await?;
+    sqlx::raw_sql(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+        values (99991231000000, 'of the next release', true, '', 0)",
+    )
+    .execute(&pool)
+    .await?;
+    store.migrate().await?;
+    sqlx::raw_sql("update schema_requirements set least_migration = 99991231000000").execute(&pool).await?;
+    let error = store.migrate().await.err().context("it is refused")?;
+    let newest = Store::known_migrations().last().context("migrations")?.0;
+    assert_eq!(error.code(), "db_schema");
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(cause.contains("99991231000000") && cause.contains(&newest.to_string()), "{cause}");
     Ok(())
 }
 
