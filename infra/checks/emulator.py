@@ -203,8 +203,6 @@ def rest_api(name, properties):
 
 @makes("ApiGateway::Deployment", ["DeploymentId"])
 def deployment(name, properties):
-    # SAM's own stage of a deployment is made apart.
-    properties.pop("StageName", None)
     made = call("apigateway", "CreateDeployment", decapitalized(properties))["id"]
     return Made(made, {"DeploymentId": made})
 

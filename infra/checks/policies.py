@@ -62,6 +62,17 @@ ALARMS = {
     "a full disk": "DatabaseStorage",
 }
 
+# Alarms that nobody is woken for: collection and API go on meanwhile, only less well, and nothing is lost.
+CAN_WAIT = {
+    "RunsPartial",
+    "DataStale",
+    "PullRequestsQuarantined",
+    "TokenExpires",
+    "RateLimitLow",
+    "ApiSlow",
+    "ApiLimited",
+}
+
 # Codes of the API's own errors for what the gateway refuses by itself.
 GATEWAY_ERRORS = {
     "INVALID_API_KEY": ("forbidden", "403"),
@@ -70,7 +81,7 @@ GATEWAY_ERRORS = {
     "THROTTLED": ("too_many_requests", "429"),
     "QUOTA_EXCEEDED": ("too_many_requests", "429"),
     "BAD_REQUEST_PARAMETERS": ("validation_error", "400"),
-    "INTEGRATION_FAILURE": ("timeout", "504"),
+    "INTEGRATION_FAILURE": ("unavailable", "503"),
     "INTEGRATION_TIMEOUT": ("timeout", "504"),
     "DEFAULT_4XX": ("bad_request", None),
     "DEFAULT_5XX": ("internal_error", None),
@@ -351,8 +362,8 @@ def secrets_are_empty_and_kept(template):
     for name, secret in of_type(template, "SecretsManager::Secret").items():
         if {"SecretString", "GenerateSecretString"} & set(secret["Properties"]):
             yield f"{name} has a value"
-        if [secret.get(key) for key in ("DeletionPolicy", "UpdateReplacePolicy")] != ["Retain", "Retain"]:
-            yield f"{name} goes with the stack"
+        if (secret.get("DeletionPolicy"), secret.get("UpdateReplacePolicy")) != ("RetainExceptOnCreate", "Retain"):
+            yield f"{name} goes with the stack, or stays after a creation that failed"
     values = {"DB_URL", "GITHUB_PAT", "GITHUB_APP_PRIVATE_KEY", "API_KEY", "API_KEYS"}
     for name, function in properties(template, "Lambda::Function").items():
         for variable in values & set(function["Environment"]["Variables"]):
@@ -473,6 +484,16 @@ def requests_are_bounded(template):
             yield f"{plan} is for no key"
 
 
+def there_is_one_stage(template):
+    """SAM adds one of its own, unless it is told the version of OpenAPI."""
+    stages = list(of_type(template, "ApiGateway::Stage"))
+    for name, deployment in properties(template, "ApiGateway::Deployment").items():
+        if "StageName" in deployment:
+            stages.append(f"{deployment['StageName']} of {name}")
+    if len(stages) != 1:
+        yield f"the stages {stages}"
+
+
 def the_gateway_speaks_like_the_program(template):
     for name, api in properties(template, "ApiGateway::RestApi").items():
         responses = api["Body"].get("x-amazon-apigateway-gateway-responses", {})
@@ -492,7 +513,7 @@ def the_gateway_speaks_like_the_program(template):
             elif error["trace_id"] != "$context.requestId":
                 yield f"{name}: {kind} cannot be found again"
             headers = response.get("responseParameters", {})
-            if status == "429" and not headers.get("gatewayresponse.header.Retry-After"):
+            if status in ("429", "503") and not headers.get("gatewayresponse.header.Retry-After"):
                 yield f"{name}: {kind} does not say when to come back"
 
 
@@ -510,6 +531,11 @@ def access_is_logged(template):
             continue
         if line.get("request_id") != "$context.requestId" or "status" not in line:
             yield f"{name}: the access log lacks the request's id or status"
+        for key in ("status", "milliseconds", "bytes"):
+            if line.get(key) != 0:
+                yield f"{name}: {key} is no number in the access log, and filters do not compare it"
+        if "$context.integrationLatency" not in line.values():
+            yield f"{name}: without quotes, a line for which the program was not asked is no JSON"
         if re.search(r"apiKey\b|querystring|authoriz|userArn", form):
             yield f"{name}: the access log tells too much"
 
@@ -600,6 +626,8 @@ def alarms_can_ring(template):
             yield f"{name} is heard by nobody"
         if alarm.get("ActionsEnabled", True) is not True:
             yield f"{name} is silent"
+        if alarm.get("EvaluateLowSampleCountPercentile") == "ignore":
+            yield f"{name} waits for a thousand requests in {alarm.get('Period')} s"
         if "TreatMissingData" not in alarm:
             yield f"{name} does not say what missing data means"
         for _, _, _, period in queries(alarm):
@@ -608,12 +636,29 @@ def alarms_can_ring(template):
             longest = 86400 if period < 3600 else 7 * 86400
             if period * alarm["EvaluationPeriods"] > longest:
                 yield f"{name} looks back further than CloudWatch does"
+        if alarm.get("DatapointsToAlarm", 1) > alarm["EvaluationPeriods"]:
+            yield f"{name} waits for more than it looks at"
         if "Metrics" in alarm and sum(query.get("ReturnData", True) for query in alarm["Metrics"]) != 1:
             yield f"{name} has not one result"
         if f"docs/runbook.md#{name.lower()}" not in alarm.get("AlarmDescription", ""):
             yield f"{name} does not say what to do"
     if alarms.get("NoRunCompleted", {}).get("TreatMissingData") != "breaching":
         yield "silence counts as a completed run"
+
+
+def alarms_wake_somebody_or_wait(template):
+    """Each goes to one topic, with its end too."""
+    for name, alarm in properties(template, "CloudWatch::Alarm").items():
+        topic = "NoticeTopic" if name in CAN_WAIT else "AlarmTopic"
+        for key in ("AlarmActions", "OKActions"):
+            if (told := [target(action) for action in alarm.get(key, [])]) != [topic]:
+                yield f"{name}: {key} go to {told}, not to {topic}"
+    for output, topic in (("AlarmTopicArn", "AlarmTopic"), ("NoticeTopicArn", "NoticeTopic")):
+        if target(template["Outputs"].get(output, {}).get("Value")) != topic:
+            yield f"{output} is not {topic}"
+    told = [subscription["TopicArn"] for subscription in properties(template, "SNS::Subscription").values()]
+    if sorted(map(target, told)) != ["AlarmTopic", "NoticeTopic"]:
+        yield "AlarmEmail is told of some alarms only"
 
 
 def the_runbook_has_an_entry_for_each_alarm(template):
@@ -677,6 +722,16 @@ def everything_referred_to_is_there(template):
                     yield f"{name} refers to {used}, which is not there"
 
 
+def commands_invoke_once(template):
+    """The AWS CLI waits for a minute and tries again, which is another invocation."""
+    for name, output in template["Outputs"].items():
+        for text in texts(output["Value"]):
+            if "lambda invoke" in text and not (
+                text.startswith("AWS_MAX_ATTEMPTS=1 ") and " --cli-read-timeout 900 " in text
+            ):
+                yield f"{name} may invoke twice"
+
+
 def outputs_hold_under_every_condition(template):
     resources = template["Resources"]
     wanted = "StoreTheDatabaseUrl StoreTheGitHubToken Migrate CollectNow ApiUrl ReadTheApiKey DashboardUrl"
@@ -710,12 +765,15 @@ POLICIES = [
     functions_may_read_their_secrets,
     every_request_needs_a_key,
     requests_are_bounded,
+    there_is_one_stage,
     the_gateway_speaks_like_the_program,
     access_is_logged,
     alarms_look_at_metrics_that_exist,
     alarms_can_ring,
+    alarms_wake_somebody_or_wait,
     the_runbook_has_an_entry_for_each_alarm,
     the_dashboard_can_be_read,
     everything_referred_to_is_there,
+    commands_invoke_once,
     outputs_hold_under_every_condition,
 ]

@@ -1,9 +1,14 @@
 """When alarms ring: CloudWatch's rules for windows and missing data, on made-up hours."""
 
+import copy
+import math
+
 import policies
 import pytest
 
-HOUR, DAY = 60, 24 * 60  # minutes
+HOUR = 60  # minutes
+# How many periods before those that an alarm looks at CloudWatch may read as well. It does not tell.
+EARLIER = range(4)
 
 
 class History:
@@ -20,7 +25,11 @@ class History:
 
 
 def aggregated(values, statistic):
-    return {"Sum": sum, "Maximum": max, "Minimum": min}[statistic](values) if values else None
+    if not values:
+        return None
+    if statistic.startswith("p"):
+        return sorted(values)[math.ceil(len(values) * float(statistic[1:]) / 100) - 1]
+    return {"Sum": sum, "Maximum": max, "Minimum": min, "SampleCount": len}[statistic](values)
 
 
 def expression(text, values):
@@ -29,10 +38,10 @@ def expression(text, values):
     def fill(value, otherwise):
         return otherwise if value is None else value
 
-    functions = {"IF": lambda condition, yes, no: yes if condition else no, "FILL": fill}
     if "FILL" not in text and None in values.values():
         return None
-    return float(eval(text.replace("AND", "and"), {"__builtins__": {}}, functions | values))
+    functions = {"FILL": fill, "IF": lambda condition, yes, no: yes if condition else no}
+    return float(eval(text, {"__builtins__": {}}, functions | values))
 
 
 def datapoint(alarm, history, end):
@@ -50,11 +59,11 @@ def datapoint(alarm, history, end):
     return expression(result, values)
 
 
-def rings(alarm, history, now, rang=False, threshold=None):
-    """Whether an alarm rings at a minute."""
+def states(alarm, history, now, rang=False, threshold=None):
+    """Whether an alarm rings at a minute, for each number of earlier periods that CloudWatch may read."""
     period = policies.queries(alarm)[0][3] // 60
     count = alarm["EvaluationPeriods"]
-    points = [datapoint(alarm, history, now - period * back) for back in range(count)]
+    read = [datapoint(alarm, history, now - period * back) for back in range(count + max(EARLIER))]
     limit = threshold or float(alarm["Threshold"])
     breaches = {
         "LessThanThreshold": lambda value: value < limit,
@@ -62,22 +71,42 @@ def rings(alarm, history, now, rang=False, threshold=None):
         "GreaterThanOrEqualToThreshold": lambda value: value >= limit,
     }[alarm["ComparisonOperator"]]
     missing = alarm["TreatMissingData"]
-    if missing == "ignore" and None in points:
-        return rang
-    bad = [missing == "breaching" if point is None else breaches(point) for point in points]
-    return sum(bad) >= alarm.get("DatapointsToAlarm", count)
+    answers = set()
+    for earlier in EARLIER:
+        # Where periods have no data, earlier ones count in their place. Only what then lacks is missing.
+        points = [point for point in read[: count + earlier] if point is not None][:count]
+        points += [None] * (count - len(points))
+        if missing == "ignore" and None in points:
+            answers.add(rang)
+            continue
+        bad = [missing == "breaching" if point is None else breaches(point) for point in points]
+        answers.add(sum(bad) >= alarm.get("DatapointsToAlarm", count))
+    return answers
 
 
-def run(begin, minutes=10, repositories=0, completes=True, **more):
-    """What a run sends: the plan, each worker's batch, and at last that it is over."""
-    batch = {"RunsCompleted": 0, "RepositoriesFailed": repositories, **more}
-    plan = {"RunsCompleted": 0, "RepositoriesFailed": 0, "DataFreshness": 4 * 3600}
-    last = {"RunsCompleted": int(completes), "RepositoriesFailed": 0}
-    return History([(begin, plan), (begin + minutes // 2, batch), (begin + minutes, last)])
+def rings(*facts, **more):
+    """Whether an alarm rings at a minute, however many earlier periods are read."""
+    (answer,) = states(*facts, **more)
+    return answer
 
 
-def runs(hours, **facts):
-    return sum((run(hour * HOUR, **facts) for hour in hours), History())
+# How runs end, and what the plan of the next one then says. MENDED is one that failed until the queue tried again.
+SUCCEEDED, MENDED, PARTIAL, FAILED, RUNNING = "succeeded", "mended", "partial", "failed", "running"
+TOLD = {PARTIAL: "RunsPartial", FAILED: "RunsFailed"}
+
+
+def runs(*ends, minutes=10, delay=0):
+    """What runs send that begin every four hours: the plan, a worker's batch, and the last one when it settles the run.
+    Before them was one that succeeded; after them one is planned."""
+    sent = []
+    for number, (before, state) in enumerate(zip((SUCCEEDED, *ends), (*ends, RUNNING))):
+        begin = number * 4 * HOUR + delay
+        standing = {name: int(TOLD.get(before) == name) for name in TOLD.values()}
+        sent.append((begin, {"RunsCompleted": 0} | standing))
+        sent.append((begin + minutes // 2, {"RunsCompleted": 0}))
+        if state != RUNNING:
+            sent.append((begin + minutes, {"RunsCompleted": int(state != FAILED)}))
+    return History(sent)
 
 
 @pytest.fixture
@@ -86,40 +115,71 @@ def alarm(template):
 
 
 def test_a_run_every_four_hours_is_silence(alarm):
-    history = runs(range(0, 49, 4))
+    history = runs(*12 * [SUCCEEDED])
     for minute in range(10 * HOUR, 49 * HOUR, 7):
         for name in ("NoRunCompleted", "RunFailed", "RunsPartial"):
             assert not rings(alarm(name), history, minute), (name, minute)
 
 
 def test_a_schedule_that_stops_is_told_within_nine_hours(alarm):
-    history = runs(range(0, 9, 4))  # The last one is over ten minutes after the eighth hour.
+    history = runs(SUCCEEDED, SUCCEEDED, SUCCEEDED)  # The last one is over ten minutes after the eighth hour.
     assert not rings(alarm("NoRunCompleted"), history, 17 * HOUR)
     assert rings(alarm("NoRunCompleted"), history, 17 * HOUR + 11)
     assert rings(alarm("NoRunCompleted"), History(), 0)
 
 
 def test_runs_that_begin_and_never_complete_are_told(alarm):
-    history = runs(range(0, 25, 4), completes=False)
-    assert rings(alarm("NoRunCompleted"), history, 24 * HOUR)
+    for state in (FAILED, RUNNING):
+        assert rings(alarm("NoRunCompleted"), runs(*6 * [state]), 24 * HOUR)
 
 
-def test_a_run_in_which_everything_failed_is_told_before_the_next_one(alarm):
-    history = runs((0, 4, 8)) + run(12 * HOUR, repositories=3, completes=False)
-    assert [rings(alarm("RunFailed"), history, hour * HOUR) for hour in (11, 12, 14, 15)] == [False, False, True, True]
+def test_a_failed_run_is_told_by_the_next_plan_and_until_the_one_after_it(alarm):
+    history = runs(SUCCEEDED, SUCCEEDED, SUCCEEDED, FAILED, SUCCEEDED, SUCCEEDED, SUCCEEDED)  # It begins at 12.
+    told = [minute for minute in range(28 * HOUR) if rings(alarm("RunFailed"), history, minute)]
+    assert told == list(range(16 * HOUR + 1, 21 * HOUR + 1))
+
+
+def test_runs_that_fail_one_after_the_other_are_told_without_an_all_clear(alarm):
+    history = runs(*6 * [FAILED])
+    # Also when a plan takes its time.
+    late = History([(minute + 50 * (minute % (8 * HOUR) == 0), values) for minute, values in history.sent])
+    assert all(rings(alarm("RunFailed"), late, minute) for minute in range(5 * HOUR, 25 * HOUR))
+
+
+def test_what_the_queue_mends_is_silence(alarm):
+    history = runs(*6 * [MENDED], minutes=90)
+    for name in ("NoRunCompleted", "RunFailed", "RunsPartial"):
+        assert not any(rings(alarm(name), history, minute) for minute in range(9 * HOUR, 25 * HOUR))
 
 
 def test_a_run_in_which_something_failed_is_no_failed_run(alarm):
     # However long it takes, and at no minute.
-    history = runs(range(0, 25, 4), minutes=50, repositories=2)
-    assert not any(rings(alarm("RunFailed"), history, minute) for minute in range(5 * HOUR, 25 * HOUR))
+    history = runs(*6 * [PARTIAL], minutes=50)
+    assert not any(rings(alarm("RunFailed"), history, minute) for minute in range(25 * HOUR))
+    assert not rings(alarm("NoRunCompleted"), history, 25 * HOUR)
 
 
-def test_three_partial_runs_in_a_row_are_told(alarm):
-    good, bad = runs((0, 4, 8)), runs((12, 16, 20), repositories=1)
-    assert rings(alarm("RunsPartial"), good + bad, 21 * HOUR)
-    assert not rings(alarm("RunsPartial"), good + bad, 19 * HOUR)
-    assert not rings(alarm("RunsPartial"), bad + runs((24, 28)), 29 * HOUR)
+@pytest.mark.parametrize("delay", range(0, HOUR, 7))
+def test_three_partial_runs_in_a_row_are_told_however_the_hours_lie(alarm, delay):
+    history = runs(*3 * [SUCCEEDED], *4 * [PARTIAL], *3 * [SUCCEEDED], delay=delay)  # They begin at 12, 16, 20, 24.
+    told = [minute for minute in range(40 * HOUR) if rings(alarm("RunsPartial"), history, minute)]
+    # From the third one's end as the next plan tells it, until one that succeeded is told.
+    assert told == list(range(24 * HOUR + delay + 1, 32 * HOUR + delay + 1))
+
+
+def test_partial_runs_between_others_are_silence(alarm):
+    for state in (SUCCEEDED, FAILED):
+        history = runs(*4 * [state, PARTIAL, PARTIAL])
+        assert not any(rings(alarm("RunsPartial"), history, minute) for minute in range(49 * HOUR))
+
+
+@pytest.mark.parametrize("name", ["NoRunCompleted", "RunFailed", "RunsPartial"])
+def test_without_filling_in_earlier_hours_would_count(alarm, name):
+    unfilled = copy.deepcopy(alarm(name))
+    (filled,) = [query for query in unfilled["Metrics"] if "Expression" in query]
+    filled["Expression"] = filled["Expression"].removeprefix("FILL(").removesuffix(", 0)")
+    history = runs(FAILED, PARTIAL, PARTIAL, SUCCEEDED, PARTIAL, *6 * [RUNNING])
+    assert any(len(states(unfilled, history, minute)) == 2 for minute in range(40 * HOUR))
 
 
 def test_old_data_is_told_and_silence_changes_nothing(alarm):
@@ -147,17 +207,53 @@ def test_a_refused_token_is_told_at_once(alarm):
 
 
 def test_a_limit_is_told_when_it_was_low_twice(alarm):
-    def left(hour, requests):
-        return History([(hour * HOUR, {"RateLimitRemaining": requests})])
+    def left(hour, percent):
+        return History([(hour * HOUR, {"RateLimitPercent": percent}), (hour * HOUR + 5, {"RateLimitPercent": 96})])
 
-    assert not rings(alarm("RateLimitLow"), left(1, 4800) + left(5, 500), 8 * HOUR)
-    assert rings(alarm("RateLimitLow"), left(1, 520) + left(5, 500), 8 * HOUR)
+    low = alarm("RateLimitLow")
+    assert not rings(low, left(1, 90) + left(5, 10), 8 * HOUR)
+    assert not rings(low, left(1, 13) + left(5, 13), 8 * HOUR)
+    # The tenth at which the collector stops by itself.
+    assert rings(low, left(1, 10) + left(5, 10), 8 * HOUR)
 
 
 def test_a_collector_that_stops_by_itself_is_silence(alarm):
     near = alarm("CollectorNearTimeout")
     assert not rings(near, History([(30, {"Duration": 871_000})]), HOUR)
     assert rings(near, History([(30, {"Duration": 890_000})]), HOUR)
+
+
+def asked(*requests):
+    """Requests by the minute, with the time that each took."""
+    return History([(minute, {"Latency": latency}) for minute, latency in requests])
+
+
+def test_slow_answers_are_told_within_half_an_hour_also_when_few_ask(alarm):
+    slow = alarm("ApiSlow")
+    for every in (1, 5):
+        # Three requests every minute, or every five.
+        history = asked(*[(minute, 4_000) for minute in range(0, 60, every) for _ in range(3)])
+        assert not rings(slow, history, 15)
+        assert all(rings(slow, history, minute) for minute in range(30, 61, 5))
+        # Nobody asks any more.
+        assert not any(rings(slow, history, minute) for minute in range(75, 120))
+
+
+def test_many_fast_answers_and_a_slow_one_are_silence(alarm):
+    slow = alarm("ApiSlow")
+    fast = asked(*[(minute, 80) for minute in range(120) for _ in range(10)])
+    assert not any(rings(slow, fast + asked((40, 20_000)), minute) for minute in range(30, 120))
+    one_of_fifty = asked(*[(minute, 4_000) for minute in range(0, 120, 5)])
+    assert all(rings(slow, fast + one_of_fifty, minute) for minute in range(30, 120))
+
+
+def test_a_handful_of_requests_after_a_cold_start_is_no_sample(alarm):
+    slow = alarm("ApiSlow")
+    history = asked(*[(minute, 4_000) for minute in range(0, 120, 3)])
+    assert not any(rings(slow, history, minute) for minute in range(120))
+    # One slow request is none either, though it is the slowest hundredth of ten.
+    history = asked((20, 4_000), *[(minute, 80) for minute in range(120)])
+    assert not any(rings(slow, history, minute) for minute in range(120))
 
 
 def test_one_dead_letter_is_told(alarm):

@@ -113,7 +113,13 @@ def network():
 
 def test_the_stack_completes(usual, template):
     assert usual.status == "CREATE_COMPLETE"
-    conditional = {"AlarmEmailSubscription", "DatabaseConnections", "DatabaseStorage", "NetworkPolicy"}
+    conditional = {
+        "AlarmEmailSubscription",
+        "NoticeEmailSubscription",
+        "DatabaseConnections",
+        "DatabaseStorage",
+        "NetworkPolicy",
+    }
     assert set(usual.resources) == set(template["Resources"]) - conditional
 
 
@@ -300,13 +306,14 @@ def test_what_the_gateway_says_by_itself_is_in_our_form(usual):
         error = json.loads(by_kind[kind]["responseTemplates"]["application/json"])["error"]
         assert error["code"] == code
         assert by_kind[kind].get("statusCode") == status
-    for kind in ("THROTTLED", "QUOTA_EXCEEDED"):
+    for kind in ("THROTTLED", "QUOTA_EXCEEDED", "INTEGRATION_FAILURE"):
         assert int(by_kind[kind]["responseParameters"]["gatewayresponse.header.Retry-After"].strip("'")) > 0
 
 
 def test_the_stage_is_v1_and_logs_who_asked(usual, full):
     gateway = emulator.client("apigateway")
-    stage = gateway.get_stage(restApiId=usual["Gateway"], stageName="v1")
+    (stage,) = gateway.get_stages(restApiId=usual["Gateway"])["item"]
+    assert stage["stageName"] == "v1"
     assert stage["tracingEnabled"] is True
     assert usual["AccessLog"] in stage["accessLogSettings"]["destinationArn"]
     assert "$context.requestId" in stage["accessLogSettings"]["format"]
@@ -316,11 +323,12 @@ def test_the_stage_is_v1_and_logs_who_asked(usual, full):
     assert metric_filter["metricTransformations"][0]["metricNamespace"] == "Mergeline/mergeline-usual"
 
 
-def test_alarms_look_at_this_stack_and_tell_the_topic(usual, full):
+def test_alarms_look_at_this_stack_and_tell_their_topic(usual, full):
     for stack in (usual, full):
-        names = {name for name in policies.ALARMS.values() if name in stack.resources}
-        for alarm in map(stack.alarm, names):
-            assert alarm["AlarmActions"] == alarm["OKActions"] == [stack["AlarmTopic"]]
+        for name in set(policies.ALARMS.values()) & set(stack.resources):
+            alarm = stack.alarm(name)
+            topic = stack["NoticeTopic" if name in policies.CAN_WAIT else "AlarmTopic"]
+            assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
             assert alarm["ActionsEnabled"] is True
             metrics = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
             for metric in metrics or [alarm]:
@@ -338,9 +346,10 @@ def test_alarms_look_at_this_stack_and_tell_the_topic(usual, full):
 
 def test_an_address_that_is_given_is_written_to(usual, full):
     sns = emulator.client("sns")
-    assert sns.list_subscriptions_by_topic(TopicArn=usual["AlarmTopic"])["Subscriptions"] == []
-    (subscription,) = sns.list_subscriptions_by_topic(TopicArn=full["AlarmTopic"])["Subscriptions"]
-    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+    for topic in ("AlarmTopic", "NoticeTopic"):
+        assert sns.list_subscriptions_by_topic(TopicArn=usual[topic])["Subscriptions"] == []
+        (subscription,) = sns.list_subscriptions_by_topic(TopicArn=full[topic])["Subscriptions"]
+        assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
 
 
 def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):
@@ -361,4 +370,8 @@ def test_outputs_can_be_pasted(usual, full):
     assert usual["Collector"] in usual.outputs["Migrate"]
     assert usual.outputs["DashboardUrl"].endswith("#dashboards/dashboard/mergeline-usual")
     assert usual["DatabaseSecret"] in usual.outputs["StoreTheDatabaseUrl"]
+    assert (usual.outputs["AlarmTopicArn"], usual.outputs["NoticeTopicArn"]) == (
+        usual["AlarmTopic"],
+        usual["NoticeTopic"],
+    )
     assert all("${" not in value for value in usual.outputs.values())

@@ -35,8 +35,20 @@ def test_data_is_encrypted_kept_and_not_public(database):
             assert target(facts["BackupRetentionPeriod"]) == "BackupDays"
             assert target(facts["DeletionProtection"]) == "DeletionProtection"
             assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Snapshot"
+    ((_, secret),) = of_type(database, "SecretsManager::Secret").items()
+    assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert database["Parameters"]["BackupDays"]["MinValue"] >= 1
     assert database["Parameters"]["DeletionProtection"]["Default"] == "true"
+
+
+def test_the_disk_grows_as_far_as_it_is_let(database):
+    (instance,) = [facts for facts in properties(database, "RDS::DBInstance").values() if "AllocatedStorage" in facts]
+    assert target(instance["AllocatedStorage"]) == "StorageGb"
+    assert target(instance["MaxAllocatedStorage"]) == "MaxStorageGb"
+    least, most = (database["Parameters"][name] for name in ("StorageGb", "MaxStorageGb"))
+    # A tenth more, or RDS refuses it.
+    for key in ("Default", "MinValue", "MaxValue"):
+        assert most[key] >= 1.1 * least[key]
 
 
 def test_plain_text_connections_are_refused(database):
@@ -131,7 +143,7 @@ def test_only_one_environment_of_one_repository_may_deploy(github):
         }
     }
     for name in ("Repository", "Environment"):
-        assert "*" not in github["Parameters"][name]["AllowedPattern"].replace("]*", "")
+        assert "*" not in github["Parameters"][name]["AllowedPattern"]
 
 
 def test_github_hands_over_and_does_not_make(github):
@@ -176,6 +188,42 @@ def test_values_of_secrets_are_not_read_by_what_deploys(github):
             assert "secretsmanager:*" not in listed(statement["Action"])
 
 
+def test_cloudformation_may_read_back_the_policy_that_it_makes(github):
+    actions = [listed(statement["Action"]) for _, statement in statements(github)]
+    (allowed,) = [allowed for allowed in actions if "iam:CreatePolicy" in allowed]
+    assert {"iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListEntitiesForPolicy"} <= set(allowed)
+
+
+def test_secrets_of_others_are_out_of_reach(github, template):
+    def may_read(statement):
+        return "secretsmanager:GetSecretValue" in listed(statement["Action"])
+
+    readable = [it["Resource"] for name, it in statements(github) if name == "Boundary" and may_read(it)]
+    own, given = readable
+    assert given == {"Fn::Split": [",", {"Ref": "SecretArns"}]}
+    # CloudFormation names a secret after its resource.
+    named = {it["Fn::Sub"].rsplit(":", 1)[1] for it in own}
+    assert named == {f"{name}-*" for name in of_type(template, "SecretsManager::Secret")}
+    (made,) = [
+        it["Resource"]
+        for name, it in statements(github)
+        if name == "ExecutionRole" and "secretsmanager:CreateSecret" in listed(it["Action"])
+    ]
+    assert made == own
+
+
+def test_what_knows_no_resource_is_allowed_for_all(github):
+    for_all = {
+        action
+        for name, it in statements(github)
+        if name == "ExecutionRole" and listed(it["Resource"]) == ["*"] and "Condition" not in it
+        for action in listed(it["Action"])
+    }
+    # Subscriptions have ARNs, which IAM does not know.
+    assert {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"} <= for_all
+    assert not any("*" in action for action in for_all)
+
+
 def test_the_boundary_allows_what_the_roles_of_the_stack_do(github, template):
     most = {action for name, it in statements(github) if name == "Boundary" for action in listed(it["Action"])}
 
@@ -184,6 +232,12 @@ def test_the_boundary_allows_what_the_roles_of_the_stack_do(github, template):
 
     needed = {action for _, it in statements(template) if it["Effect"] == "Allow" for action in listed(it["Action"])}
     assert [action for action in sorted(needed) if not is_inside(action)] == []
+
+
+def test_a_creation_that_failed_leaves_nothing_in_the_way(github):
+    for kind in ("IAM::OIDCProvider", "S3::Bucket"):
+        ((_, kept),) = of_type(github, kind).items()
+        assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
 def test_uploads_are_private_and_encrypted(github):

@@ -78,7 +78,9 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("WorkersAtOnce", "1"),
         ("RequestTimeoutSeconds", "29"),
         ("DatabaseSecretArn", "postgres://user:password@host/db"),
+        ("DatabaseSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:db"),
         ("ApiKeysSecretArn", "arn:aws:s3:::bucket"),
+        ("ApiKeysSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:api-keys"),
         ("DatabaseRootCertificate", "../rds.pem"),
         ("DatabaseRootCertificate", "/etc/rds.pem"),
         ("SubnetIds", "subnet-0a,sg-0b"),
@@ -114,6 +116,31 @@ def test_a_network_is_given_whole_or_not_at_all(written):
     assert broken_rules(written, SubnetIds="subnet-0a", SecurityGroupIds="sg-0a") == []
     assert broken_rules(written, SubnetIds="subnet-0a") == ["NetworkIsWhole"]
     assert broken_rules(written, SecurityGroupIds="sg-0a") == ["NetworkIsWhole"]
+
+
+def test_a_disk_may_grow():
+    database = source("infra/database.yaml")
+    assert broken_rules(database) == []
+    assert broken_rules(database, StorageGb="100", MaxStorageGb="200") == []
+    assert broken_rules(database, StorageGb="100") == ["DiskMayGrow"]
+
+
+def test_a_repository_is_spelt_as_in_tokens_with_its_ids_or_without():
+    parameter = source("infra/github-oidc.yaml")["Parameters"]["Repository"]
+    for spelling in ("acme/api", "acme-1/api.v2_x", "acme@123456/api@456789"):
+        assert refused(parameter, spelling) is None, spelling
+    for nonsense in ("acme", "acme@1/api", "acme/api@1", "acme@x/api@y", "acme@1/api@1:ref", "acme/*", "acme@*/api@*"):
+        assert refused(parameter, nonsense), nonsense
+
+
+@pytest.mark.parametrize("further", ["", ",arn:aws:secretsmanager:eu-north-1:123456789012:secret:prod/api.keys-012345"])
+def test_secrets_that_exist_are_given_whole(further):
+    parameter = source("infra/github-oidc.yaml")["Parameters"]["SecretArns"]
+    one = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:Secret-0a1B2c3D4e5F-AbCdEf"
+    assert refused(parameter, one + further) is None
+    for nonsense in ("*", one[:-7], one.replace("Secret-0a1B2c3D4e5F", "*"), f"{one},,", f"{one}, {one}"):
+        assert refused(parameter, nonsense + further), nonsense
+    assert refused(parameter, f"{one},")
 
 
 def test_a_secret_is_for_one_thing(written):

@@ -32,6 +32,10 @@ def stage(template):
     return properties(template, named(template, "ApiGateway::Stage"))
 
 
+def log_format(template):
+    return stage(template)["AccessLogSetting"]["Fn::If"][1]["Format"]
+
+
 def variables(template, function="Collector"):
     return properties(template, function)["Environment"]["Variables"]
 
@@ -134,6 +138,7 @@ BREAKS = {
     "secrets_are_empty_and_kept": {
         "value": put("GitHubSecret/Properties/SecretString", "x"),
         "deleted": put("DatabaseSecret/DeletionPolicy", "Delete"),
+        "left behind": put("GitHubSecret/DeletionPolicy", "Retain"),
         "replaced": put("DatabaseSecret/UpdateReplacePolicy", None),
         "variable": lambda t: variables(t).update(GITHUB_PAT="x"),
         "resolved": lambda t: variables(t).update(DB_URL_SECRET_ARN="{{resolve:secretsmanager:x}}"),
@@ -176,6 +181,10 @@ BREAKS = {
         "no key": lambda t: t["Resources"].pop("GatewayUsagePlanKey"),
         "other stage": lambda t: stage(t).update(StageName="Prod"),
     },
+    "there_is_one_stage": {
+        "SAM's": lambda t: properties(t, named(t, "ApiGateway::Deployment")).update(StageName="Stage"),
+        "none": lambda t: t["Resources"].pop(named(t, "ApiGateway::Stage")),
+    },
     "the_gateway_speaks_like_the_program": {
         "missing": lambda t: responses(t).pop("THROTTLED"),
         "no JSON": lambda t: responses(t)["DEFAULT_5XX"].update(responseTemplates={"application/json": "{oops"}),
@@ -191,19 +200,31 @@ BREAKS = {
             }
         ),
         "no Retry-After": lambda t: responses(t)["QUOTA_EXCEEDED"].pop("responseParameters"),
+        "when to try again": lambda t: responses(t)["INTEGRATION_FAILURE"].pop("responseParameters"),
+        "what took no time is no timeout": lambda t: responses(t).update(
+            INTEGRATION_FAILURE=responses(t)["INTEGRATION_TIMEOUT"]
+        ),
     },
     "access_is_logged": {
         "not": lambda t: stage(t).pop("AccessLogSetting"),
         "no JSON": lambda t: stage(t)["AccessLogSetting"]["Fn::If"][1].update(Format="$context.requestId"),
-        "no id": lambda t: stage(t)["AccessLogSetting"]["Fn::If"][1].update(Format='{"status":$context.status}'),
+        "no id": lambda t: stage(t)["AccessLogSetting"]["Fn::If"][1].update(
+            Format=log_format(t).replace("requestId", "stage")
+        ),
         "the key": lambda t: stage(t)["AccessLogSetting"]["Fn::If"][1].update(
-            Format='{"request_id":"$context.requestId","status":$context.status,"key":"$context.identity.apiKey"}'
+            Format=log_format(t).replace("apiKeyId", "apiKey")
+        ),
+        "number in quotes": lambda t: stage(t)["AccessLogSetting"]["Fn::If"][1].update(
+            Format=log_format(t).replace("$context.responseLatency", '"$context.responseLatency"')
+        ),
+        "no number without quotes": lambda t: stage(t)["AccessLogSetting"]["Fn::If"][1].update(
+            Format=log_format(t).replace('"$context.integrationLatency"', "$context.integrationLatency")
         ),
     },
     "alarms_look_at_metrics_that_exist": {
-        "ours": put("NoRunCompleted/Properties/MetricName", "RunsSucceeded"),
-        "in an expression": lambda t: properties(t, "RunFailed")["Metrics"][1]["MetricStat"]["Metric"].update(
-            MetricName="RunsFailed"
+        "ours": put("RateLimitLow/Properties/MetricName", "RateLimit"),
+        "in an expression": lambda t: properties(t, "DataStale")["Metrics"][1]["MetricStat"]["Metric"].update(
+            MetricName="DataAge"
         ),
         "AWS's": put("ApiFailing/Properties/MetricName", "5XXErrors"),
         "namespace": put("TokenRefused/Properties/Namespace", "Mergeline"),
@@ -219,26 +240,46 @@ BREAKS = {
     },
     "alarms_can_ring": {
         "gone": lambda t: t["Resources"].pop("NoRunCompleted"),
+        "small samples": put("ApiSlow/Properties/EvaluateLowSampleCountPercentile", "ignore"),
         "unheard": put("ApiSlow/Properties/AlarmActions", []),
         "silent": put("ApiSlow/Properties/ActionsEnabled", False),
         "silence is fine": put("NoRunCompleted/Properties/TreatMissingData", "notBreaching"),
         "silence is nothing": put("RunsPartial/Properties/TreatMissingData", None),
-        "odd period": put("ApiSlow/Properties/Period", 100),
-        "eight days": put("RunsPartial/Properties/EvaluationPeriods", 48),
+        "odd period": put("ApiFailing/Properties/Period", 100),
+        "eight days": put("RunsPartial/Properties/EvaluationPeriods", 8 * 24),
         "days of minutes": put("ApiSlow/Properties/EvaluationPeriods", 400),
-        "two results": lambda t: properties(t, "RunFailed")["Metrics"][1].update(ReturnData=True),
+        "more than all": put("RunsPartial/Properties/DatapointsToAlarm", 13),
+        "two results": lambda t: properties(t, "DataStale")["Metrics"][1].update(ReturnData=True),
         "no runbook": put("ApiSlow/Properties/AlarmDescription", "slow"),
         "encrypted topic": put("AlarmTopic/Properties", {"KmsMasterKeyId": "alias/aws/sns"}),
+    },
+    "alarms_wake_somebody_or_wait": {
+        "woken": put("TokenExpires/Properties/AlarmActions", [{"Ref": "AlarmTopic"}]),
+        "not woken": put("ApiFailing/Properties/AlarmActions", [{"Ref": "NoticeTopic"}]),
+        "twice": lambda t: properties(t, "ApiFailing")["AlarmActions"].append({"Ref": "NoticeTopic"}),
+        "no end": put("ApiFailing/Properties/OKActions", None),
+        "end elsewhere": put("RateLimitLow/Properties/OKActions", [{"Ref": "AlarmTopic"}]),
+        "swapped": lambda t: t["Outputs"]["AlarmTopicArn"].update(Value={"Ref": "NoticeTopic"}),
+        "unnamed": lambda t: t["Outputs"].pop("NoticeTopicArn"),
+        "no e-mail": lambda t: t["Resources"].pop("NoticeEmailSubscription"),
     },
     "the_dashboard_can_be_read": {
         "no JSON": lambda t: properties(t, "Dashboard")["DashboardBody"]["Fn::Sub"].__setitem__(
             0, "{ ${ApiLimitedArn}"
         ),
         "unknown metric": lambda t: replace_in_dashboard(t, '"GraphQLPoints"', '"GraphQlPoints"'),
-        "overlap": lambda t: replace_in_dashboard(t, '"x": 8, "y": 6', '"x": 7, "y": 6'),
+        "overlap": lambda t: replace_in_dashboard(t, '"x": 6, "y": 6', '"x": 5, "y": 6'),
         "hidden alarm": lambda t: replace_in_dashboard(t, '"${TokenExpires.Arn}", ', ""),
     },
     "everything_referred_to_is_there": {"typing error": put("Work/Properties/QueueName", {"Ref": "Worq"})},
+    "commands_invoke_once": {
+        "again": lambda t: t["Outputs"]["Migrate"].update(
+            Value={"Fn::Sub": "aws lambda invoke --function-name ${Collector} --cli-read-timeout 900 /dev/stdout"}
+        ),
+        "impatient": lambda t: t["Outputs"]["CollectNow"].update(
+            Value={"Fn::Sub": "AWS_MAX_ATTEMPTS=1 aws lambda invoke --function-name ${Collector} /dev/stdout"}
+        ),
+    },
     "outputs_hold_under_every_condition": {
         "condition": lambda t: t["Outputs"]["StoreTheDatabaseUrl"].pop("Condition"),
         "gone": lambda t: t["Outputs"].pop("ReadTheApiKey"),
@@ -286,4 +327,5 @@ def test_a_missing_entry_of_the_runbook_is_noticed(template, tmp_path, monkeypat
 
 
 def test_the_metrics_of_the_collector_are_found():
-    assert {"RunsCompleted", "DataFreshness", "TokenDaysLeft", "DatabaseQueryDuration"} <= policies.emitted()
+    runs = {"RunsCompleted", "RunsPartial", "RunsFailed"}
+    assert runs | {"DataFreshness", "RateLimitPercent", "TokenDaysLeft", "DatabaseQueryDuration"} <= policies.emitted()
