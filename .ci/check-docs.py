@@ -1,4 +1,9 @@
-"""What .ci/check-docs does without running anything of the documents, and the blocks that are to be run."""
+"""What .ci/check-docs does without running anything of the documents, and the blocks that are to be run.
+
+`<!-- runs offline -->` stands above a block of shell commands, above a teams file, or above a table whose first column has
+commands. Each becomes a script below --blocks; its first line is the place, its second says what it needs: `serves` (its last
+command ends with Ctrl-C), `cargo-lambda`.
+"""
 
 import argparse
 import functools
@@ -13,6 +18,10 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RUNS = "<!-- runs offline -->"
 PUNCTUATION = ";&|()<>\n"
+# Of mergeline's commands: what ends with Ctrl-C, and what asks AWS.
+SERVES, REMOTE = {"demo", "serve"}, {"replay"}
+# Programs that need nothing beyond this machine.
+LOCAL = {"cat", "cp", "echo", "head", "jq", "mergeline", "pg_dump", "printf", "psql", "rm", "sed"}
 KEYWORDS = {"do", "then", "else", "if", "elif", "while", "until", "!", "{", "exec", "time"}
 
 # What the AWS CLI adds to the operations of its services, with the long options that are used.
@@ -59,11 +68,12 @@ def template(name):
 def check_templates(texts):
     main = template("template.yaml")
     alarms = {name for name, kind in main["Resources"].items() if kind == "AWS::CloudWatch::Alarm"}
-    entries = re.findall(r"^## (\w+)\n+\*\*Means\.\*\*", texts["docs/runbook.md"], re.M)
+    urgency = dict(re.findall(r"^## (\w+)\n+\*\*Means\*\* \((urgent|can wait)\)\.", texts["docs/runbook.md"], re.M))
+    entries = list(urgency)
     if not alarms or not main["Parameters"]:
         error("template.yaml", "no alarm or no parameter found: is this check outdated?")
     for name in sorted(alarms - set(entries)):
-        error("docs/runbook.md", f"no entry for the alarm {name}, which begins with `## {name}` and `**Means.**`")
+        error("docs/runbook.md", f"no entry for the alarm {name}, which begins with `## {name}` and `**Means** (urgent).`")
     for name in sorted(set(entries) - alarms):
         error("docs/runbook.md", f"{name} is no alarm of template.yaml")
     for name in entries:
@@ -71,6 +81,11 @@ def check_templates(texts):
         for part in ("**Look.**", "**Do.**", "**Clears**"):
             if part not in body:
                 error("docs/runbook.md", f"{name} has no {part}")
+    topics = {"AlarmTopic": "urgent", "NoticeTopic": "can wait"}
+    for name, body in re.findall(r"^  (\w+):\n((?:    .*\n|\n)+)", (ROOT / "template.yaml").read_text(), re.M):
+        match = re.search(r"^      AlarmActions: \[!Ref (\w+)\]", body, re.M)
+        if match and name in urgency and urgency[name] != topics.get(match[1]):
+            error("docs/runbook.md", f"{name} is said to be {urgency[name]!r}, and tells {match[1]}")
     section = texts["docs/deploy.md"].split("\n## Parameters\n", 1)[-1].split("\n## ", 1)[0]
     explained = {name for row in re.findall(r"^\| (`[^|]+) \|", section, re.M) for name in re.findall(r"`(\w+)`", row)}
     for name in sorted(set(main["Parameters"]) - explained):
@@ -89,6 +104,14 @@ def check_codes(texts):
     for code in sorted(set(re.findall(pattern, texts["docs/runbook.md"]))):
         if f'"{code}"' not in sources:
             error("docs/runbook.md", f"no program says `{code}`")
+
+
+def check_tests(texts):
+    """Tests that docs/faults.md names are there."""
+    paths = [*(ROOT / "crates").glob("**/*.rs"), *(ROOT / "infra/checks").glob("test_*.py")]
+    known = {name for path in paths for name in re.findall(r"\b(?:fn|def) (\w+)", path.read_text())}
+    for name in sorted(set(re.findall(r"`(\w+?(?:_[a-z0-9]+){3,})`", texts.get("docs/faults.md", ""))) - known):
+        error("docs/faults.md", f"there is no test {name}")
 
 
 # -- links --------------------------------------------------------------------------------------------------------------
@@ -132,21 +155,63 @@ def check_links(texts):
 
 
 def fences(text):
-    """Blocks of shell commands, with the line that they begin in and whether they are to be run."""
+    """Blocks of shell commands, and what else is to be run: line, script, whether it is marked."""
     lines = text.splitlines()
     at = 0
     while at < len(lines):
+        is_marked = at > 0 and lines[at - 1].strip() == RUNS
         if match := re.match(r"( *)```(\w*)", lines[at]):
             begin, indent = at, len(match[1])
             at += 1
             while at < len(lines) and lines[at].strip() != "```":
                 at += 1
+            body = "\n".join(line[indent:] for line in lines[begin + 1 : at])
             if match[2] == "sh":
-                body = "\n".join(line[indent:] for line in lines[begin + 1 : at])
-                yield begin + 1, body, begin > 0 and lines[begin - 1].strip() == RUNS
-            elif begin > 0 and lines[begin - 1].strip() == RUNS:
+                yield begin + 1, body, is_marked
+            elif is_marked and match[2] == "yaml":
+                yield begin + 1, f"cat >example.yaml <<'YAML'\n{body}\nYAML\nmergeline teams validate example.yaml", True
+            elif is_marked:
                 yield begin + 1, None, True
+        elif is_marked and lines[at].startswith("|"):
+            while at < len(lines) and lines[at].startswith("|"):
+                if match := re.match(r"\| `([^`]+)`", lines[at]):
+                    yield at + 1, match[1], True
+                at += 1
+        elif is_marked:
+            yield at + 1, None, True
         at += 1
+
+
+def needs(found):
+    """What a marked block needs of .ci/check-docs."""
+    words = as_mergeline(found[-1]) if found else []
+    is_api = words[:1] == ["mergeline"] and words[1] in SERVES and "--no-serve" not in words
+    serves = is_api or words == ["mergeline", "with-db", "cargo", "lambda", "watch"]
+    lambdas = any(words[at : at + 2] == ["cargo", "lambda"] for words in found for at in range(len(words)))
+    return " ".join(["serves"] * serves + ["cargo-lambda"] * lambdas)
+
+
+def as_mergeline(words):
+    return ["mergeline", *words[3:]] if words[:3] == ["cargo", "run", "--"] else words
+
+
+def is_local(words):
+    """Whether a command needs nothing beyond this machine."""
+    words = as_mergeline(words)
+    if words[0] == "curl":
+        return any(re.match(r"http://(127\.0\.0\.1|localhost)[:/]", word) for word in words)
+    if words[:2] == ["cargo", "lambda"]:
+        return words[2:3] != ["build"]
+    return words[0] in LOCAL and not REMOTE.intersection(words[1:2])
+
+
+def check_shells(place, body):
+    """What bash takes and zsh, in a terminal, does not."""
+    code = re.sub(r"'[^']*'|\"[^\"]*\"", "", body)
+    if re.search(r"(^|\s)#", code, re.M):
+        error(place, "zsh takes no comments in a terminal: say it in the text")
+    if match := re.search(r"\bin( \$\w+)+\s*(;|$)", code, re.M):
+        error(place, f"zsh does not split `{match[0].strip()}`")
 
 
 def commands(text):
@@ -317,13 +382,22 @@ def check_commands(texts, arguments):
     for name, text in texts.items():
         pieces = []
         for line, body, is_run in fences(text):
+            place = f"{name}:{line}"
             if body is None:
-                error(f"{name}:{line}", "what is to be run offline is a block that begins with ```sh")
+                error(place, "what is to be run offline is a block that begins with ```sh or ```yaml, or a table")
                 continue
             pieces.append((line, body))
+            if not body.startswith("cat >example.yaml"):
+                check_shells(place, body)
+            try:
+                found = list(commands(body))
+            except ValueError:
+                continue  # Told below.
             if is_run:
                 count += 1
-                (blocks / f"{count:03}.sh").write_text(f"# {name}:{line}\n{body}\n")
+                (blocks / f"{count:03}.sh").write_text(f"# {place}\n# {needs(found)}\n{body}\n")
+            elif found and all(map(is_local, found)):
+                error(place, f"this runs offline: put {RUNS} above it")
         prose = re.sub(r"^( *)```.*?^\1```", lambda match: "\n" * match[0].count("\n"), text, flags=re.M | re.S)
         for match in re.finditer(r"`([^`\n]+)`", prose):
             span = match[1]
@@ -337,9 +411,7 @@ def check_commands(texts, arguments):
                 error(place, f"no shell can read this: {problem}")
                 continue
             for words in found:
-                program, rest = words[0], words[1:]
-                if program == "cargo" and rest[:2] == ["run", "--"]:
-                    program, rest = "mergeline", rest[2:]
+                program, *rest = as_mergeline(words)
                 rest = ["" if word in ("…", "...") else word for word in rest]
                 if program == "mergeline":
                     mergeline.check(place, [word for word in rest if word])
@@ -351,6 +423,8 @@ def check_commands(texts, arguments):
                     error(place, f"no template has an output {rest[0]}")
                 elif program == "resource" and rest and rest[0] not in resources:
                     error(place, f"template.yaml makes no {rest[0]}")
+                elif program == "parameter" and rest and rest[0] not in template("template.yaml")["Parameters"]:
+                    error(place, f"template.yaml has no parameter {rest[0]}")
                 check_overrides(place, program, rest)
     ask_botocore(aws, arguments.strict)
     ask_sam(sam, arguments.strict)
@@ -362,6 +436,7 @@ GENERATED = {"CollectorEveryFourHours", "CollectorWork", "GatewayApiKey", "Gatew
 
 def check_aws(place, rest, questions, body):
     service, operation = rest[:2]
+    service = {"s3api": "s3"}.get(service, service)
     given = options(rest[2:])
     is_mention = "\n" not in body and body.startswith("aws ")
     if (service, operation) in ADDED:
@@ -404,6 +479,7 @@ def main():
             sys.exit(f"error: there is no {name}")
     check_templates(texts)
     check_codes(texts)
+    check_tests(texts)
     check_links(texts)
     check_commands(texts, arguments)
     for note in notes:
