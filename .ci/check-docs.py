@@ -185,7 +185,7 @@ def fences(text):
 def needs(found):
     """What a marked block needs of .ci/check-docs."""
     words = as_mergeline(found[-1]) if found else []
-    is_api = words[:1] == ["mergeline"] and words[1] in SERVES and "--no-serve" not in words
+    is_api = words[:1] == ["mergeline"] and words[1:2] and words[1] in SERVES and "--no-serve" not in words
     serves = is_api or words == ["mergeline", "with-db", "cargo", "lambda", "watch"]
     lambdas = any(words[at : at + 2] == ["cargo", "lambda"] for words in found for at in range(len(words)))
     return " ".join(["serves"] * serves + ["cargo-lambda"] * lambdas)

@@ -66,6 +66,7 @@ ALARMS = {
 CAN_WAIT = {
     "RunsPartial",
     "DataStale",
+    "DeadLettersWaiting",
     "PullRequestsQuarantined",
     "TokenExpires",
     "RateLimitLow",

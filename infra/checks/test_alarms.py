@@ -164,12 +164,19 @@ def test_three_partial_runs_in_a_row_are_told_however_the_hours_lie(alarm, delay
     history = runs(*3 * [SUCCEEDED], *4 * [PARTIAL], *3 * [SUCCEEDED], delay=delay)  # They begin at 12, 16, 20, 24.
     told = [minute for minute in range(40 * HOUR) if rings(alarm("RunsPartial"), history, minute)]
     # From the third one's end as the next plan tells it, until one that succeeded is told.
-    assert told == list(range(24 * HOUR + delay + 1, 32 * HOUR + delay + 1))
+    assert told == list(range(24 * HOUR + delay + 1, 33 * HOUR + delay + 1))
 
 
-def test_partial_runs_between_others_are_silence(alarm):
-    for state in (SUCCEEDED, FAILED):
-        history = runs(*4 * [state, PARTIAL, PARTIAL])
+def test_partial_runs_that_are_some_minutes_early_or_late_are_told_without_an_all_clear(alarm):
+    history = runs(*9 * [PARTIAL], delay=2)
+    shaken = History([(minute + (minute // HOUR * 7) % 5 - 2, values) for minute, values in history.sent])
+    assert all(rings(alarm("RunsPartial"), shaken, minute) for minute in range(13 * HOUR, 36 * HOUR))
+
+
+@pytest.mark.parametrize("state", [SUCCEEDED, FAILED])
+def test_partial_runs_between_others_are_silence(alarm, state):
+    for pattern in ([state, PARTIAL], [state, state, PARTIAL, PARTIAL]):
+        history = runs(*3 * pattern)
         assert not any(rings(alarm("RunsPartial"), history, minute) for minute in range(49 * HOUR))
 
 

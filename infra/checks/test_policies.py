@@ -248,7 +248,7 @@ BREAKS = {
         "odd period": put("ApiFailing/Properties/Period", 100),
         "eight days": put("RunsPartial/Properties/EvaluationPeriods", 8 * 24),
         "days of minutes": put("ApiSlow/Properties/EvaluationPeriods", 400),
-        "more than all": put("RunsPartial/Properties/DatapointsToAlarm", 13),
+        "more than all": put("RunsPartial/Properties/DatapointsToAlarm", 14),
         "two results": lambda t: properties(t, "DataStale")["Metrics"][1].update(ReturnData=True),
         "no runbook": put("ApiSlow/Properties/AlarmDescription", "slow"),
         "encrypted topic": put("AlarmTopic/Properties", {"KmsMasterKeyId": "alias/aws/sns"}),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use lambda_runtime::Diagnostic;
 use mergeline_aws::{
     Aws, AwsError, DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError,
@@ -26,6 +26,8 @@ use crate::{CollectError, CollectOptions, RunReport, Settings, collect, configur
 const SECRETS: [SecretVariable; 3] = [DATABASE_URL, GITHUB_TOKEN, GITHUB_APP_KEY];
 /// Kept at the end of an invocation for writing down how far it came: a statement may take so long.
 const MARGIN: Duration = Duration::from_secs(30);
+/// Longer than any event is on its way.
+const LONG_AGO: TimeDelta = TimeDelta::days(1);
 
 /// So long nothing is asked with a token that was refused and of which there is no newer one: as long as a secret is
 /// believed to be unchanged.
@@ -237,7 +239,7 @@ impl Collector {
     /// Does what an event asks for. A repository that fails does not fail the invocation: the ledger and the
     /// answer say so. Only what all repositories stand on does: database, secrets, configuration.
     ///
-    /// `deadline` is when Lambda ends the invocation; one that lies in the past is not known.
+    /// `deadline` is when Lambda ends the invocation. One of long ago is none: `cargo lambda watch` sends a duration.
     ///
     /// # Errors
     /// [`FunctionError`] with the code of what failed.
@@ -247,7 +249,10 @@ impl Collector {
         })?;
         let now = (self.clock)();
         // Before anything takes time.
-        let deadline = (deadline - now).to_std().ok().map(|left| Instant::now() + left - MARGIN.min(left / 4));
+        let deadline = (deadline > now - LONG_AGO).then(|| {
+            let left = (deadline - now).to_std().unwrap_or_default();
+            Instant::now() + left - MARGIN.min(left / 4)
+        });
         let clients = self.ready(matches!(event, Event::Asked(_))).await?;
         let mut sums = Sums::default();
         let outcome = match event {
@@ -357,7 +362,7 @@ impl Collector {
         }
         // Without anything to do the run is over.
         if let Some(settled) = clients.store.settle_run(planned.run, now).await? {
-            sums.add_run(settled);
+            sums.add_run(settled.completes);
         }
         tracing::info!(
             run.id = planned.run.0,
@@ -389,7 +394,7 @@ impl Collector {
         for repository in &report.repositories {
             sums.add(&repository.result);
         }
-        sums.add_run(report.settled);
+        sums.add_run(report.completes);
         if report.is_token_refused {
             let message = "GitHub refuses the token; nothing more was asked with it. Store a valid one in its secret";
             return Err(FunctionError::new("github_unauthorized", message));

@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use mergeline_aws::{Metric, Unit};
 use mergeline_github::GitHubError;
-use mergeline_store::{RepositoryResult, ResultState, Settled};
+use mergeline_store::{RepositoryResult, ResultState};
 
-use crate::plan::{Planning, Standing};
+use crate::plan::{LastRun, Planning};
 
 /// The sums of what was done since the last report.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct Sums {
     rate_limit_percent: Option<u32>,
     token_expires_at: Option<DateTime<Utc>>,
     completed_runs: u32,
-    standing: Option<Standing>,
+    last_run: Option<LastRun>,
     is_token_refused: bool,
 }
 
@@ -47,8 +47,8 @@ impl Sums {
     }
 
     /// What planning asked of GitHub, and found. Planned again within an invocation, the first finding counts.
-    pub(crate) fn add_planning(&mut self, Planning { usage, standing }: &Planning) {
-        self.standing.get_or_insert(*standing);
+    pub(crate) fn add_planning(&mut self, Planning { usage, last_run }: &Planning) {
+        self.last_run.get_or_insert(*last_run);
         self.api_errors += usage.errors;
         self.requests += usage.requests;
         self.rate_limit_remaining = least(self.rate_limit_remaining, usage.rate_limit_remaining);
@@ -57,8 +57,8 @@ impl Sums {
     }
 
     /// Each run counts once, when it completes.
-    pub(crate) fn add_run(&mut self, settled: Settled) {
-        self.completed_runs += u32::from(settled.completes);
+    pub(crate) fn add_run(&mut self, completes: bool) {
+        self.completed_runs += u32::from(completes);
     }
 
     /// As CloudWatch takes them. `data_as_of` is when the oldest of the last complete collections began.
@@ -76,9 +76,9 @@ impl Sums {
             count("TokenRefused", self.is_token_refused.into()),
             Metric { name: "DatabaseQueryDuration", value: self.database.as_secs_f64(), unit: Unit::Seconds },
         ];
-        if let Some(standing) = self.standing {
-            metrics.push(count("RunsPartial", (standing == Standing::Partial).into()));
-            metrics.push(count("RunsFailed", (standing == Standing::Failed).into()));
+        if let Some(last_run) = self.last_run {
+            metrics.push(count("RunsPartial", (last_run == LastRun::Partial).into()));
+            metrics.push(count("RunsFailed", (last_run == LastRun::Failed).into()));
         }
         metrics.extend(self.rate_limit_remaining.map(|left| count("RateLimitRemaining", left)));
         metrics.extend(self.rate_limit_percent.map(|left| Metric {
@@ -100,6 +100,7 @@ impl Sums {
     }
 }
 
-fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+/// The smaller of two, where both are known.
+pub(crate) fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     one.into_iter().chain(other).min()
 }

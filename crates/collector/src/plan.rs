@@ -7,6 +7,7 @@ use mergeline_domain::{RepoName, RepoPattern, with_causes};
 use mergeline_github::{GitHub, GitHubError, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 
+use crate::metrics::least;
 use crate::run::{CollectError, CollectOptions};
 use crate::settings::not_found;
 
@@ -32,20 +33,20 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Planning {
     pub(crate) usage: Usage,
-    pub(crate) standing: Standing,
+    pub(crate) last_run: LastRun,
 }
 
-/// How the collection stands when a run begins: after the run before, with all that was tried again.
+/// How the run before left the collection, with all that was tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum LastRun {
     Whole,
-    /// The last attempt at some repositories failed, or those of an owner cannot be listed.
+    /// The last attempt at some repositories failed, or a pattern finds none.
     Partial,
     /// The last attempt at each repository failed.
     Failed,
 }
 
-impl Standing {
+impl LastRun {
     fn of(repositories: &[Repository], problems: &[String]) -> Self {
         let failing = repositories.iter().filter(|repository| repository.failures > 0).count();
         if failing > 0 && failing == repositories.len() {
@@ -70,7 +71,7 @@ pub(crate) async fn plan(github: &GitHub, store: &Store, options: &CollectOption
     let is_due = |repository: &Repository| options.ignores_pauses || repository.retry_at.is_none_or(|at| at <= now);
     let due: Vec<Repository> = snapshot.repositories.iter().filter(|repository| is_due(repository)).cloned().collect();
     let run = store.start_run(snapshot.revision, due.len(), &problems, now).await?;
-    let planning = Planning { usage, standing: Standing::of(&snapshot.repositories, &problems) };
+    let planning = Planning { usage, last_run: LastRun::of(&snapshot.repositories, &problems) };
     Ok(Plan { run, snapshot, due, problems, planning })
 }
 
@@ -144,7 +145,8 @@ fn unlisted(owner: &str, error: &GitHubError) -> String {
 fn add(sum: &mut Usage, usage: &Usage) {
     sum.requests += usage.requests;
     sum.errors += usage.errors;
-    sum.rate_limit_remaining = usage.rate_limit_remaining.or(sum.rate_limit_remaining);
-    sum.rate_limit_percent = usage.rate_limit_percent.or(sum.rate_limit_percent);
+    // Owners may have a limit each.
+    sum.rate_limit_remaining = least(sum.rate_limit_remaining, usage.rate_limit_remaining);
+    sum.rate_limit_percent = least(sum.rate_limit_percent, usage.rate_limit_percent);
     sum.token_expires_at = usage.token_expires_at.or(sum.token_expires_at);
 }

@@ -179,7 +179,7 @@ async fn one(
     report.log();
     sums.add(&report.result);
     if let Some(settled) = collecting.store.settle_run(run, collecting.now()).await? {
-        sums.add_run(settled);
+        sums.add_run(settled.completes);
     }
     let result = report.result;
     let reason = result.reason.unwrap_or(Reason { code: "none", message: String::new() });

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mergeline_domain::RepoName;
-use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
+use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState};
 use serde::Serialize;
 
 use crate::plan::Planning;
@@ -22,9 +22,9 @@ pub struct RunReport {
     /// What planning asked of GitHub, and found.
     #[serde(skip)]
     pub(crate) planning: Planning,
-    /// The same as `state`, and whether the run completed by that.
+    /// Whether it completed by this.
     #[serde(skip)]
-    pub(crate) settled: Settled,
+    pub(crate) completes: bool,
     /// Whether GitHub refused the token, so that repositories were left out.
     pub is_token_refused: bool,
 }

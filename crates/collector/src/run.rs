@@ -225,7 +225,7 @@ pub async fn collect(
     let report = RunReport {
         run,
         state: settled.state,
-        settled,
+        completes: settled.completes,
         problems,
         repositories: reports.into_values().collect(),
         planning,

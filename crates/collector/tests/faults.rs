@@ -835,27 +835,3 @@ async fn for_a_newcomer_a_repository_is_read_again_only_as_far_as_the_membership
     assert!(world.numbers().await?.contains(&349));
     Ok(())
 }
-
-/// Rows of docs/faults.md name tests: each of them exists.
-#[test]
-fn every_test_that_the_table_of_faults_names_exists() -> Result<()> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut sources = String::new();
-    let mut folders = vec![root.join("crates")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                sources.push_str(&std::fs::read_to_string(&path)?);
-            }
-        }
-    }
-    let table = std::fs::read_to_string(root.join("docs/faults.md"))?;
-    // Codes and variables have fewer words.
-    let named = table.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() > 2);
-    let missing: Vec<&str> = named.filter(|name| !sources.contains(&format!("fn {name}("))).collect();
-    assert_eq!(missing, Vec::<&str>::new());
-    Ok(())
-}

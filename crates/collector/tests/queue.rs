@@ -253,7 +253,7 @@ async fn f06_work_that_runs_out_of_time_goes_on_as_a_fresh_message_and_the_ledge
 }
 
 #[tokio::test]
-async fn f06_a_batch_that_runs_out_of_time_comes_back_whole_and_none_of_it_is_lost() -> Result<()> {
+async fn f06_a_batch_that_runs_out_of_time_goes_on_as_fresh_messages_and_none_of_it_is_lost() -> Result<()> {
     let names: Vec<String> = (1..=5).map(|number| format!("acme/many-{number}")).collect();
     let mut cloud = Cloud::new(&names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     cloud.fake.put((1..).zip(&names).map(|(number, name)| merged(name, number)));

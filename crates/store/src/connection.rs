@@ -191,6 +191,11 @@ fn masked(url: &Url) -> String {
     format!("{}://{}:***@{host}{}", url.scheme(), url.username(), url.path())
 }
 
+/// The pool's own test has no limit: a connection that went silent would take the time of the one after it.
+fn test_timeout(acquire_timeout: Duration) -> Duration {
+    acquire_timeout / 2
+}
+
 /// Migrates in turn with others.
 async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     // An index of ten million rows takes longer to build than any other statement may.
@@ -203,6 +208,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     {
         sleep(MIGRATION_PAUSE).await;
     }
+    refuse_if_too_old(connection).await?;
     // What was left of one that was interrupted looks like an index, and is none.
     let broken = sqlx::query_scalar!(
         r#"select format('drop index concurrently %I.%I', n.nspname, c.relname) as "statement!"
@@ -216,7 +222,6 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     for statement in broken {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
     }
-    refuse_if_too_old(connection).await?;
     // The lock ends with the connection, whatever happens.
     MIGRATOR.run(connection).await?;
     Ok(())
@@ -245,8 +250,9 @@ pub(crate) async fn refuse_if_too_old(connection: &mut PgConnection) -> Result<(
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
-    /// How long a transaction may take. A server that is there ends each of its statements sooner, and all of them together
-    /// take seconds; one that is gone without a word would be waited for without end.
+    /// How long a worker's transaction may take. A server that is there ends each of its statements sooner, and all of them
+    /// together take seconds; one that is gone without a word would be waited for without end. Not for applying a teams file
+    /// and migrating, which may take long.
     patience: Duration,
 }
 
@@ -255,8 +261,7 @@ impl Store {
     /// sandbox may have been frozen for hours in between.
     pub fn connect(settings: &DatabaseSettings) -> Self {
         let options = settings.connect_options();
-        // The pool's own test has no limit: a connection that went silent would take the time of the one after it.
-        let test_timeout = settings.acquire_timeout / 2;
+        let test_timeout = test_timeout(settings.acquire_timeout);
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
@@ -266,6 +271,11 @@ impl Store {
             })
             .connect_lazy_with(options);
         Self { pool, patience: settings.statement_timeout + settings.silence_timeout }
+    }
+
+    /// How long an idle connection has to show that it is well.
+    pub(crate) fn test_timeout(&self) -> Duration {
+        test_timeout(self.pool.options().get_acquire_timeout())
     }
 
     /// Brings the schema up to date. Two at once are harmless: they take turns. A schema that is newer is left as it is.

@@ -3,8 +3,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::{RepoName, TeamId, TeamSlug};
-use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
+use tokio::time::timeout;
 
 use crate::configuration::parse_stored;
 use crate::{RepositoryId, Revision, Store, StoreError};
@@ -377,17 +378,17 @@ impl Store {
     }
 
     /// A connection with the first question answered on it: [`Reader::standing`]. That question tests the connection, which
-    /// saves a round trip; one that broke while it was idle is replaced.
+    /// saves a round trip; one that broke or went silent while it was idle is replaced.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn reader_with_standing(&self, team: Option<&TeamRef>) -> Result<(Reader, Standing), StoreError> {
         if let Some(connection) = self.pool.try_acquire() {
             let mut reader = Reader { connection };
-            match reader.standing(team).await {
+            match timeout(self.test_timeout(), reader.standing(team)).await {
                 // It may be the server that is gone: the pool finds out.
-                Err(StoreError::Unavailable(_)) => drop(reader.connection.close().await),
-                outcome => return outcome.map(|standing| (reader, standing)),
+                Ok(Err(StoreError::Unavailable(_))) | Err(_) => drop(reader.connection.detach()),
+                Ok(outcome) => return outcome.map(|standing| (reader, standing)),
             }
         }
         let mut reader = self.reader().await?;
@@ -400,7 +401,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn coverage(&self) -> Result<Coverage, StoreError> {
-        Ok(self.reader().await?.standing(None).await?.coverage)
+        self.patiently(async |connection| Ok(standing(connection, None).await?.coverage)).await
     }
 
     /// The time zone of the configuration in force, UTC before the first.
@@ -408,8 +409,31 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn timezone(&self) -> Result<Tz, StoreError> {
-        Ok(self.reader().await?.standing(None).await?.timezone)
+        self.patiently(async |connection| Ok(standing(connection, None).await?.timezone)).await
     }
+}
+
+async fn standing(connection: &mut PgConnection, team: Option<&TeamRef>) -> Result<Standing, StoreError> {
+    let (id, slug) = team.map_or((None, None), TeamRef::parts);
+    let row = sqlx::query_file!("queries/standing.sql", id, slug).fetch_one(connection).await?;
+    let team = match (row.team_id, row.team_slug, row.team_name) {
+        (Some(id), Some(slug), Some(name)) => Some(TeamHead { id: TeamId(id), slug: parse_stored(&slug)?, name }),
+        _ => None,
+    };
+    Ok(Standing {
+        revision: row.revision.map(Revision),
+        timezone: row.timezone.map_or(Ok(Tz::UTC), |name| parse_stored(&name))?,
+        min_group_size: row.min_group_size.unwrap_or_default().into(),
+        data_version: row.data_version,
+        coverage: Coverage {
+            collected: row.collected,
+            failing: row.failing_names.unwrap_or_default(),
+            pending: row.pending_names.unwrap_or_default(),
+            covered_since: row.covered_since,
+            data_as_of: row.data_as_of,
+        },
+        team,
+    })
 }
 
 /// A connection that questions are asked on, one after the other. It was tested once, when it was taken.
@@ -424,26 +448,7 @@ impl Reader {
     /// # Errors
     /// When the database fails.
     pub async fn standing(&mut self, team: Option<&TeamRef>) -> Result<Standing, StoreError> {
-        let (id, slug) = team.map_or((None, None), TeamRef::parts);
-        let row = sqlx::query_file!("queries/standing.sql", id, slug).fetch_one(&mut *self.connection).await?;
-        let team = match (row.team_id, row.team_slug, row.team_name) {
-            (Some(id), Some(slug), Some(name)) => Some(TeamHead { id: TeamId(id), slug: parse_stored(&slug)?, name }),
-            _ => None,
-        };
-        Ok(Standing {
-            revision: row.revision.map(Revision),
-            timezone: row.timezone.map_or(Ok(Tz::UTC), |name| parse_stored(&name))?,
-            min_group_size: row.min_group_size.unwrap_or_default().into(),
-            data_version: row.data_version,
-            coverage: Coverage {
-                collected: row.collected,
-                failing: row.failing_names.unwrap_or_default(),
-                pending: row.pending_names.unwrap_or_default(),
-                covered_since: row.covered_since,
-                data_as_of: row.data_as_of,
-            },
-            team,
-        })
+        standing(&mut self.connection, team).await
     }
 
     /// The numbers of repositories, each with the name that it was asked by: several when one was replaced by another of the

@@ -94,10 +94,10 @@ impl Way {
         Ok(way)
     }
 
-    /// A store at its end whose limits are those of requests within a second.
+    /// A store at its end whose limits are those of requests within three seconds.
     fn store(&self) -> Result<Store> {
         let settings = DatabaseSettings::parse(&SecretString::from(self.url.clone())).map_err(Problems::from)?;
-        Ok(Store::connect(&settings.for_requests_within(Duration::from_secs(1))))
+        Ok(Store::connect(&settings.for_requests_within(Duration::from_secs(3))))
     }
 
     /// Waits until the client closes a connection that went silent.
@@ -226,11 +226,20 @@ async fn f40_a_transaction_that_the_database_ended_while_its_sandbox_was_frozen_
 #[tokio::test]
 async fn f40_a_connection_that_went_silent_while_it_was_idle_is_made_anew() -> Result<()> {
     let (database, _neighbour, _) = configured().await?;
-    let way = Way::to(&database, Silence::ForAnIdleOne).await?;
+    let for_a_worker = async |store: &Store| store.snapshot().await.map(|found| found.is_some());
+    let for_a_request =
+        async |store: &Store| store.reader_with_standing(None).await.map(|(_, at)| at.revision.is_some());
+    tokio::try_join!(made_anew(&database, for_a_worker), made_anew(&database, for_a_request))?;
+    Ok(())
+}
+
+/// Asks until the connection that went silent is closed; each question is answered.
+async fn made_anew(database: &TestDatabase, question: impl AsyncFn(&Store) -> Result<bool, StoreError>) -> Result<()> {
+    let way = Way::to(database, Silence::ForAnIdleOne).await?;
     let store = way.store()?;
     let asking = async {
         loop {
-            ensure!(store.snapshot().await?.is_some(), "configured");
+            ensure!(question(&store).await?, "configured");
         }
     };
     timeout(MINUTE, async {
