@@ -62,8 +62,12 @@ async fn every_failure_has_one_form_and_the_same_as_problem_details() -> Result<
     let backend = Backend::empty().await?;
     let pool = backend.database.pool().await?;
     let mut all = serde_json::Map::new();
+    // However fast the database is, it does not answer while somebody else has this.
+    let mut held = pool.begin().await?;
+    sqlx::raw_sql("lock table configurations").execute(&mut *held).await?;
     let slow = router(Api { timeout: Duration::ZERO, ..backend.api() });
     all.insert("timeout".to_owned(), both(&slow, "GET", VELOCITY, &[]).await?);
+    held.rollback().await?;
     let router = backend.router(None);
     sqlx::raw_sql("update configurations set timezone = 'Nowhere'").execute(&pool).await?;
     all.insert("internal_error".to_owned(), both(&router, "GET", VELOCITY, &[]).await?);
