@@ -100,7 +100,6 @@ impl Sums {
     }
 }
 
-/// The smaller of two, where both are known.
-pub(crate) fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     one.into_iter().chain(other).min()
 }

@@ -7,7 +7,6 @@ use mergeline_domain::{RepoName, RepoPattern, with_causes};
 use mergeline_github::{GitHub, GitHubError, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 
-use crate::metrics::least;
 use crate::run::{CollectError, CollectOptions};
 use crate::settings::not_found;
 
@@ -93,7 +92,7 @@ async fn resolve_patterns(
     for owner in owners {
         let session = github.session(Some(owner), options.patience(), options.now);
         let listed = session.repositories_of(owner).await;
-        add(&mut usage, &session.usage());
+        usage.add(&session.usage());
         match listed {
             Ok(listed) => {
                 for pattern in snapshot.patterns.iter().filter(|pattern| pattern.owner() == owner) {
@@ -140,13 +139,4 @@ async fn apply(
 
 fn unlisted(owner: &str, error: &GitHubError) -> String {
     format!("the repositories of {owner} cannot be listed, those known before are collected: {}", with_causes(error))
-}
-
-fn add(sum: &mut Usage, usage: &Usage) {
-    sum.requests += usage.requests;
-    sum.errors += usage.errors;
-    // Owners may have a limit each.
-    sum.rate_limit_remaining = least(sum.rate_limit_remaining, usage.rate_limit_remaining);
-    sum.rate_limit_percent = least(sum.rate_limit_percent, usage.rate_limit_percent);
-    sum.token_expires_at = usage.token_expires_at.or(sum.token_expires_at);
 }

@@ -95,6 +95,21 @@ pub struct Usage {
     pub clock_skew_seconds: Option<i64>,
 }
 
+impl Usage {
+    /// Adds what was used after this. Owners may have a limit each: the one of which least is left counts.
+    pub fn add(&mut self, later: &Self) {
+        let least = |one: Option<u32>, other: Option<u32>| one.into_iter().chain(other).min();
+        self.requests += later.requests;
+        self.graphql_requests += later.graphql_requests;
+        self.graphql_points += later.graphql_points;
+        self.errors += later.errors;
+        self.rate_limit_remaining = least(self.rate_limit_remaining, later.rate_limit_remaining);
+        self.rate_limit_percent = least(self.rate_limit_percent, later.rate_limit_percent);
+        self.token_expires_at = later.token_expires_at.or(self.token_expires_at);
+        self.clock_skew_seconds = later.clock_skew_seconds.or(self.clock_skew_seconds);
+    }
+}
+
 /// GitHub, asked for one owner's things by one piece of work, which is counted.
 #[derive(Debug)]
 pub struct Session<'a> {

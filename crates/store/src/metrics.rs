@@ -377,22 +377,22 @@ impl Store {
         Ok(Reader { connection: self.pool.acquire().await? })
     }
 
-    /// A connection with the first question answered on it: [`Reader::standing`]. That question tests the connection, which
-    /// saves a round trip; one that broke or went silent while it was idle is replaced.
+    /// A connection with the first question answered on it: what every answer is to be read with, and the team that is asked
+    /// for. That question tests the connection, which saves a round trip; one that broke or went silent while it was idle is
+    /// replaced.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn reader_with_standing(&self, team: Option<&TeamRef>) -> Result<(Reader, Standing), StoreError> {
-        if let Some(connection) = self.pool.try_acquire() {
-            let mut reader = Reader { connection };
-            match timeout(self.test_timeout(), reader.standing(team)).await {
+        if let Some(mut connection) = self.pool.try_acquire() {
+            match timeout(self.test_timeout(), standing(&mut connection, team)).await {
                 // It may be the server that is gone: the pool finds out.
-                Ok(Err(StoreError::Unavailable(_))) | Err(_) => drop(reader.connection.detach()),
-                Ok(outcome) => return outcome.map(|standing| (reader, standing)),
+                Ok(Err(StoreError::Unavailable(_))) | Err(_) => drop(connection.detach()),
+                Ok(outcome) => return outcome.map(|standing| (Reader { connection }, standing)),
             }
         }
         let mut reader = self.reader().await?;
-        let standing = reader.standing(team).await?;
+        let standing = standing(&mut reader.connection, team).await?;
         Ok((reader, standing))
     }
 
@@ -443,14 +443,6 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// What every answer is to be read with, and the team that is asked for.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn standing(&mut self, team: Option<&TeamRef>) -> Result<Standing, StoreError> {
-        standing(&mut self.connection, team).await
-    }
-
     /// The numbers of repositories, each with the name that it was asked by: several when one was replaced by another of the
     /// same name, none when it is unknown.
     ///
