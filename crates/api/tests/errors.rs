@@ -135,7 +135,7 @@ async fn a_connection_that_was_cut_between_two_requests_is_renewed() -> Result<(
         // Several, so that more than one of them is cut.
         let (one, other) = tokio::try_join!(backend.get(path), backend.get(path))?;
         assert_eq!((one.0, other.0), (200, 200), "{path}");
-        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+        sqlx::query("select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
             .execute(&pool)
             .await?;
         assert_eq!(backend.get(path).await?.0, 200, "{path}");

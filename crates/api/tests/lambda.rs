@@ -250,7 +250,9 @@ async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
 /// Changes the password, and ends the connections that were let in with the one before.
 async fn change_password(pool: &PgPool, password: &str) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(format!("alter role api password '{password}'"))).execute(pool).await?;
-    sqlx::raw_sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'api'").execute(pool).await?;
+    sqlx::raw_sql("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = 'api'")
+        .execute(pool)
+        .await?;
     Ok(())
 }
 

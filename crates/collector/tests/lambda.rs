@@ -233,7 +233,7 @@ async fn f19_f41_a_password_that_was_changed_is_used_by_a_warm_sandbox_and_a_wro
             .execute(&pool)
             .await?;
         // Connections that were let in before are of no help.
-        sqlx::raw_sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'collector'")
+        sqlx::raw_sql("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = 'collector'")
             .execute(&pool)
             .await?;
         cloud.aws.put_secret(&arn, &url.replace("{}", password)).await?;

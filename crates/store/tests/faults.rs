@@ -102,8 +102,9 @@ async fn waiting(pool: &PgPool) -> Result<Vec<i32>> {
     }
 }
 
+/// Ends these backends and waits until they have gone: one that has not ended yet still counts as waiting.
 async fn terminate(pool: &PgPool, pids: &[i32]) -> Result<()> {
-    sqlx::query("select pg_terminate_backend(pid) from unnest($1::integer []) as t (pid)")
+    sqlx::query("select pg_terminate_backend(pid, 60000) from unnest($1::integer []) as t (pid)")
         .bind(pids)
         .execute(pool)
         .await?;
