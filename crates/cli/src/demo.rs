@@ -42,6 +42,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     let settings = Settings::from_vars(|name| match name {
         "DB_URL" => database.lookup(name),
         "GITHUB_API_URL" => Some(github.url()),
+        "GITHUB_PAT" => Some(FakeGitHub::TOKEN.to_owned()),
         _ => None,
     })?;
     let settings = Settings { teams: TeamsSource::Usual, ..settings };

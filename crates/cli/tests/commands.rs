@@ -35,6 +35,7 @@ async fn the_demo_says_that_it_is_synthetic_and_shows_its_numbers() -> Result<()
     ] {
         assert!(ran.out().contains(expected), "{expected}: {}", ran.out());
     }
+    assert!(!ran.out().contains(" 0 GraphQL points"), "without phases: {}", ran.out());
     Ok(())
 }
 

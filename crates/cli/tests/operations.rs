@@ -12,7 +12,8 @@ const TOKEN: &str = "github_pat_s3cret-canary";
 /// A laptop beside this GitHub, with a database of its own.
 async fn laptop(fake: &FakeGitHub) -> Result<(Laptop, TestDatabase)> {
     let database = TestDatabase::create().await?;
-    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
+    let laptop =
+        Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("GITHUB_PAT", TOKEN).with("DB_URL", database.url());
     // Far enough for pull requests of fixed dates.
     Ok((laptop.with("BACKFILL_DAYS", "3650"), database))
 }
@@ -128,14 +129,14 @@ async fn doctor_finds_no_error_in_what_works_and_asks_little() -> Result<()> {
         text.lines().map(mask).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(numbers(&masked(&doctor.out())), @r#"
-    ok settings: nothing is wrong with GITHUB_API_URL, DB_URL, BACKFILL_DAYS
+    ok settings: nothing is wrong with GITHUB_PAT, GITHUB_API_URL, DB_URL, BACKFILL_DAYS
     ok teams file: 1 team, 1 membership; repositories: 2, patterns: 0
     ok database: PostgreSQL X, on this machine, without TLS
     ok schema: up to date (N migrations)
     ok collection: run 1 was the last one: succeeded, begun … s ago
     ok quarantine: empty
     ok details: complete
-    ok GitHub: answers; no token: public repositories, 60 requests an hour
+    ok GitHub: answers; a fine-grained personal token
     ok rate limit: 4000 of 5000 are left, starts anew in … min
     warning GraphQL rate limit: 500 of 5000 are left, starts anew in … min; help: wait; a token of its own shares its limit with nobody
     ok clock: agrees with GitHub's
@@ -144,8 +145,25 @@ async fn doctor_finds_no_error_in_what_works_and_asks_little() -> Result<()> {
     ok login ana: is number 3245054725
     13 ok, 1 warning, 0 errors
     "#);
-    // The token, two for each of two repositories, one for a login.
-    assert_eq!((fake.requests().len(), fake.most_at_once()), (6, 1));
+    // The token, two for each of two repositories, one for the only pull request's history, one for a login.
+    assert_eq!((fake.requests().len(), fake.most_at_once()), (7, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_says_what_a_token_without_contents_cannot_read_and_what_none_can() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    fake.withhold_commits();
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert_eq!(doctor.code(), Some(0), "{}", doctor.err());
+    let about_it = |ran: &Ran| complaints(ran).lines().find(|line| line.contains("acme/api")).map(str::to_owned);
+    insta::assert_snapshot!(about_it(&doctor).unwrap_or_default(), @"warning  repository acme/api: can be read, but not its reviews, commits and sizes: the token may not read this: give it read access to pull requests and contents; help: give the token read access to pull requests and contents of this repository");
+    fake.forget_requests();
+    let anonymous = laptop.with("GITHUB_PAT", "").run(&["doctor"]).await?;
+    assert_eq!(about_it(&anonymous), None);
+    assert!(anonymous.out().contains("without reviews, commits and sizes"), "{}", anonymous.out());
+    assert!(fake.requests().iter().all(|request| request.path != "/graphql"));
     Ok(())
 }
 

@@ -45,8 +45,7 @@ async fn collected(folder: &Path, name: &str, teams: impl Fn(&[&str]) -> String)
         format!("version: 1\nrepositories: [{repository}]\nallow_weights_above_one: true\nteams:\n{}", teams(&authors));
     let fake = FakeGitHub::start().await?;
     fake.put(pull_requests.clone());
-    let settings = GitHubSettings::from_vars(|name| (name == "GITHUB_API_URL").then(|| fake.url()));
-    let github = GitHub::connect(&settings.expect("valid settings"))?;
+    let github = connect(&fake)?;
     let database = TestDatabase::create().await?;
     let store = database.store()?;
     store.apply(&TeamsFile::parse("teams.yaml", text.as_bytes())?, ApplyOptions::default(), at(NOW)).await?;
@@ -57,6 +56,15 @@ async fn collected(folder: &Path, name: &str, teams: impl Fn(&[&str]) -> String)
     let expected = expected["repos"][&repository].clone();
     let router = router(Api { store, keys: None, timeout: Duration::from_secs(20), clock: || at(NOW), renewal: None });
     Ok(World { database, router, expected })
+}
+
+fn connect(fake: &FakeGitHub) -> Result<GitHub> {
+    let settings = GitHubSettings::from_vars(|name| match name {
+        "GITHUB_API_URL" => Some(fake.url()),
+        "GITHUB_PAT" => Some(FakeGitHub::TOKEN.to_owned()),
+        _ => None,
+    });
+    Ok(GitHub::connect(&settings.expect("valid settings"))?)
 }
 
 /// One team with these members, all with this weight.
@@ -370,8 +378,7 @@ async fn collecting_a_real_history_again_touches_no_row() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let pull_requests: Vec<FakePullRequest> = recorded::pull_requests(&folder, "cfrg__draft-irtf-cfrg-vdaf")?;
     fake.put(pull_requests);
-    let settings = GitHubSettings::from_vars(|name| (name == "GITHUB_API_URL").then(|| fake.url()));
-    let github = GitHub::connect(&settings.expect("valid settings"))?;
+    let github = connect(&fake)?;
     let store = world.database.store()?;
     // As if nothing had been read before: every page comes again.
     sqlx::query("update repositories set watermark = null").execute(&world.database.pool().await?).await?;

@@ -3,7 +3,7 @@
 mod common;
 
 use anyhow::Result;
-use common::{ANA, World, many, merged, options, outcome};
+use common::{ANA, World, connect_with, many, merged, options, outcome};
 use mergeline_collector::CollectOptions;
 use mergeline_store::{ResultState, RunState};
 use mergeline_test_support::{FakeReview, FakeUser, Fault, at, pr};
@@ -133,6 +133,35 @@ async fn g07_a_part_of_an_answer_of_graphql_is_not_taken_and_the_whole_is_asked_
         assert_eq!(world.number(DETAILED).await?, 4, "{kind}");
         assert_eq!(report.repositories[0].result.graphql_requests, 3, "{kind}: all, then halves");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g07_commits_that_the_token_may_not_read_cost_one_query_and_are_put_off() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(4));
+    world.fake.withhold_commits();
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(report.repositories[0].result.graphql_requests, 1);
+    assert_eq!(world.number("select count(*) from pull_requests where detail_retry_at is not null").await?, 4);
+    assert_eq!(world.collect().await?.total(|result| result.graphql_requests), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_token_public_pull_requests_are_stored_and_graphql_is_not_asked() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(4));
+    world.fake.require_no_token();
+    let anonymous = connect_with(&world.fake.url(), None)?;
+    let report = world.collect_with(&anonymous, &options(), |_| {}).await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.numbers().await?, [1, 2, 3, 4]);
+    assert_eq!(report.total(|result| result.graphql_requests), 0);
+    // Nothing was given up for good.
+    world.collect().await?;
+    assert_eq!(world.number(DETAILED).await?, 4);
     Ok(())
 }
 

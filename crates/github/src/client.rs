@@ -237,6 +237,14 @@ impl Session<'_> {
         self.started_at + TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default()
     }
 
+    /// Whether there is a token for the owner's things. Without one GitHub tells of what is public, and nothing by GraphQL.
+    ///
+    /// # Errors
+    /// Why an App gets no token.
+    pub async fn has_token(&self) -> Result<bool, GitHubError> {
+        Ok(self.token().await?.is_some())
+    }
+
     /// The token for the owner's things.
     pub(crate) async fn token(&self) -> Result<Option<SecretString>, GitHubError> {
         // Boxed: asking for an installation's token is itself a question.

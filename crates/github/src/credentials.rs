@@ -91,7 +91,7 @@ impl Credentials {
             },
             (None, Some(_)) => "a GitHub App",
             (Some(_), Some(_)) => "a GitHub App, and a personal token where it is not installed",
-            (None, None) => "no token: public repositories, 60 requests an hour",
+            (None, None) => "no token: public repositories without reviews, commits and sizes, 60 requests an hour",
         }
     }
 

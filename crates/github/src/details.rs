@@ -34,6 +34,9 @@ struct ErrorItem {
     kind: Option<String>,
     #[serde(default)]
     message: String,
+    /// Names and indexes, from the top of `data` down.
+    #[serde(default)]
+    path: Vec<Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -157,7 +160,7 @@ struct MoreTimeline {
 
 impl Session<'_> {
     /// The histories of pull requests, named as GraphQL names them, each whole or with the reason why it is not to be
-    /// had. What GitHub cannot answer for many at once is asked for in halves.
+    /// had. What GitHub cannot answer for many at once is asked for in halves; what it refuses for each of them is not.
     ///
     /// # Errors
     /// What concerns all of them: a limit, the token, the way to GitHub.
@@ -179,6 +182,8 @@ impl Session<'_> {
                 Err(error) => {
                     if let [id] = batch {
                         histories.push((id.clone(), Err(error)));
+                    } else if matches!(error, GitHubError::Forbidden) {
+                        histories.extend(batch.iter().map(|id| (id.clone(), Err(GitHubError::Forbidden))));
                     } else {
                         let (first, second) = batch.split_at(batch.len() / 2);
                         batches.extend([second, first]);
@@ -242,7 +247,7 @@ impl Session<'_> {
 
     async fn more<T: DeserializeOwned>(&self, query: &str, id: &str, after: &str) -> Result<T, GitHubError> {
         self.graphql(query, json!({ "id": id, "after": after }), |body| {
-            let More { rate_limit, node } = data::<More<T>>(body)?;
+            let More { rate_limit, node } = data::<More<T>>(body, 1)?;
             let node = node.ok_or_else(|| GitHubError::PartialAnswer { reason: "a node is missing".to_owned() })?;
             Ok(Told { data: node, cost: rate_limit.unwrap_or_default().cost })
         })
@@ -258,27 +263,31 @@ struct Told<T> {
 
 /// Whether an error may be the fault of one pull request among many, or of their number.
 fn concerns_the_batch(error: &GitHubError) -> bool {
-    error.is_too_much() || matches!(error, GitHubError::PartialAnswer { .. } | GitHubError::InvalidAnswer { .. })
+    error.is_too_much()
+        || matches!(
+            error,
+            GitHubError::PartialAnswer { .. } | GitHubError::InvalidAnswer { .. } | GitHubError::Forbidden
+        )
 }
 
-/// The data of an answer without errors. GraphQL answers 200 with errors, sometimes beside a part of the data, which
-/// is then not taken.
-fn data<T: DeserializeOwned>(body: &[u8]) -> Result<T, GitHubError> {
+/// The data of an answer about so many nodes without errors. GraphQL answers 200 with errors, sometimes beside a part of
+/// the data, which is then not taken.
+fn data<T: DeserializeOwned>(body: &[u8], asked: usize) -> Result<T, GitHubError> {
     let envelope: Envelope<T> = serde_json::from_slice(body).map_err(|error| {
         // The errors come first: where they are, the data may have any form.
         match serde_json::from_slice::<Envelope<Value>>(body) {
-            Ok(Envelope { errors: Some(errors), .. }) if !errors.is_empty() => refusal(&errors),
+            Ok(Envelope { errors: Some(errors), .. }) if !errors.is_empty() => refusal(&errors, asked),
             _ => GitHubError::invalid(error.to_string()),
         }
     })?;
     match envelope {
-        Envelope { errors: Some(errors), .. } if !errors.is_empty() => Err(refusal(&errors)),
+        Envelope { errors: Some(errors), .. } if !errors.is_empty() => Err(refusal(&errors, asked)),
         Envelope { data: Some(data), .. } => Ok(data),
         Envelope { data: None, .. } => Err(GitHubError::invalid("neither data nor errors")),
     }
 }
 
-fn refusal(errors: &[ErrorItem]) -> GitHubError {
+fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
     let is = |kind: &str| errors.iter().any(|error| error.kind.as_deref() == Some(kind));
     let says = |text: &str| errors.iter().any(|error| error.message.to_lowercase().contains(text));
     if is("RATE_LIMITED") || is("RATE_LIMIT") {
@@ -291,12 +300,29 @@ fn refusal(errors: &[ErrorItem]) -> GitHubError {
     if is("MAX_NODE_LIMIT_EXCEEDED") || is("RESOURCE_LIMITS_EXCEEDED") || says("timeout") || says("timed out") {
         return GitHubError::TooMuch { reason };
     }
+    // Commits of private repositories, for a token without *Contents*: the rest would be there.
+    if errors.iter().all(|error| error.kind.as_deref() == Some("FORBIDDEN")) && nodes_named(errors) == Some(asked) {
+        return GitHubError::Forbidden;
+    }
     GitHubError::PartialAnswer { reason }
+}
+
+/// How many of the nodes errors are about; `None` when one does not say which.
+fn nodes_named(errors: &[ErrorItem]) -> Option<usize> {
+    let named: Option<HashSet<u64>> = errors
+        .iter()
+        .map(|error| match error.path.as_slice() {
+            [Value::String(nodes), index, ..] if nodes == "nodes" => index.as_u64(),
+            [Value::String(node), ..] if node == "node" => Some(0),
+            _ => None,
+        })
+        .collect();
+    named.map(|named| named.len())
 }
 
 /// Decodes an answer about these pull requests. It must tell about each of them once, in any order.
 fn decode(body: &[u8], ids: &[String]) -> Result<Told<Vec<Node>>, GitHubError> {
-    let Nodes { rate_limit, nodes } = data::<Nodes>(body)?;
+    let Nodes { rate_limit, nodes } = data::<Nodes>(body, ids.len())?;
     let nodes: Vec<Node> = nodes.into_iter().flatten().filter(|node| ids.contains(&node.id)).collect();
     let told: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
     if told.len() != ids.len() || nodes.len() != ids.len() {
@@ -386,6 +412,20 @@ mod tests {
         assert_eq!(refused(&json!({ "data": { "nodes": [null] } })), "github_partial_answer");
         assert_eq!(refused(&json!({ "data": { "nodes": [] } })), "github_partial_answer");
         assert_eq!(refused(&json!({ "data": null, "errors": [] })), "github_invalid_answer");
+    }
+
+    #[test]
+    fn g07_only_what_is_refused_for_every_node_is_a_permission_that_lacks() {
+        let ids = ["PR_1".to_owned(), "PR_2".to_owned()];
+        let refused = |nodes: &[u64], kind: &str| {
+            let path = |index: &u64| json!(["nodes", index, "commits", "nodes", 0, "commit"]);
+            let errors: Vec<Value> = nodes.iter().map(|index| json!({ "type": kind, "path": path(index) })).collect();
+            let body = json!({ "data": { "nodes": [null, null] }, "errors": errors });
+            histories(body.to_string().as_bytes(), &ids).expect_err("refused").code()
+        };
+        assert_eq!(refused(&[0, 0, 1], "FORBIDDEN"), "github_forbidden");
+        assert_eq!(refused(&[0, 0], "FORBIDDEN"), "github_partial_answer");
+        assert_eq!(refused(&[0, 1], "NOT_FOUND"), "github_partial_answer");
     }
 
     #[test]

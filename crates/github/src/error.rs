@@ -17,8 +17,8 @@ pub enum GitHubError {
     /// 401.
     #[error("GitHub refused the token (401): it is wrong, revoked or expired")]
     Unauthorized,
-    /// 403 that is no rate limit.
-    #[error("the token may not read this (403): give it read access to pull requests")]
+    /// 403 that is no rate limit, or what GraphQL says instead.
+    #[error("the token may not read this: give it read access to pull requests and contents")]
     Forbidden,
     /// 403 until the token is authorised for the organisation.
     #[error("the organisation demands single sign-on (403): authorise the token for it in the token's settings")]

@@ -44,8 +44,8 @@ impl std::fmt::Debug for AppSettings {
 }
 
 impl GitHubSettings {
-    /// Reads `GITHUB_API_URL` (github.com when unset), `GITHUB_PAT` (60 requests an hour and public repositories only
-    /// when unset), `GITHUB_APP_ID` with `GITHUB_APP_PRIVATE_KEY`, `COLLECT_CONCURRENCY` (1) and
+    /// Reads `GITHUB_API_URL` (github.com when unset), `GITHUB_PAT` (when unset 60 requests an hour, public
+    /// repositories only, and nothing by GraphQL), `GITHUB_APP_ID` with `GITHUB_APP_PRIVATE_KEY`, `COLLECT_CONCURRENCY` (1) and
     /// `GITHUB_RESERVE_PERCENT` (10).
     ///
     /// # Errors

@@ -98,20 +98,25 @@ impl Store {
         .await
     }
 
-    /// Leaves a pull request whose details GitHub cannot tell alone for a while: an hour, doubled up to two days.
+    /// Leaves pull requests whose details GitHub does not tell alone for a while: an hour, doubled up to two days.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when somebody else has taken over.
-    pub async fn postpone_details(&self, lease: &Lease, node_id: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+    pub async fn postpone_details(
+        &self,
+        lease: &Lease,
+        node_ids: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
             hold_lease(connection, lease, now).await?;
             sqlx::query!(
                 "update pull_requests
                 set detail_failures = detail_failures + 1,
                     detail_retry_at = $3::timestamptz + interval '1 hour' * least(2 ^ detail_failures, 48)
-                where repository_id = $1 and node_id = $2",
+                where repository_id = $1 and node_id = any($2)",
                 lease.repository.0,
-                node_id,
+                node_ids,
                 now
             )
             .execute(connection)

@@ -37,6 +37,7 @@ async fn main() -> Result<()> {
         std::fs::write("fake-teams.yaml", organisation.teams_file).context("cannot write fake-teams.yaml")?;
         println!("export TEAMS_FILE=$PWD/fake-teams.yaml");
     }
+    println!("export GITHUB_PAT={}", FakeGitHub::TOKEN);
     println!("export GITHUB_API_URL={}", fake.url());
     let mut signals = signal(SignalKind::user_defined1())?;
     loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{GithubId, Login, RepoName, RepoPattern};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, PageAnswer, Patience, RateLimit, TokenReport};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Page, PageAnswer, Patience, RateLimit, TokenReport};
 use mergeline_store::ConfiguredLogin;
 
 use super::Configured;
@@ -22,51 +22,38 @@ const RESERVE_PERCENT: u64 = 10;
 /// Somebody waits for the answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A client and when the checks began.
-struct Asking<'a> {
-    github: &'a GitHub,
+/// A client, what it is for, and when the checks began.
+pub(super) struct Asking {
+    github: GitHub,
+    has_details: bool,
     now: DateTime<Utc>,
 }
 
 /// What makes all further questions needless.
 struct Stopped(GitHubError);
 
-impl Asking<'_> {
+impl Asking {
+    pub(super) fn new(settings: &GitHubSettings, has_details: bool, now: DateTime<Utc>) -> Result<Self, Failure> {
+        Ok(Self { github: GitHub::connect(settings)?, has_details, now })
+    }
+
     fn session(&self, owner: Option<&str>) -> mergeline_github::Session<'_> {
         self.github.session(owner, Patience { deadline: None, longest_wait: LONGEST_WAIT }, self.now)
     }
-}
 
-/// Asks GitHub about everything, one question after the other.
-pub(super) async fn check(
-    settings: &GitHubSettings,
-    configured: &Configured,
-    known: &[ConfiguredLogin],
-    findings: &mut Findings,
-    now: DateTime<Utc>,
-) -> Result<(), Failure> {
-    let github = GitHub::connect(settings)?;
-    let asking = Asking { github: &github, now };
-    if !token(&asking, configured, findings).await? {
-        return check_known(configured, known, findings);
-    }
-    let mut stopped = None;
-    for repository in &configured.repositories {
-        match asking.repository(repository).await {
-            Ok(check) => findings.add(check)?,
-            Err(stop) => {
-                stopped = Some(stop);
-                break;
-            }
+    /// Asks GitHub about everything, one question after the other.
+    pub(super) async fn check(
+        &self,
+        configured: &Configured,
+        known: &[ConfiguredLogin],
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        if !token(self, configured, findings).await? {
+            return check_known(configured, known, findings);
         }
-    }
-    if stopped.is_none() {
-        stopped = patterns(&asking, configured, findings).await?;
-    }
-    if stopped.is_none() {
-        for (login, id) in &configured.logins {
-            let known = known.iter().find(|one| one.login == login.as_str());
-            match asking.login(login, *id, known).await {
+        let mut stopped = None;
+        for repository in &configured.repositories {
+            match self.repository(repository).await {
                 Ok(check) => findings.add(check)?,
                 Err(stop) => {
                     stopped = Some(stop);
@@ -74,12 +61,27 @@ pub(super) async fn check(
                 }
             }
         }
+        if stopped.is_none() {
+            stopped = patterns(self, configured, findings).await?;
+        }
+        if stopped.is_none() {
+            for (login, id) in &configured.logins {
+                let known = known.iter().find(|one| one.login == login.as_str());
+                match self.login(login, *id, known).await {
+                    Ok(check) => findings.add(check)?,
+                    Err(stop) => {
+                        stopped = Some(stop);
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some(Stopped(error)) = stopped {
+            let message = format!("not everything was asked: {error}");
+            findings.add(Check::error("GitHub", message, remedy(&error)))?;
+        }
+        Ok(())
     }
-    if let Some(Stopped(error)) = stopped {
-        let message = format!("not everything was asked: {error}");
-        findings.add(Check::error("GitHub", message, remedy(&error)))?;
-    }
-    Ok(())
 }
 
 /// What the database alone tells about logins.
@@ -97,7 +99,7 @@ pub(super) fn check_known(
 }
 
 /// Whether it makes sense to ask further.
-async fn token(asking: &Asking<'_>, configured: &Configured, findings: &mut Findings) -> Result<bool, Failure> {
+async fn token(asking: &Asking, configured: &Configured, findings: &mut Findings) -> Result<bool, Failure> {
     // An App has a token for each owner.
     let owner = configured.repositories.first().map(RepoName::owner);
     let owner = owner.or_else(|| configured.patterns.first().map(RepoPattern::owner));
@@ -115,7 +117,8 @@ async fn token(asking: &Asking<'_>, configured: &Configured, findings: &mut Find
                 findings.add(expiry(expires_at, asking.now))?;
             }
             for (name, limit) in [("rate limit", report.rest), ("GraphQL rate limit", report.graphql)] {
-                if let Some(limit) = limit {
+                // 0 of 0: an Enterprise server without limits, or GraphQL without a token.
+                if let Some(limit) = limit.filter(|limit| limit.limit > 0) {
                     findings.add(rate_limit(name, limit, asking.now))?;
                 }
             }
@@ -169,7 +172,7 @@ fn clock(skew_seconds: i64) -> Check {
 }
 
 async fn patterns(
-    asking: &Asking<'_>,
+    asking: &Asking,
     configured: &Configured,
     findings: &mut Findings,
 ) -> Result<Option<Stopped>, Failure> {
@@ -220,8 +223,8 @@ fn stops(error: GitHubError) -> Result<Stopped, GitHubError> {
     }
 }
 
-impl Asking<'_> {
-    /// Looks a repository up, and reads one of its pull requests.
+impl Asking {
+    /// Looks a repository up, and reads one of its pull requests as collecting does.
     async fn repository(&self, repository: &RepoName) -> Result<Check, Stopped> {
         let name = format!("repository {repository}");
         let failed = |error: GitHubError| {
@@ -242,8 +245,28 @@ impl Asking<'_> {
             Ok(Some(PageAnswer::Page(page))) if page.is_empty() => {
                 Ok(Check::ok(&name, "has no pull requests, or none that the token may see"))
             }
+            Ok(Some(PageAnswer::Page(page))) => match self.history(&session, &page).await {
+                Ok(()) => Ok(Check::ok(&name, "can be read")),
+                Err(error) => stops(error).map_or_else(
+                    |error| {
+                        let message = format!("can be read, but not its reviews, commits and sizes: {error}");
+                        Ok(Check::warning(&name, message, remedy(&error)))
+                    },
+                    Err,
+                ),
+            },
             Ok(_) => Ok(Check::ok(&name, "can be read")),
         }
+    }
+
+    /// Reads the history of a page's first pull request, where histories are collected.
+    async fn history(&self, session: &mergeline_github::Session<'_>, page: &Page) -> Result<(), GitHubError> {
+        let newest = page.pull_requests.first().and_then(|pull_request| pull_request.node_id.clone());
+        let Some(id) = newest.filter(|_| self.has_details) else { return Ok(()) };
+        if !session.has_token().await? {
+            return Ok(());
+        }
+        session.histories(&[id]).await?.into_iter().try_for_each(|(_, history)| history.map(drop))
     }
 
     /// Looks an account up.
@@ -305,7 +328,7 @@ fn renamed(known: &ConfiguredLogin) -> Option<Check> {
 fn remedy(error: &GitHubError) -> &'static str {
     match error {
         GitHubError::Unauthorized => "make a new token at GitHub, and set it in GITHUB_PAT",
-        GitHubError::Forbidden => "give the token read access to pull requests of this repository",
+        GitHubError::Forbidden => "give the token read access to pull requests and contents of this repository",
         GitHubError::SingleSignOn => "authorise the token for the organisation, in the token's settings",
         GitHubError::NotFound | GitHubError::Gone { .. } => "check the spelling, and what the token may see",
         GitHubError::RateLimited { .. } => "wait; with a token GitHub answers more often",

@@ -56,7 +56,8 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
     };
     match settings.github {
         Some(github) if !args.offline => {
-            github::check(&github, &configured, &database.known, &mut findings, now).await?;
+            let asking = github::Asking::new(&github, settings.details, now)?;
+            asking.check(&configured, &database.known, &mut findings).await?;
         }
         _ => github::check_known(&configured, &database.known, &mut findings)?,
     }

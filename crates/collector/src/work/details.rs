@@ -15,6 +15,10 @@ impl Work<'_> {
     /// Reads the details of stored pull requests that changed since theirs were read, the last changed first.
     pub(super) async fn details(&mut self) -> Result<(), Stopped> {
         let (session, store) = (self.session, self.collecting.store);
+        if !session.has_token().await? {
+            tracing::warn!(repo.name = %self.repository.called(), "No reviews, commits and sizes: they need a token");
+            return Ok(());
+        }
         let ahead = u32::try_from(self.collecting.github.concurrency()).unwrap_or(1);
         loop {
             let now = self.now();
@@ -49,16 +53,21 @@ impl Work<'_> {
     ) -> Result<(), Stopped> {
         let store = self.collecting.store;
         let mut told: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
+        let (mut untold, mut reason) = (Vec::new(), None);
         for (id, history) in histories {
             let Some(one) = batch.iter().find(|one| one.node_id == id) else { continue };
             match history {
                 Ok(history) => told.push((one.clone(), history.into())),
                 Err(error) => {
-                    tracing::warn!(repo.name = %self.repository.called(), "No details of {id}: {error}");
-                    let postponed = store.postpone_details(&self.lease, &id, now);
-                    timed(&mut self.result.database, postponed).await?;
+                    untold.push(id);
+                    reason = Some(error);
                 }
             }
+        }
+        if let Some(reason) = reason {
+            let (repository, count) = (self.repository.called(), untold.len());
+            tracing::warn!(repo.name = %repository, count, "No details of {}: {reason}", untold.join(", "));
+            timed(&mut self.result.database, store.postpone_details(&self.lease, &untold, now)).await?;
         }
         timed(&mut self.result.database, store.store_details(&self.lease, &told, now)).await?;
         self.result.enriched += u32::try_from(told.len()).unwrap_or(u32::MAX);

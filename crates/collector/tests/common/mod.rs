@@ -164,9 +164,13 @@ pub(crate) fn teams_file(repositories: &str, teams: &str) -> Result<TeamsFile> {
 }
 
 pub(crate) fn connect(url: &str) -> Result<GitHub> {
+    connect_with(url, Some("ghp_canary"))
+}
+
+pub(crate) fn connect_with(url: &str, token: Option<&str>) -> Result<GitHub> {
     let settings = GitHubSettings::from_vars(|name| match name {
         "GITHUB_API_URL" => Some(url.to_owned()),
-        "GITHUB_PAT" => Some("ghp_canary".to_owned()),
+        "GITHUB_PAT" => token.map(str::to_owned),
         _ => None,
     });
     let settings = settings.expect("valid settings");

@@ -85,6 +85,9 @@ impl FakeGitHub {
         Ok(Self { world, server })
     }
 
+    /// A token that is as good as any while no certain one is required.
+    pub const TOKEN: &str = "github_pat_made_up";
+
     /// The address to set as `GITHUB_API_URL`.
     pub fn url(&self) -> String {
         lock(&self.world).address.clone()
@@ -93,6 +96,11 @@ impl FakeGitHub {
     /// Answers only requests with this token; one that was good before is revoked.
     pub fn require_token(&self, token: &str) {
         lock(&self.world).token = Some(token.to_owned());
+    }
+
+    /// Answers whoever asks, GraphQL only with a token.
+    pub fn require_no_token(&self) {
+        lock(&self.world).token = None;
     }
 
     /// Says whose token it is.
@@ -145,6 +153,11 @@ impl FakeGitHub {
     /// Lets GraphQL refuse more than so many ids in one query.
     pub fn limit_graphql_nodes(&self, nodes: usize) {
         lock(&self.world).graphql_nodes = nodes;
+    }
+
+    /// Tells nobody of commits any more, as a token without *Contents* has it for a private repository.
+    pub fn withhold_commits(&self) {
+        lock(&self.world).are_commits_withheld = true;
     }
 
     /// Creates a repository, empty at first, unless it is there.
@@ -285,7 +298,9 @@ fn handle(world: &mut World, call: &mut Call) -> Answer {
     world.limits.look_at_the_clock();
     let route = Route::of(call);
     let (mut answer, points) = checked(world, &route, call);
-    if route == Route::Graphql {
+    if route == Route::Graphql && call.token().is_none() {
+        answer = graphql::without_a_token();
+    } else if route == Route::Graphql {
         world.limits.graphql.spend(points);
     } else {
         world.limits.core.spend(points);

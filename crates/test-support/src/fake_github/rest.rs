@@ -239,7 +239,11 @@ fn rate_limit(world: &World, call: &Call) -> Answer {
     if limits.are_hidden {
         return Answer::error(StatusCode::NOT_FOUND, "Rate limiting is not enabled.");
     }
-    let (core, graphql) = (limits.core.json(), limits.graphql.json());
+    let core = limits.core.json();
+    let graphql = match call.token() {
+        Some(_) => limits.graphql.json(),
+        None => json!({ "limit": 0, "used": 0, "remaining": 0, "reset": limits.graphql.reset() }),
+    };
     let search = json!({ "limit": 30, "used": 0, "remaining": 30, "reset": limits.core.reset() });
     let mut body = json!({ "resources": { "core": core, "graphql": graphql, "search": search } });
     if !call.is_slim_version() {

@@ -54,6 +54,8 @@ pub(super) struct World {
     pub(super) limits: Limits,
     /// GraphQL refuses more ids than that in one query.
     pub(super) graphql_nodes: usize,
+    /// Whether GraphQL refuses commits.
+    pub(super) are_commits_withheld: bool,
     pub(super) requests: Vec<RecordedRequest>,
     pub(super) under_way: usize,
     pub(super) most_at_once: usize,
@@ -79,6 +81,7 @@ impl World {
             latency: Duration::ZERO,
             limits: Limits::default(),
             graphql_nodes: usize::MAX,
+            are_commits_withheld: false,
             requests: Vec::new(),
             under_way: 0,
             most_at_once: 0,

@@ -74,6 +74,13 @@ pub(super) fn used_up() -> Answer {
     Answer::json(StatusCode::OK, &json!({ "errors": [error] }))
 }
 
+/// What GitHub answers whoever brings no token: there is no limit to use up, and nothing to be had.
+pub(super) fn without_a_token() -> Answer {
+    Answer::error(StatusCode::UNAUTHORIZED, "This endpoint requires you to be authenticated.")
+        .saying("x-ratelimit-limit", "0")
+        .saying("x-ratelimit-remaining", "0")
+}
+
 /// A hundredth of the requests that it takes to read every connection of every node, 1 at least.
 fn cost(document: &Document) -> u32 {
     let requests: usize = document
@@ -166,11 +173,27 @@ impl Execution<'_> {
     /// What is selected of the node with this id; null and an error when there is none.
     fn found(&mut self, id: &str, field: &Field, path: &Value) -> Result<Value, Refusal> {
         if let Some(object) = self.object(id) {
-            return self.select(&object, field);
+            let mut selected = self.select(&object, field)?;
+            if self.world.are_commits_withheld {
+                self.withhold_commits(&mut selected, path);
+            }
+            return Ok(selected);
         }
         let message = format!("Could not resolve to a node with the global id of '{id}'");
         self.errors.push(json!({ "type": "NOT_FOUND", "path": path, "message": message }));
         Ok(Value::Null)
+    }
+
+    /// Null and an error for each commit.
+    fn withhold_commits(&mut self, selected: &mut Value, path: &Value) {
+        let commits = selected.pointer_mut("/commits/nodes").and_then(Value::as_array_mut);
+        for (index, commit) in commits.into_iter().flatten().enumerate() {
+            commit["commit"] = Value::Null;
+            let below = [json!("commits"), json!("nodes"), json!(index), json!("commit")];
+            let path: Vec<Value> = path.as_array().into_iter().flatten().cloned().chain(below).collect();
+            let message = "Resource not accessible by personal access token";
+            self.errors.push(json!({ "type": "FORBIDDEN", "path": path, "message": message }));
+        }
     }
 
     fn object(&self, id: &str) -> Option<Value> {
