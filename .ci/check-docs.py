@@ -431,7 +431,7 @@ def check_commands(texts, arguments):
 
 
 # Made by SAM from functions and the API.
-GENERATED = {"CollectorEveryFourHours", "CollectorWork", "GatewayApiKey", "GatewayUsagePlan"}
+GENERATED = {"CollectorEveryFourHours", "CollectorWork"}
 
 
 def check_aws(place, rest, questions, body):

@@ -105,6 +105,8 @@ def role(name, properties):
 @makes("Lambda::Function", ["Arn"], "FunctionName")
 def function(name, properties):
     properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    # Set by a call of its own, which moto does not have.
+    properties.pop("RecursiveLoop", None)
     made = call("lambda", "CreateFunction", {"FunctionName": name, **properties})
     return Made(made["FunctionName"], {"Arn": made["FunctionArn"]})
 
@@ -230,7 +232,8 @@ def api_key(name, properties):
 
 @makes("ApiGateway::UsagePlan", ["Id"], "UsagePlanName")
 def usage_plan(name, properties):
-    made = call("apigateway", "CreateUsagePlan", decapitalized({"Name": name, **properties}))["id"]
+    properties = {"Name": properties.pop("UsagePlanName", name), **properties}
+    made = call("apigateway", "CreateUsagePlan", decapitalized(properties))["id"]
     return Made(made, {"Id": made})
 
 

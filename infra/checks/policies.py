@@ -283,6 +283,15 @@ def work_is_bounded(template):
             yield f"{name}: messages that are refused use up their receives"
 
 
+def unfinished_work_may_come_back(template):
+    """Lambda stops what goes through a queue and back to the same function some 16 times, unless it is told not to."""
+    functions = properties(template, "Lambda::Function")
+    for mapping in properties(template, "Lambda::EventSourceMapping").values():
+        name = target(mapping["FunctionName"])
+        if functions[name].get("RecursiveLoop") != "Allow":
+            yield f"{name}: work that is put back into its queue again and again is thrown away"
+
+
 def failures_land_somewhere(template):
     queues = properties(template, "SQS::Queue")
     landings = set()
@@ -483,6 +492,13 @@ def requests_are_bounded(template):
     for plan in plans:
         if not any(holder == plan for holder, _ in held):
             yield f"{plan} is for no key"
+
+
+def the_key_can_be_replaced(template):
+    """Only another name makes CloudFormation make another key."""
+    for name, key in properties(template, "ApiGateway::ApiKey").items():
+        if "${ApiKeyVersion}" not in str(key.get("Name")):
+            yield f"{name}: a key that leaked stays"
 
 
 def there_is_one_stage(template):
@@ -757,6 +773,7 @@ POLICIES = [
     messages_are_hidden_long_enough,
     batches_fail_partially,
     work_is_bounded,
+    unfinished_work_may_come_back,
     failures_land_somewhere,
     collections_run_every_four_hours,
     queues_are_encrypted,
@@ -766,6 +783,7 @@ POLICIES = [
     functions_may_read_their_secrets,
     every_request_needs_a_key,
     requests_are_bounded,
+    the_key_can_be_replaced,
     there_is_one_stage,
     the_gateway_speaks_like_the_program,
     access_is_logged,

@@ -287,13 +287,13 @@ def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
             assert method["apiKeyRequired"] is True
             assert method["methodIntegration"]["type"] == "AWS_PROXY"
             assert stack.function("Api")["FunctionArn"] in method["methodIntegration"]["uri"]
-        plan = gateway.get_usage_plan(usagePlanId=stack["GatewayUsagePlan"])
+        plan = gateway.get_usage_plan(usagePlanId=stack["UsagePlan"])
         assert plan["apiStages"] == [{"apiId": api, "stage": "v1"}]
         assert plan["throttle"] == {"rateLimit": rate, "burstLimit": burst}
         assert (plan["quota"]["limit"], plan["quota"]["period"]) == (quota, "MONTH")
-        (key,) = gateway.get_usage_plan_keys(usagePlanId=stack["GatewayUsagePlan"])["items"]
-        assert key["id"] == stack["GatewayApiKey"]
-        made = gateway.get_api_key(apiKey=stack["GatewayApiKey"], includeValue=True)
+        (key,) = gateway.get_usage_plan_keys(usagePlanId=stack["UsagePlan"])["items"]
+        assert key["id"] == stack["ApiKey"]
+        made = gateway.get_api_key(apiKey=stack["ApiKey"], includeValue=True)
         assert made["enabled"] is True
         assert len(made["value"]) >= 20
 
@@ -366,7 +366,7 @@ def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):
 def test_outputs_can_be_pasted(usual, full):
     assert set(full.outputs) == set(usual.outputs) - {"StoreTheDatabaseUrl"}
     assert usual.outputs["ApiUrl"] == f"https://{usual['Gateway']}.execute-api.eu-north-1.amazonaws.com/v1"
-    assert usual["GatewayApiKey"] in usual.outputs["ReadTheApiKey"]
+    assert usual["ApiKey"] in usual.outputs["ReadTheApiKey"]
     assert usual["Collector"] in usual.outputs["Migrate"]
     assert usual.outputs["DashboardUrl"].endswith("#dashboards/dashboard/mergeline-usual")
     assert usual["DatabaseSecret"] in usual.outputs["StoreTheDatabaseUrl"]

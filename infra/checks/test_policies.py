@@ -111,6 +111,10 @@ BREAKS = {
         "unbounded": put("CollectorWork/Properties/ScalingConfig", None),
         "throttled": put("Collector/Properties/ReservedConcurrentExecutions", 2),
     },
+    "unfinished_work_may_come_back": {
+        "stopped": put("Collector/Properties/RecursiveLoop", "Terminate"),
+        "default": put("Collector/Properties/RecursiveLoop", None),
+    },
     "failures_land_somewhere": {
         "queue": put("Work/Properties/RedrivePolicy", None),
         "endless receives": lambda t: properties(t, "Work")["RedrivePolicy"].update(maxReceiveCount=1000),
@@ -175,12 +179,13 @@ BREAKS = {
         "not permitted": lambda t: t["Resources"].pop("ApiHeadPermissionv1"),
     },
     "requests_are_bounded": {
-        "no quota": put("GatewayUsagePlan/Properties/Quota", None),
-        "no throttle": put("GatewayUsagePlan/Properties/Throttle", None),
-        "no plan": lambda t: t["Resources"].pop("GatewayUsagePlan"),
-        "no key": lambda t: t["Resources"].pop("GatewayUsagePlanKey"),
+        "no quota": put("UsagePlan/Properties/Quota", None),
+        "no throttle": put("UsagePlan/Properties/Throttle", None),
+        "no plan": lambda t: t["Resources"].pop("UsagePlan"),
+        "no key": lambda t: t["Resources"].pop("UsagePlanKey"),
         "other stage": lambda t: stage(t).update(StageName="Prod"),
     },
+    "the_key_can_be_replaced": {"same name": put("ApiKey/Properties/Name", {"Ref": "AWS::StackName"})},
     "there_is_one_stage": {
         "SAM's": lambda t: properties(t, named(t, "ApiGateway::Deployment")).update(StageName="Stage"),
         "none": lambda t: t["Resources"].pop(named(t, "ApiGateway::Stage")),

@@ -218,7 +218,7 @@ if operation == "describe-stack-resource":
     answer = {"StackResourceDetail": {"PhysicalResourceId": told["resources"][of("--logical-resource-id")]}}
 elif operation == "describe-stacks":
     answer = {"Stacks": [{"Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in told["outputs"].items()]}]}
-elif operation == "get-api-key" and of("--api-key") == told["resources"]["GatewayApiKey"]:
+elif operation == "get-api-key" and of("--api-key") == told["resources"]["ApiKey"]:
     answer = {"name": "gateway"} | ({"value": told["key"]} if "--include-value" in arguments else {})
 elif operation == "invoke" and of("--function-name") == told["resources"]["Collector"]:
     payload = told["answers"][of("--payload")]
