@@ -47,10 +47,7 @@ pub(crate) enum ApiError {
         offered: &'static str,
     },
     /// 503 `unavailable`: the database cannot be reached.
-    Unavailable {
-        /// Whether it refused the user or the password.
-        is_login: bool,
-    },
+    Unavailable,
     /// 503 `schema_outdated`: the schema is not this program's. Mostly it is older, and is being migrated.
     SchemaOutdated,
     /// 504 `timeout`: it took too long.
@@ -73,7 +70,7 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
-            Self::Unavailable { .. } | Self::SchemaOutdated => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::SchemaOutdated => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -90,7 +87,7 @@ impl ApiError {
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable { .. } => "not_acceptable",
-            Self::Unavailable { .. } => "unavailable",
+            Self::Unavailable => "unavailable",
             Self::SchemaOutdated => "schema_outdated",
             Self::Timeout => "timeout",
             Self::Internal => "internal_error",
@@ -108,7 +105,7 @@ impl ApiError {
             Self::NotFound(what) => (*what).to_owned(),
             Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
             Self::NotAcceptable { offered } => format!("This exists as {offered}, which Accept excludes."),
-            Self::Unavailable { .. } => "The database is not available; try again in a moment.".to_owned(),
+            Self::Unavailable => "The database is not available; try again in a moment.".to_owned(),
             Self::SchemaOutdated => {
                 "The database schema does not fit this program: run the migrations of this version, \
                  or deploy a newer program."
@@ -163,8 +160,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!(trace_id = trace_id(), code = error.code(), "Could not answer: {}", with_causes(&error));
         match error {
-            StoreError::Unavailable(_) | StoreError::ReadOnly(_) => Self::Unavailable { is_login: false },
-            StoreError::Unauthorized(_) => Self::Unavailable { is_login: true },
+            StoreError::Unavailable(_) | StoreError::ReadOnly(_) | StoreError::Unauthorized(_) => Self::Unavailable,
             StoreError::Timeout(_) => Self::Timeout,
             StoreError::Schema(_) => Self::SchemaOutdated,
             StoreError::UnknownValue(_) => {
@@ -181,15 +177,16 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// The database let nobody in: a request that was answered so may be tried again with a new password.
+/// The database is not there, or lets nobody in: a request that was answered so may be tried again with a new address or
+/// password.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LoginRefused;
+pub(crate) struct DatabaseLost;
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message) = (self.status(), self.code().to_owned(), self.message());
         let is_method = matches!(self, Self::MethodNotAllowed);
-        let is_login = matches!(self, Self::Unavailable { is_login: true });
+        let is_lost = matches!(self, Self::Unavailable);
         let details = if let Self::Validation(details) = self { details } else { Vec::new() };
         let mut response = if wants_problem_details() {
             let body = ProblemBody {
@@ -211,8 +208,8 @@ impl IntoResponse for ApiError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
-        if is_login {
-            response.extensions_mut().insert(LoginRefused);
+        if is_lost {
+            response.extensions_mut().insert(DatabaseLost);
         }
         response
     }

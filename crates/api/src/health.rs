@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::json;
-use crate::error::{ApiError, LoginRefused};
+use crate::error::{ApiError, DatabaseLost};
 use crate::model::{age_hours, instant};
 use crate::negotiation::{Accept, JSON};
 use crate::parameters::Query;
@@ -78,8 +78,8 @@ pub(crate) async fn health(
                 _ => failing("unavailable", "unknown"),
             };
             let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &health);
-            if let ApiError::Unavailable { is_login: true } = error {
-                response.extensions_mut().insert(LoginRefused);
+            if matches!(error, ApiError::Unavailable) {
+                response.extensions_mut().insert(DatabaseLost);
             }
             return Ok(response);
         }

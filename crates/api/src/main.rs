@@ -1,15 +1,19 @@
 //! The Lambda function `api`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use futures::FutureExt;
 use mergeline_api::{Api, Renewal, Settings, router};
-use mergeline_aws::{API_KEYS, Aws, DATABASE_URL, SecretValues, SecretVariable, Secrets};
+use mergeline_aws::{API_KEYS, Aws, DATABASE_URL, SecretValues, SecretVariable, Secrets, VariableError};
 use mergeline_store::Store;
+use tokio::sync::Mutex;
 
 /// The variables that may be kept as secrets.
 const SECRETS: [SecretVariable; 2] = [DATABASE_URL, API_KEYS];
+/// As long as the collector goes by what it knows.
+const SECRETS_ARE_KNOWN_FOR: Duration = Duration::from_secs(5 * 60);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -18,15 +22,16 @@ async fn main() -> Result<(), lambda_http::Error> {
     let clock = Utc::now;
     // Loading what AWS needs costs time that a laptop need not spend.
     let secrets = if SecretValues::are_named_by(&SECRETS, variable) {
-        Some(Arc::new(Aws::from_vars(variable).await.secrets()))
+        Some(Aws::from_vars(variable).await.secrets())
     } else {
         None
     };
-    let settings = settings(secrets.as_deref(), false)
-        .await
-        .inspect_err(|error| tracing::error!("The function cannot start: {error}"))?;
+    let mut function = Function { secrets, values: SecretValues::default() };
+    let settings = function.settings().await.inspect_err(|error| {
+        tracing::error!(code = error.code(), "The function cannot start: {error}");
+    })?;
     let store = Store::connect(&settings.database);
-    let renewal = secrets.map(|secrets| renewal(secrets, store.clone()));
+    let renewal = function.secrets.is_some().then(|| renewal(function, store.clone()));
     lambda_http::run(router(Api { store, keys: settings.keys, timeout: settings.timeout, clock, renewal })).await
 }
 
@@ -34,27 +39,40 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
 
-async fn settings(secrets: Option<&Secrets>, fresh: bool) -> Result<Settings, lambda_http::Error> {
-    let values = match secrets {
-        Some(secrets) => SecretValues::fetch(secrets, &SECRETS, variable, fresh).await?,
-        None => SecretValues::default(),
-    };
-    Ok(Settings::from_vars(|name| values.get(name).or_else(|| variable(name)))?)
+/// Where the settings come from.
+struct Function {
+    secrets: Option<Secrets>,
+    /// As they were last read.
+    values: SecretValues,
 }
 
-/// A password that was changed while the sandbox is warm is read anew when the database refuses the old one.
-fn renewal(secrets: Arc<Secrets>, store: Store) -> Renewal {
-    Renewal::new(move || {
-        let (secrets, store) = (secrets.clone(), store.clone());
+impl Function {
+    async fn settings(&mut self) -> Result<Settings, VariableError> {
+        if let Some(secrets) = &self.secrets {
+            self.values = SecretValues::fetch(secrets, &SECRETS, variable, true).await?;
+        }
+        Ok(Settings::from_vars(|name| self.values.get(name).or_else(|| variable(name)))?)
+    }
+}
+
+fn renewal(function: Function, store: Store) -> Renewal {
+    let function = Arc::new(Mutex::new(function));
+    Renewal::new(SECRETS_ARE_KNOWN_FOR, move || {
+        let (function, store) = (function.clone(), store.clone());
         async move {
-            match settings(Some(&secrets), true).await {
-                Ok(settings) => store.reconnect_with(&settings.database),
+            let mut function = function.lock().await;
+            let before = function.values.clone();
+            match function.settings().await {
+                Ok(_) if function.values == before => false,
+                Ok(settings) => {
+                    store.reconnect_with(&settings.database);
+                    true
+                }
                 Err(error) => {
-                    tracing::error!("The secrets cannot be read anew: {error}");
-                    return false;
+                    tracing::error!(code = error.code(), "The secrets cannot be read anew: {error}");
+                    false
                 }
             }
-            true
         }
         .boxed()
     })

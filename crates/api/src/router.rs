@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -18,7 +18,7 @@ use mergeline_store::Store;
 
 use crate::access::require_key;
 use crate::answer::{REQUEST, RequestFacts};
-use crate::error::{ApiError, LoginRefused};
+use crate::error::{ApiError, DatabaseLost};
 use crate::keys::ApiKeys;
 use crate::negotiation::Accept;
 use crate::{collection, definitions, docs, health, metrics, openapi, pull_requests, teams};
@@ -34,18 +34,43 @@ pub struct Api {
     pub timeout: Duration,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
-    /// How to get in again once the database refuses the password; `None` where that is known at the start only.
+    /// How the database's secret is read anew; `None` where it is known at the start only.
     pub renewal: Option<Renewal>,
 }
 
-/// Reads the database's password anew and gives it to the store. Says whether that worked.
+/// How the database's address and password are had anew, when the database cannot be reached or refuses the login, and from
+/// time to time.
 #[derive(Clone)]
-pub struct Renewal(Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
+pub struct Renewal(Arc<Renewing>);
+
+struct Renewing {
+    renew: Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>,
+    every: Duration,
+    last: Mutex<Instant>,
+}
 
 impl Renewal {
-    /// A renewal that does this.
-    pub fn new(renew: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(renew))
+    /// A renewal that reads the secret, has the store connect by it, and says whether it is another one than before.
+    pub fn new(every: Duration, renew: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Renewing { renew: Box::new(renew), every, last: Mutex::new(Instant::now()) }))
+    }
+
+    async fn now(&self) -> bool {
+        *self.last() = Instant::now();
+        (self.0.renew)().await
+    }
+
+    /// Once it is time, beside the request: that one is not to wait for a secret which hardly ever changes.
+    fn if_due(&self) {
+        let mut last = self.last();
+        if last.elapsed() >= self.0.every {
+            *last = Instant::now();
+            tokio::spawn((self.0.renew)());
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Instant> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,13 +138,14 @@ async fn around_each_request(State(api): State<Api>, request: Request, next: Nex
     answered
 }
 
-/// Answers, and once more with a new password when the database refused the old one.
+/// Answers, and once more with a new address or password when the old one led nowhere.
 async fn run(api: &Api, request: Request, next: Next) -> Response {
     let Some(renewal) = &api.renewal else { return next.run(request).await };
+    renewal.if_due();
     let (parts, body) = request.into_parts();
     let (again, later) = (parts.clone(), next.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
-    if response.extensions().get::<LoginRefused>().is_none() || !(renewal.0)().await {
+    if response.extensions().get::<DatabaseLost>().is_none() || !renewal.now().await {
         return response;
     }
     // Nothing here reads a body, so none is missed.

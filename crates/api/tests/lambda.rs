@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use common::{Backend, TEAMS, history};
+use futures::FutureExt;
+use mergeline_api::{Api, Renewal, router};
 use mergeline_domain::Problems;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_local_postgres::Server;
@@ -277,6 +279,44 @@ async fn f19_a_password_that_was_changed_is_used_by_the_warm_api_after_one_look_
     let log = function.stop().await?;
     assert!(!log.contains("canary"), "{log}");
     Ok(())
+}
+
+#[tokio::test]
+async fn f19_an_address_that_leads_nowhere_is_looked_up_anew() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let aws = AwsEmulator::start().await?;
+    let arn = aws.create_secret("database", Some("postgres://api:canary@127.0.0.1:1/numbers")).await?;
+    let mut environment = aws.environment();
+    environment.insert("DB_URL_SECRET_ARN", arn.clone());
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let event = include_str!("../../../events/api-teams.json");
+    assert_eq!(ask(&mut function, event).await?.0, 503);
+    aws.put_secret(&arn, backend.database.url()).await?;
+    assert_eq!(ask(&mut function, event).await?.0, 200);
+    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 2, "at the start, in vain, and for the new one");
+    function.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f19_an_address_that_was_changed_is_used_although_the_old_one_still_answers() -> Result<()> {
+    let (before, after) = (Backend::empty().await?, Backend::with_teams(&TEAMS.replace("payments", "billing")).await?);
+    let settings = DatabaseSettings::parse(&after.database.url().to_owned().into()).map_err(Problems::from)?;
+    let store = before.store.clone();
+    let renewal = Renewal::new(Duration::ZERO, move || {
+        store.reconnect_with(&settings);
+        std::future::ready(true).boxed()
+    });
+    let router = router(Api { renewal: Some(renewal), ..before.api() });
+    let asked = async {
+        loop {
+            let answered = common::ask(&router, "GET", "/v1/teams/billing", &[]).await?;
+            if answered.status == 200 {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asked).await?
 }
 
 #[tokio::test]

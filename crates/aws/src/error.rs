@@ -7,19 +7,19 @@ use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
 /// Why a call to AWS failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
-    /// The secret does not exist, or was created and never given a value.
-    #[error(
-        "Secrets Manager has no value for {arn}\n  help: check the ARN and its region, and store the value with `aws \
-         secretsmanager put-secret-value --secret-id {arn} --secret-string file:///dev/stdin`"
-    )]
+    /// The secret does not exist.
+    #[error("Secrets Manager has no {arn}\n  help: check the ARN and its region")]
     SecretNotFound {
         /// The secret.
         arn: String,
         /// What AWS said.
         source: Cause,
     },
-    /// The secret's value is not text.
-    #[error("{arn} holds no text\n  help: store the value with `--secret-string`, not as binary, and not empty")]
+    /// The secret was created and never given a value, or one that is not text.
+    #[error(
+        "Secrets Manager has no value for {arn}\n  help: store it, as text, with `aws secretsmanager put-secret-value \
+         --secret-id {arn} --secret-string file:///dev/stdin`"
+    )]
     SecretEmpty {
         /// The secret.
         arn: String,
@@ -142,6 +142,11 @@ impl AwsError {
 pub struct Cause(String);
 
 impl Cause {
+    /// Whether AWS said this.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        self.0.contains(text)
+    }
+
     /// The code and message that came with the answer.
     pub(crate) fn of_answer(code: Option<&str>, message: Option<&str>) -> Self {
         Self([code, message].into_iter().flatten().collect::<Vec<_>>().join(": "))

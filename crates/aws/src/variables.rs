@@ -72,6 +72,16 @@ pub enum VariableError {
     Aws(#[from] AwsError),
 }
 
+impl VariableError {
+    /// A short, stable name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Problems(problems) => problems.list.first().map_or("config", |problem| problem.code),
+            Self::Aws(error) => error.code(),
+        }
+    }
+}
+
 impl SecretValues {
     /// Fetches the variables that `lookup` knows by ARN. `fresh` asks Secrets Manager whatever is cached.
     ///

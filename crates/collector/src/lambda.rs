@@ -24,6 +24,8 @@ use crate::{CollectError, CollectOptions, RunReport, Settings, collect, configur
 
 /// The variables that may be kept as secrets.
 const SECRETS: [SecretVariable; 3] = [DATABASE_URL, GITHUB_TOKEN, GITHUB_APP_KEY];
+/// The code of a secret that exists without a value.
+const SECRET_EMPTY: &str = "secret_empty";
 /// Kept at the end of an invocation for writing down how far it came: a statement may take so long.
 const MARGIN: Duration = Duration::from_secs(30);
 /// Longer than any event is on its way.
@@ -137,6 +139,11 @@ pub enum Done {
     },
     /// The schema is up to date.
     Migrate,
+    /// Nothing could begin yet: a secret of the stack is still to be filled.
+    Wait {
+        /// Which one, and how.
+        reason: String,
+    },
 }
 
 /// Why an invocation failed: a code that alarms can tell apart, and a sentence.
@@ -253,7 +260,15 @@ impl Collector {
             let left = (deadline - now).to_std().unwrap_or_default();
             Instant::now() + left - MARGIN.min(left / 4)
         });
-        let clients = self.ready(matches!(event, Event::Asked(_))).await?;
+        let clients = match self.ready(matches!(event, Event::Asked(_))).await {
+            // A new stack's schedule begins at once, before anybody can have filled the secrets: no failure, and no reason to
+            // try again. That no run completes is told by the alarm of that name.
+            Err(error) if error.code == SECRET_EMPTY && matches!(event, Event::Asked(Action::Collect)) => {
+                tracing::warn!(code = error.code, "Nothing is collected yet: {}", error.message);
+                return Ok(Outcome::Done(Done::Wait { reason: error.message }));
+            }
+            ready => ready?,
+        };
         let mut sums = Sums::default();
         let outcome = match event {
             Event::Asked(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate)),

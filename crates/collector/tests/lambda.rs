@@ -145,14 +145,16 @@ async fn secrets_are_read_by_their_arns_once_for_many_invocations_and_shown_nowh
 }
 
 #[tokio::test]
-async fn a_secret_without_a_value_is_named_and_the_sandbox_goes_on_once_it_has_one() -> Result<()> {
+async fn a_secret_without_a_value_is_waited_for_and_the_sandbox_goes_on_once_it_has_one() -> Result<()> {
     let mut cloud = one_process().await?;
     let arn = cloud.aws.create_secret("created-empty", None).await?;
     cloud.environment.insert("GITHUB_TOKEN_SECRET_ARN", arn.clone());
     let mut sandbox = cloud.sandbox().await?;
-    let Invocation::Error(error) = sandbox.invoke(schedule()?).await? else { panic!("accepted") };
-    assert_eq!(error["errorType"], json!("secret_not_found"));
-    assert!(error["errorMessage"].as_str().is_some_and(|text| text.contains(&arn)), "{error}");
+    let answer = sandbox.answer(schedule()?).await?;
+    assert_eq!(answer["action"], json!("wait"));
+    assert!(answer["reason"].as_str().is_some_and(|text| text.contains(&arn)), "{answer}");
+    // Whoever asks for the migration is waiting for it.
+    assert_eq!(sandbox.error(json!({ "action": "migrate" })).await?, "secret_empty");
     cloud.aws.put_secret(&arn, TOKEN).await?;
     assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"));
     cloud.end(sandbox).await?;

@@ -395,9 +395,13 @@ impl Store {
         outcome
     }
 
-    /// Makes new connections with these settings, for a password that was changed. Those that stand go on.
+    /// Makes new connections with these settings, for a password or a server that was changed. Idle ones are let go, those at
+    /// work go on.
     pub fn reconnect_with(&self, settings: &DatabaseSettings) {
         self.pool.set_connect_options(settings.connect_options());
+        while let Some(connection) = self.pool.try_acquire() {
+            drop(connection.detach());
+        }
     }
 
     /// Closes all connections.

@@ -93,6 +93,8 @@ impl Secrets {
 
 fn secret_error(arn: &str, failure: Failure) -> AwsError {
     match failure.kind {
+        // A secret without a value is missing the version that AWSCURRENT stands for, in the words of the message alone.
+        Kind::Missing if failure.cause.says("staging label") => AwsError::SecretEmpty { arn: arn.to_owned() },
         Kind::Missing => AwsError::SecretNotFound { arn: arn.to_owned(), source: failure.cause },
         Kind::Denied => AwsError::SecretDenied { arn: arn.to_owned(), source: failure.cause },
         _ => failure.into_error("secretsmanager:GetSecretValue", arn),

@@ -97,14 +97,14 @@ async fn a_hiccup_is_not_noticed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_there_is_named() -> anyhow::Result<()> {
+async fn a_secret_that_is_not_there_and_one_without_a_value_are_told_apart() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let absent = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:absent-AbCdEf";
-    let created_empty = emulator.create_secret("later", None).await?;
-    for arn in [absent, &created_empty] {
-        let error = aws.secrets().get(arn).await.err();
-        assert!(matches!(&error, Some(AwsError::SecretNotFound { arn: named, .. }) if named == arn), "{error:?}");
-    }
+    let error = aws.secrets().get(absent).await.err();
+    assert!(matches!(&error, Some(AwsError::SecretNotFound { arn, .. }) if arn == absent), "{error:?}");
+    let created = emulator.create_secret("later", None).await?;
+    let error = aws.secrets().get(&created).await.err();
+    assert!(matches!(&error, Some(AwsError::SecretEmpty { arn }) if *arn == created), "{error:?}");
     Ok(())
 }
 
