@@ -3,9 +3,10 @@
 mod common;
 
 use anyhow::Result;
-use common::{ANA, World, connect_with, many, merged, options, outcome};
+use common::{ANA, NOW, World, connect_with, many, merged, options, outcome};
 use mergeline_collector::CollectOptions;
-use mergeline_store::{ResultState, RunState};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_store::{ApplyOptions, ResultState, RunState};
 use mergeline_test_support::{FakeReview, FakeUser, Fault, at, pr};
 use serde_json::{Value, json};
 
@@ -162,6 +163,24 @@ async fn without_a_token_public_pull_requests_are_stored_and_graphql_is_not_aske
     // Nothing was given up for good.
     world.collect().await?;
     assert_eq!(world.number(DETAILED).await?, 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn reviews_by_configured_bots_are_no_reviews_by_people_from_when_they_are_configured() -> Result<()> {
+    let world = World::new().await?;
+    let robot = "2026-06-01T10:00:00Z";
+    world.fake.put([merged(1).approved_by("acme-ci", robot).reviewed_by("bob", "2026-06-01T19:00:00Z")]);
+    let first_review = || world.texts("select to_char(first_review_at, 'HH24:MI') from pull_requests");
+    let first_approval = || world.number("select count(first_approval_at) from pull_requests");
+    for (bots, reviewed, approvals) in [("", "10:00", 1), ("bots: [Acme-CI]", "19:00", 0), ("bots: []", "10:00", 1)] {
+        let text = format!("version: 1\nrepositories: [acme/api, acme/web]\n{bots}\nteams: [{ANA}]\n");
+        let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+        world.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+        assert_eq!(world.collect().await?.state, RunState::Succeeded);
+        assert_eq!(first_review().await?, [reviewed], "{bots}");
+        assert_eq!(first_approval().await?, approvals, "{bots}");
+    }
     Ok(())
 }
 

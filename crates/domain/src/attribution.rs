@@ -157,6 +157,11 @@ impl Roster {
         &self.people
     }
 
+    /// Whether an account is a program's by configuration, though GitHub calls it a user.
+    pub fn names_as_bot(&self, login: &Login) -> bool {
+        self.bots.contains(login)
+    }
+
     /// Keeps or skips a pull request, and attributes it when it is kept.
     pub fn judge(&self, pull_request: &PullRequest) -> Verdict<'_> {
         let Some(author) = &pull_request.author else { return Verdict::Skip(SkipReason::Ghost) };
@@ -170,7 +175,7 @@ impl Roster {
                 Verdict::Keep { person, attributions: person.attribute_at(pull_request.attribution_instant()) }
             }
             None if author.kind == AccountKind::Ghost => Verdict::Skip(SkipReason::Ghost),
-            None if author.kind == AccountKind::Bot || self.bots.contains(&author.login) => {
+            None if author.kind == AccountKind::Bot || self.names_as_bot(&author.login) => {
                 Verdict::Skip(SkipReason::Bot)
             }
             None => Verdict::Skip(SkipReason::NotAMember),

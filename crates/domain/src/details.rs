@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::Login;
+use crate::{Login, Roster};
 
 /// The dates of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,17 @@ pub struct History {
     pub merge_commit: Option<String>,
     /// The branch that it goes to.
     pub base_ref: Option<String>,
+}
+
+impl History {
+    /// The history with the reviews of configured bots marked as those of programs.
+    #[must_use]
+    pub fn with_bots_of(mut self, roster: &Roster) -> Self {
+        for review in &mut self.reviews {
+            review.is_bot |= review.author.as_ref().is_some_and(|login| roster.names_as_bot(login));
+        }
+        self
+    }
 }
 
 /// What follows from a pull request's history. Unknown is `None`, never a guess.

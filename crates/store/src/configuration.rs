@@ -54,6 +54,8 @@ pub struct Applied {
     /// The next collection reads changes since then again, because of a person whose pull requests were not kept
     /// before.
     pub reopens_since: Option<DateTime<Utc>>,
+    /// Pull requests of which the next collection reads who reviewed them again, because others count as bots.
+    pub histories_reopened: u64,
 }
 
 impl std::fmt::Display for Applied {
@@ -64,6 +66,10 @@ impl std::fmt::Display for Applied {
         }
         if let Some(since) = self.reopens_since {
             writeln!(f, "! somebody is new: the next collection reads every repository again, back to {since}")?;
+        }
+        if self.histories_reopened > 0 {
+            let count = self.histories_reopened;
+            writeln!(f, "! others are bots: the next collection reads who reviewed {count} pull requests again")?;
         }
         Ok(())
     }
@@ -125,7 +131,7 @@ impl Store {
             return Err(ApplyError::TooManyRemovals { removed: plan.losses(), before: plan.memberships_before });
         }
         let people = write_people(&mut transaction, &plan).await?;
-        let mut applied = Applied { plan, pull_requests_reattributed: 0, reopens_since: None };
+        let mut applied = Applied { plan, pull_requests_reattributed: 0, reopens_since: None, histories_reopened: 0 };
         if !applied.plan.is_empty() {
             let revision = write_settings(&mut transaction, &applied.plan, now).await?;
             write_repositories(&mut transaction, &applied.plan, now).await?;
@@ -134,6 +140,10 @@ impl Store {
             write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
             applied.pull_requests_reattributed = reattribute(&mut transaction, &affected).await?;
             applied.reopens_since = reopen_collection(&mut transaction, &current, &affected).await?;
+            let bots = current.settings.as_ref().map(|settings| &settings.bots);
+            if bots.is_some_and(|bots| *bots != applied.plan.settings.bots) {
+                applied.histories_reopened = reopen_histories(&mut transaction).await?;
+            }
         }
         if options.dry_run {
             transaction.rollback().await?;
@@ -683,4 +693,16 @@ async fn reopen_collection(
     .fetch_all(connection)
     .await?;
     Ok(reopened.into_iter().min())
+}
+
+/// Has the histories of all pull requests read again: who reviewed is not stored, and another set of bots makes other reviews
+/// the first by a person. What is known stays until then. Returns of how many.
+async fn reopen_histories(connection: &mut PgConnection) -> Result<u64, StoreError> {
+    let reopened = sqlx::query!(
+        "update pull_requests set detailed_at = null, detail_retry_at = null
+        where detailed_at is not null and deleted_at is null"
+    )
+    .execute(connection)
+    .await?;
+    Ok(reopened.rows_affected())
 }

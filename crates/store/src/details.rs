@@ -3,9 +3,9 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use mergeline_domain::Details;
 
-use crate::configuration::hold_any_configuration;
+use crate::configuration::hold_configuration;
 use crate::repositories::{hold_lease, note_change};
-use crate::{Lease, RepositoryId, Store, StoreError};
+use crate::{Lease, RepositoryId, Revision, Store, StoreError};
 
 /// A stored pull request whose details are to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,17 +49,18 @@ impl Store {
     /// not the stored one any more are left out: they will be read again.
     ///
     /// # Errors
+    /// [`StoreError::StaleConfiguration`] when the bots among the reviewers are those of a roster that is no longer in force,
     /// [`StoreError::LostLease`] when somebody else has taken over.
     pub async fn store_details(
         &self,
         lease: &Lease,
+        revision: Revision,
         details: &[(WithoutDetails, Details)],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let columns = Columns::of(details);
         self.in_transaction(async |connection| {
-            // A teams file that is being applied copies phases too.
-            hold_any_configuration(connection).await?;
+            hold_configuration(connection, revision).await?;
             hold_lease(connection, lease, now).await?;
             sqlx::query_file!(
                 "queries/store_details.sql",

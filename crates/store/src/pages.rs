@@ -74,8 +74,8 @@ impl Store {
             hold_configuration(connection, revision).await?;
             hold_lease(connection, lease, now).await?;
             quarantine(connection, lease.repository, &understood, &undecodable, now).await?;
-            let changed = write_facts(connection, lease.repository, &newest, &columns).await?;
-            if changed > 0 || backfill_page.is_some() {
+            let Written { changed, renamed } = write_facts(connection, lease.repository, &newest, &columns).await?;
+            if changed > 0 || renamed || backfill_page.is_some() {
                 sqlx::query!(
                     "update repositories
                     set
@@ -84,7 +84,7 @@ impl Store {
                     where id = $1",
                     lease.repository.0,
                     backfill_page.map(|next| i32::try_from(next).unwrap_or(i32::MAX)),
-                    i64::from(changed > 0)
+                    i64::from(changed > 0 || renamed)
                 )
                 .execute(connection)
                 .await?;
@@ -168,16 +168,25 @@ impl Store {
 }
 
 /// Writes the facts and attributions of a page. Returns how many rows are new or different.
+/// What a page has changed.
+#[derive(Default)]
+struct Written {
+    /// Pull requests that are new, or not as they were.
+    changed: usize,
+    /// Whether people have other logins or numbers than before.
+    renamed: bool,
+}
+
 async fn write_facts(
     connection: &mut PgConnection,
     repository: RepositoryId,
     page: &BTreeMap<i64, KeptPullRequest>,
     columns: &Columns,
-) -> Result<usize, StoreError> {
+) -> Result<Written, StoreError> {
     if page.is_empty() {
-        return Ok(0);
+        return Ok(Written::default());
     }
-    remember_accounts(connection, page).await?;
+    let renamed = remember_accounts(connection, page).await?;
     move_renamed(connection, repository, &columns.github_id).await?;
     let changed = sqlx::query_file!(
         "queries/upsert_pull_requests.sql",
@@ -206,7 +215,7 @@ async fn write_facts(
     if !changed.is_empty() {
         wanted.write(connection).await?;
     }
-    Ok(changed.len())
+    Ok(Written { changed: changed.len(), renamed })
 }
 
 async fn quarantine(
@@ -326,11 +335,12 @@ async fn move_renamed(
     Ok(())
 }
 
-/// Learns the numbers of accounts that were configured by login alone, and the logins that accounts have now.
+/// Learns the numbers of accounts that were configured by login alone, and the logins that accounts have now. Says whether
+/// there were any.
 async fn remember_accounts(
     connection: &mut PgConnection,
     page: &BTreeMap<i64, KeptPullRequest>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let accounts: BTreeMap<i64, (i64, &str)> = page
         .values()
         .filter_map(|kept| {
@@ -341,7 +351,7 @@ async fn remember_accounts(
     let github_ids: Vec<i64> = accounts.values().map(|(id, _)| *id).collect();
     let logins: Vec<&str> = accounts.values().map(|(_, login)| *login).collect();
     // Locked in one order, so that two repositories at a time cannot wait for each other.
-    sqlx::query!(
+    let outdated = sqlx::query!(
         "with seen as (
             select s.person_id, s.github_id, s.login
             from unnest($1::bigint [], $2::bigint [], $3::text []) as s (person_id, github_id, login)
@@ -364,5 +374,5 @@ async fn remember_accounts(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(outdated.rows_affected() > 0)
 }

@@ -249,7 +249,7 @@ impl Store {
                 return Ok(Identity::Replaced(RepositoryId(replaced)));
             }
             sqlx::query!(
-                "update repositories set github_id = $2, current_name = $3
+                "update repositories set github_id = $2, current_name = $3, data_version = data_version + 1
                 where id = $1 and (github_id, current_name) is distinct from ($2, $3)",
                 lease.repository.0,
                 github_id,

@@ -50,7 +50,7 @@ async fn f04_whoever_was_taken_over_from_writes_nothing_any_more() -> Result<()>
         store.upsert_page(&zombie, revision, PageOfWork::default(), now).await.map(|_| ()),
         store.finish_listing(&zombie, revision, &listed).await,
         store.finish_backfill(&zombie, now).await,
-        store.store_details(&zombie, &[], now).await,
+        store.store_details(&zombie, revision, &[], now).await,
         store.mark_deleted(&zombie, &[1], now).await,
         store.set_page_size(&zombie, 50, now).await,
         store.release(&zombie, Ending::Succeeded, now).await,
@@ -183,5 +183,30 @@ async fn an_account_configured_by_login_keeps_its_memberships_through_a_new_logi
     let of = |number: i64, user: FakeUser| pr("acme/api", number).by_user(Some(user)).merged(MERGED);
     keep(&store, &[of(2, renamed), of(3, stranger)]).await?;
     assert_eq!(attributions(&database).await?, [share(1, "pay", "1"), share(2, "pay", "1")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_that_answers_show_counts_as_data_that_changed() -> Result<()> {
+    let (_, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let version = async || anyhow::Ok(store.reader_with_standing(None).await?.1.data_version);
+    let ana = FakeUser::person("ana");
+    keep(&store, &[opened().by_user(Some(ana.clone()))]).await?;
+    let stored = version().await?;
+    let renamed = FakeUser { login: "ana-b".to_owned(), ..ana };
+    for (login, by) in [("another", 1), ("the same", 0)] {
+        let before = version().await?;
+        keep(&store, &[opened().by_user(Some(renamed.clone()))]).await?;
+        assert_eq!(version().await? - before, by, "{login}");
+    }
+    assert_eq!(version().await?, stored + 1);
+    let now = "2026-06-15T12:00:00Z";
+    let (held, repository) = lease(&store, now).await?;
+    for (name, by) in [("acme/site", 1), ("acme/site", 0)] {
+        let before = version().await?;
+        store.identify(&held, repository.github_id.unwrap_or(7), &name.parse()?, at(now)).await?;
+        assert_eq!(version().await? - before, by, "{name}");
+    }
     Ok(())
 }

@@ -24,7 +24,8 @@ async fn stored() -> Result<(mergeline_test_support::TestDatabase, Store)> {
         .map(|number| pr("acme/api", number).created("2026-02-03T00:00:00Z").merged("2026-02-06T00:00:00Z"))
         .collect();
     keep(&store, &pull_requests).await?;
-    let repository = store.snapshot().await?.context("configured")?.repositories[0].id;
+    let snapshot = store.snapshot().await?.context("configured")?;
+    let (revision, repository) = (snapshot.revision, snapshot.repositories[0].id);
     let now = at("2026-02-07T00:00:00Z");
     let (lease, _) = store.lease(repository, now, Duration::ZERO).await?.context("free")?;
     let merged = at("2026-02-06T00:00:00Z");
@@ -44,7 +45,7 @@ async fn stored() -> Result<(mergeline_test_support::TestDatabase, Store)> {
             (wanted, details)
         })
         .collect();
-    store.store_details(&lease, &details, now).await?;
+    store.store_details(&lease, revision, &details, now).await?;
     Ok((database, store))
 }
 

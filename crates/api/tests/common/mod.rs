@@ -92,7 +92,8 @@ impl Backend {
                 (wanted, details.clone())
             })
             .collect();
-        Ok(self.store.store_details(&self.lease().await?, &told, at(NOW)).await?)
+        let (revision, _) = self.store.roster().await?.context("configured")?;
+        Ok(self.store.store_details(&self.lease().await?, revision, &told, at(NOW)).await?)
     }
 
     /// Notes a run of the collector with what it did to the first repository, a minute long.

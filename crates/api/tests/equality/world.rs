@@ -85,7 +85,7 @@ impl World {
             deleted.extend(change.is_deleted.then_some(change.number));
         }
         self.store.upsert_page(lease, snapshot.revision, page, now).await?;
-        self.store.store_details(lease, &details, now).await?;
+        self.store.store_details(lease, snapshot.revision, &details, now).await?;
         self.store.mark_deleted(lease, &deleted, now).await?;
         Ok(())
     }

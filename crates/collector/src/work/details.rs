@@ -57,7 +57,9 @@ impl Work<'_> {
         for (id, history) in histories {
             let Some(one) = batch.iter().find(|one| one.node_id == id) else { continue };
             match history {
-                Ok(history) => told.push((one.clone(), history.into())),
+                Ok(history) => {
+                    told.push((one.clone(), history.with_bots_of(&self.rostered.roster).into()));
+                }
                 Err(error) => {
                     untold.push(id);
                     reason = Some(error);
@@ -69,7 +71,7 @@ impl Work<'_> {
             tracing::warn!(repo.name = %repository, count, "No details of {}: {reason}", untold.join(", "));
             timed(&mut self.result.database, store.postpone_details(&self.lease, &untold, now)).await?;
         }
-        timed(&mut self.result.database, store.store_details(&self.lease, &told, now)).await?;
+        timed(&mut self.result.database, store.store_details(&self.lease, self.rostered.revision, &told, now)).await?;
         self.result.enriched += u32::try_from(told.len()).unwrap_or(u32::MAX);
         Ok(())
     }
