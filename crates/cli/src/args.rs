@@ -201,7 +201,7 @@ pub(crate) struct Apply {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Report {
     /// A repository as owner/name: its authors count as one team
-    #[arg(value_name = "OWNER/NAME", required_unless_present = "teams", conflicts_with = "teams")]
+    #[arg(value_name = "OWNER/NAME", conflicts_with = "teams")]
     pub(crate) repository: Option<RepoName>,
     /// A teams file instead of a repository
     #[arg(long, value_name = "FILE")]

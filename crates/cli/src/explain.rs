@@ -1,6 +1,6 @@
 //! `mergeline explain`: why a pull request counts for which team.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -270,11 +270,22 @@ fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> String
         let _ = writeln!(text, "  GitHub does not have it any more: it counts for nobody");
         return text;
     }
+    // A team that somebody was in twice is told of by the membership that counts, or by all that do not.
+    let counting: HashSet<&str> =
+        explanation.shares.iter().filter(|share| share.counts).map(|share| share.team.as_str()).collect();
+    let verb = match (explanation.merged_at, state.as_str()) {
+        (Some(_), _) => "counts",
+        (None, "closed") => "would count, had it been merged,",
+        (None, _) => "would count, once it is merged,",
+    };
     for share in &explanation.shares {
+        if !share.counts && counting.contains(share.team.as_str()) {
+            continue;
+        }
         let why = membership(share, explanation, zone);
         let _ = if share.counts {
             let weight = Weight::format_units(share.weight_units.unsigned_abs().into());
-            writeln!(text, "  counts for {} with {weight}: {why}", share.team)
+            writeln!(text, "  {verb} for {} with {weight}: {why}", share.team)
         } else {
             writeln!(text, "  does not count for {}: {why}", share.team)
         };

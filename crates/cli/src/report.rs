@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use axum::body::Body;
 use axum::http::Request;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use mergeline_api::{Api, router};
 use mergeline_collector::{Settings, TeamsSource, keep_page};
@@ -26,11 +26,16 @@ use crate::tables;
 const EVERYONE: &str = "everyone";
 /// As many rows as a page of GitHub has.
 const PAGE: u8 = 100;
+/// Read beyond the first week, whose beginning is reckoned from an instant before the reading begins.
+const MARGIN: TimeDelta = TimeDelta::minutes(10);
 /// Nobody else works on a database that is made for one report.
 const LEASE: std::time::Duration = std::time::Duration::from_secs(600);
 
 pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let now = clock();
+    if args.repository.is_none() && args.teams.is_none() {
+        return Err(Failure::Input("name a repository, or a teams file with --teams".to_owned()));
+    }
     let file = match &args.teams {
         Some(path) => TeamsSource::File(path.clone()).load()?,
         None => None,
@@ -43,7 +48,7 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         "TEAMS_FILE" | "TEAM_CONFIG_JSON" | "REPOSITORIES" | "BACKFILL_DAYS" => None,
         _ => database.lookup(name),
     })?;
-    let settings = Settings { backfill: now - start_of_day(first, zone), ..settings };
+    let settings = Settings { backfill: now - start_of_day(first, zone) + MARGIN, ..settings };
     let store = Store::connect(&settings.database);
     store.migrate().await?;
     let mut code = ExitCode::SUCCESS;
@@ -59,7 +64,8 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
             }
             code = exit_code(&report);
         }
-        (None, None) => return Err(Failure::Input("name a repository, or a teams file with --teams".to_owned())),
+        // Refused above.
+        (None, None) => {}
     }
     let mut out = io::stdout();
     if options.json {

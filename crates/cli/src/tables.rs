@@ -39,7 +39,8 @@ pub(crate) async fn all_teams(store: &Store, first: NaiveDate, now: DateTime<Utc
     );
     let _ = writeln!(text, "{}", velocity(&teams, monday));
     let _ = writeln!(text, "\nFrom opening to merge since {first} (pr_cycle_time@1; not DORA's change lead time)");
-    let _ = write!(text, "{}", cycle_times(&teams));
+    let _ = writeln!(text, "{}", cycle_times(&teams));
+    let _ = write!(text, "\nNot for comparing people, and with care between teams.");
     Ok(text)
 }
 
@@ -85,7 +86,11 @@ fn cycle_times(teams: &[(Team, Statistics)]) -> Table {
         let weight = Weight::format_units(total.cycle.weight_units.unsigned_abs());
         let mut row = vec![team.name.clone(), total.cycle.n.to_string(), weight];
         row.extend(match total.cycle.durations {
-            Some(times) => [times.p50, times.mean, times.p75, times.p90, times.p95].map(duration),
+            Some(times) => {
+                // Side by side they are compared: one unit for all of them.
+                let all = [times.p50, times.mean, times.p75, times.p90, times.p95];
+                all.map(|seconds| duration_beside(seconds, all.into_iter().fold(0.0, f64::max)))
+            }
             None => std::array::from_fn(|_| "none".to_owned()),
         });
         table.add_row(row);
@@ -121,8 +126,13 @@ pub(crate) fn local(at: DateTime<Utc>, zone: Tz) -> String {
 
 /// Hours with one decimal, days from three of them on.
 pub(crate) fn duration(seconds: f64) -> String {
+    duration_beside(seconds, seconds)
+}
+
+/// The same in the unit of the longest of several durations.
+fn duration_beside(seconds: f64, longest: f64) -> String {
     let hours = seconds / 3_600.0;
-    if hours < 72.0 { format!("{hours:.1} h") } else { format!("{:.1} d", hours / 24.0) }
+    if longest < 72.0 * 3_600.0 { format!("{hours:.1} h") } else { format!("{:.1} d", hours / 24.0) }
 }
 
 #[cfg(test)]

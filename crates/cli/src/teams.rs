@@ -11,6 +11,7 @@ use crate::args::{Options, Teams};
 use crate::collecting::teams_source;
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::tables::count_of;
 
 /// A teams file to start from.
 const EXAMPLE: &str = "\
@@ -44,7 +45,8 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
                 let summary = serde_json::json!({ "valid": true, "teams": teams, "memberships": members, "repositories": repositories });
                 writeln!(out, "{summary}")?;
             } else {
-                writeln!(out, "Valid: {teams} teams, {members} memberships, {repositories} repositories.")?;
+                let (teams, members) = (count_of(teams, "team"), count_of(members, "membership"));
+                writeln!(out, "Valid: {teams}, {members}; repositories: {repositories}.")?;
             }
         }
         Teams::Plan(args) => {

@@ -285,8 +285,8 @@ async fn explain_says_which_time_decides_and_what_belongs_to_no_team() -> Result
       cycle time 58.6 d, coding 1.0 h, pickup unknown, review unknown
     acme/api#2 "Change 2" by ana, open
       opened 2026-03-02 11:00 CET: the opening decides until it is closed
-      counts for payments with 0.5: a member all the time
-      counts for web with 0.25: a member since 2026-03-01 00:00 CET
+      would count, once it is merged, for payments with 0.5: a member all the time
+      would count, once it is merged, for web with 0.25: a member since 2026-03-01 00:00 CET
       0.25 of it belongs to no team
     acme/api#3 "Change 3" by bob, closed
       opened 2026-01-01 10:00 CET, closed 2026-02-01 11:00 CET: the close decides

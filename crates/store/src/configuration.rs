@@ -65,6 +65,7 @@ impl std::fmt::Display for Applied {
             writeln!(f, "~ {} stored pull requests count differently", self.pull_requests_reattributed)?;
         }
         if let Some(since) = self.reopens_since {
+            let since = since.with_timezone(&self.plan.settings.timezone).format("%Y-%m-%d %H:%M %Z");
             writeln!(f, "! somebody is new: the next collection reads every repository again, back to {since}")?;
         }
         if self.histories_reopened > 0 {
