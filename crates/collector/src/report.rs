@@ -100,7 +100,7 @@ impl fmt::Display for RunReport {
         write!(
             f,
             "Run {}: {} with {} of {} repositories complete; {} pull requests listed, {} kept ({} new or changed), \
-             skipped: {} not in a team, {} by bots, {} by deleted accounts, {} in quarantine; {} requests, {} GraphQL points",
+             skipped: {} not in a team, {} by bots, {} by deleted accounts; {} not understood and in quarantine; {} requests, {} GraphQL points",
             self.run.0,
             self.state.as_str(),
             self.repositories.len() - self.incomplete().count(),

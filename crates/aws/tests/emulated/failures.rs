@@ -66,6 +66,27 @@ async fn nobody_at_the_endpoint_is_aws_being_unavailable() {
 }
 
 #[tokio::test]
+async fn a_service_that_takes_a_call_and_says_nothing_is_given_up() -> anyhow::Result<()> {
+    // The kernel takes connections for a listener that never looks at them.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    let url = format!("http://{}", silent.local_addr()?);
+    let aws = Aws::from_vars(|name| match name {
+        "AWS_ENDPOINT_URL" => Some(url.clone()),
+        "AWS_REGION" => Some("eu-north-1".to_owned()),
+        _ => Some("key".to_owned()),
+    });
+    let aws = aws.await;
+    let (secrets, metrics, queue) = (aws.secrets(), aws.metrics("Mergeline"), aws.queue(&format!("{url}/1/work")));
+    let metric = [Metric { name: "Collected", value: 1.0, unit: Unit::Count }];
+    let arn = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:token-AbCdEf";
+    let (secret, put, depth) = tokio::join!(secrets.get(arn), metrics.put(&metric), queue.depth());
+    for error in [secret.err(), put.err(), depth.err()] {
+        assert!(matches!(error, Some(AwsError::Unavailable { .. })), "{error:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_a_region_the_call_fails_with_advice() {
     let aws = Aws::from_vars(|name| name.contains("KEY").then(|| "key".to_owned())).await;
     let error = aws.secrets().get("arn:aws:secretsmanager:eu-north-1:123456789012:secret:token-AbCdEf").await;
