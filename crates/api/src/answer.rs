@@ -1,5 +1,7 @@
 //! The form of every answer: the envelope, CSV, and what caches may do with them.
 
+use std::fmt::Write as _;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -7,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::csv::Rows;
 use crate::error::ApiError;
+use crate::model::Meta;
 use crate::negotiation::JSON;
 
 tokio::task_local! {
@@ -24,6 +27,9 @@ pub(crate) struct RequestFacts {
 
 /// How fresh the data of an answer is, with a 304 too: the answer that the client has says an older instant.
 pub(crate) const DATA_AS_OF: HeaderName = HeaderName::from_static("mergeline-data-as-of");
+
+/// What numbers are to be read with, which a table has no place for: `meta` as JSON.
+pub(crate) const META: HeaderName = HeaderName::from_static("mergeline-meta");
 
 /// Where a table goes on that does not end here.
 pub(crate) const NEXT_CURSOR: HeaderName = HeaderName::from_static("mergeline-next-cursor");
@@ -67,11 +73,11 @@ pub(crate) fn as_json(status: StatusCode, content_type: &'static str, body: &imp
     }
 }
 
-/// Rows as CSV (RFC 4180), under a name that a browser saves it by.
+/// Rows as CSV (RFC 4180), under a name that a browser saves it by, with what they are to be read with in a header.
 ///
 /// # Errors
 /// When they cannot be written.
-pub(crate) fn csv(rows: Rows, name: &str) -> Result<Response, ApiError> {
+pub(crate) fn csv(rows: Rows, name: &str, meta: Meta) -> Result<Response, ApiError> {
     let bytes = rows.into_bytes()?;
     let mut response =
         whole(StatusCode::OK, HeaderValue::from_static("text/csv; charset=utf-8; header=present"), bytes);
@@ -79,7 +85,32 @@ pub(crate) fn csv(rows: Rows, name: &str) -> Result<Response, ApiError> {
     if let Ok(disposition) = disposition {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     }
+    // Headers have their limits, and names of repositories none.
+    let meta = Meta { coverage: meta.coverage.nameless(), ..meta };
+    match serde_json::to_string(&meta).map(|json| HeaderValue::from_str(&ascii(&json))) {
+        Ok(Ok(value)) => response.headers_mut().insert(META, value),
+        failed => {
+            tracing::error!("Could not write a header: {failed:?}");
+            return Err(ApiError::Internal);
+        }
+    };
     Ok(response)
+}
+
+/// JSON in printable ASCII: all other characters stand in its texts, as what people wrote, and are escaped there.
+fn ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if matches!(c, ' '..='~') {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
 }
 
 fn whole(status: StatusCode, content_type: HeaderValue, bytes: Vec<u8>) -> Response {
@@ -144,6 +175,15 @@ impl Tag {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_in_a_header_is_printable_ascii_and_reads_back_the_same() {
+        let text = "two\r\nlines, \u{7f}, æøå, 日本, 🦀 and \"quotes\"";
+        let json = serde_json::to_string(text).expect("a text");
+        let written = ascii(&json);
+        assert!(written.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{written}");
+        assert_eq!(serde_json::from_str::<String>(&written).expect("JSON"), text);
+    }
 
     #[test]
     fn a_tag_is_found_in_a_list_weak_or_not_and_by_a_star() {

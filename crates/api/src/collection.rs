@@ -169,7 +169,7 @@ pub(crate) async fn status(
     let data: Vec<AnsweredRepository> =
         statuses.into_iter().map(|status| AnsweredRepository::of(status, now)).collect();
     let data_as_of = coverage.data_as_of.map(instant);
-    let meta = StatusMeta { count: data.len(), data_as_of, coverage: (&coverage).into() };
+    let meta = StatusMeta { count: data.len(), data_as_of, coverage: MetaCoverage::of(&coverage, true) };
     Ok(answer(data, meta))
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::answer::{Tag, answer};
 use crate::error::ApiError;
+use crate::model::NOT_FOR_PEOPLE;
 use crate::negotiation::Accept;
 use crate::parameters::Query;
 
@@ -34,8 +35,6 @@ pub(crate) struct Definition {
 pub(crate) struct DefinitionsMeta {
     count: usize,
 }
-
-const NOT_FOR_PEOPLE: &str = "Not for comparing people, and with care between teams: they differ in what they work on.";
 
 pub(crate) const DEFINITIONS: [Definition; 4] = [
     Definition {

@@ -43,8 +43,8 @@ fn page() -> String {
          <h1>Mergeline API</h1><p>{}</p><p>The same for programs: <a href=\"openapi.json\">openapi.json</a>.</p><h2>Paths</h2>",
         html(
             "Answers are `{data, meta, trace_id}`, errors `{error: {code, message, details, trace_id}}`. Send the key in the header \
-             `x-api-key`. `data` with CSV: `Accept: text/csv` or `format=csv`. Send an answer's `ETag` back as `If-None-Match`: \
-             while nothing has changed, the answer is an empty 304."
+             `x-api-key`. `data` with CSV: `Accept: text/csv` or `format=csv`; `meta` is in the header `mergeline-meta` then. Send \
+             an answer's `ETag` back as `If-None-Match`: while nothing has changed, the answer is an empty 304."
         )
     );
     for operation in OPERATIONS {

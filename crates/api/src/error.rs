@@ -11,6 +11,9 @@ use crate::access::Scope;
 use crate::answer::{as_json, trace_id, wants_problem_details};
 use crate::negotiation::{JSON, PROBLEM_JSON};
 
+/// A key in `x-api-key`, which no registered scheme is about.
+pub(crate) const CHALLENGE: &str = "ApiKey realm=\"mergeline\"";
+
 /// What is wrong with one parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Detail {
@@ -185,6 +188,7 @@ pub(crate) struct DatabaseLost;
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message) = (self.status(), self.code().to_owned(), self.message());
+        let is_unauthorized = matches!(self, Self::Unauthorized);
         let is_method = matches!(self, Self::MethodNotAllowed);
         let is_lost = matches!(self, Self::Unavailable);
         let details = if let Self::Validation(details) = self { details } else { Vec::new() };
@@ -202,6 +206,10 @@ impl IntoResponse for ApiError {
         } else {
             as_json(status, JSON, &ErrorBody { error: ErrorFields { code, message, details, trace_id: trace_id() } })
         };
+        if is_unauthorized {
+            // RFC 9110, 15.5.2: how to be let in.
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
         if is_method {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }

@@ -9,13 +9,10 @@ use serde::Serialize;
 
 use crate::answer::json;
 use crate::error::{ApiError, DatabaseLost};
-use crate::model::{age_hours, instant};
+use crate::model::{STALE_AFTER, age_hours, instant};
 use crate::negotiation::{Accept, JSON};
 use crate::parameters::Query;
 use crate::router::Api;
-
-/// The collector runs every four hours: after two runs that failed the numbers are called stale.
-const STALE_AFTER_HOURS: f64 = 9.0;
 
 /// That the program runs.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -28,7 +25,8 @@ pub(crate) struct Alive {
 /// Whether the program can answer, and how fresh its answers are.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Health {
-    /// `stale` when nothing was collected for nine hours; `failing` with status 503.
+    /// `stale` when the last complete collection of some repository is older than nine hours, or there was none; `failing` with
+    /// status 503.
     #[schemars(extend("enum" = ["ok", "stale", "failing"]))]
     status: &'static str,
     #[schemars(extend("enum" = ["ok", "unavailable"]))]
@@ -61,14 +59,14 @@ pub(crate) async fn health(
     let failing = |database, schema| Health { status: "failing", database, schema, data_as_of: None, age_hours: None };
     let health = match coverage(&api).await {
         Ok(coverage) => {
-            let age = coverage.data_as_of.map(|at| age_hours(at, (api.clock)()));
-            let is_fresh = age.is_some_and(|hours| hours <= STALE_AFTER_HOURS);
+            let now = (api.clock)();
+            let is_fresh = coverage.data_as_of.is_some_and(|at| now - at <= STALE_AFTER);
             Health {
                 status: if is_fresh { "ok" } else { "stale" },
                 database: "ok",
                 schema: "ok",
                 data_as_of: coverage.data_as_of.map(instant),
-                age_hours: age,
+                age_hours: coverage.data_as_of.map(|at| age_hours(at, now)),
             }
         }
         Err(error) => {
@@ -89,7 +87,7 @@ pub(crate) async fn health(
 
 /// How far the collection has come, on a schema that has all that this program migrates.
 async fn coverage(api: &Api) -> Result<Coverage, StoreError> {
-    let (mut reader, standing) = api.store.reader_with_standing(None).await?;
+    let (mut reader, standing) = api.store.reader_with_standing(None, &[]).await?;
     reader.require_migrations().await?;
     Ok(standing.coverage)
 }

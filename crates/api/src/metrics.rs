@@ -3,18 +3,20 @@
 use axum::extract::State;
 use axum::response::Response;
 use chrono::NaiveDate;
-use mergeline_store::{Bucketing, Filter, Interval, Reader, Statistics};
+use mergeline_store::{Bucket, Bucketing, Filter, Interval, Reader, Statistics};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::access::Scope;
 use crate::answer::{answer, csv};
 use crate::csv::{Cell, Rows};
-use crate::definitions::{PR_CYCLE_TIME, VELOCITY};
+use crate::definitions::{PR_CYCLE_TIME, PR_PHASES, VELOCITY};
 use crate::error::ApiError;
-use crate::model::{AnsweredBucket, AnsweredTeam, DurationStatistics, Numbers, hours, is_read, is_suppressed};
+use crate::model::{AnsweredBucket, AnsweredTeam, DurationStatistics, Numbers, hours, is_suppressed};
 use crate::negotiation::Format;
-use crate::parameters::{BASE, FORMAT, FROM, INTERVAL, LAST, Otherwise, Parameter, REPO, TO, TZ, WEEK, WEIGHTING};
+use crate::parameters::{
+    BASE, FORMAT, FROM, INTERVAL, LAST, Otherwise, Parameter, REPO, SUMMARY_FROM, SUMMARY_TO, TO, TZ, WEEK, WEIGHTING,
+};
 use crate::question::{Endpoint, Question, TeamRequest};
 use crate::router::Api;
 
@@ -23,17 +25,20 @@ const NOT_DORA: &str =
     "pr_cycle_time: no deployments are known, so this is the time from opening to merge, not DORA's change lead time";
 
 const BUCKET_PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT];
-const SUMMARY_PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING];
+const SUMMARY_PARAMETERS: &[&Parameter] = &[&SUMMARY_FROM, &SUMMARY_TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING];
 
 pub(crate) const VELOCITY_ENDPOINT: Endpoint = Endpoint {
     definition: VELOCITY,
+    definitions: &[VELOCITY, PR_CYCLE_TIME, PR_PHASES],
     scope: Scope::MetricsRead,
     parameters: BUCKET_PARAMETERS,
     otherwise: Otherwise::UpToNow { interval: Interval::Week, count: 12 },
     has_csv: true,
+    looks_back: false,
 };
 pub(crate) const LEAD_TIME_ENDPOINT: Endpoint = Endpoint {
     definition: PR_CYCLE_TIME,
+    definitions: &[PR_CYCLE_TIME, VELOCITY, PR_PHASES],
     otherwise: Otherwise::UpToNow { interval: Interval::Month, count: 6 },
     ..VELOCITY_ENDPOINT
 };
@@ -41,6 +46,7 @@ pub(crate) const SUMMARY_ENDPOINT: Endpoint = Endpoint {
     parameters: SUMMARY_PARAMETERS,
     otherwise: Otherwise::WeeksThatAreOver(4),
     has_csv: false,
+    looks_back: true,
     ..VELOCITY_ENDPOINT
 };
 
@@ -50,8 +56,16 @@ pub(crate) struct BucketsData {
     team: AnsweredTeam,
     /// Every unit that the range touches, those without merges too.
     buckets: Vec<AnsweredBucket>,
-    /// The whole range, made from its pull requests, not from the buckets.
-    total: Numbers,
+    total: Total,
+}
+
+/// The whole range, made from its pull requests, not from the buckets.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Total {
+    /// Whether it is over and everything of it was read.
+    complete: bool,
+    #[serde(flatten)]
+    numbers: Numbers,
 }
 
 /// A team's merged pull requests by week, or by another unit.
@@ -74,21 +88,21 @@ async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: In
     let (range, standing) = (&question.range, &question.standing);
     let buckets: Vec<AnsweredBucket> =
         statistics.buckets.iter().map(|bucket| AnsweredBucket::of(bucket, interval, range, standing)).collect();
-    let total = Numbers::of(&statistics.total, standing.min_group_size);
+    let whole = safe_total(&mut reader, &question, &statistics, interval).await?;
+    let numbers = Numbers::of(&whole, standing.min_group_size);
+    let total = Total { complete: standing.coverage.is_read(range.start(), range.end()), numbers };
+    let mut meta = question.meta(Some(interval));
+    if endpoint.definition == PR_CYCLE_TIME {
+        meta.warnings.insert(0, NOT_DORA.to_owned());
+    }
+    let is_suppressed = total.numbers.suppressed || buckets.iter().any(|bucket| bucket.numbers.suppressed);
+    meta.warnings.extend(number_warnings(&question, &total.numbers, is_suppressed, statistics.lacks_details));
     let response = match question.format {
         Format::Csv => {
             let name = format!("{}-{}", question.team.slug, endpoint.definition.split('@').next().unwrap_or_default());
-            csv(rows(&buckets, &total, &question)?, &name)?
+            csv(rows(&buckets, &total, &question)?, &name, meta)?
         }
-        Format::Json => {
-            let mut meta = question.meta(Some(interval));
-            if endpoint.definition == PR_CYCLE_TIME {
-                meta.warnings.insert(0, NOT_DORA.to_owned());
-            }
-            let is_suppressed = total.suppressed || buckets.iter().any(|bucket| bucket.numbers.suppressed);
-            meta.warnings.extend(number_warnings(&total, is_suppressed));
-            answer(BucketsData { team: (&question.team).into(), buckets, total }, meta)
-        }
+        Format::Json => answer(BucketsData { team: (&question.team).into(), buckets, total }, meta),
     };
     Ok(question.tagged(response))
 }
@@ -108,15 +122,50 @@ async fn ask(
     Ok(reader.statistics(question.team.id, filter, &bucketing).await?)
 }
 
-/// What a reader has to know about the numbers themselves, and whether durations are left out anywhere in the answer.
-fn number_warnings(total: &Numbers, is_suppressed: bool) -> Vec<String> {
+/// The whole range, of which a duration counts as that of no more people than the hidden buckets have: it would tell theirs,
+/// minus the buckets that are shown.
+async fn safe_total(
+    reader: &mut Reader,
+    question: &Question,
+    statistics: &Statistics,
+    interval: Interval,
+) -> Result<Bucket, ApiError> {
+    let mut total = statistics.total.clone();
+    let mut hidden: [Vec<NaiveDate>; 4] = Default::default();
+    for bucket in &statistics.buckets {
+        for (hidden, measure) in hidden.iter_mut().zip(bucket.measures()) {
+            if is_suppressed(measure, question.standing.min_group_size) {
+                hidden.push(bucket.start);
+            }
+        }
+    }
+    if hidden.iter().all(Vec::is_empty) {
+        return Ok(total);
+    }
+    let people = reader.people_of(question.team.id, &question.filter, interval, question.range.zone, &hidden).await?;
+    for ((measure, starts), people) in total.measures_mut().into_iter().zip(&hidden).zip(people) {
+        if !starts.is_empty() {
+            measure.contributors = measure.contributors.min(people);
+        }
+    }
+    Ok(total)
+}
+
+/// What a reader has to know about the numbers themselves, and whether durations are left out, or not known yet, anywhere in
+/// the answer.
+fn number_warnings(question: &Question, total: &Numbers, is_suppressed: bool, lacks_details: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: &str| warnings.push(text.to_owned());
-    if total.prs_merged == 0 {
+    if total.prs_merged == 0 && question.is_read {
         warn("no_data: no pull request of this team was merged in the range");
     }
     if total.cycle_time.n < total.prs_merged {
         warn("merged_before_creation: imported pull requests count, but have no duration");
+    }
+    if lacks_details {
+        warn(
+            "details_pending: commits and reviews of some merged pull requests were not read, so they have no phases yet",
+        );
     }
     if is_suppressed {
         warn("suppressed: durations of fewer people than privacy.min_group_size are not shown");
@@ -125,7 +174,7 @@ fn number_warnings(total: &Numbers, is_suppressed: bool) -> Vec<String> {
 }
 
 /// A row for each bucket and one for the whole range, called `total`.
-fn rows(buckets: &[AnsweredBucket], total: &Numbers, question: &Question) -> Result<Rows, ApiError> {
+fn rows(buckets: &[AnsweredBucket], total: &Total, question: &Question) -> Result<Rows, ApiError> {
     let columns = Numbers::columns();
     let header = ["bucket", "start", "end", "complete"].into_iter().chain(columns.iter().map(String::as_str));
     let mut rows = Rows::new(header)?;
@@ -137,7 +186,7 @@ fn rows(buckets: &[AnsweredBucket], total: &Numbers, question: &Question) -> Res
     for bucket in buckets {
         push(&bucket.bucket, bucket.start, bucket.end, bucket.complete, &bucket.numbers)?;
     }
-    push("total", question.range.from, question.range.to, buckets.iter().all(|bucket| bucket.complete), total)?;
+    push("total", question.range.from, question.range.to, total.complete, &total.numbers)?;
     Ok(rows)
 }
 
@@ -148,8 +197,8 @@ pub(crate) struct SummaryData {
     period: Period,
     /// As many days, just before.
     previous: Period,
-    /// The period minus the previous one; null where one of them has nothing.
-    change: Change,
+    /// The period minus the previous one; null unless both are complete.
+    change: Option<Change>,
     open: Open,
 }
 
@@ -165,7 +214,7 @@ pub(crate) struct Period {
     numbers: Numbers,
 }
 
-/// What is different from the period before.
+/// What is different from the period before; durations are null where one of them has none.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Change {
     prs_merged: i64,
@@ -188,7 +237,7 @@ impl Period {
         let zone = question.range.zone;
         let day = |at: chrono::DateTime<chrono::Utc>| at.with_timezone(&zone).date_naive();
         let (from, to) = (day(filter.from), day(filter.to));
-        let complete = is_read(&question.standing.coverage, filter.from, filter.to);
+        let complete = question.standing.coverage.is_read(filter.from, filter.to);
         let numbers = Numbers::of(&statistics.total, question.standing.min_group_size);
         Self { from, to, complete, numbers }
     }
@@ -211,17 +260,27 @@ pub(crate) async fn summary(State(api): State<Api>, request: TeamRequest) -> Res
     let difference = |of: fn(&DurationStatistics) -> Option<f64>| {
         of(&period.numbers.cycle_time).zip(of(&previous.numbers.cycle_time)).map(|(now, then)| now - then)
     };
-    let change = Change {
+    let is_comparable = period.complete && previous.complete;
+    let change = is_comparable.then(|| Change {
         prs_merged: period.numbers.prs_merged - previous.numbers.prs_merged,
         prs_merged_weighted: period.numbers.prs_merged_weighted - previous.numbers.prs_merged_weighted,
         cycle_time_p50_hours: difference(|times| times.p50_hours),
         cycle_time_p90_hours: difference(|times| times.p90_hours),
-    };
+    });
     let mut meta = question.meta(None);
+    if !is_comparable {
+        meta.warnings
+            .push("no_change: the period, or the one before, is not complete, so they are not compared".to_owned());
+    }
     let min_group_size = question.standing.min_group_size;
     let is_open_suppressed = is_suppressed(&open.age, min_group_size);
     let is_anything_suppressed = is_open_suppressed || period.numbers.suppressed || previous.numbers.suppressed;
-    meta.warnings.extend(number_warnings(&period.numbers, is_anything_suppressed));
+    meta.warnings.extend(number_warnings(
+        &question,
+        &period.numbers,
+        is_anything_suppressed,
+        now.lacks_details || then.lacks_details,
+    ));
     let data = SummaryData {
         team: (&question.team).into(),
         change,

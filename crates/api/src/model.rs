@@ -1,6 +1,6 @@
 //! The shapes that several answers share.
 
-use chrono::{DateTime, Days, Months, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Days, Months, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use mergeline_domain::{Weight, iso_week, start_of_day};
 use mergeline_store::{Bucket, Coverage, Interval, Measure, Standing, TeamHead};
 use schemars::JsonSchema;
@@ -8,6 +8,13 @@ use serde::Serialize;
 
 use crate::csv::Cell;
 use crate::parameters::{Query, Range};
+
+/// The collector runs every four hours: after two runs that failed the numbers are called stale.
+pub(crate) const STALE_AFTER: TimeDelta = TimeDelta::hours(9);
+
+/// Said with all numbers of teams.
+pub(crate) const NOT_FOR_PEOPLE: &str =
+    "Not for comparing people, and with care between teams: they differ in what they work on.";
 
 /// Ten-thousandths as a fraction; four decimals survive in a double.
 #[expect(clippy::cast_precision_loss, reason = "2^53 ten-thousandths are more pull requests than there are")]
@@ -180,7 +187,7 @@ impl AnsweredBucket {
     pub(crate) fn of(bucket: &Bucket, interval: Interval, range: &Range, standing: &Standing) -> Self {
         let start = bucket.start;
         let end = bucket_end(start, interval);
-        let is_read = is_read(&standing.coverage, start_of_day(start, range.zone), start_of_day(end, range.zone));
+        let is_read = standing.coverage.is_read(start_of_day(start, range.zone), start_of_day(end, range.zone));
         let complete = range.from <= start && end <= range.to && is_read;
         Self {
             bucket: label(start, interval),
@@ -190,12 +197,6 @@ impl AnsweredBucket {
             numbers: Numbers::of(bucket, standing.min_group_size),
         }
     }
-}
-
-/// Whether everything that happened from one instant to another was read. What nobody has looked at since is not.
-pub(crate) fn is_read(coverage: &Coverage, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
-    let is_begun = coverage.covered_since.is_some_and(|since| since <= from);
-    is_begun && coverage.data_as_of.is_some_and(|as_of| to <= as_of)
 }
 
 fn bucket_end(start: NaiveDate, interval: Interval) -> NaiveDate {
@@ -221,6 +222,8 @@ fn label(start: NaiveDate, interval: Interval) -> String {
 pub(crate) struct Meta {
     /// The id of the formula; see `/v1/definitions`.
     pub(crate) definition: &'static str,
+    /// The ids of all formulas in the answer.
+    pub(crate) definitions: &'static [&'static str],
     pub(crate) timezone: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["day", "week", "month", "quarter"]))]
@@ -233,6 +236,8 @@ pub(crate) struct Meta {
     pub(crate) coverage: MetaCoverage,
     /// Each a stable word, a colon and a sentence.
     pub(crate) warnings: Vec<String>,
+    /// What numbers of teams are no good for.
+    pub(crate) caveat: &'static str,
 }
 
 /// The days that are asked for, half open.
@@ -270,51 +275,120 @@ impl From<&Query> for MetaFilters {
     }
 }
 
-/// How far the collection has come.
+/// How far the collection has come, over the repositories of the filter.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct MetaCoverage {
-    /// Everything that changed since then was read.
+    /// Everything that changed since then was read. Null while a repository was never collected.
     #[schemars(extend("format" = "date-time"))]
     since: Option<String>,
     repositories: MetaRepositories,
 }
 
-/// The configured repositories.
+/// The repositories of the filter, all configured ones without. Names are null for a key that is limited to teams, and in
+/// headers.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct MetaRepositories {
     /// How many were collected completely the last time.
     collected: i64,
     /// Those whose last collection failed; what was collected before is counted.
-    failing: Vec<String>,
-    /// Those that are not collected completely for everybody yet.
-    pending: Vec<String>,
+    failing: Option<Vec<String>>,
+    /// Those that are not collected completely for everybody yet, failing ones too.
+    pending: Option<Vec<String>>,
+    /// Those of them of which nothing was ever collected completely.
+    never_collected: Option<Vec<String>>,
+    counts: RepositoryCounts,
 }
 
-impl From<&Coverage> for MetaCoverage {
-    fn from(coverage: &Coverage) -> Self {
+/// How many repositories each list has.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RepositoryCounts {
+    failing: usize,
+    pending: usize,
+    never_collected: usize,
+}
+
+impl MetaCoverage {
+    pub(crate) fn of(coverage: &Coverage, shows_names: bool) -> Self {
+        let names = |names: &[String]| shows_names.then(|| names.to_vec());
         Self {
-            since: coverage.covered_since.map(instant),
+            since: coverage.since().map(instant),
             repositories: MetaRepositories {
                 collected: coverage.collected,
-                failing: coverage.failing.clone(),
-                pending: coverage.pending.clone(),
+                failing: names(&coverage.failing),
+                pending: names(&coverage.pending),
+                never_collected: names(&coverage.never_collected),
+                counts: RepositoryCounts {
+                    failing: coverage.failing.len(),
+                    pending: coverage.pending.len(),
+                    never_collected: coverage.never_collected.len(),
+                },
             },
         }
     }
+
+    /// Without the names of repositories.
+    pub(crate) fn nameless(self) -> Self {
+        let MetaRepositories { collected, counts, .. } = self.repositories;
+        let repositories = MetaRepositories { collected, failing: None, pending: None, never_collected: None, counts };
+        Self { repositories, ..self }
+    }
 }
 
-/// What a reader has to know about the collection behind numbers of a range.
-pub(crate) fn coverage_warnings(coverage: &Coverage, range: &Range) -> Vec<String> {
+/// What of a range was not read although it could have been. Where this is empty, a count of 0 means that there is nothing.
+pub(crate) fn unread(coverage: &Coverage, range: &Range, now: DateTime<Utc>, shows_names: bool) -> Vec<String> {
     let mut warnings = Vec::new();
-    let mut warn = |text: &str| warnings.push(text.to_owned());
-    if coverage.covered_since.is_none_or(|since| range.start() < since) {
-        warn("before_collection: the range begins before everything was read; see coverage.since");
+    let never = &coverage.never_collected;
+    if coverage.covered_since.is_none() && never.is_empty() {
+        warnings.push("never_collected: there is no repository that was ever collected".to_owned());
     }
-    if !coverage.failing.is_empty() {
-        warn("partial_coverage: the last collection of some repositories failed; see coverage");
+    if !never.is_empty() {
+        let (were, who) = (if never.len() == 1 { "was" } else { "were" }, repositories(never, shows_names));
+        warnings
+            .push(format!("never_collected: {who} {were} never collected: what they have is missing; see coverage"));
     }
-    if !coverage.pending.is_empty() {
-        warn("partial_coverage: some repositories are not collected completely for everybody yet; see coverage");
+    if let Some(since) = coverage.covered_since.filter(|since| range.start() < *since) {
+        let since = instant(since);
+        warnings.push(format!("before_collection: the range begins before {since}, since when everything was read"));
+    }
+    let wanted = range.end().min(now - STALE_AFTER);
+    if coverage.complete_until.is_some_and(|until| until < wanted) {
+        warnings.push(
+            "after_collection: not all was read up to the end of the range; see data_as_of and coverage".to_owned(),
+        );
     }
     warnings
+}
+
+/// Which repositories have something left to be collected.
+pub(crate) fn uncollected(coverage: &Coverage, shows_names: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !coverage.failing.is_empty() {
+        let who = repositories(&coverage.failing, shows_names);
+        warnings.push(format!("partial_coverage: the last collection of {who} failed; see coverage"));
+    }
+    let begun = coverage.pending.iter().filter(|name| !coverage.never_collected.contains(name));
+    let begun: Vec<String> = begun.cloned().collect();
+    if !begun.is_empty() {
+        let who = repositories(&begun, shows_names);
+        warnings.push(format!(
+            "pending_coverage: {who} must still be read again for somebody, or further back; see coverage"
+        ));
+    }
+    warnings
+}
+
+/// Some repositories in words: the first ones by name, or how many they are.
+fn repositories(names: &[String], shows_names: bool) -> String {
+    /// More than these are looked up in `coverage`.
+    const NAMED: usize = 3;
+    match (names, shows_names) {
+        ([_], false) => "1 repository".to_owned(),
+        (_, false) => format!("{} repositories", names.len()),
+        _ => {
+            let first: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+            let more = names.len() - first.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            first.join(", ") + &more
+        }
+    }
 }

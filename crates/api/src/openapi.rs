@@ -12,7 +12,7 @@ use crate::access::Scope;
 use crate::answer::document;
 use crate::collection::{AnsweredRepository, AnsweredRun, RUNS_PARAMETERS, RunsMeta, StatusMeta};
 use crate::definitions::{Definition, DefinitionsMeta};
-use crate::error::{ApiError, ErrorBody, ProblemBody};
+use crate::error::{ApiError, CHALLENGE, ErrorBody, ProblemBody};
 use crate::health::{Alive, Health};
 use crate::metrics::{BucketsData, LEAD_TIME_ENDPOINT, SUMMARY_ENDPOINT, SummaryData, VELOCITY_ENDPOINT};
 use crate::model::Meta;
@@ -116,8 +116,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         path: "/metrics/team/{team_id}/summary",
         id: "getSummary",
         summary: "A period beside the one before",
-        description: "One call for a first screen: the last four whole weeks (or the range), as many days before, what changed, and \
-                      the age of the open pull requests.",
+        description: "One call for a first screen: the last four whole weeks (or the range), as many days before, what changed if both \
+                      were read completely, and the age of the open pull requests.",
         scope: Some(SUMMARY_ENDPOINT.scope),
         parameters: SUMMARY_ENDPOINT.parameters,
         has_csv: SUMMARY_ENDPOINT.has_csv,
@@ -129,7 +129,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         id: "listPullRequests",
         summary: "The pull requests behind any number",
         description: "Each with the membership, weight and rule that counted it, its durations and flags; and those of the team's \
-                      people that do not count, with the reason. Those that count are the prs_merged of the same range. A page at a \
+                      people that do not count, with the reason (to a key that is limited to teams: none of before or after they \
+                      were members). Those that count are the prs_merged of the same range. A page at a \
                       time: `meta.next_cursor`, and the header mergeline-next-cursor with CSV, lead to the next.",
         scope: Some(pull_requests::ENDPOINT.scope),
         parameters: pull_requests::ENDPOINT.parameters,
@@ -333,6 +334,9 @@ fn operation_object(operation: &Operation, generator: &mut SchemaGenerator) -> V
     let mut answer = json!({
         "description": "The answer.", "headers": headers.clone(), "content": content, "links": links(operation)
     });
+    if operation.has_csv {
+        answer["headers"]["mergeline-meta"] = json!({ "$ref": "#/components/headers/mergeline-meta" });
+    }
     if operation.has_pages() && operation.has_csv {
         answer["headers"]["mergeline-next-cursor"] = json!({ "$ref": "#/components/headers/mergeline-next-cursor" });
     }
@@ -349,6 +353,9 @@ fn operation_object(operation: &Operation, generator: &mut SchemaGenerator) -> V
                 PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/ProblemBody" } }
             }
         });
+        if status == 401 {
+            response["headers"] = json!({ "WWW-Authenticate": { "$ref": "#/components/headers/WWW-Authenticate" } });
+        }
         if status == 503 {
             response["headers"] = json!({ "Retry-After": { "$ref": "#/components/headers/Retry-After" } });
         }
@@ -417,6 +424,11 @@ pub fn openapi() -> Value {
                     "required": true,
                     "schema": { "type": "string", "pattern": "^W/\"[0-9a-f]{32}\"$" }
                 },
+                "WWW-Authenticate": {
+                    "description": "How to be let in: with a key in the header x-api-key.",
+                    "required": true,
+                    "schema": { "type": "string", "const": CHALLENGE }
+                },
                 "Retry-After": {
                     "description": "How many seconds to wait before another attempt.",
                     "required": true,
@@ -425,6 +437,10 @@ pub fn openapi() -> Value {
                 "mergeline-data-as-of": {
                     "description": "When the oldest of the last complete collections began: nothing newer is claimed. Missing before the first.",
                     "schema": { "type": "string", "format": "date-time" }
+                },
+                "mergeline-meta": {
+                    "description": "With CSV: `meta` as JSON in ASCII, with how many repositories instead of which. A table has no place for it.",
+                    "schema": { "type": "string", "contentMediaType": "application/json" }
                 },
                 "mergeline-next-cursor": {
                     "description": "`meta.next_cursor`, which a table has no place for. Missing on the last page.",

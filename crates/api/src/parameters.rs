@@ -49,6 +49,14 @@ pub(crate) const TO: Parameter = Parameter {
     description: "The first day after the range; the day after today when left out.",
     schema: || day("2026-07-01"),
 };
+pub(crate) const SUMMARY_FROM: Parameter = Parameter {
+    description: "The first day of the range, in the time zone `tz`; four weeks before `to` when left out.",
+    ..FROM
+};
+pub(crate) const SUMMARY_TO: Parameter = Parameter {
+    description: "The first day after the range. When left out: the day after today with `from`, this week's Monday without.",
+    ..TO
+};
 pub(crate) const LAST: Parameter = Parameter {
     name: "last",
     description: "Instead of `from` and `to`: so many days, weeks, months or years up to now, the running one included.",
@@ -235,7 +243,8 @@ impl Query {
         let tomorrow = today + Days::new(1);
         let (from, to) = match self.span {
             Span::Days { from, to } => {
-                let end = to.unwrap_or_else(|| otherwise.end(today));
+                // Whoever says where it begins means up to now.
+                let end = to.unwrap_or_else(|| if from.is_some() { tomorrow } else { otherwise.end(today) });
                 (from.unwrap_or_else(|| otherwise.start(end)), end)
             }
             Span::Last(last) => (last.start(today), tomorrow),
@@ -406,8 +415,15 @@ fn zone(text: &str) -> Result<Tz, Refusal> {
 fn date(text: &str) -> Result<NaiveDate, Refusal> {
     // Only the full form: `2026-1-5` would parse as well.
     let date = text.parse().ok().filter(|date: &NaiveDate| date.to_string() == text && YEARS.contains(&date.year()));
-    let message = || format!("write a day between {} and {} as 2026-01-05", YEARS.start, YEARS.end);
-    date.map_or_else(|| invalid(message()), Ok)
+    let is_digit =
+        |(place, byte): (usize, u8)| if place == 4 || place == 7 { byte == b'-' } else { byte.is_ascii_digit() };
+    let looks_right = text.len() == 10 && text.bytes().enumerate().all(is_digit);
+    let is_far = text.get(..4).and_then(|year| year.parse().ok()).is_some_and(|year| !YEARS.contains(&year));
+    match date {
+        Some(date) => Ok(date),
+        None if looks_right && !is_far => invalid("there is no such day in the calendar"),
+        None => invalid(format!("write a day between {} and {} as 2026-01-05", YEARS.start, YEARS.end)),
+    }
 }
 
 fn last(text: &str) -> Result<Last, Refusal> {

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use mergeline_store::{Interval, TeamPullRequest};
+use mergeline_store::{Audience, Interval, TeamPullRequest};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::access::Scope;
 use crate::answer::{answer, csv};
 use crate::csv::{Cell, Rows};
 use crate::cursor::{Cursor, cut_to_page};
-use crate::definitions::ATTRIBUTION;
+use crate::definitions::{ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES};
 use crate::error::ApiError;
 use crate::model::{AnsweredTeam, Meta, hours, instant, weight};
 use crate::negotiation::Format;
@@ -22,11 +22,13 @@ const PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE,
 
 pub(crate) const ENDPOINT: Endpoint = Endpoint {
     definition: ATTRIBUTION,
+    definitions: &[ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES],
     scope: Scope::PrsRead,
     parameters: PARAMETERS,
     // The same as velocity's, so that the numbers of both belong together.
     otherwise: Otherwise::UpToNow { interval: Interval::Week, count: 12 },
     has_csv: true,
+    looks_back: false,
 };
 
 /// The pull requests behind a team's numbers.
@@ -70,7 +72,7 @@ pub(crate) struct AnsweredPullRequest {
     additions: Option<i32>,
     deletions: Option<i32>,
     changed_files: Option<i32>,
-    /// Why a duration is null although one might expect it.
+    /// What to know about its durations.
     flags: Vec<String>,
 }
 
@@ -227,11 +229,18 @@ pub(crate) async fn list(State(api): State<Api>, request: TeamRequest) -> Result
         return Ok(response);
     }
     let after = after.map(|cursor| (cursor.at, cursor.id));
-    let mut found = reader.team_pull_requests(question.team.id, &question.filter, after, query.limit + 1).await?;
+    // Who only sees some teams does not follow people who left them.
+    let audience = if question.is_limited { Audience::ThisTeam } else { Audience::AllTeams };
+    let mut found =
+        reader.team_pull_requests(question.team.id, &question.filter, audience, after, query.limit + 1).await?;
     let next_cursor =
         cut_to_page(&mut found, query.limit, &belongs_to, |last| Cursor { at: last.attributed_at, id: last.id });
     let pull_requests: Vec<AnsweredPullRequest> =
         found.into_iter().map(|row| AnsweredPullRequest::of(row, query.counts_fully)).collect();
+    let mut meta = question.meta(None);
+    if pull_requests.is_empty() && query.cursor.is_none() && question.is_read {
+        meta.warnings.push("no_data: nobody of this team has a pull request in the range".to_owned());
+    }
     let mut response = match question.format {
         Format::Csv => {
             let mut rows = Rows::new(AnsweredPullRequest::COLUMNS)?;
@@ -239,14 +248,11 @@ pub(crate) async fn list(State(api): State<Api>, request: TeamRequest) -> Result
                 let flags = pull_request.flags.join(" ");
                 rows.push(pull_request.cells(&flags))?;
             }
-            csv(rows, &format!("{}-pull-requests", question.team.slug))?
+            csv(rows, &format!("{}-pull-requests", question.team.slug), meta)?
         }
         Format::Json => {
             let count = pull_requests.len();
-            let mut meta = PullRequestsMeta { meta: question.meta(None), count, next_cursor: next_cursor.clone() };
-            if count == 0 && query.cursor.is_none() {
-                meta.meta.warnings.push("no_data: nobody of this team has a pull request in the range".to_owned());
-            }
+            let meta = PullRequestsMeta { meta, count, next_cursor: next_cursor.clone() };
             answer(PullRequestsData { team: (&question.team).into(), pull_requests }, meta)
         }
     };

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use mergeline_domain::RepoName;
-use mergeline_store::{Coverage, Filter, Interval, Reader, RepositoryId, Standing, TeamHead};
+use mergeline_store::{Filter, Interval, Reader, RepositoryId, Standing, TeamHead};
 
 use crate::access::{Access, Scope};
 use crate::answer::{DATA_AS_OF, Tag};
-use crate::error::ApiError;
-use crate::model::{Meta, MetaFilters, MetaRange, coverage_warnings, instant};
+use crate::error::{ApiError, Detail};
+use crate::model::{Meta, MetaCoverage, MetaFilters, MetaRange, NOT_FOR_PEOPLE, instant, uncollected, unread};
 use crate::negotiation::{Accept, Format};
 use crate::parameters::{Otherwise, Parameter, Query, Range, team_ref};
 use crate::router::Api;
@@ -44,10 +44,14 @@ impl<S: Send + Sync> FromRequestParts<S> for TeamRequest {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Endpoint {
     pub(crate) definition: &'static str,
+    /// All formulas that the answer is made with.
+    pub(crate) definitions: &'static [&'static str],
     pub(crate) scope: Scope,
     pub(crate) parameters: &'static [&'static Parameter],
     pub(crate) otherwise: Otherwise,
     pub(crate) has_csv: bool,
+    /// Whether as many days before the range are asked for as well.
+    pub(crate) looks_back: bool,
 }
 
 /// A request about a team that exists, understood in full.
@@ -60,21 +64,32 @@ pub(crate) struct Question {
     pub(crate) format: Format,
     pub(crate) standing: Standing,
     pub(crate) now: DateTime<Utc>,
+    /// Whether all was read that could have been: only then a 0 means that there is nothing.
+    pub(crate) is_read: bool,
+    /// Whether the request comes from a key that is limited to teams.
+    pub(crate) is_limited: bool,
+    /// What a reader has to know about the collection.
+    warnings: Vec<String>,
     /// What the answer is known by.
     tag: Tag,
-    definition: &'static str,
+    endpoint: Endpoint,
     headers: HeaderMap,
 }
 
 impl TeamRequest {
-    /// The team of the path, if the request may know of it.
-    pub(crate) async fn team(&self, api: &Api) -> Result<(TeamHead, Standing, Reader), ApiError> {
+    /// The team of the path, if the request may know of it, and how far the collection of these repositories has come, of all
+    /// without any.
+    pub(crate) async fn team(
+        &self,
+        api: &Api,
+        repositories: &[RepoName],
+    ) -> Result<(TeamHead, Standing, Reader), ApiError> {
         const UNKNOWN: ApiError = ApiError::NotFound("There is no such team.");
         let Ok(Path(team)) = &self.team else {
             return Err(ApiError::parameter("team_id", "invalid", "it is not UTF-8"));
         };
         let team = team_ref(team)?;
-        let (reader, mut standing) = api.store.reader_with_standing(Some(&team)).await?;
+        let (reader, mut standing) = api.store.reader_with_standing(Some(&team), repositories).await?;
         let team = standing.team.take().ok_or(UNKNOWN)?;
         // A key that is limited to teams does not learn which others there are.
         if self.access.sees(&team.slug) { Ok((team, standing, reader)) } else { Err(UNKNOWN) }
@@ -97,16 +112,21 @@ impl TeamRequest {
         self.access.require(endpoint.scope)?;
         let query = self.query(endpoint.parameters)?;
         let format = self.accept().choose(query.format, endpoint.has_csv)?;
-        let (team, standing, mut reader) = self.team(api).await?;
+        let (team, standing, mut reader) = self.team(api, &query.repositories).await?;
         let now = (api.clock)();
         let range = query.range(standing.timezone, now, endpoint.otherwise)?;
-        let repositories = repository_ids(&mut reader, &query).await?;
+        let is_limited = self.access.is_limited_to_teams();
+        let repositories = repository_ids(&mut reader, &query, is_limited.then_some(&team)).await?;
         let filter = Filter { from: range.start(), to: range.end(), repositories, base: query.base.clone() };
+        let asked = if endpoint.looks_back { Range { from: range.before().from, ..range } } else { range };
+        let mut warnings = unread(&standing.coverage, &asked, now, !is_limited);
+        let is_read = warnings.is_empty();
+        warnings.extend(uncollected(&standing.coverage, !is_limited));
         let identity = format!(
-            "{} {:?} {} {team:?} {range:?} {query:?} {:?} {format:?}",
-            endpoint.definition, standing.revision, standing.data_version, filter.repositories
+            "{} {:?} {:?} {} {team:?} {range:?} {query:?} {:?} {format:?} {is_limited}",
+            endpoint.definition, endpoint.definitions, standing.revision, standing.data_version, filter.repositories
         );
-        let tag = tag(&identity, &standing.coverage, &range);
+        let tag = tag(&identity, &standing, &warnings, &range);
         let question = Question {
             team,
             query,
@@ -115,24 +135,36 @@ impl TeamRequest {
             format,
             standing,
             now,
+            is_read,
+            is_limited,
+            warnings,
             tag,
-            definition: endpoint.definition,
+            endpoint: *endpoint,
             headers: self.headers,
         };
         Ok((question, reader))
     }
 }
 
-/// The repositories of the filter; a name that nobody knows would only ever give zeros.
-async fn repository_ids(reader: &mut Reader, query: &Query) -> Result<Option<Vec<RepositoryId>>, ApiError> {
+/// The repositories of the filter; a name that nobody knows would only ever give zeros. To a key that is limited to a team only
+/// those are known that the team has pull requests in: which others there are is not told.
+async fn repository_ids(
+    reader: &mut Reader,
+    query: &Query,
+    only_of: Option<&TeamHead>,
+) -> Result<Option<Vec<RepositoryId>>, ApiError> {
     if query.repositories.is_empty() {
         return Ok(None);
     }
-    let found = reader.repository_ids(&query.repositories).await?;
+    let found = reader.repository_ids(&query.repositories, only_of.map(|team| team.id)).await?;
     let is_unknown = |name: &&RepoName| found.iter().all(|(known, _)| known != name.as_str());
-    if let Some(name) = query.repositories.iter().find(is_unknown) {
+    let unknown = query.repositories.iter().filter(is_unknown).map(|name| {
         let message = format!("`{name}` is not among the collected repositories");
-        return Err(ApiError::parameter("repo", "unknown_repository", message));
+        Detail { parameter: "repo".to_owned(), reason: "unknown_repository", message }
+    });
+    let unknown: Vec<Detail> = unknown.collect();
+    if !unknown.is_empty() {
+        return Err(ApiError::Validation(unknown));
     }
     Ok(Some(found.into_iter().map(|(_, id)| id).collect()))
 }
@@ -140,9 +172,11 @@ async fn repository_ids(reader: &mut Reader, query: &Query) -> Result<Option<Vec
 /// What an answer is known by: the formula, the configuration, what changed last, the question, the day that the data reaches
 /// (with which buckets become complete), and what is said about the collection. Not when data was last looked at without a
 /// change: [`DATA_AS_OF`] says that.
-fn tag(identity: &str, coverage: &Coverage, range: &Range) -> Tag {
-    let reached = coverage.data_as_of.map(|at| at.with_timezone(&range.zone).date_naive());
-    let state = format!("{reached:?} {:?} {:?} {:?}", coverage.failing, coverage.pending, coverage.covered_since);
+fn tag(identity: &str, standing: &Standing, warnings: &[String], range: &Range) -> Tag {
+    let coverage = &standing.coverage;
+    let reached = coverage.complete_until.map(|at| at.with_timezone(&range.zone).date_naive());
+    let names = [&coverage.failing, &coverage.pending, &coverage.never_collected];
+    let state = format!("{reached:?} {names:?} {:?} {} {warnings:?}", coverage.covered_since, coverage.collected);
     Tag::of(&[identity, &state])
 }
 
@@ -167,14 +201,16 @@ impl Question {
 
     pub(crate) fn meta(&self, interval: Option<Interval>) -> Meta {
         Meta {
-            definition: self.definition,
+            definition: self.endpoint.definition,
+            definitions: self.endpoint.definitions,
             timezone: self.range.zone.name().to_owned(),
             interval: interval.map(Interval::as_str),
             range: MetaRange::from(&self.range),
             filters: MetaFilters::from(&self.query),
             data_as_of: self.standing.coverage.data_as_of.map(instant),
-            coverage: (&self.standing.coverage).into(),
-            warnings: coverage_warnings(&self.standing.coverage, &self.range),
+            coverage: MetaCoverage::of(&self.standing.coverage, !self.is_limited),
+            warnings: self.warnings.clone(),
+            caveat: NOT_FOR_PEOPLE,
         }
     }
 }

@@ -128,7 +128,7 @@ pub(crate) async fn one(State(api): State<Api>, request: TeamRequest) -> Result<
     request.access().require(Scope::MetricsRead)?;
     let query = request.query(&[])?;
     request.accept().choose(query.format, false)?;
-    let (head, _, _) = request.team(&api).await?;
+    let (head, _, _) = request.team(&api, &[]).await?;
     let now = (api.clock)();
     let team = api.store.team(&TeamRef::Id(head.id), now).await?;
     let team = team.ok_or(ApiError::NotFound("There is no such team."))?;

@@ -53,6 +53,7 @@ async fn a17_without_a_key_it_is_401_and_with_a_wrong_one_403() -> Result<()> {
     for (path, _) in CHECKED {
         let answered = ask(&router, "GET", path, &[]).await?;
         assert_eq!((answered.status, answered.code().as_str()), (401, "unauthorized"), "{path}");
+        assert_eq!(answered.header("www-authenticate"), "ApiKey realm=\"mergeline\"", "RFC 9110, 15.5.2");
         for wrong in ["", "wrong", &KEY[1..], &format!("{KEY}x"), &KEY.to_uppercase()] {
             let answered = with_key(&router, path, wrong).await?;
             assert_eq!((answered.status, answered.code().as_str()), (403, "forbidden"), "{path} {wrong}");

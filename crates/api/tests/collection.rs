@@ -79,10 +79,20 @@ async fn numbers_name_the_repositories_that_fail_or_are_not_read_completely() ->
     let (_, answer) = backend().await?.get("/v1/metrics/team/payments/velocity?week=2026-W24").await?;
     assert_eq!(
         answer["meta"]["coverage"]["repositories"],
-        json!({ "collected": 1, "failing": ["acme/old"], "pending": ["acme/docs", "acme/site"] })
+        json!({
+            "collected": 1, "failing": ["acme/old"], "pending": ["acme/docs", "acme/old", "acme/site"],
+            "never_collected": ["acme/docs", "acme/old", "acme/site"],
+            "counts": { "failing": 1, "pending": 3, "never_collected": 3 }
+        })
     );
-    let warnings = answer["meta"]["warnings"].to_string();
-    assert_eq!(warnings.matches("partial_coverage").count(), 2, "{warnings}");
+    insta::assert_json_snapshot!(answer["meta"]["warnings"], @r#"
+    [
+      "never_collected: acme/docs, acme/old, acme/site were never collected: what they have is missing; see coverage",
+      "partial_coverage: the last collection of acme/old failed; see coverage",
+      "merged_before_creation: imported pull requests count, but have no duration",
+      "details_pending: commits and reviews of some merged pull requests were not read, so they have no phases yet"
+    ]
+    "#);
     Ok(())
 }
 

@@ -70,7 +70,7 @@ async fn a03_a_range_that_ends_before_it_begins_is_refused() -> Result<()> {
     let backend = Backend::empty().await?;
     refused(&backend, "from=2026-06-01&to=2026-06-01", &[("from", "empty_range")]).await?;
     refused(&backend, "from=2026-06-02&to=2026-06-01", &[("from", "empty_range")]).await?;
-    // Without an end it is tomorrow, or the end of the last week.
+    // Without an end it is tomorrow.
     refused(&backend, "from=2026-06-19", &[("from", "empty_range")]).await?;
     Ok(())
 }
@@ -83,6 +83,12 @@ async fn a04_days_that_do_not_exist_are_refused_by_their_parameter() -> Result<(
     {
         refused(&backend, &format!("from={day}"), &[("from", "invalid")]).await?;
         refused(&backend, &format!("to={day}"), &[("to", "invalid")]).await?;
+    }
+    for (day, says) in
+        [("2026-02-30", "no such day"), ("2201-01-01", "between 1970 and 2200"), ("30.02.2026", "as 2026-01-05")]
+    {
+        let answered = refused(&backend, &format!("from={day}"), &[("from", "invalid")]).await?;
+        assert!(message(&answered[0])?.contains(says), "{day}: {}", answered[0].text);
     }
     refused(&backend, "from=x&to=y&tz=z", &[("tz", "invalid"), ("from", "invalid"), ("to", "invalid")]).await?;
     Ok(())
@@ -229,7 +235,7 @@ async fn a14_twenty_kilobytes_of_query_and_five_thousand_repositories_are_refuse
     refused(&backend, &format!("base={}", "x".repeat(20_000)), &[("query", "too_long")]).await?;
     refused(&backend, &format!("repo={}", names(5_000)), &[("query", "too_long")]).await?;
     refused(&backend, &format!("repo={}", names(51)), &[("repo", "too_many")]).await?;
-    refused(&backend, &format!("repo={}", names(50)), &[("repo", "unknown_repository")]).await?;
+    refused(&backend, &format!("repo={}", names(50)), &[("repo", "unknown_repository"); 50]).await?;
     Ok(())
 }
 

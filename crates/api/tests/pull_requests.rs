@@ -3,7 +3,8 @@
 mod common;
 
 use anyhow::{Context, Result};
-use common::{Answered, Backend};
+use common::{Answered, Backend, ask, keys};
+use mergeline_api::{Api, Scope, router};
 use mergeline_domain::Details;
 use mergeline_test_support::{FakePullRequest, at, pr};
 use serde_json::{Value, json};
@@ -96,6 +97,34 @@ async fn each_pull_request_says_why_it_counts_or_does_not_and_why_durations_are_
 }
 
 #[tokio::test]
+async fn a_key_that_is_limited_to_a_team_does_not_follow_people_who_left_it() -> Result<()> {
+    let backend = backend().await?;
+    // Gone from GitHub, and by somebody who was no member any more: nothing of it is left for this team either.
+    let late = pr("acme/api", 13).by("bob").created("2026-06-11T00:00:00Z").merged("2026-06-12T00:00:00Z");
+    sqlx::raw_sql("update repositories set leased_until = null").execute(&backend.database.pool().await?).await?;
+    backend.keep(&[late]).await?;
+    backend.store.mark_deleted(&backend.lease().await?, &[13], at(common::NOW)).await?;
+    let (keys, texts) = keys(&[(Scope::PrsRead, &["payments"]), (Scope::PrsRead, &[])])?;
+    let router = router(Api { keys: Some(keys), ..backend.api() });
+    let list = async |key: &str, more: &str| -> Result<Value> {
+        ask(&router, "GET", &format!("{LIST}{more}"), &[("x-api-key", key)]).await?.json()
+    };
+    let (limited, other) = (list(&texts[0], "").await?, list(&texts[1], "").await?);
+    let rows = limited["data"]["pull_requests"].as_array().context("rows")?;
+    assert!(rows.iter().all(|row| row["excluded"] != json!("not_a_member")), "{limited}");
+    let (shown, all) = (numbers(&limited), numbers(&other));
+    let hidden: Vec<i64> = all.iter().copied().filter(|number| !shown.contains(number)).collect();
+    assert_eq!(hidden, [8, 13], "bob's since he is in platform");
+    assert!(shown.contains(&2) && shown.contains(&12), "bob's of before, and ana's that is gone");
+    // The rows that count are the same, on pages too.
+    let first = list(&texts[0], "&limit=5").await?;
+    let cursor = first["meta"]["next_cursor"].as_str().context("a second page")?;
+    let second = list(&texts[0], &format!("&limit=100&cursor={cursor}")).await?;
+    assert_eq!([numbers(&first), numbers(&second)].concat(), shown);
+    Ok(())
+}
+
+#[tokio::test]
 async fn those_that_count_are_the_numbers_of_velocity() -> Result<()> {
     let backend = backend().await?;
     for team in ["payments", "platform"] {
@@ -146,17 +175,29 @@ async fn two_pages_look_so() -> Result<()> {
     first["meta"]["next_cursor"] = json!("CURSOR");
     insta::assert_json_snapshot!(first["meta"], @r#"
     {
+      "caveat": "Not for comparing people, and with care between teams: they differ in what they work on.",
       "count": 10,
       "coverage": {
         "repositories": {
           "collected": 1,
+          "counts": {
+            "failing": 0,
+            "never_collected": 0,
+            "pending": 0
+          },
           "failing": [],
+          "never_collected": [],
           "pending": []
         },
         "since": "2026-05-01T00:00:00Z"
       },
       "data_as_of": "2026-06-17T08:00:00Z",
       "definition": "attribution@1",
+      "definitions": [
+        "attribution@1",
+        "pr_cycle_time@1",
+        "pr_phases@1"
+      ],
       "filters": {
         "base": null,
         "repositories": null,

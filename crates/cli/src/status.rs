@@ -31,9 +31,10 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
     let zone = store.timezone().await?;
     store.close().await;
     if options.json {
-        let Coverage { failing, pending, covered_since, data_as_of, .. } = &coverage;
+        let Coverage { failing, pending, never_collected, data_as_of, .. } = &coverage;
         let coverage = serde_json::json!({
-            "covered_since": covered_since, "data_as_of": data_as_of, "failing": failing, "pending": pending,
+            "covered_since": coverage.since(), "data_as_of": data_as_of, "failing": failing, "pending": pending,
+            "never_collected": never_collected,
         });
         let status = serde_json::json!({ "runs": runs, "repositories": repositories, "coverage": coverage });
         writeln!(out, "{status}")?;
@@ -79,7 +80,7 @@ fn text(
             let _ = writeln!(text, "  {}: {reason}", repository.name);
         }
     }
-    let _ = writeln!(text, "\n{}", covered(repositories, coverage, zone, now));
+    let _ = writeln!(text, "\n{}", covered(coverage, zone, now));
     text
 }
 
@@ -148,18 +149,18 @@ fn read_back_to(repository: &RepositoryStatus, zone: Tz) -> String {
     }
 }
 
-fn covered(repositories: &[RepositoryStatus], coverage: &Coverage, zone: Tz, now: DateTime<Utc>) -> String {
+fn covered(coverage: &Coverage, zone: Tz, now: DateTime<Utc>) -> String {
     let (Some(since), Some(as_of)) = (coverage.covered_since, coverage.data_as_of) else {
         return "No repository is read completely yet.".to_owned();
     };
     let mut text = format!("Everything that changed since {} is stored, as of {}", local(since, zone), ago(as_of, now));
-    let incomplete: Vec<&str> = repositories
-        .iter()
-        .filter(|repository| repository.collected_at.is_none() || coverage.pending.contains(&repository.name))
-        .map(|repository| repository.name.as_str())
-        .collect();
-    if !incomplete.is_empty() {
-        let _ = write!(text, ", but not all of {}", incomplete.join(", "));
+    let Coverage { pending, never_collected, .. } = coverage;
+    let begun: Vec<&str> = pending.iter().filter(|name| !never_collected.contains(name)).map(String::as_str).collect();
+    let not_all = (!begun.is_empty()).then(|| format!("not all of {}", begun.join(", ")));
+    let nothing = (!never_collected.is_empty()).then(|| format!("nothing of {}", never_collected.join(", ")));
+    let missing: Vec<String> = not_all.into_iter().chain(nothing).collect();
+    if !missing.is_empty() {
+        let _ = write!(text, ", but {}", missing.join(" and "));
     }
     text.push('.');
     text
@@ -170,5 +171,30 @@ fn align_right(table: &mut Table, columns: &[usize]) {
         if let Some(column) = table.column_mut(*index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_told_with_what_is_missing() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().ok();
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let coverage = Coverage {
+            collected: 1,
+            failing: names(&["acme/legacy"]),
+            pending: names(&["acme/legacy", "acme/web"]),
+            never_collected: names(&["acme/legacy"]),
+            covered_since: at("2026-05-01T00:00:00Z"),
+            complete_until: None,
+            data_as_of: at("2026-06-17T08:00:00Z"),
+        };
+        let text = |coverage: &Coverage| covered(coverage, Tz::UTC, at("2026-06-17T12:00:00Z").unwrap_or_default());
+        insta::assert_snapshot!(text(&coverage), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago, but not all of acme/web and nothing of acme/legacy.");
+        let coverage = Coverage { failing: Vec::new(), pending: Vec::new(), never_collected: Vec::new(), ..coverage };
+        insta::assert_snapshot!(text(&coverage), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago.");
+        insta::assert_snapshot!(text(&Coverage { covered_since: None, data_as_of: None, ..coverage }), @"No repository is read completely yet.");
     }
 }

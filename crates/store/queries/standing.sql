@@ -1,5 +1,6 @@
 -- One row: the configuration in force, what the numbers are known by, how far the collection has come, and the team ($1 by
--- number, $2 by slug). A repository that fails keeps the time of its last complete collection.
+-- number, $2 by slug). How far: over the repositories of these names ($3), all configured ones without. Of a name that several
+-- had, one after the other, the last one counts. The view collection_coverage says the same over all.
 select
     c.revision as "revision?",
     c.timezone as "timezone?",
@@ -11,19 +12,42 @@ select
     k.collected as "collected!",
     k.failing_names,
     k.pending_names,
-    v.data_as_of,
-    v.covered_since
+    k.never_collected_names,
+    k.covered_since,
+    k.complete_until,
+    k.data_as_of
 from (
     select
-        count(*) filter (where collected_at is not null and reopened_since is null and backfill_page is null and failures = 0)
-            as collected,
-        array_agg(coalesce(current_name, name) order by name) filter (where failures > 0) as failing_names,
-        array_agg(coalesce(current_name, name) order by name)
-            filter (where (collected_at is null or reopened_since is not null or backfill_page is not null) and failures = 0)
-            as pending_names
-    from repositories
-    where removed_at is null
+        count(*) filter (where s.is_read and not s.is_pending and s.failures = 0) as collected,
+        array_agg(s.name order by s.name) filter (where s.failures > 0) as failing_names,
+        array_agg(s.name order by s.name) filter (where s.is_pending or not s.is_read) as pending_names,
+        array_agg(s.name order by s.name) filter (where not s.is_read) as never_collected_names,
+        max(s.covered_since) as covered_since,
+        case when bool_and(s.is_read) then min(least(s.collected_at, s.reopened_since, s.backfill_since)) end as complete_until,
+        min(s.collected_at) as data_as_of
+    from (
+        select
+            coalesce(r.current_name, r.name) as name,
+            r.failures,
+            r.covered_since,
+            r.collected_at,
+            r.reopened_since,
+            r.backfill_since,
+            r.covered_since is not null and r.collected_at is not null as is_read,
+            r.reopened_since is not null or r.backfill_page is not null as is_pending
+        from repositories as r
+        where
+            ($3::text [] is null and r.removed_at is null)
+            or r.id in (
+                select a.id
+                from (
+                    select o.id, rank() over (partition by w.name order by o.removed_at desc nulls first) as place
+                    from unnest($3) as w (name)
+                    inner join repositories as o on w.name = o.name or w.name = o.current_name
+                ) as a
+                where a.place = 1
+            )
+    ) as s
 ) as k
-cross join collection_coverage as v
 left join configuration_in_force as c on true
 left join teams as t on t.id = $1 or t.slug = $2

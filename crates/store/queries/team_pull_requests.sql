@@ -1,6 +1,6 @@
 -- The pull requests in [$2, $3) of everybody who is or was in a team ($1), by the instant that decides about membership:
 -- those that count, with the membership that says so, and those that do not, with the reason. Repositories $4, base branch
--- $5; after ($6, $7) in that order; $8 at most.
+-- $5; after ($6, $7) in that order; $8 at most; with $9 only what was decided while its author was a member.
 select
     p.id as "id!",
     coalesce(r.current_name, r.name) as "repository!",
@@ -45,5 +45,16 @@ where
     ($4::bigint [] is null or p.repository_id = any($4))
     and ($5::text is null or p.base_ref = $5)
     and ($6::timestamptz is null or (coalesce(p.merged_at, p.closed_at, p.created_at), p.id) > ($6, $7::bigint))
+    and (
+        not $9::boolean
+        or exists (
+            select from team_memberships as w
+            where
+                w.team_id = $1
+                and w.person_id = p.author_id
+                and w.removed_in is null
+                and tstzrange(w.joined_at, w.left_at, '[)') @> coalesce(p.merged_at, p.closed_at, p.created_at)
+        )
+    )
 order by coalesce(p.merged_at, p.closed_at, p.created_at), p.id
 limit $8

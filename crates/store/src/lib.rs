@@ -16,8 +16,8 @@ pub use details::WithoutDetails;
 pub use error::StoreError;
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
 pub use metrics::{
-    Bucket, Bucketing, Coverage, Durations, Filter, Interval, Measure, Member, OpenPullRequests, Reader, Standing,
-    Statistics, Team, TeamHead, TeamPullRequest, TeamRef,
+    Audience, Bucket, Bucketing, Coverage, Durations, Filter, Interval, Measure, Member, OpenPullRequests, Reader,
+    Standing, Statistics, Team, TeamHead, TeamPullRequest, TeamRef,
 };
 pub use pages::{KeptPullRequest, PageOfWork, StoredPage, Undecodable};
 pub use repositories::{Backfill, Ending, Identity, Lease, Listed, Repository, RepositoryId, StoredEtag};

@@ -131,6 +131,8 @@ pub struct Statistics {
     pub buckets: Vec<Bucket>,
     /// The whole range; its `start` is the range's first day.
     pub total: Bucket,
+    /// Whether details of some of them were never read, so that they have no phases.
+    pub lacks_details: bool,
 }
 
 /// The merged pull requests of one bucket.
@@ -152,6 +154,18 @@ pub struct Bucket {
     pub pickup: Measure,
     /// From the first review to merge.
     pub review: Measure,
+}
+
+impl Bucket {
+    /// The durations.
+    pub fn measures(&self) -> [&Measure; 4] {
+        [&self.cycle, &self.coding, &self.pickup, &self.review]
+    }
+
+    /// The durations, to be changed.
+    pub fn measures_mut(&mut self) -> [&mut Measure; 4] {
+        [&mut self.cycle, &mut self.coding, &mut self.pickup, &mut self.review]
+    }
 }
 
 /// What is known of one duration in a bucket.
@@ -222,16 +236,33 @@ pub struct TeamHead {
 /// How far the collection has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coverage {
-    /// Configured repositories that were collected completely at least once, and whose last attempt succeeded.
+    /// Repositories that are collected completely, and whose last attempt succeeded.
     pub collected: i64,
-    /// Configured repositories whose last attempt failed. What was collected before is counted.
+    /// Repositories whose last attempt failed. What was collected before is counted.
     pub failing: Vec<String>,
-    /// Configured repositories that are not collected completely for everybody yet.
+    /// Repositories that are not collected completely for everybody yet, failing ones too.
     pub pending: Vec<String>,
-    /// Everything that changed since then is stored. `None` while a repository is waiting for its first collection.
+    /// Those of them that never were: nothing is known of what is missing.
+    pub never_collected: Vec<String>,
+    /// Everything that changed since then is stored, of the repositories that were ever collected.
     pub covered_since: Option<DateTime<Utc>>,
+    /// Everything of everybody up to then is stored, from `covered_since` on. `None` while a repository was never collected.
+    pub complete_until: Option<DateTime<Utc>>,
     /// When the oldest of the last complete collections began: nothing newer is claimed. `None` before the first.
     pub data_as_of: Option<DateTime<Utc>>,
+}
+
+impl Coverage {
+    /// Since when everything is stored; `None` while a repository was never collected.
+    pub fn since(&self) -> Option<DateTime<Utc>> {
+        self.covered_since.filter(|_| self.never_collected.is_empty())
+    }
+
+    /// Whether everything that happened from one instant to another was read. What nobody has looked at since is not.
+    pub fn is_read(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+        let is_begun = self.since().is_some_and(|since| since <= from);
+        is_begun && self.complete_until.is_some_and(|until| to <= until)
+    }
 }
 
 /// A pull request of somebody who is or was in a team, and whether it counts for the team.
@@ -277,10 +308,19 @@ pub struct TeamPullRequest {
     pub deletions: Option<i32>,
     /// Files changed.
     pub changed_files: Option<i32>,
-    /// Why a duration is unknown although one might expect it.
+    /// What to know about its durations.
     pub flags: Vec<String>,
     /// Why it does not count: `not_merged`, `not_a_member` or `deleted`; `None` when it counts.
     pub excluded: Option<String>,
+}
+
+/// Who is shown the pull requests behind a team's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Those who may see every team: what the team's people did before they came and after they left is there too.
+    AllTeams,
+    /// Those who may see this team only.
+    ThisTeam,
 }
 
 /// The open pull requests of a team.
@@ -378,21 +418,26 @@ impl Store {
     }
 
     /// A connection with the first question answered on it: what every answer is to be read with, and the team that is asked
-    /// for. That question tests the connection, which saves a round trip; one that broke or went silent while it was idle is
+    /// for. How far the collection has come is told of the repositories of these names, of all configured ones without any.
+    /// That question tests the connection, which saves a round trip; one that broke or went silent while it was idle is
     /// replaced.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn reader_with_standing(&self, team: Option<&TeamRef>) -> Result<(Reader, Standing), StoreError> {
+    pub async fn reader_with_standing(
+        &self,
+        team: Option<&TeamRef>,
+        repositories: &[RepoName],
+    ) -> Result<(Reader, Standing), StoreError> {
         if let Some(mut connection) = self.pool.try_acquire() {
-            match timeout(self.test_timeout(), standing(&mut connection, team)).await {
+            match timeout(self.test_timeout(), standing(&mut connection, team, repositories)).await {
                 // It may be the server that is gone: the pool finds out.
                 Ok(Err(StoreError::Unavailable(_))) | Err(_) => drop(connection.detach()),
                 Ok(outcome) => return outcome.map(|standing| (Reader { connection }, standing)),
             }
         }
         let mut reader = self.reader().await?;
-        let standing = standing(&mut reader.connection, team).await?;
+        let standing = standing(&mut reader.connection, team, repositories).await?;
         Ok((reader, standing))
     }
 
@@ -401,7 +446,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn coverage(&self) -> Result<Coverage, StoreError> {
-        self.patiently(async |connection| Ok(standing(connection, None).await?.coverage)).await
+        self.patiently(async |connection| Ok(standing(connection, None, &[]).await?.coverage)).await
     }
 
     /// The time zone of the configuration in force, UTC before the first.
@@ -409,13 +454,19 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn timezone(&self) -> Result<Tz, StoreError> {
-        self.patiently(async |connection| Ok(standing(connection, None).await?.timezone)).await
+        self.patiently(async |connection| Ok(standing(connection, None, &[]).await?.timezone)).await
     }
 }
 
-async fn standing(connection: &mut PgConnection, team: Option<&TeamRef>) -> Result<Standing, StoreError> {
+async fn standing(
+    connection: &mut PgConnection,
+    team: Option<&TeamRef>,
+    repositories: &[RepoName],
+) -> Result<Standing, StoreError> {
     let (id, slug) = team.map_or((None, None), TeamRef::parts);
-    let row = sqlx::query_file!("queries/standing.sql", id, slug).fetch_one(connection).await?;
+    let names: Vec<String> = repositories.iter().map(ToString::to_string).collect();
+    let names = (!names.is_empty()).then_some(names);
+    let row = sqlx::query_file!("queries/standing.sql", id, slug, names.as_deref()).fetch_one(connection).await?;
     let team = match (row.team_id, row.team_slug, row.team_name) {
         (Some(id), Some(slug), Some(name)) => Some(TeamHead { id: TeamId(id), slug: parse_stored(&slug)?, name }),
         _ => None,
@@ -429,7 +480,9 @@ async fn standing(connection: &mut PgConnection, team: Option<&TeamRef>) -> Resu
             collected: row.collected,
             failing: row.failing_names.unwrap_or_default(),
             pending: row.pending_names.unwrap_or_default(),
+            never_collected: row.never_collected_names.unwrap_or_default(),
             covered_since: row.covered_since,
+            complete_until: row.complete_until,
             data_as_of: row.data_as_of,
         },
         team,
@@ -444,18 +497,26 @@ pub struct Reader {
 
 impl Reader {
     /// The numbers of repositories, each with the name that it was asked by: several when one was replaced by another of the
-    /// same name, none when it is unknown.
+    /// same name, none when it is unknown. With a team, only those that something counts for it in.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn repository_ids(&mut self, names: &[RepoName]) -> Result<Vec<(String, RepositoryId)>, StoreError> {
+    pub async fn repository_ids(
+        &mut self,
+        names: &[RepoName],
+        only_of: Option<TeamId>,
+    ) -> Result<Vec<(String, RepositoryId)>, StoreError> {
         let names: Vec<&str> = names.iter().map(RepoName::as_str).collect();
         let rows = sqlx::query!(
             r#"select w.name as "name!", r.id
             from unnest($1::text []) as w (name)
             inner join repositories as r on r.name = w.name or r.current_name = w.name
+            where
+                $2::bigint is null
+                or exists (select from pr_attributions as a where a.team_id = $2 and a.repository_id = r.id)
             order by r.id"#,
-            &names as &[&str]
+            &names as &[&str],
+            only_of.map(|team| team.0)
         )
         .fetch_all(&mut *self.connection)
         .await?;
@@ -486,7 +547,17 @@ impl Reader {
                 pickup_n as "pickup_n!", (pickup_weight * 10000)::bigint as "pickup_units!", pickup_contributors as "pickup_people!",
                 pickup_mean, pickup_percentiles,
                 review_n as "review_n!", (review_weight * 10000)::bigint as "review_units!", review_contributors as "review_people!",
-                review_mean, review_percentiles
+                review_mean, review_percentiles,
+                -- Mostly all first commits are known, and no pull request is looked up.
+                exists (
+                    select from pr_attributions as a
+                    inner join pull_requests as p on a.pull_request_id = p.id
+                    where
+                        a.team_id = $1 and a.merged_at >= $2 and a.merged_at < $3 and a.coding_seconds is null
+                        and ($6::bigint [] is null or a.repository_id = any($6))
+                        and ($7::text is null or p.base_ref = $7)
+                        and p.detailed_at is distinct from p.updated_at
+                ) as "lacks_details!"
             from team_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
             team.0,
             filter.from,
@@ -502,6 +573,7 @@ impl Reader {
         .await?;
         let mut buckets = Vec::with_capacity(rows.len());
         let mut total = None;
+        let lacks_details = rows.first().is_some_and(|row| row.lacks_details);
         for row in rows {
             let bucket = Bucket {
                 start: row.bucket.unwrap_or(filter.from.with_timezone(&bucketing.zone).date_naive()),
@@ -544,7 +616,39 @@ impl Reader {
             }
         }
         let total = total.ok_or_else(|| StoreError::Other("no row for the whole range".into()))?;
-        Ok(Statistics { buckets, total })
+        Ok(Statistics { buckets, total, lacks_details })
+    }
+
+    /// How many people are behind each duration in the buckets that begin on these days: cycle, coding, pickup, review.
+    ///
+    /// # Errors
+    /// When the database fails or takes too long.
+    pub async fn people_of(
+        &mut self,
+        team: TeamId,
+        filter: &Filter,
+        interval: Interval,
+        zone: Tz,
+        [cycle, coding, pickup, review]: &[Vec<NaiveDate>; 4],
+    ) -> Result<[i64; 4], StoreError> {
+        let repositories = filter.repository_ids();
+        let row = sqlx::query_file!(
+            "queries/people_of_buckets.sql",
+            team.0,
+            filter.from,
+            filter.to,
+            zone.name(),
+            interval.as_str(),
+            repositories.as_deref(),
+            filter.base.as_deref(),
+            cycle,
+            coding,
+            pickup,
+            review
+        )
+        .fetch_one(&mut *self.connection)
+        .await?;
+        Ok([row.cycle, row.coding, row.pickup, row.review])
     }
 
     /// The pull requests behind a team's numbers, and those of its people that do not count, by the instant that decides
@@ -556,6 +660,7 @@ impl Reader {
         &mut self,
         team: TeamId,
         filter: &Filter,
+        audience: Audience,
         after: Option<(DateTime<Utc>, i64)>,
         limit: u32,
     ) -> Result<Vec<TeamPullRequest>, StoreError> {
@@ -569,7 +674,8 @@ impl Reader {
             filter.base.as_deref(),
             after.map(|(at, _)| at),
             after.map(|(_, id)| id),
-            i64::from(limit)
+            i64::from(limit),
+            audience == Audience::ThisTeam
         )
         .fetch_all(&mut *self.connection)
         .await?;
