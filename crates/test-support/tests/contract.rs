@@ -497,7 +497,8 @@ fragment whole on PullRequest {
 ";
 
 async fn query(fake: &FakeGitHub, query: &str, variables: Value) -> Result<Answer> {
-    post(fake, "/graphql", &[], &json!({ "query": query, "variables": variables })).await
+    let bearer = format!("Bearer {}", FakeGitHub::TOKEN);
+    post(fake, "/graphql", &[("authorization", &bearer)], &json!({ "query": query, "variables": variables })).await
 }
 
 fn node_id(pull_request: &FakePullRequest) -> String {
@@ -733,6 +734,14 @@ async fn graphql_refuses_with_200() -> Result<()> {
     assert_eq!(kind(&ask(ids[..2].to_vec()).await?.1), (true, None));
     let unknown_field = query(&fake, "{ rateLimit { joy } }", Value::Null).await?;
     assert_eq!(unknown_field.body["errors"][0]["message"], json!("Field 'joy' doesn't exist on type 'RateLimit'"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn graphql_answers_nobody_without_a_token() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let answer = post(&fake, "/graphql", &[], &json!({ "query": "{ rateLimit { cost } }" })).await?;
+    assert_eq!((answer.status, answer.header("x-ratelimit-limit")), (401, Some("0")));
     Ok(())
 }
 
