@@ -25,8 +25,8 @@ pub(crate) struct Alive {
 /// Whether the program can answer, and how fresh its answers are.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Health {
-    /// `stale` when the last complete collection of some repository is older than nine hours, or there was none; `failing` with
-    /// status 503.
+    /// `stale` when the last complete collection of some repository is older than nine hours, or none was ever collected;
+    /// `failing` with status 503.
     #[schemars(extend("enum" = ["ok", "stale", "failing"]))]
     status: &'static str,
     #[schemars(extend("enum" = ["ok", "unavailable"]))]

@@ -343,8 +343,9 @@ pub(crate) fn unread(coverage: &Coverage, range: &Range, now: DateTime<Utc>, sho
     }
     if !never.is_empty() {
         let (were, who) = (if never.len() == 1 { "was" } else { "were" }, repositories(never, shows_names));
-        warnings
-            .push(format!("never_collected: {who} {were} never collected: what they have is missing; see coverage"));
+        warnings.push(format!(
+            "never_collected: {who} {were} never collected completely: what is missing is not counted; see coverage"
+        ));
     }
     if let Some(since) = coverage.covered_since.filter(|since| range.start() < *since) {
         let since = instant(since);

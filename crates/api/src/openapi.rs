@@ -439,7 +439,7 @@ pub fn openapi() -> Value {
                     "schema": { "type": "string", "format": "date-time" }
                 },
                 "mergeline-meta": {
-                    "description": "With CSV: `meta` as JSON in ASCII, with how many repositories instead of which. A table has no place for it.",
+                    "description": "With CSV: `meta` as JSON in ASCII, with how many repositories its coverage has instead of which. A table has no place for it.",
                     "schema": { "type": "string", "contentMediaType": "application/json" }
                 },
                 "mergeline-next-cursor": {

@@ -60,12 +60,19 @@ impl Renewal {
         (self.0.renew)().await
     }
 
-    /// Once it is time, beside the request: that one is not to wait for a secret which hardly ever changes.
-    fn if_due(&self) {
-        let mut last = self.last();
-        if last.elapsed() >= self.0.every {
-            *last = Instant::now();
-            tokio::spawn((self.0.renew)());
+    /// Once it is time, before the request: a sandbox that answers is stopped, and what it would do beside that with it. Whoever
+    /// does not get the secret soon goes on with what is known.
+    async fn if_due(&self) {
+        let is_due = {
+            let mut last = self.last();
+            let is_due = last.elapsed() >= self.0.every;
+            if is_due {
+                *last = Instant::now();
+            }
+            is_due
+        };
+        if is_due {
+            let _ = tokio::time::timeout(LOOK_WITHIN, (self.0.renew)()).await;
         }
     }
 
@@ -80,6 +87,8 @@ impl fmt::Debug for Renewal {
     }
 }
 
+/// A secret takes some milliseconds.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
 /// Longer addresses than this are nobody's question.
 const MAX_QUERY_BYTES: usize = 8 * 1024;
 
@@ -141,7 +150,7 @@ async fn around_each_request(State(api): State<Api>, request: Request, next: Nex
 /// Answers, and once more with a new address or password when the old one led nowhere.
 async fn run(api: &Api, request: Request, next: Next) -> Response {
     let Some(renewal) = &api.renewal else { return next.run(request).await };
-    renewal.if_due();
+    renewal.if_due().await;
     let (parts, body) = request.into_parts();
     let (again, later) = (parts.clone(), next.clone());
     let response = next.run(Request::from_parts(parts, body)).await;

@@ -158,7 +158,7 @@ async fn doctor_says_what_a_token_without_contents_cannot_read_and_what_none_can
     let doctor = laptop.run(&["doctor"]).await?;
     assert_eq!(doctor.code(), Some(0), "{}", doctor.err());
     let about_it = |ran: &Ran| complaints(ran).lines().find(|line| line.contains("acme/api")).map(str::to_owned);
-    insta::assert_snapshot!(about_it(&doctor).unwrap_or_default(), @"warning  repository acme/api: can be read, but not its reviews, commits and sizes: the token may not read this: give it read access to pull requests and contents; help: give the token read access to pull requests and contents of this repository");
+    insta::assert_snapshot!(about_it(&doctor).unwrap_or_default(), @"warning  repository acme/api: can be read, but not its reviews, commits and sizes: the token may not read all of a pull request: give it read access to contents, for the commits; help: give the token read access to contents of this repository");
     fake.forget_requests();
     let anonymous = laptop.with("GITHUB_PAT", "").run(&["doctor"]).await?;
     assert_eq!(about_it(&anonymous), None);

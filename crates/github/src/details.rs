@@ -182,8 +182,8 @@ impl Session<'_> {
                 Err(error) => {
                     if let [id] = batch {
                         histories.push((id.clone(), Err(error)));
-                    } else if matches!(error, GitHubError::Forbidden) {
-                        histories.extend(batch.iter().map(|id| (id.clone(), Err(GitHubError::Forbidden))));
+                    } else if matches!(error, GitHubError::Withheld) {
+                        histories.extend(batch.iter().map(|id| (id.clone(), Err(GitHubError::Withheld))));
                     } else {
                         let (first, second) = batch.split_at(batch.len() / 2);
                         batches.extend([second, first]);
@@ -266,7 +266,7 @@ fn concerns_the_batch(error: &GitHubError) -> bool {
     error.is_too_much()
         || matches!(
             error,
-            GitHubError::PartialAnswer { .. } | GitHubError::InvalidAnswer { .. } | GitHubError::Forbidden
+            GitHubError::PartialAnswer { .. } | GitHubError::InvalidAnswer { .. } | GitHubError::Withheld
         )
 }
 
@@ -302,7 +302,7 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
     }
     // Commits of private repositories, for a token without *Contents*: the rest would be there.
     if errors.iter().all(|error| error.kind.as_deref() == Some("FORBIDDEN")) && nodes_named(errors) == Some(asked) {
-        return GitHubError::Forbidden;
+        return GitHubError::Withheld;
     }
     GitHubError::PartialAnswer { reason }
 }
@@ -423,7 +423,7 @@ mod tests {
             let body = json!({ "data": { "nodes": [null, null] }, "errors": errors });
             histories(body.to_string().as_bytes(), &ids).expect_err("refused").code()
         };
-        assert_eq!(refused(&[0, 0, 1], "FORBIDDEN"), "github_forbidden");
+        assert_eq!(refused(&[0, 0, 1], "FORBIDDEN"), "github_withheld");
         assert_eq!(refused(&[0, 0], "FORBIDDEN"), "github_partial_answer");
         assert_eq!(refused(&[0, 1], "NOT_FOUND"), "github_partial_answer");
     }

@@ -17,9 +17,12 @@ pub enum GitHubError {
     /// 401.
     #[error("GitHub refused the token (401): it is wrong, revoked or expired")]
     Unauthorized,
-    /// 403 that is no rate limit, or what GraphQL says instead.
-    #[error("the token may not read this: give it read access to pull requests and contents")]
+    /// 403 that is no rate limit.
+    #[error("the token may not read this (403): give it read access to pull requests")]
     Forbidden,
+    /// GraphQL tells of a pull request, and not all that belongs to it.
+    #[error("the token may not read all of a pull request: give it read access to contents, for the commits")]
+    Withheld,
     /// 403 until the token is authorised for the organisation.
     #[error("the organisation demands single sign-on (403): authorise the token for it in the token's settings")]
     SingleSignOn,
@@ -90,6 +93,7 @@ impl GitHubError {
         match self {
             Self::Unauthorized => "github_unauthorized",
             Self::Forbidden => "github_forbidden",
+            Self::Withheld => "github_withheld",
             Self::SingleSignOn => "github_sso_required",
             Self::NotFound => "repo_not_accessible",
             Self::Gone { .. } => "repo_unavailable",
@@ -116,6 +120,7 @@ impl GitHubError {
             | Self::OutOfTime => true,
             Self::Unauthorized
             | Self::Forbidden
+            | Self::Withheld
             | Self::SingleSignOn
             | Self::NotFound
             | Self::Gone { .. }

@@ -1,6 +1,6 @@
 //! Teams, people and repositories: what is in force, and how a teams file changes it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::plan::{Current, KnownMembership, KnownPerson, KnownTeam, Plan, PlanSettings, Terms};
@@ -55,7 +55,7 @@ pub struct Applied {
     /// before.
     pub reopens_since: Option<DateTime<Utc>>,
     /// Pull requests of which the next collection reads who reviewed them again, because others count as bots.
-    pub histories_reopened: u64,
+    pub histories_reopened: i64,
 }
 
 impl std::fmt::Display for Applied {
@@ -141,9 +141,10 @@ impl Store {
             write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
             applied.pull_requests_reattributed = reattribute(&mut transaction, &affected).await?;
             applied.reopens_since = reopen_collection(&mut transaction, &current, &affected).await?;
-            let bots = current.settings.as_ref().map(|settings| &settings.bots);
-            if bots.is_some_and(|bots| *bots != applied.plan.settings.bots) {
-                applied.histories_reopened = reopen_histories(&mut transaction).await?;
+            let bots = |settings: &PlanSettings| settings.bots.iter().cloned().collect::<HashSet<Login>>();
+            let before = current.settings.as_ref().map(bots);
+            if before.is_some_and(|before| before != bots(&applied.plan.settings)) {
+                applied.histories_reopened = reopen_histories(&mut transaction, options.dry_run).await?;
             }
         }
         if options.dry_run {
@@ -697,13 +698,24 @@ async fn reopen_collection(
 }
 
 /// Has the histories of all pull requests read again: who reviewed is not stored, and another set of bots makes other reviews
-/// the first by a person. What is known stays until then. Returns of how many.
-async fn reopen_histories(connection: &mut PgConnection) -> Result<u64, StoreError> {
-    let reopened = sqlx::query!(
-        "update pull_requests set detailed_at = null, detail_retry_at = null
-        where detailed_at is not null and deleted_at is null"
+/// the first by a person. What is known stays until then. Returns of how many, and no more than that where it only is to be told.
+async fn reopen_histories(connection: &mut PgConnection, is_told_only: bool) -> Result<i64, StoreError> {
+    let known = sqlx::query!(
+        r#"select repository_id, count(*) as "count!" from pull_requests
+        where detailed_at is not null and deleted_at is null
+        group by repository_id"#
     )
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(reopened.rows_affected())
+    // Each by itself: a statement has its time, however many repositories there are.
+    for of in known.iter().filter(|_| !is_told_only) {
+        sqlx::query!(
+            "update pull_requests set detailed_at = null, detail_retry_at = null
+            where repository_id = $1 and detailed_at is not null and deleted_at is null",
+            of.repository_id
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(known.iter().map(|of| of.count).sum())
 }

@@ -513,7 +513,15 @@ impl Reader {
             inner join repositories as r on r.name = w.name or r.current_name = w.name
             where
                 $2::bigint is null
-                or exists (select from pr_attributions as a where a.team_id = $2 and a.repository_id = r.id)
+                -- Each has an index of its own.
+                or exists (
+                    select from pr_attributions as a
+                    where a.team_id = $2 and a.repository_id = r.id and a.merged_at is not null
+                )
+                or exists (
+                    select from pr_attributions as a
+                    where a.team_id = $2 and a.repository_id = r.id and a.closed_at is null
+                )
             order by r.id"#,
             &names as &[&str],
             only_of.map(|team| team.0)

@@ -167,7 +167,6 @@ impl Store {
     }
 }
 
-/// Writes the facts and attributions of a page. Returns how many rows are new or different.
 /// What a page has changed.
 #[derive(Default)]
 struct Written {
@@ -177,6 +176,7 @@ struct Written {
     renamed: bool,
 }
 
+/// Writes the facts and attributions of a page.
 async fn write_facts(
     connection: &mut PgConnection,
     repository: RepositoryId,

@@ -328,7 +328,8 @@ fn renamed(known: &ConfiguredLogin) -> Option<Check> {
 fn remedy(error: &GitHubError) -> &'static str {
     match error {
         GitHubError::Unauthorized => "make a new token at GitHub, and set it in GITHUB_PAT",
-        GitHubError::Forbidden => "give the token read access to pull requests and contents of this repository",
+        GitHubError::Forbidden => "give the token read access to pull requests of this repository",
+        GitHubError::Withheld => "give the token read access to contents of this repository",
         GitHubError::SingleSignOn => "authorise the token for the organisation, in the token's settings",
         GitHubError::NotFound | GitHubError::Gone { .. } => "check the spelling, and what the token may see",
         GitHubError::RateLimited { .. } => "wait; with a token GitHub answers more often",
