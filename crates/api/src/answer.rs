@@ -77,7 +77,7 @@ pub(crate) fn as_json(status: StatusCode, content_type: &'static str, body: &imp
 ///
 /// # Errors
 /// When they cannot be written.
-pub(crate) fn csv(rows: Rows, name: &str, meta: Meta) -> Result<Response, ApiError> {
+pub(crate) fn csv(rows: Rows, name: &str, meta: &Meta) -> Result<Response, ApiError> {
     let bytes = rows.into_bytes()?;
     let mut response =
         whole(StatusCode::OK, HeaderValue::from_static("text/csv; charset=utf-8; header=present"), bytes);
@@ -85,9 +85,7 @@ pub(crate) fn csv(rows: Rows, name: &str, meta: Meta) -> Result<Response, ApiErr
     if let Ok(disposition) = disposition {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     }
-    // Headers have their limits, and names of repositories none.
-    let meta = Meta { coverage: meta.coverage.nameless(), ..meta };
-    match serde_json::to_string(&meta).map(|json| HeaderValue::from_str(&ascii(&json))) {
+    match serde_json::to_string(meta).map(|json| HeaderValue::from_str(&ascii(&json))) {
         Ok(Ok(value)) => response.headers_mut().insert(META, value),
         failed => {
             tracing::error!("Could not write a header: {failed:?}");

@@ -100,7 +100,7 @@ async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: In
     let response = match question.format {
         Format::Csv => {
             let name = format!("{}-{}", question.team.slug, endpoint.definition.split('@').next().unwrap_or_default());
-            csv(rows(&buckets, &total, &question)?, &name, meta)?
+            csv(rows(&buckets, &total, &question)?, &name, &meta)?
         }
         Format::Json => answer(BucketsData { team: (&question.team).into(), buckets, total }, meta),
     };

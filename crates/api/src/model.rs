@@ -325,13 +325,6 @@ impl MetaCoverage {
             },
         }
     }
-
-    /// Without the names of repositories.
-    pub(crate) fn nameless(self) -> Self {
-        let MetaRepositories { collected, counts, .. } = self.repositories;
-        let repositories = MetaRepositories { collected, failing: None, pending: None, never_collected: None, counts };
-        Self { repositories, ..self }
-    }
 }
 
 /// What of a range was not read although it could have been. Where this is empty, a count of 0 means that there is nothing.

@@ -248,7 +248,7 @@ pub(crate) async fn list(State(api): State<Api>, request: TeamRequest) -> Result
                 let flags = pull_request.flags.join(" ");
                 rows.push(pull_request.cells(&flags))?;
             }
-            csv(rows, &format!("{}-pull-requests", question.team.slug), meta)?
+            csv(rows, &format!("{}-pull-requests", question.team.slug), &meta)?
         }
         Format::Json => {
             let count = pull_requests.len();

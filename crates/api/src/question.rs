@@ -208,7 +208,8 @@ impl Question {
             range: MetaRange::from(&self.range),
             filters: MetaFilters::from(&self.query),
             data_as_of: self.standing.coverage.data_as_of.map(instant),
-            coverage: MetaCoverage::of(&self.standing.coverage, !self.is_limited),
+            // With a table it is a header: those have their limits, and names of repositories none.
+            coverage: MetaCoverage::of(&self.standing.coverage, !self.is_limited && self.format != Format::Csv),
             warnings: self.warnings.clone(),
             caveat: NOT_FOR_PEOPLE,
         }

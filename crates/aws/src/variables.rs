@@ -76,7 +76,7 @@ impl VariableError {
     /// A short, stable name.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Problems(problems) => problems.list.first().map_or("config", |problem| problem.code),
+            Self::Problems(problems) => problems.code(),
             Self::Aws(error) => error.code(),
         }
     }

@@ -170,8 +170,7 @@ impl From<FunctionError> for Diagnostic {
 
 impl From<Problems> for FunctionError {
     fn from(problems: Problems) -> Self {
-        let code = problems.list.first().map_or("config", |problem| problem.code);
-        Self::new(code, &problems)
+        Self::new(problems.code(), &problems)
     }
 }
 

@@ -91,6 +91,11 @@ impl Problems {
     pub fn of_settings(list: Vec<Problem>) -> Self {
         Self { source: "environment".to_owned(), text: String::new(), list }
     }
+
+    /// The code of the first, for what has room for one.
+    pub fn code(&self) -> &'static str {
+        self.list.first().map_or("config", |problem| problem.code)
+    }
 }
 
 impl std::error::Error for Problems {}

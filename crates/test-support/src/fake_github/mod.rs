@@ -298,9 +298,7 @@ fn handle(world: &mut World, call: &mut Call) -> Answer {
     world.limits.look_at_the_clock();
     let route = Route::of(call);
     let (mut answer, points) = checked(world, &route, call);
-    if route == Route::Graphql && call.token().is_none() {
-        answer = graphql::without_a_token();
-    } else if route == Route::Graphql {
+    if route == Route::Graphql {
         world.limits.graphql.spend(points);
     } else {
         world.limits.core.spend(points);
@@ -360,6 +358,9 @@ fn refusal(world: &World, route: &Route, call: &Call) -> Option<(Answer, u32)> {
     }
     if !call.has_known_version() {
         return Some((Answer::error(StatusCode::BAD_REQUEST, "Bad Request: unsupported API version"), 1));
+    }
+    if *route == Route::Graphql && call.token().is_none() {
+        return Some((graphql::without_a_token(), 0));
     }
     let limits = &world.limits;
     match route {
