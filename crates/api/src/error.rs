@@ -40,6 +40,10 @@ pub(crate) enum ApiError {
     InsufficientScope(Scope),
     /// 403 `limited_to_teams`: the key is for some teams, and this belongs to none.
     LimitedToTeams,
+    /// 403 `host_not_allowed`: called by a name that a server without keys does not answer to.
+    HostNotAllowed,
+    /// 403 `cross_site`: a page of another site asks a server without keys.
+    CrossSite,
     /// 404 `not_found`: no such team or path.
     NotFound(&'static str),
     /// 405 `method_not_allowed`: only reading is offered.
@@ -69,7 +73,11 @@ impl ApiError {
         match self {
             Self::Validation(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::InsufficientScope(_) | Self::LimitedToTeams => StatusCode::FORBIDDEN,
+            Self::Forbidden
+            | Self::InsufficientScope(_)
+            | Self::LimitedToTeams
+            | Self::HostNotAllowed
+            | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
@@ -87,6 +95,8 @@ impl ApiError {
             Self::Forbidden => "forbidden",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::LimitedToTeams => "limited_to_teams",
+            Self::HostNotAllowed => "host_not_allowed",
+            Self::CrossSite => "cross_site",
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable { .. } => "not_acceptable",
@@ -105,6 +115,12 @@ impl ApiError {
             Self::Forbidden => "The API key is not accepted.".to_owned(),
             Self::InsufficientScope(scope) => format!("The API key lacks the scope {scope}."),
             Self::LimitedToTeams => "The API key is limited to teams, and this belongs to no team.".to_owned(),
+            Self::HostNotAllowed => {
+                "Without a key this server answers only to localhost, to addresses, and to the names in \
+                                     ALLOWED_HOSTS."
+                    .to_owned()
+            }
+            Self::CrossSite => "Without a key this server does not answer pages of other sites.".to_owned(),
             Self::NotFound(what) => (*what).to_owned(),
             Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
             Self::NotAcceptable { offered } => format!("This exists as {offered}, which Accept excludes."),

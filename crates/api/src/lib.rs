@@ -10,6 +10,7 @@ mod docs;
 mod error;
 pub mod fuzzing;
 mod health;
+mod hosts;
 mod keys;
 mod metrics;
 mod model;
@@ -23,6 +24,7 @@ mod settings;
 mod teams;
 
 pub use access::{Scope, ScopeError};
+pub use hosts::AllowedHosts;
 pub use keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey};
 pub use openapi::openapi;
 pub use router::{Api, Renewal, router};

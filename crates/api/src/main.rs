@@ -32,7 +32,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     })?;
     let store = Store::connect(&settings.database);
     let renewal = function.secrets.is_some().then(|| renewal(function, store.clone()));
-    lambda_http::run(router(Api { store, keys: settings.keys, timeout: settings.timeout, clock, renewal })).await
+    let api = Api { keys: settings.keys, renewal, ..Api::new(store, settings.timeout, clock) };
+    lambda_http::run(router(api)).await
 }
 
 fn variable(name: &str) -> Option<String> {

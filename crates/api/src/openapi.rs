@@ -224,15 +224,21 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
     let asks_database = is_checked;
     let mut statuses = vec![
         (400, "A parameter cannot be used (`validation_error`, `invalid_cursor`); `details` names each."),
+        (
+            403,
+            "Without keys: called by a name that is not this machine's, or by a page of another site (`host_not_allowed`, `cross_site`).",
+        ),
         (406, "The answer does not exist in the form that `Accept` asks for (`not_acceptable`)."),
         (500, "Logged under the trace id (`internal_error`)."),
         (504, "It took longer than REQUEST_TIMEOUT_SECONDS (`timeout`)."),
     ];
     if is_checked {
+        statuses.retain(|(status, _)| *status != 403);
         statuses.push((401, "No key in `x-api-key` (`unauthorized`)."));
         statuses.push((
             403,
-            "A key that is wrong (`forbidden`) or not for this (`insufficient_scope`, `limited_to_teams`).",
+            "A key that is wrong (`forbidden`) or not for this (`insufficient_scope`, `limited_to_teams`); without keys, a name that \
+             is not this machine's, or a page of another site (`host_not_allowed`, `cross_site`).",
         ));
     }
     if has_team {

@@ -19,6 +19,7 @@ use mergeline_store::Store;
 use crate::access::require_key;
 use crate::answer::{REQUEST, RequestFacts};
 use crate::error::{ApiError, DatabaseLost};
+use crate::hosts::AllowedHosts;
 use crate::keys::ApiKeys;
 use crate::negotiation::Accept;
 use crate::{collection, definitions, docs, health, metrics, openapi, pull_requests, teams};
@@ -30,12 +31,22 @@ pub struct Api {
     pub store: Store,
     /// The keys of which requests must carry one, if any are set.
     pub keys: Option<ApiKeys>,
+    /// The names by which requests without keys must call the server, where a browser can reach it and nothing in front of the
+    /// program checks who asks.
+    pub hosts: Option<AllowedHosts>,
     /// How long a request may take.
     pub timeout: Duration,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
     /// How the database's secret is read anew; `None` where it is known at the start only.
     pub renewal: Option<Renewal>,
+}
+
+impl Api {
+    /// An API without keys that answers under every name, with its secrets known from the start.
+    pub fn new(store: Store, timeout: Duration, clock: fn() -> DateTime<Utc>) -> Self {
+        Self { store, keys: None, hosts: None, timeout, clock, renewal: None }
+    }
 }
 
 /// How the database's address and password are had anew, when the database cannot be reached or refuses the login, and from
@@ -129,6 +140,11 @@ async fn around_each_request(State(api): State<Api>, request: Request, next: Nex
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let answered = REQUEST
         .scope(facts, async {
+            // A key is what no page of another site has.
+            let hosts = api.hosts.as_ref().filter(|_| api.keys.is_none());
+            if let Some(Err(refused)) = hosts.map(|hosts| hosts.check(&request)) {
+                return refused.into_response();
+            }
             if request.uri().query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
                 let message = format!("the query string is longer than {MAX_QUERY_BYTES} bytes");
                 return ApiError::parameter("query", "too_long", message).into_response();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mergeline_domain::{Problems, whole_number};
 use mergeline_store::DatabaseSettings;
 
-use crate::ApiKeys;
+use crate::{AllowedHosts, ApiKeys};
 
 /// API Gateway gives up after 29 s.
 const MAX_TIMEOUT_SECONDS: u16 = 28;
@@ -18,12 +18,14 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// The keys of which requests must carry one; `None` where something in front of the program checks them.
     pub keys: Option<ApiKeys>,
+    /// The names that a server without keys answers to.
+    pub hosts: AllowedHosts,
     /// How long a request may take.
     pub timeout: Duration,
 }
 
 impl Settings {
-    /// Reads `DB_URL`, `API_KEY`, `API_KEYS` and `REQUEST_TIMEOUT_SECONDS`, each through `lookup`.
+    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `ALLOWED_HOSTS` and `REQUEST_TIMEOUT_SECONDS`, each through `lookup`.
     ///
     /// # Errors
     /// Every variable that is missing or cannot be used.
@@ -31,6 +33,7 @@ impl Settings {
         let mut problems = Vec::new();
         let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
         let keys = ApiKeys::from_vars(&lookup).map_err(|refused| problems.extend(refused.list)).ok().flatten();
+        let hosts = AllowedHosts::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let timeout =
             whole_number(&lookup, "REQUEST_TIMEOUT_SECONDS", 1..=MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
                 .map_err(|problem| problems.push(problem))
@@ -38,7 +41,7 @@ impl Settings {
         let timeout = Duration::from_secs(timeout.into());
         match database {
             Some(database) if problems.is_empty() => {
-                Ok(Self { database: database.for_requests_within(timeout), keys, timeout })
+                Ok(Self { database: database.for_requests_within(timeout), keys, hosts, timeout })
             }
             _ => Err(Problems::of_settings(problems)),
         }
@@ -82,6 +85,12 @@ mod tests {
     fn a_list_of_keys_that_cannot_be_used_is_told_beside_the_other_problems() {
         let vars = [("API_KEY", "s3cret"), ("API_KEYS", "[1]"), ("REQUEST_TIMEOUT_SECONDS", "0")];
         assert_eq!(codes(&vars), ["config.db_url", "config.weak_secret", "config.api_keys", "config.range"]);
+    }
+
+    #[test]
+    fn hosts_that_cannot_be_used_are_refused_beside_the_other_problems() {
+        let vars = [DB, ("ALLOWED_HOSTS", "http://devbox:8787"), ("REQUEST_TIMEOUT_SECONDS", "0")];
+        assert_eq!(codes(&vars), ["config.allowed_hosts", "config.range"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod common;
 use anyhow::Result;
 use axum::Router;
 use common::{Answered, Backend, KEY, ask, history, keys};
-use mergeline_api::{Api, Scope, router};
+use mergeline_api::{AllowedHosts, Api, Scope, router};
 use serde_json::json;
 
 /// Each path that needs a key, with the scope that it needs.
@@ -152,6 +152,36 @@ async fn numbers_of_teams_count_contributors_and_name_none_whatever_the_key_may_
         let text = with_key(&router, &path, &texts[0]).await?.text;
         assert!(text.contains("contributors"), "{path}");
         assert!(!text.contains("ana\"") && !text.contains("bob") && !text.contains(",ana"), "{path}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_key_a_name_that_was_pointed_here_gets_nothing_at_any_path() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let open = router(Api { hosts: Some(AllowedHosts::default()), ..backend.api() });
+    let guarded = router(Api {
+        hosts: Some(AllowedHosts::default()),
+        keys: Some(mergeline_api::ApiKeys::single(KEY)),
+        ..backend.api()
+    });
+    let foreign = [("host", "evil.example:8787")];
+    let paths = CHECKED.map(|(path, _)| path).into_iter().chain(OPEN).chain(["/v1/nothing", "/"]);
+    for path in paths {
+        let answered = ask(&open, "GET", path, &foreign).await?;
+        assert_eq!((answered.status, answered.code().as_str()), (403, "host_not_allowed"), "{path}");
+        assert!(answered.text.contains("ALLOWED_HOSTS"), "it says what to do: {}", answered.text);
+        for page in [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+            let answered = ask(&open, "GET", path, &[("host", "127.0.0.1:8787"), page]).await?;
+            assert_eq!((answered.status, answered.code().as_str()), (403, "cross_site"), "{path} {page:?}");
+        }
+    }
+    for (path, _) in CHECKED {
+        for host in ["127.0.0.1:8787", "localhost:8787", "[::1]:8787", "192.0.2.7"] {
+            assert_eq!(ask(&open, "GET", path, &[("host", host)]).await?.status, 200, "{path} {host}");
+        }
+        assert_eq!(ask(&guarded, "GET", path, &[foreign[0], ("x-api-key", KEY)]).await?.status, 200, "{path}");
+        assert_eq!(ask(&guarded, "GET", path, &foreign).await?.status, 401, "{path}");
     }
     Ok(())
 }

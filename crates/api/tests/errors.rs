@@ -99,8 +99,7 @@ async fn an_unreachable_database_is_unavailable_and_no_timeout() -> Result<()> {
     };
     let settings = Settings::from_vars(lookup)?;
     let store = Store::connect(&settings.database);
-    let (timeout, clock) = (settings.timeout, || at(common::NOW));
-    let router = router(Api { store, keys: None, timeout, clock, renewal: None });
+    let router = router(Api::new(store, settings.timeout, || at(common::NOW)));
     let answered = ask(&router, "GET", "/v1/teams", &[]).await?;
     assert_eq!((answered.status, answered.code().as_str()), (503, "unavailable"));
     assert_eq!(answered.header("retry-after"), "5");

@@ -74,8 +74,7 @@ impl World {
         let database = TestDatabase::create().await?;
         let settings = Settings::from_vars(|name| (name == "DB_URL").then(|| database.url().to_owned()))?;
         let (store, timeout) = (Store::connect(&settings.database), settings.timeout);
-        let router =
-            router(Api { store: store.clone(), keys: None, timeout, clock: || at(common::NOW), renewal: None });
+        let router = router(Api::new(store.clone(), timeout, || at(common::NOW)));
         let world = Self { store, pool: database.pool().await?, router, questions: questions()? };
         world.drop_schema().await?;
         world.migrate(async |_| Ok(())).await?;

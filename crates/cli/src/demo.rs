@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mergeline_api::{Api, router};
+use mergeline_api::{AllowedHosts, Api, router};
 use mergeline_collector::{Settings, TeamsSource};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_github::GitHub;
@@ -15,7 +15,7 @@ use mergeline_test_support::synthetic::organisation;
 
 use crate::args::{Demo, Options};
 use crate::collecting::{collect_with_progress, print_report};
-use crate::database::Database;
+use crate::database::{Database, variable};
 use crate::failure::Failure;
 use crate::{serve, tables};
 
@@ -32,6 +32,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     if !args.listen.ip().is_loopback() {
         return Err(Failure::Input("the demo is open to everybody who can reach it: listen on 127.0.0.1".to_owned()));
     }
+    let hosts = AllowedHosts::from_vars(variable)?;
     // Taken first: a port in use is told at once.
     let listener = if args.no_serve { None } else { Some(serve::listen(args.listen).await?) };
     let organisation = organisation(now);
@@ -80,8 +81,8 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         writeln!(told, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
         told.flush()?;
         drop(told);
-        serve::until_interrupted(listener, router(Api { store, keys: None, timeout: TIMEOUT, clock, renewal: None }))
-            .await?;
+        let api = Api { hosts: Some(hosts), ..Api::new(store, TIMEOUT, clock) };
+        serve::until_interrupted(listener, router(api)).await?;
     }
     Ok(ExitCode::SUCCESS)
 }

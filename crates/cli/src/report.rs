@@ -153,9 +153,7 @@ async fn as_the_api_answers(
     first: NaiveDate,
     clock: fn() -> DateTime<Utc>,
 ) -> Result<serde_json::Value, Failure> {
-    let api =
-        Api { store: store.clone(), keys: None, timeout: std::time::Duration::from_secs(30), clock, renewal: None };
-    let router = router(api);
+    let router = router(Api::new(store.clone(), std::time::Duration::from_secs(30), clock));
     let mut teams = Vec::new();
     for team in store.teams(clock()).await? {
         let mut answers = serde_json::Map::new();

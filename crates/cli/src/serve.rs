@@ -41,7 +41,8 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     writeln!(out, "Listening on http://{address} ({guard})")?;
     writeln!(out, "  curl -s{key} http://{address}/v1/teams")?;
     writeln!(out, "  http://{address}/v1/docs says what else there is. Ctrl-C ends it.")?;
-    let api = Api { store, keys: settings.keys, timeout: settings.timeout, clock, renewal: None };
+    let hosts = settings.hosts.and(&args.listen.ip().to_string());
+    let api = Api { keys: settings.keys, hosts: Some(hosts), ..Api::new(store, settings.timeout, clock) };
     until_interrupted(listener, router(api)).await?;
     Ok(ExitCode::SUCCESS)
 }

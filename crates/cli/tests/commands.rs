@@ -12,8 +12,13 @@ use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
 
 fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
+    http_get_as(address, address, path, headers)
+}
+
+/// Asks the server at an address by another name.
+fn http_get_as(address: &str, host: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let (head, body) = text.split_once("\r\n\r\n").context("a head")?;
@@ -36,6 +41,34 @@ async fn the_demo_says_that_it_is_synthetic_and_shows_its_numbers() -> Result<()
         assert!(ran.out().contains(expected), "{expected}: {}", ran.out());
     }
     assert!(!ran.out().contains(" 0 GraphQL points"), "without phases: {}", ran.out());
+    Ok(())
+}
+
+/// Whom a server without keys answers: a page that was rebound to this machine it does not.
+fn answers_no_rebound_page(address: &str) -> Result<()> {
+    let path = "/v1/teams";
+    for host in ["evil.example", "evil.example:8787", "localhost.evil.example"] {
+        let (status, refused) = http_get_as(address, host, path, "")?;
+        assert_eq!((status, &refused["error"]["code"]), (403, &json!("host_not_allowed")), "{host}");
+    }
+    for page in ["Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\n"] {
+        let (status, refused) = http_get(address, path, page)?;
+        assert_eq!((status, &refused["error"]["code"]), (403, &json!("cross_site")), "{page}");
+    }
+    for host in ["localhost", "127.0.0.1", "[::1]", "devbox.internal:1"] {
+        assert_eq!(http_get_as(address, host, path, "")?.0, 200, "{host}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn serve_and_demo_without_a_key_answer_no_page_that_was_rebound_to_this_machine() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("DB_URL", database.url()).with("ALLOWED_HOSTS", "devbox.internal");
+    for command in ["serve", "demo"] {
+        let command = laptop.command(&[command, "--listen", "127.0.0.1:0"]);
+        tokio::task::spawn_blocking(move || while_serving(command, answers_no_rebound_page)).await??;
+    }
     Ok(())
 }
 

@@ -108,8 +108,7 @@ impl Backend {
 
     /// Everything that the router is made of: no keys, much time, and [`NOW`].
     pub(crate) fn api(&self) -> Api {
-        let (store, timeout) = (self.store.clone(), Duration::from_secs(20));
-        Api { store, keys: None, timeout, clock: || at(NOW), renewal: None }
+        Api::new(self.store.clone(), Duration::from_secs(20), || at(NOW))
     }
 
     pub(crate) fn router(&self, key: Option<&str>) -> Router {

@@ -38,8 +38,7 @@ impl World {
         let database = TestDatabase::create().await?;
         let store = database.store()?;
         let clock = organisation.clock;
-        let router =
-            router(Api { store: store.clone(), keys: None, timeout: Duration::from_secs(60), clock, renewal: None });
+        let router = router(Api::new(store.clone(), Duration::from_secs(60), clock));
         let world = Self { organisation, database, store, router };
         if world.organisation.is_reorganised {
             world.apply(&world.organisation.before_the_reorganisation()).await?;

@@ -8,7 +8,7 @@ use crate::database::variable;
 use crate::failure::Failure;
 
 /// What is shown as set.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
@@ -25,6 +25,7 @@ const NAMES: [&str; 17] = [
     "ALLOW_REMOVALS",
     "API_KEY",
     "API_KEYS",
+    "ALLOWED_HOSTS",
     "REQUEST_TIMEOUT_SECONDS",
 ];
 /// What others call a setting, and people set in its place.
