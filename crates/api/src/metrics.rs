@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use chrono::NaiveDate;
+use mergeline_domain::monday_of;
 use mergeline_store::{Bucket, Bucketing, Filter, Interval, Reader, Statistics};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -35,6 +36,7 @@ pub(crate) const VELOCITY_ENDPOINT: Endpoint = Endpoint {
     otherwise: Otherwise::UpToNow { interval: Interval::Week, count: 12 },
     has_csv: true,
     looks_back: false,
+    sums_up: true,
 };
 pub(crate) const LEAD_TIME_ENDPOINT: Endpoint = Endpoint {
     definition: PR_CYCLE_TIME,
@@ -83,20 +85,21 @@ async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: In
     if let Some(response) = question.unless_known() {
         return Ok(response);
     }
-    let interval = question.query.interval.unwrap_or(usual);
+    let interval =
+        if question.hides_small_groups() { Interval::Week } else { question.query.interval.unwrap_or(usual) };
     let statistics = ask(&mut reader, &question, &question.filter, interval).await?;
     let (range, standing) = (&question.range, &question.standing);
     let buckets: Vec<AnsweredBucket> =
         statistics.buckets.iter().map(|bucket| AnsweredBucket::of(bucket, interval, range, standing)).collect();
-    let whole = safe_total(&mut reader, &question, &statistics, interval).await?;
-    let numbers = Numbers::of(&whole, standing.min_group_size);
-    let total = Total { complete: standing.coverage.is_read(range.start(), range.end()), numbers };
+    let total = Total {
+        complete: standing.coverage.is_read(range.start(), range.end()),
+        numbers: statistics.total_numbers(&question),
+    };
     let mut meta = question.meta(Some(interval));
     if endpoint.definition == PR_CYCLE_TIME {
         meta.warnings.insert(0, NOT_DORA.to_owned());
     }
-    let is_suppressed = total.numbers.suppressed || buckets.iter().any(|bucket| bucket.numbers.suppressed);
-    meta.warnings.extend(number_warnings(&question, &total.numbers, is_suppressed, statistics.lacks_details));
+    meta.warnings.extend(number_warnings(&question, &statistics, total.numbers.suppressed, statistics.lacks_details));
     let response = match question.format {
         Format::Csv => {
             let name = format!("{}-{}", question.team.slug, endpoint.definition.split('@').next().unwrap_or_default());
@@ -107,59 +110,85 @@ async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: In
     Ok(question.tagged(response))
 }
 
+/// The numbers of a range, as far as they may be shown.
+struct ShownStatistics {
+    buckets: Vec<Bucket>,
+    /// The whole range; where small groups are hidden, its durations are those of the weeks that are shown.
+    total: Bucket,
+    /// Whether the total lacks durations of hidden weeks.
+    has_hidden_weeks: bool,
+    /// Whether merged pull requests have no cycle time.
+    has_imported: bool,
+    lacks_details: bool,
+}
+
+impl ShownStatistics {
+    fn total_numbers(&self, question: &Question) -> Numbers {
+        let numbers = Numbers::of(&self.total, question.standing.min_group_size);
+        Numbers { suppressed: numbers.suppressed || self.has_hidden_weeks, ..numbers }
+    }
+}
+
 async fn ask(
     reader: &mut Reader,
     question: &Question,
     filter: &Filter,
     interval: Interval,
-) -> Result<Statistics, ApiError> {
+) -> Result<ShownStatistics, ApiError> {
     let bucketing = Bucketing {
         interval,
         zone: question.range.zone,
         counts_fully: question.query.counts_fully,
-        counts_people: question.standing.min_group_size > 0,
+        counts_people: question.hides_small_groups(),
     };
-    Ok(reader.statistics(question.team.id, filter, &bucketing).await?)
+    let Statistics { mut buckets, mut total, lacks_details } =
+        reader.statistics(question.team.id, filter, &bucketing).await?;
+    let has_imported = total.cycle.n < total.prs_merged;
+    let hidden = if question.hides_small_groups() { hide(&mut buckets, question) } else { Default::default() };
+    let has_hidden_weeks = hidden.iter().any(|weeks| !weeks.is_empty());
+    if has_hidden_weeks {
+        // A sum with a hidden week in it would tell that week, minus the sum of the others.
+        let shown = reader.durations_of_shown_weeks(question.team.id, filter, &bucketing, &hidden).await?;
+        for (measure, shown) in total.measures_mut().into_iter().zip(shown) {
+            *measure = shown;
+        }
+    }
+    Ok(ShownStatistics { buckets, total, has_hidden_weeks, has_imported, lacks_details })
 }
 
-/// The whole range, of which a duration counts as that of no more people than the hidden buckets have: it would tell theirs,
-/// minus the buckets that are shown.
-async fn safe_total(
-    reader: &mut Reader,
-    question: &Question,
-    statistics: &Statistics,
-    interval: Interval,
-) -> Result<Bucket, ApiError> {
-    let mut total = statistics.total.clone();
+/// The first days of the weeks that hide each of the durations, because they are those of too few people. A week that is not over
+/// hides all it has: who asks every day would learn what was added since the day before.
+fn hide(weeks: &mut [Bucket], question: &Question) -> [Vec<NaiveDate>; 4] {
+    let running = monday_of(question.now.with_timezone(&question.range.zone).date_naive());
     let mut hidden: [Vec<NaiveDate>; 4] = Default::default();
-    for bucket in &statistics.buckets {
-        for (hidden, measure) in hidden.iter_mut().zip(bucket.measures()) {
+    for week in weeks {
+        let start = week.start;
+        for (hidden, measure) in hidden.iter_mut().zip(week.measures_mut()) {
+            if start >= running {
+                measure.contributors = 0;
+            }
             if is_suppressed(measure, question.standing.min_group_size) {
-                hidden.push(bucket.start);
+                hidden.push(start);
             }
         }
     }
-    if hidden.iter().all(Vec::is_empty) {
-        return Ok(total);
-    }
-    let people = reader.people_of(question.team.id, &question.filter, interval, question.range.zone, &hidden).await?;
-    for ((measure, starts), people) in total.measures_mut().into_iter().zip(&hidden).zip(people) {
-        if !starts.is_empty() {
-            measure.contributors = measure.contributors.min(people);
-        }
-    }
-    Ok(total)
+    hidden
 }
 
 /// What a reader has to know about the numbers themselves, and whether durations are left out, or not known yet, anywhere in
 /// the answer.
-fn number_warnings(question: &Question, total: &Numbers, is_suppressed: bool, lacks_details: bool) -> Vec<String> {
+fn number_warnings(
+    question: &Question,
+    statistics: &ShownStatistics,
+    is_suppressed: bool,
+    lacks_details: bool,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: &str| warnings.push(text.to_owned());
-    if total.prs_merged == 0 && question.is_read {
+    if statistics.total.prs_merged == 0 && question.is_read {
         warn("no_data: no pull request of this team was merged in the range");
     }
-    if total.cycle_time.n < total.prs_merged {
+    if statistics.has_imported {
         warn("merged_before_creation: imported pull requests count, but have no duration");
     }
     if lacks_details {
@@ -168,7 +197,10 @@ fn number_warnings(question: &Question, total: &Numbers, is_suppressed: bool, la
         );
     }
     if is_suppressed {
-        warn("suppressed: durations of fewer people than privacy.min_group_size are not shown");
+        warn(
+            "suppressed: durations of fewer people than privacy.min_group_size, or of a week that is not over, are not shown and \
+             left out of every sum",
+        );
     }
     warnings
 }
@@ -228,18 +260,17 @@ pub(crate) struct Change {
 pub(crate) struct Open {
     /// How long they have been open.
     age: DurationStatistics,
-    /// The longest of them.
+    /// The longest of them; null where `privacy.min_group_size` is set.
     oldest_hours: Option<f64>,
 }
 
 impl Period {
-    fn of(statistics: &Statistics, filter: &Filter, question: &Question) -> Self {
+    fn of(statistics: &ShownStatistics, filter: &Filter, question: &Question) -> Self {
         let zone = question.range.zone;
         let day = |at: chrono::DateTime<chrono::Utc>| at.with_timezone(&zone).date_naive();
         let (from, to) = (day(filter.from), day(filter.to));
         let complete = question.standing.coverage.is_read(filter.from, filter.to);
-        let numbers = Numbers::of(&statistics.total, question.standing.min_group_size);
-        Self { from, to, complete, numbers }
+        Self { from, to, complete, numbers: statistics.total_numbers(question) }
     }
 }
 
@@ -248,8 +279,8 @@ pub(crate) async fn summary(State(api): State<Api>, request: TeamRequest) -> Res
     let (question, mut reader) = request.understand(&api, &SUMMARY_ENDPOINT).await?;
     let before = question.range.before();
     let previous = Filter { from: before.start(), to: before.end(), ..question.filter.clone() };
-    // Only totals are shown: the coarser the buckets, the less there is to do.
-    let unit = Interval::Quarter;
+    // Only totals are shown: the coarser the buckets, the less there is to do. What is hidden, is hidden by week.
+    let unit = if question.hides_small_groups() { Interval::Week } else { Interval::Quarter };
     let now = ask(&mut reader, &question, &question.filter, unit).await?;
     let then = ask(&mut reader, &question, &previous, unit).await?;
     let open = reader
@@ -277,7 +308,7 @@ pub(crate) async fn summary(State(api): State<Api>, request: TeamRequest) -> Res
     let is_anything_suppressed = is_open_suppressed || period.numbers.suppressed || previous.numbers.suppressed;
     meta.warnings.extend(number_warnings(
         &question,
-        &period.numbers,
+        &now,
         is_anything_suppressed,
         now.lacks_details || then.lacks_details,
     ));
@@ -286,7 +317,8 @@ pub(crate) async fn summary(State(api): State<Api>, request: TeamRequest) -> Res
         change,
         open: Open {
             age: DurationStatistics::of(&open.age, min_group_size),
-            oldest_hours: open.oldest_seconds.filter(|_| !is_open_suppressed).map(hours),
+            // It is that of one person.
+            oldest_hours: open.oldest_seconds.filter(|_| !question.hides_small_groups()).map(hours),
         },
         period,
         previous,

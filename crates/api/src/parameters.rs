@@ -265,6 +265,56 @@ impl Query {
         }
         Ok(Range { from, to, zone })
     }
+
+    /// The weeks that are meant, where small groups are hidden. Any other question could be asked once with somebody and once
+    /// without, and the difference would be that person's numbers: so there are whole ISO weeks of the file's time zone, and
+    /// no filters.
+    pub(crate) fn whole_weeks(
+        &self,
+        configured_zone: Tz,
+        now: DateTime<Utc>,
+        otherwise: Otherwise,
+    ) -> Result<Range, ApiError> {
+        let mut details = Vec::new();
+        let mut refuse = |name: &str, what: &str| {
+            let message = format!("{what}: the teams file sets privacy.min_group_size");
+            details.push(Detail { parameter: name.to_owned(), reason: "min_group_size", message });
+        };
+        let is_week = matches!(self.interval, None | Some(Interval::Week));
+        for (name, is_given, what) in [
+            ("tz", self.zone.is_some(), "leave it out"),
+            ("repo", !self.repositories.is_empty(), "leave it out"),
+            ("base", self.base.is_some(), "leave it out"),
+            ("interval", !is_week, "write week, or leave it out"),
+        ] {
+            if is_given {
+                refuse(name, what);
+            }
+        }
+        match self.span {
+            Span::Days { from, to } => {
+                for (name, day) in [("from", from), ("to", to)] {
+                    if let Some(day) = day.filter(|day| *day != monday_of(*day)) {
+                        refuse(name, &format!("write a Monday, {} or {}", monday_of(day), next_monday(day)));
+                    }
+                }
+            }
+            Span::Last(Last::Days(_) | Last::Months(_) | Last::Years(_)) => {
+                refuse("last", "write weeks, P4W for example");
+            }
+            Span::Last(Last::Weeks(_)) | Span::Week(_) => {}
+        }
+        if !details.is_empty() {
+            return Err(ApiError::Validation(details));
+        }
+        let Range { from, to, zone } = self.range(configured_zone, now, otherwise)?;
+        Ok(Range { from: monday_of(from), to: next_monday(to), zone })
+    }
+}
+
+/// The day itself, if it is a Monday.
+fn next_monday(day: NaiveDate) -> NaiveDate {
+    if day == monday_of(day) { day } else { monday_of(day) + Days::new(7) }
 }
 
 /// What a range covers when the query does not say.

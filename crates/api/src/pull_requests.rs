@@ -29,6 +29,7 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     otherwise: Otherwise::UpToNow { interval: Interval::Week, count: 12 },
     has_csv: true,
     looks_back: false,
+    sums_up: false,
 };
 
 /// The pull requests behind a team's numbers.

@@ -6,7 +6,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
-use mergeline_domain::RepoName;
+use mergeline_domain::{RepoName, monday_of};
 use mergeline_store::{Filter, Interval, Reader, RepositoryId, Standing, TeamHead};
 
 use crate::access::{Access, Scope};
@@ -52,6 +52,8 @@ pub(crate) struct Endpoint {
     pub(crate) has_csv: bool,
     /// Whether as many days before the range are asked for as well.
     pub(crate) looks_back: bool,
+    /// Whether pull requests are summed up, where `privacy.min_group_size` hides small groups.
+    pub(crate) sums_up: bool,
 }
 
 /// A request about a team that exists, understood in full.
@@ -114,7 +116,14 @@ impl TeamRequest {
         let format = self.accept().choose(query.format, endpoint.has_csv)?;
         let (team, standing, mut reader) = self.team(api, &query.repositories).await?;
         let now = (api.clock)();
-        let range = query.range(standing.timezone, now, endpoint.otherwise)?;
+        let hides_small_groups = endpoint.sums_up && standing.min_group_size > 0;
+        let range = if hides_small_groups {
+            query.whole_weeks(standing.timezone, now, endpoint.otherwise)?
+        } else {
+            query.range(standing.timezone, now, endpoint.otherwise)?
+        };
+        // With the week that is not over, what is hidden changes.
+        let running_week = hides_small_groups.then(|| monday_of(now.with_timezone(&range.zone).date_naive()));
         let is_limited = self.access.is_limited_to_teams();
         let repositories = repository_ids(&mut reader, &query, is_limited.then_some(&team)).await?;
         let filter = Filter { from: range.start(), to: range.end(), repositories, base: query.base.clone() };
@@ -123,7 +132,7 @@ impl TeamRequest {
         let is_read = warnings.is_empty();
         warnings.extend(uncollected(&standing.coverage, !is_limited));
         let identity = format!(
-            "{} {:?} {:?} {} {team:?} {range:?} {query:?} {:?} {format:?} {is_limited}",
+            "{} {:?} {:?} {} {team:?} {range:?} {query:?} {:?} {format:?} {is_limited} {running_week:?}",
             endpoint.definition, endpoint.definitions, standing.revision, standing.data_version, filter.repositories
         );
         let tag = tag(&identity, &standing, &warnings, &range);
@@ -181,6 +190,11 @@ fn tag(identity: &str, standing: &Standing, warnings: &[String], range: &Range) 
 }
 
 impl Question {
+    /// Whether durations of few people are hidden.
+    pub(crate) fn hides_small_groups(&self) -> bool {
+        self.endpoint.sums_up && self.standing.min_group_size > 0
+    }
+
     /// `304` when the client has the answer already: nothing is summed for it.
     pub(crate) fn unless_known(&self) -> Option<Response> {
         self.tag.is_known(&self.headers).then(|| self.with_freshness(self.tag.not_modified()))

@@ -3,8 +3,11 @@
 mod common;
 
 use anyhow::{Context, Result};
+use chrono::{Datelike, TimeDelta};
 use common::{Answered, Backend, PRIVACY, TEAMS, details, history};
-use mergeline_test_support::{FakePullRequest, pr};
+use mergeline_api::{Api, router};
+use mergeline_domain::Details;
+use mergeline_test_support::{FakePullRequest, at, pr};
 use serde_json::{Value, json};
 
 /// Buckets in a line each: unit, days, pull requests, weight, people, median.
@@ -634,8 +637,10 @@ async fn durations_of_fewer_people_than_the_group_size_are_hidden_and_counts_are
       "suppressed": true
     }
     "#);
-    assert_eq!(answer["data"]["total"]["cycle_time"]["n"], json!(4));
-    assert_eq!(answer["data"]["total"]["cycle_time"]["p50_hours"], Value::Null, "minus W24's it would be ana's of W23");
+    let (total, shown) = (&answer["data"]["total"], &buckets[2]);
+    assert_eq!((&total["prs_merged"], &total["suppressed"]), (&json!(5), &json!(true)));
+    assert_eq!(total["cycle_time"], shown["cycle_time"], "without W23, which is ana's alone");
+    assert_eq!((&total["phases"]["coding"]["n"], &total["phases"]["coding"]["mean_hours"]), (&json!(0), &Value::Null));
     let warnings = answer["meta"]["warnings"].to_string();
     assert!(warnings.contains("suppressed: durations of fewer people than privacy.min_group_size"), "{warnings}");
     Ok(())
@@ -649,7 +654,7 @@ async fn a_summary_hides_the_durations_of_too_few_and_says_so_wherever_they_were
     let data = &answer["data"];
     assert_eq!([&data["period"]["suppressed"], &data["previous"]["suppressed"]], [&json!(true), &json!(true)]);
     assert_ne!(data["period"]["cycle_time"]["mean_hours"], Value::Null);
-    assert_eq!(data["previous"]["cycle_time"]["n"], json!(1));
+    assert_eq!(data["previous"]["cycle_time"]["n"], json!(0), "its one week is hidden");
     assert_eq!(data["previous"]["cycle_time"]["mean_hours"], Value::Null);
     assert_eq!(data["change"]["prs_merged"], json!(3));
     assert_eq!(data["change"]["cycle_time_p50_hours"], Value::Null);
@@ -671,39 +676,186 @@ async fn a_summary_hides_the_durations_of_too_few_and_says_so_wherever_they_were
     Ok(())
 }
 
-/// The mean of the cycle times and of the coding of a range, as JSON and as CSV have them.
-async fn total_means(backend: &Backend, query: &str) -> Result<[bool; 2]> {
-    let path = format!("/v1/metrics/team/payments/velocity?{query}");
-    let json = backend.ask(&path, &[]).await?.json()?;
-    let csv = rows(&backend.ask(&path, &[("accept", "text/csv")]).await?)?;
-    let total = csv.last().context("the total")?;
-    let is_in_csv = |column: &str| total.iter().any(|(name, cell)| name == column && !cell.is_empty());
-    let numbers = &json["data"]["total"];
-    let is_shown = [&numbers["cycle_time"], &numbers["phases"]["coding"]].map(|it| it["mean_hours"] != Value::Null);
-    assert_eq!(is_shown, ["cycle_time_mean_hours", "coding_mean_hours"].map(is_in_csv), "{query}");
-    assert_eq!(json["data"]["total"]["suppressed"], json!(is_shown.contains(&false)), "{query}");
-    Ok(is_shown)
+/// Eight weeks up to W24, in which by turns one, two and all three members of payments merge, with `hours` to each pull
+/// request of a week with only one of them.
+async fn weeks_with_few_people(teams: &str, hours: i64) -> Result<Backend> {
+    let backend = Backend::with_teams(teams).await?;
+    let (mut merged, mut told) = (Vec::new(), Vec::new());
+    for (week, number) in (0..8_i64).zip((100..).step_by(10)) {
+        let people = &["ana", "bob", "cyd"][..=usize::try_from(week % 3)?];
+        for (person, login) in (0_i64..).zip(people) {
+            let at = at("2026-04-22T12:00:00Z") + TimeDelta::days(7 * week) + TimeDelta::hours(person);
+            let took = if people.len() == 1 { hours } else { 5 + 7 * week + 3 * person };
+            let created = at - TimeDelta::hours(took);
+            let pull_request = pr("acme/api", number + person).by(login).created(&created.to_rfc3339());
+            let details = Details {
+                first_commit_at: Some(created - TimeDelta::hours(took)),
+                first_review_at: Some(created + TimeDelta::minutes(20 * took)),
+                ..Details::default()
+            };
+            merged.push(pull_request.merged_at_instant(at));
+            told.push(details);
+        }
+    }
+    // Up to now; two of them, and one is open.
+    merged.push(pr("acme/api", 1).created("2026-06-15T00:00:00Z").merged("2026-06-16T00:00:00Z"));
+    merged.push(pr("acme/api", 2).by("bob").created("2026-06-15T00:00:00Z").merged("2026-06-16T10:00:00Z"));
+    merged.push(pr("acme/api", 3).created("2026-06-12T00:00:00Z"));
+    merged.push(pr("acme/api", 4).by("bob").created("2026-06-11T00:00:00Z"));
+    backend.keep(&merged).await?;
+    backend.tell(&merged.iter().zip(told).collect::<Vec<_>>()).await?;
+    let read_since = "update repositories set covered_since = '2026-01-01'";
+    sqlx::raw_sql(read_since).execute(&backend.database.pool().await?).await?;
+    Ok(backend)
+}
+
+const THREE: &str = "
+version: 1
+timezone: Europe/Oslo
+repositories: [acme/api]
+teams:
+  - { slug: payments, members: [{ github: ana }, { github: bob, weight: 0.5 }, { github: cyd, weight: 0.25 }] }
+";
+
+/// Every question about numbers that is answered where small groups are hidden, for these weeks.
+fn questions_about_weeks() -> Vec<String> {
+    let mondays: Vec<String> =
+        (0..10).map(|week| (at("2026-04-20T00:00:00Z") + TimeDelta::days(7 * week)).date_naive().to_string()).collect();
+    let mut ranges: Vec<String> = Vec::new();
+    for (number, from) in mondays.iter().enumerate() {
+        ranges.extend(mondays[number + 1..].iter().map(|to| format!("from={from}&to={to}")));
+    }
+    ranges.extend(mondays[..9].iter().map(|from| format!("from={from}")));
+    ranges.extend((1..10).map(|weeks| format!("last=P{weeks}W")));
+    ranges.extend((17..26).map(|week| format!("week=2026-W{week}")));
+    ranges.push(String::new());
+    let mut questions = Vec::new();
+    for range in ranges {
+        for metric in ["velocity", "lead-time", "summary"] {
+            for more in ["", "&weighting=full", "&interval=week", "&format=csv"] {
+                if metric != "summary" || !more.contains("interval") && !more.contains("format") {
+                    questions.push(format!("/v1/metrics/team/payments/{metric}?{range}{more}").replace("?&", "?"));
+                }
+            }
+        }
+    }
+    questions
 }
 
 #[tokio::test]
-async fn a_total_is_hidden_that_would_give_away_the_hidden_buckets_by_a_subtraction() -> Result<()> {
+async fn no_question_is_answered_otherwise_when_hidden_durations_are_others() -> Result<()> {
+    let hidden = format!("{THREE}{PRIVACY}\n");
+    let questions = questions_about_weeks();
+    let differ = async |teams: &str| -> Result<usize> {
+        let (one, other) = (weeks_with_few_people(teams, 2).await?, weeks_with_few_people(teams, 90).await?);
+        let mut differ = 0;
+        for question in &questions {
+            let (one, other) = (one.ask(question, &[]).await?, other.ask(question, &[]).await?);
+            assert_eq!((one.status, other.status), (200, 200), "{question}: {}", one.text);
+            let said = |answered: &Answered| -> Result<(Option<Value>, String, String)> {
+                let is_json = answered.header("content-type") == "application/json";
+                let json = if is_json { Some(answered.json()?) } else { None };
+                let table = if is_json { String::new() } else { answered.text.clone() };
+                Ok((json, table, answered.header("etag").to_owned()))
+            };
+            differ += usize::from(said(&one)? != said(&other)?);
+        }
+        Ok(differ)
+    };
+    assert_eq!(differ(&hidden).await?, 0);
+    assert!(differ(THREE).await? > questions.len() / 2, "what is hidden is in most answers where it is not hidden");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_hidden_week_is_the_difference_of_two_ranges() -> Result<()> {
+    let backend = weeks_with_few_people(&format!("{THREE}{PRIVACY}\n"), 2).await?;
+    let total = async |query: &str| -> Result<Value> {
+        let (status, answer) = backend.get(&format!("/v1/metrics/team/payments/velocity?{query}")).await?;
+        assert_eq!(status, 200, "{answer}");
+        Ok(answer["data"].clone())
+    };
+    let whole = total("from=2026-04-20&to=2026-06-22").await?;
+    let weeks = whole["buckets"].as_array().context("weeks")?;
+    let is_hidden =
+        |week: &Value, measure: &str| week.pointer(measure).is_some_and(|it| it["mean_hours"] == Value::Null);
+    let measures = ["/cycle_time", "/phases/coding", "/phases/pickup", "/phases/review"];
+    let mut hidden = 0;
+    for week in weeks {
+        let (start, end) = (week["start"].as_str().context("a day")?, week["end"].as_str().context("a day")?);
+        for weighting in ["allocated", "full"] {
+            let with = total(&format!("from=2026-04-13&to={end}&weighting={weighting}")).await?;
+            let without = total(&format!("from=2026-04-13&to={start}&weighting={weighting}")).await?;
+            for measure in measures.into_iter().filter(|measure| is_hidden(week, measure)) {
+                let of = |data: &Value| data["total"].pointer(measure).cloned();
+                assert_eq!(of(&with), of(&without), "{start} {measure}");
+                hidden += 1;
+            }
+        }
+    }
+    // Three weeks of ana's alone, and the one that is not over, in which phases are not known.
+    assert_eq!(hidden, 2 * (3 * 4 + 4));
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_small_groups_are_hidden_only_whole_weeks_of_everything_are_summed_up() -> Result<()> {
     let backend = private().await?;
-    // Reading goes on, although all was read at the end of the history.
-    sqlx::raw_sql("update repositories set leased_until = null").execute(&backend.database.pool().await?).await?;
-    // W23 is ana's, W24 ana's and bob's: the total minus W24 is hers. Of W24 alone the total is W24.
-    assert_eq!(total_means(&backend, "from=2026-06-01&to=2026-06-15").await?, [false, false]);
-    assert_eq!(total_means(&backend, "week=2026-W24").await?, [true, false]);
-    // Another hidden week of ana's tells of nobody else.
-    let merged = |number, at: &str| pr("acme/api", number).created("2026-05-11T00:00:00Z").merged(at);
-    backend.keep(&[merged(21, "2026-05-12T00:00:00Z")]).await?;
-    assert_eq!(total_means(&backend, "from=2026-05-11&to=2026-06-15").await?, [false, false]);
-    // With one of bob's the hidden weeks are those of two, of which there is nothing to hide. Nobody knows of their coding.
-    backend.keep(&[merged(22, "2026-05-20T00:00:00Z").by("bob")]).await?;
-    assert_eq!(total_means(&backend, "from=2026-05-11&to=2026-06-15").await?, [true, false]);
-    // Other buckets, other hidden ones: in May and in June there are both.
-    assert_eq!(total_means(&backend, "from=2026-05-11&to=2026-06-15&interval=month").await?, [true, false]);
-    // The filters of the question are those of the hidden buckets.
-    assert_eq!(total_means(&backend, "from=2026-05-11&to=2026-06-15&base=main&repo=acme/api").await?, [true, false]);
+    for metric in ["velocity", "lead-time", "summary"] {
+        for (query, parameter) in [
+            ("repo=acme/api", "repo"),
+            ("base=main", "base"),
+            ("tz=UTC", "tz"),
+            ("tz=Europe/Oslo", "tz"),
+            ("interval=day", "interval"),
+            ("interval=month", "interval"),
+            ("interval=quarter", "interval"),
+            ("last=P30D", "last"),
+            ("last=P1M", "last"),
+            ("last=P1Y", "last"),
+            ("from=2026-06-02&to=2026-06-15", "from"),
+            ("from=2026-06-01&to=2026-06-14", "to"),
+        ] {
+            if metric == "summary" && parameter == "interval" {
+                continue;
+            }
+            let answered = backend.ask(&format!("/v1/metrics/team/payments/{metric}?{query}"), &[]).await?;
+            let expected = [(parameter.to_owned(), "min_group_size".to_owned())];
+            assert_eq!((answered.status, answered.refused()), (400, expected.to_vec()), "{metric} {query}");
+        }
+        for query in
+            ["", "last=P4W", "week=2026-W23", "from=2026-06-01&to=2026-06-15", "from=2026-06-01", "to=2026-06-15"]
+        {
+            let (status, answer) = backend.get(&format!("/v1/metrics/team/payments/{metric}?{query}")).await?;
+            let range = &answer["meta"]["range"];
+            assert_eq!(status, 200, "{metric} {query}: {answer}");
+            for end in ["from", "to"] {
+                let day: chrono::NaiveDate = range[end].as_str().context("a day")?.parse()?;
+                assert_eq!(day.weekday(), chrono::Weekday::Mon, "{metric} {query}: {range}");
+            }
+        }
+    }
+    let refused = backend.ask("/v1/metrics/team/payments/velocity?from=2026-06-03", &[]).await?;
+    assert!(refused.text.contains("2026-06-01 or 2026-06-08") && refused.text.contains("privacy.min_group_size"));
+    let list = "/v1/metrics/team/payments/pull-requests?repo=acme/api&base=main&tz=UTC&last=P30D";
+    assert_eq!(backend.get(list).await?.0, 200, "whoever may read pull requests sees each with its author anyway");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_week_that_is_not_over_hides_its_durations_until_it_is() -> Result<()> {
+    let backend = weeks_with_few_people(&format!("{THREE}{PRIVACY}\n"), 2).await?;
+    let path = "/v1/metrics/team/payments/velocity?week=2026-W25";
+    let ask_at = async |clock: fn() -> chrono::DateTime<chrono::Utc>| {
+        common::ask(&router(Api { clock, ..backend.api() }), "GET", path, &[]).await
+    };
+    let (running, over) = (ask_at(|| at(common::NOW)).await?, ask_at(|| at("2026-06-22T00:00:00Z")).await?);
+    let cycle =
+        |answered: &Answered| -> Result<Value> { Ok(answered.json()?["data"]["buckets"][0]["cycle_time"].clone()) };
+    let (hidden, shown) = (cycle(&running)?, cycle(&over)?);
+    assert_eq!((&hidden["n"], &hidden["mean_hours"]), (&json!(2), &Value::Null));
+    assert_ne!(shown["mean_hours"], Value::Null, "of two people");
+    assert_ne!(running.header("etag"), over.header("etag"));
     Ok(())
 }
 

@@ -197,6 +197,9 @@ pub struct Durations {
 }
 
 impl Measure {
+    /// That of no pull request.
+    const NONE: Self = Self { n: 0, weight_units: 0, contributors: 0, durations: None };
+
     fn read(n: i64, weight_units: i64, contributors: i64, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Self {
         let percentiles: Option<[f64; 4]> = percentiles.and_then(|values| values.try_into().ok());
         let durations =
@@ -627,36 +630,38 @@ impl Reader {
         Ok(Statistics { buckets, total, lacks_details })
     }
 
-    /// How many people are behind each duration in the buckets that begin on these days: cycle, coding, pickup, review.
+    /// The durations of a team in a range without those of hidden weeks: cycle times, coding, pickup and review, each with the
+    /// first days of the weeks that hide them.
     ///
     /// # Errors
     /// When the database fails or takes too long.
-    pub async fn people_of(
+    pub async fn durations_of_shown_weeks(
         &mut self,
         team: TeamId,
         filter: &Filter,
-        interval: Interval,
-        zone: Tz,
+        bucketing: &Bucketing,
         [cycle, coding, pickup, review]: &[Vec<NaiveDate>; 4],
-    ) -> Result<[i64; 4], StoreError> {
-        let repositories = filter.repository_ids();
-        let row = sqlx::query_file!(
-            "queries/people_of_buckets.sql",
+    ) -> Result<[Measure; 4], StoreError> {
+        let rows = sqlx::query_file!(
+            "queries/durations_of_shown_weeks.sql",
             team.0,
             filter.from,
             filter.to,
-            zone.name(),
-            interval.as_str(),
-            repositories.as_deref(),
-            filter.base.as_deref(),
+            bucketing.zone.name(),
             cycle,
             coding,
             pickup,
-            review
+            review,
+            bucketing.counts_fully
         )
-        .fetch_one(&mut *self.connection)
+        .fetch_all(&mut *self.connection)
         .await?;
-        Ok([row.cycle, row.coding, row.pickup, row.review])
+        Ok(["cycle", "coding", "pickup", "review"].map(|kind| {
+            let found = rows.iter().find(|row| row.kind == kind);
+            found.map_or(Measure::NONE, |row| {
+                Measure::read(row.n, row.units, row.contributors, row.mean, row.percentiles.clone())
+            })
+        }))
     }
 
     /// The pull requests behind a team's numbers, and those of its people that do not count, by the instant that decides
