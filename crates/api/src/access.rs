@@ -13,7 +13,7 @@ use mergeline_domain::TeamSlug;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
-use crate::keys::ApiKey;
+use crate::keys::{ApiKey, KeyName};
 use crate::router::Api;
 
 /// The header that API Gateway uses as well.
@@ -117,6 +117,11 @@ impl Access {
     /// [`ApiError::InsufficientScope`] for any other.
     pub(crate) fn require(&self, scope: Scope) -> Result<(), ApiError> {
         if self.has(scope) { Ok(()) } else { Err(ApiError::InsufficientScope(scope)) }
+    }
+
+    /// What the request's key is called, if it has one.
+    pub(crate) fn key_name(&self) -> Option<&KeyName> {
+        self.0.as_deref().map(ApiKey::name)
     }
 
     /// Whether the request may know of the team.

@@ -55,6 +55,8 @@ pub(crate) enum ApiError {
     },
     /// 503 `unavailable`: the database cannot be reached.
     Unavailable,
+    /// 503 `overloaded`: too many requests work with the database.
+    Overloaded,
     /// 503 `schema_outdated`: the schema is not this program's. Mostly it is older, and is being migrated.
     SchemaOutdated,
     /// 504 `timeout`: it took too long.
@@ -81,7 +83,7 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
-            Self::Unavailable | Self::SchemaOutdated => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Overloaded | Self::SchemaOutdated => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -101,6 +103,7 @@ impl ApiError {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable { .. } => "not_acceptable",
             Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
             Self::SchemaOutdated => "schema_outdated",
             Self::Timeout => "timeout",
             Self::Internal => "internal_error",
@@ -125,6 +128,7 @@ impl ApiError {
             Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
             Self::NotAcceptable { offered } => format!("This exists as {offered}, which Accept excludes."),
             Self::Unavailable => "The database is not available; try again in a moment.".to_owned(),
+            Self::Overloaded => "Too many requests are being answered; try again in a moment.".to_owned(),
             Self::SchemaOutdated => {
                 "The database schema does not fit this program: run the migrations of this version, \
                  or deploy a newer program."

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use mergeline_store::{Coverage, StoreError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -57,7 +56,7 @@ pub(crate) async fn health(
     Query::parse(&query.0.unwrap_or_default(), &[])?;
     Accept::of(&headers).require(JSON)?;
     let failing = |database, schema| Health { status: "failing", database, schema, data_as_of: None, age_hours: None };
-    let health = match coverage(&api).await {
+    let health = match api.store.health().await {
         Ok(coverage) => {
             let now = (api.clock)();
             let is_fresh = coverage.data_as_of.is_some_and(|at| now - at <= STALE_AFTER);
@@ -83,11 +82,4 @@ pub(crate) async fn health(
         }
     };
     Ok(json(StatusCode::OK, &health))
-}
-
-/// How far the collection has come, on a schema that has all that this program migrates.
-async fn coverage(api: &Api) -> Result<Coverage, StoreError> {
-    let (mut reader, standing) = api.store.reader_with_standing(None, &[]).await?;
-    reader.require_migrations().await?;
-    Ok(standing.coverage)
 }

@@ -245,7 +245,7 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
         statuses.push((404, "No such team, or none that the key may know of (`not_found`)."));
     }
     if asks_database {
-        statuses.push((503, "The database is away (`unavailable`), or its schema does not fit (`schema_outdated`)."));
+        statuses.push((503, "The database is away (`unavailable`), too many requests are being answered (`overloaded`), or the schema does not fit (`schema_outdated`)."));
     }
     statuses.sort_unstable();
     statuses

@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use mergeline_store::Store;
 
 use crate::access::require_key;
+use crate::admission::{Admission, admit, admit_health, admit_statistics};
 use crate::answer::{REQUEST, RequestFacts};
 use crate::error::{ApiError, DatabaseLost};
 use crate::hosts::AllowedHosts;
@@ -105,26 +106,34 @@ const MAX_QUERY_BYTES: usize = 8 * 1024;
 
 /// The API as a service for Lambda, the laptop and the tests.
 pub fn router(api: Api) -> Router {
-    let v1 = Router::new()
-        .route("/teams", get(teams::list))
-        .route("/teams/{team_id}", get(teams::one))
+    let admission = Arc::new(Admission::of(&api));
+    let health = get(health::health).layer(from_fn_with_state(admission.clone(), admit_health));
+    let statistics = Router::new()
         .route("/metrics/team/{team_id}/velocity", get(metrics::velocity))
         .route("/metrics/team/{team_id}/lead-time", get(metrics::lead_time))
         .route("/metrics/team/{team_id}/summary", get(metrics::summary))
         .route("/metrics/team/{team_id}/pull-requests", get(pull_requests::list))
+        // The last one is the first that a request goes through.
+        .route_layer(from_fn_with_state(admission.clone(), admit))
+        .route_layer(from_fn_with_state(admission.clone(), admit_statistics));
+    let v1 = Router::new()
+        .route("/teams", get(teams::list))
+        .route("/teams/{team_id}", get(teams::one))
         .route("/collection/status", get(collection::status))
         .route("/collection/runs", get(collection::runs))
+        .route_layer(from_fn_with_state(admission, admit))
+        .merge(statistics)
         .route_layer(from_fn_with_state(api.clone(), require_key))
         .route("/definitions", get(definitions::list))
         .route("/openapi.json", get(openapi::get))
         .route("/docs", get(docs::get))
         // Behind API Gateway every path begins with the stage, which is named v1.
         .route("/healthz", get(health::alive))
-        .route("/health", get(health::health));
+        .route("/health", health.clone());
     Router::new()
         .nest("/v1", v1)
         .route("/healthz", get(health::alive))
-        .route("/health", get(health::health))
+        .route("/health", health)
         .fallback(async || ApiError::NotFound("There is nothing at this path."))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn_with_state(api.clone(), around_each_request))

@@ -222,3 +222,124 @@ async fn the_statement_of_a_request_that_was_given_up_does_not_go_on() -> Result
     assert_eq!((answered.status, answered.code().as_str()), (504, "timeout"));
     Ok(())
 }
+
+/// Waits until so many statements of ours wait for a lock, as they must soon.
+async fn until_waiting(pool: &PgPool, expected: i64) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+            where datname = current_database() and application_name = 'mergeline' and wait_event_type = 'Lock'",
+        )
+        .fetch_one(pool)
+        .await?;
+        if waiting == expected {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(10), "{waiting} statements wait, not {expected}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Asks for numbers so many times at once, and goes on with something else.
+fn ask_at_once(router: &Router, times: usize, key: Option<&str>) -> Vec<tokio::task::JoinHandle<Result<Answered>>> {
+    let ask_once = || {
+        let (router, key) = (router.clone(), key.map(str::to_owned));
+        tokio::spawn(async move {
+            let key: Vec<_> = key.iter().map(|key| ("x-api-key", key.as_str())).collect();
+            ask(&router, "GET", VELOCITY, &key).await
+        })
+    };
+    (0..times).map(|_| ask_once()).collect()
+}
+
+/// The statuses and codes of these, in order.
+async fn outcomes(asked: Vec<tokio::task::JoinHandle<Result<Answered>>>) -> Result<Vec<(u16, String)>> {
+    let mut outcomes = Vec::new();
+    for answered in asked {
+        let answered = answered.await??;
+        outcomes.push((answered.status, answered.code()));
+    }
+    outcomes.sort();
+    Ok(outcomes)
+}
+
+#[tokio::test]
+async fn too_many_questions_at_once_are_overloaded_and_health_and_teams_are_answered_meanwhile() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let (pool, statistics) = (backend.database.pool().await?, backend.store.connections() - 1);
+    let mut blocker = pool.begin().await?;
+    sqlx::raw_sql("lock table pr_attributions in access exclusive mode").execute(&mut *blocker).await?;
+    let router = router(Api { timeout: Duration::from_secs(10), ..backend.api() });
+    let admitted = ask_at_once(&router, statistics, None);
+    until_waiting(&pool, i64::try_from(statistics)?).await?;
+    let (teams, health, sent_away) = tokio::try_join!(
+        ask(&router, "GET", "/v1/teams", &[]),
+        ask(&router, "GET", "/v1/health", &[]),
+        ask(&router, "GET", VELOCITY, &[]),
+    )?;
+    assert_eq!((teams.status, health.status), (200, 200), "{} {}", teams.text, health.text);
+    assert_eq!((sent_away.status, sent_away.code().as_str()), (503, "overloaded"));
+    assert!(sent_away.header("retry-after").parse::<u32>().is_ok());
+    blocker.rollback().await?;
+    assert!(
+        outcomes(admitted).await?.iter().all(|(status, _)| *status == 200),
+        "those that had their turn are answered"
+    );
+    assert_eq!(ask(&router, "GET", VELOCITY, &[]).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_health_is_known_while_every_connection_is_at_work() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let mut held = Vec::new();
+    for _ in 0..backend.store.connections() {
+        held.push(backend.store.reader().await?);
+    }
+    let answered = backend.ask("/v1/health", &[]).await?;
+    assert_eq!((answered.status, &answered.json()?["database"]), (200, &json!("ok")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_slow_questions_of_one_key_leave_room_for_those_of_another() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let (keys, texts) = keys(&[(Scope::MetricsRead, &[]), (Scope::MetricsRead, &[])])?;
+    let pool = backend.database.pool().await?;
+    let mut blocker = pool.begin().await?;
+    sqlx::raw_sql("lock table pr_attributions in access exclusive mode").execute(&mut *blocker).await?;
+    let router = router(Api { keys: Some(keys), timeout: Duration::from_secs(10), ..backend.api() });
+    let greedy = ask_at_once(&router, 20, Some(&texts[0]));
+    until_waiting(&pool, 2).await?;
+    let modest = ask_at_once(&router, 1, Some(&texts[1]));
+    until_waiting(&pool, 3).await?;
+    let teams = ask(&router, "GET", "/v1/teams", &[("x-api-key", &texts[0])]).await?;
+    assert_eq!(teams.status, 200, "{}", teams.text);
+    blocker.rollback().await?;
+    assert_eq!(outcomes(modest).await?, [(200, String::new())]);
+    // The others of the first key had their turn one after the other, or were sent away while it was slow.
+    for (status, code) in outcomes(greedy).await? {
+        assert!(
+            (status, code.as_str()) == (200, "") || (status, code.as_str()) == (503, "overloaded"),
+            "{status} {code}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_database_many_requests_at_once_are_unavailable_and_not_overloaded() -> Result<()> {
+    let lookup = |name: &str| match name {
+        "DB_URL" => Some("postgres://nobody@127.0.0.1:9/none".to_owned()),
+        "REQUEST_TIMEOUT_SECONDS" => Some("1".to_owned()),
+        _ => None,
+    };
+    let settings = Settings::from_vars(lookup)?;
+    let router = router(Api::new(Store::connect(&settings.database), settings.timeout, || at(common::NOW)));
+    assert_eq!(ask(&router, "GET", VELOCITY, &[]).await?.code(), "unavailable");
+    for (status, code) in outcomes(ask_at_once(&router, 20, None)).await? {
+        assert_eq!((status, code.as_str()), (503, "unavailable"));
+    }
+    Ok(())
+}

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod failure;
+mod http_server;
 mod keys;
 mod replay;
 mod report;

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use crate::args::{Options, Serve};
 use crate::database::{Database, variable};
 use crate::failure::Failure;
+use crate::http_server::{self, Limits};
 
 /// `mergeline serve`
 pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -64,6 +65,6 @@ pub(crate) async fn until_interrupted(listener: TcpListener, router: Router) -> 
             _ = terminate.recv() => {}
         }
     };
-    axum::serve(listener, router).with_graceful_shutdown(interrupted).await?;
+    http_server::serve(listener, router, Limits::of_this_process(), interrupted).await;
     Ok(())
 }

@@ -72,6 +72,32 @@ async fn serve_and_demo_without_a_key_answer_no_page_that_was_rebound_to_this_ma
     Ok(())
 }
 
+#[tokio::test]
+async fn clients_that_never_end_their_requests_do_not_keep_others_out_and_are_in_the_log() -> Result<()> {
+    const FILES: u32 = 100;
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("DB_URL", database.url());
+    let command = laptop.command_with_files(FILES, &["serve", "--listen", "127.0.0.1:0"]);
+    let ask = |address: &str| {
+        let mut half_sent = Vec::new();
+        for number in 0..2 * FILES {
+            let mut stream = TcpStream::connect(address)?;
+            // Those that were closed for others take nothing any more.
+            let _ = write!(stream, "GET /v1/teams HTTP/1.1\r\nHost: {address}\r\n");
+            half_sent.push(stream);
+            if number % 20 == 0 {
+                assert_eq!(http_get(address, "/v1/teams", "")?.0, 200, "after {number}");
+            }
+        }
+        assert_eq!(http_get(address, "/v1/teams", "")?.0, 200);
+        Ok(())
+    };
+    let said = tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    assert!(said.contains("connections are taken: those that send no request are closed"), "{said}");
+    assert!(!said.contains("could not be accepted"), "files were left: {said}");
+    Ok(())
+}
+
 #[test]
 fn the_demos_api_answers_the_lines_that_it_prints() -> Result<()> {
     let laptop = Laptop::new()?;

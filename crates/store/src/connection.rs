@@ -304,6 +304,11 @@ impl Store {
             .map_err(StoreError::from)
     }
 
+    /// How many connections the pool has at most.
+    pub fn connections(&self) -> usize {
+        usize::try_from(self.pool.options().get_max_connections()).unwrap_or(usize::MAX)
+    }
+
     /// Asks whether the database is there and lets us in.
     ///
     /// # Errors

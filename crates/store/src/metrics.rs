@@ -461,7 +461,7 @@ impl Store {
     }
 }
 
-async fn standing(
+pub(crate) async fn standing(
     connection: &mut PgConnection,
     team: Option<&TeamRef>,
     repositories: &[RepoName],

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use serde::Serialize;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 use crate::connection::refuse_if_too_old;
-use crate::{Reader, Store, StoreError};
+use crate::metrics::standing;
+use crate::{Coverage, Store, StoreError};
 
 /// Not checked at compile time: the table is the migrator's, and in none of our migrations.
 const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
@@ -169,26 +170,39 @@ pub struct ConfiguredLogin {
     pub seen_as: String,
 }
 
-impl Reader {
-    /// Makes sure that all is migrated that this program brings. A schema that has more will do, unless it asks for a newer
-    /// program.
-    ///
-    /// # Errors
-    /// [`StoreError::Schema`] when something is missing, or the program is too old; when the database fails.
-    pub async fn require_migrations(&mut self) -> Result<(), StoreError> {
-        let applied: Vec<i64> = sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(&mut *self.connection).await?;
-        let missing = missing(&applied);
-        match missing.first() {
-            None => refuse_if_too_old(&mut self.connection).await,
-            Some((version, name)) => {
-                let cause = format!("{} of its migrations are missing, from {version} ({name}) on", missing.len());
-                Err(StoreError::Schema(cause.into()))
-            }
+/// Makes sure that all is migrated that this program brings. A schema that has more will do, unless it asks for a newer program.
+///
+/// # Errors
+/// [`StoreError::Schema`] when something is missing, or the program is too old; when the database fails.
+async fn require_migrations(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let applied: Vec<i64> = sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(&mut *connection).await?;
+    let missing = missing(&applied);
+    match missing.first() {
+        None => refuse_if_too_old(connection).await,
+        Some((version, name)) => {
+            let cause = format!("{} of its migrations are missing, from {version} ({name}) on", missing.len());
+            Err(StoreError::Schema(cause.into()))
         }
     }
 }
 
 impl Store {
+    /// How far the collection has come, on a schema that has all that this program migrates. Asked on a connection of its own: it
+    /// is known while all of the pool are at work, and whether another one would be let in.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub async fn health(&self) -> Result<Coverage, StoreError> {
+        if self.pool.is_closed() {
+            return Err(sqlx::Error::PoolClosed.into());
+        }
+        let mut connection = self.connection_of_its_own().await?;
+        let coverage = standing(&mut connection, None, &[]).await?.coverage;
+        require_migrations(&mut connection).await?;
+        connection.close().await?;
+        Ok(coverage)
+    }
+
     /// What kind of database this is, and which schema it has. Works on any schema, and on none.
     ///
     /// # Errors

@@ -206,6 +206,11 @@ impl ApiKeys {
         Self(keys.into_iter().map(Arc::new).collect())
     }
 
+    /// What all of them are called.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &KeyName> {
+        self.0.iter().map(|key| key.name())
+    }
+
     /// What a request with this key may do; `None` when there is no such key.
     pub(crate) fn find(&self, given: &[u8]) -> Option<Access> {
         self.position(&KeyHash::of(given)).and_then(|position| self.0.get(position)).cloned().map(Access::of)

@@ -59,6 +59,19 @@ impl Laptop {
         command
     }
 
+    /// A command that may open so many files at a time.
+    pub(crate) fn command_with_files(&self, files: u32, arguments: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_mergeline")])
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null());
+        command
+    }
+
     /// Runs a command to its end beside the fake GitHub, which lives on this test's own runtime.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<Ran> {
         let mut command = self.command(arguments);
@@ -105,7 +118,7 @@ pub(crate) fn yesterday() -> DateTime<Utc> {
     DateTime::from(SystemTime::now() - Duration::from_secs(86_400))
 }
 
-/// Starts a command that serves, asks it through `ask`, and ends it as Ctrl-C would.
+/// Starts a command that serves, asks it through `ask`, and ends it as Ctrl-C would. Returns what it printed, then its log.
 pub(crate) fn while_serving(mut command: Command, ask: impl FnOnce(&str) -> Result<()>) -> Result<String> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(child.stdout.take().context("an output")?).lines();
@@ -134,5 +147,5 @@ pub(crate) fn while_serving(mut command: Command, ask: impl FnOnce(&str) -> Resu
     let log = log.join().unwrap_or_else(|_| Ok(String::new()))?;
     outcome.with_context(|| format!("while it was serving; its log:\n{log}"))?;
     assert!(status.success(), "{status}");
-    Ok(printed)
+    Ok(printed + &log)
 }
