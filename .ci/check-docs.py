@@ -2,7 +2,7 @@
 
 `<!-- runs offline -->` stands above a block of shell commands, above a teams file, or above a table whose first column has
 commands. Each becomes a script below --blocks; its first line is the place, its second says what it needs: `serves` (its last
-command ends with Ctrl-C), `cargo-lambda`.
+command ends with Ctrl-C), `alone` (no server may run meanwhile), `cargo-lambda`.
 """
 
 import argparse
@@ -187,8 +187,9 @@ def needs(found):
     words = as_mergeline(found[-1]) if found else []
     is_api = words[:1] == ["mergeline"] and words[1:2] and words[1] in SERVES and "--no-serve" not in words
     serves = is_api or words == ["mergeline", "with-db", "cargo", "lambda", "watch"]
+    alone = any(as_mergeline(words)[:2] == ["mergeline", "data"] for words in found)
     lambdas = any(words[at : at + 2] == ["cargo", "lambda"] for words in found for at in range(len(words)))
-    return " ".join(["serves"] * serves + ["cargo-lambda"] * lambdas)
+    return " ".join(["serves"] * serves + ["alone"] * alone + ["cargo-lambda"] * lambdas)
 
 
 def as_mergeline(words):

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -26,7 +26,8 @@ Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset
 REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, COLLECT_CONCURRENCY, API_KEY, API_KEYS, RUST_LOG; for replay WORK_QUEUE_URL, \
 DEAD_LETTER_QUEUE_URL and the usual ones of AWS. The README explains each.
 
-Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected. status: 3 while some \
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected, 130, 143 or 129 ended by \
+Ctrl-C, SIGTERM or SIGHUP. status: 3 while some \
 repository fails. doctor: 0 also with warnings, 1 it found an error, 2 the error is in the settings or the teams file. \
 explain: 1 also when there is no such pull request.";
 
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Read pull requests from GitHub into the database
     Collect(Collect),
+    /// Show the stored numbers of all teams, or of one by week with its phases
+    Show(Show),
     /// Show the last runs, and how the collection of each repository stands
     Status(Status),
     /// Check settings, teams file, database, GitHub, repositories and logins, and say how to mend what is wrong
@@ -68,6 +71,9 @@ pub(crate) enum Command {
     /// Run another program with DB_URL set to the database, `mergeline with-db psql` for example
     #[expect(clippy::doc_markdown, reason = "shown as it is by --help")]
     WithDb(WithDb),
+    /// Find, keep and remove what the private PostgreSQL holds
+    #[command(subcommand)]
+    Data(Data),
     /// Check, compare and apply the teams file
     #[command(subcommand)]
     Teams(Teams),
@@ -80,10 +86,30 @@ pub(crate) enum Command {
     },
 }
 
+/// `127.0.0.1:8787`, `[::1]:8787`, `localhost:8787`, and for this machine alone `:8787` and `8787`.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let help = "write an address and a port: 127.0.0.1:8787, localhost:8787, or :8787";
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    let port: u16 = port.parse().map_err(|_| help.to_owned())?;
+    if matches!(host, "" | "localhost") {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    let found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("`{host}` is not an address of this machine: {error}; {help}"))?;
+    // The first one, as IPv4 where there is one: what clients try may be either.
+    let mut found: Vec<SocketAddr> = found.collect();
+    found.sort_by_key(|address| !address.is_ipv4());
+    found.into_iter().next().ok_or_else(|| help.to_owned())
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Demo {
     /// Where the API listens; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:8787")]
+    #[arg(long, default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
     /// Print the numbers and end, without serving them
     #[arg(long)]
@@ -101,6 +127,22 @@ pub(crate) struct Collect {
     /// List the last four weeks again, and mend what differs
     #[arg(long)]
     pub(crate) verify: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Show {
+    /// A team, by its slug
+    #[arg(value_name = "TEAM")]
+    pub(crate) team: Option<String>,
+    /// How far to look back: days, weeks, months or years, the running one included
+    #[arg(long, default_value = "P12W", value_name = "PERIOD", value_parser = period)]
+    pub(crate) last: String,
+}
+
+/// What goes into the API's parameter `last`, which says what it means.
+fn period(text: &str) -> Result<String, &'static str> {
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_plain.then(|| text.to_ascii_uppercase()).ok_or("write P30D, P12W, P6M or P1Y for example")
 }
 
 #[derive(Debug, ClapArgs)]
@@ -140,7 +182,7 @@ pub(crate) struct WithDb {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
     /// Where the API listens; beyond this machine `API_KEY` or `API_KEYS` must be set
-    #[arg(long, default_value = "127.0.0.1:8787")]
+    #[arg(long, default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
 }
 
@@ -166,6 +208,26 @@ pub(crate) struct CreateKey {
 /// The scopes, named by `--help` and by the error for another one.
 fn scopes() -> impl TypedValueParser<Value = Scope> {
     PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)).try_map(|text| text.parse())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Print the folder of the private PostgreSQL
+    Path,
+    /// Print all data as SQL, for `data restore`
+    Dump,
+    /// Make a private database from what `data dump` printed; there must be none yet
+    Restore {
+        /// What was printed
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Remove the private PostgreSQL with all data
+    Remove {
+        /// Do it, without asking
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -198,10 +260,25 @@ pub(crate) struct Apply {
     pub(crate) allow_removals: bool,
 }
 
+/// `owner/name`, or the address of any of its pages.
+fn repository(text: &str) -> Result<RepoName, String> {
+    let address = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let path = address.map(|address| address.split_once('/').map_or("", |(_, path)| path));
+    let name: String =
+        match path.or_else(|| text.strip_prefix("git@").and_then(|text| text.split_once(':')).map(|(_, path)| path)) {
+            Some(path) => {
+                path.split(['?', '#']).next().unwrap_or_default().split('/').take(2).collect::<Vec<_>>().join("/")
+            }
+            None => text.trim_end_matches('/').to_owned(),
+        };
+    let name = name.strip_suffix(".git").unwrap_or(&name);
+    name.parse().map_err(|error| format!("{error}"))
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Report {
-    /// A repository as owner/name: its authors count as one team
-    #[arg(value_name = "OWNER/NAME", conflicts_with = "teams")]
+    /// A repository as owner/name, or its address: its authors count as one team
+    #[arg(value_name = "OWNER/NAME", conflicts_with = "teams", value_parser = repository)]
     pub(crate) repository: Option<RepoName>,
     /// A teams file instead of a repository
     #[arg(long, value_name = "FILE")]
@@ -209,4 +286,39 @@ pub(crate) struct Report {
     /// How many days to look back; the first week is shown whole
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) days: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_to_listen_on_is_a_number_a_name_or_a_port_of_this_machine() {
+        let address = |text: &str| listen_address(text).map(|address| address.to_string());
+        for text in ["127.0.0.1:8787", "localhost:8787", ":8787", "8787"] {
+            assert_eq!(address(text), Ok("127.0.0.1:8787".to_owned()), "{text}");
+        }
+        assert_eq!(address("[::1]:0"), Ok("[::1]:0".to_owned()));
+        for text in ["localhost", "", "127.0.0.1", "localhost:http", ":99999"] {
+            assert!(address(text).is_err_and(|message| message.contains("localhost:8787")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_repository_is_named_by_its_name_or_by_any_of_its_addresses() {
+        for text in [
+            "acme/api",
+            "acme/api/",
+            "https://github.com/acme/api",
+            "https://github.com/acme/api.git",
+            "https://github.com/acme/api/pulls?q=is%3Aopen",
+            "https://github.example.com/acme/api#readme",
+            "git@github.com:acme/api.git",
+        ] {
+            assert_eq!(repository(text).map(|name| name.to_string()), Ok("acme/api".to_owned()), "{text}");
+        }
+        for text in ["acme", "https://github.com/acme", "https://github.com", "acme/api/pulls"] {
+            assert!(repository(text).is_err(), "{text}");
+        }
+    }
 }

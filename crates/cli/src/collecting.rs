@@ -1,21 +1,32 @@
 //! `mergeline collect`, and the run that demo and report share with it.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
-use mergeline_collector::{CollectOptions, Progress, RunReport, Settings, TeamsSource, collect, configure};
+use mergeline_collector::{
+    CancellationToken, CollectOptions, Progress, RunReport, Settings, TeamsSource, collect_until, configure,
+};
 use mergeline_github::GitHub;
 use mergeline_store::{RunState, Store};
 
 use crate::args::{Collect, Options};
 use crate::database::{Database, variable};
 use crate::failure::{Failure, PARTIAL};
+use crate::show;
+use crate::signals::EndingSignals;
+use crate::tables::{count_of, wrapped};
+
+/// What the tables at the end show, as `mergeline show` does.
+pub(crate) const USUAL_RANGE: &str = "last=P12W";
 
 /// `mergeline collect`
-pub(crate) async fn run(args: &Collect, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
+    let now = clock();
     // The teams file first: a mistake in it is told before a server is started.
     let teams = teams_source(args.teams.as_ref())?;
     teams.load()?;
@@ -35,13 +46,34 @@ pub(crate) async fn run(args: &Collect, options: &Options, now: DateTime<Utc>) -
         write!(io::stderr(), "{applied}")?;
     }
     let github = connecting.await.map_err(anyhow::Error::from)??;
-    let report = collect_with_progress(&github, &store, &settings, args.verify, options, now).await?;
+    let mut signals = EndingSignals::new()?;
+    let stop = CancellationToken::new();
+    let mut ended_by = None;
+    let report = {
+        let mut collecting = pin!(collect_until_stopped(&github, &store, &settings, args.verify, options, now, &stop));
+        loop {
+            tokio::select! {
+                report = &mut collecting => break report?,
+                code = signals.next() => {
+                    if ended_by.replace(code).is_some() {
+                        return Ok(ExitCode::from(code));
+                    }
+                    writeln!(io::stderr(), "Ending: what is being written is finished. Once more ends at once.")?;
+                    stop.cancel();
+                }
+            }
+        }
+    };
+    print_report(&report, options)?;
+    // Where nothing was collected, tables would only hide why.
+    if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {
+        writeln!(io::stdout(), "\n{}", show::all_teams(&store, USUAL_RANGE, clock).await?)?;
+    }
     if database.is_private() {
         // A server that ends under open connections says so in its log; any other outlives them.
         store.close().await;
     }
-    print_report(&report, options)?;
-    Ok(exit_code(&report))
+    Ok(ended_by.map_or_else(|| exit_code(&report), ExitCode::from))
 }
 
 fn is_teams_variable(name: &str) -> bool {
@@ -65,6 +97,19 @@ pub(crate) async fn collect_with_progress(
     options: &Options,
     now: DateTime<Utc>,
 ) -> Result<RunReport, Failure> {
+    collect_until_stopped(github, store, settings, verifies, options, now, &CancellationToken::new()).await
+}
+
+/// The same until `stop` is cancelled.
+async fn collect_until_stopped(
+    github: &GitHub,
+    store: &Store,
+    settings: &Settings,
+    verifies: bool,
+    options: &Options,
+    now: DateTime<Utc>,
+    stop: &CancellationToken,
+) -> Result<RunReport, Failure> {
     let collect_options = CollectOptions {
         longest_wait: settings.longest_wait,
         details: settings.details,
@@ -75,11 +120,12 @@ pub(crate) async fn collect_with_progress(
     let observer = |progress: Progress<'_>| match progress {
         Progress::Started { repositories } => bar.set_length(repositories as u64),
         Progress::Page { repository, result } => {
-            bar.set_message(format!("{repository}: {} pages, {} kept of {}", result.pages, result.kept, result.listed));
+            let pages = count_of(result.pages, "page");
+            bar.set_message(format!("{repository}: {pages}, {} kept of {}", result.kept, result.listed));
         }
         Progress::Finished(_) => bar.inc(1),
     };
-    let report = collect(github, store, &collect_options, &observer).await?;
+    let report = collect_until(github, store, &collect_options, &observer, stop).await?;
     bar.finish_and_clear();
     Ok(report)
 }
@@ -97,22 +143,25 @@ pub(crate) fn progress_bar(options: &Options) -> ProgressBar {
     bar
 }
 
-/// The summary line, and a line for each repository that failed.
+/// The summary, and what there is to say about repositories that are not complete.
 pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), Failure> {
     let mut out = io::stdout();
     if options.json {
         writeln!(out, "{}", serde_json::to_string(report)?)?;
         return Ok(());
     }
-    writeln!(out, "{report}")?;
+    // A clause each: together they are longer than most terminals are wide.
+    let summary: Vec<String> = report.to_string().split("; ").map(str::to_owned).collect();
+    let mut lines = summary.join("\n  ");
     for problem in &report.problems {
-        writeln!(out, "  {problem}")?;
+        let _ = write!(lines, "\n  {problem}");
     }
     for incomplete in report.incomplete() {
         if let Some(reason) = &incomplete.result.reason {
-            writeln!(out, "  {}: {}: {}", incomplete.repository, reason.code, reason.message)?;
+            let _ = write!(lines, "\n  {}: {}: {}", incomplete.repository, reason.code, reason.message);
         }
     }
+    writeln!(out, "{}", wrapped(&lines, 4))?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use mergeline_domain::Problem;
@@ -15,6 +16,8 @@ use crate::tables::count_of;
 
 /// The one database that a private server is used for.
 const PRIVATE_DATABASE: &str = "postgres";
+/// Mostly the private server is there in less than a second; what takes longer is explained.
+const SILENT_AT_MOST: Duration = Duration::from_secs(3);
 
 /// A database with the server that must be kept running for it.
 #[derive(Debug)]
@@ -34,9 +37,18 @@ impl Database {
             return Err(Problem::setting("config.db_url", "DB_URL", "it is not set", help).into());
         }
         let folder = private_folder(options)?;
-        let server =
-            tokio::task::spawn_blocking(move || Server::persistent(&folder)).await.map_err(anyhow::Error::from)??;
-        Ok(Self { server: Some(server) })
+        let mut starting = tokio::task::spawn_blocking({
+            let folder = folder.clone();
+            move || Server::persistent(&folder)
+        });
+        let mut started = tokio::time::timeout(SILENT_AT_MOST, &mut starting).await.ok();
+        if started.is_none() {
+            let folder = folder.display();
+            writeln!(io::stderr(), "Waiting for the private PostgreSQL in {folder} …")?;
+            started = Some(starting.await);
+        }
+        let started = started.context("the private PostgreSQL was not started")?;
+        Ok(Self { server: Some(started.map_err(anyhow::Error::from)??) })
     }
 
     /// The same, `None` when it would be the private one and that was never made.
@@ -61,6 +73,12 @@ impl Database {
         }
     }
 
+    /// A program of the private server's version, and the database's URL for it.
+    pub(crate) fn program(&self, name: &str) -> Result<(PathBuf, String), Failure> {
+        let server = self.server.as_ref().context("there is no private database")?;
+        Ok((server.binaries().path(name), server.url(PRIVATE_DATABASE)))
+    }
+
     /// A store on it.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
         Ok(Store::connect(&DatabaseSettings::from_vars(|name| self.lookup(name))?))
@@ -73,7 +91,7 @@ impl Database {
 }
 
 /// Where the private PostgreSQL lives.
-fn private_folder(options: &Options) -> Result<PathBuf, Failure> {
+pub(crate) fn private_folder(options: &Options) -> Result<PathBuf, Failure> {
     Ok(options.data_dir.clone().map_or_else(data_folder, Ok)?.join("postgres"))
 }
 

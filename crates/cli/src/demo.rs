@@ -14,13 +14,12 @@ use mergeline_test_support::FakeGitHub;
 use mergeline_test_support::synthetic::organisation;
 
 use crate::args::{Demo, Options};
-use crate::collecting::{collect_with_progress, print_report};
+use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
 use crate::database::{Database, variable};
 use crate::failure::Failure;
-use crate::{serve, tables};
+use crate::tables::wrapped;
+use crate::{serve, show};
 
-/// How many days before today the demo's tables begin: twelve weeks, as the API's answers do.
-const DAYS: u64 = 11 * 7;
 /// How the demo's API limits a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// What a token may not see is a 404 at GitHub.
@@ -38,7 +37,6 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     let organisation = organisation(now);
     let github = FakeGitHub::start().await?;
     github.put(organisation.pull_requests);
-    github.break_repository(organisation.forbidden_repository, Some(NOT_VISIBLE));
     let database = Database::throwaway().await?;
     let settings = Settings::from_vars(|name| match name {
         "DB_URL" => database.lookup(name),
@@ -51,23 +49,26 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     store.migrate().await?;
     let file = TeamsFile::parse("the demo's teams file", organisation.teams_file.as_bytes())?;
     store.apply(&file, ApplyOptions::default(), now).await?;
-    let first = tables::monday_before(now, DAYS, file.timezone);
-    let report =
-        collect_with_progress(&GitHub::connect(&settings.github)?, &store, &settings, false, options, now).await?;
+    let connected = GitHub::connect(&settings.github)?;
+    let first = collect_with_progress(&connected, &store, &settings, false, options, now).await?;
+    // What was read stays and counts, and the weeks before are complete: a failure spoils nothing of the past.
+    github.break_repository(organisation.lost_repository, Some(NOT_VISIBLE));
+    let report = collect_with_progress(&connected, &store, &settings, false, options, clock()).await?;
     if !options.json {
-        writeln!(
-            out,
-            "Everything below is SYNTHETIC: a made-up organisation, served by a fake GitHub on this machine,"
-        )?;
-        writeln!(out, "collected by the real collector into a private PostgreSQL that vanishes when this ends.\n")?;
+        let opening = "Everything below is SYNTHETIC: a made-up organization, served by a fake GitHub on this machine, collected by \
+                       the real collector into a private PostgreSQL that vanishes when this ends.\n";
+        writeln!(out, "{}", wrapped(opening, 0))?;
         for peculiarity in &organisation.peculiarities {
-            writeln!(out, "  - {peculiarity}")?;
+            writeln!(out, "{}", wrapped(&format!("  - {peculiarity}"), 4))?;
         }
         writeln!(out)?;
     }
+    if !options.json {
+        print_report(&first, options)?;
+    }
     print_report(&report, options)?;
     if !options.json {
-        writeln!(out, "\n{}", tables::all_teams(&store, first, now).await?)?;
+        writeln!(out, "\n{}", show::all_teams(&store, USUAL_RANGE, clock).await?)?;
     }
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
@@ -81,8 +82,10 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         writeln!(told, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
         told.flush()?;
         drop(told);
-        let api = Api { hosts: Some(hosts), ..Api::new(store, TIMEOUT, clock) };
-        serve::until_interrupted(listener, router(api)).await?;
+        let api = Api { hosts: Some(hosts), ..Api::new(store.clone(), TIMEOUT, clock) };
+        serve::until_interrupted(listener, router(api), &store).await?;
+    } else {
+        store.close().await;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 
 use mergeline_collector::CollectError;
-use mergeline_domain::{Problem, Problems};
-use mergeline_store::ApplyError;
+use mergeline_domain::{Problem, Problems, with_causes};
+use mergeline_store::{ApplyError, StoreError};
 
 /// The exit code for a command that failed.
 pub(crate) const FAILED: u8 = 1;
@@ -55,10 +55,27 @@ impl fmt::Display for Failure {
         match self {
             Self::Input(text) => f.write_str(text),
             Self::Problems(problems) => problems.fmt(f),
-            // With its causes, on one line.
-            Self::Other(error) => write!(f, "{error:#}"),
+            // With its causes on one line, each said once.
+            Self::Other(error) => {
+                f.write_str(&with_causes(error.as_ref()))?;
+                let remedy = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()).and_then(remedy);
+                remedy.map_or(Ok(()), |remedy| write!(f, "\n  help: {remedy}"))
+            }
         }
     }
+}
+
+/// What to do about a database that does not do what it is asked; `None` where the error says it.
+pub(crate) fn remedy(error: &StoreError) -> Option<&'static str> {
+    Some(match error {
+        StoreError::Unavailable(_) => "check host, port and network of DB_URL, and whether the server runs",
+        StoreError::Unauthorized(_) => "check user and password of DB_URL",
+        StoreError::DiskFull(_) => "give the server's disk more room",
+        StoreError::ReadOnly(_) => "name the primary in DB_URL, not a replica",
+        StoreError::Timeout(_) | StoreError::Conflict(_) => "try again; the server's log says what it waited for",
+        StoreError::Other(_) => "look into the server's log",
+        _ => return None,
+    })
 }
 
 impl From<Problems> for Failure {
@@ -112,7 +129,7 @@ other_failures!(
     std::io::Error,
     serde_json::Error,
     mergeline_aws::AwsError,
-    mergeline_store::StoreError,
+    StoreError,
     mergeline_github::GitHubError,
     mergeline_local_postgres::Error
 );

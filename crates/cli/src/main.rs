@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod answers;
 mod args;
 mod collecting;
+mod data;
 mod database;
 mod demo;
 mod doctor;
@@ -12,6 +14,8 @@ mod keys;
 mod replay;
 mod report;
 mod serve;
+mod show;
+mod signals;
 mod status;
 mod tables;
 mod teams;
@@ -56,11 +60,12 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     let options = args.options;
     match args.command {
         Command::Demo(demo) => demo::run(&demo, &options, clock).await,
-        Command::Collect(collect) => collecting::run(&collect, &options, clock()).await,
+        Command::Collect(collect) => collecting::run(&collect, &options, clock).await,
         Command::OpenApi => {
             writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&mergeline_api::openapi())?)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Show(show) => show::run(&show, &options, clock).await,
         Command::Status(status) => status::run(&status, &options, clock()).await,
         Command::Doctor(doctor) => doctor::run(&doctor, &options, clock()).await,
         Command::Explain(explain) => explain::run(&explain, &options, clock()).await,
@@ -69,6 +74,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Keys(command) => keys::run(&command, &options),
         Command::Migrate => database::migrate(&options).await,
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
+        Command::Data(command) => data::run(&command, &options).await,
         Command::Teams(command) => teams::run(&command, &options, clock()).await,
         Command::Report(report) => report::run(&report, &options, clock).await,
         Command::Completions { shell } => {

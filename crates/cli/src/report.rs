@@ -4,23 +4,19 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use axum::body::Body;
-use axum::http::Request;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use http_body_util::BodyExt;
-use mergeline_api::{Api, router};
+use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::{Settings, TeamsSource, keep_page};
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
 use mergeline_domain::{AccountKind, Author, Period, PullRequest, RepoName, Weight, start_of_day};
 use mergeline_github::{GitHub, PageAnswer, Patience};
 use mergeline_store::{ApplyOptions, Ending, Listed, Store};
-use tower::ServiceExt;
 
+use crate::answers::Answers;
 use crate::args::{Options, Report};
 use crate::collecting::{collect_with_progress, exit_code, print_report, progress_bar};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::tables;
+use crate::{show, tables};
 
 /// The team of all authors of a repository.
 const EVERYONE: &str = "everyone";
@@ -68,10 +64,12 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         (None, None) => {}
     }
     let mut out = io::stdout();
+    let query = format!("from={first}");
     if options.json {
-        writeln!(out, "{}", as_the_api_answers(&store, first, clock).await?)?;
+        let teams = show::current(&store, now).await?;
+        writeln!(out, "{}", Answers::new(&store, clock).as_json(&teams, &query).await?)?;
     } else {
-        writeln!(out, "{}", tables::all_teams(&store, first, now).await?)?;
+        writeln!(out, "{}", show::all_teams(&store, &query, clock).await?)?;
     }
     Ok(code)
 }
@@ -94,7 +92,7 @@ async fn one_repository(
     while let Some(PageAnswer::Page(page)) = pages.next().await? {
         let is_last = page.pull_requests.iter().any(|pull_request| pull_request.updated_at < since);
         pull_requests.extend(page.pull_requests.into_iter().filter(|pull_request| pull_request.updated_at >= since));
-        bar.set_message(format!("{repository}: {} pull requests", pull_requests.len()));
+        bar.set_message(format!("{repository}: {}", tables::count_of(pull_requests.len(), "pull request")));
         if is_last {
             break;
         }
@@ -145,26 +143,4 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
         min_group_size: None,
         teams: vec![team],
     })
-}
-
-/// The answers of the API for every team, so that a script reads the same form everywhere.
-async fn as_the_api_answers(
-    store: &Store,
-    first: NaiveDate,
-    clock: fn() -> DateTime<Utc>,
-) -> Result<serde_json::Value, Failure> {
-    let router = router(Api::new(store.clone(), std::time::Duration::from_secs(30), clock));
-    let mut teams = Vec::new();
-    for team in store.teams(clock()).await? {
-        let mut answers = serde_json::Map::new();
-        for metric in ["velocity", "lead-time"] {
-            let path = format!("/v1/metrics/team/{}/{metric}?from={first}", team.slug);
-            let request = Request::get(path).body(Body::empty()).map_err(anyhow::Error::from)?;
-            let response = router.clone().oneshot(request).await.map_err(anyhow::Error::from)?;
-            let body = response.into_body().collect().await.map_err(anyhow::Error::from)?.to_bytes();
-            answers.insert(metric.to_owned(), serde_json::from_slice(&body)?);
-        }
-        teams.push(serde_json::Value::Object(answers));
-    }
-    Ok(serde_json::json!({ "teams": teams }))
 }

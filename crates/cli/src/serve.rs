@@ -16,6 +16,7 @@ use crate::args::{Options, Serve};
 use crate::database::{Database, variable};
 use crate::failure::Failure;
 use crate::http_server::{self, Limits};
+use crate::signals::EndingSignals;
 
 /// `mergeline serve`
 pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -43,8 +44,8 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     writeln!(out, "  curl -s{key} http://{address}/v1/teams")?;
     writeln!(out, "  http://{address}/v1/docs says what else there is. Ctrl-C ends it.")?;
     let hosts = settings.hosts.and(&args.listen.ip().to_string());
-    let api = Api { keys: settings.keys, hosts: Some(hosts), ..Api::new(store, settings.timeout, clock) };
-    until_interrupted(listener, router(api)).await?;
+    let api = Api { keys: settings.keys, hosts: Some(hosts), ..Api::new(store.clone(), settings.timeout, clock) };
+    until_interrupted(listener, router(api), &store).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,15 +57,14 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
     Ok(listener)
 }
 
-/// Answers until Ctrl-C or SIGTERM; requests under way are finished.
-pub(crate) async fn until_interrupted(listener: TcpListener, router: Router) -> Result<(), Failure> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+/// Answers until Ctrl-C, SIGTERM or SIGHUP; requests under way are finished, and then the database is left, which may end
+/// with this program.
+pub(crate) async fn until_interrupted(listener: TcpListener, router: Router, store: &Store) -> Result<(), Failure> {
+    let mut signals = EndingSignals::new()?;
     let interrupted = async move {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.next().await;
     };
     http_server::serve(listener, router, Limits::of_this_process(), interrupted).await;
+    store.close().await;
     Ok(())
 }

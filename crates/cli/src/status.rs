@@ -12,7 +12,7 @@ use mergeline_store::{Coverage, RepositoryStatus, RunStatus};
 use crate::args::{Options, Status};
 use crate::database::collected;
 use crate::failure::{Failure, PARTIAL};
-use crate::tables::{ago, largest_unit, local, table};
+use crate::tables::{ago, count_of, largest_unit, local, table, wrapped};
 
 pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
     let mut out = io::stdout();
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
     Ok(if is_any_failing { ExitCode::from(PARTIAL) } else { ExitCode::SUCCESS })
 }
 
-const NOTHING: &str = "Nothing was ever collected here: run `mergeline collect`.";
+pub(crate) const NOTHING: &str = "Nothing was ever collected here: run `mergeline collect`.";
 
 fn has_failed(repository: &RepositoryStatus) -> bool {
     repository.state.as_deref() == Some("failed")
@@ -66,7 +66,7 @@ fn text(
         let _ = writeln!(text, "{}", runs_table(runs, zone));
         for run in runs {
             for problem in &run.problems {
-                let _ = writeln!(text, "  run {}: {problem}", run.id);
+                let _ = writeln!(text, "{}", wrapped(&format!("  run {}: {problem}", run.id), 4));
             }
         }
     }
@@ -75,70 +75,71 @@ fn text(
         return text;
     }
     let _ = writeln!(text, "\n{}", repositories_table(repositories, zone, now));
+    let mut lines = String::new();
     for repository in repositories {
-        if let Some(reason) = &repository.reason {
-            let _ = writeln!(text, "  {}: {reason}", repository.name);
+        for remark in remarks(repository) {
+            let _ = writeln!(lines, "  {}: {remark}", repository.name);
         }
     }
-    let _ = writeln!(text, "\n{}", covered(coverage, zone, now));
+    let _ = writeln!(lines, "\n{}", covered(coverage, zone, now));
+    text.push_str(&wrapped(&lines, 4));
     text
 }
 
+/// At most 80 columns: what else a run counts is in the JSON.
 fn runs_table(runs: &[RunStatus], zone: Tz) -> Table {
-    let header = ["run", "state", "started", "took", "repositories", "requests", "points", "listed", "kept", "changed"];
+    let header = ["run", "state", "started", "took", "complete", "requests", "kept", "changed"];
     let mut table = table(header.map(str::to_owned).to_vec());
     for run in runs {
         let took = run.finished_at.map_or("-".to_owned(), |at| largest_unit(at - run.started_at));
-        let counts = [run.requests, run.graphql_points, run.listed, run.kept, run.changed];
-        let row = [run.id.to_string(), run.state.clone(), local(run.started_at, zone), took, results(run)];
+        let started = run.started_at.with_timezone(&zone).format("%m-%d %H:%M %Z").to_string();
+        let complete = i64::from(run.planned) - run.failed - run.deferred;
+        let complete = match run.finished_at {
+            Some(_) => format!("{} of {}", complete.max(0), run.planned),
+            None => format!("of {}", run.planned),
+        };
+        let counts = [run.requests, run.kept, run.changed];
+        let row = [run.id.to_string(), run.state.clone(), started, took, complete];
         table.add_row(row.into_iter().chain(counts.map(|count| count.to_string())));
     }
-    align_right(&mut table, &[0, 3, 5, 6, 7, 8, 9]);
+    align_right(&mut table, &[0, 3, 4, 5, 6, 7]);
     table
 }
 
-fn results(run: &RunStatus) -> String {
-    let mut text = format!("{} planned", run.planned);
-    for (count, what) in [(run.failed, "failed"), (run.deferred, "deferred")] {
-        if count > 0 {
-            let _ = write!(text, ", {count} {what}");
-        }
-    }
-    text
-}
-
+/// At most 80 columns for names of up to 24 letters; why a repository is not complete stands below.
 fn repositories_table(repositories: &[RepositoryStatus], zone: Tz, now: DateTime<Utc>) -> Table {
-    let header = [
-        "repository",
-        "state",
-        "reason",
-        "collected",
-        "read back to",
-        "pull requests",
-        "without details",
-        "in quarantine",
-        "next try",
-    ];
+    let header = ["repository", "state", "collected", "back to", "stored", "next try"];
     let mut table = table(header.map(str::to_owned).to_vec());
     for repository in repositories {
-        let name = match &repository.configured_as {
-            Some(other) => format!("{} ({other})", repository.name),
-            None => repository.name.clone(),
-        };
         table.add_row([
-            name,
+            repository.name.clone(),
             repository.state.clone().unwrap_or_else(|| "new".to_owned()),
-            repository.reason_code.clone().unwrap_or_else(|| "-".to_owned()),
             repository.collected_at.map_or("never".to_owned(), |at| ago(at, now)),
             read_back_to(repository, zone),
             repository.pull_requests.to_string(),
-            repository.without_details.to_string(),
-            repository.quarantined.to_string(),
             repository.next_at.filter(|at| *at > now).map_or("-".to_owned(), |at| ago(at, now)),
         ]);
     }
-    align_right(&mut table, &[5, 6, 7]);
+    align_right(&mut table, &[4]);
     table
+}
+
+/// What a row of the table has no room for, a line each.
+fn remarks(repository: &RepositoryStatus) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(configured_as) = &repository.configured_as {
+        remarks.push(format!("configured as {configured_as}"));
+    }
+    if let Some(reason) = &repository.reason {
+        let code = repository.reason_code.as_ref().map_or(String::new(), |code| format!("{code}: "));
+        remarks.push(format!("{code}{reason}"));
+    }
+    for (count, what) in [(repository.without_details, "without details"), (repository.quarantined, "in quarantine")] {
+        if count > 0 {
+            remarks.push(format!("{} {what}", count_of(count, "pull request")));
+        }
+    }
+    remarks
 }
 
 fn read_back_to(repository: &RepositoryStatus, zone: Tz) -> String {

@@ -1,52 +1,104 @@
 //! Numbers as tables for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use mergeline_domain::{Weight, iso_week, monday_of, start_of_day};
-use mergeline_store::{Bucket, Bucketing, Filter, Interval, Statistics, Store, Team};
+use mergeline_domain::monday_of;
 
-use crate::failure::Failure;
+use crate::answers::{Bucket, Durations, Meta, Numbers, Velocity};
 
 /// Rows stand close together: a table of weeks is read downwards.
 const LINE_BELOW_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+/// How wide text is where no terminal says otherwise.
+const USUAL_WIDTH: usize = 80;
+/// The space between two columns.
+const GAP: usize = 2;
+/// Warnings that say nothing about the tables: they speak of what is not shown, or of what a 0 shows.
+const NOT_SHOWN: [&str; 3] = ["no_data", "no_change", "details_pending"];
+
+const NO_TEAM: &str = "No team is configured: run `mergeline teams apply`, or `mergeline collect`.";
+
+const CAVEAT: &str = "Not for comparing people, and with care between teams.";
 
 /// The Monday of the week that holds the day so many days ago.
 pub(crate) fn monday_before(now: DateTime<Utc>, days: u64, zone: Tz) -> NaiveDate {
     monday_of(now.with_timezone(&zone).date_naive() - Days::new(days))
 }
 
-/// The tables of all teams from a Monday up to now: velocity by week, and cycle times over all of them.
-pub(crate) async fn all_teams(store: &Store, first: NaiveDate, now: DateTime<Utc>) -> Result<String, Failure> {
-    let zone = store.timezone().await?;
-    let today = now.with_timezone(&zone).date_naive();
-    let monday = monday_before(now, 0, zone);
-    let range = (start_of_day(first, zone), start_of_day(today + Days::new(1), zone));
-    let mut teams = Vec::new();
-    let mut reader = store.reader().await?;
-    for team in store.teams(now).await? {
-        let bucketing = Bucketing { interval: Interval::Week, zone, counts_fully: false, counts_people: false };
-        let statistics = reader.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
-        teams.push((team, statistics));
-    }
+/// The tables of several teams over one range: velocity by week, and cycle times over all of it.
+pub(crate) fn all_teams(teams: &[Velocity], now: DateTime<Utc>) -> String {
+    let Some(meta) = teams.first().map(|team| &team.meta) else { return NO_TEAM.to_owned() };
+    let today = today(meta, now);
+    let title = "Velocity by ISO week";
+    let mut text =
+        wrapped(&format!("{title}, {} (velocity@1): merged pull requests, weighted in brackets\n", meta.timezone), 0);
+    let tables: Vec<String> = velocity(teams, today).iter().map(Table::to_string).collect();
+    let _ = writeln!(text, "{}", tables.join("\n\n"));
+    let unit = Unit::of(teams.iter().flat_map(|team| hours_of(&team.data.total.cycle_time)));
+    let (unit_name, first) = (unit.name(), meta.range.from);
+    let title = format!(
+        "\nFrom opening to merge in {unit_name} since {first} (pr_cycle_time@1; not DORA's change lead time)\n"
+    );
+    text.push_str(&wrapped(&title, 0));
+    let _ = writeln!(text, "{}", cycle_times(teams, unit));
+    text.push_str(&notes(teams, today, &NOT_SHOWN));
+    text
+}
+
+/// The table of one team by week.
+pub(crate) fn one_team(team: &Velocity, now: DateTime<Utc>) -> String {
+    let today = today(&team.meta, now);
+    let rows = || team.data.weeks.iter().map(|bucket| &bucket.numbers).chain([&team.data.total]);
+    let unit = Unit::of(rows().flat_map(|numbers| shown(numbers).into_iter().flatten()));
     let mut text = String::new();
+    let _ = writeln!(text, "{} by ISO week, {}", team.data.team.name, team.meta.timezone);
     let _ = writeln!(
         text,
-        "Velocity by ISO week, {} (velocity@1): merged pull requests, weighted in brackets",
-        zone.name()
+        "merged pull requests, weighted in brackets (velocity@1); median and p75 from opening to merge (pr_cycle_time@1), \
+         and medians of the phases (pr_phases@1), in {}",
+        unit.name()
     );
-    let _ = writeln!(text, "{}", velocity(&teams, monday));
-    let _ = writeln!(text, "\nFrom opening to merge since {first} (pr_cycle_time@1; not DORA's change lead time)");
-    let _ = writeln!(text, "{}", cycle_times(&teams));
-    let _ = write!(text, "\nNot for comparing people, and with care between teams.");
-    Ok(text)
+    let text = wrapped(&text, 0);
+    let header = ["week", "merged", "people", "median", "p75", "coding", "pickup", "review"];
+    let mut table = table(header.map(str::to_owned).to_vec());
+    let labels = team.data.weeks.iter().map(|bucket| label(bucket, today)).chain(["all".to_owned()]);
+    for (label, numbers) in labels.zip(rows()) {
+        let people = numbers.contributors.map_or("hidden".to_owned(), |count| count.to_string());
+        let durations = shown(numbers).map(|hours| unit.cell(hours, numbers.suppressed));
+        table.add_row([label, counts(numbers), people].into_iter().chain(durations));
+    }
+    align(&mut table);
+    format!("{text}{table}\n{}", notes(std::slice::from_ref(team), today, &NOT_SHOWN[..2]))
+}
+
+/// The durations of a row of one team's table.
+fn shown(numbers: &Numbers) -> [Option<f64>; 5] {
+    let Numbers { cycle_time, phases, .. } = numbers;
+    let medians = [phases.coding, phases.pickup, phases.review].map(|phase| phase.p50_hours);
+    [cycle_time.p50_hours, cycle_time.p75_hours, medians[0], medians[1], medians[2]]
+}
+
+fn hours_of(times: &Durations) -> Vec<f64> {
+    [times.p50_hours, times.mean_hours, times.p75_hours, times.p90_hours, times.p95_hours]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn today(meta: &Meta, now: DateTime<Utc>) -> NaiveDate {
+    let zone: Tz = meta.timezone.parse().unwrap_or(Tz::UTC);
+    now.with_timezone(&zone).date_naive()
 }
 
 pub(crate) fn table(header: Vec<String>) -> Table {
     let mut table = Table::new();
     table.load_style(LINE_BELOW_HEADER).set_header(header);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
     table
 }
 
@@ -57,46 +109,190 @@ fn align(table: &mut Table) {
     }
 }
 
-fn velocity(teams: &[(Team, Statistics)], this_monday: NaiveDate) -> Table {
-    let header = std::iter::once("week".to_owned()).chain(teams.iter().map(|(team, _)| team.name.clone()));
-    let mut table = table(header.collect());
-    let weeks = teams.first().map_or(0, |(_, times)| times.buckets.len());
-    for week in 0..weeks {
-        let buckets: Vec<&Bucket> = teams.iter().filter_map(|(_, times)| times.buckets.get(week)).collect();
-        let Some(start) = buckets.first().map(|bucket| bucket.start) else { continue };
-        let running = if start == this_monday { " (running)" } else { "" };
-        let label = format!("{}{running}", iso_week(start));
-        table.add_row(std::iter::once(label).chain(buckets.into_iter().map(counts)));
+/// As many tables side by side as a line has room for would be hard to read: the teams go on in a table below.
+fn velocity(teams: &[Velocity], today: NaiveDate) -> Vec<Table> {
+    let labels = teams.first().map_or_else(Vec::new, |team| column(&team.data.weeks, |bucket| label(bucket, today)));
+    let columns = teams.iter().map(|team| {
+        let rows = team.data.weeks.iter().map(|bucket| &bucket.numbers).chain([&team.data.total]);
+        std::iter::once(team.data.team.name.clone()).chain(rows.map(counts)).collect::<Vec<String>>()
+    });
+    let width_of = |cells: &[String]| GAP + cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
+    let room = line_width().saturating_sub(GAP + labels.iter().map(String::len).max().unwrap_or_default());
+    let mut groups: Vec<Vec<Vec<String>>> = Vec::new();
+    let mut used = usize::MAX;
+    for cells in columns {
+        let width = width_of(&cells);
+        match groups.last_mut() {
+            Some(group) if used + width <= room => {
+                used += width;
+                group.push(cells);
+            }
+            _ => {
+                used = width;
+                groups.push(vec![cells]);
+            }
+        }
     }
-    let totals = teams.iter().map(|(_, times)| counts(&times.total));
-    table.add_row(std::iter::once("all".to_owned()).chain(totals));
-    align(&mut table);
-    table
+    let labels: Vec<String> = ["week".to_owned()].into_iter().chain(labels).chain(["all".to_owned()]).collect();
+    let row = |group: &[Vec<String>], index: usize| {
+        let cells = group.iter().map(|cells| cells.get(index).cloned().unwrap_or_default());
+        labels.get(index).cloned().into_iter().chain(cells).collect::<Vec<String>>()
+    };
+    groups
+        .iter()
+        .map(|group| {
+            let mut table = table(row(group, 0));
+            for index in 1..labels.len() {
+                table.add_row(row(group, index));
+            }
+            align(&mut table);
+            table
+        })
+        .collect()
 }
 
-fn counts(bucket: &Bucket) -> String {
-    let weighted = Weight::format_units(bucket.weighted_units.unsigned_abs());
-    format!("{} ({weighted})", bucket.prs_merged)
+fn column(buckets: &[Bucket], cell: impl Fn(&Bucket) -> String) -> Vec<String> {
+    buckets.iter().map(cell).collect()
 }
 
-fn cycle_times(teams: &[(Team, Statistics)]) -> Table {
+/// A week, with what there is to know about it.
+fn label(bucket: &Bucket, today: NaiveDate) -> String {
+    let mark = match bucket {
+        bucket if is_running(bucket, today) => " (running)",
+        Bucket { complete: false, .. } => " *",
+        _ => "",
+    };
+    format!("{}{mark}", bucket.label)
+}
+
+fn is_running(bucket: &Bucket, today: NaiveDate) -> bool {
+    today < bucket.end
+}
+
+fn counts(numbers: &Numbers) -> String {
+    match (numbers.prs_merged, numbers.prs_merged_weighted) {
+        (Some(merged), Some(weighted)) => format!("{merged} ({weighted})"),
+        _ => "hidden".to_owned(),
+    }
+}
+
+fn cycle_times(teams: &[Velocity], unit: Unit) -> Table {
     let header = ["team", "n", "weight", "median", "mean", "p75", "p90", "p95"];
     let mut table = table(header.map(str::to_owned).to_vec());
-    for (team, Statistics { total, .. }) in teams {
-        let weight = Weight::format_units(total.cycle.weight_units.unsigned_abs());
-        let mut row = vec![team.name.clone(), total.cycle.n.to_string(), weight];
-        row.extend(match total.cycle.durations {
-            Some(times) => {
-                // Side by side they are compared: one unit for all of them.
-                let all = [times.p50, times.mean, times.p75, times.p90, times.p95];
-                all.map(|seconds| duration_beside(seconds, all.into_iter().fold(0.0, f64::max)))
-            }
-            None => std::array::from_fn(|_| "none".to_owned()),
-        });
-        table.add_row(row);
+    for team in teams {
+        let Numbers { cycle_time: times, suppressed, .. } = &team.data.total;
+        let n = times.n.map_or("hidden".to_owned(), |n| n.to_string());
+        let weight = times.weight.map_or("hidden".to_owned(), |weight| weight.to_string());
+        let durations = [times.p50_hours, times.mean_hours, times.p75_hours, times.p90_hours, times.p95_hours];
+        let durations = durations.map(|hours| unit.cell(hours, *suppressed));
+        table.add_row([team.data.team.name.clone(), n, weight].into_iter().chain(durations));
     }
     align(&mut table);
     table
+}
+
+/// What is to be known about the tables, a paragraph each.
+fn notes(teams: &[Velocity], today: NaiveDate, left_out: &[&str]) -> String {
+    let mut text = "\n".to_owned();
+    let is_partly_read = |bucket: &Bucket| !bucket.complete && !is_running(bucket, today);
+    if teams.iter().any(|team| team.data.weeks.iter().any(is_partly_read)) {
+        text.push_str(
+            "* Not complete: not everything of that week was read, or asked for. `mergeline status` says why.\n",
+        );
+    }
+    let is_shown = |warning: &&String| {
+        let word = warning.split(':').next().unwrap_or_default();
+        !left_out.contains(&word)
+    };
+    let mut said = BTreeSet::new();
+    for team in teams {
+        for warning in team.meta.warnings.iter().filter(is_shown) {
+            if !said.insert(warning) {
+                continue;
+            }
+            let is_of_all = teams.iter().all(|team| team.meta.warnings.contains(warning));
+            let whose = if is_of_all { String::new() } else { format!("{}: ", team.data.team.name) };
+            let _ = writeln!(text, "{whose}{}", warning.replace("; see coverage", ""));
+        }
+    }
+    text.push_str(CAVEAT);
+    wrapped(&text, 0)
+}
+
+/// The unit of all durations of a table: side by side or above each other, they are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Minutes,
+    Hours,
+    Days,
+}
+
+impl Unit {
+    /// Hours, unless all of them are long or all of them short.
+    fn of(hours: impl Iterator<Item = f64>) -> Self {
+        let (shortest, longest) = hours.fold((f64::INFINITY, 0.0_f64), |(s, l), hours| (s.min(hours), l.max(hours)));
+        match (shortest, longest) {
+            (shortest, _) if shortest.is_finite() && shortest >= 48.0 => Self::Days,
+            (shortest, longest) if shortest.is_finite() && longest < 2.0 => Self::Minutes,
+            _ => Self::Hours,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Minutes => "minutes",
+            Self::Hours => "hours",
+            Self::Days => "days",
+        }
+    }
+
+    fn cell(self, hours: Option<f64>, is_suppressed: bool) -> String {
+        match hours {
+            Some(hours) => {
+                let value = match self {
+                    Self::Minutes => hours * 60.0,
+                    Self::Hours => hours,
+                    Self::Days => hours / 24.0,
+                };
+                format!("{value:.1}")
+            }
+            None if is_suppressed => "hidden".to_owned(),
+            None => "-".to_owned(),
+        }
+    }
+}
+
+/// How many characters a line has: as many as the terminal, 80 elsewhere.
+pub(crate) fn line_width() -> usize {
+    Table::new().width().map_or(USUAL_WIDTH, |width| usize::from(width).max(40))
+}
+
+/// Text whose lines are broken between words where they would be too long; what goes on is indented by so many spaces.
+pub(crate) fn wrapped(text: &str, indent: usize) -> String {
+    wrapped_to(text, line_width(), indent)
+}
+
+fn wrapped_to(text: &str, width: usize, indent: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        let mut used = 0;
+        for (index, word) in line.split(' ').enumerate() {
+            let length = word.chars().count();
+            if index > 0 && used + 1 + length > width {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                used = indent;
+            } else if index > 0 {
+                out.push(' ');
+                used += 1;
+            }
+            out.push_str(word);
+            used += length;
+        }
+        out.push_str(end);
+    }
+    out
 }
 
 /// How long ago an instant was, or how long it is until then, in its largest unit.
@@ -126,13 +322,8 @@ pub(crate) fn local(at: DateTime<Utc>, zone: Tz) -> String {
 
 /// Hours with one decimal, days from three of them on.
 pub(crate) fn duration(seconds: f64) -> String {
-    duration_beside(seconds, seconds)
-}
-
-/// The same in the unit of the longest of several durations.
-fn duration_beside(seconds: f64, longest: f64) -> String {
     let hours = seconds / 3_600.0;
-    if longest < 72.0 * 3_600.0 { format!("{hours:.1} h") } else { format!("{:.1} d", hours / 24.0) }
+    if seconds < 72.0 * 3_600.0 { format!("{hours:.1} h") } else { format!("{:.1} d", hours / 24.0) }
 }
 
 #[cfg(test)]
@@ -147,5 +338,24 @@ mod tests {
             ages,
             ["0 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 d ago", "in 2 h"]
         );
+    }
+
+    #[test]
+    fn all_durations_of_a_table_have_one_unit() {
+        let unit = |hours: &[f64]| Unit::of(hours.iter().copied());
+        assert_eq!(unit(&[16.5, 19.2]), Unit::Hours);
+        assert_eq!(unit(&[0.5, 900.0]), Unit::Hours, "days would make the short one 0.0");
+        assert_eq!(unit(&[48.0, 900.0]), Unit::Days);
+        assert_eq!(unit(&[0.5, 1.9]), Unit::Minutes);
+        assert_eq!(unit(&[]), Unit::Hours);
+        assert_eq!(Unit::Hours.cell(Some(16.54), false), "16.5");
+        assert_eq!([Unit::Days.cell(None, false), Unit::Days.cell(None, true)], ["-", "hidden"]);
+    }
+
+    #[test]
+    fn long_lines_break_between_words_and_go_on_indented() {
+        assert_eq!(wrapped_to("one two three\nfour", 8, 2), "one two\n  three\nfour");
+        assert_eq!(wrapped_to("  * unbreakable-word b", 6, 2), "  *\n  unbreakable-word\n  b");
+        assert_eq!(wrapped_to("ends\n", 80, 2), "ends\n");
     }
 }

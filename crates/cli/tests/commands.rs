@@ -35,12 +35,88 @@ async fn the_demo_says_that_it_is_synthetic_and_shows_its_numbers() -> Result<()
         "carla",
         "(running)",
         "acme/legacy: repo_not_accessible",
-        "not DORA's change lead time",
+        "(pr_cycle_time@1; not DORA's",
         "Platform",
     ] {
         assert!(ran.out().contains(expected), "{expected}: {}", ran.out());
     }
-    assert!(!ran.out().contains(" 0 GraphQL points"), "without phases: {}", ran.out());
+    let first_run = ran.out().split("Run 2").next().unwrap_or_default().to_owned();
+    assert!(!first_run.contains(" 0 GraphQL points"), "without phases: {}", ran.out());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_demos_failing_repository_leaves_every_week_before_it_complete() -> Result<()> {
+    let ran = Laptop::new()?.run(&["demo", "--no-serve"]).await?;
+    let (_, tables) =
+        ran.out().split_once("Velocity by ISO week").map(|(a, b)| (a.to_owned(), b.to_owned())).context("tables")?;
+    let weeks: Vec<&str> = tables.lines().filter(|line| line.trim_start().starts_with("20")).collect();
+    assert_eq!(weeks.len(), 12, "{tables}");
+    assert_eq!(weeks.iter().filter(|line| line.contains('*')).count(), 0, "{tables}");
+    assert_eq!(weeks.iter().filter(|line| line.contains("(running)")).count(), 1, "{tables}");
+    assert!(tables.contains("partial_coverage: the last collection of acme/legacy failed"), "{tables}");
+    assert!(ran.out().contains("3 of 3 repositories complete") && ran.out().contains("2 of 3 repositories complete"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_collected_is_shown_again_by_team_and_by_week() -> Result<()> {
+    let fake = github().await?;
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
+    assert!(Laptop::new()?.run(&["show"]).await?.out().contains("Nothing was ever collected"));
+    assert!(laptop.run(&["show"]).await?.out().contains("No team is configured"));
+    let collected = laptop.run(&["collect"]).await?;
+    let (_, tables) =
+        collected.out().split_once("\n\n").map(|(a, b)| (a.to_owned(), b.to_owned())).context("tables")?;
+    assert!(tables.contains("payments") && tables.contains("1 (1)"), "{tables}");
+    let shown = laptop.run(&["show"]).await?;
+    assert_eq!((shown.code(), shown.out()), (Some(0), tables));
+    let team = laptop.run(&["show", "payments", "--last", "P3W"]).await?.out();
+    assert_eq!(team.lines().filter(|line| line.trim_start().starts_with("20")).count(), 3, "{team}");
+    assert!(team.contains("coding") && team.lines().all(|line| line.chars().count() <= 80), "{team}");
+    let json = laptop.run(&["show", "payments", "--last", "P2W", "--json"]).await?.json()?;
+    let velocity = &json["teams"][0]["velocity"]["data"];
+    assert_eq!((velocity["buckets"].as_array().map(Vec::len), &velocity["total"]["prs_merged"]), (Some(2), &json!(1)));
+    for (arguments, expected) in [(["show", "paymets"], "the teams are: payments"), (["show", "--last=3weeks"], "P12W")]
+    {
+        let ran = laptop.run(&arguments).await?;
+        assert_eq!((ran.code(), ran.err().contains(expected)), (Some(2), true), "{arguments:?}: {}", ran.err());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_week_that_was_not_read_completely_is_marked_with_the_reason() -> Result<()> {
+    let fake = github().await?;
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
+    fake.break_repository("acme/web", Some(404));
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(3));
+    let shown = laptop.run(&["show"]).await?.out();
+    assert_eq!(shown.lines().filter(|line| line.contains(" * ")).count(), 11, "{shown}");
+    for expected in ["* Not complete", "never_collected: acme/web was never collected completely"] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_teams_and_long_names_stay_within_eighty_columns() -> Result<()> {
+    let fake = github().await?;
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
+    let teams =
+        (1..=9).map(|n| format!("  - {{ slug: team-{n}, name: Team number {n}, members: [{{ github: p{n} }}] }}\n"));
+    let teams: String = teams.collect();
+    laptop.write("teams.yaml", &format!("version: 1\nrepositories: [acme/api, acme/web]\nteams:\n{teams}"))?;
+    fake.break_repository("acme/web", Some(404));
+    for arguments in [&["collect"][..], &["show"], &["status"]] {
+        let printed = laptop.run(arguments).await?.out();
+        assert!(printed.contains("acme/web") || printed.contains("Team number 9"), "{printed}");
+        let too_long: Vec<&str> = printed.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(too_long, Vec::<&str>::new(), "{printed}");
+    }
     Ok(())
 }
 
@@ -118,11 +194,8 @@ async fn collect_then_serve_needs_no_database_server_and_no_set_up() -> Result<(
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("API_KEY", "a-key-of-sixteen-or-more");
     let first = laptop.run(&["collect"]).await?;
     assert_eq!(first.code(), Some(0), "{}", first.err());
-    assert!(
-        first.out().contains("2 of 2 repositories complete; 3 pull requests listed, 1 kept (1 new or changed)"),
-        "{}",
-        first.out()
-    );
+    let summary = "2 of 2 repositories complete\n  3 pull requests listed, 1 kept (1 new or changed)";
+    assert!(first.out().contains(summary), "{}", first.out());
     assert!(first.err().contains("+ membership  ana in payments"), "{}", first.err());
     let second = laptop.run(&["collect", "--json"]).await?;
     assert_eq!(second.json()?["repositories"][0]["changed"], json!(0));

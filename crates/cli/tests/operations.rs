@@ -2,9 +2,14 @@
 
 mod common;
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use anyhow::Result;
 use common::{Laptop, Ran, github, yesterday};
-use mergeline_test_support::{AwsEmulator, FakeGitHub, FakeUser, TestDatabase, pr};
+use mergeline_test_support::{AwsEmulator, FakeGitHub, FakeUser, Fault, TestDatabase, pr};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 const TOKEN: &str = "github_pat_s3cret-canary";
@@ -76,12 +81,13 @@ async fn status_shows_runs_and_repositories_and_ends_with_three_while_one_fails(
     let status = laptop.run(&["status", "--runs", "1"]).await?;
     assert_eq!(status.code(), Some(3), "{}", status.err());
     insta::assert_snapshot!(masked(&status.out()), @r#"
-    run state started took repositories requests points listed kept changed
-    2 partial … … UTC … s 2 planned, 1 failed 2 0 0 0 0
-    repository state reason collected read back to pull requests without details in quarantine next try
-    acme/api succeeded - … s ago … 1 0 0 -
-    acme/web failed repo_not_accessible … s ago … 0 0 0 in … min
-    acme/web: not found (404): the repository does not exist, or the token may not see it
+    run state started took complete requests kept changed
+    2 partial … … UTC … s 1 of 2 2 0 0
+    repository state collected back to stored next try
+    acme/api succeeded … s ago … 1 -
+    acme/web failed … s ago … 0 in … min
+    acme/web: repo_not_accessible: not found (404): the repository does not exist,
+    or the token may not see it
     Everything that changed since … … UTC is stored, as of … s ago.
     "#);
     let answer = laptop.run(&["status", "--json"]).await?.json()?;
@@ -390,5 +396,80 @@ async fn status_ends_with_three_after_a_refused_token_for_which_no_repository_ha
     assert_eq!(answer["repositories"][0]["reason_code"], json!("github_unauthorized"));
     assert_eq!(answer["coverage"]["failing"], json!(["acme/api"]));
     assert_eq!(answer["repositories"][0]["next_at"], json!(null));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_collection_that_is_ended_by_a_signal_gives_its_repositories_back() -> Result<()> {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
+        let fake = github().await?;
+        let (laptop, _database) = laptop(&fake).await?;
+        fake.fail_next("acme/api", Fault::SlowBody);
+        let mut command = laptop.command(&["collect"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let pid = Pid::from_raw(i32::try_from(child.id())?);
+        while fake.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        kill(pid, signal)?;
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output()).await??;
+        let out = String::from_utf8_lossy(&ended.stdout);
+        assert_eq!(ended.status.code(), Some(code), "{out}");
+        assert_eq!(
+            out.matches("interrupted: the run was interrupted; the next one continues here").count(),
+            2,
+            "{out}"
+        );
+        let next = laptop.run(&["collect"]).await?;
+        assert_eq!(
+            (next.code(), next.out().contains("2 of 2 repositories complete")),
+            (Some(0), true),
+            "{}",
+            next.out()
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_said_once_with_what_to_do() -> Result<()> {
+    let laptop = Laptop::new()?.with("DB_URL", "postgres://u:s3cret-canary@127.0.0.1:1/m");
+    for arguments in [&["status"][..], &["collect"], &["migrate"], &["show"]] {
+        let ran = laptop.run(arguments).await?;
+        assert_eq!((ran.code(), ran.err().matches("Connection refused").count()), (Some(1), 1), "{}", ran.err());
+        assert!(ran.err().contains("help: check host, port and network of DB_URL"), "{}", ran.err());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn private_data_is_found_dumped_restored_and_removed() -> Result<()> {
+    let fake = github().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url());
+    assert_eq!(laptop.run(&["data", "dump"]).await?.code(), Some(2), "there is nothing yet");
+    laptop.run(&["collect"]).await?;
+    let shown = laptop.run(&["show"]).await?.out();
+    let folder = laptop.run(&["data", "path"]).await?.out().trim().to_owned();
+    assert!(std::path::Path::new(&folder).join("data/PG_VERSION").exists(), "{folder}");
+    let dump = laptop.run(&["data", "dump"]).await?;
+    assert_eq!((dump.code(), dump.out().contains("pull_requests")), (Some(0), true), "{}", dump.err());
+    laptop.write("mergeline.sql", &dump.out())?;
+    let restore = ["data", "restore", "mergeline.sql"];
+    assert!(laptop.run(&restore).await?.err().contains("there is data in"));
+    let unsure = laptop.run(&["data", "remove"]).await?;
+    assert_eq!((unsure.code(), unsure.err().contains("--yes")), (Some(2), true), "{}", unsure.err());
+    assert_eq!(laptop.run(&["data", "remove", "--yes"]).await?.code(), Some(0));
+    assert!(!std::path::Path::new(&folder).exists());
+    assert!(laptop.run(&["data", "remove", "--yes"]).await?.out().contains("There is nothing"));
+    let restored = laptop.run(&restore).await?;
+    assert_eq!(restored.code(), Some(0), "{}", restored.err());
+    assert_eq!(laptop.run(&["show"]).await?.out(), shown);
+    assert_eq!(laptop.run(&["collect", "--json"]).await?.json()?["repositories"][0]["changed"], json!(0));
+    laptop.run(&["data", "remove", "--yes"]).await?;
+    laptop.write("broken.sql", "create table half (id int);\nnonsense;\n")?;
+    let broken = laptop.run(&["data", "restore", "broken.sql"]).await?;
+    assert_eq!((broken.code(), std::path::Path::new(&folder).exists()), (Some(1), false), "{}", broken.err());
+    let named = laptop.with("DB_URL", "postgres://localhost/m");
+    assert!(named.run(&["data", "dump"]).await?.err().contains("pg_dump"));
     Ok(())
 }

@@ -12,6 +12,7 @@ mod work;
 pub use lambda::{Collector, FunctionError, Outcome};
 pub use queue::{DeadLetter, Message, replay};
 pub use report::{RepositoryReport, RunReport};
-pub use run::{CollectError, CollectOptions, Progress, collect};
+pub use run::{CollectError, CollectOptions, Progress, collect, collect_until};
 pub use settings::{Settings, TeamsSource, configure};
+pub use tokio_util::sync::CancellationToken;
 pub use work::keep_page;

@@ -10,8 +10,9 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use mergeline_domain::{Problem, RepoName, Roster};
 use mergeline_github::{GitHub, Patience};
-use mergeline_store::{RepositoryResult, Revision, RunState, Settled, Store, StoreError};
+use mergeline_store::{Reason, RepositoryResult, ResultState, Revision, RunState, Settled, Store, StoreError};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::plan::{Plan, plan};
 use crate::report::{RepositoryReport, RunReport};
@@ -114,6 +115,8 @@ pub(crate) struct Collecting<'a> {
     rostered: Mutex<Arc<Rostered>>,
     begun: Instant,
     is_token_refused: AtomicBool,
+    /// Cancelled once the run is to end.
+    pub(crate) stop: CancellationToken,
 }
 
 impl<'a> Collecting<'a> {
@@ -133,6 +136,7 @@ impl<'a> Collecting<'a> {
             rostered: Mutex::new(Arc::new(rostered)),
             begun: Instant::now(),
             is_token_refused: AtomicBool::new(false),
+            stop: CancellationToken::new(),
         }
     }
 
@@ -142,7 +146,7 @@ impl<'a> Collecting<'a> {
     }
 
     pub(crate) fn is_out_of_time(&self) -> bool {
-        self.options.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.stop.is_cancelled() || self.options.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     pub(crate) fn rostered(&self) -> Arc<Rostered> {
@@ -167,6 +171,15 @@ impl<'a> Collecting<'a> {
     }
 }
 
+/// The reason of work that somebody ended.
+pub(crate) const INTERRUPTED: (&str, &str) = ("interrupted", "the run was interrupted; the next one continues here");
+
+fn interrupted() -> RepositoryResult {
+    let (code, message) = INTERRUPTED;
+    let reason = Some(Reason { code, message: message.to_owned() });
+    RepositoryResult { state: ResultState::Deferred, reason, ..RepositoryResult::default() }
+}
+
 /// Collects every configured repository that is due, the one served longest ago first. Running it again changes nothing.
 ///
 /// # Errors
@@ -177,10 +190,26 @@ pub async fn collect(
     options: &CollectOptions,
     observer: Observer<'_>,
 ) -> Result<RunReport, CollectError> {
+    collect_until(github, store, options, observer, &CancellationToken::new()).await
+}
+
+/// The same until somebody cancels `stop`: what is being written then is finished, every repository is given back, and the run
+/// ends with what it has. The next one goes on there.
+///
+/// # Errors
+/// As [`collect`].
+pub async fn collect_until(
+    github: &GitHub,
+    store: &Store,
+    options: &CollectOptions,
+    observer: Observer<'_>,
+    stop: &CancellationToken,
+) -> Result<RunReport, CollectError> {
     let Plan { run, snapshot, due, problems, planning } = plan(github, store, options).await?;
     observer(Progress::Started { repositories: due.len() });
     let rostered = Rostered { revision: snapshot.revision, roster: snapshot.roster };
     let mut collecting = Collecting::new(github, store, *options, observer, rostered);
+    collecting.stop = stop.clone();
     if due.len() > options.concurrency {
         collecting.pages_a_turn = PAGES_A_TURN;
     }
@@ -190,6 +219,7 @@ pub async fn collect(
     let mut reports: BTreeMap<RepoName, RepositoryReport> = BTreeMap::new();
     loop {
         while working.len() < options.concurrency
+            && !stop.is_cancelled()
             && let Some((id, name)) = waiting.pop_front()
         {
             working.push(collecting.repository(run, id, name, Attempt::Only));
@@ -218,6 +248,12 @@ pub async fn collect(
             observer(Progress::Finished(&report));
         }
         reports.insert(name, report);
+    }
+    // The turns of these never came.
+    for (id, name) in waiting.into_iter().filter(|(_, name)| !reports.contains_key(name)).collect::<Vec<_>>() {
+        let result = interrupted();
+        store.record_result(run, id, collecting.now(), &result).await?;
+        reports.insert(name.clone(), RepositoryReport { repository: name, result });
     }
     let ended_at = collecting.now();
     let settled = store.settle_run(run, ended_at).await?;

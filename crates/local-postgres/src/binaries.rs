@@ -28,6 +28,21 @@ pub struct Binaries {
 }
 
 impl Binaries {
+    /// The binaries for data of a major version: those of the same version where the machine has them, so that a newer
+    /// PostgreSQL can be installed beside; else whatever [`Self::find`] finds.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn find_for(version: Option<&str>) -> Result<Self, Error> {
+        let found = Self::find()?;
+        let wanted = version.and_then(|version| version.parse::<u32>().ok());
+        if env::var_os("PG_BINDIR").is_some() || wanted.is_none_or(|wanted| wanted == found.version) {
+            return Ok(found);
+        }
+        let mut usual = usual_folders().into_iter().filter_map(|folder| Self::at(&folder, &mut Vec::new()));
+        Ok(usual.find(|binaries| Some(binaries.version) == wanted).unwrap_or(found))
+    }
+
     /// Looks in `PG_BINDIR`, where `pg_config` points, in the usual folders (newest version first), on `PATH`.
     ///
     /// # Errors
@@ -81,7 +96,8 @@ impl Binaries {
         &self.folder
     }
 
-    pub(crate) fn path(&self, program: &str) -> PathBuf {
+    /// Where a program of them is.
+    pub fn path(&self, program: &str) -> PathBuf {
         self.folder.join(program)
     }
 }

@@ -4,7 +4,7 @@ mod binaries;
 mod server;
 
 pub use binaries::Binaries;
-pub use server::{Server, data_folder};
+pub use server::{DataFolder, Server, data_folder};
 
 /// Why a private PostgreSQL could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +31,10 @@ pub enum Error {
     },
     /// The data folder belongs to another major version.
     #[error(
-        "the data in {folder} was made by PostgreSQL {found}, and {installed} is installed here\n  help: name the \
-         binaries of PostgreSQL {found} in PG_BINDIR, or remove the folder to start anew (what was collected is collected again)"
+        "the data in {folder} was made by PostgreSQL {found}, and {installed} is installed here\n  help: install \
+         PostgreSQL {found} beside it (or name its folder in PG_BINDIR), then `mergeline data dump > mergeline.sql`, \
+         `mergeline data remove --yes` and `mergeline data restore mergeline.sql` take the data to {installed}; or \
+         `mergeline data remove --yes` alone, and collect again"
     )]
     OtherVersion {
         /// The data folder.
@@ -42,8 +44,18 @@ pub enum Error {
         /// The version of the binaries.
         installed: u32,
     },
+    /// Somebody uses the private server.
+    #[error(
+        "the private PostgreSQL in {folder} is in use\n  help: end the other `mergeline` commands (`serve`, `collect`), and try again"
+    )]
+    InUse {
+        /// The folder.
+        folder: String,
+    },
     /// The server did not come up in time.
-    #[error("the private PostgreSQL did not get ready within {seconds} s\n  its log: {log}")]
+    #[error(
+        "the private PostgreSQL did not get ready within {seconds} s\n  its log: {log}\n  help: end other `mergeline` commands, and try again"
+    )]
     NotReady {
         /// How long was waited.
         seconds: u64,

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -21,28 +22,48 @@ use crate::{Binaries, Error};
 
 /// `initdb` takes a second on a quiet machine and much more on a busy one.
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long a server whose last user has gone may take to end.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How often the server's state file is looked at while it starts or stops.
 const POLL: Duration = Duration::from_millis(10);
 /// The longest path of a Unix socket is 107 bytes, and the server appends `/.s.PGSQL.5432`.
 const MAX_SOCKET_FOLDER: usize = 90;
+/// How the names of data folders begin that `initdb` is not done with.
+const UNFINISHED: &str = "data.new";
 
 /// Part of the socket's name. Said on both sides, because PGPORT of the environment would decide otherwise.
 const PORT: u16 = 5432;
 
 /// Runs the server until the last writer of the pipe is gone: $1 pipe, $2 folder to remove or nothing, then the
-/// server's command line.
+/// server's command line. A server that somebody stops or kills before that is started again: its users find it as soon as
+/// they ask. One that never came up is not: its log says why.
 const SUPERVISOR: &str = r#"
 pipe=$1; remove=$2; shift 2
 exec 3<"$pipe"
-"$@" &
-server=$!
-cat <&3 >/dev/null
+ended= server=
+stop() {
+  ended=yes
+  # Before the server has set up its own handling it ignores INT, as children of a shell do, and TERM ends it; afterwards
+  # INT is the one that does not wait for clients.
+  [ -z "$server" ] || { kill -TERM "$server"; kill -INT "$server"; } 2>/dev/null
+}
+trap stop USR1
+{ cat <&3 >/dev/null; kill -USR1 $$; } &
+starts=0 status=0
+while [ -z "$ended" ] && [ "$starts" -lt 100 ]; do
+  starts=$((starts + 1))
+  "$@" &
+  server=$!
+  [ -z "$ended" ] || stop
+  wait "$server"
+  status=$?
+  # It returns for the signal as well.
+  while kill -0 "$server" 2>/dev/null; do wait "$server"; status=$?; done
+  [ "$starts" -gt 1 ] || [ "$status" != 1 ] || break
+  # What is left of a server that was killed needs a moment to notice.
+  [ -n "$ended" ] || sleep 0.2
+done
 exec 3<&-
-# Before the server has set up its own handling it ignores INT, as children of a shell do, and TERM ends it; afterwards
-# INT is the one that does not wait for clients.
-kill -TERM "$server" 2>/dev/null
-kill -INT "$server" 2>/dev/null
-wait "$server"
 [ -z "$remove" ] || rm -rf "$remove"
 "#;
 
@@ -57,6 +78,7 @@ cat <"$1" >/dev/null
 #[derive(Debug)]
 pub struct Server {
     folder: Folder,
+    binaries: Binaries,
     /// The open pipe is what keeps the server alive.
     _holder: File,
 }
@@ -67,8 +89,9 @@ impl Server {
     /// # Errors
     /// When the machine has no PostgreSQL, the folder cannot be used, or the server does not start.
     pub fn persistent(folder: &Path) -> Result<Self, Error> {
-        let binaries = Binaries::find()?;
-        Self::enter(&Folder::open(folder, None, PORT)?, &binaries, &[])
+        let folder = Folder::open(folder, None, PORT)?;
+        let binaries = Binaries::find_for(folder.version().as_deref())?;
+        Self::enter(&folder, &binaries, &[])
     }
 
     /// A server of its own in a temporary folder that vanishes with it.
@@ -100,6 +123,11 @@ impl Server {
         Self::enter(&folder, &binaries, &[&careless, settings].concat())
     }
 
+    /// The programs that the server runs by, `pg_dump` and `psql` of the same version among them.
+    pub fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
     /// The URL of a database on this server, for its Unix socket.
     pub fn url(&self, database: &str) -> String {
         let socket: String = self.folder.socket.to_string_lossy().bytes().map(percent_encoded).collect();
@@ -112,7 +140,7 @@ impl Server {
             let lock = folder.lock()?;
             match folder.join()? {
                 Some(holder) if folder.is_ready() && folder.answers() => {
-                    return Ok(Self { folder: folder.clone(), _holder: holder });
+                    return Ok(Self { folder: folder.clone(), binaries: binaries.clone(), _holder: holder });
                 }
                 // Starting or stopping under another process's eyes: come back when it is done.
                 Some(_) => {}
@@ -123,6 +151,53 @@ impl Server {
             sleep(POLL);
         }
         Err(folder.not_ready())
+    }
+}
+
+/// The private data folder of a machine, for those who keep, move or remove what is in it.
+#[derive(Debug)]
+pub struct DataFolder(PathBuf);
+
+impl DataFolder {
+    /// The folder of [`Server::persistent`], which need not exist.
+    pub fn new(folder: &Path) -> Self {
+        Self(folder.canonicalize().unwrap_or_else(|_| folder.to_owned()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The major version of PostgreSQL that made the data, `None` when there is none.
+    pub fn version(&self) -> Option<String> {
+        let text = fs::read_to_string(self.0.join("data/PG_VERSION")).ok()?;
+        Some(text.trim().to_owned())
+    }
+
+    /// Removes it with all data. `false` when there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while a command uses it, and when the file system refuses.
+    pub fn remove(&self) -> Result<bool, Error> {
+        if !self.0.exists() {
+            return Ok(false);
+        }
+        let folder = Folder::open(&self.0, None, PORT)?;
+        let _lock = folder.lock()?;
+        // The last user may have gone a moment ago.
+        let deadline = Instant::now() + STOP_WITHIN;
+        while folder.join()?.is_some() {
+            if Instant::now() > deadline {
+                return Err(Error::InUse { folder: self.0.display().to_string() });
+            }
+            sleep(POLL);
+        }
+        fs::remove_dir_all(&self.0).map_err(io_error(format!("cannot remove {}", self.0.display())))?;
+        if folder.socket != folder.root {
+            let _ = fs::remove_dir_all(&folder.socket);
+        }
+        Ok(true)
     }
 }
 
@@ -153,10 +228,16 @@ struct Folder {
 impl Folder {
     fn open(root: &Path, remove: Option<PathBuf>, port: u16) -> Result<Self, Error> {
         let cannot = || io_error(format!("cannot use the folder {}", root.display()));
+        // The server writes it into a file of lines.
+        if root.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
+            let control =
+                io::Error::new(io::ErrorKind::InvalidInput, "its name has a line break or another control character");
+            return Err(cannot()(control));
+        }
         fs::create_dir_all(root).map_err(cannot())?;
         let root = root.canonicalize().map_err(cannot())?;
         let account = server_account()?;
-        let socket = if root.as_os_str().len() <= MAX_SOCKET_FOLDER { root.clone() } else { short_folder(&root)? };
+        let socket = if suits_a_socket(&root) { root.clone() } else { short_folder(&root)? };
         for folder in [&root, &socket] {
             private(folder, account).map_err(cannot())?;
         }
@@ -165,6 +246,12 @@ impl Folder {
 
     fn data(&self) -> PathBuf {
         self.root.join("data")
+    }
+
+    /// The major version that made the data, `None` when there is none yet.
+    fn version(&self) -> Option<String> {
+        let text = fs::read_to_string(self.data().join("PG_VERSION")).ok()?;
+        Some(text.trim().to_owned())
     }
 
     fn pipe(&self) -> PathBuf {
@@ -222,15 +309,18 @@ impl Folder {
         self.initialise(binaries)?;
         // A state file left behind by a crash would look like a server that is ready.
         let _ = fs::remove_file(self.data().join("postmaster.pid"));
-        self.spawn(binaries, settings)?;
+        let mut supervisor = self.spawn(binaries, settings)?;
         while Instant::now() < deadline {
+            if supervisor.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return Err(Error::Command { command: "postgres", output: self.end_of_log() });
+            }
             // Only the supervisor's end may count as a reader from now on, or a later process would take
             // this one's end for a running server.
             if self.is_ready()
                 && let Some(holder) = self.join()?
             {
                 drop(starter);
-                return Ok(Server { folder: self.clone(), _holder: holder });
+                return Ok(Server { folder: self.clone(), binaries: binaries.clone(), _holder: holder });
             }
             sleep(POLL);
         }
@@ -248,21 +338,26 @@ impl Folder {
 
     /// Makes the data folder in one step: a crash half-way leaves nothing that looks finished.
     fn initialise(&self, binaries: &Binaries) -> Result<(), Error> {
-        if let Ok(version) = fs::read_to_string(self.data().join("PG_VERSION")) {
-            let found = version.trim().to_owned();
+        if let Some(found) = self.version() {
             if found != binaries.version().to_string() {
                 let (folder, installed) = (self.root.display().to_string(), binaries.version());
                 return Err(Error::OtherVersion { folder, found, installed });
             }
             return Ok(());
         }
-        let unfinished = self.root.join("data.new");
-        let _ = fs::remove_dir_all(&unfinished);
+        // An `initdb` whose starter was killed may still write into its own: each has one of another name.
+        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let unfinished = self.unfinished()?;
         let output = self
             .command(binaries.path("initdb"))
             .arg("--pgdata")
             .arg(&unfinished)
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .process_group(0)
             .stdin(Stdio::null())
             .output()
             .map_err(io_error(self.cannot_run("initdb")))?;
@@ -273,7 +368,15 @@ impl Folder {
         fs::rename(&unfinished, self.data()).map_err(io_error("cannot finish the data folder"))
     }
 
-    fn spawn(&self, binaries: &Binaries, settings: &[&str]) -> Result<(), Error> {
+    /// A name for a data folder that nobody has used yet.
+    fn unfinished(&self) -> Result<PathBuf, Error> {
+        let failed = io_error(format!("cannot make a folder in {}", self.root.display()));
+        let made = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&self.root).map_err(failed)?.keep();
+        private(&made, self.account).map_err(io_error("cannot hand over the data folder"))?;
+        Ok(made)
+    }
+
+    fn spawn(&self, binaries: &Binaries, settings: &[&str]) -> Result<Child, Error> {
         let log =
             OpenOptions::new().create(true).append(true).open(self.log()).map_err(io_error("cannot write the log"))?;
         let log_too = log.try_clone().map_err(io_error("cannot write the log"))?;
@@ -288,8 +391,7 @@ impl Folder {
         }
         // A group of its own, so that Ctrl-C in the terminal reaches the program and not its database.
         command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(log_too);
-        command.spawn().map_err(io_error(self.cannot_run("postgres")))?;
-        Ok(())
+        command.spawn().map_err(io_error(self.cannot_run("postgres")))
     }
 
     fn cannot_run(&self, program: &str) -> String {
@@ -316,10 +418,13 @@ impl Folder {
     }
 
     fn not_ready(&self) -> Error {
+        Error::NotReady { seconds: START_WITHIN.as_secs(), log: self.end_of_log() }
+    }
+
+    fn end_of_log(&self) -> String {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         let end: Vec<&str> = log.lines().rev().take(5).collect();
-        let log = end.into_iter().rev().collect::<Vec<_>>().join("\n  ");
-        Error::NotReady { seconds: START_WITHIN.as_secs(), log }
+        end.into_iter().rev().collect::<Vec<_>>().join("\n  ")
     }
 }
 
@@ -366,12 +471,27 @@ fn private(path: &Path, account: Option<(u32, u32)>) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder with a short name for the socket of a server whose own folder is too deep for one.
-fn short_folder(root: &Path) -> Result<PathBuf, Error> {
+/// Whether a socket can lie in a folder: its path is short, and has nothing that separates or quotes in the server's list of
+/// folders, or in a client's list of hosts.
+fn suits_a_socket(folder: &Path) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
+    let bytes = folder.as_os_str().as_bytes();
+    bytes.len() <= MAX_SOCKET_FOLDER && bytes.iter().all(is_plain)
+}
+
+/// Where the socket of a server lies whose own folder does not suit one.
+fn short_name(root: &Path) -> PathBuf {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     root.hash(&mut hasher);
-    let folder = std::env::temp_dir().join(format!("mergeline-{:016x}", hasher.finish()));
+    let name = format!("mergeline-{:016x}", hasher.finish());
+    let usual = std::env::temp_dir().join(&name);
+    if suits_a_socket(&usual) { usual } else { Path::new("/tmp").join(name) }
+}
+
+/// The same, made if need be.
+fn short_folder(root: &Path) -> Result<PathBuf, Error> {
+    let folder = short_name(root);
     let cannot = || io_error(format!("cannot use the folder {}", folder.display()));
     match fs::create_dir(&folder) {
         Ok(()) => Ok(folder),

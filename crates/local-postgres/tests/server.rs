@@ -1,10 +1,10 @@
 //! The private server, tried with PostgreSQL's own client programs.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mergeline_local_postgres::{Binaries, Server};
+use mergeline_local_postgres::{Binaries, DataFolder, Server};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -59,14 +59,8 @@ fn a_persistent_server_is_shared_keeps_its_data_and_stops_with_its_last_user() -
 
 #[test]
 fn a_server_outlives_no_process_that_is_killed() -> TestResult {
-    // This test binary once more, as the process to be killed: it starts a server and waits.
     let folder = reachable_folder()?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--exact", "hold_a_server_for_another_test", "--ignored", "--nocapture"])
-        .env("HOLD_SERVER_IN", folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
+    let mut child = holder_in(folder.path())?;
     let state = folder.path().join("data/postmaster.pid");
     eventually("the child's server is ready", || {
         std::fs::read_to_string(&state).is_ok_and(|text| text.contains("ready"))
@@ -79,6 +73,16 @@ fn a_server_outlives_no_process_that_is_killed() -> TestResult {
     drop(server);
     eventually("the server stops", || !state.exists());
     Ok(())
+}
+
+/// This test binary once more, as a process to be killed: it starts a server and waits.
+fn holder_in(folder: &Path) -> std::io::Result<Child> {
+    Command::new(std::env::current_exe()?)
+        .args(["--exact", "hold_a_server_for_another_test", "--ignored", "--nocapture"])
+        .env("HOLD_SERVER_IN", folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
 }
 
 #[test]
@@ -115,6 +119,99 @@ fn a_folder_too_deep_for_a_socket_still_works() -> TestResult {
     assert!(answers(&server.url("postgres")));
     drop(server);
     eventually("the server stops", || !deep.join("data/postmaster.pid").exists());
+    Ok(())
+}
+
+#[test]
+fn a_folder_with_any_name_but_a_line_break_works_and_that_is_refused_at_once() -> TestResult {
+    let folder = reachable_folder()?;
+    for name in ["with a space", "a,b", "it's \"quoted\"", "größe", "100%"] {
+        let odd = folder.path().join(name);
+        let server = Server::persistent(&odd)?;
+        assert!(answers(&server.url("postgres")), "{name}");
+        drop(server);
+        eventually("the server stops", || !odd.join("data/postmaster.pid").exists());
+    }
+    let refused = Server::persistent(&folder.path().join("two\nlines")).expect_err("refused");
+    assert!(
+        std::error::Error::source(&refused).is_some_and(|cause| cause.to_string().contains("line break")),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_server_that_is_killed_or_stopped_starts_again_for_its_users() -> TestResult {
+    let folder = reachable_folder()?;
+    let server = Server::persistent(folder.path())?;
+    let url = server.url("postgres");
+    psql(&url, "create table kept as select 42 as answer");
+    for signal in ["-KILL", "-TERM", "-INT", "-KILL"] {
+        let before = process_of(folder.path());
+        assert!(Command::new("kill").args([signal, &before]).status()?.success());
+        eventually("another server is ready", || process_of(folder.path()) != before && answers(&url));
+        assert_eq!(psql(&url, "select answer from kept"), "42", "{signal}");
+    }
+    let before = process_of(folder.path());
+    assert!(Command::new("kill").args(["-KILL", &before]).status()?.success());
+    let second = Server::persistent(folder.path())?;
+    assert!(answers(&second.url("postgres")), "whoever comes then gets the new one");
+    drop((server, second));
+    eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
+    Ok(())
+}
+
+/// The number of the server's process.
+fn process_of(folder: &Path) -> String {
+    let state = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
+    state.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why_at_once() -> TestResult {
+    let folder = reachable_folder()?;
+    drop(Server::persistent(folder.path())?);
+    eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
+    std::fs::write(folder.path().join("data/postgresql.auto.conf"), "no_such_setting = 1\n")?;
+    let refused = Server::persistent(folder.path()).expect_err("it cannot start").to_string();
+    assert!(refused.starts_with("postgres failed") && refused.contains("no_such_setting"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn a_kill_during_initdb_does_not_hinder_the_next_start() -> TestResult {
+    let folder = reachable_folder()?;
+    let is_under_way = || {
+        let entries = std::fs::read_dir(folder.path()).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| {
+            entry.file_name().to_string_lossy().starts_with("data.new") && entry.path().join("base").exists()
+        })
+    };
+    for _ in 0..3 {
+        let mut child = holder_in(folder.path())?;
+        eventually("initdb is at work", is_under_way);
+        child.kill()?;
+        child.wait()?;
+    }
+    let server = Server::persistent(folder.path())?;
+    assert!(answers(&server.url("postgres")));
+    drop(server);
+    eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
+    Ok(())
+}
+
+#[test]
+fn data_that_somebody_uses_is_not_removed_and_other_data_goes_with_its_socket() -> TestResult {
+    let folder = reachable_folder()?;
+    let odd = folder.path().join("a,b");
+    let server = Server::persistent(&odd)?;
+    let url = server.url("postgres");
+    let refused = DataFolder::new(&odd).remove().expect_err("it is in use").to_string();
+    assert!(refused.contains("in use") && answers(&url), "{refused}");
+    drop(server);
+    assert!(DataFolder::new(&odd).remove()?);
+    assert!(!odd.exists() && !Path::new(&socket_folder(&url)).exists());
+    assert!(!DataFolder::new(&odd).remove()?, "there is nothing left");
     Ok(())
 }
 

@@ -33,7 +33,7 @@ async fn main() -> Result<()> {
     } else {
         let organisation = synthetic::organisation(now);
         fake.put(organisation.pull_requests);
-        fake.break_repository(organisation.forbidden_repository, Some(404));
+        fake.break_repository(organisation.lost_repository, Some(404));
         std::fs::write("fake-teams.yaml", organisation.teams_file).context("cannot write fake-teams.yaml")?;
         println!("export TEAMS_FILE=$PWD/fake-teams.yaml");
     }

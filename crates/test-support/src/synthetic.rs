@@ -9,20 +9,22 @@ use crate::{FakeCommit, FakePullRequest, FakeReview, FakeUser, pr};
 pub struct Organisation {
     /// The teams file.
     pub teams_file: String,
-    /// The pull requests of the two repositories that work.
+    /// The pull requests of all repositories.
     pub pull_requests: Vec<FakePullRequest>,
-    /// A configured repository that the token may not see.
-    pub forbidden_repository: &'static str,
+    /// A configured repository that the token may read at first, and not later.
+    pub lost_repository: &'static str,
     /// One line for each thing that tools usually count wrong.
     pub peculiarities: Vec<String>,
 }
 
 /// How far the history goes back.
 const WEEKS: u64 = 26;
+/// What the token may not read any more in the demo's second run.
+const LOST: &str = "acme/legacy";
 /// When bob goes from one team to the other.
 const WEEKS_SINCE_CHANGE: u64 = 6;
 
-/// The organisation as of the week of `now`: three teams, two repositories that work and one that does not.
+/// The organisation as of the week of `now`: three teams, two repositories that work and one that is lost.
 pub fn organisation(now: DateTime<Utc>) -> Organisation {
     let today = now.date_naive();
     let this_monday = today - Days::new(u64::from(today.weekday().num_days_from_monday()));
@@ -46,6 +48,11 @@ pub fn organisation(now: DateTime<Utc>) -> Organisation {
         }
         history.week_of(&FakeUser::bot("renovate"), "acme/api", monday, 2);
     }
+    // Of a repository that is hardly used any more.
+    for week in 0..WEEKS / 2 {
+        let monday = (first_monday + Days::new(14 * week)).and_hms_opt(8, 0, 0).unwrap_or_default().and_utc();
+        history.week_of(&FakeUser::person("emil"), LOST, monday, 1);
+    }
     // A deleted account's pull request, and one that lay open for nine weeks.
     let recently = this_monday.and_hms_opt(10, 0, 0).unwrap_or_default().and_utc() - TimeDelta::weeks(2);
     history.add(None, "acme/web", recently, TimeDelta::hours(5));
@@ -53,7 +60,7 @@ pub fn organisation(now: DateTime<Utc>) -> Organisation {
     Organisation {
         teams_file: teams_file(change),
         pull_requests: history.pull_requests,
-        forbidden_repository: "acme/legacy",
+        lost_repository: LOST,
         peculiarities: vec![
             "carla works for payments and platform, half each: every pull request of hers counts 0.5 in both"
                 .to_owned(),
@@ -61,7 +68,8 @@ pub fn organisation(now: DateTime<Utc>) -> Organisation {
             "renovate[bot], a deleted account and guest, who is in no team, count for nobody".to_owned(),
             "emil has a pull request that lay open for nine weeks: look at platform's mean beside its median"
                 .to_owned(),
-            "acme/legacy may not be read by the token: that run is partial, the other repositories are complete"
+            "acme/legacy was read by the first run, and then the token lost its access: the second run is partial, what \
+             was read still counts, and every week up to then stays complete"
                 .to_owned(),
         ],
     }

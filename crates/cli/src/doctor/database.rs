@@ -9,7 +9,7 @@ use super::Configured;
 use super::findings::{Check, Findings};
 use crate::args::Options;
 use crate::database::Database;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::tables::{ago, count_of};
 
 /// The oldest server that has what the schema uses.
@@ -118,14 +118,7 @@ fn split_help(text: &str) -> (String, String) {
 }
 
 fn remedy(error: &StoreError) -> &'static str {
-    match error {
-        StoreError::Unavailable(_) => "check host, port and network of DB_URL, and whether the server runs",
-        StoreError::Unauthorized(_) => "check user and password of DB_URL",
-        StoreError::Schema(_) => "run `mergeline migrate` of this version",
-        StoreError::DiskFull(_) => "give the server's disk more room",
-        StoreError::ReadOnly(_) => "name the primary in DB_URL, not a replica",
-        _ => "look into the server's log",
-    }
+    failure::remedy(error).unwrap_or("run `mergeline migrate` of this version")
 }
 
 fn server(status: &DatabaseStatus, is_private: bool) -> Check {

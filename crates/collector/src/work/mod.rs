@@ -21,15 +21,17 @@ use mergeline_store::{
     StoredEtag,
 };
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::RepositoryReport;
-use crate::run::{Collecting, Progress, Rostered};
+use crate::run::{Collecting, INTERRUPTED, Progress, Rostered};
 
 pub use page::keep_page;
 
 /// Renewed with every write: longer than any request with its repetitions takes, shorter than the pause between runs.
 const LEASE: Duration = Duration::from_secs(600);
+/// How long work that is under way may go on after somebody has ended the run: a transaction takes milliseconds.
+const FINISH_WITHIN: Duration = Duration::from_secs(1);
 /// How often a repository is begun anew because a teams file was applied in the meantime.
 const MAX_RESTARTS: u32 = 5;
 /// Fewer pull requests on a page than this are not tried.
@@ -67,6 +69,11 @@ enum Stopped {
 }
 
 impl Stopped {
+    fn interrupted() -> Self {
+        let (code, message) = INTERRUPTED;
+        Self::Deferred { code, message: message.to_owned() }
+    }
+
     fn lists_nothing() -> Self {
         let message = "GitHub lists no pull requests of it any more; what is stored stays, and is not said to be fresh";
         Self::Failed { code: "repo_lists_nothing", message: message.to_owned() }
@@ -140,9 +147,13 @@ impl Collecting<'_> {
             last_page: None,
         };
         // A panic is a fault of ours that one repository's data brings out; the others go on.
-        let stopped = AssertUnwindSafe(work.with_restarts()).catch_unwind().await.unwrap_or_else(|_| {
-            Err(Stopped::Failed { code: "panic", message: "the program failed; its log has the place".to_owned() })
-        });
+        let working = AssertUnwindSafe(work.with_restarts()).catch_unwind();
+        let stopped = match select(pin!(working), pin!(self.is_over())).await {
+            Either::Left((stopped, _)) => stopped.unwrap_or_else(|_| {
+                Err(Stopped::Failed { code: "panic", message: "the program failed; its log has the place".to_owned() })
+            }),
+            Either::Right(((), _)) => Err(Stopped::interrupted()),
+        };
         let mut result = std::mem::take(&mut work.result);
         if let Err(Stopped::Replaced(replacement)) = stopped {
             return Box::pin(self.repository(run, replacement, name, attempt)).await;
@@ -167,6 +178,12 @@ impl Collecting<'_> {
         result.token_expires_at = usage.token_expires_at;
         self.store.record_result(run, id, started_at, &result).await?;
         Ok((id, RepositoryReport { repository: name, result }))
+    }
+
+    /// Some time after somebody has ended the run: enough for a transaction, and GitHub's answers are not waited for.
+    async fn is_over(&self) {
+        self.stop.cancelled().await;
+        sleep(FINISH_WITHIN).await;
     }
 
     /// What stopped the work, as the ledger and the next run need to know it.
@@ -268,6 +285,9 @@ impl Work<'_> {
 
     /// Whether there is time for another page.
     fn has_time(&self) -> Result<(), Stopped> {
+        if self.collecting.stop.is_cancelled() {
+            return Err(Stopped::interrupted());
+        }
         if self.collecting.is_out_of_time() { Err(Stopped::GitHub(GitHubError::OutOfTime)) } else { Ok(()) }
     }
 

@@ -1,0 +1,116 @@
+//! `mergeline data`: the folder of the private PostgreSQL, kept, moved and removed.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+
+use anyhow::Context;
+use mergeline_local_postgres::DataFolder;
+
+use crate::args::{Data, Options};
+use crate::database::{Database, private_folder, variable};
+use crate::failure::Failure;
+
+/// `mergeline data …`
+pub(crate) async fn run(command: &Data, options: &Options) -> Result<ExitCode, Failure> {
+    let folder = DataFolder::new(&private_folder(options)?);
+    match command {
+        Data::Path => path(&folder, options)?,
+        Data::Dump => return dump(&folder, options).await,
+        Data::Restore { file } => return restore(&folder, file, options).await,
+        Data::Remove { yes } => remove(&folder, *yes, options)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn path(folder: &DataFolder, options: &Options) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    let (path, version) = (folder.path().display().to_string(), folder.version());
+    if options.json {
+        writeln!(out, "{}", serde_json::json!({ "path": path, "postgresql": version }))?;
+    } else {
+        writeln!(out, "{path}")?;
+    }
+    Ok(())
+}
+
+/// Of a database that others look after, they also look after copies.
+fn refuse_foreign(what: &str) -> Result<(), Failure> {
+    if variable("DB_URL").is_none() {
+        return Ok(());
+    }
+    Err(Failure::Input(format!(
+        "DB_URL names the database, and this is about the private one\n  help: unset DB_URL, or use PostgreSQL's own \
+         program: {what}"
+    )))
+}
+
+async fn dump(folder: &DataFolder, options: &Options) -> Result<ExitCode, Failure> {
+    refuse_foreign("`pg_dump --no-owner \"$DB_URL\"`")?;
+    if folder.version().is_none() {
+        return Err(Failure::Input(format!("there is no data in {}", folder.path().display())));
+    }
+    let database = Database::open(options).await?;
+    let (program, url) = database.program("pg_dump")?;
+    let arguments = ["--no-owner", "--no-privileges", &url];
+    let status = tokio::process::Command::new(&program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .status()
+        .await
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn restore(folder: &DataFolder, file: &Path, options: &Options) -> Result<ExitCode, Failure> {
+    refuse_foreign("`psql \"$DB_URL\" --file FILE`")?;
+    // Read by this program: the server's account may not reach it.
+    let dump = std::fs::File::open(file).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+    if folder.version().is_some() {
+        return Err(Failure::Input(format!(
+            "there is data in {} already\n  help: keep it with `mergeline data dump`, then `mergeline data remove --yes`",
+            folder.path().display()
+        )));
+    }
+    let database = Database::open(options).await?;
+    let (program, url) = database.program("psql")?;
+    let arguments =
+        ["--quiet", "--no-psqlrc", "--single-transaction", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null"];
+    let status = tokio::process::Command::new(&program)
+        .args(arguments)
+        .arg(&url)
+        .stdin(dump)
+        .status()
+        .await
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    drop(database);
+    if !status.success() {
+        // Half a restore would look like a database.
+        folder.remove()?;
+        return Err(Failure::Other(anyhow::anyhow!("{} could not be restored: nothing is kept of it", file.display())));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn remove(folder: &DataFolder, yes: bool, options: &Options) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    let path = folder.path().display();
+    if !yes && folder.path().exists() {
+        return Err(Failure::Input(format!(
+            "this removes {path} with everything that was collected: say --yes for it"
+        )));
+    }
+    let is_removed = folder.remove()?;
+    // The folder around it, when nothing else is in it.
+    if let Some(parent) = folder.path().parent().filter(|_| is_removed) {
+        let _ = std::fs::remove_dir(parent);
+    }
+    if options.json {
+        writeln!(out, "{}", serde_json::json!({ "removed": is_removed }))?;
+    } else if is_removed {
+        writeln!(out, "Removed {path}.")?;
+    } else {
+        writeln!(out, "There is nothing at {path}.")?;
+    }
+    Ok(())
+}
