@@ -185,7 +185,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Unavailable(_) | StoreError::ReadOnly(_) | StoreError::Unauthorized(_) => Self::Unavailable,
             StoreError::Timeout(_) => Self::Timeout,
-            StoreError::Schema(_) => Self::SchemaOutdated,
+            StoreError::Schema(_) | StoreError::Pooler { .. } => Self::SchemaOutdated,
             StoreError::UnknownValue(_) => {
                 Self::parameter("tz", "invalid", "this database does not know the time zone")
             }

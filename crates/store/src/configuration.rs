@@ -10,9 +10,9 @@ use mergeline_domain::{
     TeamId, TeamSlug, Weight,
 };
 use serde::Serialize;
-use sqlx::PgConnection;
 
 use crate::repositories::repositories;
+use crate::session::Session;
 use crate::{Repository, Store, StoreError};
 
 /// The number of a state of the configuration.
@@ -125,7 +125,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Applied, ApplyError> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut *transaction).await?;
+        sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut transaction).await?;
         let current = current(&mut transaction).await?;
         let plan = Plan::between(&current, file, now)?;
         if plan.removes_too_much() && !options.allow_removals && !options.dry_run {
@@ -163,7 +163,7 @@ impl Store {
         self.at_one_instant(Self::read_roster).await
     }
 
-    async fn read_roster(connection: &mut PgConnection) -> Result<Option<(Revision, Roster)>, StoreError> {
+    async fn read_roster(connection: &mut Session) -> Result<Option<(Revision, Roster)>, StoreError> {
         let settings = sqlx::query!(r#"select revision as "revision!", bots as "bots!" from configuration_in_force"#)
             .fetch_optional(&mut *connection)
             .await?;
@@ -175,7 +175,7 @@ impl Store {
     /// Reads in one transaction over one snapshot of the data: it belongs together.
     async fn at_one_instant<T>(
         &self,
-        read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+        read: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.once(async |connection| {
             sqlx::query!("set transaction isolation level repeatable read, read only")
@@ -194,7 +194,7 @@ impl Store {
         self.at_one_instant(Self::read_snapshot).await
     }
 
-    async fn read_snapshot(connection: &mut PgConnection) -> Result<Option<Snapshot>, StoreError> {
+    async fn read_snapshot(connection: &mut Session) -> Result<Option<Snapshot>, StoreError> {
         let settings = sqlx::query!(
             r#"select
                 revision as "revision!", bots as "bots!", repository_patterns as "patterns!",
@@ -227,7 +227,7 @@ impl Store {
     }
 
     async fn make_one(
-        connection: &mut PgConnection,
+        connection: &mut Session,
         known: PersonId,
         configured: PersonId,
         now: DateTime<Utc>,
@@ -277,7 +277,7 @@ impl Store {
 
 /// Waits for a teams file that is being applied, keeps others out until the transaction ends, and refuses to go
 /// on with a roster that is no longer in force.
-pub(crate) async fn hold_configuration(connection: &mut PgConnection, revision: Revision) -> Result<(), StoreError> {
+pub(crate) async fn hold_configuration(connection: &mut Session, revision: Revision) -> Result<(), StoreError> {
     hold_any_configuration(connection).await?;
     let in_force = sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#)
         .fetch_one(connection)
@@ -286,7 +286,7 @@ pub(crate) async fn hold_configuration(connection: &mut PgConnection, revision: 
 }
 
 /// Waits for a teams file that is being applied, and keeps others out until the transaction ends.
-pub(crate) async fn hold_any_configuration(connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(crate) async fn hold_any_configuration(connection: &mut Session) -> Result<(), StoreError> {
     sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(connection).await?;
     Ok(())
 }
@@ -317,7 +317,7 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
     Ok((size > 0).then_some(size))
 }
 
-async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
+async fn current(connection: &mut Session) -> Result<Current, StoreError> {
     let settings = sqlx::query!(
         r#"select
             timezone as "timezone!", bots as "bots!", repository_patterns as "patterns!",
@@ -385,7 +385,7 @@ async fn current(connection: &mut PgConnection) -> Result<Current, StoreError> {
 
 /// Everybody who matters, or those of `only`, with all memberships that count: the members, and the accounts of
 /// people who are members no more, so that whoever comes back under another login is recognised.
-async fn people(connection: &mut PgConnection, only: Option<&[i64]>) -> Result<Vec<Person>, StoreError> {
+async fn people(connection: &mut Session, only: Option<&[i64]>) -> Result<Vec<Person>, StoreError> {
     let rows = sqlx::query!(
         r#"select
             p.id, p.github_id, p.login, m.id as "membership_id?", m.team_id as "team_id?",
@@ -416,7 +416,7 @@ async fn people(connection: &mut PgConnection, only: Option<&[i64]>) -> Result<V
 }
 
 /// Stores the people of the file, new ones and what is new about known ones, and says who is who.
-async fn write_people(connection: &mut PgConnection, plan: &Plan) -> Result<HashMap<Login, PersonId>, StoreError> {
+async fn write_people(connection: &mut Session, plan: &Plan) -> Result<HashMap<Login, PersonId>, StoreError> {
     let mut people = HashMap::new();
     for person in &plan.people {
         let login = person.login.as_str();
@@ -448,11 +448,7 @@ async fn write_people(connection: &mut PgConnection, plan: &Plan) -> Result<Hash
     Ok(people)
 }
 
-async fn write_settings(
-    connection: &mut PgConnection,
-    plan: &Plan,
-    now: DateTime<Utc>,
-) -> Result<Revision, StoreError> {
+async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) -> Result<Revision, StoreError> {
     let settings = &plan.settings;
     let bots: Vec<String> = settings.bots.iter().map(Login::to_string).collect();
     let patterns: Vec<String> = settings.patterns.iter().map(RepoPattern::to_string).collect();
@@ -482,7 +478,7 @@ async fn write_settings(
     Ok(Revision(revision))
 }
 
-async fn write_repositories(connection: &mut PgConnection, plan: &Plan, now: DateTime<Utc>) -> Result<(), StoreError> {
+async fn write_repositories(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) -> Result<(), StoreError> {
     let removed: Vec<&str> = plan.repositories_removed.iter().map(RepoName::as_str).collect();
     sqlx::query!(
         "update repositories set removed_at = $2 where name = any($1) and removed_at is null",
@@ -515,7 +511,7 @@ async fn write_repositories(connection: &mut PgConnection, plan: &Plan, now: Dat
     Ok(())
 }
 
-async fn write_teams(connection: &mut PgConnection, plan: &Plan, now: DateTime<Utc>) -> Result<(), StoreError> {
+async fn write_teams(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) -> Result<(), StoreError> {
     for (slug, name) in plan.teams_added.iter().chain(&plan.teams_restored).chain(&plan.teams_renamed) {
         sqlx::query!(
             "insert into teams (slug, name, created_at) values ($1, $2, $3)
@@ -563,7 +559,7 @@ fn beginning(periods: impl Iterator<Item = Period>) -> Option<Option<DateTime<Ut
 }
 
 async fn write_memberships(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     plan: &Plan,
     people: &HashMap<Login, PersonId>,
     revision: Revision,
@@ -601,7 +597,7 @@ async fn write_memberships(
 
 /// Derives the attributions of these people's stored pull requests anew. Returns how many pull requests count
 /// differently.
-async fn reattribute(connection: &mut PgConnection, affected: &Affected) -> Result<usize, StoreError> {
+async fn reattribute(connection: &mut Session, affected: &Affected) -> Result<usize, StoreError> {
     let mut changed = 0;
     for people in affected.0.chunks(PEOPLE_AT_ONCE) {
         let authors: HashMap<i64, Person> = self::people(&mut *connection, Some(people))
@@ -649,7 +645,7 @@ impl WantedAttributions {
     }
 
     /// Writes them. Returns how many pull requests count differently than before.
-    pub(crate) async fn write(&self, connection: &mut PgConnection) -> Result<usize, StoreError> {
+    pub(crate) async fn write(&self, connection: &mut Session) -> Result<usize, StoreError> {
         let changed = sqlx::query_file_scalar!(
             "queries/replace_attributions.sql",
             &self.replaced,
@@ -667,7 +663,7 @@ impl WantedAttributions {
 /// Has changes read again since the earliest time from which somebody is a member now and was not before: pull requests
 /// of people outside the teams were never stored. Returns since when, if anything was read before.
 async fn reopen_collection(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     current: &Current,
     affected: &Affected,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
@@ -699,7 +695,7 @@ async fn reopen_collection(
 
 /// Has the histories of all pull requests read again: who reviewed is not stored, and another set of bots makes other reviews
 /// the first by a person. What is known stays until then. Returns of how many, and no more than that where it only is to be told.
-async fn reopen_histories(connection: &mut PgConnection, is_told_only: bool) -> Result<i64, StoreError> {
+async fn reopen_histories(connection: &mut Session, is_told_only: bool) -> Result<i64, StoreError> {
     let known = sqlx::query!(
         r#"select repository_id, count(*) as "count!" from pull_requests
         where detailed_at is not null and deleted_at is null

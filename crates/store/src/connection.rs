@@ -8,12 +8,19 @@ use std::time::Duration;
 use mergeline_domain::Problem;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::StoreError;
+use crate::session::{Connections, Pooler, Scope, Session};
+
+/// Not checked at compile time: the table is the migrator's, and in none of our migrations.
+pub(crate) const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
+
+/// How connections are called in the lists of the server and of poolers.
+pub(crate) const APPLICATION_NAME: &str = "mergeline";
 
 /// Its own lock would be waited for, see [`migrate`]. Migrations that it does not know are a newer program's, see
 /// [`refuse_if_too_old`].
@@ -57,6 +64,7 @@ pub struct DatabaseSettings {
     max_connections: u32,
     /// The same few statements again and again.
     answers_requests: bool,
+    pooler: Pooler,
 }
 
 /// Connect options carry the password; nothing of them is shown.
@@ -70,16 +78,26 @@ impl std::fmt::Debug for PgConnectOptionsSecret {
 }
 
 impl DatabaseSettings {
-    /// Reads `DB_URL` through `lookup`. A database is never guessed.
+    /// Reads `DB_URL` and `DB_POOLER` through `lookup`. A database is never guessed.
     ///
     /// # Errors
-    /// `config.db_url` when it is not set, and whatever [`Self::parse`] refuses.
+    /// `config.db_url` when it is not set, `config.db_pooler` for an unknown kind, and whatever [`Self::parse`] refuses.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
         let url = lookup("DB_URL").filter(|url| !url.trim().is_empty()).ok_or_else(|| {
             let help = "set it to postgres://user:password@host:5432/database";
             Problem::setting("config.db_url", "DB_URL", "it is not set", help)
         })?;
-        Self::parse(&SecretString::from(url))
+        let settings = Self::parse(&SecretString::from(url))?;
+        let pooler = match lookup("DB_POOLER").as_deref().map(str::trim) {
+            None | Some("") => Pooler::Unknown,
+            Some("session") => Pooler::OfSessions,
+            Some("transaction") => Pooler::OfTransactions,
+            Some(other) => {
+                let help = "write session or transaction, or leave it out: a pooler is found without it";
+                return Err(Problem::setting("config.db_pooler", "DB_POOLER", format!("unknown kind `{other}`"), help));
+            }
+        };
+        Ok(Self { pooler, ..settings })
     }
 
     /// Reads a database URL: `postgres://user:password@host:port/database`. Any host that is not this machine
@@ -109,28 +127,31 @@ impl DatabaseSettings {
             .map_err(|_| refuse(format!("{} cannot be read", masked(&parsed))))?;
         let options = if is_local(&parsed) { options } else { with_verified_tls(&parsed, options)? };
         Ok(Self {
-            options: PgConnectOptionsSecret(options.application_name("mergeline")),
+            // Numbers travel in binary form, for which digits mean nothing, and poolers do not know the setting.
+            options: PgConnectOptionsSecret(options.application_name(APPLICATION_NAME).extra_float_digits(None)),
             statement_timeout: STATEMENT_TIMEOUT,
             silence_timeout: SILENCE_TIMEOUT,
             acquire_timeout: ACQUIRE_TIMEOUT,
             max_connections: MAX_CONNECTIONS,
             answers_requests: false,
+            pooler: Pooler::Unknown,
         })
     }
 
-    fn connect_options(&self) -> PgConnectOptions {
+    /// What each connection, or behind a pooler each transaction, is limited by. Not sent as startup options: poolers refuse
+    /// those.
+    fn limits(&self) -> Vec<(&'static str, String)> {
         let milliseconds = |timeout: Duration| timeout.as_millis().to_string();
-        let options = self.options.0.clone().options([
+        let mut limits = vec![
             ("statement_timeout", milliseconds(self.statement_timeout)),
             ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
             ("idle_in_transaction_session_timeout", milliseconds(self.silence_timeout)),
-        ]);
+        ];
         if self.answers_requests {
             // Planning takes as long as answering, compiling longer, and the plan is the same for every team and range.
-            options.options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")])
-        } else {
-            options
+            limits.extend([("plan_cache_mode", "force_generic_plan".to_owned()), ("jit", "off".to_owned())]);
         }
+        limits
     }
 
     /// Fits connecting and each statement into a request that may take so long. The database gives up just before
@@ -191,9 +212,13 @@ fn masked(url: &Url) -> String {
     format!("{}://{}:***@{host}{}", url.scheme(), url.username(), url.path())
 }
 
-/// The pool's own test has no limit: a connection that went silent would take the time of the one after it.
-fn test_timeout(acquire_timeout: Duration) -> Duration {
-    acquire_timeout / 2
+/// How many of its migrations the schema lacks.
+async fn migrations_missing(session: &mut Session) -> Result<usize, StoreError> {
+    let is_migrated: bool =
+        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *session).await?;
+    let applied: Vec<i64> =
+        if is_migrated { sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(session).await? } else { Vec::new() };
+    Ok(MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version)).count())
 }
 
 /// Migrates in turn with others.
@@ -228,7 +253,10 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
 }
 
 /// The release before works on a newer schema too, after a rollback for example; how far back that goes, the schema says.
-pub(crate) async fn refuse_if_too_old(connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(crate) async fn refuse_if_too_old<C>(connection: &mut C) -> Result<(), StoreError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
     let is_older = sqlx::query_scalar!(r#"select to_regclass('schema_requirements') is null as "is_older!""#)
         .fetch_one(&mut *connection)
         .await?;
@@ -249,7 +277,7 @@ pub(crate) async fn refuse_if_too_old(connection: &mut PgConnection) -> Result<(
 /// The database that Mergeline works with.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Connections,
     /// How long a worker's transaction may take. A server that is there ends each of its statements sooner, and all of them
     /// together take seconds; one that is gone without a word would be waited for without end. Not for applying a teams file
     /// and migrating, which may take long.
@@ -260,42 +288,47 @@ impl Store {
     /// Prepares the pool. Connections are made when they are needed, and tested before each use: a Lambda
     /// sandbox may have been frozen for hours in between.
     pub fn connect(settings: &DatabaseSettings) -> Self {
-        let options = settings.connect_options();
-        let test_timeout = test_timeout(settings.acquire_timeout);
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
-            .acquire_timeout(settings.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(move |connection, _| {
-                Box::pin(async move { Ok(matches!(timeout(test_timeout, connection.ping()).await, Ok(Ok(())))) })
-            })
-            .connect_lazy_with(options);
+        let pool = Connections::lazy(
+            settings.options.0.clone(),
+            settings.pooler,
+            settings.limits(),
+            settings.max_connections,
+            settings.acquire_timeout,
+        );
         Self { pool, patience: settings.statement_timeout + settings.silence_timeout }
     }
 
     /// How long an idle connection has to show that it is well.
     pub(crate) fn test_timeout(&self) -> Duration {
-        test_timeout(self.pool.options().get_acquire_timeout())
+        self.pool.test_timeout()
     }
 
-    /// Brings the schema up to date. Two at once are harmless: they take turns. A schema that is newer is left as it is.
+    /// Brings the schema up to date. Two at once are harmless: they take turns. A schema that is newer is left as it is, and
+    /// one that is up to date is only looked at.
     ///
     /// # Errors
-    /// When the database cannot be reached, or its schema asks for a newer program.
+    /// When the database cannot be reached, its schema asks for a newer program, or there is something to migrate and a
+    /// pooler in between: the lock belongs to a session.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut connection = self.connection_of_its_own().await?;
-        let outcome = migrate(&mut connection).await;
-        connection.close().await?;
+        let mut session = self.connection_of_its_own().await?;
+        if session.is_pooled() {
+            let missing = migrations_missing(&mut session).await?;
+            if missing > 0 {
+                return Err(StoreError::Pooler { missing });
+            }
+            refuse_if_too_old(&mut session).await?;
+            return Ok(session.close().await?);
+        }
+        let outcome = migrate(session.connection()?).await;
+        session.close().await?;
         outcome
     }
 
     /// A connection beside the pool: when there is none, it says why, where the pool would only say that it waited. Only
     /// a wall that swallows everything is waited for.
-    pub(crate) async fn connection_of_its_own(&self) -> Result<PgConnection, StoreError> {
-        let patience = self.pool.options().get_acquire_timeout();
-        let options = self.pool.connect_options();
-        let connecting = PgConnection::connect_with(&options);
-        timeout(patience, connecting)
+    pub(crate) async fn connection_of_its_own(&self) -> Result<Session, StoreError> {
+        let patience = self.pool.acquire_timeout();
+        timeout(patience, self.pool.session_of_its_own())
             .await
             .map_err(|_| {
                 let cause = format!("no connection within {} s; a firewall may stand in between", patience.as_secs());
@@ -306,7 +339,7 @@ impl Store {
 
     /// How many connections the pool has at most.
     pub fn connections(&self) -> usize {
-        usize::try_from(self.pool.options().get_max_connections()).unwrap_or(usize::MAX)
+        self.pool.max_connections()
     }
 
     /// Asks whether the database is there and lets us in.
@@ -315,9 +348,9 @@ impl Store {
     /// Why not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         // A pooled connection was let in long ago: what counts is whether a new one would be.
-        let mut connection = self.connection_of_its_own().await?;
-        connection.ping().await?;
-        connection.close().await?;
+        let mut session = self.connection_of_its_own().await?;
+        session.connection()?.ping().await?;
+        session.close().await?;
         Ok(())
     }
 
@@ -326,9 +359,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
-        let mut connection = self.connection_of_its_own().await?;
-        MIGRATOR.run_to(version, &mut connection).await?;
-        connection.close().await?;
+        let mut session = self.connection_of_its_own().await?;
+        MIGRATOR.run_to(version, session.connection()?).await?;
+        session.close().await?;
         Ok(())
     }
 
@@ -342,7 +375,7 @@ impl Store {
     /// frozen, or when another server took over.
     pub(crate) async fn in_transaction<T>(
         &self,
-        work: impl AsyncFn(&mut PgConnection) -> Result<T, StoreError>,
+        work: impl AsyncFn(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let (mut conflicts, mut breaks) = (0, 0);
         loop {
@@ -366,36 +399,43 @@ impl Store {
     /// Does some work in a transaction.
     pub(crate) async fn once<T>(
         &self,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+        work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.patiently(async |connection| {
-            let mut transaction = connection.begin().await?;
-            match work(&mut transaction).await {
-                Ok(done) => transaction.commit().await.map(|()| done).map_err(StoreError::from),
-                Err(error) => {
-                    // A connection that cannot even roll back is closed by the pool.
-                    let _ = transaction.rollback().await;
-                    Err(error)
-                }
-            }
-        })
-        .await
+        self.within_patience(Scope::Transaction, work).await
     }
 
     /// Does some work on a connection, as long as there is hope that it ends.
     pub(crate) async fn patiently<T>(
         &self,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+        work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        let outcome = timeout(self.patience, work(&mut connection)).await.unwrap_or_else(|_| {
+        self.within_patience(Scope::Statements, work).await
+    }
+
+    async fn within_patience<T>(
+        &self,
+        scope: Scope,
+        work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut session = self.pool.acquire().await?;
+        let working = async {
+            session.open(scope).await?;
+            match work(&mut session).await {
+                Ok(done) => session.commit().await.map(|()| done).map_err(StoreError::from),
+                Err(error) => {
+                    // A connection that cannot even roll back is closed.
+                    let _ = session.rollback().await;
+                    Err(error)
+                }
+            }
+        };
+        let outcome = timeout(self.patience, working).await.unwrap_or_else(|_| {
             let cause = format!("no answer for {} s: it, or the way to it, went silent", self.patience.as_secs());
             Err(StoreError::Unavailable(cause.into()))
         });
         if matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_))) {
-            // It leads nowhere, or to a server that will not become writable: the next attempt needs another one. The pool
-            // would take it back only after one more question, and wait for the answer.
-            drop(connection.detach());
+            // It leads nowhere, or to a server that will not become writable: the next attempt needs another one.
+            session.discard();
         }
         outcome
     }
@@ -403,10 +443,7 @@ impl Store {
     /// Makes new connections with these settings, for a password or a server that was changed. Idle ones are let go, those at
     /// work go on.
     pub fn reconnect_with(&self, settings: &DatabaseSettings) {
-        self.pool.set_connect_options(settings.connect_options());
-        while let Some(connection) = self.pool.try_acquire() {
-            drop(connection.detach());
-        }
+        self.pool.reconnect_with(settings.options.0.clone());
     }
 
     /// Closes all connections.
@@ -472,11 +509,33 @@ mod tests {
 
     #[test]
     fn no_connection_waits_works_or_is_silent_without_a_limit() {
-        let options = parse("postgres://u@localhost/m").expect("valid").connect_options();
-        let options = options.get_options().expect("options");
-        for limit in ["statement_timeout=60000", "lock_timeout=20000", "idle_in_transaction_session_timeout=15000"] {
-            assert!(options.split_whitespace().any(|option| option == limit), "{limit}: {options}");
+        let settings = parse("postgres://u@localhost/m").expect("valid");
+        let limits = settings.limits();
+        for limit in [
+            ("statement_timeout", "60000"),
+            ("lock_timeout", "20000"),
+            ("idle_in_transaction_session_timeout", "15000"),
+        ] {
+            assert!(limits.iter().any(|(name, value)| (*name, value.as_str()) == limit), "{limit:?}: {limits:?}");
         }
+        assert_eq!(settings.options.0.get_options(), None, "poolers refuse startup options");
+    }
+
+    #[test]
+    fn a_kind_of_pooler_that_does_not_exist_is_refused() {
+        let read = |kind: &'static str| {
+            DatabaseSettings::from_vars(|name| match name {
+                "DB_URL" => Some("postgres://u@localhost/m".to_owned()),
+                "DB_POOLER" => Some(kind.to_owned()),
+                _ => None,
+            })
+        };
+        for (kind, pooler) in
+            [("", Pooler::Unknown), ("session", Pooler::OfSessions), ("transaction", Pooler::OfTransactions)]
+        {
+            assert_eq!(read(kind).expect("valid").pooler, pooler, "{kind}");
+        }
+        assert_eq!(read("statement").expect_err("unknown").code, "config.db_pooler");
     }
 
     #[test]

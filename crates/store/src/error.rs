@@ -54,6 +54,16 @@ pub enum StoreError {
         "the database schema does not fit this program: run `mergeline migrate` of this version, or use a newer version"
     )]
     Schema(#[source] Cause),
+    /// The schema is to be migrated, which needs a session of its own, and a pooler is in between.
+    #[error(
+        "{} missing, and a connection pooler is in between: run `mergeline migrate` with the address of \
+         the database itself in DB_URL; a pooler that keeps a server for each client is used with DB_POOLER=session",
+        if *missing == 1 { "1 migration is".to_owned() } else { format!("{missing} migrations are") }
+    )]
+    Pooler {
+        /// How many migrations are missing.
+        missing: usize,
+    },
     /// Anything else.
     #[error("the database reported an error")]
     Other(#[source] Cause),
@@ -66,9 +76,12 @@ impl StoreError {
     /// Whether everything stands on it: no other repository can do better.
     pub fn is_foundation(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Unauthorized(_) | Self::ReadOnly(_) | Self::DiskFull(_) | Self::Schema(_) => {
-                true
-            }
+            Self::Unavailable(_)
+            | Self::Unauthorized(_)
+            | Self::ReadOnly(_)
+            | Self::DiskFull(_)
+            | Self::Schema(_)
+            | Self::Pooler { .. } => true,
             Self::Timeout(_)
             | Self::StaleConfiguration
             | Self::SamePerson { .. }
@@ -95,6 +108,7 @@ impl StoreError {
             Self::DiskFull(_) => "db_disk_full",
             Self::UnknownValue(_) => "db_unknown_value",
             Self::Schema(_) => "db_schema",
+            Self::Pooler { .. } => "db_pooler",
             Self::Other(_) => "db_error",
         }
     }

@@ -8,6 +8,7 @@ mod ledger;
 mod metrics;
 mod pages;
 mod repositories;
+mod session;
 mod status;
 
 pub use configuration::{Applied, ApplyError, ApplyOptions, Revision, Snapshot};

@@ -3,11 +3,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::{RepoName, TeamId, TeamSlug};
-use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres};
 use tokio::time::timeout;
 
 use crate::configuration::parse_stored;
+use crate::session::{Scope, Session};
 use crate::{RepositoryId, Revision, Store, StoreError};
 
 /// How a request names a team.
@@ -417,7 +416,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn reader(&self) -> Result<Reader, StoreError> {
-        Ok(Reader { connection: self.pool.acquire().await? })
+        Ok(Reader { connection: Box::new(self.pool.session(Scope::Statements).await?) })
     }
 
     /// A connection with the first question answered on it: what every answer is to be read with, and the team that is asked
@@ -432,11 +431,15 @@ impl Store {
         team: Option<&TeamRef>,
         repositories: &[RepoName],
     ) -> Result<(Reader, Standing), StoreError> {
-        if let Some(mut connection) = self.pool.try_acquire() {
-            match timeout(self.test_timeout(), standing(&mut connection, team, repositories)).await {
+        if let Some(mut session) = self.pool.try_idle() {
+            let asking = async {
+                session.open(Scope::Statements).await?;
+                standing(&mut session, team, repositories).await
+            };
+            match timeout(self.test_timeout(), asking).await {
                 // It may be the server that is gone: the pool finds out.
-                Ok(Err(StoreError::Unavailable(_))) | Err(_) => drop(connection.detach()),
-                Ok(outcome) => return outcome.map(|standing| (Reader { connection }, standing)),
+                Ok(Err(StoreError::Unavailable(_))) | Err(_) => session.discard(),
+                Ok(outcome) => return outcome.map(|standing| (Reader { connection: Box::new(session) }, standing)),
             }
         }
         let mut reader = self.reader().await?;
@@ -462,7 +465,7 @@ impl Store {
 }
 
 pub(crate) async fn standing(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     team: Option<&TeamRef>,
     repositories: &[RepoName],
 ) -> Result<Standing, StoreError> {
@@ -495,7 +498,7 @@ pub(crate) async fn standing(
 /// A connection that questions are asked on, one after the other. It was tested once, when it was taken.
 #[derive(Debug)]
 pub struct Reader {
-    pub(crate) connection: PoolConnection<Postgres>,
+    pub(crate) connection: Box<Session>,
 }
 
 impl Reader {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::{Attribution, PersonId, PullRequest, State};
-use sqlx::PgConnection;
 
 use crate::configuration::{WantedAttributions, hold_any_configuration, hold_configuration};
 use crate::repositories::{hold_lease, note_change};
+use crate::session::Session;
 use crate::{Lease, RepositoryId, Revision, Store, StoreError};
 
 /// A pull request of a configured person, with the teams' shares.
@@ -178,7 +178,7 @@ struct Written {
 
 /// Writes the facts and attributions of a page.
 async fn write_facts(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     repository: RepositoryId,
     page: &BTreeMap<i64, KeptPullRequest>,
     columns: &Columns,
@@ -219,7 +219,7 @@ async fn write_facts(
 }
 
 async fn quarantine(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     repository: RepositoryId,
     understood: &[i64],
     undecodable: &[Undecodable],
@@ -312,7 +312,7 @@ impl Columns {
 /// Brings pull requests along that are stored under their repository's former name: GitHub's number tells that they
 /// are the same, and none may count twice.
 async fn move_renamed(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     repository: RepositoryId,
     github_ids: &[i64],
 ) -> Result<(), StoreError> {
@@ -338,7 +338,7 @@ async fn move_renamed(
 /// Learns the numbers of accounts that were configured by login alone, and the logins that accounts have now. Says whether
 /// there were any.
 async fn remember_accounts(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     page: &BTreeMap<i64, KeptPullRequest>,
 ) -> Result<bool, StoreError> {
     let accounts: BTreeMap<i64, (i64, &str)> = page

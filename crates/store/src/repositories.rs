@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{GithubId, RepoName, RepoPattern};
 use serde::Serialize;
-use sqlx::PgConnection;
 
 use crate::configuration::{hold_configuration, parse_stored};
+use crate::session::Session;
 use crate::{Revision, Store, StoreError};
 
 /// A repository's number at Mergeline.
@@ -466,7 +466,7 @@ fn pause_after(failures: i32) -> TimeDelta {
 }
 
 /// Notes in the same transaction that what is stored of a repository has changed: answers that were made before are old.
-pub(crate) async fn note_change(connection: &mut PgConnection, lease: &Lease) -> Result<(), StoreError> {
+pub(crate) async fn note_change(connection: &mut Session, lease: &Lease) -> Result<(), StoreError> {
     sqlx::query!("update repositories set data_version = data_version + 1 where id = $1", lease.repository.0)
         .execute(connection)
         .await?;
@@ -475,11 +475,7 @@ pub(crate) async fn note_change(connection: &mut PgConnection, lease: &Lease) ->
 
 /// Refuses to write for a repository that somebody else has taken over, and holds it for the rest of the transaction.
 /// Returns its failures in a row.
-pub(crate) async fn hold_lease(
-    connection: &mut PgConnection,
-    lease: &Lease,
-    now: DateTime<Utc>,
-) -> Result<i32, StoreError> {
+pub(crate) async fn hold_lease(connection: &mut Session, lease: &Lease, now: DateTime<Utc>) -> Result<i32, StoreError> {
     // An expired lease that nobody has taken is still good: the fence tells.
     sqlx::query_scalar!(
         "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2 returning failures",
@@ -494,7 +490,7 @@ pub(crate) async fn hold_lease(
 
 /// The repositories that are collected, the one served longest ago first; or only one of them.
 pub(crate) async fn repositories(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     only: Option<RepositoryId>,
 ) -> Result<Vec<Repository>, StoreError> {
     sqlx::query!(

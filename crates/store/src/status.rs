@@ -3,14 +3,11 @@
 use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use serde::Serialize;
-use sqlx::{Connection, PgConnection};
 
-use crate::connection::refuse_if_too_old;
+use crate::connection::{APPLIED_MIGRATIONS, refuse_if_too_old};
 use crate::metrics::standing;
+use crate::session::Session;
 use crate::{Coverage, Store, StoreError};
-
-/// Not checked at compile time: the table is the migrator's, and in none of our migrations.
-const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
 
 /// What kind of database this is, and which schema it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -174,7 +171,7 @@ pub struct ConfiguredLogin {
 ///
 /// # Errors
 /// [`StoreError::Schema`] when something is missing, or the program is too old; when the database fails.
-async fn require_migrations(connection: &mut PgConnection) -> Result<(), StoreError> {
+async fn require_migrations(connection: &mut Session) -> Result<(), StoreError> {
     let applied: Vec<i64> = sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(&mut *connection).await?;
     let missing = missing(&applied);
     match missing.first() {

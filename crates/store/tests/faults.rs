@@ -13,10 +13,14 @@ use anyhow::{Context, Result, ensure};
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
 use mergeline_local_postgres::Server;
-use mergeline_store::{DatabaseSettings, RepositoryId, Store, StoreError};
-use mergeline_test_support::{TestDatabase, at, keep, pr};
+use mergeline_store::{
+    Bucketing, DatabaseSettings, Ending, Filter, Interval, RepositoryId, RepositoryResult, Store, StoreError, TeamRef,
+};
+use mergeline_test_support::{PgBouncer, TestDatabase, at, keep, pr};
 use secrecy::SecretString;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, PgPool, Row};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NOW: &str = "2026-06-15T12:00:00Z";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -444,5 +448,170 @@ async fn what_is_left_of_an_index_that_was_not_finished_is_built_anew() -> Resul
     .fetch_one(&pool)
     .await?;
     assert!(is_valid);
+    Ok(())
+}
+
+/// What a request and a worker do, as text that is equal exactly when the answers are.
+async fn work_and_ask(store: &Store, repository: RepositoryId) -> Result<String> {
+    let filter = Filter::range(at("2026-06-01T00:00:00Z"), at("2026-07-01T00:00:00Z"));
+    let bucketing =
+        Bucketing { interval: Interval::Week, zone: chrono_tz::UTC, counts_fully: false, counts_people: true };
+    let team = TeamRef::Slug("pay".parse()?);
+    let (mut reader, standing) = store.reader_with_standing(Some(&team), &[]).await?;
+    let head = standing.team.context("a team")?;
+    let statistics = reader.statistics(head.id, &filter, &bucketing).await?;
+    let open = reader.open_pull_requests(head.id, &filter, false, at(NOW)).await?;
+    drop(reader);
+    let explained = store.explain(&common::REPOSITORY.parse()?, 1).await?;
+    if let Some((lease, _)) = store.lease(repository, at(NOW), Duration::ZERO).await? {
+        match store.release(&lease, Ending::Succeeded, at(NOW)).await {
+            Ok(()) | Err(StoreError::LostLease) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let run = store.start_run(standing.revision.context("configured")?, 1, &[], at(NOW)).await?;
+    store.record_result(run, repository, at(NOW), &RepositoryResult::default()).await?;
+    let settled = store.settle_run(run, at(NOW)).await?;
+    let (teams, statuses) = (store.teams(at(NOW)).await?, store.repository_statuses().await?);
+    let people = store.snapshot().await?.context("configured")?.roster;
+    Ok(format!("{statistics:?} {open:?} {explained:?} {settled:?} {teams:?} {statuses:?} {people:?}"))
+}
+
+/// A database with a merged pull request, and what is answered without anything in between.
+async fn with_answers() -> Result<(TestDatabase, RepositoryId, String)> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    keep(&store, &[pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z")]).await?;
+    let repository = only_repository(&store).await?;
+    // The first result of a run is shown by the later ones.
+    work_and_ask(&store, repository).await?;
+    let answers = work_and_ask(&store, repository).await?;
+    Ok((database, repository, answers))
+}
+
+#[tokio::test]
+async fn behind_pgbouncer_in_session_and_in_transaction_mode_everything_is_answered_as_without() -> Result<()> {
+    for (mode, kind) in
+        [("session", None), ("session", Some("session")), ("transaction", None), ("transaction", Some("transaction"))]
+    {
+        let (database, repository, expected) = with_answers().await?;
+        let pgbouncer = PgBouncer::start(&database, mode).await?;
+        let settings = || {
+            DatabaseSettings::from_vars(|name| match name {
+                "DB_URL" => Some(pgbouncer.url().to_owned()),
+                "DB_POOLER" => kind.map(str::to_owned),
+                _ => None,
+            })
+            .map_err(|problem| anyhow::anyhow!("{problem:?}"))
+        };
+        let client = async || {
+            let store = Store::connect(&settings()?.for_requests_within(Duration::from_secs(30)));
+            for _ in 0..5 {
+                assert_eq!(work_and_ask(&store, repository).await?, expected, "{mode} {kind:?}");
+            }
+            store.close().await;
+            anyhow::Ok(())
+        };
+        futures::future::try_join_all((0..if mode == "session" { 1 } else { 8 }).map(|_| client())).await?;
+        let left = PgPool::connect_with(pgbouncer.url().parse::<PgConnectOptions>()?.extra_float_digits(None)).await?;
+        let (mut one, mut two) = (left.acquire().await?, left.acquire().await?);
+        // Each has a server of its own as long as neither has ended its transaction.
+        for connection in [&mut one, &mut two] {
+            sqlx::raw_sql("begin").execute(&mut **connection).await?;
+            let sql =
+                "select current_setting('statement_timeout') || ' ' || (select count(*) from pg_prepared_statements)";
+            let state: String = sqlx::raw_sql(sql).fetch_one(&mut **connection).await?.try_get(0)?;
+            assert_eq!(state, "0 0", "{mode} {kind:?}: nothing is left for others");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn behind_a_pooler_of_transactions_a_statement_that_takes_too_long_is_given_up() -> Result<()> {
+    let (database, repository, _) = with_answers().await?;
+    execute(
+        &database.pool().await?,
+        "create function wait() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return new; end $$;
+        create trigger wait before update on repositories for each row execute function wait()",
+    )
+    .await?;
+    let pgbouncer = PgBouncer::start(&database, "transaction").await?;
+    let store = Store::connect(&settings(pgbouncer.url())?.for_requests_within(Duration::from_secs(1)));
+    let outcome = store.lease(repository, at(NOW), MINUTE).await;
+    assert!(matches!(outcome, Err(StoreError::Timeout(_))), "{outcome:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn migrating_by_way_of_a_pooler_asks_for_the_address_of_the_database_where_something_is_missing() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let pgbouncer = PgBouncer::start(&database, "transaction").await?;
+    let pooled = Store::connect(&settings(pgbouncer.url())?);
+    pooled.migrate().await?;
+    let (newest, _) = Store::known_migrations().last().context("migrations")?.clone();
+    execute(&database.pool().await?, format!("delete from _sqlx_migrations where version = {newest}")).await?;
+    let refused = pooled.migrate().await.err().context("it is refused")?;
+    assert_eq!(refused.code(), "db_pooler");
+    assert!(
+        refused.to_string().starts_with("1 migration is missing, and a connection pooler is in between"),
+        "{refused}"
+    );
+    assert!(pooled.database_status().await?.missing().len() == 1);
+    drop(store);
+    Ok(())
+}
+
+/// Lets clients in that say no more than RDS Proxy takes, and opens connections of its own for them.
+async fn rds_proxy(database: &TestDatabase) -> Result<String> {
+    let server: PgConnectOptions = database.url().parse()?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+    let mut url = url::Url::parse(database.url())?;
+    url.set_host(Some("127.0.0.1"))?;
+    ensure!(url.set_port(Some(listener.local_addr()?.port())).is_ok(), "a URL with a port");
+    url.set_query(Some("sslmode=disable"));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(let_in(client, server.clone()));
+        }
+    });
+    Ok(url.into())
+}
+
+async fn let_in(mut client: tokio::net::TcpStream, server: PgConnectOptions) -> Result<()> {
+    let length = client.read_u32().await?;
+    let mut packet = vec![0; usize::try_from(length)? - 4];
+    client.read_exact(&mut packet).await?;
+    let text = String::from_utf8(packet[4..].to_vec())?;
+    let words: Vec<&str> = text.split('\0').collect();
+    let known = ["user", "database", "client_encoding", "DateStyle", "TimeZone", "application_name"];
+    if let Some([name, _]) = words.as_chunks().0.iter().find(|[name, _]| !name.is_empty() && !known.contains(name)) {
+        let message = format!("SFATAL\0VFATAL\0C0A000\0MFeature not supported: RDS Proxy does not support {name}\0\0");
+        client.write_u8(b'E').await?;
+        client.write_u32(u32::try_from(message.len())? + 4).await?;
+        client.write_all(message.as_bytes()).await?;
+        return Ok(());
+    }
+    let socket = server.get_socket().context("a server with a socket")?.join(format!(".s.PGSQL.{}", server.get_port()));
+    let mut upstream = tokio::net::UnixStream::connect(socket).await?;
+    let database = server.get_database().unwrap_or_default();
+    let own = format!("user\0{}\0database\0{database}\0\0", server.get_username());
+    upstream.write_u32(u32::try_from(own.len())? + 8).await?;
+    upstream.write_all(&packet[..4]).await?;
+    upstream.write_all(own.as_bytes()).await?;
+    tokio::io::copy_bidirectional(&mut client, &mut upstream).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn rds_proxy_lets_in_who_sends_no_startup_options_and_answers_as_the_database() -> Result<()> {
+    let (database, repository, expected) = with_answers().await?;
+    if database.url().parse::<PgConnectOptions>()?.get_socket().is_none() {
+        // A server that was given is reached by TCP, and its owner's TLS.
+        return Ok(());
+    }
+    let store = Store::connect(&settings(&rds_proxy(&database).await?)?);
+    store.ping().await?;
+    assert_eq!(work_and_ask(&store, repository).await?, expected);
     Ok(())
 }

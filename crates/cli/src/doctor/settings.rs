@@ -8,13 +8,14 @@ use crate::database::variable;
 use crate::failure::Failure;
 
 /// What is shown as set.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
     "GITHUB_API_URL",
     "GITHUB_RESERVE_PERCENT",
     "DB_URL",
+    "DB_POOLER",
     "TEAMS_FILE",
     "TEAM_CONFIG_JSON",
     "REPOSITORIES",
