@@ -562,7 +562,7 @@ def access_is_logged(template):
 
 def emitted():
     """The metrics that the collector sends."""
-    text = (ROOT / "crates/collector/src/metrics.rs").read_text().split("#[cfg(test)]")[0]
+    text = (ROOT / "crates/lambda/src/metrics.rs").read_text().split("#[cfg(test)]")[0]
     return {counted or named for counted, named in re.findall(r'count\("(\w+)"|\bname: "(\w+)"', text)}
 
 

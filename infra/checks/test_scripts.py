@@ -500,7 +500,7 @@ def test_a_heading_may_say_when(repository):
 
 CARGO = """
 [ "$1" = cyclonedx ] || exit 1
-for list in api/api collector/collector cli/mergeline; do
+for list in lambda/api lambda/collector cli/mergeline; do
   mkdir -p "crates/${list%/*}"
   printf '{"of":"%s"}' "$list" > "crates/${list}_bin.cdx.json"
 done
@@ -515,7 +515,7 @@ def test_a_release_is_the_functions_their_parts_and_checksums(built, tmp_path):
     assert sorted(files) == ["api-arm64.zip", "api.cdx.json", "collector-arm64.zip", "collector.cdx.json"]
     for name in ("api", "collector"):
         assert files[f"{name}-arm64.zip"] == (built / f"target/lambda/{name}.zip").read_bytes()
-        assert json.loads(files[f"{name}.cdx.json"]) == {"of": f"{name}/{name}"}
+        assert json.loads(files[f"{name}.cdx.json"]) == {"of": f"lambda/{name}"}
     assert dict(reversed(line.split()) for line in sums.splitlines()) == {
         name: hashlib.sha256(content).hexdigest() for name, content in files.items()
     }

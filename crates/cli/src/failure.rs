@@ -125,10 +125,12 @@ macro_rules! other_failures {
     };
 }
 
+#[cfg(feature = "aws")]
+other_failures!(mergeline_aws::AwsError);
+
 other_failures!(
     std::io::Error,
     serde_json::Error,
-    mergeline_aws::AwsError,
     StoreError,
     mergeline_github::GitHubError,
     mergeline_local_postgres::Error

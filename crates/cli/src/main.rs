@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod http_server;
 mod keys;
+#[cfg(feature = "aws")]
 mod replay;
 mod report;
 mod serve;
@@ -32,6 +33,11 @@ use failure::Failure;
 /// On a terminal people read tables and progress; logs only warn unless `RUST_LOG` asks for more. The run's
 /// summary is printed anyway.
 const LOGS: &str = "warn,mergeline_collector::report=off";
+
+/// Said by the one command that this program may lack.
+#[cfg(not(feature = "aws"))]
+const WITHOUT_AWS: &str = "this mergeline was built without AWS, which replay speaks to\n  help: `cargo install --path crates/cli \
+                           --features aws`, or take a release";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -69,7 +75,10 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Status(status) => status::run(&status, &options, clock()).await,
         Command::Doctor(doctor) => doctor::run(&doctor, &options, clock()).await,
         Command::Explain(explain) => explain::run(&explain, &options, clock()).await,
+        #[cfg(feature = "aws")]
         Command::Replay => replay::run(&options).await,
+        #[cfg(not(feature = "aws"))]
+        Command::Replay => Err(Failure::Input(WITHOUT_AWS.to_owned())),
         Command::Serve(serve) => serve::run(&serve, &options, clock).await,
         Command::Keys(command) => keys::run(&command, &options),
         Command::Migrate => database::migrate(&options).await,

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use mergeline_aws::Aws;
-use mergeline_collector::{DeadLetter, Message, replay};
 use mergeline_domain::{Problem, Problems};
+use mergeline_lambda::{DeadLetter, Message, replay};
 
 use crate::args::Options;
 use crate::database::variable;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use common::{Laptop, Ran, github, yesterday};
-use mergeline_test_support::{AwsEmulator, FakeGitHub, FakeUser, Fault, TestDatabase, pr};
+use mergeline_test_support::{FakeGitHub, FakeUser, Fault, TestDatabase, pr};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -347,9 +347,10 @@ async fn collect_verify_finds_what_github_does_not_have_any_more() -> Result<()>
     Ok(())
 }
 
+#[cfg(feature = "aws")]
 #[tokio::test]
 async fn replay_puts_dead_letters_back_and_names_them() -> Result<()> {
-    let aws = AwsEmulator::start().await?;
+    let aws = mergeline_test_support::AwsEmulator::start().await?;
     let queue = aws.create_queue("work", 5).await?;
     let mut laptop = Laptop::new()?
         .with("WORK_QUEUE_URL", queue.url.clone())
@@ -374,6 +375,15 @@ async fn replay_puts_dead_letters_back_and_names_them() -> Result<()> {
     Ok(())
 }
 
+#[cfg(not(feature = "aws"))]
+#[tokio::test]
+async fn replay_in_a_program_without_aws_says_how_to_get_one_with_it() -> Result<()> {
+    let ran = Laptop::new()?.run(&["replay"]).await?;
+    assert_eq!((ran.code(), ran.err().contains("--features aws")), (Some(2), true), "{}", ran.err());
+    Ok(())
+}
+
+#[cfg(feature = "aws")]
 #[tokio::test]
 async fn replay_needs_both_queues() -> Result<()> {
     let ran = Laptop::new()?.with("WORK_QUEUE_URL", "http://127.0.0.1:1/q").run(&["replay"]).await?;

@@ -1,18 +1,14 @@
 #![doc = include_str!("../README.md")]
 
-mod lambda;
-mod metrics;
 mod plan;
-mod queue;
 mod report;
 mod run;
 mod settings;
 mod work;
 
-pub use lambda::{Collector, FunctionError, Outcome};
-pub use queue::{DeadLetter, Message, replay};
+pub use plan::{LastRun, Plan, Planning, plan};
 pub use report::{RepositoryReport, RunReport};
-pub use run::{CollectError, CollectOptions, Progress, collect, collect_until};
-pub use settings::{Settings, TeamsSource, configure};
+pub use run::{CollectError, CollectOptions, Collecting, Observer, Progress, Rostered, collect, collect_until};
+pub use settings::{Settings, TeamsSource, configure, not_found};
 pub use tokio_util::sync::CancellationToken;
-pub use work::keep_page;
+pub use work::{Attempt, OUT_OF_TIME, keep_page};

@@ -15,29 +15,32 @@ const INTERRUPTED_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// A run that is about to begin.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// The run's number in the ledger.
-    pub(crate) run: RunId,
+    pub run: RunId,
     /// The configuration that it was planned by.
-    pub(crate) snapshot: Snapshot,
+    pub snapshot: Snapshot,
     /// The repositories that are due, the one served longest ago first.
-    pub(crate) due: Vec<Repository>,
+    pub due: Vec<Repository>,
     /// What went wrong while planning.
-    pub(crate) problems: Vec<String>,
+    pub problems: Vec<String>,
     /// What planning asked and found.
-    pub(crate) planning: Planning,
+    pub planning: Planning,
 }
 
 /// What planning asked of GitHub, and what it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Planning {
-    pub(crate) usage: Usage,
-    pub(crate) last_run: LastRun,
+pub struct Planning {
+    /// What was asked.
+    pub usage: Usage,
+    /// How the run before left the collection.
+    pub last_run: LastRun,
 }
 
 /// How the run before left the collection, with all that was tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LastRun {
+pub enum LastRun {
+    /// Everything was collected, or goes on.
     Whole,
     /// The last attempt at some repositories failed, or a pattern finds none.
     Partial,
@@ -59,7 +62,10 @@ impl LastRun {
 }
 
 /// Finds out what is to be done, and opens a run for it.
-pub(crate) async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> Result<Plan, CollectError> {
+///
+/// # Errors
+/// When there is no configuration or the database fails.
+pub async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> Result<Plan, CollectError> {
     let now = options.now;
     store.close_interrupted_runs(INTERRUPTED_AFTER, now).await?;
     let mut snapshot = configured(store).await?;

@@ -21,10 +21,10 @@ pub struct RunReport {
     pub repositories: Vec<RepositoryReport>,
     /// What planning asked of GitHub, and found.
     #[serde(skip)]
-    pub(crate) planning: Planning,
+    pub planning: Planning,
     /// Whether it completed by this.
     #[serde(skip)]
-    pub(crate) completes: bool,
+    pub completes: bool,
     /// Whether GitHub refused the token, so that repositories were left out.
     pub is_token_refused: bool,
 }
@@ -41,7 +41,7 @@ pub struct RepositoryReport {
 
 impl RepositoryReport {
     /// Logs why a repository is not complete. Whoever prints the report leaves this module out of its log.
-    pub(crate) fn log(&self) {
+    pub fn log(&self) {
         let Self { repository, result } = self;
         let Some(Reason { code, message }) = &result.reason else { return };
         if result.state == ResultState::Failed {

@@ -95,19 +95,22 @@ pub enum Progress<'a> {
 }
 
 /// Who wants to know. Called from within the run: it must be quick.
-pub(crate) type Observer<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);
+pub type Observer<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);
 
 /// The people by whom pull requests are judged, and the number of the configuration that they are from.
 #[derive(Debug)]
-pub(crate) struct Rostered {
-    pub(crate) revision: Revision,
-    pub(crate) roster: Roster,
+pub struct Rostered {
+    /// The number.
+    pub revision: Revision,
+    /// The people.
+    pub roster: Roster,
 }
 
 /// What the work on all repositories of a run shares.
-pub(crate) struct Collecting<'a> {
+pub struct Collecting<'a> {
     pub(crate) github: &'a GitHub,
-    pub(crate) store: &'a Store,
+    /// The database.
+    pub store: &'a Store,
     pub(crate) options: CollectOptions,
     pub(crate) observer: Observer<'a>,
     /// How many pages a repository may read in a row.
@@ -120,7 +123,8 @@ pub(crate) struct Collecting<'a> {
 }
 
 impl<'a> Collecting<'a> {
-    pub(crate) fn new(
+    /// Work by a roster, with an observer of its progress.
+    pub fn new(
         github: &'a GitHub,
         store: &'a Store,
         options: CollectOptions,
@@ -141,7 +145,7 @@ impl<'a> Collecting<'a> {
     }
 
     /// The present instant: when the run began, by the caller's clock, and what has passed since.
-    pub(crate) fn now(&self) -> DateTime<Utc> {
+    pub fn now(&self) -> DateTime<Utc> {
         self.options.now + TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default()
     }
 
@@ -162,11 +166,12 @@ impl<'a> Collecting<'a> {
     }
 
     /// A refused token is refused for every repository: none is begun any more.
-    pub(crate) fn refuse_token(&self) {
+    pub fn refuse_token(&self) {
         self.is_token_refused.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_token_refused(&self) -> bool {
+    /// Whether GitHub refused the token since this was made.
+    pub fn is_token_refused(&self) -> bool {
         self.is_token_refused.load(Ordering::Relaxed)
     }
 }

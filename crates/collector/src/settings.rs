@@ -153,7 +153,7 @@ fn ambiguous(variable: &str) -> Problem {
 }
 
 /// There is no configuration anywhere.
-pub(crate) fn not_found() -> Problem {
+pub fn not_found() -> Problem {
     let message = format!("no teams are configured; looked for {}", USUAL_FILES.join(" and "));
     let help = "write a teams file (`mergeline teams example > teams.yaml` starts one), or name it in TEAMS_FILE";
     Problem::setting("config.not_found", "TEAMS_FILE", message, help)

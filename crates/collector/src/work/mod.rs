@@ -39,11 +39,11 @@ const SMALLEST_PAGE: u8 = 25;
 /// The reason of work that made room for other repositories.
 pub(crate) const TURN_OVER: &str = "turn_over";
 /// The reason of work that ran out of time.
-pub(crate) const OUT_OF_TIME: &str = "out_of_time";
+pub const OUT_OF_TIME: &str = "out_of_time";
 
 /// Whether a failure is tried again by somebody else soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempt {
+pub enum Attempt {
     /// No: a failure is one.
     Only,
     /// Yes: what may pass is not yet held against the repository.
@@ -118,7 +118,7 @@ impl Collecting<'_> {
     ///
     /// # Errors
     /// Only what all repositories stand on: the database.
-    pub(crate) async fn repository(
+    pub async fn repository(
         &self,
         run: RunId,
         id: RepositoryId,

@@ -162,7 +162,7 @@ async fn f08_a_repository_that_fails_each_time_becomes_a_dead_letter_which_can_b
     });
     assert_eq!((cloud.queued().await?, &dead), (vec![], &vec![letter]));
     cloud.fake.break_repository("acme/web", None);
-    let replayed = mergeline_collector::replay(&cloud.work, &cloud.dead_letters, |_| {}).await?;
+    let replayed = mergeline_lambda::replay(&cloud.work, &cloud.dead_letters, |_| {}).await?;
     assert_eq!((replayed, cloud.dead().await?), (1, vec![]));
     cloud.work_off(&mut sandbox).await?;
     assert_eq!(cloud.run_state().await?, "succeeded");
@@ -181,7 +181,7 @@ async fn f08_what_a_worker_left_that_died_without_a_word_can_be_replayed_too() -
         cloud.aws.release(&cloud.queue.url).await?;
     }
     assert_eq!(names(&cloud.dead().await?), BTreeSet::from(THREE), "moved by the queue itself");
-    assert_eq!(mergeline_collector::replay(&cloud.work, &cloud.dead_letters, |_| {}).await?, 3);
+    assert_eq!(mergeline_lambda::replay(&cloud.work, &cloud.dead_letters, |_| {}).await?, 3);
     cloud.work_off(&mut sandbox).await?;
     assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 3));
     cloud.end(sandbox).await?;

@@ -9,6 +9,9 @@ use lambda_runtime::Diagnostic;
 use mergeline_aws::{
     Aws, AwsError, DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError,
 };
+use mergeline_collector::{
+    CollectError, CollectOptions, Collecting, Rostered, RunReport, Settings, collect, configure, not_found, plan,
+};
 use mergeline_domain::{Problem, Problems, with_causes};
 use mergeline_github::GitHub;
 use mergeline_store::{ApplyError, RunId, Store, StoreError};
@@ -17,10 +20,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::metrics::Sums;
-use crate::plan::plan;
 use crate::queue::{BatchFailures, Queues, Record, enqueue, work};
-use crate::run::{Collecting, Rostered};
-use crate::{CollectError, CollectOptions, RunReport, Settings, collect, configure};
 
 /// The variables that may be kept as secrets.
 const SECRETS: [SecretVariable; 3] = [DATABASE_URL, GITHUB_TOKEN, GITHUB_APP_KEY];
@@ -433,7 +433,7 @@ impl Collector {
         let mut may_renew = true;
         while let [record, rest @ ..] = records {
             let Some((revision, roster)) = clients.store.roster().await? else {
-                return Err(Problems::from(crate::settings::not_found()).into());
+                return Err(Problems::from(not_found()).into());
             };
             // A message may come minutes after the first of its batch, and leases count from now on.
             let options = Self::options(&clients.settings, deadline, (self.clock)());

@@ -1,5 +1,6 @@
 //! The real binary `api` under the Lambda runtime protocol, with API Gateway's REST events.
 
+#[path = "../../api/tests/common/mod.rs"]
 mod common;
 
 use std::collections::HashMap;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mergeline_aws::{Metric, Unit};
+use mergeline_collector::{LastRun, Planning};
 use mergeline_github::GitHubError;
 use mergeline_store::{RepositoryResult, ResultState};
-
-use crate::plan::{LastRun, Planning};
 
 /// The sums of what was done since the last report.
 #[derive(Debug, Clone, Default)]

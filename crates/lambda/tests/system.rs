@@ -29,9 +29,7 @@ async fn api(cloud: &Cloud) -> Result<LambdaRuntime> {
         .filter(|(name, _)| is_its_own(name))
         .map(|(name, value)| (*name, value.clone()))
         .collect();
-    let binary = Path::new(env!("CARGO_BIN_EXE_collector")).with_file_name("api");
-    ensure!(binary.is_file(), "{} is not built; run `cargo build --bin api`", binary.display());
-    LambdaRuntime::start(&binary, &environment).await
+    LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await
 }
 
 /// What API Gateway gets for an event, with its status 200.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lambda_runtime::{LambdaEvent, service_fn};
-use mergeline_collector::Collector;
+use mergeline_lambda::Collector;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use mergeline_aws::{AwsError, Queue};
+use mergeline_collector::{Attempt, Collecting, OUT_OF_TIME};
 use mergeline_domain::{RepoName, with_causes};
 use mergeline_store::{Reason, Repository, RepositoryId, ResultState, RunId, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Sums;
-use crate::run::Collecting;
-use crate::work::{Attempt, OUT_OF_TIME};
 
 /// After so many receives a message lies in the dead-letter queue. The queue's own redrive policy says the same, for
 /// workers that die without a word.
