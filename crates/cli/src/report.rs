@@ -132,7 +132,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
             period: Period::ALWAYS,
         })
         .collect();
-    let team = TeamEntry { slug: EVERYONE.parse().ok()?, name: "Everyone".to_owned(), members };
+    let team = TeamEntry { slug: EVERYONE.parse().ok()?, name: "Everyone".to_owned(), renamed_from: None, members };
     (!team.members.is_empty()).then(|| TeamsFile {
         timezone: chrono_tz::Tz::UTC,
         repositories: vec![repository.clone()],

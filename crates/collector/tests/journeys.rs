@@ -346,3 +346,25 @@ async fn the_token_is_nowhere_in_the_database_or_the_report() -> Result<()> {
     assert!(!everything.join("\n").contains("canary"));
     Ok(())
 }
+
+#[tokio::test]
+async fn an_account_that_is_renamed_while_it_is_read_is_one_person_in_the_same_run() -> Result<()> {
+    let world = World::on_small_pages(0).await?;
+    let teams = "{ slug: payments, members: [{ github: ana, to: 2026-06-02 }, { github: ana-b, from: 2026-06-02 }] }";
+    world.apply(teams).await?;
+    let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
+    // The rename falls between the rows of the second page, and between the first page and it.
+    world.fake.put(many(8).map(|pull_request| match pull_request.number {
+        1..=4 => pull_request.merged("2026-06-01T10:00:00Z"),
+        _ => pull_request.by_user(Some(renamed.clone())),
+    }));
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+    let state = "select concat_ws(' ', count(*), (select count(*) from people), (select login from people)) from pr_attributions";
+    assert_eq!(world.texts(state).await?, ["8 1 ana-b"]);
+    let before = world.database.digest().await?;
+    world.apply(teams).await?;
+    world.collect().await?;
+    assert_eq!(world.database.digest().await?, before);
+    Ok(())
+}

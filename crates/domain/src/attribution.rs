@@ -164,18 +164,49 @@ impl Roster {
 
     /// Keeps or skips a pull request, and attributes it when it is kept.
     pub fn judge(&self, pull_request: &PullRequest) -> Verdict<'_> {
+        self.judging().judge(pull_request)
+    }
+
+    /// Judges pull requests that belong together, those of a page.
+    pub fn judging(&self) -> Judging<'_> {
+        Judging { roster: self, learned: HashMap::new() }
+    }
+}
+
+/// Judges pull requests one after the other. A login identifies its account only until the account is seen: what one
+/// pull request shows about that holds for the next ones, also when the account is renamed in between.
+#[derive(Debug)]
+pub struct Judging<'a> {
+    roster: &'a Roster,
+    /// The accounts that were seen, and the people of the roster (by index) that they turned out to be.
+    learned: HashMap<GithubId, usize>,
+}
+
+impl<'a> Judging<'a> {
+    /// Keeps or skips a pull request, and attributes it when it is kept.
+    pub fn judge(&mut self, pull_request: &PullRequest) -> Verdict<'a> {
+        let roster = self.roster;
         let Some(author) = &pull_request.author else { return Verdict::Skip(SkipReason::Ghost) };
-        let known = self.by_github_id.get(&author.id).and_then(|index| self.people.get(*index));
-        let configured = self.by_login.get(&author.login).and_then(|index| self.people.get(*index));
-        if let (Some(known), Some(configured)) = (known, configured) {
-            return Verdict::SamePerson { known: known.id, configured: configured.id };
-        }
-        match known.or(configured).filter(|person| !person.memberships.is_empty()) {
+        let known = roster.by_github_id.get(&author.id).or_else(|| self.learned.get(&author.id)).copied();
+        let is_seen = |index: usize| self.learned.values().any(|seen| *seen == index);
+        let configured = roster.by_login.get(&author.login).copied().filter(|index| !is_seen(*index));
+        let found = match (known, configured) {
+            (Some(known), Some(configured)) => {
+                let (known, configured) = (roster.people[known].id, roster.people[configured].id);
+                return Verdict::SamePerson { known, configured };
+            }
+            (None, Some(configured)) => {
+                self.learned.insert(author.id, configured);
+                Some(configured)
+            }
+            (known, None) => known,
+        };
+        match found.and_then(|index| roster.people.get(index)).filter(|person| !person.memberships.is_empty()) {
             Some(person) => {
                 Verdict::Keep { person, attributions: person.attribute_at(pull_request.attribution_instant()) }
             }
             None if author.kind == AccountKind::Ghost => Verdict::Skip(SkipReason::Ghost),
-            None if author.kind == AccountKind::Bot || self.names_as_bot(&author.login) => {
+            None if author.kind == AccountKind::Bot || roster.names_as_bot(&author.login) => {
                 Verdict::Skip(SkipReason::Bot)
             }
             None => Verdict::Skip(SkipReason::NotAMember),
@@ -296,6 +327,19 @@ mod tests {
         assert_eq!(roster.judge(&pr), Verdict::SamePerson { known: PersonId(1), configured: PersonId(2) });
         let stranger = merged(Some(author(8, "ana-b", AccountKind::Human)), 100);
         assert_eq!(teams(&roster.judge(&stranger)), [(1, 10_000)]);
+    }
+
+    #[test]
+    fn an_account_that_is_renamed_within_a_page_is_one_person_and_its_old_login_is_nobody_elses() {
+        let old = person(1, "ana", None, vec![membership(1, 1, 10_000, None, Some(50))]);
+        let new = person(2, "ana-b", None, vec![membership(2, 1, 10_000, Some(50), None)]);
+        let roster = Roster::new(vec![old, new], vec![]);
+        let by = |id, login| merged(Some(author(id, login, AccountKind::Human)), 100);
+        let mut judging = roster.judging();
+        assert_eq!(teams(&judging.judge(&by(7, "ana"))), []);
+        let same = Verdict::SamePerson { known: PersonId(1), configured: PersonId(2) };
+        assert_eq!(judging.judge(&by(7, "ana-b")), same);
+        assert_eq!(judging.judge(&by(8, "ana")), Verdict::Skip(SkipReason::NotAMember));
     }
 
     #[test]

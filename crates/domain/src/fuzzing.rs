@@ -138,7 +138,7 @@ fn written(file: &TeamsFile) -> String {
                 "to": member.period.to().map(|at| at.to_rfc3339()),
             })
         });
-        json!({ "slug": team.slug, "name": team.name, "members": members.collect::<Vec<_>>() })
+        json!({ "slug": team.slug, "name": team.name, "renamed_from": team.renamed_from, "members": members.collect::<Vec<_>>() })
     });
     json!({
         "version": 1, "timezone": file.timezone.name(), "repositories": repositories,

@@ -14,7 +14,9 @@ pub mod teams_file;
 mod weight;
 mod zone;
 
-pub use attribution::{Attribution, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict};
+pub use attribution::{
+    Attribution, Judging, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict,
+};
 pub use details::{Commit, Details, DraftEvent, History, Review};
 pub use names::{GithubId, Login, NameError, RepoEntry, RepoName, RepoPattern, TeamSlug};
 pub use percentile::{Sample, weighted_mean, weighted_percentile};

@@ -146,7 +146,11 @@ impl Problems {
             write!(f, "\n  see also {source}:{related}")?;
         }
         if let Some(help) = help {
-            write!(f, "\n  help: {}", Harmless(help))?;
+            // Lines to write may follow the sentence.
+            for (index, line) in help.lines().enumerate() {
+                let lead = if index == 0 { "help: " } else { "      " };
+                write!(f, "\n  {lead}{}", Harmless(line))?;
+            }
         }
         Ok(())
     }

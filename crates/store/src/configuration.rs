@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::plan::{Current, KnownMembership, KnownPerson, KnownTeam, Plan, PlanSettings, Terms};
+use mergeline_domain::plan::{
+    Current, KnownMembership, KnownPerson, KnownTeam, Plan, PlanSettings, PlannedPerson, Terms,
+};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{
-    Attribution, Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoName, RepoPattern, Roster,
-    TeamId, TeamSlug, Weight,
+    Attribution, GithubId, Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoName, RepoPattern,
+    Roster, TeamId, TeamSlug, Weight,
 };
 use serde::Serialize;
 
@@ -216,50 +218,77 @@ impl Store {
 }
 
 impl Store {
-    /// Makes two people one: the account that is known, and the one who was configured by the account's new login.
-    /// Memberships move to the known person, whose stored pull requests are attributed anew. Every roster that was
-    /// read before is stale afterwards.
+    /// Makes two people one: the person whose account is known by its number, and the one who was configured by the
+    /// account's new login. Memberships move to the known person, whose stored pull requests are attributed again. Every
+    /// roster that was read before is stale afterwards.
     ///
     /// # Errors
     /// [`StoreError::SamePerson`] when the memberships of the two overlap in a team.
-    pub async fn unite(&self, known: PersonId, configured: PersonId, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.once(async |connection| Self::make_one(connection, known, configured, now).await).await
+    pub async fn unite(
+        &self,
+        known: PersonId,
+        configured: PersonId,
+        github_id: GithubId,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.once(async |connection| Self::make_one(connection, known, configured, github_id, now).await).await
     }
 
     async fn make_one(
         connection: &mut Session,
         known: PersonId,
         configured: PersonId,
+        github_id: GithubId,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut *connection).await?;
         let logins = sqlx::query!(
-            "select k.configured_login as known, c.configured_login as configured
+            "select k.configured_login as known, c.configured_login as configured, c.other_logins
             from people as k cross join people as c
-            where k.id = $1 and c.id = $2 and c.github_id is null",
+            where k.id = $1 and c.id = $2 and c.github_id is null and (k.github_id is null or k.github_id = $3)",
             known.0,
-            configured.0
+            configured.0,
+            github_id
         )
         .fetch_optional(&mut *connection)
         .await?;
         // Another repository's work was quicker.
         let Some(logins) = logins else { return Ok(()) };
-        let moved =
-            sqlx::query!("update team_memberships set person_id = $1 where person_id = $2", known.0, configured.0)
-                .execute(&mut *connection)
-                .await;
-        if let Err(error) = moved {
-            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-            // exclusion_violation
-            if code.is_some_and(|code| code == "23P01") {
-                return Err(StoreError::SamePerson { known: logins.known, configured: logins.configured });
-            }
-            return Err(error.into());
+        let overlap = sqlx::query_scalar!(
+            "select t.slug
+            from team_memberships as k
+            inner join team_memberships as c
+                on k.team_id = c.team_id
+                and tstzrange(k.joined_at, k.left_at, '[)') && tstzrange(c.joined_at, c.left_at, '[)')
+            inner join teams as t on k.team_id = t.id
+            where k.person_id = $1 and c.person_id = $2 and k.removed_in is null and c.removed_in is null
+            order by t.slug
+            limit 1",
+            known.0,
+            configured.0
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(team) = overlap {
+            return Err(StoreError::SamePerson { known: logins.known, configured: logins.configured, team });
         }
-        sqlx::query!("delete from people where id = $1", configured.0).execute(&mut *connection).await?;
-        sqlx::query!("update people set configured_login = $2, login = $2 where id = $1", known.0, logins.configured)
+        sqlx::query!("update team_memberships set person_id = $1 where person_id = $2", known.0, configured.0)
             .execute(&mut *connection)
             .await?;
+        sqlx::query!("delete from people where id = $1", configured.0).execute(&mut *connection).await?;
+        sqlx::query!(
+            "update people
+            set
+                configured_login = $2, login = $2, github_id = coalesce(github_id, $3),
+                other_logins = other_logins || $4::text []
+            where id = $1",
+            known.0,
+            logins.configured,
+            github_id,
+            &logins.other_logins
+        )
+        .execute(&mut *connection)
+        .await?;
         sqlx::query!(
             "insert into configurations (
                 applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size
@@ -343,7 +372,7 @@ async fn current(connection: &mut Session) -> Result<Current, StoreError> {
             .iter()
             .map(|name| parse_stored(name))
             .collect::<Result<_, _>>()?;
-    let people = sqlx::query!("select id, github_id, configured_login, login from people order by id")
+    let people = sqlx::query!("select id, github_id, configured_login, login, other_logins from people order by id")
         .fetch_all(&mut *connection)
         .await?
         .into_iter()
@@ -352,6 +381,7 @@ async fn current(connection: &mut Session) -> Result<Current, StoreError> {
             github_id: row.github_id,
             configured_login: Login::from_github(&row.configured_login),
             login: Login::from_github(&row.login),
+            other_logins: logins(&row.other_logins),
         })
         .collect();
     let mut memberships: HashMap<i64, Vec<KnownMembership>> = HashMap::new();
@@ -366,7 +396,15 @@ async fn current(connection: &mut Session) -> Result<Current, StoreError> {
         let membership = KnownMembership { id: MembershipId(row.id), person: PersonId(row.person_id), terms };
         memberships.entry(row.team_id).or_default().push(membership);
     }
-    let teams = sqlx::query!("select id, slug, name, archived_at from teams order by id")
+    let teams = sqlx::query!(
+        r#"select
+            t.id, t.slug, t.name, t.archived_at,
+            -- Each has an index of its own.
+            exists (select from pr_attributions as a where a.team_id = t.id and a.merged_at is not null)
+            or exists (select from pr_attributions as a where a.team_id = t.id and a.closed_at is null) as "has_numbers!"
+        from teams as t
+        order by t.id"#
+    )
         .fetch_all(&mut *connection)
         .await?
         .into_iter()
@@ -376,6 +414,7 @@ async fn current(connection: &mut Session) -> Result<Current, StoreError> {
                 slug: parse_stored::<TeamSlug>(&row.slug)?,
                 name: row.name,
                 is_archived: row.archived_at.is_some(),
+                has_numbers: row.has_numbers,
                 memberships: memberships.remove(&row.id).unwrap_or_default(),
             })
         })
@@ -417,35 +456,60 @@ async fn people(connection: &mut Session, only: Option<&[i64]>) -> Result<Vec<Pe
 
 /// Stores the people of the file, new ones and what is new about known ones, and says who is who.
 async fn write_people(connection: &mut Session, plan: &Plan) -> Result<HashMap<Login, PersonId>, StoreError> {
-    let mut people = HashMap::new();
+    let (known, new): (Vec<_>, Vec<_>) = plan.people.iter().partition(|person| person.known.is_some());
+    let columns = |people: &[&PlannedPerson]| {
+        let logins: Vec<String> = people.iter().map(|person| person.login.to_string()).collect();
+        let others: Vec<String> = people.iter().map(|person| joined(&person.other_logins)).collect();
+        let numbers: Vec<Option<i64>> = people.iter().map(|person| person.github_id).collect();
+        (logins, others, numbers)
+    };
+    let ids: Vec<i64> = known.iter().filter_map(|person| person.known).map(|id| id.0).collect();
+    let (logins, others, numbers) = columns(&known);
+    sqlx::query!(
+        "update people as p
+        set
+            configured_login = f.login,
+            github_id = coalesce(p.github_id, f.github_id),
+            other_logins = p.other_logins || string_to_array(f.others, ' ')
+        from unnest($1::bigint [], $2::text [], $3::text [], $4::bigint []) as f (id, login, others, github_id)
+        where
+            p.id = f.id
+            and (
+                p.configured_login <> f.login
+                or (p.github_id is null and f.github_id is not null)
+                or not array[p.configured_login, p.login] || p.other_logins @> string_to_array(f.others, ' ')
+            )",
+        &ids,
+        &logins,
+        &others,
+        &numbers as &[Option<i64>]
+    )
+    .execute(&mut *connection)
+    .await?;
+    let (logins, others, numbers) = columns(&new);
+    let added = sqlx::query!(
+        "insert into people (github_id, configured_login, login, other_logins)
+        select f.github_id, f.login, f.login, string_to_array(f.others, ' ')
+        from unnest($1::text [], $2::text [], $3::bigint []) as f (login, others, github_id)
+        returning id, configured_login",
+        &logins,
+        &others,
+        &numbers as &[Option<i64>]
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut people: HashMap<Login, PersonId> =
+        added.into_iter().map(|row| (Login::from_github(&row.configured_login), PersonId(row.id))).collect();
     for person in &plan.people {
-        let login = person.login.as_str();
-        let id = match person.known {
-            Some(PersonId(id)) => {
-                sqlx::query!(
-                    "update people set configured_login = $2, github_id = coalesce(github_id, $3)
-                    where id = $1 and (configured_login <> $2 or (github_id is null and $3::bigint is not null))",
-                    id,
-                    login,
-                    person.github_id
-                )
-                .execute(&mut *connection)
-                .await?;
-                id
-            }
-            None => {
-                sqlx::query_scalar!(
-                    "insert into people (github_id, configured_login, login) values ($1, $2, $2) returning id",
-                    person.github_id,
-                    login
-                )
-                .fetch_one(&mut *connection)
-                .await?
-            }
-        };
-        people.insert(person.login.clone(), PersonId(id));
+        let id = person.known.or_else(|| people.get(&person.login).copied());
+        people.extend(person.logins().filter_map(|login| Some((login.clone(), id?))));
     }
     Ok(people)
+}
+
+/// Logins have no blanks: an array of arrays of different lengths is not a value that a statement takes.
+fn joined(logins: &[Login]) -> String {
+    logins.iter().map(Login::as_str).collect::<Vec<_>>().join(" ")
 }
 
 async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) -> Result<Revision, StoreError> {
@@ -512,6 +576,7 @@ async fn write_repositories(connection: &mut Session, plan: &Plan, now: DateTime
 }
 
 async fn write_teams(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) -> Result<(), StoreError> {
+    write_slugs(connection, plan).await?;
     for (slug, name) in plan.teams_added.iter().chain(&plan.teams_restored).chain(&plan.teams_renamed) {
         sqlx::query!(
             "insert into teams (slug, name, created_at) values ($1, $2, $3)
@@ -524,9 +589,45 @@ async fn write_teams(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) 
         .await?;
     }
     let archived: Vec<&str> = plan.teams_archived.iter().map(TeamSlug::as_str).collect();
-    sqlx::query!("update teams set archived_at = $2 where slug = any($1)", &archived as &[&str], now)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "update teams set archived_at = $2 where slug = any($1) and archived_at is null",
+        &archived as &[&str],
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives teams their new slugs. Two may exchange theirs, so each gives its own up first.
+async fn write_slugs(connection: &mut Session, plan: &Plan) -> Result<(), StoreError> {
+    if plan.slugs_changed.is_empty() {
+        return Ok(());
+    }
+    let (before, after): (Vec<&str>, Vec<&str>) =
+        plan.slugs_changed.iter().map(|(before, after)| (before.as_str(), after.as_str())).unzip();
+    let moved = sqlx::query!(
+        r#"update teams as t
+        set slug = 't' || replace(gen_random_uuid()::text, '-', '')
+        from unnest($1::text [], $2::text []) as f (former, slug)
+        where t.slug = f.former
+        returning t.id, f.slug as "slug!""#,
+        &before as &[&str],
+        &after as &[&str]
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let ids: Vec<i64> = moved.iter().map(|row| row.id).collect();
+    let slugs: Vec<String> = moved.into_iter().map(|row| row.slug).collect();
+    sqlx::query!(
+        "update teams as t set slug = f.slug
+        from unnest($1::bigint [], $2::text []) as f (id, slug)
+        where t.id = f.id",
+        &ids,
+        &slugs
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -570,29 +671,48 @@ async fn write_memberships(
     sqlx::query!("update team_memberships set removed_in = $2 where id = any($1)", &replaced, revision.0)
         .execute(&mut *connection)
         .await?;
+    let mut columns = MembershipColumns::default();
     for change in &plan.memberships {
         let Some(Terms { weight, period }) = change.kind.after() else { continue };
-        // The row that is replaced knows its person; the file may mean somebody else by the same login by now.
-        sqlx::query!(
-            "insert into team_memberships (team_id, person_id, weight, joined_at, left_at, added_in)
-            select
-                t.id,
-                coalesce((select m.person_id from team_memberships as m where m.id = $3), $2),
-                $4::integer / 10000.0, $5, $6, $7
-            from teams as t
-            where t.slug = $1",
-            change.team.as_str(),
-            people.get(&change.login).map(|id| id.0),
-            change.kind.replaced().map(|id| id.0),
-            i32::from(weight.units()),
-            period.from(),
-            period.to(),
-            revision.0
-        )
-        .execute(&mut *connection)
-        .await?;
+        columns.teams.push(change.team.to_string());
+        columns.people.push(people.get(&change.login).map(|id| id.0));
+        columns.replaced.push(change.kind.replaced().map(|id| id.0));
+        columns.units.push(i32::from(weight.units()));
+        columns.joined_at.push(period.from());
+        columns.left_at.push(period.to());
     }
+    // The row that is replaced knows its person; the file may mean somebody else by the same login by now.
+    sqlx::query!(
+        "insert into team_memberships (team_id, person_id, weight, joined_at, left_at, added_in)
+        select t.id, coalesce(m.person_id, f.person_id), f.units / 10000.0, f.joined_at, f.left_at, $7
+        from unnest(
+            $1::text [], $2::bigint [], $3::bigint [], $4::integer [], $5::timestamptz [], $6::timestamptz []
+        ) with ordinality as f (team, person_id, replaced, units, joined_at, left_at, position)
+        inner join teams as t on f.team = t.slug
+        left join team_memberships as m on f.replaced = m.id
+        order by f.position",
+        &columns.teams,
+        &columns.people as &[Option<i64>],
+        &columns.replaced as &[Option<i64>],
+        &columns.units,
+        &columns.joined_at as &[Option<DateTime<Utc>>],
+        &columns.left_at as &[Option<DateTime<Utc>>],
+        revision.0
+    )
+    .execute(connection)
+    .await?;
     Ok(())
+}
+
+/// New memberships as the columns of one statement.
+#[derive(Default)]
+struct MembershipColumns {
+    teams: Vec<String>,
+    people: Vec<Option<i64>>,
+    replaced: Vec<Option<i64>>,
+    units: Vec<i32>,
+    joined_at: Vec<Option<DateTime<Utc>>>,
+    left_at: Vec<Option<DateTime<Utc>>>,
 }
 
 /// Derives the attributions of these people's stored pull requests anew. Returns how many pull requests count

@@ -19,14 +19,17 @@ pub enum StoreError {
     StaleConfiguration,
     /// Two logins of the teams file turned out to be one account, with memberships that contradict each other.
     #[error(
-        "`{known}` and `{configured}` are the same GitHub account, and their memberships in a team overlap: keep one of \
-         the two in the teams file"
+        "`{known}` and `{configured}` are the same GitHub account, and both are in the team `{team}` at the same time: in \
+         the teams file, end the membership of `{known}` with `to:` on the day from which `{configured}` is a member, or \
+         take one of the two out"
     )]
     SamePerson {
         /// The login by which the account was known.
         known: String,
         /// The login that was configured as somebody new.
         configured: String,
+        /// The slug of a team in which both are at the same time.
+        team: String,
     },
     /// Somebody else works on the repository now; nothing was written.
     #[error("another worker has taken over this repository")]

@@ -350,6 +350,23 @@ async fn remember_accounts(
     let people: Vec<i64> = accounts.keys().copied().collect();
     let github_ids: Vec<i64> = accounts.values().map(|(id, _)| *id).collect();
     let logins: Vec<&str> = accounts.values().map(|(_, login)| *login).collect();
+    // The roster may be older than what another repository's work has learned: that the account is another person's, or
+    // that the person has another account.
+    let is_stale = sqlx::query_scalar!(
+        r#"select exists (
+            select from unnest($1::bigint [], $2::bigint []) as s (person_id, github_id)
+            inner join people as p
+                on (p.id = s.person_id and p.github_id <> s.github_id)
+                or (p.github_id = s.github_id and p.id <> s.person_id)
+        ) as "is_stale!""#,
+        &people,
+        &github_ids
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if is_stale {
+        return Err(StoreError::StaleConfiguration);
+    }
     // Locked in one order, so that two repositories at a time cannot wait for each other.
     let outdated = sqlx::query!(
         "with seen as (
@@ -373,6 +390,11 @@ async fn remember_accounts(
         &logins as &[&str]
     )
     .execute(connection)
-    .await?;
+    .await
+    .map_err(|error| match error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) {
+        // Somebody else is learning the same number for another person: after them, it is known.
+        Some("people_github_id_key") => StoreError::Conflict(error.into()),
+        _ => error.into(),
+    })?;
     Ok(outdated.rows_affected() > 0)
 }

@@ -374,9 +374,16 @@ impl Store {
     pub async fn configured_logins(&self) -> Result<Vec<ConfiguredLogin>, StoreError> {
         Ok(sqlx::query_as!(
             ConfiguredLogin,
-            r#"select distinct h.configured_login as login, h.github_id, h.login as seen_as
+            r#"select l.login as "login!", h.github_id, h.login as seen_as
             from people as h
-            inner join team_memberships as m on h.id = m.person_id and m.removed_in is null
+            cross join lateral unnest(h.configured_login || h.other_logins) with ordinality as l (login, place)
+            where
+                exists (select from team_memberships as m where m.person_id = h.id and m.removed_in is null)
+                -- A login that somebody had before is whose it is now.
+                and (
+                    l.place = 1
+                    or not exists (select from people as o where o.id <> h.id and l.login in (o.configured_login, o.login))
+                )
             order by 1"#
         )
         .fetch_all(&self.pool)

@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::Verdict;
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_store::{ApplyError, ApplyOptions, Store, StoreError};
+use mergeline_store::{ApplyError, ApplyOptions, KeptPullRequest, PageOfWork, Store, StoreError};
 use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, pr};
 
 /// Three of ana's pull requests, merged on three days, and one of bob's.
@@ -262,7 +264,7 @@ async fn uniting_two_people_leaves_the_settings_as_they_are() -> Result<()> {
     let snapshot = store.snapshot().await?.expect("configured");
     let verdict = snapshot.roster.judge(&pr("acme/api", 2).by_user(Some(renamed)).facts());
     let Verdict::SamePerson { known, configured } = verdict else { panic!("recognised") };
-    store.unite(known, configured, at("2026-06-15T12:00:00Z")).await?;
+    store.unite(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
     assert_eq!(smallest_group(&database).await?, (3, 3));
     let again = apply(&store, &file("ana-b")?).await?;
     assert!(again.plan.is_empty(), "{again}");
@@ -279,7 +281,7 @@ async fn a_known_account_that_returns_under_a_new_login_is_united_with_its_past(
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
     let seen = pr("acme/api", 5).by_user(Some(renamed)).merged("2026-02-04T10:00:00Z");
     let Verdict::SamePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else { panic!("recognised") };
-    store.unite(known, configured, at("2026-06-15T12:00:00Z")).await?;
+    store.unite(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
     keep(&store, &[seen]).await?;
     let halves = [1, 2, 3].map(|number| share(number, "pay", "0.5"));
     let expected: Vec<_> = halves.into_iter().chain([share(4, "pay", "1"), share(5, "pay", "0.5")]).collect();
@@ -298,8 +300,91 @@ async fn two_logins_of_one_account_with_overlapping_memberships_are_named() -> R
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
     let seen = pr("acme/api", 5).by_user(Some(renamed));
     let Verdict::SamePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else { panic!("recognised") };
-    let refused = store.unite(known, configured, at("2026-06-15T12:00:00Z")).await;
-    assert!(matches!(&refused, Err(StoreError::SamePerson { known, .. }) if known == "ana"), "{refused:?}");
+    let refused = store.unite(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await;
+    let told = refused.as_ref().map_err(ToString::to_string);
+    let named = |text: &String| ["`ana`", "`ana-b`", "`pay`", "`to:`"].iter().all(|name| text.contains(name));
+    assert!(told.as_ref().is_err_and(named), "{told:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_with_the_old_login_until_a_date_and_the_new_one_from_it_counts_the_same_in_every_run() -> Result<()> {
+    let (database, store) = collected().await?;
+    let both =
+        teams(&[("pay", "{ github: ana, to: 2026-02-02 }, { github: ana-b, from: 2026-02-02 }, { github: bob }")]);
+    apply(&store, &both).await?;
+    let snapshot = store.snapshot().await?.expect("configured");
+    let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
+    let seen = pr("acme/api", 5).by_user(Some(renamed.clone())).merged("2026-02-04T10:00:00Z");
+    let Verdict::SamePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else { panic!("recognised") };
+    store.unite(known, configured, renamed.id, at("2026-06-15T12:00:00Z")).await?;
+    keep(&store, &[seen]).await?;
+    let counted = [1, 2, 3, 4, 5].map(|number| share(number, "pay", "1"));
+    assert_eq!(attributions(&database).await?, counted);
+    let first = database.digest().await?;
+    for _ in 0..2 {
+        let again = apply(&store, &both).await?;
+        assert!(again.plan.is_empty(), "{again}");
+        assert_eq!(database.digest().await?, first);
+    }
+    let without_former = apply(&store, &teams(&[("pay", "{ github: ana-b }, { github: bob }")])).await?;
+    assert_eq!(attributions(&database).await?, counted, "{without_former}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_account_that_another_repository_showed_under_its_former_login_is_looked_up_again() -> Result<()> {
+    let (_, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana, to: 2026-02-02 }, { github: ana-b, from: 2026-02-02 }")])).await?;
+    let before = store.snapshot().await?.expect("configured");
+    keep(&store, &[pr("acme/api", 1).merged("2026-02-01T10:00:00Z")]).await?;
+    let now = at("2026-02-04T12:00:00Z");
+    let (lease, _) = store.lease(before.repositories[0].id, now, Duration::ZERO).await?.expect("free");
+    let stranger = FakeUser { id: 99, ..FakeUser::person("ana") };
+    let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
+    for user in [renamed, stranger] {
+        let pull_request = pr("acme/api", 2).by_user(Some(user.clone())).merged("2026-02-04T10:00:00Z").facts();
+        let Verdict::Keep { person, attributions } = before.roster.judge(&pull_request) else {
+            panic!("not known yet")
+        };
+        let (person, attributions) = (person.id, attributions.clone());
+        let kept = vec![KeptPullRequest { pull_request, person, attributions }];
+        let page = PageOfWork { kept, ..PageOfWork::default() };
+        let outcome = store.upsert_page(&lease, before.revision, page, now).await;
+        assert!(matches!(outcome, Err(StoreError::StaleConfiguration)), "{user:?}: {outcome:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_team_under_a_new_slug_keeps_its_number_and_everything_that_counts_for_it() -> Result<()> {
+    let (database, store) = collected().await?;
+    let renamed = |from: &str| {
+        let text = format!(
+            "version: 1\nrepositories: [acme/api]\nteams: [{{ slug: checkout, {from}members: [{{ github: ana }}, {{ github: bob }}] }}]"
+        );
+        TeamsFile::parse("t", text.as_bytes())
+    };
+    let refused = apply(&store, &renamed("")?).await.expect_err("another team would count the same");
+    assert!(refused.to_string().contains("renamed_from: pay"), "{refused}");
+    let applied = apply(&store, &renamed("renamed_from: pay, ")?).await?;
+    assert_eq!((applied.plan.memberships.len(), applied.pull_requests_reattributed), (0, 0), "{applied}");
+    let listed: Vec<_> = store.teams(at("2026-06-15T12:00:00Z")).await?;
+    assert_eq!(listed.iter().map(|team| (team.id.0, team.slug.as_str())).collect::<Vec<_>>(), [(1, "checkout")]);
+    assert_eq!(attributions(&database).await?, [1, 2, 3, 4].map(|number| share(number, "checkout", "1")));
+    for file in [renamed("renamed_from: pay, ")?, renamed("")?] {
+        assert!(apply(&store, &file).await?.plan.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slug_that_was_changed_before_anything_counted_needs_no_word() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
+    apply(&store, &teams(&[("checkout", "{ github: ana }, { github: bob }")])).await?;
+    keep(&store, &merged()).await?;
+    assert_eq!(attributions(&database).await?, [1, 2, 3, 4].map(|number| share(number, "checkout", "1")));
     Ok(())
 }
 

@@ -67,6 +67,11 @@ impl Asking {
         if stopped.is_none() {
             for (login, id) in &configured.logins {
                 let known = known.iter().find(|one| one.login == login.as_str());
+                if let Some(known) = known.filter(|known| names_both(configured, known)) {
+                    findings
+                        .add(Check::ok(format!("login {login}"), format!("was that of {} before", known.seen_as)))?;
+                    continue;
+                }
                 match self.login(login, *id, known).await {
                     Ok(check) => findings.add(check)?,
                     Err(stop) => {
@@ -91,11 +96,17 @@ pub(super) fn check_known(
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     for login in configured.logins.keys() {
-        if let Some(renamed) = known.iter().find(|one| one.login == login.as_str()).and_then(renamed) {
+        let known = known.iter().find(|one| one.login == login.as_str());
+        if let Some(renamed) = known.filter(|one| !names_both(configured, one)).and_then(renamed) {
             findings.add(renamed)?;
         }
     }
     Ok(())
+}
+
+/// Whether the present login of a renamed account is configured too.
+fn names_both(configured: &Configured, known: &ConfiguredLogin) -> bool {
+    known.login != known.seen_as && configured.logins.contains_key(&Login::from_github(&known.seen_as))
 }
 
 /// Whether it makes sense to ask further.
@@ -307,7 +318,9 @@ fn account(
         (None, _) => known.and_then(renamed).unwrap_or_else(|| {
             let help = match meant {
                 Some(meant) => format!("write the present login of number {meant} into the teams file"),
-                None => "check the spelling; bots are written name[bot]".to_owned(),
+                None => "check the spelling; bots are written name[bot]; an account that was renamed needs the same `id` beside \
+                         the old login and the new one"
+                    .to_owned(),
             };
             Check::error(name, "GitHub knows no such account", help)
         }),

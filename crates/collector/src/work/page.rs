@@ -31,10 +31,11 @@ pub async fn keep_page(
         // Without a number there is nothing that it could be asked for by.
         page.undecodable.extend(item.number.map(|number| Undecodable { number, reason: item.reason }));
     }
+    let mut judging = roster.judging();
     for pull_request in pull_requests {
         counts.listed += 1;
         page.understood.push(pull_request.number);
-        match roster.judge(&pull_request) {
+        match judging.judge(&pull_request) {
             Verdict::Keep { person, attributions } => {
                 let person = person.id;
                 page.kept.push(KeptPullRequest { pull_request, person, attributions });
@@ -43,8 +44,10 @@ pub async fn keep_page(
             Verdict::Skip(SkipReason::Bot) => counts.skipped_bot += 1,
             Verdict::Skip(SkipReason::NotAMember) => counts.skipped_not_a_member += 1,
             Verdict::SamePerson { known, configured } => {
-                store.unite(known, configured, now).await?;
-                is_roster_stale = true;
+                if let Some(author) = &pull_request.author {
+                    store.unite(known, configured, author.id, now).await?;
+                    is_roster_stale = true;
+                }
             }
         }
     }

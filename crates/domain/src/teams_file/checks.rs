@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 
+use super::MemberEntry;
 use super::reader::{Draft, Placed};
-use super::{MemberEntry, TeamsFile};
-use crate::{GithubId, Login, Period, Problem, Weight};
+use crate::{GithubId, Login, Period, Problem, TeamSlug, Weight};
 
 pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     nothing_is_empty(draft, problems);
     repositories_are_listed_once(draft, problems);
     slugs_are_unique(draft, problems);
+    former_slugs_are_nobody_elses(draft, problems);
     logins_and_numbers_agree(draft, problems);
     periods_in_one_team_do_not_overlap(draft, problems);
     if !draft.allow_weights_above_one {
@@ -70,41 +71,77 @@ fn slugs_are_unique(draft: &Draft, problems: &mut Vec<Problem>) {
     }
 }
 
+fn former_slugs_are_nobody_elses(draft: &Draft, problems: &mut Vec<Problem>) {
+    let mut renamed: HashMap<&TeamSlug, &Placed<TeamSlug>> = HashMap::new();
+    for former in draft.teams.iter().filter_map(|team| team.value.renamed_from.as_ref()) {
+        let (message, other) = if let Some(other) = renamed.insert(&former.value, former) {
+            (format!("two teams cannot both be `{}` under a new slug", former.value), other.at)
+        } else if let Some(team) = draft.teams.iter().find(|team| team.value.slug.as_ref() == Some(&former.value)) {
+            (format!("`{}` is a team of this file", former.value), team.at)
+        } else {
+            continue;
+        };
+        let help = "name the slug that this team had before, and that no team has now; or leave it out";
+        let mut problem = problem("config.renamed_from", former, message, help);
+        problem.related = Some(other);
+        problems.push(problem);
+    }
+}
+
 fn members(draft: &Draft) -> impl Iterator<Item = &Placed<MemberEntry>> {
     draft.teams.iter().flat_map(|team| &team.value.members)
 }
 
 fn logins_and_numbers_agree(draft: &Draft, problems: &mut Vec<Problem>) {
     let mut by_login: HashMap<&Login, &Placed<MemberEntry>> = HashMap::new();
-    let mut by_id: HashMap<GithubId, &Placed<MemberEntry>> = HashMap::new();
     for member in members(draft) {
         let Some(id) = member.value.github_id else { continue };
         let login = &member.value.login;
-        let same_login = *by_login.entry(login).or_insert(member);
-        let same_id = *by_id.entry(id).or_insert(member);
-        let other = if same_login.value.github_id != Some(id) {
-            Some((same_login, format!("`{login}` has two account numbers")))
-        } else if same_id.value.login != *login {
-            Some((same_id, format!("account {id} has two logins, `{}` and `{login}`", same_id.value.login)))
-        } else {
-            None
-        };
-        if let Some((other, message)) = other {
-            let mut problem =
-                problem("config.person_id", member, message, "write the same login and number everywhere");
-            problem.related = Some(other.at);
+        let first = *by_login.entry(login).or_insert(member);
+        if first.value.github_id != Some(id) {
+            let message = format!("`{login}` has two account numbers");
+            let help = "write one number beside each login; a renamed account keeps its number under both logins";
+            let mut problem = problem("config.person_id", member, message, help);
+            problem.related = Some(first.at);
             problems.push(problem);
         }
     }
 }
 
+/// Who a member is, as far as the file tells: logins with one number are one account.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Account<'a> {
+    Number(GithubId),
+    Login(&'a Login),
+}
+
+/// The account of each login of the file.
+fn accounts(draft: &Draft) -> HashMap<&Login, Account<'_>> {
+    let mut accounts = HashMap::new();
+    for member in members(draft) {
+        let login = &member.value.login;
+        match member.value.github_id {
+            Some(id) => accounts.insert(login, Account::Number(id)),
+            None => Some(*accounts.entry(login).or_insert(Account::Login(login))),
+        };
+    }
+    accounts
+}
+
 fn periods_in_one_team_do_not_overlap(draft: &Draft, problems: &mut Vec<Problem>) {
+    let accounts = accounts(draft);
     for team in &draft.teams {
-        let mut by_login: HashMap<&Login, Vec<&Placed<MemberEntry>>> = HashMap::new();
+        let mut by_account: HashMap<Account<'_>, Vec<&Placed<MemberEntry>>> = HashMap::new();
         for member in &team.value.members {
-            let earlier = by_login.entry(&member.value.login).or_default();
+            let login = &member.value.login;
+            let earlier = by_account.entry(accounts[login]).or_default();
             if let Some(other) = earlier.iter().find(|other| other.value.period.overlaps(&member.value.period)) {
-                let message = format!("`{}` is in this team twice at the same time", member.value.login);
+                let message = if other.value.login == *login {
+                    format!("`{login}` is in this team twice at the same time")
+                } else {
+                    let other = &other.value.login;
+                    format!("`{other}` and `{login}` are one account, which is in this team twice at the same time")
+                };
                 let help = "end the first membership where the second starts: `to` is the first day after it";
                 let mut problem = problem("config.period_overlap", member, message, help);
                 problem.related = Some(other.at);
@@ -116,11 +153,12 @@ fn periods_in_one_team_do_not_overlap(draft: &Draft, problems: &mut Vec<Problem>
 }
 
 fn weights_sum_to_one_at_most(draft: &Draft, problems: &mut Vec<Problem>) {
-    let mut by_login: BTreeMap<&Login, Vec<&Placed<MemberEntry>>> = BTreeMap::new();
+    let accounts = accounts(draft);
+    let mut by_account: BTreeMap<Account<'_>, Vec<&Placed<MemberEntry>>> = BTreeMap::new();
     for member in members(draft) {
-        by_login.entry(&member.value.login).or_default().push(member);
+        by_account.entry(accounts[&member.value.login]).or_default().push(member);
     }
-    for (login, members) in by_login {
+    for members in by_account.into_values() {
         let shares: Vec<(Period, Weight)> = members.iter().map(|m| (m.value.period, m.value.weight)).collect();
         let Some((from, units)) = first_sum_above_one(&shares) else { continue };
         let inside: Vec<_> = members.iter().filter(|m| from.is_none_or(|at| m.value.period.contains(at))).collect();
@@ -129,6 +167,7 @@ fn weights_sum_to_one_at_most(draft: &Draft, problems: &mut Vec<Problem>) {
             || "the beginning".to_owned(),
             |at| at.with_timezone(&draft.timezone).date_naive().to_string(),
         );
+        let login = &last.value.login;
         let message = format!("the weights of `{login}` sum to {} from {since}", Weight::format_units(units));
         let help = "make them sum to 1 at most, or set `allow_weights_above_one: true`";
         let mut problem = problem("config.weight_sum", last, message, help);
@@ -156,20 +195,4 @@ fn sums(shares: &[(Period, Weight)]) -> Vec<(Option<DateTime<Utc>>, u64)> {
             (edge, shares.iter().filter(|(period, _)| holds(period)).map(|(_, weight)| u64::from(weight.units())).sum())
         })
         .collect()
-}
-
-impl TeamsFile {
-    /// The people whose weights sum to less than 1 at `now`, with what is left in ten-thousandths.
-    ///
-    /// Their pull requests count for that share in no team: reported, not lost.
-    pub fn unallocated(&self, now: DateTime<Utc>) -> Vec<(Login, u64)> {
-        let mut sums: BTreeMap<&Login, u64> = BTreeMap::new();
-        for member in self.teams.iter().flat_map(|team| &team.members) {
-            if member.period.contains(now) {
-                *sums.entry(&member.login).or_default() += u64::from(member.weight.units());
-            }
-        }
-        let full = u64::from(Weight::UNITS);
-        sums.into_iter().filter(|(_, sum)| *sum < full).map(|(login, sum)| (login.clone(), full - sum)).collect()
-    }
 }

@@ -59,12 +59,16 @@ struct Privacy {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 struct Team {
-    /// The short name in URLs. Keep it: it is what the team's history hangs on.
+    /// The short name in URLs. The team's history hangs on it: with a new one, say in `renamed_from` which it was.
     #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     slug: String,
     /// The name for people. The slug when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    /// The slug that the team had before: it stays the same team, with its number and its past. May stay in the file.
+    #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renamed_from: Option<String>,
     /// The members, past and future ones included.
     members: Vec<Member>,
 }

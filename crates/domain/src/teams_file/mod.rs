@@ -39,6 +39,8 @@ pub struct TeamEntry {
     pub slug: TeamSlug,
     /// The name for people.
     pub name: String,
+    /// The slug that it had before, when it is a known team under a new one.
+    pub renamed_from: Option<TeamSlug>,
     /// The memberships, in the order of the file.
     pub members: Vec<MemberEntry>,
 }

@@ -14,7 +14,7 @@ use crate::{
 pub(super) const FILE_KEYS: &[&str] =
     &["version", "timezone", "repositories", "include_archived", "bots", "allow_weights_above_one", "privacy", "teams"];
 pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
-pub(super) const TEAM_KEYS: &[&str] = &["slug", "name", "members"];
+pub(super) const TEAM_KEYS: &[&str] = &["slug", "name", "renamed_from", "members"];
 pub(super) const MEMBER_KEYS: &[&str] = &["github", "id", "weight", "from", "to"];
 /// Other names that `TEAM_CONFIG_JSON` takes, and that a file's author may have meant.
 const MEMBER_ALIASES: &[(&str, &str)] =
@@ -50,6 +50,7 @@ pub(super) struct Draft {
 pub(super) struct TeamDraft {
     pub(super) slug: Option<TeamSlug>,
     pub(super) name: Option<String>,
+    pub(super) renamed_from: Option<Placed<TeamSlug>>,
     pub(super) members: Vec<Placed<MemberEntry>>,
 }
 
@@ -57,10 +58,12 @@ impl Draft {
     /// The file, when every part of it could be read.
     pub(super) fn finish(self) -> Option<TeamsFile> {
         let teams = self.teams.into_iter().map(|team| {
-            let TeamDraft { slug, name, members } = team.value;
+            let TeamDraft { slug, name, renamed_from, members } = team.value;
             let slug = slug?;
             let name = name.unwrap_or_else(|| slug.to_string());
-            Some(TeamEntry { slug, name, members: members.into_iter().map(|member| member.value).collect() })
+            let renamed_from = renamed_from.map(|former| former.value);
+            let members = members.into_iter().map(|member| member.value).collect();
+            Some(TeamEntry { slug, name, renamed_from, members })
         });
         let (mut repositories, mut patterns) = (Vec::new(), Vec::new());
         for entry in self.repositories {
@@ -392,13 +395,18 @@ impl Reader<'_> {
             .required(self, "slug")
             .and_then(|node| self.name("config.team_slug", node, &join(path, "slug"), "payments"));
         let name = fields.optional("name").and_then(|node| self.team_name(node, &join(path, "name")));
+        let renamed_from = fields.optional("renamed_from").and_then(|node| {
+            let path = join(path, "renamed_from");
+            let value = self.name("config.team_slug", node, &path, "payments")?;
+            Some(Placed { value, at: node.at, path })
+        });
         let members = match fields.required(self, "members") {
             Some(node) => {
                 self.list(node, &join(path, "members"), |reader, node, path| reader.member(node, path, aliases))
             }
             None => Vec::new(),
         };
-        fields.is_mapping.then_some(TeamDraft { slug, name, members })
+        fields.is_mapping.then_some(TeamDraft { slug, name, renamed_from, members })
     }
 
     /// A name for people is one line of text that a terminal and a database can show.

@@ -277,13 +277,20 @@ fn days_in_messages_are_those_of_the_files_time_zone() {
 }
 
 #[test]
-fn an_account_has_one_login_and_one_number() {
-    for members in [
-        "      - { github: ana, id: 1, to: 2026-01-01 }\n      - { github: ana, id: 2, from: 2026-01-01 }\n",
-        "      - { github: ana, id: 1 }\n      - { github: bob, id: 1 }\n",
-    ] {
-        assert_eq!(codes(&with_members(members)), ["config.person_id"]);
-    }
+fn a_login_has_one_number_and_an_account_may_have_two_logins_one_after_the_other() {
+    let two_numbers =
+        "      - { github: ana, id: 1, to: 2026-01-01 }\n      - { github: ana, id: 2, from: 2026-01-01 }\n";
+    assert_eq!(codes(&with_members(two_numbers)), ["config.person_id"]);
+    let renamed =
+        "      - { github: ana, id: 1, to: 2026-01-01 }\n      - { github: ana-b, id: 1, from: 2026-01-01 }\n";
+    assert!(parse(&with_members(renamed)).is_ok());
+    let at_once = problems(&with_members("      - { github: ana, id: 1 }\n      - { github: ana-b, id: 1 }\n"));
+    assert_eq!(at_once.list[0].code, "config.period_overlap");
+    assert_eq!(
+        at_once.list[0].message,
+        "`ana` and `ana-b` are one account, which is in this team twice at the same time"
+    );
+    assert_eq!(at_once.list[1].code, "config.weight_sum");
     assert_eq!(codes(&with_members("      - { github: ana, id: 0 }\n")), ["config.person_id"]);
 }
 
@@ -428,9 +435,16 @@ fn the_committed_schema_is_the_generated_one() {
 }
 
 #[test]
-fn people_with_less_than_a_whole_share_are_told() {
-    let file = parse(VALID).expect("valid");
-    let left: Vec<_> =
-        file.unallocated(at("2026-03-01T00:00:00Z")).into_iter().map(|(l, u)| (l.to_string(), u)).collect();
-    assert_eq!(left, [("bob".to_owned(), 5_000)]);
+fn a_former_slug_is_one_that_no_team_of_the_file_has() {
+    let teams = |teams: &str| format!("version: 1\nrepositories: [a/b]\nteams:\n{teams}");
+    let renamed = parse(&teams("  - { slug: checkout, renamed_from: pay, members: [] }\n")).expect("valid");
+    assert_eq!(renamed.teams[0].renamed_from, Some("pay".parse().expect("a slug")));
+    for wrong in [
+        "  - { slug: pay, renamed_from: pay, members: [] }\n",
+        "  - { slug: checkout, renamed_from: pay, members: [] }\n  - { slug: pay, members: [] }\n",
+        "  - { slug: one, renamed_from: pay, members: [] }\n  - { slug: two, renamed_from: pay, members: [] }\n",
+    ] {
+        assert_eq!(codes(&teams(wrong)), ["config.renamed_from"], "{wrong}");
+    }
+    assert_eq!(codes(&teams("  - { slug: one, renamed_from: Pay, members: [] }\n")), ["config.team_slug"]);
 }

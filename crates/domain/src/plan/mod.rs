@@ -1,6 +1,9 @@
 //! What applying a teams file would change, computed from plain data before anything is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod checks;
+mod people;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use chrono::{DateTime, NaiveTime, Utc};
@@ -8,10 +11,13 @@ use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 
 use crate::start_of_day;
-use crate::teams_file::{TeamEntry, TeamsFile, first_sum_above_one};
+use crate::teams_file::{TeamEntry, TeamsFile};
 use crate::{
     GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoPattern, TeamId, TeamSlug, Weight,
 };
+use checks::{Holding, Holdings};
+pub use people::PlannedPerson;
+use people::resolve;
 
 /// What is in force before the file is applied.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +71,8 @@ pub struct KnownPerson {
     pub configured_login: Login,
     /// The login under which GitHub last showed them.
     pub login: Login,
+    /// Further logins under which the account was configured or seen.
+    pub other_logins: Vec<Login>,
 }
 
 /// A team that was configured before.
@@ -78,6 +86,8 @@ pub struct KnownTeam {
     pub name: String,
     /// Whether it was taken out of the configuration.
     pub is_archived: bool,
+    /// Whether anything counts for it.
+    pub has_numbers: bool,
     /// The memberships in force at some time.
     pub memberships: Vec<KnownMembership>,
 }
@@ -101,19 +111,6 @@ pub struct Terms {
     /// When it is in force.
     #[serde(flatten)]
     pub period: Period,
-}
-
-/// A person of the file, found among the known ones or new.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedPerson {
-    /// Who it is, `None` for somebody new.
-    pub known: Option<PersonId>,
-    /// The login of the file.
-    pub login: Login,
-    /// The account's number, when the file names it or it is known.
-    pub github_id: Option<GithubId>,
-    /// The login that GitHub shows now, when it is another one.
-    pub now_called: Option<Login>,
 }
 
 /// One change of a membership.
@@ -203,8 +200,17 @@ pub struct Plan {
     pub teams_restored: Vec<(TeamSlug, String)>,
     /// Teams with another name than before.
     pub teams_renamed: Vec<(TeamSlug, String)>,
-    /// Teams that are no longer in the file. Their past stays, their memberships end today.
+    /// Teams with another slug than before: the former one, and the new one.
+    pub slugs_changed: Vec<(TeamSlug, TeamSlug)>,
+    /// Teams that are no longer in the file. Their past stays, their memberships end today; where nothing counts for one,
+    /// there is no past, and its memberships go.
     pub teams_archived: Vec<TeamSlug>,
+    /// Archived teams for which nothing counts.
+    #[serde(skip)]
+    pub teams_without_numbers: HashSet<TeamSlug>,
+    /// Teams whose `renamed_from` names no team that was ever known.
+    #[serde(skip)]
+    pub former_slugs_unknown: Vec<(TeamSlug, TeamSlug)>,
     /// Every person of the file.
     #[serde(skip)]
     pub people: Vec<PlannedPerson>,
@@ -236,13 +242,14 @@ impl Plan {
     /// whole share, archived teams included.
     pub fn between(current: &Current, file: &TeamsFile, now: DateTime<Utc>) -> Result<Self, Problems> {
         let people = resolve(current, file);
-        let who: HashMap<&Login, Who> = people
-            .iter()
-            .enumerate()
-            .map(|(index, person)| (&person.login, person.known.map_or(Who::New(index), Who::Known)))
-            .collect();
+        let mut who: HashMap<&Login, Who> = HashMap::new();
+        for (index, person) in people.iter().enumerate() {
+            let identity = person.known.map_or(Who::New(index), Who::Known);
+            who.extend(person.logins().map(|login| (login, identity)));
+        }
+        let logins: HashMap<PersonId, &Login> =
+            current.people.iter().map(|person| (person.id, &person.configured_login)).collect();
         let today = start_of_day(now.with_timezone(&file.timezone).date_naive(), file.timezone);
-        let known: HashMap<&TeamSlug, &KnownTeam> = current.teams.iter().map(|team| (&team.slug, team)).collect();
         let mut plan = Self {
             settings_changed: current.settings.as_ref() != Some(&PlanSettings::from(file)),
             settings: file.into(),
@@ -251,41 +258,90 @@ impl Plan {
             teams_added: Vec::new(),
             teams_restored: Vec::new(),
             teams_renamed: Vec::new(),
+            slugs_changed: Vec::new(),
             teams_archived: Vec::new(),
+            teams_without_numbers: HashSet::new(),
+            former_slugs_unknown: Vec::new(),
             memberships: Vec::new(),
             memberships_before: 0,
-            unallocated: file.unallocated(now),
+            unallocated: Vec::new(),
             people: people.clone(),
         };
+        let known = plan.teams_by_slug(&current.teams, file)?;
         let mut holdings = Holdings::default();
         for team in &file.teams {
             let before = known.get(&team.slug).copied();
             plan.note_team(team, before);
-            plan.diff_team(team, before, &who, &current.people);
+            plan.diff_team(team, before, &who, &logins);
             for member in &team.members {
                 let terms = Terms { weight: member.weight, period: member.period };
-                holdings.add(who[&member.login], &member.login, &team.slug, terms, false);
+                let (login, team) = (member.login.clone(), team.slug.clone());
+                let holding = Holding { login, team, terms, is_former: false, is_new: before.is_none() };
+                holdings.add(who[&member.login], holding);
             }
         }
-        for team in &current.teams {
-            if file.teams.iter().any(|entry| entry.slug == team.slug) {
-                continue;
+        let slugs: HashSet<&TeamSlug> = file.teams.iter().map(|team| &team.slug).collect();
+        for (slug, team) in known.iter().filter(|(slug, _)| !slugs.contains(slug)) {
+            if !team.is_archived || (!team.has_numbers && !team.memberships.is_empty()) {
+                plan.archive(slug, team, today, &logins);
             }
-            if !team.is_archived {
-                plan.archive(team, today, &current.people);
-            }
-            for membership in &team.memberships {
+            for membership in team.memberships.iter().filter(|_| team.has_numbers) {
                 // Closed already when it was archived before: cutting it again at today changes nothing.
                 if let Some(period) = membership.terms.period.ending_at(today) {
                     let terms = Terms { period, ..membership.terms };
-                    let login = login_of(&current.people, membership.person);
-                    holdings.add(Who::Known(membership.person), &login, &team.slug, terms, true);
+                    let (login, team) = (login_of(&logins, membership.person), (*slug).clone());
+                    let holding = Holding { login, team, terms, is_former: true, is_new: false };
+                    holdings.add(Who::Known(membership.person), holding);
                 }
             }
         }
         plan.memberships.sort_by(|a, b| (&a.team, &a.login).cmp(&(&b.team, &b.login)));
-        holdings.check(file)?;
+        plan.unallocated = holdings.unallocated(now);
+        checks::refuse(holdings.check(file))?;
         Ok(plan)
+    }
+
+    /// The known teams by the slugs that they have once the file is in force.
+    fn teams_by_slug<'a>(
+        &mut self,
+        teams: &'a [KnownTeam],
+        file: &TeamsFile,
+    ) -> Result<BTreeMap<TeamSlug, &'a KnownTeam>, Problems> {
+        let mut known: BTreeMap<TeamSlug, &KnownTeam> = teams.iter().map(|team| (team.slug.clone(), team)).collect();
+        let mut problems = Vec::new();
+        for team in &file.teams {
+            let Some(former) = &team.renamed_from else { continue };
+            match (known.get(former).copied(), known.get(&team.slug).copied()) {
+                (None, Some(_)) => {}
+                (None, None) => self.former_slugs_unknown.push((team.slug.clone(), former.clone())),
+                (Some(renamed), None) => {
+                    known.remove(former);
+                    known.insert(team.slug.clone(), renamed);
+                    self.slugs_changed.push((former.clone(), team.slug.clone()));
+                }
+                // Nothing counts for one of the two: the other one is the team.
+                (Some(renamed), Some(taken)) if renamed.has_numbers && !taken.has_numbers => {
+                    known.insert(former.clone(), taken);
+                    known.insert(team.slug.clone(), renamed);
+                    self.slugs_changed.push((former.clone(), team.slug.clone()));
+                    self.slugs_changed.push((team.slug.clone(), former.clone()));
+                }
+                (Some(renamed), Some(_)) if !renamed.has_numbers => {}
+                (Some(_), Some(_)) => {
+                    let message = format!(
+                        "`{former}` and `{slug}` are two teams already, and pull requests count for either",
+                        slug = team.slug
+                    );
+                    let help = format!(
+                        "take `renamed_from: {former}` out: `{former}` keeps its past and is archived, `{slug}` goes on",
+                        slug = team.slug
+                    );
+                    problems.push(Problem::setting("config.renamed_from", team.slug.as_str(), message, help));
+                }
+            }
+        }
+        checks::refuse(problems)?;
+        Ok(known)
     }
 
     /// Whether applying would change nothing.
@@ -296,18 +352,20 @@ impl Plan {
             && self.teams_added.is_empty()
             && self.teams_restored.is_empty()
             && self.teams_renamed.is_empty()
+            && self.slugs_changed.is_empty()
             && self.teams_archived.is_empty()
             && self.memberships.is_empty()
     }
 
-    /// How many memberships go without a successor, those of archived teams included.
+    /// How many memberships go without a successor, those of archived teams included where something counts for them.
     pub fn losses(&self) -> usize {
+        let counts = |change: &&MembershipChange| !self.teams_without_numbers.contains(&change.team);
         let is_loss = |change: &&MembershipChange| match change.kind {
             ChangeKind::Removed { .. } => true,
             ChangeKind::Ended { .. } => self.teams_archived.contains(&change.team),
             ChangeKind::Added { .. } | ChangeKind::Changed { .. } => false,
         };
-        self.memberships.iter().filter(is_loss).count()
+        self.memberships.iter().filter(counts).filter(is_loss).count()
     }
 
     /// Whether so much would go that the file is more likely broken than meant: more than a quarter of the
@@ -332,7 +390,7 @@ impl Plan {
         team: &TeamEntry,
         before: Option<&KnownTeam>,
         who: &HashMap<&Login, Who>,
-        people: &[KnownPerson],
+        logins: &HashMap<PersonId, &Login>,
     ) {
         let mut wanted: BTreeMap<Who, (Login, Vec<Terms>)> = BTreeMap::new();
         for member in &team.members {
@@ -356,71 +414,38 @@ impl Plan {
         }
         for (person, old) in had {
             for membership in old {
-                let login = login_of(people, person);
+                let login = login_of(logins, person);
                 let kind = ChangeKind::Removed { id: membership.id, before: membership.terms };
                 self.memberships.push(MembershipChange { team: team.slug.clone(), login, kind });
             }
         }
     }
 
-    fn archive(&mut self, team: &KnownTeam, today: DateTime<Utc>, people: &[KnownPerson]) {
-        self.teams_archived.push(team.slug.clone());
-        self.memberships_before += team.memberships.len();
+    fn archive(&mut self, slug: &TeamSlug, team: &KnownTeam, today: DateTime<Utc>, logins: &HashMap<PersonId, &Login>) {
+        self.teams_archived.push(slug.clone());
+        if team.has_numbers {
+            self.memberships_before += team.memberships.len();
+        } else {
+            self.teams_without_numbers.insert(slug.clone());
+        }
         for KnownMembership { id, person, terms: before } in team.memberships.iter().copied() {
-            let kind = match before.period.ending_at(today) {
+            let kind = match before.period.ending_at(today).filter(|_| team.has_numbers) {
                 Some(period) if period == before.period => continue,
                 Some(period) => ChangeKind::Ended { id, before, after: Terms { period, ..before } },
                 None => ChangeKind::Removed { id, before },
             };
-            self.memberships.push(MembershipChange { team: team.slug.clone(), login: login_of(people, person), kind });
+            self.memberships.push(MembershipChange { team: slug.clone(), login: login_of(logins, person), kind });
         }
     }
 }
 
-fn login_of(people: &[KnownPerson], id: PersonId) -> Login {
-    let found = people.iter().find(|person| person.id == id);
-    found.map_or_else(|| Login::from_github(&format!("person-{id}")), |person| person.configured_login.clone())
+fn login_of(logins: &HashMap<PersonId, &Login>, id: PersonId) -> Login {
+    logins.get(&id).map_or_else(|| Login::from_github(&format!("person-{id}")), |login| (*login).clone())
 }
 
 fn missing_from(wanted: &[RepoName], present: &[RepoName]) -> Vec<RepoName> {
+    let present: HashSet<&RepoName> = present.iter().collect();
     wanted.iter().filter(|repo| !present.contains(repo)).cloned().collect()
-}
-
-/// Finds each person of the file among the known ones: by number, else by configured login, else by the
-/// login that GitHub shows.
-fn resolve(current: &Current, file: &TeamsFile) -> Vec<PlannedPerson> {
-    let mut people: BTreeMap<&Login, Option<GithubId>> = BTreeMap::new();
-    for member in file.teams.iter().flat_map(|team| &team.members) {
-        let id = people.entry(&member.login).or_default();
-        *id = id.or(member.github_id);
-    }
-    let members: BTreeSet<PersonId> =
-        current.teams.iter().flat_map(|team| &team.memberships).map(|membership| membership.person).collect();
-    let find = |login: &Login, id: Option<GithubId>| {
-        let by_id = id.and_then(|id| current.people.iter().find(|person| person.github_id == Some(id)));
-        // With a number in the file, a login fits only a person whose number is still unknown.
-        let fits = |person: &&KnownPerson| id.is_none() || person.github_id.is_none();
-        // Several accounts may have had a login one after the other: whoever is a member now, else the newest.
-        let best = |is_named: &dyn Fn(&KnownPerson) -> bool| {
-            let named = current.people.iter().filter(fits).filter(|person| is_named(person));
-            named.max_by_key(|person| (members.contains(&person.id), person.id))
-        };
-        by_id
-            .or_else(|| best(&|person| person.configured_login == *login))
-            .or_else(|| best(&|person| person.login == *login))
-    };
-    people
-        .into_iter()
-        .map(|(login, id)| {
-            let known = find(login, id);
-            PlannedPerson {
-                known: known.map(|person| person.id),
-                login: login.clone(),
-                github_id: id.or_else(|| known.and_then(|person| person.github_id)),
-                now_called: known.map(|person| &person.login).filter(|now| *now != login).cloned(),
-            }
-        })
-        .collect()
 }
 
 /// Pairs a person's old and new terms in one team: equal ones stay, those with the same start are one
@@ -470,70 +495,6 @@ fn changed(old: KnownMembership, after: Terms) -> ChangeKind {
     }
 }
 
-/// What each person holds after the plan, to check it once logins have become people.
-#[derive(Default)]
-struct Holdings {
-    by_person: BTreeMap<Who, Vec<Holding>>,
-}
-
-struct Holding {
-    login: Login,
-    team: TeamSlug,
-    terms: Terms,
-    is_archived: bool,
-}
-
-impl Holdings {
-    fn add(&mut self, who: Who, login: &Login, team: &TeamSlug, terms: Terms, is_archived: bool) {
-        let holding = Holding { login: login.clone(), team: team.clone(), terms, is_archived };
-        self.by_person.entry(who).or_default().push(holding);
-    }
-
-    fn check(&self, file: &TeamsFile) -> Result<(), Problems> {
-        let mut list = Vec::new();
-        for holdings in self.by_person.values() {
-            list.extend(overlap_in_one_team(holdings));
-            if !file.allow_weights_above_one {
-                list.extend(more_than_one(holdings, file.timezone));
-            }
-        }
-        if list.is_empty() { Ok(()) } else { Err(Problems::of_settings(list)) }
-    }
-}
-
-fn overlap_in_one_team(holdings: &[Holding]) -> Option<Problem> {
-    for (index, one) in holdings.iter().enumerate() {
-        for two in &holdings[index + 1..] {
-            if one.team == two.team && one.terms.period.overlaps(&two.terms.period) {
-                let message = format!(
-                    "`{}` and `{}` are the same GitHub account, twice in this team at the same time",
-                    one.login, two.login
-                );
-                let help = "keep one of the two memberships, or end the first where the second starts";
-                return Some(Problem::setting("config.period_overlap", one.team.as_str(), message, help));
-            }
-        }
-    }
-    None
-}
-
-fn more_than_one(holdings: &[Holding], zone: Tz) -> Option<Problem> {
-    let shares: Vec<_> = holdings.iter().map(|h| (h.terms.period, h.terms.weight)).collect();
-    let (from, units) = first_sum_above_one(&shares)?;
-    let login = &holdings.first()?.login;
-    let since = from.map_or_else(|| "the beginning".to_owned(), |at| at.with_timezone(&zone).date_naive().to_string());
-    let message = format!("the weights of `{login}` sum to {} from {since}", Weight::format_units(units));
-    let help = match holdings.iter().find(|holding| holding.is_archived) {
-        Some(archived) => format!(
-            "the archived team `{slug}` keeps its past: start the new membership when that one ended, or keep the slug \
-             `{slug}` (the name may change); to give its past to another team, empty its `members` in the file first",
-            slug = archived.team
-        ),
-        None => "make them sum to 1 at most, or set `allow_weights_above_one: true`".to_owned(),
-    };
-    Some(Problem::setting("config.weight_sum", login.as_str(), message, help))
-}
-
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
@@ -567,8 +528,13 @@ impl fmt::Display for Plan {
                 writeln!(f, "{sign} team        {slug} ({name}{note})")?;
             }
         }
+        for (former, slug) in &self.slugs_changed {
+            writeln!(f, "~ team        {slug} (called {former} before)")?;
+        }
         for slug in &self.teams_archived {
-            writeln!(f, "- team        {slug} (archived: its past stays)")?;
+            let past =
+                if self.teams_without_numbers.contains(slug) { "nothing counts for it" } else { "its past stays" };
+            writeln!(f, "- team        {slug} (archived: {past})")?;
         }
         for MembershipChange { team, login, kind } in &self.memberships {
             let who = format!("{login} in {team}");
@@ -583,10 +549,19 @@ impl fmt::Display for Plan {
                 }
             }
         }
-        for person in &self.people {
-            if let Some(now) = &person.now_called {
-                writeln!(f, "! {} is now called {now} at GitHub: write {now} in the teams file", person.login)?;
+        for PlannedPerson { login, other_logins, now_called, .. } in &self.people {
+            for other in other_logins {
+                writeln!(
+                    f,
+                    "! {other} and {login} are one account: if {other} is somebody else by now, write `id: …` beside it"
+                )?;
             }
+            if let Some(now) = now_called {
+                writeln!(f, "! {login} is now called {now} at GitHub: write {now} in the teams file")?;
+            }
+        }
+        for (slug, former) in &self.former_slugs_unknown {
+            writeln!(f, "! {slug}: there was never a team {former}, so `renamed_from: {former}` has no effect")?;
         }
         for (login, units) in &self.unallocated {
             writeln!(f, "! {login} has {} unallocated today: it counts for no team", Weight::format_units(*units))?;
@@ -638,9 +613,13 @@ mod tests {
                 github_id: person.github_id,
                 configured_login: person.login.clone(),
                 login: person.login.clone(),
+                other_logins: person.other_logins.clone(),
             })
             .collect();
-        let id_of = |login: &Login| people.iter().find(|p| p.login == *login).expect("planned").id;
+        let id_of = |login: &Login| {
+            let index = plan.people.iter().position(|person| person.logins().any(|one| one == login));
+            people[index.expect("planned")].id
+        };
         let teams = (1..)
             .zip(&plan.teams_added)
             .map(|(id, (slug, name))| KnownTeam {
@@ -648,6 +627,7 @@ mod tests {
                 slug: slug.clone(),
                 name: name.clone(),
                 is_archived: archived,
+                has_numbers: true,
                 memberships: (1..)
                     .zip(plan.memberships.iter().filter(|change| change.team == *slug))
                     .map(|(id, change)| KnownMembership {
@@ -722,9 +702,134 @@ mod tests {
         let problems =
             Plan::between(&applied(&file("      - { github: ana }\n"), false), &after, now()).expect_err("refused");
         insta::assert_snapshot!(problems, @r"
-        ana: config.weight_sum: the weights of `ana` sum to 2 from the beginning
-          help: the archived team `pay` keeps its past: start the new membership when that one ended, or keep the slug `pay` (the name may change); to give its past to another team, empty its `members` in the file first
+        pay: config.weight_sum: the team `pay` is not in the file, but its past still counts: with it, the weights of `ana` sum to more than 1 from the beginning
+          help: if `ops` is the same team under a new slug, write
+                  - slug: ops
+                    renamed_from: pay
+                if it is another team, start the memberships there when those in `pay` ended: `from: 2026-06-15`
         ");
+    }
+
+    /// A file with these teams.
+    fn teams(teams: &str) -> TeamsFile {
+        let text = format!("version: 1\nrepositories: [acme/api]\nteams: [{teams}]\n");
+        TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn plan(current: &Current, file: &TeamsFile) -> Plan {
+        Plan::between(current, file, now()).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    #[test]
+    fn a_team_under_a_new_slug_is_told_from_another_team_by_the_lines_that_the_message_shows() {
+        let before = applied(&teams("{ slug: pay, members: [{ github: ana }, { github: bob }] }"), false);
+        let members = "members: [{ github: ana }, { github: bob }]";
+        let without = teams(&format!("{{ slug: checkout, {members} }}"));
+        let refused = Plan::between(&before, &without, now()).expect_err("whose past is it?");
+        assert_eq!(refused.list.len(), 1, "once for the team, not for each person: {refused}");
+        let told = refused.to_string();
+        assert!(told.contains("\n          - slug: checkout\n            renamed_from: pay\n"), "{told}");
+        let with = teams(&format!("{{ slug: checkout, renamed_from: pay, {members} }}"));
+        insta::assert_snapshot!(plan(&before, &with), @"");
+    }
+
+    #[test]
+    fn a_former_slug_that_stays_in_the_file_changes_nothing_and_an_unknown_one_is_told() {
+        let file = teams("{ slug: checkout, renamed_from: pay, members: [{ github: ana }] }");
+        insta::assert_snapshot!(plan(&Current::default(), &file), @r"
+        ~ settings    timezone UTC, bots: none named, min_group_size: any
+        + repository  acme/api
+        + team        checkout (checkout)
+        + membership  ana in checkout: weight 1
+        ! checkout: there was never a team pay, so `renamed_from: pay` has no effect
+        ");
+        assert!(plan(&applied(&file, false), &file).is_empty());
+    }
+
+    #[test]
+    fn a_team_for_which_nothing_counts_takes_another_slug_without_a_question() {
+        let members = (0..8).map(|n| format!("{{ github: u{n} }}")).collect::<Vec<_>>().join(", ");
+        let mut before = applied(&teams(&format!("{{ slug: pay, members: [{members}] }}")), false);
+        before.teams[0].has_numbers = false;
+        let after = plan(&before, &teams(&format!("{{ slug: checkout, members: [{members}] }}")));
+        assert_eq!((after.teams_added.len(), after.teams_archived.len(), after.memberships.len()), (1, 1, 16));
+        assert!(!after.removes_too_much(), "{after}");
+        assert_eq!(after.to_string().lines().nth(1), Some("- team        pay (archived: nothing counts for it)"));
+    }
+
+    #[test]
+    fn a_team_that_counts_takes_the_slug_of_one_for_which_nothing_counts_and_no_other() {
+        let both = "{ slug: pay, members: [{ github: ana }] }, { slug: checkout, members: [{ github: bob }] }";
+        let mut before = applied(&teams(both), false);
+        let file = teams("{ slug: checkout, renamed_from: pay, members: [{ github: ana }] }");
+        let refused = Plan::between(&before, &file, now()).expect_err("either counts");
+        assert_eq!(refused.list[0].code, "config.renamed_from");
+        before.teams[1].has_numbers = false;
+        insta::assert_snapshot!(plan(&before, &file), @r"
+        ~ team        checkout (checkout, renamed)
+        ~ team        checkout (called pay before)
+        ~ team        pay (called checkout before)
+        - team        pay (archived: nothing counts for it)
+        - membership  bob in pay removed, as if it had never been (was weight 1)
+        ");
+    }
+
+    #[test]
+    fn a_former_login_beside_the_present_one_is_the_same_person_with_two_memberships() {
+        let both =
+            "      - { github: ana, to: 2026-03-01 }\n      - { github: ana-b, weight: 0.5, from: 2026-03-01 }\n";
+        let mut current = applied(&file("      - { github: ana, id: 7 }\n"), false);
+        current.people[0].login = Login::from_github("ana-b");
+        insta::assert_snapshot!(plan(&current, &file(both)), @r"
+        ~ membership  ana in pay ended: weight 1 to 2026-03-01
+        + membership  ana in pay: weight 0.5 from 2026-03-01
+        ! ana and ana-b are one account: if ana is somebody else by now, write `id: …` beside it
+        ! ana-b has 0.5 unallocated today: it counts for no team
+        ");
+        // Afterwards the account is known by its new login, and by the former one as such.
+        let person = &mut current.people[0];
+        (person.configured_login, person.other_logins) = (person.login.clone(), vec![Login::from_github("ana")]);
+        let after = plan(&current, &file(both));
+        assert_eq!((after.people.len(), after.people[0].known), (1, Some(PersonId(1))));
+        assert_eq!(after.losses(), 0, "{after}");
+        // Alone, the former login may be that of somebody who has registered it since.
+        let alone = plan(&current, &file("      - { github: ana }\n"));
+        assert_eq!(alone.people[0].known, None);
+    }
+
+    #[test]
+    fn two_logins_with_one_number_are_one_new_person() {
+        let both = file(
+            "      - { github: ana, id: 7, to: 2026-03-01 }\n      - { github: ana-b, id: 7, from: 2026-03-01 }\n",
+        );
+        let first = plan(&Current::default(), &both);
+        assert_eq!(first.people.len(), 1);
+        assert_eq!((first.people[0].login.as_str(), first.people[0].other_logins.len()), ("ana-b", 1));
+        assert!(plan(&applied(&both, false), &both).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_follows_logins_which_moved_on_keeps_everybody_where_they_were() {
+        let mut current =
+            applied(&file("      - { github: ana, id: 7 }\n      - { github: bob, id: 8, weight: 0.5 }\n"), false);
+        current.people[0].login = Login::from_github("ana-b");
+        current.people[1].login = Login::from_github("ana");
+        let unchanged = plan(&current, &file("      - { github: ana }\n      - { github: bob, weight: 0.5 }\n"));
+        assert!(unchanged.is_empty(), "{unchanged}");
+        let corrected = plan(&current, &file("      - { github: ana-b }\n      - { github: ana, weight: 0.5 }\n"));
+        assert!(corrected.is_empty(), "{corrected}");
+    }
+
+    #[test]
+    fn people_with_less_than_a_whole_share_today_are_told_whatever_their_logins_are() {
+        let members = "      - { github: ana, id: 7, weight: 0.5 }\n      - { github: bob, weight: 0.25 }\n";
+        let other = "      - { github: ana-b, id: 7, weight: 0.5 }\n";
+        let text = format!(
+            "version: 1\nrepositories: [a/b]\nteams:\n  - slug: pay\n    members:\n{members}  - slug: web\n    members:\n{other}"
+        );
+        let file = TeamsFile::parse("teams.yaml", text.as_bytes()).expect("valid");
+        let left = plan(&Current::default(), &file).unallocated;
+        assert_eq!(left, [(Login::from_github("bob"), 7_500)]);
     }
 
     #[test]
