@@ -4,9 +4,9 @@ mod common;
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use common::{NOW, World, many, merged};
+use common::{NOW, World, many, merged, outcome};
 use mergeline_collector::{CollectError, CollectOptions, Progress, collect};
-use mergeline_store::RunState;
+use mergeline_store::{ResultState, RunState};
 use mergeline_test_support::{FakeUser, Fault, at, pr};
 use tokio::sync::Notify;
 

@@ -9,7 +9,7 @@ use mergeline_github::{GitHub, GitHubError, GitHubSettings, Page, PageAnswer, Pa
 use mergeline_store::ConfiguredLogin;
 
 use super::Configured;
-use super::findings::{Check, Findings};
+use super::findings::{Check, Findings, Outcome};
 use crate::failure::Failure;
 use crate::tables::ago;
 
@@ -73,6 +73,12 @@ impl Asking {
                     continue;
                 }
                 match self.login(login, *id, known).await {
+                    Ok(check)
+                        if check.outcome == Outcome::Error && self.has_another_login(configured, login, *id).await =>
+                    {
+                        let message = "is a former login: another one of the file has its number now";
+                        findings.add(Check::ok(format!("login {login}"), message))?;
+                    }
                     Ok(check) => findings.add(check)?,
                     Err(stop) => {
                         stopped = Some(stop);
@@ -280,6 +286,18 @@ impl Asking {
         session.histories(&[id]).await?.into_iter().try_for_each(|(_, history)| history.map(drop))
     }
 
+    /// Whether the account that is meant goes by another login of the file.
+    async fn has_another_login(&self, configured: &Configured, login: &Login, meant: Option<GithubId>) -> bool {
+        let is_another =
+            |(other, number): &(&Login, &Option<GithubId>)| *other != login && meant.is_some() && **number == meant;
+        for (other, _) in configured.logins.iter().filter(is_another) {
+            if self.session(None).account_id(other.as_str()).await.is_ok_and(|found| found == meant) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Looks an account up.
     async fn login(
         &self,
@@ -356,7 +374,6 @@ fn remedy(error: &GitHubError) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::findings::Outcome;
     use super::*;
 
     fn now() -> DateTime<Utc> {

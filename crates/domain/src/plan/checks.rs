@@ -57,12 +57,11 @@ impl Holdings {
             if file.allow_weights_above_one {
                 continue;
             }
-            match more_than_one(holdings) {
-                Some(conflict) => match conflict.former {
+            if let Some(conflict) = more_than_one(holdings) {
+                match conflict.former {
                     Some(former) => former_teams.entry(&former.team).or_default().push(conflict),
                     None => list.push(conflict.of_this_file(file.timezone)),
-                },
-                None => {}
+                }
             }
         }
         let former =

@@ -730,7 +730,10 @@ mod tests {
         let told = refused.to_string();
         assert!(told.contains("\n          - slug: checkout\n            renamed_from: pay\n"), "{told}");
         let with = teams(&format!("{{ slug: checkout, renamed_from: pay, {members} }}"));
-        insta::assert_snapshot!(plan(&before, &with), @"");
+        insta::assert_snapshot!(plan(&before, &with), @r"
+        ~ team        checkout (checkout, renamed)
+        ~ team        checkout (called pay before)
+        ");
     }
 
     #[test]
