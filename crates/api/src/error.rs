@@ -195,6 +195,7 @@ impl From<StoreError> for ApiError {
             | StoreError::SameRepository { .. }
             | StoreError::Conflict(_)
             | StoreError::DiskFull(_)
+            | StoreError::MayNotCreate { .. }
             | StoreError::Other(_) => Self::Internal,
         }
     }

@@ -1,5 +1,6 @@
 //! Why a command ended early, and with which exit code.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -66,8 +67,9 @@ impl fmt::Display for Failure {
 }
 
 /// What to do about a database that does not do what it is asked; `None` where the error says it.
-pub(crate) fn remedy(error: &StoreError) -> Option<&'static str> {
-    Some(match error {
+pub(crate) fn remedy(error: &StoreError) -> Option<Cow<'static, str>> {
+    Some(Cow::Borrowed(match error {
+        StoreError::MayNotCreate { grant } => return Some(grant_remedy(grant).into()),
         StoreError::Unavailable(_) => "check host, port and network of DB_URL, and whether the server runs",
         StoreError::Unauthorized(_) => "check user and password of DB_URL",
         StoreError::DiskFull(_) => "give the server's disk more room",
@@ -75,7 +77,12 @@ pub(crate) fn remedy(error: &StoreError) -> Option<&'static str> {
         StoreError::Timeout(_) | StoreError::Conflict(_) => "try again; the server's log says what it waited for",
         StoreError::Other(_) => "look into the server's log",
         _ => return None,
-    })
+    }))
+}
+
+/// What to do for a login that may not make tables.
+pub(crate) fn grant_remedy(grant: &str) -> String {
+    format!("in this database, as its owner or a superuser, run `{grant};`, then `mergeline migrate`")
 }
 
 impl From<Problems> for Failure {

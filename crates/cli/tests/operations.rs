@@ -483,3 +483,33 @@ async fn private_data_is_found_dumped_restored_and_removed() -> Result<()> {
     assert!(named.run(&["data", "dump"]).await?.err().contains("pg_dump"));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_login_that_may_not_create_tables_is_told_the_grant_to_run_once_and_doctor_fails() -> Result<()> {
+    let fake = github().await?;
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(&pool).await?;
+    // Roles and databases are the server's, which other tests may share.
+    let role = format!("{name}_role");
+    for statement in [format!("create role {role} login"), format!("create database {name}_empty")] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await?;
+    }
+    let url = database.url().replace(&name, &format!("{name}_empty"));
+    let owner = sqlx::PgPool::connect(&url).await?;
+    let url = url.replace("postgres@", &format!("{role}@"));
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", url);
+    let grant = format!("GRANT USAGE, CREATE ON SCHEMA public TO {role}");
+    for (arguments, code) in [(&["migrate"][..], 1), (&["collect"], 1), (&["doctor", "--offline"], 1)] {
+        let ran = laptop.run(arguments).await?;
+        let said = ran.out() + &ran.err();
+        assert_eq!(ran.code(), Some(code), "{arguments:?}: {said}");
+        for once in ["may not create tables", &grant] {
+            assert_eq!(said.matches(once).count(), 1, "{arguments:?}: {said}");
+        }
+        assert!(!said.contains("at line"), "{arguments:?}: {said}");
+    }
+    sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(&owner).await?;
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    Ok(())
+}

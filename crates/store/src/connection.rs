@@ -19,6 +19,13 @@ use crate::session::{Connections, Pooler, Scope, Session};
 /// Not checked at compile time: the table is the migrator's, and in none of our migrations.
 pub(crate) const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
 
+/// Not checked at compile time: there is no table in it. A schema that the login may not even use is not the current one.
+const MISSING_GRANT: &str = "select case
+        when not has_schema_privilege(s.name, 'create')
+        then format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', s.name, current_user)
+    end
+    from (select coalesce(current_schema(), 'public') as name) as s";
+
 /// How connections are called in the lists of the server and of poolers.
 pub(crate) const APPLICATION_NAME: &str = "mergeline";
 
@@ -213,12 +220,23 @@ fn masked(url: &Url) -> String {
 }
 
 /// How many of its migrations the schema lacks.
-async fn migrations_missing(session: &mut Session) -> Result<usize, StoreError> {
+async fn migrations_missing<C>(connection: &mut C) -> Result<usize, StoreError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
     let is_migrated: bool =
-        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *session).await?;
+        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *connection).await?;
     let applied: Vec<i64> =
-        if is_migrated { sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(session).await? } else { Vec::new() };
+        if is_migrated { sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(connection).await? } else { Vec::new() };
     Ok(MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version)).count())
+}
+
+/// The statement that lets this login make tables; `None` when it may.
+pub(crate) async fn missing_grant<C>(connection: &mut C) -> Result<Option<String>, StoreError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    Ok(sqlx::query_scalar(MISSING_GRANT).fetch_one(connection).await?)
 }
 
 /// Migrates in turn with others.
@@ -234,6 +252,12 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
         sleep(MIGRATION_PAUSE).await;
     }
     refuse_if_too_old(connection).await?;
+    // Said before anything is tried: the server's own words name a line of its source.
+    if let Some(grant) = missing_grant(connection).await?
+        && migrations_missing(connection).await? > 0
+    {
+        return Err(StoreError::MayNotCreate { grant });
+    }
     // What was left of one that was interrupted looks like an index, and is none.
     let broken = sqlx::query_scalar!(
         r#"select format('drop index concurrently %I.%I', n.nspname, c.relname) as "statement!"

@@ -67,6 +67,12 @@ pub enum StoreError {
         /// How many migrations are missing.
         missing: usize,
     },
+    /// The login may not make tables: since PostgreSQL 15 only the owner of a database may, and whoever is allowed to.
+    #[error("the login may not create tables in the database")]
+    MayNotCreate {
+        /// The statement that allows it, for the owner or a superuser.
+        grant: String,
+    },
     /// Anything else.
     #[error("the database reported an error")]
     Other(#[source] Cause),
@@ -84,6 +90,7 @@ impl StoreError {
             | Self::ReadOnly(_)
             | Self::DiskFull(_)
             | Self::Schema(_)
+            | Self::MayNotCreate { .. }
             | Self::Pooler { .. } => true,
             Self::Timeout(_)
             | Self::StaleConfiguration
@@ -111,6 +118,7 @@ impl StoreError {
             Self::DiskFull(_) => "db_disk_full",
             Self::UnknownValue(_) => "db_unknown_value",
             Self::Schema(_) => "db_schema",
+            Self::MayNotCreate { .. } => "db_may_not_create",
             Self::Pooler { .. } => "db_pooler",
             Self::Other(_) => "db_error",
         }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use serde::Serialize;
 
-use crate::connection::{APPLIED_MIGRATIONS, refuse_if_too_old};
+use crate::connection::{APPLIED_MIGRATIONS, missing_grant, refuse_if_too_old};
 use crate::metrics::standing;
 use crate::session::Session;
 use crate::{Coverage, Store, StoreError};
@@ -18,6 +18,8 @@ pub struct DatabaseStatus {
     pub is_encrypted: bool,
     /// The migrations that were applied, oldest first; none in an empty database.
     pub migrations: Vec<i64>,
+    /// The statement that lets this login make tables; `None` when it may.
+    pub missing_grant: Option<String>,
 }
 
 impl DatabaseStatus {
@@ -219,8 +221,9 @@ impl Store {
         } else {
             Vec::new()
         };
+        let missing_grant = missing_grant(&mut connection).await?;
         connection.close().await?;
-        Ok(DatabaseStatus { version: server.version, is_encrypted: server.is_encrypted, migrations })
+        Ok(DatabaseStatus { version: server.version, is_encrypted: server.is_encrypted, migrations, missing_grant })
     }
 
     /// The last runs, newest first; those before one of this number, if it is given.

@@ -1,5 +1,7 @@
 //! The database, its schema, and what the collection has left in it.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{Login, RepoName, with_causes};
 use mergeline_local_postgres::Binaries;
@@ -117,8 +119,8 @@ fn split_help(text: &str) -> (String, String) {
     (message.to_owned(), help.to_owned())
 }
 
-fn remedy(error: &StoreError) -> &'static str {
-    failure::remedy(error).unwrap_or("run `mergeline migrate` of this version")
+fn remedy(error: &StoreError) -> Cow<'static, str> {
+    failure::remedy(error).unwrap_or(Cow::Borrowed("run `mergeline migrate` of this version"))
 }
 
 fn server(status: &DatabaseStatus, is_private: bool) -> Check {
@@ -139,6 +141,10 @@ fn server(status: &DatabaseStatus, is_private: bool) -> Check {
 fn schema(status: &DatabaseStatus) -> Check {
     let (missing, unknown, all) = (status.missing(), status.unknown(), Store::known_migrations().len());
     let help = "run `mergeline migrate`; `collect` does it too";
+    if let (Some(grant), false) = (&status.missing_grant, missing.is_empty()) {
+        let message = "the login may not create tables in the database";
+        return Check::error("schema", message, failure::grant_remedy(grant));
+    }
     match (missing.first(), unknown.first()) {
         (Some(_), _) if status.migrations.is_empty() => {
             Check::warning("schema", "the database is empty", "run `mergeline collect`, or `mergeline migrate`")
@@ -253,7 +259,7 @@ mod tests {
     use super::*;
 
     fn status(version: i32, migrations: Vec<i64>) -> DatabaseStatus {
-        DatabaseStatus { version, is_encrypted: true, migrations }
+        DatabaseStatus { version, is_encrypted: true, migrations, missing_grant: None }
     }
 
     #[test]
