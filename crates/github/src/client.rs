@@ -1,7 +1,6 @@
 //! The client: sending, waiting, counting.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use mergeline_domain::with_causes;
 use octocrab::service::middleware::retry::RetryConfig;
 use octocrab::{OctoBody, Octocrab};
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -22,9 +22,9 @@ use url::Url;
 
 use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
 use crate::credentials::Credentials;
-use crate::limits::{Limits, Resource};
-use crate::retry::{SECONDARY_PAUSE, pause_before_retry};
-use crate::{GitHubError, GitHubSettings, Limit};
+use crate::limits::{Block, Limits, Resource};
+use crate::retry::{jitter, pause_before_retry};
+use crate::{GitHubError, GitHubSettings};
 
 /// GitHub's answers as of this version. It has neither `merge_commit_sha` nor `assignee` in pull requests.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2026-03-10");
@@ -48,7 +48,7 @@ struct Inner {
     client: Octocrab,
     api_url: Url,
     credentials: Credentials,
-    limits: Limits,
+    limits: Arc<Limits>,
     /// GitHub asks for one request at a time for each token.
     permits: Semaphore,
     concurrency: usize,
@@ -132,6 +132,37 @@ pub(crate) struct Question {
     pub(crate) bearer: Option<SecretString>,
 }
 
+/// A request that is to be sent, and what its answer needs to know.
+struct Sending {
+    request: Request<OctoBody>,
+    resource: Resource,
+    scope: String,
+    deadline: Option<Instant>,
+    usage: Arc<Mutex<Usage>>,
+    started_at: DateTime<Utc>,
+    begun: Instant,
+}
+
+/// Why a question has no usable answer, and whether it was sent at all.
+#[derive(Debug)]
+struct Failed {
+    error: GitHubError,
+    was_sent: bool,
+}
+
+impl Failed {
+    /// A limit is known to be in the way.
+    fn unsent(error: GitHubError) -> Self {
+        Self { error, was_sent: false }
+    }
+}
+
+impl From<GitHubError> for Failed {
+    fn from(error: GitHubError) -> Self {
+        Self { error, was_sent: true }
+    }
+}
+
 impl Question {
     pub(crate) fn get(url: Url) -> Self {
         Self { method: Method::GET, url, etag: None, body: None, bearer: None }
@@ -140,6 +171,10 @@ impl Question {
     /// Whether it is counted against GraphQL's limit: an App asks for its tokens by REST, with a body too.
     fn is_graphql(&self) -> bool {
         self.body.is_some() && self.bearer.is_none()
+    }
+
+    fn resource(&self) -> Resource {
+        if self.is_graphql() { Resource::GraphQl } else { Resource::Rest }
     }
 }
 
@@ -162,7 +197,7 @@ impl GitHub {
             client,
             api_url: settings.api_url.clone(),
             credentials: Credentials::new(settings),
-            limits: Limits::new(settings.reserve),
+            limits: Arc::new(Limits::new(settings.reserve)),
             permits: Semaphore::new(settings.concurrency),
             concurrency: settings.concurrency,
             first_pause: settings.first_pause,
@@ -174,6 +209,22 @@ impl GitHub {
     /// How many requests are sent at a time.
     pub fn concurrency(&self) -> usize {
         self.inner.concurrency
+    }
+
+    /// Sends nothing that GitHub refuses by blocks that others have met with the same credentials. `now` is the present
+    /// instant, by the clock that the blocks are told by.
+    pub fn know_blocks(&self, blocks: &[Block], now: DateTime<Utc>) {
+        self.inner.limits.know(blocks, now);
+    }
+
+    /// The blocks that were met here and not taken before: others who use the same credentials ought to know them.
+    pub fn take_new_blocks(&self, now: DateTime<Utc>) -> Vec<Block> {
+        self.inner.limits.take_new_blocks(now)
+    }
+
+    /// Waits until there may be blocks to take.
+    pub async fn blocked(&self) {
+        self.inner.limits.blocked().await;
     }
 
     /// Begins a piece of work on things of `owner` (`None` for those of nobody in particular) at `now`.
@@ -234,7 +285,7 @@ impl Session<'_> {
 
     /// The present instant, by the clock that the session was begun with.
     pub(crate) fn now(&self) -> DateTime<Utc> {
-        self.started_at + TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default()
+        now(self.started_at, self.begun)
     }
 
     /// Whether there is a token for the owner's things. Without one GitHub tells of what is public, and nothing by GraphQL.
@@ -263,15 +314,19 @@ impl Session<'_> {
     ) -> Result<T, GitHubError> {
         let mut failures = 0;
         loop {
-            let error = match self.ask_once(question.clone(), &read).await {
+            let Failed { error, was_sent } = match self.ask_once(question.clone(), &read).await {
                 Ok(read) => return Ok(read),
-                Err(error) => error,
+                Err(failed) => failed,
             };
             let now = Instant::now();
             let inner = &self.github.inner;
             let pause = pause_before_retry(&error, failures, inner.first_pause, fastrand::f64());
             match pause {
-                Some(pause) if self.patience.has_time_for(pause, now) => sleep(pause).await,
+                Some(pause) if self.patience.has_time_for(pause, now) => {
+                    // Others wait for the same end: they do not come back all at once.
+                    let spread = if was_sent { Duration::ZERO } else { jitter(pause, fastrand::f64()) };
+                    sleep(pause + spread).await;
+                }
                 // Whoever puts the work off must know until when.
                 Some(pause) => {
                     return Err(match error {
@@ -292,30 +347,28 @@ impl Session<'_> {
         &self,
         question: Question,
         read: impl Fn(&Answer) -> Result<T, GitHubError>,
-    ) -> Result<T, GitHubError> {
+    ) -> Result<T, Failed> {
         let bearer = match &question.bearer {
             Some(bearer) => Some(bearer.clone()),
             None => self.token().await?,
         };
-        let token = digest(bearer.as_ref());
-        let resource = if question.is_graphql() { Resource::GraphQl } else { Resource::Rest };
+        let scope = self.limit_scope(&question, bearer.as_ref()).await;
         let mut question = question;
         let mut seen = HashSet::from([question.url.clone()]);
         for _ in 0..=MAX_REDIRECTS {
-            self.github.inner.limits.check(token, resource, Instant::now())?;
-            let answer = match self.send(&question, bearer.as_ref()).await {
+            let answer = match self.send(&question, bearer.as_ref(), &scope).await {
                 Ok(answer) => answer,
-                Err(error) => {
-                    self.count(|usage| usage.errors += 1);
-                    return Err(error);
+                Err(failed) => {
+                    self.count(|usage| usage.errors += u32::from(failed.was_sent));
+                    return Err(failed);
                 }
             };
-            self.note(&answer, token);
+            self.note(&answer);
             if matches!(answer.status.as_u16(), 301 | 302 | 307 | 308) {
                 let location = answer.header(&LOCATION).unwrap_or_default();
                 question.url = self.github.on_same_host(location)?;
                 if !seen.insert(question.url.clone()) {
-                    return Err(GitHubError::invalid("the redirects lead in a circle"));
+                    return Err(GitHubError::invalid("the redirects lead in a circle").into());
                 }
                 continue;
             }
@@ -324,27 +377,27 @@ impl Session<'_> {
             let outcome = answer.check().and_then(|()| read(&answer));
             if let Err(error) = &outcome {
                 self.count(|usage| usage.errors += 1);
-                if let GitHubError::RateLimited { limit: Limit::Secondary, retry_in } = error {
-                    let pause = retry_in.unwrap_or(SECONDARY_PAUSE);
-                    self.github.inner.limits.block(token, pause, Instant::now());
-                }
+                // GraphQL's come with status 200, others are known by now.
+                self.github.inner.limits.note_refusal(&scope, question.resource(), error);
             }
-            return outcome;
+            return outcome.map_err(Failed::from);
         }
-        Err(GitHubError::invalid(format!("more than {MAX_REDIRECTS} redirects")))
+        Err(GitHubError::invalid(format!("more than {MAX_REDIRECTS} redirects")).into())
     }
 
-    /// Remembers what every answer tells beside its body.
-    fn note(&self, answer: &Answer, token: u64) {
-        if let Some((resource, told)) = answer.limit() {
-            self.github.inner.limits.note(token, resource, told, Instant::now());
-            if resource == Resource::Rest {
-                self.count(|usage| {
-                    usage.rate_limit_remaining = Some(told.remaining);
-                    usage.rate_limit_percent = told.percent();
-                });
-            }
-        }
+    /// Whose limits a question counts against, as a digest: those of an installation hold for each of its tokens, which
+    /// change by the hour, and those of nobody for the machine.
+    async fn limit_scope(&self, question: &Question, bearer: Option<&SecretString>) -> String {
+        let credentials = self.github.credentials();
+        let holder = if question.bearer.is_some() { credentials.app_holder() } else { credentials.holder(bearer).await };
+        let mut hasher = Sha256::new();
+        hasher.update(self.github.inner.api_url.as_str());
+        hasher.update(holder.expose_secret());
+        hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Remembers what every answer tells beside its body and the limits.
+    fn note(&self, answer: &Answer) {
         let skew = answer.date().map(|date| (self.now() - date).num_seconds());
         let expires_at = answer.token_expires_at();
         self.count(|usage| {
@@ -355,17 +408,22 @@ impl Session<'_> {
 
     /// Sends a question and takes its answer in a task of its own: while this one reads a page, which takes the processor,
     /// others are on their way. The task ends with this future.
-    async fn send(&self, question: &Question, bearer: Option<&SecretString>) -> Result<Answer, GitHubError> {
-        let request = self.request(question, bearer)?;
-        let deadline = self.patience.deadline;
-        let sending = self.github.inner.clone().send(request, question.is_graphql(), deadline, self.usage.clone());
-        let answer = AbortOnDropHandle::new(tokio::spawn(sending)).await;
+    async fn send(&self, question: &Question, bearer: Option<&SecretString>, scope: &str) -> Result<Answer, Failed> {
+        let sending = Sending {
+            request: self.request(question, bearer)?,
+            resource: question.resource(),
+            scope: scope.to_owned(),
+            deadline: self.patience.deadline,
+            usage: self.usage.clone(),
+            started_at: self.started_at,
+            begun: self.begun,
+        };
+        let answer = AbortOnDropHandle::new(tokio::spawn(self.github.inner.clone().send(sending))).await;
         // A panic is one of ours, and the runtime is only shut down with everything else.
-        let (parts, packed) = answer.unwrap_or_else(|error| match error.try_into_panic() {
+        answer.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(GitHubError::OutOfTime),
-        })?;
-        Ok(Answer::new(parts.status, parts.headers, packed, self.now()))
+            Err(_) => Err(GitHubError::OutOfTime.into()),
+        })
     }
 
     fn request(&self, question: &Question, bearer: Option<&SecretString>) -> Result<Request<OctoBody>, GitHubError> {
@@ -389,31 +447,46 @@ impl Session<'_> {
 }
 
 impl Inner {
-    /// Sends a request when it is its turn.
-    async fn send(
-        self: Arc<Self>,
-        request: Request<OctoBody>,
-        is_graphql: bool,
-        deadline: Option<Instant>,
-        usage: Arc<Mutex<Usage>>,
-    ) -> Result<(Parts, Bytes), GitHubError> {
-        let unusable = || GitHubError::OutOfTime;
-        // Waiting for the turn counts for the deadline as the request itself does.
-        let permit = match deadline {
-            Some(deadline) => timeout_at(deadline, self.permits.acquire()).await.map_err(|_| unusable())?,
-            None => self.permits.acquire().await,
+    /// Sends a request when it is its turn, and no limit is in the way by then.
+    async fn send(self: Arc<Self>, sending: Sending) -> Result<Answer, Failed> {
+        let Sending { request, resource, scope, deadline, usage, started_at, begun } = sending;
+        let turn = async {
+            let permit = self.permits.acquire().await.map_err(|_| GitHubError::OutOfTime)?;
+            // After the wait for the turn: a limit may have been reached in the meantime.
+            let admission = self.limits.admit(&scope, resource).await.map_err(Failed::unsent)?;
+            Ok::<_, Failed>((permit, admission))
         };
-        let _permit = permit.map_err(|_| unusable())?;
-        count(&usage, |usage| if is_graphql { usage.graphql_requests += 1 } else { usage.requests += 1 });
+        // Waiting for the turn counts for the deadline as the request itself does.
+        let (_permit, admission) = match deadline {
+            Some(deadline) => timeout_at(deadline, turn).await.map_err(|_| GitHubError::OutOfTime)??,
+            None => turn.await?,
+        };
+        count(&usage, |usage| match resource {
+            Resource::GraphQl => usage.graphql_requests += 1,
+            Resource::Rest => usage.requests += 1,
+        });
         let total = Instant::now() + self.total_timeout;
         let until = deadline.map_or(total, |deadline| deadline.min(total));
-        match timeout_at(until, self.transfer(request)).await {
+        let outcome = match timeout_at(until, self.transfer(request)).await {
             Ok(outcome) => outcome,
             Err(_) if until < total => Err(GitHubError::OutOfTime),
             Err(_) => {
                 Err(GitHubError::Transport { reason: format!("no answer within {} s", self.total_timeout.as_secs()) })
             }
+        };
+        let answer =
+            outcome.map(|(parts, packed)| Answer::new(parts.status, parts.headers, packed, now(started_at, begun)));
+        if let Some((resource, told)) = answer.as_ref().ok().and_then(Answer::limit) {
+            let told = admission.note(resource, told);
+            if resource == Resource::Rest {
+                count(&usage, |usage| {
+                    usage.rate_limit_remaining = Some(told.remaining);
+                    usage.rate_limit_percent = told.percent();
+                });
+            }
         }
+        admission.ended_with(answer.as_ref().map_or(Ok(()), Answer::check));
+        Ok(answer?)
     }
 
     async fn transfer(&self, request: Request<OctoBody>) -> Result<(Parts, Bytes), GitHubError> {
@@ -429,6 +502,11 @@ impl Inner {
     }
 }
 
+/// The present instant, by a clock that was looked at once.
+fn now(started_at: DateTime<Utc>, begun: Instant) -> DateTime<Utc> {
+    started_at + TimeDelta::from_std(begun.elapsed()).unwrap_or_default()
+}
+
 fn count(usage: &Mutex<Usage>, change: impl FnOnce(&mut Usage)) {
     change(&mut usage.lock().unwrap_or_else(PoisonError::into_inner));
 }
@@ -436,11 +514,4 @@ fn count(usage: &Mutex<Usage>, change: impl FnOnce(&mut Usage)) {
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failed(error: octocrab::Error) -> GitHubError {
     GitHubError::Transport { reason: with_causes(&error) }
-}
-
-/// Tells tokens apart without keeping them.
-fn digest(token: Option<&SecretString>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    token.map(ExposeSecret::expose_secret).hash(&mut hasher);
-    hasher.finish()
 }

@@ -95,6 +95,24 @@ impl Credentials {
         }
     }
 
+    /// Whose limits a token counts against: an installation's, or those of the token's account.
+    pub(crate) async fn holder(&self, token: Option<&SecretString>) -> SecretString {
+        let Some(token) = token else { return SecretString::default() };
+        if let Some(app) = &self.app {
+            let state = app.state.lock().await;
+            let is_this = |(known, _): &(SecretString, _)| known.expose_secret() == token.expose_secret();
+            if let Some((installation, _)) = state.tokens.iter().find(|(_, known)| is_this(known)) {
+                return SecretString::from(format!("installation {installation}"));
+            }
+        }
+        token.clone()
+    }
+
+    /// The same for what an App asks on its own behalf.
+    pub(crate) fn app_holder(&self) -> SecretString {
+        SecretString::from(self.app.as_ref().map(|app| format!("app {}", app.id)).unwrap_or_default())
+    }
+
     /// The token for the things of an owner.
     pub(crate) async fn token(
         &self,

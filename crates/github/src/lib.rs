@@ -17,6 +17,7 @@ mod settings;
 
 pub use client::{GitHub, Patience, Session, Usage};
 pub use error::{GitHubError, Limit};
+pub use limits::{Block, BlockKind};
 pub use listing::{Etag, Page, PageAnswer, PullRequestPages};
 pub use lookups::{ListedRepository, RateLimit, TokenReport};
 pub use model::{RepositoryIdentity, UndecodableItem};

@@ -15,6 +15,16 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The hourly limit starts anew after an hour; what is later is a broken clock.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(3_660);
 
+/// The part of a pause by which those who wait for the same limit come back later than it ends, at most.
+const JITTER: f64 = 0.1;
+/// The longest such delay: enough to spread twenty requests.
+const LONGEST_JITTER: Duration = Duration::from_secs(5);
+
+/// How much later than after a `pause` one of several that wait for the same limit comes back. `chance` is a number in `[0, 1)`.
+pub(crate) fn jitter(pause: Duration, chance: f64) -> Duration {
+    pause.mul_f64(JITTER * chance).min(LONGEST_JITTER.mul_f64(chance))
+}
+
 /// The pause before a request that failed so often (0 for the first failure) is sent again; `None` when it is not.
 /// `first_pause` is the unit of the pauses after unusable answers, `chance` a number in `[0, 1)`.
 pub(crate) fn pause_before_retry(
@@ -75,6 +85,13 @@ mod tests {
         assert_eq!(seconds(&primary(0), 0), Some(1));
         assert_eq!(seconds(&primary(u64::MAX), 0), Some(3_660));
         assert_eq!(seconds(&primary(0), 1), None, "one wait at most");
+    }
+
+    #[test]
+    fn those_who_wait_for_the_same_limit_come_back_one_after_the_other_within_seconds() {
+        let after = |pause: u64, chance: f64| jitter(Duration::from_secs(pause), chance);
+        assert_eq!([after(10, 0.0), after(10, 0.5)], [Duration::ZERO, Duration::from_millis(500)]);
+        assert_eq!(after(3_600, 0.8), Duration::from_secs(4));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use common::{always, connect, ok, session, settings};
 use mergeline_domain::RepoName;
-use mergeline_github::{GitHub, GitHubError, Limit, Page, PageAnswer, Patience, Session};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, Page, PageAnswer, Patience, Session};
 use mergeline_test_support::{FakeGitHub, Fault, at, pr};
 use tokio::time::Instant;
 
@@ -72,6 +72,68 @@ async fn f13_a_limit_without_a_time_is_tried_five_times_with_a_minute_and_more_i
     assert_eq!(fake.requests().len(), 5);
     // 60 + 120 + 240 + 480, and up to a quarter more by chance.
     assert!((900..1_126).contains(&seconds_since(begun)), "{}", seconds_since(begun));
+    Ok(())
+}
+
+/// A client that sends so many requests at a time.
+fn connect_at_once(url: &str, concurrency: usize) -> Result<GitHub> {
+    let settings = GitHubSettings::from_vars(|name| match name {
+        "GITHUB_API_URL" => Some(url.to_owned()),
+        "COLLECT_CONCURRENCY" => Some(concurrency.to_string()),
+        _ => None,
+    });
+    Ok(GitHub::connect(&settings.expect("valid settings"))?)
+}
+
+#[tokio::test]
+async fn f12_of_eight_workers_one_is_refused_and_the_others_ask_nothing() -> Result<()> {
+    let fake = fake(std::iter::repeat_n(Fault::SecondaryLimit { retry_after: 90 }, 8)).await?;
+    let github = connect_at_once(&fake.url(), 8)?;
+    let work = futures::future::join_all((0..8).map(async |_| first_page(&session(&github)).await)).await;
+    assert!(work.iter().all(|outcome| matches!(outcome, Err(GitHubError::RateLimited { .. }))), "{work:?}");
+    assert_eq!(fake.requests().len(), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn f12_when_a_limit_ends_one_request_finds_out_whether_it_has_and_the_other_workers_follow() -> Result<()> {
+    let refusals = std::iter::repeat_n(Fault::SecondaryLimit { retry_after: 30 }, 3);
+    let fake = fake(refusals).await?;
+    let github = connect_at_once(&fake.url(), 8)?;
+    let work = futures::future::join_all((0..8).map(async |_| first_page(&patient(&github)).await)).await;
+    assert!(work.iter().all(Result::is_ok), "{work:?}");
+    // One for each time, and then each its own.
+    assert_eq!(fake.requests().len(), 3 + 8);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f12_a_limit_that_others_have_met_with_the_same_token_is_respected_and_no_other_tokens() -> Result<()> {
+    let now = at("2026-06-15T12:00:00Z");
+    let fake = fake([Fault::SecondaryLimit { retry_after: 90 }]).await?;
+    let one = connect(&fake.url(), Some("ghp_one"))?;
+    assert!(first_page(&session(&one)).await.is_err());
+    let blocks = one.take_new_blocks(now);
+    assert!(blocks.iter().all(|block| !block.scope.contains("ghp_one")), "{blocks:?}");
+    let (same, another) = (connect(&fake.url(), Some("ghp_one"))?, connect(&fake.url(), Some("ghp_other"))?);
+    for github in [&same, &another] {
+        github.know_blocks(&blocks, now);
+    }
+    let outcome = first_page(&session(&same)).await;
+    assert!(matches!(outcome, Err(GitHubError::RateLimited { limit: Limit::Secondary, .. })), "{outcome:?}");
+    assert_eq!(fake.requests().len(), 1);
+    first_page(&session(&another)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn f11_workers_together_leave_a_tenth_of_the_limit_to_others() -> Result<()> {
+    let fake = fake([]).await?;
+    fake.set_rate_limit(20, 0);
+    let github = connect_at_once(&fake.url(), 8)?;
+    let work = futures::future::join_all((0..30).map(async |_| first_page(&session(&github)).await)).await;
+    assert_eq!(work.iter().filter(|outcome| outcome.is_ok()).count(), 18);
+    assert_eq!(fake.requests().len(), 18);
     Ok(())
 }
 
