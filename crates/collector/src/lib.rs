@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod limits;
 mod plan;
 mod report;
 mod run;

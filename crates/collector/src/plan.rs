@@ -6,7 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{RepoName, RepoPattern, with_causes};
 use mergeline_github::{GitHub, GitHubError, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
+use tokio::time::Instant;
 
+use crate::limits;
 use crate::run::{CollectError, CollectOptions};
 use crate::settings::not_found;
 
@@ -69,7 +71,11 @@ pub async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> R
     let now = options.now;
     store.close_interrupted_runs(INTERRUPTED_AFTER, now).await?;
     let mut snapshot = configured(store).await?;
-    let (problems, usage) = resolve_patterns(github, store, &snapshot, options).await?;
+    limits::learn(github, store, now).await?;
+    let begun = Instant::now();
+    let clock = || now + TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
+    let resolving = resolve_patterns(github, store, &snapshot, options);
+    let (problems, usage) = limits::remembering(github, store, clock, resolving).await?;
     if !snapshot.patterns.is_empty() {
         snapshot = configured(store).await?;
     }

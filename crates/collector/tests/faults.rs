@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
-use common::{ANA, NOW, World, connect, many, merged, options, options_at, outcome, outcomes, teams_file};
+use common::{
+    ANA, NOW, World, connect, connect_with, many, merged, options, options_at, outcome, outcomes, teams_file,
+};
 use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
 use mergeline_local_postgres::Server;
 use mergeline_store::{ApplyOptions, DatabaseSettings, ResultState, RunState, Store, StoreError};
@@ -147,7 +149,7 @@ async fn f11_a_limit_reached_in_the_middle_keeps_what_is_stored_and_puts_the_res
     assert_eq!(api.reason.as_ref().map(|reason| reason.code), Some("github_rate_limited"));
     assert!(api.deferred_until > Some(at("2026-06-15T12:30:00Z")), "{:?}", api.deferred_until);
     assert_eq!(world.numbers().await?, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    assert_eq!(world.collect_elsewhere(&options()).await?.state, RunState::Succeeded);
+    assert_eq!(world.collect_elsewhere(&options_at(at("2026-06-15T12:45:00Z"))).await?.state, RunState::Succeeded);
     assert_eq!(world.numbers().await?, (1..=30).collect::<Vec<_>>());
     Ok(())
 }
@@ -181,8 +183,54 @@ async fn f11_a_limit_of_graphql_puts_only_the_details_off() -> Result<()> {
         assert_eq!(outcome(&report, "acme/api"), (ResultState::Deferred, Some("github_rate_limited")), "{kind}");
         assert_eq!(outcome(&report, "acme/web"), (ResultState::Succeeded, None), "REST has its own limit");
         assert_eq!(world.numbers().await?, [1]);
-        assert_eq!(world.collect_elsewhere(&options()).await?.total(|result| result.enriched), 1);
+        let after_the_window = options_at(at("2026-06-15T13:05:00Z"));
+        assert_eq!(world.collect_elsewhere(&after_the_window).await?.total(|result| result.enriched), 1);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f12_a_limit_that_ended_a_run_is_known_to_the_next_one_and_to_other_sandboxes_until_it_ends() -> Result<()> {
+    let faults = [
+        limited_for_forty_minutes()?,
+        Fault::SecondaryLimit { retry_after: 600 },
+        Fault::TooManyRequests { retry_after: Some(600) },
+    ];
+    for fault in faults {
+        let world = World::new().await?;
+        world.fake.put([merged(1)]);
+        world.fake.fail_next("acme/api", fault.clone());
+        world.collect_and(&options(), |_| {}).await?;
+        let meanwhile = world.collect_elsewhere(&options_at(at("2026-06-15T12:09:00Z"))).await?;
+        assert_eq!(outcome(&meanwhile, "acme/api"), (ResultState::Deferred, Some("github_rate_limited")), "{fault:?}");
+        assert_eq!(world.fake.requests().len(), 1, "{fault:?}: nothing is asked within the window");
+        // Another account's token has limits of its own.
+        world.fake.require_no_token();
+        let another = connect_with(&world.fake.url(), Some("ghp_another"))?;
+        let report = world.collect_with(&another, &options_at(at("2026-06-15T12:09:30Z")), |_| {}).await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None), "{fault:?}");
+        let after = world.collect_elsewhere(&options_at(at("2026-06-15T12:45:00Z"))).await?;
+        assert_eq!(after.state, RunState::Succeeded, "{fault:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f12_a_limit_is_known_to_others_as_soon_as_it_is_met_and_not_only_when_the_run_ends() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.fail_next("acme/api", Fault::SecondaryLimit { retry_after: 600 });
+    let patient = CollectOptions { longest_wait: Duration::from_secs(3_600), ..options() };
+    let mut killed = pin!(collect(&world.github, &world.store, &patient, &|_| {}));
+    // It waits for ten minutes, and is killed in these.
+    loop {
+        tokio::select! {
+            report = &mut killed => bail!("it ended before: {}", report?),
+            stored = world.number("select count(*) from rate_limit_blocks") => if stored? > 0 { break },
+        }
+    }
+    let next = world.collect_elsewhere(&options_at(at("2026-06-15T12:05:00Z"))).await?;
+    assert_eq!(next.state, RunState::Deferred);
+    assert_eq!(world.fake.requests().len(), 1);
     Ok(())
 }
 

@@ -389,7 +389,8 @@ impl Session<'_> {
     /// change by the hour, and those of nobody for the machine.
     async fn limit_scope(&self, question: &Question, bearer: Option<&SecretString>) -> String {
         let credentials = self.github.credentials();
-        let holder = if question.bearer.is_some() { credentials.app_holder() } else { credentials.holder(bearer).await };
+        let holder =
+            if question.bearer.is_some() { credentials.app_holder() } else { credentials.holder(bearer).await };
         let mut hasher = Sha256::new();
         hasher.update(self.github.inner.api_url.as_str());
         hasher.update(holder.expose_secret());

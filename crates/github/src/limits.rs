@@ -113,8 +113,7 @@ struct Window {
 impl Window {
     /// What is known after an answer to a request that was sent at `sent_at`.
     fn after(before: Option<Self>, told: Told, sent_at: Instant, now: Instant) -> Self {
-        let fresh =
-            Self { limit: told.limit, remaining: told.remaining, resets_at: now + told.reset_in, told_at: now };
+        let fresh = Self { limit: told.limit, remaining: told.remaining, resets_at: now + told.reset_in, told_at: now };
         let Some(before) = before.filter(|window| window.resets_at > now && window.limit == told.limit) else {
             return fresh;
         };

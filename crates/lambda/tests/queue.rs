@@ -211,6 +211,14 @@ async fn f11_a_limit_hides_the_message_until_githubs_reset_and_is_no_failure() -
     let pool = cloud.database.pool().await?;
     let failures: i32 = sqlx::query_scalar("select failures from repositories").fetch_one(&pool).await?;
     assert_eq!(failures, 0);
+    // Another sandbox, and the next run, know of it.
+    let mut later = cloud.sandbox().await?;
+    cloud.collect(&mut later).await?;
+    assert_eq!((cloud.run_state().await?.as_str(), cloud.fake.requests().len()), ("deferred", 1));
+    // Forty minutes later, and in a sandbox that remembers nothing.
+    sqlx::raw_sql("update rate_limit_blocks set blocked_until = now() - interval '1 second'").execute(&pool).await?;
+    cloud.end(later).await?;
+    cloud.aws.release(&cloud.queue.url).await?;
     let mut later = cloud.sandbox().await?;
     cloud.collect(&mut later).await?;
     assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 1));

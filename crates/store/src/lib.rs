@@ -5,6 +5,7 @@ mod connection;
 mod details;
 mod error;
 mod ledger;
+mod limits;
 mod metrics;
 mod pages;
 mod repositories;
@@ -16,6 +17,7 @@ pub use connection::{DatabaseSettings, Store};
 pub use details::WithoutDetails;
 pub use error::StoreError;
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
+pub use limits::RateLimitBlock;
 pub use metrics::{
     Audience, Bucket, Bucketing, Coverage, Durations, Filter, Interval, Measure, Member, OpenPullRequests, Reader,
     Standing, Statistics, Team, TeamHead, TeamPullRequest, TeamRef,

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::RepositoryReport;
+use crate::limits;
 use crate::run::{Collecting, INTERRUPTED, Progress, Rostered};
 
 pub use page::keep_page;
@@ -127,6 +128,7 @@ impl Collecting<'_> {
     ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
         let started_at = self.now();
         let begun = Instant::now();
+        limits::learn(self.github, self.store, started_at).await?;
         let leased = self.store.lease(id, started_at, LEASE).await?;
         let Some((lease, repository)) = leased else {
             let message = "somebody else works on it, or it is no longer configured".to_owned();
@@ -148,6 +150,7 @@ impl Collecting<'_> {
         };
         // A panic is a fault of ours that one repository's data brings out; the others go on.
         let working = AssertUnwindSafe(work.with_restarts()).catch_unwind();
+        let working = limits::remembering(self.github, self.store, || self.now(), working);
         let stopped = match select(pin!(working), pin!(self.is_over())).await {
             Either::Left((stopped, _)) => stopped.unwrap_or_else(|_| {
                 Err(Stopped::Failed { code: "panic", message: "the program failed; its log has the place".to_owned() })

@@ -1,0 +1,57 @@
+//! What GitHub refuses by its limits, carried between its client, which forgets it with the process, and the store.
+
+use std::pin::pin;
+
+use chrono::{DateTime, Utc};
+use futures::future::{Either, select};
+use mergeline_domain::with_causes;
+use mergeline_github::{Block, BlockKind, GitHub};
+use mergeline_store::{RateLimitBlock, Store, StoreError};
+
+/// Lets the client know what an earlier run, or another process, was refused.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn learn(github: &GitHub, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let stored = store.rate_limit_blocks(now).await?;
+    // Of another kind: a newer program's, which shares the database.
+    let known = stored.into_iter().filter_map(|RateLimitBlock { scope, kind, until }| {
+        BlockKind::from_name(&kind).map(|kind| Block { scope, kind, until })
+    });
+    github.know_blocks(&known.collect::<Vec<_>>(), now);
+    Ok(())
+}
+
+/// Does some work, and stores at once what GitHub refuses meanwhile: the process may end while it waits for a limit.
+pub(crate) async fn remembering<T>(
+    github: &GitHub,
+    store: &Store,
+    now: impl Fn() -> DateTime<Utc>,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = pin!(work);
+    let done = loop {
+        match select(work.as_mut(), pin!(github.blocked())).await {
+            Either::Left((done, _)) => break done,
+            Either::Right(((), _)) => remember(github, store, now()).await,
+        }
+    };
+    remember(github, store, now()).await;
+    done
+}
+
+async fn remember(github: &GitHub, store: &Store, now: DateTime<Utc>) {
+    let blocks: Vec<RateLimitBlock> = github
+        .take_new_blocks(now)
+        .into_iter()
+        .map(|Block { scope, kind, until }| RateLimitBlock { scope, kind: kind.as_str().to_owned(), until })
+        .collect();
+    if blocks.is_empty() {
+        return;
+    }
+    // The work itself does not depend on it, and whatever it writes next tells of a database that is gone.
+    if let Err(error) = store.store_rate_limit_blocks(&blocks, now).await {
+        let code = error.code();
+        tracing::warn!(code, "Other processes will not know of a limit of GitHub: {}", with_causes(&error));
+    }
+}
