@@ -124,7 +124,7 @@ pub(crate) struct Collect {
     /// Apply the teams file although it takes out a large part of the memberships
     #[arg(long)]
     pub(crate) allow_removals: bool,
-    /// List the last four weeks again, and mend what differs
+    /// List everything again, find what was deleted on GitHub, and mend what differs
     #[arg(long)]
     pub(crate) verify: bool,
 }

@@ -257,19 +257,165 @@ async fn f14_an_absurd_reset_puts_work_off_for_about_an_hour_and_not_for_years()
 
 const PAGE_SIZE: &str = "select page_size::bigint from repositories where name = 'acme/api'";
 
+/// How many pull requests were asked for on the pages so far, each size once in a row.
+fn page_sizes(world: &World) -> Vec<u32> {
+    let size = |path: &String| path.split("per_page=").nth(1)?.split('&').next()?.parse().ok();
+    let mut sizes: Vec<u32> = world.asked_about("acme/api").iter().filter_map(size).collect();
+    sizes.dedup();
+    sizes
+}
+
 #[tokio::test]
-async fn f15_pages_are_halved_twice_and_then_the_repository_fails() -> Result<()> {
+async fn f15_pages_become_smaller_down_to_single_pull_requests_and_then_the_repository_fails() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     // Each size is tried three times.
-    for (failures, page_size, state) in
-        [(3, 50, ResultState::Succeeded), (3, 25, ResultState::Succeeded), (3, 25, ResultState::Failed)]
-    {
+    for (failures, page_size, state) in [(3, 50, ResultState::Succeeded), (3, 25, ResultState::Succeeded)] {
         world.fail(failures, &Fault::BadGatewayHtml);
         assert_eq!(outcome(&world.collect().await?, "acme/api").0, state);
         assert_eq!(world.number(PAGE_SIZE).await?, page_size, "remembered for the repository");
     }
-    assert!(world.asked_about("acme/api").iter().all(|path| !path.contains("per_page=12")));
+    world.set_page_size(100).await?;
+    world.fake.forget_requests();
+    world.fail(100, &Fault::BadGatewayHtml);
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("github_status")));
+    assert_eq!(page_sizes(&world), [100, 50, 25, 5, 1]);
+    let reason = report.repositories[0].result.reason.as_ref().map(|reason| reason.message.clone());
+    assert_eq!(
+        reason.as_deref(),
+        Some(
+            "page 1 of the list (100 pull requests on a page) cannot be read, and its rows 1 to 5 not one by one either: \
+             GitHub answered with status 502"
+        )
+    );
+    assert_eq!(world.number("select count(*) from quarantined_pull_requests").await?, 0, "nobody is blamed for it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_server_that_fails_at_more_than_fifty_on_a_page_is_asked_for_fifty() -> Result<()> {
+    for status in [500, 502, 503, 504] {
+        let world = World::new().await?;
+        world.fake.put(many(230));
+        world.fake.limit_page_size(50, status);
+        let report = world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None), "{status}");
+        assert_eq!(world.numbers().await?, (1..=230).collect::<Vec<_>>(), "{status}");
+        assert_eq!(world.number(PAGE_SIZE).await?, 50, "{status}");
+    }
+    Ok(())
+}
+
+const QUARANTINED: &str =
+    "select coalesce('#' || number, '@' || position) from quarantined_pull_requests order by number, position";
+
+#[tokio::test]
+async fn f15_one_pull_request_at_which_github_always_fails_is_in_quarantine_by_number_and_the_rest_is_stored()
+-> Result<()> {
+    for (count, broken) in [(250, 57), (250, 1), (250, 250), (250, 101), (40, 40), (40, 1), (1, 1)] {
+        let world = World::new().await?;
+        world.fake.put(many(count));
+        world.fake.break_pull_request("acme/api", broken, Some(502));
+        let report = world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+        let rest: Vec<i64> = (1..=count).filter(|number| *number != broken).collect();
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None), "#{broken} of {count}");
+        assert_eq!(world.numbers().await?, rest, "#{broken} of {count}");
+        assert_eq!(world.texts(QUARANTINED).await?, [format!("#{broken}")], "#{broken} of {count}");
+        let reasons = world.texts("select reason from quarantined_pull_requests").await?;
+        assert!(reasons[0].contains(&format!("row {broken} of the list (page ")), "{reasons:?}");
+        assert!(reasons[0].contains(&format!("#{broken} cannot be read, not even alone")), "{reasons:?}");
+        // It is known by now: the next run does not read the past again.
+        world.fake.forget_requests();
+        assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
+        assert!(
+            world.asked_about("acme/api").iter().all(|path| !path.contains("sort=created")),
+            "#{broken} of {count}"
+        );
+        // And once it can be read it is stored.
+        world.fake.break_pull_request("acme/api", broken, None);
+        world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
+        assert_eq!(world.numbers().await?.len(), rest.len() + 1, "#{broken} of {count}");
+        assert_eq!(world.texts(QUARANTINED).await?, Vec::<String>::new(), "#{broken} of {count}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_row_that_cannot_be_read_is_known_by_its_place_where_its_number_cannot_be_found() -> Result<()> {
+    let world = World::new().await?;
+    // Issues have numbers too: more of them lie between two pull requests than are tried.
+    let sparse = |number: i64| pr("acme/api", number * 50).created("2026-06-01T09:00:00Z");
+    world.fake.put((1..=120).map(|number| {
+        let mut pull_request = sparse(number);
+        pull_request.created_at += TimeDelta::minutes(number);
+        pull_request.updated_at = pull_request.created_at;
+        pull_request
+    }));
+    world.fake.break_pull_request("acme/api", 57 * 50, Some(500));
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(world.numbers().await?.len(), 119);
+    assert_eq!(world.texts(QUARANTINED).await?, ["@57"]);
+    world.fake.break_pull_request("acme/api", 57 * 50, None);
+    world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
+    assert_eq!(world.numbers().await?.len(), 120);
+    assert_eq!(world.texts(QUARANTINED).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_pull_request_at_which_github_begins_to_fail_later_is_found_too() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(150));
+    world.collect().await?;
+    world.fake.put([merged(12).updated("2026-06-10T00:00:00Z"), merged(13).updated("2026-06-11T00:00:00Z")]);
+    world.fake.break_pull_request("acme/api", 12, Some(502));
+    let report = world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.texts(QUARANTINED).await?, ["#12"]);
+    assert_eq!(world.watermarks().await?["acme/api"], Some(at("2026-06-11T00:00:00Z")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_very_small_pages_become_larger_again_while_a_repository_is_read() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(200));
+    world.set_page_size(5).await?;
+    world.collect().await?;
+    assert_eq!(world.numbers().await?.len(), 200);
+    assert_eq!(world.number(PAGE_SIZE).await?, 25);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f27_a_pull_request_that_vanishes_while_pages_are_read_takes_no_other_with_it() -> Result<()> {
+    for (answers, gone) in [(1, 12), (2, 12), (3, 12), (3, 100), (3, 101), (4, 150), (4, 250)] {
+        let world = World::new().await?;
+        world.fake.put(many(250));
+        // Its own details would be asked for in vain.
+        world.fake.delete_after(answers, "acme/api", gone);
+        let options = CollectOptions { details: false, ..options() };
+        assert_eq!(outcome(&world.collect_and(&options, |_| {}).await?, "acme/api"), (ResultState::Succeeded, None));
+        let numbers = world.numbers().await?;
+        let lost: Vec<i64> = (1..=250).filter(|number| *number != gone && !numbers.contains(number)).collect();
+        assert_eq!(lost, Vec::<i64>::new(), "with #{gone} gone after {answers} answers");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f27_a_pull_request_that_vanishes_while_changes_are_read_takes_no_other_with_it() -> Result<()> {
+    for (answers, gone) in [(1, 240), (1, 151), (2, 240), (2, 60)] {
+        let world = World::new().await?;
+        world.fake.put(many(250));
+        world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+        world.fake.put(relabelled(250));
+        world.fake.delete_after(answers, "acme/api", gone);
+        world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+        let stale = world.texts("select number::text from pull_requests where title <> 'relabelled'").await?;
+        assert!(stale.iter().all(|number| *number == gone.to_string()), "with #{gone} gone after {answers}: {stale:?}");
+    }
     Ok(())
 }
 
@@ -460,11 +606,14 @@ fn turns(world: &World) -> Vec<&'static str> {
 
 #[tokio::test]
 async fn f26_a_giant_repository_makes_room_for_the_others_in_the_same_run() -> Result<()> {
-    let world = World::on_small_pages(200).await?;
+    let world = World::new().await?;
+    world.fake.put(many(1_500));
+    world.set_page_size(25).await?;
     world.fake.put([pr("acme/web", 1).updated("2026-06-10T00:00:00Z")]);
-    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    let options = CollectOptions { details: false, ..options() };
+    assert_eq!(world.collect_and(&options, |_| {}).await?.state, RunState::Succeeded);
     assert_eq!(turns(&world), ["api", "web", "api"]);
-    assert_eq!(world.numbers().await?.len(), 201);
+    assert_eq!(world.numbers().await?.len(), 1_501);
     Ok(())
 }
 
@@ -516,7 +665,8 @@ async fn f26_more_changes_than_a_turn_has_pages_for_are_read_once() -> Result<()
     world.fake.forget_requests();
     let report = world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
     assert_eq!(report.state, RunState::Succeeded);
-    assert_eq!(world.asked_about("acme/api").len(), 60);
+    // Pages of three and two, which overlap.
+    assert_eq!(world.asked_about("acme/api").len(), 90);
     Ok(())
 }
 
@@ -526,7 +676,7 @@ async fn f26_more_changes_than_a_run_has_the_time_for_are_read_by_several() -> R
     world.collect().await?;
     world.set_page_size(3).await?;
     world.fake.put(relabelled(180));
-    assert_eq!(runs_of(&world, 52, options()).await?, 3);
+    assert_eq!(runs_of(&world, 52, options()).await?, 2);
     assert_eq!(world.watermarks().await?["acme/api"], Some(at("2026-06-10T00:00:03Z")));
     assert_eq!(world.number("select count(*) from pull_requests where title = 'relabelled'").await?, 180);
     Ok(())
@@ -760,6 +910,23 @@ async fn a_comparison_takes_out_what_github_has_no_more_and_brings_back_what_is_
     let counted = "select number::text from pull_requests where deleted_at is null and id in
         (select pull_request_id from pr_attributions) order by number";
     assert_eq!(world.texts(counted).await?, ["1", "3", "4", "5"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_comparison_that_is_asked_for_finds_what_is_gone_however_old_it_is() -> Result<()> {
+    let world = World::new().await?;
+    let old = |number| pr("acme/api", number).created("2026-02-01T00:00:00Z").merged("2026-02-02T00:00:00Z");
+    world.fake.put([old(1), old(2)]);
+    world.fake.put(many(150).filter(|changed| changed.number > 2));
+    world.collect().await?;
+    world.fake.delete_pull_request("acme/api", 1);
+    let counted = "select count(distinct pull_request_id) from pr_attributions";
+    world.collect_at(at("2026-06-23T12:00:00Z"), 1).await?;
+    assert_eq!(world.number(counted).await?, 150, "the weekly one looks at four weeks");
+    world.collect_and(&CollectOptions { verifies: true, ..options_at(at("2026-06-23T13:00:00Z")) }, |_| {}).await?;
+    assert_eq!(world.number(counted).await?, 149);
+    assert_eq!(world.texts("select number::text from pull_requests where deleted_at is not null").await?, ["1"]);
     Ok(())
 }
 

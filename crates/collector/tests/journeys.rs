@@ -149,7 +149,8 @@ async fn a_repository_that_fails_half_way_goes_on_where_its_watermark_was() -> R
         again
     }));
     // The first page arrives, the second does not.
-    world.fake.fail_next("acme/api", Fault::NextPageAt("http://127.0.0.1:9/elsewhere".to_owned()));
+    world.fake.fail_next("acme/api", Fault::NonNumericLimits);
+    world.fail(3, &Fault::Html);
     let report = world.collect().await?;
     assert_eq!(report.state, RunState::Partial);
     assert_eq!(world.watermarks().await?["acme/api"], Some(at("2026-06-02T14:10:01Z")), "it has not moved");
@@ -178,10 +179,8 @@ async fn a_bad_answer_deletes_and_zeroes_nothing() -> Result<()> {
         world.fake.put(many(3));
         world.collect().await?;
         let before = world.database.digest().await?;
-        // As often as it is asked for.
-        for _ in 0..3 {
-            world.fake.fail_next("acme/api", fault.clone());
-        }
+        // As often as it is asked for, in smaller and smaller parts too.
+        world.fail(40, &fault);
         assert_eq!(world.collect().await?.state, RunState::Partial, "{fault:?}");
         assert_eq!(world.database.digest().await?, before, "{fault:?}");
     }

@@ -144,7 +144,7 @@ impl Answer {
         GzDecoder::new(&self.packed[..])
             .take(limit)
             .read_to_end(&mut plain)
-            .map_err(|error| GitHubError::Transport { reason: format!("the answer's gzip is damaged: {error}") })?;
+            .map_err(|error| GitHubError::Truncated { reason: format!("its gzip is damaged: {error}") })?;
         if plain.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(plain.into()) }
     }
 

@@ -496,7 +496,7 @@ impl Inner {
             if error.is::<http_body_util::LengthLimitError>() {
                 too_large()
             } else {
-                GitHubError::Transport { reason: format!("the answer ended early: {error}") }
+                GitHubError::Truncated { reason: error.to_string() }
             }
         })?;
         Ok((parts, body.to_bytes()))

@@ -76,7 +76,30 @@ pub enum GitHubError {
         /// Who said so.
         reason: String,
     },
-    /// No answer, or half of one.
+    /// An answer that ended before its end.
+    #[error("GitHub's answer ended early: {reason}")]
+    Truncated {
+        /// How that was noticed.
+        reason: String,
+    },
+    /// A page that cannot be read, and not in smaller parts either.
+    #[error(
+        "page {page} of the list ({page_size} pull requests on a page) cannot be read, and its rows {first} to {last} not one by \
+         one either: {cause}"
+    )]
+    PageUnreadable {
+        /// Its number.
+        page: u32,
+        /// How many pull requests are on it.
+        page_size: u8,
+        /// The first of the rows that were asked for alone.
+        first: u32,
+        /// The last of them.
+        last: u32,
+        /// What came instead of the last one.
+        cause: Box<GitHubError>,
+    },
+    /// No answer.
     #[error("GitHub cannot be reached: {reason}")]
     Transport {
         /// Why.
@@ -103,6 +126,8 @@ impl GitHubError {
             Self::Elsewhere { .. } => "github_elsewhere",
             Self::PartialAnswer { .. } => "github_partial_answer",
             Self::TooMuch { .. } => "github_too_much",
+            Self::Truncated { .. } => "github_truncated",
+            Self::PageUnreadable { cause, .. } => cause.code(),
             Self::Transport { .. } => "github_unreachable",
             Self::OutOfTime => "out_of_time",
         }
@@ -116,6 +141,8 @@ impl GitHubError {
             | Self::InvalidAnswer { .. }
             | Self::PartialAnswer { .. }
             | Self::TooMuch { .. }
+            | Self::Truncated { .. }
+            | Self::PageUnreadable { .. }
             | Self::Transport { .. }
             | Self::OutOfTime => true,
             Self::Unauthorized
@@ -131,6 +158,17 @@ impl GitHubError {
     /// Whether asking for less at once may bring an answer: GitHub gives up after ten seconds of work.
     pub fn is_too_much(&self) -> bool {
         matches!(self, Self::TooMuch { .. } | Self::UnexpectedStatus { status: 502..=504 })
+    }
+
+    /// Whether a smaller page of a list may be answered: GitHub, or a proxy before it, fails at so much, or at one of the
+    /// pull requests on it.
+    pub fn wants_smaller_page(&self) -> bool {
+        matches!(self, Self::TooMuch { .. } | Self::Truncated { .. } | Self::UnexpectedStatus { status: 500..=599 })
+    }
+
+    /// Why an answer is not JSON: half of one is another matter than something else.
+    pub(crate) fn of_json(error: &serde_json::Error) -> Self {
+        if error.is_eof() { Self::Truncated { reason: error.to_string() } } else { Self::invalid(error.to_string()) }
     }
 
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {

@@ -158,6 +158,7 @@ fn check_error(error: &GitHubError) {
     match error {
         GitHubError::InvalidAnswer { reason }
         | GitHubError::PartialAnswer { reason }
+        | GitHubError::Truncated { reason }
         | GitHubError::TooMuch { reason } => check_text("error's reason", reason),
         GitHubError::RateLimited { .. } => {}
         other => panic!("a body alone does not tell {other:?}"),

@@ -18,7 +18,7 @@ mod settings;
 pub use client::{GitHub, Patience, Session, Usage};
 pub use error::{GitHubError, Limit};
 pub use limits::{Block, BlockKind};
-pub use listing::{Etag, Page, PageAnswer, PullRequestPages};
+pub use listing::{Etag, ListLength, Page, PageAnswer, PullRequestPages, UnreadableRow, larger_page};
 pub use lookups::{ListedRepository, RateLimit, TokenReport};
 pub use model::{RepositoryIdentity, UndecodableItem};
 pub use settings::GitHubSettings;

@@ -1,6 +1,7 @@
 //! Pull requests of a repository, page by page, in two orders.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use http::header::{ETAG, LINK};
@@ -17,6 +18,21 @@ use crate::{GitHubError, link};
 /// A repository with half a million pull requests has 5,000 pages; more is a loop.
 const MAX_PAGES: u32 = 5_000;
 
+/// How many pull requests are asked for at once. Each size divides the one before, so that a page of a smaller size begins
+/// where one of a larger size does.
+const PAGE_SIZES: [u8; 5] = [100, 50, 25, 5, 1];
+
+/// The next larger size of a page, if there is one.
+pub fn larger_page(size: u8) -> Option<u8> {
+    PAGE_SIZES.into_iter().rev().find(|larger| *larger > size)
+}
+
+/// So many rows in a row that cannot be read, each alone, are the server's fault and not that of what is in them.
+const MAX_UNREADABLE_IN_A_ROW: u32 = 5;
+
+/// So often a listing goes back because rows before it have vanished; more is a list that nobody can read.
+const MAX_RETURNS: u32 = 20;
+
 /// So many pull requests on a page, none of which can be understood, are no exceptions: GitHub's answers have changed.
 const NO_EXCEPTIONS: usize = 10;
 
@@ -29,13 +45,28 @@ pub struct Etag {
     pub scope: String,
 }
 
+/// A row of a list that cannot be read, not even alone. Whose pull request it is, and its number, are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRow {
+    /// Its place in the list, from 1.
+    pub position: u32,
+    /// The number of the pull request before it in the list, if that was read with it.
+    pub after: Option<i64>,
+    /// The number of the pull request behind it, if there is one and it was read with it.
+    pub before: Option<i64>,
+    /// What GitHub answers instead.
+    pub reason: String,
+}
+
 /// A page of a repository's pull requests.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {
     /// The pull requests that could be understood, in GitHub's order.
     pub pull_requests: Vec<PullRequest>,
     /// Those that could not.
     pub undecodable: Vec<UndecodableItem>,
+    /// The rows that GitHub could not show.
+    pub unreadable: Vec<UnreadableRow>,
     /// Which repository this is; `None` on an empty page.
     pub repository: Option<RepositoryIdentity>,
     /// What the answer is known by.
@@ -44,24 +75,39 @@ pub struct Page {
     pub has_next: bool,
     /// The number of the last page, as far as GitHub tells.
     pub last: Option<u32>,
+    /// How many pull requests GitHub could answer for at once, where that is fewer than were asked for.
+    pub smaller: Option<u8>,
 }
 
 impl Page {
     /// Whether GitHub listed nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.pull_requests.is_empty() && self.undecodable.is_empty()
+        self.rows() == 0
+    }
+
+    /// How many pull requests are on it, understood, readable or not.
+    pub fn rows(&self) -> usize {
+        self.pull_requests.len() + self.undecodable.len() + self.unreadable.len()
     }
 
     /// Adds what a later page listed.
     pub fn append(&mut self, mut later: Self) {
         self.pull_requests.append(&mut later.pull_requests);
         self.undecodable.append(&mut later.undecodable);
+        self.unreadable.append(&mut later.unreadable);
         self.has_next = later.has_next;
+        self.smaller = later.smaller.or(self.smaller);
     }
 
     /// The newest change on the page.
     pub fn newest(&self) -> Option<DateTime<Utc>> {
         self.pull_requests.iter().map(|pull_request| pull_request.updated_at).max()
+    }
+
+    /// The numbers of all pull requests on it that have one.
+    pub fn numbers(&self) -> impl Iterator<Item = i64> {
+        let understood = self.pull_requests.iter().map(|pull_request| pull_request.number);
+        understood.chain(self.undecodable.iter().filter_map(|item| item.number))
     }
 }
 
@@ -74,13 +120,111 @@ pub enum PageAnswer {
     Page(Page),
 }
 
+/// How long a repository's list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListLength {
+    /// How many pull requests there are.
+    pub rows: u32,
+    /// When the newest of them was opened; `None` where there is none, or that cannot be understood.
+    pub newest: Option<DateTime<Utc>>,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// The one that changed last first.
+    Update,
+    /// The oldest first.
+    Creation,
+    /// The newest first.
+    Newest,
+}
+
+impl Order {
+    /// With `sort=updated` the default direction is ascending, so it is always said.
+    fn query(self) -> &'static str {
+        match self {
+            Self::Update => "state=all&sort=updated&direction=desc",
+            Self::Creation => "state=all&sort=created&direction=asc",
+            Self::Newest => "state=all&sort=created&direction=desc",
+        }
+    }
+}
+
+/// A list and a piece of it: the page with a number, of so many pull requests.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    repository: &'a RepoName,
+    order: Order,
+    size: u8,
+    number: u32,
+}
+
+impl Part<'_> {
+    /// Its rows, from 1.
+    fn rows(&self) -> std::ops::RangeInclusive<u32> {
+        let size = u32::from(self.size);
+        (self.number - 1).saturating_mul(size) + 1..=self.number.saturating_mul(size)
+    }
+
+    /// The pages of the next smaller size that hold these rows, the last one first; none below single pull requests.
+    fn smaller(&self) -> Option<impl Iterator<Item = Self>> {
+        let size = PAGE_SIZES.into_iter().find(|size| *size < self.size)?;
+        let page = |row: u32| (row - 1) / u32::from(size) + 1;
+        let (first, last) = (page(*self.rows().start()), page(*self.rows().end()));
+        Some((first..=last).rev().map(move |number| Self { size, number, ..*self }))
+    }
+}
+
 /// A listing by update under way, the newest first: ask for page after page, as far as needed.
+///
+/// Pages have no offset but their number, so a row that vanishes lets all that follow it move up, and the first one of the
+/// next page is skipped. Each page therefore begins with a row of the one before, by being a little smaller: where it does
+/// not, the listing goes back.
 #[derive(Debug)]
 pub struct PullRequestPages<'a> {
     session: &'a Session<'a>,
-    next: Option<Url>,
-    seen: HashSet<Url>,
+    repository: RepoName,
+    page_size: u8,
     etag: Option<Etag>,
+    /// Rows from the first one on that were read.
+    rows: u32,
+    /// What the last of them are known by.
+    end: Option<End>,
+    has_next: bool,
+    pages: u32,
+    returns: u32,
+}
+
+/// The end of what was read of a list.
+#[derive(Debug)]
+struct End {
+    /// Numbers and times of change.
+    rows: HashMap<i64, Option<DateTime<Utc>>>,
+    oldest: Option<DateTime<Utc>>,
+}
+
+impl End {
+    fn of(page: &Page) -> Self {
+        let understood = page.pull_requests.iter();
+        let oldest = understood.clone().map(|pull_request| pull_request.updated_at).min();
+        let mut rows: HashMap<i64, _> = page.numbers().map(|number| (number, None)).collect();
+        rows.extend(understood.map(|pull_request| (pull_request.number, Some(pull_request.updated_at))));
+        Self { rows, oldest }
+    }
+
+    /// Whether a page holds a row that was read before, or one that has come before it since: then none is between them.
+    fn is_on(&self, page: &Page) -> bool {
+        let is_newer = |pull_request: &PullRequest| self.oldest.is_some_and(|oldest| pull_request.updated_at > oldest);
+        page.numbers().any(|number| self.rows.contains_key(&number)) || page.pull_requests.iter().any(is_newer)
+    }
+
+    /// Takes out of a page what was read before and has not changed since.
+    fn take_from(&self, page: &mut Page) {
+        let is_same = |number: i64, updated_at| self.rows.get(&number) == Some(&updated_at);
+        page.pull_requests.retain(|pull_request| !is_same(pull_request.number, Some(pull_request.updated_at)));
+        page.undecodable.retain(|item| item.number.is_none_or(|number| !is_same(number, None)));
+    }
 }
 
 impl<'a> Session<'a> {
@@ -89,10 +233,17 @@ impl<'a> Session<'a> {
     ///
     /// Source: GitHub, "List pull requests". It has no `since`.
     pub fn by_update(&'a self, repository: &RepoName, page_size: u8, etag: Option<Etag>) -> PullRequestPages<'a> {
-        // With `sort=updated` the default direction is ascending.
-        let query = format!("state=all&sort=updated&direction=desc&per_page={page_size}");
-        let url = self.github.url(&format!("/repos/{repository}/pulls"), Some(&query));
-        PullRequestPages { session: self, next: Some(url), seen: HashSet::new(), etag }
+        PullRequestPages {
+            session: self,
+            repository: repository.clone(),
+            page_size,
+            etag,
+            rows: 0,
+            end: None,
+            has_next: true,
+            pages: 0,
+            returns: 0,
+        }
     }
 
     /// A page of the pull requests of a repository by creation, oldest first: an order that changes do not disturb.
@@ -100,41 +251,132 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Whatever GitHub, or the way to it, says.
     pub async fn by_creation(&self, repository: &RepoName, page_size: u8, page: u32) -> Result<Page, GitHubError> {
-        if page > MAX_PAGES {
+        if page > MAX_PAGES * 100 / u32::from(page_size.max(1)) {
             return Err(GitHubError::invalid("the pages have no end"));
         }
-        let query = format!("state=all&sort=created&direction=asc&per_page={page_size}&page={page}");
-        let url = self.github.url(&format!("/repos/{repository}/pulls"), Some(&query));
-        self.page(url, None, false, false).await.and_then(|(answer, next)| match answer {
-            PageAnswer::Page(page) => {
-                next.map(|address| self.github.on_same_host(&address)).transpose()?;
-                Ok(page)
-            }
+        let part = Part { repository, order: Order::Creation, size: page_size, number: page };
+        match self.page_or_parts(part, None, false).await? {
+            PageAnswer::Page(page) => Ok(page),
             PageAnswer::Unchanged => Err(GitHubError::invalid("304 although nothing was said to be known")),
-        })
+        }
     }
 
-    /// A page with the address of the next one. One that the page before announced is not empty: an error is not the end.
-    async fn page(
+    /// How many pull requests a repository has. One request: with one pull request on a page, the last page's number says
+    /// it.
+    ///
+    /// # Errors
+    /// Whatever GitHub, or the way to it, says.
+    pub async fn list_length(&self, repository: &RepoName) -> Result<ListLength, GitHubError> {
+        match self.page(Part { repository, order: Order::Newest, size: 1, number: 1 }, None, false).await? {
+            PageAnswer::Page(page) => {
+                let rows = page.last.unwrap_or_else(|| u32::try_from(page.rows()).unwrap_or(u32::MAX));
+                Ok(ListLength { rows, newest: page.pull_requests.first().map(|newest| newest.created_at) })
+            }
+            PageAnswer::Unchanged => Err(GitHubError::invalid("304 although nothing was said to be known")),
+        }
+    }
+
+    /// A page, or all that can be read of it: where GitHub cannot answer for so many pull requests at once, smaller pages
+    /// are asked for, down to single ones.
+    async fn page_or_parts(
         &self,
-        url: Url,
+        part: Part<'_>,
         known: Option<&Etag>,
-        is_first: bool,
         is_announced: bool,
-    ) -> Result<(PageAnswer, Option<String>), GitHubError> {
-        let scope = if is_first { Some(self.scope(&url).await?) } else { None };
+    ) -> Result<PageAnswer, GitHubError> {
+        match self.page(part, known, is_announced).await {
+            Err(error) if error.wants_smaller_page() => self.in_parts(part).await.map(PageAnswer::Page),
+            outcome => outcome,
+        }
+    }
+
+    async fn in_parts(&self, whole: Part<'_>) -> Result<Page, GitHubError> {
+        let mut waiting: Vec<Part<'_>> = whole.smaller().into_iter().flatten().collect();
+        if waiting.is_empty() {
+            waiting.push(whole);
+        }
+        let mut page = Page::default();
+        let (mut smallest, mut in_a_row, mut last_number) = (whole.size, 0, None);
+        while let Some(part) = waiting.pop() {
+            smallest = smallest.min(part.size);
+            match self.page(part, None, page.has_next && in_a_row == 0).await {
+                Ok(PageAnswer::Unchanged) => {
+                    return Err(GitHubError::invalid("304 although nothing was said to be known"));
+                }
+                Ok(PageAnswer::Page(mut read)) => {
+                    let first_number = read.pull_requests.first().map(|pull_request| pull_request.number);
+                    let pending = page.unreadable.iter_mut().rev().take(in_a_row as usize);
+                    pending.filter(|row| row.before.is_none()).for_each(|row| row.before = first_number);
+                    in_a_row = 0;
+                    last_number = read.pull_requests.last().map(|pull_request| pull_request.number).or(last_number);
+                    page.repository = page.repository.take().or_else(|| read.repository.take());
+                    let last = read.last.map(|last| last.saturating_mul(part.size.into()));
+                    page.last = last.map(|rows| rows.div_ceil(whole.size.into())).or(page.last);
+                    if *part.rows().start() <= *whole.rows().end() {
+                        page.append(read);
+                    } else {
+                        page.has_next = !read.is_empty();
+                    }
+                    if !page.has_next {
+                        break;
+                    }
+                }
+                Err(error) if error.wants_smaller_page() => match part.smaller() {
+                    Some(smaller) => waiting.extend(smaller),
+                    None => {
+                        in_a_row += 1;
+                        if in_a_row >= MAX_UNREADABLE_IN_A_ROW {
+                            let last = part.number;
+                            return Err(GitHubError::PageUnreadable {
+                                page: whole.number,
+                                page_size: whole.size,
+                                first: last + 1 - in_a_row,
+                                last,
+                                cause: Box::new(error),
+                            });
+                        }
+                        // One beyond the page is only looked at to see whether there is more.
+                        if part.number <= *whole.rows().end() {
+                            let reason = format!(
+                                "row {} of the list (page {} of {}) cannot be read, not even alone: {error}",
+                                part.number, whole.number, whole.size
+                            );
+                            let (after, before) = (last_number, None);
+                            page.unreadable.push(UnreadableRow { position: part.number, after, before, reason });
+                        }
+                        if waiting.is_empty() {
+                            waiting.push(Part { number: part.number + 1, ..part });
+                        }
+                    }
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        // Where a single row is to blame, larger pages are good for all others. Where none is, they are too large.
+        page.smaller = page.unreadable.is_empty().then_some(smallest).filter(|size| *size < whole.size);
+        Ok(page)
+    }
+
+    /// A page as GitHub answers. One that the page before announced is not empty: an error is not the end.
+    async fn page(&self, part: Part<'_>, known: Option<&Etag>, is_announced: bool) -> Result<PageAnswer, GitHubError> {
+        let Part { repository, order, size, number } = part;
+        let mut query = format!("{}&per_page={size}", order.query());
+        if number > 1 {
+            let _ = write!(query, "&page={number}");
+        }
+        let url = self.github.url(&format!("/repos/{repository}/pulls"), Some(&query));
+        let scope = if order == Order::Update && number == 1 { Some(self.scope(&url).await?) } else { None };
         let usable = known.filter(|etag| scope.as_ref() == Some(&etag.scope));
         let question = Question { etag: usable.map(|etag| etag.value.clone()), ..Question::get(url) };
         self.ask(question, |answer| {
             if answer.status.as_u16() == 304 {
-                return Ok((PageAnswer::Unchanged, None));
+                return Ok(PageAnswer::Unchanged);
             }
-            let next = answer.header(&LINK).and_then(link::next_page).map(str::to_owned);
-            let page = read_page(answer, next.is_some(), scope.as_deref())?;
+            let page = read_page(answer, number, scope.as_deref())?;
             if is_announced && page.is_empty() {
                 return Err(GitHubError::invalid("a page is empty to which the one before it led"));
             }
-            Ok((PageAnswer::Page(page), next))
+            Ok(PageAnswer::Page(page))
         })
         .await
     }
@@ -149,39 +391,129 @@ impl<'a> Session<'a> {
     }
 }
 
-fn read_page(answer: &Answer, has_next: bool, scope: Option<&str>) -> Result<Page, GitHubError> {
+fn read_page(answer: &Answer, number: u32, scope: Option<&str>) -> Result<Page, GitHubError> {
     let DecodedPage { pull_requests, undecodable, repository } = decode_page(&answer.body()?)?;
     if pull_requests.is_empty() && undecodable.len() >= NO_EXCEPTIONS {
         return Err(GitHubError::invalid("none of the pull requests on a page can be understood"));
     }
     let etag = answer.header(&ETAG).zip(scope);
     let etag = etag.map(|(value, scope)| Etag { value: value.to_owned(), scope: scope.to_owned() });
+    let has_next = link::has_next(answer.header(&LINK), number)?;
     let last = answer.header(&LINK).and_then(link::last_page);
-    Ok(Page { pull_requests, undecodable, repository, etag, has_next, last })
+    Ok(Page { pull_requests, undecodable, repository, etag, has_next, last, ..Page::default() })
 }
 
 impl PullRequestPages<'_> {
-    /// The next page, `None` after the last one.
+    /// The next page, `None` after the last one. Some of its pull requests were on the one before.
     ///
     /// # Errors
     /// Whatever GitHub, or the way to it, says; asking again repeats the request.
     pub async fn next(&mut self) -> Result<Option<PageAnswer>, GitHubError> {
-        let Some(url) = self.next.clone() else { return Ok(None) };
-        let is_first = self.seen.is_empty();
-        let (answer, next) = self.session.page(url.clone(), self.etag.as_ref(), is_first, !is_first).await?;
-        self.seen.insert(url);
-        self.next = match next {
-            Some(address) => Some(self.checked_next(&address)?),
-            None => None,
-        };
-        Ok(Some(answer))
+        while self.has_next {
+            if self.pages >= MAX_PAGES {
+                return Err(GitHubError::invalid("the pages have no end"));
+            }
+            let (size, number) = overlapping(self.rows, self.page_size);
+            let part = Part { repository: &self.repository, order: Order::Update, size, number };
+            let etag = self.etag.as_ref().filter(|_| self.pages == 0);
+            let answer = self.session.page_or_parts(part, etag, number > 1).await?;
+            let PageAnswer::Page(mut page) = answer else {
+                self.has_next = false;
+                return Ok(Some(answer));
+            };
+            let rows = *part.rows().end();
+            self.pages += 1;
+            self.page_size = page.smaller.unwrap_or(self.page_size).min(self.page_size);
+            let end = End::of(&page);
+            let overlaps = number > 1 && *part.rows().start() <= self.rows;
+            if let Some(before) = self.end.as_ref().filter(|_| overlaps) {
+                if !before.is_on(&page) {
+                    self.returns += 1;
+                    if self.returns > MAX_RETURNS {
+                        return Err(GitHubError::invalid("rows vanish faster than the list can be read"));
+                    }
+                    // A little at first: mostly one row has vanished.
+                    let by = 10_u32.saturating_mul(2_u32.saturating_pow((self.returns - 1) % 5));
+                    self.rows = self.rows.saturating_sub(by);
+                    continue;
+                }
+                before.take_from(&mut page);
+            }
+            self.rows = rows;
+            self.end = Some(end);
+            self.has_next = page.has_next;
+            return Ok(Some(PageAnswer::Page(page)));
+        }
+        Ok(None)
     }
 
-    fn checked_next(&self, address: &str) -> Result<Url, GitHubError> {
-        let url = self.session.github.on_same_host(address)?;
-        if self.seen.len() >= MAX_PAGES as usize || self.seen.contains(&url) {
-            return Err(GitHubError::invalid("the pages lead in a circle"));
+    /// How many pull requests GitHub can answer for at once, as far as was seen.
+    pub fn page_size(&self) -> u8 {
+        self.page_size
+    }
+}
+
+/// The page that begins with a row of the first so many and goes furthest beyond them, as its size and number. Of very small
+/// pages there may be none: then it is the next one.
+fn overlapping(rows: u32, page_size: u8) -> (u8, u32) {
+    let page_of = |row: u32, size: u8| (row.max(1) - 1) / u32::from(size) + 1;
+    let beyond = |(size, number): &(u8, u32)| number * u32::from(*size) - rows.min(number * u32::from(*size));
+    let pages = (1..=page_size).map(|size| (size, page_of(rows, size)));
+    // The largest of those that go as far.
+    let furthest = pages.max_by_key(beyond).unwrap_or((1, rows + 1));
+    if beyond(&furthest) > 0 { furthest } else { (page_size, page_of(rows + 1, page_size)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_page_begins_with_a_row_of_the_one_before_and_none_is_left_out() {
+        // What it costs, as a part of the pages without it.
+        for (page_size, percent) in [(25, 33), (50, 22), (100, 14)] {
+            let (mut rows, mut pages) = (0, 0);
+            while rows < 10_000 {
+                let (size, number) = overlapping(rows, page_size);
+                let before = (number - 1) * u32::from(size);
+                assert!(size <= page_size && before < rows.max(1) && number * u32::from(size) > rows, "after {rows}");
+                rows = number * u32::from(size);
+                pages += 1;
+            }
+            let without = 10_000_u32.div_ceil(page_size.into());
+            assert!(pages * 100 <= without * (100 + percent), "{pages} instead of {without} pages of {page_size}");
         }
-        Ok(url)
+    }
+
+    #[test]
+    fn pages_of_a_few_go_on_without_an_overlap_where_there_is_none() {
+        for page_size in [1, 2, 3, 5] {
+            let (mut rows, mut pages) = (0, 0);
+            while rows < 100 {
+                let (size, number) = overlapping(rows, page_size);
+                assert!((number - 1) * u32::from(size) <= rows && number * u32::from(size) > rows, "after {rows}");
+                rows = number * u32::from(size);
+                pages += 1;
+            }
+            assert!(pages <= 100, "{page_size}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_read_in_pages_of_the_next_smaller_size_that_hold_its_rows() {
+        let repository = "acme/api".parse().expect("a repository");
+        let part = |size, number| Part { repository: &repository, order: Order::Creation, size, number };
+        let smaller = |size, number| {
+            let pages = part(size, number).smaller().map(|parts| parts.map(|part| (part.size, part.number)).collect());
+            pages.map(|mut pages: Vec<_>| {
+                pages.reverse();
+                pages
+            })
+        };
+        assert_eq!(smaller(100, 2), Some(vec![(50, 3), (50, 4)]));
+        assert_eq!(smaller(25, 1), Some(vec![(5, 1), (5, 2), (5, 3), (5, 4), (5, 5)]));
+        assert_eq!(smaller(5, 2), Some(vec![(1, 6), (1, 7), (1, 8), (1, 9), (1, 10)]));
+        assert_eq!(smaller(99, 2), Some(vec![(50, 2), (50, 3), (50, 4)]), "rows 100 to 198");
+        assert_eq!(smaller(1, 7), None);
     }
 }

@@ -14,6 +14,8 @@ use crate::GitHubError;
 pub struct UndecodableItem {
     /// The pull request's number, if that much could be read.
     pub number: Option<i64>,
+    /// When it was opened, if that much could be read.
+    pub created_at: Option<DateTime<Utc>>,
     /// Why.
     pub reason: String,
 }
@@ -82,6 +84,11 @@ struct NumberOnly {
     number: i64,
 }
 
+#[derive(Deserialize)]
+struct CreationOnly {
+    created_at: DateTime<Utc>,
+}
+
 /// Decodes a page. One item that cannot be understood does not take the others with it.
 pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
     let mut page = DecodedPage::default();
@@ -94,8 +101,7 @@ pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
         }
         return Ok(page);
     }
-    let items: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|error| GitHubError::invalid(format!("no list of pull requests ({error})")))?;
+    let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| GitHubError::of_json(&error))?;
     for raw in items {
         match serde_json::from_str::<Item<'_>>(raw.get()) {
             Ok(item) => {
@@ -111,19 +117,21 @@ pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
 /// Decodes the answer about one pull request.
 pub(crate) fn decode_single(body: &[u8]) -> Result<PullRequest, UndecodableItem> {
     let item = serde_json::from_slice::<Item<'_>>(body).map_err(|error| undecodable(body, &error))?;
-    let number = Some(item.number);
-    pull_request(item).map_err(|reason| UndecodableItem::new(number, &reason))
+    let (number, created_at) = (Some(item.number), Some(item.created_at));
+    pull_request(item).map_err(|reason| UndecodableItem::new(number, created_at, &reason))
 }
 
 fn undecodable(raw: &[u8], error: &serde_json::Error) -> UndecodableItem {
     let number = serde_json::from_slice::<NumberOnly>(raw).ok().map(|item| item.number);
-    UndecodableItem::new(number, &error.to_string())
+    let created_at = serde_json::from_slice::<CreationOnly>(raw).ok().map(|item| item.created_at);
+    UndecodableItem::new(number, created_at, &error.to_string())
 }
 
 impl UndecodableItem {
     /// A reason quotes what GitHub sent: it is shown and stored, so it is as clean as a title.
-    fn new(number: Option<i64>, reason: &str) -> Self {
-        Self { number: number.filter(|number| NUMBERS.contains(number)), reason: clean(reason) }
+    fn new(number: Option<i64>, created_at: Option<DateTime<Utc>>, reason: &str) -> Self {
+        let number = number.filter(|number| NUMBERS.contains(number));
+        Self { number, created_at: created_at.filter(|at| is_sane(*at)), reason: clean(reason) }
     }
 }
 
@@ -134,9 +142,10 @@ impl DecodedPage {
                 Some(RepositoryIdentity { id: repository.id, name: repository.full_name.parse().ok()? })
             });
         }
+        let created_at = Some(item.created_at);
         match pull_request(item) {
             Ok(pull_request) => self.pull_requests.push(pull_request),
-            Err(reason) => self.undecodable.push(UndecodableItem::new(number, &reason)),
+            Err(reason) => self.undecodable.push(UndecodableItem::new(number, created_at, &reason)),
         }
     }
 }

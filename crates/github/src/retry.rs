@@ -46,6 +46,7 @@ pub(crate) fn pause_before_retry(
             }),
         GitHubError::UnexpectedStatus { status: 500.. }
         | GitHubError::InvalidAnswer { .. }
+        | GitHubError::Truncated { .. }
         | GitHubError::Transport { .. } => {
             (failures_before + 1 < MAX_TRIES).then(|| doubled(first_pause).mul_f64(1.0 + chance))
         }

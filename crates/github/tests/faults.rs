@@ -242,20 +242,19 @@ async fn g12_pages_without_end_end() -> Result<()> {
 }
 
 #[tokio::test]
-async fn g12_a_next_page_on_another_host_or_in_a_circle_is_not_followed() -> Result<()> {
-    for (address, code) in [
-        ("http://127.0.0.1:9/repos/acme/api/pulls", "github_elsewhere"),
-        ("https://api.github.com.example.com/", "github_elsewhere"),
-        ("//example.com/", "github_elsewhere"),
-        ("/repos/acme/api/pulls?state=all&sort=updated&direction=desc&per_page=100", "github_invalid_answer"),
-        ("http://[", "github_invalid_answer"),
-    ] {
+async fn g12_a_link_is_not_followed_and_one_that_leads_back_is_refused() -> Result<()> {
+    for address in ["http://127.0.0.1:9/repos/acme/api/pulls?page=2", "https://api.github.com.example.com/", "http://["]
+    {
         let fake = fake([Fault::NextPageAt(address.to_owned())]).await?;
         let github = connect(&fake.url(), None)?;
-        let outcome = first_page(&session(&github)).await;
-        assert_eq!(outcome.map_err(|error| error.code()), Err(code), "{address}");
+        assert!(first_page(&session(&github)).await?.has_next, "{address}");
         assert_eq!(fake.requests().len(), 1, "{address}");
     }
+    let back = Fault::NextPageAt("/repos/acme/api/pulls?per_page=100&page=1".to_owned());
+    let fake = fake(std::iter::repeat_n(back, 3)).await?;
+    let github = connect(&fake.url(), None)?;
+    let outcome = first_page(&session(&github)).await;
+    assert_eq!(outcome.map_err(|error| error.code()), Err("github_invalid_answer"));
     Ok(())
 }
 
@@ -278,8 +277,8 @@ async fn g15_bytes_that_are_no_utf8_and_damaged_gzip_are_errors_and_no_empty_pag
     for (headers, body, code) in [
         ("", &b"[{\"number\": 1, \"title\": \"caf\xe9\"}]"[..], "github_invalid_answer"),
         ("", b"\xff\xfe[\0]\0", "github_invalid_answer"),
-        ("content-encoding: gzip\r\n", b"[]", "github_unreachable"),
-        ("content-encoding: gzip\r\n", b"\x1f\x8b\x08\0\0\0\0\0", "github_unreachable"),
+        ("content-encoding: gzip\r\n", b"[]", "github_truncated"),
+        ("content-encoding: gzip\r\n", b"\x1f\x8b\x08\0\0\0\0\0", "github_truncated"),
     ] {
         let github = connect(&always(ok(headers, body))?, None)?;
         let outcome = first_page(&session(&github)).await;

@@ -148,27 +148,104 @@ async fn the_token_never_goes_to_another_host() -> Result<()> {
     fake.put(many(150));
     let github = connect(&fake.url(), Some("ghp_right"))?;
     let address = format!("{}/repositories/1/pulls?page=2", elsewhere.url());
-    for fault in [Fault::NextPageAt(address.clone()), Fault::RedirectTo(address)] {
-        fake.fail_next(REPOSITORY, fault.clone());
-        let outcome = read_all(&github, REPOSITORY).await;
-        assert!(matches!(outcome, Err(GitHubError::Elsewhere { .. })), "{fault:?}: {outcome:?}");
-    }
+    fake.fail_next(REPOSITORY, Fault::RedirectTo(address.clone()));
+    let outcome = read_all(&github, REPOSITORY).await;
+    assert!(matches!(outcome, Err(GitHubError::Elsewhere { .. })), "{outcome:?}");
+    // A link is not followed: it only says that there is more.
+    fake.fail_next(REPOSITORY, Fault::NextPageAt(address));
+    assert_eq!(read_all(&github, REPOSITORY).await?.len(), 150);
     assert_eq!(elsewhere.requests(), []);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_page_that_leads_to_itself_ends_the_listing() -> Result<()> {
+async fn behind_a_proxy_that_ends_tls_pages_are_asked_for_at_the_configured_address() -> Result<()> {
     let fake = FakeGitHub::start().await?;
-    fake.put(many(150));
-    let github = connect(&fake.url(), None)?;
-    let address = format!("{}/repos/{REPOSITORY}/pulls?page=2", fake.url());
-    for _ in 0..3 {
-        fake.fail_next(REPOSITORY, Fault::NextPageAt(address.clone()));
+    fake.put(many(250));
+    let github = connect(&fake.url(), Some("ghp_right"))?;
+    for address in ["http://ghe.example.com", "http://10.0.0.7:8080/api/v3", "https://ghe-internal"] {
+        fake.set_link_address(address);
+        assert_eq!(read_all(&github, REPOSITORY).await?.len(), 250, "{address}");
+        let session = session(&github);
+        let page = session.by_creation(&REPOSITORY.parse()?, 100, 2).await?;
+        assert_eq!((page.rows(), page.has_next, page.last), (100, true, Some(3)), "{address}");
     }
-    let outcome = read_all(&github, REPOSITORY).await;
-    assert!(matches!(outcome, Err(GitHubError::InvalidAnswer { .. })), "{outcome:?}");
-    assert_eq!(fake.requests().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn pages_that_lead_in_a_circle_end_the_listing() -> Result<()> {
+    for next in [1, 2] {
+        let fake = FakeGitHub::start().await?;
+        fake.put(many(150));
+        let github = connect(&fake.url(), None)?;
+        let session = session(&github);
+        let repository = REPOSITORY.parse()?;
+        let mut pages = session.by_update(&repository, 100, None);
+        pages.next().await?;
+        // The second page leads to the first one, or to itself.
+        let address = format!("{}/repos/{REPOSITORY}/pulls?page={next}", fake.url());
+        (0..3).for_each(|_| fake.fail_next(REPOSITORY, Fault::NextPageAt(address.clone())));
+        let outcome = pages.next().await;
+        assert!(matches!(&outcome, Err(GitHubError::InvalidAnswer { reason }) if reason.contains("circle")));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_that_vanishes_between_two_pages_takes_no_other_with_it() -> Result<()> {
+    for gone in [250, 151, 152, 60] {
+        let fake = FakeGitHub::start().await?;
+        fake.put(many(250));
+        let github = connect(&fake.url(), None)?;
+        let (session, repository) = (session(&github), REPOSITORY.parse()?);
+        let mut pages = session.by_update(&repository, 100, None);
+        let mut numbers = std::collections::BTreeSet::new();
+        while let Some(PageAnswer::Page(page)) = pages.next().await? {
+            numbers.extend(page.numbers());
+            fake.delete_pull_request(REPOSITORY, gone);
+        }
+        let lost: Vec<i64> = (1..=250).filter(|number| *number != gone && !numbers.contains(number)).collect();
+        assert_eq!(lost, Vec::<i64>::new(), "without #{gone}");
+        assert!(fake.requests().len() <= 5, "{}", fake.requests().len());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_that_github_cannot_show_is_read_in_parts_and_the_one_pull_request_is_told() -> Result<()> {
+    for (status, broken) in [(502, 157), (500, 101), (503, 200), (504, 250)] {
+        let fake = FakeGitHub::start().await?;
+        fake.put(many(250));
+        fake.break_pull_request(REPOSITORY, broken, Some(status));
+        let github = connect(&fake.url(), None)?;
+        let session = session(&github);
+        let number = u32::try_from((broken - 1) / 100 + 1)?;
+        let page = session.by_creation(&REPOSITORY.parse()?, 100, number).await?;
+        assert_eq!(page.rows(), if number == 3 { 50 } else { 100 }, "#{broken}");
+        assert_eq!((page.has_next, page.smaller), (number < 3, None), "#{broken}");
+        let [row] = &page.unreadable[..] else { panic!("{:?}", page.unreadable) };
+        assert_eq!(i64::from(row.position), broken);
+        assert_eq!(row.after, (broken != 101).then_some(broken - 1), "#{broken}: the page before is not looked at");
+        assert_eq!(row.before, (broken != 250).then_some(broken + 1), "#{broken}");
+        // Three tries of each size; of the smaller ones those that hold it, and the others once.
+        assert!(fake.requests().len() <= 3 * 5 + 1 + 1 + 4 + 4 + 1, "{}", fake.requests().len());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_length_of_a_list_is_one_request() -> Result<()> {
+    for count in [0, 1, 2, 250] {
+        let fake = FakeGitHub::start().await?;
+        fake.add_repository(REPOSITORY);
+        fake.put(many(count));
+        let github = connect(&fake.url(), None)?;
+        let length = session(&github).list_length(&REPOSITORY.parse()?).await?;
+        assert_eq!(i64::from(length.rows), count);
+        assert_eq!(length.newest.is_some(), count > 0);
+        assert_eq!(fake.requests().len(), 1);
+    }
     Ok(())
 }
 
@@ -176,16 +253,16 @@ async fn a_page_that_leads_to_itself_ends_the_listing() -> Result<()> {
 async fn answers_that_are_not_githubs_are_errors_and_never_empty_pages() -> Result<()> {
     for (fault, code) in [
         (Fault::Html, "github_invalid_answer"),
-        (Fault::Truncated, "github_unreachable"),
-        (Fault::TruncatedJson, "github_invalid_answer"),
+        (Fault::Truncated, "github_truncated"),
+        (Fault::TruncatedJson, "github_truncated"),
         (Fault::GzipBomb, "github_too_much"),
         (Fault::Status(502), "github_status"),
         (Fault::BadGatewayHtml, "github_status"),
     ] {
         let fake = FakeGitHub::start().await?;
         fake.put(many(1));
-        // As often as it is asked for.
-        for _ in 0..3 {
+        // As often as it is asked for, in parts too.
+        for _ in 0..30 {
             fake.fail_next(REPOSITORY, fault.clone());
         }
         let outcome = read_all(&connect(&fake.url(), None)?, REPOSITORY).await;

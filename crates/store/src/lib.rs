@@ -8,6 +8,7 @@ mod ledger;
 mod limits;
 mod metrics;
 mod pages;
+mod quarantine;
 mod repositories;
 mod session;
 mod status;
@@ -22,6 +23,7 @@ pub use metrics::{
     Audience, Bucket, Bucketing, Coverage, Durations, Filter, Interval, Measure, Member, OpenPullRequests, Reader,
     Standing, Statistics, Team, TeamHead, TeamPullRequest, TeamRef,
 };
-pub use pages::{KeptPullRequest, PageOfWork, StoredPage, Undecodable};
+pub use pages::{BackfillStep, KeptPullRequest, PageOfWork, StoredPage};
+pub use quarantine::{QuarantineEntry, QuarantineKey, Undecodable};
 pub use repositories::{Backfill, Ending, Identity, Lease, Listed, Repository, RepositoryId, StoredEtag};
 pub use status::{ConfiguredLogin, DatabaseStatus, Explanation, RepositoryStatus, RunStatus, Share, Times};

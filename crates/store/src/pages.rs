@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 
 use crate::configuration::{WantedAttributions, hold_any_configuration, hold_configuration};
+use crate::quarantine::quarantine;
 use crate::repositories::{hold_lease, note_change};
 use crate::session::Session;
-use crate::{Lease, RepositoryId, Revision, Store, StoreError};
+use crate::{Lease, RepositoryId, Revision, Store, StoreError, Undecodable};
 
 /// A pull request of a configured person, with the teams' shares.
 #[derive(Debug, Clone)]
@@ -21,15 +22,6 @@ pub struct KeptPullRequest {
     pub attributions: Vec<Attribution>,
 }
 
-/// A pull request that could not be understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Undecodable {
-    /// Its number in the repository.
-    pub number: i64,
-    /// Why.
-    pub reason: String,
-}
-
 /// What a page brought, and how far the collection is once it is stored.
 #[derive(Debug, Clone, Default)]
 pub struct PageOfWork {
@@ -37,10 +29,21 @@ pub struct PageOfWork {
     pub kept: Vec<KeptPullRequest>,
     /// The numbers of all that could be understood, whoever wrote them: those leave the quarantine.
     pub understood: Vec<i64>,
-    /// What could not be understood.
+    /// What could not be read or understood.
     pub undecodable: Vec<Undecodable>,
-    /// The next page of the backfill, when this was one of its pages.
-    pub backfill_page: Option<u32>,
+    /// Places in the list by creation that can be read: those leave the quarantine.
+    pub readable: Vec<u32>,
+    /// How far the backfill is, when this was one of its pages.
+    pub backfill: Option<BackfillStep>,
+}
+
+/// How far a backfill is once a page is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackfillStep {
+    /// The next page.
+    pub next_page: u32,
+    /// How many pull requests this page adds to those that it has seen.
+    pub seen: u32,
 }
 
 /// What storing a page did.
@@ -67,24 +70,26 @@ impl Store {
         page: PageOfWork,
         now: DateTime<Utc>,
     ) -> Result<StoredPage, StoreError> {
-        let PageOfWork { kept, understood, undecodable, backfill_page } = page;
+        let PageOfWork { kept, understood, undecodable, readable, backfill } = page;
         let newest = newest_by_number(kept);
         let columns = Columns::of(&newest);
         self.in_transaction(async |connection| {
             hold_configuration(connection, revision).await?;
             hold_lease(connection, lease, now).await?;
-            quarantine(connection, lease.repository, &understood, &undecodable, now).await?;
+            quarantine(connection, lease.repository, &understood, &readable, &undecodable, now).await?;
             let Written { changed, renamed } = write_facts(connection, lease.repository, &newest, &columns).await?;
-            if changed > 0 || renamed || backfill_page.is_some() {
+            if changed > 0 || renamed || backfill.is_some() {
                 sqlx::query!(
                     "update repositories
                     set
                         backfill_page = case when backfill_page is not null then coalesce($2, backfill_page) end,
+                        backfill_seen = backfill_seen + $4,
                         data_version = data_version + $3
                     where id = $1",
                     lease.repository.0,
-                    backfill_page.map(|next| i32::try_from(next).unwrap_or(i32::MAX)),
-                    i64::from(changed > 0 || renamed)
+                    backfill.map(|step| i32::try_from(step.next_page).unwrap_or(i32::MAX)),
+                    i64::from(changed > 0 || renamed),
+                    backfill.map_or(0, |step| i32::try_from(step.seen).unwrap_or(i32::MAX))
                 )
                 .execute(connection)
                 .await?;
@@ -92,29 +97,6 @@ impl Store {
             Ok(StoredPage { changed, quarantined: undecodable.len() })
         })
         .await
-    }
-
-    /// The pull requests in quarantine that are due for another attempt.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn quarantined(
-        &self,
-        repository: RepositoryId,
-        now: DateTime<Utc>,
-        limit: u32,
-    ) -> Result<Vec<i64>, StoreError> {
-        // The pause doubles from an hour to two days.
-        let question = sqlx::query_scalar!(
-            "select number from quarantined_pull_requests
-            where repository_id = $1 and last_tried_at <= $2::timestamptz - interval '1 hour' * least(2 ^ (attempts - 1), 48)
-            order by last_tried_at
-            limit $3",
-            repository.0,
-            now,
-            i64::from(limit)
-        );
-        self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
     }
 
     /// The numbers of the stored pull requests that changed in `[from, to]`, as far as it is known here.
@@ -216,41 +198,6 @@ async fn write_facts(
         wanted.write(connection).await?;
     }
     Ok(Written { changed: changed.len(), renamed })
-}
-
-async fn quarantine(
-    connection: &mut Session,
-    repository: RepositoryId,
-    understood: &[i64],
-    undecodable: &[Undecodable],
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "delete from quarantined_pull_requests where repository_id = $1 and number = any($2)",
-        repository.0,
-        understood
-    )
-    .execute(&mut *connection)
-    .await?;
-    let reasons: BTreeMap<i64, &str> = undecodable.iter().map(|item| (item.number, item.reason.as_str())).collect();
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    let (numbers, reasons): (Vec<i64>, Vec<&str>) = reasons.into_iter().unzip();
-    sqlx::query!(
-        "insert into quarantined_pull_requests as q (repository_id, number, reason, first_seen_at, last_tried_at)
-        select $1, i.number, i.reason, $4, $4 from unnest($2::bigint [], $3::text []) as i (number, reason)
-        on conflict (repository_id, number) do update
-        set reason = excluded.reason, last_tried_at = excluded.last_tried_at, attempts = q.attempts + 1
-        where q.last_tried_at < excluded.last_tried_at",
-        repository.0,
-        &numbers,
-        &reasons as &[&str],
-        now
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// One statement must not touch a row twice, and locks rows in the order of their numbers.

@@ -62,7 +62,7 @@ impl Repository {
 }
 
 /// A backfill that is under way: it reads by creation, oldest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backfill {
     /// The next page.
     pub next_page: u32,
@@ -70,6 +70,14 @@ pub struct Backfill {
     pub since: DateTime<Utc>,
     /// The newest change when it began: the incremental stream goes on from there.
     pub anchor: Option<DateTime<Utc>>,
+    /// How many pull requests there were when it began; `None` when GitHub did not say.
+    pub length: Option<u32>,
+    /// When the newest of them was opened.
+    pub newest: Option<DateTime<Utc>>,
+    /// How many of them it has seen.
+    pub seen: u32,
+    /// How often it was begun.
+    pub readings: u32,
 }
 
 /// An ETag with a digest of the token and the address that it belongs to.
@@ -283,7 +291,8 @@ impl Store {
                 "update repositories
                 set backfill_page = $2, backfill_since = $3, backfill_anchor = $4, listed_at = greatest(listed_at, $5),
                     reopened_since = case when reopened_since < $3 then reopened_since end,
-                    etag = $6, etag_scope = $7
+                    etag = $6, etag_scope = $7,
+                    backfill_length = null, backfill_newest = null, backfill_seen = 0, backfill_readings = 0
                 where id = $1",
                 lease.repository.0,
                 i32::try_from(backfill.next_page).unwrap_or(i32::MAX),
@@ -292,6 +301,30 @@ impl Store {
                 started_at,
                 etag.map(|etag| etag.etag.as_str()),
                 etag.map(|etag| etag.scope.as_str())
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Begins to read a backfill at its first page, for the first time or again. What was kept stays.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn begin_reading(&self, lease: &Lease, backfill: Backfill, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            hold_lease(connection, lease, now).await?;
+            sqlx::query!(
+                "update repositories
+                set backfill_page = $2, backfill_length = $3, backfill_newest = $4, backfill_seen = 0, backfill_readings = $5::smallint
+                where id = $1 and backfill_page is not null",
+                lease.repository.0,
+                saturated(backfill.next_page),
+                backfill.length.map(saturated),
+                backfill.newest,
+                i16::try_from(backfill.readings).unwrap_or(i16::MAX)
             )
             .execute(connection)
             .await?;
@@ -315,7 +348,8 @@ impl Store {
                     collected_at = case when reopened_since is null then greatest(collected_at, listed_at) else collected_at end,
                     -- Everything was listed, so there is nothing to compare for a while.
                     verified_at = $2,
-                    backfill_page = null, backfill_since = null, backfill_anchor = null
+                    backfill_page = null, backfill_since = null, backfill_anchor = null,
+                    backfill_length = null, backfill_newest = null, backfill_seen = 0, backfill_readings = 0
                 where id = $1 and backfill_page is not null",
                 lease.repository.0,
                 now
@@ -460,6 +494,10 @@ impl Store {
     }
 }
 
+fn saturated(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
 fn pause_after(failures: i32) -> TimeDelta {
     let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or_default().min(10);
     (FIRST_PAUSE * 2_i32.pow(doublings)).min(LONGEST_PAUSE)
@@ -496,7 +534,7 @@ pub(crate) async fn repositories(
     sqlx::query!(
         "select
             id, name, current_name, github_id, watermark, covered_since, reopened_since, backfill_page, backfill_since,
-            backfill_anchor, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at
+            backfill_anchor, backfill_length, backfill_newest, backfill_seen, backfill_readings, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at
         from repositories
         where removed_at is null and ($1::bigint is null or id = $1)
         order by served_at nulls first, id",
@@ -510,6 +548,10 @@ pub(crate) async fn repositories(
             next_page: page.unsigned_abs(),
             since,
             anchor: row.backfill_anchor,
+            length: row.backfill_length.map(i32::unsigned_abs),
+            newest: row.backfill_newest,
+            seen: row.backfill_seen.unsigned_abs(),
+            readings: row.backfill_readings.unsigned_abs().into(),
         });
         Ok(Repository {
             id: RepositoryId(row.id),

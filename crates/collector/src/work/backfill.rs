@@ -2,37 +2,82 @@
 
 use futures::StreamExt;
 use mergeline_domain::RepoName;
-use mergeline_github::{GitHubError, Page};
-use mergeline_store::Backfill;
+use mergeline_github::{GitHubError, Page, larger_page};
+use mergeline_store::{Backfill, BackfillStep};
 
 use super::{Stopped, Work, meanwhile, timed};
+
+/// How often a backfill is begun when each time pull requests vanish while it reads.
+const MAX_READINGS: u32 = 4;
+/// After so many pages that could be read, larger ones are tried, where the pages are very small: they are dear.
+const PAGES_BEFORE_LARGER: u32 = 10;
+/// Pages of at least so many are not very small.
+const SMALL_PAGE: u8 = 25;
+/// The smallest page that is asked for from the beginning.
+pub(super) const SMALLEST_PAGE: u8 = 5;
 
 impl Work<'_> {
     /// Reads a repository's past as far as time allows, if that is under way.
     pub(super) async fn backfill(&mut self) -> Result<(), Stopped> {
         while let Some(backfill) = self.repository.backfill {
-            match self.read_up(backfill).await {
-                Ok(()) => {
-                    let store = self.collecting.store;
-                    let finished = store.finish_backfill(&self.lease, self.now());
-                    timed(&mut self.result.database, finished).await?;
-                    self.repository.backfill = None;
-                }
-                Err(Stopped::GitHub(error)) if error.is_too_much() => self.smaller_pages(error).await?,
-                Err(stopped) => return Err(stopped),
+            if backfill.readings == 0 && backfill.next_page == 1 {
+                self.begin_reading(backfill).await?;
+                continue;
             }
+            if !self.read_up(backfill).await? {
+                // With pages of another size.
+                continue;
+            }
+            let backfill = self.repository.backfill.unwrap_or(backfill);
+            if backfill.length.is_some_and(|length| backfill.seen < length) && backfill.readings < MAX_READINGS {
+                // One has vanished meanwhile, those behind it have moved up, and one of them, at the beginning of a page, was
+                // not seen.
+                let (repository, seen, length) = (self.repository.called(), backfill.seen, backfill.length);
+                tracing::info!(
+                    repo.name = %repository, seen, length,
+                    "Reading {repository} again: fewer pull requests were listed, {seen}, than there were"
+                );
+                self.begin_reading(backfill).await?;
+                continue;
+            }
+            let store = self.collecting.store;
+            let finished = store.finish_backfill(&self.lease, self.now());
+            timed(&mut self.result.database, finished).await?;
+            self.repository.backfill = None;
         }
         Ok(())
     }
 
-    /// Reads page after page, several on their way at a time, and stores them in order.
-    async fn read_up(&mut self, backfill: Backfill) -> Result<(), Stopped> {
+    /// Begins at the first page, with a look at how long the list is. Not knowing that is no reason not to begin.
+    async fn begin_reading(&mut self, backfill: Backfill) -> Result<(), Stopped> {
+        let length = match self.session.list_length(self.repository.called()).await {
+            Ok(length) => Some(length),
+            Err(error) if error.wants_smaller_page() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let reading = Backfill {
+            next_page: 1,
+            length: length.map(|length| length.rows),
+            newest: length.and_then(|length| length.newest),
+            seen: 0,
+            readings: backfill.readings + 1,
+            ..backfill
+        };
+        let begun = self.collecting.store.begin_reading(&self.lease, reading, self.now());
+        timed(&mut self.result.database, begun).await?;
+        self.repository.backfill = Some(reading);
+        Ok(())
+    }
+
+    /// Reads page after page, several on their way at a time, and stores them in order. Says whether that was all; else the size
+    /// of pages has changed.
+    async fn read_up(&mut self, backfill: Backfill) -> Result<bool, Stopped> {
         let (session, name, page_size) = (self.session, self.repository.called().clone(), self.repository.page_size);
         let ahead = self.collecting.github.concurrency();
         let mut next = backfill.next_page;
         let mut last = self.last_page.unwrap_or(next).max(next);
-        let mut is_read = false;
-        while !is_read {
+        let (mut is_read, mut other_size, mut pages_read) = (false, None, 0);
+        while !is_read && other_size.is_none() {
             self.may_go_on()?;
             let name = &name;
             let pages = futures::stream::iter(next..=last)
@@ -47,6 +92,8 @@ impl Work<'_> {
                             is_read = !page.has_next;
                             last = last.max(page.last.unwrap_or(next));
                             next += 1;
+                            pages_read += 1;
+                            other_size = other_page_size(page_size, page.smaller, pages_read, next);
                             match &mut arrived {
                                 Some(earlier) => earlier.append(page),
                                 None => arrived = Some(page),
@@ -54,15 +101,17 @@ impl Work<'_> {
                         }
                         Err(stopped) => outcome = Err(stopped),
                     }
-                    if is_read || outcome.is_err() {
+                    if is_read || other_size.is_some() || outcome.is_err() {
                         break;
                     }
                 }
                 // What came before the one that cannot be used is stored all the same.
                 if let Some(page) = arrived {
-                    self.keep(page, backfill.since, Some(next)).await?;
+                    let step = BackfillStep { next_page: next, seen: seen(&page, &backfill) };
+                    self.keep(page, backfill.since, Some(step)).await?;
                     if let Some(progress) = &mut self.repository.backfill {
                         progress.next_page = next;
+                        progress.seen += step.seen;
                     }
                     self.observe();
                 }
@@ -70,13 +119,16 @@ impl Work<'_> {
                 if !is_read {
                     self.may_go_on()?;
                 }
-                Ok(!is_read)
+                Ok(!is_read && other_size.is_none())
             });
             // Pages on their way and the one that is being stored make a large future.
             Box::pin(reading).await?;
             last = last.max(next);
         }
-        Ok(())
+        if let Some(size) = other_size.filter(|_| !is_read) {
+            self.set_page_size(size).await?;
+        }
+        Ok(is_read)
     }
 
     /// A page of the repository that is meant, and no empty one before the end.
@@ -108,5 +160,55 @@ impl Work<'_> {
         }
         let reason = format!("page {number} is empty, and there are further ones");
         Err(GitHubError::InvalidAnswer { reason }.into())
+    }
+
+    /// Asks for pages of another size from now on.
+    pub(super) async fn set_page_size(&mut self, page_size: u8) -> Result<(), Stopped> {
+        let before = self.repository.page_size;
+        tracing::info!(repo.name = %self.repository.called(), page_size, "Asking for pages of {page_size} instead of {before}");
+        let set = self.collecting.store.set_page_size(&self.lease, page_size, self.now());
+        timed(&mut self.result.database, set).await?;
+        self.repository.page_size = page_size;
+        self.last_page = None;
+        if let Some(backfill) = &mut self.repository.backfill {
+            backfill.next_page = (backfill.next_page - 1) * u32::from(before) / u32::from(page_size) + 1;
+        }
+        Ok(())
+    }
+}
+
+/// How many pull requests on a page were there when the backfill began.
+fn seen(page: &Page, backfill: &Backfill) -> u32 {
+    let is_later = |created_at| backfill.newest.is_some_and(|newest| created_at > newest);
+    let later = page.pull_requests.iter().filter(|pull_request| is_later(pull_request.created_at)).count();
+    u32::try_from(page.rows() - later).unwrap_or(u32::MAX)
+}
+
+/// The size that pages should have from the next one on, where that is another.
+fn other_page_size(page_size: u8, smaller: Option<u8>, pages_read: u32, next: u32) -> Option<u8> {
+    if let Some(smaller) = smaller {
+        return Some(smaller.max(SMALLEST_PAGE)).filter(|smaller| *smaller < page_size);
+    }
+    let larger = larger_page(page_size).filter(|_| page_size < SMALL_PAGE && pages_read >= PAGES_BEFORE_LARGER)?;
+    // Where a page of the larger size begins.
+    ((next - 1) * u32::from(page_size)).is_multiple_of(larger.into()).then_some(larger)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_become_smaller_at_once_and_very_small_ones_larger_after_a_while() {
+        assert_eq!(other_page_size(100, Some(50), 1, 2), Some(50));
+        assert_eq!(
+            other_page_size(25, Some(1), 1, 2),
+            Some(5),
+            "single pull requests are asked for where they must be"
+        );
+        assert_eq!(other_page_size(5, Some(1), 1, 2), None);
+        assert_eq!([9, 10, 11].map(|read| other_page_size(5, None, read, 11)), [None, Some(25), Some(25)]);
+        assert_eq!(other_page_size(5, None, 11, 12), None, "the page of 25 has begun");
+        assert_eq!([25, 50, 100].map(|size| other_page_size(size, None, 100, 101)), [None, None, None]);
     }
 }

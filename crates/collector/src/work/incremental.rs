@@ -1,11 +1,12 @@
 //! The incremental stream: by update, the newest first, down to what is known.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_github::{Etag, GitHubError, Page, PageAnswer, PullRequestPages};
 use mergeline_store::{Backfill, Listed};
 
+use super::backfill::SMALLEST_PAGE;
 use super::{Stopped, Work, known, stored, timed};
 
 /// Read again before the watermark: GitHub's answers may lag behind its clock by minutes.
@@ -33,6 +34,8 @@ struct Aim {
     is_reopened: bool,
     /// What is stored is compared with what is listed.
     is_verified: bool,
+    /// Whether somebody asked for that: it then goes as far back as anything is stored.
+    is_asked_for: bool,
     started_at: DateTime<Utc>,
 }
 
@@ -40,6 +43,8 @@ impl Aim {
     /// Whether a reading that was stopped after so many pages would be stopped again and again, were it begun anew.
     fn is_not_begun_again(&self, stopped: &Stopped, pages: u32) -> bool {
         match stopped {
+            // By creation nothing is compared. Who asked for it can ask again.
+            _ if self.is_asked_for && !self.is_reopened => false,
             Stopped::GitHub(GitHubError::OutOfTime | GitHubError::RateLimited { .. }) | Stopped::Deferred { .. } => {
                 pages > if self.is_reopened { LONG } else { VERY_LONG }
             }
@@ -57,6 +62,10 @@ struct Seen {
     newest: Option<DateTime<Utc>>,
     etag: Option<Etag>,
     numbers: HashSet<i64>,
+    /// Places of rows that could not be read, with the last change of the row behind each.
+    unreadable: BTreeMap<u32, Option<DateTime<Utc>>>,
+    /// How many pull requests GitHub could answer for at once.
+    page_size: Option<u8>,
 }
 
 impl Seen {
@@ -72,8 +81,11 @@ impl Seen {
         self.pages += 1;
         self.is_anything |= !page.is_empty();
         if aim.is_verified {
-            self.numbers.extend(page.pull_requests.iter().map(|pull_request| pull_request.number));
-            self.numbers.extend(page.undecodable.iter().filter_map(|item| item.number));
+            self.numbers.extend(page.numbers());
+        }
+        for row in &page.unreadable {
+            let behind = page.pull_requests.iter().find(|pull_request| Some(pull_request.number) == row.before);
+            self.unreadable.insert(row.position, behind.map(|pull_request| pull_request.updated_at));
         }
         page.has_next && !page.pull_requests.iter().any(|pull_request| pull_request.updated_at < aim.down_to)
     }
@@ -91,25 +103,42 @@ impl Work<'_> {
     /// Reads what changed since the last time, or the newest page of a repository that is new.
     pub(super) async fn incremental(&mut self) -> Result<(), Stopped> {
         let aim = self.aim();
-        loop {
-            let mut seen = Seen::default();
-            let outcome = self.read_down(&aim, &mut seen).await;
-            match outcome {
-                Ok(Read::Unchanged) => return self.unchanged(&aim).await,
-                Ok(Read::Whole) => return self.listed(&aim, seen).await,
-                Ok(Read::FirstPageOnly(last)) => {
-                    self.last_page = last;
-                    return self.begin_backfill(&aim, &seen).await;
-                }
-                Err(Stopped::GitHub(error)) if error.is_too_much() => self.smaller_pages(error).await?,
-                Err(stopped) if aim.is_not_begun_again(&stopped, seen.pages) => {
-                    // By creation it can go on where it stopped.
-                    self.begin_backfill(&aim, &seen).await?;
-                    return Err(stopped);
-                }
-                Err(stopped) => return Err(stopped),
-            }
+        let mut seen = Seen::default();
+        let outcome = self.read_down(&aim, &mut seen).await;
+        if let Some(smaller) = seen.page_size.filter(|size| *size < self.repository.page_size) {
+            self.set_page_size(smaller.max(SMALLEST_PAGE)).await?;
         }
+        match outcome {
+            Ok(Read::Unchanged) => self.unchanged(&aim).await,
+            Ok(Read::Whole) if self.is_explained(&seen).await? => self.listed(&aim, seen).await,
+            // Changes since the backfill began are read from there again, until it has found what cannot be read.
+            Ok(Read::Whole) if self.repository.backfill.is_some() => Ok(()),
+            // By creation, rows that cannot be read have neighbours that tell which they are.
+            Ok(Read::Whole) => self.begin_backfill(&aim, &seen).await,
+            Ok(Read::FirstPageOnly(last)) => {
+                self.last_page = last.filter(|_| seen.page_size == Some(self.repository.page_size));
+                self.begin_backfill(&aim, &seen).await
+            }
+            Err(stopped) if aim.is_not_begun_again(&stopped, seen.pages) => {
+                // By creation it can go on where it stopped.
+                self.begin_backfill(&aim, &seen).await?;
+                Err(stopped)
+            }
+            Err(stopped) => Err(stopped),
+        }
+    }
+
+    /// Whether the rows that could not be read are ones in quarantine: as many of those were asked for since the rows may have
+    /// changed.
+    async fn is_explained(&mut self, seen: &Seen) -> Result<bool, Stopped> {
+        if seen.unreadable.is_empty() {
+            return Ok(true);
+        }
+        let tries = self.collecting.store.quarantine_tries(self.repository.id);
+        let tries = timed(&mut self.result.database, tries).await?;
+        let is_known =
+            |changed: &Option<DateTime<Utc>>| tries.iter().any(|tried| changed.is_none_or(|at| at <= *tried));
+        Ok(seen.unreadable.len() <= tries.len() && seen.unreadable.values().all(is_known))
     }
 
     fn aim(&self) -> Aim {
@@ -126,8 +155,11 @@ impl Work<'_> {
         let is_verified = known.is_some()
             && repository.backfill.is_none()
             && (self.collecting.options.verifies || repository.verified_at.is_none_or(|at| at + VERIFY_EVERY <= now));
-        let verified_from =
-            is_verified.then(|| repository.covered_since.map_or(window, |covered| covered.max(now - VERIFY_WINDOW)));
+        let is_asked_for = is_verified && self.collecting.options.verifies;
+        let verified_from = is_verified.then(|| match repository.covered_since.unwrap_or(window) {
+            covered if is_asked_for => covered,
+            covered => covered.max(now - VERIFY_WINDOW),
+        });
         let first = repository.covered_since.or(repository.backfill.map(|backfill| backfill.since)).unwrap_or(window);
         let down_to = [known.or(Some(first)), reopened, verified_from].into_iter().flatten().min().unwrap_or(window);
         Aim {
@@ -135,6 +167,7 @@ impl Work<'_> {
             is_first: known.is_none() && repository.covered_since.is_none() && repository.backfill.is_none(),
             is_reopened: reopened.is_some(),
             is_verified,
+            is_asked_for,
             started_at: now,
         }
     }
@@ -156,6 +189,7 @@ impl Work<'_> {
                 PageAnswer::Page(page) => page,
             };
             self.identify(&page).await?;
+            seen.page_size = Some(pages.page_size());
             let has_more = seen.note(aim, &page);
             if has_more && aim.is_first {
                 // It is read again by creation, with everything before it.
@@ -213,7 +247,7 @@ impl Work<'_> {
     async fn begin_backfill(&mut self, aim: &Aim, seen: &Seen) -> Result<(), Stopped> {
         // One that is under way already may go further back.
         let since = self.repository.backfill.map_or(aim.down_to, |backfill| backfill.since.min(aim.down_to));
-        let backfill = Backfill { next_page: 1, since, anchor: seen.newest };
+        let backfill = Backfill { next_page: 1, since, anchor: seen.newest, ..Backfill::default() };
         let etag = seen.etag.clone().map(stored);
         let store = self.collecting.store;
         let begun = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), aim.started_at);

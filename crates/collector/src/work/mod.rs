@@ -35,8 +35,6 @@ const LEASE: Duration = Duration::from_secs(600);
 const FINISH_WITHIN: Duration = Duration::from_secs(1);
 /// How often a repository is begun anew because a teams file was applied in the meantime.
 const MAX_RESTARTS: u32 = 5;
-/// Fewer pull requests on a page than this are not tried.
-const SMALLEST_PAGE: u8 = 25;
 /// The reason of work that made room for other repositories.
 pub(crate) const TURN_OVER: &str = "turn_over";
 /// The reason of work that ran out of time.
@@ -320,25 +318,6 @@ impl Work<'_> {
                 Err(Stopped::Replaced(id))
             }
         }
-    }
-
-    /// Goes on with smaller pages, or gives up.
-    async fn smaller_pages(&mut self, error: GitHubError) -> Result<(), Stopped> {
-        let before = self.repository.page_size;
-        let page_size = before / 2;
-        if page_size < SMALLEST_PAGE {
-            return Err(error.into());
-        }
-        tracing::info!(repo.name = %self.repository.called(), page_size, "Asking for smaller pages: {error}");
-        let store = self.collecting.store;
-        let smaller = store.set_page_size(&self.lease, page_size, self.now());
-        timed(&mut self.result.database, smaller).await?;
-        self.repository.page_size = page_size;
-        self.last_page = None;
-        if let Some(backfill) = &mut self.repository.backfill {
-            backfill.next_page = (backfill.next_page - 1) * u32::from(before) / u32::from(page_size) + 1;
-        }
-        Ok(())
     }
 
     fn observe(&self) {

@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::{PullRequest, Roster, SkipReason, Verdict};
-use mergeline_github::{Page, UndecodableItem};
-use mergeline_store::{KeptPullRequest, Lease, PageOfWork, RepositoryResult, Revision, Store, StoreError, Undecodable};
+use mergeline_github::Page;
+use mergeline_store::{
+    BackfillStep, KeptPullRequest, Lease, PageOfWork, QuarantineKey, RepositoryResult, Revision, Store, StoreError,
+    Undecodable,
+};
 
 use super::{Stopped, Work, timed};
 
@@ -18,19 +21,14 @@ pub async fn keep_page(
     revision: Revision,
     roster: &Roster,
     pull_requests: Vec<PullRequest>,
-    undecodable: Vec<UndecodableItem>,
-    backfill_page: Option<u32>,
+    undecodable: Vec<Undecodable>,
+    backfill: Option<BackfillStep>,
     now: DateTime<Utc>,
 ) -> Result<RepositoryResult, StoreError> {
-    let mut counts = RepositoryResult::default();
-    let mut page = PageOfWork { backfill_page, ..PageOfWork::default() };
+    let quarantined = u32::try_from(undecodable.len()).unwrap_or(u32::MAX);
+    let mut counts = RepositoryResult { listed: quarantined, quarantined, ..RepositoryResult::default() };
+    let mut page = PageOfWork { undecodable, backfill, ..PageOfWork::default() };
     let mut is_roster_stale = false;
-    for item in undecodable {
-        counts.listed += 1;
-        counts.quarantined += 1;
-        // Without a number there is nothing that it could be asked for by.
-        page.undecodable.extend(item.number.map(|number| Undecodable { number, reason: item.reason }));
-    }
     let mut judging = roster.judging();
     for pull_request in pull_requests {
         counts.listed += 1;
@@ -60,25 +58,42 @@ pub async fn keep_page(
     Ok(counts)
 }
 
+/// When a pull request of a page may have been opened at the earliest: not before the one with the next lower number.
+pub(super) fn opened_before(page: &Page, number: i64) -> Option<DateTime<Utc>> {
+    let before = page.pull_requests.iter().filter(|pull_request| pull_request.number < number);
+    before.max_by_key(|pull_request| pull_request.number).map(|pull_request| pull_request.created_at)
+}
+
 impl Work<'_> {
-    /// Stores what changed since `since` of a page, and counts it.
+    /// Stores what changed since `since` of a page, and counts it. Rows that cannot be read are named and put into quarantine
+    /// where the page is one of the backfill.
     pub(super) async fn keep(
         &mut self,
-        page: Page,
+        mut page: Page,
         since: DateTime<Utc>,
-        backfill_page: Option<u32>,
+        backfill: Option<BackfillStep>,
     ) -> Result<(), Stopped> {
-        let Page { mut pull_requests, undecodable, .. } = page;
-        pull_requests.retain(|pull_request| pull_request.updated_at >= since);
+        let mut undecodable = if backfill.is_some() { self.name_unreadable(&mut page).await? } else { Vec::new() };
+        let mut nameless = 0;
+        for item in &page.undecodable {
+            let created_from = item.created_at.or_else(|| item.number.and_then(|number| opened_before(&page, number)));
+            match item.number {
+                Some(number) => {
+                    let (key, reason) = (QuarantineKey::Number(number), item.reason.clone());
+                    undecodable.push(Undecodable { key, reason, created_from });
+                }
+                // There is nothing that it could be asked for by.
+                None => nameless += 1,
+            }
+        }
         for item in &undecodable {
+            let (repository, key) = (self.repository.called(), item.key);
             tracing::warn!(
-                repo.name = %self.repository.called(),
-                number = item.number,
-                "A pull request of {} cannot be understood and is in quarantine: {}",
-                self.repository.called(),
-                item.reason
+                repo.name = %repository, %key,
+                "A pull request of {repository} cannot be read and is in quarantine, {key}: {}", item.reason
             );
         }
+        page.pull_requests.retain(|pull_request| pull_request.updated_at >= since);
         let now = self.now();
         let rostered = self.rostered.clone();
         let kept = keep_page(
@@ -86,12 +101,14 @@ impl Work<'_> {
             &self.lease,
             rostered.revision,
             &rostered.roster,
-            pull_requests,
+            page.pull_requests,
             undecodable,
-            backfill_page,
+            backfill,
             now,
         );
-        let counts = timed(&mut self.result.database, kept).await?;
+        let mut counts = timed(&mut self.result.database, kept).await?;
+        counts.listed += nameless;
+        counts.quarantined += nameless;
         self.result.add_counts(&counts);
         Ok(())
     }

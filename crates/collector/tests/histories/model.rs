@@ -1,6 +1,6 @@
 //! What is true at GitHub and in the teams file, kept apart from both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
@@ -18,6 +18,8 @@ pub(crate) struct Repository {
     pub(crate) id: i64,
     /// Its pull requests by number; undecodable ones too.
     pub(crate) pull_requests: BTreeMap<i64, FakePullRequest>,
+    /// The numbers of those at which GitHub fails.
+    pub(crate) unreadable: BTreeSet<i64>,
 }
 
 /// One person's shares: a team, ten-thousandths, from and to as days.

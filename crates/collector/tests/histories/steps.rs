@@ -24,9 +24,11 @@ impl World {
             45..51 => return self.fail_next().await,
             51..54 => self.rename(),
             54..56 => self.recreate(),
-            56..59 => self.delete_one(),
-            59..63 => self.break_one(),
-            63..70 => return self.edit_teams().await,
+            56..58 => self.delete_one(),
+            58..60 => return self.vanish_while_paging().await,
+            60..63 => self.break_one(),
+            63..65 => self.fail_at_one(),
+            65..70 => return self.edit_teams().await,
             70..76 => return self.change_while_paging().await,
             76..83 => return self.run_killed().await,
             83..87 => return self.run_twice_at_once().await,
@@ -131,15 +133,59 @@ impl World {
         let options = self.options();
         let report = self.run(options, u64::MAX).await?.context("not killed")?;
         self.tell(report.to_string());
-        // It happens by now, however few answers the run needed.
+        self.let_answers_pass(answers).await?;
+        self.repositories[repository].pull_requests.insert(changed.number, changed);
+        self.now += TimeDelta::seconds(2);
+        Ok(())
+    }
+
+    /// What was to happen after so many answers happens by now, however few the run needed.
+    async fn let_answers_pass(&self, answers: u32) -> Result<()> {
         let github = self.github("1")?;
         let session = github.session(None, Patience::AT_A_TERMINAL, self.now);
         for _ in 0..answers {
             let _ = session.account_id("ana").await;
         }
-        self.repositories[repository].pull_requests.insert(changed.number, changed);
-        self.now += TimeDelta::seconds(2);
         Ok(())
+    }
+
+    /// A deletion that happens while a run reads.
+    async fn vanish_while_paging(&mut self) -> Result<()> {
+        self.tick(TimeDelta::minutes(1));
+        let repository = self.some_repository();
+        let numbers: Vec<i64> = self.repositories[repository].pull_requests.keys().copied().collect();
+        if numbers.len() < 2 {
+            return Ok(());
+        }
+        let number = numbers[self.random.usize(0..numbers.len())];
+        let answers = self.random.u32(1..=6);
+        let name = self.repositories[repository].name.clone();
+        self.tell(format!("{name}#{number} vanishes after {answers} answers"));
+        self.fake.delete_after(answers, &name, number);
+        // It is not expected any more, whether the run sees it or not.
+        self.repositories[repository].pull_requests.remove(&number);
+        let options = self.options();
+        let report = self.run(options, u64::MAX).await?.context("not killed")?;
+        self.tell(report.to_string());
+        self.let_answers_pass(answers).await
+    }
+
+    /// A pull request at which GitHub fails from now on, or no longer.
+    fn fail_at_one(&mut self) {
+        let repository = self.some_repository();
+        let name = self.repositories[repository].name.clone();
+        if let Some(number) = self.repositories[repository].unreadable.pop_first() {
+            self.tell(format!("{name}#{number} can be read again"));
+            return self.fake.break_pull_request(&name, number, None);
+        }
+        let numbers: Vec<i64> = self.repositories[repository].pull_requests.keys().copied().collect();
+        if numbers.is_empty() {
+            return;
+        }
+        let number = numbers[self.random.usize(0..numbers.len())];
+        self.tell(format!("GitHub fails at {name}#{number}"));
+        self.fake.break_pull_request(&name, number, Some(502));
+        self.repositories[repository].unreadable.insert(number);
     }
 
     /// An answer that cannot be understood, until somebody changes the pull request.
@@ -193,6 +239,7 @@ impl World {
         self.fake.recreate_repository(&name);
         self.repositories[repository].id = self.fake.repository_id(&name).unwrap_or_default();
         self.repositories[repository].pull_requests.clear();
+        self.repositories[repository].unreadable.clear();
         // GitHub shows which repository it is with a pull request.
         let at = self.tick(TimeDelta::minutes(5));
         let mut first = pr(&name, 1);
@@ -332,7 +379,9 @@ impl World {
     /// The pull requests that have to be stored.
     pub(crate) fn expected(&self) -> impl Iterator<Item = (i64, &FakePullRequest)> {
         self.repositories.iter().flat_map(|repository| {
-            let of_members = repository.pull_requests.values().filter(|pull_request| {
+            let is_readable = |number| !repository.unreadable.contains(number);
+            let readable = repository.pull_requests.iter().filter(move |(number, _)| is_readable(*number));
+            let of_members = readable.map(|(_, pull_request)| pull_request).filter(|pull_request| {
                 let concerns = |login| self.teams.concerns(login, pull_request.updated_at);
                 is_decodable(pull_request) && author(pull_request).is_some_and(concerns)
             });

@@ -1,6 +1,6 @@
 //! A fake GitHub, a database and the real collector between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -53,7 +53,8 @@ impl World {
             world.fake.add_repository(name);
             let id = world.fake.repository_id(name).context("a repository")?;
             let (configured, name) = (name.to_owned(), name.to_owned());
-            world.repositories.push(Repository { configured, name, id, pull_requests: BTreeMap::new() });
+            let (pull_requests, unreadable) = (BTreeMap::new(), BTreeSet::new());
+            world.repositories.push(Repository { configured, name, id, pull_requests, unreadable });
         }
         world.teams.shares.insert("ana", vec![Share { team: TEAMS[0], units: 10_000, from: None, to: None }]);
         world.apply().await?;
@@ -130,6 +131,11 @@ impl World {
     /// Runs until all faults are used up and everything is complete.
     pub(crate) async fn run_quietly(&mut self) -> Result<()> {
         self.apply().await?;
+        for repository in &mut self.repositories {
+            for number in std::mem::take(&mut repository.unreadable) {
+                self.fake.break_pull_request(&repository.name, number, None);
+            }
+        }
         for _ in 0..MOST_RUNS {
             // Beyond the leases and pauses of everything before.
             self.now += TimeDelta::days(3);

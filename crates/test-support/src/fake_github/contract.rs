@@ -17,6 +17,7 @@ pub(super) struct Links<'a> {
     repository_id: i64,
     owner: FakeUser,
     is_archived: bool,
+    lacks_pull_requests: bool,
     /// From this API version on, `merge_commit_sha` and `assignee` are gone.
     is_slim_version: bool,
 }
@@ -127,6 +128,7 @@ impl<'a> Links<'a> {
             repository_id: id,
             owner: world.owner_of(repository),
             is_archived: repository.is_archived,
+            lacks_pull_requests: repository.lacks_pull_requests,
             is_slim_version: call.is_slim_version(),
         }
     }
@@ -274,6 +276,7 @@ impl<'a> Links<'a> {
             "has_wiki": false,
             "has_pages": false,
             "has_discussions": false,
+            "has_pull_requests": !self.lacks_pull_requests,
             "forks_count": 0,
             "mirror_url": null,
             "archived": self.is_archived,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -15,6 +16,9 @@ use super::answer::{Answer, Page, Payload};
 const SECONDARY: &str = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
 /// More than any page of GitHub, once decoded.
 const BOMB_BYTES: usize = 12 * 1024 * 1024;
+
+/// Packed once: that takes a while.
+static BOMB: LazyLock<Page> = LazyLock::new(|| Page::of_bytes(vec![b' '; BOMB_BYTES], true));
 
 /// Something that goes wrong with the next answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +118,7 @@ pub(super) fn faulty(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
         Fault::NotModified => Answer::new(StatusCode::NOT_MODIFIED, "application/json", Bytes::new()),
         Fault::NextPageAt(address) => answer().with(header::LINK, &format!("<{address}>; rel=\"next\"")),
         Fault::RedirectTo(address) => Answer::moved(address),
-        Fault::GzipBomb => Answer::page(StatusCode::OK, &Page::of_bytes(vec![b' '; BOMB_BYTES], true)),
+        Fault::GzipBomb => Answer::page(StatusCode::OK, &BOMB),
         Fault::GraphqlErrors { kind, with_data } => with_errors(answer(), kind, *with_data),
         Fault::TruncatedJson | Fault::Truncated | Fault::HalfResponse | Fault::SlowBody | Fault::Reset => {
             broken_off(fault, answer)

@@ -176,12 +176,23 @@ pub(super) fn pull_requests(world: &mut World, id: i64, call: &Call) -> Answer {
         Err(field) => return Answer::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("Validation Failed: {field}")),
     };
     let Some((page, pages)) = kept_or_made(world, id, call, listing) else { return Answer::not_found() };
+    if let Some(status) = broken(world, id, listing) {
+        return Answer::error(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), "Server Error");
+    }
     let answer = Answer::conditional(call, &page);
-    let address = format!("{}/repositories/{id}/pulls", call.api);
+    let address = format!("{}/repositories/{id}/pulls", world.links.as_ref().unwrap_or(&call.api));
     match listing.paging.link(&address, &listing.order.query(), pages) {
         Some(link) if answer.status == StatusCode::OK => answer.with(header::LINK, &link),
         _ => answer,
     }
+}
+
+/// The status instead of a page that is too large, or holds a pull request that cannot be shown.
+fn broken(world: &World, id: i64, listing: Listing) -> Option<u16> {
+    let too_large = world.largest_page.filter(|(size, _)| listing.paging.per_page > *size).map(|(_, status)| status);
+    let repository = world.repositories.get(&id)?;
+    let (listed, _) = listing.paging.cut(repository.pages.orders.get(&listing.order)?);
+    too_large.or_else(|| listed.iter().find_map(|number| repository.unreadable.get(number).copied()))
 }
 
 fn kept_or_made(world: &mut World, id: i64, call: &Call, listing: Listing) -> Option<(Page, usize)> {

@@ -192,6 +192,34 @@ impl FakeGitHub {
         });
     }
 
+    /// Deletes a pull request once so many more requests have been answered.
+    pub fn delete_after(&self, answers: u32, repository: &str, number: i64) {
+        lock(&self.world).vanishing.push_back((answers, repository.to_owned(), number));
+    }
+
+    /// Lets every answer that would show a pull request, in a list or alone, have this status; `None` to mend it.
+    pub fn break_pull_request(&self, repository: &str, number: i64, status: Option<u16>) {
+        lock(&self.world).change(repository, |repository| match status {
+            Some(status) => drop(repository.unreadable.insert(number, status)),
+            None => drop(repository.unreadable.remove(&number)),
+        });
+    }
+
+    /// Lets lists of pull requests with more than so many on a page have this status.
+    pub fn limit_page_size(&self, size: usize, status: u16) {
+        lock(&self.world).largest_page = Some((size, status));
+    }
+
+    /// Switches pull requests off in a repository's settings: it is there, and its list is not found.
+    pub fn switch_off_pull_requests(&self, repository: &str) {
+        lock(&self.world).change(repository, |repository| repository.lacks_pull_requests = true);
+    }
+
+    /// Lets links to further pages begin with another address, as behind a proxy that ends TLS.
+    pub fn set_link_address(&self, address: &str) {
+        lock(&self.world).links = Some(address.to_owned());
+    }
+
     /// Takes all pull requests out of a repository, as a token that may see it but not them would have it.
     pub fn empty(&self, repository: &str) {
         lock(&self.world).change(repository, |repository| repository.pull_requests.clear());

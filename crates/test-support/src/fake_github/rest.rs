@@ -155,6 +155,14 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
     if !apps::may_see(world, call, repository.owner()) {
         return Answer::not_found();
     }
+    if repository.lacks_pull_requests && thing != Thing::Itself {
+        return Answer::not_found();
+    }
+    if let Thing::PullRequest(number) = thing
+        && let Some(status) = repository.unreadable.get(&number)
+    {
+        return Answer::error(StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY), "Server Error");
+    }
     let links = Links::to(world, id, repository, call);
     match thing {
         Thing::Itself => found(call, &links.full_repository()),

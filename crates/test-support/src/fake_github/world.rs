@@ -19,6 +19,10 @@ const RENUMBERING: i64 = 1_000_000_000_000;
 pub(super) struct Repository {
     pub(super) full_name: String,
     pub(super) is_archived: bool,
+    /// Whether pull requests are switched off in its settings.
+    pub(super) lacks_pull_requests: bool,
+    /// Pull requests that no answer can show, with the status that comes instead.
+    pub(super) unreadable: BTreeMap<i64, u16>,
     pub(super) pull_requests: BTreeMap<i64, FakePullRequest>,
     /// Pages as they were served, until something changes.
     pub(super) pages: Pages,
@@ -61,6 +65,12 @@ pub(super) struct World {
     pub(super) most_at_once: usize,
     /// A change that happens after so many more answers: what is updated while a client pages.
     pub(super) pending: VecDeque<(u32, FakePullRequest)>,
+    /// Pull requests that vanish after so many more answers: their repository and number.
+    pub(super) vanishing: VecDeque<(u32, String, i64)>,
+    /// Pages of more pull requests have this status.
+    pub(super) largest_page: Option<(usize, u16)>,
+    /// What links in answers begin with, where that is not the address.
+    pub(super) links: Option<String>,
 }
 
 impl World {
@@ -86,6 +96,9 @@ impl World {
             under_way: 0,
             most_at_once: 0,
             pending: VecDeque::new(),
+            vanishing: VecDeque::new(),
+            largest_page: None,
+            links: None,
         }
     }
 
@@ -109,6 +122,8 @@ impl World {
         self.repositories.entry(id).or_insert_with(|| Repository {
             full_name: full_name.to_owned(),
             is_archived: false,
+            lacks_pull_requests: false,
+            unreadable: BTreeMap::new(),
             pull_requests: BTreeMap::new(),
             pages: Pages::default(),
         })
@@ -143,6 +158,14 @@ impl World {
         }
         while let Some((_, pull_request)) = self.pending.pop_front_if(|(answers, _)| *answers == 0) {
             self.put(pull_request);
+        }
+        for (answers, ..) in &mut self.vanishing {
+            *answers = answers.saturating_sub(1);
+        }
+        while let Some((_, repository, number)) = self.vanishing.pop_front_if(|(answers, ..)| *answers == 0) {
+            self.change(&repository, |repository| {
+                repository.pull_requests.remove(&number);
+            });
         }
     }
 
