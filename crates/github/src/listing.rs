@@ -321,34 +321,34 @@ impl<'a> Session<'a> {
                         break;
                     }
                 }
-                Err(error) if error.wants_smaller_page() => match part.smaller() {
-                    Some(smaller) => waiting.extend(smaller),
-                    None => {
-                        in_a_row += 1;
-                        if in_a_row >= MAX_UNREADABLE_IN_A_ROW {
-                            let last = part.number;
-                            return Err(GitHubError::PageUnreadable {
-                                page: whole.number,
-                                page_size: whole.size,
-                                first: last + 1 - in_a_row,
-                                last,
-                                cause: Box::new(error),
-                            });
-                        }
-                        // One beyond the page is only looked at to see whether there is more.
-                        if part.number <= *whole.rows().end() {
-                            let reason = format!(
-                                "row {} of the list (page {} of {}) cannot be read, not even alone: {error}",
-                                part.number, whole.number, whole.size
-                            );
-                            let (after, before) = (last_number, None);
-                            page.unreadable.push(UnreadableRow { position: part.number, after, before, reason });
-                        }
-                        if waiting.is_empty() {
-                            waiting.push(Part { number: part.number + 1, ..part });
-                        }
+                Err(error) if error.wants_smaller_page() => {
+                    if let Some(smaller) = part.smaller() {
+                        waiting.extend(smaller);
+                        continue;
                     }
-                },
+                    in_a_row += 1;
+                    if in_a_row >= MAX_UNREADABLE_IN_A_ROW {
+                        return Err(GitHubError::PageUnreadable {
+                            page: whole.number,
+                            page_size: whole.size,
+                            first: part.number + 1 - in_a_row,
+                            last: part.number,
+                            cause: Box::new(error),
+                        });
+                    }
+                    // One beyond the page is only looked at to see whether there is more.
+                    if part.number <= *whole.rows().end() {
+                        let reason = format!(
+                            "row {} of the list (page {} of {}) cannot be read, not even alone: {error}",
+                            part.number, whole.number, whole.size
+                        );
+                        let row = UnreadableRow { position: part.number, after: last_number, before: None, reason };
+                        page.unreadable.push(row);
+                    }
+                    if waiting.is_empty() {
+                        waiting.push(Part { number: part.number + 1, ..part });
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -24,6 +24,16 @@ const LONG: u32 = 10;
 /// Nor is any other that has more than this: by creation there may be many more, but none twice.
 const VERY_LONG: u32 = 50;
 
+/// Whether what is stored is compared with what is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    No,
+    /// As every week: of the last weeks.
+    Recent,
+    /// As somebody asked for: of all that is stored.
+    Whole,
+}
+
 /// How far the stream is to be read, and why.
 #[derive(Debug, Clone, Copy)]
 struct Aim {
@@ -32,19 +42,20 @@ struct Aim {
     is_first: bool,
     /// It goes further back than what is new since the last time.
     is_reopened: bool,
-    /// What is stored is compared with what is listed.
-    is_verified: bool,
-    /// Whether somebody asked for that: it then goes as far back as anything is stored.
-    is_asked_for: bool,
+    comparison: Comparison,
     started_at: DateTime<Utc>,
 }
 
 impl Aim {
+    fn is_verified(&self) -> bool {
+        self.comparison != Comparison::No
+    }
+
     /// Whether a reading that was stopped after so many pages would be stopped again and again, were it begun anew.
     fn is_not_begun_again(&self, stopped: &Stopped, pages: u32) -> bool {
         match stopped {
             // By creation nothing is compared. Who asked for it can ask again.
-            _ if self.is_asked_for && !self.is_reopened => false,
+            _ if self.comparison == Comparison::Whole && !self.is_reopened => false,
             Stopped::GitHub(GitHubError::OutOfTime | GitHubError::RateLimited { .. }) | Stopped::Deferred { .. } => {
                 pages > if self.is_reopened { LONG } else { VERY_LONG }
             }
@@ -80,7 +91,7 @@ impl Seen {
         }
         self.pages += 1;
         self.is_anything |= !page.is_empty();
-        if aim.is_verified {
+        if aim.is_verified() {
             self.numbers.extend(page.numbers());
         }
         for row in &page.unreadable {
@@ -152,28 +163,31 @@ impl Work<'_> {
         };
         let widened = repository.covered_since.filter(is_widened).map(|_| window);
         let reopened = repository.reopened_since.into_iter().chain(widened).min();
-        let is_verified = known.is_some()
-            && repository.backfill.is_none()
-            && (self.collecting.options.verifies || repository.verified_at.is_none_or(|at| at + VERIFY_EVERY <= now));
-        let is_asked_for = is_verified && self.collecting.options.verifies;
-        let verified_from = is_verified.then(|| match repository.covered_since.unwrap_or(window) {
-            covered if is_asked_for => covered,
-            covered => covered.max(now - VERIFY_WINDOW),
-        });
+        let is_due = repository.verified_at.is_none_or(|at| at + VERIFY_EVERY <= now);
+        let comparison = match known.is_some() && repository.backfill.is_none() {
+            true if self.collecting.options.verifies => Comparison::Whole,
+            true if is_due => Comparison::Recent,
+            _ => Comparison::No,
+        };
+        let covered = repository.covered_since.unwrap_or(window);
+        let verified_from = match comparison {
+            Comparison::No => None,
+            Comparison::Recent => Some(covered.max(now - VERIFY_WINDOW)),
+            Comparison::Whole => Some(covered),
+        };
         let first = repository.covered_since.or(repository.backfill.map(|backfill| backfill.since)).unwrap_or(window);
         let down_to = [known.or(Some(first)), reopened, verified_from].into_iter().flatten().min().unwrap_or(window);
         Aim {
             down_to,
             is_first: known.is_none() && repository.covered_since.is_none() && repository.backfill.is_none(),
             is_reopened: reopened.is_some(),
-            is_verified,
-            is_asked_for,
+            comparison,
             started_at: now,
         }
     }
 
     async fn read_down(&mut self, aim: &Aim, seen: &mut Seen) -> Result<Read, Stopped> {
-        let is_conditional = !aim.is_first && !aim.is_reopened && !aim.is_verified;
+        let is_conditional = !aim.is_first && !aim.is_reopened && !aim.is_verified();
         let etag = self.repository.etag.clone().filter(|_| is_conditional).map(known);
         let name = self.repository.called().clone();
         let mut pages = self.session.by_update(&name, self.repository.page_size, etag);
@@ -224,7 +238,7 @@ impl Work<'_> {
             // An empty list may mean that the token sees nothing any more: it is no complete collection.
             return Err(Stopped::lists_nothing());
         }
-        if aim.is_verified {
+        if aim.is_verified() {
             self.mark_what_is_gone(aim.down_to, &seen).await?;
         }
         let listed = Listed {
@@ -232,7 +246,7 @@ impl Work<'_> {
             down_to: aim.down_to,
             started_at: aim.started_at,
             etag: seen.etag.map(stored),
-            is_verified: aim.is_verified || aim.is_first,
+            is_verified: aim.is_verified() || aim.is_first,
         };
         self.finish(&listed).await
     }
