@@ -187,7 +187,7 @@ def needs(found):
     words = as_mergeline(found[-1]) if found else []
     is_api = words[:1] == ["mergeline"] and words[1:2] and words[1] in SERVES and "--no-serve" not in words
     serves = is_api or words == ["mergeline", "with-db", "cargo", "lambda", "watch"]
-    alone = any(as_mergeline(words)[:2] == ["mergeline", "data"] for words in found)
+    alone = any(as_mergeline(words)[:3] == ["mergeline", "data", "remove"] for words in found)
     lambdas = any(words[at : at + 2] == ["cargo", "lambda"] for words in found for at in range(len(words)))
     return " ".join(["serves"] * serves + ["alone"] * alone + ["cargo-lambda"] * lambdas)
 
