@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use mergeline_domain::Problem;
+use mergeline_domain::{Problem, with_causes};
 use mergeline_local_postgres::{Server, data_folder};
 use mergeline_store::{DatabaseSettings, Store};
 
@@ -16,6 +16,8 @@ use crate::tables::count_of;
 
 /// The one database that a private server is used for.
 const PRIVATE_DATABASE: &str = "postgres";
+/// How often `serve` looks whether its private server is there.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Mostly the private server is there in less than a second; what takes longer is explained.
 const SILENT_AT_MOST: Duration = Duration::from_secs(3);
 
@@ -82,6 +84,26 @@ impl Database {
     /// A store on it.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
         Ok(Store::connect(&DatabaseSettings::from_vars(|name| self.lookup(name))?))
+    }
+
+    /// Never ends, and starts a private server again that was killed together with what watches over it.
+    pub(crate) async fn keep_running(&self) {
+        let Some(server) = &self.server else { return std::future::pending().await };
+        let mut another: Option<Server> = None;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if another.as_ref().unwrap_or(server).answers() {
+                continue;
+            }
+            let folder = server.folder().to_owned();
+            match tokio::task::spawn_blocking(move || Server::persistent(&folder)).await {
+                Ok(Ok(started)) => another = Some(started),
+                Ok(Err(error)) => {
+                    tracing::warn!("The private PostgreSQL does not start again: {}", with_causes(&error));
+                }
+                Err(error) => tracing::warn!("The private PostgreSQL does not start again: {error}"),
+            }
+        }
     }
 
     /// Whether it is this program's own, to be migrated without being asked.

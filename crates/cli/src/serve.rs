@@ -45,7 +45,10 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     writeln!(out, "  http://{address}/v1/docs says what else there is. Ctrl-C ends it.")?;
     let hosts = settings.hosts.and(&args.listen.ip().to_string());
     let api = Api { keys: settings.keys, hosts: Some(hosts), ..Api::new(store.clone(), settings.timeout, clock) };
-    until_interrupted(listener, router(api), &store).await?;
+    tokio::select! {
+        ended = until_interrupted(listener, router(api), &store) => ended?,
+        () = database.keep_running() => {}
+    }
     Ok(ExitCode::SUCCESS)
 }
 

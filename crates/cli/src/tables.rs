@@ -341,6 +341,11 @@ mod tests {
     }
 
     #[test]
+    fn one_of_something_has_no_plural() {
+        assert_eq!([0, 1, 2].map(|count| count_of(count, "page")), ["0 pages", "1 page", "2 pages"]);
+    }
+
+    #[test]
     fn all_durations_of_a_table_have_one_unit() {
         let unit = |hours: &[f64]| Unit::of(hours.iter().copied());
         assert_eq!(unit(&[16.5, 19.2]), Unit::Hours);

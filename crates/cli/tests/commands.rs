@@ -212,6 +212,34 @@ async fn collect_then_serve_needs_no_database_server_and_no_set_up() -> Result<(
 }
 
 #[tokio::test]
+async fn serve_answers_again_when_its_private_server_and_what_watches_over_it_are_killed() -> Result<()> {
+    let fake = github().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url());
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    let state = Path::new(&laptop.environment["MERGELINE_DATA_DIR"]).join("postgres/data/postmaster.pid");
+    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let ask = move |address: &str| {
+        let process = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let before = process(&std::fs::read_to_string(&state)?);
+        let group = std::process::Command::new("ps").args(["-o", "pgid=", "-p", &before]).output()?;
+        let group: i32 = String::from_utf8(group.stdout)?.trim().parse()?;
+        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::Signal::SIGKILL)?;
+        let is_back = || -> Result<bool> {
+            let is_another = std::fs::read_to_string(&state).is_ok_and(|text| process(&text) != before);
+            Ok(is_another && http_get(address, "/v1/teams", "")?.0 == 200)
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !is_back()? {
+            anyhow::ensure!(std::time::Instant::now() < deadline, "it does not answer again");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_repository_that_fails_is_exit_code_three_and_all_of_them_is_one() -> Result<()> {
     let fake = github().await?;
     let database = TestDatabase::create().await?;

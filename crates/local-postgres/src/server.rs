@@ -128,6 +128,17 @@ impl Server {
         &self.binaries
     }
 
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder.root
+    }
+
+    /// Whether it takes connections. One that was killed is started again by its supervisor, unless that was killed as well:
+    /// then [`Self::persistent`] starts another one.
+    pub fn answers(&self) -> bool {
+        self.folder.answers()
+    }
+
     /// The URL of a database on this server, for its Unix socket.
     pub fn url(&self, database: &str) -> String {
         let socket: String = self.folder.socket.to_string_lossy().bytes().map(percent_encoded).collect();

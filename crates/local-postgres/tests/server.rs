@@ -179,6 +179,23 @@ fn a_server_that_cannot_start_says_why_at_once() -> TestResult {
 }
 
 #[test]
+fn data_of_another_major_version_is_left_alone_with_the_way_to_move_it() -> TestResult {
+    let folder = reachable_folder()?;
+    drop(Server::persistent(folder.path())?);
+    eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
+    std::fs::write(folder.path().join("data/PG_VERSION"), "14\n")?;
+    let refused = Server::persistent(folder.path()).expect_err("it is of another version").to_string();
+    for part in ["made by PostgreSQL 14", "mergeline data dump", "mergeline data restore"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    let installed = Binaries::find()?.version();
+    for version in [Some(installed.to_string()), Some("14".to_owned()), None] {
+        assert_eq!(Binaries::find_for(version.as_deref())?.version(), installed, "{version:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_kill_during_initdb_does_not_hinder_the_next_start() -> TestResult {
     let folder = reachable_folder()?;
     let is_under_way = || {
