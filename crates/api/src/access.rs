@@ -164,7 +164,7 @@ pub(crate) async fn require_key(
         None => Access::everything(),
         Some(keys) => {
             let given = request.headers().get(KEY_HEADER).ok_or(ApiError::Unauthorized)?;
-            keys.find(given.as_bytes()).ok_or(ApiError::Forbidden)?
+            keys.find(given.as_bytes()).ok_or(ApiError::WrongKey)?
         }
     };
     if let Some(key) = &access.0 {

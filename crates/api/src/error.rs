@@ -34,8 +34,8 @@ pub(crate) enum ApiError {
     InvalidCursor,
     /// 401 `unauthorized`: no key.
     Unauthorized,
-    /// 403 `forbidden`: a wrong key.
-    Forbidden,
+    /// 401 `unauthorized`: a wrong key.
+    WrongKey,
     /// 403 `insufficient_scope`: the key is not for this.
     InsufficientScope(Scope),
     /// 403 `limited_to_teams`: the key is for some teams, and this belongs to none.
@@ -74,12 +74,10 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Validation(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden
-            | Self::InsufficientScope(_)
-            | Self::LimitedToTeams
-            | Self::HostNotAllowed
-            | Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Unauthorized | Self::WrongKey => StatusCode::UNAUTHORIZED,
+            Self::InsufficientScope(_) | Self::LimitedToTeams | Self::HostNotAllowed | Self::CrossSite => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
@@ -93,8 +91,7 @@ impl ApiError {
         match self {
             Self::Validation(_) => "validation_error",
             Self::InvalidCursor => "invalid_cursor",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
+            Self::Unauthorized | Self::WrongKey => "unauthorized",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::LimitedToTeams => "limited_to_teams",
             Self::HostNotAllowed => "host_not_allowed",
@@ -115,7 +112,7 @@ impl ApiError {
             Self::Validation(_) => "The request cannot be understood; see details.".to_owned(),
             Self::InvalidCursor => "The cursor does not belong to this question; begin again without it.".to_owned(),
             Self::Unauthorized => "Send the API key in the header x-api-key.".to_owned(),
-            Self::Forbidden => "The API key is not accepted.".to_owned(),
+            Self::WrongKey => "The API key is not accepted.".to_owned(),
             Self::InsufficientScope(scope) => format!("The API key lacks the scope {scope}."),
             Self::LimitedToTeams => "The API key is limited to teams, and this belongs to no team.".to_owned(),
             Self::HostNotAllowed => {
@@ -209,7 +206,7 @@ pub(crate) struct DatabaseLost;
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message) = (self.status(), self.code().to_owned(), self.message());
-        let is_unauthorized = matches!(self, Self::Unauthorized);
+        let is_unauthorized = matches!(self, Self::Unauthorized | Self::WrongKey);
         let is_method = matches!(self, Self::MethodNotAllowed);
         let is_lost = matches!(self, Self::Unavailable);
         let details = if let Self::Validation(details) = self { details } else { Vec::new() };

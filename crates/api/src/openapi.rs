@@ -234,10 +234,10 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
     ];
     if is_checked {
         statuses.retain(|(status, _)| *status != 403);
-        statuses.push((401, "No key in `x-api-key` (`unauthorized`)."));
+        statuses.push((401, "No key in `x-api-key`, or a wrong one (`unauthorized`)."));
         statuses.push((
             403,
-            "A key that is wrong (`forbidden`) or not for this (`insufficient_scope`, `limited_to_teams`); without keys, a name that \
+            "A key that is not for this (`insufficient_scope`, `limited_to_teams`); without keys, a name that \
              is not this machine's, or a page of another site (`host_not_allowed`, `cross_site`).",
         ));
     }

@@ -58,18 +58,39 @@ pub struct Renewal(Arc<Renewing>);
 struct Renewing {
     renew: Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>,
     every: Duration,
-    last: Mutex<Instant>,
+    pause: Duration,
+    last: Mutex<LastLook>,
+}
+
+struct LastLook {
+    /// When the secret was last looked at, or read at the start.
+    at: Instant,
+    is_start: bool,
 }
 
 impl Renewal {
-    /// A renewal that reads the secret, has the store connect by it, and says whether it is another one than before.
-    pub fn new(every: Duration, renew: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Renewing { renew: Box::new(renew), every, last: Mutex::new(Instant::now()) }))
+    /// A renewal that reads the secret, has the store connect by it, and says whether it is another one than before: `every` so
+    /// often, and when the database is lost, though not before `pause` is over since the last look.
+    pub fn new(
+        every: Duration,
+        pause: Duration,
+        renew: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) -> Self {
+        let last = Mutex::new(LastLook { at: Instant::now(), is_start: true });
+        Self(Arc::new(Renewing { renew: Box::new(renew), every, pause, last }))
     }
 
-    async fn now(&self) -> bool {
-        *self.last() = Instant::now();
-        (self.0.renew)().await
+    /// Whether there is another secret now. A database that is down does not change that, so it is not asked for each request.
+    async fn after_a_loss(&self) -> bool {
+        let may_look = {
+            let mut last = self.last();
+            let may_look = last.is_start || last.at.elapsed() >= self.0.pause;
+            if may_look {
+                *last = LastLook { at: Instant::now(), is_start: false };
+            }
+            may_look
+        };
+        may_look && (self.0.renew)().await
     }
 
     /// Once it is time, before the request: a sandbox that answers is stopped, and what it would do beside that with it. Whoever
@@ -77,9 +98,9 @@ impl Renewal {
     async fn if_due(&self) {
         let is_due = {
             let mut last = self.last();
-            let is_due = last.elapsed() >= self.0.every;
+            let is_due = last.at.elapsed() >= self.0.every;
             if is_due {
-                *last = Instant::now();
+                *last = LastLook { at: Instant::now(), is_start: false };
             }
             is_due
         };
@@ -88,7 +109,7 @@ impl Renewal {
         }
     }
 
-    fn last(&self) -> MutexGuard<'_, Instant> {
+    fn last(&self) -> MutexGuard<'_, LastLook> {
         self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -179,7 +200,7 @@ async fn run(api: &Api, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let (again, later) = (parts.clone(), next.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
-    if response.extensions().get::<DatabaseLost>().is_none() || !renewal.now().await {
+    if response.extensions().get::<DatabaseLost>().is_none() || !renewal.after_a_loss().await {
         return response;
     }
     // Nothing here reads a body, so none is missed.

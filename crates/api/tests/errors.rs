@@ -24,10 +24,12 @@ async fn both(router: &Router, method: &str, path: &str, headers: &[(&str, &str)
         headers.iter().copied().filter(|(name, _)| *name != "accept").chain([PROBLEM]).collect();
     let problem = ask(router, method, path, &named).await?;
     assert_eq!((plain.header("content-type"), problem.header("content-type")), ("application/json", PROBLEM.1));
-    for header in ["allow", "cache-control", "retry-after", "vary", "x-content-type-options"] {
+    for header in ["allow", "cache-control", "retry-after", "vary", "www-authenticate", "x-content-type-options"] {
         assert_eq!(plain.header(header), problem.header(header), "{header}");
     }
-    let told = ["allow", "cache-control", "retry-after"].into_iter().filter(|name| plain.headers.contains_key(*name));
+    let told = ["allow", "cache-control", "retry-after", "www-authenticate"]
+        .into_iter()
+        .filter(|name| plain.headers.contains_key(*name));
     let headers: HashMap<&str, &str> = told.map(|name| (name, plain.header(name))).collect();
     Ok(json!({ "status": plain.status, "headers": headers, "envelope": plain.json()?, "problem": problem.json()? }))
 }
@@ -43,7 +45,7 @@ async fn every_refusal_has_one_form_and_the_same_as_problem_details() -> Result<
         ("validation_error", "GET", "/v1/metrics/team/payments/velocity?form=2026-01-01&tz=Mars/Phobos", reader),
         ("invalid_cursor", "GET", "/v1/metrics/team/payments/pull-requests?cursor=x", limited),
         ("unauthorized", "GET", VELOCITY, ("x-other", "")),
-        ("forbidden", "GET", VELOCITY, ("x-api-key", "wrong")),
+        ("unauthorized, by a wrong key", "GET", VELOCITY, ("x-api-key", "wrong")),
         ("insufficient_scope", "GET", "/v1/metrics/team/payments/pull-requests", reader),
         ("limited_to_teams", "GET", "/v1/collection/status", limited),
         ("not_found, of a team", "GET", "/v1/metrics/team/unknown/velocity", reader),
