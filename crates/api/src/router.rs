@@ -207,10 +207,18 @@ async fn run(api: &Api, request: Request, next: Next) -> Response {
     later.run(Request::from_parts(again, Body::empty())).await
 }
 
-/// The id that AWS gave the request, so that its logs and ours meet; else a new one.
+/// The id that AWS gave the request, so that its logs and ours meet; else a new one. Anybody can send the header, so nothing is taken
+/// that does not look like one.
 fn trace_id(request: &Request) -> String {
     let header = request.headers().get("x-amzn-trace-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="));
-    let is_plausible = |id: &&str| id.len() <= 64 && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    root.filter(is_plausible).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
+    root.filter(|id| is_trace_id(id)).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
+}
+
+/// `1-5759e988-bd862e3fe1be46a994272793`: version, time and 96 random bits.
+fn is_trace_id(text: &str) -> bool {
+    let is_hex = |part: &str, digits| part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = text.split('-');
+    let known = [parts.next(), parts.next(), parts.next(), parts.next()];
+    matches!(known, [Some("1"), Some(time), Some(random), None] if is_hex(time, 8) && is_hex(random, 24))
 }

@@ -120,7 +120,17 @@ async fn the_trace_id_of_aws_is_kept_and_a_forged_one_is_not() -> Result<()> {
     let real = "1-5759e988-bd862e3fe1be46a994272793";
     for path in ["/v1/teams", "/v1/nothing"] {
         assert_eq!(trace_id(path, &format!("Root={real};Sampled=1")).await?, real);
-        for forged in ["Root=<script>", "nonsense", &format!("Root={}", "a".repeat(100))] {
+        for forged in [
+            "Root=<script>",
+            "Root=",
+            "Root=admin",
+            "Root=1-5759e988-bd862e3fe1be46a99427279",
+            "Root=1-5759E988-BD862E3FE1BE46A994272793",
+            "Root=1-5759e988-bd862e3fe1be46a994272793-1",
+            "Root=2-5759e988-bd862e3fe1be46a994272793",
+            "nonsense",
+            &format!("Root={}", "a".repeat(100)),
+        ] {
             let id = trace_id(path, forged).await?;
             assert!(id.len() == 36 && !forged.contains(&id), "{forged}: {id}");
         }

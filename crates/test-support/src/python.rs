@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 pub struct PythonTool {
     /// Its folder below `target/`.
     pub folder: &'static str,
-    /// What it needs: a `requirements.txt`, from the workspace's root.
+    /// All that it needs, with hashes: a `requirements.txt`, from the workspace's root.
     pub requirements: &'static str,
     /// The variable that names a Python which has all of it; nothing is installed then.
     pub variable: &'static str,
@@ -43,7 +43,7 @@ impl PythonTool {
         }
         let help = || {
             format!(
-                "the Python below target/{} cannot be set up\n  help: it takes Python 3.10 or later with venv and pip \
+                "the Python below target/{} cannot be set up\n  help: it takes Python 3.11 or later with venv and pip \
                  (Debian: apt install python3-venv) that reaches PyPI once; or name a Python that has what {} lists in \
                  {}",
                 self.folder, self.requirements, self.variable
@@ -51,7 +51,7 @@ impl PythonTool {
         };
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).with_context(help)?;
         run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r"])
             .arg(&requirements))
         .with_context(help)?;
         fs::write(&stamp, wanted)?;

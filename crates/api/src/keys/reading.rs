@@ -13,6 +13,8 @@ use crate::access::{Scope, ScopeError};
 
 /// A key that can be guessed is none.
 const MIN_KEY_LENGTH: usize = 16;
+/// Sixteen random digits have nearly always more.
+const MIN_DISTINCT: usize = 6;
 /// What to do about a list that is none.
 const EXAMPLE: &str = r#"write a list like `[{"name": "grafana", "sha256": "…", "scopes": ["metrics:read"]}]`; `mergeline keys create` prints such entries"#;
 
@@ -54,8 +56,7 @@ impl Reading {
 
     /// The text of a single key.
     pub(super) fn plain(&mut self, text: &str) {
-        if text.len() < MIN_KEY_LENGTH {
-            let message = format!("it is shorter than {MIN_KEY_LENGTH} characters");
+        if let Some(message) = weakness(text) {
             let help = "make one with `openssl rand -hex 24`";
             self.problems.push(Problem::setting("config.weak_secret", PLAIN, message, help));
             return;
@@ -187,6 +188,25 @@ impl Reading {
     }
 }
 
+/// Why a key can be guessed, if it can.
+fn weakness(key: &str) -> Option<String> {
+    let bytes = key.as_bytes();
+    let distinct: BTreeSet<u8> = bytes.iter().copied().collect();
+    let is_repeated = |period: usize| bytes.chunks(period).all(|chunk| bytes.starts_with(chunk));
+    let steps: BTreeSet<i16> = bytes.windows(2).map(|pair| i16::from(pair[1]) - i16::from(pair[0])).collect();
+    if bytes.len() < MIN_KEY_LENGTH {
+        Some(format!("it is shorter than {MIN_KEY_LENGTH} characters"))
+    } else if distinct.len() < MIN_DISTINCT {
+        Some(format!("it has fewer than {MIN_DISTINCT} different characters"))
+    } else if (1..=bytes.len() / 2).any(is_repeated) {
+        Some("it repeats a part of itself".to_owned())
+    } else if steps.len() == 1 {
+        Some("it counts up or down".to_owned())
+    } else {
+        None
+    }
+}
+
 /// A list of texts with something in it.
 fn texts(value: Value) -> Option<Vec<String>> {
     serde_json::from_value(value).ok().filter(|texts: &Vec<String>| !texts.is_empty())
@@ -274,6 +294,30 @@ mod tests {
                 "entry 5: `teams` is no list of teams",
             ]
         );
+    }
+
+    #[test]
+    fn a_key_that_can_be_guessed_is_refused_and_not_shown() {
+        for (key, said) in [
+            ("s3cret", "it is shorter than 16 characters"),
+            (&"a".repeat(16), "it has fewer than 6 different characters"),
+            (&"0".repeat(64), "it has fewer than 6 different characters"),
+            ("ababababababababab", "it has fewer than 6 different characters"),
+            ("abcdefabcdefabcdef", "it repeats a part of itself"),
+            ("changemechangeme", "it repeats a part of itself"),
+            ("secret-1secret-1sec", "it repeats a part of itself"),
+            ("abcdefghijklmnop", "it counts up or down"),
+            ("ponmlkjihgfedcba", "it counts up or down"),
+        ] {
+            let problems = ApiKeys::from_vars(|name| (name == PLAIN).then(|| key.to_owned())).expect_err("refused").list;
+            let found: Vec<_> = problems.iter().map(|it| (it.code, it.message.as_str())).collect();
+            assert_eq!(found, [("config.weak_secret", said)], "{key}");
+            assert!(!format!("{problems:?}").contains(key), "{key}");
+        }
+        // Sixteen digits are the fewest that chance makes.
+        for key in [KEY, OTHER, "7d1f0a93c2b85e64", "a-key-of-sixteen-or-more"] {
+            assert!(ApiKeys::from_vars(|name| (name == PLAIN).then(|| key.to_owned())).is_ok(), "{key}");
+        }
     }
 
     #[test]
