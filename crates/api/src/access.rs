@@ -1,5 +1,6 @@
 //! Who may ask, and what.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -126,12 +127,17 @@ impl Access {
 
     /// Whether the request may know of the team.
     pub(crate) fn sees(&self, team: &TeamSlug) -> bool {
-        self.0.as_ref().and_then(|key| key.teams()).is_none_or(|teams| teams.contains(team))
+        self.only_teams().is_none_or(|teams| teams.contains(team))
+    }
+
+    /// The only teams that the request may know of; `None` for all.
+    pub(crate) fn only_teams(&self) -> Option<&BTreeSet<TeamSlug>> {
+        self.0.as_ref().and_then(|key| key.teams())
     }
 
     /// Whether there may be teams that the request must not know of, whatever it asks for.
     pub(crate) fn is_limited_to_teams(&self) -> bool {
-        self.0.as_ref().is_some_and(|key| key.teams().is_some())
+        self.only_teams().is_some()
     }
 }
 

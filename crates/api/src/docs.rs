@@ -106,7 +106,8 @@ fn values(schema: &serde_json::Value) -> String {
         texts.join(", ")
     };
     match schema {
-        schema if schema["enum"].is_array() => list(&schema["enum"]),
+        // Of hundreds an example is shown.
+        schema if schema["enum"].as_array().is_some_and(|values| values.len() < 10) => list(&schema["enum"]),
         schema if schema["maximum"].is_number() => format!("{} to {}", schema["minimum"], schema["maximum"]),
         schema if schema["type"] == "array" => "`acme/api,acme/web`".to_owned(),
         schema => list(&schema["examples"]),

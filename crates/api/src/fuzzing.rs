@@ -34,7 +34,7 @@ fn check_query(query: &Query) {
     assert!((1..=1_000).contains(&query.limit));
     assert!(query.repositories.len() <= 50);
     if let Some(base) = &query.base {
-        assert!(!base.is_empty() && base.len() <= 255 && !base.chars().any(char::is_control));
+        assert!(!base.is_empty() && base.chars().count() <= 255 && !base.chars().any(char::is_control));
     }
     let otherwise = Otherwise::WeeksThatAreOver(4);
     for now in ["1970-01-01T00:00:00Z", "2026-03-29T00:30:00Z", "2199-12-31T23:59:59Z"] {

@@ -17,7 +17,7 @@ use crate::health::{Alive, Health};
 use crate::metrics::{BucketsData, LEAD_TIME_ENDPOINT, SUMMARY_ENDPOINT, SummaryData, VELOCITY_ENDPOINT};
 use crate::model::Meta;
 use crate::negotiation::{Accept, CSV, JSON, PROBLEM_JSON};
-use crate::parameters::{CURSOR, Parameter, Query, team_schema};
+use crate::parameters::{CURSOR, Parameter, Query, TZ, team_schema};
 use crate::pull_requests::{self, PullRequestsData, PullRequestsMeta};
 use crate::teams::{AnsweredTeam, TeamData, TeamMeta, TeamsMeta};
 
@@ -302,6 +302,11 @@ fn operation_object(operation: &Operation, generator: &mut SchemaGenerator) -> V
         parameters.push(json!({ "$ref": "#/components/parameters/team_id" }));
     }
     for parameter in operation.parameters {
+        if parameter.name == TZ.name {
+            // There are hundreds of zones.
+            parameters.push(json!({ "$ref": "#/components/parameters/tz" }));
+            continue;
+        }
         let mut object = json!({
             "name": parameter.name, "in": "query", "required": false,
             "description": parameter.description, "schema": (parameter.schema)()
@@ -417,6 +422,10 @@ pub fn openapi() -> Value {
                     "name": "team_id", "in": "path", "required": true,
                     "description": "The team's number or slug.",
                     "schema": team_schema()
+                },
+                "tz": {
+                    "name": TZ.name, "in": "query", "required": false,
+                    "description": TZ.description, "schema": (TZ.schema)()
                 },
                 "if_none_match": {
                     "name": "If-None-Match", "in": "header", "required": false,

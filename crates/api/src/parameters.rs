@@ -11,13 +11,15 @@ use crate::negotiation::Format;
 
 /// Ten years and a bit: more than any team has.
 const MAX_DAYS: i64 = 3_700;
+/// The most days, weeks, months and years that never are more.
+const MAX_LAST: [u32; 4] = [3_700, 528, 121, 10];
 /// More buckets than this are nobody's chart, and Lambda's answers end at 6 MB.
 const MAX_BUCKETS: i64 = 1_100;
 /// Dates before and after these are mistakes.
 const YEARS: std::ops::Range<i32> = 1970..2200;
 /// More repositories than this are a team's own, without a filter.
 const MAX_REPOSITORIES: usize = 50;
-/// GitHub allows branch names of 255 bytes.
+/// GitHub allows branch names of 255 bytes; characters are what a schema can count.
 const MAX_BRANCH: usize = 255;
 /// The most pull requests on a page.
 const MAX_LIMIT: u32 = 1_000;
@@ -28,6 +30,26 @@ pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     pub(crate) description: &'static str,
     pub(crate) schema: fn() -> Value,
+}
+
+/// `owner/name`, where the name is not `.` or `..`, and ends with no `.git`. Without looking ahead, which not every program that
+/// reads the document can: a name that ends with something else than `.git` does so in one of its last four characters.
+fn repository_pattern() -> String {
+    const ANY: &str = "[A-Za-z0-9._-]";
+    const BUT_DOT: &str = "[A-Za-z0-9_-]";
+    const BUT_T: &str = "[A-SU-Za-su-z0-9_-]";
+    const BUT_I: &str = "[A-HJ-Za-hj-z0-9._-]";
+    const BUT_G: &str = "[A-FH-Za-fh-z0-9._-]";
+    let names = [
+        format!("{ANY}{{0,99}}{BUT_T}"),
+        format!("{BUT_DOT}[.]"),
+        format!("{ANY}{{2,99}}[.]"),
+        format!("{ANY}{{0,98}}{BUT_I}[tT]"),
+        format!("{ANY}{{0,97}}{BUT_G}[iI][tT]"),
+        format!("{ANY}{{0,96}}{BUT_DOT}[gG][iI][tT]"),
+        "[tT]|[iI][tT]|[gG][iI][tT]".to_owned(),
+    ];
+    format!("^[A-Za-z0-9][A-Za-z0-9_-]{{0,99}}/({})$", names.join("|"))
 }
 
 /// A day of [`YEARS`].
@@ -60,47 +82,57 @@ pub(crate) const SUMMARY_TO: Parameter = Parameter {
 pub(crate) const LAST: Parameter = Parameter {
     name: "last",
     description: "Instead of `from` and `to`: so many days, weeks, months or years up to now, the running one included.",
-    schema: || json!({ "type": "string", "pattern": "^P[1-9][0-9]{0,3}[DWMY]$", "examples": ["P12W"] }),
+    schema: || {
+        json!({
+            "type": "string",
+            // As many as MAX_LAST has of each.
+            "pattern": "^P(([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-6][0-9]{2}|3700)D|([1-9][0-9]?|[1-4][0-9]{2}|5[01][0-9]|52[0-8])W|\
+                        ([1-9][0-9]?|1[01][0-9]|12[01])M|([1-9]|10)Y)$",
+            "examples": ["P12W"]
+        })
+    },
 };
 pub(crate) const WEEK: Parameter = Parameter {
     name: "week",
     description: "Instead of `from` and `to`: one ISO week.",
     schema: || {
+        let has_53_weeks = |year: &i32| NaiveDate::from_isoywd_opt(*year, 53, Weekday::Mon).is_some();
+        let long_years: Vec<String> = YEARS.filter(has_53_weeks).map(|year| year.to_string()).collect();
         json!({
-            "type": "string", "pattern": "^(19[7-9][0-9]|20[0-9][0-9]|21[0-9][0-9])-W(0[1-9]|[1-4][0-9]|5[0-3])$",
+            "type": "string",
+            "pattern": format!("^((19[7-9]|2[01][0-9])[0-9]-W(0[1-9]|[1-4][0-9]|5[0-2])|({})-W53)$", long_years.join("|")),
             "examples": ["2026-W23"]
         })
     },
 };
 pub(crate) const TZ: Parameter = Parameter {
     name: "tz",
-    description: "An IANA time zone; the teams file's when left out.",
+    description: "An IANA time zone; the teams file's when left out, as it must be where that sets privacy.min_group_size.",
     schema: || {
-        json!({
-            "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9_+/-]+$",
-            "examples": ["Europe/Oslo"]
-        })
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let names: Vec<&str> = names.filter(|name| parse_zone(name).is_some()).collect();
+        json!({ "type": "string", "enum": names, "examples": ["Europe/Oslo"] })
     },
 };
 pub(crate) const INTERVAL: Parameter = Parameter {
     name: "interval",
-    description: "The calendar unit of a bucket.",
+    description: "The calendar unit of a bucket. Not where the teams file sets privacy.min_group_size, except week.",
     schema: || json!({ "type": "string", "enum": ["day", "week", "month", "quarter"] }),
 };
 pub(crate) const REPO: Parameter = Parameter {
     name: "repo",
-    description: "Only pull requests of these repositories, separated by commas.",
+    description: "Only pull requests of these repositories, separated by commas. Not where the teams file sets privacy.min_group_size.",
     schema: || {
         json!({
             "type": "array", "minItems": 1, "maxItems": MAX_REPOSITORIES,
-            "items": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}$" },
+            "items": { "type": "string", "pattern": repository_pattern() },
             "examples": [["acme/api", "acme/web"]]
         })
     },
 };
 pub(crate) const BASE: Parameter = Parameter {
     name: "base",
-    description: "Only pull requests into this branch.",
+    description: "Only pull requests into this branch. Not where the teams file sets privacy.min_group_size.",
     schema: || {
         json!({
             "type": "string", "minLength": 1, "maxLength": MAX_BRANCH,
@@ -126,7 +158,7 @@ pub(crate) const LIMIT: Parameter = Parameter {
 pub(crate) const CURSOR: Parameter = Parameter {
     name: "cursor",
     description: "The `meta.next_cursor` of the page before, with the same other parameters.",
-    schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,200}$" }),
+    schema: || json!({ "type": "string", "pattern": "^[0-9a-f]{56}$" }),
 };
 
 /// What [`team_ref`] takes: a number, or a slug, which has a letter.
@@ -490,7 +522,18 @@ fn last(text: &str) -> Result<Last, Refusal> {
             _ => None,
         }
     };
-    read().map_or_else(|| invalid("write P30D, P12W, P6M or P1Y for example"), Ok)
+    let Some(last) = read() else { return invalid("write P30D, P12W, P6M or P1Y for example") };
+    let [days, weeks, months, years] = MAX_LAST;
+    let is_too_large = match last {
+        Last::Days(n) => n > days,
+        Last::Weeks(n) => n > weeks,
+        Last::Months(n) => n > months,
+        Last::Years(n) => n > years,
+    };
+    if is_too_large {
+        return Err(("range_too_large", format!("at most P{days}D, P{weeks}W, P{months}M or P{years}Y")));
+    }
+    Ok(last)
 }
 
 /// The Monday of an ISO week. Most years have no week 53.
@@ -535,12 +578,13 @@ fn repositories(text: &str) -> Result<Vec<RepoName>, Refusal> {
 }
 
 fn base(text: &str) -> Result<String, Refusal> {
-    let is_usable =
-        !text.is_empty() && text.len() <= MAX_BRANCH && !text.chars().any(|c| c.is_control() || c == '\u{fffd}');
+    let is_usable = !text.is_empty()
+        && text.chars().count() <= MAX_BRANCH
+        && !text.chars().any(|c| c.is_control() || c == '\u{fffd}');
     if is_usable {
         Ok(text.to_owned())
     } else {
-        invalid(format!("write the name of a branch, {MAX_BRANCH} bytes at most"))
+        invalid(format!("write the name of a branch, {MAX_BRANCH} characters at most"))
     }
 }
 

@@ -131,11 +131,16 @@ impl TeamRequest {
         let mut warnings = unread(&standing.coverage, &asked, now, !is_limited);
         let is_read = warnings.is_empty();
         warnings.extend(uncollected(&standing.coverage, !is_limited));
+        // A key that is limited to teams does not learn from a tag what happens in repositories of others.
+        let data_version = match self.access.only_teams() {
+            Some(teams) => format!("{teams:?} {}", reader.data_versions_of_teams(teams).await?),
+            None => standing.data_version.to_string(),
+        };
         let identity = format!(
-            "{} {:?} {:?} {} {team:?} {range:?} {query:?} {:?} {format:?} {is_limited} {running_week:?}",
-            endpoint.definition, endpoint.definitions, standing.revision, standing.data_version, filter.repositories
+            "{} {:?} {:?} {data_version} {team:?} {range:?} {query:?} {:?} {format:?} {running_week:?}",
+            endpoint.definition, endpoint.definitions, standing.revision, filter.repositories
         );
-        let tag = tag(&identity, &standing, &warnings, &range);
+        let tag = tag(&identity, &standing, &warnings, &range, is_limited);
         let question = Question {
             team,
             query,
@@ -181,11 +186,13 @@ async fn repository_ids(
 /// What an answer is known by: the formula, the configuration, what changed last, the question, the day that the data reaches
 /// (with which buckets become complete), and what is said about the collection. Not when data was last looked at without a
 /// change: [`DATA_AS_OF`] says that.
-fn tag(identity: &str, standing: &Standing, warnings: &[String], range: &Range) -> Tag {
+fn tag(identity: &str, standing: &Standing, warnings: &[String], range: &Range, is_limited: bool) -> Tag {
     let coverage = &standing.coverage;
     let reached = coverage.complete_until.map(|at| at.with_timezone(&range.zone).date_naive());
-    let names = [&coverage.failing, &coverage.pending, &coverage.never_collected];
-    let state = format!("{reached:?} {names:?} {:?} {} {warnings:?}", coverage.covered_since, coverage.collected);
+    let lists = [&coverage.failing, &coverage.pending, &coverage.never_collected];
+    // As the answer has them.
+    let repositories = if is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
+    let state = format!("{reached:?} {repositories} {:?} {} {warnings:?}", coverage.covered_since, coverage.collected);
     Tag::of(&[identity, &state])
 }
 

@@ -217,7 +217,8 @@ fn trace_id(request: &Request) -> String {
 
 /// `1-5759e988-bd862e3fe1be46a994272793`: version, time and 96 random bits.
 fn is_trace_id(text: &str) -> bool {
-    let is_hex = |part: &str, digits| part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_hex =
+        |part: &str, digits| part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let mut parts = text.split('-');
     let known = [parts.next(), parts.next(), parts.next(), parts.next()];
     matches!(known, [Some("1"), Some(time), Some(random), None] if is_hex(time, 8) && is_hex(random, 24))

@@ -4,11 +4,12 @@ mod common;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use common::{Answered, Backend, TEAMS, ask, details, history};
-use mergeline_api::{Api, router};
+use common::{Answered, Backend, TEAMS, ask, details, history, keys};
+use mergeline_api::{Api, Scope, router};
 use mergeline_store::RepositoryResult;
 use mergeline_test_support::{FakePullRequest, at, finish_reading, keep, pr};
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 
 const VELOCITY: &str = "/v1/metrics/team/payments/velocity?from=2026-06-01&to=2026-06-15";
 /// The answers that have an ETag and are made from data.
@@ -257,9 +258,52 @@ async fn a_key_that_may_not_ask_gets_no_304() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let tag = tag(&backend, VELOCITY).await?;
     let router = backend.router(Some(common::KEY));
-    for (key, status) in [("wrong", 403), (common::KEY, 304)] {
+    for (key, status) in [("wrong", 401), (common::KEY, 304)] {
         let answered = ask(&router, "GET", VELOCITY, &[("x-api-key", key), ("if-none-match", &tag)]).await?;
         assert_eq!(answered.status, status, "{key}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_is_limited_to_teams_learns_from_no_tag_that_repositories_of_others_changed() -> Result<()> {
+    let backend = Backend::with_teams(&TEAMS.replace("[acme/api]", "[acme/api, acme/web, acme/docs]")).await?;
+    backend.keep(&history()).await?;
+    let (keys, texts) = keys(&[(Scope::PrsRead, &["payments"]), (Scope::PrsRead, &[])])?;
+    let router = router(Api { keys: Some(keys), ..backend.api() });
+    let pool = backend.database.pool().await?;
+    let own = "array(select distinct repository_id from pr_attributions)";
+    let change =
+        async |statement: &str| sqlx::raw_sql(AssertSqlSafe(statement.replace("OWN", own))).execute(&pool).await;
+    let tags = async || -> Result<[String; 4]> {
+        let mut tags = [const { String::new() }; 4];
+        let asked = texts.iter().flat_map(|key| ["velocity", "pull-requests"].map(|metric| (key, metric)));
+        for (tag, (key, metric)) in tags.iter_mut().zip(asked) {
+            let path = format!("/v1/metrics/team/payments/{metric}?last=P4W");
+            let answered = ask(&router, "GET", &path, &[("x-api-key", key)]).await?;
+            assert_eq!(answered.status, 200, "{}", answered.text);
+            answered.header("etag").clone_into(tag);
+        }
+        Ok(tags)
+    };
+    let differ =
+        |before: &[String; 4], after: &[String; 4]| std::array::from_fn::<bool, 4, _>(|at| before[at] != after[at]);
+    change("update repositories set covered_since = '2026-05-01', collected_at = '2026-06-17 08:00Z'").await?;
+    let mut before = tags().await?;
+    for (statement, [limited, unlimited]) in [
+        ("update repositories set data_version = data_version + 1 where id <> all(OWN)", [false, true]),
+        (
+            "update repositories set failures = 1 where id = (select max(id) from repositories where id <> all(OWN))",
+            [true, true],
+        ),
+        // As many fail as before.
+        ("update repositories set failures = 1 - failures where id <> all(OWN)", [false, true]),
+        ("update repositories set data_version = data_version + 1 where id = any(OWN)", [true, true]),
+    ] {
+        change(statement).await?;
+        let after = tags().await?;
+        assert_eq!(differ(&before, &after), [limited, limited, unlimited, unlimited], "{statement}");
+        before = after;
     }
     Ok(())
 }

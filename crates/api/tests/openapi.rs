@@ -74,3 +74,73 @@ async fn the_page_says_the_same_and_runs_and_loads_nothing() -> Result<()> {
     }
     Ok(())
 }
+
+/// Values of each parameter at the edges of what is allowed, on both sides.
+fn edges() -> Vec<(&'static str, String)> {
+    let mut edges: Vec<(&str, String)> = Vec::new();
+    let mut add = |name, values: &[&str]| edges.extend(values.iter().map(|value| (name, (*value).to_owned())));
+    add("from", &["1970-01-01", "1969-12-31", "2026-02-28", "2026-02-29", "2024-02-29", "2026-1-05", "2026-06-31", ""]);
+    add("to", &["2199-12-31", "2200-01-01", "2026-13-01", "2026-00-10", "2026-06-00", "2026-06-15T00:00:00Z"]);
+    add("last", &["P1D", "P3700D", "P3701D", "P4000D", "P528W", "P529W", "P530W", "P600W", "P121M", "P122M", "P130M"]);
+    add("last", &["P10Y", "P11Y", "P9Y", "P0D", "P00D", "P01W", "P", "12W", "P1Q", "P9999Y", "P999D", "P999W"]);
+    add("interval", &["day", "quarter", "year", "Day", ""]);
+    add("weighting", &["full", "allocated", "half"]);
+    add("base", &["main", "", "a b", "å", "a\u{7f}", "a\u{85}", "a\u{fffd}", "a\n"]);
+    add("base", &[&"å".repeat(255), &"å".repeat(256), &"x".repeat(255), &"x".repeat(256)]);
+    add(
+        "repo",
+        &["acme/api", "acme/x.git", "acme/x.GIT", "acme/git", "acme/it", "acme/T", "acme/xgit", "acme/agit", "acme"],
+    );
+    add(
+        "repo",
+        &["acme/.", "acme/..", "acme/...", "acme/a.", "acme/.a", "acme/.git", "acme/.gi", "acme/a.gi", "acme/g.it"],
+    );
+    add("repo", &["acme/a..", "acme/x.git.", "acme/x.gitt", "acme/x.gt", "acme/ ", "_a/b", "-a/b", "a/b/c", "acme/*"]);
+    let long = |length| format!("acme/{}", "x".repeat(length));
+    add(
+        "repo",
+        &[&long(100), &long(101), &format!("acme/{}.git", "x".repeat(96)), &format!("acme/{}git", "x".repeat(97))],
+    );
+    add("tz", &["Europe/Oslo", "UTC", "Europe/Kiev", "Europe/Kyiv", "CET", "europe/oslo", "Mars/Phobos", "", "+01:00"]);
+    add("limit", &["1", "1000", "0", "1001", "01", "1e2", "-1"]);
+    add("format", &["csv", "json", "xml"]);
+    for year in 1969..=2200 {
+        for week in ["00", "01", "52", "53", "54"] {
+            edges.push(("week", format!("{year}-W{week}")));
+        }
+    }
+    edges
+}
+
+#[tokio::test]
+async fn what_the_document_allows_of_a_parameter_is_taken_and_what_it_does_not_is_refused() -> Result<()> {
+    let router = Backend::empty().await?.router(None);
+    let document = openapi();
+    let paths = ["/v1/metrics/team/{team_id}/velocity", "/v1/metrics/team/{team_id}/pull-requests"];
+    let schema_of = |name: &str| {
+        let tz = document.pointer("/components/parameters/tz");
+        let listed = paths.iter().filter_map(|path| document["paths"][path]["get"]["parameters"].as_array());
+        let schema = listed.flatten().chain(tz).find(|parameter| parameter["name"] == name)?.get("schema")?;
+        // A list is told from its items by commas, which none of them has.
+        Some(schema.get("items").unwrap_or(schema).clone())
+    };
+    for (name, value) in edges() {
+        let schema = schema_of(name).with_context(|| name.to_owned())?;
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema)?;
+        let is_number = schema["type"] == "integer";
+        let number = value.parse::<i64>().ok().filter(|number| number.to_string() == value);
+        let is_allowed = match number.filter(|_| is_number) {
+            Some(number) => validator.is_valid(&Value::from(number)),
+            None => !is_number && validator.is_valid(&Value::from(value.clone())),
+        };
+        let path = paths[usize::from(name == "limit")].replace("{team_id}", "payments");
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, &value).finish();
+        let answered = ask(&router, "GET", &format!("{path}?{query}"), &[]).await?;
+        // What depends on other parameters, on today or on what there is, no schema says.
+        let beyond = ["empty_range", "unknown_repository", "range_too_large"];
+        let refused = answered.refused();
+        let is_refused = refused.iter().any(|(_, reason)| name == "last" || !beyond.contains(&reason.as_str()));
+        assert_eq!(is_allowed, !is_refused, "{name}={value}: {refused:?}");
+    }
+    Ok(())
+}

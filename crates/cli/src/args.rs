@@ -86,8 +86,23 @@ pub(crate) enum Command {
     },
 }
 
+/// Where a server listens.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenAddress {
+    pub(crate) address: SocketAddr,
+    /// The host as it was written, by which people will call it.
+    pub(crate) host: String,
+}
+
 /// `127.0.0.1:8787`, `[::1]:8787`, `localhost:8787`, and for this machine alone `:8787` and `8787`.
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
+fn listen_address(text: &str) -> Result<ListenAddress, String> {
+    let address = socket_address(text)?;
+    let host = text.rsplit_once(':').map_or("", |(host, _)| host);
+    let host = if host.is_empty() { address.ip().to_string() } else { host.to_owned() };
+    Ok(ListenAddress { address, host })
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
     let help = "write an address and a port: 127.0.0.1:8787, localhost:8787, or :8787";
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -110,7 +125,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 pub(crate) struct Demo {
     /// Where the API listens; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: ListenAddress,
     /// Print the numbers and end, without serving them
     #[arg(long)]
     pub(crate) no_serve: bool,
@@ -183,7 +198,7 @@ pub(crate) struct WithDb {
 pub(crate) struct Serve {
     /// Where the API listens; beyond this machine `API_KEY` or `API_KEYS` must be set
     #[arg(long, default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: ListenAddress,
 }
 
 #[derive(Debug, Subcommand)]
@@ -294,11 +309,17 @@ mod tests {
 
     #[test]
     fn an_address_to_listen_on_is_a_number_a_name_or_a_port_of_this_machine() {
-        let address = |text: &str| listen_address(text).map(|address| address.to_string());
+        let address = |text: &str| listen_address(text).map(|listen| listen.address.to_string());
         for text in ["127.0.0.1:8787", "localhost:8787", ":8787", "8787"] {
             assert_eq!(address(text), Ok("127.0.0.1:8787".to_owned()), "{text}");
         }
         assert_eq!(address("[::1]:0"), Ok("[::1]:0".to_owned()));
+        let host = |text: &str| listen_address(text).map(|listen| listen.host);
+        for (text, expected) in
+            [("localhost:1", "localhost"), (":1", "127.0.0.1"), ("[::1]:1", "[::1]"), ("1", "127.0.0.1")]
+        {
+            assert_eq!(host(text), Ok(expected.to_owned()), "{text}");
+        }
         for text in ["localhost", "", "127.0.0.1", "localhost:http", ":99999"] {
             assert!(address(text).is_err_and(|message| message.contains("localhost:8787")), "{text}");
         }

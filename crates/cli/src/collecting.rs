@@ -20,6 +20,7 @@ use crate::failure::{Failure, PARTIAL};
 use crate::show;
 use crate::signals::EndingSignals;
 use crate::tables::{count_of, wrapped};
+use crate::terminal;
 
 /// What the tables at the end show, as `mergeline show` does.
 pub(crate) const USUAL_RANGE: &str = "last=P12W";
@@ -43,7 +44,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     if let (Some(applied), false) = (&applied, options.json)
         && !applied.plan.is_empty()
     {
-        write!(io::stderr(), "{applied}")?;
+        write!(terminal::stderr(), "{applied}")?;
     }
     let github = connecting.await.map_err(anyhow::Error::from)??;
     let mut signals = EndingSignals::new()?;
@@ -58,7 +59,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
                     if ended_by.replace(code).is_some() {
                         return Ok(ExitCode::from(code));
                     }
-                    writeln!(io::stderr(), "Ending: what is being written is finished. Once more ends at once.")?;
+                    writeln!(terminal::stderr(), "Ending: what is being written is finished. Once more ends at once.")?;
                     stop.cancel();
                 }
             }
@@ -67,7 +68,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     print_report(&report, options)?;
     // Where nothing was collected, tables would only hide why.
     if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {
-        writeln!(io::stdout(), "\n{}", show::all_teams(&store, USUAL_RANGE, clock).await?)?;
+        writeln!(terminal::stdout(), "\n{}", show::all_teams(&store, USUAL_RANGE, clock).await?)?;
     }
     if database.is_private() {
         // A server that ends under open connections says so in its log; any other outlives them.
@@ -145,7 +146,7 @@ pub(crate) fn progress_bar(options: &Options) -> ProgressBar {
 
 /// The summary, and what there is to say about repositories that are not complete.
 pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), Failure> {
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     if options.json {
         writeln!(out, "{}", serde_json::to_string(report)?)?;
         return Ok(());

@@ -1,6 +1,6 @@
 //! `mergeline data`: the folder of the private PostgreSQL, kept, moved and removed.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
@@ -10,6 +10,7 @@ use mergeline_local_postgres::DataFolder;
 use crate::args::{Data, Options};
 use crate::database::{Database, private_folder, variable};
 use crate::failure::Failure;
+use crate::terminal;
 
 /// `mergeline data …`
 pub(crate) async fn run(command: &Data, options: &Options) -> Result<ExitCode, Failure> {
@@ -24,7 +25,7 @@ pub(crate) async fn run(command: &Data, options: &Options) -> Result<ExitCode, F
 }
 
 fn path(folder: &DataFolder, options: &Options) -> Result<(), Failure> {
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     let (path, version) = (folder.path().display().to_string(), folder.version());
     if options.json {
         writeln!(out, "{}", serde_json::json!({ "path": path, "postgresql": version }))?;
@@ -93,7 +94,7 @@ async fn restore(folder: &DataFolder, file: &Path, options: &Options) -> Result<
 }
 
 fn remove(folder: &DataFolder, yes: bool, options: &Options) -> Result<(), Failure> {
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     let path = folder.path().display();
     if !yes && folder.path().exists() {
         return Err(Failure::Input(format!(

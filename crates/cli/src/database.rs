@@ -1,6 +1,6 @@
 //! The database of a command: the one in `DB_URL`, else a private one below the data folder.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use mergeline_store::{DatabaseSettings, Store};
 use crate::args::{Options, WithDb};
 use crate::failure::Failure;
 use crate::tables::count_of;
+use crate::terminal;
 
 /// The one database that a private server is used for.
 const PRIVATE_DATABASE: &str = "postgres";
@@ -46,7 +47,7 @@ impl Database {
         let mut started = tokio::time::timeout(SILENT_AT_MOST, &mut starting).await.ok();
         if started.is_none() {
             let folder = folder.display();
-            writeln!(io::stderr(), "Waiting for the private PostgreSQL in {folder} …")?;
+            writeln!(terminal::stderr(), "Waiting for the private PostgreSQL in {folder} …")?;
             started = Some(starting.await);
         }
         let started = started.context("the private PostgreSQL was not started")?;
@@ -153,9 +154,9 @@ pub(crate) async fn migrate(options: &Options) -> Result<ExitCode, Failure> {
     if options.json {
         let migrations: Vec<_> =
             known.iter().map(|(version, name)| serde_json::json!({ "version": version, "name": name })).collect();
-        writeln!(io::stdout(), "{}", serde_json::json!({ "migrations": migrations }))?;
+        writeln!(terminal::stdout(), "{}", serde_json::json!({ "migrations": migrations }))?;
     } else {
-        writeln!(io::stdout(), "The schema is up to date ({} migrations).", known.len())?;
+        writeln!(terminal::stdout(), "The schema is up to date ({} migrations).", known.len())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `mergeline demo`: a made-up organisation, collected and served for real.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
 use crate::database::{Database, variable};
 use crate::failure::Failure;
 use crate::tables::wrapped;
+use crate::terminal;
 use crate::{serve, show};
 
 /// How the demo's API limits a request.
@@ -27,13 +28,13 @@ const NOT_VISIBLE: u16 = 404;
 
 pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let now = clock();
-    let mut out = io::stdout();
-    if !args.listen.ip().is_loopback() {
+    let mut out = terminal::stdout();
+    if !args.listen.address.ip().is_loopback() {
         return Err(Failure::Input("the demo is open to everybody who can reach it: listen on 127.0.0.1".to_owned()));
     }
-    let hosts = AllowedHosts::from_vars(variable)?;
+    let hosts = AllowedHosts::from_vars(variable)?.and(&args.listen.host);
     // Taken first: a port in use is told at once.
-    let listener = if args.no_serve { None } else { Some(serve::listen(args.listen).await?) };
+    let listener = if args.no_serve { None } else { Some(serve::listen(args.listen.address).await?) };
     let organisation = organisation(now);
     let github = FakeGitHub::start().await?;
     github.put(organisation.pull_requests);
@@ -73,7 +74,8 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
         // With --json standard output is for machines only.
-        let mut told: Box<dyn Write> = if options.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        let mut told: Box<dyn Write> =
+            if options.json { Box::new(terminal::stderr()) } else { Box::new(terminal::stdout()) };
         writeln!(told, "\nThe API answers until Ctrl-C. In another terminal:\n")?;
         for path in ["v1/teams", "v1/metrics/team/payments/velocity", "v1/metrics/team/platform/lead-time?tz=UTC"] {
             writeln!(told, "  curl -s 'http://{address}/{path}'")?;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -16,6 +16,7 @@ use crate::args::{Explain, Options};
 use crate::database::{collected, variable};
 use crate::failure::{FAILED, Failure};
 use crate::tables::{ago, duration, local};
+use crate::terminal;
 
 /// A pull request as people name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +71,9 @@ pub(crate) async fn run(args: &Explain, options: &Options, now: DateTime<Utc>) -
     };
     store.close().await;
     if options.json {
-        writeln!(io::stdout(), "{}", answer.json)?;
+        writeln!(terminal::stdout(), "{}", answer.json)?;
     } else {
-        write!(io::stdout(), "{}", answer.text)?;
+        write!(terminal::stdout(), "{}", answer.text)?;
     }
     Ok(if answer.is_found { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

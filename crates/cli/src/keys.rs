@@ -1,6 +1,6 @@
 //! `mergeline keys`
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -8,12 +8,13 @@ use mergeline_api::NewKey;
 
 use crate::args::{CreateKey, Keys, Options};
 use crate::failure::Failure;
+use crate::terminal;
 
 /// `mergeline keys …`
 pub(crate) fn run(command: &Keys, options: &Options) -> Result<ExitCode, Failure> {
     let Keys::Create(args) = command;
     let made = create(args)?;
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     if options.json {
         writeln!(out, "{}", serde_json::to_string(&made)?)?;
     } else {

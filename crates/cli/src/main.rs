@@ -20,8 +20,9 @@ mod signals;
 mod status;
 mod tables;
 mod teams;
+mod terminal;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::Utc;
@@ -49,12 +50,12 @@ async fn main() -> ExitCode {
         // A reader that has gone (`| head`) has what it wanted.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) if is_json => {
-            let _ = writeln!(io::stdout(), "{}", failure.as_json());
+            let _ = writeln!(terminal::stdout(), "{}", failure.as_json());
             failure.exit_code()
         }
         Err(failure) => {
             // Nobody is left to tell when standard error is gone as well.
-            let _ = writeln!(io::stderr(), "error: {failure}");
+            let _ = writeln!(terminal::stderr(), "error: {failure}");
             failure.exit_code()
         }
     }
@@ -68,7 +69,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Demo(demo) => demo::run(&demo, &options, clock).await,
         Command::Collect(collect) => collecting::run(&collect, &options, clock).await,
         Command::OpenApi => {
-            writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&mergeline_api::openapi())?)?;
+            writeln!(terminal::stdout(), "{}", serde_json::to_string_pretty(&mergeline_api::openapi())?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Show(show) => show::run(&show, &options, clock).await,
@@ -89,7 +90,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "mergeline", &mut script);
-            io::stdout().write_all(&script)?;
+            terminal::stdout().write_all(&script)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -1,7 +1,7 @@
 //! `mergeline replay`: work that failed each time, tried once more.
 
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use mergeline_aws::Aws;
@@ -12,6 +12,7 @@ use crate::args::Options;
 use crate::database::variable;
 use crate::failure::Failure;
 use crate::tables::count_of;
+use crate::terminal;
 
 /// As much of a letter that cannot be read is shown.
 const SHOWN: usize = 200;
@@ -24,14 +25,14 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode, Failure> {
     let told = |letter: &str| {
         if !options.json {
             // Whoever reads has gone: the letters are put back all the same.
-            let _ = writeln!(io::stdout(), "{}", sentence(letter));
+            let _ = writeln!(terminal::stdout(), "{}", sentence(letter));
         }
         letters.borrow_mut().push(letter.to_owned());
     };
     let replayed = replay(&work, &dead_letters, told).await?;
     // SQS asks only some of its servers: an empty answer does not prove that nothing is left.
     let left = dead_letters.depth().await.ok();
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     if options.json {
         let letters: Vec<serde_json::Value> = letters.take().iter().map(|letter| as_json(letter)).collect();
         writeln!(out, "{}", serde_json::json!({ "replayed": replayed, "left": left, "letters": letters }))?;

@@ -1,7 +1,7 @@
 //! `mergeline report`: live from GitHub into a database that vanishes.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +16,7 @@ use crate::args::{Options, Report};
 use crate::collecting::{collect_with_progress, exit_code, print_report, progress_bar};
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::terminal;
 use crate::{show, tables};
 
 /// The team of all authors of a repository.
@@ -63,7 +64,7 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         // Refused above.
         (None, None) => {}
     }
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     let query = format!("from={first}");
     if options.json {
         let teams = show::current(&store, now).await?;

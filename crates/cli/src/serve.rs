@@ -1,6 +1,6 @@
 //! `mergeline serve`, and the server that the demo shares with it.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -17,14 +17,15 @@ use crate::database::{Database, variable};
 use crate::failure::Failure;
 use crate::http_server::{self, Limits};
 use crate::signals::EndingSignals;
+use crate::terminal;
 
 /// `mergeline serve`
 pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let database = Database::open(options).await?;
     let settings = Settings::from_vars(|name| database.lookup(name))?;
     let is_open = settings.keys.is_none();
-    if is_open && !args.listen.ip().is_loopback() {
-        let message = format!("it is not set, and {} can be reached from other machines", args.listen);
+    if is_open && !args.listen.address.ip().is_loopback() {
+        let message = format!("it is not set, and {} can be reached from other machines", args.listen.address);
         let help = "set it (`export API_KEY=$(openssl rand -hex 24)`) or API_KEYS, or listen on 127.0.0.1";
         return Err(Problem::setting("config.weak_secret", "API_KEY", message, help).into());
     }
@@ -32,18 +33,18 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     if database.is_private() {
         store.migrate().await?;
     }
-    let listener = listen(args.listen).await?;
+    let listener = listen(args.listen.address).await?;
     let address = listener.local_addr()?;
     let (guard, key) = match (is_open, variable("API_KEY").is_some()) {
         (true, _) => ("open: API_KEY is not set", ""),
         (false, true) => ("with the key in API_KEY", " -H \"x-api-key: $API_KEY\""),
         (false, false) => ("with the keys in API_KEYS", " -H \"x-api-key: mgl_…\""),
     };
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     writeln!(out, "Listening on http://{address} ({guard})")?;
     writeln!(out, "  curl -s{key} http://{address}/v1/teams")?;
     writeln!(out, "  http://{address}/v1/docs says what else there is. Ctrl-C ends it.")?;
-    let hosts = settings.hosts.and(&args.listen.ip().to_string());
+    let hosts = settings.hosts.and(&args.listen.host);
     let api = Api { keys: settings.keys, hosts: Some(hosts), ..Api::new(store.clone(), settings.timeout, clock) };
     tokio::select! {
         ended = until_interrupted(listener, router(api), &store) => ended?,

@@ -1,6 +1,6 @@
 //! `mergeline show`: the stored numbers as tables.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -13,10 +13,11 @@ use crate::database::collected;
 use crate::failure::Failure;
 use crate::status::NOTHING;
 use crate::tables;
+use crate::terminal;
 
 /// `mergeline show`
 pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     let Some((_database, store)) = collected(options).await? else {
         if options.json {
             writeln!(out, "{}", serde_json::json!({ "teams": [] }))?;

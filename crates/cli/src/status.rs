@@ -1,7 +1,7 @@
 //! `mergeline status`: the ledger, and how the collection of each repository stands.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -13,9 +13,10 @@ use crate::args::{Options, Status};
 use crate::database::collected;
 use crate::failure::{Failure, PARTIAL};
 use crate::tables::{ago, count_of, largest_unit, local, table, wrapped};
+use crate::terminal;
 
 pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     let Some((_database, store)) = collected(options).await? else {
         if options.json {
             let nothing = serde_json::json!({ "runs": [], "repositories": [], "coverage": null });

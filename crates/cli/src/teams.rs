@@ -1,6 +1,6 @@
 //! `mergeline teams …`
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +12,7 @@ use crate::collecting::teams_source;
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::tables::count_of;
+use crate::terminal;
 
 /// A teams file to start from.
 const EXAMPLE: &str = "\
@@ -33,7 +34,7 @@ teams:
 ";
 
 pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     match command {
         Teams::Schema => writeln!(out, "{:#}", teams_file::json_schema())?,
         Teams::Example => write!(out, "{EXAMPLE}")?,
@@ -78,7 +79,7 @@ async fn apply(file: &TeamsFile, how: ApplyOptions, options: &Options, now: Date
 }
 
 fn print(applied: &Applied, options: &Options) -> Result<(), Failure> {
-    let mut out = io::stdout();
+    let mut out = terminal::stdout();
     if options.json {
         writeln!(out, "{}", serde_json::to_string(applied)?)?;
     } else {

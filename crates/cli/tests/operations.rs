@@ -266,6 +266,27 @@ const SPLIT: &str = "version: 1\nrepositories: [acme/api]\ntimezone: Europe/Oslo
                      }, { github: bob, from: 2026-03-01 }] }\n";
 
 #[tokio::test]
+async fn nothing_that_turns_text_around_reaches_the_terminal() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put([pr("acme/api", 1)
+        .merged("2026-02-28T22:59:59Z")
+        .titled("Add invoice\u{202e}fdp.exe \u{2067}now\u{2069}")]);
+    let (laptop, _database) = laptop(&fake).await?;
+    laptop.write("teams.yaml", SPLIT)?;
+    let laptop = laptop.with("RUST_LOG", "debug");
+    let turns = |text: &str| text.contains(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'));
+    for arguments in [&["collect"][..], &["explain", "acme/api#1"], &["explain", "acme/api#1", "--json"]] {
+        let ran = laptop.run(arguments).await?;
+        assert_eq!(ran.code(), Some(0), "{}", ran.err());
+        assert!(!turns(&ran.out()) && !turns(&ran.err()), "{arguments:?}: {} {}", ran.out(), ran.err());
+    }
+    let wrong = laptop.with("ALLOWED_HOSTS", "host\u{202e}name").run(&["serve", "--listen", "127.0.0.1:0"]).await?;
+    assert_eq!((wrong.code(), turns(&wrong.err())), (Some(2), false));
+    assert!(wrong.err().contains("host\\u202ename"), "what was there is seen: {}", wrong.err());
+    Ok(())
+}
+
+#[tokio::test]
 async fn explain_says_which_time_decides_and_what_belongs_to_no_team() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put([

@@ -537,6 +537,20 @@ impl Reader {
         Ok(rows.into_iter().map(|row| (row.name, RepositoryId(row.id))).collect())
     }
 
+    /// What the numbers of these teams are known by: it changes with the repositories that something counts for them in, and
+    /// with no other.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn data_versions_of_teams<'a>(
+        &mut self,
+        teams: impl IntoIterator<Item = &'a TeamSlug>,
+    ) -> Result<String, StoreError> {
+        let teams: Vec<String> = teams.into_iter().map(ToString::to_string).collect();
+        let versions = sqlx::query_file_scalar!("queries/data_versions_of_teams.sql", &teams);
+        Ok(versions.fetch_one(&mut *self.connection).await?)
+    }
+
     /// Velocity, cycle times and phases of a team, by calendar unit in a zone.
     ///
     /// # Errors

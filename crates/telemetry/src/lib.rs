@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod visible;
+
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
+
+pub use visible::Visible;
 
 /// Libraries report what they hand back as errors anyway; of them only warnings are wanted.
 const DEFAULT_FILTER: &str = "warn,mergeline=info,collector=info,api=info";
@@ -15,9 +19,14 @@ pub fn init(default_filter: Option<&str>) {
     let logs = tracing_subscriber::fmt().with_env_filter(filter);
     if is_lambda() {
         // CloudWatch adds the time, and indexes fields.
-        logs.json().flatten_event(true).with_current_span(false).without_time().init();
+        logs.json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .without_time()
+            .with_writer(|| Visible(io::stdout()))
+            .init();
     } else {
-        logs.with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).init();
+        logs.with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(|| Visible(io::stderr())).init();
     }
 }
 

@@ -51,7 +51,16 @@ impl PythonTool {
         };
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).with_context(help)?;
         run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--require-hashes",
+                "-r",
+            ])
             .arg(&requirements))
         .with_context(help)?;
         fs::write(&stamp, wanted)?;

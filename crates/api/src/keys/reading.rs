@@ -309,7 +309,8 @@ mod tests {
             ("abcdefghijklmnop", "it counts up or down"),
             ("ponmlkjihgfedcba", "it counts up or down"),
         ] {
-            let problems = ApiKeys::from_vars(|name| (name == PLAIN).then(|| key.to_owned())).expect_err("refused").list;
+            let problems =
+                ApiKeys::from_vars(|name| (name == PLAIN).then(|| key.to_owned())).expect_err("refused").list;
             let found: Vec<_> = problems.iter().map(|it| (it.code, it.message.as_str())).collect();
             assert_eq!(found, [("config.weak_secret", said)], "{key}");
             assert!(!format!("{problems:?}").contains(key), "{key}");

@@ -1,10 +1,11 @@
 //! What was found, told at once or as JSON at the end.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use crate::failure::{BAD_INPUT, FAILED, Failure};
 use crate::tables::count_of;
+use crate::terminal;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +85,7 @@ impl Findings {
     /// Notes a check, and tells people at once: asking about many repositories takes its time.
     pub(super) fn add(&mut self, check: Check) -> Result<(), Failure> {
         if !self.is_json {
-            let mut out = io::stdout();
+            let mut out = terminal::stdout();
             write!(out, "{:<7}  {}: {}", check.outcome.as_str(), check.name, check.message)?;
             if let Some(remedy) = &check.remedy {
                 write!(out, "; help: {remedy}")?;
@@ -101,7 +102,7 @@ impl Findings {
 
     /// Prints the JSON or the sum, and says what it means for a script.
     pub(super) fn finish(self) -> Result<ExitCode, Failure> {
-        let mut out = io::stdout();
+        let mut out = terminal::stdout();
         let errors = self.count(Outcome::Error);
         if self.is_json {
             let checks: Vec<_> = self.checks.iter().map(Check::as_json).collect();

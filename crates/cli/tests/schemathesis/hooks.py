@@ -11,16 +11,8 @@ from schemathesis.generation.meta import TestPhase
 NOT_IN_A_SCHEMA = {
     ("from", "empty_range"),
     ("from", "range_too_large"),
-    ("last", "range_too_large"),
     ("interval", "range_too_large"),
-    # Zones and weeks that there are not.
-    ("week", "invalid"),
-    ("tz", "invalid"),
     ("repo", "unknown_repository"),
-    # GitHub has no names that end with `.git`.
-    ("repo", "invalid"),
-    # 255 bytes are fewer characters in most languages.
-    ("base", "invalid"),
 }
 # Ways to say the range, which exclude each other.
 RANGES = ["from", "last", "week"]
