@@ -74,6 +74,7 @@ impl RunReport {
             quarantined = self.total(|result| result.quarantined),
             requests = self.total(|result| result.requests) + self.planning.usage.requests,
             graphql_points = self.total(|result| result.graphql_points),
+            without_details = self.total(|result| result.without_details),
             "{self}"
         );
     }
@@ -114,6 +115,11 @@ impl fmt::Display for RunReport {
             self.total(|result| result.quarantined),
             self.total(|result| result.requests) + self.planning.usage.requests,
             self.total(|result| result.graphql_points),
-        )
+        )?;
+        match self.total(|result| result.without_details) {
+            0 => Ok(()),
+            1 => write!(f, "; 1 pull request lacks phases"),
+            lacking => write!(f, "; {lacking} pull requests lack phases"),
+        }
     }
 }

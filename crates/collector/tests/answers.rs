@@ -3,11 +3,12 @@
 mod common;
 
 use anyhow::Result;
+use chrono::TimeDelta;
 use common::{ANA, NOW, World, connect_with, many, merged, options, outcome};
 use mergeline_collector::CollectOptions;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_store::{ApplyOptions, ResultState, RunState};
-use mergeline_test_support::{FakeReview, FakeUser, Fault, at, pr};
+use mergeline_test_support::{FakeCommit, FakeReview, FakeUser, Fault, HALF_A_PAIR, Layout, at, pr};
 use serde_json::{Value, json};
 
 const TITLES: &str = "select title from pull_requests order by number";
@@ -151,6 +152,107 @@ async fn g07_commits_that_the_token_may_not_read_cost_one_query_and_are_put_off(
 }
 
 #[tokio::test]
+async fn the_first_commit_is_the_earliest_of_all_and_not_of_the_first_hundred() -> Result<()> {
+    let world = World::new().await?;
+    let mut long = merged(1);
+    long.commits = (1..=250_i64)
+        .map(|number| {
+            // The listing is by ancestry: what was written first can come anywhere.
+            let days_before = if number == 230 { 30 } else { 2 };
+            let at = long.created_at - TimeDelta::days(days_before);
+            FakeCommit { authored_at: at, committed_at: at }
+        })
+        .collect();
+    world.fake.put([long, merged(2)]);
+    let report = world.collect().await?;
+    let coding =
+        "select concat_ws(' ', number, round(coding_seconds)::bigint / 3600, flags) from pr_metrics order by number";
+    assert_eq!(world.texts(coding).await?, ["1 720 {}", "2 1 {}"]);
+    assert_eq!(report.total(|result| result.graphql_requests), 3, "two further pages of commits");
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_github_lists_not_all_commits_coding_is_unknown_and_flagged() -> Result<()> {
+    for fault in [None, Some("FORBIDDEN"), Some("RESOURCE_LIMITS_EXCEEDED")] {
+        let world = World::new().await?;
+        let mut long = merged(1).reviewed_by("bob", "2026-06-01T19:00:00Z");
+        let commit = FakeCommit { authored_at: at("2026-05-30T09:00:00Z"), committed_at: at("2026-05-30T09:00:00Z") };
+        long.commits = vec![commit; 150];
+        world.fake.put([long]);
+        match fault {
+            None => world.fake.limit_listed_commits(120),
+            Some(kind) => {
+                world.fake.fail_next_graphql(Fault::Nothing);
+                world.fake.fail_next_graphql(Fault::GraphqlErrors { kind: kind.to_owned(), with_data: true });
+            }
+        }
+        assert_eq!(world.collect().await?.state, RunState::Succeeded);
+        let phases = "select concat_ws(' ', coalesce(coding_seconds::text, '-'), pickup_seconds::bigint / 3600, flags) from pr_metrics";
+        assert_eq!(world.texts(phases).await?, ["- 10 {commits_incomplete}"], "{fault:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_first_review_after_the_merge_gives_neither_pickup_nor_review_and_is_flagged() -> Result<()> {
+    let world = World::new().await?;
+    // Merged after 25 hours, reviewed after 72.
+    world.fake.put([
+        merged(1).reviewed_by("bob", "2026-06-04T09:00:00Z"),
+        merged(2).reviewed_by("bob", "2026-06-02T09:00:00Z"),
+    ]);
+    world.collect().await?;
+    let phases = "select concat_ws(' ', number, coalesce((pickup_seconds / 3600)::text, '-'),
+            coalesce((review_seconds / 3600)::text, '-'), flags) from pr_metrics order by number";
+    assert_eq!(world.texts(phases).await?, ["1 - - {reviewed_after_merge}", "2 24 1 {}"]);
+    let counted =
+        "select concat_ws(' ', phase, n, median_hours) from view_team_phases where unit = 'week' order by phase";
+    assert_eq!(world.texts(counted).await?, ["coding 2 1", "pickup 1 24", "review 1 1"]);
+    let longer = "select count(*) from pr_metrics where coalesce(pickup_seconds, 0) + coalesce(review_seconds, 0) > cycle_time_seconds";
+    assert_eq!(world.number(longer).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn g16_half_a_surrogate_pair_keeps_no_pull_request_out_and_none_without_phases() -> Result<()> {
+    let world = World::new().await?;
+    let odd = format!("Fix {HALF_A_PAIR}");
+    let reviewer = FakeUser { login: format!("bo{HALF_A_PAIR}b"), ..FakeUser::person("bob") };
+    let review = FakeReview {
+        user: Some(reviewer),
+        state: "APPROVED".to_owned(),
+        submitted_at: Some(at("2026-06-01T19:00:00Z")),
+        dismissed_from: None,
+    };
+    let mut second = merged(2).titled(&odd).review(review);
+    second.base_ref = format!("release/{HALF_A_PAIR}");
+    world.fake.put([merged(1).titled(&odd), second, merged(3)]);
+    let report = world.collect().await?;
+    assert_eq!((report.state, report.total(|result| result.quarantined)), (RunState::Succeeded, 0));
+    assert_eq!(world.texts(TITLES).await?, ["Fix \u{fffd}", "Fix \u{fffd}", "Change 3"]);
+    assert_eq!(world.number(DETAILED).await?, 3);
+    assert_eq!(world.number("select count(first_review_at) from pull_requests").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_graphql_refuses_is_said_with_its_count_its_first_number_and_githubs_words() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(4));
+    world.fake.withhold_commits();
+    let report = world.collect().await?;
+    assert!(report.to_string().ends_with("; 4 pull requests lack phases"), "{report}");
+    // Nor are they forgotten by a run that does not ask for them.
+    let later = world.collect().await?;
+    assert_eq!((later.total(|result| result.graphql_requests), later.total(|result| result.without_details)), (0, 4));
+    let world = World::new().await?;
+    world.fake.put(many(4));
+    assert!(!world.collect().await?.to_string().contains("lack"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_a_token_public_pull_requests_are_stored_and_graphql_is_not_asked() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(4));
@@ -217,6 +319,21 @@ async fn g10_a_repository_that_the_token_may_not_see_is_an_error_that_says_what_
     assert_eq!(outcome(&report, "acme/secret"), (ResultState::Failed, Some("repo_not_accessible")));
     let message = report.failed().find_map(|failed| failed.result.reason.clone()).map(|reason| reason.message);
     assert!(message.as_ref().is_some_and(|message| message.contains("the token may not see it")), "{message:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_enterprise_server_gives_details_and_follows_renames_too() -> Result<()> {
+    let world = World::unconfigured_on(Layout::EnterpriseServer).await?;
+    world.apply(ANA).await?;
+    world.fake.put(many(4));
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.number(DETAILED).await?, 4);
+    world.fake.rename("acme/api", "acme/core");
+    world.fake.put([merged(5).updated("2026-06-14T00:00:00Z")]);
+    world.collect().await?;
+    assert_eq!(world.number(DETAILED).await?, 5);
     Ok(())
 }
 

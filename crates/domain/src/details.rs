@@ -52,8 +52,10 @@ pub struct History {
     pub author: Option<Login>,
     /// Whether it is a draft now.
     pub is_draft: bool,
-    /// Its commits, the first hundred of them, in any order.
+    /// Its commits, as far as GitHub tells of them, in any order.
     pub commits: Vec<Commit>,
+    /// Whether these are all of its commits.
+    pub has_all_commits: bool,
     /// Its reviews, in any order.
     pub reviews: Vec<Review>,
     /// Its changes between draft and ready, in any order.
@@ -84,8 +86,10 @@ impl History {
 /// What follows from a pull request's history. Unknown is `None`, never a guess.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Details {
-    /// When its first commit was written.
+    /// When its first commit was written; `None` where not all commits could be read, since any of them may be the first.
     pub first_commit_at: Option<DateTime<Utc>>,
+    /// Whether there are commits that could not be read.
+    pub has_unread_commits: bool,
     /// The first review by a person who is not the author.
     pub first_review_at: Option<DateTime<Utc>>,
     /// The first approval by a person who is not the author.
@@ -119,7 +123,8 @@ impl From<History> for Details {
         let first_approval_at = first(&mut history.reviews.iter().filter(human).filter(|review| review.is_approval));
         let drafts = Drafts::of(&history);
         Self {
-            first_commit_at: history.commits.iter().filter_map(|commit| written_at(*commit, history.created_at)).min(),
+            first_commit_at: history.has_all_commits.then(|| first_commit_of(&history)).flatten(),
+            has_unread_commits: !history.has_all_commits,
             first_review_at,
             first_approval_at,
             ready_at: drafts.ready_at,
@@ -132,6 +137,10 @@ impl From<History> for Details {
             base_ref: history.base_ref,
         }
     }
+}
+
+fn first_commit_of(history: &History) -> Option<DateTime<Utc>> {
+    history.commits.iter().filter_map(|commit| written_at(*commit, history.created_at)).min()
 }
 
 /// The author date; the commit date when the former is missing or later than the opening, as after a force push or by
@@ -197,6 +206,7 @@ mod tests {
             author: Some(Login::from_github("ana")),
             is_draft: false,
             commits: vec![Commit { authored_at: Some(at(8)), committed_at: Some(at(9)) }],
+            has_all_commits: true,
             reviews: Vec::new(),
             draft_events: Vec::new(),
             additions: 1,
@@ -237,6 +247,12 @@ mod tests {
             Some(at(5)),
             "not the one listed first"
         );
+    }
+
+    #[test]
+    fn of_some_commits_none_is_known_to_be_the_first() {
+        let some = details(|history| history.has_all_commits = false);
+        assert_eq!((some.first_commit_at, some.has_unread_commits), (None, true));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::limits::{Resource, Told};
 use crate::retry::LONGEST_PAUSE;
+use crate::text::Text;
 use crate::{GitHubError, Limit};
 
 /// A page of 100 is about 0.15 MB zipped and 2.3 MB plain; long descriptions make it three times as much.
@@ -128,7 +129,7 @@ impl Answer {
     fn names_a_limit(&self) -> bool {
         #[derive(serde::Deserialize)]
         struct Message {
-            message: String,
+            message: Text,
         }
         let Ok(body) = self.body() else { return false };
         serde_json::from_slice::<Message>(&body).is_ok_and(|body| body.message.to_lowercase().contains("rate limit"))

@@ -185,7 +185,9 @@ impl GitHub {
     /// [`GitHubError::Transport`] when the machine's TLS cannot be set up.
     pub fn connect(settings: &GitHubSettings) -> Result<Self, GitHubError> {
         let client = Octocrab::builder()
-            .base_uri(settings.api_url.as_str())
+            // Every address is whole: a base with a path would be put before those that do not begin with it, as GraphQL's
+            // on an Enterprise Server.
+            .base_uri(&settings.api_url[..url::Position::BeforePath])
             .map_err(failed)?
             .set_connect_timeout(Some(CONNECT_TIMEOUT))
             .set_read_timeout(Some(READ_TIMEOUT))
@@ -259,13 +261,7 @@ impl GitHub {
 
     /// An address that GitHub sent, if it is GitHub's own: the token goes nowhere else.
     pub(crate) fn on_same_host(&self, address: &str) -> Result<Url, GitHubError> {
-        let api_url = &self.inner.api_url;
-        let url = api_url.join(address).map_err(|_| GitHubError::invalid(format!("`{address}` is no address")))?;
-        if url.origin() == api_url.origin() {
-            Ok(url)
-        } else {
-            Err(GitHubError::Elsewhere { host: url.host_str().unwrap_or_default().to_owned() })
-        }
+        on_host_of(&self.inner.api_url, address)
     }
 
     pub(crate) fn credentials(&self) -> &Credentials {
@@ -508,6 +504,22 @@ fn now(started_at: DateTime<Utc>, begun: Instant) -> DateTime<Utc> {
     started_at + TimeDelta::from_std(begun.elapsed()).unwrap_or_default()
 }
 
+/// An address as it is reached where the API is. A server behind a proxy that ends TLS writes `http:`, perhaps with a port
+/// that only the proxy knows: it is asked at the address that is configured.
+fn on_host_of(api_url: &Url, address: &str) -> Result<Url, GitHubError> {
+    let url = api_url.join(address).map_err(|_| GitHubError::invalid(format!("`{address}` is not an address")))?;
+    if url.origin() == api_url.origin() {
+        return Ok(url);
+    }
+    if url.host() == api_url.host() && url.scheme() == "http" && api_url.scheme() == "https" {
+        let mut asked = api_url.clone();
+        asked.set_path(url.path());
+        asked.set_query(url.query());
+        return Ok(asked);
+    }
+    Err(GitHubError::Elsewhere { host: url.host_str().unwrap_or_default().to_owned() })
+}
+
 fn count(usage: &Mutex<Usage>, change: impl FnOnce(&mut Usage)) {
     change(&mut usage.lock().unwrap_or_else(PoisonError::into_inner));
 }
@@ -515,4 +527,27 @@ fn count(usage: &Mutex<Usage>, change: impl FnOnce(&mut Usage)) {
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failed(error: octocrab::Error) -> GitHubError {
     GitHubError::Transport { reason: with_causes(&error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_a_server_behind_a_tls_proxy_writes_is_asked_where_the_api_is() {
+        let api_url = Url::parse("https://ghe.example.com:8443/api/v3").expect("a URL");
+        let asked = |address| on_host_of(&api_url, address).map(String::from);
+        let page = "https://ghe.example.com:8443/api/v3/repositories/7?a=b".to_owned();
+        for written in [
+            page.as_str(),
+            "/api/v3/repositories/7?a=b",
+            "http://ghe.example.com/api/v3/repositories/7?a=b",
+            "http://ghe.example.com:8080/api/v3/repositories/7?a=b",
+        ] {
+            assert_eq!(asked(written), Ok(page.clone()), "{written}");
+        }
+        for elsewhere in ["https://ghe.example.com/api/v3", "http://ghe.internal/api/v3", "https://evil.example"] {
+            assert!(matches!(asked(elsewhere), Err(GitHubError::Elsewhere { .. })), "{elsewhere}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::answer::Answer;
 use crate::client::{Question, Session};
+use crate::text::Text;
 use crate::{GitHubError, GitHubSettings, link};
 
 /// A token of an installation lives an hour; one that is about to end is not begun with.
@@ -57,7 +58,7 @@ struct Installation {
 
 #[derive(Deserialize)]
 struct Account {
-    login: String,
+    login: Text,
 }
 
 #[derive(Deserialize)]
@@ -158,17 +159,18 @@ impl App {
 
     async fn installations(&self, session: &Session<'_>) -> Result<HashMap<String, i64>, GitHubError> {
         let mut found = HashMap::new();
-        let mut next = Some(session.github.url("/app/installations", Some("per_page=100")));
-        for _ in 0..MAX_PAGES {
-            let Some(url) = next else { break };
+        for page in 1..=MAX_PAGES {
+            let url = session.github.url("/app/installations", Some(&format!("per_page=100&page={page}")));
             let question = Question { bearer: Some(self.jwt(session.now())?), ..Question::get(url) };
-            let (page, link) = Box::pin(session.ask(question, |answer| {
-                let next = answer.header(&http::header::LINK).and_then(link::next_page).map(str::to_owned);
-                Ok((answer.decode::<Vec<Installation>>()?, next))
+            let (items, has_next) = Box::pin(session.ask(question, |answer| {
+                let has_next = answer.header(&http::header::LINK).and_then(link::next_page).is_some();
+                Ok((answer.decode::<Vec<Installation>>()?, has_next))
             }))
             .await?;
-            found.extend(page.into_iter().filter_map(|one| Some((one.account?.login.to_lowercase(), one.id))));
-            next = link.map(|address| session.github.on_same_host(&address)).transpose()?;
+            found.extend(items.into_iter().filter_map(|one| Some((one.account?.login.to_lowercase(), one.id))));
+            if !has_next {
+                break;
+            }
         }
         Ok(found)
     }

@@ -6,20 +6,24 @@ use chrono::{DateTime, Utc};
 use http::Method;
 use mergeline_domain::{Commit, DraftEvent, History, Login, Review};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::client::{Question, Session};
-use crate::model::{clean, is_sane};
+use crate::model::is_sane;
+use crate::text::Text;
 use crate::{GitHubError, Limit};
 
 const DETAILS: &str = include_str!("queries/pull_request_details.graphql");
+const MORE_COMMITS: &str = include_str!("queries/more_commits.graphql");
 const MORE_REVIEWS: &str = include_str!("queries/more_reviews.graphql");
 const MORE_TIMELINE: &str = include_str!("queries/more_timeline.graphql");
 /// The most that `nodes(ids:)` takes.
 pub(crate) const MAX_IDS: usize = 100;
-/// A pull request with more pages of reviews than this is told as it is known then: 5,000 reviews.
+/// A pull request with more pages of commits, reviews or events than this is told as it is known then: 5,000 reviews.
 const MAX_PAGES: u32 = 50;
+/// What GitHub says about a failure, in an error of ours.
+const MAX_REASON: usize = 300;
 
 #[derive(Deserialize)]
 struct Envelope<T> {
@@ -31,9 +35,9 @@ struct Envelope<T> {
 #[derive(Deserialize)]
 struct ErrorItem {
     #[serde(rename = "type", default)]
-    kind: Option<String>,
+    kind: Option<Text>,
     #[serde(default)]
-    message: String,
+    message: Text,
     /// Names and indexes, from the top of `data` down.
     #[serde(default)]
     path: Vec<Value>,
@@ -66,7 +70,7 @@ struct Node {
     id: String,
     created_at: DateTime<Utc>,
     is_draft: bool,
-    base_ref_name: String,
+    base_ref_name: Text,
     additions: i64,
     deletions: i64,
     changed_files: i64,
@@ -80,6 +84,9 @@ struct Node {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Connection<T> {
+    /// How many there are on all pages, where that is asked for.
+    #[serde(default)]
+    total_count: Option<usize>,
     #[serde(default)]
     page_info: PageInfo,
     nodes: Vec<T>,
@@ -94,21 +101,21 @@ struct PageInfo {
 
 impl PageInfo {
     /// Where the next page begins.
-    fn next(self) -> Option<String> {
-        self.end_cursor.filter(|_| self.has_next_page)
+    fn next(&self) -> Option<String> {
+        self.end_cursor.clone().filter(|_| self.has_next_page)
     }
 }
 
 #[derive(Deserialize)]
 struct Oid {
-    oid: String,
+    oid: Text,
 }
 
 #[derive(Deserialize)]
 struct Actor {
     #[serde(rename = "__typename")]
-    kind: String,
-    login: String,
+    kind: Text,
+    login: Text,
 }
 
 #[derive(Deserialize)]
@@ -126,8 +133,8 @@ struct CommitDates {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ReviewNode {
-    id: String,
-    state: String,
+    id: Text,
+    state: Text,
     submitted_at: Option<DateTime<Utc>>,
     author: Option<Actor>,
 }
@@ -136,15 +143,20 @@ struct ReviewNode {
 #[serde(rename_all = "camelCase")]
 struct TimelineNode {
     #[serde(rename = "__typename")]
-    kind: String,
+    kind: Text,
     created_at: Option<DateTime<Utc>>,
-    previous_review_state: Option<String>,
+    previous_review_state: Option<Text>,
     review: Option<Id>,
 }
 
 #[derive(Deserialize)]
 struct Id {
-    id: String,
+    id: Text,
+}
+
+#[derive(Deserialize)]
+struct MoreCommits {
+    commits: Connection<CommitNode>,
 }
 
 #[derive(Deserialize)]
@@ -225,17 +237,18 @@ impl Session<'_> {
         Ok(told.data)
     }
 
-    /// Reads what lies beyond the first page of a pull request's reviews and events.
+    /// Reads what lies beyond the first page of a pull request's commits, reviews and events.
     async fn whole(&self, mut node: Node) -> Result<History, GitHubError> {
+        self.all_commits(&mut node).await?;
         let Node { id, reviews, timeline_items, .. } = &mut node;
-        let mut after = std::mem::take(&mut reviews.page_info).next();
+        let mut after = reviews.page_info.next();
         for _ in 0..MAX_PAGES {
             let Some(cursor) = after else { break };
             let more: MoreReviews = self.more(MORE_REVIEWS, id, &cursor).await?;
             reviews.nodes.extend(more.reviews.nodes);
             after = more.reviews.page_info.next();
         }
-        let mut after = std::mem::take(&mut timeline_items.page_info).next();
+        let mut after = timeline_items.page_info.next();
         for _ in 0..MAX_PAGES {
             let Some(cursor) = after else { break };
             let more: MoreTimeline = self.more(MORE_TIMELINE, id, &cursor).await?;
@@ -243,6 +256,24 @@ impl Session<'_> {
             after = more.timeline_items.page_info.next();
         }
         Ok(history(node))
+    }
+
+    /// Reads the commits beyond the first hundred, in which the earliest may be. Where GitHub does not tell of them, those that
+    /// are known are too few, which [`history`] sees; what passes is an error, and is asked for again another time.
+    async fn all_commits(&self, node: &mut Node) -> Result<(), GitHubError> {
+        let Node { id, commits, .. } = node;
+        let mut after = commits.page_info.next();
+        for _ in 0..MAX_PAGES {
+            let Some(cursor) = after else { break };
+            let more: MoreCommits = match self.more(MORE_COMMITS, id, &cursor).await {
+                Ok(more) => more,
+                Err(GitHubError::Withheld | GitHubError::PartialAnswer { .. } | GitHubError::TooMuch { .. }) => break,
+                Err(error) => return Err(error),
+            };
+            commits.nodes.extend(more.commits.nodes);
+            after = more.commits.page_info.next();
+        }
+        Ok(())
     }
 
     async fn more<T: DeserializeOwned>(&self, query: &str, id: &str, after: &str) -> Result<T, GitHubError> {
@@ -275,7 +306,7 @@ fn concerns_the_batch(error: &GitHubError) -> bool {
 fn data<T: DeserializeOwned>(body: &[u8], asked: usize) -> Result<T, GitHubError> {
     let envelope: Envelope<T> = serde_json::from_slice(body).map_err(|error| {
         // The errors come first: where they are, the data may have any form.
-        match serde_json::from_slice::<Envelope<Value>>(body) {
+        match serde_json::from_slice::<Envelope<IgnoredAny>>(body) {
             Ok(Envelope { errors: Some(errors), .. }) if !errors.is_empty() => refusal(&errors, asked),
             _ => GitHubError::invalid(error.to_string()),
         }
@@ -296,7 +327,7 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
     if says("secondary rate limit") {
         return GitHubError::RateLimited { limit: Limit::Secondary, retry_in: None };
     }
-    let reason = clean(errors.first().and_then(|error| error.kind.as_deref()).unwrap_or("an error"));
+    let reason = reason(errors);
     if is("MAX_NODE_LIMIT_EXCEEDED") || is("RESOURCE_LIMITS_EXCEEDED") || says("timeout") || says("timed out") {
         return GitHubError::TooMuch { reason };
     }
@@ -305,6 +336,18 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
         return GitHubError::Withheld;
     }
     GitHubError::PartialAnswer { reason }
+}
+
+/// GitHub's own words, of the first error.
+fn reason(errors: &[ErrorItem]) -> String {
+    let Some(ErrorItem { kind, message, .. }) = errors.first() else { return "an error".to_owned() };
+    let (kind, message) = (kind.as_ref().map(Text::clean).unwrap_or_default(), message.clean());
+    let reason = match (kind.as_str(), message.as_str()) {
+        ("", "") => "an error without a word".to_owned(),
+        ("", words) | (words, "") => words.to_owned(),
+        (kind, message) => format!("{message} ({kind})"),
+    };
+    reason.chars().take(MAX_REASON).collect()
 }
 
 /// How many of the nodes errors are about; `None` when one does not say which.
@@ -341,11 +384,17 @@ pub(crate) fn histories(body: &[u8], ids: &[String]) -> Result<Vec<(String, Hist
 
 /// A pull request's history, all of whose pages have been read.
 fn history(node: Node) -> History {
+    // Beyond `MAX_PAGES`, what GitHub withholds, and what it counts and does not list.
+    let commits = &node.commits;
+    let has_all_commits =
+        commits.total_count.map_or(!commits.page_info.has_next_page, |total| commits.nodes.len() >= total);
     let dismissed: HashMap<String, String> = node
         .timeline_items
         .nodes
         .iter()
-        .filter_map(|item| Some((item.review.as_ref()?.id.clone(), item.previous_review_state.clone()?)))
+        .filter_map(|item| {
+            Some((item.review.as_ref()?.id.to_string(), item.previous_review_state.as_ref()?.to_string()))
+        })
         .collect();
     History {
         created_at: node.created_at,
@@ -361,35 +410,36 @@ fn history(node: Node) -> History {
                 committed_at: node.commit.committed_date.filter(|at| is_sane(*at)),
             })
             .collect(),
+        has_all_commits,
         reviews: node.reviews.nodes.iter().map(|node| review(node, &dismissed)).collect(),
         draft_events: node.timeline_items.nodes.iter().filter_map(draft_event).collect(),
         additions: node.additions,
         deletions: node.deletions,
         changed_files: node.changed_files,
-        merge_commit: node.merge_commit.map(|commit| commit.oid.replace('\0', "")),
-        base_ref: Some(node.base_ref_name.replace('\0', "")),
+        merge_commit: node.merge_commit.map(|commit| commit.oid.clean()),
+        base_ref: Some(node.base_ref_name.clean()),
     }
 }
 
 /// A bot's login has no `[bot]` here.
 fn login(actor: &Actor) -> Login {
-    let suffix = if actor.kind == "Bot" { "[bot]" } else { "" };
-    Login::from_github(&format!("{}{suffix}", actor.login))
+    let suffix = if &*actor.kind == "Bot" { "[bot]" } else { "" };
+    Login::from_github(&format!("{}{suffix}", actor.login.clean()))
 }
 
 fn review(node: &ReviewNode, dismissed: &HashMap<String, String>) -> Review {
-    let state = if node.state == "DISMISSED" { dismissed.get(&node.id).unwrap_or(&node.state) } else { &node.state };
+    let before = dismissed.get(&*node.id).map(String::as_str).filter(|_| &*node.state == "DISMISSED");
     Review {
         author: node.author.as_ref().map(login),
-        is_bot: node.author.as_ref().is_some_and(|author| author.kind == "Bot"),
-        is_approval: state == "APPROVED",
+        is_bot: node.author.as_ref().is_some_and(|author| &*author.kind == "Bot"),
+        is_approval: before.unwrap_or(&node.state) == "APPROVED",
         submitted_at: node.submitted_at.filter(|at| is_sane(*at)),
     }
 }
 
 fn draft_event(node: &TimelineNode) -> Option<DraftEvent> {
     let at = node.created_at.filter(|at| is_sane(*at))?;
-    match node.kind.as_str() {
+    match &*node.kind {
         "ReadyForReviewEvent" => Some(DraftEvent::Ready(at)),
         "ConvertToDraftEvent" => Some(DraftEvent::Draft(at)),
         _ => None,

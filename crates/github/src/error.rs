@@ -172,6 +172,6 @@ impl GitHubError {
     }
 
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {
-        Self::InvalidAnswer { reason: crate::model::clean(&reason.into()) }
+        Self::InvalidAnswer { reason: crate::text::clean(&reason.into()) }
     }
 }

@@ -116,6 +116,7 @@ pub fn details(body: &[u8], asked: usize) -> Seen {
         let details = Details::from(history);
         let times = [details.first_commit_at, details.first_review_at, details.first_approval_at, details.ready_at];
         times.into_iter().flatten().for_each(|at| check_time("a time of its details", at));
+        assert!(details.first_commit_at.is_none() || !details.has_unread_commits, "the first of some commits");
         assert!(
             details.first_approval_at.is_none_or(|approval| details.first_review_at.is_some_and(|at| at <= approval)),
             "approved before it was reviewed"

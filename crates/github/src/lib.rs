@@ -14,6 +14,7 @@ mod lookups;
 mod model;
 mod retry;
 mod settings;
+mod text;
 
 pub use client::{GitHub, Patience, Session, Usage};
 pub use error::{GitHubError, Limit};

@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use crate::answer::Answer;
 use crate::client::{Question, Session};
 use crate::model::{RepositoryIdentity, UndecodableItem, decode_single};
+use crate::text::Text;
 use crate::{GitHubError, link};
 
 /// More pages of repositories than any owner has.
@@ -53,7 +54,7 @@ pub struct TokenReport {
 #[derive(Deserialize)]
 struct RepositoryItem {
     id: GithubId,
-    full_name: String,
+    full_name: Text,
     #[serde(default)]
     archived: bool,
 }
@@ -119,20 +120,21 @@ impl Session<'_> {
 
     async fn repositories_below(&self, path: &str) -> Result<Vec<ListedRepository>, GitHubError> {
         let mut found = Vec::new();
-        let mut next = Some(self.github.url(path, Some("per_page=100")));
-        for _ in 0..MAX_PAGES {
-            let Some(url) = next else { return Ok(found) };
-            let (items, address) = self
+        for page in 1..=MAX_PAGES {
+            let url = self.github.url(path, Some(&format!("per_page=100&page={page}")));
+            let (items, has_next) = self
                 .ask(Question::get(url), |answer| {
-                    let next = answer.header(&LINK).and_then(link::next_page).map(str::to_owned);
-                    Ok((answer.decode::<Vec<RepositoryItem>>()?, next))
+                    let has_next = answer.header(&LINK).and_then(link::next_page).is_some();
+                    Ok((answer.decode::<Vec<RepositoryItem>>()?, has_next))
                 })
                 .await?;
             for item in items {
                 let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
                 found.push(ListedRepository { name, is_archived: item.archived });
             }
-            next = address.map(|address| self.github.on_same_host(&address)).transpose()?;
+            if !has_next {
+                return Ok(found);
+            }
         }
         Err(GitHubError::invalid("the pages of repositories have no end"))
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::GitHubError;
+use crate::text::{Text, clean};
 
 /// One item of a page that could not be understood. The others of its page can.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,19 +39,18 @@ pub(crate) struct DecodedPage {
 }
 
 #[derive(Deserialize)]
-struct Item<'a> {
+struct Item {
     id: i64,
     #[serde(default)]
-    node_id: Option<String>,
+    node_id: Option<Text>,
     number: i64,
-    #[serde(borrow)]
-    title: std::borrow::Cow<'a, str>,
+    title: Text,
     user: Option<User>,
-    state: std::borrow::Cow<'a, str>,
+    state: Text,
     #[serde(default)]
     draft: Option<bool>,
-    #[serde(borrow, default)]
-    base: Option<Branch<'a>>,
+    #[serde(default)]
+    base: Option<Branch>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     closed_at: Option<DateTime<Utc>>,
@@ -60,23 +60,23 @@ struct Item<'a> {
 #[derive(Deserialize)]
 struct User {
     id: i64,
-    login: String,
+    login: Text,
     #[serde(rename = "type", default)]
-    kind: String,
+    kind: Text,
 }
 
 #[derive(Deserialize)]
-struct Branch<'a> {
+struct Branch {
     #[serde(rename = "ref")]
-    name: String,
-    #[serde(borrow, default)]
-    repo: Option<BaseRepository<'a>>,
+    name: Text,
+    #[serde(default)]
+    repo: Option<BaseRepository>,
 }
 
 #[derive(Deserialize)]
-struct BaseRepository<'a> {
+struct BaseRepository {
     id: i64,
-    full_name: std::borrow::Cow<'a, str>,
+    full_name: Text,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +93,7 @@ struct CreationOnly {
 pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
     let mut page = DecodedPage::default();
     // Nearly always everything is as it should be, and is read in one go.
-    if let Ok(items) = serde_json::from_slice::<Vec<Item<'_>>>(body) {
+    if let Ok(items) = serde_json::from_slice::<Vec<Item>>(body) {
         page.pull_requests.reserve(items.len());
         for item in items {
             let number = item.number;
@@ -103,7 +103,7 @@ pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
     }
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| GitHubError::of_json(&error))?;
     for raw in items {
-        match serde_json::from_str::<Item<'_>>(raw.get()) {
+        match serde_json::from_str::<Item>(raw.get()) {
             Ok(item) => {
                 let number = item.number;
                 page.add(item, Some(number));
@@ -116,7 +116,7 @@ pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
 
 /// Decodes the answer about one pull request.
 pub(crate) fn decode_single(body: &[u8]) -> Result<PullRequest, UndecodableItem> {
-    let item = serde_json::from_slice::<Item<'_>>(body).map_err(|error| undecodable(body, &error))?;
+    let item = serde_json::from_slice::<Item>(body).map_err(|error| undecodable(body, &error))?;
     let (number, created_at) = (Some(item.number), Some(item.created_at));
     pull_request(item).map_err(|reason| UndecodableItem::new(number, created_at, &reason))
 }
@@ -136,7 +136,7 @@ impl UndecodableItem {
 }
 
 impl DecodedPage {
-    fn add(&mut self, item: Item<'_>, number: Option<i64>) {
+    fn add(&mut self, item: Item, number: Option<i64>) {
         if self.repository.is_none() {
             self.repository = item.base.as_ref().and_then(|base| base.repo.as_ref()).and_then(|repository| {
                 Some(RepositoryIdentity { id: repository.id, name: repository.full_name.parse().ok()? })
@@ -161,7 +161,7 @@ pub(crate) fn is_sane(time: DateTime<Utc>) -> bool {
     YEARS.contains(&time.year())
 }
 
-fn pull_request(item: Item<'_>) -> Result<PullRequest, String> {
+fn pull_request(item: Item) -> Result<PullRequest, String> {
     if !NUMBERS.contains(&item.number) {
         return Err(format!("the number {} is no pull request's", item.number));
     }
@@ -178,18 +178,18 @@ fn pull_request(item: Item<'_>) -> Result<PullRequest, String> {
     };
     let author = item.user.map(|user| Author {
         id: user.id,
-        login: Login::from_github(&user.login),
+        login: Login::from_github(&user.login.clean()),
         kind: account_kind(&user.kind, user.id),
     });
     Ok(PullRequest {
         id: item.id,
-        node_id: item.node_id.map(|id| id.replace('\0', "")),
+        node_id: item.node_id.map(|id| id.clean()),
         number: item.number,
-        title: clean(&item.title),
+        title: item.title.clean(),
         author,
         state,
         is_draft: item.draft.unwrap_or(false),
-        base_ref: item.base.map(|base| base.name.replace('\0', "")),
+        base_ref: item.base.map(|base| base.name.clean()),
         created_at: item.created_at,
         updated_at: item.updated_at,
     })
@@ -203,19 +203,6 @@ fn account_kind(kind: &str, id: i64) -> AccountKind {
         "Bot" => AccountKind::Bot,
         _ => AccountKind::Human,
     }
-}
-
-/// At most 1 kB without control characters: PostgreSQL refuses NUL, and terminals obey the others.
-pub(crate) fn clean(text: &str) -> String {
-    const MAX_BYTES: usize = 1_024;
-    let mut clean = String::with_capacity(text.len().min(MAX_BYTES));
-    for character in text.chars().filter(|character| !character.is_control()) {
-        if clean.len() + character.len_utf8() > MAX_BYTES {
-            break;
-        }
-        clean.push(character);
-    }
-    clean
 }
 
 #[cfg(test)]
@@ -310,6 +297,26 @@ mod tests {
         let title = decode(&with("title", json!(format!("a\0b\u{1b}[31m{}", "é".repeat(2_000))))).expect("valid").title;
         assert!(title.starts_with("ab[31mé"));
         assert!(title.len() <= 1_024);
+    }
+
+    #[test]
+    fn g16_text_that_only_describes_never_keeps_a_pull_request_out() {
+        for field in ["title", "node_id", "user.login", "user.type", "base.ref", "base.repo.full_name"] {
+            let mut odd = item();
+            odd["base"]["repo"] = json!({ "id": 5, "full_name": "acme/api" });
+            odd.pointer_mut(&format!("/{}", field.replace('.', "/"))).map_or_else(
+                || panic!("{field} is not there"),
+                |text| *text = json!(format!("HALF\0{}", "\u{1f680}".repeat(70_000 / 4))),
+            );
+            let body = json!([item(), odd, item()]).to_string().replace("HALF", "\\ud83d");
+            let decoded = decode_page(body.as_bytes()).expect("a list");
+            assert_eq!((decoded.pull_requests.len(), decoded.undecodable), (3, Vec::new()), "{field}");
+            let PullRequest { title, node_id, base_ref, author, .. } = &decoded.pull_requests[1];
+            let login = author.as_ref().map(|author| author.login.to_string());
+            for text in [Some(title), node_id.as_ref(), base_ref.as_ref(), login.as_ref()].into_iter().flatten() {
+                assert!(text.len() <= 1_024 && !text.contains('\0'), "{field}: {} bytes", text.len());
+            }
+        }
     }
 
     #[test]

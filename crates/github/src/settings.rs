@@ -126,12 +126,13 @@ fn app(id: Option<String>, key: Option<String>) -> Result<Option<AppSettings>, P
     }
 }
 
+/// The address of the REST API. People also write the one of the site: `https://github.com`, `https://HOST`.
 fn base_url(text: &str) -> Result<Url, Problem> {
     let refuse = |message: String| {
-        let help = "write https://api.github.com, or https://HOST/api/v3 for GitHub Enterprise Server";
+        let help = "write https://api.github.com, https://api.TENANT.ghe.com, or https://HOST/api/v3 for GitHub Enterprise Server";
         Problem::setting("config.base_url", "GITHUB_API_URL", message, help)
     };
-    let url = Url::parse(text.trim().trim_end_matches('/')).map_err(|error| refuse(format!("no URL: {error}")))?;
+    let mut url = Url::parse(text.trim().trim_end_matches('/')).map_err(|error| refuse(format!("no URL: {error}")))?;
     let is_loopback = match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -141,11 +142,31 @@ fn base_url(text: &str) -> Result<Url, Problem> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refuse("it carries a user or password; the token goes into GITHUB_PAT".to_owned()));
     }
+    if !is_loopback && matches!(url.path(), "/" | "/api") {
+        match cloud_host(url.host_str().unwrap_or_default()) {
+            Some(host) => {
+                url.set_host(Some(&host)).map_err(|error| refuse(format!("no URL: {error}")))?;
+                url.set_path("");
+            }
+            None => url.set_path("/api/v3"),
+        }
+    }
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback => Ok(url),
         other => Err(refuse(format!("{other}: would send the token unprotected"))),
     }
+}
+
+/// The API's host of a site that GitHub runs itself, `None` for a server of somebody's own.
+///
+/// Source: GitHub, "Getting started with the REST API" and "About GitHub Enterprise Cloud with data residency".
+fn cloud_host(host: &str) -> Option<String> {
+    if matches!(host, "github.com" | "www.github.com" | "api.github.com") {
+        return Some("api.github.com".to_owned());
+    }
+    let tenant = host.strip_suffix(".ghe.com")?;
+    Some(format!("api.{}.ghe.com", tenant.strip_prefix("api.").unwrap_or(tenant)))
 }
 
 fn token(text: &str) -> Result<SecretString, Problem> {
@@ -189,6 +210,24 @@ mod tests {
     #[test]
     fn github_com_is_meant_when_no_address_is_set() {
         assert_eq!(settings(None, None).expect("valid").api_url.as_str(), "https://api.github.com/");
+    }
+
+    #[test]
+    fn the_address_of_a_site_means_its_api() {
+        for (written, api) in [
+            ("https://github.com", "https://api.github.com/"),
+            ("https://api.github.com/", "https://api.github.com/"),
+            ("https://acme.ghe.com", "https://api.acme.ghe.com/"),
+            ("https://api.acme.ghe.com", "https://api.acme.ghe.com/"),
+            ("https://ghe.example.com", "https://ghe.example.com/api/v3"),
+            ("https://ghe.example.com/", "https://ghe.example.com/api/v3"),
+            ("https://ghe.example.com:8443/api", "https://ghe.example.com:8443/api/v3"),
+            ("https://ghe.example.com/api/v3/", "https://ghe.example.com/api/v3"),
+            ("https://gateway.example.com/github/api/v3", "https://gateway.example.com/github/api/v3"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+        ] {
+            assert_eq!(settings(Some(written), None).expect("valid").api_url.as_str(), api, "{written}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::Result;
 use common::{connect, session};
 use mergeline_domain::PullRequest;
 use mergeline_github::{GitHub, GitHubError, Limit, PageAnswer};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, pr};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, Layout, pr};
 
 const REPOSITORY: &str = "acme/api";
 
@@ -138,6 +138,24 @@ async fn a_renamed_repository_is_followed_on_the_same_host() -> Result<()> {
     let all = read_all(&connect(&fake.url(), None)?, REPOSITORY).await?;
     assert_eq!(all.len(), 150);
     assert_eq!(fake.requests()[0].status, 301);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_enterprise_server_is_asked_for_everything_where_it_has_it() -> Result<()> {
+    let fake = FakeGitHub::start_as(Layout::EnterpriseServer).await?;
+    let pull_requests: Vec<_> = many(150).collect();
+    fake.put(pull_requests.clone());
+    fake.rename(REPOSITORY, "acme/core");
+    let github = connect(&fake.url(), Some(FakeGitHub::TOKEN))?;
+    assert_eq!(read_all(&github, REPOSITORY).await?.len(), 150);
+    let session = session(&github);
+    let names: Vec<_> = session.repositories_of("acme").await?.into_iter().map(|one| one.name.to_string()).collect();
+    assert_eq!(names, ["acme/core"]);
+    let ids: Vec<String> = pull_requests.iter().map(|one| format!("PR_{}", one.id)).collect();
+    let histories = session.histories(&ids).await?;
+    assert_eq!((histories.len(), histories.iter().filter(|(_, history)| history.is_ok()).count()), (150, 150));
+    assert!(session.token_report().await?.graphql.is_some());
     Ok(())
 }
 

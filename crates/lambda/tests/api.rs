@@ -149,7 +149,7 @@ async fn the_largest_page_fits_into_what_lambda_takes_of_an_answer() -> Result<(
         update pull_requests set title = repeat('"', 1024), base_ref = repeat('"', 255), is_draft = false,
             additions = 2147483647, deletions = 2147483647, changed_files = 2147483647,
             first_review_at = '2026-06-11', created_at = '2026-06-12', first_commit_at = '2026-06-13',
-            detailed_at = null, is_draft_history_incomplete = true;"#,
+            detailed_at = null, is_draft_history_incomplete = true, has_unread_commits = true;"#,
     )
     .execute(&backend.database.pool().await?)
     .await?;
@@ -161,7 +161,7 @@ async fn the_largest_page_fits_into_what_lambda_takes_of_an_answer() -> Result<(
         let answer = invoke(&mut function, event).await?;
         let body = answer["body"].as_str().context("a body")?;
         assert_eq!(
-            (&answer["statusCode"], body.matches("review_after_merge").count()),
+            (&answer["statusCode"], body.matches("reviewed_after_merge").count()),
             (&json!(200), 1_000),
             "{format}"
         );

@@ -12,6 +12,8 @@ use crate::{Lease, RepositoryId, Revision, Store, StoreError};
 pub struct WithoutDetails {
     /// GraphQL's name of it.
     pub node_id: String,
+    /// Its number in the repository.
+    pub number: i64,
     /// The state of which the details are wanted.
     pub updated_at: DateTime<Utc>,
 }
@@ -29,7 +31,7 @@ impl Store {
     ) -> Result<Vec<WithoutDetails>, StoreError> {
         let question = sqlx::query_as!(
             WithoutDetails,
-            r#"select node_id as "node_id!", updated_at from pull_requests
+            r#"select node_id as "node_id!", number, updated_at from pull_requests
             where
                 repository_id = $1
                 and detailed_at is distinct from updated_at
@@ -43,6 +45,19 @@ impl Store {
             i64::from(limit)
         );
         self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
+    }
+
+    /// How many stored pull requests of a repository have no details as of their last change.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_without_details(&self, repository: RepositoryId) -> Result<i64, StoreError> {
+        let question = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from pull_requests
+            where repository_id = $1 and detailed_at is distinct from updated_at and deleted_at is null"#,
+            repository.0
+        );
+        self.patiently(async |connection| Ok(question.fetch_one(connection).await?)).await
     }
 
     /// Stores details, and the phases that follow from them where the pull requests count. Those of a state that is
@@ -77,7 +92,8 @@ impl Store {
                 &columns.deletions,
                 &columns.changed_files,
                 &columns.merge_commit as &[Option<&str>],
-                &columns.base_ref as &[Option<&str>]
+                &columns.base_ref as &[Option<&str>],
+                &columns.has_unread_commits
             )
             .execute(&mut *connection)
             .await?;
@@ -144,6 +160,7 @@ struct Columns<'a> {
     changed_files: Vec<i32>,
     merge_commit: Vec<Option<&'a str>>,
     base_ref: Vec<Option<&'a str>>,
+    has_unread_commits: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
@@ -164,6 +181,7 @@ impl<'a> Columns<'a> {
             columns.changed_files.push(count(details.changed_files));
             columns.merge_commit.push(details.merge_commit.as_deref());
             columns.base_ref.push(details.base_ref.as_deref());
+            columns.has_unread_commits.push(details.has_unread_commits);
         }
         columns
     }

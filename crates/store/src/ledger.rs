@@ -128,6 +128,8 @@ pub struct RepositoryResult {
     pub changed: u32,
     /// Pull requests whose details were read.
     pub enriched: u32,
+    /// Stored pull requests whose phases are not known, or not as of their last change; not kept.
+    pub without_details: u32,
     /// What GitHub said is left of the rate limit.
     pub rate_limit_remaining: Option<u32>,
     /// The same in percent of the limit; not kept.

@@ -34,7 +34,11 @@ async fn stored() -> Result<(mergeline_test_support::TestDatabase, Store)> {
         .zip(HOURS)
         .map(|(pull_request, (coding, pickup, review))| {
             let facts = pull_request.facts();
-            let wanted = WithoutDetails { node_id: facts.node_id.unwrap_or_default(), updated_at: facts.updated_at };
+            let wanted = WithoutDetails {
+                node_id: facts.node_id.unwrap_or_default(),
+                number: facts.number,
+                updated_at: facts.updated_at,
+            };
             let reviewed_at = review.map(|hours| merged - TimeDelta::hours(hours.into()));
             let details = Details {
                 first_commit_at: coding.map(|hours| opened - TimeDelta::hours(hours.into())),

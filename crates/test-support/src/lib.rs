@@ -15,9 +15,9 @@ pub mod synthetic;
 
 pub use aws::{AwsEmulator, AwsFault, AwsService, EmulatedMessage, EmulatedMetric, EmulatedQueue};
 pub use database::TestDatabase;
-pub use fake_github::{FakeGitHub, Fault, RecordedRequest};
+pub use fake_github::{FakeGitHub, Fault, Layout, RecordedRequest};
 pub use keep::{finish_reading, keep};
 pub use lambda_runtime::{Invocation, LambdaRuntime};
 pub use pooler::PgBouncer;
-pub use pull_request::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser, at, pr};
+pub use pull_request::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser, HALF_A_PAIR, at, pr};
 pub use python::PythonTool;

@@ -3,6 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{AccountKind, Author, Login, PullRequest, State};
 
+/// Stands for half a surrogate pair, which no Rust string can hold: the fake GitHub writes it as `\ud83d`.
+pub const HALF_A_PAIR: char = '\u{f8ff}';
+
 /// An account at the fake GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FakeUser {
@@ -322,7 +325,7 @@ impl FakePullRequest {
             id: self.id,
             node_id: Some(format!("PR_{}", self.id)),
             number: self.number,
-            title: self.title.clone(),
+            title: self.title.replace(HALF_A_PAIR, "\u{fffd}"),
             author,
             state,
             is_draft: self.draft,

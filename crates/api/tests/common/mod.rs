@@ -87,8 +87,11 @@ impl Backend {
             .iter()
             .map(|(pull_request, details)| {
                 let facts = pull_request.facts();
-                let wanted =
-                    WithoutDetails { node_id: facts.node_id.unwrap_or_default(), updated_at: facts.updated_at };
+                let wanted = WithoutDetails {
+                    node_id: facts.node_id.unwrap_or_default(),
+                    number: facts.number,
+                    updated_at: facts.updated_at,
+                };
                 (wanted, details.clone())
             })
             .collect();

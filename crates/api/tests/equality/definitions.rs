@@ -108,11 +108,14 @@ impl Change {
         let cycle = between(Some(self.created_at), self.merged_at);
         let Some(history) = &self.history else { return [cycle, None, None, None] };
         let ready_at = history.ready.unwrap_or(self.created_at);
+        // Pickup and review lie between creation and merge.
+        let is_within = |at: &DateTime<Utc>| self.merged_at.is_none_or(|merged| *at <= merged);
+        let first_review = history.first_review.filter(is_within);
         [
             cycle,
             between(history.first_commit, Some(self.created_at)),
-            between(Some(ready_at), history.first_review),
-            between(history.first_review, self.merged_at),
+            between(Some(ready_at), first_review),
+            between(first_review.filter(|at| *at >= self.created_at), self.merged_at),
         ]
     }
 

@@ -206,6 +206,6 @@ impl Change {
             base_ref: Some(self.base.to_owned()),
             ..Details::default()
         };
-        Some((WithoutDetails { node_id: facts.node_id?, updated_at: facts.updated_at }, details))
+        Some((WithoutDetails { node_id: facts.node_id?, number: facts.number, updated_at: facts.updated_at }, details))
     }
 }

@@ -14,6 +14,14 @@ const IN_A_QUERY: u32 = 100;
 impl Work<'_> {
     /// Reads the details of stored pull requests that changed since theirs were read, the last changed first.
     pub(super) async fn details(&mut self) -> Result<(), Stopped> {
+        let outcome = self.read_details().await;
+        let counting = self.collecting.store.count_without_details(self.repository.id);
+        let lacking = timed(&mut self.result.database, counting).await?;
+        self.result.without_details = u32::try_from(lacking).unwrap_or(u32::MAX);
+        outcome
+    }
+
+    async fn read_details(&mut self) -> Result<(), Stopped> {
         let (session, store) = (self.session, self.collecting.store);
         if !session.has_token().await? {
             tracing::warn!(repo.name = %self.repository.called(), "No reviews, commits and sizes: they need a token");
@@ -54,6 +62,7 @@ impl Work<'_> {
         let store = self.collecting.store;
         let mut told: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
         let (mut untold, mut reason) = (Vec::new(), None);
+        let mut first = i64::MAX;
         for (id, history) in histories {
             let Some(one) = batch.iter().find(|one| one.node_id == id) else { continue };
             match history {
@@ -62,13 +71,16 @@ impl Work<'_> {
                 }
                 Err(error) => {
                     untold.push(id);
-                    reason = Some(error);
+                    first = first.min(one.number);
+                    reason = reason.or(Some(error));
                 }
             }
         }
         if let Some(reason) = reason {
             let (repository, count) = (self.repository.called(), untold.len());
-            tracing::warn!(repo.name = %repository, count, "No details of {}: {reason}", untold.join(", "));
+            let which =
+                if count == 1 { format!("#{first}") } else { format!("{count} pull requests, the first #{first}") };
+            tracing::warn!(repo.name = %repository, count, "{repository}: no phases of {which}: {reason}");
             timed(&mut self.result.database, store.postpone_details(&self.lease, &untold, now)).await?;
         }
         timed(&mut self.result.database, store.store_details(&self.lease, self.rostered.revision, &told, now)).await?;

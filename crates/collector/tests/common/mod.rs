@@ -12,7 +12,7 @@ use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, col
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_github::{GitHub, GitHubSettings};
 use mergeline_store::{ApplyOptions, ResultState, Store};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, TestDatabase, at, pr};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, Layout, TestDatabase, at, pr};
 
 pub(crate) const NOW: &str = "2026-06-15T12:00:00Z";
 pub(crate) const ANA: &str = "{ slug: payments, members: [{ github: ana }] }";
@@ -44,7 +44,12 @@ impl World {
     }
 
     pub(crate) async fn unconfigured() -> Result<Self> {
-        let fake = FakeGitHub::start().await?;
+        Self::unconfigured_on(Layout::Cloud).await
+    }
+
+    /// The same on a GitHub of this layout.
+    pub(crate) async fn unconfigured_on(layout: Layout) -> Result<Self> {
+        let fake = FakeGitHub::start_as(layout).await?;
         fake.require_token("ghp_canary");
         fake.add_repository("acme/api");
         fake.add_repository("acme/web");

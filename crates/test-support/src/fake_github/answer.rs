@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::call::Call;
+use crate::HALF_A_PAIR;
 
 /// An answer before it is sent.
 pub(super) struct Answer {
@@ -39,7 +40,13 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn of(value: &Value, gzip: bool) -> Self {
-        Self::of_bytes(value.to_string().into_bytes(), gzip)
+        Self::of_json(value.to_string(), gzip)
+    }
+
+    /// JSON, in which half pairs are what they stand for.
+    pub(super) fn of_json(json: String, gzip: bool) -> Self {
+        let json = if json.contains(HALF_A_PAIR) { json.replace(HALF_A_PAIR, "\\ud83d") } else { json };
+        Self::of_bytes(json.into_bytes(), gzip)
     }
 
     pub(super) fn of_bytes(bytes: Vec<u8>, gzip: bool) -> Self {

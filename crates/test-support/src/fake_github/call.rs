@@ -6,17 +6,53 @@ use axum::http::{HeaderMap, Method, Request, header};
 
 /// The API versions that GitHub knows; without the header it answers as the first.
 const VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
-/// Where an Enterprise server has its REST API.
-const ENTERPRISE_PREFIX: &str = "/api/v3";
 /// More than any query of ours.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Where a GitHub has its interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// As api.github.com: REST at the root, GraphQL at `/graphql`.
+    Cloud,
+    /// As GitHub Enterprise Server: REST below `/api/v3`, GraphQL at `/api/graphql`.
+    EnterpriseServer,
+}
+
+impl Layout {
+    /// The prefix of the REST API.
+    pub(super) fn rest_prefix(self) -> &'static str {
+        match self {
+            Self::Cloud => "",
+            Self::EnterpriseServer => "/api/v3",
+        }
+    }
+
+    /// The path of GraphQL.
+    pub(super) fn graphql_path(self) -> &'static str {
+        match self {
+            Self::Cloud => GRAPHQL,
+            Self::EnterpriseServer => "/api/graphql",
+        }
+    }
+
+    /// The path as api.github.com has it, `None` for what belongs to neither interface.
+    fn cloud_path(self, path: &str) -> Option<String> {
+        if path == self.graphql_path() {
+            return Some(GRAPHQL.to_owned());
+        }
+        let path = path.strip_prefix(self.rest_prefix())?;
+        (path.starts_with('/') && path != GRAPHQL).then(|| path.to_owned())
+    }
+}
+
+const GRAPHQL: &str = "/graphql";
 
 /// A request that has been read.
 pub(super) struct Call {
     pub(super) method: Method,
     /// Path and query as they came.
     pub(super) target: String,
-    /// The path without the prefix of an Enterprise server.
+    /// The path as api.github.com has it; empty for what belongs to no interface.
     pub(super) path: String,
     pub(super) query: String,
     /// The API's address, as links in the answer have it.
@@ -28,19 +64,15 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) async fn read(request: Request<Body>, address: &str) -> Self {
+    pub(super) async fn read(request: Request<Body>, address: &str, layout: Layout) -> Self {
         let (Parts { method, uri, headers, .. }, body) = request.into_parts();
         let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
-        let (prefix, path) = match uri.path().strip_prefix(ENTERPRISE_PREFIX) {
-            Some(path) => (ENTERPRISE_PREFIX, path),
-            None => ("", uri.path()),
-        };
         Self {
             method,
             target: uri.to_string(),
-            path: path.to_owned(),
+            path: layout.cloud_path(uri.path()).unwrap_or_default(),
             query: uri.query().unwrap_or_default().to_owned(),
-            api: format!("{address}{prefix}"),
+            api: format!("{address}{}", layout.rest_prefix()),
             headers,
             body: String::from_utf8_lossy(&body).into_owned(),
             wants_all: false,

@@ -23,6 +23,8 @@ static BOMB: LazyLock<Page> = LazyLock::new(|| Page::of_bytes(vec![b' '; BOMB_BY
 /// Something that goes wrong with the next answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
+    /// None: the answer as it is, for a fault that comes later.
+    Nothing,
     /// An answer with this status and GitHub's form of an error.
     Status(u16),
     /// 502 with the page of a proxy.
@@ -90,6 +92,7 @@ pub enum Fault {
 /// What comes instead of the answer, which is uncompressed and only asked for where it is needed.
 pub(super) fn faulty(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
     match fault {
+        Fault::Nothing => answer(),
         Fault::Status(status) => Answer::error(
             StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             "Failed by request",

@@ -211,7 +211,7 @@ fn kept_or_made(world: &mut World, id: i64, call: &Call, listing: Listing) -> Op
     let links = Links::to(world, id, repository, call);
     let items: Vec<Value> =
         listed.iter().filter_map(|number| Some(links.pull_request(repository.pull_requests.get(number)?))).collect();
-    let page = Page::of_bytes(serde_json::to_vec(&items).unwrap_or_default(), key.gzip);
+    let page = Page::of_json(serde_json::to_string(&items).unwrap_or_default(), key.gzip);
     world.repositories.get_mut(&id)?.pages.keep(key, page.clone(), pages);
     Some((page, pages))
 }

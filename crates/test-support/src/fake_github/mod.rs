@@ -27,6 +27,7 @@ use crate::{FakePullRequest, FakeUser};
 use answer::Answer;
 use apps::App;
 use call::Call;
+pub use call::Layout;
 pub use faults::Fault;
 use rest::Route;
 use world::World;
@@ -70,13 +71,21 @@ fn lock(world: &Shared) -> MutexGuard<'_, World> {
 }
 
 impl FakeGitHub {
-    /// Starts an empty GitHub on a free port of the loopback address.
+    /// Starts an empty GitHub, laid out as api.github.com, on a free port of the loopback address.
     ///
     /// # Errors
     /// When no port can be had.
     pub async fn start() -> io::Result<Self> {
+        Self::start_as(Layout::Cloud).await
+    }
+
+    /// Starts an empty GitHub of this layout on a free port of the loopback address.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_as(layout: Layout) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let world = Arc::new(Mutex::new(World::new(format!("http://{}", listener.local_addr()?))));
+        let world = Arc::new(Mutex::new(World::new(format!("http://{}", listener.local_addr()?), layout)));
         let router = Router::new().fallback(serve).with_state(world.clone());
         let server = tokio::spawn(async move {
             // Ends with the task; there is nobody left to tell.
@@ -90,7 +99,14 @@ impl FakeGitHub {
 
     /// The address to set as `GITHUB_API_URL`.
     pub fn url(&self) -> String {
-        lock(&self.world).address.clone()
+        let world = lock(&self.world);
+        format!("{}{}", world.address, world.layout.rest_prefix())
+    }
+
+    /// The address of GraphQL.
+    pub fn graphql_url(&self) -> String {
+        let world = lock(&self.world);
+        format!("{}{}", world.address, world.layout.graphql_path())
     }
 
     /// Answers only requests with this token; one that was good before is revoked.
@@ -153,6 +169,11 @@ impl FakeGitHub {
     /// Lets GraphQL refuse more than so many ids in one query.
     pub fn limit_graphql_nodes(&self, nodes: usize) {
         lock(&self.world).graphql_nodes = nodes;
+    }
+
+    /// Lets GraphQL list no more than so many commits of a pull request, though it counts all of them.
+    pub fn limit_listed_commits(&self, commits: usize) {
+        lock(&self.world).listed_commits = commits;
     }
 
     /// Tells nobody of commits any more, as a token without *Contents* has it for a private repository.
@@ -311,11 +332,11 @@ impl Drop for UnderWay {
 
 async fn serve(State(world): State<Shared>, request: Request<Body>) -> Response {
     let _under_way = UnderWay::begin(&world);
-    let (address, latency) = {
+    let (address, layout, latency) = {
         let world = lock(&world);
-        (world.address.clone(), world.latency)
+        (world.address.clone(), world.layout, world.latency)
     };
-    let mut call = Call::read(request, &address).await;
+    let mut call = Call::read(request, &address, layout).await;
     tokio::time::sleep(latency).await;
     let answer = handle(&mut lock(&world), &mut call);
     answer.send()

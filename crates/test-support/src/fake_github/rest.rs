@@ -64,7 +64,7 @@ impl Route {
     pub(super) fn of(call: &Call) -> Self {
         let segments: Vec<&str> = call.path.split('/').skip(1).collect();
         match (&call.method, &segments[..]) {
-            (&Method::POST, ["graphql"] | ["api", "graphql"]) => Self::Graphql,
+            (&Method::POST, ["graphql"]) => Self::Graphql,
             (&Method::POST, ["app", "installations", id, "access_tokens"]) => {
                 id.parse().map_or(Self::Unknown, Self::AccessTokens)
             }

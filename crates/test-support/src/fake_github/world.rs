@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::RecordedRequest;
 use super::apps::App;
+use super::call::Layout;
 use super::faults::Fault;
 use super::limits::Limits;
 use super::listing::Pages;
@@ -37,6 +38,7 @@ impl Repository {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) address: String,
+    pub(super) layout: Layout,
     pub(super) repositories: BTreeMap<i64, Repository>,
     repositories_created: i64,
     /// Names that repositories had before: they answer with a redirect.
@@ -58,6 +60,8 @@ pub(super) struct World {
     pub(super) limits: Limits,
     /// GraphQL refuses more ids than that in one query.
     pub(super) graphql_nodes: usize,
+    /// GraphQL lists no more commits of a pull request than that, though it counts them.
+    pub(super) listed_commits: usize,
     /// Whether GraphQL refuses commits.
     pub(super) are_commits_withheld: bool,
     pub(super) requests: Vec<RecordedRequest>,
@@ -74,9 +78,10 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(address: String) -> Self {
+    pub(super) fn new(address: String, layout: Layout) -> Self {
         Self {
             address,
+            layout,
             repositories: BTreeMap::new(),
             repositories_created: 0,
             former_names: HashMap::new(),
@@ -91,6 +96,7 @@ impl World {
             latency: Duration::ZERO,
             limits: Limits::default(),
             graphql_nodes: usize::MAX,
+            listed_commits: usize::MAX,
             are_commits_withheld: false,
             requests: Vec::new(),
             under_way: 0,

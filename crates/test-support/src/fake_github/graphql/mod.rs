@@ -202,7 +202,13 @@ impl Execution<'_> {
         let repository = self.world.repositories.get(&repository_id)?;
         let is_refused = matches!(self.world.broken.get(&repository.full_name.to_lowercase()), Some(403 | 404));
         let is_visible = !is_refused && apps::may_see(self.world, self.call, repository.owner());
-        is_visible.then(|| object::pull_request(pull_request, repository_id, repository))
+        is_visible.then(|| {
+            let mut object = object::pull_request(pull_request, repository_id, repository);
+            if let Some(commits) = object["commits"]["nodes"].as_array_mut() {
+                commits.truncate(self.world.listed_commits);
+            }
+            object
+        })
     }
 
     /// What the field selects of its value.

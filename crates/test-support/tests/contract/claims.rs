@@ -1,4 +1,5 @@
-//! The fake GitHub keeps GitHub's contract: its answers pass GitHub's own description, where that is at hand.
+// The fake GitHub keeps GitHub's contract: its answers pass GitHub's own description, where that is at hand. Included
+// once for each layout.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,11 +9,15 @@ use apollo_compiler::executable::{Selection, SelectionSet};
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema, ast};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, at, pr, recorded};
+use mergeline_test_support::{
+    FakeCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, pr, recorded,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const REPOSITORY: &str = "acme/api";
+/// Stands for GraphQL wherever it is.
+const GRAPHQL: &str = "/graphql";
 
 struct Answer {
     status: u16,
@@ -28,6 +33,10 @@ impl Answer {
     fn numbers(&self) -> Vec<i64> {
         self.body.as_array().into_iter().flatten().filter_map(|item| item["number"].as_i64()).collect()
     }
+}
+
+async fn start() -> Result<FakeGitHub> {
+    Ok(FakeGitHub::start_as(LAYOUT).await?)
 }
 
 /// A request as plain as `curl` sends it: no client of ours stands between the test and the fake.
@@ -49,8 +58,13 @@ async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<(Answer, String)> {
-    let address = fake.url();
-    let host = address.strip_prefix("http://").context("an HTTP address")?;
+    let url = if path == GRAPHQL { fake.graphql_url() } else { fake.url() + path };
+    send_to(&url, method, headers, body).await
+}
+
+async fn send_to(url: &str, method: &str, headers: &[(&str, &str)], body: &str) -> Result<(Answer, String)> {
+    let address = url.strip_prefix("http://").context("an HTTP address")?;
+    let (host, path) = address.split_at(address.find('/').context("a path")?);
     let mut stream = tokio::net::TcpStream::connect(host).await?;
     let extra: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
@@ -131,7 +145,7 @@ fn translate(value: &mut Value) {
 async fn every_listed_pull_request_passes_githubs_own_description() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let description = Description::read(&folder)?;
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put([
         pr(REPOSITORY, 1),
         pr(REPOSITORY, 2).merged("2026-01-02T00:00:00Z"),
@@ -158,7 +172,7 @@ async fn every_listed_pull_request_passes_githubs_own_description() -> Result<()
 async fn every_other_answer_passes_githubs_own_description() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let description = Description::read(&folder)?;
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put([pr(REPOSITORY, 1), pr(REPOSITORY, 2).merged("2026-01-02T00:00:00Z"), pr("ana/dotfiles", 1)]);
     for (path, described) in [
         ("/repos/acme/api", "/repos/{owner}/{repo}"),
@@ -181,7 +195,7 @@ async fn every_other_answer_passes_githubs_own_description() -> Result<()> {
 
 #[tokio::test]
 async fn links_lead_through_all_pages_by_the_repositorys_number() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(25));
     let first = get(&fake, &pulls("state=all&per_page=10"), &[]).await?;
     let link = first.header("link").context("a link")?;
@@ -204,7 +218,7 @@ async fn links_lead_through_all_pages_by_the_repositorys_number() -> Result<()> 
 
 #[tokio::test]
 async fn defaults_are_githubs_own() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(120));
     fake.put([pr(REPOSITORY, 500).closed("2026-01-02T00:00:00Z")]);
     let default = get(&fake, &pulls(""), &[]).await?;
@@ -223,7 +237,7 @@ async fn defaults_are_githubs_own() -> Result<()> {
 
 #[tokio::test]
 async fn an_unchanged_answer_is_a_304_that_costs_nothing() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(3));
     let first = get(&fake, &pulls("state=all"), &[]).await?;
     let etag = first.header("etag").context("an ETag")?.to_owned();
@@ -239,7 +253,7 @@ async fn an_unchanged_answer_is_a_304_that_costs_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn the_newer_api_version_has_no_merge_commit_and_an_unknown_one_is_refused() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put([pr(REPOSITORY, 1).closed("2026-01-02T00:00:00Z")]);
     let item = async |version: &str| -> Result<Value> {
         Ok(get(&fake, &pulls("state=all"), &[("X-GitHub-Api-Version", version)]).await?.body[0].clone())
@@ -253,7 +267,7 @@ async fn the_newer_api_version_has_no_merge_commit_and_an_unknown_one_is_refused
 
 #[tokio::test]
 async fn refusals_have_githubs_form() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(1));
     let missing = get(&fake, "/repos/acme/nowhere/pulls", &[]).await?;
     assert_eq!((missing.status, &missing.body["message"]), (404, &json!("Not Found")));
@@ -273,7 +287,7 @@ async fn refusals_have_githubs_form() -> Result<()> {
 
 #[tokio::test]
 async fn the_repositorys_name_may_change_and_its_number_stays() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(2));
     let id = fake.repository_id(REPOSITORY).context("a repository")?;
     fake.rename(REPOSITORY, "acme/core");
@@ -291,7 +305,7 @@ async fn the_repositorys_name_may_change_and_its_number_stays() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_deleted_is_gone_and_what_is_created_anew_is_another() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(3));
     fake.delete_pull_request(REPOSITORY, 2);
     assert_eq!(get(&fake, &pulls("direction=asc"), &[]).await?.numbers(), [1, 3]);
@@ -310,7 +324,7 @@ async fn what_is_deleted_is_gone_and_what_is_created_anew_is_another() -> Result
 
 #[tokio::test]
 async fn an_owner_is_an_organisation_or_a_person() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put([pr("acme/api", 1), pr("acme/web", 1), pr("ana/dotfiles", 1)]);
     assert_eq!(get(&fake, "/orgs/ana/repos", &[]).await?.status, 404);
     assert_eq!(get(&fake, "/users/nobody", &[]).await?.status, 404);
@@ -334,7 +348,7 @@ const WEB_TOKEN: &str = "Bearer e30.eyJpc3MiOiI0NzExIn0.c2ln";
 
 #[tokio::test]
 async fn an_installation_token_is_good_for_one_owner_until_it_expires() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put([pr("acme/api", 1), pr("other/api", 1)]);
     fake.install_app("4711", &["acme", "other"]);
     assert_eq!(get(&fake, "/repos/acme/api/pulls", &[]).await?.status, 401);
@@ -355,7 +369,7 @@ async fn an_installation_token_is_good_for_one_owner_until_it_expires() -> Resul
 
 #[tokio::test]
 async fn the_limit_is_counted_down_and_starts_anew() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(1));
     fake.set_rate_limit(2, 0);
     // Long enough for three requests on a machine that is busy.
@@ -381,7 +395,7 @@ async fn the_limit_is_counted_down_and_starts_anew() -> Result<()> {
 
 #[tokio::test]
 async fn a_token_is_told_its_scopes_and_its_end() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(1));
     fake.require_token("ghp_old");
     fake.set_token_expiration(Some("2026-12-31 10:00:00 UTC"));
@@ -397,7 +411,7 @@ async fn a_token_is_told_its_scopes_and_its_end() -> Result<()> {
 
 #[tokio::test]
 async fn faults_look_as_they_do_at_github() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(1));
     for (fault, status, header, value) in [
         (Fault::SecondaryLimitWithoutHeaders, 403, "retry-after", None),
@@ -428,7 +442,7 @@ async fn faults_look_as_they_do_at_github() -> Result<()> {
 
 #[tokio::test]
 async fn connections_break_as_they_do_on_the_way() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(2));
     let (_, whole) = send(&fake, "GET", &pulls(""), &[], "").await?;
     fake.fail_next(REPOSITORY, Fault::Reset);
@@ -450,7 +464,7 @@ async fn connections_break_as_they_do_on_the_way() -> Result<()> {
 
 #[tokio::test]
 async fn it_is_counted_how_many_requests_are_under_way_at_once() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(1));
     fake.set_latency(Duration::from_millis(200));
     let path = pulls("");
@@ -464,7 +478,7 @@ async fn it_is_counted_how_many_requests_are_under_way_at_once() -> Result<()> {
 
 #[tokio::test]
 async fn a_page_is_made_once_and_anew_after_a_change() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(100).map(|pull_request| pull_request.with_body(20_000)));
     let path = pulls("per_page=100");
     let mut took = Vec::new();
@@ -480,9 +494,10 @@ async fn a_page_is_made_once_and_anew_after_a_change() -> Result<()> {
     Ok(())
 }
 
-const DETAILS: &str = include_str!("../../github/src/queries/pull_request_details.graphql");
-const MORE_REVIEWS: &str = include_str!("../../github/src/queries/more_reviews.graphql");
-const MORE_TIMELINE: &str = include_str!("../../github/src/queries/more_timeline.graphql");
+const DETAILS: &str = include_str!("../../../github/src/queries/pull_request_details.graphql");
+const MORE_COMMITS: &str = include_str!("../../../github/src/queries/more_commits.graphql");
+const MORE_REVIEWS: &str = include_str!("../../../github/src/queries/more_reviews.graphql");
+const MORE_TIMELINE: &str = include_str!("../../../github/src/queries/more_timeline.graphql");
 /// What the collector does not ask for, and the fake answers.
 const EVERYTHING: &str = "\
 query($ids: [ID!]!) {
@@ -498,7 +513,7 @@ fragment whole on PullRequest {
 
 async fn query(fake: &FakeGitHub, query: &str, variables: Value) -> Result<Answer> {
     let bearer = format!("Bearer {}", FakeGitHub::TOKEN);
-    post(fake, "/graphql", &[("authorization", &bearer)], &json!({ "query": query, "variables": variables })).await
+    post(fake, GRAPHQL, &[("authorization", &bearer)], &json!({ "query": query, "variables": variables })).await
 }
 
 fn node_id(pull_request: &FakePullRequest) -> String {
@@ -525,7 +540,7 @@ async fn graphql_answers_fit_githubs_schema_and_have_what_is_selected() -> Resul
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let text = std::fs::read_to_string(folder.join("github-contract/schema.graphql"))?;
     let schema = githubs_schema(text);
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     let (first, second) = (much_discussed(), pr(REPOSITORY, 2).by_user(None));
     fake.put([first.clone(), second.clone()]);
     let page = json!({ "id": node_id(&first), "after": "cursor:50" });
@@ -533,6 +548,7 @@ async fn graphql_answers_fit_githubs_schema_and_have_what_is_selected() -> Resul
     for (text, variables) in [
         (DETAILS, json!({ "ids": [node_id(&first), node_id(&second)] })),
         (DETAILS, unknown),
+        (MORE_COMMITS, page.clone()),
         (MORE_REVIEWS, page.clone()),
         (MORE_TIMELINE, page),
         (EVERYTHING, json!({ "ids": [node_id(&first), node_id(&second)] })),
@@ -663,7 +679,7 @@ impl Fit<'_> {
 
 #[tokio::test]
 async fn connections_are_read_in_pages_to_their_end() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     let pull_request = much_discussed();
     let id = node_id(&pull_request);
     fake.put([pull_request]);
@@ -690,7 +706,7 @@ async fn connections_are_read_in_pages_to_their_end() -> Result<()> {
 
 #[tokio::test]
 async fn graphql_knows_bots_and_deleted_accounts_by_other_names() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     let pull_request = much_discussed();
     fake.put([pull_request.clone()]);
     let answer = query(&fake, DETAILS, json!({ "ids": [node_id(&pull_request)] })).await?;
@@ -708,7 +724,7 @@ async fn graphql_knows_bots_and_deleted_accounts_by_other_names() -> Result<()> 
 
 #[tokio::test]
 async fn graphql_refuses_with_200() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     let pull_requests: Vec<_> = many(3).collect();
     fake.put(pull_requests.clone());
     let ids: Vec<String> = pull_requests.iter().map(node_id).collect();
@@ -738,16 +754,42 @@ async fn graphql_refuses_with_200() -> Result<()> {
 }
 
 #[tokio::test]
+async fn half_a_surrogate_pair_is_escaped_as_githubs_json_has_it() -> Result<()> {
+    let fake = start().await?;
+    fake.put([pr(REPOSITORY, 1).titled(&format!("Fix {HALF_A_PAIR}"))]);
+    for path in [pulls(""), "/repos/acme/api/pulls/1".to_owned()] {
+        let (_, body) = send(&fake, "GET", &path, &[], "").await?;
+        assert!(body.contains(r#""title":"Fix \ud83d""#), "{body}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn commits_are_counted_though_not_all_of_them_are_listed() -> Result<()> {
+    let fake = start().await?;
+    let instant = at("2026-01-01T00:00:00Z");
+    let mut long = pr(REPOSITORY, 1);
+    long.commits = vec![FakeCommit { authored_at: instant, committed_at: instant }; 5];
+    let variables = json!({ "ids": [node_id(&long)] });
+    fake.put([long]);
+    fake.limit_listed_commits(3);
+    let answer = query(&fake, DETAILS, variables).await?;
+    let commits = &answer.body["data"]["nodes"][0]["commits"];
+    assert_eq!((&commits["totalCount"], commits["nodes"].as_array().map(Vec::len)), (&json!(5), Some(3)));
+    Ok(())
+}
+
+#[tokio::test]
 async fn graphql_answers_nobody_without_a_token() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
-    let answer = post(&fake, "/graphql", &[], &json!({ "query": "{ rateLimit { cost } }" })).await?;
+    let fake = start().await?;
+    let answer = post(&fake, GRAPHQL, &[], &json!({ "query": "{ rateLimit { cost } }" })).await?;
     assert_eq!((answer.status, answer.header("x-ratelimit-limit")), (401, Some("0")));
     Ok(())
 }
 
 #[tokio::test]
 async fn graphqls_points_are_counted_by_themselves() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     let pull_requests: Vec<_> = many(100).collect();
     fake.put(pull_requests.clone());
     let ids: Vec<String> = pull_requests.iter().map(node_id).collect();
@@ -766,13 +808,14 @@ async fn graphqls_points_are_counted_by_themselves() -> Result<()> {
 
 #[tokio::test]
 async fn requests_are_recorded_as_they_came() -> Result<()> {
-    let fake = FakeGitHub::start().await?;
+    let fake = start().await?;
     fake.put(many(1));
     get(&fake, &pulls(""), &[("If-None-Match", "\"known\"")]).await?;
     query(&fake, "{ rateLimit { cost } }", Value::Null).await?;
     let [listed, asked] = &fake.requests()[..] else { anyhow::bail!("two requests") };
     assert_eq!((listed.method.as_str(), listed.etag.as_deref(), &listed.body), ("GET", Some("\"known\""), &None));
-    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/graphql"));
+    assert_eq!(asked.method, "POST");
+    assert!(fake.graphql_url().ends_with(&asked.path), "{}", asked.path);
     assert!(asked.body.as_ref().is_some_and(|body| body.contains("rateLimit")));
     Ok(())
 }

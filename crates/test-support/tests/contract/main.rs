@@ -1,0 +1,34 @@
+//! The fake GitHub keeps GitHub's contract in both layouts.
+
+mod cloud {
+    const LAYOUT: mergeline_test_support::Layout = mergeline_test_support::Layout::Cloud;
+    include!("claims.rs");
+}
+
+mod enterprise_server {
+    const LAYOUT: mergeline_test_support::Layout = mergeline_test_support::Layout::EnterpriseServer;
+    include!("claims.rs");
+
+    #[tokio::test]
+    async fn an_enterprise_server_has_rest_below_api_v3_only_and_graphql_beside_it_only() -> Result<()> {
+        let fake = start().await?;
+        fake.put(many(1));
+        let root = fake.url().strip_suffix("/api/v3").context("the prefix")?.to_owned();
+        let token = [("authorization", "Bearer ghp_right")];
+        let status = async |method: &str, path: &str| -> Result<u16> {
+            Ok(send_to(&format!("{root}{path}"), method, &token, "{}").await?.0.status)
+        };
+        assert_eq!(status("GET", "/api/v3/repos/acme/api").await?, 200);
+        assert_eq!(status("POST", "/api/graphql").await?, 400, "no query");
+        for (method, path) in [
+            ("GET", "/repos/acme/api"),
+            ("GET", "/api/repos/acme/api"),
+            ("POST", "/graphql"),
+            ("POST", "/api/v3/graphql"),
+            ("POST", "/api/v3/api/graphql"),
+        ] {
+            assert_eq!(status(method, path).await?, 404, "{method} {path}");
+        }
+        Ok(())
+    }
+}
