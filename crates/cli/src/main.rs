@@ -65,9 +65,10 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the program's one clock")]
     let clock = Utc::now;
     let options = args.options;
+    // Boxed: a collection is a large future.
     match args.command {
-        Command::Demo(demo) => demo::run(&demo, &options, clock).await,
-        Command::Collect(collect) => collecting::run(&collect, &options, clock).await,
+        Command::Demo(demo) => Box::pin(demo::run(&demo, &options, clock)).await,
+        Command::Collect(collect) => Box::pin(collecting::run(&collect, &options, clock)).await,
         Command::OpenApi => {
             writeln!(terminal::stdout(), "{}", serde_json::to_string_pretty(&mergeline_api::openapi())?)?;
             Ok(ExitCode::SUCCESS)
@@ -86,7 +87,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
         Command::Data(command) => data::run(&command, &options).await,
         Command::Teams(command) => teams::run(&command, &options, clock()).await,
-        Command::Report(report) => report::run(&report, &options, clock).await,
+        Command::Report(report) => Box::pin(report::run(&report, &options, clock)).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "mergeline", &mut script);
