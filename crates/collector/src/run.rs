@@ -195,7 +195,8 @@ pub async fn collect(
     options: &CollectOptions,
     observer: Observer<'_>,
 ) -> Result<RunReport, CollectError> {
-    collect_until(github, store, options, observer, &CancellationToken::new()).await
+    // Boxed: it is a large future.
+    Box::pin(collect_until(github, store, options, observer, &CancellationToken::new())).await
 }
 
 /// The same until somebody cancels `stop`: what is being written then is finished, every repository is given back, and the run

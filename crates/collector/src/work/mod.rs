@@ -147,7 +147,8 @@ impl Collecting<'_> {
             last_page: None,
         };
         // A panic is a fault of ours that one repository's data brings out; the others go on.
-        let working = AssertUnwindSafe(work.with_restarts()).catch_unwind();
+        // Boxed: reading and storing make a large future.
+        let working = AssertUnwindSafe(Box::pin(work.with_restarts())).catch_unwind();
         let working = limits::remembering(self.github, self.store, || self.now(), working);
         let stopped = match select(pin!(working), pin!(self.is_over())).await {
             Either::Left((stopped, _)) => stopped.unwrap_or_else(|_| {
