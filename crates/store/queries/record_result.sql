@@ -1,12 +1,14 @@
 -- What a run ($1) did to a repository ($2). Work that was deferred in this run and went on adds to what it had done;
--- otherwise what is said later counts, as for a message that was delivered twice.
+-- otherwise what is said later counts, as for a message that was delivered twice. What the same writer ($23) says again, when
+-- the answer to the first time was lost, changes nothing.
 insert into collection_results as r (
     run_id, repository_id, state, error_code, error_message, deferred_until, started_at, duration_seconds,
     requests, pages, listed, kept, skipped_ghost, skipped_bot, skipped_not_a_member, quarantined,
-    changed, rate_limit_remaining, graphql_requests, graphql_points, enriched, is_unchanged
-) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+    changed, rate_limit_remaining, graphql_requests, graphql_points, enriched, is_unchanged, written_as
+) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 on conflict (run_id, repository_id) do update
 set
+    written_as = excluded.written_as,
     state = excluded.state,
     error_code = excluded.error_code,
     error_message = excluded.error_message,
@@ -27,3 +29,4 @@ set
     graphql_requests = case when r.state = 'deferred' then r.graphql_requests else 0 end + excluded.graphql_requests,
     graphql_points = case when r.state = 'deferred' then r.graphql_points else 0 end + excluded.graphql_points,
     enriched = case when r.state = 'deferred' then r.enriched else 0 end + excluded.enriched
+where r.written_as is distinct from excluded.written_as

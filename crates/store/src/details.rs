@@ -131,7 +131,10 @@ impl Store {
                 "update pull_requests
                 set detail_failures = detail_failures + 1,
                     detail_retry_at = $3::timestamptz + interval '1 hour' * least(2 ^ detail_failures, 48)
-                where repository_id = $1 and node_id = any($2)",
+                where
+                    repository_id = $1 and node_id = any($2)
+                    -- Said twice, it counts once.
+                    and (detail_retry_at is null or detail_retry_at <= $3)",
                 lease.repository.0,
                 node_ids,
                 now

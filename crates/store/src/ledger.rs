@@ -227,6 +227,7 @@ impl Store {
         result: &RepositoryResult,
     ) -> Result<(), StoreError> {
         let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let writer = fastrand::i64(..);
         self.in_transaction(async |connection| {
             sqlx::query_file!(
                 "queries/record_result.sql",
@@ -251,7 +252,8 @@ impl Store {
                 count(result.graphql_requests),
                 count(result.graphql_points),
                 count(result.enriched),
-                result.is_unchanged
+                result.is_unchanged,
+                writer
             )
             .execute(connection)
             .await?;
@@ -271,9 +273,11 @@ impl Store {
             let planned = sqlx::query!(
                 r#"select
                     planned, cardinality(problems) > 0 as "has_problems!",
-                    state in ('succeeded', 'deferred', 'partial') as "was_complete!"
+                    -- What ended at this instant was ended by this call, and the answer was lost.
+                    state in ('succeeded', 'deferred', 'partial') and finished_at is distinct from $2 as "was_complete!"
                 from collection_runs where id = $1 for update"#,
-                run.0
+                run.0,
+                now
             )
             .fetch_one(&mut *connection)
             .await?;

@@ -4,6 +4,7 @@ mod configuration;
 mod connection;
 mod details;
 mod error;
+mod holder;
 mod ledger;
 mod limits;
 mod metrics;
@@ -17,6 +18,7 @@ pub use configuration::{Applied, ApplyError, ApplyOptions, Revision, Snapshot};
 pub use connection::{DatabaseSettings, Store};
 pub use details::WithoutDetails;
 pub use error::StoreError;
+pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
 pub use limits::RateLimitBlock;
 pub use metrics::{

@@ -73,6 +73,7 @@ impl Store {
         let PageOfWork { kept, understood, undecodable, readable, backfill } = page;
         let newest = newest_by_number(kept);
         let columns = Columns::of(&newest);
+        let token = fastrand::i64(..);
         self.in_transaction(async |connection| {
             hold_configuration(connection, revision).await?;
             hold_lease(connection, lease, now).await?;
@@ -83,13 +84,16 @@ impl Store {
                     "update repositories
                     set
                         backfill_page = case when backfill_page is not null then coalesce($2, backfill_page) end,
-                        backfill_seen = backfill_seen + $4,
+                        -- Said twice, it counts once.
+                        backfill_seen = backfill_seen + case when page_token is distinct from $5 then $4 else 0 end,
+                        page_token = $5,
                         data_version = data_version + $3
                     where id = $1",
                     lease.repository.0,
                     backfill.map(|step| i32::try_from(step.next_page).unwrap_or(i32::MAX)),
                     i64::from(changed > 0 || renamed),
-                    backfill.map_or(0, |step| i32::try_from(step.seen).unwrap_or(i32::MAX))
+                    backfill.map_or(0, |step| i32::try_from(step.seen).unwrap_or(i32::MAX)),
+                    token
                 )
                 .execute(connection)
                 .await?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::configuration::{hold_configuration, parse_stored};
 use crate::session::Session;
-use crate::{Revision, Store, StoreError};
+use crate::{HeldLease, Holder, Revision, Store, StoreError};
 
 /// A repository's number at Mergeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
@@ -96,6 +96,8 @@ pub struct Lease {
     pub repository: RepositoryId,
     fence: i64,
     ttl: TimeDelta,
+    /// Failures in a row before it.
+    failures: i32,
 }
 
 /// What GitHub's answer says about which repository this is.
@@ -144,8 +146,8 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 const PATTERNS_LOCK: i64 = 0x6d65_7267_656d;
 
 impl Store {
-    /// Takes the right to work on a repository until `ttl` after the last write, `None` while somebody else has it.
-    /// Returns the repository as it stands then.
+    /// Takes the right to work on a repository until `ttl` after the last write, `None` while somebody else has it: one who
+    /// has died on this machine has it no more. Returns the repository as it stands then.
     ///
     /// # Errors
     /// When the database fails.
@@ -156,22 +158,62 @@ impl Store {
         ttl: Duration,
     ) -> Result<Option<(Lease, Repository)>, StoreError> {
         let ttl = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
+        let token = fastrand::i64(..);
         self.in_transaction(async |connection| {
-            let fence = sqlx::query_scalar!(
-                "update repositories set fence = fence + 1, leased_until = $3
-                where id = $1 and removed_at is null and (leased_until is null or leased_until <= $2)
-                returning fence",
-                repository.0,
-                now,
-                now + ttl
-            )
-            .fetch_optional(&mut *connection)
-            .await?;
-            let Some(fence) = fence else { return Ok(None) };
+            let this = Holder::this();
+            let mut dead: Option<i64> = None;
+            let fence = loop {
+                let fence = sqlx::query_scalar!(
+                    "update repositories
+                    set
+                        fence = case when lease_token = $4 then fence else fence + 1 end,
+                        leased_until = $3, leased_at = $2, lease_token = $4,
+                        lease_host = $5, lease_process = $6, lease_instance = $7
+                    where
+                        id = $1 and removed_at is null
+                        and (leased_until is null or leased_until <= $2 or lease_token = $4 or fence = $8)
+                    returning fence",
+                    repository.0,
+                    now,
+                    now + ttl,
+                    token,
+                    this.host,
+                    i64::from(this.process),
+                    this.instance,
+                    dead
+                )
+                .fetch_optional(&mut *connection)
+                .await?;
+                match fence {
+                    Some(fence) => break fence,
+                    None if dead.is_some() => return Ok(None),
+                    None => {}
+                }
+                match held_lease(connection, repository, now).await? {
+                    Some((HeldLease { holder: Some(holder), .. }, fence)) if holder.is_dead() => dead = Some(fence),
+                    _ => return Ok(None),
+                }
+            };
             let found = repositories(connection, Some(repository)).await?.pop();
-            Ok(found.map(|row| (Lease { repository, fence, ttl }, row)))
+            Ok(found.map(|row| {
+                let failures = i32::try_from(row.failures).unwrap_or(i32::MAX);
+                (Lease { repository, fence, ttl, failures }, row)
+            }))
         })
         .await
+    }
+
+    /// Who works on a repository, `None` when nobody does.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn held_lease(
+        &self,
+        repository: RepositoryId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<HeldLease>, StoreError> {
+        let held = self.patiently(async |connection| held_lease(connection, repository, now).await).await?;
+        Ok(held.map(|(lease, _)| lease))
     }
 
     /// A repository as it stands now, `None` when it is not configured any more.
@@ -187,20 +229,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`] when somebody else has taken over.
     pub async fn release(&self, lease: &Lease, ending: Ending, now: DateTime<Utc>) -> Result<(), StoreError> {
+        // From what was when it was taken: said twice, it counts once.
+        let failures = match ending {
+            Ending::Succeeded => 0,
+            Ending::Failed | Ending::Refused => lease.failures.saturating_add(1),
+            Ending::Deferred => lease.failures,
+        };
+        let pause = (ending == Ending::Failed).then(|| pause_after(failures));
         self.in_transaction(async |connection| {
-            let failures = hold_lease(connection, lease, now).await?;
-            let failures = match ending {
-                Ending::Succeeded => 0,
-                Ending::Failed | Ending::Refused => failures.saturating_add(1),
-                Ending::Deferred => failures,
-            };
-            let pause = (ending == Ending::Failed).then(|| pause_after(failures));
-            sqlx::query!(
+            let released = sqlx::query!(
                 "update repositories
-                set leased_until = null, served_at = $2, failures = $3,
-                    retry_at = case when $5 then retry_at else $4 end
-                where id = $1",
+                set leased_until = null, leased_at = null, lease_token = null,
+                    lease_host = null, lease_process = null, lease_instance = null,
+                    served_at = $3, failures = $4, retry_at = case when $6 then retry_at else $5 end
+                where id = $1 and fence = $2",
                 lease.repository.0,
+                lease.fence,
                 now,
                 failures,
                 pause.map(|pause| now + pause),
@@ -208,7 +252,7 @@ impl Store {
             )
             .execute(connection)
             .await?;
-            Ok(())
+            if released.rows_affected() == 0 { Err(StoreError::LostLease) } else { Ok(()) }
         })
         .await
     }
@@ -225,6 +269,21 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Identity, StoreError> {
         self.in_transaction(async |connection| {
+            // Done already, and the answer was lost.
+            let replacement = sqlx::query_scalar!(
+                "select n.id
+                from repositories as o
+                inner join repositories as n on o.name = n.name
+                where o.id = $1 and o.removed_at = $3 and n.removed_at is null and n.github_id = $2 and n.added_at = $3",
+                lease.repository.0,
+                github_id,
+                now
+            )
+            .fetch_optional(&mut *connection)
+            .await?;
+            if let Some(replacement) = replacement {
+                return Ok(Identity::Replaced(RepositoryId(replacement)));
+            }
             hold_lease(connection, lease, now).await?;
             let other = sqlx::query_scalar!(
                 "select name from repositories where github_id = $1 and id <> $2 and removed_at is null",
@@ -392,7 +451,7 @@ impl Store {
                     etag_scope = $6,
                     verified_at = case when $7 then $4 else verified_at end,
                     -- Whole pages are tried again from time to time.
-                    page_size = case when $7 and verified_at is not null then 100 else page_size end
+                    page_size = case when $7 and verified_at < $4 then 100 else page_size end
                 from reading as s
                 where r.id = s.id",
                 lease.repository.0,
@@ -512,18 +571,39 @@ pub(crate) async fn note_change(connection: &mut Session, lease: &Lease) -> Resu
 }
 
 /// Refuses to write for a repository that somebody else has taken over, and holds it for the rest of the transaction.
-/// Returns its failures in a row.
-pub(crate) async fn hold_lease(connection: &mut Session, lease: &Lease, now: DateTime<Utc>) -> Result<i32, StoreError> {
+pub(crate) async fn hold_lease(connection: &mut Session, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
     // An expired lease that nobody has taken is still good: the fence tells.
-    sqlx::query_scalar!(
-        "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2 returning failures",
+    let held = sqlx::query!(
+        "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2",
         lease.repository.0,
         lease.fence,
         now + lease.ttl
     )
+    .execute(connection)
+    .await?;
+    if held.rows_affected() == 0 { Err(StoreError::LostLease) } else { Ok(()) }
+}
+
+/// Who works on a repository, with the fence.
+async fn held_lease(
+    connection: &mut Session,
+    repository: RepositoryId,
+    now: DateTime<Utc>,
+) -> Result<Option<(HeldLease, i64)>, StoreError> {
+    let row = sqlx::query!(
+        r#"select fence, lease_host, lease_process, lease_instance, leased_at, leased_until as "until!"
+        from repositories where id = $1 and removed_at is null and leased_until > $2"#,
+        repository.0,
+        now
+    )
     .fetch_optional(connection)
-    .await?
-    .ok_or(StoreError::LostLease)
+    .await?;
+    Ok(row.map(|row| {
+        let process = row.lease_process.and_then(|process| u32::try_from(process).ok());
+        let holder =
+            row.lease_host.zip(process).map(|(host, process)| Holder { host, process, instance: row.lease_instance });
+        (HeldLease { holder, since: row.leased_at, until: row.until }, row.fence)
+    }))
 }
 
 /// The repositories that are collected, the one served longest ago first; or only one of them.

@@ -210,3 +210,41 @@ async fn a_name_that_answers_show_counts_as_data_that_changed() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_lease_names_its_holder_and_one_who_died_on_this_machine_is_followed_at_once() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let repository = store.snapshot().await?.context("configured")?.repositories[0].id;
+    let (now, ttl) = (at("2026-06-15T12:00:00Z"), Duration::from_secs(600));
+    assert!(store.held_lease(repository, now).await?.is_none());
+    let (first, _) = store.lease(repository, now, ttl).await?.context("free")?;
+    let later = at("2026-06-15T12:01:00Z");
+    let held = store.held_lease(repository, later).await?.context("held")?;
+    let text = format!(
+        "process {} on {} works on it since 2026-06-15 12:00:00 UTC; it is free again when they are done, or at 12:10:00 UTC",
+        std::process::id(),
+        std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim()
+    );
+    if cfg!(target_os = "linux") {
+        assert_eq!(held.to_string(), text);
+    }
+    assert!(store.lease(repository, later, ttl).await?.is_none(), "its holder lives");
+    // As if another process of this machine had taken it and was killed.
+    let pool = database.pool().await?;
+    let mut killed = std::process::Command::new("sleep").arg("60").spawn()?;
+    sqlx::query(
+        "update repositories set lease_process = $1, lease_instance = regexp_replace(lease_instance, ' [^ ]*$', ' 1')",
+    )
+    .bind(i64::from(killed.id()))
+    .execute(&pool)
+    .await?;
+    killed.kill()?;
+    killed.wait()?;
+    assert!(store.lease(repository, later, ttl).await?.is_some(), "nobody works on it");
+    assert!(matches!(store.release(&first, Ending::Succeeded, later).await, Err(StoreError::LostLease)));
+    // Of another machine nothing is known.
+    sqlx::query("update repositories set lease_instance = 'another machine 1'").execute(&pool).await?;
+    assert!(store.lease(repository, later, ttl).await?.is_none());
+    Ok(())
+}

@@ -12,8 +12,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
-use mergeline_store::{DatabaseSettings, RepositoryId, Store, StoreError};
-use mergeline_test_support::{TestDatabase, at};
+use mergeline_domain::{Details, Verdict};
+use mergeline_store::{
+    ApplyOptions, Backfill, BackfillStep, DatabaseSettings, Ending, KeptPullRequest, Lease, Listed, PageOfWork,
+    QuarantineKey, RateLimitBlock, Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunId, Store,
+    StoreError, Undecodable, WithoutDetails,
+};
+use mergeline_test_support::{FakeUser, TestDatabase, at, keep, pr};
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -39,6 +44,8 @@ enum Silence {
     WhileFrozen(&'static str),
     /// Once it went back into the pool.
     ForAnIdleOne,
+    /// With the answer that something was committed: the connection is cut, and the answer lost.
+    CutAtCommit,
 }
 
 impl Silence {
@@ -48,6 +55,7 @@ impl Silence {
                 answer.windows(word.len()).any(|part| part == word.as_bytes())
             }
             Self::ForAnIdleOne => answer == WELL,
+            Self::CutAtCommit => answer.windows(7).any(|part| part == b"COMMIT\0"),
         }
     }
 }
@@ -116,6 +124,7 @@ impl State {
         if !(self.is_silent.load(Ordering::Relaxed) && matches!(self.silence, Silence::ForAll(_))) {
             let Some(mut answer) = self.forward_until_silence(&mut client, &mut server).await? else { return Ok(()) };
             match self.silence {
+                Silence::CutAtCommit => return Ok(()),
                 Silence::ForAll(_) | Silence::ForOne(_) => answer.clear(),
                 Silence::WhileFrozen(_) => drop(server.read_to_end(&mut answer).await?),
                 Silence::ForAnIdleOne => {}
@@ -246,4 +255,232 @@ async fn made_anew(database: &TestDatabase, question: impl AsyncFn(&Store) -> Re
         tokio::select! { closed = way.is_closed() => closed, failed = asking => failed }
     })
     .await?
+}
+
+/// The methods that write, by name.
+const WRITING: [&str; 21] = [
+    "accept_quarantined",
+    "apply",
+    "begin_backfill",
+    "begin_reading",
+    "finish_backfill",
+    "finish_listing",
+    "identify",
+    "identify as another one",
+    "lease",
+    "mark_deleted",
+    "postpone_details",
+    "record_result",
+    "release",
+    "resolve_pattern",
+    "set_page_size",
+    "settle_run",
+    "store_details",
+    "store_rate_limit_blocks",
+    "unite",
+    "upsert_page",
+    "upsert_page with what cannot be read",
+];
+
+/// Everything that a worker needs.
+struct Scene {
+    database: TestDatabase,
+    store: Store,
+    lease: Lease,
+    revision: Revision,
+    run: RunId,
+}
+
+impl Scene {
+    /// A repository of a pattern with a backfill under way, leased after a failure, a stored pull request whose details are
+    /// missing, and a run that has gone on with it once.
+    async fn set() -> Result<Self> {
+        let (database, store, repository) = configured().await?;
+        keep(&store, &[pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z")]).await?;
+        let revision = store.snapshot().await?.context("configured")?.revision;
+        let (first, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
+        store.identify(&first, 1, &"acme/api".parse()?, at(NOW)).await?;
+        let since = at("2026-01-01T00:00:00Z");
+        let backfill =
+            Backfill { next_page: 3, since, anchor: Some(at("2026-06-10T12:00:00Z")), ..Backfill::default() };
+        store.begin_backfill(&first, revision, backfill, None, at(NOW)).await?;
+        store.release(&first, Ending::Failed, at(NOW)).await?;
+        let (lease, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
+        let run = store.start_run(revision, 1, &[], at(NOW)).await?;
+        let reason = Some(Reason { code: "turn_over", message: String::new() });
+        let earlier =
+            RepositoryResult { state: ResultState::Deferred, reason, requests: 5, ..RepositoryResult::default() };
+        store.record_result(run, repository, at(NOW), &earlier).await?;
+        Ok(Self { database, store, lease, revision, run })
+    }
+
+    async fn write(&self, store: &Store, method: &str) -> Result<String> {
+        let (now, lease, revision) = (at("2026-06-15T12:00:30Z"), &self.lease, self.revision);
+        let since = at("2026-02-01T00:00:00Z");
+        let node = || "PR_1".to_owned();
+        let page = |undecodable: Vec<Undecodable>| async move {
+            let roster = self.store.snapshot().await?.context("configured")?.roster;
+            let pull_request = pr("acme/api", 2).by("ana").merged("2026-06-12T12:00:00Z").facts();
+            let Verdict::Keep { person, attributions } = roster.judge(&pull_request) else { anyhow::bail!("a member") };
+            let kept = vec![KeptPullRequest { person: person.id, attributions, pull_request }];
+            let page = PageOfWork {
+                kept,
+                undecodable,
+                backfill: Some(BackfillStep { next_page: 4, seen: 100 }),
+                ..PageOfWork::default()
+            };
+            Ok(format!("{:?}", store.upsert_page(lease, revision, page, now).await?.quarantined))
+        };
+        Ok(match method {
+            "accept_quarantined" => {
+                let undecodable =
+                    Undecodable { key: QuarantineKey::Number(8), reason: "no title".to_owned(), created_from: None };
+                let page = PageOfWork { undecodable: vec![undecodable], ..PageOfWork::default() };
+                self.store.upsert_page(lease, revision, page, now).await?;
+                let key = QuarantineKey::Number(8);
+                format!("{:?}", store.accept_quarantined(&"acme/api".parse()?, key, now).await?)
+            }
+            "begin_reading" => {
+                let backfill = Backfill { next_page: 1, since, readings: 2, ..Backfill::default() };
+                format!("{:?}", store.begin_reading(lease, backfill, now).await?)
+            }
+            "store_rate_limit_blocks" => {
+                let block = RateLimitBlock { scope: "token".to_owned(), kind: "core".to_owned(), until: now };
+                format!("{:?}", store.store_rate_limit_blocks(&[block], now).await?)
+            }
+            "apply" => {
+                let file = teams(&[("pay", "{ github: ana }, { github: ben }")]);
+                format!("{:?}", store.apply(&file, ApplyOptions::default(), now).await?.plan.memberships.len())
+            }
+            "begin_backfill" => {
+                let backfill = Backfill { next_page: 1, since, ..Backfill::default() };
+                format!("{:?}", store.begin_backfill(lease, revision, backfill, None, now).await?)
+            }
+            "finish_backfill" => format!("{:?}", store.finish_backfill(lease, now).await?),
+            "finish_listing" => {
+                let listed =
+                    Listed { newest: Some(since), down_to: since, started_at: now, etag: None, is_verified: true };
+                format!("{:?}", store.finish_listing(lease, revision, &listed).await?)
+            }
+            "identify" => format!("{:?}", store.identify(lease, 1, &"acme/new-name".parse()?, now).await?),
+            "identify as another one" => format!("{:?}", store.identify(lease, 2, &"acme/api".parse()?, now).await?),
+            "lease" => {
+                let later = at("2026-06-15T12:02:00Z");
+                format!("{:?}", store.lease(lease.repository, later, MINUTE).await?.context("expired")?)
+            }
+            "mark_deleted" => format!("{:?}", store.mark_deleted(lease, &[1], now).await?),
+            "postpone_details" => format!("{:?}", store.postpone_details(lease, &[node()], now).await?),
+            "record_result" => {
+                let result = RepositoryResult { requests: 7, ..RepositoryResult::default() };
+                format!("{:?}", store.record_result(self.run, lease.repository, now, &result).await?)
+            }
+            "release" => format!("{:?}", store.release(lease, Ending::Failed, now).await?),
+            "resolve_pattern" => {
+                let found = ["acme/api".parse()?, "acme/web".parse()?].into();
+                store.resolve_pattern(&"acme/*".parse()?, &found, revision, now).await?;
+                String::new()
+            }
+            "set_page_size" => format!("{:?}", store.set_page_size(lease, 50, now).await?),
+            "settle_run" => {
+                let result = RepositoryResult::default();
+                self.store.record_result(self.run, lease.repository, now, &result).await?;
+                format!("{:?}", store.settle_run(self.run, now).await?)
+            }
+            "store_details" => {
+                let stored = store.without_details(lease.repository, now, 9).await?;
+                let details: Vec<(WithoutDetails, Details)> =
+                    stored.into_iter().map(|stored| (stored, Details::default())).collect();
+                ensure!(!details.is_empty(), "one without details");
+                format!("{:?}", store.store_details(lease, revision, &details, now).await?)
+            }
+            "unite" => {
+                let people: Vec<i64> = sqlx::query_scalar(
+                    "insert into people (configured_login, login) values ('nana', 'nana') returning (select min(id) from people)",
+                )
+                .fetch_all(&self.database.pool().await?)
+                .await?;
+                let known = mergeline_domain::PersonId(people[0]);
+                format!(
+                    "{:?}",
+                    store
+                        .unite(known, mergeline_domain::PersonId(people[0] + 1), FakeUser::person("ana").id, now)
+                        .await?
+                )
+            }
+            "upsert_page" => page(Vec::new()).await?,
+            "upsert_page with what cannot be read" => {
+                page(vec![Undecodable {
+                    key: QuarantineKey::Number(9),
+                    reason: "no title".to_owned(),
+                    created_from: None,
+                }])
+                .await?
+            }
+            other => anyhow::bail!("no method {other}"),
+        })
+    }
+
+    /// All rows of all tables, without what nobody reads: which draw it was, and how often answers have become old.
+    async fn rows(&self) -> Result<Vec<String>> {
+        let pool = self.database.pool().await?;
+        let tables: Vec<String> = sqlx::query_scalar(
+            "select relname::text from pg_class
+            where relkind = 'r' and relnamespace = 'public'::regnamespace and relname not like '\\_%' order by 1",
+        )
+        .fetch_all(&pool)
+        .await?;
+        let mut rows = Vec::new();
+        for table in tables {
+            let sql = format!(
+                "select '{table} ' || (to_jsonb(t) - 'lease_token' - 'written_as' - 'page_token' - 'data_version')::text
+                from {table} as t order by 1"
+            );
+            rows.extend(sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql)).fetch_all(&pool).await?);
+        }
+        Ok(rows)
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_again_because_the_answer_to_its_commit_was_lost_is_written_once() -> Result<()> {
+    for method in WRITING {
+        let undisturbed = Scene::set().await?;
+        let expected = undisturbed.write(&undisturbed.store, method).await.with_context(|| method.to_owned())?;
+        let scene = Scene::set().await?;
+        let way = Way::to(&scene.database, Silence::CutAtCommit).await?;
+        let outcome = timeout(MINUTE, scene.write(&way.store()?, method)).await?;
+        assert!(way.state.is_silent.load(Ordering::Relaxed), "{method} committed");
+        match outcome {
+            Ok(answered) => assert_eq!(answered, expected, "{method}"),
+            // A teams file is not applied again by itself: who applied it asks what became of it.
+            Err(error) => {
+                assert!(matches!(method, "apply" | "unite"), "{method}: {error:?}");
+                assert!(format!("{error:?}").contains("not available"), "{method}: {error:?}");
+            }
+        }
+        assert_eq!(scene.rows().await?, undisturbed.rows().await?, "{method}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_method_that_writes_in_a_transaction_is_tried_with_a_lost_answer() -> Result<()> {
+    let mut writing = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))? {
+        let mut method = String::new();
+        for line in std::fs::read_to_string(entry?.path())?.lines() {
+            if let Some((before, rest)) = line.trim_start().split_once("async fn ") {
+                let rest = if before == "pub " { rest } else { "" };
+                method = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            }
+            if line.contains(".in_transaction(") || line.contains("self.once(") || line.contains(".pool.begin(") {
+                writing.insert(method.clone());
+            }
+        }
+    }
+    // What others call.
+    writing.remove("");
+    let tried = WRITING.iter().filter_map(|name| name.split(' ').next()).map(str::to_owned).collect();
+    assert_eq!(writing, tried);
+    Ok(())
 }

@@ -129,7 +129,11 @@ impl Collecting<'_> {
         limits::learn(self.github, self.store, started_at).await?;
         let leased = self.store.lease(id, started_at, LEASE).await?;
         let Some((lease, repository)) = leased else {
-            let message = "somebody else works on it, or it is no longer configured".to_owned();
+            let held = self.store.held_lease(id, started_at).await?;
+            let message = held.map_or_else(
+                || "it is no longer configured, or somebody else was quicker and is done".to_owned(),
+                |held| held.to_string(),
+            );
             let reason = Some(Reason { code: "busy", message });
             let result = RepositoryResult { state: ResultState::Busy, reason, ..RepositoryResult::default() };
             self.store.record_result(run, id, started_at, &result).await?;
