@@ -197,7 +197,7 @@ async fn doctor_names_each_problem_with_its_remedy_and_goes_on() -> Result<()> {
     error repository acme/nowhere: not found (404): the repository does not exist, or the token may not see it; help: check the spelling, and what the token may see
     error pattern other/*: there is no other that the token may see (404); help: check the owner's spelling, and for whom the token is
     error login bob: now belongs to another account (number 77); number 78 is meant; help: write the present login of number 78 into the teams file, or correct its id
-    error login nobody-there: GitHub knows no such account; help: check the spelling; bots are written name[bot]
+    error login nobody-there: GitHub knows no such account; help: check the spelling; bots are written name[bot]; an account that was renamed needs the same `id` beside the old login and the new one
     "#);
     Ok(())
 }
