@@ -77,8 +77,11 @@ pub(crate) fn as_json(status: StatusCode, content_type: &'static str, body: &imp
 ///
 /// # Errors
 /// When they cannot be written.
-pub(crate) fn csv(rows: Rows, name: &str, meta: &Meta) -> Result<Response, ApiError> {
-    let bytes = rows.into_bytes()?;
+pub(crate) fn csv(rows: Rows, name: &str, meta: &Meta, has_bom: bool) -> Result<Response, ApiError> {
+    const BOM: &[u8] = "\u{feff}".as_bytes();
+    let table = rows.into_bytes()?;
+    // Without it Excel takes the table for one in the code page of the machine.
+    let bytes = if has_bom { [BOM, &table].concat() } else { table };
     let mut response =
         whole(StatusCode::OK, HeaderValue::from_static("text/csv; charset=utf-8; header=present"), bytes);
     let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}.csv\""));

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use axum::response::Response;
-use http::{HeaderMap, HeaderValue, header};
+use axum::Extension;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::answer::document;
 use crate::definitions::DEFINITIONS;
@@ -112,6 +113,23 @@ fn values(schema: &serde_json::Value) -> String {
         schema if schema["type"] == "array" => "`acme/api,acme/web`".to_owned(),
         schema => list(&schema["examples"]),
     }
+}
+
+/// The path by which the client asked, where something in front of the program took a part of it.
+#[derive(Debug, Clone)]
+pub struct ClientPath(pub String);
+
+/// Leads to the page from the addresses above it, by the path that the client knows.
+pub(crate) async fn redirect(asked: Option<Extension<ClientPath>>) -> Response {
+    let path = match &asked {
+        Some(Extension(ClientPath(path))) => path.trim_matches('/'),
+        // Where nothing is in front, the version is ours to say.
+        None => "v1",
+    };
+    let target = if path.is_empty() { "/docs".to_owned() } else { format!("/{path}/docs") };
+    let location = HeaderValue::from_str(&target).unwrap_or(HeaderValue::from_static("/v1/docs"));
+    let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    (StatusCode::TEMPORARY_REDIRECT, headers).into_response()
 }
 
 static PAGE: LazyLock<String> = LazyLock::new(page);

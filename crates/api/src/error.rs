@@ -1,6 +1,7 @@
 //! Every error that the API answers with.
 
 use axum::response::{IntoResponse, Response};
+use chrono_tz::Tz;
 use http::{HeaderValue, StatusCode, header};
 use mergeline_domain::with_causes;
 use mergeline_store::StoreError;
@@ -55,6 +56,8 @@ pub(crate) enum ApiError {
     },
     /// 503 `unavailable`: the database cannot be reached.
     Unavailable,
+    /// 503 `unknown_timezone`: the database does not know the time zone of the teams file.
+    UnknownTimezone(Tz),
     /// 503 `overloaded`: too many requests work with the database.
     Overloaded,
     /// 503 `schema_outdated`: the schema is not this program's. Mostly it is older, and is being migrated.
@@ -81,7 +84,9 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
-            Self::Unavailable | Self::Overloaded | Self::SchemaOutdated => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::UnknownTimezone(_) | Self::Overloaded | Self::SchemaOutdated => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -100,6 +105,7 @@ impl ApiError {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable { .. } => "not_acceptable",
             Self::Unavailable => "unavailable",
+            Self::UnknownTimezone(_) => "unknown_timezone",
             Self::Overloaded => "overloaded",
             Self::SchemaOutdated => "schema_outdated",
             Self::Timeout => "timeout",
@@ -125,6 +131,10 @@ impl ApiError {
             Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
             Self::NotAcceptable { offered } => format!("This exists as {offered}, which Accept excludes."),
             Self::Unavailable => "The database is not available; try again in a moment.".to_owned(),
+            Self::UnknownTimezone(zone) => format!(
+                "The database does not know the time zone {zone} of the teams file; name another one there, or update the \
+                 database server's time zones."
+            ),
             Self::Overloaded => "Too many requests are being answered; try again in a moment.".to_owned(),
             Self::SchemaOutdated => {
                 "The database schema does not fit this program: run the migrations of this version, \
@@ -183,15 +193,13 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_) | StoreError::ReadOnly(_) | StoreError::Unauthorized(_) => Self::Unavailable,
             StoreError::Timeout(_) => Self::Timeout,
             StoreError::Schema(_) | StoreError::Pooler { .. } => Self::SchemaOutdated,
-            StoreError::UnknownValue(_) => {
-                Self::parameter("tz", "invalid", "this database does not know the time zone")
-            }
             StoreError::StaleConfiguration
             | StoreError::SamePerson { .. }
             | StoreError::LostLease
             | StoreError::SameRepository { .. }
             | StoreError::Conflict(_)
             | StoreError::DiskFull(_)
+            | StoreError::UnknownValue(_)
             | StoreError::MayNotCreate { .. }
             | StoreError::Other(_) => Self::Internal,
         }

@@ -25,6 +25,7 @@ mod settings;
 mod teams;
 
 pub use access::{Scope, ScopeError};
+pub use docs::ClientPath;
 pub use hosts::AllowedHosts;
 pub use keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey};
 pub use openapi::openapi;

@@ -16,7 +16,8 @@ use crate::error::ApiError;
 use crate::model::{AnsweredBucket, AnsweredTeam, DurationStatistics, Numbers, hours, is_suppressed};
 use crate::negotiation::Format;
 use crate::parameters::{
-    BASE, FORMAT, FROM, INTERVAL, LAST, Otherwise, Parameter, REPO, SUMMARY_FROM, SUMMARY_TO, TO, TZ, WEEK, WEIGHTING,
+    BASE, BOM, FORMAT, FROM, INTERVAL, LAST, Otherwise, Parameter, REPO, SUMMARY_FROM, SUMMARY_TO, TO, TZ, WEEK,
+    WEIGHTING,
 };
 use crate::question::{Endpoint, Question, TeamRequest};
 use crate::router::Api;
@@ -25,7 +26,8 @@ use crate::router::Api;
 const NOT_DORA: &str =
     "pr_cycle_time: no deployments are known, so this is the time from opening to merge, not DORA's change lead time";
 
-const BUCKET_PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT];
+const BUCKET_PARAMETERS: &[&Parameter] =
+    &[&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &BOM];
 const SUMMARY_PARAMETERS: &[&Parameter] = &[&SUMMARY_FROM, &SUMMARY_TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING];
 
 pub(crate) const VELOCITY_ENDPOINT: Endpoint = Endpoint {
@@ -103,7 +105,7 @@ async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: In
     let response = match question.format {
         Format::Csv => {
             let name = format!("{}-{}", question.team.slug, endpoint.definition.split('@').next().unwrap_or_default());
-            csv(rows(&buckets, &total, &question)?, &name, &meta)?
+            csv(rows(&buckets, &total, &question)?, &name, &meta, question.query.has_bom)?
         }
         Format::Json => answer(BucketsData { team: (&question.team).into(), buckets, total }, meta),
     };
@@ -142,7 +144,7 @@ async fn ask(
         counts_people: question.hides_small_groups(),
     };
     let Statistics { mut buckets, mut total, lacks_details } =
-        reader.statistics(question.team.id, filter, &bucketing).await?;
+        reader.statistics(question.team.id, filter, &bucketing).await.map_err(|error| question.refusal(error))?;
     let has_imported = total.cycle.n < total.prs_merged;
     let hidden = if question.hides_small_groups() { hide(&mut buckets, question) } else { Default::default() };
     let has_hidden_weeks = hidden.iter().any(|weeks| !weeks.is_empty());

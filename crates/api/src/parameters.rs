@@ -150,6 +150,11 @@ pub(crate) const FORMAT: Parameter = Parameter {
     description: "The form of the answer, whatever `Accept` says.",
     schema: || json!({ "type": "string", "enum": ["json", "csv"] }),
 };
+pub(crate) const BOM: Parameter = Parameter {
+    name: "bom",
+    description: "With CSV: `1` begins the table with a byte order mark, by which Excel reads umlauts right.",
+    schema: || json!({ "type": "string", "enum": ["0", "1"], "default": "0" }),
+};
 pub(crate) const LIMIT: Parameter = Parameter {
     name: "limit",
     description: "At most so many rows.",
@@ -171,8 +176,8 @@ pub(crate) fn team_schema() -> Value {
 }
 
 /// All of them: what is tried with any query string.
-pub(crate) const ALL: [&Parameter; 12] =
-    [&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &LIMIT, &CURSOR];
+pub(crate) const ALL: [&Parameter; 13] =
+    [&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &BOM, &LIMIT, &CURSOR];
 
 /// The number or the slug of a team in a path.
 pub(crate) fn team_ref(text: &str) -> Result<TeamRef, ApiError> {
@@ -217,6 +222,8 @@ pub(crate) struct Query {
     pub(crate) base: Option<String>,
     pub(crate) counts_fully: bool,
     pub(crate) format: Option<Format>,
+    /// Whether a table begins with a byte order mark.
+    pub(crate) has_bom: bool,
     pub(crate) limit: u32,
     pub(crate) cursor: Option<String>,
 }
@@ -237,6 +244,7 @@ impl Query {
         let base = reader.take("base", base);
         let weighting = reader.take("weighting", |text| one_of(text, &[("allocated", false), ("full", true)]));
         let format = reader.take("format", |text| one_of(text, &[("json", Format::Json), ("csv", Format::Csv)]));
+        let bom = reader.take("bom", |text| one_of(text, &[("0", false), ("1", true)]));
         let limit = reader.take("limit", limit);
         let cursor = reader.take("cursor", |text| Ok(text.to_owned()));
         reader.exclude("last", &["from", "to", "week"]);
@@ -257,9 +265,15 @@ impl Query {
             base,
             counts_fully: weighting.unwrap_or_default(),
             format,
+            has_bom: bom.unwrap_or_default(),
             limit: limit.unwrap_or(100),
             cursor,
         })
+    }
+
+    /// Whether a time zone was asked for.
+    pub(crate) fn names_a_zone(&self) -> bool {
+        self.zone.is_some()
     }
 
     /// The days that are meant, now that the configured zone and the time are known. What is left out covers what

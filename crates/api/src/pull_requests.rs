@@ -14,11 +14,14 @@ use crate::definitions::{ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES};
 use crate::error::ApiError;
 use crate::model::{AnsweredTeam, Meta, hours, instant, weight};
 use crate::negotiation::Format;
-use crate::parameters::{BASE, CURSOR, FORMAT, FROM, LAST, LIMIT, Otherwise, Parameter, REPO, TO, TZ, WEEK, WEIGHTING};
+use crate::parameters::{
+    BASE, BOM, CURSOR, FORMAT, FROM, LAST, LIMIT, Otherwise, Parameter, REPO, TO, TZ, WEEK, WEIGHTING,
+};
 use crate::question::{Endpoint, TeamRequest};
 use crate::router::Api;
 
-const PARAMETERS: &[&Parameter] = &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING, &LIMIT, &CURSOR, &FORMAT];
+const PARAMETERS: &[&Parameter] =
+    &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING, &LIMIT, &CURSOR, &FORMAT, &BOM];
 
 pub(crate) const ENDPOINT: Endpoint = Endpoint {
     definition: ATTRIBUTION,
@@ -249,7 +252,7 @@ pub(crate) async fn list(State(api): State<Api>, request: TeamRequest) -> Result
                 let flags = pull_request.flags.join(" ");
                 rows.push(pull_request.cells(&flags))?;
             }
-            csv(rows, &format!("{}-pull-requests", question.team.slug), &meta)?
+            csv(rows, &format!("{}-pull-requests", question.team.slug), &meta, query.has_bom)?
         }
         Format::Json => {
             let count = pull_requests.len();

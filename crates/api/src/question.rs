@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use mergeline_domain::{RepoName, monday_of};
-use mergeline_store::{Filter, Interval, Reader, RepositoryId, Standing, TeamHead};
+use mergeline_store::{Filter, Interval, Reader, RepositoryId, Standing, StoreError, TeamHead};
 
 use crate::access::{Access, Scope};
 use crate::answer::{DATA_AS_OF, Tag};
@@ -200,6 +200,21 @@ impl Question {
     /// Whether durations of few people are hidden.
     pub(crate) fn hides_small_groups(&self) -> bool {
         self.endpoint.sums_up && self.standing.min_group_size > 0
+    }
+
+    /// What an error of the database says about the question: a time zone that it does not know is the client's where it was asked
+    /// for, else the file's.
+    pub(crate) fn refusal(&self, error: StoreError) -> ApiError {
+        match error {
+            StoreError::UnknownValue(_) if self.query.names_a_zone() => {
+                ApiError::parameter("tz", "invalid", "this database does not know the time zone")
+            }
+            StoreError::UnknownValue(cause) => {
+                tracing::error!("The database does not know the teams file's time zone {}: {cause}", self.range.zone);
+                ApiError::UnknownTimezone(self.range.zone)
+            }
+            error => error.into(),
+        }
     }
 
     /// `304` when the client has the answer already: nothing is summed for it.

@@ -151,7 +151,10 @@ pub fn router(api: Api) -> Router {
         // Behind API Gateway every path begins with the stage, which is named v1.
         .route("/healthz", get(health::alive))
         .route("/health", health.clone());
-    Router::new()
+    // The first addresses that anybody opens.
+    let above = ["/", "/v1", "/v1/"].into_iter();
+    let above = above.fold(Router::new(), |router, path| router.route(path, get(docs::redirect)));
+    above
         .nest("/v1", v1)
         .route("/healthz", get(health::alive))
         .route("/health", health)

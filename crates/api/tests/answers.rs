@@ -474,6 +474,23 @@ async fn csv_of_buckets_has_a_row_for_each_and_the_total_with_the_numbers_of_the
 }
 
 #[tokio::test]
+async fn csv_begins_with_a_byte_order_mark_where_that_is_asked_for() -> Result<()> {
+    let titled = pr("acme/api", 1).merged("2026-06-09T10:00:00Z").titled("Über Ärger");
+    let backend = Backend::with(&[titled]).await?;
+    for metric in ["velocity", "lead-time", "pull-requests"] {
+        let table =
+            async |more: &str| backend.ask(&format!("/v1/metrics/team/payments/{metric}?format=csv{more}"), &[]).await;
+        let (plain, marked, without) = (table("").await?, table("&bom=1").await?, table("&bom=0").await?);
+        assert_eq!(marked.text, format!("\u{feff}{}", plain.text), "{metric}");
+        assert_eq!(without.text, plain.text, "{metric}");
+        assert_ne!(marked.header("etag"), plain.header("etag"), "{metric}: another answer");
+        let json = backend.ask(&format!("/v1/metrics/team/payments/{metric}?bom=1"), &[]).await?;
+        assert_eq!((json.status, json.text.starts_with('{')), (200, true), "{metric}: JSON has none");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn csv_says_what_it_is_in_a_header_as_json_does_in_meta() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     for path in ["velocity", "lead-time", "pull-requests"] {

@@ -104,6 +104,7 @@ fn edges() -> Vec<(&'static str, String)> {
     add("tz", &["Europe/Oslo", "UTC", "Europe/Kiev", "Europe/Kyiv", "CET", "europe/oslo", "Mars/Phobos", "", "+01:00"]);
     add("limit", &["1", "1000", "0", "1001", "01", "1e2", "-1"]);
     add("format", &["csv", "json", "xml"]);
+    add("bom", &["0", "1", "2", "true", ""]);
     for year in 1969..=2200 {
         for week in ["00", "01", "52", "53", "54"] {
             edges.push(("week", format!("{year}-W{week}")));
@@ -141,6 +142,18 @@ async fn what_the_document_allows_of_a_parameter_is_taken_and_what_it_does_not_i
         let refused = answered.refused();
         let is_refused = refused.iter().any(|(_, reason)| name == "last" || !beyond.contains(&reason.as_str()));
         assert_eq!(is_allowed, !is_refused, "{name}={value}: {refused:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_addresses_above_the_page_lead_to_it() -> Result<()> {
+    let router = Backend::empty().await?.router(Some(common::KEY));
+    for path in ["/", "/v1", "/v1/"] {
+        let answered = ask(&router, "GET", path, &[]).await?;
+        assert_eq!((answered.status, answered.header("location")), (307, "/v1/docs"), "{path}");
+        assert_eq!(answered.header("cache-control"), "no-store", "{path}");
+        assert_eq!(ask(&router, "GET", answered.header("location"), &[]).await?.status, 200, "{path}");
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ fn value(parameter: &str) -> Result<Option<&'static str>> {
         "base" => "main",
         "weighting" => "full",
         "limit" => "1",
+        "bom" => "1",
         "format" => "csv",
         "last" | "week" | "cursor" => return Ok(None),
         other => bail!("what is asked with `{other}`?"),
@@ -49,7 +50,10 @@ fn questions() -> Result<Vec<String>> {
         let path = path.replace("{team_id}", "pay");
         let mut pairs = Vec::new();
         let parameters = operations["get"]["parameters"].as_array().into_iter().flatten();
-        for name in parameters.filter(|it| it["in"] == "query").filter_map(|it| it["name"].as_str()) {
+        // Parameters that stand in one place for all paths are referred to by their name.
+        let referred = |it: &Value| it["$ref"].as_str().and_then(|it| document.pointer(it.strip_prefix('#')?)).cloned();
+        let parameters: Vec<Value> = parameters.map(|it| referred(it).unwrap_or_else(|| it.clone())).collect();
+        for name in parameters.iter().filter(|it| it["in"] == "query").filter_map(|it| it["name"].as_str()) {
             pairs.extend(value(name)?.map(|value| format!("{name}={value}")));
         }
         if !pairs.is_empty() {

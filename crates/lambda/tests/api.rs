@@ -93,6 +93,62 @@ fn without_completeness(mut expected: Value, found: &Value) -> Value {
     expected
 }
 
+/// The event of an address: the client's path, the path that the function is told, and what the gateway took for `{proxy+}`.
+fn addressed(client: &str, path: &str, proxy: Option<&str>) -> Result<Value> {
+    let mut event = event(path, &[], ("accept", "*/*"))?;
+    event["resource"] = json!(if proxy.is_some() { "/{proxy+}" } else { "/" });
+    event["requestContext"]["resourcePath"] = event["resource"].clone();
+    event["requestContext"]["path"] = json!(client);
+    event["pathParameters"] = proxy.map_or(Value::Null, |proxy| json!({ "proxy": proxy }));
+    Ok(event)
+}
+
+#[tokio::test]
+async fn every_address_of_the_gateway_is_answered_also_below_a_base_path() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let mut function = start(&backend).await?;
+    for (client, path, proxy) in [
+        ("/v1/teams/payments", "/teams/payments", "teams/payments"),
+        ("/delivery/teams/payments", "/delivery/teams/payments", "teams/payments"),
+        ("/delivery/v1/teams/payments", "/delivery/v1/teams/payments", "teams/payments"),
+        ("/delivery/v1/teams/payments", "/delivery/v1/teams/payments", "v1/teams/payments"),
+        ("/teams/teams/payments", "/teams/teams/payments", "teams/payments"),
+        ("/v1/teams/payments", "/v1/teams/payments", "v1/teams/payments"),
+    ] {
+        let answer = invoke(&mut function, addressed(client, path, Some(proxy))?).await?;
+        assert_eq!(answer["statusCode"], json!(200), "{client} {proxy}: {answer}");
+    }
+    // The console's Test button.
+    let mut event = addressed("/{proxy+}", "/teams/payments", Some("teams/payments"))?;
+    event["requestContext"]["stage"] = json!("test-invoke-stage");
+    (event["headers"], event["multiValueHeaders"]) = (Value::Null, Value::Null);
+    assert_eq!(invoke(&mut function, event).await?["statusCode"], json!(200), "the Test button");
+    let nothing = invoke(&mut function, addressed("/delivery/nothing", "/delivery/nothing", Some("nothing"))?).await?;
+    assert_eq!(nothing["statusCode"], json!(404));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_addresses_above_the_page_lead_to_it_at_every_base_path_and_never_to_themselves() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let mut function = start(&backend).await?;
+    for (client, path, proxy, target) in [
+        ("/v1", "/", None, "/v1/docs"),
+        ("/v1/", "/", None, "/v1/docs"),
+        ("/", "/", None, "/docs"),
+        ("/delivery", "/delivery", None, "/delivery/docs"),
+        ("/delivery/", "/delivery/", None, "/delivery/docs"),
+        ("/delivery/v1", "/delivery/v1", None, "/delivery/v1/docs"),
+        ("/delivery/v1/", "/delivery/v1/", Some("v1/"), "/delivery/v1/docs"),
+        ("//evil.example/", "/", None, "/evil.example/docs"),
+    ] {
+        let answer = invoke(&mut function, addressed(client, path, proxy)?).await?;
+        let location = &answer["multiValueHeaders"]["location"];
+        assert_eq!((&answer["statusCode"], location), (&json!(307), &json!([target])), "{client}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn unknown_paths_and_parameters_get_the_envelope_in_lambda_too() -> Result<()> {
     let backend = Backend::empty().await?;

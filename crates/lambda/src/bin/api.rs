@@ -35,7 +35,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let store = Store::connect(&settings.database);
     let renewal = function.secrets.is_some().then(|| renewal(function, store.clone()));
     let api = Api { keys: settings.keys, renewal, ..Api::new(store, settings.timeout, clock) };
-    lambda_http::run(router(api)).await
+    let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
+    lambda_http::run(service).await
 }
 
 fn variable(name: &str) -> Option<String> {
