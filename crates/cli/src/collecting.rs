@@ -10,12 +10,15 @@ use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use mergeline_collector::{
     CancellationToken, CollectOptions, Progress, RunReport, Settings, TeamsSource, collect_until, configure,
+    is_token_refused,
 };
-use mergeline_github::GitHub;
+use mergeline_domain::{RepoName, RepoPattern};
+use mergeline_github::{GitHub, GitHubError};
 use mergeline_store::{RunState, Store};
 
 use crate::args::{Collect, Options};
 use crate::database::{Database, variable};
+use crate::doctor::remedy;
 use crate::failure::{Failure, PARTIAL};
 use crate::show;
 use crate::signals::EndingSignals;
@@ -30,7 +33,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     let now = clock();
     // The teams file first: a mistake in it is told before a server is started.
     let teams = teams_source(args.teams.as_ref())?;
-    teams.load()?;
+    let file = teams.load()?;
     let database = Database::open(options).await?;
     let mut settings = Settings::from_vars(|name| if is_teams_variable(name) { None } else { database.lookup(name) })?;
     settings.teams = teams;
@@ -40,17 +43,31 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     let github = settings.github.clone();
     let connecting = tokio::task::spawn_blocking(move || GitHub::connect(&github));
     store.migrate().await?;
-    let applied = configure(&store, &settings.teams, settings.allow_removals, now).await?;
-    if let (Some(applied), false) = (&applied, options.json)
-        && !applied.plan.is_empty()
-    {
-        write!(terminal::stderr(), "{applied}")?;
-    }
     let github = connecting.await.map_err(anyhow::Error::from)??;
+    // An App has a token for each owner.
+    let repository = file.as_ref().and_then(|file| file.repositories.first().map(RepoName::owner));
+    let owner = repository.or_else(|| file.as_ref()?.patterns.first().map(RepoPattern::owner));
+    let is_refused = is_token_refused(&github, &store, owner, now).await?;
+    if is_refused {
+        // Nothing can be collected for a teams file that is new. The run is made all the same: the ledger is to know.
+        if store.roster().await?.is_none() {
+            return Err(GitHubError::Unauthorized.into());
+        }
+        if file.is_some() {
+            writeln!(terminal::stderr(), "The teams file is not applied: GitHub refuses the token.")?;
+        }
+    } else {
+        let applied = configure(&store, &settings.teams, settings.allow_removals, now).await?;
+        if let (Some(applied), false) = (&applied, options.json)
+            && !applied.plan.is_empty()
+        {
+            write!(terminal::stderr(), "{applied}")?;
+        }
+    }
     let mut signals = EndingSignals::new()?;
     let stop = CancellationToken::new();
     let mut ended_by = None;
-    let report = {
+    let mut report = {
         let mut collecting = pin!(collect_until_stopped(&github, &store, &settings, args.verify, options, now, &stop));
         loop {
             tokio::select! {
@@ -65,6 +82,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
             }
         }
     };
+    report.is_token_refused |= is_refused;
     print_report(&report, options)?;
     // Where nothing was collected, tables would only hide why.
     if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {
@@ -157,13 +175,42 @@ pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), 
     for problem in &report.problems {
         let _ = write!(lines, "\n  {problem}");
     }
-    for incomplete in report.incomplete() {
-        if let Some(reason) = &incomplete.result.reason {
-            let _ = write!(lines, "\n  {}: {}: {}", incomplete.repository, reason.code, reason.message);
-        }
+    for cause in causes(report) {
+        let _ = write!(lines, "\n  {cause}");
+    }
+    if report.is_token_refused {
+        let _ = write!(lines, "\n  help: {}", remedy(&GitHubError::Unauthorized));
     }
     writeln!(out, "{}", wrapped(&lines, 4))?;
     Ok(())
+}
+
+/// Why repositories are not complete, each cause once.
+fn causes(report: &RunReport) -> Vec<String> {
+    let mut groups: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    for incomplete in report.incomplete() {
+        let Some(reason) = &incomplete.result.reason else { continue };
+        let name = incomplete.repository.as_str();
+        match groups.iter_mut().find(|(code, message, _)| *code == reason.code && is_alike(message, &reason.message)) {
+            Some((.., names)) => names.push(name),
+            None => groups.push((reason.code, &reason.message, vec![name])),
+        }
+    }
+    let all = report.repositories.len();
+    let line = |(code, message, names): (&str, &str, Vec<&str>)| match names.as_slice() {
+        [name] => format!("{name}: {code}: {message}"),
+        names if names.len() == all => format!("all {all}: {code}: {message}"),
+        names => format!("{} of {all}: {code}: {message} ({})", names.len(), names.join(", ")),
+    };
+    groups.into_iter().map(line).collect()
+}
+
+/// Whether two sentences differ in numbers at most, the seconds until a limit ends for example.
+fn is_alike(one: &str, other: &str) -> bool {
+    let parts = |text: &str| {
+        text.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    parts(one) == parts(other)
 }
 
 /// What a run means for a script.

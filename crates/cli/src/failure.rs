@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use mergeline_collector::CollectError;
 use mergeline_domain::{Problem, Problems, with_causes};
+use mergeline_github::GitHubError;
 use mergeline_store::{ApplyError, StoreError};
 
 /// The exit code for a command that failed.
@@ -60,6 +61,8 @@ impl fmt::Display for Failure {
             Self::Other(error) => {
                 f.write_str(&with_causes(error.as_ref()))?;
                 let remedy = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()).and_then(remedy);
+                let of_github = error.chain().find_map(|cause| cause.downcast_ref::<GitHubError>());
+                let remedy = remedy.or_else(|| of_github.map(|error| Cow::Borrowed(crate::doctor::remedy(error))));
                 remedy.map_or(Ok(()), |remedy| write!(f, "\n  help: {remedy}"))
             }
         }

@@ -415,6 +415,44 @@ async fn replay_needs_both_queues() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_wrong_token_is_a_failure_with_one_cause_and_its_remedy_and_applies_no_teams_file() -> Result<()> {
+    let fake = github().await?;
+    fake.require_token("github_pat_another");
+    let (laptop, database) = laptop(&fake).await?;
+    let pool = database.pool().await?;
+    let teams = async || sqlx::query_scalar::<_, i64>("select count(*) from teams").fetch_one(&pool).await;
+    let first = laptop.run(&["collect"]).await?;
+    let help = "help: make a new token at GitHub";
+    assert_eq!((first.code(), fake.requests().len()), (Some(1), 1), "{}", first.err());
+    assert!(first.err().contains("refused the token (401)") && first.err().contains(help), "{}", first.err());
+    assert_eq!(teams().await?, 0);
+    fake.require_token(TOKEN);
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    fake.require_token("github_pat_another");
+    laptop.write("teams.yaml", SPLIT)?;
+    let later = laptop.run(&["collect"]).await?;
+    let out = later.out().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(later.code(), Some(1), "{out}");
+    assert!(out.contains("failed with 0 of 2 repositories complete"), "{out}");
+    assert!(out.contains("all 2: github_unauthorized: GitHub refused the token (401)") && out.contains(help), "{out}");
+    assert_eq!(out.matches("refused the token").count(), 1, "{out}");
+    assert_eq!(teams().await?, 1, "the teams file with two teams is not applied");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_owner_whose_repositories_cannot_be_listed_is_a_failure_when_there_is_nothing_else() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    laptop.write(
+        "teams.yaml",
+        "version: 1\nrepositories: [nobody/*]\nteams: [{ slug: a, members: [{ github: ana }] }]\n",
+    )?;
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
 async fn status_ends_with_three_after_a_refused_token_for_which_no_repository_has_to_pause() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
@@ -439,7 +477,7 @@ async fn a_collection_that_is_ended_by_a_signal_gives_its_repositories_back() ->
         let mut command = laptop.command(&["collect"]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let pid = Pid::from_raw(i32::try_from(child.id())?);
-        while fake.requests().is_empty() {
+        while !fake.requests().iter().any(|request| request.path.starts_with("/repos/acme/api")) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         kill(pid, signal)?;

@@ -5,11 +5,13 @@ mod plan;
 mod report;
 mod run;
 mod settings;
+mod token;
 mod work;
 
 pub use plan::{LastRun, Plan, Planning, plan};
 pub use report::{RepositoryReport, RunReport};
 pub use run::{CollectError, CollectOptions, Collecting, Observer, Progress, Rostered, collect, collect_until};
 pub use settings::{Settings, TeamsSource, configure, not_found};
+pub use token::is_token_refused;
 pub use tokio_util::sync::CancellationToken;
 pub use work::{Attempt, OUT_OF_TIME, keep_page};

@@ -221,7 +221,9 @@ async fn f11_a_limit_hides_the_message_until_githubs_reset_and_is_no_failure() -
     cloud.aws.release(&cloud.queue.url).await?;
     let mut later = cloud.sandbox().await?;
     cloud.collect(&mut later).await?;
-    assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 1));
+    // Which of the runs' two messages brought it is open.
+    let stored: i64 = sqlx::query_scalar("select count(*) from pull_requests").fetch_one(&pool).await?;
+    assert_eq!((cloud.run_state().await?.as_str(), stored), ("succeeded", 1));
     cloud.end(sandbox).await?;
     cloud.end(later).await?;
     Ok(())

@@ -21,7 +21,7 @@ pub enum RunState {
     Deferred,
     /// Some repositories failed.
     Partial,
-    /// Every repository failed.
+    /// Something failed, nothing is complete, and nothing goes on later.
     Failed,
     /// It ended without a word, and a later run closed it.
     Interrupted,
@@ -294,12 +294,13 @@ impl Store {
             if counts.all < i64::from(planned.planned) {
                 return Ok(None);
             }
-            let state = match (counts.failed, counts.deferred) {
-                (0, _) if planned.has_problems => RunState::Partial,
-                (0, 0) => RunState::Succeeded,
-                (0, _) => RunState::Deferred,
-                (failed, _) if failed == counts.all => RunState::Failed,
-                _ => RunState::Partial,
+            let went_wrong = counts.failed > 0 || planned.has_problems;
+            let complete = counts.all - counts.failed - counts.deferred;
+            let state = match (went_wrong, complete, counts.deferred) {
+                (true, 0, 0) => RunState::Failed,
+                (true, ..) => RunState::Partial,
+                (false, _, 0) => RunState::Succeeded,
+                (false, ..) => RunState::Deferred,
             };
             sqlx::query!(
                 "update collection_runs set finished_at = $2, state = $3 where id = $1",

@@ -356,7 +356,7 @@ fn renamed(known: &ConfiguredLogin) -> Option<Check> {
     Some(Check::warning(format!("login {login}"), format!("is now {seen_as}"), help))
 }
 
-fn remedy(error: &GitHubError) -> &'static str {
+pub(crate) fn remedy(error: &GitHubError) -> &'static str {
     match error {
         GitHubError::Unauthorized => "make a new token at GitHub, and set it in GITHUB_PAT",
         GitHubError::Forbidden => "give the token read access to pull requests of this repository",

@@ -18,6 +18,8 @@ use crate::failure::Failure;
 use crate::tables::count_of;
 use findings::{Check, Findings};
 
+pub(crate) use github::remedy;
+
 /// What is configured, by the teams file, else by the database.
 #[derive(Debug, Default)]
 struct Configured {

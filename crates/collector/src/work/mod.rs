@@ -245,8 +245,7 @@ impl Work<'_> {
     /// Begins anew with the new roster when a teams file was applied in the meantime.
     async fn with_restarts(&mut self) -> Result<(), Stopped> {
         if self.collecting.is_token_refused() {
-            let message = "the token was refused for another repository".to_owned();
-            return Err(Stopped::Deferred { code: GitHubError::Unauthorized.code(), message });
+            return Err(GitHubError::Unauthorized.into());
         }
         let mut outcome = self.everything().await;
         for _ in 0..MAX_RESTARTS {

@@ -1,0 +1,33 @@
+//! Whether the token is good for anything, before anything is changed for a run.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use mergeline_github::{GitHub, GitHubError, Patience};
+use mergeline_store::{Store, StoreError};
+
+use crate::limits;
+
+/// Whether GitHub refuses the token for this owner's things. Costs nothing of the hourly limit. Whatever else is wrong
+/// passes, or concerns single repositories: the run says so.
+///
+/// # Errors
+/// When the database fails, which knows how long GitHub wants to be left alone.
+pub async fn is_token_refused(
+    github: &GitHub,
+    store: &Store,
+    owner: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    limits::learn(github, store, now).await?;
+    let session = github.session(owner, Patience { deadline: None, longest_wait: Duration::ZERO }, now);
+    let asking = async {
+        match session.has_token().await {
+            Ok(true) => session.token_report().await.map(drop),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        }
+    };
+    let outcome = limits::remembering(github, store, || now, asking).await;
+    Ok(matches!(outcome, Err(GitHubError::Unauthorized)))
+}
