@@ -360,11 +360,11 @@ async fn without_a_database_many_requests_at_once_are_unavailable_and_not_overlo
 async fn a_time_zone_of_the_file_that_the_database_does_not_know_is_not_blamed_on_the_request() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     // A server with older time zones than ours.
-    let unknown = r#"do $$
+    let unknown = r"do $$
         declare definition text := pg_get_functiondef('team_statistics'::regproc);
         begin
             execute regexp_replace(definition, 'a.merged_at at time zone zone', 'a.merged_at at time zone (zone || ''/Gone'')', 'g');
-        end $$"#;
+        end $$";
     sqlx::raw_sql(unknown).execute(&backend.database.pool().await?).await?;
     for metric in ["velocity", "lead-time", "summary"] {
         let path = format!("/v1/metrics/team/payments/{metric}");
