@@ -221,6 +221,94 @@ async fn a_teams_range_is_answered_by_the_covering_index_alone() -> Result<()> {
     Ok(())
 }
 
+/// One team with 20,000 merges in an hour each, from 2020 on.
+async fn long_history() -> Result<PgPool> {
+    let pool = one_member().await?;
+    sqlx::raw_sql(
+        "insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
+        select 1, n, n, 1, '', 'merged', false, t, t, t, t from (select n, timestamptz '2020-01-01' + n * interval '1 hour' as t from generate_series(1, 20000) as n) as x;
+        insert into pr_attributions (pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at)
+        select id, 1, 1, 0.5, 1, 1, created_at, merged_at, merged_at from pull_requests;
+        analyze",
+    )
+    .execute(&pool)
+    .await?;
+    Ok(pool)
+}
+
+#[tokio::test]
+async fn a_filter_on_time_asks_only_for_the_buckets_that_it_leaves() -> Result<()> {
+    let pool = long_history().await?;
+    // As Grafana writes a time filter.
+    let between = "between '2021-01-04T00:00:00Z' and '2021-01-17T23:59:59Z'";
+    for (sql, buckets) in [
+        (
+            format!(
+                "select week_start, prs_merged from view_team_velocity where team = 'pay' and week_start {between}"
+            ),
+            2,
+        ),
+        (format!("select month_start, n from view_dora_lead_time where team = 'pay' and month_start {between}"), 0),
+        ("select n from view_dora_lead_time where month_start = '2021-02-01'".to_owned(), 1),
+        (format!("select n from view_team_phases where unit = 'week' and bucket_start {between}"), 2),
+    ] {
+        let explain = format!("explain (analyze, costs off, timing off, summary off) {sql}");
+        let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_all(&pool).await?;
+        let asked: Vec<&String> = plan.iter().filter(|line| line.contains("Function Scan on team_bucket")).collect();
+        let expected = if buckets == 0 { "(never executed)".to_owned() } else { format!("loops={buckets})") };
+        assert!(matches!(asked.as_slice(), [line] if line.ends_with(&expected)), "{sql}: {}", plan.join("\n"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_may_read_the_views_needs_no_right_on_a_table_and_sees_no_small_group() -> Result<()> {
+    let pool = long_history().await?;
+    let role = format!("reader_{}", std::process::id());
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "create role {role}; grant select on view_team_velocity, view_dora_lead_time, view_team_phases, collection_coverage,
+            pr_metrics to {role}"
+    )))
+    .execute(&pool)
+    .await?;
+    let mut reader = pool.acquire().await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("set role {role}"))).execute(&mut *reader).await?;
+    for (view, durations) in [
+        ("view_team_velocity where week_start = '2021-01-04'", "median_cycle_time_hours"),
+        ("view_dora_lead_time where month_start = '2021-01-01'", "median_hours"),
+        ("pr_metrics where number = 1", "cycle_time_seconds"),
+    ] {
+        let sql = format!("select {durations} is not null from {view}");
+        let seen: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut *reader).await?;
+        assert_eq!(seen, [true], "{view}");
+    }
+    for view in ["view_team_phases", "collection_coverage"] {
+        sqlx::raw_sql(AssertSqlSafe(format!("select * from {view}"))).execute(&mut *reader).await?;
+    }
+    for table in ["pr_attributions", "pull_requests", "people", "team_buckets"] {
+        let refused = sqlx::raw_sql(AssertSqlSafe(format!("select * from {table}"))).execute(&mut *reader).await;
+        assert!(refused.is_err_and(|error| error.to_string().contains("permission denied")), "{table}");
+    }
+    // A table of the reader's own takes nobody's place.
+    sqlx::raw_sql("create temporary table configuration_in_force (timezone text, min_group_size integer)")
+        .execute(&mut *reader)
+        .await?;
+    sqlx::raw_sql(
+        "insert into configurations (applied_at, timezone, bots, min_group_size) values (now(), 'UTC', '{}', 2)",
+    )
+    .execute(&pool)
+    .await?;
+    for question in [
+        "select prs_merged, median_cycle_time_hours from view_team_velocity where week_start = '2021-01-04'",
+        "select n, median_hours from view_dora_lead_time where month_start = '2021-01-01'",
+        "select prs_merged, cycle_mean from team_bucket(1, 'week', '2021-01-04')",
+    ] {
+        let (count, hidden): (i64, Option<f64>) = sqlx::query_as(question).fetch_one(&mut *reader).await?;
+        assert!(count > 100 && hidden.is_none(), "{question}: {count} {hidden:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn indexes_of_tables_that_are_in_use_are_built_beside_their_writers() -> Result<()> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
