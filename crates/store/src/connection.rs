@@ -239,6 +239,14 @@ where
     Ok(sqlx::query_scalar(MISSING_GRANT).fetch_one(connection).await?)
 }
 
+/// The indexes that migrations build beside writers, which may be left half built.
+fn built_beside_writers() -> Vec<String> {
+    let word = "create index concurrently if not exists ";
+    let statements = MIGRATOR.iter().map(|migration| migration.sql.as_str());
+    let names = statements.flat_map(|sql| sql.split(word).skip(1)).filter_map(|rest| rest.split_whitespace().next());
+    names.map(str::to_owned).collect()
+}
+
 /// Migrates in turn with others.
 async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     // An index of ten million rows takes longer to build than any other statement may.
@@ -258,13 +266,16 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     {
         return Err(StoreError::MayNotCreate { grant });
     }
-    // What was left of one that was interrupted looks like an index, and is none.
+    // What was left of one that was interrupted looks like an index, and is none. Others' indexes are their owners' business.
     let broken = sqlx::query_scalar!(
         r#"select format('drop index concurrently %I.%I', n.nspname, c.relname) as "statement!"
         from pg_index as i
         inner join pg_class as c on i.indexrelid = c.oid
         inner join pg_namespace as n on c.relnamespace = n.oid
-        where not i.indisvalid and n.nspname = current_schema()"#
+        where
+            not i.indisvalid and n.nspname = current_schema() and c.relname = any($1)
+            and pg_has_role(c.relowner, 'usage')"#,
+        &built_beside_writers()
     )
     .fetch_all(&mut *connection)
     .await?;

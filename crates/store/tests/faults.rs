@@ -451,6 +451,38 @@ async fn what_is_left_of_an_index_that_was_not_finished_is_built_anew() -> Resul
     Ok(())
 }
 
+#[tokio::test]
+async fn migrating_leaves_broken_indexes_of_others_as_they_are() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let pool = database.pool().await?;
+    // One that somebody made, and one of ours that belongs to somebody else, in a schema where we own only the rest.
+    let (migrator, other) = (format!("migrator_{}", std::process::id()), format!("other_{}", std::process::id()));
+    execute(
+        &pool,
+        format!(
+            "create role {migrator} login; create role {other};
+            grant all on schema public to {migrator}, {other}; grant all on all tables in schema public to {migrator};
+            create table theirs (number integer); create index by_number on theirs (number);
+            alter table theirs owner to {other};
+            update pg_index set indisvalid = false where indexrelid = 'by_number'::regclass;
+            alter table pull_requests owner to {other};
+            update pg_index set indisvalid = false where indexrelid = 'pull_requests_author_attributed_idx'::regclass"
+        ),
+    )
+    .await?;
+    let mut url = url::Url::parse(database.url())?;
+    ensure!(url.set_username(&migrator).is_ok(), "a URL with a host");
+    Store::connect(&settings(url.as_str())?).migrate().await?;
+    // Neither does somebody who may do everything touch what no migration names.
+    store.migrate().await?;
+    let broken: Vec<String> =
+        sqlx::query_scalar("select indexrelid::regclass::text from pg_index where not indisvalid order by 1")
+            .fetch_all(&pool)
+            .await?;
+    assert_eq!(broken, ["by_number"]);
+    Ok(())
+}
+
 /// What a request and a worker do, as text that is equal exactly when the answers are.
 async fn work_and_ask(store: &Store, repository: RepositoryId) -> Result<String> {
     let filter = Filter::range(at("2026-06-01T00:00:00Z"), at("2026-07-01T00:00:00Z"));
