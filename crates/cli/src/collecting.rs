@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     let github = connecting.await.map_err(anyhow::Error::from)??;
     // An App has a token for each owner.
     let repository = file.as_ref().and_then(|file| file.repositories.first().map(RepoName::owner));
-    let owner = repository.or_else(|| file.as_ref()?.patterns.first().map(RepoPattern::owner));
+    let owner = repository.or_else(|| file.as_ref()?.rules.patterns().next().map(RepoPattern::owner));
     let is_refused = is_token_refused(&github, &store, owner, now).await?;
     if is_refused {
         // Nothing can be collected for a teams file that is new. The run is made all the same: the ledger is to know.

@@ -137,7 +137,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
     (!team.members.is_empty()).then(|| TeamsFile {
         timezone: chrono_tz::Tz::UTC,
         repositories: vec![repository.clone()],
-        patterns: Vec::new(),
+        rules: mergeline_domain::RepoRules::default(),
         include_archived: false,
         bots: Vec::new(),
         allow_weights_above_one: false,

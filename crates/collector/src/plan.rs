@@ -76,7 +76,7 @@ pub async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> R
     let clock = || now + TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
     let resolving = resolve_patterns(github, store, &snapshot, options);
     let (problems, usage) = limits::remembering(github, store, clock, resolving).await?;
-    if !snapshot.patterns.is_empty() {
+    if !snapshot.rules.is_empty() {
         snapshot = configured(store).await?;
     }
     let is_due = |repository: &Repository| options.ignores_pauses || repository.retry_at.is_none_or(|at| at <= now);
@@ -100,20 +100,19 @@ async fn resolve_patterns(
 ) -> Result<(Vec<String>, Usage), StoreError> {
     let mut problems = Vec::new();
     let mut usage = Usage::default();
-    let owners: BTreeSet<&str> = snapshot.patterns.iter().map(RepoPattern::owner).collect();
+    let owners: BTreeSet<&str> = snapshot.rules.patterns().map(RepoPattern::owner).collect();
     for owner in owners {
         let session = github.session(Some(owner), options.patience(), options.now);
         let listed = session.repositories_of(owner).await;
         usage.add(&session.usage());
         match listed {
             Ok(listed) => {
-                for pattern in snapshot.patterns.iter().filter(|pattern| pattern.owner() == owner) {
-                    let found: BTreeSet<RepoName> = listed
+                for pattern in snapshot.rules.patterns().filter(|pattern| pattern.owner() == owner) {
+                    let meant = listed
                         .iter()
                         .filter(|one| pattern.matches(&one.name) && (snapshot.includes_archived || !one.is_archived))
-                        .map(|one| one.name.clone())
-                        .collect();
-                    problems.extend(apply(store, snapshot, pattern, &found, options.now).await?);
+                        .map(|one| &one.name);
+                    problems.extend(apply(store, snapshot, pattern, meant.collect(), options.now).await?);
                 }
             }
             Err(error) => problems.push(unlisted(owner, &error)),
@@ -129,14 +128,15 @@ async fn apply(
     store: &Store,
     snapshot: &Snapshot,
     pattern: &RepoPattern,
-    found: &BTreeSet<RepoName>,
+    meant: Vec<&RepoName>,
     now: DateTime<Utc>,
 ) -> Result<Option<String>, StoreError> {
-    if found.is_empty() {
+    if meant.is_empty() {
         // An empty list may mean that the token sees nothing any more: nothing is taken out because of it.
         return Ok(Some(format!("`{pattern}` means no repository that the token may see; what it meant before stays")));
     }
-    match store.resolve_pattern(pattern, found, snapshot.revision, now).await {
+    let found: BTreeSet<RepoName> = meant.into_iter().filter(|name| !snapshot.rules.exclude(name)).cloned().collect();
+    match store.resolve_pattern(pattern, &found, snapshot.revision, now).await {
         Ok(added) => {
             if added > 0 {
                 tracing::info!(added, "`{pattern}` means {added} repositories that were not collected before");

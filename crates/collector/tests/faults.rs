@@ -527,6 +527,53 @@ async fn f22_a_repository_of_a_pattern_that_is_renamed_counts_once() -> Result<(
 }
 
 #[tokio::test]
+async fn f22_names_that_move_on_are_followed_and_the_file_with_the_corrected_lines_loses_no_repository() -> Result<()> {
+    let world = World::unconfigured().await?;
+    world.fake.add_repository("acme/b");
+    world.apply_to("acme/api, acme/b", ANA).await?;
+    world.fake.put([merged(1), pr("acme/b", 2).merged("2026-06-03T10:00:00Z")]);
+    world.collect().await?;
+    let rows = "select concat_ws(' ', p.number, r.current_name) from pull_requests as p
+        inner join repositories as r on p.repository_id = r.id where r.removed_at is null order by p.number";
+    world.fake.rename("acme/b", "acme/c");
+    world.fake.rename("acme/api", "acme/b");
+    world.fake.put([pr("acme/b", 3).merged("2026-06-04T10:00:00Z"), pr("acme/c", 4).merged("2026-06-05T10:00:00Z")]);
+    for file in ["acme/api, acme/b", "acme/b, acme/c", "acme/b, acme/c"] {
+        world.apply_to(file, ANA).await?;
+        let report = world.collect().await?;
+        assert_eq!(report.state, RunState::Succeeded, "{file}: {report}");
+        assert_eq!(world.texts(rows).await?, ["1 acme/b", "2 acme/c", "3 acme/b", "4 acme/c"], "{file}");
+    }
+    assert_eq!(world.number("select count(*) from repositories").await?, 2, "both rows are what they were");
+    Ok(())
+}
+
+#[tokio::test]
+async fn excluded_repositories_of_an_owner_are_not_collected_and_what_was_collected_of_them_stays() -> Result<()> {
+    let world = World::unconfigured().await?;
+    world.fake.add_repository("acme/old-archive");
+    world.apply_to("'acme/*'", ANA).await?;
+    world.fake.put([merged(1), pr("acme/old-archive", 2).merged("2026-06-03T10:00:00Z")]);
+    world.collect().await?;
+    let collected = "select name from repositories where removed_at is null order by name";
+    assert_eq!(world.texts(collected).await?, ["acme/api", "acme/old-archive", "acme/web"]);
+    world.apply_to("'acme/*', '!acme/*-archive', '!acme/web'", ANA).await?;
+    assert_eq!(world.texts(collected).await?, ["acme/api"], "at once");
+    for (file, expected) in [
+        ("'acme/*', '!acme/*-archive', '!acme/web'", &["acme/api"][..]),
+        ("'acme/*', '!acme/*'", &[]),
+        ("'acme/*', '!acme/*', acme/web", &["acme/web"]),
+        ("'acme/*'", &["acme/api", "acme/old-archive", "acme/web"]),
+    ] {
+        world.apply_to(file, ANA).await?;
+        let report = world.collect().await?;
+        assert_eq!(world.texts(collected).await?, expected, "{file}: {report}");
+        assert_eq!(world.numbers().await?, [1, 2], "{file}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn f23_another_repository_of_the_same_name_gets_a_row_of_its_own_and_the_former_is_archived() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1), merged(2)]);

@@ -18,7 +18,7 @@ pub use attribution::{
     Attribution, Judging, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict,
 };
 pub use details::{Commit, Details, DraftEvent, History, Review};
-pub use names::{GithubId, Login, NameError, RepoEntry, RepoName, RepoPattern, TeamSlug};
+pub use names::{GithubId, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern, RepoRules, TeamSlug};
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};
 pub use problem::{Position, Problem, Problems, whole_number, with_causes};

@@ -179,20 +179,154 @@ impl From<RepoPattern> for String {
     }
 }
 
-/// An entry of the list of repositories: one that is named, or a pattern.
+/// `!owner/name`, or `!owner/*-suffix` with a `*` for any letters: repositories that are left out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepoExclusion {
+    /// Without its `!`.
+    glob: String,
+    slash: usize,
+}
+
+impl RepoExclusion {
+    /// The account that owns the repositories.
+    pub fn owner(&self) -> &str {
+        &self.glob[..self.slash]
+    }
+
+    /// Whether the exclusion means this repository.
+    pub fn matches(&self, repository: &RepoName) -> bool {
+        let mut parts = self.glob.split('*');
+        let Some(rest) = parts.next().and_then(|start| repository.as_str().strip_prefix(start)) else { return false };
+        let Some(end) = parts.next_back() else { return rest.is_empty() };
+        // The first place of each part leaves the most for those that follow.
+        let middle = parts.try_fold(rest, |rest, part| rest.split_once(part).map(|(_, rest)| rest));
+        middle.is_some_and(|rest| rest.ends_with(end))
+    }
+}
+
+impl FromStr for RepoExclusion {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let refuse = || {
+            let reason = format!(
+                "`{text}` excludes nothing: write `!owner/name`, or `!owner/*-archive` with `*` for any letters"
+            );
+            Err(NameError::new(reason, None))
+        };
+        let Some(glob) = text.strip_prefix('!') else { return refuse() };
+        let Some((owner, _)) = glob.split_once('/') else { return refuse() };
+        // With a letter for each `*` it is the name of a repository.
+        match glob.replace('*', "x").parse::<RepoName>() {
+            Ok(_) if !owner.contains('*') => Ok(Self { glob: glob.to_ascii_lowercase(), slash: owner.len() }),
+            _ => refuse(),
+        }
+    }
+}
+
+impl fmt::Display for RepoExclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "!{}", self.glob)
+    }
+}
+
+/// What patterns mean: patterns and exclusions in the order of the file. Of those that match a repository, the last one
+/// decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "Vec<String>")]
+pub struct RepoRules(Vec<RepoEntry>);
+
+impl RepoRules {
+    /// The rules of these entries. Names are no rules, and an exclusion before any pattern of its owner excludes nothing.
+    pub fn new(entries: impl IntoIterator<Item = RepoEntry>) -> Self {
+        let mut rules: Vec<RepoEntry> = Vec::new();
+        for entry in entries {
+            let is_rule = match &entry {
+                RepoEntry::Name(_) => false,
+                RepoEntry::Pattern(_) => true,
+                RepoEntry::Exclusion(_) => rules.iter().any(|rule| rule.owner() == entry.owner()),
+            };
+            if is_rule {
+                rules.push(entry);
+            }
+        }
+        Self(rules)
+    }
+
+    /// The patterns alone.
+    pub fn patterns(&self) -> impl Iterator<Item = &RepoPattern> {
+        self.0.iter().filter_map(|rule| match rule {
+            RepoEntry::Pattern(pattern) => Some(pattern),
+            RepoEntry::Name(_) | RepoEntry::Exclusion(_) => None,
+        })
+    }
+
+    /// Whether a repository that a pattern matches is left out.
+    pub fn exclude(&self, repository: &RepoName) -> bool {
+        let last = self.0.iter().rev().find(|rule| rule.matches(repository));
+        matches!(last, Some(RepoEntry::Exclusion(_)))
+    }
+
+    /// Whether there is no pattern.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<RepoRules> for Vec<String> {
+    fn from(rules: RepoRules) -> Self {
+        rules.0.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl fmt::Display for RepoRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Vec::<String>::from(self.clone()).join(", "))
+    }
+}
+
+/// An entry of the list of repositories: one that is named, a pattern, or an exclusion.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RepoEntry {
     /// `owner/name`.
     Name(RepoName),
     /// `owner/*` or `owner/prefix-*`.
     Pattern(RepoPattern),
+    /// `!owner/name` or `!owner/*-suffix`.
+    Exclusion(RepoExclusion),
+}
+
+impl RepoEntry {
+    /// The account that owns what it means.
+    pub fn owner(&self) -> &str {
+        match self {
+            Self::Name(name) => name.owner(),
+            Self::Pattern(pattern) => pattern.owner(),
+            Self::Exclusion(exclusion) => exclusion.owner(),
+        }
+    }
+
+    /// Whether it means this repository.
+    pub fn matches(&self, repository: &RepoName) -> bool {
+        match self {
+            Self::Name(name) => name == repository,
+            Self::Pattern(pattern) => pattern.matches(repository),
+            Self::Exclusion(exclusion) => exclusion.matches(repository),
+        }
+    }
 }
 
 impl FromStr for RepoEntry {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        if text.contains('*') { text.parse().map(Self::Pattern) } else { text.parse().map(Self::Name) }
+        if text.starts_with('!') {
+            text.parse().map(Self::Exclusion)
+        } else if text.contains('*') {
+            text.parse().map(Self::Pattern)
+        } else {
+            text.parse().map(Self::Name)
+        }
     }
 }
 
@@ -201,6 +335,7 @@ impl fmt::Display for RepoEntry {
         match self {
             Self::Name(name) => name.fmt(f),
             Self::Pattern(pattern) => pattern.fmt(f),
+            Self::Exclusion(exclusion) => exclusion.fmt(f),
         }
     }
 }
@@ -378,6 +513,30 @@ mod tests {
         assert_eq!((pattern("Acme/Web-*").to_string().as_str(), pattern("Acme/*").owner()), ("acme/web-*", "acme"));
         for text in ["*", "*/api", "acme/*-web", "acme/**", "acme/a/*", "acme*", "acme/ *"] {
             assert!(text.parse::<RepoPattern>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_the_rules_that_match_a_repository_the_last_one_decides() {
+        let rules = |text: &str| RepoRules::new(text.split_whitespace().map(|entry| entry.parse().expect("an entry")));
+        let name = |text: &str| text.parse::<RepoName>().expect("valid");
+        for (text, repository, is_excluded) in [
+            ("acme/* !acme/mirror", "acme/Mirror", true),
+            ("acme/* !acme/mirror", "acme/mirrors", false),
+            ("acme/* !acme/*-archive", "acme/api-archive", true),
+            ("acme/* !acme/*-archive", "acme/archive", false),
+            ("acme/* !acme/*-old-*", "acme/api-old-2024", true),
+            ("acme/* !acme/a*b*a", "acme/aba", true),
+            ("acme/* !acme/aa*aa", "acme/aaa", false),
+            ("acme/* !acme/* acme/web-*", "acme/web-shop", false),
+            ("acme/* !acme/* acme/web-*", "acme/api", true),
+            ("!acme/mirror acme/*", "acme/mirror", false),
+            ("acme/* !other/mirror", "acme/mirror", false),
+        ] {
+            assert_eq!(rules(text).exclude(&name(repository)), is_excluded, "{text}: {repository}");
+        }
+        for text in ["!", "!acme", "!*/api", "!acme/", "!acme/a b", "!acme/a/b", "!!acme/api"] {
+            assert!(text.parse::<RepoEntry>().is_err(), "{text}");
         }
     }
 }

@@ -81,7 +81,19 @@ impl Session<'_> {
     /// # Errors
     /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
     pub async fn repository(&self, name: &RepoName) -> Result<RepositoryIdentity, GitHubError> {
-        let url = self.github.url(&format!("/repos/{name}"), None);
+        self.repository_at(&format!("/repos/{name}")).await
+    }
+
+    /// Which name a repository has now.
+    ///
+    /// # Errors
+    /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
+    pub async fn repository_by_id(&self, id: GithubId) -> Result<RepositoryIdentity, GitHubError> {
+        self.repository_at(&format!("/repositories/{id}")).await
+    }
+
+    async fn repository_at(&self, path: &str) -> Result<RepositoryIdentity, GitHubError> {
+        let url = self.github.url(path, None);
         let item: RepositoryItem = self.ask(Question::get(url), Answer::decode).await?;
         let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
         Ok(RepositoryIdentity { id: item.id, name })

@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::plan::{
-    Current, KnownMembership, KnownPerson, KnownTeam, Plan, PlanSettings, PlannedPerson, Terms,
+    Current, KnownMembership, KnownPerson, KnownRepository, KnownTeam, Plan, PlanSettings, PlannedPerson, Terms,
 };
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{
-    Attribution, GithubId, Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoName, RepoPattern,
-    Roster, TeamId, TeamSlug, Weight,
+    Attribution, GithubId, Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoEntry, RepoName,
+    RepoPattern, RepoRules, Roster, TeamId, TeamSlug, Weight,
 };
 use serde::Serialize;
 
@@ -30,8 +30,8 @@ pub struct Snapshot {
     pub roster: Roster,
     /// The repositories, the one served longest ago first.
     pub repositories: Vec<Repository>,
-    /// The patterns that mean further repositories.
-    pub patterns: Vec<RepoPattern>,
+    /// The patterns that mean further repositories, with what they leave out.
+    pub rules: RepoRules,
     /// Whether patterns mean archived repositories too.
     pub includes_archived: bool,
 }
@@ -199,7 +199,7 @@ impl Store {
     async fn read_snapshot(connection: &mut Session) -> Result<Option<Snapshot>, StoreError> {
         let settings = sqlx::query!(
             r#"select
-                revision as "revision!", bots as "bots!", repository_patterns as "patterns!",
+                revision as "revision!", bots as "bots!", repository_rules as "rules!",
                 includes_archived as "includes_archived!"
             from configuration_in_force"#
         )
@@ -211,7 +211,7 @@ impl Store {
             revision: Revision(settings.revision),
             roster: Roster::new(people, logins(&settings.bots)),
             repositories: repositories(connection, None).await?,
-            patterns: settings.patterns.iter().map(|pattern| parse_stored(pattern)).collect::<Result<_, _>>()?,
+            rules: stored_rules(&settings.rules)?,
             includes_archived: settings.includes_archived,
         }))
     }
@@ -291,9 +291,9 @@ impl Store {
         .await?;
         sqlx::query!(
             "insert into configurations (
-                applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size
+                applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
             )
-            select $1, timezone, bots, repository_patterns, includes_archived, min_group_size
+            select $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
             from configuration_in_force",
             now
         )
@@ -341,6 +341,10 @@ fn stored_period(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Resu
     Period::new(from, to).map_err(|error| StoreError::Other(error.into()))
 }
 
+fn stored_rules(rules: &[String]) -> Result<RepoRules, StoreError> {
+    Ok(RepoRules::new(rules.iter().map(|rule| parse_stored(rule)).collect::<Result<Vec<RepoEntry>, _>>()?))
+}
+
 fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
     let size = u8::try_from(size).map_err(|error| StoreError::Other(error.into()))?;
     Ok((size > 0).then_some(size))
@@ -349,7 +353,7 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
 async fn current(connection: &mut Session) -> Result<Current, StoreError> {
     let settings = sqlx::query!(
         r#"select
-            timezone as "timezone!", bots as "bots!", repository_patterns as "patterns!",
+            timezone as "timezone!", bots as "bots!", repository_rules as "rules!",
             includes_archived as "includes_archived!", min_group_size as "min_group_size!"
         from configuration_in_force"#
     )
@@ -359,19 +363,25 @@ async fn current(connection: &mut Session) -> Result<Current, StoreError> {
         Ok::<_, StoreError>(PlanSettings {
             timezone: parse_stored(&row.timezone)?,
             bots: logins(&row.bots),
-            patterns: row.patterns.iter().map(|pattern| parse_stored(pattern)).collect::<Result<_, _>>()?,
+            rules: stored_rules(&row.rules)?,
             include_archived: row.includes_archived,
             min_group_size: stored_group_size(row.min_group_size)?,
         })
     })
     .transpose()?;
-    let repositories =
-        sqlx::query_scalar!("select name from repositories where removed_at is null and pattern is null order by id")
+    let (mut repositories, mut found_repositories) = (Vec::new(), Vec::new());
+    let rows =
+        sqlx::query!("select name, current_name, pattern from repositories where removed_at is null order by id")
             .fetch_all(&mut *connection)
-            .await?
-            .iter()
-            .map(|name| parse_stored(name))
-            .collect::<Result<_, _>>()?;
+            .await?;
+    for row in rows {
+        let name = parse_stored(&row.name)?;
+        let current_name = row.current_name.as_deref().map(parse_stored).transpose()?;
+        match row.pattern {
+            None => repositories.push(KnownRepository { name, current_name }),
+            Some(_) => found_repositories.push(current_name.unwrap_or(name)),
+        }
+    }
     let people = sqlx::query!("select id, github_id, configured_login, login, other_logins from people order by id")
         .fetch_all(&mut *connection)
         .await?
@@ -419,7 +429,7 @@ async fn current(connection: &mut Session) -> Result<Current, StoreError> {
             })
         })
         .collect::<Result<_, StoreError>>()?;
-    Ok(Current { settings, repositories, people, teams })
+    Ok(Current { settings, repositories, found_repositories, people, teams })
 }
 
 /// Everybody who matters, or those of `only`, with all memberships that count: the members, and the accounts of
@@ -515,18 +525,20 @@ fn joined(logins: &[Login]) -> String {
 async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) -> Result<Revision, StoreError> {
     let settings = &plan.settings;
     let bots: Vec<String> = settings.bots.iter().map(Login::to_string).collect();
-    let patterns: Vec<String> = settings.patterns.iter().map(RepoPattern::to_string).collect();
+    let patterns: Vec<String> = settings.rules.patterns().map(RepoPattern::to_string).collect();
+    let rules: Vec<String> = settings.rules.clone().into();
     let revision = sqlx::query_scalar!(
         "insert into configurations (
-            applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size
+            applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
         )
-        values ($1, $2, $3, $4, $5, $6) returning revision",
+        values ($1, $2, $3, $4, $5, $6, $7) returning revision",
         now,
         settings.timezone.name(),
         &bots,
         &patterns,
         settings.include_archived,
-        settings.min_group_size.map_or(0, i32::from)
+        settings.min_group_size.map_or(0, i32::from),
+        &rules
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -551,6 +563,16 @@ async fn write_repositories(connection: &mut Session, plan: &Plan, now: DateTime
     )
     .execute(&mut *connection)
     .await?;
+    let excluded: Vec<&str> = plan.repositories_excluded.iter().map(RepoName::as_str).collect();
+    sqlx::query!(
+        "update repositories set removed_at = $2
+        where pattern is not null and coalesce(current_name, name) = any($1) and removed_at is null",
+        &excluded as &[&str],
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    rename_repositories(connection, plan).await?;
     for name in &plan.repositories_added {
         // One that is back keeps its pull requests and goes on where it was; so does one that was renamed, or that a
         // pattern had brought in.
@@ -572,6 +594,38 @@ async fn write_repositories(connection: &mut Session, plan: &Plan, now: DateTime
                 .await?;
         }
     }
+    Ok(())
+}
+
+/// Calls repositories what the file calls them now. A name may go from one to another, so each gives its own up first.
+async fn rename_repositories(connection: &mut Session, plan: &Plan) -> Result<(), StoreError> {
+    if plan.repositories_renamed.is_empty() {
+        return Ok(());
+    }
+    let (before, after): (Vec<&str>, Vec<&str>) =
+        plan.repositories_renamed.iter().map(|(before, after)| (before.as_str(), after.as_str())).unzip();
+    let renamed = sqlx::query!(
+        r#"update repositories as r
+        set name = 'renamed/' || gen_random_uuid()::text
+        from unnest($1::text [], $2::text []) as f (former, name)
+        where r.name = f.former and r.removed_at is null and r.pattern is null
+        returning r.id, f.name as "name!""#,
+        &before as &[&str],
+        &after as &[&str]
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let ids: Vec<i64> = renamed.iter().map(|row| row.id).collect();
+    let names: Vec<String> = renamed.into_iter().map(|row| row.name).collect();
+    sqlx::query!(
+        "update repositories as r set name = f.name
+        from unnest($1::bigint [], $2::text []) as f (id, name)
+        where r.id = f.id",
+        &ids,
+        &names
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

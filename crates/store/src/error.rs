@@ -35,10 +35,17 @@ pub enum StoreError {
     #[error("another worker has taken over this repository")]
     LostLease,
     /// Two configured names mean one repository.
-    #[error("it is the same repository as the configured `{other}`: keep one of the two in the teams file")]
+    #[error(
+        "`{name}` and `{other}` are one repository, which GitHub calls `{current}` now: in the teams file, write \
+         `{current}` in place of the two"
+    )]
     SameRepository {
+        /// The name of which this was found.
+        name: String,
         /// The other name.
         other: String,
+        /// What GitHub calls it.
+        current: String,
     },
     /// Another transaction was in the way, each time it was tried.
     #[error("the database could not serialize the transaction")]

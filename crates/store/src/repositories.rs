@@ -285,15 +285,18 @@ impl Store {
                 return Ok(Identity::Replaced(RepositoryId(replacement)));
             }
             hold_lease(connection, lease, now).await?;
-            let other = sqlx::query_scalar!(
-                "select name from repositories where github_id = $1 and id <> $2 and removed_at is null",
+            let other = sqlx::query!(
+                "select o.name as other, r.name
+                from repositories as o cross join repositories as r
+                where o.github_id = $1 and o.id <> $2 and o.removed_at is null and r.id = $2",
                 github_id,
                 lease.repository.0
             )
             .fetch_optional(&mut *connection)
             .await?;
-            if let Some(other) = other {
-                return Err(StoreError::SameRepository { other });
+            if let Some(row) = other {
+                let current = current_name.to_string();
+                return Err(StoreError::SameRepository { name: row.name, other: row.other, current });
             }
             let row = sqlx::query!("select github_id from repositories where id = $1", lease.repository.0)
                 .fetch_one(&mut *connection)

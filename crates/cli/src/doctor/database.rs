@@ -198,7 +198,7 @@ async fn read(
     }
     let configured = snapshot.map(|snapshot| Configured {
         repositories: repositories_by_name(&snapshot),
-        patterns: snapshot.patterns,
+        rules: snapshot.rules,
         includes_archived: snapshot.includes_archived,
         logins: known.iter().map(|one| (Login::from_github(&one.login), one.github_id)).collect(),
     });
@@ -207,7 +207,7 @@ async fn read(
 
 /// The repositories that are named; what patterns mean is asked for by the pattern.
 fn repositories_by_name(snapshot: &Snapshot) -> Vec<RepoName> {
-    let is_meant_by_a_pattern = |name: &RepoName| snapshot.patterns.iter().any(|pattern| pattern.matches(name));
+    let is_meant_by_a_pattern = |name: &RepoName| snapshot.rules.patterns().any(|pattern| pattern.matches(name));
     let names = snapshot.repositories.iter().map(|repository| repository.name.clone());
     let mut names: Vec<_> = names.filter(|name| !is_meant_by_a_pattern(name)).collect();
     names.sort();

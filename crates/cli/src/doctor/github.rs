@@ -119,7 +119,7 @@ fn names_both(configured: &Configured, known: &ConfiguredLogin) -> bool {
 async fn token(asking: &Asking, configured: &Configured, findings: &mut Findings) -> Result<bool, Failure> {
     // An App has a token for each owner.
     let owner = configured.repositories.first().map(RepoName::owner);
-    let owner = owner.or_else(|| configured.patterns.first().map(RepoPattern::owner));
+    let owner = owner.or_else(|| configured.rules.patterns().next().map(RepoPattern::owner));
     let session = asking.session(owner);
     let report = session.token_report().await;
     let skew = session.usage().clock_skew_seconds;
@@ -194,7 +194,7 @@ async fn patterns(
     findings: &mut Findings,
 ) -> Result<Option<Stopped>, Failure> {
     let mut by_owner: BTreeMap<&str, Vec<&RepoPattern>> = BTreeMap::new();
-    for pattern in &configured.patterns {
+    for pattern in configured.rules.patterns() {
         by_owner.entry(pattern.owner()).or_default().push(pattern);
     }
     for (owner, patterns) in by_owner {
@@ -215,13 +215,25 @@ async fn patterns(
                     let is_meant = |one: &&mergeline_github::ListedRepository| {
                         pattern.matches(&one.name) && (configured.includes_archived || !one.is_archived)
                     };
-                    match listed.iter().filter(is_meant).count() {
+                    let is_excluded = |one: &mergeline_github::ListedRepository| configured.rules.exclude(&one.name);
+                    let meant: Vec<_> = listed.iter().filter(is_meant).collect();
+                    let excluded = meant.iter().filter(|one| is_excluded(one)).count();
+                    match meant.len() {
                         0 => {
                             let message =
                                 format!("means none of the {} repositories that the token may see", listed.len());
                             Check::error(name, message, "check the prefix, and what the token may see")
                         }
-                        count => Check::ok(name, format!("means {count} of {} repositories", listed.len())),
+                        count if excluded == count => {
+                            let message = format!("means {count} repositories, and all of them are excluded");
+                            Check::warning(name, message, "check the entries with `!` in the teams file")
+                        }
+                        count => {
+                            let left_out =
+                                if excluded > 0 { format!(", {excluded} more are excluded") } else { String::new() };
+                            let counted = count - excluded;
+                            Check::ok(name, format!("means {counted} of {} repositories{left_out}", listed.len()))
+                        }
                     }
                 }
             })?;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{GithubId, Login, RepoName, RepoPattern};
+use mergeline_domain::{GithubId, Login, RepoName, RepoRules};
 
 use crate::args::{Doctor, Options};
 use crate::collecting::teams_source;
@@ -24,7 +24,7 @@ pub(crate) use github::remedy;
 #[derive(Debug, Default)]
 struct Configured {
     repositories: Vec<RepoName>,
-    patterns: Vec<RepoPattern>,
+    rules: RepoRules,
     includes_archived: bool,
     logins: BTreeMap<Login, Option<GithubId>>,
 }
@@ -75,7 +75,7 @@ impl Configured {
         }
         Self {
             repositories: file.repositories.clone(),
-            patterns: file.patterns.clone(),
+            rules: file.rules.clone(),
             includes_archived: file.include_archived,
             logins,
         }
@@ -85,6 +85,6 @@ impl Configured {
 fn teams_file(file: &TeamsFile) -> Check {
     let members: usize = file.teams.iter().map(|team| team.members.len()).sum();
     let (teams, members) = (count_of(file.teams.len(), "team"), count_of(members, "membership"));
-    let (repositories, patterns) = (file.repositories.len(), file.patterns.len());
+    let (repositories, patterns) = (file.repositories.len(), file.rules.patterns().count());
     Check::ok("teams file", format!("{teams}, {members}; repositories: {repositories}, patterns: {patterns}"))
 }

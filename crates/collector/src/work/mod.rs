@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use futures::{FutureExt, Stream, StreamExt};
-use mergeline_domain::{RepoName, with_causes};
+use mergeline_domain::{GithubId, RepoName, with_causes};
 use mergeline_github::{Etag, GitHubError, Page, Session};
 use mergeline_store::{
     Ending, Identity, Lease, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
@@ -304,7 +304,13 @@ impl Work<'_> {
         }
         let store = self.collecting.store;
         let identified = store.identify(&self.lease, identity.id, &identity.name, self.now());
-        match timed(&mut self.result.database, identified).await? {
+        let identified = timed(&mut self.result.database, identified).await;
+        if let (Err(StoreError::SameRepository { .. }), Some(id)) = (&identified, self.repository.github_id)
+            && id != identity.id
+        {
+            return self.follow(id).await;
+        }
+        match identified? {
             Identity::Same => {
                 if self.repository.github_id.is_some() {
                     tracing::info!(repo.name = %identity.name, "{} is called {} now", self.repository.called(), identity.name);
@@ -322,6 +328,33 @@ impl Work<'_> {
                 Err(Stopped::Replaced(id))
             }
         }
+    }
+
+    /// Finds the name that the repository has now: its former one has gone to another configured repository.
+    async fn follow(&mut self, id: GithubId) -> Result<(), Stopped> {
+        let now_called = match self.session.repository_by_id(id).await {
+            Ok(identity) => identity,
+            Err(GitHubError::NotFound) => {
+                let name = &self.repository.name;
+                let message = format!(
+                    "`{name}` is gone at GitHub, and another repository of the teams file is called `{name}` now: take the \
+                     line with that one's former name out"
+                );
+                return Err(Stopped::Failed { code: "config.same_repository", message });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let store = self.collecting.store;
+        let identified = store.identify(&self.lease, now_called.id, &now_called.name, self.now());
+        timed(&mut self.result.database, identified).await?;
+        tracing::info!(
+            repo.name = %now_called.name,
+            "{} is called {} now, and its former name is another one's",
+            self.repository.called(),
+            now_called.name
+        );
+        // Begun again under its present name.
+        Err(Stopped::Store(StoreError::StaleConfiguration))
     }
 
     fn observe(&self) {

@@ -2,6 +2,7 @@
 
 mod checks;
 mod people;
+mod repositories;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -13,7 +14,7 @@ use serde::{Serialize, Serializer};
 use crate::start_of_day;
 use crate::teams_file::{TeamEntry, TeamsFile};
 use crate::{
-    GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoPattern, TeamId, TeamSlug, Weight,
+    GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoRules, TeamId, TeamSlug, Weight,
 };
 use checks::{Holding, Holdings};
 pub use people::PlannedPerson;
@@ -25,7 +26,9 @@ pub struct Current {
     /// The settings of the configuration in force, `None` before the first.
     pub settings: Option<PlanSettings>,
     /// The repositories that are collected because they are named.
-    pub repositories: Vec<RepoName>,
+    pub repositories: Vec<KnownRepository>,
+    /// The repositories that are collected because a pattern means them.
+    pub found_repositories: Vec<RepoName>,
     /// Everybody who was ever configured.
     pub people: Vec<KnownPerson>,
     /// All teams, archived ones included.
@@ -40,8 +43,9 @@ pub struct PlanSettings {
     pub timezone: Tz,
     /// Logins that count as bots.
     pub bots: Vec<Login>,
-    /// Patterns of repositories to collect.
-    pub patterns: Vec<RepoPattern>,
+    /// Patterns of repositories to collect, with what they leave out.
+    #[serde(rename = "patterns")]
+    pub rules: RepoRules,
     /// Whether patterns mean archived repositories too.
     pub include_archived: bool,
     /// The fewest people of whom statistics are shown, `None` to show all.
@@ -53,11 +57,20 @@ impl From<&TeamsFile> for PlanSettings {
         Self {
             timezone: file.timezone,
             bots: file.bots.clone(),
-            patterns: file.patterns.clone(),
+            rules: file.rules.clone(),
             include_archived: file.include_archived,
             min_group_size: file.min_group_size,
         }
     }
+}
+
+/// A repository that was named before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRepository {
+    /// What the configuration calls it.
+    pub name: RepoName,
+    /// What GitHub calls it now, once that is known.
+    pub current_name: Option<RepoName>,
 }
 
 /// A person who was configured before.
@@ -194,6 +207,12 @@ pub struct Plan {
     pub repositories_added: Vec<RepoName>,
     /// Repositories that are no longer collected; what was collected stays.
     pub repositories_removed: Vec<RepoName>,
+    /// Repositories that the file calls by another name than before, which is GitHub's: the former name, and the new one.
+    pub repositories_renamed: Vec<(RepoName, RepoName)>,
+    /// Repositories that a pattern means and that are excluded now; what was collected stays.
+    pub repositories_excluded: Vec<RepoName>,
+    /// Repositories that GitHub calls by another name than the file: the file's name, and GitHub's.
+    pub repositories_now_called: Vec<(RepoName, RepoName)>,
     /// New teams, with their names.
     pub teams_added: Vec<(TeamSlug, String)>,
     /// Archived teams that are back, with their names.
@@ -250,11 +269,15 @@ impl Plan {
         let logins: HashMap<PersonId, &Login> =
             current.people.iter().map(|person| (person.id, &person.configured_login)).collect();
         let today = start_of_day(now.with_timezone(&file.timezone).date_naive(), file.timezone);
+        let repositories = repositories::resolve(&current.repositories, &file.repositories);
         let mut plan = Self {
             settings_changed: current.settings.as_ref() != Some(&PlanSettings::from(file)),
             settings: file.into(),
-            repositories_added: missing_from(&file.repositories, &current.repositories),
-            repositories_removed: missing_from(&current.repositories, &file.repositories),
+            repositories_added: repositories.added,
+            repositories_removed: repositories.removed,
+            repositories_renamed: repositories.renamed,
+            repositories_excluded: excluded(current, file),
+            repositories_now_called: repositories.now_called,
             teams_added: Vec::new(),
             teams_restored: Vec::new(),
             teams_renamed: Vec::new(),
@@ -349,6 +372,8 @@ impl Plan {
         !self.settings_changed
             && self.repositories_added.is_empty()
             && self.repositories_removed.is_empty()
+            && self.repositories_renamed.is_empty()
+            && self.repositories_excluded.is_empty()
             && self.teams_added.is_empty()
             && self.teams_restored.is_empty()
             && self.teams_renamed.is_empty()
@@ -443,9 +468,11 @@ fn login_of(logins: &HashMap<PersonId, &Login>, id: PersonId) -> Login {
     logins.get(&id).map_or_else(|| Login::from_github(&format!("person-{id}")), |login| (*login).clone())
 }
 
-fn missing_from(wanted: &[RepoName], present: &[RepoName]) -> Vec<RepoName> {
-    let present: HashSet<&RepoName> = present.iter().collect();
-    wanted.iter().filter(|repo| !present.contains(repo)).cloned().collect()
+/// What patterns meant so far and leave out now. What is also named stays.
+fn excluded(current: &Current, file: &TeamsFile) -> Vec<RepoName> {
+    let named: HashSet<&RepoName> = file.repositories.iter().collect();
+    let is_excluded = |name: &&RepoName| file.rules.exclude(name) && !named.contains(name);
+    current.found_repositories.iter().filter(is_excluded).cloned().collect()
 }
 
 /// Pairs a person's old and new terms in one team: equal ones stay, those with the same start are one
@@ -501,15 +528,14 @@ impl fmt::Display for Plan {
             writeln!(f, "Nothing changes.")?;
         }
         if self.settings_changed {
-            let PlanSettings { timezone, bots, patterns, include_archived, min_group_size } = &self.settings;
+            let PlanSettings { timezone, bots, rules, include_archived, min_group_size } = &self.settings;
             let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
             let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
             let groups = min_group_size.map_or_else(|| "any".to_owned(), |size| size.to_string());
             write!(f, "~ settings    timezone {}, bots: {bots}, min_group_size: {groups}", timezone.name())?;
-            if !patterns.is_empty() {
-                let patterns: Vec<_> = patterns.iter().map(RepoPattern::to_string).collect();
+            if !rules.is_empty() {
                 let archived = if *include_archived { ", archived ones too" } else { "" };
-                write!(f, ", all repositories of {}{archived}", patterns.join(", "))?;
+                write!(f, ", all repositories of {rules}{archived}")?;
             }
             writeln!(f)?;
         }
@@ -517,6 +543,12 @@ impl fmt::Display for Plan {
             for repository in repositories {
                 writeln!(f, "{sign} repository  {repository}")?;
             }
+        }
+        for (former, name) in &self.repositories_renamed {
+            writeln!(f, "~ repository  {name} (called {former} before)")?;
+        }
+        for repository in &self.repositories_excluded {
+            writeln!(f, "- repository  {repository} (excluded)")?;
         }
         let teams = [
             ('+', &self.teams_added, ""),
@@ -559,6 +591,9 @@ impl fmt::Display for Plan {
             if let Some(now) = now_called {
                 writeln!(f, "! {login} is now called {now} at GitHub: write {now} in the teams file")?;
             }
+        }
+        for (name, now) in &self.repositories_now_called {
+            writeln!(f, "! {name} is now called {now} at GitHub: write {now} in the teams file")?;
         }
         for (slug, former) in &self.former_slugs_unknown {
             writeln!(f, "! {slug}: there was never a team {former}, so `renamed_from: {former}` has no effect")?;
@@ -639,7 +674,9 @@ mod tests {
             })
             .collect();
         let settings = Some(plan.settings.clone());
-        Current { settings, repositories: plan.repositories_added, people, teams }
+        let known = |name: RepoName| KnownRepository { name, current_name: None };
+        let repositories = plan.repositories_added.into_iter().map(known).collect();
+        Current { settings, repositories, found_repositories: Vec::new(), people, teams }
     }
 
     fn printed(before: &str, after: &str) -> String {
@@ -883,5 +920,55 @@ mod tests {
         assert!(removes(20, 14));
         assert!(!removes(40, 34));
         assert!(!removes(6, 1));
+    }
+
+    #[test]
+    fn names_of_repositories_that_moved_on_are_followed_and_no_repository_is_lost() {
+        let named = |names: &str| {
+            let text =
+                format!("version: 1\nrepositories: [{names}]\nteams: [{{ slug: pay, members: [{{ github: ana }}] }}]");
+            TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
+        };
+        let name = |text: &str| text.parse::<RepoName>().expect("valid");
+        let mut current = applied(&named("acme/a, acme/b"), false);
+        current.repositories[0].current_name = Some(name("acme/b"));
+        current.repositories[1].current_name = Some(name("acme/c"));
+        insta::assert_snapshot!(plan(&current, &named("acme/a, acme/b")), @r"
+        Nothing changes.
+        ! acme/a is now called acme/b at GitHub: write acme/b in the teams file
+        ! acme/b is now called acme/c at GitHub: write acme/c in the teams file
+        ");
+        insta::assert_snapshot!(plan(&current, &named("acme/b, acme/c")), @r"
+        ~ repository  acme/b (called acme/a before)
+        ~ repository  acme/c (called acme/b before)
+        ");
+        // Only one of the two lines is corrected.
+        insta::assert_snapshot!(plan(&current, &named("acme/a, acme/c")), @r"
+        ~ repository  acme/c (called acme/b before)
+        ! acme/a is now called acme/b at GitHub: write acme/b in the teams file
+        ");
+        // Two repositories that exchange their names.
+        current.repositories[1].current_name = Some(name("acme/a"));
+        assert!(plan(&current, &named("acme/a, acme/b")).is_empty());
+    }
+
+    #[test]
+    fn what_a_pattern_brought_in_goes_when_it_is_excluded_and_stays_when_it_is_named() {
+        let file = |repositories: &str| {
+            let text = format!(
+                "version: 1\nrepositories: {repositories}\nteams: [{{ slug: pay, members: [{{ github: ana }}] }}]"
+            );
+            TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
+        };
+        let mut current = applied(&file("[acme/*]"), false);
+        current.found_repositories =
+            ["acme/api", "acme/mirror", "acme/old-archive"].map(|n| n.parse().expect("valid")).into();
+        insta::assert_snapshot!(plan(&current, &file("[acme/*, '!acme/mirror', '!acme/*-archive']")), @r"
+        ~ settings    timezone UTC, bots: none named, min_group_size: any, all repositories of acme/*, !acme/mirror, !acme/*-archive
+        - repository  acme/mirror (excluded)
+        - repository  acme/old-archive (excluded)
+        ");
+        let named = plan(&current, &file("[acme/*, '!acme/mirror', acme/mirror]"));
+        assert!(named.repositories_excluded.is_empty(), "{named}");
     }
 }

@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 
 use super::MemberEntry;
 use super::reader::{Draft, Placed};
-use crate::{GithubId, Login, Period, Problem, TeamSlug, Weight};
+use crate::{GithubId, Login, Period, Problem, RepoEntry, TeamSlug, Weight};
 
 pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     nothing_is_empty(draft, problems);
     repositories_are_listed_once(draft, problems);
+    exclusions_follow_what_they_exclude(draft, problems);
     slugs_are_unique(draft, problems);
     former_slugs_are_nobody_elses(draft, problems);
     logins_and_numbers_agree(draft, problems);
@@ -35,7 +36,8 @@ fn nothing_is_empty(draft: &Draft, problems: &mut Vec<Problem>) {
             problems.push(Problem { code: "config.empty", at: None, path, message, help, related: None });
         }
     };
-    if draft.repositories.is_empty() {
+    let has_pattern = draft.repositories.iter().any(|entry| matches!(entry.value, RepoEntry::Pattern(_)));
+    if !has_pattern && draft.named().is_empty() {
         empty(
             "repositories",
             "name at least one repository as `owner/name` (`repositories` in the file, else REPOSITORIES)",
@@ -54,6 +56,22 @@ fn repositories_are_listed_once(draft: &Draft, problems: &mut Vec<Problem>) {
             let mut problem = problem("config.duplicate_repo", repository, message, "keep one of them");
             problem.related = Some(first);
             problems.push(problem);
+        }
+    }
+}
+
+fn exclusions_follow_what_they_exclude(draft: &Draft, problems: &mut Vec<Problem>) {
+    for (index, entry) in draft.repositories.iter().enumerate() {
+        let RepoEntry::Exclusion(exclusion) = &entry.value else { continue };
+        let is_meant = |earlier: &Placed<RepoEntry>| match &earlier.value {
+            RepoEntry::Name(name) => exclusion.matches(name),
+            RepoEntry::Pattern(pattern) => pattern.owner() == exclusion.owner(),
+            RepoEntry::Exclusion(_) => false,
+        };
+        if !draft.repositories[..index].iter().any(is_meant) {
+            let message = format!("`{exclusion}` excludes nothing: no entry before it means what it means");
+            let help = format!("write it after the pattern that it takes from, `{}/*` for example", exclusion.owner());
+            problems.push(problem("config.exclusion", entry, message, &help));
         }
     }
 }

@@ -18,10 +18,13 @@ pub(super) struct Document {
     #[schemars(extend("default" = "UTC", "examples" = ["Europe/Oslo"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     timezone: Option<String>,
-    /// The repositories to collect, as `owner/name`; `owner/*` and `owner/prefix-*` mean all that begin so.
+    /// The repositories to collect, as `owner/name`; `owner/*` and `owner/prefix-*` mean all that begin so, `!owner/name` and
+    /// `!owner/*-suffix` leave some out. Of the entries that match a repository, the last one decides.
     #[schemars(
         length(min = 1),
-        inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*/([A-Za-z0-9._-]+|[A-Za-z0-9._-]*\*)$"))
+        inner(regex(
+            pattern = r"^([A-Za-z0-9][A-Za-z0-9_-]*/([A-Za-z0-9._-]+|[A-Za-z0-9._-]*\*)|![A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._*-]+)$"
+        ))
     )]
     repositories: Vec<String>,
     /// Whether `owner/*` means archived repositories too. One that is named is always collected.

@@ -9,7 +9,7 @@ pub(crate) use checks::first_sum_above_one;
 use chrono_tz::Tz;
 pub use document::json_schema;
 
-use crate::{GithubId, Login, Period, Position, Problem, Problems, RepoName, RepoPattern, TeamSlug, Weight};
+use crate::{GithubId, Login, Period, Position, Problem, Problems, RepoName, RepoRules, TeamSlug, Weight};
 
 /// A valid teams file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct TeamsFile {
     pub timezone: Tz,
     /// The repositories to collect, those that are named.
     pub repositories: Vec<RepoName>,
-    /// The repositories to collect, those that are meant by a pattern.
-    pub patterns: Vec<RepoPattern>,
+    /// The repositories to collect, those that are meant by a pattern and not excluded.
+    pub rules: RepoRules,
     /// Whether patterns mean archived repositories too.
     pub include_archived: bool,
     /// Logins that count as bots although GitHub calls them users.

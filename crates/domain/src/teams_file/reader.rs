@@ -8,7 +8,8 @@ use chrono_tz::Tz;
 use super::tree::{Key, Node, Value};
 use super::{MemberEntry, TeamEntry, TeamsFile};
 use crate::{
-    GithubId, Login, NameError, Period, Position, Problem, RepoEntry, TeamSlug, Weight, parse_zone, start_of_day,
+    GithubId, Login, NameError, Period, Position, Problem, RepoEntry, RepoName, RepoRules, TeamSlug, Weight,
+    parse_zone, start_of_day,
 };
 
 pub(super) const FILE_KEYS: &[&str] =
@@ -55,8 +56,23 @@ pub(super) struct TeamDraft {
 }
 
 impl Draft {
+    /// The repositories that are named, and not excluded further down.
+    pub(super) fn named(&self) -> Vec<RepoName> {
+        let entries = self.repositories.iter().enumerate();
+        let named = entries.filter_map(|(index, entry)| match &entry.value {
+            RepoEntry::Name(name) => Some((index, name)),
+            RepoEntry::Pattern(_) | RepoEntry::Exclusion(_) => None,
+        });
+        let is_excluded = |index: usize, name: &RepoName| {
+            let last = self.repositories[index..].iter().rev().find(|entry| entry.value.matches(name));
+            last.is_some_and(|entry| matches!(entry.value, RepoEntry::Exclusion(_)))
+        };
+        named.filter(|(index, name)| !is_excluded(*index, name)).map(|(_, name)| name.clone()).collect()
+    }
+
     /// The file, when every part of it could be read.
     pub(super) fn finish(self) -> Option<TeamsFile> {
+        let repositories = self.named();
         let teams = self.teams.into_iter().map(|team| {
             let TeamDraft { slug, name, renamed_from, members } = team.value;
             let slug = slug?;
@@ -65,17 +81,11 @@ impl Draft {
             let members = members.into_iter().map(|member| member.value).collect();
             Some(TeamEntry { slug, name, renamed_from, members })
         });
-        let (mut repositories, mut patterns) = (Vec::new(), Vec::new());
-        for entry in self.repositories {
-            match entry.value {
-                RepoEntry::Name(name) => repositories.push(name),
-                RepoEntry::Pattern(pattern) => patterns.push(pattern),
-            }
-        }
+        let rules = RepoRules::new(self.repositories.into_iter().map(|entry| entry.value));
         Some(TeamsFile {
             timezone: self.timezone,
             repositories,
-            patterns,
+            rules,
             include_archived: self.include_archived,
             bots: self.bots,
             allow_weights_above_one: self.allow_weights_above_one,

@@ -418,6 +418,15 @@ fn the_schema_accepts_and_refuses_what_the_reader_does() {
         (member(r#"{"weight": 0.5}"#), false),
         (member(r#"{"github": "ana", "allocation_weight": 0.5}"#), false),
         (r#"{"version": 2, "repositories": ["a/b"], "teams": [{"slug": "pay", "members": []}]}"#.to_owned(), false),
+        (
+            r#"{"version": 1, "repositories": ["a/*", "!a/b", "!a/*-c"], "teams": [{"slug": "pay", "members": []}]}"#
+                .to_owned(),
+            true,
+        ),
+        (
+            r#"{"version": 1, "repositories": ["a/*", "!a"], "teams": [{"slug": "pay", "members": []}]}"#.to_owned(),
+            false,
+        ),
         (r#"{"version": 1, "repositories": [], "teams": [{"slug": "pay", "members": []}]}"#.to_owned(), false),
         (r#"{"version": 1, "repositories": ["a/b"], "teams": [{"slug": "42", "members": []}]}"#.to_owned(), false),
     ] {
@@ -447,4 +456,31 @@ fn a_former_slug_is_one_that_no_team_of_the_file_has() {
         assert_eq!(codes(&teams(wrong)), ["config.renamed_from"], "{wrong}");
     }
     assert_eq!(codes(&teams("  - { slug: one, renamed_from: Pay, members: [] }\n")), ["config.team_slug"]);
+}
+
+#[test]
+fn exclusions_take_from_patterns_before_them_in_the_file_and_in_the_variable() {
+    let read =
+        |repositories: &str| parse(&with_top(&format!("version: 1\nrepositories: {repositories}"))).expect("valid");
+    let file = read("[acme/*, '!acme/mirror', \"!acme/*-archive\", acme/web, '!acme/web', acme/api-archive]");
+    assert_eq!(file.rules.to_string(), "acme/*, !acme/mirror, !acme/*-archive, !acme/web");
+    assert_eq!(file.repositories.iter().map(ToString::to_string).collect::<Vec<_>>(), ["acme/api-archive"]);
+    let variables = TeamsFile::parse_variables(
+        r#"[{"slug": "pay", "members": [{"github": "ana"}]}]"#,
+        "acme/*, !acme/mirror,!acme/*-archive, acme/web, !acme/web, acme/api-archive",
+    )
+    .expect("valid");
+    assert_eq!((variables.rules, variables.repositories), (file.rules, file.repositories));
+}
+
+#[test]
+fn exclusions_that_exclude_nothing_or_everything_or_lack_their_quotes_are_refused() {
+    let of = |repositories: &str| with_top(&format!("version: 1\nrepositories: {repositories}"));
+    assert_eq!(codes(&of("['!acme/mirror', acme/*]")), ["config.exclusion"]);
+    assert_eq!(codes(&of("[acme/*, '!other/mirror']")), ["config.exclusion"]);
+    assert_eq!(codes(&of("[acme/api, '!acme/api']")), ["config.empty"]);
+    assert_eq!(codes(&of("[acme/*, '!acme']")), ["config.repo_syntax"]);
+    let unquoted = problems(&of("[acme/*, !acme/mirror]"));
+    assert_eq!(unquoted.list[0].code, "config.syntax");
+    assert_eq!(unquoted.list[0].help.as_deref(), Some("write \"!acme/mirror\""));
 }

@@ -149,6 +149,12 @@ impl<'input> Builder<'input> {
             return Err(problem("config.too_large", Some(at), message, "check that this is the teams file"));
         }
         let value = match event {
+            Event::Scalar(text, _, _, Some(tag)) if tag.handle == "!" => {
+                let meant = format!("!{} {text}", tag.suffix);
+                let meant = meant.trim();
+                let message = format!("`{meant}` needs quotes: YAML reads it as a tag");
+                return Err(problem("config.syntax", Some(at), message, &format!("write \"{meant}\"")));
+            }
             Event::Scalar(text, ScalarStyle::Plain, ..) if matches!(&*text, "" | "~" | "null" | "Null" | "NULL") => {
                 Value::Null
             }

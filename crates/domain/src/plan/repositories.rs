@@ -1,0 +1,50 @@
+//! Which repositories the names of a file mean: known ones, by the configured name or by GitHub's, or new ones.
+
+use std::collections::{HashMap, HashSet};
+
+use super::KnownRepository;
+use crate::RepoName;
+
+/// What becomes of the repositories that are named.
+pub(super) struct Resolved {
+    pub(super) added: Vec<RepoName>,
+    pub(super) removed: Vec<RepoName>,
+    /// The former configured name, and the new one.
+    pub(super) renamed: Vec<(RepoName, RepoName)>,
+    /// The name of the file, and GitHub's.
+    pub(super) now_called: Vec<(RepoName, RepoName)>,
+}
+
+pub(super) fn resolve(known: &[KnownRepository], named: &[RepoName]) -> Resolved {
+    let file: HashSet<&RepoName> = named.iter().collect();
+    let by_name: HashMap<&RepoName, &KnownRepository> = known.iter().map(|one| (&one.name, one)).collect();
+    let by_current: HashMap<&RepoName, &KnownRepository> =
+        known.iter().filter_map(|one| Some((one.current_name.as_ref()?, one))).collect();
+    // A name may have moved on from one repository to another one. A file that calls the former one by its present name
+    // has been corrected, and means the other one; every other file was written before.
+    let find = |name: &RepoName| {
+        let (former, present) = (by_name.get(name).copied(), by_current.get(name).copied());
+        match (former, present) {
+            (Some(former), Some(present)) if former != present => {
+                let is_called_otherwise =
+                    former.current_name.as_ref().is_some_and(|now| now != name && file.contains(now));
+                Some(if is_called_otherwise && !file.contains(&present.name) { present } else { former })
+            }
+            (former, present) => former.or(present),
+        }
+    };
+    let mut resolved = Resolved { added: Vec::new(), removed: Vec::new(), renamed: Vec::new(), now_called: Vec::new() };
+    let mut kept: HashSet<&RepoName> = HashSet::new();
+    for name in named {
+        match find(name).filter(|known| kept.insert(&known.name)) {
+            None => resolved.added.push(name.clone()),
+            Some(known) if known.name != *name => resolved.renamed.push((known.name.clone(), name.clone())),
+            Some(known) => {
+                let other = known.current_name.as_ref().filter(|now| *now != name);
+                resolved.now_called.extend(other.map(|now| (name.clone(), now.clone())));
+            }
+        }
+    }
+    resolved.removed = known.iter().filter(|one| !kept.contains(&one.name)).map(|one| one.name.clone()).collect();
+    resolved
+}
