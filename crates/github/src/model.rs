@@ -303,6 +303,7 @@ mod tests {
     fn g16_text_that_only_describes_never_keeps_a_pull_request_out() {
         for field in ["title", "node_id", "user.login", "user.type", "base.ref", "base.repo.full_name"] {
             let mut odd = item();
+            odd["node_id"] = json!("PR_7");
             odd["base"]["repo"] = json!({ "id": 5, "full_name": "acme/api" });
             odd.pointer_mut(&format!("/{}", field.replace('.', "/"))).map_or_else(
                 || panic!("{field} is not there"),
