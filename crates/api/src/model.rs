@@ -281,6 +281,9 @@ pub(crate) struct MetaCoverage {
     /// Everything that changed since then was read. Null while a repository was never collected.
     #[schemars(extend("format" = "date-time"))]
     since: Option<String>,
+    /// Pull requests that could not be read and are not counted, of the repositories of the filter. Buckets that may lack one are
+    /// not complete until it is accepted.
+    quarantined: i64,
     repositories: MetaRepositories,
 }
 
@@ -312,6 +315,7 @@ impl MetaCoverage {
         let names = |names: &[String]| shows_names.then(|| names.to_vec());
         Self {
             since: coverage.since().map(instant),
+            quarantined: coverage.quarantined,
             repositories: MetaRepositories {
                 collected: coverage.collected,
                 failing: names(&coverage.failing),
@@ -369,6 +373,16 @@ pub(crate) fn uncollected(coverage: &Coverage, shows_names: bool) -> Vec<String>
         ));
     }
     warnings
+}
+
+/// What may belong into a range and could not be read.
+pub(crate) fn quarantined(coverage: &Coverage, range: &Range) -> Option<String> {
+    let count = coverage.quarantined;
+    let may_be_in_it = count > 0 && coverage.quarantined_since.is_none_or(|since| since < range.end());
+    let (pull_requests, are) = if count == 1 { ("pull request", "is") } else { ("pull requests", "are") };
+    may_be_in_it.then(|| {
+        format!("quarantined: {count} {pull_requests} that may belong into the range could not be read and {are} not counted")
+    })
 }
 
 /// Some repositories in words: the first ones by name, or how many they are.

@@ -12,7 +12,9 @@ use mergeline_store::{Filter, Interval, Reader, RepositoryId, Standing, StoreErr
 use crate::access::{Access, Scope};
 use crate::answer::{DATA_AS_OF, Tag};
 use crate::error::{ApiError, Detail};
-use crate::model::{Meta, MetaCoverage, MetaFilters, MetaRange, NOT_FOR_PEOPLE, instant, uncollected, unread};
+use crate::model::{
+    Meta, MetaCoverage, MetaFilters, MetaRange, NOT_FOR_PEOPLE, instant, quarantined, uncollected, unread,
+};
 use crate::negotiation::{Accept, Format};
 use crate::parameters::{Otherwise, Parameter, Query, Range, team_ref};
 use crate::router::Api;
@@ -130,6 +132,7 @@ impl TeamRequest {
         let asked = if endpoint.looks_back { Range { from: range.before().from, ..range } } else { range };
         let mut warnings = unread(&standing.coverage, &asked, now, !is_limited);
         let is_read = warnings.is_empty();
+        warnings.extend(quarantined(&standing.coverage, &asked));
         warnings.extend(uncollected(&standing.coverage, !is_limited));
         // A key that is limited to teams does not learn from a tag what happens in repositories of others.
         let data_version = match self.access.only_teams() {
@@ -192,7 +195,10 @@ fn tag(identity: &str, standing: &Standing, warnings: &[String], range: &Range, 
     let lists = [&coverage.failing, &coverage.pending, &coverage.never_collected];
     // As the answer has them.
     let repositories = if is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
-    let state = format!("{reached:?} {repositories} {:?} {} {warnings:?}", coverage.covered_since, coverage.collected);
+    let state = format!(
+        "{reached:?} {repositories} {:?} {} {} {warnings:?}",
+        coverage.covered_since, coverage.collected, coverage.quarantined
+    );
     Tag::of(&[identity, &state])
 }
 

@@ -302,3 +302,49 @@ async fn each_repository_that_nobody_knows_is_named() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_in_quarantine_is_said_and_leaves_buckets_incomplete_from_its_opening_until_it_is_accepted()
+-> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    backend.tell(&details(&history())).await?;
+    assert_eq!(complete(&backend.velocity(WEEKS).await?), [true, true, false]);
+    let answer = backend.velocity(WEEKS).await?;
+    assert_eq!(answer["meta"]["coverage"]["quarantined"], 0);
+    // Opened in W24, so that W23 cannot lack it.
+    backend
+        .run_sql(
+            "insert into quarantined_pull_requests (repository_id, number, reason, created_from, first_seen_at, last_tried_at)
+            select id, 99, 'status 502', '2026-06-10T09:00:00Z', now(), now() from repositories",
+        )
+        .await?;
+    let answer = backend.velocity(WEEKS).await?;
+    assert_eq!(complete(&answer), [true, false, false]);
+    assert_eq!(answer["meta"]["coverage"]["quarantined"], 1);
+    let warnings = answer["meta"]["warnings"].to_string();
+    assert!(
+        warnings.contains("quarantined: 1 pull request that may belong into the range could not be read"),
+        "{warnings}"
+    );
+    let before = backend.velocity("from=2026-06-01&to=2026-06-08").await?;
+    assert!(!words(&before).contains(&"quarantined"), "{before}");
+    assert_eq!(complete(&before), [true]);
+    let views = "select is_complete::text from view_team_velocity where week_start >= '2026-06-01' order by week_start";
+    let pool = backend.database.pool().await?;
+    let in_views: Vec<String> = sqlx::query_scalar(views).fetch_all(&pool).await?;
+    assert_eq!(in_views[..2], ["true", "false"]);
+    // Accepted: complete without it, and said all the same.
+    let (repository, key) = ("acme/api".parse()?, mergeline_store::QuarantineKey::Number(99));
+    let store = backend.database.store()?;
+    assert!(store.accept_quarantined(&repository, key, chrono::Utc::now()).await?);
+    assert!(
+        !store
+            .accept_quarantined(&repository, mergeline_store::QuarantineKey::Position(99), chrono::Utc::now())
+            .await?
+    );
+    let answer = backend.velocity(WEEKS).await?;
+    assert_eq!(complete(&answer), [true, true, false]);
+    assert!(words(&answer).contains(&"quarantined"), "{answer}");
+    assert_eq!(answer["meta"]["coverage"]["quarantined"], 1);
+    Ok(())
+}

@@ -9,6 +9,7 @@ use mergeline_api::{KeyName, Scope};
 use mergeline_domain::{RepoName, TeamSlug};
 
 use crate::explain::PullRequestName;
+use crate::quarantine::QuarantineName;
 
 /// Team delivery metrics from GitHub that an engineering manager can trust to the last pull request.
 #[derive(Debug, Parser)]
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Say for which teams a pull request counts, with which weight, and why
     Explain(Explain),
+    /// What could not be read: accept that it is missing
+    #[command(subcommand)]
+    Quarantine(Quarantine),
     /// Put the work that failed each time back into the work queue
     Replay,
     /// Answer HTTP requests on this machine
@@ -185,6 +189,16 @@ pub(crate) struct Explain {
     /// Ask GitHub when it is not stored
     #[arg(long)]
     pub(crate) ask: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// Call weeks complete without a pull request that cannot be read; answers still say that it is missing
+    Accept {
+        /// The pull request as owner/name#123, or owner/name@57 where `status` shows only its place
+        #[arg(value_name = "OWNER/NAME#NUMBER")]
+        pull_request: QuarantineName,
+    },
 }
 
 #[derive(Debug, ClapArgs)]

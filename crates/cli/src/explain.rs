@@ -31,6 +31,13 @@ impl std::fmt::Display for PullRequestName {
     }
 }
 
+impl PullRequestName {
+    /// The repository and the number.
+    pub(crate) fn into_parts(self) -> (RepoName, i64) {
+        (self.repository, self.number)
+    }
+}
+
 impl FromStr for PullRequestName {
     type Err = String;
 
@@ -66,7 +73,15 @@ pub(crate) async fn run(args: &Explain, options: &Options, now: DateTime<Utc>) -
     };
     let zone = store.timezone().await?;
     let answer = match store.explain(&name.repository, name.number).await? {
-        Some(explanation) => Answer::stored(name, &explanation, zone),
+        Some(explanation) => {
+            let mut answer = Answer::stored(name, &explanation, zone);
+            if let Some(reason) = store.quarantine_reason(&name.repository, name.number).await? {
+                let _ =
+                    writeln!(answer.text, "It is in quarantine, so what changed since then is not known: {reason}.");
+                answer.json["quarantine"] = reason.into();
+            }
+            answer
+        }
         None => not_stored(&store, args, zone, now).await?,
     };
     store.close().await;
@@ -131,7 +146,7 @@ impl Known {
             return format!("{} is not among the configured repositories.", name.repository);
         };
         if let Some(reason) = &self.quarantine {
-            return format!("it is in quarantine, GitHub's answer about it cannot be understood: {reason}.");
+            return format!("it is in quarantine, as it cannot be read or understood: {reason}.");
         }
         let mut text = match (repository.collected_at, repository.covered_since) {
             (Some(collected_at), Some(since)) => format!(

@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod http_server;
 mod keys;
+mod quarantine;
 #[cfg(feature = "aws")]
 mod replay;
 mod report;
@@ -76,6 +77,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Show(show) => show::run(&show, &options, clock).await,
         Command::Status(status) => status::run(&status, &options, clock()).await,
         Command::Doctor(doctor) => doctor::run(&doctor, &options, clock()).await,
+        Command::Quarantine(command) => quarantine::run(&command, &options, clock()).await,
         Command::Explain(explain) => explain::run(&explain, &options, clock()).await,
         #[cfg(feature = "aws")]
         Command::Replay => replay::run(&options).await,

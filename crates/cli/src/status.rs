@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, Table};
-use mergeline_store::{Coverage, RepositoryStatus, RunStatus};
+use mergeline_store::{Coverage, QuarantineEntry, RepositoryStatus, RunStatus};
 
 use crate::args::{Options, Status};
 use crate::database::collected;
@@ -19,7 +19,7 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
     let mut out = terminal::stdout();
     let Some((_database, store)) = collected(options).await? else {
         if options.json {
-            let nothing = serde_json::json!({ "runs": [], "repositories": [], "coverage": null });
+            let nothing = serde_json::json!({ "runs": [], "repositories": [], "coverage": null, "quarantine": [] });
             writeln!(out, "{nothing}")?;
         } else {
             writeln!(out, "{NOTHING}")?;
@@ -29,23 +29,28 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
     let runs = store.runs(None, args.runs).await?;
     let repositories = store.repository_statuses().await?;
     let coverage = store.coverage().await?;
+    let quarantine = store.quarantine_entries(if options.json { ALL } else { SHOWN }).await?;
     let zone = store.timezone().await?;
     store.close().await;
     if options.json {
         let Coverage { failing, pending, never_collected, data_as_of, .. } = &coverage;
         let coverage = serde_json::json!({
             "covered_since": coverage.since(), "data_as_of": data_as_of, "failing": failing, "pending": pending,
-            "never_collected": never_collected,
+            "never_collected": never_collected, "quarantined": coverage.quarantined,
         });
-        let status = serde_json::json!({ "runs": runs, "repositories": repositories, "coverage": coverage });
+        let status = serde_json::json!({ "runs": runs, "repositories": repositories, "coverage": coverage, "quarantine": quarantine });
         writeln!(out, "{status}")?;
     } else {
-        write!(out, "{}", text(&runs, &repositories, &coverage, zone, now))?;
+        write!(out, "{}", text(&runs, &repositories, &coverage, &quarantine, zone, now))?;
     }
     // A refused token is held against no repository, and still nothing of them is collected.
     let is_any_failing = !coverage.failing.is_empty() || repositories.iter().any(has_failed);
     Ok(if is_any_failing { ExitCode::from(PARTIAL) } else { ExitCode::SUCCESS })
 }
+
+/// So many pull requests in quarantine are shown to people; all of them to machines.
+const SHOWN: u32 = 20;
+const ALL: u32 = 10_000;
 
 pub(crate) const NOTHING: &str = "Nothing was ever collected here: run `mergeline collect`.";
 
@@ -57,6 +62,7 @@ fn text(
     runs: &[RunStatus],
     repositories: &[RepositoryStatus],
     coverage: &Coverage,
+    quarantine: &[QuarantineEntry],
     zone: Tz,
     now: DateTime<Utc>,
 ) -> String {
@@ -81,6 +87,10 @@ fn text(
         for remark in remarks(repository) {
             let _ = writeln!(lines, "  {}: {remark}", repository.name);
         }
+    }
+    for entry in quarantine {
+        let accepted = if entry.accepted_at.is_some() { ", accepted" } else { "" };
+        let _ = writeln!(lines, "  {} (in quarantine{accepted}): {}", entry.name(), entry.reason);
     }
     let _ = writeln!(lines, "\n{}", covered(coverage, zone, now));
     text.push_str(&wrapped(&lines, 4));
@@ -187,6 +197,8 @@ mod tests {
             covered_since: at("2026-05-01T00:00:00Z"),
             complete_until: None,
             data_as_of: at("2026-06-17T08:00:00Z"),
+            quarantined: 0,
+            quarantined_since: None,
         };
         let text = |coverage: &Coverage| covered(coverage, Tz::UTC, at("2026-06-17T12:00:00Z").unwrap_or_default());
         insta::assert_snapshot!(text(&coverage), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago, but not all of acme/legacy, acme/web.");

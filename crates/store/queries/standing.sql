@@ -15,7 +15,9 @@ select
     k.never_collected_names,
     k.covered_since,
     k.complete_until,
-    k.data_as_of
+    k.data_as_of,
+    k.quarantined as "quarantined!",
+    k.quarantined_since
 from (
     select
         count(*) filter (where s.is_read and not s.is_pending and s.failures = 0) as collected,
@@ -23,10 +25,14 @@ from (
         array_agg(s.name order by s.name) filter (where s.is_pending or not s.is_read) as pending_names,
         array_agg(s.name order by s.name) filter (where not s.is_read) as never_collected_names,
         max(s.covered_since) as covered_since,
-        case when bool_and(s.is_read) then min(least(s.collected_at, s.reopened_since, s.backfill_since)) end as complete_until,
-        min(s.collected_at) as data_as_of
+        case when bool_and(s.is_read) then min(least(s.collected_at, s.reopened_since, s.backfill_since, q.missing_from)) end
+            as complete_until,
+        min(s.collected_at) as data_as_of,
+        coalesce(sum(q.quarantined), 0)::bigint as quarantined,
+        min(q.quarantined_since) as quarantined_since
     from (
         select
+            r.id,
             coalesce(r.current_name, r.name) as name,
             r.failures,
             r.covered_since,
@@ -48,6 +54,14 @@ from (
                 where a.place = 1
             )
     ) as s
+    left join lateral (
+        select
+            count(*) as quarantined,
+            min(coalesce(p.created_from, s.covered_since)) as quarantined_since,
+            min(coalesce(p.created_from, s.covered_since)) filter (where p.accepted_at is null) as missing_from
+        from quarantined_pull_requests as p
+        where p.repository_id = s.id
+    ) as q on true
 ) as k
 left join configuration_in_force as c on true
 left join teams as t on t.id = $1 or t.slug = $2

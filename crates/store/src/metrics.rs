@@ -252,6 +252,10 @@ pub struct Coverage {
     pub complete_until: Option<DateTime<Utc>>,
     /// When the oldest of the last complete collections began: nothing newer is claimed. `None` before the first.
     pub data_as_of: Option<DateTime<Utc>>,
+    /// Pull requests in quarantine, accepted or not: they could not be read, and are not counted.
+    pub quarantined: i64,
+    /// None of them was opened before; `None` when there are none, or that is not known.
+    pub quarantined_since: Option<DateTime<Utc>>,
 }
 
 impl Coverage {
@@ -490,6 +494,8 @@ pub(crate) async fn standing(
             covered_since: row.covered_since,
             complete_until: row.complete_until,
             data_as_of: row.data_as_of,
+            quarantined: row.quarantined,
+            quarantined_since: row.quarantined_since,
         },
         team,
     })

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{Login, RepoName, with_causes};
 use mergeline_local_postgres::Binaries;
-use mergeline_store::{ConfiguredLogin, DatabaseStatus, RepositoryStatus, Snapshot, Store, StoreError};
+use mergeline_store::{
+    ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store, StoreError,
+};
 
 use super::Configured;
 use super::findings::{Check, Findings};
@@ -16,6 +18,8 @@ use crate::tables::{ago, count_of};
 
 /// The oldest server that has what the schema uses.
 const MIN_VERSION: i32 = 15;
+/// So many pull requests in quarantine are told with their reasons; `status` has more.
+const LISTED: u32 = 5;
 /// A collection that ran at some time and then no more: its timer may be gone.
 const OLD: TimeDelta = TimeDelta::days(7);
 
@@ -193,7 +197,7 @@ async fn read(
         findings.add(Check::warning("collection", message, "mend the cause, and run `mergeline collect`"))?;
     }
     if !runs.is_empty() {
-        findings.add(quarantine(&repositories))?;
+        findings.add(quarantine(&repositories, &store.quarantine_entries(LISTED).await?))?;
         findings.add(details(&repositories, has_details))?;
     }
     let configured = snapshot.map(|snapshot| Configured {
@@ -227,14 +231,24 @@ fn sum(repositories: &[RepositoryStatus], count: impl Fn(&RepositoryStatus) -> i
     (repositories.iter().map(count).sum(), affected.join(", "))
 }
 
-fn quarantine(repositories: &[RepositoryStatus]) -> Check {
+fn quarantine(repositories: &[RepositoryStatus], entries: &[QuarantineEntry]) -> Check {
     match sum(repositories, |repository| repository.quarantined) {
         (0, _) => Check::ok("quarantine", "empty"),
-        (count, names) => Check::warning(
-            "quarantine",
-            format!("{} not understood, and not counted ({names})", count_of(count, "pull request")),
-            "`mergeline collect` tries them again; report those that stay",
-        ),
+        (count, names) => {
+            let listed: Vec<String> =
+                entries.iter().map(|entry| format!("{}: {}", entry.name(), entry.reason)).collect();
+            let more = if entries.len() < usize::try_from(count).unwrap_or(usize::MAX) { "; ..." } else { "" };
+            Check::warning(
+                "quarantine",
+                format!(
+                    "{} could not be read, and are not counted ({names}): {}{more}",
+                    count_of(count, "pull request"),
+                    listed.join("; ")
+                ),
+                "`mergeline collect` tries them again; where one stays, report it, and `mergeline quarantine accept` with \
+                 its name calls weeks complete without it",
+            )
+        }
     }
 }
 
