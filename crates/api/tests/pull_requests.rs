@@ -178,6 +178,7 @@ async fn two_pages_look_so() -> Result<()> {
       "caveat": "Not for comparing people, and with care between teams: they differ in what they work on.",
       "count": 10,
       "coverage": {
+        "quarantined": 0,
         "repositories": {
           "collected": 1,
           "counts": {
