@@ -88,6 +88,7 @@ async fn numbers_name_the_repositories_that_fail_or_are_not_read_completely() ->
     insta::assert_json_snapshot!(answer["meta"]["warnings"], @r#"
     [
       "never_collected: acme/docs, acme/old, acme/site were never collected completely: what is missing is not counted; see coverage",
+      "quarantined: 1 pull request that may belong into the range could not be read and is not counted",
       "partial_coverage: the last collection of acme/old failed; see coverage",
       "merged_before_creation: imported pull requests count, but have no duration",
       "details_pending: commits and reviews of some merged pull requests were not read, so they have no phases yet"
