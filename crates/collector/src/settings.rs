@@ -162,7 +162,11 @@ pub fn not_found() -> Problem {
 fn read_file(path: &Path) -> Result<TeamsFile, Problems> {
     let shown = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| {
-        let help = "name an existing file in TEAMS_FILE, or with --teams";
+        let help = if path.starts_with("~") {
+            "only a shell replaces `~`, and not in quotes: write the whole path"
+        } else {
+            "name an existing file in TEAMS_FILE, or with --teams"
+        };
         Problem::setting("config.not_found", &shown, format!("it cannot be read: {error}"), help)
     })?;
     TeamsFile::parse(&shown, &bytes)
@@ -231,6 +235,29 @@ mod tests {
             assert_eq!(problems.list[0].code, "config.not_found");
             assert!(problems.to_string().contains(path), "{problems}");
         }
+    }
+
+    #[test]
+    fn spans_in_words_and_paths_that_only_a_shell_knows_are_told_how_to_be_written() {
+        let lookup = |days: &'static str| {
+            move |name: &str| match name {
+                "BACKFILL_DAYS" => Some(days.to_owned()),
+                "DB_URL" => Some(DB.1.to_owned()),
+                _ => None,
+            }
+        };
+        for (days, help) in [
+            ("6 months", "write the days, without a word: 183"),
+            ("2w", "write the days, without a word: 14"),
+            ("1 year", "write the days, without a word: 365"),
+            ("half a year", "write a whole number from 1 to 3650, or unset it"),
+            ("99 years", "write a whole number from 1 to 3650, or unset it"),
+        ] {
+            let problems = Settings::from_vars(lookup(days)).expect_err("refused");
+            assert_eq!(problems.list[0].help.as_deref(), Some(help), "{days}");
+        }
+        let problems = TeamsSource::File("~/teams.yaml".into()).load().expect_err("refused");
+        assert!(problems.list[0].help.as_ref().is_some_and(|help| help.contains("`~`")), "{problems}");
     }
 
     #[test]

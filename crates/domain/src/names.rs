@@ -24,6 +24,40 @@ impl NameError {
     }
 }
 
+/// Letters of other scripts that look like ASCII ones, each followed by that.
+const LOOK_ALIKES: &str =
+    "аaеeоoрpсcуyхxіiјjѕsһhԁdԛqԝwАAВBЕEКKМMНHОOРPСCТTХXІIЈJЅSοoαaνvιiκkρpτtΑAΒBΕEΗHΙIΚKΜMΝNΟOΡPΤTΧXΥYΖZıiℓl‐-‑-–-—-−-";
+
+/// The ASCII letter that a character looks like.
+fn look_alike(character: char) -> Option<char> {
+    // Letters and digits of full width follow the order of ASCII.
+    let full_width = u32::from(character).checked_sub(0xfee0).filter(|code| (0x21..=0x7e).contains(code));
+    let letters: Vec<char> = LOOK_ALIKES.chars().collect();
+    let pair = letters.chunks_exact(2).find(|pair| pair[0] == character).map(|pair| pair[1]);
+    full_width.and_then(char::from_u32).or(pair)
+}
+
+/// Whether a character takes no room, or looks like a blank.
+pub(crate) fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{a0}' | '\u{ad}' | '\u{180e}' | '\u{2000}'..='\u{200f}' | '\u{202a}'..='\u{202f}' | '\u{205f}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{3000}' | '\u{feff}'
+    )
+}
+
+/// What is wrong with the first character that is not ASCII, by its code point, and the text that was probably meant.
+fn strange_character(text: &str) -> Option<(String, String)> {
+    let strange = text.chars().find(|character| !character.is_ascii())?;
+    let meant: String = text.chars().filter(|c| !is_invisible(*c)).map(|c| look_alike(c).unwrap_or(c)).collect();
+    let code = u32::from(strange);
+    let reason = match look_alike(strange) {
+        _ if is_invisible(strange) => format!("it has the invisible character U+{code:04X}"),
+        Some(letter) => format!("its `{strange}` is U+{code:04X}, which only looks like `{letter}`"),
+        None => format!("it has `{strange}`, U+{code:04X}"),
+    };
+    Some((reason, meant))
+}
+
 /// A GitHub login: compared and kept without case, `[bot]` suffix included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -55,6 +89,11 @@ impl FromStr for Login {
         let starts_well = stem.starts_with(|c: char| c.is_ascii_alphanumeric());
         if starts_well && stem.len() <= Self::MAX_LEN && stem.chars().all(allowed) {
             return Ok(Self(text.to_ascii_lowercase()));
+        }
+        if let Some((reason, meant)) = strange_character(text) {
+            let meant = meant.trim();
+            let suggestion = (meant != text && meant.parse::<Self>().is_ok()).then(|| meant.to_owned());
+            return Err(NameError::new(format!("`{text}` is not a GitHub login: {reason}"), suggestion));
         }
         let trimmed = stem.trim().trim_start_matches(['@', '-']);
         let suggestion = (trimmed != stem && trimmed.parse::<Self>().is_ok()).then(|| trimmed.to_owned());
@@ -112,12 +151,15 @@ impl RepoName {
 
     /// The `owner/name` that a pasted URL or a `.git` path most likely means.
     fn normalised(text: &str) -> Option<String> {
-        let path = text.trim().trim_end_matches('/');
-        let path = path.strip_suffix(".git").unwrap_or(path);
-        let path = path.rsplit_once("://").map_or(path, |(_, rest)| rest);
-        let mut parts = path.rsplit(['/', ':']);
-        let (name, owner) = (parts.next()?, parts.next()?);
-        let candidate = format!("{owner}/{name}");
+        let meant = strange_character(text).map_or_else(|| text.to_owned(), |(_, meant)| meant);
+        let path = meant.trim().split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        // A host comes before a path of any depth: `https://host/`, `git@host:`, or `host/` with a dot in it.
+        let after_host = path.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+        let after_host = after_host.or_else(|| path.split_once('@').and_then(|(_, rest)| rest.split_once(':')));
+        let after_host = after_host.or_else(|| path.split_once('/').filter(|(host, _)| host.contains('.')));
+        let mut parts = after_host.map_or(path, |(_, rest)| rest).split('/');
+        let (owner, name) = (parts.next()?, parts.next()?);
+        let candidate = format!("{owner}/{}", name.strip_suffix(".git").unwrap_or(name));
         (candidate != text && candidate.parse::<Self>().is_ok()).then_some(candidate)
     }
 }
@@ -344,7 +386,11 @@ impl FromStr for RepoName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let refuse = |reason: String| Err(NameError::new(reason, Self::normalised(text)));
+        let refuse = |reason: String| {
+            let reason = strange_character(text)
+                .map_or(reason, |(strange, _)| format!("`{text}` is not a repository: {strange}"));
+            Err(NameError::new(reason, Self::normalised(text)))
+        };
         let Some((owner, name)) = text.split_once('/') else {
             return refuse(format!("`{text}` names no owner: write `owner/name`"));
         };
@@ -473,6 +519,23 @@ mod tests {
     }
 
     #[test]
+    fn characters_that_cannot_be_told_apart_are_named_by_their_code_point() {
+        for (text, code, meant) in [
+            ("ali\u{200b}ce", "U+200B", Some("alice")),
+            ("alice\u{a0}", "U+00A0", Some("alice")),
+            ("\u{feff}alice", "U+FEFF", Some("alice")),
+            ("\u{430}lice", "U+0430", Some("alice")),
+            ("\u{ff41}lice", "U+FF41", Some("alice")),
+            ("alice\u{2011}b", "U+2011", Some("alice-b")),
+            ("ren\u{e9}", "U+00E9", None),
+        ] {
+            let error = text.parse::<Login>().expect_err("refused");
+            assert!(error.reason.contains(code), "{error}");
+            assert_eq!(error.suggestion.as_deref(), meant, "{error}");
+        }
+    }
+
+    #[test]
     fn a_repository_has_an_owner_and_a_name_without_case() {
         let repo: RepoName = "Acme/Web.Site".parse().expect("valid");
         assert_eq!((repo.owner(), repo.name()), ("acme", "web.site"));
@@ -487,6 +550,12 @@ mod tests {
             "https://github.com/acme/api/",
             "git@github.com:acme/api.git",
             "acme/api.git",
+            "https://github.com/acme/api/pulls",
+            "https://github.com/acme/api/pull/7/files?w=1#diff",
+            "github.com/acme/api",
+            "acme/api/pulls",
+            "acme/api\u{200b}",
+            "асme/api",
         ] {
             assert_eq!(suggestion::<RepoName>(text), Some("acme/api".to_owned()), "{text}");
         }

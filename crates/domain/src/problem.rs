@@ -71,8 +71,29 @@ pub fn whole_number(
     let Some(text) = lookup(name) else { return Ok(default) };
     text.trim().parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
         let help = format!("write a whole number from {} to {}, or unset it", bounds.start(), bounds.end());
-        Problem::setting("config.range", name, format!("`{text}` is out of range"), help)
+        let is_number = text.trim().parse::<i64>().is_ok();
+        let message = if is_number { "is out of range" } else { "is not a whole number" };
+        let help = match days_of(&text).filter(|days| name.ends_with("_DAYS") && bounds.contains(days)) {
+            Some(days) => format!("write the days, without a word: {days}"),
+            None => help,
+        };
+        Problem::setting("config.range", name, format!("`{text}` {message}"), help)
     })
+}
+
+/// The days of a span that is written in words: `6 months`.
+fn days_of(text: &str) -> Option<u16> {
+    let text = text.trim();
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let count: u32 = text[..text.len() - unit.len()].parse().ok()?;
+    let hours_each: u32 = match unit.trim().to_lowercase().trim_end_matches('s') {
+        "d" | "day" => 24,
+        "w" | "week" => 7 * 24,
+        "m" | "month" => 730,
+        "y" | "year" => 365 * 24,
+        _ => return None,
+    };
+    u16::try_from(count.checked_mul(hours_each)?.div_ceil(24)).ok()
 }
 
 /// Everything wrong with one source of configuration, to be shown at once.

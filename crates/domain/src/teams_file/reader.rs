@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 
 use super::tree::{Key, Node, Value};
 use super::{MemberEntry, TeamEntry, TeamsFile};
+use crate::names::is_invisible;
 use crate::{
     GithubId, Login, NameError, Period, Position, Problem, RepoEntry, RepoName, RepoRules, TeamSlug, Weight,
     parse_zone, start_of_day,
@@ -176,7 +177,12 @@ impl<'a> Fields<'a> {
 
     fn required(&mut self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
         let found = self.optional(key);
-        if found.is_none() && self.is_mapping {
+        let is_null = |(name, _): &&(&str, &Node)| *name == key;
+        if let (None, Some((_, null))) = (found, self.entries.iter().find(is_null)) {
+            let message = format!("`{key}` has no value");
+            let help = format!("write one: `{key}: …`; the word null is a value in quotes only: `{key}: \"null\"`");
+            reader.report("config.missing_key", null.at, &join(&self.path, key), message, help);
+        } else if found.is_none() && self.is_mapping {
             let path = join(&self.path, key);
             reader.report(
                 "config.missing_key",
@@ -250,7 +256,13 @@ impl Reader<'_> {
         let aliases = if known == MEMBER_KEYS { MEMBER_ALIASES } else { &[] };
         let candidates = known.iter().map(|name| (*name, *name)).chain(aliases.iter().copied());
         let nearest = nearest(&key.text, candidates);
+        let is_fraction =
+            known == MEMBER_KEYS && !key.text.is_empty() && key.text.bytes().all(|byte| byte.is_ascii_digit());
         let help = match nearest {
+            _ if is_fraction => format!("write decimals with a point, not with a comma: `weight: 0.{}`", key.text),
+            _ if key.text.contains(is_invisible) => {
+                "it has an invisible character, a no-break space perhaps: type it again".to_owned()
+            }
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known here: {}", known.join(", ")),
         };
@@ -357,6 +369,10 @@ impl Reader<'_> {
         let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| (zone.name(), zone.name()));
         let names = names.filter(|(name, _)| parse_zone(name).is_some());
         let help = match nearest(text, names) {
+            _ if is_offset(text) => {
+                "write the place whose clocks are meant, `Europe/Oslo` for example: an offset knows no daylight saving time"
+                    .to_owned()
+            }
             Some(name) => format!("did you mean `{name}`?"),
             None => "write a name of the IANA database, `Europe/Oslo` for example".to_owned(),
         };
@@ -485,6 +501,7 @@ impl Reader<'_> {
             Ok(weight) => Some(weight),
             Err(error) => {
                 let (code, help) = match &error {
+                    NotANumber(text) if text.contains(',') => ("config.type", "write decimals with a point: 0.5"),
                     NotANumber(_) => ("config.type", "write a decimal number, 0.5 for half of the person's work"),
                     OutOfRange(_) => ("config.weight_range", "use 0.5 for half of the person's work, not 50"),
                     TooPrecise(_) => ("config.weight_range", "four decimals are kept: a third is 0.3333"),
@@ -520,6 +537,13 @@ impl Reader<'_> {
         );
         None
     }
+}
+
+/// `GMT+1`, `UTC-05:30`, `+02:00`.
+fn is_offset(text: &str) -> bool {
+    let rest = text.trim_start_matches("GMT").trim_start_matches("UTC");
+    let digits = rest.strip_prefix(['+', '-']).unwrap_or_default();
+    digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == ':')
 }
 
 fn join(path: &str, key: &str) -> String {

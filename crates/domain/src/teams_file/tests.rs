@@ -484,3 +484,28 @@ fn exclusions_that_exclude_nothing_or_everything_or_lack_their_quotes_are_refuse
     assert_eq!(unquoted.list[0].code, "config.syntax");
     assert_eq!(unquoted.list[0].help.as_deref(), Some("write \"!acme/mirror\""));
 }
+
+#[test]
+fn what_people_write_by_habit_is_answered_by_what_to_write() {
+    let of = |text: &str| problems(text).list.into_iter().next_back().expect("a problem");
+    let zone = |zone: &str| with_top(&format!("version: 1\ntimezone: {zone}\nrepositories: [a/b]"));
+    for (text, code, help) in [
+        (with_members("      - { github: null }\n"), "config.missing_key", "`github: \"null\"`"),
+        (with_members("      - { github: ana, weight: 0,5 }\n"), "config.unknown_key", "`weight: 0.5`"),
+        (with_members("      - github: ana\n        weight: 0,5\n"), "config.type", "with a point: 0.5"),
+        (with_members("      - github:\u{a0}ana\n"), "config.type", ""),
+        (with_members("      - github: ana\n        weight:\u{a0}0.5\n"), "config.syntax", "U+00A0"),
+        (with_members("      - { github: \u{430}na }\n"), "config.login_syntax", "write `ana`"),
+        (zone("GMT+1"), "config.timezone", "Europe/Oslo"),
+        (zone("UTC-05:30"), "config.timezone", "Europe/Oslo"),
+        (
+            with_top("version: 1\nrepositories: [https://github.com/acme/web/pulls]"),
+            "config.repo_syntax",
+            "write `acme/web`",
+        ),
+    ] {
+        let problem = of(&text);
+        assert_eq!(problem.code, code, "{text}: {problem:?}");
+        assert!(problem.help.as_ref().is_some_and(|found| found.contains(help)), "{text}: {problem:?}");
+    }
+}

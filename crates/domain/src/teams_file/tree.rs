@@ -2,6 +2,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
+use crate::names::is_invisible;
 use crate::{Position, Problem};
 
 /// A value and its place.
@@ -63,7 +64,21 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, Problem> {
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     refuse_conflict_markers(text)?;
-    Builder { parser: Parser::new_from_str(text) }.document()
+    Builder { parser: Parser::new_from_str(text) }.document().map_err(|mut problem| {
+        let lines = lines_of(text);
+        let end = problem.at.map_or(usize::MAX, |at| at.line);
+        // Editors and web pages put them where a blank is meant, and nobody sees the difference. The parser stumbles over
+        // one there, or on a line after it.
+        let before = lines.split('\n').take(end).enumerate();
+        let found =
+            before.filter_map(|(index, line)| Some((index + 1, line.chars().find(|c| is_invisible(*c))?))).last();
+        if let Some((line, strange)) = found {
+            let code = u32::from(strange);
+            problem.help =
+                Some(format!("line {line} has the invisible character U+{code:04X}: write a blank in its place"));
+        }
+        problem
+    })
 }
 
 /// The text as its lines are counted: without a byte order mark, and each line end is one `\n`. YAML ends a line at a
