@@ -237,6 +237,8 @@ impl World {
         }
         self.tell(format!("{name} recreated"));
         self.fake.recreate_repository(&name);
+        // An empty list that was meant for the former one would be believed: nothing of the new one was seen yet.
+        self.fake.forget_faults(&name);
         self.repositories[repository].id = self.fake.repository_id(&name).unwrap_or_default();
         self.repositories[repository].pull_requests.clear();
         self.repositories[repository].unreadable.clear();

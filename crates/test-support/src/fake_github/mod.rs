@@ -280,6 +280,11 @@ impl FakeGitHub {
         lock(&self.world).faults.entry(repository.to_lowercase()).or_default().push_back(fault);
     }
 
+    /// Lets nothing go wrong any more of what was said with [`Self::fail_next`] about a repository (or a path).
+    pub fn forget_faults(&self, repository: &str) {
+        lock(&self.world).faults.remove(&repository.to_lowercase());
+    }
+
     /// Lets the next answer of GraphQL go wrong; said several times, one answer after the other.
     pub fn fail_next_graphql(&self, fault: Fault) {
         self.fail_next("/graphql", fault);
