@@ -8,7 +8,9 @@ import json
 
 import boto3
 import botocore.session
+from moto.apigatewayv2.models import apigatewayv2_backends
 from moto.cloudformation import parsing
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.common_models import CloudFormationModel
 from moto.sqs.models import sqs_backends
 
@@ -222,6 +224,35 @@ def stage(name, properties):
             restApiId=properties["RestApiId"], stageName=properties["StageName"], patchOperations=changes
         )
     return Made(properties["StageName"])
+
+
+@makes("ApiGateway::DomainName", ["RegionalDomainName", "RegionalHostedZoneId"])
+def domain_name(name, properties):
+    made = call("apigateway", "CreateDomainName", decapitalized(properties))
+    # moto makes up no address and no zone.
+    attributes = {"RegionalDomainName": f"d-1.execute-api.{REGION}.amazonaws.com", "RegionalHostedZoneId": "Z1REGIONAL"}
+    return Made(made["domainName"], attributes)
+
+
+@makes("ApiGatewayV2::ApiMapping", ["ApiMappingId"])
+def api_mapping(name, properties):
+    # moto keeps the two versions apart: what is referred to is looked up in the first, and then made known to the second.
+    gateway, domain = client("apigateway"), properties["DomainName"]
+    gateway.get_domain_name(domainName=domain)
+    stage = gateway.get_stage(restApiId=properties["ApiId"], stageName=properties["Stage"])
+    apigatewayv2_backends[DEFAULT_ACCOUNT_ID][REGION].apis[properties["ApiId"]] = stage
+    client("apigatewayv2").create_domain_name(DomainName=domain)
+    made = call("apigatewayv2", "CreateApiMapping", {"ApiMappingKey": "", **properties})["ApiMappingId"]
+    return Made(made, {"ApiMappingId": made})
+
+
+@makes("Route53::RecordSet")
+def record_set(name, properties):
+    zone = properties.pop("HostedZoneId")
+    properties["AliasTarget"] = {"EvaluateTargetHealth": False, **properties["AliasTarget"]}
+    changes = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": properties}]}
+    call("route53", "ChangeResourceRecordSets", {"HostedZoneId": zone, "ChangeBatch": changes})
+    return Made(properties["Name"])
 
 
 @makes("ApiGateway::ApiKey", ["APIKeyId"], "Name")

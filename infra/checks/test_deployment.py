@@ -14,6 +14,9 @@ EVERYTHING_GIVEN = {
     "DatabaseSecretArn": SECRET.format("Database"),
     "DatabaseRootCertificate": "rds-ca.pem",
     "ApiKeysSecretArn": SECRET.format("ApiKeys"),
+    "DomainName": "metrics.example.com",
+    "CertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f",
+    "BasePath": "delivery/v1",
     "AlarmEmail": "ops@example.com",
     "DatabaseInstanceId": "mergeline-database",
     "DatabaseConnectionLimit": "40",
@@ -99,7 +102,7 @@ def usual(aws):
 @pytest.fixture(scope="module")
 def full(aws, usual):
     """A stack with every parameter given, beside the other one."""
-    return Stack("mergeline-full", EVERYTHING_GIVEN | network())
+    return Stack("mergeline-full", EVERYTHING_GIVEN | network() | zone())
 
 
 def network():
@@ -111,6 +114,12 @@ def network():
     return {"SubnetIds": ",".join(subnets), "SecurityGroupIds": group}
 
 
+def zone():
+    """A zone to put the domain's record into."""
+    made = emulator.client("route53").create_hosted_zone(Name="example.com", CallerReference="domain")
+    return {"HostedZoneId": made["HostedZone"]["Id"].removeprefix("/hostedzone/")}
+
+
 def test_the_stack_completes(usual, template):
     assert usual.status == "CREATE_COMPLETE"
     conditional = {
@@ -119,6 +128,9 @@ def test_the_stack_completes(usual, template):
         "DatabaseConnections",
         "DatabaseStorage",
         "NetworkPolicy",
+        "Domain",
+        "DomainMapping",
+        "DomainRecord",
     }
     assert set(usual.resources) == set(template["Resources"]) - conditional
 
@@ -134,6 +146,23 @@ def test_it_completes_with_every_parameter_given(full, template):
         "ApiGatewayAccount",
     }
     assert set(full.resources) == set(template["Resources"]) - conditional
+
+
+def test_a_domain_leads_to_the_api_by_its_path_and_record(full):
+    domain = emulator.client("apigateway").get_domain_name(domainName="metrics.example.com")
+    assert domain["regionalCertificateArn"] == EVERYTHING_GIVEN["CertificateArn"]
+    (mapping,) = emulator.client("apigatewayv2").get_api_mappings(DomainName="metrics.example.com")["Items"]
+    assert (mapping["ApiId"], mapping["Stage"], mapping["ApiMappingKey"]) == (full["Gateway"], "v1", "delivery/v1")
+    (zone,) = emulator.client("route53").list_hosted_zones()["HostedZones"]
+    records = emulator.client("route53").list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]
+    (record,) = [it for it in records if it["Type"] == "A"]
+    assert record["Name"].rstrip(".") == "metrics.example.com"
+    assert record["AliasTarget"]["DNSName"].rstrip(".") == full.outputs["DomainTarget"]
+    assert full.outputs["CustomApiUrl"] == "https://metrics.example.com/delivery/v1"
+
+
+def test_without_a_domain_no_custom_address_is_printed(usual):
+    assert not {"CustomApiUrl", "DomainTarget"} & set(usual.outputs)
 
 
 def test_queues_hide_keep_and_redrive(usual):
@@ -364,7 +393,7 @@ def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):
 
 
 def test_outputs_can_be_pasted(usual, full):
-    assert set(full.outputs) == set(usual.outputs) - {"StoreTheDatabaseUrl"}
+    assert set(full.outputs) == set(usual.outputs) - {"StoreTheDatabaseUrl"} | {"CustomApiUrl", "DomainTarget"}
     assert usual.outputs["ApiUrl"] == f"https://{usual['Gateway']}.execute-api.eu-north-1.amazonaws.com/v1"
     assert usual["ApiKey"] in usual.outputs["ReadTheApiKey"]
     assert usual["Collector"] in usual.outputs["Migrate"]

@@ -234,6 +234,59 @@ def test_the_boundary_allows_what_the_roles_of_the_stack_do(github, template):
     assert [action for action in sorted(needed) if not is_inside(action)] == []
 
 
+def for_a_domain(github, condition):
+    """The statements that are there only under a condition."""
+    (policy,) = properties(github, "IAM::Role")["ExecutionRole"]["Policies"]
+    chosen = [it["Fn::If"] for it in policy["PolicyDocument"]["Statement"] if "Fn::If" in it]
+    return [one for name, one, other in chosen if name == condition and other == {"Ref": "AWS::NoValue"}]
+
+
+def test_a_stack_without_a_domain_may_not_touch_any(github):
+    conditional = for_a_domain(github, "HasDomain") + for_a_domain(github, "HasZone")
+    for _, statement in statements(github):
+        reaches = "domainnames" in str(statement["Resource"]) or "route53" in str(statement["Action"])
+        assert not reaches or statement in conditional
+
+
+def test_only_the_given_domain_and_its_record_are_in_reach(github):
+    making, changing = for_a_domain(github, "HasDomain")
+    # Making one is asked of the collection of all.
+    assert listed(making["Action"]) == ["apigateway:POST"]
+    own = "arn:${AWS::Partition}:apigateway:${AWS::Region}::/domainnames/${DomainName}"
+    assert [it["Fn::Sub"] for it in changing["Resource"]] == [own, f"{own}/apimappings", f"{own}/apimappings/*"]
+    for statement in for_a_domain(github, "HasZone"):
+        if "route53:ChangeResourceRecordSets" in listed(statement["Action"]):
+            assert statement["Condition"] == {
+                "ForAllValues:StringEquals": {
+                    "route53:ChangeResourceRecordSetsNormalizedRecordNames": [{"Ref": "DomainName"}],
+                    "route53:ChangeResourceRecordSetsRecordTypes": ["A"],
+                }
+            }
+        of_a_change = listed(statement["Action"]) == ["route53:GetChange"]
+        end = ":change/*" if of_a_change else ":hostedzone/${HostedZoneId}"
+        assert statement["Resource"]["Fn::Sub"].endswith(end)
+
+
+def test_a_domain_is_made_with_what_was_given(written):
+    domain, mapping, record = (written["Resources"][name] for name in ("Domain", "DomainMapping", "DomainRecord"))
+    assert [it["Condition"] for it in (domain, mapping, record)] == ["HasDomain", "HasDomain", "HasDomainRecord"]
+    facts = domain["Properties"]
+    assert facts["SecurityPolicy"] == "TLS_1_2"
+    assert facts["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+    assert (target(facts["DomainName"]), target(facts["RegionalCertificateArn"])) == ("DomainName", "CertificateArn")
+    # A BasePathMapping would refuse `delivery/v1`.
+    assert mapping["Type"] == "AWS::ApiGatewayV2::ApiMapping"
+    facts = mapping["Properties"]
+    assert [target(facts[key]) for key in ("DomainName", "ApiId", "Stage")] == ["Domain", "Gateway", "Gateway.Stage"]
+    path = {"Fn::If": ["HasBasePath", {"Ref": "BasePath"}, {"Ref": "AWS::NoValue"}]}
+    assert facts["ApiMappingKey"] == path
+    facts = record["Properties"]
+    assert (target(facts["HostedZoneId"]), target(facts["Name"])) == ("HostedZoneId", "DomainName")
+    assert set(map(target, facts["AliasTarget"].values())) == {"Domain"}
+    with_path, without = branches(written["Outputs"]["CustomApiUrl"]["Value"])
+    assert (with_path["Fn::Sub"], without["Fn::Sub"]) == ("https://${DomainName}/${BasePath}", "https://${DomainName}")
+
+
 def test_a_creation_that_failed_leaves_nothing_in_the_way(github):
     for kind in ("IAM::OIDCProvider", "S3::Bucket"):
         ((_, kept),) = of_type(github, kind).items()

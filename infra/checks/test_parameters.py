@@ -86,6 +86,16 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("SubnetIds", "subnet-0a,sg-0b"),
         ("SubnetIds", "subnet-0a, subnet-0b"),
         ("SecurityGroupIds", "default"),
+        ("DomainName", "https://metrics.example.com"),
+        ("DomainName", "metrics.example.com/delivery"),
+        ("DomainName", "Metrics.example.com"),
+        ("DomainName", "localhost"),
+        ("CertificateArn", "arn:aws:iam::123456789012:server-certificate/metrics"),
+        ("BasePath", "/delivery"),
+        ("BasePath", "delivery/"),
+        ("BasePath", "delivery//v1"),
+        ("HostedZoneId", "/hostedzone/Z0123456789ABC"),
+        ("HostedZoneId", "example.com"),
         ("AlarmEmail", "somebody"),
         ("LogRetentionDays", "31"),
         ("AccessLogs", "yes"),
@@ -104,6 +114,11 @@ def test_nonsense_is_refused(name, value, written):
         ("DatabaseSecretArn", "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:db-AbCdEf"),
         ("DatabaseRootCertificate", "rds-ca.pem"),
         ("SubnetIds", "subnet-0123456789abcdef0,subnet-0123456789abcdef1"),
+        ("DomainName", "metrics.eu-1.example.com"),
+        ("CertificateArn", "arn:aws:acm:eu-north-1:123456789012:certificate/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
+        ("BasePath", "delivery"),
+        ("BasePath", "delivery/v1"),
+        ("HostedZoneId", "Z0123456789ABCDEFGHIJ"),
         ("AlarmEmail", "on-call+mergeline@example.com"),
     ],
 )
@@ -116,6 +131,22 @@ def test_a_network_is_given_whole_or_not_at_all(written):
     assert broken_rules(written, SubnetIds="subnet-0a", SecurityGroupIds="sg-0a") == []
     assert broken_rules(written, SubnetIds="subnet-0a") == ["NetworkIsWhole"]
     assert broken_rules(written, SecurityGroupIds="sg-0a") == ["NetworkIsWhole"]
+
+
+def test_a_domain_is_given_with_its_certificate(written):
+    whole = {"DomainName": "metrics.example.com", "CertificateArn": "arn"}
+    assert broken_rules(written, **whole) == []
+    assert broken_rules(written, **whole, BasePath="delivery", HostedZoneId="Z1") == []
+    assert broken_rules(written, DomainName="metrics.example.com") == ["DomainIsWhole"]
+    assert broken_rules(written, CertificateArn="arn") == ["DomainIsWhole"]
+
+
+def test_a_path_or_a_zone_without_a_domain_is_refused(written):
+    assert broken_rules(written, BasePath="delivery") == ["PathAndZoneHaveADomain"]
+    assert broken_rules(written, HostedZoneId="Z1") == ["PathAndZoneHaveADomain"]
+    github = source("infra/github-oidc.yaml")
+    assert broken_rules(github, HostedZoneId="Z1") == ["ZoneHasADomain"]
+    assert broken_rules(github, DomainName="metrics.example.com", HostedZoneId="Z1") == []
 
 
 def test_a_disk_may_grow():
