@@ -116,7 +116,9 @@ pub(crate) async fn collect_with_progress(
     options: &Options,
     now: DateTime<Utc>,
 ) -> Result<RunReport, Failure> {
-    collect_until_stopped(github, store, settings, verifies, options, now, &CancellationToken::new()).await
+    let stop = CancellationToken::new();
+    // A run is a large future, and large ones belong on the heap.
+    Box::pin(collect_until_stopped(github, store, settings, verifies, options, now, &stop)).await
 }
 
 /// The same until `stop` is cancelled.
