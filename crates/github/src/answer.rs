@@ -112,7 +112,8 @@ impl Answer {
     /// Source: GitHub, "Rate limits for the REST API". Enterprise servers without limits say 0 of 0.
     fn limit_or_forbidden(&self) -> GitHubError {
         let is_used_up = self.number(&RATE_LIMIT_REMAINING) == Some(0) && self.number(&RATE_LIMIT_LIMIT) != Some(0);
-        let told = self.number(&RETRY_AFTER).map(|seconds| Duration::from_secs(seconds.into()));
+        // Bounded as a reset is: a broken clock somewhere must not put work off for years.
+        let told = self.number(&RETRY_AFTER).map(|seconds| Duration::from_secs(seconds.into()).min(LONGEST_PAUSE));
         if told.is_none() && is_used_up {
             return GitHubError::RateLimited { limit: Limit::Primary, retry_in: self.reset_in() };
         }
@@ -208,6 +209,15 @@ mod tests {
             let past = refusal(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset)], "{}");
             let at_once = Some(Duration::ZERO);
             assert_eq!(past, GitHubError::RateLimited { limit: Limit::Primary, retry_in: at_once }, "{reset}");
+        }
+    }
+
+    #[test]
+    fn f14_a_retry_after_of_a_century_is_an_hour() {
+        for seconds in ["3661", "4294967295"] {
+            let refused = refusal(429, &[("retry-after", seconds)], "{}");
+            let retry_in = Some(LONGEST_PAUSE);
+            assert_eq!(refused, GitHubError::RateLimited { limit: Limit::Secondary, retry_in }, "{seconds}");
         }
     }
 
