@@ -3,9 +3,9 @@
 mod common;
 
 use anyhow::{Context, Result};
-use common::{Backend, TEAMS, ask, details, history, keys};
+use common::{Backend, NOW, TEAMS, ask, details, history, keys};
 use mergeline_api::{Api, Scope, router};
-use mergeline_test_support::pr;
+use mergeline_test_support::{at, pr};
 use serde_json::{Value, json};
 
 const VELOCITY: &str = "/v1/metrics/team/payments/velocity";
@@ -336,12 +336,9 @@ async fn what_is_in_quarantine_is_said_and_leaves_buckets_incomplete_from_its_op
     // Accepted: complete without it, and said all the same.
     let (repository, key) = ("acme/api".parse()?, mergeline_store::QuarantineKey::Number(99));
     let store = backend.database.store()?;
-    assert!(store.accept_quarantined(&repository, key, chrono::Utc::now()).await?);
-    assert!(
-        !store
-            .accept_quarantined(&repository, mergeline_store::QuarantineKey::Position(99), chrono::Utc::now())
-            .await?
-    );
+    assert!(store.accept_quarantined(&repository, key, at(NOW)).await?);
+    let nowhere = mergeline_store::QuarantineKey::Position(99);
+    assert!(!store.accept_quarantined(&repository, nowhere, at(NOW)).await?);
     let answer = backend.velocity(WEEKS).await?;
     assert_eq!(complete(&answer), [true, true, false]);
     assert!(words(&answer).contains(&"quarantined"), "{answer}");
