@@ -191,7 +191,7 @@ async fn doctor_names_each_problem_with_its_remedy_and_goes_on() -> Result<()> {
     assert_eq!(doctor.code(), Some(1), "{}", doctor.err());
     assert!(doctor.out().contains("pattern acme/a*: means 1 of 2 repositories"), "{}", doctor.out());
     insta::assert_snapshot!(masked(&complaints(&doctor)), @r#"
-    warning quarantine: 1 pull request not understood, and not counted (acme/api); help: `mergeline collect` tries them again; report those that stay
+    warning quarantine: 1 pull request unreadable, and not counted (acme/api): acme/api#4: input contains invalid characters at line 1 column 6672; help: `mergeline collect` tries them again; where one stays, report it, and `mergeline quarantine accept` with its name calls weeks complete without it
     warning token: expired … d ago (2026-01-01); help: make a new one at GitHub, and set it in GITHUB_PAT
     warning repository acme/web: is called acme/site now; help: write acme/site into the teams file
     error repository acme/nowhere: not found (404): the repository does not exist, or the token may not see it; help: check the spelling, and what the token may see
@@ -470,6 +470,8 @@ async fn status_ends_with_three_after_a_refused_token_for_which_no_repository_ha
 
 #[tokio::test]
 async fn a_collection_that_is_ended_by_a_signal_gives_its_repositories_back() -> Result<()> {
+    // A child inherits that SIGHUP is ignored, as below `nohup`, but not that it is handled: then it has the default again.
+    let _handled = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let fake = github().await?;
         let (laptop, _database) = laptop(&fake).await?;

@@ -241,7 +241,7 @@ fn quarantine(repositories: &[RepositoryStatus], entries: &[QuarantineEntry]) ->
             Check::warning(
                 "quarantine",
                 format!(
-                    "{} could not be read, and are not counted ({names}): {}{more}",
+                    "{} unreadable, and not counted ({names}): {}{more}",
                     count_of(count, "pull request"),
                     listed.join("; ")
                 ),
