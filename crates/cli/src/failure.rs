@@ -104,7 +104,7 @@ impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::Problems(problems) => problems.into(),
-            ApplyError::TooManyRemovals { .. } => Self::Input(error.to_string()),
+            ApplyError::TooManyRemovals { .. } | ApplyError::UnknownTimezone(_) => Self::Input(error.to_string()),
             ApplyError::Store(error) => Self::Other(error.into()),
         }
     }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Result;
-use common::{Laptop, Ran, github, yesterday};
+use common::{Laptop, Ran, TEAMS, github, yesterday};
 use mergeline_test_support::{FakeGitHub, FakeUser, Fault, TestDatabase, pr};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -139,6 +139,7 @@ async fn doctor_finds_no_error_in_what_works_and_asks_little() -> Result<()> {
     ok teams file: 1 team, 1 membership; repositories: 2, patterns: 0
     ok database: PostgreSQL X, on this machine, without TLS
     ok schema: up to date (N migrations)
+    ok time zone: UTC
     ok collection: run 1 was the last one: succeeded, begun … s ago
     ok quarantine: empty
     ok details: complete
@@ -149,7 +150,7 @@ async fn doctor_finds_no_error_in_what_works_and_asks_little() -> Result<()> {
     ok repository acme/api: can be read
     ok repository acme/web: has no pull requests, or none that the token may see
     ok login ana: is number 3245054725
-    13 ok, 1 warning, 0 errors
+    14 ok, 1 warning, 0 errors
     "#);
     // The token, two for each of two repositories, one for the only pull request's history, one for a login.
     assert_eq!((fake.requests().len(), fake.most_at_once()), (7, 1));
@@ -170,6 +171,34 @@ async fn doctor_says_what_a_token_without_contents_cannot_read_and_what_none_can
     assert_eq!(about_it(&anonymous), None);
     assert!(anonymous.out().contains("without reviews, commits and sizes"), "{}", anonymous.out());
     assert!(fake.requests().iter().all(|request| request.path != "/graphql"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_zone_that_the_database_does_not_know_fails_doctor_and_is_not_applied() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    let lacking = "create schema lacking;
+        create view lacking.pg_timezone_names as select * from pg_catalog.pg_timezone_names
+            where name not in ('Europe/Kiev', 'Europe/Oslo');
+        do $$ begin
+            execute format('alter database %I set search_path = public, lacking, pg_catalog', current_database());
+        end $$";
+    sqlx::raw_sql(lacking).execute(&database.pool().await?).await?;
+    laptop.write("teams.yaml", &format!("timezone: Europe/Kiev\n{TEAMS}"))?;
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert_eq!(doctor.code(), Some(0), "{}", doctor.out());
+    assert!(doctor.out().contains("time zone: Europe/Kiev, which the database calls Europe/Kyiv"), "{}", doctor.out());
+    let applied = laptop.run(&["collect"]).await?;
+    assert_eq!(applied.code(), Some(0), "{}", applied.err());
+    laptop.write("teams.yaml", &format!("timezone: Europe/Oslo\n{TEAMS}"))?;
+    let doctor = laptop.run(&["doctor"]).await?;
+    let unknown = "error time zone: the database does not know Europe/Oslo, nor another name of it; help: name another";
+    assert_eq!((doctor.code(), masked(&complaints(&doctor)).contains(unknown)), (Some(1), true), "{}", doctor.out());
+    let refused = laptop.run(&["collect"]).await?;
+    assert_eq!(refused.code(), Some(2), "{}", refused.err());
+    assert!(refused.err().contains("config.unknown_timezone"), "{}", refused.err());
     Ok(())
 }
 

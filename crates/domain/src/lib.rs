@@ -24,4 +24,4 @@ pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};
 pub use problem::{Position, Problem, Problems, whole_number, with_causes};
 pub use pull_request::{AccountKind, Author, PullRequest, State};
 pub use weight::{Weight, WeightError};
-pub use zone::parse_zone;
+pub use zone::{names_of, parse_zone};

@@ -200,6 +200,7 @@ impl From<ApplyError> for FunctionError {
         match error {
             ApplyError::Problems(problems) => problems.into(),
             ApplyError::TooManyRemovals { .. } => Self::new("config.too_many_removals", error),
+            ApplyError::UnknownTimezone(_) => Self::new("config.unknown_timezone", error),
             ApplyError::Store(error) => error.into(),
         }
     }

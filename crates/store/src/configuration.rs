@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use mergeline_domain::plan::{
     Current, KnownMembership, KnownPerson, KnownRepository, KnownTeam, Plan, PlanSettings, PlannedPerson, Terms,
 };
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{
     Attribution, GithubId, Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoEntry, RepoName,
-    RepoPattern, RepoRules, Roster, TeamId, TeamSlug, Weight,
+    RepoPattern, RepoRules, Roster, TeamId, TeamSlug, Weight, names_of, parse_zone,
 };
 use serde::Serialize;
 
@@ -95,10 +96,19 @@ pub enum ApplyError {
         /// How many there are.
         before: usize,
     },
+    /// The database knows its time zone by no name, so it could not count weeks.
+    #[error(
+        "config.unknown_timezone: the database does not know the time zone {0}, nor another name of it\n  help: {UNKNOWN_ZONE_HELP}"
+    )]
+    UnknownTimezone(Tz),
     /// The database failed; nothing was applied.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// What to do about a zone that the database does not know.
+pub const UNKNOWN_ZONE_HELP: &str =
+    "name another time zone in the teams file, or update the time zones of the database server (its package tzdata)";
 
 impl From<sqlx::Error> for ApplyError {
     fn from(error: sqlx::Error) -> Self {
@@ -118,14 +128,19 @@ impl Store {
     /// again changes nothing. Corrected memberships stay as history; stored pull requests are re-attributed
     /// without asking GitHub.
     ///
+    /// A time zone that the database knows by another name only is taken by that name.
+    ///
     /// # Errors
-    /// When the file contradicts what is in force, would remove too much, or the database fails.
+    /// When the file contradicts what is in force, would remove too much, names a time zone that the database does not know, or
+    /// the database fails.
     pub async fn apply(
         &self,
         file: &TeamsFile,
         options: ApplyOptions,
         now: DateTime<Utc>,
     ) -> Result<Applied, ApplyError> {
+        let timezone = self.known_zone(file.timezone).await?.ok_or(ApplyError::UnknownTimezone(file.timezone))?;
+        let file = &TeamsFile { timezone, ..file.clone() };
         let mut transaction = self.pool.begin().await?;
         sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut transaction).await?;
         let current = current(&mut transaction).await?;
@@ -155,6 +170,28 @@ impl Store {
             transaction.commit().await?;
         }
         Ok(applied)
+    }
+
+    /// The first of a zone's names that the database knows, `None` when it knows none of them: the lists of IANA names that
+    /// PostgreSQL and this program come with differ by their age, and by what their systems leave out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known_zone(&self, zone: Tz) -> Result<Option<Tz>, StoreError> {
+        let names: Vec<&str> = names_of(zone).into_iter().map(Tz::name).collect();
+        let name = self
+            .once(async |connection| {
+                let known = sqlx::query_scalar!(
+                    r#"select wanted.name as "name!"
+                    from unnest($1::text[]) with ordinality as wanted (name, place)
+                    where exists (select from pg_timezone_names as known where known.name = wanted.name)
+                    order by wanted.place limit 1"#,
+                    names as _
+                );
+                Ok(known.fetch_optional(connection).await?)
+            })
+            .await?;
+        Ok(name.and_then(|name| parse_zone(&name)))
     }
 
     /// The people of the configuration in force with its number, `None` before the first teams file was applied.

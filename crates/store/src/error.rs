@@ -134,36 +134,39 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let sqlstate = error
-            .as_database_error()
-            .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
-            .map(|error| error.code().to_owned());
-        match (sqlstate.as_deref(), &error) {
+        let Some(said) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) else {
+            return match &error {
+                sqlx::Error::Io(io) => {
+                    let distrust = distrust(io);
+                    Self::Unavailable(distrust.map_or_else(|| error.into(), Cause::from))
+                }
+                sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+                    Self::Unavailable(error.into())
+                }
+                _ => Self::Other(error.into()),
+            };
+        };
+        // sqlx's own text ends in a line number, which is one of PostgreSQL's source and nobody's here.
+        let cause = Cause::from(format!("{} ({})", said.message(), said.code()));
+        match said.code() {
             // Class 28: invalid authorization.
-            (Some("28000" | "28P01"), _) => Self::Unauthorized(error.into()),
+            "28000" | "28P01" => Self::Unauthorized(cause),
             // query_canceled by statement_timeout, lock_not_available by lock_timeout.
-            (Some("57014" | "55P03"), _) => Self::Timeout(error.into()),
+            "57014" | "55P03" => Self::Timeout(cause),
             // too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now, and the connection that was ended
             // because its transaction went silent.
-            (Some("53300" | "57P01" | "57P02" | "57P03" | "25P03"), _) => Self::Unavailable(error.into()),
+            "53300" | "57P01" | "57P02" | "57P03" | "25P03" => Self::Unavailable(cause),
             // serialization_failure, deadlock_detected.
-            (Some("40001" | "40P01"), _) => Self::Conflict(error.into()),
+            "40001" | "40P01" => Self::Conflict(cause),
             // read_only_sql_transaction.
-            (Some("25006"), _) => Self::ReadOnly(error.into()),
+            "25006" => Self::ReadOnly(cause),
             // disk_full.
-            (Some("53100"), _) => Self::DiskFull(error.into()),
+            "53100" => Self::DiskFull(cause),
             // invalid_parameter_value.
-            (Some("22023"), _) => Self::UnknownValue(error.into()),
+            "22023" => Self::UnknownValue(cause),
             // undefined_table, undefined_column, undefined_function.
-            (Some("42P01" | "42703" | "42883"), _) => Self::Schema(error.into()),
-            (None, sqlx::Error::Io(io)) => {
-                let distrust = distrust(io);
-                Self::Unavailable(distrust.map_or_else(|| error.into(), Cause::from))
-            }
-            (None, sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
-                Self::Unavailable(error.into())
-            }
-            _ => Self::Other(error.into()),
+            "42P01" | "42703" | "42883" => Self::Schema(cause),
+            _ => Self::Other(cause),
         }
     }
 }

@@ -14,7 +14,7 @@ mod repositories;
 mod session;
 mod status;
 
-pub use configuration::{Applied, ApplyError, ApplyOptions, Revision, Snapshot};
+pub use configuration::{Applied, ApplyError, ApplyOptions, Revision, Snapshot, UNKNOWN_ZONE_HELP};
 pub use connection::{DatabaseSettings, Store};
 pub use details::WithoutDetails;
 pub use error::StoreError;

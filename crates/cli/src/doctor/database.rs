@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Login, RepoName, with_causes};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
-    ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store, StoreError,
+    ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store, StoreError, UNKNOWN_ZONE_HELP,
 };
 
 use super::Configured;
@@ -34,6 +35,7 @@ pub(super) struct Checked {
 
 pub(super) async fn check(
     options: &Options,
+    file: Option<&TeamsFile>,
     has_details: bool,
     findings: &mut Findings,
     now: DateTime<Utc>,
@@ -69,7 +71,7 @@ pub(super) async fn check(
     if !status.missing().is_empty() {
         return Ok(Checked::default());
     }
-    let outcome = read(&store, has_details, findings, now).await;
+    let outcome = read(&store, file, has_details, findings, now).await;
     // A private server that ends under open connections says so in the log.
     store.close().await;
     match outcome {
@@ -169,6 +171,7 @@ fn schema(status: &DatabaseStatus) -> Check {
 
 async fn read(
     store: &Store,
+    file: Option<&TeamsFile>,
     has_details: bool,
     findings: &mut Findings,
     now: DateTime<Utc>,
@@ -177,6 +180,9 @@ async fn read(
     let known = store.configured_logins().await?;
     let snapshot = store.snapshot().await?;
     let runs = store.runs(None, 1).await?;
+    if file.is_some() || snapshot.is_some() {
+        findings.add(timezone(store, file).await?)?;
+    }
     findings.add(match runs.first() {
         None => Check::warning("collection", "nothing was ever collected", "run `mergeline collect`"),
         Some(run) => {
@@ -207,6 +213,22 @@ async fn read(
         logins: known.iter().map(|one| (Login::from_github(&one.login), one.github_id)).collect(),
     });
     Ok(Checked { configured, known })
+}
+
+/// Whether the database can count weeks in the time zone of the teams file, else of the configuration in force.
+async fn timezone(store: &Store, file: Option<&TeamsFile>) -> Result<Check, StoreError> {
+    let zone = match file {
+        Some(file) => file.timezone,
+        None => store.timezone().await?,
+    };
+    Ok(match store.known_zone(zone).await? {
+        None => {
+            let message = format!("the database does not know {zone}, nor another name of it");
+            Check::error("time zone", message, UNKNOWN_ZONE_HELP)
+        }
+        Some(known) if known != zone => Check::ok("time zone", format!("{zone}, which the database calls {known}")),
+        Some(_) => Check::ok("time zone", zone.name()),
+    })
 }
 
 /// The repositories that are named; what patterns mean is asked for by the pattern.

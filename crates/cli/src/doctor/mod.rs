@@ -42,7 +42,8 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         Ok(None) | Err(None) => {}
         Err(Some(problems)) => settings::tell("teams file", problems, &mut findings)?,
     }
-    let database = database::check(options, settings.details, &mut findings, now).await?;
+    let file = teams.as_ref().ok().and_then(Option::as_ref);
+    let database = database::check(options, file, settings.details, &mut findings, now).await?;
     let configured = match (teams, database.configured) {
         (Ok(Some(file)), _) => Configured::by(&file),
         (Ok(None), Some(in_force)) => {

@@ -14,7 +14,7 @@ use mergeline_test_support::{FakeGitHub, FakeUser, pr};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const TEAMS: &str =
+pub(crate) const TEAMS: &str =
     "version: 1\nrepositories: [acme/api, acme/web]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
 
 /// A working folder, and the environment that commands run in.
