@@ -266,15 +266,21 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     {
         return Err(StoreError::MayNotCreate { grant });
     }
-    // What was left of one that was interrupted looks like an index, and is none. Others' indexes are their owners' business.
+    // What was left of one that was interrupted looks like an index, and is none: it is built again, and what an interrupted
+    // rebuilding left beside it goes. Others' indexes are their owners' business.
     let broken = sqlx::query_scalar!(
-        r#"select format('drop index concurrently %I.%I', n.nspname, c.relname) as "statement!"
+        r#"select
+            format(
+                case when c.relname = any($1) then 'reindex index concurrently %I.%I' else 'drop index concurrently %I.%I' end,
+                n.nspname, c.relname
+            ) as "statement!"
         from pg_index as i
         inner join pg_class as c on i.indexrelid = c.oid
         inner join pg_namespace as n on c.relnamespace = n.oid
         where
-            not i.indisvalid and n.nspname = current_schema() and c.relname = any($1)
-            and pg_has_role(c.relowner, 'usage')"#,
+            not i.indisvalid and n.nspname = current_schema() and pg_has_role(c.relowner, 'usage')
+            and regexp_replace(c.relname, '_cc(new|old)[0-9]*$', '') = any($1)
+        order by c.relname = any($1)"#,
         &built_beside_writers()
     )
     .fetch_all(&mut *connection)
