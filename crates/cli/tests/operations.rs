@@ -175,6 +175,22 @@ async fn doctor_says_what_a_token_without_contents_cannot_read_and_what_none_can
 }
 
 #[tokio::test]
+async fn doctor_says_until_when_a_limit_lasts_that_ended_a_run() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    let block = "insert into rate_limit_blocks (scope, kind, blocked_until) values ('a', 'secondary', now() + '1 hour'), \
+                 ('b', 'core', now() - interval '1 second')";
+    sqlx::query(block).execute(&database.pool().await?).await?;
+    let doctor = laptop.run(&["doctor", "--offline"]).await?;
+    let limits: Vec<_> =
+        complaints(&doctor).lines().filter(|line| line.contains(" limits: ")).map(str::to_owned).collect();
+    assert_eq!(limits.len(), 1, "{}", doctor.out());
+    assert!(limits[0].contains("GitHub's limit `secondary` ended a run, and ends in 59 min"), "{limits:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_zone_that_the_database_does_not_know_fails_doctor_and_is_not_applied() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;

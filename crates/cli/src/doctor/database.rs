@@ -202,6 +202,14 @@ async fn read(
         let message = format!("{}: its last collection failed: {code}: {reason}", repository.name);
         findings.add(Check::warning("collection", message, "mend the cause, and run `mergeline collect`"))?;
     }
+    for block in store.rate_limit_blocks(now).await? {
+        let message = format!("GitHub's limit `{}` ended a run, and ends {}", block.kind, ago(block.until, now));
+        findings.add(Check::warning(
+            "limits",
+            message,
+            "nothing is to be done: runs ask nothing until then, and go on",
+        ))?;
+    }
     if !runs.is_empty() {
         findings.add(quarantine(&repositories, &store.quarantine_entries(LISTED).await?))?;
         findings.add(details(&repositories, has_details))?;
