@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_zone_has_its_own_name_first_then_the_current_one_and_then_the_others() {
-        let names = |zone: Tz| names_of(zone).into_iter().map(|zone| zone.name()).collect::<Vec<_>>();
+        let names = |zone: Tz| names_of(zone).into_iter().map(Tz::name).collect::<Vec<_>>();
         assert_eq!(names(Tz::Europe__Kiev)[..2], ["Europe/Kiev", "Europe/Kyiv"]);
         assert_eq!(names(Tz::Europe__Kyiv)[..2], ["Europe/Kyiv", "Europe/Kiev"]);
         assert_eq!(names(Tz::Asia__Kolkata), ["Asia/Kolkata", "Asia/Calcutta"]);

@@ -640,15 +640,12 @@ async fn let_in(mut client: tokio::net::TcpStream, server: PgConnectOptions) -> 
         client.write_all(message.as_bytes()).await?;
         return Ok(());
     }
-    match server.get_socket() {
-        Some(folder) => {
-            let socket = folder.join(format!(".s.PGSQL.{}", server.get_port()));
-            join(client, &packet[..4], tokio::net::UnixStream::connect(socket).await?, &server).await
-        }
-        None => {
-            let upstream = tokio::net::TcpStream::connect((server.get_host(), server.get_port())).await?;
-            join(client, &packet[..4], upstream, &server).await
-        }
+    if let Some(folder) = server.get_socket() {
+        let socket = folder.join(format!(".s.PGSQL.{}", server.get_port()));
+        join(client, &packet[..4], tokio::net::UnixStream::connect(socket).await?, &server).await
+    } else {
+        let upstream = tokio::net::TcpStream::connect((server.get_host(), server.get_port())).await?;
+        join(client, &packet[..4], upstream, &server).await
     }
 }
 
