@@ -112,7 +112,14 @@ async fn one_repository(
             let page = page.to_vec();
             keep_page(store, &lease, snapshot.revision, &snapshot.roster, page, Vec::new(), None, now).await?;
         }
-        let listed = Listed { newest: None, down_to: since, started_at: now, etag: None, is_verified: false };
+        let listed = Listed {
+            newest: None,
+            down_to: since,
+            started_at: now,
+            etag: None,
+            is_verified: false,
+            has_pull_requests: true,
+        };
         store.finish_listing(&lease, snapshot.revision, &listed).await?;
         store.release(&lease, Ending::Succeeded, now).await?;
     }

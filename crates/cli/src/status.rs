@@ -145,6 +145,11 @@ fn remarks(repository: &RepositoryStatus) -> Vec<String> {
         let code = repository.reason_code.as_ref().map_or(String::new(), |code| format!("{code}: "));
         remarks.push(format!("{code}{reason}"));
     }
+    if !repository.has_pull_requests {
+        remarks.push(
+            "pull requests are switched off in its settings at GitHub: it is complete without new ones".to_owned(),
+        );
+    }
     for (count, what) in [(repository.without_details, "without details"), (repository.quarantined, "in quarantine")] {
         if count > 0 {
             remarks.push(format!("{} {what}", count_of(count, "pull request")));

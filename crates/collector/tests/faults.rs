@@ -605,6 +605,37 @@ async fn f24_an_empty_and_an_archived_repository_are_complete_and_a_blocked_one_
 }
 
 #[tokio::test]
+async fn f24_a_repository_whose_pull_requests_are_switched_off_is_complete_and_keeps_what_it_had() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1)]);
+    world.fake.switch_off_pull_requests("acme/web");
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    let complete = "select count(*) from repositories where covered_since is not null and collected_at is not null";
+    assert_eq!(world.number(complete).await?, 2, "also the one that never had any");
+    assert_eq!(world.texts("select name from repositories where not has_pull_requests").await?, ["acme/web"]);
+    world.fake.switch_off_pull_requests("acme/api");
+    let report = world.collect_at(at("2026-06-16T12:00:00Z"), 1).await?;
+    assert_eq!(report.state, RunState::Succeeded);
+    assert_eq!(world.store.coverage().await?.data_as_of, Some(at("2026-06-16T12:00:00Z")));
+    assert_eq!(world.numbers().await?, [1], "what was merged before was merged");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f24_a_repository_whose_only_pull_request_was_deleted_is_complete_without_it() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1)]);
+    world.collect().await?;
+    world.fake.delete_pull_request("acme/api", 1);
+    for day in ["2026-06-16T12:00:00Z", "2026-06-17T12:00:00Z"] {
+        assert_eq!(world.collect_at(at(day), 1).await?.state, RunState::Succeeded, "{day}");
+        assert_eq!(world.number("select count(*) from pr_attributions").await?, 0, "{day}");
+    }
+    assert_eq!(world.number("select count(*) from pull_requests where deleted_at is not null").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn f25_what_cannot_be_understood_is_in_quarantine_until_it_can_be_and_the_rest_goes_on() -> Result<()> {
     let world = World::new().await?;
     // The broken one is not among what changes later.

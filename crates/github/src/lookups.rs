@@ -57,6 +57,13 @@ struct RepositoryItem {
     full_name: Text,
     #[serde(default)]
     archived: bool,
+    /// Servers that do not say it have no such switch.
+    #[serde(default = "yes")]
+    has_pull_requests: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -73,6 +80,11 @@ struct Resources {
 #[derive(Deserialize)]
 struct AccountItem {
     id: GithubId,
+}
+
+fn identity(item: RepositoryItem) -> Result<RepositoryIdentity, GitHubError> {
+    let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
+    Ok(RepositoryIdentity { id: item.id, name })
 }
 
 impl Session<'_> {
@@ -92,11 +104,23 @@ impl Session<'_> {
         self.repository_at(&format!("/repositories/{id}")).await
     }
 
+    /// Which repository a name means, and whether it has pull requests at all: they can be switched off in its settings, and
+    /// its list of them is then a 404.
+    ///
+    /// # Errors
+    /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
+    pub async fn has_pull_requests(&self, name: &RepoName) -> Result<(RepositoryIdentity, bool), GitHubError> {
+        let item = self.repository_item(&format!("/repos/{name}")).await?;
+        let has_pull_requests = item.has_pull_requests;
+        Ok((identity(item)?, has_pull_requests))
+    }
+
     async fn repository_at(&self, path: &str) -> Result<RepositoryIdentity, GitHubError> {
-        let url = self.github.url(path, None);
-        let item: RepositoryItem = self.ask(Question::get(url), Answer::decode).await?;
-        let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
-        Ok(RepositoryIdentity { id: item.id, name })
+        identity(self.repository_item(path).await?)
+    }
+
+    async fn repository_item(&self, path: &str) -> Result<RepositoryItem, GitHubError> {
+        self.ask(Question::get(self.github.url(path, None)), Answer::decode).await
     }
 
     /// One pull request, or why it cannot be understood.

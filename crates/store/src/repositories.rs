@@ -122,6 +122,8 @@ pub struct Listed {
     pub etag: Option<StoredEtag>,
     /// Whether it was read further to find differences.
     pub is_verified: bool,
+    /// False where pull requests are switched off in the repository's settings: there is nothing to list.
+    pub has_pull_requests: bool,
 }
 
 /// How the work on a repository ended.
@@ -454,7 +456,8 @@ impl Store {
                     etag_scope = $6,
                     verified_at = case when $7 then $4 else verified_at end,
                     -- Whole pages are tried again from time to time.
-                    page_size = case when $7 and verified_at < $4 then 100 else page_size end
+                    page_size = case when $7 and verified_at < $4 then 100 else page_size end,
+                    has_pull_requests = $8
                 from reading as s
                 where r.id = s.id",
                 lease.repository.0,
@@ -463,7 +466,8 @@ impl Store {
                 listed.started_at,
                 listed.etag.as_ref().map(|etag| etag.etag.as_str()),
                 listed.etag.as_ref().map(|etag| etag.scope.as_str()),
-                listed.is_verified
+                listed.is_verified,
+                listed.has_pull_requests
             )
             .execute(connection)
             .await?;

@@ -99,6 +99,8 @@ pub struct RepositoryStatus {
     pub without_details: i64,
     /// Pull requests in quarantine.
     pub quarantined: i64,
+    /// False where pull requests are switched off in its settings.
+    pub has_pull_requests: bool,
 }
 
 /// Why a stored pull request counts as it does.
@@ -269,7 +271,7 @@ impl Store {
                 l.error_code as reason_code,
                 l.error_message as reason,
                 coalesce(l.deferred_until, case when r.failures > 0 then r.retry_at end) as next_at,
-                r.collected_at, r.covered_since, r.backfill_page,
+                r.collected_at, r.covered_since, r.backfill_page, r.has_pull_requests,
                 (select count(*) from pull_requests as p where p.repository_id = r.id and p.deleted_at is null) as "pull_requests!",
                 (
                     select count(*) from pull_requests as p

@@ -45,7 +45,8 @@ async fn f04_whoever_was_taken_over_from_writes_nothing_any_more() -> Result<()>
     // Its time is over, and the next one takes over.
     let (successor, _) = lease(&store, "2026-06-15T12:01:00Z").await?;
     let now = at("2026-06-15T12:01:01Z");
-    let listed = Listed { newest: None, down_to: now, started_at: now, etag: None, is_verified: false };
+    let listed =
+        Listed { newest: None, down_to: now, started_at: now, etag: None, is_verified: false, has_pull_requests: true };
     for refused in [
         store.upsert_page(&zombie, revision, PageOfWork::default(), now).await.map(|_| ()),
         store.finish_listing(&zombie, revision, &listed).await,
@@ -149,7 +150,14 @@ async fn attributions_made_by_an_outdated_roster_are_refused() -> Result<()> {
     apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }")])).await?;
     let page = store.upsert_page(&lease, outdated.revision, PageOfWork::default(), at(MERGED)).await;
     assert!(matches!(page, Err(StoreError::StaleConfiguration)), "{page:?}");
-    let listed = Listed { newest: None, down_to: at(MERGED), started_at: at(MERGED), etag: None, is_verified: false };
+    let listed = Listed {
+        newest: None,
+        down_to: at(MERGED),
+        started_at: at(MERGED),
+        etag: None,
+        is_verified: false,
+        has_pull_requests: true,
+    };
     let finish = store.finish_listing(&lease, outdated.revision, &listed).await;
     assert!(matches!(finish, Err(StoreError::StaleConfiguration)), "{finish:?}");
     assert_eq!(attributions(&database).await?, []);

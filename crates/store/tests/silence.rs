@@ -358,8 +358,14 @@ impl Scene {
             }
             "finish_backfill" => format!("{:?}", store.finish_backfill(lease, now).await?),
             "finish_listing" => {
-                let listed =
-                    Listed { newest: Some(since), down_to: since, started_at: now, etag: None, is_verified: true };
+                let listed = Listed {
+                    newest: Some(since),
+                    down_to: since,
+                    started_at: now,
+                    etag: None,
+                    is_verified: true,
+                    has_pull_requests: true,
+                };
                 format!("{:?}", store.finish_listing(lease, revision, &listed).await?)
             }
             "identify" => format!("{:?}", store.identify(lease, 1, &"acme/new-name".parse()?, now).await?),

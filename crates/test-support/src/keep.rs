@@ -46,7 +46,8 @@ pub async fn finish_reading(
     let repository = snapshot.repositories.first().context("no repository is configured")?;
     let leased = store.lease(repository.id, started_at, Duration::ZERO).await?;
     let (lease, _) = leased.context("somebody else has the lease")?;
-    let listed = Listed { newest, down_to: covered_since, started_at, etag: None, is_verified: true };
+    let listed =
+        Listed { newest, down_to: covered_since, started_at, etag: None, is_verified: true, has_pull_requests: true };
     store.finish_listing(&lease, snapshot.revision, &listed).await?;
     store.release(&lease, Ending::Succeeded, started_at).await?;
     Ok(())

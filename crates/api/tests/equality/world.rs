@@ -92,7 +92,14 @@ impl World {
     async fn finish(&self, snapshot: &Snapshot, lease: &Lease, name: &RepoName) -> Result<()> {
         let index = REPOSITORIES.iter().position(|repository| *repository == name.as_str()).context("configured")?;
         let (down_to, started_at) = (self.organisation.read_since[index], self.organisation.read_until[index]);
-        let listed = Listed { newest: Some(started_at), down_to, started_at, etag: None, is_verified: true };
+        let listed = Listed {
+            newest: Some(started_at),
+            down_to,
+            started_at,
+            etag: None,
+            is_verified: true,
+            has_pull_requests: true,
+        };
         Ok(self.store.finish_listing(lease, snapshot.revision, &listed).await?)
     }
 

@@ -121,6 +121,9 @@ impl Work<'_> {
         }
         match outcome {
             Ok(Read::Unchanged) => self.unchanged(&aim).await,
+            Err(Stopped::GitHub(GitHubError::NotFound)) if self.is_switched_off().await? => {
+                self.without_any(&aim).await
+            }
             Ok(Read::Whole) if self.is_explained(&seen).await? => self.listed(&aim, seen).await,
             // Changes since the backfill began are read from there again, until it has found what cannot be read.
             Ok(Read::Whole) if self.repository.backfill.is_some() => Ok(()),
@@ -229,16 +232,21 @@ impl Work<'_> {
         self.result.is_unchanged = true;
         let down_to = self.repository.position().unwrap_or(aim.down_to);
         let etag = self.repository.etag.clone();
-        let listed = Listed { newest: None, down_to, started_at: aim.started_at, etag, is_verified: false };
+        let listed = Listed {
+            newest: None,
+            down_to,
+            started_at: aim.started_at,
+            etag,
+            is_verified: false,
+            has_pull_requests: true,
+        };
         self.finish(&listed).await
     }
 
     async fn listed(&mut self, aim: &Aim, seen: Seen) -> Result<(), Stopped> {
         if !seen.is_anything && self.repository.position().is_some() {
-            // An empty list may mean that the token sees nothing any more: it is no complete collection.
-            return Err(Stopped::lists_nothing());
-        }
-        if aim.is_verified() {
+            self.confirm_that_all_is_gone().await?;
+        } else if aim.is_verified() {
             self.mark_what_is_gone(aim.down_to, &seen).await?;
         }
         let listed = Listed {
@@ -247,8 +255,71 @@ impl Work<'_> {
             started_at: aim.started_at,
             etag: seen.etag.map(stored),
             is_verified: aim.is_verified() || aim.is_first,
+            has_pull_requests: true,
         };
         self.finish(&listed).await
+    }
+
+    /// An empty list may mean that the token sees nothing any more, which is no complete collection. Where no more than one
+    /// pull request is stored, it may as well have been deleted at GitHub, which says so when it is asked for by its number,
+    /// and for the length of the list.
+    async fn confirm_that_all_is_gone(&mut self) -> Result<(), Stopped> {
+        let store = self.collecting.store;
+        let stored = store.stored_between(self.repository.id, DateTime::<Utc>::MIN_UTC, self.now() + MAX_AHEAD);
+        let stored = timed(&mut self.result.database, stored).await?;
+        if stored.len() > 1 {
+            return Err(Stopped::lists_nothing());
+        }
+        let name = self.repository.called().clone();
+        let (_, has_pull_requests) = self.session.has_pull_requests(&name).await?;
+        if !has_pull_requests || self.session.list_length(&name).await?.rows > 0 {
+            return Err(Stopped::lists_nothing());
+        }
+        let gone = self.read_singly(&stored).await?;
+        if gone != stored {
+            return Err(Stopped::lists_nothing());
+        }
+        self.mark_deleted(&gone).await
+    }
+
+    /// Whether a repository whose list is a 404 is there, with pull requests switched off in its settings.
+    async fn is_switched_off(&mut self) -> Result<bool, Stopped> {
+        let name = self.repository.called().clone();
+        let (identity, has_pull_requests) = match self.session.has_pull_requests(&name).await {
+            Ok(answer) => answer,
+            Err(GitHubError::NotFound) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        if has_pull_requests {
+            return Ok(false);
+        }
+        let page = Page { repository: Some(identity), ..Page::default() };
+        self.identify(&page).await?;
+        Ok(true)
+    }
+
+    /// Pull requests are switched off: there are none to read, now and before. What is stored of former times stays.
+    async fn without_any(&mut self, aim: &Aim) -> Result<(), Stopped> {
+        self.has_pull_requests = false;
+        let repository = self.repository.called();
+        tracing::info!(
+            repo.name = %repository,
+            "Pull requests are switched off in the settings of {repository}: there is nothing to read"
+        );
+        let listed = Listed {
+            newest: None,
+            down_to: aim.down_to,
+            started_at: aim.started_at,
+            etag: None,
+            is_verified: false,
+            has_pull_requests: false,
+        };
+        self.finish(&listed).await?;
+        if self.repository.backfill.take().is_some() {
+            let finished = self.collecting.store.finish_backfill(&self.lease, self.now());
+            timed(&mut self.result.database, finished).await?;
+        }
+        Ok(())
     }
 
     async fn finish(&mut self, listed: &Listed) -> Result<(), Stopped> {
@@ -278,9 +349,13 @@ impl Work<'_> {
         let stored = timed(&mut self.result.database, between).await?;
         let missing: Vec<i64> = stored.into_iter().filter(|number| !seen.numbers.contains(number)).collect();
         let gone = self.read_singly(&missing).await?;
+        self.mark_deleted(&gone).await
+    }
+
+    async fn mark_deleted(&mut self, gone: &[i64]) -> Result<(), Stopped> {
         if !gone.is_empty() {
             tracing::warn!(repo.name = %self.repository.called(), ?gone, "Pull requests are not at GitHub any more");
-            let marked = store.mark_deleted(&self.lease, &gone, self.now());
+            let marked = self.collecting.store.mark_deleted(&self.lease, gone, self.now());
             timed(&mut self.result.database, marked).await?;
             // They count no more: answers that were made with them are old.
             self.result.changed += u32::try_from(gone.len()).unwrap_or(u32::MAX);

@@ -149,6 +149,7 @@ impl Collecting<'_> {
             rostered: self.rostered(),
             result: RepositoryResult::default(),
             last_page: None,
+            has_pull_requests: true,
         };
         // A panic is a fault of ours that one repository's data brings out; the others go on.
         // Boxed: reading and storing make a large future.
@@ -239,6 +240,8 @@ struct Work<'a> {
     result: RepositoryResult,
     /// The number of the last page, as far as GitHub has told.
     last_page: Option<u32>,
+    /// False once GitHub has said that pull requests are switched off in the repository's settings.
+    has_pull_requests: bool,
 }
 
 impl Work<'_> {
@@ -263,6 +266,9 @@ impl Work<'_> {
 
     async fn everything(&mut self) -> Result<(), Stopped> {
         self.incremental().await?;
+        if !self.has_pull_requests {
+            return Ok(());
+        }
         self.backfill().await?;
         self.retry_quarantined().await?;
         if self.collecting.options.details {
