@@ -265,7 +265,7 @@ impl Work<'_> {
     /// and for the length of the list.
     async fn confirm_that_all_is_gone(&mut self) -> Result<(), Stopped> {
         let store = self.collecting.store;
-        let stored = store.stored_between(self.repository.id, DateTime::<Utc>::MIN_UTC, self.now() + MAX_AHEAD);
+        let stored = store.stored_between(self.repository.id, DateTime::UNIX_EPOCH, self.now() + MAX_AHEAD);
         let stored = timed(&mut self.result.database, stored).await?;
         if stored.len() > 1 {
             return Err(Stopped::lists_nothing());
