@@ -82,7 +82,7 @@ async fn status_shows_runs_and_repositories_and_ends_with_three_while_one_fails(
     assert_eq!(status.code(), Some(3), "{}", status.err());
     insta::assert_snapshot!(masked(&status.out()), @r#"
     run state started took complete requests kept changed
-    2 partial … … UTC … s 1 of 2 2 0 0
+    2 partial … … UTC … s 1 of 2 3 0 0
     repository state collected back to stored next try
     acme/api succeeded … s ago … 1 -
     acme/web failed … s ago … 0 in … min
@@ -94,6 +94,21 @@ async fn status_shows_runs_and_repositories_and_ends_with_three_while_one_fails(
     assert_eq!(answer["runs"].as_array().map(Vec::len), Some(2));
     assert_eq!(answer["coverage"]["failing"], json!(["acme/web"]));
     assert_eq!(answer["repositories"][0]["pull_requests"], json!(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn status_says_of_a_repository_that_its_pull_requests_are_switched_off() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    fake.switch_off_pull_requests("acme/web");
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    let status = laptop.run(&["status"]).await?;
+    assert_eq!(status.code(), Some(0), "{}", status.err());
+    assert!(masked(&status.out()).contains("acme/web: pull requests are switched off"), "{}", status.out());
+    let answer = laptop.run(&["status", "--json"]).await?.json()?;
+    let switches = [0, 1].map(|index| answer["repositories"][index]["has_pull_requests"].clone());
+    assert_eq!(switches, [json!(true), json!(false)]);
     Ok(())
 }
 
