@@ -82,7 +82,7 @@ struct AccountItem {
     id: GithubId,
 }
 
-fn identity(item: RepositoryItem) -> Result<RepositoryIdentity, GitHubError> {
+fn identity(item: &RepositoryItem) -> Result<RepositoryIdentity, GitHubError> {
     let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
     Ok(RepositoryIdentity { id: item.id, name })
 }
@@ -111,12 +111,11 @@ impl Session<'_> {
     /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
     pub async fn has_pull_requests(&self, name: &RepoName) -> Result<(RepositoryIdentity, bool), GitHubError> {
         let item = self.repository_item(&format!("/repos/{name}")).await?;
-        let has_pull_requests = item.has_pull_requests;
-        Ok((identity(item)?, has_pull_requests))
+        Ok((identity(&item)?, item.has_pull_requests))
     }
 
     async fn repository_at(&self, path: &str) -> Result<RepositoryIdentity, GitHubError> {
-        identity(self.repository_item(path).await?)
+        identity(&self.repository_item(path).await?)
     }
 
     async fn repository_item(&self, path: &str) -> Result<RepositoryItem, GitHubError> {
