@@ -27,6 +27,7 @@ EVERYTHING_GIVEN = {
     "RequestTimeoutSeconds": "8",
     "WorkersAtOnce": "4",
     "BackfillDays": "30",
+    "LedgerDays": "90",
     "LogRetentionDays": "90",
     "AccessLogs": "none",
 }
@@ -227,6 +228,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "GITHUB_TOKEN_SECRET_ARN": usual["GitHubSecret"],
         "GITHUB_API_URL": "https://api.github.com",
         "BACKFILL_DAYS": "180",
+        "LEDGER_DAYS": "400",
         "WORK_QUEUE_URL": usual["Work"],
         "DEAD_LETTER_QUEUE_URL": usual["DeadLetters"],
         "METRICS_NAMESPACE": "Mergeline/mergeline-usual",
@@ -239,6 +241,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "GITHUB_APP_ID": "12345",
         "GITHUB_API_URL": "https://api.github.com",
         "BACKFILL_DAYS": "30",
+        "LEDGER_DAYS": "90",
         "WORK_QUEUE_URL": full["Work"],
         "DEAD_LETTER_QUEUE_URL": full["DeadLetters"],
         "METRICS_NAMESPACE": "Mergeline/mergeline-full",

@@ -75,6 +75,7 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("GitHubApiUrl", "https://user@github.example.com"),
         ("GitHubAppId", "ghp_abc"),
         ("BackfillDays", "0"),
+        ("LedgerDays", "29"),
         ("WorkersAtOnce", "1"),
         ("RequestTimeoutSeconds", "29"),
         ("DatabaseSecretArn", "postgres://user:password@host/db"),

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 /// A line for each paragraph: clap breaks them where the terminal ends.
 const AFTER_HELP: &str = "\
 Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset), TEAMS_FILE or TEAM_CONFIG_JSON with \
-REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, COLLECT_CONCURRENCY, API_KEY, API_KEYS, RUST_LOG; for replay WORK_QUEUE_URL, \
+REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, LEDGER_DAYS, COLLECT_CONCURRENCY, API_KEY, API_KEYS, RUST_LOG; for replay WORK_QUEUE_URL, \
 DEAD_LETTER_QUEUE_URL and the usual ones of AWS. The README explains each.
 
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected, 130, 143 or 129 ended by \

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use mergeline_collector::{
     CancellationToken, CollectOptions, Progress, RunReport, Settings, TeamsSource, collect_until, configure,
-    is_token_refused,
+    is_token_refused, trim_ledger,
 };
 use mergeline_domain::{RepoName, RepoPattern};
 use mergeline_github::{GitHub, GitHubError};
@@ -87,6 +87,9 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     // Where nothing was collected, tables would only hide why.
     if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {
         writeln!(terminal::stdout(), "\n{}", show::all_teams(&store, USUAL_RANGE, clock).await?)?;
+    }
+    if ended_by.is_none() {
+        trim_ledger(&store, settings.ledger, clock()).await;
     }
     if database.is_private() {
         // A server that ends under open connections says so in its log; any other outlives them.

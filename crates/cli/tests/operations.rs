@@ -631,3 +631,32 @@ async fn a_login_that_may_not_create_tables_is_told_the_grant_to_run_once_and_do
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
     Ok(())
 }
+
+#[tokio::test]
+async fn collect_deletes_runs_that_are_older_than_the_ledger_goes_and_does_not_fail_when_it_cannot() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, database) = laptop(&fake).await?;
+    let pool = database.pool().await?;
+    let runs = async || -> Result<Vec<i64>> {
+        let sql = "select extract(day from now() - started_at)::bigint from collection_runs order by id";
+        Ok(sqlx::query_scalar(sql).fetch_all(&pool).await?)
+    };
+    let old = "insert into collection_runs (started_at, finished_at, state)
+        select now() - make_interval(days => age), now(), 'succeeded' from unnest(array[401, 399, 31, 29]) as age";
+    sqlx::raw_sql(old).execute(&pool).await?;
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    assert_eq!(runs().await?, [399, 31, 29, 0], "400 days, unless it is said");
+    let refuse = "create function refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+        create trigger refuse before delete on collection_runs execute function refuse()";
+    sqlx::raw_sql(refuse).execute(&pool).await?;
+    let laptop = laptop.with("LEDGER_DAYS", "30");
+    let hindered = laptop.run(&["collect"]).await?;
+    assert_eq!((hindered.code(), hindered.err().contains("Old runs stay")), (Some(0), true), "{}", hindered.err());
+    sqlx::raw_sql("drop trigger refuse on collection_runs").execute(&pool).await?;
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    assert_eq!(runs().await?, [29, 0, 0, 0]);
+    let refused = laptop.with("LEDGER_DAYS", "7").run(&["doctor", "--offline"]).await?;
+    let expected = "LEDGER_DAYS: config.range: `7` is out of range; help: write a whole number from 30 to 3650";
+    assert!(complaints(&refused).contains(expected), "{}", refused.out());
+    Ok(())
+}

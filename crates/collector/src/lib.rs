@@ -3,6 +3,7 @@
 mod limits;
 mod plan;
 mod report;
+mod retention;
 mod run;
 mod settings;
 mod token;
@@ -10,6 +11,7 @@ mod work;
 
 pub use plan::{LastRun, Plan, Planning, plan};
 pub use report::{RepositoryReport, RunReport};
+pub use retention::trim_ledger;
 pub use run::{CollectError, CollectOptions, Collecting, Observer, Progress, Rostered, collect, collect_until};
 pub use settings::{Settings, TeamsSource, configure, not_found};
 pub use token::is_token_refused;

@@ -10,7 +10,9 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use mergeline_domain::{Problem, RepoName, Roster};
 use mergeline_github::{GitHub, Patience};
-use mergeline_store::{Reason, RepositoryResult, ResultState, Revision, RunState, Settled, Store, StoreError};
+use mergeline_store::{
+    Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunState, Settled, Store, StoreError,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -222,7 +224,8 @@ pub async fn collect_until(
     let collecting = &collecting;
     let mut waiting: VecDeque<_> = due.iter().map(|repository| (repository.id, repository.called().clone())).collect();
     let mut working = FuturesUnordered::new();
-    let mut reports: BTreeMap<RepoName, RepositoryReport> = BTreeMap::new();
+    // By number: names can move on to other repositories during the run.
+    let mut reports: BTreeMap<RepositoryId, RepositoryReport> = BTreeMap::new();
     loop {
         while working.len() < options.concurrency
             && !stop.is_cancelled()
@@ -239,28 +242,35 @@ pub async fn collect_until(
                 return Err(error.into());
             }
         };
-        let name = report.repository.clone();
-        let is_turn_over = report.result.reason.as_ref().is_some_and(|reason| reason.code == TURN_OVER);
-        let report = match reports.remove(&name) {
+        let RepositoryReport { repository: name, result } = report;
+        let is_turn_over = result.reason.as_ref().is_some_and(|reason| reason.code == TURN_OVER);
+        let result = match reports.remove(&id) {
             Some(mut earlier) => {
-                earlier.result.absorb(report.result);
-                earlier
+                earlier.result.absorb(result);
+                earlier.result
             }
-            None => report,
+            None => result,
         };
+        // Called what it was called last.
+        let report = RepositoryReport { repository: name.clone(), result };
         if is_turn_over && !collecting.is_out_of_time() {
-            waiting.push_back((id, name.clone()));
+            waiting.push_back((id, name));
         } else {
             observer(Progress::Finished(&report));
         }
-        reports.insert(name, report);
+        reports.insert(id, report);
     }
     // The turns of these never came.
-    for (id, name) in waiting.into_iter().filter(|(_, name)| !reports.contains_key(name)).collect::<Vec<_>>() {
+    for (id, repository) in waiting {
+        if reports.contains_key(&id) {
+            continue;
+        }
         let result = interrupted();
         store.record_result(run, id, collecting.now(), &result).await?;
-        reports.insert(name.clone(), RepositoryReport { repository: name, result });
+        reports.insert(id, RepositoryReport { repository, result });
     }
+    let mut repositories: Vec<RepositoryReport> = reports.into_values().collect();
+    repositories.sort_by(|one, other| one.repository.cmp(&other.repository));
     let ended_at = collecting.now();
     let settled = store.settle_run(run, ended_at).await?;
     let settled = settled.unwrap_or(Settled { state: RunState::Failed, completes: false });
@@ -269,7 +279,7 @@ pub async fn collect_until(
         state: settled.state,
         completes: settled.completes,
         problems,
-        repositories: reports.into_values().collect(),
+        repositories,
         planning,
         is_token_refused: collecting.is_token_refused(),
     };

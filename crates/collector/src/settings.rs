@@ -15,6 +15,12 @@ const USUAL_FILES: [&str; 2] = ["teams.yaml", "/opt/teams.yaml"];
 const DEFAULT_BACKFILL_DAYS: u16 = 180;
 /// Ten years.
 const MAX_BACKFILL_DAYS: u16 = 3_650;
+/// A year, and time to look at it.
+const DEFAULT_LEDGER_DAYS: u16 = 400;
+/// A dead letter names its run, and can come back from its queue for two weeks.
+const MIN_LEDGER_DAYS: u16 = 30;
+/// Ten years.
+const MAX_LEDGER_DAYS: u16 = 3_650;
 /// A sandbox that waits is paid for; what takes longer is put off.
 const DEFAULT_LONGEST_WAIT: u16 = 60;
 /// As long as a Lambda function runs.
@@ -37,6 +43,8 @@ pub struct Settings {
     pub details: bool,
     /// Whether a teams file may take out a large part of the memberships.
     pub allow_removals: bool,
+    /// How long the ledger keeps what runs did.
+    pub ledger: TimeDelta,
 }
 
 impl Settings {
@@ -49,11 +57,12 @@ impl Settings {
         let github = GitHubSettings::from_vars(&lookup).map_err(|found| problems.extend(found)).ok();
         let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
         let teams = TeamsSource::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
-        let mut number = |name, most, default| {
-            whole_number(&lookup, name, 1..=most, default).map_err(|problem| problems.push(problem)).unwrap_or(default)
+        let mut number = |name, bounds, default| {
+            whole_number(&lookup, name, bounds, default).map_err(|problem| problems.push(problem)).unwrap_or(default)
         };
-        let backfill_days = number("BACKFILL_DAYS", MAX_BACKFILL_DAYS, DEFAULT_BACKFILL_DAYS);
-        let longest_wait = number("MAX_WAIT_SECONDS", MAX_LONGEST_WAIT, DEFAULT_LONGEST_WAIT);
+        let backfill_days = number("BACKFILL_DAYS", 1..=MAX_BACKFILL_DAYS, DEFAULT_BACKFILL_DAYS);
+        let longest_wait = number("MAX_WAIT_SECONDS", 1..=MAX_LONGEST_WAIT, DEFAULT_LONGEST_WAIT);
+        let ledger_days = number("LEDGER_DAYS", MIN_LEDGER_DAYS..=MAX_LEDGER_DAYS, DEFAULT_LEDGER_DAYS);
         let details = flag(&lookup, "COLLECT_DETAILS", true).map_err(|problem| problems.push(problem)).unwrap_or(true);
         match (github, database, teams) {
             (Some(github), Some(database), Some(teams)) if problems.is_empty() => Ok(Self {
@@ -64,6 +73,7 @@ impl Settings {
                 longest_wait: Duration::from_secs(longest_wait.into()),
                 details,
                 allow_removals: lookup("ALLOW_REMOVALS").is_some_and(|text| text == "true"),
+                ledger: TimeDelta::days(ledger_days.into()),
             }),
             _ => Err(Problems::of_settings(problems)),
         }
@@ -265,6 +275,10 @@ mod tests {
         for days in ["0", "3651", "8d", "", "1e3", "-5"] {
             assert_eq!(codes(&[DB, ("BACKFILL_DAYS", days)]), ["config.range"], "{days}");
         }
-        assert_eq!(codes(&[DB, ("BACKFILL_DAYS", "3650"), ("COLLECT_CONCURRENCY", "20")]), Vec::<&str>::new());
+        for days in ["0", "29", "3651", "forever", ""] {
+            assert_eq!(codes(&[DB, ("LEDGER_DAYS", days)]), ["config.range"], "{days}");
+        }
+        let most = [DB, ("BACKFILL_DAYS", "3650"), ("COLLECT_CONCURRENCY", "20"), ("LEDGER_DAYS", "30")];
+        assert_eq!(codes(&most), Vec::<&str>::new());
     }
 }

@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -545,6 +546,31 @@ async fn f22_names_that_move_on_are_followed_and_the_file_with_the_corrected_lin
         assert_eq!(world.texts(rows).await?, ["1 acme/b", "2 acme/c", "3 acme/b", "4 acme/c"], "{file}");
     }
     assert_eq!(world.number("select count(*) from repositories").await?, 2, "both rows are what they were");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f22_two_repositories_that_exchange_names_during_a_run_both_get_their_reports() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1), pr("acme/web", 2).merged("2026-06-03T10:00:00Z")]);
+    world.collect().await?;
+    // Somebody new, with so many pull requests that they take several turns.
+    world.fake.put([pr("acme/api", 3).by("ben").merged("2026-06-03T10:00:00Z")]);
+    world.fake.put((100..300).map(|number| pr("acme/web", number).by("ben").merged("2026-06-03T10:00:00Z")));
+    world.apply("{ slug: payments, members: [{ github: ana }, { github: ben }] }").await?;
+    world.set_page_size(3).await?;
+    let is_exchanged = AtomicBool::new(false);
+    let observer = |progress: Progress<'_>| {
+        if matches!(progress, Progress::Finished(_)) && !is_exchanged.swap(true, Ordering::Relaxed) {
+            for (from, to) in [("acme/api", "acme/other"), ("acme/web", "acme/api"), ("acme/other", "acme/web")] {
+                world.fake.rename(from, to);
+            }
+        }
+    };
+    let report = collect(&world.github, &world.store, &options(), &observer).await?;
+    let of_each: Vec<_> = report.repositories.iter().map(|one| (one.repository.as_str(), one.result.changed)).collect();
+    assert_eq!(of_each, [("acme/api", 1), ("acme/api", 200)], "each as it was called when it was read last");
+    assert_eq!((report.state, world.numbers().await?.len()), (RunState::Succeeded, 203));
     Ok(())
 }
 

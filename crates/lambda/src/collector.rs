@@ -11,6 +11,7 @@ use mergeline_aws::{
 };
 use mergeline_collector::{
     CollectError, CollectOptions, Collecting, Rostered, RunReport, Settings, collect, configure, not_found, plan,
+    trim_ledger,
 };
 use mergeline_domain::{Problem, Problems, with_causes};
 use mergeline_github::GitHub;
@@ -270,6 +271,7 @@ impl Collector {
             ready => ready?,
         };
         let mut sums = Sums::default();
+        let is_of_schedule = matches!(event, Event::Asked(_));
         let outcome = match event {
             Event::Asked(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate)),
             Event::Asked(Action::Collect) => {
@@ -283,6 +285,10 @@ impl Collector {
             Event::Records(records) => self.work(&clients, &records, deadline, &mut sums).await.map(Outcome::Worked),
         };
         self.report(&clients.store, &sums, now).await;
+        // Once for each run, and last: where the work is in the queue, it has begun already.
+        if is_of_schedule && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            trim_ledger(&clients.store, clients.settings.ledger, now).await;
+        }
         outcome
     }
 

@@ -504,3 +504,22 @@ async fn i7_no_secret_is_shown_even_when_everything_is_logged() -> Result<()> {
     assert!(!at_level(&log, "TRACE").is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_planned_run_is_followed_by_the_end_of_those_that_are_older_than_the_ledger_goes() -> Result<()> {
+    for mut cloud in [Cloud::new(&["acme/api"]).await?, Cloud::without_queues(&["acme/api"]).await?] {
+        cloud.environment.insert("LEDGER_DAYS", "30".to_owned());
+        cloud.fake.put([merged("acme/api", 1)]);
+        let pool = cloud.database.pool().await?;
+        let old = "insert into collection_runs (started_at, finished_at, state)
+            select now() - make_interval(days => age), now(), 'succeeded' from unnest(array[31, 29]) as age";
+        sqlx::raw_sql(old).execute(&pool).await?;
+        let mut sandbox = cloud.sandbox().await?;
+        cloud.collect(&mut sandbox).await?;
+        let ages = "select extract(day from now() - started_at)::bigint from collection_runs order by id";
+        let ages: Vec<i64> = sqlx::query_scalar(ages).fetch_all(&pool).await?;
+        assert_eq!((ages, cloud.run_state().await?.as_str()), (vec![29, 0], "succeeded"));
+        cloud.end(sandbox).await?;
+    }
+    Ok(())
+}

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{RepositoryId, Revision, Store, StoreError};
 
+/// Runs that are deleted in one transaction; each has a result for each repository.
+const RUNS_AT_ONCE: i64 = 50;
+
 /// A run's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunId(pub i64);
@@ -311,6 +314,20 @@ impl Store {
             .execute(connection)
             .await?;
             Ok(Some(Settled { state, completes: state != RunState::Failed && !planned.was_complete }))
+        })
+        .await
+    }
+
+    /// Deletes runs that began before an instant, with their results: the oldest ones, so many that a transaction stays short.
+    /// Says whether there may be more. A run that is under way stays, the last one, and one in which a collected repository was
+    /// worked on last: `status` shows how that ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn trim_ledger(&self, before: DateTime<Utc>) -> Result<bool, StoreError> {
+        self.in_transaction(async |connection| {
+            let gone = sqlx::query_file!("queries/trim_ledger.sql", before, RUNS_AT_ONCE).execute(connection).await?;
+            Ok(gone.rows_affected() >= RUNS_AT_ONCE.unsigned_abs())
         })
         .await
     }

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use chrono::TimeDelta;
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
 use mergeline_local_postgres::Server;
@@ -671,5 +672,40 @@ async fn rds_proxy_lets_in_who_sends_no_startup_options_and_answers_as_the_datab
     let store = Store::connect(&settings(&rds_proxy(&database).await?)?);
     store.ping().await?;
     assert_eq!(work_and_ask(&store, repository).await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_ledger_forgets_old_runs_but_not_how_the_last_work_on_a_collected_repository_ended() -> Result<()> {
+    let (_database, store, pool, repository) = configured().await?;
+    let revision = store.snapshot().await?.context("configured")?.revision;
+    // 120 runs, one each day; from the 100th on acme/api is not worked on any more.
+    execute(&pool, "insert into repositories (name, added_at, removed_at) values ('acme/gone', now(), now())").await?;
+    for day in 0..120 {
+        let started_at = at("2026-01-01T00:00:00Z") + TimeDelta::days(day);
+        let run = store.start_run(revision, 1, &[], started_at).await?;
+        let of = if day < 100 { repository } else { RepositoryId(repository.0 + 1) };
+        store.record_result(run, of, started_at, &RepositoryResult::default()).await?;
+        if day != 50 {
+            store.settle_run(run, started_at).await?;
+        }
+    }
+    let kept = async || -> Result<Vec<i64>> {
+        let sql = "select extract(day from started_at - '2026-01-01')::bigint from collection_runs order by id";
+        Ok(sqlx::query_scalar(sql).fetch_all(&pool).await?)
+    };
+    assert!(!store.trim_ledger(at("2026-01-01T00:00:00Z")).await?, "nothing is that old");
+    assert_eq!(kept().await?.len(), 120);
+    // Two batches, and the second one is not full: one run is under way.
+    let before = at("2026-01-01T00:00:00Z") + TimeDelta::days(60);
+    assert!(store.trim_ledger(before).await?);
+    assert!(!store.trim_ledger(before).await?);
+    assert_eq!(kept().await?, std::iter::once(50).chain(60..120).collect::<Vec<_>>());
+    while store.trim_ledger(at("2027-01-01T00:00:00Z")).await? {}
+    assert_eq!(kept().await?, [50, 99, 119], "under way, the last one of acme/api, the last one of all");
+    let statuses = store.repository_statuses().await?;
+    assert_eq!(statuses[0].state.as_deref(), Some("succeeded"));
+    let results: i64 = sqlx::query_scalar("select count(*) from collection_results").fetch_one(&pool).await?;
+    assert_eq!(results, 3);
     Ok(())
 }

@@ -258,7 +258,7 @@ async fn made_anew(database: &TestDatabase, question: impl AsyncFn(&Store) -> Re
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 21] = [
+const WRITING: [&str; 22] = [
     "accept_quarantined",
     "apply",
     "begin_backfill",
@@ -277,6 +277,7 @@ const WRITING: [&str; 21] = [
     "settle_run",
     "store_details",
     "store_rate_limit_blocks",
+    "trim_ledger",
     "unite",
     "upsert_page",
     "upsert_page with what cannot be read",
@@ -398,6 +399,14 @@ impl Scene {
                     stored.into_iter().map(|stored| (stored, Details::default())).collect();
                 ensure!(!details.is_empty(), "one without details");
                 format!("{:?}", store.store_details(lease, revision, &details, now).await?)
+            }
+            "trim_ledger" => {
+                self.store.settle_run(self.run, now).await?;
+                self.store.start_run(revision, 0, &[], now).await?;
+                let sql = "update collection_runs set finished_at = now(), state = 'succeeded'; \
+                     update repositories set removed_at = now()";
+                sqlx::raw_sql(sql).execute(&self.database.pool().await?).await?;
+                format!("{:?}", store.trim_ledger(at("2026-06-16T00:00:00Z")).await?)
             }
             "unite" => {
                 let people: Vec<i64> = sqlx::query_scalar(

@@ -8,7 +8,7 @@ use crate::database::variable;
 use crate::failure::Failure;
 
 /// What is shown as set.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
@@ -24,6 +24,7 @@ const NAMES: [&str; 19] = [
     "COLLECT_DETAILS",
     "MAX_WAIT_SECONDS",
     "ALLOW_REMOVALS",
+    "LEDGER_DAYS",
     "API_KEY",
     "API_KEYS",
     "ALLOWED_HOSTS",
