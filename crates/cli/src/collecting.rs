@@ -10,10 +10,10 @@ use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use mergeline_collector::{
     CancellationToken, CollectOptions, Progress, RunReport, Settings, TeamsSource, collect_until, configure,
-    is_token_refused, trim_ledger,
+    token_refusal, trim_ledger,
 };
 use mergeline_domain::{RepoName, RepoPattern};
-use mergeline_github::{GitHub, GitHubError};
+use mergeline_github::GitHub;
 use mergeline_store::{RunState, Store};
 
 use crate::args::{Collect, Options};
@@ -47,11 +47,11 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     // An App has a token for each owner.
     let repository = file.as_ref().and_then(|file| file.repositories.first().map(RepoName::owner));
     let owner = repository.or_else(|| file.as_ref()?.rules.patterns().next().map(RepoPattern::owner));
-    let is_refused = is_token_refused(&github, &store, owner, now).await?;
-    if is_refused {
+    let refusal = token_refusal(&github, &store, owner, now).await?;
+    if let Some(refusal) = &refusal {
         // Nothing can be collected for a teams file that is new. The run is made all the same: the ledger is to know.
         if store.roster().await?.is_none() {
-            return Err(GitHubError::Unauthorized.into());
+            return Err(refusal.clone().into());
         }
         if file.is_some() {
             writeln!(terminal::stderr(), "The teams file is not applied: GitHub refuses the token.")?;
@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
             }
         }
     };
-    report.is_token_refused |= is_refused;
+    report.token_refusal = report.token_refusal.or(refusal);
     print_report(&report, options)?;
     // Where nothing was collected, tables would only hide why.
     if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {
@@ -183,8 +183,8 @@ pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), 
     for cause in causes(report) {
         let _ = write!(lines, "\n  {cause}");
     }
-    if report.is_token_refused {
-        let _ = write!(lines, "\n  help: {}", remedy(&GitHubError::Unauthorized));
+    if let Some(refusal) = &report.token_refusal {
+        let _ = write!(lines, "\n  help: {}", remedy(refusal));
     }
     writeln!(out, "{}", wrapped(&lines, 4))?;
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use common::{Laptop, Ran, TEAMS, github, yesterday};
-use mergeline_test_support::{FakeGitHub, FakeUser, Fault, TestDatabase, pr};
+use mergeline_test_support::{FakeGitHub, FakeUser, Fault, Refused, TestDatabase, app_key, pr};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -259,6 +259,89 @@ async fn doctor_names_each_problem_with_its_remedy_and_goes_on() -> Result<()> {
     error login bob: now belongs to another account (number 77); number 78 is meant; help: write the present login of number 78 into the teams file, or correct its id
     error login nobody-there: GitHub knows no such account; help: check the spelling; bots are written name[bot]; an account that was renamed needs the same `id` beside the old login and the new one
     "#);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_owner_that_refuses_the_token_is_said_once_with_the_cause_and_the_others_are_checked() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    fake.put([pr("bolt/site", 1)]);
+    fake.refuse_owner("acme", Some(Refused::IpAllowList));
+    laptop.write(
+        "teams.yaml",
+        "version: 1\nrepositories: [acme/api, acme/web, acme/*, bolt/site, bolt/*]\nteams: [{ slug: payments, members: [{ \
+         github: ana }] }]\n",
+    )?;
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert_eq!(doctor.code(), Some(1), "{}", doctor.err());
+    let said = "error    GitHub (acme): not everything was asked: the organization does not admit this machine's address (403); \
+                GitHub says: Although you appear to have the correct authorization credentials, the `acme` organization has an \
+                IP allow list enabled, and your IP address is not permitted to access this resource; help: let an owner of the \
+                organization add the address that requests come from to its IP allow list";
+    let errors: Vec<String> =
+        complaints(&doctor).lines().filter(|line| line.starts_with("error")).map(str::to_owned).collect();
+    assert_eq!(errors, [said]);
+    for checked in ["repository bolt/site: can be read", "pattern bolt/*: means 1 of 1", "login ana: is number"] {
+        assert!(doctor.out().contains(checked), "{}", doctor.out());
+    }
+    let collect = laptop.run(&["collect"]).await?;
+    let out = collect.out().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(collect.code(), Some(3), "{out}");
+    assert!(
+        out.contains("2 of 3: github_ip_not_allowed: the organization does not admit this machine's address"),
+        "{out}"
+    );
+    assert!(out.contains("resource: let an owner of the organization add the address"), "{out}");
+    let status = laptop.run(&["status", "--json"]).await?.json()?;
+    assert_eq!(status["repositories"][0]["reason_code"], json!("github_ip_not_allowed"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_checks_each_owner_with_the_apps_token_for_it_and_says_where_it_is_suspended() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    fake.put([pr("bolt/site", 1)]);
+    fake.require_token(TOKEN);
+    fake.install_app("4711", &["acme", "bolt"]);
+    fake.suspend_installation("acme", true);
+    laptop.write(
+        "teams.yaml",
+        "version: 1\nrepositories: [acme/api, bolt/site]\nteams: [{ slug: payments, members: [] }]\n",
+    )?;
+    let both = laptop.with("GITHUB_APP_ID", "4711").with("GITHUB_APP_PRIVATE_KEY", app_key()?);
+    let doctor = both.run(&["doctor"]).await?;
+    let warned = "warning  GitHub App (acme): the GitHub App is suspended or refused there (403); GitHub says: This installation \
+                  has been suspended; the personal token is used";
+    assert_eq!(doctor.code(), Some(0), "{}", doctor.out());
+    assert!(doctor.out().contains(warned) && doctor.out().contains("acme/api: can be read"), "{}", doctor.out());
+    let alone = both.with("GITHUB_PAT", "");
+    let doctor = alone.run(&["doctor"]).await?;
+    assert_eq!(doctor.code(), Some(1), "{}", doctor.out());
+    assert!(doctor.out().contains("error    GitHub (acme): the GitHub App is suspended"), "{}", doctor.out());
+    assert!(doctor.out().contains("ok       repository bolt/site: can be read"), "{}", doctor.out());
+    assert!(!doctor.out().contains("repository acme/api"), "{}", doctor.out());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_app_that_github_does_not_know_is_a_failure_with_its_own_remedy() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    fake.require_token(TOKEN);
+    fake.install_app("4711", &["acme"]);
+    let laptop = laptop.with("GITHUB_PAT", "").with("GITHUB_APP_ID", "4712").with("GITHUB_APP_PRIVATE_KEY", app_key()?);
+    let collect = laptop.run(&["collect"]).await?;
+    assert_eq!(collect.code(), Some(1), "{}", collect.err());
+    let said = "GitHub refused the GitHub App; GitHub says: Integration not found";
+    assert!(
+        collect.err().contains(said) && collect.err().contains("help: check that GITHUB_APP_ID"),
+        "{}",
+        collect.err()
+    );
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert_eq!((doctor.code(), doctor.out().matches(said).count()), (Some(1), 1), "{}", doctor.out());
     Ok(())
 }
 

@@ -14,6 +14,6 @@ pub use report::{RepositoryReport, RunReport};
 pub use retention::trim_ledger;
 pub use run::{CollectError, CollectOptions, Collecting, Observer, Progress, Rostered, collect, collect_until};
 pub use settings::{Settings, TeamsSource, configure, not_found};
-pub use token::is_token_refused;
+pub use token::token_refusal;
 pub use tokio_util::sync::CancellationToken;
 pub use work::{Attempt, OUT_OF_TIME, keep_page};

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use mergeline_domain::RepoName;
+use mergeline_github::GitHubError;
 use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::plan::Planning;
 
@@ -25,8 +26,14 @@ pub struct RunReport {
     /// Whether it completed by this.
     #[serde(skip)]
     pub completes: bool,
-    /// Whether GitHub refused the token, so that repositories were left out.
-    pub is_token_refused: bool,
+    /// How GitHub refused the token, or the App, so that repositories were left out.
+    #[serde(rename = "is_token_refused", serialize_with = "whether_some")]
+    pub token_refusal: Option<GitHubError>,
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn whether_some<T, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(value.is_some())
 }
 
 /// What a run did to one repository.

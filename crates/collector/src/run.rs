@@ -1,15 +1,14 @@
 //! A whole run in this process: every repository that is due, a few at a time, in turns.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use mergeline_domain::{Problem, RepoName, Roster};
-use mergeline_github::{GitHub, Patience};
+use mergeline_github::{GitHub, GitHubError, Patience};
 use mergeline_store::{
     Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunState, Settled, Store, StoreError,
 };
@@ -119,7 +118,7 @@ pub struct Collecting<'a> {
     pub(crate) pages_a_turn: u32,
     rostered: Mutex<Arc<Rostered>>,
     begun: Instant,
-    is_token_refused: AtomicBool,
+    token_refusal: OnceLock<GitHubError>,
     /// Cancelled once the run is to end.
     pub(crate) stop: CancellationToken,
 }
@@ -141,7 +140,7 @@ impl<'a> Collecting<'a> {
             pages_a_turn: u32::MAX,
             rostered: Mutex::new(Arc::new(rostered)),
             begun: Instant::now(),
-            is_token_refused: AtomicBool::new(false),
+            token_refusal: OnceLock::new(),
             stop: CancellationToken::new(),
         }
     }
@@ -167,14 +166,15 @@ impl<'a> Collecting<'a> {
         Ok(fresh)
     }
 
-    /// A refused token is refused for every repository: none is begun any more.
-    pub fn refuse_token(&self) {
-        self.is_token_refused.store(true, Ordering::Relaxed);
+    /// A refused token, or App, is refused for every repository: none is begun any more.
+    pub fn refuse_token(&self, refusal: GitHubError) {
+        // The first one is as good as those that follow.
+        let _ = self.token_refusal.set(refusal);
     }
 
-    /// Whether GitHub refused the token since this was made.
-    pub fn is_token_refused(&self) -> bool {
-        self.is_token_refused.load(Ordering::Relaxed)
+    /// How GitHub refused the token, or the App, since this was made.
+    pub fn token_refusal(&self) -> Option<&GitHubError> {
+        self.token_refusal.get()
     }
 }
 
@@ -281,7 +281,7 @@ pub async fn collect_until(
         problems,
         repositories,
         planning,
-        is_token_refused: collecting.is_token_refused(),
+        token_refusal: collecting.token_refusal().cloned(),
     };
     report.log();
     Ok(report)

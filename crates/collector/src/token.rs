@@ -8,17 +8,17 @@ use mergeline_store::{Store, StoreError};
 
 use crate::limits;
 
-/// Whether GitHub refuses the token for this owner's things. Costs nothing of the hourly limit. Whatever else is wrong
+/// How GitHub refuses the token, or the App, for this owner's things. Costs nothing of the hourly limit. Whatever else is wrong
 /// passes, or concerns single repositories: the run says so.
 ///
 /// # Errors
 /// When the database fails, which knows how long GitHub wants to be left alone.
-pub async fn is_token_refused(
+pub async fn token_refusal(
     github: &GitHub,
     store: &Store,
     owner: Option<&str>,
     now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+) -> Result<Option<GitHubError>, StoreError> {
     limits::learn(github, store, now).await?;
     let session = github.session(owner, Patience { deadline: None, longest_wait: Duration::ZERO }, now);
     let asking = async {
@@ -29,5 +29,5 @@ pub async fn is_token_refused(
         }
     };
     let outcome = limits::remembering(github, store, || now, asking).await;
-    Ok(matches!(outcome, Err(GitHubError::Unauthorized)))
+    Ok(outcome.err().filter(GitHubError::is_token_refused))
 }

@@ -8,7 +8,7 @@ use common::{ANA, NOW, World, connect_with, many, merged, options, outcome};
 use mergeline_collector::CollectOptions;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_store::{ApplyOptions, ResultState, RunState};
-use mergeline_test_support::{FakeCommit, FakeReview, FakeUser, Fault, HALF_A_PAIR, Layout, at, pr};
+use mergeline_test_support::{FakeCommit, FakeReview, FakeUser, Fault, HALF_A_PAIR, Layout, Refused, at, pr};
 use serde_json::{Value, json};
 
 const TITLES: &str = "select title from pull_requests order by number";
@@ -302,6 +302,9 @@ async fn g09_a_limit_a_permission_and_single_sign_on_have_codes_of_their_own() -
         (Fault::RateLimited { reset: 4_000_000_000 }, ResultState::Deferred, "github_rate_limited"),
         (Fault::ResourceNotAccessible, ResultState::Failed, "github_forbidden"),
         (Fault::SamlSso, ResultState::Failed, "github_sso_required"),
+        (Fault::Refused(Refused::IpAllowList), ResultState::Failed, "github_ip_not_allowed"),
+        (Fault::Refused(Refused::ClassicToken), ResultState::Failed, "github_token_not_allowed"),
+        (Fault::Refused(Refused::Blocked), ResultState::Failed, "repo_unavailable"),
     ] {
         let world = World::new().await?;
         world.fake.fail_next("acme/api", fault);

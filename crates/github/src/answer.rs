@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use crate::limits::{Resource, Told};
 use crate::retry::LONGEST_PAUSE;
 use crate::text::Text;
-use crate::{GitHubError, Limit};
+use crate::{GitHubError, Limit, Refusal};
 
 /// A page of 100 is about 0.15 MB zipped and 2.3 MB plain; long descriptions make it three times as much.
 pub(crate) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -23,6 +23,42 @@ const RATE_LIMIT_RESOURCE: HeaderName = HeaderName::from_static("x-ratelimit-res
 const SINGLE_SIGN_ON: HeaderName = HeaderName::from_static("x-github-sso");
 const TOKEN_EXPIRATION: HeaderName = HeaderName::from_static("github-authentication-token-expiration");
 const SCOPES: HeaderName = HeaderName::from_static("x-oauth-scopes");
+
+/// What GitHub says of a repository that it blocks, with status 403 or 451.
+const BLOCKED: &str = "Repository access blocked";
+/// What GitHub says of an App that it does not know.
+const UNKNOWN_APP: &str = "Integration not found";
+/// How much of GitHub's sentence an error of ours has: the longest known one has 230 characters.
+const MAX_SENTENCE: usize = 300;
+
+/// The body of a refusal.
+#[derive(serde::Deserialize, Default)]
+struct Said {
+    #[serde(default)]
+    message: Text,
+    block: Option<Block>,
+}
+
+/// Why GitHub blocks a repository.
+#[derive(serde::Deserialize)]
+struct Block {
+    #[serde(default)]
+    reason: Text,
+}
+
+impl Said {
+    /// Bounded, and without control characters.
+    fn sentence(&self) -> String {
+        let mut sentence: String = self.message.clean().chars().take(MAX_SENTENCE).collect();
+        if let Some(reason) = self.block.as_ref().map(|block| block.reason.clean()).filter(|reason| !reason.is_empty())
+        {
+            sentence.push_str(" (");
+            sentence.extend(reason.chars().take(40));
+            sentence.push(')');
+        }
+        sentence
+    }
+}
 
 /// One answer, its body still packed: unpacking and decoding happen in one go, so that only one plain page is in
 /// memory at a time.
@@ -93,7 +129,7 @@ impl Answer {
             401 => Err(GitHubError::Unauthorized),
             403 | 429 => Err(self.limit_or_forbidden()),
             404 => Err(GitHubError::NotFound),
-            status @ (410 | 451) => Err(GitHubError::Gone { status }),
+            status @ (410 | 451) => Err(GitHubError::Gone { status, message: self.said().sentence() }),
             status => Err(GitHubError::UnexpectedStatus { status }),
         }
     }
@@ -117,23 +153,39 @@ impl Answer {
         if told.is_none() && is_used_up {
             return GitHubError::RateLimited { limit: Limit::Primary, retry_in: self.reset_in() };
         }
+        let said = self.said();
+        // A secondary limit may come with neither header; then only its sentence says so.
         let is_limit = self.headers.contains_key(RETRY_AFTER)
             || self.status == StatusCode::TOO_MANY_REQUESTS
-            || self.names_a_limit();
+            || said.message.to_lowercase().contains("rate limit");
         if is_limit {
             return GitHubError::RateLimited { limit: Limit::Secondary, retry_in: told };
         }
-        if self.headers.contains_key(SINGLE_SIGN_ON) { GitHubError::SingleSignOn } else { GitHubError::Forbidden }
+        if said.block.is_some() || said.message.starts_with(BLOCKED) {
+            return GitHubError::Gone { status: self.status.as_u16(), message: said.sentence() };
+        }
+        let cause = match Refusal::of(&said.message) {
+            Refusal::Permission if self.headers.contains_key(SINGLE_SIGN_ON) => Refusal::SingleSignOn,
+            cause => cause,
+        };
+        GitHubError::Forbidden { cause, message: said.sentence() }
     }
 
-    /// A secondary limit may come with neither header; then only its message tells.
-    fn names_a_limit(&self) -> bool {
-        #[derive(serde::Deserialize)]
-        struct Message {
-            message: Text,
+    /// What GitHub says about a refusal; nothing where it is not GitHub that answers.
+    fn said(&self) -> Said {
+        self.body().ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default()
+    }
+
+    /// The refusal of what an App asks on its own behalf: the token is made here, and nobody can make another one.
+    pub(crate) fn refusal_of_app(&self, error: GitHubError) -> GitHubError {
+        let said = self.said();
+        match error {
+            GitHubError::Unauthorized => GitHubError::AppRefused { message: said.sentence() },
+            GitHubError::NotFound if said.message.starts_with(UNKNOWN_APP) => {
+                GitHubError::AppRefused { message: said.sentence() }
+            }
+            other => other,
         }
-        let Ok(body) = self.body() else { return false };
-        serde_json::from_slice::<Message>(&body).is_ok_and(|body| body.message.to_lowercase().contains("rate limit"))
     }
 
     /// The body, unpacked as far as is bearable.
@@ -185,10 +237,78 @@ mod tests {
         let in_a_minute = Some(Duration::from_secs(60));
         assert_eq!(limit, GitHubError::RateLimited { limit: Limit::Primary, retry_in: in_a_minute });
         let body = r#"{"message": "Resource not accessible by personal access token"}"#;
-        assert_eq!(refusal(403, &[("x-ratelimit-remaining", "4999")], body), GitHubError::Forbidden);
-        assert_eq!(refusal(403, &[("x-github-sso", "required; url=x")], "{}"), GitHubError::SingleSignOn);
-        let codes = [limit.code(), GitHubError::Forbidden.code(), GitHubError::SingleSignOn.code()];
+        let permission = refusal(403, &[("x-ratelimit-remaining", "4999")], body);
+        assert_eq!(permission, forbidden(Refusal::Permission, "Resource not accessible by personal access token"));
+        let single_sign_on = refusal(403, &[("x-github-sso", "required; url=x")], "{}");
+        assert_eq!(single_sign_on, forbidden(Refusal::SingleSignOn, ""));
+        let codes = [limit.code(), permission.code(), single_sign_on.code()];
         assert_eq!(codes, ["github_rate_limited", "github_forbidden", "github_sso_required"]);
+    }
+
+    fn forbidden(cause: Refusal, message: &str) -> GitHubError {
+        GitHubError::Forbidden { cause, message: message.to_owned() }
+    }
+
+    #[test]
+    fn g09_each_refusal_has_its_cause_and_githubs_sentence() {
+        let allow_list = "Although you appear to have the correct authorization credentials, the `acme` organization has an IP \
+                          allow list enabled, and your IP address is not permitted to access this resource.";
+        let classic = "`acme` forbids access via a personal access token (classic). Please use a GitHub App, OAuth App, or a \
+                       personal access token with fine-grained permissions.";
+        let fine_grained = "`acme` forbids access via a fine-grained personal access token. Please use a GitHub App, OAuth App, \
+                            or a personal access token (classic).";
+        let lifetime = "The 'acme' organization forbids access via a fine-grained personal access tokens if the token's lifetime \
+                        is greater than 90 days. Please adjust your token's lifetime at the following URL: \
+                        https://github.com/settings/personal-access-tokens/1";
+        let of_classic = "The 'Acme' enterprise forbids access via a personal access tokens (classic) if the token's lifetime is \
+                          greater than 365 days. Please adjust your token's lifetime at the following URL: \
+                          https://github.com/settings/tokens/1";
+        let sso = "Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this \
+                   organization.";
+        let oauth = "Although you appear to have the correct authorization credentials, the `acme` organization has enabled OAuth \
+                     App access restrictions, meaning that data access to third-parties is limited.";
+        for (sentence, cause, code) in [
+            (allow_list, Refusal::IpAllowList, "github_ip_not_allowed"),
+            (classic, Refusal::ClassicToken, "github_token_not_allowed"),
+            (fine_grained, Refusal::FineGrainedToken, "github_token_not_allowed"),
+            (lifetime, Refusal::TokenLifetime, "github_token_not_allowed"),
+            (of_classic, Refusal::TokenLifetime, "github_token_not_allowed"),
+            (sso, Refusal::SingleSignOn, "github_sso_required"),
+            (oauth, Refusal::OAuthApp, "github_token_not_allowed"),
+            ("This installation has been suspended", Refusal::Installation, "github_app_suspended"),
+            ("Sorry. Your account was suspended.", Refusal::Account, "github_account_suspended"),
+            ("Resource not accessible by integration", Refusal::Permission, "github_forbidden"),
+            ("Words that nobody knows", Refusal::Permission, "github_forbidden"),
+        ] {
+            let body = serde_json::json!({ "message": sentence, "documentation_url": "https://docs.github.com" });
+            let refused = refusal(403, &[], body.to_string().leak());
+            assert_eq!(refused, forbidden(cause, sentence));
+            assert_eq!(refused.code(), code);
+            assert!(
+                refused.to_string().ends_with(sentence.trim_end_matches('.')) && refused.advice().is_some(),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn g09_a_blocked_repository_is_not_a_permission_whatever_the_status() {
+        let body = r#"{"message": "Repository access blocked", "block": {"reason": "dmca", "created_at": "2021-04-22T17:53:56Z"}}"#;
+        for status in [403, 451] {
+            let message = "Repository access blocked (dmca)".to_owned();
+            assert_eq!(refusal(status, &[], body), GitHubError::Gone { status, message });
+        }
+    }
+
+    #[test]
+    fn githubs_sentence_is_bounded_and_has_no_control_characters() {
+        let body = serde_json::json!({ "message": format!("\u{1b}[2J\u{0}No{}", "!".repeat(100_000)) });
+        let refused = refusal(403, &[], body.to_string().leak());
+        let GitHubError::Forbidden { message, .. } = &refused else { panic!("{refused:?}") };
+        assert!(message.starts_with("[2JNo!!") && message.chars().count() == MAX_SENTENCE, "{message}");
+        for body in ["", "<html>", "[]", r#"{"message": 7}"#] {
+            assert_eq!(refusal(403, &[], body), forbidden(Refusal::Permission, ""), "{body}");
+        }
     }
 
     #[test]
@@ -204,7 +324,7 @@ mod tests {
     fn f14_zeros_of_servers_without_limits_and_resets_of_the_past_are_no_reason_to_wait() {
         assert_eq!(answer(200, &[("x-ratelimit-limit", "0"), ("x-ratelimit-remaining", "0")], "").limit(), None);
         let headers = [("x-ratelimit-limit", "0"), ("x-ratelimit-remaining", "0")];
-        assert_eq!(refusal(403, &headers, "{}"), GitHubError::Forbidden);
+        assert_eq!(refusal(403, &headers, "{}"), forbidden(Refusal::Permission, ""));
         for reset in ["0", "-62135596800", "999"] {
             let past = refusal(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset)], "{}");
             let at_once = Some(Duration::ZERO);
@@ -225,7 +345,7 @@ mod tests {
     fn g20_limits_that_are_no_numbers_tell_nothing() {
         let headers = [("x-ratelimit-limit", "soon"), ("x-ratelimit-remaining", ""), ("x-ratelimit-reset", "never")];
         assert_eq!(answer(200, &headers, "").limit(), None);
-        assert_eq!(refusal(403, &headers, "{}"), GitHubError::Forbidden);
+        assert_eq!(refusal(403, &headers, "{}"), forbidden(Refusal::Permission, ""));
     }
 
     #[test]

@@ -31,6 +31,8 @@ const API_VERSION: HeaderValue = HeaderValue::from_static("2026-03-10");
 const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
 /// Renamed and then transferred is two.
 const MAX_REDIRECTS: u32 = 3;
+/// An installation's token that ended early is made once more; if that is refused too, a personal one is tried.
+const MAX_TOKEN_RENEWALS: u32 = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest pause within an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
@@ -148,18 +150,20 @@ struct Sending {
 struct Failed {
     error: GitHubError,
     was_sent: bool,
+    /// Whether it was the token of an App's installation that was refused, of which there may be another one.
+    is_token_stale: bool,
 }
 
 impl Failed {
     /// A limit is known to be in the way.
     fn unsent(error: GitHubError) -> Self {
-        Self { error, was_sent: false }
+        Self { error, was_sent: false, is_token_stale: false }
     }
 }
 
 impl From<GitHubError> for Failed {
     fn from(error: GitHubError) -> Self {
-        Self { error, was_sent: true }
+        Self { error, was_sent: true, is_token_stale: false }
     }
 }
 
@@ -206,6 +210,11 @@ impl GitHub {
             total_timeout: settings.total_timeout.min(TOTAL_TIMEOUT),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether there is an App, whose tokens are good for one owner each.
+    pub fn has_app(&self) -> bool {
+        self.inner.credentials.has_app()
     }
 
     /// How many requests are sent at a time.
@@ -284,10 +293,19 @@ impl Session<'_> {
         now(self.started_at, self.begun)
     }
 
-    /// Whether there is a token for the owner's things. Without one GitHub tells of what is public, and nothing by GraphQL.
+    /// Whether GitHub admits the App for the owner's things, where there is one: if not, the personal token stands in for it.
     ///
     /// # Errors
     /// Why an App gets no token.
+    pub async fn check_app(&self) -> Result<(), GitHubError> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        Box::pin(self.github.credentials().app_refusal(self, owner)).await
+    }
+
+    /// Whether there is a token for the owner's things. Without one GitHub tells of what is public, and nothing by GraphQL.
+    ///
+    /// # Errors
+    /// Why an App gets no token, where there is no personal one either.
     pub async fn has_token(&self) -> Result<bool, GitHubError> {
         Ok(self.token().await?.is_some())
     }
@@ -309,11 +327,16 @@ impl Session<'_> {
         read: impl Fn(&Answer) -> Result<T, GitHubError>,
     ) -> Result<T, GitHubError> {
         let mut failures = 0;
+        let mut renewals = 0;
         loop {
-            let Failed { error, was_sent } = match self.ask_once(question.clone(), &read).await {
+            let Failed { error, was_sent, is_token_stale } = match self.ask_once(question.clone(), &read).await {
                 Ok(read) => return Ok(read),
                 Err(failed) => failed,
             };
+            if is_token_stale && renewals < MAX_TOKEN_RENEWALS {
+                renewals += 1;
+                continue;
+            }
             let now = Instant::now();
             let inner = &self.github.inner;
             let pause = pause_before_retry(&error, failures, inner.first_pause, fastrand::f64());
@@ -371,12 +394,16 @@ impl Session<'_> {
             // Reading a page takes the processor: questions that can be sent meanwhile go first.
             tokio::task::yield_now().await;
             let outcome = answer.check().and_then(|()| read(&answer));
-            if let Err(error) = &outcome {
-                self.count(|usage| usage.errors += 1);
-                // GraphQL's come with status 200, others are known by now.
-                self.github.inner.limits.note_refusal(&scope, question.resource(), error);
+            let Err(error) = outcome else { return outcome.map_err(Failed::from) };
+            self.count(|usage| usage.errors += 1);
+            // GraphQL's come with status 200, others are known by now.
+            self.github.inner.limits.note_refusal(&scope, question.resource(), &error);
+            if question.bearer.is_some() {
+                return Err(answer.refusal_of_app(error).into());
             }
-            return outcome.map_err(Failed::from);
+            let is_token_stale = (error == GitHubError::Unauthorized || error.is_app_refused())
+                && self.github.credentials().forget(bearer.as_ref(), &error).await;
+            return Err(Failed { is_token_stale, ..error.into() });
         }
         Err(GitHubError::invalid(format!("more than {MAX_REDIRECTS} redirects")).into())
     }

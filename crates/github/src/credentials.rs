@@ -12,19 +12,22 @@ use tokio::sync::Mutex;
 use crate::answer::Answer;
 use crate::client::{Question, Session};
 use crate::text::Text;
-use crate::{GitHubError, GitHubSettings, link};
+use crate::{GitHubError, GitHubSettings, Refusal, link};
 
 /// A token of an installation lives an hour; one that is about to end is not begun with.
 const TOKEN_MARGIN: TimeDelta = TimeDelta::minutes(5);
 /// How long the list of installations is believed.
 const INSTALLATIONS_KEEP: TimeDelta = TimeDelta::hours(1);
+/// How long a refusal of the App itself is believed.
+const REFUSAL_KEEP: TimeDelta = TimeDelta::minutes(5);
 /// GitHub takes ten minutes at most, and clocks differ.
 const JWT_LIFE: TimeDelta = TimeDelta::minutes(9);
 const JWT_BACKDATE: TimeDelta = TimeDelta::minutes(1);
 /// More pages of installations than any App has.
 const MAX_PAGES: u32 = 100;
 
-/// A personal token, a GitHub App, both or none. Where the App is installed, its token is used.
+/// A personal token, a GitHub App, both or none. Where the App is installed, its token is used, unless GitHub refuses it and
+/// there is a personal one.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     personal: Option<SecretString>,
@@ -45,15 +48,28 @@ impl std::fmt::Debug for App {
 
 #[derive(Default)]
 struct AppState {
-    installations: HashMap<String, i64>,
+    installations: HashMap<String, Installed>,
     listed_at: Option<DateTime<Utc>>,
+    /// Why GitHub refused the App itself, and when.
+    refused: Option<(GitHubError, DateTime<Utc>)>,
     tokens: HashMap<i64, (SecretString, DateTime<Utc>)>,
+}
+
+/// An installation as it was found.
+struct Installed {
+    id: i64,
+    /// Why its token is not asked for, in GitHub's words, until installations are listed again.
+    refused: Option<String>,
+    /// Whether GitHub refused a token of it that was just made.
+    is_renewed: bool,
 }
 
 #[derive(Deserialize)]
 struct Installation {
     id: i64,
     account: Option<Account>,
+    #[serde(default)]
+    suspended_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -114,18 +130,53 @@ impl Credentials {
         SecretString::from(self.app.as_ref().map(|app| format!("app {}", app.id)).unwrap_or_default())
     }
 
-    /// The token for the things of an owner.
+    /// The token for the things of an owner. The personal one is for owners without the App, and for those at which GitHub
+    /// refuses it.
     pub(crate) async fn token(
         &self,
         session: &Session<'_>,
         owner: Option<&str>,
     ) -> Result<Option<SecretString>, GitHubError> {
-        if let (Some(app), Some(owner)) = (&self.app, owner)
-            && let Some(token) = app.token(session, owner).await?
-        {
-            return Ok(Some(token));
+        if let (Some(app), Some(owner)) = (&self.app, owner) {
+            match app.token(session, owner).await {
+                Ok(Some(token)) => return Ok(Some(token)),
+                Ok(None) => {}
+                Err(error) if error.is_app_refused() && self.personal.is_some() => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(self.personal.clone())
+    }
+
+    /// Whether there is an App, whose tokens are good for an owner each.
+    pub(crate) fn has_app(&self) -> bool {
+        self.app.is_some()
+    }
+
+    /// Why the App is not used for an owner, though it is installed there or nobody can tell.
+    pub(crate) async fn app_refusal(&self, session: &Session<'_>, owner: &str) -> Result<(), GitHubError> {
+        match &self.app {
+            Some(app) => app.token(session, owner).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets a token that GitHub has refused with this error, if an App's installation made it: another one may do, and so
+    /// may the personal one. Whether it is worth another try.
+    pub(crate) async fn forget(&self, token: Option<&SecretString>, refusal: &GitHubError) -> bool {
+        let (Some(app), Some(token)) = (&self.app, token) else { return false };
+        let state = &mut *app.state.lock().await;
+        let is_this = |(known, _): &(SecretString, _)| known.expose_secret() == token.expose_secret();
+        let found = state.tokens.iter().find(|(_, known)| is_this(known)).map(|(id, _)| *id);
+        let Some(id) = found else { return false };
+        state.tokens.remove(&id);
+        if let Some(installed) = state.installations.values_mut().find(|installed| installed.id == id) {
+            if installed.is_renewed {
+                installed.refused = Some(refusal.to_string());
+            }
+            installed.is_renewed = true;
+        }
+        true
     }
 }
 
@@ -135,29 +186,62 @@ impl App {
         let now = session.now();
         // Held while asking: others that need the same token wait for it instead of asking too.
         let mut state = self.state.lock().await;
-        if state.listed_at.is_none_or(|at| now - at > INSTALLATIONS_KEEP) {
-            state.installations = self.installations(session).await?;
-            state.listed_at = Some(now);
+        if state.refused.as_ref().is_some_and(|(_, at)| now - at > REFUSAL_KEEP) {
+            state.refused = None;
         }
-        let Some(installation) = state.installations.get(owner).copied() else { return Ok(None) };
-        if let Some((token, expires_at)) = state.tokens.get(&installation)
+        if let Some((refusal, _)) = &state.refused {
+            return Err(refusal.clone());
+        }
+        if state.listed_at.is_none_or(|at| now - at > INSTALLATIONS_KEEP) {
+            match self.installations(session).await {
+                Ok(installations) => (state.installations, state.listed_at) = (installations, Some(now)),
+                Err(error) => {
+                    if error.is_app_refused() {
+                        state.refused = Some((error.clone(), now));
+                        tracing::warn!("{error}");
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let AppState { installations, tokens, .. } = &mut *state;
+        let Some(installed) = installations.get_mut(owner) else { return Ok(None) };
+        if let Some(message) = &installed.refused {
+            return Err(GitHubError::Forbidden { cause: Refusal::Installation, message: message.clone() });
+        }
+        if let Some((token, expires_at)) = tokens.get(&installed.id)
             && *expires_at - now > TOKEN_MARGIN
         {
             return Ok(Some(token.clone()));
         }
-        let url = session.github.url(&format!("/app/installations/{installation}/access_tokens"), None);
+        let url = session.github.url(&format!("/app/installations/{}/access_tokens", installed.id), None);
         let question = Question {
             method: Method::POST,
             body: Some(serde_json::json!({})),
             bearer: Some(self.jwt(now)?),
             ..Question::get(url)
         };
-        let AccessToken { token, expires_at } = Box::pin(session.ask(question, Answer::decode::<AccessToken>)).await?;
-        state.tokens.insert(installation, (token.clone(), expires_at));
-        Ok(Some(token))
+        match Box::pin(session.ask(question, Answer::decode::<AccessToken>)).await {
+            Ok(AccessToken { token, expires_at }) => {
+                tokens.insert(installed.id, (token.clone(), expires_at));
+                Ok(Some(token))
+            }
+            // Taken away since they were listed.
+            Err(GitHubError::NotFound) => {
+                installations.remove(owner);
+                Ok(None)
+            }
+            Err(error) => {
+                if let GitHubError::Forbidden { cause: Refusal::Installation, message } = &error {
+                    tracing::warn!(owner, "{error}");
+                    installed.refused = Some(message.clone());
+                }
+                Err(error)
+            }
+        }
     }
 
-    async fn installations(&self, session: &Session<'_>) -> Result<HashMap<String, i64>, GitHubError> {
+    async fn installations(&self, session: &Session<'_>) -> Result<HashMap<String, Installed>, GitHubError> {
         let mut found = HashMap::new();
         for page in 1..=MAX_PAGES {
             let url = session.github.url("/app/installations", Some(&format!("per_page=100&page={page}")));
@@ -167,7 +251,12 @@ impl App {
                 Ok((answer.decode::<Vec<Installation>>()?, has_next))
             }))
             .await?;
-            found.extend(items.into_iter().filter_map(|one| Some((one.account?.login.to_lowercase(), one.id))));
+            found.extend(items.into_iter().filter_map(|one| {
+                // What GitHub would say where its token is asked for.
+                let refused = one.suspended_at.map(|_| "This installation has been suspended".to_owned());
+                let owner = one.account?.login.to_lowercase();
+                Some((owner, Installed { id: one.id, refused, is_renewed: false }))
+            }));
             if !has_next {
                 break;
             }
@@ -181,6 +270,6 @@ impl App {
         jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
             .map(SecretString::from)
             // The cause may quote the key.
-            .map_err(|_| GitHubError::Unauthorized)
+            .map_err(|_| GitHubError::AppRefused { message: String::new() })
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::client::{Question, Session};
 use crate::model::is_sane;
 use crate::text::Text;
-use crate::{GitHubError, Limit};
+use crate::{GitHubError, Limit, Refusal};
 
 const DETAILS: &str = include_str!("queries/pull_request_details.graphql");
 const MORE_COMMITS: &str = include_str!("queries/more_commits.graphql");
@@ -194,8 +194,8 @@ impl Session<'_> {
                 Err(error) => {
                     if let [id] = batch {
                         histories.push((id.clone(), Err(error)));
-                    } else if matches!(error, GitHubError::Withheld) {
-                        histories.extend(batch.iter().map(|id| (id.clone(), Err(GitHubError::Withheld))));
+                    } else if is_refusal(&error) {
+                        histories.extend(batch.iter().map(|id| (id.clone(), Err(error.clone()))));
                     } else {
                         let (first, second) = batch.split_at(batch.len() / 2);
                         batches.extend([second, first]);
@@ -295,10 +295,13 @@ struct Told<T> {
 /// Whether an error may be the fault of one pull request among many, or of their number.
 fn concerns_the_batch(error: &GitHubError) -> bool {
     error.is_too_much()
-        || matches!(
-            error,
-            GitHubError::PartialAnswer { .. } | GitHubError::InvalidAnswer { .. } | GitHubError::Withheld
-        )
+        || is_refusal(error)
+        || matches!(error, GitHubError::PartialAnswer { .. } | GitHubError::InvalidAnswer { .. })
+}
+
+/// Whether an error comes again for each of them, asked alone.
+fn is_refusal(error: &GitHubError) -> bool {
+    matches!(error, GitHubError::Withheld | GitHubError::Forbidden { .. })
 }
 
 /// The data of an answer about so many nodes without errors. GraphQL answers 200 with errors, sometimes beside a part of
@@ -331,8 +334,16 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
     if is("MAX_NODE_LIMIT_EXCEEDED") || is("RESOURCE_LIMITS_EXCEEDED") || says("timeout") || says("timed out") {
         return GitHubError::TooMuch { reason };
     }
+    let refused = |error: &ErrorItem| error.kind.as_deref() == Some("FORBIDDEN");
+    if let Some(first) = errors.first().filter(|_| errors.iter().all(refused)) {
+        // The organization's rules, not a permission: they hold for everything that is asked.
+        let cause = Refusal::of(&first.message);
+        if cause != Refusal::Permission {
+            return GitHubError::Forbidden { cause, message: first.message.clean().chars().take(MAX_REASON).collect() };
+        }
+    }
     // Commits of private repositories, for a token without *Contents*: the rest would be there.
-    if errors.iter().all(|error| error.kind.as_deref() == Some("FORBIDDEN")) && nodes_named(errors) == Some(asked) {
+    if errors.iter().all(refused) && nodes_named(errors) == Some(asked) {
         return GitHubError::Withheld;
     }
     GitHubError::PartialAnswer { reason }
@@ -476,6 +487,16 @@ mod tests {
         assert_eq!(refused(&[0, 0, 1], "FORBIDDEN"), "github_withheld");
         assert_eq!(refused(&[0, 0], "FORBIDDEN"), "github_partial_answer");
         assert_eq!(refused(&[0, 1], "NOT_FOUND"), "github_partial_answer");
+    }
+
+    #[test]
+    fn g09_a_rule_of_the_organization_is_not_a_missing_permission_in_graphql_either() {
+        let message = "Although you appear to have the correct authorization credentials, the `acme` organization has an IP allow \
+                       list enabled, and your IP address is not permitted to access this resource.";
+        let error = |index: u64| json!({ "type": "FORBIDDEN", "path": ["nodes", index], "message": message });
+        let body = json!({ "data": { "nodes": [null, null] }, "errors": [error(0), error(1)] });
+        let refused = histories(body.to_string().as_bytes(), &["PR_1".to_owned(), "PR_2".to_owned()]);
+        assert_eq!(refused.expect_err("refused").code(), "github_ip_not_allowed");
     }
 
     #[test]

@@ -11,29 +11,126 @@ pub enum Limit {
     Secondary,
 }
 
-/// Why GitHub did not give what was asked. Never carries a token or a body.
+/// Why GitHub refuses something to credentials that it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The token lacks a permission. Also whatever GitHub says in words that are not known here.
+    Permission,
+    /// The token is not authorized for the organization.
+    SingleSignOn,
+    /// The organization admits certain addresses only.
+    IpAllowList,
+    /// The organization admits no classic tokens.
+    ClassicToken,
+    /// The organization admits no fine-grained tokens.
+    FineGrainedToken,
+    /// The organization admits no tokens that live so long.
+    TokenLifetime,
+    /// The organization has not approved the OAuth App that the token is of.
+    OAuthApp,
+    /// The App's installation at the owner is suspended, or its tokens are refused.
+    Installation,
+    /// The token's account is suspended.
+    Account,
+}
+
+impl Refusal {
+    /// The cause that GitHub's sentence names.
+    pub(crate) fn of(sentence: &str) -> Self {
+        let sentence = sentence.to_lowercase();
+        let says = |text: &str| sentence.contains(text);
+        if let Some((_, rule)) = sentence.split_once("forbids access via") {
+            // What follows the first full stop is what to use instead.
+            let rule = rule.split_once(". ").map_or(rule, |(rule, _)| rule);
+            return match rule {
+                rule if rule.contains("lifetime") => Self::TokenLifetime,
+                rule if rule.contains("classic") => Self::ClassicToken,
+                rule if rule.contains("fine-grained") => Self::FineGrainedToken,
+                _ => Self::Permission,
+            };
+        }
+        if says("ip allow list") {
+            Self::IpAllowList
+        } else if says("saml enforcement") {
+            Self::SingleSignOn
+        } else if says("oauth app access restrictions") {
+            Self::OAuthApp
+        } else if says("installation has been suspended") {
+            Self::Installation
+        } else if says("account was suspended") || says("account is suspended") {
+            Self::Account
+        } else {
+            Self::Permission
+        }
+    }
+
+    /// Whether everything else of the same owner is refused too.
+    fn concerns_owner(self) -> bool {
+        match self {
+            Self::IpAllowList
+            | Self::ClassicToken
+            | Self::FineGrainedToken
+            | Self::TokenLifetime
+            | Self::Installation => true,
+            Self::Permission | Self::SingleSignOn | Self::OAuthApp | Self::Account => false,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Permission => "the token may not read this",
+            Self::SingleSignOn => "the organization demands single sign-on",
+            Self::IpAllowList => "the organization does not admit this machine's address",
+            Self::ClassicToken => "the organization does not admit classic tokens",
+            Self::FineGrainedToken => "the organization does not admit fine-grained tokens",
+            Self::TokenLifetime => "the organization does not admit tokens that live so long",
+            Self::OAuthApp => "the organization has not approved the OAuth App that the token is of",
+            Self::Installation => "the GitHub App is suspended or refused there",
+            Self::Account => "the token's account is suspended",
+        }
+    }
+}
+
+/// GitHub's own sentence, as the end of ours.
+fn said(message: &str) -> String {
+    // More follows: what to do about it.
+    let message = message.trim_end_matches('.');
+    if message.is_empty() { String::new() } else { format!("; GitHub says: {message}") }
+}
+
+/// Why GitHub did not give what was asked. Never carries a token or a body, only GitHub's sentence about a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GitHubError {
     /// 401.
     #[error("GitHub refused the token (401): it is wrong, revoked or expired")]
     Unauthorized,
-    /// 403 that is no rate limit.
-    #[error("the token may not read this (403): give it read access to pull requests")]
-    Forbidden,
+    /// The GitHub App is not known, or its key is not its own.
+    #[error("GitHub refused the GitHub App{}", said(message))]
+    AppRefused {
+        /// GitHub's sentence.
+        message: String,
+    },
+    /// 403 that is not a rate limit.
+    #[error("{} (403){}", cause.as_str(), said(message))]
+    Forbidden {
+        /// Why.
+        cause: Refusal,
+        /// GitHub's sentence, bounded and without control characters.
+        message: String,
+    },
     /// GraphQL tells of a pull request, and not all that belongs to it.
     #[error("the token may not read all of a pull request: give it read access to contents, for the commits")]
     Withheld,
-    /// 403 until the token is authorised for the organisation.
-    #[error("the organisation demands single sign-on (403): authorise the token for it in the token's settings")]
-    SingleSignOn,
     /// 404: GitHub says the same of what is not there and of what the token may not see.
     #[error("not found (404): the repository does not exist, or the token may not see it")]
     NotFound,
-    /// 410 or 451.
-    #[error("GitHub no longer offers this ({status})")]
+    /// 410 or 451, or 403 for a repository that GitHub blocks.
+    #[error("GitHub no longer offers this ({status}){}", said(message))]
     Gone {
         /// The status.
         status: u16,
+        /// GitHub's sentence.
+        message: String,
     },
     /// The hourly or a secondary limit.
     #[error("GitHub's {} is reached{}", match limit {
@@ -115,9 +212,18 @@ impl GitHubError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unauthorized => "github_unauthorized",
-            Self::Forbidden => "github_forbidden",
+            Self::AppRefused { .. } => "github_app_refused",
+            Self::Forbidden { cause, .. } => match cause {
+                Refusal::Permission => "github_forbidden",
+                Refusal::SingleSignOn => "github_sso_required",
+                Refusal::IpAllowList => "github_ip_not_allowed",
+                Refusal::ClassicToken | Refusal::FineGrainedToken | Refusal::TokenLifetime | Refusal::OAuthApp => {
+                    "github_token_not_allowed"
+                }
+                Refusal::Installation => "github_app_suspended",
+                Refusal::Account => "github_account_suspended",
+            },
             Self::Withheld => "github_withheld",
-            Self::SingleSignOn => "github_sso_required",
             Self::NotFound => "repo_not_accessible",
             Self::Gone { .. } => "repo_unavailable",
             Self::RateLimited { .. } => "github_rate_limited",
@@ -146,13 +252,62 @@ impl GitHubError {
             | Self::Transport { .. }
             | Self::OutOfTime => true,
             Self::Unauthorized
-            | Self::Forbidden
+            | Self::AppRefused { .. }
+            | Self::Forbidden { .. }
             | Self::Withheld
-            | Self::SingleSignOn
             | Self::NotFound
             | Self::Gone { .. }
             | Self::Elsewhere { .. } => false,
         }
+    }
+
+    /// Whether the token itself is refused, or the App that makes it: whatever is asked with it.
+    pub fn is_token_refused(&self) -> bool {
+        matches!(self, Self::Unauthorized | Self::AppRefused { .. })
+    }
+
+    /// Whether everything of the same owner is refused for the same reason.
+    pub fn concerns_owner(&self) -> bool {
+        matches!(self, Self::Forbidden { cause, .. } if cause.concerns_owner())
+    }
+
+    /// Whether it is the App that cannot be used, so that a personal token may do.
+    pub fn is_app_refused(&self) -> bool {
+        matches!(self, Self::AppRefused { .. } | Self::Forbidden { cause: Refusal::Installation, .. })
+    }
+
+    /// What to do about a refusal that the credentials, or their owner's settings, are the reason of.
+    pub fn advice(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unauthorized => "make a new token at GitHub, and set it in GITHUB_PAT",
+            Self::AppRefused { .. } => {
+                "check that GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY are of the same App, that the App still exists, and this \
+                 machine's clock"
+            }
+            Self::Forbidden { cause, .. } => match cause {
+                Refusal::Permission => "give the token read access to pull requests of this repository",
+                Refusal::SingleSignOn => {
+                    "authorize the token for the organization: *Configure SSO* beside it in the list of tokens at GitHub"
+                }
+                Refusal::IpAllowList => {
+                    "let an owner of the organization add the address that requests come from to its IP allow list"
+                }
+                Refusal::ClassicToken => {
+                    "make a fine-grained token for the organization, or install a GitHub App there"
+                }
+                Refusal::FineGrainedToken => {
+                    "make a classic token with the scope `repo`, or install a GitHub App there"
+                }
+                Refusal::TokenLifetime => "let the token expire sooner, in its settings at GitHub, or make another one",
+                Refusal::OAuthApp => "make a personal token, and set it in GITHUB_PAT",
+                Refusal::Installation => {
+                    "let the owner unsuspend or install the App (Settings, GitHub Apps), or set a personal token in GITHUB_PAT \
+                     beside it"
+                }
+                Refusal::Account => "set a token of an account that is not suspended in GITHUB_PAT",
+            },
+            _ => return None,
+        })
     }
 
     /// Whether asking for less at once may bring an answer: GitHub gives up after ten seconds of work.

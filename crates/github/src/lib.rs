@@ -17,7 +17,7 @@ mod settings;
 mod text;
 
 pub use client::{GitHub, Patience, Session, Usage};
-pub use error::{GitHubError, Limit};
+pub use error::{GitHubError, Limit, Refusal};
 pub use limits::{Block, BlockKind};
 pub use listing::{Etag, ListLength, Page, PageAnswer, PullRequestPages, UnreadableRow, larger_page};
 pub use lookups::{ListedRepository, RateLimit, TokenReport};

@@ -110,9 +110,9 @@ mod tests {
     fn what_waiting_does_not_mend_is_not_sent_again() {
         for error in [
             GitHubError::Unauthorized,
-            GitHubError::Forbidden,
+            GitHubError::Forbidden { cause: crate::Refusal::Permission, message: String::new() },
             GitHubError::NotFound,
-            GitHubError::Gone { status: 451 },
+            GitHubError::Gone { status: 451, message: String::new() },
             GitHubError::UnexpectedStatus { status: 422 },
             GitHubError::OutOfTime,
         ] {

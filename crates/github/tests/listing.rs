@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::sync::OnceLock;
+
 use anyhow::Result;
 use common::{connect, session};
 use mergeline_domain::PullRequest;
-use mergeline_github::{GitHub, GitHubError, Limit, PageAnswer};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, Layout, pr};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, PageAnswer};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, Layout, Refused, app_key, pr};
 
 const REPOSITORY: &str = "acme/api";
 
@@ -105,7 +107,94 @@ async fn a_wrong_token_a_missing_repository_and_a_forbidden_one_are_told_apart()
         assert_eq!(read_all(&right, REPOSITORY).await.map_err(|error| error.code()), Err(code));
     }
     fake.fail_next(REPOSITORY, Fault::Status(451));
-    assert_eq!(read_all(&right, REPOSITORY).await, Err(GitHubError::Gone { status: 451 }));
+    fake.fail_next(REPOSITORY, Fault::Status(410));
+    assert_eq!(read_all(&right, REPOSITORY).await.map_err(|error| error.code()), Err("repo_unavailable"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn g09_each_cause_of_a_403_is_named_with_githubs_sentence() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(1));
+    let github = connect(&fake.url(), Some("ghp_right"))?;
+    for (refused, code, sentence) in [
+        (Refused::IpAllowList, "github_ip_not_allowed", "has an IP allow list enabled"),
+        (Refused::ClassicToken, "github_token_not_allowed", "(classic). Please use"),
+        (Refused::FineGrainedToken, "github_token_not_allowed", "via a fine-grained"),
+        (Refused::TokenLifetime, "github_token_not_allowed", "greater than 90 days"),
+        (Refused::OAuthApp, "github_token_not_allowed", "OAuth App access restrictions"),
+        (Refused::Installation, "github_app_suspended", "This installation has been suspended"),
+        (Refused::Account, "github_account_suspended", "Your account was suspended"),
+        (Refused::Blocked, "repo_unavailable", "Repository access blocked (tos)"),
+        (Refused::BlockedByLaw, "repo_unavailable", "Repository access blocked (dmca)"),
+    ] {
+        fake.fail_next(REPOSITORY, Fault::Refused(refused));
+        let error = read_all(&github, REPOSITORY).await.expect_err("refused");
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.to_string().contains(sentence), "{error}");
+    }
+    assert_eq!(fake.requests().len(), 9, "none is asked again");
+    Ok(())
+}
+
+/// A client with an App of this number, and a personal token.
+fn with_app(fake: &FakeGitHub, id: &str, token: Option<&str>) -> Result<GitHub> {
+    // Making one takes a second.
+    static KEY: OnceLock<String> = OnceLock::new();
+    let key = KEY.get_or_init(|| app_key().expect("`openssl` makes the test's key"));
+    let settings = GitHubSettings::from_vars(|name| match name {
+        "GITHUB_API_URL" => Some(fake.url()),
+        "GITHUB_PAT" => token.map(str::to_owned),
+        "GITHUB_APP_ID" => Some(id.to_owned()),
+        "GITHUB_APP_PRIVATE_KEY" => Some(key.clone()),
+        _ => None,
+    });
+    Ok(GitHub::connect(&settings.expect("valid settings"))?)
+}
+
+/// A GitHub with the App 4711 at acme, and a personal token.
+async fn fake_with_app() -> Result<FakeGitHub> {
+    let fake = FakeGitHub::start().await?;
+    fake.put(many(1));
+    fake.require_token("ghp_right");
+    fake.install_app("4711", &["acme"]);
+    Ok(fake)
+}
+
+#[tokio::test]
+async fn where_the_app_is_suspended_the_personal_token_is_used_and_without_one_that_is_said() -> Result<()> {
+    let fake = fake_with_app().await?;
+    let (both, alone) = (with_app(&fake, "4711", Some("ghp_right"))?, with_app(&fake, "4711", None)?);
+    for github in [&both, &alone] {
+        assert_eq!(read_all(github, REPOSITORY).await?.len(), 1);
+    }
+    // With a token that was given before, and without.
+    fake.suspend_installation("acme", true);
+    for (both, alone) in [(both, alone), (with_app(&fake, "4711", Some("ghp_right"))?, with_app(&fake, "4711", None)?)]
+    {
+        for _ in 0..2 {
+            assert_eq!(read_all(&both, REPOSITORY).await?.len(), 1);
+            let refused = read_all(&alone, REPOSITORY).await.expect_err("suspended");
+            assert_eq!(refused.code(), "github_app_suspended");
+            assert!(refused.to_string().contains("This installation has been suspended"), "{refused}");
+        }
+    }
+    let asked = fake.requests().iter().filter(|request| request.status == 403 && request.method == "POST").count();
+    assert_eq!(asked, 2, "only those who had a token ask for another one, once each");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_app_that_github_does_not_know_leaves_the_work_to_the_personal_token() -> Result<()> {
+    let fake = fake_with_app().await?;
+    let both = with_app(&fake, "4712", Some("ghp_right"))?;
+    for _ in 0..2 {
+        assert_eq!(read_all(&both, REPOSITORY).await?.len(), 1);
+    }
+    assert_eq!(fake.requests().iter().filter(|request| request.path.starts_with("/app/")).count(), 1);
+    let refused = read_all(&with_app(&fake, "4712", None)?, REPOSITORY).await.expect_err("unknown");
+    assert_eq!(refused.to_string(), "GitHub refused the GitHub App; GitHub says: Integration not found");
+    assert!(refused.advice().is_some_and(|advice| advice.contains("GITHUB_APP_PRIVATE_KEY")));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use mergeline_collector::{
     trim_ledger,
 };
 use mergeline_domain::{Problem, Problems, with_causes};
-use mergeline_github::GitHub;
+use mergeline_github::{GitHub, GitHubError};
 use mergeline_store::{ApplyError, RunId, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -55,24 +55,24 @@ struct Clients {
     settings: Settings,
     github: GitHub,
     store: Store,
-    /// When GitHub last refused the token and there was no other.
-    refused_at: std::sync::Mutex<Option<Instant>>,
+    /// How and when GitHub last refused the token, or the App, and there was no other.
+    refused: std::sync::Mutex<Option<(GitHubError, Instant)>>,
 }
 
 impl Clients {
     fn new(secrets: SecretValues, settings: Settings, store: Store) -> Result<Self, FunctionError> {
         let github =
             GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), with_causes(&error)))?;
-        Ok(Self { secrets, settings, github, store, refused_at: std::sync::Mutex::default() })
+        Ok(Self { secrets, settings, github, store, refused: std::sync::Mutex::default() })
     }
 
-    fn note_refusal(&self) {
-        *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    fn note_refusal(&self, refusal: GitHubError) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((refusal, Instant::now()));
     }
 
-    fn were_refused_lately(&self) -> bool {
-        let refused_at = *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner);
-        refused_at.is_some_and(|at| at.elapsed() < REFUSED_FOR)
+    fn refused_lately(&self) -> Option<GitHubError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().filter(|(_, at)| at.elapsed() < REFUSED_FOR).map(|(refusal, _)| refusal.clone())
     }
 }
 
@@ -405,7 +405,7 @@ impl Collector {
         let options = Self::options(&clients.settings, deadline, now);
         let mut report = collect(&clients.github, &clients.store, &options, &|_| {}).await?;
         sums.add_planning(&report.planning);
-        if report.is_token_refused
+        if report.token_refusal.is_some()
             && let Some(fresh) = self.renewed(clients).await
         {
             tracing::info!("The token was refused, and there is a new one: collecting with that");
@@ -416,11 +416,18 @@ impl Collector {
             sums.add(&repository.result);
         }
         sums.add_run(report.completes);
-        if report.is_token_refused {
-            let message = "GitHub refuses the token; nothing more was asked with it. Store a valid one in its secret";
-            return Err(FunctionError::new("github_unauthorized", message));
+        match &report.token_refusal {
+            None => Ok(Done::Collect(report)),
+            Some(GitHubError::Unauthorized) => {
+                let message =
+                    "GitHub refuses the token; nothing more was asked with it. Store a valid one in its secret";
+                Err(FunctionError::new("github_unauthorized", message))
+            }
+            Some(refusal) => {
+                let advice = refusal.advice().map(|advice| format!(": {advice}")).unwrap_or_default();
+                Err(FunctionError::new(refusal.code(), format!("{refusal}{advice}")))
+            }
         }
-        Ok(Done::Collect(report))
     }
 
     /// Works a batch of messages. A token that is refused is fetched anew, once.
@@ -446,13 +453,14 @@ impl Collector {
             let options = Self::options(&clients.settings, deadline, (self.clock)());
             let rostered = Rostered { revision, roster };
             let collecting = Collecting::new(&clients.github, &clients.store, options, &|_| {}, rostered);
-            let is_known_to_be_refused = clients.were_refused_lately();
-            if is_known_to_be_refused {
-                collecting.refuse_token();
+            let known_refusal = clients.refused_lately();
+            let is_known_to_be_refused = known_refusal.is_some();
+            if let Some(refusal) = known_refusal {
+                collecting.refuse_token(refusal);
             }
             let sums_before = sums.clone();
             let worked = work(&collecting, queues, std::slice::from_ref(record), sums).await?;
-            if collecting.is_token_refused() && !is_known_to_be_refused {
+            if let Some(refusal) = collecting.token_refusal().cloned().filter(|_| !is_known_to_be_refused) {
                 let fresh = if may_renew { self.renewed(&clients).await } else { None };
                 may_renew = false;
                 if let Some(fresh) = fresh {
@@ -463,7 +471,7 @@ impl Collector {
                     continue;
                 }
                 // The other messages, of this batch and the next, need not find out for themselves.
-                clients.note_refusal();
+                clients.note_refusal(refusal);
             }
             failures.batch_item_failures.extend(worked.batch_item_failures);
             records = rest;

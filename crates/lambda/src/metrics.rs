@@ -6,7 +6,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use mergeline_aws::{Metric, Unit};
 use mergeline_collector::{LastRun, Planning};
-use mergeline_github::GitHubError;
 use mergeline_store::{RepositoryResult, ResultState};
 
 /// The sums of what was done since the last report.
@@ -41,8 +40,10 @@ impl Sums {
         self.rate_limit_remaining = least(self.rate_limit_remaining, result.rate_limit_remaining);
         self.rate_limit_percent = least(self.rate_limit_percent, result.rate_limit_percent);
         self.token_expires_at = least(self.token_expires_at, result.token_expires_at);
-        self.is_token_refused |=
-            result.reason.as_ref().is_some_and(|reason| reason.code == GitHubError::Unauthorized.code());
+        self.is_token_refused |= result
+            .reason
+            .as_ref()
+            .is_some_and(|reason| matches!(reason.code, "github_unauthorized" | "github_app_refused"));
     }
 
     /// What planning asked of GitHub, and found. Planned again within an invocation, the first finding counts.

@@ -205,6 +205,11 @@ fn is_worth_another_try(code: &str) -> bool {
     !matches!(
         code,
         "github_unauthorized"
+            | "github_app_refused"
+            | "github_app_suspended"
+            | "github_account_suspended"
+            | "github_ip_not_allowed"
+            | "github_token_not_allowed"
             | "github_forbidden"
             | "github_sso_required"
             | "repo_not_accessible"

@@ -4,13 +4,12 @@ mod cloud;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use cloud::{Cloud, TOKEN, at_level};
 use mergeline_local_postgres::Server;
-use mergeline_test_support::{AwsFault, AwsService, FakeGitHub, Invocation, LambdaRuntime, TestDatabase, pr};
+use mergeline_test_support::{AwsFault, AwsService, FakeGitHub, Invocation, LambdaRuntime, TestDatabase, app_key, pr};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -284,13 +283,6 @@ async fn f51_metrics_that_are_refused_do_not_fail_a_run() -> Result<()> {
     let codes: Vec<&Value> = at_level(&log, "WARN").iter().map(|line| &line["code"]).collect();
     assert_eq!(codes, [&json!("metrics_denied")]);
     Ok(())
-}
-
-/// A key for a GitHub App that exists nowhere.
-fn app_key() -> Result<String> {
-    let made = Command::new("openssl").args(["genrsa", "2048"]).output().context("`openssl` makes the test's key")?;
-    ensure!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
-    Ok(String::from_utf8(made.stdout)?)
 }
 
 /// A deployment with an App that is installed at acme, and a personal token for the rest.

@@ -2,6 +2,7 @@
 // The largest of GitHub's objects is one `json!` of eighty fields.
 #![recursion_limit = "256"]
 
+mod app_key;
 mod aws;
 mod database;
 mod fake_github;
@@ -13,9 +14,10 @@ mod python;
 pub mod recorded;
 pub mod synthetic;
 
+pub use app_key::app_key;
 pub use aws::{AwsEmulator, AwsFault, AwsService, EmulatedMessage, EmulatedMetric, EmulatedQueue};
 pub use database::TestDatabase;
-pub use fake_github::{FakeGitHub, Fault, Layout, RecordedRequest};
+pub use fake_github::{FakeGitHub, Fault, Layout, RecordedRequest, Refused};
 pub use keep::{finish_reading, keep};
 pub use lambda_runtime::{Invocation, LambdaRuntime};
 pub use pooler::PgBouncer;

@@ -1,6 +1,6 @@
 //! GitHub: the token, the limits, the clocks, and whether it knows what is configured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -41,58 +41,134 @@ impl Asking {
         self.github.session(owner, Patience { deadline: None, longest_wait: LONGEST_WAIT }, self.now)
     }
 
-    /// Asks GitHub about everything, one question after the other.
+    /// Asks GitHub about everything, one question after the other. What stops the questions about one owner's things does
+    /// not stop those about another's.
     pub(super) async fn check(
         &self,
         configured: &Configured,
         known: &[ConfiguredLogin],
         findings: &mut Findings,
     ) -> Result<(), Failure> {
-        if !token(self, configured, findings).await? {
-            return check_known(configured, known, findings);
-        }
-        let mut stopped = None;
+        let mut stops = Stops::default();
+        self.tokens(configured, &mut stops, findings).await?;
         for repository in &configured.repositories {
+            if stops.is_stopped(repository.owner()) {
+                continue;
+            }
             match self.repository(repository).await {
                 Ok(check) => findings.add(check)?,
-                Err(stop) => {
-                    stopped = Some(stop);
-                    break;
-                }
+                Err(stop) => self.stop(Some(repository.owner()), stop, &mut stops, findings)?,
             }
         }
-        if stopped.is_none() {
-            stopped = patterns(self, configured, findings).await?;
-        }
-        if stopped.is_none() {
-            for (login, id) in &configured.logins {
-                let known = known.iter().find(|one| one.login == login.as_str());
-                if let Some(known) = known.filter(|known| names_both(configured, known)) {
-                    findings
-                        .add(Check::ok(format!("login {login}"), format!("was that of {} before", known.seen_as)))?;
-                    continue;
-                }
-                match self.login(login, *id, known).await {
-                    Ok(check)
-                        if check.outcome == Outcome::Error && self.has_another_login(configured, login, *id).await =>
-                    {
-                        let message = "is a former login: another one of the file has its number now";
-                        findings.add(Check::ok(format!("login {login}"), message))?;
-                    }
-                    Ok(check) => findings.add(check)?,
-                    Err(stop) => {
-                        stopped = Some(stop);
-                        break;
-                    }
-                }
+        self.patterns(configured, &mut stops, findings).await?;
+        self.logins(configured, known, &mut stops, findings).await
+    }
+
+    /// Asks with the token of each owner: an App has one for each, a personal one is the same for all.
+    async fn tokens(&self, configured: &Configured, stops: &mut Stops, findings: &mut Findings) -> Result<(), Failure> {
+        let repositories = configured.repositories.iter().map(RepoName::owner);
+        let mut owners: Vec<&str> = Vec::new();
+        for owner in repositories.chain(configured.rules.patterns().map(RepoPattern::owner)) {
+            if !owners.contains(&owner) {
+                owners.push(owner);
             }
         }
-        if let Some(Stopped(error)) = stopped {
-            let message = format!("not everything was asked: {error}");
-            findings.add(Check::error("GitHub", message, remedy(&error)))?;
+        if !self.github.has_app() || owners.is_empty() {
+            return self.token(owners.first().copied(), None, stops, findings).await;
+        }
+        let (several, mut is_app_refused) = (owners.len() > 1, false);
+        for owner in owners {
+            if stops.is_stopped(owner) {
+                break;
+            }
+            let about = several.then_some(owner);
+            // The App itself is refused for every owner: said once.
+            if is_app_refused {
+                return self.token(None, None, stops, findings).await;
+            }
+            if let Err(error) = self.session(Some(owner)).check_app().await
+                && error.is_app_refused()
+                && self.session(Some(owner)).has_token().await.unwrap_or_default()
+            {
+                is_app_refused = error.is_token_refused();
+                let message = format!("{error}; the personal token is used");
+                let about = about.filter(|_| !is_app_refused);
+                findings.add(Check::warning(named("GitHub App", about), message, remedy(&error)))?;
+            }
+            self.token(Some(owner), about, stops, findings).await?;
         }
         Ok(())
     }
+
+    /// Remembers what need not be asked any more, and says so.
+    fn stop(
+        &self,
+        owner: Option<&str>,
+        Stopped(error): Stopped,
+        stops: &mut Stops,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        let owner = owner.filter(|_| stops_owner_only(&error, self.github.has_app()));
+        let message = format!("not everything was asked: {error}");
+        findings.add(Check::error(named("GitHub", owner), message, remedy(&error)))?;
+        stops.add(owner);
+        Ok(())
+    }
+
+    async fn logins(
+        &self,
+        configured: &Configured,
+        known: &[ConfiguredLogin],
+        stops: &mut Stops,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        if stops.everything {
+            return check_known(configured, known, findings);
+        }
+        for (login, id) in &configured.logins {
+            let known = known.iter().find(|one| one.login == login.as_str());
+            if let Some(known) = known.filter(|known| names_both(configured, known)) {
+                findings.add(Check::ok(format!("login {login}"), format!("was that of {} before", known.seen_as)))?;
+                continue;
+            }
+            match self.login(login, *id, known).await {
+                Ok(check)
+                    if check.outcome == Outcome::Error && self.has_another_login(configured, login, *id).await =>
+                {
+                    let message = "is a former login: another one of the file has its number now";
+                    findings.add(Check::ok(format!("login {login}"), message))?;
+                }
+                Ok(check) => findings.add(check)?,
+                Err(stop) => return self.stop(None, stop, stops, findings),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is not asked any more.
+#[derive(Default)]
+struct Stops {
+    everything: bool,
+    owners: BTreeSet<String>,
+}
+
+impl Stops {
+    fn add(&mut self, owner: Option<&str>) {
+        match owner {
+            Some(owner) => drop(self.owners.insert(owner.to_owned())),
+            None => self.everything = true,
+        }
+    }
+
+    fn is_stopped(&self, owner: &str) -> bool {
+        self.everything || self.owners.contains(owner)
+    }
+}
+
+/// The name of a check, with the owner that it is about.
+fn named(name: &str, owner: Option<&str>) -> String {
+    owner.map_or_else(|| name.to_owned(), |owner| format!("{name} ({owner})"))
 }
 
 /// What the database alone tells about logins.
@@ -115,40 +191,45 @@ fn names_both(configured: &Configured, known: &ConfiguredLogin) -> bool {
     known.login != known.seen_as && configured.logins.contains_key(&Login::from_github(&known.seen_as))
 }
 
-/// Whether it makes sense to ask further.
-async fn token(asking: &Asking, configured: &Configured, findings: &mut Findings) -> Result<bool, Failure> {
-    // An App has a token for each owner.
-    let owner = configured.repositories.first().map(RepoName::owner);
-    let owner = owner.or_else(|| configured.rules.patterns().next().map(RepoPattern::owner));
-    let session = asking.session(owner);
-    let report = session.token_report().await;
-    let skew = session.usage().clock_skew_seconds;
-    let is_usable = match report {
-        Err(error) => {
-            findings.add(Check::error("GitHub", error.to_string(), remedy(&error)))?;
-            false
-        }
-        Ok(report) => {
-            findings.add(credentials(&report))?;
-            if let Some(expires_at) = report.expires_at {
-                findings.add(expiry(expires_at, asking.now))?;
+impl Asking {
+    /// Asks what is left of the limits; `about` is the owner that findings name.
+    async fn token(
+        &self,
+        owner: Option<&str>,
+        about: Option<&str>,
+        stops: &mut Stops,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        let session = self.session(owner);
+        let report = session.token_report().await;
+        let skew = session.usage().clock_skew_seconds;
+        match report {
+            Err(error) => {
+                findings.add(Check::error(named("GitHub", about), error.to_string(), remedy(&error)))?;
+                // Without this answer nothing else is worth asking with the same token.
+                stops.add(owner.filter(|_| stops_owner_only(&error, self.github.has_app())));
             }
-            for (name, limit) in [("rate limit", report.rest), ("GraphQL rate limit", report.graphql)] {
-                // 0 of 0: an Enterprise server without limits, or GraphQL without a token.
-                if let Some(limit) = limit.filter(|limit| limit.limit > 0) {
-                    findings.add(rate_limit(name, limit, asking.now))?;
+            Ok(report) => {
+                findings.add(credentials(&report, about))?;
+                if let Some(expires_at) = report.expires_at {
+                    findings.add(expiry(expires_at, self.now))?;
+                }
+                for (name, limit) in [("rate limit", report.rest), ("GraphQL rate limit", report.graphql)] {
+                    // 0 of 0: an Enterprise server without limits, or GraphQL without a token.
+                    if let Some(limit) = limit.filter(|limit| limit.limit > 0) {
+                        findings.add(rate_limit(&named(name, about), limit, self.now))?;
+                    }
                 }
             }
-            true
         }
-    };
-    if let Some(skew) = skew {
-        findings.add(clock(skew))?;
+        if let Some(skew) = skew {
+            findings.add(clock(skew))?;
+        }
+        Ok(())
     }
-    Ok(is_usable)
 }
 
-fn credentials(report: &TokenReport) -> Check {
+fn credentials(report: &TokenReport, about: Option<&str>) -> Check {
     let scopes = match report.scopes.as_deref().map(str::trim) {
         None => String::new(),
         Some("") => ", without scopes: public repositories only".to_owned(),
@@ -158,7 +239,7 @@ fn credentials(report: &TokenReport) -> Check {
         Some(_) => "",
         None => "; it names no rate limits, as Enterprise servers may; if nothing is found, check GITHUB_API_URL",
     };
-    Check::ok("GitHub", format!("answers; {}{scopes}{limits}", report.kind))
+    Check::ok(named("GitHub", about), format!("answers; {}{scopes}{limits}", report.kind))
 }
 
 fn expiry(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Check {
@@ -188,67 +269,87 @@ fn clock(skew_seconds: i64) -> Check {
     Check::ok("clock", "agrees with GitHub's")
 }
 
-async fn patterns(
-    asking: &Asking,
-    configured: &Configured,
-    findings: &mut Findings,
-) -> Result<Option<Stopped>, Failure> {
-    let mut by_owner: BTreeMap<&str, Vec<&RepoPattern>> = BTreeMap::new();
-    for pattern in configured.rules.patterns() {
-        by_owner.entry(pattern.owner()).or_default().push(pattern);
-    }
-    for (owner, patterns) in by_owner {
-        let listed = match asking.session(Some(owner)).repositories_of(owner).await.map_err(stops) {
-            Ok(listed) => Ok(listed),
-            Err(Ok(stop)) => return Ok(Some(stop)),
-            Err(Err(error)) => Err(error),
-        };
-        for pattern in patterns {
-            let name = format!("pattern {pattern}");
-            findings.add(match &listed {
-                Err(GitHubError::NotFound) => {
-                    let message = format!("there is no {owner} that the token may see (404)");
-                    Check::error(name, message, "check the owner's spelling, and for whom the token is")
+impl Asking {
+    async fn patterns(
+        &self,
+        configured: &Configured,
+        stops: &mut Stops,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        let mut by_owner: BTreeMap<&str, Vec<&RepoPattern>> = BTreeMap::new();
+        for pattern in configured.rules.patterns() {
+            by_owner.entry(pattern.owner()).or_default().push(pattern);
+        }
+        for (owner, patterns) in by_owner {
+            if stops.is_stopped(owner) {
+                continue;
+            }
+            let listed = match self.session(Some(owner)).repositories_of(owner).await.map_err(stopped) {
+                Ok(listed) => Ok(listed),
+                Err(Ok(stop)) => {
+                    self.stop(Some(owner), stop, stops, findings)?;
+                    continue;
                 }
-                Err(error) => Check::error(name, error.to_string(), remedy(error)),
-                Ok(listed) => {
-                    let is_meant = |one: &&mergeline_github::ListedRepository| {
-                        pattern.matches(&one.name) && (configured.includes_archived || !one.is_archived)
-                    };
-                    let is_excluded = |one: &mergeline_github::ListedRepository| configured.rules.exclude(&one.name);
-                    let meant: Vec<_> = listed.iter().filter(is_meant).collect();
-                    let excluded = meant.iter().filter(|one| is_excluded(one)).count();
-                    match meant.len() {
-                        0 => {
-                            let message =
-                                format!("means none of the {} repositories that the token may see", listed.len());
-                            Check::error(name, message, "check the prefix, and what the token may see")
-                        }
-                        count if excluded == count => {
-                            let message = format!("means {count} repositories, and all of them are excluded");
-                            Check::warning(name, message, "check the entries with `!` in the teams file")
-                        }
-                        count => {
-                            let left_out =
-                                if excluded > 0 { format!(", {excluded} more are excluded") } else { String::new() };
-                            let counted = count - excluded;
-                            Check::ok(name, format!("means {counted} of {} repositories{left_out}", listed.len()))
+                Err(Err(error)) => Err(error),
+            };
+            for pattern in patterns {
+                let name = format!("pattern {pattern}");
+                findings.add(match &listed {
+                    Err(GitHubError::NotFound) => {
+                        let message = format!("there is no {owner} that the token may see (404)");
+                        Check::error(name, message, "check the owner's spelling, and for whom the token is")
+                    }
+                    Err(error) => Check::error(name, error.to_string(), remedy(error)),
+                    Ok(listed) => {
+                        let is_meant = |one: &&mergeline_github::ListedRepository| {
+                            pattern.matches(&one.name) && (configured.includes_archived || !one.is_archived)
+                        };
+                        let is_excluded =
+                            |one: &mergeline_github::ListedRepository| configured.rules.exclude(&one.name);
+                        let meant: Vec<_> = listed.iter().filter(is_meant).collect();
+                        let excluded = meant.iter().filter(|one| is_excluded(one)).count();
+                        match meant.len() {
+                            0 => {
+                                let message =
+                                    format!("means none of the {} repositories that the token may see", listed.len());
+                                Check::error(name, message, "check the prefix, and what the token may see")
+                            }
+                            count if excluded == count => {
+                                let message = format!("means {count} repositories, and all of them are excluded");
+                                Check::warning(name, message, "check the entries with `!` in the teams file")
+                            }
+                            count => {
+                                let left_out = if excluded > 0 {
+                                    format!(", {excluded} more are excluded")
+                                } else {
+                                    String::new()
+                                };
+                                let counted = count - excluded;
+                                Check::ok(name, format!("means {counted} of {} repositories{left_out}", listed.len()))
+                            }
                         }
                     }
-                }
-            })?;
+                })?;
+            }
         }
+        Ok(())
     }
-    Ok(None)
 }
 
-/// Errors that will come again with every question.
-fn stops(error: GitHubError) -> Result<Stopped, GitHubError> {
+/// Errors that will come again with every question, about the same owner's things at least.
+fn stopped(error: GitHubError) -> Result<Stopped, GitHubError> {
     match error {
-        GitHubError::Unauthorized | GitHubError::RateLimited { .. } | GitHubError::Transport { .. } => {
-            Ok(Stopped(error))
-        }
+        GitHubError::RateLimited { .. } | GitHubError::Transport { .. } => Ok(Stopped(error)),
+        error if error.is_token_refused() || error.concerns_owner() => Ok(Stopped(error)),
         other => Err(other),
+    }
+}
+
+/// Whether an error comes again with questions about one owner's things only: an App has a token and a limit for each.
+fn stops_owner_only(error: &GitHubError, has_app: bool) -> bool {
+    match error {
+        GitHubError::Transport { .. } | GitHubError::OutOfTime | GitHubError::AppRefused { .. } => false,
+        error => has_app || error.concerns_owner(),
     }
 }
 
@@ -257,7 +358,7 @@ impl Asking {
     async fn repository(&self, repository: &RepoName) -> Result<Check, Stopped> {
         let name = format!("repository {repository}");
         let failed = |error: GitHubError| {
-            stops(error).map_or_else(|error| Ok(Check::error(&name, error.to_string(), remedy(&error))), Err)
+            stopped(error).map_or_else(|error| Ok(Check::error(&name, error.to_string(), remedy(&error))), Err)
         };
         let session = self.session(Some(repository.owner()));
         let identity = match session.repository(repository).await {
@@ -276,7 +377,7 @@ impl Asking {
             }
             Ok(Some(PageAnswer::Page(page))) => match self.history(&session, &page).await {
                 Ok(()) => Ok(Check::ok(&name, "can be read")),
-                Err(error) => stops(error).map_or_else(
+                Err(error) => stopped(error).map_or_else(
                     |error| {
                         let message = format!("can be read, but not its reviews, commits and sizes: {error}");
                         Ok(Check::warning(&name, message, remedy(&error)))
@@ -318,7 +419,7 @@ impl Asking {
         known: Option<&ConfiguredLogin>,
     ) -> Result<Check, Stopped> {
         let name = format!("login {login}");
-        match self.session(None).account_id(login.as_str()).await.map_err(stops) {
+        match self.session(None).account_id(login.as_str()).await.map_err(stopped) {
             Err(Ok(stop)) => Err(stop),
             Err(Err(error)) => Ok(Check::error(name, error.to_string(), remedy(&error))),
             Ok(found) => Ok(account(login, found, configured, known)),
@@ -369,12 +470,13 @@ fn renamed(known: &ConfiguredLogin) -> Option<Check> {
 }
 
 pub(crate) fn remedy(error: &GitHubError) -> &'static str {
+    if let Some(advice) = error.advice() {
+        return advice;
+    }
     match error {
-        GitHubError::Unauthorized => "make a new token at GitHub, and set it in GITHUB_PAT",
-        GitHubError::Forbidden => "give the token read access to pull requests of this repository",
         GitHubError::Withheld => "give the token read access to contents of this repository",
-        GitHubError::SingleSignOn => "authorise the token for the organisation, in the token's settings",
-        GitHubError::NotFound | GitHubError::Gone { .. } => "check the spelling, and what the token may see",
+        GitHubError::NotFound => "check the spelling, and what the token may see",
+        GitHubError::Gone { .. } => "take it out of the teams file if it will not come back; what was collected stays",
         GitHubError::RateLimited { .. } => "wait; with a token GitHub answers more often",
         GitHubError::Transport { .. } => "check the network, a proxy, and GITHUB_API_URL",
         GitHubError::InvalidAnswer { .. } | GitHubError::Elsewhere { .. } => {

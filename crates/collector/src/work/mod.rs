@@ -206,11 +206,15 @@ impl Collecting<'_> {
                     Outcome::deferred(error.code(), error.to_string(), until)
                 }
                 GitHubError::OutOfTime => Outcome::deferred(OUT_OF_TIME, error.to_string(), None),
-                GitHubError::Unauthorized => {
-                    self.refuse_token();
+                GitHubError::Unauthorized | GitHubError::AppRefused { .. } => {
+                    self.refuse_token(error.clone());
                     let failed = Outcome::failed(error.code(), error.to_string(), false, attempt);
                     // The token's fault is not held against the repository.
                     Outcome { ending: Ending::Refused, ..failed }
+                }
+                GitHubError::Forbidden { .. } => {
+                    let advice = error.advice().map(|advice| format!(": {advice}")).unwrap_or_default();
+                    Outcome::failed(error.code(), format!("{error}{advice}"), false, attempt)
                 }
                 _ => Outcome::failed(error.code(), with_causes(&error), error.is_passing(), attempt),
             },
@@ -247,8 +251,8 @@ struct Work<'a> {
 impl Work<'_> {
     /// Begins anew with the new roster when a teams file was applied in the meantime.
     async fn with_restarts(&mut self) -> Result<(), Stopped> {
-        if self.collecting.is_token_refused() {
-            return Err(GitHubError::Unauthorized.into());
+        if let Some(refusal) = self.collecting.token_refusal() {
+            return Err(refusal.clone().into());
         }
         let mut outcome = self.everything().await;
         for _ in 0..MAX_RESTARTS {

@@ -1,6 +1,6 @@
 //! GitHub Apps: who may ask for installation tokens, and what those may see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use axum::http::{StatusCode, header};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::contract;
+use super::faults::Refused;
 use super::listing::Paging;
 use super::world::World;
 use crate::FakeUser;
@@ -30,16 +31,26 @@ pub(super) struct App {
     /// Owners by installation token that is still good.
     tokens: BTreeMap<String, String>,
     tokens_given: u32,
+    /// Owners at which it is suspended.
+    suspended: BTreeSet<String>,
 }
 
 impl App {
     pub(super) fn new(id: &str, owners: &[&str]) -> Self {
         let installations = (FIRST_INSTALLATION..).zip(owners.iter().map(|owner| (*owner).to_owned())).collect();
-        Self { id: id.to_owned(), installations, tokens: BTreeMap::new(), tokens_given: 0 }
+        Self { id: id.to_owned(), installations, tokens: BTreeMap::new(), tokens_given: 0, suspended: BTreeSet::new() }
     }
 
     pub(super) fn expire_tokens(&mut self) {
         self.tokens.clear();
+    }
+
+    pub(super) fn suspend(&mut self, owner: &str, is_suspended: bool) {
+        if is_suspended {
+            self.suspended.insert(owner.to_owned());
+        } else {
+            self.suspended.remove(owner);
+        }
     }
 
     fn token_for(&mut self, owner: &str) -> String {
@@ -64,6 +75,12 @@ pub(super) fn knows_token(world: &World, call: &Call) -> bool {
     }
 }
 
+/// Whether the request's token is of an installation that is suspended.
+pub(super) fn is_suspended(world: &World, call: &Call) -> bool {
+    let owner = call.token().and_then(|token| world.app.as_ref()?.tokens.get(token));
+    owner.is_some_and(|owner| world.app.as_ref().is_some_and(|app| app.suspended.contains(owner)))
+}
+
 /// Whether the request may see what belongs to this owner: an installation token sees one owner's only.
 pub(super) fn may_see(world: &World, call: &Call, owner: &str) -> bool {
     let tokens = world.app.as_ref().map(|app| &app.tokens);
@@ -84,7 +101,7 @@ pub(super) fn installations(world: &World, call: &Call) -> Answer {
         .iter()
         .map(|(id, owner)| {
             let account = world.user(owner).unwrap_or_else(|| FakeUser::organization(owner));
-            contract::installation(&call.api, &app.id, **id, &account)
+            contract::installation(&call.api, &app.id, **id, &account, app.suspended.contains(*owner))
         })
         .collect();
     let answer = Answer::json(StatusCode::OK, &Value::Array(items));
@@ -99,11 +116,12 @@ pub(super) fn access_token(world: &mut World, installation: i64, call: &Call) ->
     if let Err(refusal) = authenticated(world, call) {
         return refusal;
     }
-    let given = world.app.as_mut().and_then(|app| {
-        let owner = app.installations.get(&installation)?.clone();
-        Some(app.token_for(&owner))
-    });
-    let Some(token) = given else { return Answer::not_found() };
+    let Some(app) = world.app.as_mut() else { return Answer::not_found() };
+    let Some(owner) = app.installations.get(&installation).cloned() else { return Answer::not_found() };
+    if app.suspended.contains(&owner) {
+        return Refused::Installation.answer();
+    }
+    let token = app.token_for(&owner);
     let expires_at = DateTime::<Utc>::from(SystemTime::now() + TOKEN_LIFE);
     let body = json!({
         "token": token,

@@ -84,7 +84,7 @@ pub(super) fn account(api: &str, account: &FakeUser) -> Value {
 }
 
 /// A place where a GitHub App is installed.
-pub(super) fn installation(api: &str, app: &str, id: i64, account: &FakeUser) -> Value {
+pub(super) fn installation(api: &str, app: &str, id: i64, account: &FakeUser, is_suspended: bool) -> Value {
     let address = format!("{api}/app/installations/{id}");
     json!({
         "id": id,
@@ -104,8 +104,8 @@ pub(super) fn installation(api: &str, app: &str, id: i64, account: &FakeUser) ->
         "single_file_paths": [],
         "created_at": "2026-01-01T00:00:00Z",
         "updated_at": "2026-01-01T00:00:00Z",
-        "suspended_at": null,
-        "suspended_by": null,
+        "suspended_at": is_suspended.then_some("2026-02-01T00:00:00Z"),
+        "suspended_by": is_suspended.then(|| user(api, account)),
     })
 }
 

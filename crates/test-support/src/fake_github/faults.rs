@@ -20,6 +20,74 @@ const BOMB_BYTES: usize = 12 * 1024 * 1024;
 /// Packed once: that takes a while.
 static BOMB: LazyLock<Page> = LazyLock::new(|| Page::of_bytes(vec![b' '; BOMB_BYTES], true));
 
+/// Why GitHub refuses what the token has the permissions for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The organization admits certain addresses only.
+    IpAllowList,
+    /// The organization admits no classic tokens.
+    ClassicToken,
+    /// The organization admits no fine-grained tokens.
+    FineGrainedToken,
+    /// The organization admits no tokens that live longer than 90 days.
+    TokenLifetime,
+    /// The organization has not approved the OAuth App of the token.
+    OAuthApp,
+    /// The App's installation is suspended.
+    Installation,
+    /// The token's account is suspended.
+    Account,
+    /// GitHub blocks the repository: its terms.
+    Blocked,
+    /// GitHub blocks the repository: a law.
+    BlockedByLaw,
+}
+
+impl Refused {
+    /// GitHub's words, as people report them.
+    fn message(self) -> &'static str {
+        match self {
+            Self::IpAllowList => {
+                "Although you appear to have the correct authorization credentials, the `acme` organization has an IP allow list \
+                 enabled, and your IP address is not permitted to access this resource."
+            }
+            Self::ClassicToken => {
+                "`acme` forbids access via a personal access token (classic). Please use a GitHub App, OAuth App, or a personal \
+                 access token with fine-grained permissions."
+            }
+            Self::FineGrainedToken => {
+                "`acme` forbids access via a fine-grained personal access token. Please use a GitHub App, OAuth App, or a \
+                 personal access token (classic)."
+            }
+            Self::TokenLifetime => {
+                "The 'acme' organization forbids access via a fine-grained personal access tokens if the token's lifetime is \
+                 greater than 90 days. Please adjust your token's lifetime at the following URL: \
+                 https://github.com/settings/personal-access-tokens/1"
+            }
+            Self::OAuthApp => {
+                "Although you appear to have the correct authorization credentials, the `acme` organization has enabled OAuth App \
+                 access restrictions, meaning that data access to third-parties is limited."
+            }
+            Self::Installation => "This installation has been suspended",
+            Self::Account => "Sorry. Your account was suspended.",
+            Self::Blocked | Self::BlockedByLaw => "Repository access blocked",
+        }
+    }
+
+    pub(super) fn answer(self) -> Answer {
+        let blocked = |status, reason| {
+            let block =
+                json!({ "reason": reason, "created_at": "2026-01-01T00:00:00Z", "html_url": "https://github.com/tos" });
+            Answer::json(status, &json!({ "message": self.message(), "block": block }))
+        };
+        match self {
+            Self::Blocked => blocked(StatusCode::FORBIDDEN, "tos"),
+            Self::BlockedByLaw => blocked(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, "dmca"),
+            _ => Answer::error(StatusCode::FORBIDDEN, self.message()),
+        }
+    }
+}
+
 /// Something that goes wrong with the next answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -58,6 +126,8 @@ pub enum Fault {
     SamlSso,
     /// 403: the token may not.
     ResourceNotAccessible,
+    /// 403, or 451, for another reason than a missing permission.
+    Refused(Refused),
     /// 200 with a page of a proxy instead of JSON.
     Html,
     /// 200 with an empty list.
@@ -115,6 +185,7 @@ pub(super) fn faulty(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
             Answer::error(StatusCode::FORBIDDEN, "Resource not accessible by personal access token")
                 .saying("x-accepted-github-permissions", "pull_requests=read")
         }
+        Fault::Refused(refused) => refused.answer(),
         Fault::BadGatewayHtml => html(StatusCode::BAD_GATEWAY, "<html><body><h1>502 Bad Gateway</h1></body></html>"),
         Fault::Html => html(StatusCode::OK, "<html><body>Please log in</body></html>"),
         Fault::EmptyList => Answer::json(StatusCode::OK, &json!([])),

@@ -28,7 +28,7 @@ use answer::Answer;
 use apps::App;
 use call::Call;
 pub use call::Layout;
-pub use faults::Fault;
+pub use faults::{Fault, Refused};
 use rest::Route;
 use world::World;
 
@@ -139,6 +139,22 @@ impl FakeGitHub {
         if let Some(app) = &mut lock(&self.world).app {
             app.expire_tokens();
         }
+    }
+
+    /// Suspends the App's installation at an owner, or lets it go on again.
+    pub fn suspend_installation(&self, owner: &str, is_suspended: bool) {
+        if let Some(app) = &mut lock(&self.world).app {
+            app.suspend(owner, is_suspended);
+        }
+    }
+
+    /// Lets everything of an owner be refused, by whatever token, until further notice; `None` to admit it again.
+    pub fn refuse_owner(&self, owner: &str, refused: Option<Refused>) {
+        let mut world = lock(&self.world);
+        match refused {
+            Some(refused) => world.refused.insert(owner.to_lowercase(), refused),
+            None => world.refused.remove(&owner.to_lowercase()),
+        };
     }
 
     /// Lets every answer take so long.
@@ -394,6 +410,9 @@ fn checked(world: &mut World, route: &Route, call: &mut Call) -> (Answer, u32) {
         let points = points_for(route, &answer);
         return (answer, points);
     }
+    if let Some(refused) = route.owner(world).and_then(|owner| world.refused.get(&owner.to_lowercase())) {
+        return (refused.answer(), 1);
+    }
     if let Some(status) = world.broken.get(&subject) {
         let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return (Answer::error(status, "Broken by request"), 1);
@@ -404,6 +423,9 @@ fn checked(world: &mut World, route: &Route, call: &mut Call) -> (Answer, u32) {
 fn refusal(world: &World, route: &Route, call: &Call) -> Option<(Answer, u32)> {
     if !apps::knows_token(world, call) {
         return Some((Answer::error(StatusCode::UNAUTHORIZED, "Bad credentials"), 1));
+    }
+    if apps::is_suspended(world, call) {
+        return Some((Refused::Installation.answer(), 1));
     }
     if call.header(header::USER_AGENT).is_none_or(str::is_empty) {
         let message =

@@ -104,6 +104,18 @@ impl Route {
         Self::Repository(place, thing)
     }
 
+    /// Whose things a request is about, where that is anybody's in particular.
+    pub(super) fn owner(&self, world: &World) -> Option<String> {
+        match self {
+            Self::Repository(Place::Name(name), _) => name.split('/').next().map(str::to_owned),
+            Self::Repository(Place::Id(id), _) => {
+                world.repositories.get(id).map(|repository| repository.owner().to_owned())
+            }
+            Self::Repositories { owner, .. } => owner.account(world).map(|account| account.login),
+            _ => None,
+        }
+    }
+
     /// What faults go by: the repository's name as the request has it, else the path; in lower case.
     pub(super) fn subject(&self, world: &World, call: &Call) -> String {
         match self {

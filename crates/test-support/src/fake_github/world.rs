@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::RecordedRequest;
 use super::apps::App;
 use super::call::Layout;
-use super::faults::Fault;
+use super::faults::{Fault, Refused};
 use super::limits::Limits;
 use super::listing::Pages;
 use crate::{FakePullRequest, FakeUser};
@@ -51,6 +51,8 @@ pub(super) struct World {
     pub(super) faults: HashMap<String, VecDeque<Fault>>,
     /// Statuses that a repository answers with until further notice.
     pub(super) broken: HashMap<String, u16>,
+    /// Owners of which everything is refused, in lower case.
+    pub(super) refused: HashMap<String, Refused>,
     pub(super) token: Option<String>,
     /// Whose token it is.
     pub(super) token_owner: FakeUser,
@@ -89,6 +91,7 @@ impl World {
             users: BTreeMap::new(),
             faults: HashMap::new(),
             broken: HashMap::new(),
+            refused: HashMap::new(),
             token: None,
             token_owner: FakeUser::person("collector"),
             token_expiration: None,

@@ -362,6 +362,13 @@ async fn an_installation_token_is_good_for_one_owner_until_it_expires() -> Resul
     let status = async |path: &str| -> Result<u16> { Ok(get(&fake, path, &token).await?.status) };
     assert_eq!((status("/repos/acme/api/pulls").await?, status("/repos/other/api/pulls").await?), (200, 404));
     assert_eq!((status("/orgs/acme/repos").await?, status("/user").await?), (200, 403));
+    fake.suspend_installation("acme", true);
+    assert_eq!((status("/repos/acme/api/pulls").await?, status("/orgs/acme/repos").await?), (403, 403));
+    let refused = post(&fake, &path, &[("Authorization", WEB_TOKEN)], &json!({})).await?;
+    assert_eq!((refused.status, &refused.body["message"]), (403, &json!("This installation has been suspended")));
+    let installations = get(&fake, "/app/installations", &[("Authorization", WEB_TOKEN)]).await?;
+    assert!(installations.body[0]["suspended_at"].is_string(), "{}", installations.body);
+    fake.suspend_installation("acme", false);
     fake.expire_installation_tokens();
     assert_eq!(status("/repos/acme/api/pulls").await?, 401);
     Ok(())
