@@ -13,6 +13,7 @@ use mergeline_domain::{
     RepoPattern, RepoRules, Roster, TeamId, TeamSlug, Weight, names_of, parse_zone,
 };
 use serde::Serialize;
+use sqlx::types::Json;
 
 use crate::repositories::repositories;
 use crate::session::Session;
@@ -59,6 +60,13 @@ pub struct Applied {
     pub reopens_since: Option<DateTime<Utc>>,
     /// Pull requests of which the next collection reads who reviewed them again, because others count as bots.
     pub histories_reopened: i64,
+}
+
+impl Applied {
+    /// Nothing but what the plan says.
+    fn unchanged(plan: Plan) -> Self {
+        Self { plan, pull_requests_reattributed: 0, reopens_since: None, histories_reopened: 0 }
+    }
 }
 
 impl std::fmt::Display for Applied {
@@ -139,17 +147,19 @@ impl Store {
         options: ApplyOptions,
         now: DateTime<Utc>,
     ) -> Result<Applied, ApplyError> {
-        let timezone = self.known_zone(file.timezone).await?.ok_or(ApplyError::UnknownTimezone(file.timezone))?;
-        let file = &TeamsFile { timezone, ..file.clone() };
+        // Nearly every file is the one that is in force: that is found out without keeping anybody waiting.
+        let seen = self.patiently(async |connection| Ok(planned(connection, file, now).await)).await??;
+        if seen.plan.is_in_force() {
+            return Ok(Applied::unchanged(seen.plan));
+        }
         let mut transaction = self.pool.begin().await?;
         sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut transaction).await?;
-        let current = current(&mut transaction).await?;
-        let plan = Plan::between(&current, file, now)?;
+        let Planned { current, plan } = planned(&mut transaction, file, now).await?;
         if plan.removes_too_much() && !options.allow_removals && !options.dry_run {
             return Err(ApplyError::TooManyRemovals { removed: plan.losses(), before: plan.memberships_before });
         }
         let people = write_people(&mut transaction, &plan).await?;
-        let mut applied = Applied { plan, pull_requests_reattributed: 0, reopens_since: None, histories_reopened: 0 };
+        let mut applied = Applied::unchanged(plan);
         if !applied.plan.is_empty() {
             let revision = write_settings(&mut transaction, &applied.plan, now).await?;
             write_repositories(&mut transaction, &applied.plan, now).await?;
@@ -378,6 +388,11 @@ fn stored_period(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Resu
     Period::new(from, to).map_err(|error| StoreError::Other(error.into()))
 }
 
+fn stored_instant(microseconds: i64) -> Result<DateTime<Utc>, StoreError> {
+    let instant = DateTime::from_timestamp_micros(microseconds);
+    instant.ok_or_else(|| StoreError::Other(format!("a stored time of {microseconds} microseconds").into()))
+}
+
 fn stored_rules(rules: &[String]) -> Result<RepoRules, StoreError> {
     Ok(RepoRules::new(rules.iter().map(|rule| parse_stored(rule)).collect::<Result<Vec<RepoEntry>, _>>()?))
 }
@@ -387,86 +402,95 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
     Ok((size > 0).then_some(size))
 }
 
-async fn current(connection: &mut Session) -> Result<Current, StoreError> {
-    let settings = sqlx::query!(
-        r#"select
-            timezone as "timezone!", bots as "bots!", repository_rules as "rules!",
-            includes_archived as "includes_archived!", min_group_size as "min_group_size!"
-        from configuration_in_force"#
-    )
-    .fetch_optional(&mut *connection)
-    .await?
-    .map(|row| {
-        Ok::<_, StoreError>(PlanSettings {
-            timezone: parse_stored(&row.timezone)?,
-            bots: logins(&row.bots),
-            rules: stored_rules(&row.rules)?,
-            include_archived: row.includes_archived,
-            min_group_size: stored_group_size(row.min_group_size)?,
+/// A row of JSON, column by column.
+type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32);
+type RepositoryRow = (String, Option<String>, bool);
+type PersonRow = (i64, Option<i64>, String, String, Vec<String>);
+type MembershipRow = (i64, i64, i64, i32, Option<i64>, Option<i64>);
+type TeamRow = (i64, String, String, bool, bool);
+
+/// What is in force, and what a teams file would change.
+struct Planned {
+    current: Current,
+    plan: Plan,
+}
+
+/// Compares a teams file with what is in force, by one statement. A time zone that the database knows by another name only is
+/// taken by that name.
+async fn planned(connection: &mut Session, file: &TeamsFile, now: DateTime<Utc>) -> Result<Planned, ApplyError> {
+    let (current, timezone) = current(connection, file.timezone).await?;
+    let timezone = timezone.ok_or(ApplyError::UnknownTimezone(file.timezone))?;
+    let plan = if timezone == file.timezone {
+        Plan::between(&current, file, now)?
+    } else {
+        Plan::between(&current, &TeamsFile { timezone, ..file.clone() }, now)?
+    };
+    Ok(Planned { current, plan })
+}
+
+/// Everything that a teams file is compared with, and the first of a zone's names that the database knows.
+async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<Tz>), StoreError> {
+    let names: Vec<&str> = names_of(zone).into_iter().map(Tz::name).collect();
+    let row = sqlx::query_file!("queries/current_configuration.sql", &names as &[&str]).fetch_one(connection).await?;
+    let settings = row
+        .settings
+        .map(|Json((timezone, bots, rules, include_archived, min_group_size))| {
+            Ok::<_, StoreError>(PlanSettings {
+                timezone: parse_stored(&timezone)?,
+                bots: logins(&bots),
+                rules: stored_rules(&rules)?,
+                include_archived,
+                min_group_size: stored_group_size(min_group_size)?,
+            })
         })
-    })
-    .transpose()?;
+        .transpose()?;
     let (mut repositories, mut found_repositories) = (Vec::new(), Vec::new());
-    let rows =
-        sqlx::query!("select name, current_name, pattern from repositories where removed_at is null order by id")
-            .fetch_all(&mut *connection)
-            .await?;
-    for row in rows {
-        let name = parse_stored(&row.name)?;
-        let current_name = row.current_name.as_deref().map(parse_stored).transpose()?;
-        match row.pattern {
-            None => repositories.push(KnownRepository { name, current_name }),
-            Some(_) => found_repositories.push(current_name.unwrap_or(name)),
+    for (name, current_name, is_found) in row.repositories.0 {
+        let name = parse_stored(&name)?;
+        let current_name = current_name.as_deref().map(parse_stored).transpose()?;
+        if is_found {
+            found_repositories.push(current_name.unwrap_or(name));
+        } else {
+            repositories.push(KnownRepository { name, current_name });
         }
     }
-    let people = sqlx::query!("select id, github_id, configured_login, login, other_logins from people order by id")
-        .fetch_all(&mut *connection)
-        .await?
+    let people = row
+        .people
+        .0
         .into_iter()
-        .map(|row| KnownPerson {
-            id: PersonId(row.id),
-            github_id: row.github_id,
-            configured_login: Login::from_github(&row.configured_login),
-            login: Login::from_github(&row.login),
-            other_logins: logins(&row.other_logins),
+        .map(|(id, github_id, configured_login, login, other_logins)| KnownPerson {
+            id: PersonId(id),
+            github_id,
+            configured_login: Login::from_github(&configured_login),
+            login: Login::from_github(&login),
+            other_logins: logins(&other_logins),
         })
         .collect();
     let mut memberships: HashMap<i64, Vec<KnownMembership>> = HashMap::new();
-    let rows = sqlx::query!(
-        r#"select id, team_id, person_id, (weight * 10000)::integer as "units!", joined_at, left_at
-        from team_memberships where removed_in is null order by id"#
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in rows {
-        let terms = Terms { weight: stored_weight(row.units)?, period: stored_period(row.joined_at, row.left_at)? };
-        let membership = KnownMembership { id: MembershipId(row.id), person: PersonId(row.person_id), terms };
-        memberships.entry(row.team_id).or_default().push(membership);
+    for (id, team, person, units, joined_at, left_at) in row.memberships.0 {
+        let period =
+            stored_period(joined_at.map(stored_instant).transpose()?, left_at.map(stored_instant).transpose()?)?;
+        let terms = Terms { weight: stored_weight(units)?, period };
+        let membership = KnownMembership { id: MembershipId(id), person: PersonId(person), terms };
+        memberships.entry(team).or_default().push(membership);
     }
-    let teams = sqlx::query!(
-        r#"select
-            t.id, t.slug, t.name, t.archived_at,
-            -- Each has an index of its own.
-            exists (select from pr_attributions as a where a.team_id = t.id and a.merged_at is not null)
-            or exists (select from pr_attributions as a where a.team_id = t.id and a.closed_at is null) as "has_numbers!"
-        from teams as t
-        order by t.id"#
-    )
-        .fetch_all(&mut *connection)
-        .await?
+    let teams = row
+        .teams
+        .0
         .into_iter()
-        .map(|row| {
+        .map(|(id, slug, name, is_archived, has_numbers)| {
             Ok(KnownTeam {
-                id: TeamId(row.id),
-                slug: parse_stored::<TeamSlug>(&row.slug)?,
-                name: row.name,
-                is_archived: row.archived_at.is_some(),
-                has_numbers: row.has_numbers,
-                memberships: memberships.remove(&row.id).unwrap_or_default(),
+                id: TeamId(id),
+                slug: parse_stored::<TeamSlug>(&slug)?,
+                name,
+                is_archived,
+                has_numbers,
+                memberships: memberships.remove(&id).unwrap_or_default(),
             })
         })
         .collect::<Result<_, StoreError>>()?;
-    Ok(Current { settings, repositories, found_repositories, people, teams })
+    let timezone = row.timezone.and_then(|name| parse_zone(&name));
+    Ok((Current { settings, repositories, found_repositories, people, teams }, timezone))
 }
 
 /// Everybody who matters, or those of `only`, with all memberships that count: the members, and the accounts of
@@ -503,7 +527,8 @@ async fn people(connection: &mut Session, only: Option<&[i64]>) -> Result<Vec<Pe
 
 /// Stores the people of the file, new ones and what is new about known ones, and says who is who.
 async fn write_people(connection: &mut Session, plan: &Plan) -> Result<HashMap<Login, PersonId>, StoreError> {
-    let (known, new): (Vec<_>, Vec<_>) = plan.people.iter().partition(|person| person.known.is_some());
+    let unwritten = plan.people.iter().filter(|person| !person.is_stored);
+    let (known, new): (Vec<_>, Vec<_>) = unwritten.partition(|person| person.known.is_some());
     let columns = |people: &[&PlannedPerson]| {
         let logins: Vec<String> = people.iter().map(|person| person.login.to_string()).collect();
         let others: Vec<String> = people.iter().map(|person| joined(&person.other_logins)).collect();
@@ -519,13 +544,7 @@ async fn write_people(connection: &mut Session, plan: &Plan) -> Result<HashMap<L
             github_id = coalesce(p.github_id, f.github_id),
             other_logins = p.other_logins || string_to_array(f.others, ' ')
         from unnest($1::bigint [], $2::text [], $3::text [], $4::bigint []) as f (id, login, others, github_id)
-        where
-            p.id = f.id
-            and (
-                p.configured_login <> f.login
-                or (p.github_id is null and f.github_id is not null)
-                or not array[p.configured_login, p.login] || p.other_logins @> string_to_array(f.others, ' ')
-            )",
+        where p.id = f.id",
         &ids,
         &logins,
         &others,

@@ -51,6 +51,25 @@ async fn applying_a_file_again_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_file_that_only_says_more_about_known_people_is_learned_from() -> Result<()> {
+    let (database, store) = collected().await?;
+    let pool = database.pool().await?;
+    let known = async |login: &'static str| -> Result<Option<i64>> {
+        let number = sqlx::query_scalar("select github_id from people where configured_login = $1");
+        Ok(number.bind(login).fetch_one(&pool).await?)
+    };
+    apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }, { github: carl }")])).await?;
+    assert_eq!(known("carl").await?, None);
+    let numbered = teams(&[("pay", "{ github: ana }, { github: bob }, { github: carl, id: 77 }")]);
+    for _ in 0..2 {
+        let applied = apply(&store, &numbered).await?;
+        assert!(applied.plan.is_empty(), "{applied}");
+        assert_eq!(known("carl").await?, Some(77));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_corrected_weight_replaces_the_shares_of_all_stored_pull_requests() -> Result<()> {
     let (database, store) = collected().await?;
     let applied = apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.25 }, { github: bob }")])).await?;

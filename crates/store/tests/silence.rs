@@ -6,7 +6,7 @@ mod common;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,9 +14,9 @@ use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
 use mergeline_domain::{Details, Verdict};
 use mergeline_store::{
-    ApplyOptions, Backfill, BackfillStep, DatabaseSettings, Ending, KeptPullRequest, Lease, Listed, PageOfWork,
-    QuarantineKey, RateLimitBlock, Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunId, Store,
-    StoreError, Undecodable, WithoutDetails,
+    ApplyError, ApplyOptions, Backfill, BackfillStep, DatabaseSettings, Ending, KeptPullRequest, Lease, Listed,
+    PageOfWork, QuarantineKey, RateLimitBlock, Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunId,
+    Store, StoreError, Undecodable, WithoutDetails,
 };
 use mergeline_test_support::{FakeUser, TestDatabase, at, keep, pr};
 use secrecy::SecretString;
@@ -46,6 +46,8 @@ enum Silence {
     ForAnIdleOne,
     /// With the answer that something was committed: the connection is cut, and the answer lost.
     CutAtCommit,
+    /// Never.
+    Never,
 }
 
 impl Silence {
@@ -56,6 +58,7 @@ impl Silence {
             }
             Self::ForAnIdleOne => answer == WELL,
             Self::CutAtCommit => answer.windows(7).any(|part| part == b"COMMIT\0"),
+            Self::Never => false,
         }
     }
 }
@@ -71,6 +74,8 @@ struct State {
     is_silent: AtomicBool,
     /// As many permits as silent connections that the client has closed.
     closed: Semaphore,
+    /// How many statements the database has completed.
+    completed: AtomicUsize,
 }
 
 impl Way {
@@ -81,7 +86,12 @@ impl Way {
         url.set_host(Some("127.0.0.1"))?;
         ensure!(url.set_port(Some(listener.local_addr()?.port())).is_ok(), "a URL with a port");
         url.set_query(Some("sslmode=disable"));
-        let state = State { silence, is_silent: AtomicBool::new(false), closed: Semaphore::new(0) };
+        let state = State {
+            silence,
+            is_silent: AtomicBool::new(false),
+            closed: Semaphore::new(0),
+            completed: AtomicUsize::new(0),
+        };
         let way = Self { url: url.into(), state: Arc::new(state) };
         let state = Arc::clone(&way.state);
         tokio::spawn(async move {
@@ -127,7 +137,7 @@ impl State {
                 Silence::CutAtCommit => return Ok(()),
                 Silence::ForAll(_) | Silence::ForOne(_) => answer.clear(),
                 Silence::WhileFrozen(_) => drop(server.read_to_end(&mut answer).await?),
-                Silence::ForAnIdleOne => {}
+                Silence::ForAnIdleOne | Silence::Never => {}
             }
             client.write_all(&answer).await?;
             if matches!(self.silence, Silence::WhileFrozen(_)) {
@@ -147,6 +157,7 @@ impl State {
         server: &mut (impl AsyncRead + AsyncWrite + Unpin),
     ) -> std::io::Result<Option<Vec<u8>>> {
         let (mut question, mut answer) = (vec![0; 8192], vec![0; 8192]);
+        let mut messages = Messages::default();
         loop {
             tokio::select! {
                 read = client.read(&mut question) => match read? {
@@ -156,6 +167,7 @@ impl State {
                 read = server.read(&mut answer) => match &answer[..read?] {
                     [] => return Ok(None),
                     answer => {
+                        self.completed.fetch_add(messages.completed_in(answer), Ordering::Relaxed);
                         if self.silence.begins_with(answer) && !self.is_silent.swap(true, Ordering::Relaxed) {
                             return Ok(Some(answer.to_vec()));
                         }
@@ -164,6 +176,36 @@ impl State {
                 },
             }
         }
+    }
+}
+
+/// Where messages of a database begin: each has a letter and a length, and comes in any number of pieces.
+#[derive(Default)]
+struct Messages {
+    head: Vec<u8>,
+    /// How much of the message is still to come.
+    left: usize,
+}
+
+impl Messages {
+    /// How many statements were completed with a piece of what the database says.
+    fn completed_in(&mut self, mut piece: &[u8]) -> usize {
+        let mut completed = 0;
+        while !piece.is_empty() {
+            if self.left > 0 {
+                let passed = self.left.min(piece.len());
+                (self.left, piece) = (self.left - passed, &piece[passed..]);
+                continue;
+            }
+            self.head.push(piece[0]);
+            piece = &piece[1..];
+            if let [letter, a, b, c, d] = self.head[..] {
+                completed += usize::from(letter == b'C');
+                self.left = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX) - 4;
+                self.head.clear();
+            }
+        }
+        completed
     }
 }
 
@@ -255,6 +297,32 @@ async fn made_anew(database: &TestDatabase, question: impl AsyncFn(&Store) -> Re
         tokio::select! { closed = way.is_closed() => closed, failed = asking => failed }
     })
     .await?
+}
+
+/// What a page holds while it is stored, so that no teams file is applied meanwhile.
+const HOLD_CONFIGURATION: &str = "select pg_advisory_lock_shared(120282478503276)";
+
+#[tokio::test]
+async fn an_unchanged_teams_file_takes_one_statement_and_waits_for_nobody_who_holds_the_configuration() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let members = "{ github: ana, weight: 0.5 }, { github: ben, id: 7, from: 2026-02-01, to: 2026-03-01 }";
+    let (file, other) = (teams(&[("pay", members)]), teams(&[("pay", "{ github: ana, weight: 0.25 }")]));
+    apply(&store, &file).await?;
+    let way = Way::to(&database, Silence::Never).await?;
+    let store = way.store()?;
+    assert!(store.snapshot().await?.is_some(), "its connection is ready");
+    let pool = database.pool().await?;
+    sqlx::query(HOLD_CONFIGURATION).execute(&pool).await?;
+    let completed = || way.state.completed.load(Ordering::Relaxed);
+    let before = completed();
+    let applied = apply(&store, &file).await?;
+    assert_eq!(completed() - before, 1);
+    let said = applied.to_string();
+    assert!(said.contains("Nothing changes.") && said.contains("ana has 0.5 unallocated today"), "{said}");
+    // What changes something does wait, here until it may not wait any longer.
+    let waited = apply(&store, &other).await;
+    assert!(matches!(waited, Err(ApplyError::Store(StoreError::Timeout(_)))), "{waited:?}");
+    Ok(())
 }
 
 /// The methods that write, by name.

@@ -382,6 +382,11 @@ impl Plan {
             && self.memberships.is_empty()
     }
 
+    /// Whether applying would change nothing, and there is nothing to learn about people either.
+    pub fn is_in_force(&self) -> bool {
+        self.is_empty() && self.people.iter().all(|person| person.is_stored)
+    }
+
     /// How many memberships go without a successor, those of archived teams included where something counts for them.
     pub fn losses(&self) -> usize {
         let counts = |change: &&MembershipChange| !self.teams_without_numbers.contains(&change.team);

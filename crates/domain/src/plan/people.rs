@@ -21,6 +21,8 @@ pub struct PlannedPerson {
     pub github_id: Option<GithubId>,
     /// The login that GitHub shows now, when the file does not have it.
     pub now_called: Option<Login>,
+    /// Whether the store knows all of it.
+    pub is_stored: bool,
 }
 
 impl PlannedPerson {
@@ -155,11 +157,20 @@ pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Vec<PlannedPerson>
             let newest = || logins.iter().copied().max_by_key(|login| latest.get(login));
             let login = preferred.or_else(newest).cloned().unwrap_or_else(|| Login::from_github(""));
             let number = logins.iter().find_map(|login| numbers.get(*login).copied().flatten());
+            let has_login = |person: &KnownPerson, login: &Login| {
+                person.configured_login == *login || person.login == *login || person.other_logins.contains(login)
+            };
+            let is_stored = known.is_some_and(|person| {
+                person.configured_login == login
+                    && (person.github_id.is_some() || number.is_none())
+                    && logins.iter().all(|login| has_login(person, login))
+            });
             PlannedPerson {
                 known: known.map(|person| person.id),
                 other_logins: logins.iter().copied().filter(|other| **other != login).cloned().collect(),
                 github_id: number.or_else(|| known.and_then(|person| person.github_id)),
                 now_called: known.map(|person| &person.login).filter(|now| !logins.contains(*now)).cloned(),
+                is_stored,
                 login,
             }
         })
