@@ -4,7 +4,7 @@ mod common;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use common::{Answered, Backend, TEAMS, ask, details, history, keys};
+use common::{Answered, Backend, NOW, TEAMS, ask, details, history, keys};
 use mergeline_api::{Api, Scope, router};
 use mergeline_store::RepositoryResult;
 use mergeline_test_support::{FakePullRequest, at, finish_reading, keep, pr};
@@ -305,5 +305,35 @@ async fn a_key_that_is_limited_to_teams_learns_from_no_tag_that_repositories_of_
         assert_eq!(differ(&before, &after), [limited, limited, unlimited, unlimited], "{statement}");
         before = after;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_tag_of_a_key_that_is_limited_to_teams_changes_when_the_last_that_counts_for_them_goes() -> Result<()> {
+    let backend = Backend::with(&[pr("acme/api", 1).by("ana").merged("2026-06-10T10:00:00Z")]).await?;
+    let (keys, texts) = keys(&[(Scope::PrsRead, &["payments"])])?;
+    let router = router(Api { keys: Some(keys), ..backend.api() });
+    let ask = async || -> Result<(String, usize)> {
+        let path = "/v1/metrics/team/payments/pull-requests?last=P4W";
+        let answered = ask(&router, "GET", path, &[("x-api-key", &texts[0])]).await?;
+        let rows = answered.json()?["data"]["pull_requests"].as_array().map_or(0, Vec::len);
+        Ok((answered.header("etag").to_owned(), rows))
+    };
+    let whole = ask().await?;
+    backend.store.mark_deleted(&backend.lease().await?, &[1], at(NOW)).await?;
+    let deleted = ask().await?;
+    // Since when pull requests are kept is a part of the tag too: it is known before the last one goes.
+    backend.store.prune(at("2026-06-17T00:00:00Z"), i64::MAX).await?;
+    let known = ask().await?;
+    sqlx::raw_sql("update pull_requests set deleted_at = merged_at").execute(&backend.database.pool().await?).await?;
+    backend.store.prune(at("2026-06-17T00:00:00Z"), 0).await?;
+    let pruned = ask().await?;
+    assert_eq!(
+        [&whole, &deleted, &known, &pruned].map(|(_, rows)| *rows),
+        [1, 1, 1, 0],
+        "a deleted one is listed as such"
+    );
+    let tags = [whole.0, deleted.0, known.0, pruned.0];
+    assert_eq!(tags.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{tags:?}");
     Ok(())
 }

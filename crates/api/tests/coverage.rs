@@ -345,3 +345,20 @@ async fn what_is_in_quarantine_is_said_and_leaves_buckets_incomplete_from_its_op
     assert_eq!(answer["meta"]["coverage"]["quarantined"], 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_was_pruned_is_not_complete_and_answers_say_since_when_there_is_everything() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let before = backend.velocity(WEEKS).await?;
+    assert_eq!(complete(&before), [true, true, false]);
+    // In the middle of W23: of that week only a part is left.
+    backend.store.prune(at("2026-06-03T22:00:00Z"), 0).await?;
+    let after = backend.velocity(WEEKS).await?;
+    assert_eq!(complete(&after), [false, true, false]);
+    assert_eq!(after["meta"]["coverage"]["since"], json!("2026-06-03T22:00:00Z"));
+    let warnings = after["meta"]["warnings"].to_string();
+    assert!(warnings.contains("before_collection: the range begins before 2026-06-03T22:00:00Z"), "{warnings}");
+    let later = "from=2026-06-08&to=2026-06-15";
+    assert!(!words(&backend.velocity(later).await?).contains(&"before_collection"));
+    Ok(())
+}

@@ -3,10 +3,11 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use mergeline_api::{KeyName, Scope};
-use mergeline_domain::{RepoName, TeamSlug};
+use mergeline_domain::{GithubId, Login, RepoName, TeamSlug};
 
 use crate::explain::PullRequestName;
 use crate::quarantine::QuarantineName;
@@ -60,6 +61,10 @@ pub(crate) enum Command {
     /// What could not be read: accept that it is missing
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Erase what is stored of a person who is no longer in the teams file; without --yes, say what that is
+    Erase(Erase),
+    /// Delete pull requests that were merged or closed before a day, for good; without --yes, say what that is
+    Prune(Prune),
     /// Put the work that failed each time back into the work queue
     Replay,
     /// Answer HTTP requests on this machine
@@ -199,6 +204,35 @@ pub(crate) enum Quarantine {
         #[arg(value_name = "OWNER/NAME#NUMBER")]
         pull_request: QuarantineName,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Erase {
+    /// A login that the person has or had
+    #[arg(value_name = "LOGIN")]
+    pub(crate) login: Login,
+    /// The account's number at GitHub, where several accounts had that login one after the other
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) account: Option<GithubId>,
+    /// Do it
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Prune {
+    /// The first day that is kept, in the time zone of the teams file
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub(crate) before: NaiveDate,
+    /// Do it
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// A day as the teams file writes it.
+fn date(text: &str) -> Result<NaiveDate, String> {
+    let date = text.parse::<NaiveDate>().ok().filter(|date| date.to_string() == text);
+    date.ok_or_else(|| format!("`{text}` is not a day: write YYYY-MM-DD, 2026-01-01 for example"))
 }
 
 #[derive(Debug, ClapArgs)]

@@ -128,6 +128,7 @@ async fn not_stored(store: &Store, args: &Explain, zone: Tz, now: DateTime<Utc>)
 struct Known {
     repository: Option<RepositoryStatus>,
     quarantine: Option<String>,
+    kept_since: Option<DateTime<Utc>>,
 }
 
 impl Known {
@@ -138,7 +139,7 @@ impl Known {
         };
         let repository = store.repository_statuses().await?.into_iter().find(is_it);
         let quarantine = store.quarantine_reason(&name.repository, name.number).await?;
-        Ok(Self { repository, quarantine })
+        Ok(Self { repository, quarantine, kept_since: store.kept_since().await? })
     }
 
     fn why_not_stored(&self, name: &PullRequestName, zone: Tz, now: DateTime<Utc>) -> String {
@@ -158,6 +159,9 @@ impl Known {
             ),
             _ => format!("{} is not collected completely yet.", repository.name),
         };
+        if let Some(since) = self.kept_since {
+            let _ = write!(text, " What was merged or closed before {} was pruned.", local(since, zone));
+        }
         if let (Some("failed"), Some(reason)) = (repository.state.as_deref(), &repository.reason) {
             let _ = write!(text, " Its last collection failed: {reason}.");
         }
@@ -213,6 +217,13 @@ impl Known {
     /// Why a pull request that would be stored is not.
     fn when_stored(&self, pull_request: &PullRequest, zone: Tz) -> Option<String> {
         let repository = self.repository.as_ref()?;
+        let is_decided = pull_request.state != State::Open;
+        if let Some(since) = self.kept_since.filter(|since| is_decided && pull_request.attribution_instant() < *since) {
+            return Some(format!(
+                "What was merged or closed before {} was pruned and is not stored.",
+                local(since, zone)
+            ));
+        }
         let changed = local(pull_request.updated_at, zone);
         if repository.covered_since.is_some_and(|since| pull_request.updated_at < since) {
             return Some(format!("It changed last at {changed}, before what is collected: BACKFILL_DAYS widens that."));

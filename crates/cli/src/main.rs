@@ -7,10 +7,12 @@ mod data;
 mod database;
 mod demo;
 mod doctor;
+mod erase;
 mod explain;
 mod failure;
 mod http_server;
 mod keys;
+mod prune;
 mod quarantine;
 #[cfg(feature = "aws")]
 mod replay;
@@ -78,6 +80,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Status(status) => status::run(&status, &options, clock()).await,
         Command::Doctor(doctor) => doctor::run(&doctor, &options, clock()).await,
         Command::Quarantine(command) => quarantine::run(&command, &options, clock()).await,
+        Command::Erase(erase) => erase::run(&erase, &options, clock).await,
+        Command::Prune(prune) => prune::run(&prune, &options, clock()).await,
         Command::Explain(explain) => explain::run(&explain, &options, clock()).await,
         #[cfg(feature = "aws")]
         Command::Replay => replay::run(&options).await,

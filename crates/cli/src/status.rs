@@ -31,17 +31,18 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
     let coverage = store.coverage().await?;
     let quarantine = store.quarantine_entries(if options.json { ALL } else { SHOWN }).await?;
     let zone = store.timezone().await?;
+    let kept_since = store.kept_since().await?;
     store.close().await;
     if options.json {
         let Coverage { failing, pending, never_collected, data_as_of, .. } = &coverage;
         let coverage = serde_json::json!({
             "covered_since": coverage.since(), "data_as_of": data_as_of, "failing": failing, "pending": pending,
-            "never_collected": never_collected, "quarantined": coverage.quarantined,
+            "never_collected": never_collected, "quarantined": coverage.quarantined, "kept_since": kept_since,
         });
         let status = serde_json::json!({ "runs": runs, "repositories": repositories, "coverage": coverage, "quarantine": quarantine });
         writeln!(out, "{status}")?;
     } else {
-        write!(out, "{}", text(&runs, &repositories, &coverage, &quarantine, zone, now))?;
+        write!(out, "{}", text(&runs, &repositories, &coverage, &quarantine, kept_since, zone, now))?;
     }
     // A refused token is held against no repository, and still nothing of them is collected.
     let is_any_failing = !coverage.failing.is_empty() || repositories.iter().any(has_failed);
@@ -63,6 +64,7 @@ fn text(
     repositories: &[RepositoryStatus],
     coverage: &Coverage,
     quarantine: &[QuarantineEntry],
+    kept_since: Option<DateTime<Utc>>,
     zone: Tz,
     now: DateTime<Utc>,
 ) -> String {
@@ -93,6 +95,13 @@ fn text(
         let _ = writeln!(lines, "  {} (in quarantine{accepted}): {}", entry.name(), entry.reason);
     }
     let _ = writeln!(lines, "\n{}", covered(coverage, zone, now));
+    if let Some(since) = kept_since {
+        let since = local(since, zone);
+        let _ = writeln!(
+            lines,
+            "Pull requests that were merged or closed before {since} were pruned and are not read again."
+        );
+    }
     text.push_str(&wrapped(&lines, 4));
     text
 }

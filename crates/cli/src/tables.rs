@@ -7,6 +7,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use mergeline_domain::monday_of;
+use mergeline_store::Count;
 
 use crate::answers::{Bucket, Durations, Meta, Numbers, Velocity};
 
@@ -98,6 +99,21 @@ pub(crate) fn table(header: Vec<String>) -> Table {
     table.load_style(LINE_BELOW_HEADER).set_header(header);
     for column in table.column_iter_mut() {
         column.set_padding((0, 1));
+    }
+    table
+}
+
+/// How many there are of what, and where.
+pub(crate) fn counts_table(kinds: &[(&str, &[Count])]) -> Table {
+    let mut table = table(["what", "where", "count"].map(str::to_owned).to_vec());
+    for (kind, counts) in kinds {
+        for (index, count) in counts.iter().enumerate() {
+            let kind = if index == 0 { *kind } else { "" };
+            table.add_row([kind, &count.name, &count.count.to_string()]);
+        }
+    }
+    if let Some(column) = table.column_mut(2) {
+        column.set_cell_alignment(CellAlignment::Right);
     }
     table
 }

@@ -743,3 +743,209 @@ async fn collect_deletes_runs_that_are_older_than_the_ledger_goes_and_does_not_f
     assert!(complaints(&refused).contains(expected), "{}", refused.out());
     Ok(())
 }
+
+/// Ana and ben in payments, ana under a login that she has changed since; a collection has seen all of it.
+async fn with_ana_and_ben(fake: &FakeGitHub, laptop: &Laptop) -> Result<()> {
+    const BOTH: &str = "version: 1\nrepositories: [acme/api, acme/web]\nteams:\n  - slug: payments\n    members: [{ github: \
+                        ana-canary }, { github: ben }]\n";
+    let renamed = FakeUser { login: "ana-now".to_owned(), ..FakeUser::person("ana-canary") };
+    laptop.write("teams.yaml", BOTH)?;
+    fake.put([pr("acme/api", 10).by("ana-canary").titled("canary title").merged_at_instant(yesterday())]);
+    laptop.run(&["collect"]).await?;
+    fake.put([
+        pr("acme/web", 11).by_user(Some(renamed)).titled("canary title").merged_at_instant(yesterday()),
+        pr("acme/web", 12).by("ben").merged_at_instant(yesterday()),
+    ]);
+    let ran = laptop.run(&["collect"]).await?;
+    assert_eq!(ran.code(), Some(0), "{}", ran.out());
+    Ok(())
+}
+
+const ONLY_BEN: &str =
+    "version: 1\nrepositories: [acme/api, acme/web]\nteams: [{ slug: payments, members: [{ github: ben }] }]\n";
+
+/// Everything that is in the database, as text.
+async fn all_rows(database: &TestDatabase) -> Result<String> {
+    let pool = database.pool().await?;
+    let tables = "select relname::text from pg_class
+        where relkind = 'r' and relnamespace = 'public'::regnamespace and relname not like '\\_%' order by 1";
+    let mut rows = String::new();
+    for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&pool).await? {
+        let sql = format!("select coalesce(string_agg(to_jsonb(t)::text, e'\n'), '') from {table} as t");
+        rows.push_str(&sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql)).fetch_one(&pool).await?);
+    }
+    Ok(rows)
+}
+
+#[tokio::test]
+async fn erasing_a_person_leaves_no_trace_and_no_collection_brings_anything_back() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, database) = laptop(&fake).await?;
+    with_ana_and_ben(&fake, &laptop).await?;
+    let account = FakeUser::person("ana-canary").id.to_string();
+    // A message of the ledger, one of a plan, one of the quarantine, and the bots of a former configuration.
+    let traces = "update collection_results set state = 'failed', error_code = 'config.same_person',
+            error_message = '`ana-canary` and `ana-now` are the same GitHub account' where run_id = 1;
+        update collection_runs set problems = array['`ana-canary` twice', 'of `ben`'] where id = 1;
+        insert into quarantined_pull_requests (repository_id, number, reason, first_seen_at, last_tried_at)
+        values (1, 99, 'the author `ana-now` is strange', now(), now());
+        update configurations set bots = array['ana-canary', 'robot'] where revision = 1;";
+    sqlx::raw_sql(traces).execute(&database.pool().await?).await?;
+    for login in ["ana-canary", "Ana-Now"] {
+        let refused = laptop.run(&["erase", login, "--yes"]).await?;
+        assert_eq!((refused.code(), refused.err().contains("in payments")), (Some(2), true), "{}", refused.err());
+        assert!(refused.err().contains("take the person out of the teams file"), "{}", refused.err());
+    }
+    laptop.write("teams.yaml", ONLY_BEN)?;
+    let ran = laptop.run(&["collect", "--allow-removals"]).await?;
+    assert_eq!(ran.code(), Some(0), "{}{}", ran.out(), ran.err());
+    let before = all_rows(&database).await?;
+    assert!(["ana-canary", "ana-now", "canary title", &account].iter().all(|trace| before.contains(trace)), "{before}");
+    let dry = laptop.run(&["erase", "ana-canary"]).await?;
+    assert_eq!(dry.code(), Some(0), "{}", dry.err());
+    insta::assert_snapshot!(masked(&dry.out().replace(&account, "NUMBER")), @r"
+    ana-now, account NUMBER, also known as ana-canary
+    what where count
+    pull requests acme/api 1
+    acme/web 1
+    memberships payments 1
+    messages ledger, history 5
+    Nothing is erased yet: with --yes this goes, and comes back only when a teams
+    file names the person. 1 pull request of 1 account stay.
+    ");
+    let json = laptop.run(&["erase", "ana-canary", "--json"]).await?.json()?;
+    assert_eq!((&json["erased"], &json["remaining"]), (&json!(false), &json!({ "pull_requests": 1, "people": 1 })));
+    assert_eq!(all_rows(&database).await?, before, "a dry run changes nothing");
+    // Who still has a file that names her would bring her back.
+    laptop.write(
+        "old.yaml",
+        "version: 1\nrepositories: [acme/api]\nteams: [{ slug: a, members: [{ github: ana-now }] }]\n",
+    )?;
+    let laptop = laptop.with("TEAMS_FILE", "old.yaml");
+    let named = laptop.run(&["erase", "ana-canary", "--yes"]).await?;
+    assert!(named.code() == Some(2) && named.err().contains("the teams file names `ana-now`"), "{}", named.err());
+    let laptop = laptop.with("TEAMS_FILE", "teams.yaml");
+    let erased = laptop.run(&["erase", "ana-canary", "--yes", "--json"]).await?.json()?;
+    assert_eq!((&erased["erased"], &erased["found"]), (&json!(true), &json["found"]));
+    assert_eq!(erased["remaining"], json["remaining"]);
+    for arguments in [&["status"][..], &["collect"], &["collect", "--verify"]] {
+        let ran = laptop.run(arguments).await?;
+        assert_ne!(ran.code(), Some(2), "{}", ran.err());
+        let after = all_rows(&database).await?;
+        for trace in ["ana-canary", "ana-now", "canary title", &account] {
+            assert!(!after.contains(trace), "{trace} after {arguments:?}: {after}");
+        }
+        assert!(after.contains("robot") && after.contains("`ben`") && after.contains("`[erased]`"), "{after}");
+    }
+    let status = laptop.run(&["status", "--json"]).await?.json()?;
+    let counted = [0, 1].map(|index| status["repositories"][index]["pull_requests"].clone());
+    assert_eq!(counted, [json!(0), json!(1)]);
+    let again = laptop.run(&["erase", "ana-canary", "--yes"]).await?;
+    assert!(again.code() == Some(2) && again.err().contains("nothing is stored of `ana-canary`"), "{}", again.err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_several_accounts_that_had_a_login_one_is_erased_by_its_number() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    let people = "insert into people (github_id, configured_login, login, other_logins)
+        values (501, 'twice', 'first', '{}'), (502, 'twice', 'twice', '{}'), (503, 'other', 'other', '{}')";
+    sqlx::raw_sql(people).execute(&database.pool().await?).await?;
+    let several = laptop.run(&["erase", "twice", "--yes"]).await?;
+    assert_eq!(several.code(), Some(2), "{}", several.err());
+    for part in ["first, account 501, also known as twice", "twice, account 502", "--account NUMBER"] {
+        assert!(several.err().contains(part), "{part}: {}", several.err());
+    }
+    let another = laptop.run(&["erase", "twice", "--account", "503"]).await?;
+    assert!(another.code() == Some(2) && another.err().contains("account 503 never had"), "{}", another.err());
+    assert_eq!(laptop.run(&["erase", "twice", "--account", "501", "--yes"]).await?.code(), Some(0));
+    let left: Vec<i64> =
+        sqlx::query_scalar("select github_id from people where github_id between 500 and 510 order by 1")
+            .fetch_all(&database.pool().await?)
+            .await?;
+    assert_eq!(left, [502, 503]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn pruning_deletes_what_is_old_after_a_dry_run_and_explain_and_status_say_so() -> Result<()> {
+    let fake = github().await?;
+    fake.put([
+        pr("acme/api", 20).by("ana").created("2025-12-01T00:00:00Z").merged("2025-12-31T22:59:59Z"),
+        pr("acme/api", 21).by("ana").created("2025-12-01T00:00:00Z").merged("2025-12-31T23:00:00Z"),
+        pr("acme/web", 22).by("ana").created("2025-12-01T00:00:00Z"),
+    ]);
+    let (laptop, database) = laptop(&fake).await?;
+    let file = "version: 1\ntimezone: Europe/Oslo\nrepositories: [acme/api, acme/web]\nteams: [{ slug: payments, members: [{ \
+                github: ana }] }]\n";
+    laptop.write("teams.yaml", file)?;
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    let before = all_rows(&database).await?;
+    let dry = laptop.run(&["prune", "--before", "2026-01-01"]).await?;
+    assert_eq!(dry.code(), Some(0), "{}", dry.err());
+    insta::assert_snapshot!(masked(&dry.out()), @r"
+    Merged or closed before … … CET:
+    what where count
+    pull requests acme/api 1
+    shares of teams payments 1
+    that stay acme/api 2
+    acme/web 1
+    Nothing is deleted yet. With --yes this goes for good, is not read again however
+    far back BACKFILL_DAYS goes, and nothing before … … CET is called
+    complete any more. 3 pull requests stay, open ones among them.
+    ");
+    assert_eq!(all_rows(&database).await?, before, "a dry run changes nothing");
+    let pruned = laptop.run(&["prune", "--before", "2026-01-01", "--yes", "--json"]).await?.json()?;
+    assert_eq!((&pruned["pruned"], &pruned["kept_since"]), (&json!(true), &json!("2025-12-31T23:00:00Z")));
+    assert_eq!(pruned["found"]["pull_requests"], json!([{ "name": "acme/api", "count": 1 }]));
+    let again = laptop.run(&["prune", "--before", "2025-06-01"]).await?;
+    assert!(again.out().contains("kept since 2026-01-01 00:00 CET already"), "{}", again.out());
+    fake.put([pr("acme/api", 20)
+        .by("ana")
+        .created("2025-12-01T00:00:00Z")
+        .merged("2025-12-31T22:59:59Z")
+        .titled("again")]);
+    assert_eq!(laptop.run(&["collect", "--verify"]).await?.code(), Some(0));
+    let numbers = "select number from pull_requests order by number";
+    let numbers: Vec<i64> = sqlx::query_scalar(numbers).fetch_all(&database.pool().await?).await?;
+    assert_eq!(numbers, [1, 21, 22]);
+    let explained = laptop.run(&["explain", "acme/api#20", "--ask"]).await?;
+    let said = explained.out().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("merged or closed before 2026-01-01 00:00 CET was pruned and is not stored"), "{said}");
+    let status = laptop.run(&["status"]).await?.out();
+    assert!(status.contains("Pull requests that were merged or closed before 2026-01-01"), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn erase_and_prune_refuse_what_cannot_be_meant_and_an_older_schema_and_say_what_to_do() -> Result<()> {
+    let nothing = Laptop::new()?;
+    for arguments in [&["erase", "ana"][..], &["prune", "--before", "2026-01-01"]] {
+        let ran = nothing.run(arguments).await?;
+        assert!(ran.code() == Some(2) && ran.err().contains("nothing was ever collected"), "{}", ran.err());
+    }
+    let fake = github().await?;
+    let (laptop, database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    for (arguments, said) in [
+        (&["prune", "--before", "2999-01-01", "--yes"][..], "is in the future"),
+        (&["prune", "--before", "01.02.2026"], "write YYYY-MM-DD, 2026-01-01 for example"),
+        (&["prune", "--before", "2026-02-30"], "is not a day"),
+        (&["prune", "--yes"], "--before <DATE>"),
+        (&["erase", "nobody-knows", "--yes"], "nothing is stored of `nobody-knows`"),
+        (&["erase", "not a login"], "invalid value"),
+    ] {
+        let ran = laptop.run(arguments).await?;
+        assert!(ran.code() == Some(2) && ran.err().contains(said), "{arguments:?}: {}", ran.err());
+    }
+    let last = "delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)";
+    sqlx::query(last).execute(&database.pool().await?).await?;
+    for arguments in [&["erase", "ana", "--yes"][..], &["prune", "--before", "2026-01-01", "--yes"]] {
+        let ran = laptop.run(arguments).await?;
+        assert_eq!(ran.code(), Some(1), "{}", ran.err());
+        assert!(ran.err().contains("1 migration missing") && ran.err().contains("mergeline migrate"), "{}", ran.err());
+    }
+    Ok(())
+}

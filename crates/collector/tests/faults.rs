@@ -824,6 +824,71 @@ async fn a_raised_backfill_reads_further_back_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_was_pruned_is_not_stored_again_by_any_reading() -> Result<()> {
+    let world = World::new().await?;
+    let old = || pr("acme/api", 1).created("2026-01-05T00:00:00Z").merged("2026-02-02T10:00:00Z");
+    world.fake.put([
+        old(),
+        merged(2),
+        pr("acme/web", 3).created("2026-01-05T00:00:00Z").merged("2026-02-02T10:00:00Z"),
+    ]);
+    world.collect().await?;
+    assert_eq!(world.numbers().await?, [1, 2, 3]);
+    let before = at("2026-03-01T00:00:00Z");
+    assert_eq!(world.store.prune(before, 0).await?, None);
+    assert_eq!(world.numbers().await?, [2]);
+    let covered = "select count(*) from repositories where covered_since = '2026-03-01 00:00Z'";
+    assert_eq!(world.number(covered).await?, 2);
+    let further_back = CollectOptions { backfill: TimeDelta::days(3_650), ..options() };
+    // Raised days, a comparison with all of the list, a comment, a repository that is new, a member that is new: all are read.
+    let verifying = CollectOptions { verifies: true, ..further_back };
+    world.collect_and(&further_back, |_| {}).await?;
+    world.fake.put([old().updated("2026-06-14T00:00:00Z")]);
+    world.collect_and(&verifying, |_| {}).await?;
+    world.fake.put([pr("acme/new", 4).created("2026-01-05T00:00:00Z").merged("2026-02-02T10:00:00Z")]);
+    world.fake.put((100..250).map(|number| {
+        let pull_request = pr("acme/new", number).created("2026-01-05T00:00:00Z");
+        if number % 2 == 0 {
+            pull_request.merged("2026-02-02T10:00:00Z")
+        } else {
+            pull_request.merged("2026-06-02T10:00:00Z")
+        }
+    }));
+    world.fake.put([pr("acme/api", 5).by("ben").created("2026-01-05T00:00:00Z").merged("2026-02-02T10:00:00Z")]);
+    let both = "{ slug: payments, members: [{ github: ana }, { github: ben }] }";
+    world.apply_to("acme/api, acme/web, acme/new", both).await?;
+    for _ in 0..2 {
+        let report = world.collect_and(&verifying, |_| {}).await?;
+        assert_eq!(report.state, RunState::Succeeded);
+        assert_eq!(world.number("select count(*) from pull_requests where merged_at < '2026-03-01'").await?, 0);
+    }
+    assert_eq!(world.numbers().await?, std::iter::once(2).chain((101..250).step_by(2)).collect::<Vec<_>>());
+    assert_eq!(world.number(covered).await?, 3, "nothing before is called complete");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backfill_that_is_under_way_while_it_is_pruned_covers_only_what_is_kept() -> Result<()> {
+    let world = World::on_small_pages(0).await?;
+    world.fake.put((1..=9).map(|number| match number % 2 {
+        0 => pr("acme/api", number).created("2026-01-05T00:00:00Z").merged("2026-02-02T10:00:00Z"),
+        _ => merged(number),
+    }));
+    let (pages, options) = (Semaphore::new(0), options());
+    {
+        let observer = counting(&pages);
+        let mut stopped = pin!(collect(&world.github, &world.store, &options, &observer));
+        until_pages(stopped.as_mut(), &pages, 1).await?;
+        world.store.prune(at("2026-03-01T00:00:00Z"), 0).await?;
+        stopped.await?;
+    }
+    assert_eq!(world.numbers().await?, [1, 3, 5, 7, 9]);
+    let covered = "select count(*) from repositories where covered_since >= '2026-03-01 00:00Z'";
+    assert_eq!(world.number(covered).await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn f28_a_pull_request_that_is_listed_on_two_pages_is_stored_once_and_newest() -> Result<()> {
     let world = World::on_small_pages(9).await?;
     // After the second answer the list by creation shows it for the first time, and the list by update again.

@@ -1,9 +1,16 @@
 -- What the numbers of these teams ($1, by slug) are known by: the version of each repository that something counts for one of
--- them in. A sum would miss that one repository fell by what another one rose.
-select coalesce(string_agg(r.id || ':' || r.data_version, ',' order by r.id), '') as "versions!"
-from repositories as r
-where exists (
-    select from pr_attributions as a
-    inner join teams as t on a.team_id = t.id
-    where t.slug = any($1::text []) and a.repository_id = r.id
-)
+-- them in, and that of each team, which says that something has gone. A sum would miss that one repository fell by what another
+-- one rose.
+select concat_ws(
+    ';',
+    (
+        select string_agg(r.id || ':' || r.data_version, ',' order by r.id)
+        from repositories as r
+        where exists (
+            select from pr_attributions as a
+            inner join teams as t on a.team_id = t.id
+            where t.slug = any($1::text []) and a.repository_id = r.id
+        )
+    ),
+    (select string_agg(t.id || ':' || t.data_version, ',' order by t.id) from teams as t where t.slug = any($1::text []))
+) as "versions!"

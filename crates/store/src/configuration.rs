@@ -222,7 +222,7 @@ impl Store {
     }
 
     /// Reads in one transaction over one snapshot of the data: it belongs together.
-    async fn at_one_instant<T>(
+    pub(crate) async fn at_one_instant<T>(
         &self,
         read: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -364,6 +364,12 @@ pub(crate) async fn hold_configuration(connection: &mut Session, revision: Revis
 /// Waits for a teams file that is being applied, and keeps others out until the transaction ends.
 pub(crate) async fn hold_any_configuration(connection: &mut Session) -> Result<(), StoreError> {
     sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(connection).await?;
+    Ok(())
+}
+
+/// Keeps everybody out who stores by the configuration in force, or changes it, until the transaction ends.
+pub(crate) async fn hold_configuration_alone(connection: &mut Session) -> Result<(), StoreError> {
+    sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(connection).await?;
     Ok(())
 }
 

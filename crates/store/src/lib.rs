@@ -3,12 +3,14 @@
 mod configuration;
 mod connection;
 mod details;
+mod erasure;
 mod error;
 mod holder;
 mod ledger;
 mod limits;
 mod metrics;
 mod pages;
+mod pruning;
 mod quarantine;
 mod repositories;
 mod session;
@@ -17,6 +19,7 @@ mod status;
 pub use configuration::{Applied, ApplyError, ApplyOptions, Revision, Snapshot, UNKNOWN_ZONE_HELP};
 pub use connection::{DatabaseSettings, Store};
 pub use details::WithoutDetails;
+pub use erasure::{Account, Count, Stored, Traces};
 pub use error::StoreError;
 pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
@@ -26,6 +29,7 @@ pub use metrics::{
     Standing, Statistics, Team, TeamHead, TeamPullRequest, TeamRef,
 };
 pub use pages::{BackfillStep, KeptPullRequest, PageOfWork, StoredPage};
+pub use pruning::Prunable;
 pub use quarantine::{QuarantineEntry, QuarantineKey, Undecodable};
 pub use repositories::{Backfill, Ending, Identity, Lease, Listed, Repository, RepositoryId, StoredEtag};
 pub use status::{ConfiguredLogin, DatabaseStatus, Explanation, RepositoryStatus, RunStatus, Share, Times};

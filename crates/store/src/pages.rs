@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 
 use crate::configuration::{WantedAttributions, hold_any_configuration, hold_configuration};
+use crate::erasure::{delete_pull_requests, note_loss};
+use crate::pruning::kept_since;
 use crate::quarantine::quarantine;
 use crate::repositories::{hold_lease, note_change};
 use crate::session::Session;
@@ -53,6 +55,8 @@ pub struct StoredPage {
     pub changed: usize,
     /// Pull requests that were put into quarantine, or stayed there.
     pub quarantined: usize,
+    /// Pull requests that were merged or closed before what is kept: they are not stored.
+    pub pruned: usize,
 }
 
 impl Store {
@@ -71,6 +75,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<StoredPage, StoreError> {
         let PageOfWork { kept, understood, undecodable, readable, backfill } = page;
+        let decided: Vec<DateTime<Utc>> = kept.iter().filter_map(|kept| decided_at(&kept.pull_request)).collect();
         let newest = newest_by_number(kept);
         let columns = Columns::of(&newest);
         let token = fastrand::i64(..);
@@ -78,7 +83,20 @@ impl Store {
             hold_configuration(connection, revision).await?;
             hold_lease(connection, lease, now).await?;
             quarantine(connection, lease.repository, &understood, &readable, &undecodable, now).await?;
-            let Written { changed, renamed } = write_facts(connection, lease.repository, &newest, &columns).await?;
+            let kept_since = kept_since(connection).await?;
+            let is_pruned = |at: DateTime<Utc>| kept_since.is_some_and(|since| at < since);
+            let pruned = decided.iter().filter(|at| is_pruned(**at)).count();
+            let Written { changed, renamed } = if pruned == 0 {
+                write_facts(connection, lease.repository, &newest, &columns).await?
+            } else {
+                let (pruned, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = newest
+                    .iter()
+                    .map(|(number, kept)| (*number, kept.clone()))
+                    .partition(|(_, kept)| decided_at(&kept.pull_request).is_some_and(is_pruned));
+                // What was stored of them, open ones, is too old by now.
+                delete_numbers(connection, lease.repository, pruned.into_keys().collect()).await?;
+                write_facts(connection, lease.repository, &kept, &Columns::of(&kept)).await?
+            };
             if changed > 0 || renamed || backfill.is_some() {
                 sqlx::query!(
                     "update repositories
@@ -98,7 +116,7 @@ impl Store {
                 .execute(connection)
                 .await?;
             }
-            Ok(StoredPage { changed, quarantined: undecodable.len() })
+            Ok(StoredPage { changed, quarantined: undecodable.len(), pruned })
         })
         .await
     }
@@ -134,23 +152,48 @@ impl Store {
             // Shared with pages: an attribution must not be written back by somebody who has not seen the mark.
             hold_any_configuration(connection).await?;
             hold_lease(connection, lease, now).await?;
-            sqlx::query!(
-                "with gone as (
-                    update pull_requests set deleted_at = $3
-                    where repository_id = $1 and number = any($2) and deleted_at is null
-                    returning id
-                )
-                delete from pr_attributions where pull_request_id in (select id from gone)",
+            let gone = sqlx::query_scalar!(
+                "update pull_requests set deleted_at = $3
+                where repository_id = $1 and number = any($2) and deleted_at is null
+                returning id",
                 lease.repository.0,
                 numbers,
                 now
             )
-            .execute(&mut *connection)
+            .fetch_all(&mut *connection)
             .await?;
+            note_loss(connection, &gone).await?;
+            sqlx::query!("delete from pr_attributions where pull_request_id = any($1)", &gone)
+                .execute(&mut *connection)
+                .await?;
             note_change(connection, lease).await
         })
         .await
     }
+}
+
+/// When a pull request was merged or closed; `None` while it is open.
+fn decided_at(pull_request: &PullRequest) -> Option<DateTime<Utc>> {
+    match pull_request.state {
+        State::Open => None,
+        State::Closed { .. } | State::Merged { .. } => Some(pull_request.attribution_instant()),
+    }
+}
+
+/// Deletes what is stored of pull requests of these numbers.
+async fn delete_numbers(
+    connection: &mut Session,
+    repository: RepositoryId,
+    numbers: Vec<i64>,
+) -> Result<(), StoreError> {
+    let stored = sqlx::query_scalar!(
+        "select id from pull_requests where repository_id = $1 and number = any($2) order by id",
+        repository.0,
+        &numbers
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    delete_pull_requests(connection, &stored).await
 }
 
 /// What a page has changed.

@@ -46,6 +46,8 @@ pub struct Repository {
     pub failures: u32,
     /// When it is tried again after failures.
     pub retry_at: Option<DateTime<Utc>>,
+    /// Pull requests that were merged or closed before are not stored; `None` while none were pruned.
+    pub kept_since: Option<DateTime<Utc>>,
 }
 
 impl Repository {
@@ -408,7 +410,7 @@ impl Store {
                 "update repositories
                 set
                     watermark = greatest(watermark, backfill_anchor),
-                    covered_since = least(covered_since, backfill_since),
+                    covered_since = greatest(least(covered_since, backfill_since), (select kept_since from retention)),
                     collected_at = case when reopened_since is null then greatest(collected_at, listed_at) else collected_at end,
                     -- Everything was listed, so there is nothing to compare for a while.
                     verified_at = $2,
@@ -446,7 +448,10 @@ impl Store {
                 set
                     watermark = case when s.is_backfilled then greatest(watermark, $2) else watermark end,
                     backfill_anchor = case when not s.is_backfilled then greatest(backfill_anchor, $2) end,
-                    covered_since = case when s.is_backfilled then least(covered_since, $3) else covered_since end,
+                    covered_since = case
+                        when s.is_backfilled then greatest(least(covered_since, $3), (select kept_since from retention))
+                        else covered_since
+                    end,
                     listed_at = greatest(listed_at, $4),
                     collected_at = case
                         when s.is_backfilled and s.is_open_no_more then greatest(collected_at, $4) else collected_at
@@ -621,7 +626,8 @@ pub(crate) async fn repositories(
     sqlx::query!(
         "select
             id, name, current_name, github_id, watermark, covered_since, reopened_since, backfill_page, backfill_since,
-            backfill_anchor, backfill_length, backfill_newest, backfill_seen, backfill_readings, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at
+            backfill_anchor, backfill_length, backfill_newest, backfill_seen, backfill_readings, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at,
+            (select kept_since from retention) as kept_since
         from repositories
         where removed_at is null and ($1::bigint is null or id = $1)
         order by served_at nulls first, id",
@@ -655,6 +661,7 @@ pub(crate) async fn repositories(
             verified_at: row.verified_at,
             failures: row.failures.unsigned_abs(),
             retry_at: row.retry_at,
+            kept_since: row.kept_since,
         })
     })
     .collect()

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use common::{apply, attributions, fresh, share, teams};
 use std::time::Duration;
 
-use mergeline_store::{Ending, Lease, Listed, PageOfWork, Repository, Store, StoreError};
+use mergeline_store::{ApplyOptions, Ending, Lease, Listed, PageOfWork, Repository, Store, StoreError};
 use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, pr};
 
 const MERGED: &str = "2026-02-02T10:00:00Z";
@@ -254,5 +254,112 @@ async fn a_lease_names_its_holder_and_one_who_died_on_this_machine_is_followed_a
     // Of another machine nothing is known.
     sqlx::query("update repositories set lease_instance = 'another machine 1'").execute(&pool).await?;
     assert!(store.lease(repository, later, ttl).await?.is_none());
+    Ok(())
+}
+
+/// Ana in `pay` and in a team that is archived by now, ben in `pay`, with so many pull requests of hers and one of his; ana is
+/// out of the file.
+async fn with_somebody_who_left(count: i64) -> Result<(TestDatabase, Store)> {
+    let (database, store) = fresh().await?;
+    let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
+    let both =
+        teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: ben }"), ("old", "{ github: ana, weight: 0.5 }")]);
+    apply(&store, &both).await?;
+    let of_ana = (1..=count).map(|number| pr("acme/api", number).by("ana").merged(MERGED));
+    let pull_requests: Vec<_> = of_ana.chain([pr("acme/api", count + 1).by("ben").merged(MERGED)]).collect();
+    keep(&store, &pull_requests).await?;
+    store.apply(&teams(&[("pay", "{ github: ben }")]), options, at("2026-06-15T12:00:00Z")).await?;
+    Ok((database, store))
+}
+
+async fn stored(database: &TestDatabase) -> Result<i64> {
+    Ok(sqlx::query_scalar("select count(*) from pull_requests").fetch_one(&database.pool().await?).await?)
+}
+
+#[tokio::test]
+async fn a_person_with_many_pull_requests_is_erased_in_short_transactions_and_a_later_call_goes_on() -> Result<()> {
+    let (database, store) = with_somebody_who_left(2_500).await?;
+    assert_eq!(attributions(&database).await?.len(), 2_501, "what counted for the archived team still does");
+    let account = store.accounts_of(&"ana".parse()?).await?.pop().context("known")?;
+    assert_eq!(account.teams, Vec::<String>::new(), "no team of the configuration in force");
+    let before = store.roster().await?.context("configured")?;
+    let now = at("2026-06-16T12:00:00Z");
+    let mut left = Vec::new();
+    loop {
+        let has_more = store.erase(Some(account.person), &account.logins, now).await?;
+        left.push(stored(&database).await?);
+        if !has_more {
+            break;
+        }
+        // Another program goes on.
+        assert_eq!(store.accounts_of(&"ana".parse()?).await?.len(), 1);
+    }
+    assert_eq!(left, [1_501, 501, 1]);
+    assert!(store.accounts_of(&"ana".parse()?).await?.is_empty());
+    assert!(store.traces(Some(account.person), &account.logins).await?.is_empty());
+    assert_eq!(attributions(&database).await?, [share(2_501, "pay", "1")]);
+    let after = store.roster().await?.context("configured")?;
+    assert!(before.0 < after.0, "whoever collects by the roster of before reads it again");
+    assert!(!store.erase(Some(account.person), &account.logins, now).await?, "again, and nothing happens");
+    assert_eq!(store.roster().await?.context("configured")?.0, after.0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_is_erased_who_is_in_the_configuration_in_force() -> Result<()> {
+    let (database, store) = with_somebody_who_left(1).await?;
+    let ben = store.accounts_of(&"ben".parse()?).await?.pop().context("known")?;
+    let refused = store.erase(Some(ben.person), &ben.logins, at("2026-06-16T12:00:00Z")).await;
+    assert!(matches!(refused, Err(StoreError::StaleConfiguration)), "{refused:?}");
+    assert_eq!((stored(&database).await?, ben.teams), (2, vec!["pay".to_owned()]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn pruning_looks_at_every_pull_request_once_and_keeps_what_is_open_or_was_decided_later() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let pull_requests: Vec<_> = (1..=4_500)
+        .map(|number| match number % 4 {
+            0 => pr("acme/api", number).created("2025-01-01T00:00:00Z"),
+            1 => pr("acme/api", number).created("2025-01-01T00:00:00Z").merged("2026-02-02T10:00:00Z"),
+            2 => pr("acme/api", number).created("2025-01-01T00:00:00Z").closed("2026-01-31T23:59:59Z"),
+            _ => pr("acme/api", number).created("2025-01-01T00:00:00Z").merged("2026-01-31T23:59:59Z"),
+        })
+        .collect();
+    keep(&store, &pull_requests).await?;
+    let before = at("2026-02-01T00:00:00Z");
+    let found = store.prunable(before).await?;
+    let sums = [&found.pull_requests, &found.shares, &found.remaining].map(|counts| counts[0].count);
+    assert_eq!(sums, [2_250, 2_250, 2_250]);
+    let (mut after, mut calls) = (store.prune(before, 0).await?, 1);
+    while let Some(number) = after {
+        after = store.prune(before, number).await?;
+        calls += 1;
+    }
+    assert_eq!((calls, stored(&database).await?), (3, 2_250));
+    let kept: i64 = sqlx::query_scalar("select count(*) from pull_requests where number % 4 < 2")
+        .fetch_one(&database.pool().await?)
+        .await?;
+    assert_eq!((kept, attributions(&database).await?.len()), (2_250, 2_250));
+    // An earlier day changes nothing: what was deleted does not come back.
+    assert_eq!(store.prune(at("2026-01-01T00:00:00Z"), 0).await?, Some(2_001));
+    assert_eq!((store.kept_since().await?, stored(&database).await?), (Some(before), 2_250));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_stores_nothing_that_was_decided_before_what_is_kept_and_deletes_what_was_open_until_then() -> Result<()>
+{
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    keep(&store, &[opened()]).await?;
+    store.prune(at("2026-02-03T00:00:00Z"), 0).await?;
+    assert_eq!(stored(&database).await?, 1, "an open one stays");
+    let late = pr("acme/api", 1).created("2026-02-01T10:00:00Z").merged(MERGED).updated("2026-06-01T00:00:00Z");
+    let page = [late, pr("acme/api", 2).merged(MERGED), pr("acme/api", 3).merged("2026-02-03T00:00:00Z")];
+    assert_eq!(keep(&store, &page).await?, 1);
+    assert_eq!(attributions(&database).await?, [share(3, "pay", "1")]);
+    assert_eq!(stored(&database).await?, 1);
     Ok(())
 }

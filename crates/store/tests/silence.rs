@@ -326,11 +326,12 @@ async fn an_unchanged_teams_file_takes_one_statement_and_waits_for_nobody_who_ho
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 22] = [
+const WRITING: [&str; 24] = [
     "accept_quarantined",
     "apply",
     "begin_backfill",
     "begin_reading",
+    "erase",
     "finish_backfill",
     "finish_listing",
     "identify",
@@ -338,6 +339,7 @@ const WRITING: [&str; 22] = [
     "lease",
     "mark_deleted",
     "postpone_details",
+    "prune",
     "record_result",
     "release",
     "resolve_pattern",
@@ -425,6 +427,13 @@ impl Scene {
                 let backfill = Backfill { next_page: 1, since, ..Backfill::default() };
                 format!("{:?}", store.begin_backfill(lease, revision, backfill, None, now).await?)
             }
+            "erase" => {
+                let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
+                self.store.apply(&teams(&[("pay", "{ github: ben }")]), options, now).await?;
+                let accounts = self.store.accounts_of(&"ana".parse()?).await?;
+                let ana = accounts.first().context("known")?;
+                format!("{:?}", store.erase(Some(ana.person), &ana.logins, now).await?)
+            }
             "finish_backfill" => format!("{:?}", store.finish_backfill(lease, now).await?),
             "finish_listing" => {
                 let listed = Listed {
@@ -445,6 +454,7 @@ impl Scene {
             }
             "mark_deleted" => format!("{:?}", store.mark_deleted(lease, &[1], now).await?),
             "postpone_details" => format!("{:?}", store.postpone_details(lease, &[node()], now).await?),
+            "prune" => format!("{:?}", store.prune(at("2026-06-14T00:00:00Z"), 0).await?),
             "record_result" => {
                 let result = RepositoryResult { requests: 7, ..RepositoryResult::default() };
                 format!("{:?}", store.record_result(self.run, lease.repository, now, &result).await?)
@@ -471,8 +481,8 @@ impl Scene {
             "trim_ledger" => {
                 self.store.settle_run(self.run, now).await?;
                 self.store.start_run(revision, 0, &[], now).await?;
-                let sql = "update collection_runs set finished_at = now(), state = 'succeeded'; \
-                     update repositories set removed_at = now()";
+                let sql = "update collection_runs set finished_at = started_at, state = 'succeeded'; \
+                     update repositories set removed_at = added_at";
                 sqlx::raw_sql(sql).execute(&self.database.pool().await?).await?;
                 format!("{:?}", store.trim_ledger(at("2026-06-16T00:00:00Z")).await?)
             }

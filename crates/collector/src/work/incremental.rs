@@ -158,7 +158,10 @@ impl Work<'_> {
     fn aim(&self) -> Aim {
         let now = self.now();
         let repository = &self.repository;
-        let window = now - self.collecting.options.backfill;
+        // What was decided before is not stored anyway.
+        let window = repository
+            .kept_since
+            .map_or(now - self.collecting.options.backfill, |since| since.max(now - self.collecting.options.backfill));
         let known = repository.position().map(|position| position - OVERLAP);
         let is_widened = |covered: &DateTime<Utc>| {
             let is_under_way = repository.backfill.is_some_and(|backfill| backfill.since < window + WIDENED_BY);

@@ -55,6 +55,10 @@ pub async fn keep_page(
     counts.kept = u32::try_from(page.kept.len()).unwrap_or(u32::MAX);
     let stored = store.upsert_page(lease, revision, page, now).await?;
     counts.changed = u32::try_from(stored.changed).unwrap_or(u32::MAX);
+    // As what changed before the window: too old to be listed.
+    let pruned = u32::try_from(stored.pruned).unwrap_or(u32::MAX);
+    counts.listed = counts.listed.saturating_sub(pruned);
+    counts.kept = counts.kept.saturating_sub(pruned);
     Ok(counts)
 }
 

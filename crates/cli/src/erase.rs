@@ -1,0 +1,163 @@
+//! `mergeline erase`: what is stored of a person, and its end.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::Login;
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_store::{Account, Count, Store, Stored, Traces};
+
+use crate::args::{Erase, Options};
+use crate::collecting::teams_source;
+use crate::database::collected;
+use crate::failure::Failure;
+use crate::tables::{count_of, counts_table, wrapped};
+use crate::terminal;
+
+pub(crate) async fn run(args: &Erase, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
+    let file = teams_source(None)?.load()?;
+    let Some((_database, store)) = collected(options).await? else {
+        return Err(Failure::Input("nothing was ever collected here: there is nothing to erase".to_owned()));
+    };
+    let subject = Subject::find(&store, args).await?;
+    subject.refuse_configured(&store, file.as_ref()).await?;
+    let person = subject.account.as_ref().map(|account| account.person);
+    let traces = store.traces(person, &subject.logins).await?;
+    if person.is_none() && traces.is_empty() {
+        return Err(Failure::Input(format!(
+            "nothing is stored of `{0}`: no account has this login or had it, and no message quotes it\n  help: take a login \
+             that the teams file had, or that GitHub showed; `mergeline teams plan` shows who is in the file",
+            args.login
+        )));
+    }
+    let mut remaining = store.stored().await?;
+    remaining.pull_requests -= traces.pull_requests.iter().map(|of| of.count).sum::<i64>();
+    remaining.people -= i64::from(person.is_some());
+    if args.yes {
+        while store.erase(person, &subject.logins, clock()).await? {}
+        remaining = store.stored().await?;
+    }
+    store.close().await;
+    let mut out = terminal::stdout();
+    if options.json {
+        let answer = serde_json::json!({
+            "erased": args.yes, "login": args.login, "account": subject.account, "found": traces, "remaining": remaining
+        });
+        writeln!(out, "{answer}")?;
+    } else {
+        write!(out, "{}", text(args, &subject, &traces, remaining))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Who is to be erased.
+struct Subject {
+    /// `None` when only messages know the login.
+    account: Option<Account>,
+    logins: Vec<String>,
+}
+
+impl Subject {
+    async fn find(store: &Store, args: &Erase) -> Result<Self, Failure> {
+        let login = &args.login;
+        let mut accounts = store.accounts_of(login).await?;
+        if let Some(number) = args.account {
+            accounts.retain(|account| account.github_id == Some(number));
+            if accounts.is_empty() {
+                return Err(Failure::Input(format!(
+                    "account {number} never had the login `{login}`, as far as it is known here\n  help: leave --account out \
+                     to see which accounts had it"
+                )));
+            }
+        }
+        if accounts.len() > 1 {
+            let known: Vec<String> = accounts.iter().map(|account| format!("\n  {}", described(account))).collect();
+            return Err(Failure::Input(format!(
+                "{} have or had the login `{login}`, one after the other:{}\n  help: say which with --account NUMBER",
+                count_of(accounts.len(), "account"),
+                known.concat()
+            )));
+        }
+        let account = accounts.pop();
+        let logins = account.as_ref().map_or_else(|| vec![login.to_string()], |account| account.logins.clone());
+        Ok(Self { account, logins })
+    }
+
+    /// Whom a teams file names, the next collection would bring back.
+    async fn refuse_configured(&self, store: &Store, file: Option<&TeamsFile>) -> Result<(), Failure> {
+        let help = "help: take the person out of the teams file, apply or deploy that file, and come back";
+        let account = self.account.as_ref();
+        if let Some(account) = account.filter(|account| !account.teams.is_empty()) {
+            let teams = account.teams.join(", ");
+            return Err(Failure::Input(format!(
+                "`{}` is in the configuration in force, in {teams}: the next collection would bring everything back\n  {help}",
+                account.login
+            )));
+        }
+        let bots = store.roster().await?.map(|(_, roster)| roster);
+        for login in self.logins.iter().map(|login| Login::from_github(login)) {
+            if bots.as_ref().is_some_and(|roster| roster.names_as_bot(&login)) {
+                return Err(Failure::Input(format!(
+                    "`{login}` is among the bots of the configuration in force\n  {help}"
+                )));
+            }
+            // A login that another account has by now is that one's.
+            let is_theirs = account.is_none_or(|account| account.login == login.as_str())
+                || store.accounts_of(&login).await?.len() < 2;
+            if is_theirs && file.is_some_and(|file| names(file, &login, account)) {
+                return Err(Failure::Input(format!(
+                    "the teams file names `{login}`: the next collection would bring everything back\n  {help}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn names(file: &TeamsFile, login: &Login, account: Option<&Account>) -> bool {
+    let number = account.and_then(|account| account.github_id);
+    file.teams
+        .iter()
+        .flat_map(|team| &team.members)
+        .any(|member| member.login == *login || (number.is_some() && member.github_id == number))
+}
+
+/// `octocat, account 583231, formerly octo`
+fn described(account: &Account) -> String {
+    let mut text = account.login.clone();
+    match account.github_id {
+        Some(number) => drop(write!(text, ", account {number}")),
+        None => text.push_str(", an account that was never seen"),
+    }
+    let others: Vec<&str> = account.logins.iter().map(String::as_str).filter(|login| *login != account.login).collect();
+    if !others.is_empty() {
+        let _ = write!(text, ", also known as {}", others.join(", "));
+    }
+    text
+}
+
+fn text(args: &Erase, subject: &Subject, traces: &Traces, remaining: Stored) -> String {
+    let messages = [Count { name: "ledger, history".to_owned(), count: traces.messages }];
+    let table = counts_table(&[
+        ("pull requests", &traces.pull_requests),
+        ("shares of teams", &traces.shares),
+        ("memberships", &traces.memberships),
+        ("messages", if traces.messages > 0 { &messages } else { &[] }),
+    ]);
+    let who = subject.account.as_ref().map_or_else(|| format!("{}, known from messages only", args.login), described);
+    let stay = format!(
+        "{} of {} stay",
+        count_of(remaining.pull_requests, "pull request"),
+        count_of(remaining.people, "account")
+    );
+    let outcome = if args.yes {
+        format!("This is erased. {stay}. Backups, logs and versions of the teams file are yours to clear.")
+    } else {
+        format!(
+            "Nothing is erased yet: with --yes this goes, and comes back only when a teams file names the person. {stay}."
+        )
+    };
+    format!("{}\n{table}\n\n{}\n", wrapped(&who, 0), wrapped(&outcome, 0))
+}

@@ -1,0 +1,348 @@
+//! Erasing a person: what is stored of one, and how it goes.
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::{GithubId, Login, PersonId};
+use serde::Serialize;
+
+use crate::configuration::hold_configuration_alone;
+use crate::session::Session;
+use crate::{Store, StoreError};
+
+/// Pull requests that are deleted in one transaction.
+const PULL_REQUESTS_AT_ONCE: i64 = 1_000;
+
+/// How many rows there are of something, a repository or a team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// `owner/name`, or a team's slug.
+    pub name: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// An account that has, or had, a login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// The person.
+    #[serde(skip)]
+    pub person: PersonId,
+    /// The account's number at GitHub; `None` when it was never seen.
+    pub github_id: Option<GithubId>,
+    /// The login that GitHub showed last.
+    pub login: String,
+    /// All logins that are known of it, that one included.
+    pub logins: Vec<String>,
+    /// Teams of the configuration in force of which it is a member at some time.
+    pub teams: Vec<String>,
+}
+
+/// What is stored of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Traces {
+    /// Pull requests, by repository.
+    pub pull_requests: Vec<Count>,
+    /// What of them counts, by team.
+    pub shares: Vec<Count>,
+    /// Memberships, corrected and ended ones too, by team.
+    pub memberships: Vec<Count>,
+    /// Messages that quote one of the logins, and former configurations that list one among the bots.
+    pub messages: i64,
+}
+
+impl Traces {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.pull_requests.is_empty() && self.memberships.is_empty() && self.messages == 0
+    }
+}
+
+/// What is stored of everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// Pull requests.
+    pub pull_requests: i64,
+    /// People.
+    pub people: i64,
+}
+
+impl Store {
+    /// The accounts that have, or had, a login.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn accounts_of(&self, login: &Login) -> Result<Vec<Account>, StoreError> {
+        let question = sqlx::query!(
+            r#"select
+                p.id, p.github_id, p.login,
+                array(select distinct l from unnest(p.other_logins || p.login || p.configured_login) as l order by l) as "logins!",
+                array(
+                    select distinct t.slug
+                    from team_memberships as m
+                    inner join teams as t on m.team_id = t.id
+                    where m.person_id = p.id and m.removed_in is null and t.archived_at is null
+                    order by t.slug
+                ) as "teams!"
+            from people as p
+            where $1 = any(p.other_logins || p.login || p.configured_login)
+            order by p.id"#,
+            login.as_str()
+        );
+        let rows = self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Account {
+                person: PersonId(row.id),
+                github_id: row.github_id,
+                login: row.login,
+                logins: row.logins,
+                teams: row.teams,
+            })
+            .collect())
+    }
+
+    /// What is stored of a person, and where any of these logins is named.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn traces(&self, person: Option<PersonId>, logins: &[String]) -> Result<Traces, StoreError> {
+        let person = person.map(|person| person.0);
+        self.at_one_instant(async |connection| {
+            let pull_requests = sqlx::query_as!(
+                Count,
+                r#"select coalesce(r.current_name, r.name) as "name!", count(*) as "count!"
+                from pull_requests as p
+                inner join repositories as r on p.repository_id = r.id
+                where p.author_id = $1
+                group by 1
+                order by 1"#,
+                person
+            )
+            .fetch_all(&mut *connection)
+            .await?;
+            let shares = sqlx::query_as!(
+                Count,
+                r#"select t.slug as name, count(*) as "count!"
+                from pull_requests as p
+                inner join pr_attributions as a on p.id = a.pull_request_id
+                inner join teams as t on a.team_id = t.id
+                where p.author_id = $1
+                group by 1
+                order by 1"#,
+                person
+            )
+            .fetch_all(&mut *connection)
+            .await?;
+            let memberships = sqlx::query_as!(
+                Count,
+                r#"select t.slug as name, count(*) as "count!"
+                from team_memberships as m
+                inner join teams as t on m.team_id = t.id
+                where m.person_id = $1
+                group by 1
+                order by 1"#,
+                person
+            )
+            .fetch_all(&mut *connection)
+            .await?;
+            let messages = sqlx::query_scalar!(
+                r#"select
+                    (
+                        select count(*) from collection_results as c
+                        where exists (select from unnest($1::text []) as l where strpos(c.error_message, '`' || l || '`') > 0)
+                    ) + (
+                        select count(*) from collection_runs as n
+                        where exists (
+                            select from unnest($1::text []) as l
+                            where strpos(array_to_string(n.problems, ' '), '`' || l || '`') > 0
+                        )
+                    ) + (
+                        select count(*) from quarantined_pull_requests as q
+                        where exists (select from unnest($1::text []) as l where strpos(q.reason, '`' || l || '`') > 0)
+                    ) + (
+                        select count(*) from configurations as c
+                        where c.bots && $1 and c.revision <> (select max(l.revision) from configurations as l)
+                    ) as "count!""#,
+                logins
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            Ok(Traces { pull_requests, shares, memberships, messages })
+        })
+        .await
+    }
+
+    /// How much is stored of everybody.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn stored(&self) -> Result<Stored, StoreError> {
+        let question = sqlx::query_as!(
+            Stored,
+            r#"select
+                (select count(*) from pull_requests) as "pull_requests!",
+                (select count(*) from people) as "people!""#
+        );
+        self.patiently(async |connection| Ok(question.fetch_one(connection).await?)).await
+    }
+
+    /// Deletes some of what is stored of a person, and replaces these logins where messages name them: as much as a short
+    /// transaction takes, pull requests first, and with the last of them the rest. Says whether there is more: then it is to be
+    /// called again. Nothing but the teams file brings the person back.
+    ///
+    /// # Errors
+    /// [`StoreError::StaleConfiguration`] when the person is in the configuration in force.
+    pub async fn erase(
+        &self,
+        person: Option<PersonId>,
+        logins: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        self.in_transaction(async |connection| {
+            hold_configuration_alone(connection).await?;
+            if let Some(person) = person {
+                refuse_members(connection, person).await?;
+                end_memberships(connection, person, now).await?;
+                if delete_pull_requests_of(connection, person).await? {
+                    return Ok(true);
+                }
+                sqlx::query!("delete from team_memberships where person_id = $1", person.0)
+                    .execute(&mut *connection)
+                    .await?;
+                sqlx::query!("delete from people where id = $1", person.0).execute(&mut *connection).await?;
+            }
+            forget_logins(connection, logins).await?;
+            Ok(false)
+        })
+        .await
+    }
+}
+
+/// Refuses to erase somebody whom the next collection would bring back.
+async fn refuse_members(connection: &mut Session, person: PersonId) -> Result<(), StoreError> {
+    let is_member = sqlx::query_scalar!(
+        r#"select exists (
+            select from team_memberships as m
+            inner join teams as t on m.team_id = t.id
+            where m.person_id = $1 and m.removed_in is null and t.archived_at is null
+        ) as "is_member!""#,
+        person.0
+    )
+    .fetch_one(connection)
+    .await?;
+    if is_member { Err(StoreError::StaleConfiguration) } else { Ok(()) }
+}
+
+/// Takes the person out of teams that are archived. Whoever collects by a roster that was read before must read it again.
+async fn end_memberships(connection: &mut Session, person: PersonId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with changed as (
+            insert into configurations (
+                applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
+            )
+            select $2, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
+            from configuration_in_force
+            where exists (select from team_memberships where person_id = $1 and removed_in is null)
+            returning revision
+        )
+        update team_memberships set removed_in = (select revision from changed)
+        where person_id = $1 and removed_in is null",
+        person.0,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Deletes some pull requests of a person. Says whether there may be more.
+async fn delete_pull_requests_of(connection: &mut Session, person: PersonId) -> Result<bool, StoreError> {
+    let pull_requests = sqlx::query_scalar!(
+        "select id from pull_requests where author_id = $1 order by id limit $2",
+        person.0,
+        PULL_REQUESTS_AT_ONCE
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    delete_pull_requests(connection, &pull_requests).await?;
+    Ok(i64::try_from(pull_requests.len()).unwrap_or(i64::MAX) >= PULL_REQUESTS_AT_ONCE)
+}
+
+/// Notes that pull requests go, for the teams that their authors are or were in.
+pub(crate) async fn note_loss(connection: &mut Session, pull_requests: &[i64]) -> Result<(), StoreError> {
+    // Locked in one order, so that two repositories at a time cannot wait for each other.
+    sqlx::query!(
+        "with touched as (
+            select t.id from teams as t
+            where t.id in (
+                select m.team_id
+                from pull_requests as p
+                inner join team_memberships as m on p.author_id = m.person_id
+                where p.id = any($1)
+            )
+            order by t.id
+            for no key update
+        )
+        update teams set data_version = data_version + 1 where id in (select id from touched)",
+        pull_requests
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Deletes pull requests with what they count for. Answers that were made with them are old.
+pub(crate) async fn delete_pull_requests(connection: &mut Session, pull_requests: &[i64]) -> Result<(), StoreError> {
+    if pull_requests.is_empty() {
+        return Ok(());
+    }
+    note_loss(connection, pull_requests).await?;
+    // First the repository, as a collection does it.
+    sqlx::query!(
+        "update repositories set data_version = data_version + 1
+        where id in (select p.repository_id from pull_requests as p where p.id = any($1))",
+        pull_requests
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("delete from pr_attributions where pull_request_id = any($1)", pull_requests)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("delete from pull_requests where id = any($1)", pull_requests).execute(connection).await?;
+    Ok(())
+}
+
+/// Replaces logins where messages quote them, and takes them out of the bots of former configurations.
+async fn forget_logins(connection: &mut Session, logins: &[String]) -> Result<(), StoreError> {
+    for login in logins {
+        let quoted = format!("`{login}`");
+        sqlx::query!(
+            "update collection_results set error_message = replace(error_message, $1, '`[erased]`')
+            where strpos(error_message, $1) > 0",
+            quoted
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            "update collection_runs
+            set problems = array(select replace(p.text, $1, '`[erased]`') from unnest(problems) with ordinality as p (text, place) order by p.place)
+            where strpos(array_to_string(problems, ' '), $1) > 0",
+            quoted
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            "update quarantined_pull_requests set reason = replace(reason, $1, '`[erased]`') where strpos(reason, $1) > 0",
+            quoted
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            "update configurations set bots = array_remove(bots, $1)
+            where $1 = any(bots) and revision <> (select max(c.revision) from configurations as c)",
+            login
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Deleting what is old: pull requests that were merged or closed before a day, for good.
+
+use chrono::{DateTime, Utc};
+
+use crate::configuration::hold_configuration_alone;
+use crate::erasure::{Count, delete_pull_requests};
+use crate::session::Session;
+use crate::{Store, StoreError};
+
+/// So far apart are the first and the last number of what one transaction looks at.
+const NUMBERS_AT_ONCE: i64 = 2_000;
+
+/// What was decided before an instant, and what was not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prunable {
+    /// Pull requests that were merged or closed before, by repository.
+    pub pull_requests: Vec<Count>,
+    /// What of them counts, by team.
+    pub shares: Vec<Count>,
+    /// The other pull requests, by repository.
+    pub remaining: Vec<Count>,
+}
+
+impl Store {
+    /// Since when pull requests are kept; `None` while none were pruned.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn kept_since(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.patiently(kept_since).await
+    }
+
+    /// What was merged or closed before an instant.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prunable(&self, before: DateTime<Utc>) -> Result<Prunable, StoreError> {
+        self.at_one_instant(async |connection| {
+            let rows = sqlx::query!(
+                r#"select
+                    coalesce(r.current_name, r.name) as "name!",
+                    count(*) filter (where coalesce(p.merged_at, p.closed_at, p.deleted_at) < $1) as "gone!",
+                    count(*) as "all!"
+                from pull_requests as p
+                inner join repositories as r on p.repository_id = r.id
+                group by 1
+                order by 1"#,
+                before
+            )
+            .fetch_all(&mut *connection)
+            .await?;
+            let shares = sqlx::query_as!(
+                Count,
+                r#"select t.slug as name, count(*) as "count!"
+                from pr_attributions as a
+                inner join teams as t on a.team_id = t.id
+                where coalesce(a.merged_at, a.closed_at) < $1
+                group by 1
+                order by 1"#,
+                before
+            )
+            .fetch_all(connection)
+            .await?;
+            let counts = |count: fn(i64, i64) -> i64| -> Vec<Count> {
+                let counts = rows.iter().map(|row| Count { name: row.name.clone(), count: count(row.gone, row.all) });
+                counts.filter(|count| count.count > 0).collect()
+            };
+            Ok(Prunable { pull_requests: counts(|gone, _| gone), shares, remaining: counts(|gone, all| all - gone) })
+        })
+        .await
+    }
+
+    /// Deletes some of the pull requests that were merged or closed before an instant: of those whose number here is greater
+    /// than `after`, as many as a short transaction takes. Returns after which number to go on, `None` at the end. From the
+    /// first call on, nothing is called complete before that instant, and nothing that was decided before is stored again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prune(&self, before: DateTime<Utc>, after: i64) -> Result<Option<i64>, StoreError> {
+        self.in_transaction(async |connection| {
+            // No page is stored meanwhile: those after this know since when to keep.
+            hold_configuration_alone(connection).await?;
+            keep_since(connection, before).await?;
+            let first = sqlx::query_scalar!("select min(id) from pull_requests where id > $1", after)
+                .fetch_one(&mut *connection)
+                .await?;
+            let Some(first) = first else { return Ok(None) };
+            let last = first + NUMBERS_AT_ONCE;
+            let old = sqlx::query_scalar!(
+                "select id from pull_requests
+                where id between $1 and $2 and coalesce(merged_at, closed_at, deleted_at) < $3",
+                first,
+                last,
+                before
+            )
+            .fetch_all(&mut *connection)
+            .await?;
+            delete_pull_requests(connection, &old).await?;
+            let has_more =
+                sqlx::query_scalar!(r#"select exists (select from pull_requests where id > $1) as "has_more!""#, last)
+                    .fetch_one(connection)
+                    .await?;
+            Ok(has_more.then_some(last))
+        })
+        .await
+    }
+}
+
+/// Since when pull requests are kept; `None` while none were pruned.
+pub(crate) async fn kept_since(connection: &mut Session) -> Result<Option<DateTime<Utc>>, StoreError> {
+    Ok(sqlx::query_scalar!("select kept_since from retention").fetch_optional(connection).await?)
+}
+
+/// Lets nothing that was decided before an instant be stored any more, nor be read for, nor be called complete.
+async fn keep_since(connection: &mut Session, before: DateTime<Utc>) -> Result<(), StoreError> {
+    let moved = sqlx::query!(
+        "insert into retention as r (kept_since) values ($1)
+        on conflict (is_only_row) do update set kept_since = excluded.kept_since where r.kept_since < excluded.kept_since",
+        before
+    )
+    .execute(&mut *connection)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update repositories
+        set
+            -- Null stays null: nothing was read, or is to be read again.
+            covered_since = case when covered_since is not null then greatest(covered_since, $1) end,
+            backfill_since = case when backfill_since is not null then greatest(backfill_since, $1) end,
+            reopened_since = case when reopened_since is not null then greatest(reopened_since, $1) end,
+            data_version = data_version + 1",
+        before
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
