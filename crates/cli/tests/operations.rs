@@ -6,8 +6,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Result;
+use common::tls::TlsFront;
 use common::{Laptop, Ran, TEAMS, github, yesterday};
-use mergeline_test_support::{FakeGitHub, FakeUser, Fault, Refused, TestDatabase, app_key, pr};
+use mergeline_test_support::{FakeGitHub, FakeProxy, FakeUser, Fault, Layout, Refused, TestDatabase, app_key, pr};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -345,6 +346,103 @@ async fn an_app_that_github_does_not_know_is_a_failure_with_its_own_remedy() -> 
     Ok(())
 }
 
+/// An Enterprise Server with an internal authority, which only a proxy leads to.
+struct Intranet {
+    fake: FakeGitHub,
+    _front: TlsFront,
+    proxy: FakeProxy,
+    laptop: Laptop,
+    _database: TestDatabase,
+}
+
+/// Its name, which no machine knows.
+const ENTERPRISE: &str = "ghe.mergeline.test";
+
+impl Intranet {
+    async fn new() -> Result<Self> {
+        let fake = FakeGitHub::start_as(Layout::EnterpriseServer).await?;
+        fake.add_repository("acme/web");
+        fake.put([pr("acme/api", 1).merged_at_instant(yesterday())]);
+        let upstream = fake.url().trim_start_matches("http://").split('/').next().unwrap_or_default().parse()?;
+        let front = TlsFront::start(ENTERPRISE, upstream).await?;
+        let credentials = "Basic YW5hOnMzY3JldC1jYW5hcnk=";
+        let proxy = FakeProxy::start(&[(&format!("{ENTERPRISE}:443"), front.address)], Some(credentials)).await?;
+        let (laptop, database) = laptop(&fake).await?;
+        laptop.write("authorities.pem", &front.authority)?;
+        let laptop = laptop
+            .with("GITHUB_API_URL", format!("https://{ENTERPRISE}"))
+            .with("HTTPS_PROXY", format!("http://ana:s3cret-canary@{}", proxy.address()))
+            .with("SSL_CERT_FILE", "authorities.pem");
+        Ok(Self { fake, _front: front, proxy, laptop, _database: database })
+    }
+
+    /// What `doctor` says, with this environment on top.
+    async fn doctor(&self, environment: &[(&'static str, &str)]) -> Result<Ran> {
+        let mut command = self.laptop.command(&["doctor"]);
+        command.envs(environment.iter().copied());
+        let ran = Ran::of(tokio::task::spawn_blocking(move || command.output()).await??);
+        assert!(!ran.out().contains("s3cret-canary") && !ran.err().contains("s3cret-canary"), "{}", ran.out());
+        Ok(ran)
+    }
+}
+
+#[tokio::test]
+async fn an_enterprise_server_with_an_internal_authority_is_reached_by_the_proxy_of_the_environment() -> Result<()> {
+    let intranet = Intranet::new().await?;
+    let collect = intranet.laptop.run(&["collect"]).await?;
+    assert_eq!(collect.code(), Some(0), "{} {}", collect.out(), collect.err());
+    let doctor = intranet.doctor(&[]).await?;
+    assert_eq!(doctor.code(), Some(0), "{}", doctor.out());
+    let answers = format!("GitHub: answers by the proxy http://{}; ", intranet.proxy.address());
+    assert!(doctor.out().contains(&answers), "{}", doctor.out());
+    assert!(doctor.out().contains("HTTPS_PROXY, SSL_CERT_FILE"), "{}", doctor.out());
+    let asked_for = intranet.proxy.asked_for();
+    assert!(asked_for.len() >= 2 && asked_for.iter().all(|host| *host == format!("{ENTERPRISE}:443")), "{asked_for:?}");
+    assert!(intranet.fake.requests().iter().all(|request| request.status == 200), "{:?}", intranet.fake.requests());
+    Ok(())
+}
+
+#[tokio::test]
+async fn help_names_the_proxy_where_there_is_one_and_no_proxy_where_there_is_none() -> Result<()> {
+    let intranet = Intranet::new().await?;
+    let proxy = format!("http://{}", intranet.proxy.address());
+    let unknown = intranet.laptop.command(&[]).get_current_dir().map(|folder| folder.join("teams.yaml"));
+    let unknown = unknown.unwrap_or_default().display().to_string();
+    for (environment, said, help) in [
+        (
+            [("HTTPS_PROXY", proxy.as_str())],
+            format!("by the proxy {proxy}"),
+            "help: check HTTPS_PROXY and NO_PROXY, and whom the proxy lets through",
+        ),
+        ([("NO_PROXY", ENTERPRISE)], "cannot be reached: ".to_owned(), "help: check the network and GITHUB_API_URL"),
+        ([("HTTPS_PROXY", "")], "cannot be reached: ".to_owned(), "help: check the network and GITHUB_API_URL"),
+        (
+            [("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")],
+            "UnknownIssuer".to_owned(),
+            "help: name a file with the authority that signed the server's certificate in SSL_CERT_FILE",
+        ),
+    ] {
+        let doctor = intranet.doctor(&environment).await?;
+        let line = doctor.out().lines().find(|line| line.starts_with("error    GitHub")).unwrap_or_default().to_owned();
+        assert!(line.contains(&said) && line.ends_with(help), "{environment:?}: {line}");
+        let names_a_proxy = line.to_lowercase().contains("proxy");
+        assert_eq!(names_a_proxy, !said.starts_with("cannot") && environment[0].0 != "NO_PROXY", "{line}");
+    }
+    assert_eq!(intranet.fake.requests(), []);
+    let doctor = intranet.doctor(&[("SSL_CERT_FILE", &unknown)]).await?;
+    assert_eq!(doctor.code(), Some(1));
+    assert!(
+        doctor.err().contains("no certificates of authorities in SSL_CERT_FILE"),
+        "{} {}",
+        doctor.out(),
+        doctor.err()
+    );
+    let doctor = intranet.doctor(&[("HTTPS_PROXY", "socks5://ana:s3cret-canary@proxy:1080")]).await?;
+    assert_eq!(doctor.code(), Some(2));
+    assert!(doctor.out().contains("HTTPS_PROXY: config.proxy: it is not an HTTP proxy"), "{}", doctor.out());
+    Ok(())
+}
+
 #[tokio::test]
 async fn doctor_tells_all_problems_of_settings_and_teams_file_and_ends_with_two() -> Result<()> {
     let laptop = Laptop::new()?.with("BACKFILL_DAYS", "0").with("API_KEY", "short").with("GITHUB_TOKEN", TOKEN);
@@ -536,6 +634,30 @@ async fn replay_puts_dead_letters_back_and_names_them() -> Result<()> {
     let back: Vec<String> = aws.messages(&queue.url).await?.into_iter().map(|message| message.body).collect();
     assert_eq!(back, [work, work, "{}"]);
     assert_eq!(aws.messages(&queue.dead_letters_url).await?, []);
+    Ok(())
+}
+
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn aws_is_reached_by_the_proxy_of_the_environment() -> Result<()> {
+    let aws = mergeline_test_support::AwsEmulator::start().await?;
+    let queue = aws.create_queue("work", 5).await?;
+    let mut laptop = Laptop::new()?;
+    laptop.environment.extend(aws.environment());
+    let endpoint = laptop.environment.get("AWS_ENDPOINT_URL").cloned().unwrap_or_default();
+    let address = endpoint.trim_start_matches("http://").trim_end_matches('/').parse()?;
+    let proxy = FakeProxy::start(&[("sqs.mergeline.test:80", address)], None).await?;
+    let named = |url: &str| url.replace(endpoint.trim_end_matches('/'), "http://sqs.mergeline.test");
+    let laptop = laptop
+        .with("AWS_ENDPOINT_URL", "http://sqs.mergeline.test")
+        .with("WORK_QUEUE_URL", named(&queue.url))
+        .with("DEAD_LETTER_QUEUE_URL", named(&queue.dead_letters_url))
+        .with("HTTP_PROXY", format!("http://{}", proxy.address()));
+    let replayed = laptop.run(&["replay"]).await?;
+    assert_eq!(replayed.out(), "There are no dead letters.\n", "{}", replayed.err());
+    assert!(proxy.asked_for().iter().any(|host| host == "sqs.mergeline.test:80"), "{:?}", proxy.asked_for());
+    let away = laptop.with("NO_PROXY", "sqs.mergeline.test").run(&["replay"]).await?;
+    assert_eq!(away.code(), Some(1), "{}", away.out());
     Ok(())
 }
 

@@ -134,13 +134,15 @@ impl Answer {
         }
     }
 
-    /// A proxy's log-in page comes with status 200 as well.
+    /// A log-in page comes with status 200 as well.
     fn check_content_type(&self) -> Result<(), GitHubError> {
         let content_type = self.header(&CONTENT_TYPE).unwrap_or_default();
         if content_type.contains("json") {
             return Ok(());
         }
-        Err(GitHubError::invalid(format!("`{content_type}` where JSON is expected; a proxy may stand in between")))
+        Err(GitHubError::invalid(format!(
+            "`{content_type}` where JSON is expected: it is not GitHub's API that answers"
+        )))
     }
 
     /// 403 is a limit when GitHub says when to come back or that nothing is left, and a permission otherwise.

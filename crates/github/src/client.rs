@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_NONE_MATCH, LOCATION};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_NONE_MATCH, LOCATION, USER_AGENT};
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Limited};
 use mergeline_domain::with_causes;
-use octocrab::service::middleware::retry::RetryConfig;
-use octocrab::{OctoBody, Octocrab};
+use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -21,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
+use crate::connector;
 use crate::credentials::Credentials;
 use crate::limits::{Block, Limits, Resource};
 use crate::retry::{jitter, pause_before_retry};
@@ -29,13 +29,15 @@ use crate::{GitHubError, GitHubSettings};
 /// GitHub's answers as of this version. It has neither `merge_commit_sha` nor `assignee` in pull requests.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2026-03-10");
 const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
+/// GitHub demands one.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("mergeline/", env!("CARGO_PKG_VERSION")));
 /// Renamed and then transferred is two.
 const MAX_REDIRECTS: u32 = 3;
 /// An installation's token that ended early is made once more; if that is refused too, a personal one is tried.
 const MAX_TOKEN_RENEWALS: u32 = 2;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest pause within an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// A whole answer. GitHub itself gives up after 10 s; the rest is a slow line.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -49,6 +51,8 @@ pub struct GitHub {
 struct Inner {
     client: Octocrab,
     api_url: Url,
+    /// The proxy on the way there, without user and password.
+    proxy: Option<String>,
     credentials: Credentials,
     limits: Arc<Limits>,
     /// GitHub asks for one request at a time for each token.
@@ -188,20 +192,17 @@ impl GitHub {
     /// # Errors
     /// [`GitHubError::Transport`] when the machine's TLS cannot be set up.
     pub fn connect(settings: &GitHubSettings) -> Result<Self, GitHubError> {
-        let client = Octocrab::builder()
-            // Every address is whole: a base with a path would be put before those that do not begin with it, as GraphQL's
-            // on an Enterprise Server.
-            .base_uri(&settings.api_url[..url::Position::BeforePath])
-            .map_err(failed)?
-            .set_connect_timeout(Some(CONNECT_TIMEOUT))
-            .set_read_timeout(Some(READ_TIMEOUT))
-            // Its own retry sends four requests at once without a pause.
-            .add_retry_config(RetryConfig::None)
-            .build()
-            .map_err(failed)?;
+        // A service of ours: octocrab's knows no proxy. Every address is whole, and nothing is repeated there.
+        let service = connector::client(settings.proxy.as_ref())?;
+        let built = OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
+        let client = match built {
+            Ok(client) => client,
+            Err(never) => match never {},
+        };
         let inner = Inner {
             client,
             api_url: settings.api_url.clone(),
+            proxy: settings.proxy.as_ref().and_then(|proxy| proxy.address_for(&settings.api_url)),
             credentials: Credentials::new(settings),
             limits: Arc::new(Limits::new(settings.reserve)),
             permits: Semaphore::new(settings.concurrency),
@@ -210,6 +211,11 @@ impl GitHub {
             total_timeout: settings.total_timeout.min(TOTAL_TIMEOUT),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The proxy by which GitHub is reached, without user and password.
+    pub fn proxy(&self) -> Option<&str> {
+        self.inner.proxy.as_deref()
     }
 
     /// Whether there is an App, whose tokens are good for one owner each.
@@ -456,6 +462,7 @@ impl Session<'_> {
             .uri(question.url.as_str())
             .header(ACCEPT, HeaderValue::from_static("application/vnd.github+json"))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))
+            .header(USER_AGENT, AGENT)
             .header(API_VERSION_HEADER, API_VERSION);
         if let Some(bearer) = bearer {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", bearer.expose_secret()))
@@ -466,7 +473,8 @@ impl Session<'_> {
         if let Some(etag) = &question.etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        self.github.inner.client.build_request(request, question.body.as_ref()).map_err(failed)
+        let request = self.github.inner.client.build_request(request, question.body.as_ref());
+        request.map_err(|error| self.github.inner.unreachable(with_causes(&error)))
     }
 }
 
@@ -494,9 +502,7 @@ impl Inner {
         let outcome = match timeout_at(until, self.transfer(request)).await {
             Ok(outcome) => outcome,
             Err(_) if until < total => Err(GitHubError::OutOfTime),
-            Err(_) => {
-                Err(GitHubError::Transport { reason: format!("no answer within {} s", self.total_timeout.as_secs()) })
-            }
+            Err(_) => Err(self.unreachable(format!("no answer within {} s", self.total_timeout.as_secs()))),
         };
         let answer =
             outcome.map(|(parts, packed)| Answer::new(parts.status, parts.headers, packed, now(started_at, begun)));
@@ -513,8 +519,13 @@ impl Inner {
         Ok(answer?)
     }
 
+    fn unreachable(&self, reason: String) -> GitHubError {
+        GitHubError::Transport { reason, proxy: self.proxy.clone() }
+    }
+
     async fn transfer(&self, request: Request<OctoBody>) -> Result<(Parts, Bytes), GitHubError> {
-        let (parts, body) = self.client.execute(request).await.map_err(failed)?.into_parts();
+        let (parts, body) =
+            self.client.execute(request).await.map_err(|error| self.unreachable(with_causes(&error)))?.into_parts();
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
                 too_large()
@@ -549,11 +560,6 @@ fn on_host_of(api_url: &Url, address: &str) -> Result<Url, GitHubError> {
 
 fn count(usage: &Mutex<Usage>, change: impl FnOnce(&mut Usage)) {
     change(&mut usage.lock().unwrap_or_else(PoisonError::into_inner));
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn failed(error: octocrab::Error) -> GitHubError {
-    GitHubError::Transport { reason: with_causes(&error) }
 }
 
 #[cfg(test)]

@@ -197,10 +197,15 @@ pub enum GitHubError {
         cause: Box<GitHubError>,
     },
     /// No answer.
-    #[error("GitHub cannot be reached: {reason}")]
+    #[error(
+        "GitHub cannot be reached{}: {reason}",
+        proxy.as_ref().map(|proxy| format!(" by the proxy {proxy}")).unwrap_or_default()
+    )]
     Transport {
         /// Why.
         reason: String,
+        /// The proxy that was to lead there, without user and password.
+        proxy: Option<String>,
     },
     /// The time for the work is up.
     #[error("the time is up")]

@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod connector;
 mod credentials;
 mod details;
 mod error;

@@ -100,7 +100,7 @@ mod tests {
         for error in [
             GitHubError::UnexpectedStatus { status: 502 },
             GitHubError::invalid("html"),
-            GitHubError::Transport { reason: String::new() },
+            GitHubError::Transport { reason: String::new(), proxy: None },
         ] {
             assert_eq!([0, 1, 2].map(|n| seconds(&error, n)), [Some(1), Some(2), None], "{error}");
         }

@@ -7,6 +7,8 @@ use mergeline_domain::{Problem, whole_number};
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use crate::connector::Proxy;
+
 const GITHUB_COM: &str = "https://api.github.com";
 
 /// Far below the 100 concurrent requests at which GitHub limits.
@@ -22,6 +24,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct GitHubSettings {
     pub(crate) api_url: Url,
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) token: Option<SecretString>,
     pub(crate) app: Option<AppSettings>,
     pub(crate) concurrency: usize,
@@ -45,16 +48,17 @@ impl std::fmt::Debug for AppSettings {
 
 impl GitHubSettings {
     /// Reads `GITHUB_API_URL` (github.com when unset), `GITHUB_PAT` (when unset 60 requests an hour, public
-    /// repositories only, and nothing by GraphQL), `GITHUB_APP_ID` with `GITHUB_APP_PRIVATE_KEY`, `COLLECT_CONCURRENCY` (1) and
-    /// `GITHUB_RESERVE_PERCENT` (10).
+    /// repositories only, and nothing by GraphQL), `GITHUB_APP_ID` with `GITHUB_APP_PRIVATE_KEY`, `COLLECT_CONCURRENCY` (1),
+    /// `GITHUB_RESERVE_PERCENT` (10), and `HTTPS_PROXY` or `ALL_PROXY` with `NO_PROXY`.
     ///
     /// # Errors
     /// `config.base_url` for an address that is not HTTPS, `config.token_format` for what cannot be a token,
-    /// `config.app_key` for what cannot be an App's key, `config.range` for numbers. No secret is ever shown.
+    /// `config.app_key` for what cannot be an App's key, `config.proxy` for what cannot be a proxy, `config.range` for numbers. No secret is ever shown.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let address = lookup("GITHUB_API_URL").filter(|text| !text.trim().is_empty());
         let api_url = base_url(address.as_deref().unwrap_or(GITHUB_COM)).map_err(|problem| problems.push(problem)).ok();
+        let proxy = Proxy::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok().flatten();
         let token = match lookup("GITHUB_PAT") {
             None => None,
             Some(text) => token(&text).map_err(|problem| problems.push(problem)).ok(),
@@ -69,6 +73,7 @@ impl GitHubSettings {
         match api_url {
             Some(api_url) if problems.is_empty() => Ok(Self {
                 api_url,
+                proxy,
                 token,
                 app,
                 concurrency: concurrency.into(),

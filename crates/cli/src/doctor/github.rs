@@ -210,7 +210,7 @@ impl Asking {
                 stops.add(owner.filter(|_| stops_owner_only(&error, self.github.has_app())));
             }
             Ok(report) => {
-                findings.add(credentials(&report, about))?;
+                findings.add(credentials(&report, about, self.github.proxy()))?;
                 if let Some(expires_at) = report.expires_at {
                     findings.add(expiry(expires_at, self.now))?;
                 }
@@ -229,7 +229,8 @@ impl Asking {
     }
 }
 
-fn credentials(report: &TokenReport, about: Option<&str>) -> Check {
+fn credentials(report: &TokenReport, about: Option<&str>, proxy: Option<&str>) -> Check {
+    let way = proxy.map(|proxy| format!(" by the proxy {proxy}")).unwrap_or_default();
     let scopes = match report.scopes.as_deref().map(str::trim) {
         None => String::new(),
         Some("") => ", without scopes: public repositories only".to_owned(),
@@ -239,7 +240,7 @@ fn credentials(report: &TokenReport, about: Option<&str>) -> Check {
         Some(_) => "",
         None => "; it names no rate limits, as Enterprise servers may; if nothing is found, check GITHUB_API_URL",
     };
-    Check::ok(named("GitHub", about), format!("answers; {}{scopes}{limits}", report.kind))
+    Check::ok(named("GitHub", about), format!("answers{way}; {}{scopes}{limits}", report.kind))
 }
 
 fn expiry(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Check {
@@ -478,10 +479,14 @@ pub(crate) fn remedy(error: &GitHubError) -> &'static str {
         GitHubError::NotFound => "check the spelling, and what the token may see",
         GitHubError::Gone { .. } => "take it out of the teams file if it will not come back; what was collected stays",
         GitHubError::RateLimited { .. } => "wait; with a token GitHub answers more often",
-        GitHubError::Transport { .. } => "check the network, a proxy, and GITHUB_API_URL",
-        GitHubError::InvalidAnswer { .. } | GitHubError::Elsewhere { .. } => {
-            "check GITHUB_API_URL, and a proxy in between"
+        GitHubError::Transport { reason, .. } if reason.contains("UnknownIssuer") => {
+            "name a file with the authority that signed the server's certificate in SSL_CERT_FILE"
         }
+        GitHubError::Transport { proxy: Some(_), .. } => {
+            "check HTTPS_PROXY and NO_PROXY, and whom the proxy lets through"
+        }
+        GitHubError::Transport { proxy: None, .. } => "check the network and GITHUB_API_URL",
+        GitHubError::InvalidAnswer { .. } | GitHubError::Elsewhere { .. } => "check GITHUB_API_URL",
         _ => "try again later; https://www.githubstatus.com tells of disturbances",
     }
 }

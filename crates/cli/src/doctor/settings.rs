@@ -8,12 +8,15 @@ use crate::database::variable;
 use crate::failure::Failure;
 
 /// What is shown as set.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 23] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
     "GITHUB_API_URL",
     "GITHUB_RESERVE_PERCENT",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
     "DB_URL",
     "DB_POOLER",
     "TEAMS_FILE",

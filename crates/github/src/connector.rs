@@ -1,0 +1,188 @@
+//! The way to GitHub: directly, or by a proxy that the environment names.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use mergeline_domain::Problem;
+use octocrab::OctoBody;
+use tokio::net::TcpStream;
+use tower::Service;
+use url::Url;
+
+use crate::GitHubError;
+use crate::client::{CONNECT_TIMEOUT, READ_TIMEOUT};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// What requests are sent with.
+pub(crate) type HttpClient = Client<TimeoutConnector<HttpsConnector<Connector>>, OctoBody>;
+
+/// The proxy for what is reached by TLS, and the hosts that are reached without it.
+///
+/// What is reached without TLS is on this machine, see [`crate::GitHubSettings`]: there is no proxy for that.
+#[derive(Clone)]
+pub(crate) struct Proxy(Arc<Matcher>);
+
+impl fmt::Debug for Proxy {
+    /// Without its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    /// Reads `HTTPS_PROXY`, else `ALL_PROXY`, and `NO_PROXY`, in either case, as curl does.
+    pub(crate) fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, Problem> {
+        let set = |names: [&'static str; 2]| {
+            let found = names.into_iter().find_map(|name| lookup(name).map(|value| (name, value)));
+            found.filter(|(_, value)| !value.trim().is_empty())
+        };
+        let proxy = set(["HTTPS_PROXY", "https_proxy"]).or_else(|| set(["ALL_PROXY", "all_proxy"]));
+        let Some((name, address)) = proxy else { return Ok(None) };
+        check(name, &address)?;
+        let no_proxy = set(["NO_PROXY", "no_proxy"]).map(|(_, hosts)| hosts).unwrap_or_default();
+        let matcher = Matcher::builder().https(address.trim().to_owned()).no(no_proxy).build();
+        Ok(Some(Self(Arc::new(matcher))))
+    }
+
+    /// The proxy's address for this one, without user and password; `None` where it is reached without one.
+    pub(crate) fn address_for(&self, url: &Url) -> Option<String> {
+        let intercept = self.0.intercept(&url.as_str().parse().ok()?)?;
+        Some(intercept.uri().to_string().trim_end_matches('/').to_owned())
+    }
+}
+
+/// Never shows the address: it may hold a password.
+fn check(name: &str, address: &str) -> Result<(), Problem> {
+    let refuse = |message: &str| {
+        let help = "write http://HOST:PORT, with user and password before the host where it demands them, or unset it";
+        Err(Problem::setting("config.proxy", name, message, help))
+    };
+    let address = address.trim();
+    let whole = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    match Url::parse(&whole) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            refuse("it is not an HTTP proxy; SOCKS and others are not supported")
+        }
+        Ok(url) if url.host_str().is_some_and(|host| !host.is_empty()) && whole.parse::<Uri>().is_ok() => Ok(()),
+        _ => refuse("it is not an address"),
+    }
+}
+
+/// Opens connections.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    direct: HttpConnector,
+    by_proxy: Option<ByProxy>,
+}
+
+/// The connection to a proxy may be by TLS too.
+#[derive(Clone)]
+struct ByProxy {
+    proxy: Proxy,
+    connector: HttpsConnector<HttpConnector>,
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.direct.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let by_proxy = self.by_proxy.as_ref();
+        let found = by_proxy.and_then(|by_proxy| Some((by_proxy, by_proxy.proxy.0.intercept(&to)?)));
+        let Some((ByProxy { connector, .. }, intercept)) = found else {
+            let connecting = self.direct.call(to);
+            return Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) });
+        };
+        let mut tunnel = Tunnel::new(intercept.uri().clone(), connector.clone());
+        if let Some(authorization) = intercept.basic_auth() {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
+        let connecting = tunnel.call(to);
+        Box::pin(async move { Ok(connecting.await?) })
+    }
+}
+
+/// A client that trusts the authorities of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else those of this machine.
+pub(crate) fn client(proxy: Option<&Proxy>) -> Result<HttpClient, GitHubError> {
+    let mut direct = HttpConnector::new();
+    direct.enforce_http(false);
+    let by_proxy = proxy.map(|proxy| {
+        let connector = tls()?.https_or_http().enable_http1().wrap_connector(direct.clone());
+        Ok::<_, GitHubError>(ByProxy { proxy: proxy.clone(), connector })
+    });
+    let connector = Connector { direct, by_proxy: by_proxy.transpose()? };
+    let mut connector = TimeoutConnector::new(tls()?.https_or_http().enable_http1().wrap_connector(connector));
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_read_timeout(Some(READ_TIMEOUT));
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
+}
+
+fn tls() -> Result<HttpsConnectorBuilder<hyper_rustls::builderstates::WantsSchemes>, GitHubError> {
+    HttpsConnectorBuilder::new().with_native_roots().map_err(|error| GitHubError::Transport {
+        reason: format!(
+            "no certificates of authorities in SSL_CERT_FILE, SSL_CERT_DIR or this machine's store: {error}"
+        ),
+        proxy: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxy(variables: &[(&str, &str)]) -> Result<Option<Proxy>, Problem> {
+        Proxy::from_vars(|name| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn way(variables: &[(&str, &str)], to: &str) -> Option<String> {
+        proxy(variables).expect("valid")?.address_for(&Url::parse(to).expect("a URL"))
+    }
+
+    #[test]
+    fn the_proxy_is_what_the_environment_says_and_never_for_this_machine() {
+        let github = "https://api.github.com/repos";
+        for (variables, address) in [
+            (&[][..], None),
+            (&[("HTTPS_PROXY", "http://proxy.acme.com:3128")], Some("http://proxy.acme.com:3128")),
+            (&[("https_proxy", "proxy.acme.com:3128")], Some("http://proxy.acme.com:3128")),
+            (&[("ALL_PROXY", "https://proxy.acme.com")], Some("https://proxy.acme.com")),
+            (&[("HTTPS_PROXY", ""), ("ALL_PROXY", "http://other:1")], Some("http://other:1")),
+            (&[("HTTP_PROXY", "http://proxy.acme.com:3128")], None),
+            (&[("HTTPS_PROXY", "http://ana:s3cret@proxy:3128")], Some("http://proxy:3128")),
+            (&[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "localhost,.github.com")], None),
+            (&[("HTTPS_PROXY", "http://proxy:3128"), ("no_proxy", "*")], None),
+            (&[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "example.com")], Some("http://proxy:3128")),
+        ] {
+            assert_eq!(way(variables, github).as_deref(), address, "{variables:?}");
+        }
+        assert_eq!(way(&[("ALL_PROXY", "http://proxy:3128")], "http://127.0.0.1:8080/"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_a_proxy_is_refused_and_never_shown() {
+        for address in
+            ["socks5://ana:s3cret@proxy:1080", "http://", "http://ana:s3cret@", "ftp://s3cret", "http://a b s3cret"]
+        {
+            let problem = proxy(&[("HTTPS_PROXY", address)]).expect_err("refused");
+            assert_eq!(problem.code, "config.proxy", "{address}");
+            assert!(!format!("{problem:?}").contains("s3cret"), "{problem:?}");
+        }
+        let proxy = proxy(&[("HTTPS_PROXY", "http://ana:s3cret@proxy:3128")]);
+        assert!(!format!("{proxy:?}").contains("s3cret"), "{proxy:?}");
+    }
+}
