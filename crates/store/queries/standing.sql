@@ -25,20 +25,22 @@ from (
         array_agg(s.name order by s.name) filter (where s.is_pending or not s.is_read) as pending_names,
         array_agg(s.name order by s.name) filter (where not s.is_read) as never_collected_names,
         max(s.covered_since) as covered_since,
-        case when bool_and(s.is_read) then min(least(s.collected_at, s.reopened_since, s.backfill_since, q.missing_from)) end
+        case when bool_and(s.is_read) then min(least(s.collected_at, s.reopened_since, s.backfill_since, s.missing_since)) end
             as complete_until,
         min(s.collected_at) as data_as_of,
-        coalesce(sum(q.quarantined), 0)::bigint as quarantined,
-        min(q.quarantined_since) as quarantined_since
+        coalesce(sum(s.quarantined), 0)::bigint as quarantined,
+        min(s.quarantined_since) as quarantined_since
     from (
         select
-            r.id,
             coalesce(r.current_name, r.name) as name,
             r.failures,
             r.covered_since,
             r.collected_at,
             r.reopened_since,
             r.backfill_since,
+            r.quarantined,
+            least(r.quarantined_from, case when r.has_undated_quarantined then r.covered_since end) as quarantined_since,
+            least(r.missing_from, case when r.has_undated_missing then r.covered_since end) as missing_since,
             r.covered_since is not null and r.collected_at is not null as is_read,
             r.reopened_since is not null or r.backfill_page is not null as is_pending
         from repositories as r
@@ -54,14 +56,6 @@ from (
                 where a.place = 1
             )
     ) as s
-    left join lateral (
-        select
-            count(*) as quarantined,
-            min(coalesce(p.created_from, s.covered_since)) as quarantined_since,
-            min(coalesce(p.created_from, s.covered_since)) filter (where p.accepted_at is null) as missing_from
-        from quarantined_pull_requests as p
-        where p.repository_id = s.id
-    ) as q on true
 ) as k
 left join configuration_in_force as c on true
 left join teams as t on t.id = $1 or t.slug = $2

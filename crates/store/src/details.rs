@@ -52,11 +52,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn count_without_details(&self, repository: RepositoryId) -> Result<i64, StoreError> {
-        let question = sqlx::query_scalar!(
-            r#"select count(*) as "count!" from pull_requests
-            where repository_id = $1 and detailed_at is distinct from updated_at and deleted_at is null"#,
-            repository.0
-        );
+        let question = sqlx::query_scalar!("select without_details from repositories where id = $1", repository.0);
         self.patiently(async |connection| Ok(question.fetch_one(connection).await?)).await
     }
 

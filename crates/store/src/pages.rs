@@ -8,7 +8,7 @@ use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 use crate::configuration::{WantedAttributions, hold_any_configuration, hold_configuration};
 use crate::erasure::{delete_pull_requests, note_loss};
 use crate::pruning::kept_since;
-use crate::quarantine::quarantine;
+use crate::quarantine::{quarantine, release_from_quarantine};
 use crate::repositories::{hold_lease, note_change};
 use crate::session::Session;
 use crate::{Lease, RepositoryId, Revision, Store, StoreError, Undecodable};
@@ -81,8 +81,11 @@ impl Store {
         let token = fastrand::i64(..);
         self.in_transaction(async |connection| {
             hold_configuration(connection, revision).await?;
-            hold_lease(connection, lease, now).await?;
-            quarantine(connection, lease.repository, &understood, &readable, &undecodable, now).await?;
+            let held = hold_lease(connection, lease, now).await?;
+            if held.quarantined > 0 {
+                release_from_quarantine(connection, lease.repository, &understood, &readable).await?;
+            }
+            quarantine(connection, lease.repository, &undecodable, now).await?;
             let kept_since = kept_since(connection).await?;
             let is_pruned = |at: DateTime<Utc>| kept_since.is_some_and(|since| at < since);
             let pruned = decided.iter().filter(|at| is_pruned(**at)).count();
@@ -310,18 +313,22 @@ async fn move_renamed(
     repository: RepositoryId,
     github_ids: &[i64],
 ) -> Result<(), StoreError> {
-    let moved = sqlx::query_scalar!(
-        "update pull_requests set repository_id = $1 where github_id = any($2) and repository_id <> $1 returning id",
+    // Looked for first: an update that finds nothing costs more.
+    let elsewhere = sqlx::query_scalar!(
+        "select id from pull_requests where github_id = any($2) and repository_id <> $1",
         repository.0,
         github_ids
     )
     .fetch_all(&mut *connection)
     .await?;
-    if !moved.is_empty() {
+    if !elsewhere.is_empty() {
+        sqlx::query!("update pull_requests set repository_id = $1 where id = any($2)", repository.0, &elsewhere)
+            .execute(&mut *connection)
+            .await?;
         sqlx::query!(
             "update pr_attributions set repository_id = $1 where pull_request_id = any($2)",
             repository.0,
-            &moved
+            &elsewhere
         )
         .execute(connection)
         .await?;

@@ -180,14 +180,12 @@ fn columns(key: QuarantineKey) -> (Option<i64>, Option<i32>) {
     }
 }
 
-/// Takes out what could be read, and puts in what could not.
-pub(crate) async fn quarantine(
+/// Takes out what could be read: these numbers, and these places in the list by creation.
+pub(crate) async fn release_from_quarantine(
     connection: &mut Session,
     repository: RepositoryId,
     understood: &[i64],
     readable: &[u32],
-    undecodable: &[Undecodable],
-    now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let readable: Vec<i32> = readable.iter().filter_map(|position| i32::try_from(*position).ok()).collect();
     sqlx::query!(
@@ -197,8 +195,18 @@ pub(crate) async fn quarantine(
         understood,
         &readable
     )
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Puts in what could not be read.
+pub(crate) async fn quarantine(
+    connection: &mut Session,
+    repository: RepositoryId,
+    undecodable: &[Undecodable],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     // One statement must not touch a row twice.
     let items: BTreeMap<QuarantineKey, &Undecodable> = undecodable.iter().map(|item| (item.key, item)).collect();
     if items.is_empty() {

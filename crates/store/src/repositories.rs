@@ -582,18 +582,30 @@ pub(crate) async fn note_change(connection: &mut Session, lease: &Lease) -> Resu
     Ok(())
 }
 
+/// What is known of a repository once it is held.
+pub(crate) struct Held {
+    /// How many of its pull requests are in quarantine.
+    pub(crate) quarantined: i64,
+}
+
 /// Refuses to write for a repository that somebody else has taken over, and holds it for the rest of the transaction.
-pub(crate) async fn hold_lease(connection: &mut Session, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub(crate) async fn hold_lease(
+    connection: &mut Session,
+    lease: &Lease,
+    now: DateTime<Utc>,
+) -> Result<Held, StoreError> {
     // An expired lease that nobody has taken is still good: the fence tells.
-    let held = sqlx::query!(
-        "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2",
+    let held = sqlx::query_as!(
+        Held,
+        "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2
+        returning quarantined",
         lease.repository.0,
         lease.fence,
         now + lease.ttl
     )
-    .execute(connection)
+    .fetch_optional(connection)
     .await?;
-    if held.rows_affected() == 0 { Err(StoreError::LostLease) } else { Ok(()) }
+    held.ok_or(StoreError::LostLease)
 }
 
 /// Who works on a repository, with the fence.

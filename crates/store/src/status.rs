@@ -272,12 +272,7 @@ impl Store {
                 l.error_message as reason,
                 coalesce(l.deferred_until, case when r.failures > 0 then r.retry_at end) as next_at,
                 r.collected_at, r.covered_since, r.backfill_page, r.has_pull_requests,
-                (select count(*) from pull_requests as p where p.repository_id = r.id and p.deleted_at is null) as "pull_requests!",
-                (
-                    select count(*) from pull_requests as p
-                    where p.repository_id = r.id and p.detailed_at is distinct from p.updated_at and p.deleted_at is null
-                ) as "without_details!",
-                (select count(*) from quarantined_pull_requests as q where q.repository_id = r.id) as "quarantined!"
+                r.pull_requests, r.without_details, r.quarantined
             from repositories as r
             left join lateral (
                 select c.state, c.error_code, c.error_message, c.deferred_until
@@ -298,23 +293,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn explain(&self, repository: &RepoName, number: i64) -> Result<Option<Explanation>, StoreError> {
-        let row = sqlx::query!(
-            r#"select
-                p.id, p.title, h.login, p.state, p.created_at, p.merged_at, p.author_id,
-                coalesce(p.merged_at, p.closed_at, p.created_at) as "attributed_at!",
-                case p.state when 'merged' then 'merged_at' when 'closed' then 'closed_at' else 'created_at' end as "attributed_by!",
-                p.deleted_at is not null as "is_deleted!"
-            from pull_requests as p
-            inner join repositories as r on p.repository_id = r.id
-            inner join people as h on p.author_id = h.id
-            where (r.name = $1 or r.current_name = $1) and p.number = $2
-            order by r.removed_at desc nulls first
-            limit 1"#,
-            repository.as_str(),
-            number
-        )
-        .fetch_optional(&self.pool)
-        .await?;
+        let row =
+            sqlx::query_file!("queries/explain.sql", repository.as_str(), number).fetch_optional(&self.pool).await?;
         let Some(row) = row else { return Ok(None) };
         let shares = sqlx::query_as!(
             Share,

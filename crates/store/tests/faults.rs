@@ -15,9 +15,10 @@ use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
 use mergeline_local_postgres::Server;
 use mergeline_store::{
-    Bucketing, DatabaseSettings, Ending, Filter, Interval, RepositoryId, RepositoryResult, Store, StoreError, TeamRef,
+    Bucketing, DatabaseSettings, Ending, Filter, Interval, QuarantineKey, RepositoryId, RepositoryResult, Store,
+    StoreError, TeamRef,
 };
-use mergeline_test_support::{PgBouncer, TestDatabase, at, keep, pr};
+use mergeline_test_support::{PgBouncer, TestDatabase, at, keep, miscounted, pr};
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool, Row};
@@ -209,6 +210,34 @@ async fn f36_the_victim_of_a_deadlock_comes_second() -> Result<()> {
     let both: (String, bool) =
         sqlx::query_as("select title, deleted_at is not null from pull_requests").fetch_one(&pool).await?;
     assert_eq!(both, ("theirs".to_owned(), true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_who_accept_what_is_in_quarantine_at_once_are_both_counted() -> Result<()> {
+    let (_database, store, pool, repository) = configured().await?;
+    sqlx::query(
+        "insert into quarantined_pull_requests (repository_id, number, reason, first_seen_at, last_tried_at)
+        select $1, n, '', now(), now() from generate_series(8, 9) as n",
+    )
+    .bind(repository.0)
+    .execute(&pool)
+    .await?;
+    let mut other = pool.begin().await?;
+    sqlx::raw_sql("update quarantined_pull_requests set accepted_at = now() where number = 8")
+        .execute(&mut *other)
+        .await?;
+    let meeting = async {
+        waiting(&pool).await?;
+        anyhow::Ok(other.commit().await?)
+    };
+    let name = "acme/api".parse()?;
+    let (accepted, met) = tokio::join!(store.accept_quarantined(&name, QuarantineKey::Number(9), at(NOW)), meeting);
+    met?;
+    assert!(accepted?);
+    assert!(miscounted(&pool).await?.is_empty());
+    let is_missing: bool = sqlx::query_scalar("select has_undated_missing from repositories").fetch_one(&pool).await?;
+    assert!(!is_missing, "both are accepted");
     Ok(())
 }
 

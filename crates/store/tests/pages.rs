@@ -6,8 +6,13 @@ use anyhow::{Context, Result};
 use common::{apply, attributions, fresh, share, teams};
 use std::time::Duration;
 
-use mergeline_store::{ApplyOptions, Ending, Lease, Listed, PageOfWork, Repository, Store, StoreError};
-use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, pr};
+use mergeline_domain::Details;
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_store::{
+    ApplyOptions, Ending, Lease, Listed, PageOfWork, QuarantineKey, Repository, Store, StoreError, Undecodable,
+    WithoutDetails,
+};
+use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, miscounted, pr};
 
 const MERGED: &str = "2026-02-02T10:00:00Z";
 
@@ -361,5 +366,126 @@ async fn a_page_stores_nothing_that_was_decided_before_what_is_kept_and_deletes_
     assert_eq!(keep(&store, &page).await?, 1);
     assert_eq!(attributions(&database).await?, [share(3, "pay", "1")]);
     assert_eq!(stored(&database).await?, 1);
+    Ok(())
+}
+
+/// How many pull requests the row of the repository says are stored, lack details and are in quarantine, after it was compared
+/// with a count.
+async fn counters(database: &TestDatabase) -> Result<(i64, i64, i64)> {
+    let pool = database.pool().await?;
+    let miscounted = miscounted(&pool).await?;
+    anyhow::ensure!(miscounted.is_empty(), "{miscounted:?}");
+    let sql = "select pull_requests, without_details, quarantined from repositories where name = 'acme/api'";
+    Ok(sqlx::query_as(sql).fetch_one(&pool).await?)
+}
+
+/// Stores details of all pull requests that lack them.
+async fn detail(store: &Store) -> Result<()> {
+    let revision = store.snapshot().await?.context("configured")?.revision;
+    let (lease, repository) = lease(store, NOW).await?;
+    let stored = store.without_details(repository.id, at(NOW), 9).await?;
+    let details: Vec<(WithoutDetails, Details)> =
+        stored.into_iter().map(|stored| (stored, Details::default())).collect();
+    store.store_details(&lease, revision, &details, at(NOW)).await?;
+    Ok(store.release(&lease, Ending::Succeeded, at(NOW)).await?)
+}
+
+const NOW: &str = "2026-06-15T12:00:00Z";
+
+#[tokio::test]
+async fn the_row_of_a_repository_says_how_many_are_stored_and_lack_details_whatever_changes_them() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let pool = database.pool().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    keep(&store, &[opened().merged(MERGED), pr("acme/api", 2)]).await?;
+    assert_eq!(counters(&database).await?, (2, 2, 0));
+    keep(&store, &[opened().merged(MERGED)]).await?;
+    assert_eq!(counters(&database).await?, (2, 2, 0), "the same once more");
+    detail(&store).await?;
+    assert_eq!(counters(&database).await?, (2, 0, 0));
+    keep(&store, &[opened(), opened().merged("2026-02-04T10:00:00Z"), pr("acme/api", 3)]).await?;
+    assert_eq!(counters(&database).await?, (3, 2, 0), "one has changed, and one is new");
+    for _ in 0..2 {
+        let (lease, _) = lease(&store, NOW).await?;
+        store.mark_deleted(&lease, &[1, 2, 99], at(NOW)).await?;
+        store.release(&lease, Ending::Succeeded, at(NOW)).await?;
+        assert_eq!(counters(&database).await?, (1, 1, 0), "both are gone, however often that is said");
+    }
+    keep(&store, &[opened().merged("2026-02-04T10:00:00Z"), pr("acme/api", 2)]).await?;
+    assert_eq!(counters(&database).await?, (3, 2, 0), "both are back, one with its details");
+    detail(&store).await?;
+    let text = "version: 1\ntimezone: UTC\nbots: [ci]\nrepositories: [acme/api]\nteams: [{ slug: pay, members: [{ github: ana }] }]";
+    apply(&store, &TeamsFile::parse("teams.yaml", text.as_bytes())?).await?;
+    assert_eq!(counters(&database).await?, (3, 3, 0), "all histories are read again");
+    // As one under its repository's former name.
+    sqlx::query(
+        "with former as (insert into repositories (name, added_at, removed_at) values ('acme/old', now(), now()) returning id)
+        insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at)
+        select f.id, 4, $1, p.id, '', 'open', false, '2026-01-01', '2026-01-01' from former as f, people as p",
+    )
+    .bind(pr("acme/api", 4).facts().id)
+    .execute(&pool)
+    .await?;
+    assert_eq!(counters(&database).await?, (3, 3, 0));
+    keep(&store, &[pr("acme/api", 4)]).await?;
+    assert_eq!(counters(&database).await?, (4, 4, 0), "it has moved");
+    // By hand, or by a program that knows nothing of counters.
+    for (sql, expected) in [
+        ("delete from pr_attributions; delete from pull_requests where number in (2, 3)", (2, 2, 0)),
+        ("update pull_requests set detailed_at = updated_at where number = 4", (2, 1, 0)),
+        ("truncate pull_requests cascade", (0, 0, 0)),
+    ] {
+        sqlx::raw_sql(sql).execute(&pool).await?;
+        assert_eq!(counters(&database).await?, expected, "{sql}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_row_of_a_repository_says_what_is_in_quarantine_whatever_changes_it() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let revision = store.snapshot().await?.context("configured")?.revision;
+    let store_page = async |minute: u32, page: PageOfWork| {
+        let now = format!("2026-06-15T12:{minute:02}:00Z");
+        let (lease, _) = lease(&store, &now).await?;
+        store.upsert_page(&lease, revision, page, at(&now)).await?;
+        store.release(&lease, Ending::Succeeded, at(&now)).await?;
+        anyhow::Ok(counters(&database).await?.2)
+    };
+    let unreadable = |key: QuarantineKey, created_from: Option<&str>| Undecodable {
+        key,
+        reason: "no title".to_owned(),
+        created_from: created_from.map(at),
+    };
+    let undecodable = vec![
+        unreadable(QuarantineKey::Number(8), None),
+        unreadable(QuarantineKey::Number(9), Some("2026-03-01T00:00:00Z")),
+        unreadable(QuarantineKey::Position(3), Some("2026-02-01T00:00:00Z")),
+    ];
+    for minute in 0..2 {
+        let page = PageOfWork { undecodable: undecodable.clone(), ..PageOfWork::default() };
+        assert_eq!(store_page(minute, page).await?, 3, "however often they are met");
+    }
+    let name = "acme/api".parse()?;
+    for accepted in [QuarantineKey::Position(3), QuarantineKey::Number(8)] {
+        assert!(store.accept_quarantined(&name, accepted, at(NOW)).await?);
+        assert_eq!(counters(&database).await?.2, 3, "an accepted one stays");
+    }
+    finish_reading(&store, None, at("2026-06-15T12:02:00Z"), at("2026-01-01T00:00:00Z")).await?;
+    let coverage = store.coverage().await?;
+    let missing_from = Some(at("2026-03-01T00:00:00Z"));
+    assert_eq!((coverage.quarantined, coverage.complete_until), (3, missing_from), "one is not accepted");
+    assert_eq!(coverage.quarantined_since, Some(at("2026-01-01T00:00:00Z")), "of one nothing is known");
+    let of_the_view: (i64, Option<chrono::DateTime<chrono::Utc>>) =
+        sqlx::query_as("select quarantined, complete_until from collection_coverage")
+            .fetch_one(&database.pool().await?)
+            .await?;
+    assert_eq!(of_the_view, (3, missing_from));
+    assert_eq!(store_page(3, PageOfWork { understood: vec![1, 8], ..PageOfWork::default() }).await?, 2);
+    assert_eq!(store.coverage().await?.quarantined_since, Some(at("2026-02-01T00:00:00Z")));
+    assert_eq!(store_page(4, PageOfWork { readable: vec![3], understood: vec![9], ..PageOfWork::default() }).await?, 0);
+    let coverage = store.coverage().await?;
+    assert_eq!((coverage.quarantined_since, coverage.complete_until), (None, Some(at("2026-06-15T12:02:00Z"))));
     Ok(())
 }

@@ -2,10 +2,12 @@
 
 mod common;
 
-use anyhow::{Context, Result};
-use common::fresh;
-use mergeline_store::Store;
-use mergeline_test_support::TestDatabase;
+use anyhow::{Context, Result, ensure};
+use common::{apply, fresh, teams};
+use mergeline_domain::Problems;
+use mergeline_store::{DatabaseSettings, Store, TeamRef};
+use mergeline_test_support::{TestDatabase, keep, miscounted, pr};
+use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// One team with one member from 2026-01-01, and a repository.
@@ -145,6 +147,9 @@ async fn each_migration_applies_on_top_of_data_and_all_of_them_again_change_noth
         }
     }
     store.migrate().await?;
+    let counted: (i64, i64) =
+        sqlx::query_as("select pull_requests, without_details from repositories").fetch_one(&pool).await?;
+    assert_eq!((counted, miscounted(&pool).await?), ((2, 2), Vec::new()), "what was stored before is counted");
     let weeks: Vec<(String, String, i64)> =
         sqlx::query_as("select team, iso_week, prs_merged from view_team_velocity where prs_merged > 0")
             .fetch_all(&pool)
@@ -257,6 +262,54 @@ async fn a_filter_on_time_asks_only_for_the_buckets_that_it_leaves() -> Result<(
         let asked: Vec<&String> = plan.iter().filter(|line| line.contains("Function Scan on team_bucket")).collect();
         let expected = if buckets == 0 { "(never executed)".to_owned() } else { format!("loops={buckets})") };
         assert!(matches!(asked.as_slice(), [line] if line.ends_with(&expected)), "{sql}: {}", plan.join("\n"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn how_the_collection_stands_is_known_without_reading_any_pull_request() -> Result<()> {
+    let (database, owner) = fresh().await?;
+    apply(&owner, &teams(&[("pay", "{ github: ana }")])).await?;
+    keep(&owner, &[pr("acme/api", 1), pr("acme/api", 2)]).await?;
+    let role = format!("blind_{}", std::process::id());
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "create role {role} login password 'pw';
+        grant select on all tables in schema public to {role};
+        revoke select on pull_requests, pr_attributions, quarantined_pull_requests from {role}"
+    )))
+    .execute(&database.pool().await?)
+    .await?;
+    let mut url = url::Url::parse(database.url())?;
+    ensure!(url.set_username(&role).is_ok() && url.set_password(Some("pw")).is_ok(), "a URL with a host");
+    let settings = DatabaseSettings::parse(&SecretString::from(String::from(url))).map_err(Problems::from)?;
+    let store = Store::connect(&settings);
+    // What `status`, `doctor`, `explain`, /collection/status, /collection/runs and /health ask, and each question about a team first.
+    let statuses = store.repository_statuses().await?;
+    assert_eq!((statuses[0].pull_requests, statuses[0].without_details, statuses[0].quarantined), (2, 2, 0));
+    store.coverage().await?;
+    store.runs(None, 20).await?;
+    store.configured_logins().await?;
+    store.health().await?;
+    store.reader_with_standing(Some(&TeamRef::Slug("pay".parse()?)), &["acme/api".parse()?]).await?;
+    let refused = store.quarantine_entries(1).await;
+    assert!(format!("{refused:?}").contains("permission denied"), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pull_request_is_explained_by_its_keys_however_many_there_are() -> Result<()> {
+    let pool = long_history().await?;
+    let by_name = include_str!("../queries/explain.sql").replace("$1", "'acme/api'").replace("$2", "77");
+    for (sql, key) in [
+        (by_name.as_str(), "pull_requests_repository_id_number_key"),
+        ("select flags from pr_metrics where pull_request_id = 77 limit 1", "pr_attributions_pkey"),
+    ] {
+        let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("explain {sql}"))).fetch_all(&pool).await?;
+        let plan = plan.join("\n");
+        assert!(plan.contains(key), "{plan}");
+        for facts in ["pull_requests", "pr_attributions"] {
+            assert!(!plan.contains(&format!("Seq Scan on {facts}")), "{plan}");
+        }
     }
     Ok(())
 }

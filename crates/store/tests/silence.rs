@@ -18,7 +18,7 @@ use mergeline_store::{
     PageOfWork, QuarantineKey, RateLimitBlock, Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunId,
     Store, StoreError, Undecodable, WithoutDetails,
 };
-use mergeline_test_support::{FakeUser, TestDatabase, at, keep, pr};
+use mergeline_test_support::{FakeUser, TestDatabase, at, keep, miscounted, pr};
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -552,6 +552,8 @@ async fn what_is_written_again_because_the_answer_to_its_commit_was_lost_is_writ
             }
         }
         assert_eq!(scene.rows().await?, undisturbed.rows().await?, "{method}");
+        let miscounted = miscounted(&scene.database.pool().await?).await?;
+        assert!(miscounted.is_empty(), "{method}: {miscounted:?}");
     }
     Ok(())
 }

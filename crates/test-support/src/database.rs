@@ -124,3 +124,41 @@ impl Cluster {
         }
     }
 }
+
+/// The repositories whose rows say another number of pull requests than there are: stored, without details, in quarantine.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn miscounted(pool: &PgPool) -> anyhow::Result<Vec<String>> {
+    let miscounted = sqlx::query_scalar(
+        "with compared as (
+            select
+                r.name,
+                row(
+                    r.pull_requests, r.without_details, r.quarantined, r.quarantined_from, r.has_undated_quarantined,
+                    r.missing_from, r.has_undated_missing
+                )::text as said,
+                row(
+                    (select count(*) from pull_requests as p where p.repository_id = r.id and p.deleted_at is null),
+                    (
+                        select count(*) from pull_requests as p
+                        where p.repository_id = r.id and p.detailed_at is distinct from p.updated_at and p.deleted_at is null
+                    ),
+                    (select count(*) from quarantined_pull_requests as q where q.repository_id = r.id),
+                    (select min(q.created_from) from quarantined_pull_requests as q where q.repository_id = r.id),
+                    exists (select from quarantined_pull_requests as q where q.repository_id = r.id and q.created_from is null),
+                    (
+                        select min(q.created_from) from quarantined_pull_requests as q
+                        where q.repository_id = r.id and q.accepted_at is null
+                    ),
+                    exists (
+                        select from quarantined_pull_requests as q
+                        where q.repository_id = r.id and q.accepted_at is null and q.created_from is null
+                    )
+                )::text as counted
+            from repositories as r
+        )
+        select name || ' says ' || said || ' of ' || counted from compared where said <> counted order by 1",
+    );
+    Ok(miscounted.fetch_all(pool).await?)
+}

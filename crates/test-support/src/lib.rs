@@ -17,7 +17,7 @@ pub mod synthetic;
 
 pub use app_key::app_key;
 pub use aws::{AwsEmulator, AwsFault, AwsService, EmulatedMessage, EmulatedMetric, EmulatedQueue};
-pub use database::TestDatabase;
+pub use database::{TestDatabase, miscounted};
 pub use fake_github::{FakeGitHub, Fault, Layout, RecordedRequest, Refused};
 pub use keep::{finish_reading, keep};
 pub use lambda_runtime::{Invocation, LambdaRuntime};

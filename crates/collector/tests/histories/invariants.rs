@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
+use mergeline_test_support::miscounted;
 
 use crate::model::{author, first_review_at, state};
 use crate::world::{TOKEN, World};
@@ -68,6 +69,8 @@ impl World {
             .number("select count(*) from (select 1 from pr_attributions group by pull_request_id having sum(weight) > 1) as x")
             .await?;
         ensure!(above == 0, "I5: {above} pull requests count more than once");
+        let miscounted = miscounted(&self.pool).await?;
+        ensure!(miscounted.is_empty(), "the rows of repositories do not say how many there are: {miscounted:?}");
         self.check_watermarks().await
     }
 
