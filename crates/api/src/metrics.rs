@@ -94,7 +94,7 @@ async fn buckets(api: &Api, request: TeamRequest, endpoint: &Endpoint, usual: In
     let buckets: Vec<AnsweredBucket> =
         statistics.buckets.iter().map(|bucket| AnsweredBucket::of(bucket, interval, range, standing)).collect();
     let total = Total {
-        complete: standing.coverage.is_read(range.start(), range.end()),
+        complete: standing.coverage.is_complete(range.start(), range.end()),
         numbers: statistics.total_numbers(&question),
     };
     let mut meta = question.meta(Some(interval));
@@ -271,7 +271,7 @@ impl Period {
         let zone = question.range.zone;
         let day = |at: chrono::DateTime<chrono::Utc>| at.with_timezone(&zone).date_naive();
         let (from, to) = (day(filter.from), day(filter.to));
-        let complete = question.standing.coverage.is_read(filter.from, filter.to);
+        let complete = question.standing.coverage.is_complete(filter.from, filter.to);
         Self { from, to, complete, numbers: statistics.total_numbers(question) }
     }
 }

@@ -177,7 +177,7 @@ pub(crate) struct AnsweredBucket {
     pub(crate) start: NaiveDate,
     /// The first day after it.
     pub(crate) end: NaiveDate,
-    /// Whether all of it lies in the range, in the past, and in what was read.
+    /// Whether all of it lies in the range, in the past, and in what was read, and counts as the teams file says.
     pub(crate) complete: bool,
     #[serde(flatten)]
     pub(crate) numbers: Numbers,
@@ -187,8 +187,8 @@ impl AnsweredBucket {
     pub(crate) fn of(bucket: &Bucket, interval: Interval, range: &Range, standing: &Standing) -> Self {
         let start = bucket.start;
         let end = bucket_end(start, interval);
-        let is_read = standing.coverage.is_read(start_of_day(start, range.zone), start_of_day(end, range.zone));
-        let complete = range.from <= start && end <= range.to && is_read;
+        let (from, to) = (start_of_day(start, range.zone), start_of_day(end, range.zone));
+        let complete = range.from <= start && end <= range.to && standing.coverage.is_complete(from, to);
         Self {
             bucket: label(start, interval),
             start,
@@ -373,6 +373,15 @@ pub(crate) fn uncollected(coverage: &Coverage, shows_names: bool) -> Vec<String>
         ));
     }
     warnings
+}
+
+/// What is still counted by memberships that are no longer in force.
+pub(crate) fn reattributing(coverage: &Coverage) -> Option<String> {
+    coverage.is_reattributing.then(|| {
+        "reattributing: memberships of the team have changed, and stored pull requests are being counted again: until that is \
+         done, some count as before"
+            .to_owned()
+    })
 }
 
 /// What may belong into a range and could not be read.

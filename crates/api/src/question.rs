@@ -13,7 +13,8 @@ use crate::access::{Access, Scope};
 use crate::answer::{DATA_AS_OF, Tag};
 use crate::error::{ApiError, Detail};
 use crate::model::{
-    Meta, MetaCoverage, MetaFilters, MetaRange, NOT_FOR_PEOPLE, instant, quarantined, uncollected, unread,
+    Meta, MetaCoverage, MetaFilters, MetaRange, NOT_FOR_PEOPLE, instant, quarantined, reattributing, uncollected,
+    unread,
 };
 use crate::negotiation::{Accept, Format};
 use crate::parameters::{Otherwise, Parameter, Query, Range, team_ref};
@@ -68,7 +69,7 @@ pub(crate) struct Question {
     pub(crate) format: Format,
     pub(crate) standing: Standing,
     pub(crate) now: DateTime<Utc>,
-    /// Whether all was read that could have been: only then a 0 means that there is nothing.
+    /// Whether all was read that could have been, and is counted: only then a 0 means that there is nothing.
     pub(crate) is_read: bool,
     /// Whether the request comes from a key that is limited to teams.
     pub(crate) is_limited: bool,
@@ -131,6 +132,7 @@ impl TeamRequest {
         let filter = Filter { from: range.start(), to: range.end(), repositories, base: query.base.clone() };
         let asked = if endpoint.looks_back { Range { from: range.before().from, ..range } } else { range };
         let mut warnings = unread(&standing.coverage, &asked, now, !is_limited);
+        warnings.extend(reattributing(&standing.coverage));
         let is_read = warnings.is_empty();
         warnings.extend(quarantined(&standing.coverage, &asked));
         warnings.extend(uncollected(&standing.coverage, !is_limited));

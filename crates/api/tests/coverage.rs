@@ -2,9 +2,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use common::{Backend, NOW, TEAMS, ask, details, history, keys};
 use mergeline_api::{Api, Scope, router};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_store::ApplyOptions;
 use mergeline_test_support::{at, pr};
 use serde_json::{Value, json};
 
@@ -126,6 +130,39 @@ async fn what_is_to_be_read_again_is_not_complete_from_there_on_and_may_fail_as_
         .await?;
     let answer = backend.velocity(WEEKS).await?;
     assert_eq!((complete(&answer), words(&answer).contains(&"pending_coverage")), (vec![true, false, false], true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_still_counts_as_before_a_change_is_said_with_no_bucket_complete_and_a_tag_for_each_step() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let velocity = async |team: &str| -> Result<(Vec<bool>, bool, bool, String)> {
+        let answered = backend.ask(&format!("/v1/metrics/team/{team}/velocity?{WEEKS}"), &[]).await?;
+        let answer = answered.json()?;
+        let (is_said, is_nothing) = (words(&answer).contains(&"reattributing"), words(&answer).contains(&"no_data"));
+        Ok((complete(&answer), is_said, is_nothing, answered.header("etag").to_owned()))
+    };
+    let all = vec![true, true, false];
+    assert_eq!(velocity("payments").await?.0, all);
+    let file = TeamsFile::parse("t", TEAMS.replace("{ github: ana }", "{ github: ana, weight: 0.5 }").as_bytes())?;
+    let mut applied =
+        backend.store.apply(&file, ApplyOptions { at_once: 0, ..ApplyOptions::default() }, at(NOW)).await?;
+    let mut tags = BTreeSet::new();
+    let mut steps = 0;
+    while applied.people_to_reattribute > 0 {
+        let (complete, is_said, is_nothing, tag) = velocity("payments").await?;
+        assert_eq!((complete, is_said, is_nothing), (vec![false; 3], true, false));
+        assert!(tags.insert(tag), "another tag after {steps} steps");
+        let (complete, is_said, ..) = velocity("platform").await?;
+        assert_eq!((complete, is_said), (all.clone(), false), "only the team that changes");
+        applied.note(backend.store.reattribute(2).await?);
+        steps += 1;
+    }
+    assert_eq!(steps, 3);
+    let (complete, is_said, _, tag) = velocity("payments").await?;
+    assert_eq!((complete, is_said, tags.insert(tag)), (all, false, true));
+    let summary = backend.get("/v1/metrics/team/payments/summary?last=P2W").await?.1;
+    assert!(!words(&summary).contains(&"reattributing"), "{summary}");
     Ok(())
 }
 

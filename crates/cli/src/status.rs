@@ -38,6 +38,7 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
         let coverage = serde_json::json!({
             "covered_since": coverage.since(), "data_as_of": data_as_of, "failing": failing, "pending": pending,
             "never_collected": never_collected, "quarantined": coverage.quarantined, "kept_since": kept_since,
+            "reattributing": coverage.is_reattributing,
         });
         let status = serde_json::json!({ "runs": runs, "repositories": repositories, "coverage": coverage, "quarantine": quarantine });
         writeln!(out, "{status}")?;
@@ -184,6 +185,9 @@ fn covered(coverage: &Coverage, zone: Tz, now: DateTime<Utc>) -> String {
         let _ = write!(text, ", but not all of {}", coverage.pending.join(", "));
     }
     text.push('.');
+    if coverage.is_reattributing {
+        text.push_str(" Memberships have changed, and some stored pull requests still count as before: the next collection goes over them first.");
+    }
     text
 }
 
@@ -213,6 +217,7 @@ mod tests {
             data_as_of: at("2026-06-17T08:00:00Z"),
             quarantined: 0,
             quarantined_since: None,
+            is_reattributing: false,
         };
         let text = |coverage: &Coverage| covered(coverage, Tz::UTC, at("2026-06-17T12:00:00Z").unwrap_or_default());
         insta::assert_snapshot!(text(&coverage), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago, but not all of acme/legacy, acme/web.");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::teams_file::{self, TeamsFile};
-use mergeline_store::{Applied, ApplyOptions};
+use mergeline_store::{Applied, ApplyOptions, PULL_REQUESTS_AT_ONCE};
 
 use crate::args::{Options, Teams};
 use crate::collecting::teams_source;
@@ -52,7 +52,13 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
         }
         Teams::Plan(args) => {
             let file = teams_source(args.file.as_ref())?.load_required()?;
-            let applied = apply(&file, ApplyOptions { dry_run: true, allow_removals: true }, options, now).await?;
+            let applied = apply(
+                &file,
+                ApplyOptions { dry_run: true, allow_removals: true, ..ApplyOptions::default() },
+                options,
+                now,
+            )
+            .await?;
             print(&applied, options)?;
             if applied.plan.removes_too_much() && !options.json {
                 writeln!(
@@ -65,7 +71,10 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
             let file = teams_source(args.teams.file.as_ref())?.load_required()?;
             let allow_removals =
                 args.allow_removals || std::env::var("ALLOW_REMOVALS").is_ok_and(|text| text == "true");
-            print(&apply(&file, ApplyOptions { dry_run: false, allow_removals }, options, now).await?, options)?;
+            print(
+                &apply(&file, ApplyOptions { allow_removals, ..ApplyOptions::default() }, options, now).await?,
+                options,
+            )?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -75,7 +84,15 @@ async fn apply(file: &TeamsFile, how: ApplyOptions, options: &Options, now: Date
     let database = Database::open(options).await?;
     let store = database.store()?;
     store.migrate().await?;
-    Ok(store.apply(file, how, now).await?)
+    let mut applied = store.apply(file, how, now).await?;
+    // Also what an earlier one, which was ended, has left to do.
+    while !how.dry_run {
+        applied.note(store.reattribute(PULL_REQUESTS_AT_ONCE).await?);
+        if applied.people_to_reattribute == 0 {
+            break;
+        }
+    }
+    Ok(applied)
 }
 
 fn print(applied: &Applied, options: &Options) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 mod limits;
 mod plan;
+mod reattribution;
 mod report;
 mod retention;
 mod run;

@@ -7,8 +7,10 @@ use mergeline_domain::{RepoName, RepoPattern, with_causes};
 use mergeline_github::{GitHub, GitHubError, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::limits;
+use crate::reattribution::reattribute;
 use crate::run::{CollectError, CollectOptions};
 use crate::settings::not_found;
 
@@ -63,13 +65,24 @@ impl LastRun {
     }
 }
 
-/// Finds out what is to be done, and opens a run for it.
+/// Finds out what is to be done, and opens a run for it. What a changed teams file has left to do goes first.
 ///
 /// # Errors
 /// When there is no configuration or the database fails.
 pub async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> Result<Plan, CollectError> {
+    plan_until(github, store, options, &CancellationToken::new()).await
+}
+
+/// The same until somebody cancels `stop`: then it ends soon.
+pub(crate) async fn plan_until(
+    github: &GitHub,
+    store: &Store,
+    options: &CollectOptions,
+    stop: &CancellationToken,
+) -> Result<Plan, CollectError> {
     let now = options.now;
     store.close_interrupted_runs(INTERRUPTED_AFTER, now).await?;
+    reattribute(store, options.deadline, stop).await?;
     let mut snapshot = configured(store).await?;
     limits::learn(github, store, now).await?;
     let begun = Instant::now();

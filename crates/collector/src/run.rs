@@ -15,7 +15,7 @@ use mergeline_store::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::plan::{Plan, plan};
+use crate::plan::{Plan, plan_until};
 use crate::report::{RepositoryReport, RunReport};
 use crate::work::{Attempt, TURN_OVER};
 
@@ -213,7 +213,7 @@ pub async fn collect_until(
     observer: Observer<'_>,
     stop: &CancellationToken,
 ) -> Result<RunReport, CollectError> {
-    let Plan { run, snapshot, due, problems, planning } = plan(github, store, options).await?;
+    let Plan { run, snapshot, due, problems, planning } = plan_until(github, store, options, stop).await?;
     observer(Progress::Started { repositories: due.len() });
     let rostered = Rostered { revision: snapshot.revision, roster: snapshot.roster };
     let mut collecting = Collecting::new(github, store, *options, observer, rostered);

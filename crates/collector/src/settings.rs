@@ -193,7 +193,7 @@ pub async fn configure(
     now: DateTime<Utc>,
 ) -> Result<Option<Applied>, ApplyError> {
     let Some(file) = source.load()? else { return Ok(None) };
-    let applied = store.apply(&file, ApplyOptions { dry_run: false, allow_removals }, now).await?;
+    let applied = store.apply(&file, ApplyOptions { allow_removals, ..ApplyOptions::default() }, now).await?;
     if !applied.plan.is_empty() {
         tracing::info!(
             memberships = applied.plan.memberships.len(),

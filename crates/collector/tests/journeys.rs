@@ -4,9 +4,9 @@ mod common;
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use common::{NOW, World, many, merged, outcome};
+use common::{ANA, NOW, World, many, merged, outcome, teams_file};
 use mergeline_collector::{CollectError, CollectOptions, Progress, collect};
-use mergeline_store::{ResultState, RunState};
+use mergeline_store::{ApplyOptions, ResultState, RunState};
 use mergeline_test_support::{FakeUser, Fault, at, pr};
 use tokio::sync::Notify;
 
@@ -49,6 +49,25 @@ async fn f01_running_again_changes_nothing_and_costs_one_request_for_each_reposi
     assert_eq!(world.database.digest().await?, before);
     assert_eq!(report.total(|result| result.changed), 0);
     assert_eq!(world.fake.requests().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_first_counts_what_a_changed_teams_file_left_and_does_so_with_a_token_that_is_refused() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(5));
+    world.collect().await?;
+    let file = teams_file("acme/api, acme/web", &ANA.replace("ana", "ana, weight: 0.5"))?;
+    let options = ApplyOptions { at_once: 2, ..ApplyOptions::default() };
+    let applied = world.store.apply(&file, options, at(NOW)).await?;
+    assert_eq!((applied.pull_requests_reattributed, applied.people_to_reattribute), (2, 1), "{applied}");
+    world.fake.fail_next("acme/api", Fault::Status(401));
+    assert_ne!(world.collect().await?.state, RunState::Succeeded);
+    let halves: i64 = sqlx::query_scalar("select count(*) from pr_attributions where weight = 0.5")
+        .fetch_one(&world.database.pool().await?)
+        .await?;
+    assert_eq!(halves, 5);
+    assert!(!world.store.coverage().await?.is_reattributing);
     Ok(())
 }
 

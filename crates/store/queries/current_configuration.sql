@@ -55,6 +55,8 @@ select
                         -- Each has an index of its own.
                         exists (select from pr_attributions as a where a.team_id = t.id and a.merged_at is not null)
                         or exists (select from pr_attributions as a where a.team_id = t.id and a.closed_at is null)
+                        -- What is still to be attributed may be for it.
+                        or exists (select from reattributions as a where a.team_id = t.id)
                     )
                     order by t.id
                 ),

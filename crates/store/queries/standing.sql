@@ -1,5 +1,5 @@
 -- One row: the configuration in force, what the numbers are known by, how far the collection has come, and the team ($1 by
--- number, $2 by slug). How far: over the repositories of these names ($3), all configured ones without. Of a name that several
+-- number, $2 by slug), of which stored pull requests may still count as before. How far: over the repositories of these names ($3), all configured ones without. Of a name that several
 -- had, one after the other, the last one counts. The view collection_coverage says the same over all.
 select
     c.revision as "revision?",
@@ -17,7 +17,8 @@ select
     k.complete_until,
     k.data_as_of,
     k.quarantined as "quarantined!",
-    k.quarantined_since
+    k.quarantined_since,
+    exists (select from reattributions as m where m.team_id = t.id or t.id is null) as "is_reattributing!"
 from (
     select
         count(*) filter (where s.is_read and not s.is_pending and s.failures = 0) as collected,

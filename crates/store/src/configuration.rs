@@ -1,20 +1,25 @@
 //! Teams, people and repositories: what is in force, and how a teams file changes it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::plan::{
-    Current, KnownMembership, KnownPerson, KnownRepository, KnownTeam, Plan, PlanSettings, PlannedPerson, Terms,
+    Current, KnownMembership, KnownPerson, KnownRepository, KnownTeam, PersonChange, Plan, PlanSettings, PlannedPerson,
+    Terms,
 };
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{
-    Attribution, GithubId, Login, Membership, MembershipId, Period, Person, PersonId, Problems, RepoEntry, RepoName,
-    RepoPattern, RepoRules, Roster, TeamId, TeamSlug, Weight, names_of, parse_zone,
+    GithubId, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern, RepoRules, Roster, TeamId,
+    TeamSlug, names_of, parse_zone,
 };
 use serde::Serialize;
 use sqlx::types::Json;
 
+use crate::attributions::{
+    PULL_REQUESTS_AT_ONCE, Reattributed, attribute_next, count_differing, hold_alone, hold_together, mark, mark_person,
+    people, stored_period, stored_weight,
+};
 use crate::repositories::repositories;
 use crate::session::Session;
 use crate::{Repository, Store, StoreError};
@@ -39,12 +44,20 @@ pub struct Snapshot {
 }
 
 /// How a teams file is applied.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct ApplyOptions {
     /// Only say what would change.
     pub dry_run: bool,
     /// Apply although a large part of the memberships would go.
     pub allow_removals: bool,
+    /// How many stored pull requests may be attributed again in the same transaction.
+    pub at_once: u32,
+}
+
+impl Default for ApplyOptions {
+    fn default() -> Self {
+        Self { dry_run: false, allow_removals: false, at_once: PULL_REQUESTS_AT_ONCE }
+    }
 }
 
 /// What applying a teams file did, or would do.
@@ -55,6 +68,8 @@ pub struct Applied {
     pub plan: Plan,
     /// Stored pull requests that count differently now.
     pub pull_requests_reattributed: usize,
+    /// People whose stored pull requests still count as before, until [`Store::reattribute`] has gone over them.
+    pub people_to_reattribute: i64,
     /// The next collection reads changes since then again, because of a person whose pull requests were not kept
     /// before.
     pub reopens_since: Option<DateTime<Utc>>,
@@ -65,7 +80,21 @@ pub struct Applied {
 impl Applied {
     /// Nothing but what the plan says.
     fn unchanged(plan: Plan) -> Self {
-        Self { plan, pull_requests_reattributed: 0, reopens_since: None, histories_reopened: 0 }
+        Self {
+            plan,
+            pull_requests_reattributed: 0,
+            people_to_reattribute: 0,
+            reopens_since: None,
+            histories_reopened: 0,
+        }
+    }
+}
+
+impl Applied {
+    /// Adds what a step of attributing stored pull requests again did.
+    pub fn note(&mut self, step: Reattributed) {
+        self.pull_requests_reattributed += step.pull_requests;
+        self.people_to_reattribute = step.people_left;
     }
 }
 
@@ -74,6 +103,15 @@ impl std::fmt::Display for Applied {
         self.plan.fmt(f)?;
         if self.pull_requests_reattributed > 0 {
             writeln!(f, "~ {} stored pull requests count differently", self.pull_requests_reattributed)?;
+        }
+        if self.people_to_reattribute > 0 {
+            let (people, count) =
+                if self.people_to_reattribute == 1 { ("person", "counts") } else { ("people", "count") };
+            writeln!(
+                f,
+                "! what is stored of {} {people} still {count} as before: the next collection goes over it first",
+                self.people_to_reattribute
+            )?;
         }
         if let Some(since) = self.reopens_since {
             let since = since.with_timezone(&self.plan.settings.timezone).format("%Y-%m-%d %H:%M %Z");
@@ -124,17 +162,11 @@ impl From<sqlx::Error> for ApplyError {
     }
 }
 
-/// Pages take this lock together, applying a teams file takes it alone: so no page attributes by a roster
-/// that has just been replaced. The number is arbitrary.
-const CONFIGURATION_LOCK: i64 = 0x6d65_7267_656c;
-
-/// People re-attributed in one statement: bounds memory, not correctness.
-const PEOPLE_AT_ONCE: usize = 200;
-
 impl Store {
     /// Makes a teams file the configuration in force: one transaction, all or nothing. Applying the same file
-    /// again changes nothing. Corrected memberships stay as history; stored pull requests are re-attributed
-    /// without asking GitHub.
+    /// again changes nothing, takes no lock and one statement. Corrected memberships stay as history; stored pull requests are
+    /// re-attributed without asking GitHub: up to `at_once` of them in the same transaction, the others by
+    /// [`Store::reattribute`], and until then answers of the teams concerned say so.
     ///
     /// A time zone that the database knows by another name only is taken by that name.
     ///
@@ -152,10 +184,13 @@ impl Store {
         if seen.plan.is_in_force() {
             return Ok(Applied::unchanged(seen.plan));
         }
+        if options.dry_run {
+            return Ok(self.patiently(async |connection| foresee(connection, seen).await).await?);
+        }
         let mut transaction = self.pool.begin().await?;
-        sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut transaction).await?;
+        hold_alone(&mut transaction).await?;
         let Planned { current, plan } = planned(&mut transaction, file, now).await?;
-        if plan.removes_too_much() && !options.allow_removals && !options.dry_run {
+        if plan.removes_too_much() && !options.allow_removals {
             return Err(ApplyError::TooManyRemovals { removed: plan.losses(), before: plan.memberships_before });
         }
         let people = write_people(&mut transaction, &plan).await?;
@@ -164,21 +199,18 @@ impl Store {
             let revision = write_settings(&mut transaction, &applied.plan, now).await?;
             write_repositories(&mut transaction, &applied.plan, now).await?;
             write_teams(&mut transaction, &applied.plan, now).await?;
-            let affected = Affected::by(&current, &applied.plan, &people);
             write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
-            applied.pull_requests_reattributed = reattribute(&mut transaction, &affected).await?;
-            applied.reopens_since = reopen_collection(&mut transaction, &current, &affected).await?;
-            let bots = |settings: &PlanSettings| settings.bots.iter().cloned().collect::<HashSet<Login>>();
-            let before = current.settings.as_ref().map(bots);
-            if before.is_some_and(|before| before != bots(&applied.plan.settings)) {
-                applied.histories_reopened = reopen_histories(&mut transaction, options.dry_run).await?;
+            let changes = applied.plan.changes_by_person(&current);
+            mark(&mut transaction, &changes).await?;
+            applied.note(attribute_next(&mut transaction, options.at_once).await?);
+            if let Some(since) = newly_since(&changes) {
+                applied.reopens_since = reopen_collection(&mut transaction, since).await?;
+            }
+            if bots_differ(&current, &applied.plan) {
+                applied.histories_reopened = reopen_histories(&mut transaction, false).await?;
             }
         }
-        if options.dry_run {
-            transaction.rollback().await?;
-        } else {
-            transaction.commit().await?;
-        }
+        transaction.commit().await?;
         Ok(applied)
     }
 
@@ -288,7 +320,7 @@ impl Store {
         github_id: GithubId,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(&mut *connection).await?;
+        hold_alone(connection).await?;
         let logins = sqlx::query!(
             "select k.configured_login as known, c.configured_login as configured, c.other_logins
             from people as k cross join people as c
@@ -346,31 +378,20 @@ impl Store {
         )
         .execute(&mut *connection)
         .await?;
-        reattribute(connection, &Affected(vec![known.0])).await?;
+        mark_person(connection, known).await?;
+        attribute_next(connection, PULL_REQUESTS_AT_ONCE).await?;
         Ok(())
     }
 }
 
-/// Waits for a teams file that is being applied, keeps others out until the transaction ends, and refuses to go
-/// on with a roster that is no longer in force.
+/// Keeps those out who change memberships, until the transaction ends, and refuses to go on with a roster that is no longer in
+/// force.
 pub(crate) async fn hold_configuration(connection: &mut Session, revision: Revision) -> Result<(), StoreError> {
-    hold_any_configuration(connection).await?;
+    hold_together(connection).await?;
     let in_force = sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#)
         .fetch_one(connection)
         .await?;
     if in_force == revision.0 { Ok(()) } else { Err(StoreError::StaleConfiguration) }
-}
-
-/// Waits for a teams file that is being applied, and keeps others out until the transaction ends.
-pub(crate) async fn hold_any_configuration(connection: &mut Session) -> Result<(), StoreError> {
-    sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(connection).await?;
-    Ok(())
-}
-
-/// Keeps everybody out who stores by the configuration in force, or changes it, until the transaction ends.
-pub(crate) async fn hold_configuration_alone(connection: &mut Session) -> Result<(), StoreError> {
-    sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(connection).await?;
-    Ok(())
 }
 
 /// A value that the schema's own checks allow to be stored, so that only a damaged database fails here.
@@ -383,15 +404,6 @@ where
 
 fn logins(stored: &[String]) -> Vec<Login> {
     stored.iter().map(|login| Login::from_github(login)).collect()
-}
-
-fn stored_weight(units: i32) -> Result<Weight, StoreError> {
-    let weight = u16::try_from(units).ok().and_then(Weight::from_units);
-    weight.ok_or_else(|| StoreError::Other(format!("a stored weight of {units} ten-thousandths").into()))
-}
-
-fn stored_period(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Period, StoreError> {
-    Period::new(from, to).map_err(|error| StoreError::Other(error.into()))
 }
 
 fn stored_instant(microseconds: i64) -> Result<DateTime<Utc>, StoreError> {
@@ -497,38 +509,6 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
         .collect::<Result<_, StoreError>>()?;
     let timezone = row.timezone.and_then(|name| parse_zone(&name));
     Ok((Current { settings, repositories, found_repositories, people, teams }, timezone))
-}
-
-/// Everybody who matters, or those of `only`, with all memberships that count: the members, and the accounts of
-/// people who are members no more, so that whoever comes back under another login is recognised.
-async fn people(connection: &mut Session, only: Option<&[i64]>) -> Result<Vec<Person>, StoreError> {
-    let rows = sqlx::query!(
-        r#"select
-            p.id, p.github_id, p.login, m.id as "membership_id?", m.team_id as "team_id?",
-            (m.weight * 10000)::integer as units, m.joined_at, m.left_at
-        from people as p
-        left join team_memberships as m on p.id = m.person_id and m.removed_in is null
-        where (m.id is not null or p.github_id is not null) and ($1::bigint [] is null or p.id = any($1))
-        order by p.id, m.id"#,
-        only
-    )
-    .fetch_all(connection)
-    .await?;
-    let mut people: Vec<Person> = Vec::new();
-    for row in rows {
-        if people.last().is_none_or(|person| person.id.0 != row.id) {
-            let login = Login::from_github(&row.login);
-            people.push(Person { id: PersonId(row.id), login, github_id: row.github_id, memberships: Vec::new() });
-        }
-        if let (Some(person), Some(id), Some(team), Some(units)) =
-            (people.last_mut(), row.membership_id, row.team_id, row.units)
-        {
-            let period = stored_period(row.joined_at, row.left_at)?;
-            let (id, team, weight) = (MembershipId(id), TeamId(team), stored_weight(units)?);
-            person.memberships.push(Membership { id, team, weight, period });
-        }
-    }
-    Ok(people)
 }
 
 /// Stores the people of the file, new ones and what is new about known ones, and says who is who.
@@ -747,34 +727,6 @@ async fn write_slugs(connection: &mut Session, plan: &Plan) -> Result<(), StoreE
     Ok(())
 }
 
-/// Everybody whose memberships change, in order.
-struct Affected(Vec<i64>);
-
-impl Affected {
-    fn by(current: &Current, plan: &Plan, people: &HashMap<Login, PersonId>) -> Self {
-        let memberships = current.teams.iter().flat_map(|team| &team.memberships);
-        let owners: HashMap<MembershipId, PersonId> =
-            memberships.map(|membership| (membership.id, membership.person)).collect();
-        let everybody: BTreeSet<i64> = plan
-            .memberships
-            .iter()
-            // The row that is replaced knows its person; else it is the person of the file.
-            .filter_map(|change| {
-                let replaced = change.kind.replaced().and_then(|id| owners.get(&id));
-                replaced.or_else(|| people.get(&change.login)).map(|person| person.0)
-            })
-            .collect();
-        Self(everybody.into_iter().collect())
-    }
-}
-
-/// Where somebody's memberships begin: `None` is nowhere, `Some(None)` the beginning of time.
-#[expect(clippy::option_option, reason = "nowhere and the beginning of time are two things")]
-fn beginning(periods: impl Iterator<Item = Period>) -> Option<Option<DateTime<Utc>>> {
-    // None, the beginning of time, is less than every instant.
-    periods.map(|period| period.from()).min()
-}
-
 async fn write_memberships(
     connection: &mut Session,
     plan: &Plan,
@@ -831,91 +783,19 @@ struct MembershipColumns {
     left_at: Vec<Option<DateTime<Utc>>>,
 }
 
-/// Derives the attributions of these people's stored pull requests anew. Returns how many pull requests count
-/// differently.
-async fn reattribute(connection: &mut Session, affected: &Affected) -> Result<usize, StoreError> {
-    let mut changed = 0;
-    for people in affected.0.chunks(PEOPLE_AT_ONCE) {
-        let authors: HashMap<i64, Person> = self::people(&mut *connection, Some(people))
-            .await?
-            .into_iter()
-            .map(|person| (person.id.0, person))
-            .collect();
-        let pull_requests = sqlx::query!(
-            r#"select id, author_id, coalesce(merged_at, closed_at, created_at) as "instant!"
-            from pull_requests where author_id = any($1) and deleted_at is null"#,
-            people
-        )
-        .fetch_all(&mut *connection)
-        .await?;
-        let mut wanted = WantedAttributions::default();
-        for row in &pull_requests {
-            let attributions = authors.get(&row.author_id).map(|person| person.attribute_at(row.instant));
-            wanted.replace(row.id, &attributions.unwrap_or_default());
-        }
-        changed += wanted.write(&mut *connection).await?;
-    }
-    Ok(changed)
+/// The earliest time from which somebody is a member now and was not before: pull requests of people outside the teams were
+/// never stored. `Some(None)` is the beginning of time.
+#[expect(clippy::option_option, reason = "nowhere and the beginning of time are two things")]
+fn newly_since(changes: &[PersonChange]) -> Option<Option<DateTime<Utc>>> {
+    // None, the beginning of time, is less than every instant.
+    changes.iter().filter_map(PersonChange::newly_since).min()
 }
 
-/// What shall count for these pull requests instead of what counts now, as the columns of one statement.
-#[derive(Default)]
-pub(crate) struct WantedAttributions {
-    replaced: Vec<i64>,
-    pull_requests: Vec<i64>,
-    teams: Vec<i64>,
-    memberships: Vec<i64>,
-    units: Vec<i32>,
-}
-
-impl WantedAttributions {
-    /// Lets these shares, and no others, count for a pull request.
-    pub(crate) fn replace(&mut self, pull_request: i64, attributions: &[Attribution]) {
-        self.replaced.push(pull_request);
-        for attribution in attributions {
-            self.pull_requests.push(pull_request);
-            self.teams.push(attribution.team.0);
-            self.memberships.push(attribution.membership.0);
-            self.units.push(i32::from(attribution.weight.units()));
-        }
-    }
-
-    /// Writes them. Returns how many pull requests count differently than before.
-    pub(crate) async fn write(&self, connection: &mut Session) -> Result<usize, StoreError> {
-        let changed = sqlx::query_file_scalar!(
-            "queries/replace_attributions.sql",
-            &self.replaced,
-            &self.pull_requests,
-            &self.teams,
-            &self.memberships,
-            &self.units
-        )
-        .fetch_one(connection)
-        .await?;
-        Ok(usize::try_from(changed).unwrap_or_default())
-    }
-}
-
-/// Has changes read again since the earliest time from which somebody is a member now and was not before: pull requests
-/// of people outside the teams were never stored. Returns since when, if anything was read before.
+/// Has changes read again since then. Returns since when, if anything was read before.
 async fn reopen_collection(
     connection: &mut Session,
-    current: &Current,
-    affected: &Affected,
+    since: Option<DateTime<Utc>>,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let mut before: HashMap<i64, Vec<Period>> = HashMap::new();
-    for membership in current.teams.iter().flat_map(|team| &team.memberships) {
-        before.entry(membership.person.0).or_default().push(membership.terms.period);
-    }
-    let mut since: Option<Option<DateTime<Utc>>> = None;
-    for person in people(&mut *connection, Some(&affected.0)).await? {
-        let begins = beginning(person.memberships.iter().map(|membership| membership.period));
-        let began = before.get(&person.id.0).and_then(|periods| beginning(periods.iter().copied()));
-        if let Some(begins) = begins.filter(|begins| began.is_none_or(|began| *begins < began)) {
-            since = Some(since.map_or(begins, |since| since.min(begins)));
-        }
-    }
-    let Some(since) = since else { return Ok(None) };
     // Not further than the repository was read, nor needs to be read.
     let reopened = sqlx::query_scalar!(
         r#"update repositories
@@ -927,6 +807,41 @@ async fn reopen_collection(
     .fetch_all(connection)
     .await?;
     Ok(reopened.into_iter().min())
+}
+
+/// What [`reopen_collection`] would return.
+async fn would_reopen(
+    connection: &mut Session,
+    since: Option<DateTime<Utc>>,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select min(least(reopened_since, greatest(coalesce(covered_since, backfill_since), $1))) from repositories
+        where coalesce(covered_since, backfill_since) is not null",
+        since
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Whether others count as bots than before.
+fn bots_differ(current: &Current, plan: &Plan) -> bool {
+    let bots = |settings: &PlanSettings| settings.bots.iter().cloned().collect::<HashSet<Login>>();
+    current.settings.as_ref().is_some_and(|before| bots(before) != bots(&plan.settings))
+}
+
+/// What applying would do. Nothing is written, and nobody is kept waiting.
+async fn foresee(connection: &mut Session, planned: Planned) -> Result<Applied, StoreError> {
+    let Planned { current, plan } = planned;
+    let changes = plan.changes_by_person(&current);
+    let mut applied = Applied::unchanged(plan);
+    applied.pull_requests_reattributed = count_differing(connection, &changes).await?;
+    if let Some(since) = newly_since(&changes) {
+        applied.reopens_since = would_reopen(connection, since).await?;
+    }
+    if bots_differ(&current, &applied.plan) {
+        applied.histories_reopened = reopen_histories(connection, true).await?;
+    }
+    Ok(applied)
 }
 
 /// Has the histories of all pull requests read again: who reviewed is not stored, and another set of bots makes other reviews

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::{GithubId, Login, PersonId};
 use serde::Serialize;
 
-use crate::configuration::hold_configuration_alone;
+use crate::attributions::hold_alone;
 use crate::session::Session;
 use crate::{Store, StoreError};
 
@@ -198,7 +198,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         self.in_transaction(async |connection| {
-            hold_configuration_alone(connection).await?;
+            hold_alone(connection).await?;
             if let Some(person) = person {
                 refuse_members(connection, person).await?;
                 end_memberships(connection, person, now).await?;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod attributions;
 mod configuration;
 mod connection;
 mod details;
@@ -16,6 +17,7 @@ mod repositories;
 mod session;
 mod status;
 
+pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
 pub use configuration::{Applied, ApplyError, ApplyOptions, Revision, Snapshot, UNKNOWN_ZONE_HELP};
 pub use connection::{DatabaseSettings, Store};
 pub use details::WithoutDetails;

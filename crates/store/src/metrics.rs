@@ -256,12 +256,20 @@ pub struct Coverage {
     pub quarantined: i64,
     /// None of them was opened before; `None` when there are none, or that is not known.
     pub quarantined_since: Option<DateTime<Utc>>,
+    /// Whether memberships of the team that was asked for, of any team without one, have changed and stored pull requests still
+    /// count as before.
+    pub is_reattributing: bool,
 }
 
 impl Coverage {
     /// Since when everything is stored; `None` while a repository was never collected.
     pub fn since(&self) -> Option<DateTime<Utc>> {
         self.covered_since.filter(|_| self.never_collected.is_empty())
+    }
+
+    /// Whether everything that happened from one instant to another was read, and counts as the teams file says.
+    pub fn is_complete(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+        !self.is_reattributing && self.is_read(from, to)
     }
 
     /// Whether everything that happened from one instant to another was read. What nobody has looked at since is not.
@@ -496,6 +504,7 @@ pub(crate) async fn standing(
             data_as_of: row.data_as_of,
             quarantined: row.quarantined,
             quarantined_since: row.quarantined_since,
+            is_reattributing: row.is_reattributing,
         },
         team,
     })

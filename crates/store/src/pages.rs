@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 
-use crate::configuration::{WantedAttributions, hold_any_configuration, hold_configuration};
+use crate::attributions::{WantedAttributions, hold_together};
+use crate::configuration::hold_configuration;
 use crate::erasure::{delete_pull_requests, note_loss};
 use crate::pruning::kept_since;
 use crate::quarantine::{quarantine, release_from_quarantine};
@@ -153,7 +154,7 @@ impl Store {
     pub async fn mark_deleted(&self, lease: &Lease, numbers: &[i64], now: DateTime<Utc>) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
             // Shared with pages: an attribution must not be written back by somebody who has not seen the mark.
-            hold_any_configuration(connection).await?;
+            hold_together(connection).await?;
             hold_lease(connection, lease, now).await?;
             let gone = sqlx::query_scalar!(
                 "update pull_requests set deleted_at = $3

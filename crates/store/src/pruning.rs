@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::configuration::hold_configuration_alone;
+use crate::attributions::hold_alone;
 use crate::erasure::{Count, delete_pull_requests};
 use crate::session::Session;
 use crate::{Store, StoreError};
@@ -79,7 +79,7 @@ impl Store {
     pub async fn prune(&self, before: DateTime<Utc>, after: i64) -> Result<Option<i64>, StoreError> {
         self.in_transaction(async |connection| {
             // No page is stored meanwhile: those after this know since when to keep.
-            hold_configuration_alone(connection).await?;
+            hold_alone(connection).await?;
             keep_since(connection, before).await?;
             let first = sqlx::query_scalar!("select min(id) from pull_requests where id > $1", after)
                 .fetch_one(&mut *connection)

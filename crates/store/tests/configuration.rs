@@ -2,13 +2,16 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
 use common::{apply, attributions, fresh, share, teams, teams_in};
 use mergeline_domain::Verdict;
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_store::{ApplyError, ApplyOptions, KeptPullRequest, PageOfWork, Store, StoreError};
+use mergeline_store::{
+    Applied, ApplyError, ApplyOptions, KeptPullRequest, PageOfWork, Reattributed, Store, StoreError, TeamRef,
+};
 use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, pr};
 
 /// Three of ana's pull requests, merged on three days, and one of bob's.
@@ -117,6 +120,103 @@ async fn a_correction_touches_only_the_person_that_it_is_about() -> Result<()> {
     Ok(())
 }
 
+/// Applies a file and leaves all stored pull requests to the steps.
+async fn apply_only(store: &Store, file: &TeamsFile) -> Result<Applied, ApplyError> {
+    let options = ApplyOptions { allow_removals: true, at_once: 0, ..ApplyOptions::default() };
+    store.apply(file, options, at("2026-06-15T12:00:00Z")).await
+}
+
+/// The shares of each pull request.
+async fn by_number(database: &TestDatabase) -> Result<BTreeMap<i64, Vec<(String, String)>>> {
+    let mut shares: BTreeMap<i64, Vec<(String, String)>> = BTreeMap::new();
+    for (number, team, weight) in attributions(database).await? {
+        shares.entry(number).or_default().push((team, weight));
+    }
+    Ok(shares)
+}
+
+#[tokio::test]
+async fn a_change_is_made_in_steps_that_change_pull_requests_as_a_whole_and_that_anybody_goes_on_with() -> Result<()> {
+    let half = teams(&[
+        ("pay", "{ github: ana, weight: 0.5 }, { github: bob, weight: 0.25 }"),
+        ("web", "{ github: ana, weight: 0.5 }"),
+    ]);
+    let (at_once, store) = collected().await?;
+    assert_eq!(apply(&store, &half).await?.pull_requests_reattributed, 4);
+    let (database, store) = collected().await?;
+    let (before, after) = (by_number(&database).await?, by_number(&at_once).await?);
+    let applied = apply_only(&store, &half).await?;
+    assert_eq!((applied.pull_requests_reattributed, applied.people_to_reattribute), (0, 2), "{applied}");
+    assert_eq!(by_number(&database).await?, before);
+    let mut left = Vec::new();
+    while left.last() != Some(&0) {
+        // Each time another process, as after a crash.
+        let step = database.store()?.reattribute(1).await?;
+        assert_eq!(step.pull_requests, 1);
+        left.push(step.people_left);
+        let done = left.len();
+        for (index, (number, shares)) in by_number(&database).await?.into_iter().enumerate() {
+            assert_eq!(shares, if index < done { &after } else { &before }[&number], "#{number} after {done} steps");
+        }
+    }
+    assert_eq!(left, [2, 2, 1, 0]);
+    assert_eq!(store.reattribute(1).await?, Reattributed::default());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_stored_between_two_steps_counts_by_the_newest_file_and_another_change_begins_again() -> Result<()> {
+    let (database, store) = collected().await?;
+    let members = |weight: &str| teams(&[("pay", &format!("{{ github: ana, weight: {weight} }}, {{ github: bob }}"))]);
+    apply_only(&store, &members("0.5")).await?;
+    store.reattribute(1).await?;
+    keep(&store, &[pr("acme/api", 5).merged("2026-01-01T10:00:00Z"), pr("acme/api", 6).merged("2026-03-01T10:00:00Z")])
+        .await?;
+    let weights = async || -> Result<Vec<String>> {
+        Ok(attributions(&database).await?.into_iter().map(|(_, _, weight)| weight).collect())
+    };
+    assert_eq!(weights().await?, ["0.5", "1", "1", "1", "0.5", "0.5"]);
+    apply_only(&store, &members("0.25")).await?;
+    while store.reattribute(2).await?.people_left > 0 {}
+    assert_eq!(weights().await?, ["0.25", "0.25", "0.25", "1", "0.25", "0.25"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_teams_of_a_change_that_is_under_way_are_not_complete() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let file =
+        |weight: &str| teams(&[("pay", &format!("{{ github: ana, weight: {weight} }}")), ("web", "{ github: bob }")]);
+    apply(&store, &file("1")).await?;
+    keep(&store, &merged()).await?;
+    let as_of = at("2026-02-20T10:00:00Z");
+    finish_reading(&store, Some(as_of), as_of, at("2026-01-01T00:00:00Z")).await?;
+    let pool = database.pool().await?;
+    let complete = async || -> Result<(Vec<bool>, Vec<bool>)> {
+        let in_views = sqlx::query_scalar(
+            "select bool_or(is_complete) from view_team_velocity group by team having count(*) > 0 order by team",
+        );
+        let mut in_answers = Vec::new();
+        for team in ["pay", "web"] {
+            let team = TeamRef::Slug(team.parse()?);
+            let (_, standing) = store.reader_with_standing(Some(&team), &[]).await?;
+            in_answers.push(standing.coverage.is_complete(at("2026-02-02T00:00:00Z"), at("2026-02-09T00:00:00Z")));
+        }
+        Ok((in_views.fetch_all(&pool).await?, in_answers))
+    };
+    let all = (vec![true, true], vec![true, true]);
+    assert_eq!(complete().await?, all);
+    apply_only(&store, &file("0.5")).await?;
+    assert_eq!(complete().await?, (vec![false, true], vec![false, true]));
+    assert!(store.coverage().await?.is_reattributing);
+    store.reattribute(9).await?;
+    assert_eq!(complete().await?, all);
+    // Nothing is stored of somebody new, and a team without a change has none under way.
+    let with_new = teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: carl }"), ("web", "{ github: bob }")]);
+    assert_eq!(apply_only(&store, &with_new).await?.people_to_reattribute, 0);
+    Ok(())
+}
+
 #[tokio::test]
 async fn corrected_memberships_stay_as_history() -> Result<()> {
     let (database, store) = collected().await?;
@@ -173,7 +273,7 @@ async fn a_plan_says_what_applying_would_do_and_does_nothing() -> Result<()> {
     let (database, store) = collected().await?;
     let before = database.digest().await?;
     let file = teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: carl }")]);
-    let options = ApplyOptions { dry_run: true, allow_removals: false };
+    let options = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
     let planned = store.apply(&file, options, at("2026-06-15T12:00:00Z")).await?;
     insta::assert_snapshot!(planned, @"
     ~ membership  ana in pay changed: weight 0.5 (was weight 1)
@@ -196,7 +296,7 @@ async fn a_file_that_loses_most_members_is_refused_unless_that_is_meant() -> Res
     let refused = apply(&store, &few).await;
     assert!(matches!(refused, Err(ApplyError::TooManyRemovals { removed: 10, before: 12 })), "{refused:?}");
     assert_eq!(database.digest().await?, before);
-    let options = ApplyOptions { dry_run: false, allow_removals: true };
+    let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
     assert_eq!(store.apply(&few, options, at("2026-06-15T12:00:00Z")).await?.plan.losses(), 10);
     Ok(())
 }

@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use common::{apply, fresh, teams_in};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Sample, Weight, start_of_day, weighted_mean, weighted_percentile};
-use mergeline_store::{Bucket, Bucketing, Filter, Interval};
+use mergeline_store::{ApplyOptions, Bucket, Bucketing, Filter, Interval};
 use mergeline_test_support::{FakePullRequest, at, keep, pr};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -223,13 +223,29 @@ async fn stored_attributions_equal_a_join_of_facts_and_memberships() -> Result<(
     let mut runner = TestRunner::deterministic();
     for number in 0..CASES {
         let mut draw = || -> Result<Case> { Ok(cases().new_tree(&mut runner).map_err(anyhow::Error::msg)?.current()) };
-        let (first, second) = (draw()?, draw()?);
+        let (first, second, third) = (draw()?, draw()?, draw()?);
         let (database, store) = fresh().await?;
         apply(&store, &first.file()).await?;
         keep(&store, &first.pull_requests()).await?;
         // Another configuration over the same facts: everything is derived anew.
-        let options = mergeline_store::ApplyOptions { dry_run: false, allow_removals: true };
-        store.apply(&second.file(), options, at("2026-06-15T12:00:00Z")).await?;
+        let at_once = u32::try_from(number % 5)? * 10;
+        let options = ApplyOptions { allow_removals: true, at_once, ..ApplyOptions::default() };
+        let now = at("2026-06-15T12:00:00Z");
+        let apply = async |file: &TeamsFile, options| store.apply(file, options, now).await;
+        let planned = apply(&second.file(), ApplyOptions { dry_run: true, ..options }).await?;
+        let mut applied = apply(&second.file(), options).await?;
+        let is_overtaken = number % 2 == 0;
+        if is_overtaken {
+            // By another one, before the first is done.
+            store.reattribute(7).await?;
+            applied = apply(&third.file(), options).await?;
+        }
+        while applied.people_to_reattribute > 0 {
+            applied.note(store.reattribute(7).await?);
+        }
+        if !is_overtaken {
+            assert_eq!(planned.pull_requests_reattributed, applied.pull_requests_reattributed, "case {number}");
+        }
         let differences: i64 = sqlx::query_scalar(
             "with joined as (
                 select p.id as pull_request_id, m.team_id, m.id as membership_id, m.weight

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use common::{apply, fresh, teams};
+use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::Problems;
 use mergeline_domain::{Details, Verdict};
 use mergeline_store::{
@@ -326,7 +326,7 @@ async fn an_unchanged_teams_file_takes_one_statement_and_waits_for_nobody_who_ho
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 24] = [
+const WRITING: [&str; 25] = [
     "accept_quarantined",
     "apply",
     "begin_backfill",
@@ -340,6 +340,7 @@ const WRITING: [&str; 24] = [
     "mark_deleted",
     "postpone_details",
     "prune",
+    "reattribute",
     "record_result",
     "release",
     "resolve_pattern",
@@ -455,6 +456,13 @@ impl Scene {
             "mark_deleted" => format!("{:?}", store.mark_deleted(lease, &[1], now).await?),
             "postpone_details" => format!("{:?}", store.postpone_details(lease, &[node()], now).await?),
             "prune" => format!("{:?}", store.prune(at("2026-06-14T00:00:00Z"), 0).await?),
+            "reattribute" => {
+                let file = teams(&[("pay", "{ github: ana, weight: 0.5 }")]);
+                self.store.apply(&file, ApplyOptions { at_once: 0, ..ApplyOptions::default() }, now).await?;
+                let step = store.reattribute(9).await?;
+                ensure!(attributions(&self.database).await? == [share(1, "pay", "0.5")], "it counts differently");
+                format!("{:?}", step.people_left)
+            }
             "record_result" => {
                 let result = RepositoryResult { requests: 7, ..RepositoryResult::default() };
                 format!("{:?}", store.record_result(self.run, lease.repository, now, &result).await?)

@@ -55,7 +55,7 @@ impl World {
 
     async fn apply(&self, memberships: &[Membership]) -> Result<()> {
         let file = TeamsFile::parse("teams.yaml", self.organisation.teams_file(memberships).as_bytes())?;
-        let options = ApplyOptions { dry_run: false, allow_removals: true };
+        let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
         self.store.apply(&file, options, (self.organisation.clock)()).await?;
         Ok(())
     }

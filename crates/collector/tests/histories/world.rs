@@ -83,7 +83,9 @@ impl World {
     }
 
     pub(crate) async fn apply(&mut self) -> Result<()> {
-        let options = ApplyOptions { dry_run: false, allow_removals: true };
+        // Mostly something is left to the next run.
+        let at_once = self.random.u32(0..3);
+        let options = ApplyOptions { allow_removals: true, at_once, ..ApplyOptions::default() };
         self.store.apply(&self.file()?, options, self.now).await?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What applying a teams file would change, computed from plain data before anything is written.
 
 mod checks;
+mod effects;
 mod people;
 mod repositories;
 
@@ -17,6 +18,7 @@ use crate::{
     GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoRules, TeamId, TeamSlug, Weight,
 };
 use checks::{Holding, Holdings};
+pub use effects::PersonChange;
 pub use people::PlannedPerson;
 use people::resolve;
 
@@ -183,6 +185,14 @@ impl ChangeKind {
         match self {
             Self::Added { .. } => None,
             Self::Ended { id, .. } | Self::Changed { id, .. } | Self::Removed { id, .. } => Some(*id),
+        }
+    }
+
+    /// The terms that stop counting.
+    pub fn before(&self) -> Option<Terms> {
+        match self {
+            Self::Added { .. } => None,
+            Self::Ended { before, .. } | Self::Changed { before, .. } | Self::Removed { before, .. } => Some(*before),
         }
     }
 

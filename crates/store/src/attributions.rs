@@ -1,0 +1,286 @@
+//! Which teams stored pull requests count for, and what a change of memberships has left to do: it marks the people whom it
+//! concerns, and their pull requests are attributed again in steps of bounded size. Each pull request changes in one transaction,
+//! and the marks say how far it has come, so that whoever comes next goes on.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::plan::PersonChange;
+use mergeline_domain::{Attribution, Login, Membership, MembershipId, Period, Person, PersonId, TeamId, Weight};
+
+use crate::session::Session;
+use crate::{Store, StoreError};
+
+/// How many stored pull requests are attributed again in one transaction: some tenths of a second, for which pages wait.
+pub const PULL_REQUESTS_AT_ONCE: u32 = 5_000;
+
+/// How many people are looked at in one transaction: bounds memory, not correctness.
+const PEOPLE_AT_ONCE: i64 = 1_000;
+
+/// People whose plans are counted in one statement: bounds its time, not correctness.
+const SPANS_AT_ONCE: usize = 1_000;
+
+/// Pages take this lock together, whoever changes memberships or attributes by changed ones takes it alone: so no page
+/// attributes by a roster that has just been replaced, and no pull request changes while it is attributed. The number is arbitrary.
+const CONFIGURATION_LOCK: i64 = 0x6d65_7267_656c;
+
+/// Keeps everybody out who stores pull requests or changes memberships, until the transaction ends.
+pub(crate) async fn hold_alone(connection: &mut Session) -> Result<(), StoreError> {
+    sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(connection).await?;
+    Ok(())
+}
+
+/// Keeps those out who change memberships, until the transaction ends.
+pub(crate) async fn hold_together(connection: &mut Session) -> Result<(), StoreError> {
+    sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(connection).await?;
+    Ok(())
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reattributed {
+    /// Pull requests that count differently than before. Those of a step whose answer was lost are not among them.
+    pub pull_requests: usize,
+    /// People whose pull requests still count as before, all or some of them.
+    pub people_left: i64,
+}
+
+impl Store {
+    /// Goes on with what a teams file has left to do: attributes so many stored pull requests again, in one transaction. To be
+    /// called until nobody is left; that may be by another process, at another time. Without anything to do it takes no lock.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn reattribute(&self, at_once: u32) -> Result<Reattributed, StoreError> {
+        if self.patiently(count_left).await? == 0 {
+            return Ok(Reattributed::default());
+        }
+        self.in_transaction(async |connection| {
+            hold_alone(connection).await?;
+            attribute_next(connection, at_once).await
+        })
+        .await
+    }
+}
+
+async fn count_left(connection: &mut Session) -> Result<i64, StoreError> {
+    let left = sqlx::query_scalar!(r#"select count(distinct person_id) as "left!" from reattributions"#);
+    Ok(left.fetch_one(connection).await?)
+}
+
+/// Notes whose pull requests are to be attributed again, and for which teams they may count differently until then.
+pub(crate) async fn mark(connection: &mut Session, changes: &[PersonChange]) -> Result<(), StoreError> {
+    let (mut people, mut teams) = (Vec::new(), Vec::new());
+    for change in changes {
+        let Some(person) = change.known else { continue };
+        for team in change.teams() {
+            people.push(person.0);
+            teams.push(team.as_str());
+        }
+    }
+    sqlx::query!(
+        "insert into reattributions (person_id, team_id)
+        select f.person_id, t.id
+        from unnest($1::bigint [], $2::text []) as f (person_id, team)
+        inner join teams as t on f.team = t.slug
+        where exists (select from pull_requests as p where p.author_id = f.person_id and p.deleted_at is null)
+        on conflict (team_id, person_id) do nothing",
+        &people,
+        &teams as &[&str]
+    )
+    .execute(&mut *connection)
+    .await?;
+    begin_again(connection, &people).await
+}
+
+/// The same for all teams of one person.
+pub(crate) async fn mark_person(connection: &mut Session, person: PersonId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into reattributions (person_id, team_id)
+        select distinct m.person_id, m.team_id
+        from team_memberships as m
+        where
+            m.person_id = $1 and m.removed_in is null
+            and exists (select from pull_requests as p where p.author_id = m.person_id and p.deleted_at is null)
+        on conflict (team_id, person_id) do nothing",
+        person.0
+    )
+    .execute(&mut *connection)
+    .await?;
+    begin_again(connection, &[person.0]).await
+}
+
+/// What was done of these people was done by memberships that are no longer in force.
+async fn begin_again(connection: &mut Session, people: &[i64]) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update reattributions set done_at = default, done_id = default where person_id = any($1) and done_id > 0",
+        people
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Attributes the next of the pull requests that were marked. Nobody else may change them meanwhile.
+pub(crate) async fn attribute_next(connection: &mut Session, at_once: u32) -> Result<Reattributed, StoreError> {
+    let due = sqlx::query_scalar!(
+        "select distinct person_id from reattributions order by person_id limit $1",
+        PEOPLE_AT_ONCE
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    // One more than wanted: it says where it goes on.
+    let mut rows = sqlx::query_file!("queries/next_to_attribute.sql", &due, i64::from(at_once) + 1)
+        .fetch_all(&mut *connection)
+        .await?;
+    let at_once = usize::try_from(at_once).unwrap_or(usize::MAX);
+    let next = rows.get(at_once).map(|row| row.author_id);
+    rows.truncate(at_once);
+    let authors: HashMap<i64, Person> =
+        people(&mut *connection, Some(&due)).await?.into_iter().map(|person| (person.id.0, person)).collect();
+    let mut wanted = WantedAttributions::default();
+    for row in &rows {
+        let attributions = authors.get(&row.author_id).map(|person| person.attribute_at(row.instant));
+        wanted.replace(row.id, &attributions.unwrap_or_default());
+    }
+    let mut pull_requests = 0;
+    if !rows.is_empty() {
+        pull_requests = wanted.write(&mut *connection).await?;
+        let repositories: BTreeSet<i64> = rows.iter().map(|row| row.repository_id).collect();
+        note_changes(connection, &repositories.into_iter().collect::<Vec<_>>()).await?;
+    }
+    let done: Vec<i64> = due.into_iter().filter(|person| next.is_none_or(|next| *person < next)).collect();
+    sqlx::query!("delete from reattributions where person_id = any($1)", &done).execute(&mut *connection).await?;
+    if let (Some(last), Some(next)) = (rows.last(), next)
+        && last.author_id == next
+    {
+        sqlx::query!(
+            "update reattributions set done_at = $2, done_id = $3 where person_id = $1",
+            next,
+            last.instant,
+            last.id
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(Reattributed { pull_requests, people_left: count_left(connection).await? })
+}
+
+/// Answers that were made before are old.
+async fn note_changes(connection: &mut Session, repositories: &[i64]) -> Result<(), StoreError> {
+    sqlx::query!("update repositories set data_version = data_version + 1 where id = any($1)", repositories)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// How many stored pull requests count differently once these changes are made.
+pub(crate) async fn count_differing(connection: &mut Session, changes: &[PersonChange]) -> Result<usize, StoreError> {
+    let mut count = 0;
+    let spans: Vec<(i64, Period)> = changes
+        .iter()
+        .filter_map(|change| Some((change.known?.0, change)))
+        .flat_map(|(person, change)| change.differing().into_iter().map(move |span| (person, span)))
+        .collect();
+    for spans in spans.chunks(SPANS_AT_ONCE) {
+        let people: Vec<i64> = spans.iter().map(|(person, _)| *person).collect();
+        let from: Vec<Option<DateTime<Utc>>> = spans.iter().map(|(_, span)| span.from()).collect();
+        let to: Vec<Option<DateTime<Utc>>> = spans.iter().map(|(_, span)| span.to()).collect();
+        let counted = sqlx::query_scalar!(
+            r#"select count(*) as "count!"
+            from unnest($1::bigint [], $2::timestamptz [], $3::timestamptz []) as s (person_id, from_at, to_at)
+            inner join pull_requests as p
+                on
+                    p.author_id = s.person_id
+                    and coalesce(p.merged_at, p.closed_at, p.created_at) >= coalesce(s.from_at, '-infinity')
+                    and coalesce(p.merged_at, p.closed_at, p.created_at) < coalesce(s.to_at, 'infinity')
+            where p.deleted_at is null"#,
+            &people,
+            &from as &[Option<DateTime<Utc>>],
+            &to as &[Option<DateTime<Utc>>]
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        count += usize::try_from(counted).unwrap_or_default();
+    }
+    Ok(count)
+}
+
+/// What shall count for these pull requests instead of what counts now, as the columns of one statement.
+#[derive(Default)]
+pub(crate) struct WantedAttributions {
+    replaced: Vec<i64>,
+    pull_requests: Vec<i64>,
+    teams: Vec<i64>,
+    memberships: Vec<i64>,
+    units: Vec<i32>,
+}
+
+impl WantedAttributions {
+    /// Lets these shares, and no others, count for a pull request.
+    pub(crate) fn replace(&mut self, pull_request: i64, attributions: &[Attribution]) {
+        self.replaced.push(pull_request);
+        for attribution in attributions {
+            self.pull_requests.push(pull_request);
+            self.teams.push(attribution.team.0);
+            self.memberships.push(attribution.membership.0);
+            self.units.push(i32::from(attribution.weight.units()));
+        }
+    }
+
+    /// Writes them. Returns how many pull requests count differently than before.
+    pub(crate) async fn write(&self, connection: &mut Session) -> Result<usize, StoreError> {
+        let changed = sqlx::query_file_scalar!(
+            "queries/replace_attributions.sql",
+            &self.replaced,
+            &self.pull_requests,
+            &self.teams,
+            &self.memberships,
+            &self.units
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok(usize::try_from(changed).unwrap_or_default())
+    }
+}
+
+/// Everybody who matters, or those of `only`, with all memberships that count: the members, and the accounts of
+/// people who are members no more, so that whoever comes back under another login is recognised.
+pub(crate) async fn people(connection: &mut Session, only: Option<&[i64]>) -> Result<Vec<Person>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select
+            p.id, p.github_id, p.login, m.id as "membership_id?", m.team_id as "team_id?",
+            (m.weight * 10000)::integer as units, m.joined_at, m.left_at
+        from people as p
+        left join team_memberships as m on p.id = m.person_id and m.removed_in is null
+        where (m.id is not null or p.github_id is not null) and ($1::bigint [] is null or p.id = any($1))
+        order by p.id, m.id"#,
+        only
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut people: Vec<Person> = Vec::new();
+    for row in rows {
+        if people.last().is_none_or(|person| person.id.0 != row.id) {
+            let login = Login::from_github(&row.login);
+            people.push(Person { id: PersonId(row.id), login, github_id: row.github_id, memberships: Vec::new() });
+        }
+        if let (Some(person), Some(id), Some(team), Some(units)) =
+            (people.last_mut(), row.membership_id, row.team_id, row.units)
+        {
+            let period = stored_period(row.joined_at, row.left_at)?;
+            let (id, team, weight) = (MembershipId(id), TeamId(team), stored_weight(units)?);
+            person.memberships.push(Membership { id, team, weight, period });
+        }
+    }
+    Ok(people)
+}
+
+pub(crate) fn stored_weight(units: i32) -> Result<Weight, StoreError> {
+    let weight = u16::try_from(units).ok().and_then(Weight::from_units);
+    weight.ok_or_else(|| StoreError::Other(format!("a stored weight of {units} ten-thousandths").into()))
+}
+
+pub(crate) fn stored_period(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Period, StoreError> {
+    Period::new(from, to).map_err(|error| StoreError::Other(error.into()))
+}
