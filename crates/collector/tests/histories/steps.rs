@@ -357,6 +357,8 @@ impl World {
             _ => vec![Share { team: TEAMS[1], units: self.random.u16(1..=10_000), from: None, to: None }],
         };
         self.tell(format!("{person} now has {shares:?}"));
+        // What an edit of others has left is theirs.
+        while self.store.reattribute(3).await?.people_left > 0 {}
         let before = self.counted_of_others(person).await?;
         self.teams.shares.insert(person, shares);
         self.apply().await?;
