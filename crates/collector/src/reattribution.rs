@@ -21,16 +21,16 @@ pub(crate) async fn reattribute(
     let has_time = |spent: Duration| !stop.is_cancelled() && half.is_none_or(|half| spent < half);
     let mut pull_requests = 0;
     while has_time(begun.elapsed()) {
-        let step = match store.reattribute(PULL_REQUESTS_AT_ONCE).await {
-            Ok(step) => step,
+        let done = match store.reattribute(PULL_REQUESTS_AT_ONCE).await {
+            Ok(done) => done,
             Err(error) if error.is_foundation() => return Err(error),
             Err(error) => {
                 tracing::warn!(code = error.code(), "Stored pull requests are not all counted again yet: {error}");
                 break;
             }
         };
-        pull_requests += step.pull_requests;
-        if step.people_left == 0 {
+        pull_requests += done.pull_requests;
+        if done.people_left == 0 {
             break;
         }
     }

@@ -95,7 +95,6 @@ impl PersonChange {
 
     /// Since when the person is a member and was not before, if there is such a time: pull requests of people outside the teams
     /// were never stored. `Some(None)` is the beginning of time.
-    #[expect(clippy::option_option, reason = "nowhere and the beginning of time are two things")]
     pub fn newly_since(&self) -> Option<Option<DateTime<Utc>>> {
         let began = beginning(self.before.iter().copied());
         // What stays begins no earlier than all did before.
