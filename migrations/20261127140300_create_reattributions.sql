@@ -7,10 +7,10 @@ create table reattributions (
     -- the same.
     done_at timestamptz not null default '-infinity',
     done_id bigint not null default 0,
-    primary key (team_id, person_id)
+    primary key (person_id, team_id),
+    -- For the question whether a team is concerned.
+    unique (team_id, person_id)
 );
-
-create index reattributions_person_id_idx on reattributions (person_id);
 
 -- What is still counted as before is not complete.
 create or replace view team_buckets as

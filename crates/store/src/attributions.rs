@@ -84,7 +84,7 @@ pub(crate) async fn mark(connection: &mut Session, changes: &[PersonChange]) -> 
         from unnest($1::bigint [], $2::text []) as f (person_id, team)
         inner join teams as t on f.team = t.slug
         where exists (select from pull_requests as p where p.author_id = f.person_id and p.deleted_at is null)
-        on conflict (team_id, person_id) do nothing",
+        on conflict (person_id, team_id) do nothing",
         &people,
         &teams as &[&str]
     )
@@ -102,7 +102,7 @@ pub(crate) async fn mark_person(connection: &mut Session, person: PersonId) -> R
         where
             m.person_id = $1 and m.removed_in is null
             and exists (select from pull_requests as p where p.author_id = m.person_id and p.deleted_at is null)
-        on conflict (team_id, person_id) do nothing",
+        on conflict (person_id, team_id) do nothing",
         person.0
     )
     .execute(&mut *connection)
