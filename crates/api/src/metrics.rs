@@ -200,8 +200,8 @@ fn number_warnings(
     }
     if is_suppressed {
         warn(
-            "suppressed: durations of fewer people than privacy.min_group_size, or of a week that is not over, are not shown and \
-             left out of every sum",
+            "suppressed: durations of fewer people than privacy.min_group_size, of a week that is not over, or of open pull \
+             requests, are not shown and left out of every sum",
         );
     }
     warnings
@@ -260,7 +260,7 @@ pub(crate) struct Change {
 /// The pull requests that are open now, by the memberships at their creation.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Open {
-    /// How long they have been open.
+    /// How long they have been open; durations are null where `privacy.min_group_size` is set.
     age: DurationStatistics,
     /// The longest of them; null where `privacy.min_group_size` is set.
     oldest_hours: Option<f64>,
@@ -305,7 +305,8 @@ pub(crate) async fn summary(State(api): State<Api>, request: TeamRequest) -> Res
         meta.warnings
             .push("no_change: the period, or the one before, is not complete, so they are not compared".to_owned());
     }
-    let min_group_size = question.standing.min_group_size;
+    // Asked before and after a merge, the ages would tell how long that one took: none are shown where small groups are hidden.
+    let min_group_size = if question.hides_small_groups() { i64::MAX } else { 0 };
     let is_open_suppressed = is_suppressed(&open.age, min_group_size);
     let is_anything_suppressed = is_open_suppressed || period.numbers.suppressed || previous.numbers.suppressed;
     meta.warnings.extend(number_warnings(

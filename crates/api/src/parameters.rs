@@ -142,7 +142,8 @@ pub(crate) const BASE: Parameter = Parameter {
 };
 pub(crate) const WEIGHTING: Parameter = Parameter {
     name: "weighting",
-    description: "`allocated` counts a pull request with its author's share in the team, `full` with 1.",
+    description: "`allocated` counts a pull request with its author's share in the team, `full` with 1. Not `full` where the teams \
+                  file sets privacy.min_group_size.",
     schema: || json!({ "type": "string", "enum": ["allocated", "full"], "default": "allocated" }),
 };
 pub(crate) const FORMAT: Parameter = Parameter {
@@ -332,6 +333,8 @@ impl Query {
             ("repo", !self.repositories.is_empty(), "leave it out"),
             ("base", self.base.is_some(), "leave it out"),
             ("interval", !is_week, "write week, or leave it out"),
+            // Of one week, the difference of the two weightings would be the numbers of those who are only partly in the team.
+            ("weighting", self.counts_fully, "write allocated, or leave it out"),
         ] {
             if is_given {
                 refuse(name, what);

@@ -9,7 +9,7 @@ use mergeline_collector::{Settings, TeamsSource, keep_page};
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
 use mergeline_domain::{AccountKind, Author, Period, PullRequest, RepoName, Weight, start_of_day};
 use mergeline_github::{GitHub, PageAnswer, Patience};
-use mergeline_store::{ApplyOptions, Ending, Listed, Store};
+use mergeline_store::{ApplyOptions, Ending, Listed, QuarantineKey, Store, Undecodable};
 
 use crate::answers::Answers;
 use crate::args::{Options, Report};
@@ -89,9 +89,13 @@ async fn one_repository(
     let since = now - settings.backfill;
     let session = github.session(Some(repository.owner()), Patience::AT_A_TERMINAL, now);
     let mut pages = session.by_update(repository, PAGE, None);
-    let mut pull_requests = Vec::new();
+    let (mut pull_requests, mut unread) = (Vec::new(), Vec::new());
     while let Some(PageAnswer::Page(page)) = pages.next().await? {
         let is_last = page.pull_requests.iter().any(|pull_request| pull_request.updated_at < since);
+        for item in page.undecodable {
+            unread.push((item.number, item.reason, item.created_at));
+        }
+        unread.extend(page.unreadable.into_iter().map(|row| (None, row.reason, None)));
         pull_requests.extend(page.pull_requests.into_iter().filter(|pull_request| pull_request.updated_at >= since));
         bar.set_message(format!("{repository}: {}", tables::count_of(pull_requests.len(), "pull request")));
         if is_last {
@@ -106,8 +110,16 @@ async fn one_repository(
     };
     store.apply(&file, ApplyOptions::default(), now).await?;
     let snapshot = store.snapshot().await?.ok_or_else(|| anyhow::anyhow!("nothing is configured"))?;
+    // Answers say so, as they do of what a collection cannot read.
+    let unread = (1..).zip(unread).map(|(place, (number, reason, created_from))| {
+        let key = number.map_or(QuarantineKey::Position(place), QuarantineKey::Number);
+        Undecodable { key, reason, created_from }
+    });
+    let mut unread = unread.collect::<Vec<_>>();
     for configured in &snapshot.repositories {
         let Some((lease, _)) = store.lease(configured.id, now, LEASE).await? else { continue };
+        let unread = std::mem::take(&mut unread);
+        keep_page(store, &lease, snapshot.revision, &snapshot.roster, Vec::new(), unread, None, now).await?;
         for page in pull_requests.chunks(PAGE.into()) {
             let page = page.to_vec();
             keep_page(store, &lease, snapshot.revision, &snapshot.roster, page, Vec::new(), None, now).await?;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use common::{Laptop, github, while_serving};
-use mergeline_test_support::TestDatabase;
+use mergeline_test_support::{TestDatabase, pr};
 use serde_json::{Value, json};
 
 fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
@@ -381,6 +381,11 @@ async fn a_report_of_one_repository_counts_its_people_and_keeps_nothing() -> Res
     let table = laptop.run(&["report", "--teams", "teams.yaml"]).await?;
     assert!(table.out().contains("payments") && table.out().contains("1 (1)"), "{} {}", table.out(), table.err());
     assert!(!Path::new(&laptop.environment["MERGELINE_DATA_DIR"]).exists());
+    fake.put([pr("acme/api", 44).overriding("created_at", json!("soon"))]);
+    let unread = laptop.run(&["report", "acme/api", "--json"]).await?.json()?;
+    let meta = &unread["teams"][0]["velocity"]["meta"];
+    assert_eq!(meta["coverage"]["quarantined"], json!(1), "{meta}");
+    assert!(meta["warnings"].to_string().contains("quarantined: "), "{meta}");
     let missing = laptop.run(&["report", "acme/nowhere"]).await?;
     assert_eq!(missing.code(), Some(1));
     assert!(missing.err().contains("not found (404)"), "{}", missing.err());

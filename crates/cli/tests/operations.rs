@@ -834,6 +834,12 @@ async fn a_login_that_may_not_create_tables_is_told_the_grant_to_run_once_and_do
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(&owner).await?;
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    // Where nothing is missing, the right is not needed, and everything goes on without it.
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("revoke create on schema public from {role}"))).execute(&owner).await?;
+    for arguments in [&["migrate"][..], &["collect"], &["doctor", "--offline"]] {
+        let ran = laptop.run(arguments).await?;
+        assert_eq!(ran.code(), Some(0), "{arguments:?}: {}", ran.out() + &ran.err());
+    }
     Ok(())
 }
 

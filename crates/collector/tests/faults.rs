@@ -1101,6 +1101,12 @@ async fn a_comparison_that_is_asked_for_finds_what_is_gone_however_old_it_is() -
     world.collect_and(&CollectOptions { verifies: true, ..options_at(at("2026-06-23T13:00:00Z")) }, |_| {}).await?;
     assert_eq!(world.number(counted).await?, 149);
     assert_eq!(world.texts("select number::text from pull_requests where deleted_at is not null").await?, ["1"]);
+    // And however new: the one that changed last of all.
+    let newest =
+        "select number from pull_requests where deleted_at is null order by updated_at desc, number desc limit 1";
+    world.fake.delete_pull_request("acme/api", world.number(newest).await?);
+    world.collect_and(&CollectOptions { verifies: true, ..options_at(at("2026-06-23T14:00:00Z")) }, |_| {}).await?;
+    assert_eq!(world.number(counted).await?, 148);
     Ok(())
 }
 

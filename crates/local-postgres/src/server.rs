@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use etcetera::BaseStrategy;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
-use nix::unistd::{User, geteuid, mkfifo};
+use nix::unistd::{Pid, User, geteuid, mkfifo};
 
 use crate::{Binaries, Error};
 
@@ -59,7 +60,8 @@ while [ -z "$ended" ] && [ "$starts" -lt 100 ]; do
   status=$?
   # It returns for the signal as well.
   while kill -0 "$server" 2>/dev/null; do wait "$server"; status=$?; done
-  [ "$starts" -gt 1 ] || [ "$status" != 1 ] || break
+  # One that ends by itself the first time has said why; 0 and signals are somebody who stopped or killed it.
+  [ "$starts" -gt 1 ] || [ "$status" = 0 ] || [ "$status" -gt 128 ] || break
   # What is left of a server that was killed needs a moment to notice.
   [ -n "$ended" ] || sleep 0.2
 done
@@ -152,6 +154,10 @@ impl Server {
             match folder.join()? {
                 Some(holder) if folder.is_ready() && folder.answers() => {
                     return Ok(Self { folder: folder.clone(), binaries: binaries.clone(), _holder: holder });
+                }
+                // Everybody who watched was killed, but for the one that reads from the pipe. It keeps the old one.
+                Some(_) if folder.is_abandoned() => {
+                    fs::remove_file(folder.pipe()).map_err(io_error("cannot remove an abandoned pipe"))?;
                 }
                 // Starting or stopping under another process's eyes: come back when it is done.
                 Some(_) => {}
@@ -299,6 +305,21 @@ impl Folder {
         self.state().get(7).is_some_and(|state| state == "ready")
     }
 
+    /// Whether neither the server nor its supervisor is there, although somebody still reads from the pipe.
+    fn is_abandoned(&self) -> bool {
+        let supervisor = fs::read_to_string(self.supervisor()).unwrap_or_default();
+        let is_gone = |process: &str| {
+            process.trim().parse().is_ok_and(|process| kill(Pid::from_raw(process), None) == Err(Errno::ESRCH))
+        };
+        let server = self.state();
+        is_gone(&supervisor) && server.first().is_none_or(|server| is_gone(server))
+    }
+
+    /// The file with the number of the supervisor's process.
+    fn supervisor(&self) -> PathBuf {
+        self.root.join("supervisor")
+    }
+
     /// Whether somebody listens: the state file of a server that was killed still says that it is ready.
     fn answers(&self) -> bool {
         UnixStream::connect(self.socket.join(format!(".s.PGSQL.{}", self.port))).is_ok()
@@ -331,6 +352,8 @@ impl Folder {
                 && let Some(holder) = self.join()?
             {
                 drop(starter);
+                // One that is killed must not look alive to others for as long as this process, its parent, lives.
+                std::thread::spawn(move || supervisor.wait());
                 return Ok(Server { folder: self.clone(), binaries: binaries.clone(), _holder: holder });
             }
             sleep(POLL);
@@ -402,7 +425,10 @@ impl Folder {
         }
         // A group of its own, so that Ctrl-C in the terminal reaches the program and not its database.
         command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(log_too);
-        command.spawn().map_err(io_error(self.cannot_run("postgres")))
+        let supervisor = command.spawn().map_err(io_error(self.cannot_run("postgres")))?;
+        let file = self.supervisor();
+        fs::write(&file, supervisor.id().to_string()).map_err(io_error(format!("cannot write {}", file.display())))?;
+        Ok(supervisor)
     }
 
     fn cannot_run(&self, program: &str) -> String {

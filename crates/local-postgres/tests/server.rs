@@ -161,6 +161,23 @@ fn a_server_that_is_killed_or_stopped_starts_again_for_its_users() -> TestResult
     Ok(())
 }
 
+#[test]
+fn a_server_whose_supervisor_was_killed_with_it_is_started_by_whoever_comes_next() -> TestResult {
+    let folder = reachable_folder()?;
+    let first = Server::persistent(folder.path())?;
+    psql(&first.url("postgres"), "create table kept as select 42 as answer");
+    let server = process_of(folder.path());
+    let supervisor = Command::new("ps").args(["-o", "ppid=", "-p", &server]).output()?;
+    let supervisor = String::from_utf8(supervisor.stdout)?.trim().to_owned();
+    // The first user's pipe is still read from: by the supervisor's child, which watches it.
+    assert!(Command::new("kill").args(["-KILL", &supervisor, &server]).status()?.success());
+    let second = Server::persistent(folder.path())?;
+    assert_eq!(psql(&second.url("postgres"), "select answer from kept"), "42");
+    drop((first, second));
+    eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
+    Ok(())
+}
+
 /// The number of the server's process.
 fn process_of(folder: &Path) -> String {
     let state = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
@@ -175,6 +192,11 @@ fn a_server_that_cannot_start_says_why_at_once() -> TestResult {
     std::fs::write(folder.path().join("data/postgresql.auto.conf"), "no_such_setting = 1\n")?;
     let refused = Server::persistent(folder.path()).expect_err("it cannot start").to_string();
     assert!(refused.starts_with("postgres failed") && refused.contains("no_such_setting"), "{refused}");
+    // A start that ends with another status is not tried again either.
+    std::fs::remove_file(folder.path().join("data/postgresql.conf"))?;
+    std::fs::write(folder.path().join("log"), "")?;
+    let refused = Server::persistent(folder.path()).expect_err("it cannot start").to_string();
+    assert_eq!(refused.matches("postgresql.conf").count(), 1, "{refused}");
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use mergeline_domain::Problems;
 use mergeline_store::{DatabaseSettings, Store, TeamRef};
 use mergeline_test_support::{TestDatabase, keep, miscounted, pr};
 use secrecy::SecretString;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 /// One team with one member from 2026-01-01, and a repository.
 async fn one_member() -> Result<PgPool> {
@@ -263,6 +263,12 @@ async fn a_filter_on_time_asks_only_for_the_buckets_that_it_leaves() -> Result<(
         let expected = if buckets == 0 { "(never executed)".to_owned() } else { format!("loops={buckets})") };
         assert!(matches!(asked.as_slice(), [line] if line.ends_with(&expected)), "{sql}: {}", plan.join("\n"));
     }
+    // The view of single pull requests has no buckets: it finds those that are left by team and merge.
+    let explain =
+        format!("explain (costs off) select title from pr_metrics where team = 'pay' and merged_at {between}");
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_all(&pool).await?;
+    let by_merge = |line: &String| line.contains("Index Cond: ((team_id") && line.contains("merged_at >=");
+    assert!(plan.iter().any(by_merge), "{}", plan.join("\n"));
     Ok(())
 }
 
@@ -319,32 +325,32 @@ async fn whoever_may_read_the_views_needs_no_right_on_a_table_and_sees_no_small_
     let pool = long_history().await?;
     let role = format!("reader_{}", std::process::id());
     sqlx::raw_sql(AssertSqlSafe(format!(
-        "create role {role}; grant select on view_team_velocity, view_dora_lead_time, view_team_phases, collection_coverage,
+        "create role {role} login; create role {role}_of_nothing login; grant select on view_team_velocity, view_dora_lead_time, view_team_phases, collection_coverage,
             pr_metrics to {role}"
     )))
     .execute(&pool)
     .await?;
-    let mut reader = pool.acquire().await?;
-    sqlx::raw_sql(AssertSqlSafe(format!("set role {role}"))).execute(&mut *reader).await?;
+    let log_in = async |name: &str| PgConnection::connect_with(&(*pool.connect_options()).clone().username(name)).await;
+    let mut reader = log_in(&role).await?;
     for (view, durations) in [
         ("view_team_velocity where week_start = '2021-01-04'", "median_cycle_time_hours"),
         ("view_dora_lead_time where month_start = '2021-01-01'", "median_hours"),
         ("pr_metrics where number = 1", "cycle_time_seconds"),
     ] {
         let sql = format!("select {durations} is not null from {view}");
-        let seen: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut *reader).await?;
+        let seen: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut reader).await?;
         assert_eq!(seen, [true], "{view}");
     }
     for view in ["view_team_phases", "collection_coverage"] {
-        sqlx::raw_sql(AssertSqlSafe(format!("select * from {view}"))).execute(&mut *reader).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("select * from {view}"))).execute(&mut reader).await?;
     }
     for table in ["pr_attributions", "pull_requests", "people", "team_buckets"] {
-        let refused = sqlx::raw_sql(AssertSqlSafe(format!("select * from {table}"))).execute(&mut *reader).await;
+        let refused = sqlx::raw_sql(AssertSqlSafe(format!("select * from {table}"))).execute(&mut reader).await;
         assert!(refused.is_err_and(|error| error.to_string().contains("permission denied")), "{table}");
     }
     // A table of the reader's own takes nobody's place.
     sqlx::raw_sql("create temporary table configuration_in_force (timezone text, min_group_size integer)")
-        .execute(&mut *reader)
+        .execute(&mut reader)
         .await?;
     sqlx::raw_sql(
         "insert into configurations (applied_at, timezone, bots, min_group_size) values (now(), 'UTC', '{}', 2)",
@@ -356,9 +362,13 @@ async fn whoever_may_read_the_views_needs_no_right_on_a_table_and_sees_no_small_
         "select n, median_hours from view_dora_lead_time where month_start = '2021-01-01'",
         "select prs_merged, cycle_mean from team_bucket(1, 'week', '2021-01-04')",
     ] {
-        let (count, hidden): (i64, Option<f64>) = sqlx::query_as(question).fetch_one(&mut *reader).await?;
+        let (count, hidden): (i64, Option<f64>) = sqlx::query_as(question).fetch_one(&mut reader).await?;
         assert!(count > 100 && hidden.is_none(), "{question}: {count} {hidden:?}");
     }
+    // The function has its owner's rights, and looks who asks.
+    let mut stranger = log_in(&format!("{role}_of_nothing")).await?;
+    let refused = sqlx::raw_sql("select * from team_bucket(1, 'week', '2021-01-04')").execute(&mut stranger).await;
+    assert!(refused.as_ref().is_err_and(|error| error.to_string().contains("permission denied")), "{refused:?}");
     Ok(())
 }
 

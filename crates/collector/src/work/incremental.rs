@@ -346,9 +346,12 @@ impl Work<'_> {
 
     /// What is stored and not listed is asked for by its number: GitHub says whether it is gone.
     async fn mark_what_is_gone(&mut self, down_to: DateTime<Utc>, seen: &Seen) -> Result<(), Stopped> {
-        let Some(newest) = seen.newest else { return Ok(()) };
+        if seen.newest.is_none() {
+            return Ok(());
+        }
         let store = self.collecting.store;
-        let between = store.stored_between(self.repository.id, down_to, newest);
+        // Up to now, and not up to the newest that is listed: the one that changed last may be the one that is gone.
+        let between = store.stored_between(self.repository.id, down_to, self.now() + MAX_AHEAD);
         let stored = timed(&mut self.result.database, between).await?;
         let missing: Vec<i64> = stored.into_iter().filter(|number| !seen.numbers.contains(number)).collect();
         let gone = self.read_singly(&missing).await?;
