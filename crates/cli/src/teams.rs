@@ -86,11 +86,10 @@ async fn apply(file: &TeamsFile, how: ApplyOptions, options: &Options, now: Date
     store.migrate().await?;
     let mut applied = store.apply(file, how, now).await?;
     // Also what an earlier one, which was ended, has left to do.
-    while !how.dry_run {
+    let mut is_finished = how.dry_run;
+    while !is_finished {
         applied.note(store.reattribute(PULL_REQUESTS_AT_ONCE).await?);
-        if applied.people_to_reattribute == 0 {
-            break;
-        }
+        is_finished = applied.people_to_reattribute == 0;
     }
     Ok(applied)
 }
