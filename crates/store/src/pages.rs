@@ -8,7 +8,6 @@ use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 use crate::attributions::{WantedAttributions, hold_together};
 use crate::configuration::hold_configuration;
 use crate::erasure::{delete_pull_requests, note_loss};
-use crate::pruning::kept_since;
 use crate::quarantine::{quarantine, release_from_quarantine};
 use crate::repositories::{hold_lease, note_change};
 use crate::session::Session;
@@ -87,8 +86,7 @@ impl Store {
                 release_from_quarantine(connection, lease.repository, &understood, &readable).await?;
             }
             quarantine(connection, lease.repository, &undecodable, now).await?;
-            let kept_since = kept_since(connection).await?;
-            let is_pruned = |at: DateTime<Utc>| kept_since.is_some_and(|since| at < since);
+            let is_pruned = |at: DateTime<Utc>| held.kept_since.is_some_and(|since| at < since);
             let pruned = decided.iter().filter(|at| is_pruned(**at)).count();
             let Written { changed, renamed } = if pruned == 0 {
                 write_facts(connection, lease.repository, &newest, &columns).await?

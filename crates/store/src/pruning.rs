@@ -27,7 +27,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn kept_since(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        self.patiently(kept_since).await
+        let question = sqlx::query_scalar!("select kept_since from retention");
+        self.patiently(async |connection| Ok(question.fetch_optional(connection).await?)).await
     }
 
     /// What was merged or closed before an instant.
@@ -104,11 +105,6 @@ impl Store {
         })
         .await
     }
-}
-
-/// Since when pull requests are kept; `None` while none were pruned.
-pub(crate) async fn kept_since(connection: &mut Session) -> Result<Option<DateTime<Utc>>, StoreError> {
-    Ok(sqlx::query_scalar!("select kept_since from retention").fetch_optional(connection).await?)
 }
 
 /// Lets nothing that was decided before an instant be stored any more, nor be read for, nor be called complete.

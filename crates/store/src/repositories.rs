@@ -586,6 +586,8 @@ pub(crate) async fn note_change(connection: &mut Session, lease: &Lease) -> Resu
 pub(crate) struct Held {
     /// How many of its pull requests are in quarantine.
     pub(crate) quarantined: i64,
+    /// Pull requests that were merged or closed before are not stored.
+    pub(crate) kept_since: Option<DateTime<Utc>>,
 }
 
 /// Refuses to write for a repository that somebody else has taken over, and holds it for the rest of the transaction.
@@ -598,7 +600,7 @@ pub(crate) async fn hold_lease(
     let held = sqlx::query_as!(
         Held,
         "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2
-        returning quarantined",
+        returning quarantined, (select kept_since from retention) as kept_since",
         lease.repository.0,
         lease.fence,
         now + lease.ttl

@@ -277,8 +277,11 @@ async fn with_somebody_who_left(count: i64) -> Result<(TestDatabase, Store)> {
     Ok((database, store))
 }
 
+/// How many pull requests are stored, as the row of the repository says it too.
 async fn stored(database: &TestDatabase) -> Result<i64> {
-    Ok(sqlx::query_scalar("select count(*) from pull_requests").fetch_one(&database.pool().await?).await?)
+    let stored = sqlx::query_scalar("select count(*) from pull_requests").fetch_one(&database.pool().await?).await?;
+    assert_eq!(counters(database).await?.0, stored);
+    Ok(stored)
 }
 
 #[tokio::test]
