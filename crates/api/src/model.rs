@@ -384,6 +384,22 @@ pub(crate) fn reattributing(coverage: &Coverage) -> Option<String> {
     })
 }
 
+/// Which patterns may mean repositories that nobody knows of.
+pub(crate) fn unlisted(coverage: &Coverage, shows_names: bool) -> Option<String> {
+    let patterns = &coverage.incomplete_patterns;
+    if patterns.is_empty() {
+        return None;
+    }
+    let who = match (patterns.len(), shows_names) {
+        (_, true) => patterns.join(", "),
+        (1, false) => "1 pattern".to_owned(),
+        (count, false) => format!("{count} patterns"),
+    };
+    Some(format!(
+        "pattern_coverage: not all repositories of {who} are listed to the token: what is missing is not counted"
+    ))
+}
+
 /// What may belong into a range and could not be read.
 pub(crate) fn quarantined(coverage: &Coverage, range: &Range) -> Option<String> {
     let count = coverage.quarantined;

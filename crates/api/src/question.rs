@@ -14,7 +14,7 @@ use crate::answer::{DATA_AS_OF, Tag};
 use crate::error::{ApiError, Detail};
 use crate::model::{
     Meta, MetaCoverage, MetaFilters, MetaRange, NOT_FOR_PEOPLE, instant, quarantined, reattributing, uncollected,
-    unread,
+    unlisted, unread,
 };
 use crate::negotiation::{Accept, Format};
 use crate::parameters::{Otherwise, Parameter, Query, Range, team_ref};
@@ -136,6 +136,7 @@ impl TeamRequest {
         let is_read = warnings.is_empty();
         warnings.extend(quarantined(&standing.coverage, &asked));
         warnings.extend(uncollected(&standing.coverage, !is_limited));
+        warnings.extend(unlisted(&standing.coverage, !is_limited));
         // A key that is limited to teams does not learn from a tag what happens in repositories of others.
         let data_version = match self.access.only_teams() {
             Some(teams) => format!("{teams:?} {}", reader.data_versions_of_teams(teams).await?),

@@ -29,6 +29,7 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
     let runs = store.runs(None, args.runs).await?;
     let repositories = store.repository_statuses().await?;
     let coverage = store.coverage().await?;
+    let patterns = store.incomplete_patterns().await?;
     let quarantine = store.quarantine_entries(if options.json { ALL } else { SHOWN }).await?;
     let zone = store.timezone().await?;
     let kept_since = store.kept_since().await?;
@@ -39,11 +40,15 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
             "covered_since": coverage.since(), "data_as_of": data_as_of, "failing": failing, "pending": pending,
             "never_collected": never_collected, "quarantined": coverage.quarantined, "kept_since": kept_since,
             "reattributing": coverage.is_reattributing,
+            "incomplete_patterns": patterns.iter().map(|(pattern, reason)| {
+                serde_json::json!({ "pattern": pattern, "reason": reason })
+            }).collect::<Vec<_>>(),
         });
         let status = serde_json::json!({ "runs": runs, "repositories": repositories, "coverage": coverage, "quarantine": quarantine });
         writeln!(out, "{status}")?;
     } else {
-        write!(out, "{}", text(&runs, &repositories, &coverage, &quarantine, kept_since, zone, now))?;
+        let missing = Missing { patterns: &patterns, quarantine: &quarantine, kept_since };
+        write!(out, "{}", text(&runs, &repositories, &coverage, &missing, zone, now))?;
     }
     // A refused token is held against no repository, and still nothing of them is collected.
     let is_any_failing = !coverage.failing.is_empty() || repositories.iter().any(has_failed);
@@ -60,12 +65,18 @@ fn has_failed(repository: &RepositoryStatus) -> bool {
     repository.state.as_deref() == Some("failed")
 }
 
+/// What is not counted, beside what repositories lack.
+struct Missing<'a> {
+    patterns: &'a [(String, String)],
+    quarantine: &'a [QuarantineEntry],
+    kept_since: Option<DateTime<Utc>>,
+}
+
 fn text(
     runs: &[RunStatus],
     repositories: &[RepositoryStatus],
     coverage: &Coverage,
-    quarantine: &[QuarantineEntry],
-    kept_since: Option<DateTime<Utc>>,
+    missing: &Missing<'_>,
     zone: Tz,
     now: DateTime<Utc>,
 ) -> String {
@@ -91,12 +102,15 @@ fn text(
             let _ = writeln!(lines, "  {}: {remark}", repository.name);
         }
     }
-    for entry in quarantine {
+    for entry in missing.quarantine {
         let accepted = if entry.accepted_at.is_some() { ", accepted" } else { "" };
         let _ = writeln!(lines, "  {} (in quarantine{accepted}): {}", entry.name(), entry.reason);
     }
+    for (pattern, reason) in missing.patterns {
+        let _ = writeln!(lines, "  {pattern}: repositories may be missing: {reason}");
+    }
     let _ = writeln!(lines, "\n{}", covered(coverage, zone, now));
-    if let Some(since) = kept_since {
+    if let Some(since) = missing.kept_since {
         let since = local(since, zone);
         let _ = writeln!(
             lines,
@@ -218,6 +232,7 @@ mod tests {
             quarantined: 0,
             quarantined_since: None,
             is_reattributing: false,
+            incomplete_patterns: Vec::new(),
         };
         let text = |coverage: &Coverage| covered(coverage, Tz::UTC, at("2026-06-17T12:00:00Z").unwrap_or_default());
         insta::assert_snapshot!(text(&coverage), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago, but not all of acme/legacy, acme/web.");

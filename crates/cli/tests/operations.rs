@@ -346,6 +346,40 @@ async fn an_app_that_github_does_not_know_is_a_failure_with_its_own_remedy() -> 
     Ok(())
 }
 
+#[tokio::test]
+async fn a_pattern_that_the_token_cannot_list_completely_is_said_by_doctor_status_and_the_tables() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    fake.add_user(FakeUser::person("alice"));
+    fake.put([pr("alice/open", 1).by("ana").merged_at_instant(yesterday()), pr("alice/secret", 2).by("ana")]);
+    fake.make_private("alice/secret", &[]);
+    laptop.write(
+        "teams.yaml",
+        "version: 1\nrepositories: [alice/*]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n",
+    )?;
+    let collect = laptop.run(&["collect"]).await?;
+    let out = collect.out().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(collect.code(), Some(0), "{out}");
+    assert!(out.contains("pattern_coverage: not all repositories of alice/* are listed to the token"), "{out}");
+    let reason = "the token is not alice's: of a user GitHub lists only public repositories, and those shared with the token's own";
+    let doctor = laptop.run(&["doctor"]).await?;
+    let warned = format!(
+        "warning  pattern alice/*: means 1 of 1 repositories; others may be missing: {reason}; help: use a token"
+    );
+    assert!(doctor.out().contains(&warned), "{}", doctor.out());
+    let status = laptop.run(&["status", "--json"]).await?.json()?;
+    assert_eq!(status["coverage"]["incomplete_patterns"], json!([{ "pattern": "alice/*", "reason": reason }]));
+    let status = laptop.run(&["status"]).await?.out().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(status.contains("alice/*: repositories may be missing: the token is not alice's"), "{status}");
+    fake.set_token_owner(FakeUser::person("alice"));
+    laptop.run(&["collect"]).await?;
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert!(doctor.out().contains("ok       pattern alice/*: means 2 of 2 repositories"), "{}", doctor.out());
+    let status = laptop.run(&["status", "--json"]).await?.json()?;
+    assert_eq!(status["coverage"]["incomplete_patterns"], json!([]));
+    Ok(())
+}
+
 /// An Enterprise Server with an internal authority, which only a proxy leads to.
 struct Intranet {
     fake: FakeGitHub,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{RepoName, RepoPattern, with_causes};
-use mergeline_github::{GitHub, GitHubError, Usage};
+use mergeline_github::{GitHub, GitHubError, OwnedRepositories, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -87,7 +87,8 @@ pub(crate) async fn plan_until(
     limits::learn(github, store, now).await?;
     let begun = Instant::now();
     let clock = || now + TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
-    let resolving = resolve_patterns(github, store, &snapshot, options);
+    // Boxed: it is a large future.
+    let resolving = Box::pin(resolve_patterns(github, store, &snapshot, options));
     let (problems, usage) = limits::remembering(github, store, clock, resolving).await?;
     if !snapshot.rules.is_empty() {
         snapshot = configured(store).await?;
@@ -119,16 +120,25 @@ async fn resolve_patterns(
         let listed = session.repositories_of(owner).await;
         usage.add(&session.usage());
         match listed {
-            Ok(listed) => {
-                for pattern in snapshot.rules.patterns().filter(|pattern| pattern.owner() == owner) {
-                    let meant = listed
+            Ok(OwnedRepositories { repositories, incomplete }) => {
+                if let Some(reason) = &incomplete {
+                    tracing::warn!("Not all repositories of {owner} may be known: {reason}");
+                }
+                for pattern in patterns_of(snapshot, owner) {
+                    let meant = repositories
                         .iter()
                         .filter(|one| pattern.matches(&one.name) && (snapshot.includes_archived || !one.is_archived))
                         .map(|one| &one.name);
-                    problems.extend(apply(store, snapshot, pattern, meant.collect(), options.now).await?);
+                    let meant = meant.collect();
+                    problems.extend(apply(store, snapshot, pattern, meant, incomplete.as_deref(), options.now).await?);
                 }
             }
-            Err(error) => problems.push(unlisted(owner, &error)),
+            Err(error) => {
+                for pattern in patterns_of(snapshot, owner) {
+                    store.note_unlisted(pattern, &error.to_string()).await?;
+                }
+                problems.push(unlisted(owner, &error));
+            }
         }
     }
     for problem in &problems {
@@ -137,19 +147,27 @@ async fn resolve_patterns(
     Ok((problems, usage))
 }
 
+fn patterns_of<'a>(snapshot: &'a Snapshot, owner: &'a str) -> impl Iterator<Item = &'a RepoPattern> {
+    snapshot.rules.patterns().filter(move |pattern| pattern.owner() == owner)
+}
+
 async fn apply(
     store: &Store,
     snapshot: &Snapshot,
     pattern: &RepoPattern,
     meant: Vec<&RepoName>,
+    incomplete: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Option<String>, StoreError> {
     if meant.is_empty() {
         // An empty list may mean that the token sees nothing any more: nothing is taken out because of it.
+        if let Some(reason) = incomplete {
+            store.note_unlisted(pattern, reason).await?;
+        }
         return Ok(Some(format!("`{pattern}` means no repository that the token may see; what it meant before stays")));
     }
     let found: BTreeSet<RepoName> = meant.into_iter().filter(|name| !snapshot.rules.exclude(name)).cloned().collect();
-    match store.resolve_pattern(pattern, &found, snapshot.revision, now).await {
+    match store.resolve_pattern(pattern, &found, incomplete, snapshot.revision, now).await {
         Ok(added) => {
             if added > 0 {
                 tracing::info!(added, "`{pattern}` means {added} repositories that were not collected before");

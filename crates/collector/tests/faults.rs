@@ -1193,6 +1193,33 @@ async fn a_pattern_means_every_repository_of_the_owner_but_the_archived_also_a_n
 }
 
 #[tokio::test]
+async fn private_repositories_of_a_users_pattern_are_collected_and_a_token_that_cannot_list_them_takes_none_out()
+-> Result<()> {
+    let world = World::unconfigured().await?;
+    world.fake.add_user(FakeUser::person("alice"));
+    world.fake.set_token_owner(FakeUser::person("alice"));
+    world.fake.put([pr("alice/open", 1), pr("alice/secret", 2), pr("alice/other", 3)]);
+    world.fake.make_private("alice/secret", &[]);
+    world.fake.make_private("alice/other", &[]);
+    world.apply_to("'alice/*'", ANA).await?;
+    let of = |report: &RunReport| outcomes(report).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+    let all = ["alice/open", "alice/other", "alice/secret"];
+    assert_eq!(of(&world.collect().await?), all);
+    assert_eq!(world.numbers().await?, [1, 2, 3]);
+    let incomplete = async || anyhow::Ok(world.store.coverage().await?.incomplete_patterns);
+    assert_eq!(incomplete().await?, Vec::<String>::new());
+    world.fake.set_token_owner(FakeUser::person("bob"));
+    assert_eq!(of(&world.collect().await?), all, "they fail, and none is forgotten");
+    assert_eq!(incomplete().await?, ["alice/*"]);
+    assert_eq!(world.numbers().await?, [1, 2, 3]);
+    world.fake.set_token_owner(FakeUser::person("alice"));
+    world.fake.delete_repository("alice/other");
+    assert_eq!(of(&world.collect().await?), ["alice/open", "alice/secret"]);
+    assert_eq!(incomplete().await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_owner_that_cannot_be_listed_keeps_the_repositories_that_were_known() -> Result<()> {
     let world = World::unconfigured().await?;
     world.apply_to("'acme/*'", ANA).await?;

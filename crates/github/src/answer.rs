@@ -121,6 +121,19 @@ impl Answer {
         self.header(&SCOPES)
     }
 
+    /// Why a list of repositories has not all that the token's account may see.
+    ///
+    /// Source: GitHub, "Authenticating to the REST API", "Authorizing a token for use with SAML SSO".
+    pub(crate) fn left_out(&self) -> Option<&'static str> {
+        let has_scope = |scopes: &str| scopes.split(',').any(|scope| scope.trim() == "repo");
+        if self.header(&SINGLE_SIGN_ON).is_some_and(|text| text.starts_with("partial-results")) {
+            return Some("the token is not authorized for all organizations with single sign-on");
+        }
+        // Only classic tokens have scopes.
+        let is_public_only = self.scopes().is_some_and(|scopes| !has_scope(scopes));
+        is_public_only.then_some("the token lacks the scope `repo`: GitHub lists only public repositories to it")
+    }
+
     /// Turns every status but 200, 201 and 304 into the error that a caller can act on.
     pub(crate) fn check(&self) -> Result<(), GitHubError> {
         match self.status.as_u16() {
@@ -341,6 +354,14 @@ mod tests {
             let retry_in = Some(LONGEST_PAUSE);
             assert_eq!(refused, GitHubError::RateLimited { limit: Limit::Secondary, retry_in }, "{seconds}");
         }
+    }
+
+    #[test]
+    fn a_list_says_what_single_sign_on_and_scopes_leave_out() {
+        let left_out = |headers: &[(&'static str, &'static str)]| answer(200, headers, "[]").left_out().is_some();
+        assert!(left_out(&[("x-github-sso", "partial-results; organizations=21955855,20582480")]));
+        assert!(left_out(&[("x-oauth-scopes", "read:org, public_repo")]) && left_out(&[("x-oauth-scopes", "")]));
+        assert!(!left_out(&[("x-oauth-scopes", "read:org, repo")]) && !left_out(&[]));
     }
 
     #[test]

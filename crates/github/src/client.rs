@@ -299,6 +299,12 @@ impl Session<'_> {
         now(self.started_at, self.begun)
     }
 
+    /// Whether the owner's token is of the App's installation there.
+    pub(crate) async fn is_of_installation(&self) -> Result<bool, GitHubError> {
+        let token = self.token().await?;
+        Ok(self.github.credentials().is_of_installation(token.as_ref()).await)
+    }
+
     /// Whether GitHub admits the App for the owner's things, where there is one: if not, the personal token stands in for it.
     ///
     /// # Errors

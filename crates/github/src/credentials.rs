@@ -148,6 +148,13 @@ impl Credentials {
         Ok(self.personal.clone())
     }
 
+    /// Whether an App's installation made this token.
+    pub(crate) async fn is_of_installation(&self, token: Option<&SecretString>) -> bool {
+        let (Some(app), Some(token)) = (&self.app, token) else { return false };
+        let state = app.state.lock().await;
+        state.tokens.values().any(|(known, _)| known.expose_secret() == token.expose_secret())
+    }
+
     /// Whether there is an App, whose tokens are good for an owner each.
     pub(crate) fn has_app(&self) -> bool {
         self.app.is_some()

@@ -1,8 +1,11 @@
 //! Single things: a repository, a pull request, an owner's repositories, the token itself.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use http::header::LINK;
 use mergeline_domain::{GithubId, PullRequest, RepoName};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -12,6 +15,9 @@ use crate::model::{RepositoryIdentity, UndecodableItem, decode_single};
 use crate::text::Text;
 use crate::{GitHubError, link};
 
+/// What tokens of an App's installation begin with.
+const INSTALLATION_TOKEN: &str = "ghs_";
+const WITHOUT_TOKEN: &str = "without a token GitHub lists only public repositories";
 /// More pages of repositories than any owner has.
 const MAX_PAGES: u32 = 500;
 
@@ -22,6 +28,36 @@ pub struct ListedRepository {
     pub name: RepoName,
     /// Whether it is archived.
     pub is_archived: bool,
+}
+
+/// An owner's repositories, as far as GitHub lists them to the token.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnedRepositories {
+    /// By name.
+    pub repositories: Vec<ListedRepository>,
+    /// Why there may be others; `None` where the list has everything that the token may see.
+    pub incomplete: Option<String>,
+}
+
+impl OwnedRepositories {
+    fn of(owner: &str, found: BTreeMap<RepoName, ListedRepository>, incomplete: Option<String>) -> Self {
+        let is_owned = |one: &ListedRepository| one.name.owner().eq_ignore_ascii_case(owner);
+        Self { repositories: found.into_values().filter(is_owned).collect(), incomplete }
+    }
+}
+
+/// What was listed so far.
+#[derive(Default)]
+struct Found {
+    repositories: BTreeMap<RepoName, ListedRepository>,
+    /// Why GitHub left something out.
+    reason: Option<String>,
+}
+
+fn of_another(owner: &str) -> String {
+    format!(
+        "the token is not {owner}'s: of a user GitHub lists only public repositories, and those shared with the token's own"
+    )
 }
 
 /// What is left of one of the hourly limits.
@@ -75,6 +111,17 @@ struct RateLimits {
 struct Resources {
     core: Option<RateLimit>,
     graphql: Option<RateLimit>,
+}
+
+/// What an App's installation was given.
+#[derive(Deserialize)]
+struct GivenRepositories {
+    repositories: Vec<RepositoryItem>,
+}
+
+#[derive(Deserialize)]
+struct LoginItem {
+    login: Text,
 }
 
 #[derive(Deserialize)]
@@ -141,34 +188,94 @@ impl Session<'_> {
         .await
     }
 
-    /// All repositories of an owner, an organisation or a person, that the token may see.
+    /// The repositories of an owner, an organization or a person, that the token may see, as far as GitHub lists them to it.
+    ///
+    /// Source: GitHub, "List organization repositories", which has private ones; "List repositories for a user", which has none;
+    /// "List repositories for the authenticated user" and "List repositories accessible to the app installation", which do.
     ///
     /// # Errors
     /// [`GitHubError::NotFound`] when there is no such owner, and whatever else GitHub says.
-    pub async fn repositories_of(&self, owner: &str) -> Result<Vec<ListedRepository>, GitHubError> {
-        let organisation = self.repositories_below(&format!("/orgs/{owner}/repos")).await;
-        match organisation {
-            Err(GitHubError::NotFound) => self.repositories_below(&format!("/users/{owner}/repos")).await,
-            outcome => outcome,
+    pub async fn repositories_of(&self, owner: &str) -> Result<OwnedRepositories, GitHubError> {
+        let mut found = Found::default();
+        match self.list(&format!("/orgs/{owner}/repos"), "", &mut found).await {
+            Ok(()) => {
+                let reason = if self.has_token().await? { found.reason } else { Some(WITHOUT_TOKEN.to_owned()) };
+                return Ok(OwnedRepositories::of(owner, found.repositories, reason));
+            }
+            Err(GitHubError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        let mut found = Found::default();
+        let Some(token) = self.token().await? else {
+            self.list(&format!("/users/{owner}/repos"), "", &mut found).await?;
+            return Ok(OwnedRepositories::of(owner, found.repositories, Some(WITHOUT_TOKEN.to_owned())));
+        };
+        if token.expose_secret().starts_with(INSTALLATION_TOKEN) {
+            // What is public need not be among what the App was given.
+            self.list(&format!("/users/{owner}/repos"), "", &mut found).await?;
+            let mut given = Found::default();
+            self.list_given(&mut given).await?;
+            let is_given = given.repositories.keys().any(|name| name.owner().eq_ignore_ascii_case(owner));
+            found.repositories.append(&mut given.repositories);
+            let reason = (!is_given && !self.is_of_installation().await?).then(|| of_another(owner));
+            return Ok(OwnedRepositories::of(owner, found.repositories, reason));
+        }
+        let is_own = self.login_of_token().await?.is_some_and(|login| login.eq_ignore_ascii_case(owner));
+        if is_own {
+            self.list("/user/repos", "affiliation=owner&", &mut found).await?;
+            return Ok(OwnedRepositories::of(owner, found.repositories, found.reason));
+        }
+        self.list(&format!("/users/{owner}/repos"), "", &mut found).await?;
+        match self.list("/user/repos", "affiliation=collaborator&", &mut found).await {
+            // Not every kind of token may ask for it.
+            Ok(()) | Err(GitHubError::Forbidden { .. } | GitHubError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(OwnedRepositories::of(owner, found.repositories, found.reason.or_else(|| Some(of_another(owner)))))
+    }
+
+    /// Whose token it is; `None` for one that is nobody's.
+    async fn login_of_token(&self) -> Result<Option<String>, GitHubError> {
+        let url = self.github.url("/user", None);
+        match self.ask(Question::get(url), Answer::decode::<LoginItem>).await {
+            Ok(item) => Ok(Some(item.login.to_string())),
+            Err(GitHubError::Forbidden { .. } | GitHubError::NotFound) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    async fn repositories_below(&self, path: &str) -> Result<Vec<ListedRepository>, GitHubError> {
-        let mut found = Vec::new();
+    async fn list(&self, path: &str, query: &str, found: &mut Found) -> Result<(), GitHubError> {
+        self.pages_of(path, query, found, Answer::decode::<Vec<RepositoryItem>>).await
+    }
+
+    /// What an App's installation was given.
+    async fn list_given(&self, found: &mut Found) -> Result<(), GitHubError> {
+        let read = |answer: &Answer| Ok(answer.decode::<GivenRepositories>()?.repositories);
+        self.pages_of("/installation/repositories", "", found, read).await
+    }
+
+    async fn pages_of(
+        &self,
+        path: &str,
+        query: &str,
+        found: &mut Found,
+        read: impl Fn(&Answer) -> Result<Vec<RepositoryItem>, GitHubError>,
+    ) -> Result<(), GitHubError> {
         for page in 1..=MAX_PAGES {
-            let url = self.github.url(path, Some(&format!("per_page=100&page={page}")));
-            let (items, has_next) = self
+            let url = self.github.url(path, Some(&format!("{query}per_page=100&page={page}")));
+            let (items, has_next, reason) = self
                 .ask(Question::get(url), |answer| {
                     let has_next = answer.header(&LINK).and_then(link::next_page).is_some();
-                    Ok((answer.decode::<Vec<RepositoryItem>>()?, has_next))
+                    Ok((read(answer)?, has_next, answer.left_out()))
                 })
                 .await?;
             for item in items {
-                let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
-                found.push(ListedRepository { name, is_archived: item.archived });
+                let name: RepoName = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
+                found.repositories.insert(name.clone(), ListedRepository { name, is_archived: item.archived });
             }
+            found.reason = reason.map(str::to_owned).or(found.reason.take());
             if !has_next {
-                return Ok(found);
+                return Ok(());
             }
         }
         Err(GitHubError::invalid("the pages of repositories have no end"))

@@ -3,12 +3,13 @@
 mod common;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::Result;
 use common::{connect, session};
 use mergeline_domain::PullRequest;
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, PageAnswer};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, Layout, Refused, app_key, pr};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, PageAnswer, Patience};
+use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeUser, Fault, Layout, Refused, app_key, at, pr};
 
 const REPOSITORY: &str = "acme/api";
 
@@ -239,12 +240,73 @@ async fn an_enterprise_server_is_asked_for_everything_where_it_has_it() -> Resul
     let github = connect(&fake.url(), Some(FakeGitHub::TOKEN))?;
     assert_eq!(read_all(&github, REPOSITORY).await?.len(), 150);
     let session = session(&github);
-    let names: Vec<_> = session.repositories_of("acme").await?.into_iter().map(|one| one.name.to_string()).collect();
+    let names: Vec<_> =
+        session.repositories_of("acme").await?.repositories.into_iter().map(|one| one.name.to_string()).collect();
     assert_eq!(names, ["acme/core"]);
     let ids: Vec<String> = pull_requests.iter().map(|one| format!("PR_{}", one.id)).collect();
     let histories = session.histories(&ids).await?;
     assert_eq!((histories.len(), histories.iter().filter(|(_, history)| history.is_ok()).count()), (150, 150));
     assert!(session.token_report().await?.graphql.is_some());
+    Ok(())
+}
+
+/// A user's repositories: three public ones and two private ones, one of which is shared with bob.
+async fn fake_of_a_user() -> Result<FakeGitHub> {
+    let fake = FakeGitHub::start().await?;
+    fake.add_user(FakeUser::person("alice"));
+    let alices = ["alice/one", "alice/two", "alice/three", "alice/shared", "alice/secret"];
+    for name in alices.into_iter().chain(["acme/api", "bob/dotfiles"]) {
+        fake.add_repository(name);
+    }
+    fake.make_private("alice/shared", &["bob"]);
+    fake.make_private("alice/secret", &[]);
+    Ok(fake)
+}
+
+async fn names_of(github: &GitHub, owner: &str) -> Result<(Vec<String>, Option<String>)> {
+    let patience = Patience { deadline: None, longest_wait: Duration::ZERO };
+    let listed = github.session(Some(owner), patience, at("2026-06-15T12:00:00Z")).repositories_of(owner).await?;
+    let names = listed.repositories.iter().map(|one| one.name.name().to_owned()).collect();
+    Ok((names, listed.incomplete))
+}
+
+#[tokio::test]
+async fn a_users_own_token_and_an_app_list_private_repositories_too_and_others_say_what_they_cannot() -> Result<()> {
+    let fake = fake_of_a_user().await?;
+    let all = ["one", "secret", "shared", "three", "two"];
+    fake.set_token_owner(FakeUser::person("alice"));
+    let own = connect(&fake.url(), Some("ghp_right"))?;
+    assert_eq!(names_of(&own, "alice").await?, (all.map(str::to_owned).to_vec(), None));
+    let bobs = connect(&fake.url(), Some("github_pat_bob"))?;
+    fake.set_token_owner(FakeUser::person("bob"));
+    let (names, reason) = names_of(&bobs, "alice").await?;
+    assert_eq!(names, ["one", "shared", "three", "two"]);
+    assert!(reason.is_some_and(|reason| reason.starts_with("the token is not alice's")));
+    let (names, reason) = names_of(&connect(&fake.url(), None)?, "alice").await?;
+    assert_eq!(names, ["one", "three", "two"]);
+    assert!(reason.is_some_and(|reason| reason.starts_with("without a token")));
+    assert_eq!(names_of(&bobs, "acme").await?, (vec!["api".to_owned()], None));
+    fake.require_token("ghp_right");
+    fake.install_app("4711", &["alice"]);
+    let app = with_app(&fake, "4711", None)?;
+    assert_eq!(names_of(&app, "alice").await?, (all.map(str::to_owned).to_vec(), None));
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_pages_of_a_users_private_repositories_are_listed() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.add_user(FakeUser::person("alice"));
+    fake.set_token_owner(FakeUser::person("alice"));
+    for number in 1..=250 {
+        fake.make_private(&format!("alice/r{number}"), &[]);
+    }
+    let own = connect(&fake.url(), Some("ghp_right"))?;
+    assert_eq!(names_of(&own, "alice").await?.0.len(), 250);
+    // Whether it is an organization, whose token it is, and three pages.
+    assert_eq!(fake.requests().len(), 1 + 1 + 3);
+    fake.install_app("4711", &["alice"]);
+    assert_eq!(names_of(&with_app(&fake, "4711", None)?, "alice").await?.0.len(), 250);
     Ok(())
 }
 

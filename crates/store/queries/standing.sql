@@ -18,7 +18,12 @@ select
     k.data_as_of,
     k.quarantined as "quarantined!",
     k.quarantined_since,
-    exists (select from reattributions as m where m.team_id = t.id or t.id is null) as "is_reattributing!"
+    exists (select from reattributions as m where m.team_id = t.id or t.id is null) as "is_reattributing!",
+    (
+        select array_agg(p.pattern order by p.pattern)
+        from incomplete_patterns as p
+        where p.pattern = any(c.repository_patterns) and $3::text [] is null
+    ) as incomplete_patterns
 from (
     select
         count(*) filter (where s.is_read and not s.is_pending and s.failures = 0) as collected,

@@ -259,6 +259,8 @@ pub struct Coverage {
     /// Whether memberships of the team that was asked for, of any team without one, have changed and stored pull requests still
     /// count as before.
     pub is_reattributing: bool,
+    /// Patterns of the configuration of which GitHub does not list everything to the token, so that repositories may be missing.
+    pub incomplete_patterns: Vec<String>,
 }
 
 impl Coverage {
@@ -505,6 +507,7 @@ pub(crate) async fn standing(
             quarantined: row.quarantined,
             quarantined_since: row.quarantined_since,
             is_reattributing: row.is_reattributing,
+            incomplete_patterns: row.incomplete_patterns.unwrap_or_default(),
         },
         team,
     })

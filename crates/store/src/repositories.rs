@@ -502,8 +502,18 @@ impl Store {
         .await
     }
 
+    /// Remembers that what a pattern means could not be listed, and why.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_unlisted(&self, pattern: &RepoPattern, reason: &str) -> Result<(), StoreError> {
+        let pattern = pattern.to_string();
+        self.in_transaction(async |connection| note_listing(connection, &pattern, Some(reason)).await).await
+    }
+
     /// Makes the repositories that a pattern means the ones that are collected for it. Returns how many are new.
-    /// One that is also named is not the pattern's.
+    /// One that is also named is not the pattern's. Where the list of the owner's repositories has a reason to be `incomplete`,
+    /// those that are not on it stay, and the reason is remembered.
     ///
     /// # Errors
     /// [`StoreError::StaleConfiguration`] when the pattern may no longer be configured.
@@ -511,6 +521,7 @@ impl Store {
         &self,
         pattern: &RepoPattern,
         found: &BTreeSet<RepoName>,
+        incomplete: Option<&str>,
         revision: Revision,
         now: DateTime<Utc>,
     ) -> Result<usize, StoreError> {
@@ -520,12 +531,14 @@ impl Store {
             hold_configuration(connection, revision).await?;
             // Two runs that begin at once resolve one after the other.
             sqlx::query!("select pg_advisory_xact_lock($1)", PATTERNS_LOCK).execute(&mut *connection).await?;
+            note_listing(connection, &pattern, incomplete).await?;
             sqlx::query!(
                 "update repositories set removed_at = $3
-                where pattern = $1 and removed_at is null and coalesce(current_name, name) <> all($2)",
+                where pattern = $1 and removed_at is null and coalesce(current_name, name) <> all($2) and not $4",
                 pattern,
                 &found as &[&str],
-                now
+                now,
+                incomplete.is_some()
             )
             .execute(&mut *connection)
             .await?;
@@ -563,6 +576,22 @@ impl Store {
         })
         .await
     }
+}
+
+/// Remembers why what a pattern means could not be listed, or forgets it.
+async fn note_listing(connection: &mut Session, pattern: &str, incomplete: Option<&str>) -> Result<(), StoreError> {
+    match incomplete {
+        Some(reason) => sqlx::query!(
+            "insert into incomplete_patterns as p (pattern, reason) values ($1, $2)
+            on conflict (pattern) do update set reason = excluded.reason where p.reason <> excluded.reason",
+            pattern,
+            reason
+        ),
+        None => sqlx::query!("delete from incomplete_patterns where pattern = $1", pattern),
+    }
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn saturated(count: u32) -> i32 {

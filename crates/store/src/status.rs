@@ -228,6 +228,21 @@ impl Store {
         Ok(DatabaseStatus { version: server.version, is_encrypted: server.is_encrypted, migrations, missing_grant })
     }
 
+    /// Patterns of the configuration of which GitHub does not list everything to the token, and why.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incomplete_patterns(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = sqlx::query!(
+            "select p.pattern, p.reason from incomplete_patterns as p
+            inner join configuration_in_force as c on p.pattern = any(c.repository_patterns)
+            order by p.pattern"
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.pattern, row.reason)).collect())
+    }
+
     /// The last runs, newest first; those before one of this number, if it is given.
     ///
     /// # Errors

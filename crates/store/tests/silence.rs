@@ -326,7 +326,7 @@ async fn an_unchanged_teams_file_takes_one_statement_and_waits_for_nobody_who_ho
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 25] = [
+const WRITING: [&str; 26] = [
     "accept_quarantined",
     "apply",
     "begin_backfill",
@@ -338,6 +338,7 @@ const WRITING: [&str; 25] = [
     "identify as another one",
     "lease",
     "mark_deleted",
+    "note_unlisted",
     "postpone_details",
     "prune",
     "reattribute",
@@ -416,6 +417,9 @@ impl Scene {
                 let backfill = Backfill { next_page: 1, since, readings: 2, ..Backfill::default() };
                 format!("{:?}", store.begin_reading(lease, backfill, now).await?)
             }
+            "note_unlisted" => {
+                format!("{:?}", store.note_unlisted(&"acme/*".parse()?, "without a token").await?)
+            }
             "store_rate_limit_blocks" => {
                 let block = RateLimitBlock { scope: "token".to_owned(), kind: "core".to_owned(), until: now };
                 format!("{:?}", store.store_rate_limit_blocks(&[block], now).await?)
@@ -470,7 +474,7 @@ impl Scene {
             "release" => format!("{:?}", store.release(lease, Ending::Failed, now).await?),
             "resolve_pattern" => {
                 let found = ["acme/api".parse()?, "acme/web".parse()?].into();
-                store.resolve_pattern(&"acme/*".parse()?, &found, revision, now).await?;
+                store.resolve_pattern(&"acme/*".parse()?, &found, None, revision, now).await?;
                 String::new()
             }
             "set_page_size" => format!("{:?}", store.set_page_size(lease, 50, now).await?),

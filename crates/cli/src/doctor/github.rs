@@ -307,12 +307,13 @@ impl Asking {
                         };
                         let is_excluded =
                             |one: &mergeline_github::ListedRepository| configured.rules.exclude(&one.name);
-                        let meant: Vec<_> = listed.iter().filter(is_meant).collect();
+                        let repositories = &listed.repositories;
+                    let meant: Vec<_> = repositories.iter().filter(is_meant).collect();
                         let excluded = meant.iter().filter(|one| is_excluded(one)).count();
                         match meant.len() {
                             0 => {
                                 let message =
-                                    format!("means none of the {} repositories that the token may see", listed.len());
+                                    format!("means none of the {} repositories that the token may see", repositories.len());
                                 Check::error(name, message, "check the prefix, and what the token may see")
                             }
                             count if excluded == count => {
@@ -326,7 +327,15 @@ impl Asking {
                                     String::new()
                                 };
                                 let counted = count - excluded;
-                                Check::ok(name, format!("means {counted} of {} repositories{left_out}", listed.len()))
+                                let found = format!("means {counted} of {} repositories{left_out}", repositories.len());
+                                match &listed.incomplete {
+                                    None => Check::ok(name, found),
+                                    Some(reason) => {
+                                        let message = format!("{found}; others may be missing: {reason}");
+                                        let help = format!("use a token of {owner}'s with access to them, or install a GitHub App there");
+                                        Check::warning(name, message, help)
+                                    }
+                                }
                             }
                         }
                     }

@@ -12,7 +12,8 @@ use super::call::Call;
 use super::contract;
 use super::faults::Refused;
 use super::listing::Paging;
-use super::world::World;
+use super::rest::is_organization;
+use super::world::{Repository, World};
 use crate::FakeUser;
 
 /// What installation tokens begin with.
@@ -86,6 +87,28 @@ pub(super) fn may_see(world: &World, call: &Call, owner: &str) -> bool {
     let tokens = world.app.as_ref().map(|app| &app.tokens);
     let seen = call.token().and_then(|token| tokens.and_then(|tokens| tokens.get(token)));
     seen.is_none_or(|seen| seen.eq_ignore_ascii_case(owner))
+}
+
+/// Whether the request's token is an installation's.
+pub(super) fn is_of_installation(call: &Call) -> bool {
+    call.token().is_some_and(|token| token.starts_with(TOKEN_PREFIX))
+}
+
+/// Whether the request may see a repository: a private one of a user belongs to the user, the installation there, and those
+/// that it is shared with.
+pub(super) fn may_see_repository(world: &World, call: &Call, repository: &Repository) -> bool {
+    if !may_see(world, call, repository.owner()) {
+        return false;
+    }
+    if !repository.is_private || is_organization(&world.owner_of(repository)) {
+        return true;
+    }
+    let me = world.token_owner.login.to_lowercase();
+    match call.token() {
+        None => false,
+        Some(_) if is_of_installation(call) => true,
+        Some(_) => repository.owner().eq_ignore_ascii_case(&me) || repository.collaborators.contains(&me),
+    }
 }
 
 /// `GET /app/installations`.

@@ -16,8 +16,7 @@ pub(super) struct Links<'a> {
     repository: &'a str,
     repository_id: i64,
     owner: FakeUser,
-    is_archived: bool,
-    lacks_pull_requests: bool,
+    settings: &'a Repository,
     /// From this API version on, `merge_commit_sha` and `assignee` are gone.
     is_slim_version: bool,
 }
@@ -127,8 +126,7 @@ impl<'a> Links<'a> {
             repository: &repository.full_name,
             repository_id: id,
             owner: world.owner_of(repository),
-            is_archived: repository.is_archived,
-            lacks_pull_requests: repository.lacks_pull_requests,
+            settings: repository,
             is_slim_version: call.is_slim_version(),
         }
     }
@@ -239,7 +237,7 @@ impl<'a> Links<'a> {
     /// A repository as lists and pull requests have it.
     pub(super) fn repository(&self) -> Value {
         let (owner, name) = self.repository.split_once('/').unwrap_or((self.repository, ""));
-        let is_private = is_organization(&self.owner);
+        let is_private = self.settings.is_private || is_organization(&self.owner);
         let api = format!("{}/repos/{}", self.api, self.repository);
         let html = format!("https://github.com/{}", self.repository);
         let mut fields = Map::new();
@@ -276,10 +274,10 @@ impl<'a> Links<'a> {
             "has_wiki": false,
             "has_pages": false,
             "has_discussions": false,
-            "has_pull_requests": !self.lacks_pull_requests,
+            "has_pull_requests": !self.settings.lacks_pull_requests,
             "forks_count": 0,
             "mirror_url": null,
-            "archived": self.is_archived,
+            "archived": self.settings.is_archived,
             "disabled": false,
             "open_issues_count": 0,
             "license": null,

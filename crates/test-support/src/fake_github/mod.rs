@@ -267,6 +267,14 @@ impl FakeGitHub {
         lock(&self.world).rename(from, to);
     }
 
+    /// Makes a user's repository private, and shares it with these accounts.
+    pub fn make_private(&self, full_name: &str, collaborators: &[&str]) {
+        lock(&self.world).change(full_name, |repository| {
+            repository.is_private = true;
+            repository.collaborators = collaborators.iter().map(|login| login.to_lowercase()).collect();
+        });
+    }
+
     /// Archives a repository.
     pub fn archive_repository(&self, full_name: &str) {
         lock(&self.world).change(full_name, |repository| repository.is_archived = true);

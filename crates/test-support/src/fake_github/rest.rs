@@ -8,7 +8,7 @@ use super::apps;
 use super::call::Call;
 use super::contract::{self, Links};
 use super::listing::{self, Paging};
-use super::world::World;
+use super::world::{Repository, World};
 use crate::FakeUser;
 
 /// What a request is about.
@@ -23,6 +23,10 @@ pub(super) enum Route {
         owner: Owner,
         of_organization: bool,
     },
+    /// What the token's owner may see.
+    MyRepositories,
+    /// What the App's installation was given.
+    GivenRepositories,
     RateLimit,
     Installations,
     AccessTokens(i64),
@@ -85,6 +89,8 @@ impl Route {
             }
             (&Method::GET, ["users", login]) => Self::Account((*login).to_owned()),
             (&Method::GET, ["user"]) => Self::Me,
+            (&Method::GET, ["user", "repos"]) => Self::MyRepositories,
+            (&Method::GET, ["installation", "repositories"]) => Self::GivenRepositories,
             (&Method::GET, ["rate_limit"]) => Self::RateLimit,
             (&Method::GET, ["app", "installations"]) => Self::Installations,
             _ => Self::Unknown,
@@ -143,6 +149,8 @@ pub(super) fn answer(world: &mut World, route: &Route, call: &Call) -> Answer {
             None => Answer::not_found(),
         },
         Route::Repositories { owner, of_organization } => repositories(world, owner, *of_organization, call),
+        Route::MyRepositories => my_repositories(world, call),
+        Route::GivenRepositories => given_repositories(world, call),
         Route::RateLimit => rate_limit(world, call),
         Route::Installations => apps::installations(world, call),
         Route::AccessTokens(installation) => apps::access_token(world, *installation, call),
@@ -164,7 +172,7 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
         },
     };
     let Some(repository) = world.repositories.get(&id) else { return Answer::not_found() };
-    if !apps::may_see(world, call, repository.owner()) {
+    if !apps::may_see_repository(world, call, repository) {
         return Answer::not_found();
     }
     if repository.lacks_pull_requests && thing != Thing::Itself {
@@ -206,7 +214,80 @@ fn me(world: &World, call: &Call) -> Answer {
     }
 }
 
-/// An organisation's repositories are private, a person's are public.
+/// `GET /user/repos`: with the private ones, by affiliation.
+fn my_repositories(world: &World, call: &Call) -> Answer {
+    let me = match call.token() {
+        None => return Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"),
+        Some(_) if apps::is_of_installation(call) => {
+            return Answer::error(StatusCode::FORBIDDEN, "Resource not accessible by integration");
+        }
+        Some(_) => &world.token_owner.login,
+    };
+    let affiliation = call.parameter("affiliation").unwrap_or("owner,collaborator,organization_member");
+    let wanted: Vec<&str> = affiliation.split(',').collect();
+    if wanted.iter().any(|one| !matches!(*one, "owner" | "collaborator" | "organization_member")) {
+        return Answer::error(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &format!("Validation Failed: affiliation: {affiliation}"),
+        );
+    }
+    let is_wanted = |repository: &Repository| {
+        let how = if repository.owner().eq_ignore_ascii_case(me) {
+            "owner"
+        } else if repository.collaborators.contains(&me.to_lowercase()) {
+            "collaborator"
+        } else if is_organization(&world.owner_of(repository)) {
+            "organization_member"
+        } else {
+            return false;
+        };
+        wanted.contains(&how)
+    };
+    let items = by_name(world, is_wanted);
+    let query = call.parameter("affiliation").map(|_| format!("affiliation={affiliation}&")).unwrap_or_default();
+    page_of(world, call, &items, &format!("{}/user/repos", call.api), &query, Value::Array)
+}
+
+/// `GET /installation/repositories`.
+fn given_repositories(world: &World, call: &Call) -> Answer {
+    if !apps::is_of_installation(call) {
+        let message = "You must authenticate with an installation access token in order to list repositories for an installation.";
+        return Answer::error(StatusCode::FORBIDDEN, message);
+    }
+    let items = by_name(world, |repository| apps::may_see(world, call, repository.owner()));
+    let count = items.len();
+    let wrapped =
+        |items| json!({ "total_count": count, "repository_selection": "all", "repositories": Value::Array(items) });
+    page_of(world, call, &items, &format!("{}/installation/repositories", call.api), "", wrapped)
+}
+
+/// Repositories by name, with their numbers.
+fn by_name(world: &World, is_wanted: impl Fn(&Repository) -> bool) -> Vec<(i64, &Repository)> {
+    let all = world.repositories.iter().map(|(id, repository)| (*id, repository));
+    let mut items: Vec<_> = all.filter(|(_, repository)| is_wanted(repository)).collect();
+    items.sort_by_key(|(_, repository)| repository.full_name.to_lowercase());
+    items
+}
+
+fn page_of(
+    world: &World,
+    call: &Call,
+    items: &[(i64, &Repository)],
+    address: &str,
+    query: &str,
+    wrapped: impl FnOnce(Vec<Value>) -> Value,
+) -> Answer {
+    let paging = Paging::of(call);
+    let (listed, pages) = paging.cut(items);
+    let items = listed.iter().map(|(id, repository)| Links::to(world, *id, repository, call).repository()).collect();
+    let answer = found(call, &wrapped(items));
+    match paging.link(address, query, pages) {
+        Some(link) if answer.status == StatusCode::OK => answer.with(header::LINK, &link),
+        _ => answer,
+    }
+}
+
+/// An organisation's repositories are private, of a person's the private ones are not listed to anybody.
 fn repositories(world: &World, owner: &Owner, of_organization: bool, call: &Call) -> Answer {
     let Some(account) = owner.account(world) else { return Answer::not_found() };
     let is_organization = is_organization(&account);
@@ -224,6 +305,7 @@ fn repositories(world: &World, owner: &Owner, of_organization: bool, call: &Call
         .repositories
         .iter()
         .filter(|(_, repository)| is_any_listed && repository.owner().eq_ignore_ascii_case(&account.login))
+        .filter(|(_, repository)| of_organization || !repository.is_private)
         .collect();
     let by_name =
         call.parameter("sort").unwrap_or(if of_organization { "created" } else { "full_name" }) == "full_name";

@@ -20,6 +20,10 @@ const RENUMBERING: i64 = 1_000_000_000_000;
 pub(super) struct Repository {
     pub(super) full_name: String,
     pub(super) is_archived: bool,
+    /// Whether a user's repository is private. Those of organizations are, but the token's owner is a member.
+    pub(super) is_private: bool,
+    /// Accounts that a private repository is shared with.
+    pub(super) collaborators: BTreeSet<String>,
     /// Whether pull requests are switched off in its settings.
     pub(super) lacks_pull_requests: bool,
     /// Pull requests that no answer can show, with the status that comes instead.
@@ -131,6 +135,8 @@ impl World {
         self.repositories.entry(id).or_insert_with(|| Repository {
             full_name: full_name.to_owned(),
             is_archived: false,
+            is_private: false,
+            collaborators: BTreeSet::new(),
             lacks_pull_requests: false,
             unreadable: BTreeMap::new(),
             pull_requests: BTreeMap::new(),

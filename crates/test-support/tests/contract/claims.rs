@@ -347,6 +347,41 @@ async fn an_owner_is_an_organisation_or_a_person() -> Result<()> {
 const WEB_TOKEN: &str = "Bearer e30.eyJpc3MiOiI0NzExIn0.c2ln";
 
 #[tokio::test]
+async fn private_repositories_of_a_user_are_listed_to_the_user_and_to_those_they_are_shared_with() -> Result<()> {
+    let fake = start().await?;
+    fake.add_user(FakeUser::person("alice"));
+    fake.add_repository("alice/open");
+    fake.make_private("alice/shared", &["bob"]);
+    fake.make_private("alice/secret", &[]);
+    let token = [("Authorization", "Bearer github_pat_made_up")];
+    let names = async |path: &str, headers: &[(&str, &str)]| -> Result<Vec<String>> {
+        let body = get(&fake, path, headers).await?.body;
+        let items = body.as_array().cloned().unwrap_or_default();
+        Ok(items.iter().map(|item| item["name"].as_str().unwrap_or_default().to_owned()).collect())
+    };
+    for (login, mine, shared) in
+        [("alice", vec!["open", "secret", "shared"], vec![]), ("bob", vec![], vec!["shared"]), ("eve", vec![], vec![])]
+    {
+        fake.set_token_owner(FakeUser::person(login));
+        assert_eq!(names("/user/repos?affiliation=owner", &token).await?, mine, "{login}");
+        assert_eq!(names("/user/repos?affiliation=collaborator", &token).await?, shared, "{login}");
+        assert_eq!(names("/users/alice/repos", &token).await?, ["open"], "{login}");
+        let status = get(&fake, "/repos/alice/shared/pulls", &token).await?.status;
+        assert_eq!(status, if login == "eve" { 404 } else { 200 }, "{login}");
+    }
+    assert_eq!(get(&fake, "/user/repos", &[]).await?.status, 401);
+    assert_eq!(get(&fake, "/user/repos?affiliation=friend", &token).await?.status, 422);
+    assert_eq!(get(&fake, "/installation/repositories", &token).await?.status, 403);
+    fake.install_app("4711", &["alice"]);
+    let installations = get(&fake, "/app/installations", &[("Authorization", WEB_TOKEN)]).await?;
+    let path = format!("/app/installations/{}/access_tokens", installations.body[0]["id"]);
+    post(&fake, &path, &[("Authorization", WEB_TOKEN)], &json!({})).await?;
+    let given = get(&fake, "/installation/repositories", &[("Authorization", "Bearer ghs_1_alice")]).await?;
+    assert_eq!((given.status, &given.body["total_count"]), (200, &json!(3)));
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_installation_token_is_good_for_one_owner_until_it_expires() -> Result<()> {
     let fake = start().await?;
     fake.put([pr("acme/api", 1), pr("other/api", 1)]);
