@@ -88,8 +88,9 @@ async fn apply(file: &TeamsFile, how: ApplyOptions, options: &Options, now: Date
     // Also what an earlier one, which was ended, has left to do.
     let mut is_finished = how.dry_run;
     while !is_finished {
-        applied.note(store.reattribute(PULL_REQUESTS_AT_ONCE).await?);
-        is_finished = applied.people_to_reattribute == 0;
+        let step = store.reattribute(PULL_REQUESTS_AT_ONCE).await?;
+        applied.note(step);
+        is_finished = step.is_finished();
     }
     Ok(applied)
 }

@@ -30,7 +30,7 @@ pub(crate) async fn reattribute(
             }
         };
         pull_requests += done.pull_requests;
-        if done.people_left == 0 {
+        if done.is_finished() {
             break;
         }
     }

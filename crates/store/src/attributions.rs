@@ -43,17 +43,27 @@ pub struct Reattributed {
     pub pull_requests: usize,
     /// People whose pull requests still count as before, all or some of them.
     pub people_left: i64,
+    /// Repositories of which it is still to be noted that histories are to be read again.
+    pub repositories_left: i64,
+}
+
+impl Reattributed {
+    /// Whether nothing is left to do.
+    pub fn is_finished(&self) -> bool {
+        self.people_left == 0 && self.repositories_left == 0
+    }
 }
 
 impl Store {
-    /// Goes on with what a teams file has left to do: attributes so many stored pull requests again, in one transaction. To be
-    /// called until nobody is left; that may be by another process, at another time. Without anything to do it takes no lock.
+    /// Goes on with what a teams file has left to do: attributes so many stored pull requests again, or notes that their
+    /// histories are to be read again, in one transaction. To be called until nothing is left; that may be by another process, at another time. Without anything to do it takes no lock.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn reattribute(&self, at_once: u32) -> Result<Reattributed, StoreError> {
-        if self.patiently(count_left).await? == 0 {
-            return Ok(Reattributed::default());
+        let left = self.patiently(what_is_left).await?;
+        if left.is_finished() {
+            return Ok(left);
         }
         self.in_transaction(async |connection| {
             hold_alone(connection).await?;
@@ -63,9 +73,16 @@ impl Store {
     }
 }
 
-async fn count_left(connection: &mut Session) -> Result<i64, StoreError> {
-    let left = sqlx::query_scalar!(r#"select count(distinct person_id) as "left!" from reattributions"#);
-    Ok(left.fetch_one(connection).await?)
+/// What is left to do.
+async fn what_is_left(connection: &mut Session) -> Result<Reattributed, StoreError> {
+    let left = sqlx::query!(
+        r#"select
+            (select count(distinct person_id) from reattributions) as "people!",
+            (select count(*) from reopened_histories) as "repositories!""#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Reattributed { pull_requests: 0, people_left: left.people, repositories_left: left.repositories })
 }
 
 /// Notes whose pull requests are to be attributed again, and for which teams they may count differently until then.
@@ -163,7 +180,58 @@ pub(crate) async fn attribute_next(connection: &mut Session, at_once: u32) -> Re
         .execute(&mut *connection)
         .await?;
     }
-    Ok(Reattributed { pull_requests, people_left: count_left(connection).await? })
+    if next.is_none() {
+        reopen_next(connection, at_once.saturating_sub(rows.len())).await?;
+    }
+    Ok(Reattributed { pull_requests, ..what_is_left(connection).await? })
+}
+
+/// Notes of so many pull requests that their histories are to be read again.
+async fn reopen_next(connection: &mut Session, at_once: usize) -> Result<(), StoreError> {
+    let mut at_once = at_once;
+    while at_once > 0 {
+        let of =
+            sqlx::query!("select repository_id, done_number from reopened_histories order by repository_id limit 1")
+                .fetch_optional(&mut *connection)
+                .await?;
+        let Some(of) = of else { break };
+        let numbers = sqlx::query_scalar!(
+            "update pull_requests as p
+            set detailed_at = null, detail_retry_at = null
+            from (
+                select id from pull_requests
+                where repository_id = $1 and number > $2 and detailed_at is not null and deleted_at is null
+                order by number
+                limit $3
+            ) as n
+            where p.id = n.id
+            returning p.number",
+            of.repository_id,
+            of.done_number,
+            i64::try_from(at_once).unwrap_or(i64::MAX)
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        if numbers.len() < at_once {
+            sqlx::query!("delete from reopened_histories where repository_id = $1", of.repository_id)
+                .execute(&mut *connection)
+                .await?;
+        } else {
+            let last = numbers.iter().max().copied().unwrap_or(of.done_number);
+            sqlx::query!(
+                "update reopened_histories set done_number = $2 where repository_id = $1",
+                of.repository_id,
+                last
+            )
+            .execute(&mut *connection)
+            .await?;
+        }
+        if !numbers.is_empty() {
+            note_changes(connection, &[of.repository_id]).await?;
+        }
+        at_once -= numbers.len();
+    }
+    Ok(())
 }
 
 /// Answers that were made before are old.

@@ -202,12 +202,13 @@ impl Store {
             write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
             let changes = applied.plan.changes_by_person(&current);
             mark(&mut transaction, &changes).await?;
+            if bots_differ(&current, &applied.plan) {
+                applied.histories_reopened = count_histories(&mut transaction).await?;
+                reopen_histories(&mut transaction).await?;
+            }
             applied.note(attribute_next(&mut transaction, options.at_once).await?);
             if let Some(since) = newly_since(&changes) {
                 applied.reopens_since = reopen_collection(&mut transaction, since).await?;
-            }
-            if bots_differ(&current, &applied.plan) {
-                applied.histories_reopened = reopen_histories(&mut transaction, false).await?;
             }
         }
         transaction.commit().await?;
@@ -839,30 +840,28 @@ async fn foresee(connection: &mut Session, planned: Planned) -> Result<Applied, 
         applied.reopens_since = would_reopen(connection, since).await?;
     }
     if bots_differ(&current, &applied.plan) {
-        applied.histories_reopened = reopen_histories(connection, true).await?;
+        applied.histories_reopened = count_histories(connection).await?;
     }
     Ok(applied)
 }
 
 /// Has the histories of all pull requests read again: who reviewed is not stored, and another set of bots makes other reviews
-/// the first by a person. What is known stays until then. Returns of how many, and no more than that where it only is to be told.
-async fn reopen_histories(connection: &mut Session, is_told_only: bool) -> Result<i64, StoreError> {
-    let known = sqlx::query!(
-        r#"select repository_id, count(*) as "count!" from pull_requests
-        where detailed_at is not null and deleted_at is null
-        group by repository_id"#
+/// the first by a person. What is known stays until then.
+async fn reopen_histories(connection: &mut Session) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into reopened_histories (repository_id)
+        select id from repositories where pull_requests > without_details
+        on conflict (repository_id) do update set done_number = excluded.done_number"
     )
-    .fetch_all(&mut *connection)
+    .execute(connection)
     .await?;
-    // Each by itself: a statement has its time, however many repositories there are.
-    for of in known.iter().filter(|_| !is_told_only) {
-        sqlx::query!(
-            "update pull_requests set detailed_at = null, detail_retry_at = null
-            where repository_id = $1 and detailed_at is not null and deleted_at is null",
-            of.repository_id
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(known.iter().map(|of| of.count).sum())
+    Ok(())
+}
+
+/// Of how many pull requests the histories are known.
+async fn count_histories(connection: &mut Session) -> Result<i64, StoreError> {
+    let known = sqlx::query_scalar!(
+        r#"select coalesce(sum(pull_requests - without_details), 0)::bigint as "known!" from repositories"#
+    );
+    Ok(known.fetch_one(connection).await?)
 }

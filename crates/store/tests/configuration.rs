@@ -183,6 +183,29 @@ async fn what_is_stored_between_two_steps_counts_by_the_newest_file_and_another_
 }
 
 #[tokio::test]
+async fn when_others_are_bots_histories_are_opened_again_in_steps() -> Result<()> {
+    let (database, store) = collected().await?;
+    let pool = database.pool().await?;
+    sqlx::query("update pull_requests set detailed_at = updated_at").execute(&pool).await?;
+    let closed = async || -> Result<i64> {
+        let closed = sqlx::query_scalar("select count(*) from pull_requests where detailed_at is not null");
+        Ok(closed.fetch_one(&pool).await?)
+    };
+    let bots = with_line("bots: [ci-user]")?;
+    let options = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
+    assert_eq!(store.apply(&bots, options, at("2026-06-15T12:00:00Z")).await?.histories_reopened, 4);
+    assert_eq!((apply_only(&store, &bots).await?.histories_reopened, closed().await?), (4, 4));
+    let mut left = Vec::new();
+    while left.last() != Some(&0) {
+        assert!(!store.reattribute(3).await?.is_finished() || closed().await? == 0);
+        left.push(closed().await?);
+    }
+    assert_eq!(left, [1, 0]);
+    assert_eq!(store.reattribute(3).await?, Reattributed::default());
+    Ok(())
+}
+
+#[tokio::test]
 async fn only_the_teams_of_a_change_that_is_under_way_are_not_complete() -> Result<()> {
     let (database, store) = fresh().await?;
     let file =
