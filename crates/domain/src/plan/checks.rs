@@ -1,6 +1,6 @@
 //! What must hold of everybody once logins have become people and former teams are remembered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -20,10 +20,46 @@ pub(super) struct Holding {
     pub(super) login: Login,
     pub(super) team: TeamSlug,
     pub(super) terms: Terms,
+    pub(super) standing: Standing,
+}
+
+/// What the file does with the team of a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It was unknown before.
+    New,
+    /// It was archived, and is back.
+    Restored,
+    /// It is in the file, as before.
+    Kept,
+    /// It is no longer in the file.
+    Leaving,
+    /// It was archived before and is not in the file.
+    Archived,
+}
+
+impl Holding {
     /// Whether the team is not in the file.
-    pub(super) is_former: bool,
-    /// Whether the team was unknown before.
-    pub(super) is_new: bool,
+    fn is_former(&self) -> bool {
+        matches!(self.standing, Standing::Leaving | Standing::Archived)
+    }
+
+    /// Whether the team is in the file and was not in the one before.
+    fn is_of_an_arriving_team(&self) -> bool {
+        matches!(self.standing, Standing::New | Standing::Restored)
+    }
+}
+
+/// A team that leaves the file, and who of it is at the same time in teams that come into it.
+#[derive(Default)]
+struct Succession<'a> {
+    /// Those who were in it until now; until when.
+    members: BTreeSet<Who>,
+    until: Option<DateTime<Utc>>,
+    /// Those of them whose past would count again.
+    doubled: BTreeMap<Who, &'a Login>,
+    /// The teams for which it would, with how many people.
+    successors: BTreeMap<(&'a TeamSlug, bool), usize>,
 }
 
 impl Holdings {
@@ -38,7 +74,7 @@ impl Holdings {
             .by_person
             .values()
             .filter_map(|holdings| {
-                let is_current = |holding: &&Holding| !holding.is_former && holding.terms.period.contains(now);
+                let is_current = |holding: &&Holding| !holding.is_former() && holding.terms.period.contains(now);
                 let login = holdings.iter().find(is_current).map(|holding| &holding.login)?;
                 let sum: u64 =
                     holdings.iter().filter(is_current).map(|holding| u64::from(holding.terms.weight.units())).sum();
@@ -64,10 +100,47 @@ impl Holdings {
                 }
             }
         }
+        let successions = self.successions();
+        let doubled = successions.iter().filter(|(slug, succession)| {
+            // What sums to more than 1 is said below.
+            !former_teams.contains_key(*slug) && succession.doubled.len() * 2 >= succession.members.len()
+        });
+        list.extend(doubled.filter_map(|(slug, succession)| same_people(slug, succession, file.timezone)));
         let former =
             former_teams.into_iter().map(|(slug, conflicts)| with_former_team(slug, &conflicts, file.timezone));
         list.extend(former);
         list
+    }
+
+    /// The teams that leave the file with this plan.
+    fn successions(&self) -> BTreeMap<&TeamSlug, Succession<'_>> {
+        let mut found: BTreeMap<&TeamSlug, Succession<'_>> = BTreeMap::new();
+        let leaving = |holding: &&Holding| holding.standing == Standing::Leaving;
+        for holding in self.by_person.values().flatten().filter(leaving) {
+            let until = &mut found.entry(&holding.team).or_default().until;
+            *until = (*until).max(holding.terms.period.to());
+        }
+        for (who, holdings) in &self.by_person {
+            for former in holdings.iter().filter(leaving) {
+                let Some(succession) = found.get_mut(&former.team) else { continue };
+                // Those who left earlier make no team.
+                if former.terms.period.to() != succession.until {
+                    continue;
+                }
+                succession.members.insert(*who);
+                let mut doubling: BTreeMap<_, &Login> = BTreeMap::new();
+                for holding in holdings.iter().filter(|holding| holding.is_of_an_arriving_team()) {
+                    if holding.terms.period.overlaps(&former.terms.period) {
+                        doubling.insert((&holding.team, holding.standing == Standing::New), &holding.login);
+                    }
+                }
+                for (team, login) in doubling {
+                    succession.doubled.insert(*who, login);
+                    *succession.successors.entry(team).or_default() += 1;
+                }
+            }
+        }
+        found
     }
 }
 
@@ -112,9 +185,9 @@ fn more_than_one(holdings: &[Holding]) -> Option<Conflict<'_>> {
     };
     let mut counted = holdings.iter().filter(holds);
     let login =
-        counted.clone().find(|holding| !holding.is_former).or_else(|| holdings.first()).map(|one| &one.login)?;
-    let new_team = counted.clone().find(|holding| holding.is_new).map(|holding| &holding.team);
-    let former = counted.find(|holding| holding.is_former);
+        counted.clone().find(|holding| !holding.is_former()).or_else(|| holdings.first()).map(|one| &one.login)?;
+    let new_team = counted.clone().find(|holding| holding.standing == Standing::New).map(|holding| &holding.team);
+    let former = counted.find(|holding| holding.is_former());
     Some(Conflict { login, units, since, former, new_team })
 }
 
@@ -135,16 +208,47 @@ fn day(at: DateTime<Utc>, zone: Tz) -> String {
     at.with_timezone(&zone).date_naive().to_string()
 }
 
+/// The problem of a team whose people are in another one from now on, with its past: most likely it has another slug, and
+/// everything would count once for either.
+fn same_people(slug: &TeamSlug, succession: &Succession<'_>, zone: Tz) -> Option<Problem> {
+    let ((successor, is_new), _) = succession.successors.iter().rev().max_by_key(|(_, people)| **people)?;
+    let who = people(succession.doubled.values().copied());
+    let message = format!(
+        "the team `{slug}` is not in the file, but its past still counts: it would count for `{successor}` again, with {who}"
+    );
+    let end = succession.until.map_or_else(String::new, |end| format!("`from: {}`", day(end, zone)));
+    let rename = if *is_new { renamed(successor, slug) } else { String::new() };
+    let help = format!(
+        "{rename}if it is another team, start the memberships there when those in `{slug}` ended: {end}\n\
+         if they really belonged to both at once, apply a file with neither of the two first, and `{successor}` then"
+    );
+    Some(Problem::setting("config.renamed_from", slug.as_str(), message, help))
+}
+
+/// `ana`, or `ana` and so many more.
+fn people<'a>(logins: impl IntoIterator<Item = &'a Login>) -> String {
+    let mut logins = logins.into_iter();
+    let first = logins.next().map_or_else(String::new, |login| format!("`{login}`"));
+    match logins.count() {
+        0 => first,
+        others => format!("{first} and {others} more"),
+    }
+}
+
+/// The lines that make a team the same one under a new slug.
+fn renamed(successor: &TeamSlug, former: &TeamSlug) -> String {
+    format!(
+        "if `{successor}` is the same team under a new slug, write\n  - slug: {successor}\n    renamed_from: {former}\n"
+    )
+}
+
 /// One problem for a team that is not in the file, whoever was in it: mostly it has got another slug.
 fn with_former_team(slug: &TeamSlug, conflicts: &[Conflict<'_>], zone: Tz) -> Problem {
     let mut successors: BTreeMap<&TeamSlug, usize> = BTreeMap::new();
     for team in conflicts.iter().filter_map(|conflict| conflict.new_team) {
         *successors.entry(team).or_default() += 1;
     }
-    let who = conflicts.first().map_or_else(String::new, |first| match conflicts.len() - 1 {
-        0 => format!("`{}`", first.login),
-        others => format!("`{}` and {others} more", first.login),
-    });
+    let who = people(conflicts.iter().map(|conflict| conflict.login));
     let since =
         conflicts.iter().min_by_key(|conflict| conflict.since).map_or_else(String::new, |first| first.since(zone));
     let message = format!(
@@ -155,8 +259,8 @@ fn with_former_team(slug: &TeamSlug, conflicts: &[Conflict<'_>], zone: Tz) -> Pr
     let end = end.map_or_else(String::new, |end| format!("`from: {}`", day(end, zone)));
     let help = match successors.into_iter().max_by_key(|(_, people)| *people) {
         Some((successor, _)) => format!(
-            "if `{successor}` is the same team under a new slug, write\n  - slug: {successor}\n    renamed_from: {slug}\n\
-             if it is another team, start the memberships there when those in `{slug}` ended: {end}"
+            "{}if it is another team, start the memberships there when those in `{slug}` ended: {end}",
+            renamed(successor, slug)
         ),
         None => format!("start the memberships in the other teams when those in `{slug}` ended: {end}"),
     };

@@ -17,7 +17,7 @@ use crate::teams_file::{TeamEntry, TeamsFile};
 use crate::{
     GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoRules, TeamId, TeamSlug, Weight,
 };
-use checks::{Holding, Holdings};
+use checks::{Holding, Holdings, Standing};
 pub use effects::PersonChange;
 pub use people::PlannedPerson;
 use people::resolve;
@@ -306,10 +306,15 @@ impl Plan {
             let before = known.get(&team.slug).copied();
             plan.note_team(team, before);
             plan.diff_team(team, before, &who, &logins);
+            let standing = match before {
+                None => Standing::New,
+                Some(known) if known.is_archived => Standing::Restored,
+                Some(_) => Standing::Kept,
+            };
             for member in &team.members {
                 let terms = Terms { weight: member.weight, period: member.period };
                 let (login, team) = (member.login.clone(), team.slug.clone());
-                let holding = Holding { login, team, terms, is_former: false, is_new: before.is_none() };
+                let holding = Holding { login, team, terms, standing };
                 holdings.add(who[&member.login], holding);
             }
         }
@@ -318,12 +323,13 @@ impl Plan {
             if !team.is_archived || (!team.has_numbers && !team.memberships.is_empty()) {
                 plan.archive(slug, team, today, &logins);
             }
+            let standing = if team.is_archived { Standing::Archived } else { Standing::Leaving };
             for membership in team.memberships.iter().filter(|_| team.has_numbers) {
                 // Closed already when it was archived before: cutting it again at today changes nothing.
                 if let Some(period) = membership.terms.period.ending_at(today) {
                     let terms = Terms { period, ..membership.terms };
                     let (login, team) = (login_of(&logins, membership.person), (*slug).clone());
-                    let holding = Holding { login, team, terms, is_former: true, is_new: false };
+                    let holding = Holding { login, team, terms, standing };
                     holdings.add(Who::Known(membership.person), holding);
                 }
             }
@@ -764,7 +770,12 @@ mod tests {
 
     /// A file with these teams.
     fn teams(teams: &str) -> TeamsFile {
-        let text = format!("version: 1\nrepositories: [acme/api]\nteams: [{teams}]\n");
+        file_with_teams("", teams)
+    }
+
+    /// A file with this line and these teams.
+    fn file_with_teams(line: &str, teams: &str) -> TeamsFile {
+        let text = format!("version: 1\nrepositories: [acme/api]\n{line}\nteams: [{teams}]\n");
         TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
@@ -786,6 +797,60 @@ mod tests {
         ~ team        checkout (checkout, renamed)
         ~ team        checkout (called pay before)
         ");
+    }
+
+    #[test]
+    fn a_team_under_a_new_slug_is_refused_with_the_same_lines_where_no_weights_sum_to_more_than_one() {
+        let halves = "members: [{ github: ana, weight: 0.5 }, { github: bob, weight: 0.5 }]";
+        let before = applied(&teams(&format!("{{ slug: pay, {halves} }}")), false);
+        let refused =
+            |file: &TeamsFile| Plan::between(&before, file, now()).expect_err("whose past is it?").to_string();
+        insta::assert_snapshot!(refused(&teams(&format!("{{ slug: checkout, {halves} }}"))), @r"
+        pay: config.renamed_from: the team `pay` is not in the file, but its past still counts: it would count for `checkout` again, with `ana` and 1 more
+          help: if `checkout` is the same team under a new slug, write
+                  - slug: checkout
+                    renamed_from: pay
+                if it is another team, start the memberships there when those in `pay` ended: `from: 2026-06-15`
+                if they really belonged to both at once, apply a file with neither of the two first, and `checkout` then
+        ");
+        let allowed = |text: &str| file_with_teams("allow_weights_above_one: true", text);
+        let whole = "{ slug: checkout, members: [{ github: ana }, { github: bob }] }";
+        for file in [
+            allowed(whole),
+            // Somebody has left at the same time, and somebody has come.
+            teams("{ slug: checkout, members: [{ github: ana, weight: 0.5 }, { github: eve }] }"),
+            // It is split into two.
+            teams(
+                "{ slug: checkout, members: [{ github: ana, weight: 0.5 }] }, { slug: risk, members: [{ github: bob, weight: 0.5 }] }",
+            ),
+        ] {
+            let told = refused(&file);
+            assert!(told.contains("\n          - slug: checkout\n            renamed_from: pay\n"), "{told}");
+        }
+        let renamed = plan(&before, &teams(&format!("{{ slug: checkout, renamed_from: pay, {halves} }}")));
+        assert_eq!((renamed.teams_added.len(), renamed.memberships.len()), (0, 0), "{renamed}");
+    }
+
+    #[test]
+    fn another_team_of_the_same_people_begins_where_the_former_ended_or_comes_in_a_second_file() {
+        let halves = "members: [{ github: ana, weight: 0.5 }, { github: bob, weight: 0.5 }]";
+        let mut before = applied(&teams(&format!("{{ slug: pay, {halves} }}")), false);
+        let later = halves.replace("0.5", "0.5, from: 2026-06-15");
+        assert_eq!(plan(&before, &teams(&format!("{{ slug: checkout, {later} }}"))).teams_archived.len(), 1);
+        let few = "{ slug: checkout, members: [{ github: eve }] }";
+        assert_eq!(plan(&before, &teams(few)).teams_archived.len(), 1, "nobody is in both");
+        // Archived by a file before, the two overlap because somebody means it.
+        before.teams[0].is_archived = true;
+        let both = plan(&before, &teams(&format!("{{ slug: checkout, {halves} }}")));
+        assert_eq!((both.teams_added.len(), both.memberships.len()), (1, 2), "{both}");
+        // The other way around, `renamed_from` cannot help: each of the two has a past.
+        let mut two = applied(&teams(&format!("{{ slug: pay, {halves} }}, {{ slug: checkout, {halves} }}")), false);
+        two.teams[1].is_archived = true;
+        let told = Plan::between(&two, &teams(&format!("{{ slug: checkout, {halves} }}")), now()).expect_err("again");
+        assert!(
+            !told.to_string().contains("renamed_from: pay") && told.to_string().contains("`from: 2026-06-15`"),
+            "{told}"
+        );
     }
 
     #[test]
