@@ -58,6 +58,55 @@ fn strange_character(text: &str) -> Option<(String, String)> {
     Some((reason, meant))
 }
 
+/// What a pasted address leads to, of GitHub's site or its API.
+enum Address {
+    /// A user or an organization.
+    Account(String),
+    /// `owner/name`, in which the name may be a pattern.
+    Repository(String),
+}
+
+impl Address {
+    /// First parts of a path that are no account: pages about everything.
+    const PAGES: [&str; 12] = [
+        "search",
+        "settings",
+        "topics",
+        "marketplace",
+        "notifications",
+        "explore",
+        "enterprises",
+        "login",
+        "features",
+        "collections",
+        "repositories",
+        "user",
+    ];
+
+    fn of(text: &str) -> Option<Self> {
+        let meant = strange_character(text).map_or_else(|| text.to_owned(), |(_, meant)| meant);
+        let path = meant.trim().split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        // A host comes before a path of any depth: `https://host/`, `git@host:`, or `host/` with a dot in it.
+        let after_host = path.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+        let after_host = after_host.or_else(|| path.split_once('@').and_then(|(_, rest)| rest.split_once(':')));
+        let after_host = after_host.or_else(|| path.split_once('/').filter(|(host, _)| host.contains('.')));
+        let parts: Vec<&str> = after_host.map_or(path, |(_, rest)| rest).split('/').collect();
+        let repository = |owner: &str, name: &str| {
+            Some(Self::Repository(format!("{owner}/{}", name.strip_suffix(".git").unwrap_or(name))))
+        };
+        match parts.strip_prefix(&["api", "v3"]).filter(|rest| !rest.is_empty()).unwrap_or(&parts) {
+            ["repos", owner, name, ..] => repository(owner, name),
+            ["orgs", _, "people", login] => Some(Self::Account((*login).to_owned())),
+            ["orgs" | "users", account, ..] => Some(Self::Account((*account).to_owned())),
+            ["apps", app, ..] if after_host.is_some() => Some(Self::Account(format!("{app}[bot]"))),
+            [page, ..] if after_host.is_some() && Self::PAGES.contains(page) => None,
+            [account] if after_host.is_some() => Some(Self::Account((*account).to_owned())),
+            [owner, name, ..] => repository(owner, name),
+            _ => None,
+        }
+    }
+}
+
 /// A GitHub login: compared and kept without case, `[bot]` suffix included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -97,6 +146,10 @@ impl FromStr for Login {
         }
         let trimmed = stem.trim().trim_start_matches(['@', '-']);
         let suggestion = (trimmed != stem && trimmed.parse::<Self>().is_ok()).then(|| trimmed.to_owned());
+        let suggestion = suggestion.or_else(|| match Address::of(text)? {
+            Address::Account(login) => (login != text && login.parse::<Self>().is_ok()).then_some(login),
+            Address::Repository(_) => None,
+        });
         let reason = if stem.len() > Self::MAX_LEN {
             format!("`{text}` is longer than the {} characters of a GitHub login", Self::MAX_LEN)
         } else {
@@ -151,15 +204,7 @@ impl RepoName {
 
     /// The `owner/name` that a pasted URL or a `.git` path most likely means.
     fn normalised(text: &str) -> Option<String> {
-        let meant = strange_character(text).map_or_else(|| text.to_owned(), |(_, meant)| meant);
-        let path = meant.trim().split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-        // A host comes before a path of any depth: `https://host/`, `git@host:`, or `host/` with a dot in it.
-        let after_host = path.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
-        let after_host = after_host.or_else(|| path.split_once('@').and_then(|(_, rest)| rest.split_once(':')));
-        let after_host = after_host.or_else(|| path.split_once('/').filter(|(host, _)| host.contains('.')));
-        let mut parts = after_host.map_or(path, |(_, rest)| rest).split('/');
-        let (owner, name) = (parts.next()?, parts.next()?);
-        let candidate = format!("{owner}/{}", name.strip_suffix(".git").unwrap_or(name));
+        let Address::Repository(candidate) = Address::of(text)? else { return None };
         (candidate != text && candidate.parse::<Self>().is_ok()).then_some(candidate)
     }
 }
@@ -358,17 +403,37 @@ impl RepoEntry {
     }
 }
 
+impl RepoEntry {
+    /// The entry that a pasted address most likely means: an account is all of its repositories.
+    fn normalised(text: &str) -> Option<String> {
+        let (sign, address) = text.strip_prefix('!').map_or(("", text), |rest| ("!", rest));
+        let candidate = match Address::of(address)? {
+            Address::Account(owner) => format!("{sign}{owner}/*"),
+            Address::Repository(name) => format!("{sign}{name}"),
+        };
+        let is_entry = match sign {
+            "!" => candidate.parse::<RepoExclusion>().is_ok(),
+            _ => candidate.parse::<RepoPattern>().is_ok() || candidate.parse::<RepoName>().is_ok(),
+        };
+        (candidate != text && is_entry).then_some(candidate)
+    }
+}
+
 impl FromStr for RepoEntry {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        if text.starts_with('!') {
+        let parsed = if text.starts_with('!') {
             text.parse().map(Self::Exclusion)
         } else if text.contains('*') {
             text.parse().map(Self::Pattern)
         } else {
             text.parse().map(Self::Name)
-        }
+        };
+        parsed.map_err(|error: NameError| match error.suggestion {
+            None => NameError { suggestion: Self::normalised(text), ..error },
+            Some(_) => error,
+        })
     }
 }
 
@@ -561,6 +626,46 @@ mod tests {
         }
         for text in ["api", "", "/", "acme/", "/api", "acme/..", "acme/*", "a b/c", "acme/api\r\nx"] {
             assert!(text.parse::<RepoName>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn pasted_addresses_of_accounts_and_of_the_api_are_known() {
+        for (text, meant) in [
+            ("https://github.com/orgs/acme/repositories", "acme/*"),
+            ("https://github.com/orgs/acme", "acme/*"),
+            ("https://github.com/acme", "acme/*"),
+            ("https://github.com/acme?tab=repositories", "acme/*"),
+            ("https://github.com/acme/*", "acme/*"),
+            ("github.com/acme/web-*", "acme/web-*"),
+            ("orgs/acme/repositories", "acme/*"),
+            ("https://api.github.com/repos/acme/api", "acme/api"),
+            ("https://api.github.com/orgs/acme/repos", "acme/*"),
+            ("https://github.example.com/api/v3/repos/acme/api/pulls", "acme/api"),
+            ("https://github.example.com/api/v3/users/acme/repos", "acme/*"),
+            ("!https://github.com/acme/mirror", "!acme/mirror"),
+        ] {
+            assert_eq!(suggestion::<RepoEntry>(text), Some(meant.to_owned()), "{text}");
+            assert!(meant.parse::<RepoEntry>().is_ok(), "{meant}");
+        }
+        // Where one repository is meant, all of an owner are no answer.
+        assert_eq!(suggestion::<RepoName>("https://github.com/orgs/acme/repositories"), None);
+        assert_eq!(suggestion::<RepoName>("https://api.github.com/repos/acme/api"), Some("acme/api".to_owned()));
+        for text in
+            ["https://github.com/search?q=acme", "https://github.com/settings/tokens", "https://github.com/", "*"]
+        {
+            assert_eq!(suggestion::<RepoEntry>(text), None, "{text}");
+        }
+        for (text, meant) in [
+            ("https://github.com/octocat", Some("octocat")),
+            ("github.com/octocat/", Some("octocat")),
+            ("https://github.com/octocat?tab=repositories", Some("octocat")),
+            ("https://github.com/orgs/acme/people/octocat", Some("octocat")),
+            ("https://api.github.com/users/octocat", Some("octocat")),
+            ("https://github.com/apps/renovate", Some("renovate[bot]")),
+            ("https://github.com/acme/api", None),
+        ] {
+            assert_eq!(suggestion::<Login>(text).as_deref(), meant, "{text}");
         }
     }
 

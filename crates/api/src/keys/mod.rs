@@ -230,7 +230,7 @@ impl ApiKeys {
 mod tests {
     use super::*;
 
-    pub(super) const KEY: &str = "0123456789abcdef";
+    pub(super) const KEY: &str = "08f3a61c97e4b5d2";
     pub(super) const OTHER: &str = "another-key-of-sixteen";
 
     pub(super) fn hash(key: &str) -> String {

@@ -15,6 +15,29 @@ use crate::access::{Scope, ScopeError};
 const MIN_KEY_LENGTH: usize = 16;
 /// Sixteen random digits have nearly always more.
 const MIN_DISTINCT: usize = 6;
+/// Fewer leave too little to try. One in two hundred keys of sixteen random digits has fewer, and hardly any longer one.
+const MIN_SURPRISES: usize = 9;
+/// Orders in which people type, each a circle.
+const SEQUENCES: [&str; 6] =
+    ["0123456789abcdef", "0123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm"];
+/// What stands in examples, and what is tried first; longer ones before those that they contain.
+const PLACEHOLDERS: [&str; 15] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "placeholder",
+    "password",
+    "mergeline",
+    "replace",
+    "example",
+    "default",
+    "secret",
+    "admin",
+    "token",
+    "your",
+    "test",
+    "key",
+];
 /// What to do about a list that is none.
 const EXAMPLE: &str = r#"write a list like `[{"name": "grafana", "sha256": "…", "scopes": ["metrics:read"]}]`; `mergeline keys create` prints such entries"#;
 
@@ -202,9 +225,29 @@ fn weakness(key: &str) -> Option<String> {
         Some("it repeats a part of itself".to_owned())
     } else if steps.len() == 1 {
         Some("it counts up or down".to_owned())
+    } else if surprises(key) < MIN_SURPRISES {
+        Some("it is made of words that anybody would try, sequences and repetitions".to_owned())
     } else {
         None
     }
+}
+
+/// How many characters of a key do not follow from those before them, as in a sequence or a repetition, outside of words that
+/// stand where a key belongs.
+fn surprises(key: &str) -> usize {
+    let key = PLACEHOLDERS.iter().fold(key.to_lowercase(), |rest, word| rest.replace(word, ""));
+    let bytes = key.as_bytes();
+    let follows = |one: u8, next: u8| {
+        one == next
+            || SEQUENCES.iter().any(|sequence| {
+                let place = |byte: u8| sequence.bytes().position(|other| other == byte);
+                let (Some(one), Some(next)) = (place(one), place(next)) else { return false };
+                (one + 1) % sequence.len() == next || (next + 1) % sequence.len() == one
+            })
+    };
+    let is_repeated = |end: usize| end >= 2 && bytes[..end].windows(3).any(|part| part == &bytes[end - 2..=end]);
+    let is_surprise = |end: &usize| !((*end > 0 && follows(bytes[end - 1], bytes[*end])) || is_repeated(*end));
+    (0..bytes.len()).filter(is_surprise).count()
 }
 
 /// A list of texts with something in it.
@@ -296,6 +339,25 @@ mod tests {
         );
     }
 
+    const GUESSABLE: &str = "it is made of words that anybody would try, sequences and repetitions";
+
+    #[test]
+    fn a_key_of_chance_is_refused_by_no_rule_from_twenty_four_bytes_on() {
+        // What `openssl rand -hex 24` and `-base64 24` print, from a generator of fixed seeds.
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 40).unwrap_or_default()
+        };
+        let base64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        for (digits, length) in [(&b"0123456789abcdef"[..], 48), (&base64[..], 32)] {
+            for _ in 0..10_000 {
+                let key: String = (0..length).map(|_| char::from(digits[random() % digits.len()])).collect();
+                assert_eq!(weakness(&key), None, "{key}");
+            }
+        }
+    }
+
     #[test]
     fn a_key_that_can_be_guessed_is_refused_and_not_shown() {
         for (key, said) in [
@@ -308,6 +370,15 @@ mod tests {
             ("secret-1secret-1sec", "it repeats a part of itself"),
             ("abcdefghijklmnop", "it counts up or down"),
             ("ponmlkjihgfedcba", "it counts up or down"),
+            ("1234567890123456", GUESSABLE),
+            ("0123456789abcdef", GUESSABLE),
+            ("FEDCBA9876543210", GUESSABLE),
+            (&format!("{}abcde", "z".repeat(58)), GUESSABLE),
+            ("changemechangeme1", GUESSABLE),
+            ("my-secret-api-key", GUESSABLE),
+            ("Password123456789", GUESSABLE),
+            ("qwertyuiopasdfgh", GUESSABLE),
+            ("xk7q-xk7q-xk7q-xk7q-1", GUESSABLE),
         ] {
             let problems =
                 ApiKeys::from_vars(|name| (name == PLAIN).then(|| key.to_owned())).expect_err("refused").list;
@@ -316,7 +387,14 @@ mod tests {
             assert!(!format!("{problems:?}").contains(key), "{key}");
         }
         // Sixteen digits are the fewest that chance makes.
-        for key in [KEY, OTHER, "7d1f0a93c2b85e64", "a-key-of-sixteen-or-more"] {
+        for key in [
+            KEY,
+            OTHER,
+            "7d1f0a93c2b85e64",
+            "a-key-of-sixteen-or-more",
+            "c41d8cd98f00b204e9800998ecf8427e",
+            "zX9-test-Qw3rLp0vN8mB",
+        ] {
             assert!(ApiKeys::from_vars(|name| (name == PLAIN).then(|| key.to_owned())).is_ok(), "{key}");
         }
     }

@@ -97,12 +97,12 @@ impl Draft {
 }
 
 pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
-    let mut reader = Reader { problems, timezone: Tz::UTC };
-    let mut fields = reader.fields(root, "", FILE_KEYS, &[]);
+    let mut reader = Reader { problems, timezone: Tz::UTC, takes_null: false };
+    let fields = reader.fields(root, "", FILE_KEYS, &[]);
     if let Some(version) = fields.required(&mut reader, "version") {
         reader.version(version);
     }
-    if let Some(node) = fields.optional("timezone") {
+    if let Some(node) = fields.optional(&mut reader, "timezone") {
         reader.timezone = reader.zone(node).unwrap_or(Tz::UTC);
     }
     let repositories = match fields.required(&mut reader, "repositories") {
@@ -110,14 +110,15 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         None => Vec::new(),
     };
     let include_archived =
-        fields.optional("include_archived").and_then(|node| reader.boolean(node, "include_archived"));
-    let bots = match fields.optional("bots") {
+        fields.optional(&mut reader, "include_archived").and_then(|node| reader.boolean(node, "include_archived"));
+    let bots = match fields.optional(&mut reader, "bots") {
         Some(node) => reader.list(node, "bots", Reader::login).into_iter().map(|login| login.value).collect(),
         None => Vec::new(),
     };
-    let allow_weights_above_one =
-        fields.optional("allow_weights_above_one").and_then(|node| reader.boolean(node, "allow_weights_above_one"));
-    let min_group_size = fields.optional("privacy").and_then(|node| reader.privacy(node, "privacy"));
+    let allow_weights_above_one = fields
+        .optional(&mut reader, "allow_weights_above_one")
+        .and_then(|node| reader.boolean(node, "allow_weights_above_one"));
+    let min_group_size = fields.optional(&mut reader, "privacy").and_then(|node| reader.privacy(node, "privacy"));
     let teams = match fields.required(&mut reader, "teams") {
         Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
         None => Vec::new(),
@@ -134,7 +135,8 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
 }
 
 pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec<Problem>) -> Draft {
-    let mut reader = Reader { problems, timezone: Tz::UTC };
+    // The API answers with `null` for what is not set, and what it answers may be given back.
+    let mut reader = Reader { problems, timezone: Tz::UTC, takes_null: true };
     let teams = reader.list(root, "", |reader, node, path| reader.team(node, path, MEMBER_ALIASES));
     let repositories = repositories
         .split(',')
@@ -169,16 +171,28 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The value of a key; left out and null are the same.
-    fn optional(&mut self, key: &str) -> Option<&'a Node> {
-        let found = self.entries.iter().find(|(name, _)| *name == key).map(|(_, node)| *node);
-        found.filter(|node| !matches!(node.value, Value::Null))
+    fn find(&self, key: &str) -> Option<&'a Node> {
+        self.entries.iter().find(|(name, _)| *name == key).map(|(_, node)| *node)
     }
 
-    fn required(&mut self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
-        let found = self.optional(key);
-        let is_null = |(name, _): &&(&str, &Node)| *name == key;
-        if let (None, Some((_, null))) = (found, self.entries.iter().find(is_null)) {
+    /// The value of a key that may be left out. One that is there without a value is a line that somebody meant to end.
+    fn optional(&self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
+        let found = self.find(key)?;
+        if !matches!(found.value, Value::Null) {
+            return Some(found);
+        }
+        if !reader.takes_null {
+            let message = format!("`{key}` has no value");
+            let help = format!("write one: `{key}: …`, or take `{key}` out");
+            reader.report("config.missing_key", found.at, &join(&self.path, key), message, help);
+        }
+        None
+    }
+
+    fn required(&self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
+        let present = self.find(key);
+        let found = present.filter(|node| !matches!(node.value, Value::Null));
+        if let (None, Some(null)) = (found, present) {
             let message = format!("`{key}` has no value");
             let help = format!("write one: `{key}: …`; the word null is a value in quotes only: `{key}: \"null\"`");
             reader.report("config.missing_key", null.at, &join(&self.path, key), message, help);
@@ -199,6 +213,8 @@ impl<'a> Fields<'a> {
 struct Reader<'p> {
     problems: &'p mut Vec<Problem>,
     timezone: Tz,
+    /// Whether null is the same as left out.
+    takes_null: bool,
 }
 
 impl Reader<'_> {
@@ -235,11 +251,12 @@ impl Reader<'_> {
             fields.is_mapping = false;
             return fields;
         };
-        for (key, value) in entries {
+        for (index, (key, value)) in entries.iter().enumerate() {
             let canonical = known.iter().copied().find(|name| *name == key.text);
             let alias = || aliases.iter().find(|(alias, _)| *alias == key.text).map(|(_, name)| *name);
             let Some(name) = canonical.or_else(alias) else {
-                self.unknown_key(key, path, known);
+                let before = index.checked_sub(1).and_then(|before| entries.get(before));
+                self.unknown_key(key, before, path, known);
                 continue;
             };
             if fields.entries.iter().any(|(seen, _)| *seen == name) {
@@ -252,14 +269,13 @@ impl Reader<'_> {
         fields
     }
 
-    fn unknown_key(&mut self, key: &Key, path: &str, known: &[&str]) {
+    fn unknown_key(&mut self, key: &Key, before: Option<&(Key, Node)>, path: &str, known: &[&str]) {
         let aliases = if known == MEMBER_KEYS { MEMBER_ALIASES } else { &[] };
         let candidates = known.iter().map(|name| (*name, *name)).chain(aliases.iter().copied());
         let nearest = nearest(&key.text, candidates);
-        let is_fraction =
-            known == MEMBER_KEYS && !key.text.is_empty() && key.text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_fraction = !key.text.is_empty() && key.text.bytes().all(|byte| byte.is_ascii_digit());
         let help = match nearest {
-            _ if is_fraction => format!("write decimals with a point, not with a comma: `weight: 0.{}`", key.text),
+            _ if is_fraction => after_comma(before, &key.text),
             _ if key.text.contains(is_invisible) => {
                 "it has an invisible character, a no-break space perhaps: type it again".to_owned()
             }
@@ -309,7 +325,9 @@ impl Reader<'_> {
             Value::Scalar { text, is_plain: true } => return Some(text),
             Value::Scalar { text, is_plain: false } => {
                 let message = format!("the text \"{text}\" where {expected} is expected");
-                self.report("config.type", node.at, path, message, "write it without quotes");
+                let clean: String = text.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).collect();
+                let help = format!("write it without quotes{}", if clean == *text { "" } else { " and blanks" });
+                self.report("config.type", node.at, path, message, help + &strange_of(text));
             }
             other => {
                 let message = format!("{} where {expected} is expected", other.kind());
@@ -366,11 +384,13 @@ impl Reader<'_> {
         if let Some(zone) = parse_zone(text) {
             return Some(zone);
         }
-        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| (zone.name(), zone.name()));
-        let names = names.filter(|(name, _)| parse_zone(name).is_some());
-        let help = match nearest(text, names) {
-            _ if is_offset(text) => {
-                "write the place whose clocks are meant, `Europe/Oslo` for example: an offset knows no daylight saving time"
+        let places = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).filter(|name| is_place(name));
+        let same = places().find(|name| name.eq_ignore_ascii_case(text));
+        let help = match same.or_else(|| nearest(text, places().map(|name| (name, name)))) {
+            Some(name) if same.is_some() => format!("did you mean `{name}`?"),
+            _ if is_offset(text) || is_abbreviation(text) => {
+                "write the place whose clocks are meant, `Europe/Oslo` for example: an offset or an abbreviation knows no \
+                 daylight saving time"
                     .to_owned()
             }
             Some(name) => format!("did you mean `{name}`?"),
@@ -393,7 +413,7 @@ impl Reader<'_> {
     }
 
     fn privacy(&mut self, node: &Node, path: &str) -> Option<u8> {
-        let node = self.fields(node, path, PRIVACY_KEYS, &[]).optional("min_group_size")?;
+        let node = self.fields(node, path, PRIVACY_KEYS, &[]).optional(self, "min_group_size")?;
         self.group_size(node, &join(path, "min_group_size"))
     }
 
@@ -416,12 +436,12 @@ impl Reader<'_> {
     }
 
     fn team(&mut self, node: &Node, path: &str, aliases: &[(&'static str, &'static str)]) -> Option<TeamDraft> {
-        let mut fields = self.fields(node, path, TEAM_KEYS, &[]);
+        let fields = self.fields(node, path, TEAM_KEYS, &[]);
         let slug = fields
             .required(self, "slug")
             .and_then(|node| self.name("config.team_slug", node, &join(path, "slug"), "payments"));
-        let name = fields.optional("name").and_then(|node| self.team_name(node, &join(path, "name")));
-        let renamed_from = fields.optional("renamed_from").and_then(|node| {
+        let name = fields.optional(self, "name").and_then(|node| self.team_name(node, &join(path, "name")));
+        let renamed_from = fields.optional(self, "renamed_from").and_then(|node| {
             let path = join(path, "renamed_from");
             let value = self.name("config.team_slug", node, &path, "payments")?;
             Some(Placed { value, at: node.at, path })
@@ -448,12 +468,12 @@ impl Reader<'_> {
     }
 
     fn member(&mut self, node: &Node, path: &str, aliases: &[(&'static str, &'static str)]) -> Option<MemberEntry> {
-        let mut fields = self.fields(node, path, MEMBER_KEYS, aliases);
+        let fields = self.fields(node, path, MEMBER_KEYS, aliases);
         let login = fields.required(self, "github").map(|node| self.login(node, &join(path, "github")));
-        let id = fields.optional("id").map(|node| self.github_id(node, &join(path, "id")));
-        let weight = fields.optional("weight").map(|node| self.weight(node, &join(path, "weight")));
-        let from = fields.optional("from").map(|node| self.instant(node, &join(path, "from")));
-        let to_node = fields.optional("to");
+        let id = fields.optional(self, "id").map(|node| self.github_id(node, &join(path, "id")));
+        let weight = fields.optional(self, "weight").map(|node| self.weight(node, &join(path, "weight")));
+        let from = fields.optional(self, "from").map(|node| self.instant(node, &join(path, "from")));
+        let to_node = fields.optional(self, "to");
         let to = to_node.map(|node| self.instant(node, &join(path, "to")));
         // A value that could not be read has been reported; its defaults must not hide it.
         let given = |field: Option<Option<DateTime<Utc>>>| match field {
@@ -496,17 +516,27 @@ impl Reader<'_> {
 
     fn weight(&mut self, node: &Node, path: &str) -> Option<Weight> {
         use crate::WeightError::{NotANumber, OutOfRange, TooPrecise};
+        if let Value::Scalar { text, is_plain: false } = &node.value
+            && let Some(meant) = weight_meant(text)
+        {
+            let message = format!("the text \"{text}\" where a number is expected");
+            let help = format!("write `weight: {meant}`, without quotes{}", strange_of(text));
+            self.report("config.type", node.at, path, message, help);
+            return None;
+        }
         let text = self.plain(node, path, "a number")?;
         match text.parse() {
             Ok(weight) => Some(weight),
             Err(error) => {
+                let point = if text.contains(',') { "decimals with a point: " } else { "" };
+                let meant = weight_meant(text).map(|it| format!("write {point}`weight: {it}`{}", strange_of(text)));
                 let (code, help) = match &error {
                     NotANumber(text) if text.contains(',') => ("config.type", "write decimals with a point: 0.5"),
                     NotANumber(_) => ("config.type", "write a decimal number, 0.5 for half of the person's work"),
                     OutOfRange(_) => ("config.weight_range", "use 0.5 for half of the person's work, not 50"),
                     TooPrecise(_) => ("config.weight_range", "four decimals are kept: a third is 0.3333"),
                 };
-                self.report(code, node.at, path, error.to_string(), help);
+                self.report(code, node.at, path, error.to_string(), meant.unwrap_or_else(|| help.to_owned()));
                 None
             }
         }
@@ -539,11 +569,60 @@ impl Reader<'_> {
     }
 }
 
-/// `GMT+1`, `UTC-05:30`, `+02:00`.
+/// `GMT+1`, `GMT 1`, `UTC-05:30`, `+02:00`.
 fn is_offset(text: &str) -> bool {
-    let rest = text.trim_start_matches("GMT").trim_start_matches("UTC");
-    let digits = rest.strip_prefix(['+', '-']).unwrap_or_default();
+    let text = text.to_ascii_uppercase();
+    let rest = text.trim_start_matches("GMT").trim_start_matches("UTC").trim();
+    let digits = rest.strip_prefix(['+', '-', '\u{2212}', '\u{2013}']).unwrap_or(rest).trim();
     digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == ':')
+}
+
+/// `CEST`, `PST`, `AEST`.
+fn is_abbreviation(text: &str) -> bool {
+    (2..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
+/// Whether a zone is named by a place, so that it may be what somebody means: `EST` and `Etc/GMT+5` are hours off for half a
+/// year, or for all of it.
+fn is_place(name: &str) -> bool {
+    let is_word = name.len() > 3 && name.bytes().any(|byte| byte.is_ascii_lowercase());
+    let is_fixed = name.starts_with("Etc/") || matches!(name, "Zulu" | "Universal" | "Greenwich");
+    name == "UTC" || (is_word && !is_fixed && parse_zone(name).is_some())
+}
+
+/// What to write instead of a number that a comma has cut in two: the key before has what stood in front of it.
+fn after_comma(before: Option<&(Key, Node)>, fraction: &str) -> String {
+    let Some((Key { text: key, .. }, Node { value: Value::Scalar { text: whole, .. }, .. })) = before else {
+        return "a comma ends a value: write decimals with a point, `weight: 0.5`".to_owned();
+    };
+    match format!("{whole}.{fraction}") {
+        number if number.parse::<Weight>().is_ok() => {
+            format!("write decimals with a point, not with a comma: `{key}: {number}`")
+        }
+        _ if key == "id" => format!("write it without a comma: `id: {whole}{fraction}`"),
+        _ => "a comma ends a value: write decimals with a point, `weight: 0.5`".to_owned(),
+    }
+}
+
+/// The weight that a comma, a percentage, or blanks around it mean.
+fn weight_meant(text: &str) -> Option<Weight> {
+    let text: String = text.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).collect();
+    let number = text.replace(',', ".");
+    let Some(percentage) = number.strip_suffix('%') else { return number.parse().ok() };
+    let (whole, fraction) = percentage.split_once('.').unwrap_or((percentage, ""));
+    if !whole.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Moves the point.
+    let whole = format!("{whole:0>3}");
+    let (ones, hundredths) = whole.split_at(whole.len() - 2);
+    format!("{ones}.{hundredths}{fraction}").parse().ok()
+}
+
+/// The code point of a character that nobody sees, as the end of an advice.
+fn strange_of(text: &str) -> String {
+    let strange = text.chars().find(|character| is_invisible(*character));
+    strange.map_or_else(String::new, |c| format!("; it has the invisible character U+{:04X}", u32::from(c)))
 }
 
 fn join(path: &str, key: &str) -> String {

@@ -165,9 +165,7 @@ fn groups_are_hidden_below_the_size_that_is_set_and_none_when_it_is_left_out() {
         ("privacy: { min_group_size: 2 }", Some(2)),
         ("privacy:\n  min_group_size: 100", Some(100)),
         ("", None),
-        ("privacy:", None),
         ("privacy: {}", None),
-        ("privacy: { min_group_size: ~ }", None),
     ] {
         assert_eq!(size(line), expected, "{line}");
     }
@@ -488,24 +486,85 @@ fn exclusions_that_exclude_nothing_or_everything_or_lack_their_quotes_are_refuse
 #[test]
 fn what_people_write_by_habit_is_answered_by_what_to_write() {
     let of = |text: &str| problems(text).list.into_iter().next_back().expect("a problem");
+    let weight = |weight: &str| with_members(&format!("      - github: ana\n        weight: {weight}\n"));
     let zone = |zone: &str| with_top(&format!("version: 1\ntimezone: {zone}\nrepositories: [a/b]"));
     for (text, code, help) in [
         (with_members("      - { github: null }\n"), "config.missing_key", "`github: \"null\"`"),
         (with_members("      - { github: ana, weight: 0,5 }\n"), "config.unknown_key", "`weight: 0.5`"),
-        (with_members("      - github: ana\n        weight: 0,5\n"), "config.type", "with a point: 0.5"),
+        (
+            with_members("      - github: ana\n        weight: 0,5\n"),
+            "config.type",
+            "write decimals with a point: `weight: 0.5`",
+        ),
         (with_members("      - github:\u{a0}ana\n"), "config.type", ""),
         (with_members("      - github: ana\n        weight:\u{a0}0.5\n"), "config.syntax", "U+00A0"),
         (with_members("      - { github: \u{430}na }\n"), "config.login_syntax", "write `ana`"),
+        (with_members("      - { github: ana, weight: 1,0 }\n"), "config.unknown_key", "`weight: 1.0`"),
+        (with_members("      - { github: ana, weight: 0,25 }\n"), "config.unknown_key", "`weight: 0.25`"),
+        (with_members("      - { github: ana, weight: 1,5 }\n"), "config.unknown_key", "with a point, `weight: 0.5`"),
+        (with_members("      - { github: ana, id: 1,234 }\n"), "config.unknown_key", "`id: 1234`"),
+        (weight("\"0,5\""), "config.type", "write `weight: 0.5`, without quotes"),
+        (weight("\"0.5\""), "config.type", "write `weight: 0.5`, without quotes"),
+        (weight("\"50 %\""), "config.type", "write `weight: 0.5`, without quotes"),
+        (weight("12.5%"), "config.type", "write `weight: 0.125`"),
+        (weight("100 %"), "config.type", "write `weight: 1`"),
+        (weight("150 %"), "config.type", "write a decimal number"),
+        (
+            weight("\"0.5\u{a0}\""),
+            "config.type",
+            "write `weight: 0.5`, without quotes; it has the invisible character U+00A0",
+        ),
+        (weight("0.5\u{a0}"), "config.type", "write `weight: 0.5`; it has the invisible character U+00A0"),
+        (weight("\"half\u{200b}\""), "config.type", "without quotes and blanks; it has the invisible character U+200B"),
         (zone("GMT+1"), "config.timezone", "Europe/Oslo"),
+        (zone("GMT 1"), "config.timezone", "Europe/Oslo"),
+        (zone("utc +2"), "config.timezone", "Europe/Oslo"),
+        (zone("CEST"), "config.timezone", "Europe/Oslo"),
+        (zone("PST"), "config.timezone", "Europe/Oslo"),
+        (zone("Utc"), "config.timezone", "did you mean `UTC`?"),
+        (zone("Europe/Olso"), "config.timezone", "did you mean `Europe/Oslo`?"),
         (zone("UTC-05:30"), "config.timezone", "Europe/Oslo"),
         (
             with_top("version: 1\nrepositories: [https://github.com/acme/web/pulls]"),
             "config.repo_syntax",
             "write `acme/web`",
         ),
+        (
+            with_top("version: 1\nrepositories: [https://github.com/orgs/acme/repositories]"),
+            "config.repo_syntax",
+            "`acme/*`",
+        ),
+        (with_top("version: 1\nrepositories: ['https://github.com/acme/*']"), "config.repo_syntax", "write `acme/*`"),
+        (with_members("      - { github: https://github.com/octocat }\n"), "config.login_syntax", "write `octocat`"),
     ] {
         let problem = of(&text);
         assert_eq!(problem.code, code, "{text}: {problem:?}");
         assert!(problem.help.as_ref().is_some_and(|found| found.contains(help)), "{text}: {problem:?}");
+        // What is advised is taken.
+        let advised = problem.help.as_ref().and_then(|help| help.split('`').find_map(|it| it.strip_prefix("weight: ")));
+        assert!(advised.is_none_or(|advised| advised.parse::<Weight>().is_ok()), "{text}: {problem:?}");
     }
+}
+
+#[test]
+fn a_key_without_a_value_is_refused_and_does_not_count_as_left_out() {
+    for key in ["id", "weight", "from", "to"] {
+        let list = problems(&with_members(&format!("      - github: ana\n        {key}:\n"))).list;
+        let found: Vec<_> = list.iter().map(|it| (it.code, it.message.as_str())).collect();
+        assert_eq!(found, [("config.missing_key", format!("`{key}` has no value").as_str())]);
+        assert_eq!(list[0].help, Some(format!("write one: `{key}: …`, or take `{key}` out")));
+    }
+    for key in ["timezone", "bots", "include_archived", "allow_weights_above_one", "privacy"] {
+        let list = problems(&with_top(&format!("version: 1\nrepositories: [a/b]\n{key}: null"))).list;
+        assert_eq!(list.iter().map(|it| it.code).collect::<Vec<_>>(), ["config.missing_key"], "{key}");
+    }
+    assert_eq!(
+        codes(&with_top("version: 1\nrepositories: [a/b]\nprivacy: { min_group_size: ~ }")),
+        ["config.missing_key"]
+    );
+    // What the API answers about a team has nulls for what is not set.
+    let answered =
+        r#"[{ "slug": "pay", "name": null, "members": [{ "github": "ana", "joined_at": null, "left_at": null }] }]"#;
+    let file = TeamsFile::parse_variables(answered, "acme/api").expect("valid");
+    assert_eq!(file.teams[0].members[0].period, Period::ALWAYS);
 }
