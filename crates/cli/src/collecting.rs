@@ -13,8 +13,8 @@ use mergeline_collector::{
     token_refusal, trim_ledger,
 };
 use mergeline_domain::{RepoName, RepoPattern};
-use mergeline_github::GitHub;
-use mergeline_store::{RunState, Store};
+use mergeline_github::{GitHub, GitHubError};
+use mergeline_store::{Reason, ResultState, RunState, Store};
 
 use crate::args::{Collect, Options};
 use crate::database::{Database, variable};
@@ -149,7 +149,7 @@ async fn collect_until_stopped(
         }
         Progress::Finished(_) => bar.inc(1),
     };
-    let report = collect_until(github, store, &collect_options, &observer, stop).await?;
+    let report = Box::pin(collect_until(github, store, &collect_options, &observer, stop)).await?;
     bar.finish_and_clear();
     Ok(report)
 }
@@ -180,32 +180,51 @@ pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), 
     for problem in &report.problems {
         let _ = write!(lines, "\n  {problem}");
     }
-    for cause in causes(report) {
-        let _ = write!(lines, "\n  {cause}");
+    for cause in &report.problem_causes {
+        add_remedy(&mut lines, cause);
+    }
+    for (line, cause) in causes(report) {
+        let _ = write!(lines, "\n  {line}");
+        if let Some(cause) = cause {
+            add_remedy(&mut lines, cause);
+        }
     }
     if let Some(refusal) = &report.token_refusal {
-        let _ = write!(lines, "\n  help: {}", remedy(refusal));
+        add_remedy(&mut lines, refusal);
     }
     writeln!(out, "{}", wrapped(&lines, 4))?;
     Ok(())
 }
 
-/// Why repositories are not complete, each cause once.
-fn causes(report: &RunReport) -> Vec<String> {
-    let mut groups: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+/// What `mergeline doctor` advises, unless it is there already: refusals have it in their sentence.
+fn add_remedy(lines: &mut String, cause: &GitHubError) {
+    let remedy = remedy(cause);
+    if !lines.contains(remedy) {
+        let _ = write!(lines, "\n    help: {remedy}");
+    }
+}
+
+/// Why repositories are not complete, each cause once, with GitHub's error where it is a failure.
+fn causes(report: &RunReport) -> Vec<(String, Option<&GitHubError>)> {
+    let mut groups: Vec<(&Reason, Option<&GitHubError>, Vec<&str>)> = Vec::new();
     for incomplete in report.incomplete() {
         let Some(reason) = &incomplete.result.reason else { continue };
+        let cause = incomplete.cause.as_ref().filter(|_| incomplete.result.state == ResultState::Failed);
         let name = incomplete.repository.as_str();
-        match groups.iter_mut().find(|(code, message, _)| *code == reason.code && is_alike(message, &reason.message)) {
+        let is_same = |one: &Reason| one.code == reason.code && is_alike(&one.message, &reason.message);
+        match groups.iter_mut().find(|(one, ..)| is_same(one)) {
             Some((.., names)) => names.push(name),
-            None => groups.push((reason.code, &reason.message, vec![name])),
+            None => groups.push((reason, cause, vec![name])),
         }
     }
     let all = report.repositories.len();
-    let line = |(code, message, names): (&str, &str, Vec<&str>)| match names.as_slice() {
-        [name] => format!("{name}: {code}: {message}"),
-        names if names.len() == all => format!("all {all}: {code}: {message}"),
-        names => format!("{} of {all}: {code}: {message} ({})", names.len(), names.join(", ")),
+    let line = |(Reason { code, message }, cause, names): (&Reason, _, Vec<&str>)| {
+        let line = match names.as_slice() {
+            [name] => format!("{name}: {code}: {message}"),
+            names if names.len() == all => format!("all {all}: {code}: {message}"),
+            names => format!("{} of {all}: {code}: {message} ({})", names.len(), names.join(", ")),
+        };
+        (line, cause)
     };
     groups.into_iter().map(line).collect()
 }

@@ -25,7 +25,7 @@ mod tables;
 mod teams;
 mod terminal;
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use chrono::Utc;
@@ -45,7 +45,10 @@ const WITHOUT_AWS: &str = "this mergeline was built without AWS, which replay sp
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
     mergeline_telemetry::init(Some(LOGS));
     let is_json = args.options.json;
     match run(args).await {
@@ -62,6 +65,23 @@ async fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Prints what clap says about the command line, or its help, as everything else is printed.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    let is_plain = |is_terminal: bool| {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        !is_terminal || is_set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+    };
+    let shown = |is_terminal| if is_plain(is_terminal) { text.to_string() } else { text.ansi().to_string() };
+    // Nobody is left to tell when the output is gone.
+    let _ = if error.use_stderr() {
+        write!(terminal::stderr(), "{}", shown(io::stderr().is_terminal()))
+    } else {
+        write!(terminal::stdout(), "{}", shown(io::stdout().is_terminal()))
+    };
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::BAD_INPUT))
 }
 
 async fn run(args: Args) -> Result<ExitCode, Failure> {

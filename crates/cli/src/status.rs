@@ -12,7 +12,7 @@ use mergeline_store::{Coverage, QuarantineEntry, RepositoryStatus, RunStatus};
 use crate::args::{Options, Status};
 use crate::database::collected;
 use crate::failure::{Failure, PARTIAL};
-use crate::tables::{ago, count_of, largest_unit, local, table, wrapped};
+use crate::tables::{ago, count_of, largest_unit, local, table, table_of_names, wrapped};
 use crate::terminal;
 
 pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -141,20 +141,20 @@ fn runs_table(runs: &[RunStatus], zone: Tz) -> Table {
     table
 }
 
-/// At most 80 columns for names of up to 24 letters; why a repository is not complete stands below.
+/// At most 80 columns, in which long names are shortened; why a repository is not complete stands below.
 fn repositories_table(repositories: &[RepositoryStatus], zone: Tz, now: DateTime<Utc>) -> Table {
     let header = ["repository", "state", "collected", "back to", "stored", "next try"];
-    let mut table = table(header.map(str::to_owned).to_vec());
-    for repository in repositories {
-        table.add_row([
+    let rows = repositories.iter().map(|repository| {
+        vec![
             repository.name.clone(),
             repository.state.clone().unwrap_or_else(|| "new".to_owned()),
             repository.collected_at.map_or("never".to_owned(), |at| ago(at, now)),
             read_back_to(repository, zone),
             repository.pull_requests.to_string(),
             repository.next_at.filter(|at| *at > now).map_or("-".to_owned(), |at| ago(at, now)),
-        ]);
-    }
+        ]
+    });
+    let mut table = table_of_names(&header, rows.collect());
     align_right(&mut table, &[4]);
     table
 }

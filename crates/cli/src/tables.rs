@@ -17,6 +17,10 @@ const LINE_BELOW_HEADER: TableStyle = TableStyle::new().header_separator(LineSty
 const USUAL_WIDTH: usize = 80;
 /// The space between two columns.
 const GAP: usize = 2;
+/// A name is not shortened further, even where a terminal is narrow.
+const SHORTEST_NAME: usize = 12;
+/// A team's name at the head of a column, so that several of them stand side by side.
+const LONGEST_TITLE: usize = 30;
 /// Warnings that say nothing about the tables: they speak of what is not shown, or of what a 0 shows.
 const NOT_SHOWN: [&str; 3] = ["no_data", "no_change", "details_pending"];
 
@@ -118,6 +122,35 @@ pub(crate) fn counts_table(kinds: &[(&str, &[Count])]) -> Table {
     table
 }
 
+/// A table whose first column has the names, shortened so that a line has room for the other columns.
+pub(crate) fn table_of_names(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+    let width_of = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str).chain([header[column]]);
+        GAP + cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let others: usize = (1..header.len()).map(width_of).sum();
+    let room = line_width().saturating_sub(GAP + others).max(SHORTEST_NAME);
+    let mut table = table(header.iter().map(|&title| title.to_owned()).collect());
+    for mut row in rows {
+        if let Some(name) = row.first_mut() {
+            *name = shortened(name, room);
+        }
+        table.add_row(row);
+    }
+    table
+}
+
+/// A name in so many characters: without its middle where it is longer, as names often differ at their ends.
+fn shortened(name: &str, width: usize) -> String {
+    let length = name.chars().count();
+    if length <= width {
+        return name.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let (start, end) = (kept.div_ceil(2), kept / 2);
+    name.chars().take(start).chain(['…']).chain(name.chars().skip(length - end)).collect()
+}
+
 /// All columns but the first hold numbers.
 fn align(table: &mut Table) {
     for column in table.column_iter_mut().skip(1) {
@@ -130,7 +163,7 @@ fn velocity(teams: &[Velocity], today: NaiveDate) -> Vec<Table> {
     let labels = teams.first().map_or_else(Vec::new, |team| column(&team.data.weeks, |bucket| label(bucket, today)));
     let columns = teams.iter().map(|team| {
         let rows = team.data.weeks.iter().map(|bucket| &bucket.numbers).chain([&team.data.total]);
-        std::iter::once(team.data.team.name.clone()).chain(rows.map(counts)).collect::<Vec<String>>()
+        std::iter::once(shortened(&team.data.team.name, LONGEST_TITLE)).chain(rows.map(counts)).collect::<Vec<String>>()
     });
     let width_of = |cells: &[String]| GAP + cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
     let room = line_width().saturating_sub(GAP + labels.iter().map(String::len).max().unwrap_or_default());
@@ -194,15 +227,15 @@ fn counts(numbers: &Numbers) -> String {
 
 fn cycle_times(teams: &[Velocity], unit: Unit) -> Table {
     let header = ["team", "n", "weight", "median", "mean", "p75", "p90", "p95"];
-    let mut table = table(header.map(str::to_owned).to_vec());
-    for team in teams {
+    let rows = teams.iter().map(|team| {
         let Numbers { cycle_time: times, suppressed, .. } = &team.data.total;
         let n = times.n.map_or("hidden".to_owned(), |n| n.to_string());
         let weight = times.weight.map_or("hidden".to_owned(), |weight| weight.to_string());
         let durations = [times.p50_hours, times.mean_hours, times.p75_hours, times.p90_hours, times.p95_hours];
         let durations = durations.map(|hours| unit.cell(hours, *suppressed));
-        table.add_row([team.data.team.name.clone(), n, weight].into_iter().chain(durations));
-    }
+        [team.data.team.name.clone(), n, weight].into_iter().chain(durations).collect()
+    });
+    let mut table = table_of_names(&header, rows.collect());
     align(&mut table);
     table
 }
@@ -283,7 +316,8 @@ pub(crate) fn line_width() -> usize {
     Table::new().width().map_or(USUAL_WIDTH, |width| usize::from(width).max(40))
 }
 
-/// Text whose lines are broken between words where they would be too long; what goes on is indented by so many spaces.
+/// Text whose lines are broken between words where they would be too long; what goes on is indented by so many spaces. A word
+/// that is longer than a line is broken too.
 pub(crate) fn wrapped(text: &str, indent: usize) -> String {
     wrapped_to(text, line_width(), indent)
 }
@@ -303,8 +337,15 @@ fn wrapped_to(text: &str, width: usize, indent: usize) -> String {
                 out.push(' ');
                 used += 1;
             }
-            out.push_str(word);
-            used += length;
+            for character in word.chars() {
+                if used == width && width > indent {
+                    out.push('\n');
+                    out.extend(std::iter::repeat_n(' ', indent));
+                    used = indent;
+                }
+                out.push(character);
+                used += 1;
+            }
         }
         out.push_str(end);
     }
@@ -374,9 +415,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_too_long_loses_its_middle() {
+        assert_eq!([5, 6, 7].map(|width| shortened("abcdefg", width)), ["ab…fg", "abc…fg", "abcdefg"]);
+        assert_eq!(shortened("größer", 4), "gr…r");
+    }
+
+    #[test]
     fn long_lines_break_between_words_and_go_on_indented() {
         assert_eq!(wrapped_to("one two three\nfour", 8, 2), "one two\n  three\nfour");
-        assert_eq!(wrapped_to("  * unbreakable-word b", 6, 2), "  *\n  unbreakable-word\n  b");
+        assert_eq!(wrapped_to("  * unbreakable b", 6, 2), "  *\n  unbr\n  eaka\n  ble\n  b");
+        assert_eq!(wrapped_to("acme/a-name: why", 8, 2), "acme/a-n\n  ame:\n  why");
         assert_eq!(wrapped_to("ends\n", 80, 2), "ends\n");
     }
 }

@@ -109,13 +109,33 @@ async fn many_teams_and_long_names_stay_within_eighty_columns() -> Result<()> {
     let teams =
         (1..=9).map(|n| format!("  - {{ slug: team-{n}, name: Team number {n}, members: [{{ github: p{n} }}] }}\n"));
     let teams: String = teams.collect();
-    laptop.write("teams.yaml", &format!("version: 1\nrepositories: [acme/api, acme/web]\nteams:\n{teams}"))?;
+    // One that is read and one that is not of either length, and the longest name that a team may have.
+    let named = |owner: &str, length: usize| format!("{owner}/{}-read", "long".repeat(26).split_at(length - 5).0);
+    let [read, longer] = [named("acme", 62), named("acme-corp", 96)];
+    let [missing, lost] = [&read, &longer].map(|name| name.replace("-read", "-lost"));
+    assert_eq!([read.len(), longer.len()], [67, 106]);
+    let name = "a very long name ".repeat(6).split_at(98).0.to_owned() + "zz";
+    let long = format!("  - {{ slug: long, name: {name}, members: [{{ github: ana }}] }}\n");
+    let repositories = format!("[acme/api, acme/web, {read}, {longer}, {missing}, {lost}]");
+    laptop.write("teams.yaml", &format!("version: 1\nrepositories: {repositories}\nteams:\n{teams}{long}"))?;
+    for repository in [&read, &longer] {
+        fake.add_repository(repository);
+    }
     fake.break_repository("acme/web", Some(404));
-    for arguments in [&["collect"][..], &["show"], &["status"]] {
+    for arguments in [&["collect"][..], &["show"], &["show", "long"], &["status"]] {
         let printed = laptop.run(arguments).await?.out();
-        assert!(printed.contains("acme/web") || printed.contains("Team number 9"), "{printed}");
+        assert!(
+            printed.contains("acme/web") || printed.contains("Team number 9") || printed.contains(" week"),
+            "{printed}"
+        );
         let too_long: Vec<&str> = printed.lines().filter(|line| line.chars().count() > 80).collect();
         assert_eq!(too_long, Vec::<&str>::new(), "{printed}");
+        if arguments == ["status"] {
+            // Both ends of a name are seen in the table, and all of it beside the reason.
+            let rows = printed.lines().filter(|line| line.starts_with("acme") && line.contains("…"));
+            assert_eq!(rows.filter(|line| line.contains("-read ") || line.contains("-lost ")).count(), 4, "{printed}");
+            assert!(printed.contains(&format!("  {missing}:")), "{printed}");
+        }
     }
     Ok(())
 }

@@ -558,6 +558,21 @@ async fn nothing_that_turns_text_around_reaches_the_terminal() -> Result<()> {
     let wrong = laptop.with("ALLOWED_HOSTS", "host\u{202e}name").run(&["serve", "--listen", "127.0.0.1:0"]).await?;
     assert_eq!((wrong.code(), turns(&wrong.err())), (Some(2), false));
     assert!(wrong.err().contains("host\\u202ename"), "what was there is seen: {}", wrong.err());
+    // What the command line itself is wrong about is printed by a library.
+    let laptop = Laptop::new()?;
+    for arguments in [
+        &["report", "acme/\u{202e}api"][..],
+        &["serve", "--listen", "local\u{202e}host"],
+        &["col\u{202e}lect"],
+        &["--js\u{202e}on"],
+    ] {
+        let ran = laptop.run(arguments).await?;
+        assert_eq!((ran.code(), turns(&ran.err())), (Some(2), false), "{arguments:?}: {}", ran.err());
+        assert!(ran.err().contains("\\u202e") && ran.out().is_empty(), "{arguments:?}: {}", ran.err());
+    }
+    let [help, version] = [laptop.run(&["--help"]).await?, laptop.run(&["--version"]).await?];
+    assert!(help.code() == Some(0) && help.out().contains("Usage: mergeline") && help.err().is_empty());
+    assert!(version.code() == Some(0) && version.out().starts_with("mergeline "));
     Ok(())
 }
 
@@ -747,8 +762,40 @@ async fn an_owner_whose_repositories_cannot_be_listed_is_a_failure_when_there_is
         "teams.yaml",
         "version: 1\nrepositories: [nobody/*]\nteams: [{ slug: a, members: [{ github: ana }] }]\n",
     )?;
-    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(1));
+    let ran = laptop.run(&["collect"]).await?;
+    assert_eq!(ran.code(), Some(1));
+    assert!(ran.out().contains("help: check the spelling, and what the token may see"), "{}", ran.out());
     Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_run_says_once_what_to_do_about_its_cause() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    let collect = async |laptop: &Laptop, cause: &str, help: &str| -> Result<()> {
+        let ran = laptop.run(&["collect"]).await?;
+        let out = ran.out().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!((ran.code(), out.contains(cause)), (Some(1), true), "{cause}: {out}");
+        assert_eq!((out.matches(help).count(), out.matches("help:").count() <= 1), (1, true), "{help}: {out}");
+        Ok(())
+    };
+    let repositories = ["acme/api", "acme/web"];
+    for (status, cause, help) in [
+        (404, "all 2: repo_not_accessible", "help: check the spelling, and what the token may see"),
+        (403, "all 2: github_forbidden", "give the token read access to pull requests of this repository"),
+    ] {
+        for repository in repositories {
+            fake.break_repository(repository, Some(status));
+        }
+        collect(&laptop, cause, help).await?;
+    }
+    for repository in repositories {
+        fake.break_repository(repository, None);
+        (0..3).for_each(|_| fake.fail_next(repository, Fault::Html));
+    }
+    collect(&laptop, "all 2: github_invalid_answer", "help: check GITHUB_API_URL, and a proxy in between").await?;
+    let unreachable = laptop.with("GITHUB_API_URL", "http://127.0.0.1:1");
+    collect(&unreachable, "github_unreachable", "help: check the network, a proxy, and GITHUB_API_URL").await
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub struct Plan {
     pub due: Vec<Repository>,
     /// What went wrong while planning.
     pub problems: Vec<String>,
+    /// GitHub's errors among them.
+    pub problem_causes: Vec<GitHubError>,
     /// What planning asked and found.
     pub planning: Planning,
 }
@@ -89,7 +91,7 @@ pub(crate) async fn plan_until(
     let clock = || now + TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
     // Boxed: it is a large future.
     let resolving = Box::pin(resolve_patterns(github, store, &snapshot, options));
-    let (problems, usage) = limits::remembering(github, store, clock, resolving).await?;
+    let Resolved { problems, problem_causes, usage } = limits::remembering(github, store, clock, resolving).await?;
     if !snapshot.rules.is_empty() {
         snapshot = configured(store).await?;
     }
@@ -97,23 +99,32 @@ pub(crate) async fn plan_until(
     let due: Vec<Repository> = snapshot.repositories.iter().filter(|repository| is_due(repository)).cloned().collect();
     let run = store.start_run(snapshot.revision, due.len(), &problems, now).await?;
     let planning = Planning { usage, last_run: LastRun::of(&snapshot.repositories, &problems) };
-    Ok(Plan { run, snapshot, due, problems, planning })
+    Ok(Plan { run, snapshot, due, problems, problem_causes, planning })
 }
 
 async fn configured(store: &Store) -> Result<Snapshot, CollectError> {
     store.snapshot().await?.ok_or_else(|| CollectError::NotConfigured(Box::new(not_found())))
 }
 
+/// What came of asking for the repositories of patterns.
+#[derive(Default)]
+struct Resolved {
+    /// A sentence for each owner and pattern that brought none.
+    problems: Vec<String>,
+    /// GitHub's errors among them.
+    problem_causes: Vec<GitHubError>,
+    usage: Usage,
+}
+
 /// Makes the repositories that patterns mean the ones that are collected. An owner that cannot be listed keeps those
-/// that were found before. Returns a sentence for each of them.
+/// that were found before.
 async fn resolve_patterns(
     github: &GitHub,
     store: &Store,
     snapshot: &Snapshot,
     options: &CollectOptions,
-) -> Result<(Vec<String>, Usage), StoreError> {
-    let mut problems = Vec::new();
-    let mut usage = Usage::default();
+) -> Result<Resolved, StoreError> {
+    let Resolved { mut problems, mut problem_causes, mut usage } = Resolved::default();
     let owners: BTreeSet<&str> = snapshot.rules.patterns().map(RepoPattern::owner).collect();
     for owner in owners {
         let session = github.session(Some(owner), options.patience(), options.now);
@@ -138,13 +149,14 @@ async fn resolve_patterns(
                     store.note_unlisted(pattern, &error.to_string()).await?;
                 }
                 problems.push(unlisted(owner, &error));
+                problem_causes.push(error);
             }
         }
     }
     for problem in &problems {
         tracing::warn!("{problem}");
     }
-    Ok((problems, usage))
+    Ok(Resolved { problems, problem_causes, usage })
 }
 
 fn patterns_of<'a>(snapshot: &'a Snapshot, owner: &'a str) -> impl Iterator<Item = &'a RepoPattern> {

@@ -18,6 +18,9 @@ pub struct RunReport {
     pub state: RunState,
     /// What went wrong while planning, as sentences.
     pub problems: Vec<String>,
+    /// GitHub's errors among them.
+    #[serde(skip)]
+    pub problem_causes: Vec<GitHubError>,
     /// What it did to each repository.
     pub repositories: Vec<RepositoryReport>,
     /// What planning asked of GitHub, and found.
@@ -44,12 +47,15 @@ pub struct RepositoryReport {
     /// The counts, and the reason if it is not complete.
     #[serde(flatten)]
     pub result: RepositoryResult,
+    /// GitHub's error, where that is why it is not complete.
+    #[serde(skip)]
+    pub cause: Option<GitHubError>,
 }
 
 impl RepositoryReport {
     /// Logs why a repository is not complete. Whoever prints the report leaves this module out of its log.
     pub fn log(&self) {
-        let Self { repository, result } = self;
+        let Self { repository, result, .. } = self;
         let Some(Reason { code, message }) = &result.reason else { return };
         if result.state == ResultState::Failed {
             tracing::warn!(repo.name = %repository, code, "Could not collect {repository}: {message}");
@@ -102,30 +108,36 @@ impl RunReport {
     }
 }
 
+/// So many of something: `1 request`, `2 requests`.
+fn count_of(count: u32, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 impl fmt::Display for RunReport {
     /// The one line that sums up a run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Run {}: {} with {} of {} repositories complete; {} pull requests listed, {} kept ({} new or changed), \
-             skipped: {} not in a team, {} by bots, {} by deleted accounts; {} not understood and in quarantine; {} requests, {} GraphQL points",
+            "Run {}: {} with {} of {} repositories complete; {} listed, {} kept ({} new or changed), \
+             skipped: {} not in a team, {} by bots, {} by deleted accounts; {} not understood and in quarantine; {}, {}",
             self.run.0,
             self.state.as_str(),
             self.repositories.len() - self.incomplete().count(),
             self.repositories.len(),
-            self.total(|result| result.listed),
+            count_of(self.total(|result| result.listed), "pull request"),
             self.total(|result| result.kept),
             self.total(|result| result.changed),
             self.total(|result| result.skipped_not_a_member),
             self.total(|result| result.skipped_bot),
             self.total(|result| result.skipped_ghost),
             self.total(|result| result.quarantined),
-            self.total(|result| result.requests) + self.planning.usage.requests,
-            self.total(|result| result.graphql_points),
+            count_of(self.total(|result| result.requests) + self.planning.usage.requests, "request"),
+            count_of(self.total(|result| result.graphql_points), "GraphQL point"),
         )?;
         match self.total(|result| result.without_details) {
             0 => Ok(()),
-            1 => write!(f, "; 1 pull request lacks phases"),
+            1 => f.write_str("; 1 pull request lacks phases"),
             lacking => write!(f, "; {lacking} pull requests lack phases"),
         }
     }

@@ -213,7 +213,8 @@ pub async fn collect_until(
     observer: Observer<'_>,
     stop: &CancellationToken,
 ) -> Result<RunReport, CollectError> {
-    let Plan { run, snapshot, due, problems, planning } = plan_until(github, store, options, stop).await?;
+    let Plan { run, snapshot, due, problems, problem_causes, planning } =
+        plan_until(github, store, options, stop).await?;
     observer(Progress::Started { repositories: due.len() });
     let rostered = Rostered { revision: snapshot.revision, roster: snapshot.roster };
     let mut collecting = Collecting::new(github, store, *options, observer, rostered);
@@ -242,7 +243,7 @@ pub async fn collect_until(
                 return Err(error.into());
             }
         };
-        let RepositoryReport { repository: name, result } = report;
+        let RepositoryReport { repository: name, result, cause } = report;
         let is_turn_over = result.reason.as_ref().is_some_and(|reason| reason.code == TURN_OVER);
         let result = match reports.remove(&id) {
             Some(mut earlier) => {
@@ -252,7 +253,7 @@ pub async fn collect_until(
             None => result,
         };
         // Called what it was called last.
-        let report = RepositoryReport { repository: name.clone(), result };
+        let report = RepositoryReport { repository: name.clone(), result, cause };
         if is_turn_over && !collecting.is_out_of_time() {
             waiting.push_back((id, name));
         } else {
@@ -267,7 +268,7 @@ pub async fn collect_until(
         }
         let result = interrupted();
         store.record_result(run, id, collecting.now(), &result).await?;
-        reports.insert(id, RepositoryReport { repository, result });
+        reports.insert(id, RepositoryReport { repository, result, cause: None });
     }
     let mut repositories: Vec<RepositoryReport> = reports.into_values().collect();
     repositories.sort_by(|one, other| one.repository.cmp(&other.repository));
@@ -279,6 +280,7 @@ pub async fn collect_until(
         state: settled.state,
         completes: settled.completes,
         problems,
+        problem_causes,
         repositories,
         planning,
         token_refusal: collecting.token_refusal().cloned(),

@@ -4,7 +4,7 @@ mod common;
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use common::{ANA, NOW, World, connect_with, many, merged, options, outcome};
+use common::{ANA, Log, NOW, World, connect_with, many, merged, options, outcome};
 use mergeline_collector::CollectOptions;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_store::{ApplyOptions, ResultState, RunState};
@@ -238,11 +238,46 @@ async fn g16_half_a_surrogate_pair_keeps_no_pull_request_out_and_none_without_ph
 
 #[tokio::test]
 async fn what_graphql_refuses_is_said_with_its_count_its_first_number_and_githubs_words() -> Result<()> {
+    let lacking = |log: &Log| -> Result<String> {
+        let text = log.text()?;
+        let mut lines = text.lines().filter(|line| line.contains("no phases of"));
+        let line = lines.next().unwrap_or_default().to_owned();
+        assert_eq!(lines.count(), 0, "once for all of them: {text}");
+        Ok(line)
+    };
+    let numbers = || (6..10).map(merged);
+    // Each query about several of them is refused, and so is each about one.
+    for (kind, words) in [
+        (
+            "NOT_FOUND",
+            "no phases of 4 pull requests, the first #6: GitHub's answer is not whole: Could not resolve to a node",
+        ),
+        (
+            "FORBIDDEN",
+            "no phases of 4 pull requests, the first #6: GitHub's answer is not whole: Resource not accessible by",
+        ),
+    ] {
+        let world = World::new().await?;
+        world.fake.put(numbers());
+        let fault = Fault::GraphqlErrors { kind: kind.to_owned(), with_data: false };
+        (0..7).for_each(|_| world.fake.fail_next_graphql(fault.clone()));
+        let log = Log::start()?;
+        let report = world.collect().await?;
+        assert!(report.to_string().ends_with("; 4 pull requests lack phases"), "{report}");
+        let line = lacking(&log)?;
+        assert!(line.contains(words) && line.contains(kind), "{line}");
+        assert!(!line.contains("PR_") && !log.text()?.contains("PR_"), "no number of GitHub's is of use: {line}");
+    }
     let world = World::new().await?;
-    world.fake.put(many(4));
+    world.fake.put(numbers());
     world.fake.withhold_commits();
+    let log = Log::start()?;
     let report = world.collect().await?;
     assert!(report.to_string().ends_with("; 4 pull requests lack phases"), "{report}");
+    let line = lacking(&log)?;
+    assert!(line.contains("no phases of 4 pull requests, the first #6: the token may not read all"), "{line}");
+    assert!(line.contains("read access to contents") && !log.text()?.contains("PR_"), "{line}");
+    drop(log);
     // Nor are they forgotten by a run that does not ask for them.
     let later = world.collect().await?;
     assert_eq!((later.total(|result| result.graphql_requests), later.total(|result| result.without_details)), (0, 4));

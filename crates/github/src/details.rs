@@ -353,12 +353,17 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
 fn reason(errors: &[ErrorItem]) -> String {
     let Some(ErrorItem { kind, message, .. }) = errors.first() else { return "an error".to_owned() };
     let (kind, message) = (kind.as_ref().map(Text::clean).unwrap_or_default(), message.clean());
-    let reason = match (kind.as_str(), message.as_str()) {
+    let reason = match (kind.as_str(), without_node_id(&message)) {
         ("", "") => "an error without a word".to_owned(),
         ("", words) | (words, "") => words.to_owned(),
         (kind, message) => format!("{message} ({kind})"),
     };
     reason.chars().take(MAX_REASON).collect()
+}
+
+/// GitHub's sentence without the id that it ends with: nobody finds a pull request by it.
+fn without_node_id(message: &str) -> &str {
+    message.split_once(" with the global id of ").map_or(message, |(sentence, _)| sentence)
 }
 
 /// How many of the nodes errors are about; `None` when one does not say which.

@@ -484,6 +484,7 @@ pub(crate) fn remedy(error: &GitHubError) -> &'static str {
         return advice;
     }
     match error {
+        GitHubError::PageUnreadable { cause, .. } => remedy(cause),
         GitHubError::Withheld => "give the token read access to contents of this repository",
         GitHubError::NotFound => "check the spelling, and what the token may see",
         GitHubError::Gone { .. } => "take it out of the teams file if it will not come back; what was collected stays",

@@ -137,7 +137,7 @@ impl Collecting<'_> {
             let reason = Some(Reason { code: "busy", message });
             let result = RepositoryResult { state: ResultState::Busy, reason, ..RepositoryResult::default() };
             self.store.record_result(run, id, started_at, &result).await?;
-            return Ok((id, RepositoryReport { repository: name, result }));
+            return Ok((id, RepositoryReport { repository: name, result, cause: None }));
         };
         let name = repository.called().clone();
         let session = self.github.session(Some(name.owner()), self.options.patience(), started_at);
@@ -165,6 +165,10 @@ impl Collecting<'_> {
         if let Err(Stopped::Replaced(replacement)) = stopped {
             return Box::pin(self.repository(run, replacement, name, attempt)).await;
         }
+        let cause = match &stopped {
+            Err(Stopped::GitHub(error)) => Some(error.clone()),
+            _ => None,
+        };
         let outcome = self.outcome(stopped, attempt)?;
         match self.store.release(&lease, outcome.ending, self.now()).await {
             // Whoever has taken over releases it.
@@ -184,7 +188,7 @@ impl Collecting<'_> {
         result.rate_limit_percent = usage.rate_limit_percent;
         result.token_expires_at = usage.token_expires_at;
         self.store.record_result(run, id, started_at, &result).await?;
-        Ok((id, RepositoryReport { repository: name, result }))
+        Ok((id, RepositoryReport { repository: name, result, cause }))
     }
 
     /// Some time after somebody has ended the run: enough for a transaction, and GitHub's answers are not waited for.

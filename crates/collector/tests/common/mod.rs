@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -22,6 +23,24 @@ pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) store: Store,
     pub(crate) github: GitHub,
+}
+
+/// What is logged on this thread for as long as it lives.
+pub(crate) struct Log {
+    file: tempfile::NamedTempFile,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Log {
+    pub(crate) fn start() -> Result<Self> {
+        let file = tempfile::NamedTempFile::new()?;
+        let logs = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(file.reopen()?)).finish();
+        Ok(Self { file, _guard: tracing::subscriber::set_default(logs) })
+    }
+
+    pub(crate) fn text(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.file.path())?)
+    }
 }
 
 /// What a run did to a repository, and why.
