@@ -823,6 +823,208 @@ async fn a_raised_backfill_reads_further_back_once() -> Result<()> {
     Ok(())
 }
 
+/// So many pull requests of ana, the last so many of which were opened and merged within two weeks, a minute after the other,
+/// and the others long ago.
+fn long_history(count: i64, recent: i64) -> impl Iterator<Item = FakePullRequest> {
+    (1..=count).map(move |number| {
+        let pull_request = pr("acme/api", number);
+        let mut pull_request = if number > count - recent {
+            pull_request.created("2026-06-02T09:00:00Z").merged("2026-06-03T10:00:00Z")
+        } else {
+            pull_request.created("2024-01-01T09:00:00Z").merged("2024-01-02T10:00:00Z")
+        };
+        pull_request.updated_at += TimeDelta::minutes(number);
+        pull_request
+    })
+}
+
+/// With a window of two weeks, without details.
+fn two_weeks() -> CollectOptions {
+    CollectOptions { backfill: TimeDelta::days(14), details: false, ..options() }
+}
+
+async fn in_one_run(world: &World, options: &CollectOptions) -> Result<()> {
+    let report = world.collect_and(options, |_| {}).await?;
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None), "{report:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_window_of_a_long_history_costs_its_pages_and_at_most_one_more() -> Result<()> {
+    for (recent, requests) in [(40, 1), (150, 2), (290, 3), (300, 4), (500, 6), (900, 10)] {
+        let world = World::new().await?;
+        world.fake.put(long_history(6_100, recent));
+        // Opened long ago, and in the window all the same.
+        world.fake.put([pr("acme/api", 1).created("2024-01-01T09:00:00Z").updated("2026-06-04T00:00:00Z")]);
+        in_one_run(&world, &two_weeks()).await?;
+        let expected: Vec<i64> = [1].into_iter().chain(6_101 - recent..=6_100).collect();
+        assert_eq!(world.numbers().await?, expected, "{recent}");
+        assert_eq!(world.asked_about("acme/api").len(), requests, "{recent}");
+        world.fake.forget_requests();
+        in_one_run(&world, &two_weeks()).await?;
+        assert_eq!(world.asked_about("acme/api").len(), 1, "{recent}: it is complete");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_history_that_the_window_holds_is_read_by_creation() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    in_one_run(&world, &CollectOptions { details: false, ..options() }).await?;
+    let by_creation = world.asked_about("acme/api").iter().filter(|path| path.contains("sort=created")).count();
+    assert_eq!(
+        (by_creation, world.asked_about("acme/api").len()),
+        (4, 5),
+        "its length and three pages, after the first"
+    );
+    assert_eq!(world.numbers().await?.len(), 250);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_old_repository_all_of_which_changed_in_the_window_is_read_by_update_to_its_end() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    world.fake.set_repository_creation("acme/api", at("2020-01-01T00:00:00Z"));
+    in_one_run(&world, &CollectOptions { details: false, ..options() }).await?;
+    assert_eq!(world.numbers().await?, (1..=250).collect::<Vec<_>>());
+    assert_eq!(world.asked_about("acme/api").len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_token_the_first_collection_of_a_long_history_is_done_within_the_hour() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.require_no_token();
+    world.fake.set_rate_limit(60, 0);
+    world.fake.put(long_history(6_100, 1_800));
+    let github = connect_with(&world.fake.url(), None)?;
+    let report = world.collect_with(&github, &two_weeks(), |_| {}).await?;
+    assert_eq!(report.state, RunState::Succeeded, "{report:?}");
+    assert_eq!(world.numbers().await?.len(), 1_800);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f27_what_changes_while_a_window_is_read_is_not_lost() -> Result<()> {
+    // The oldest of all, one that is read later, and one that was read before.
+    for (answers, number) in [(1, 5), (2, 5), (1, 620), (2, 620), (3, 995)] {
+        let world = World::new().await?;
+        world.fake.put(long_history(1_000, 390));
+        let moved = pr("acme/api", number).created("2024-01-01T09:00:00Z").titled("moved");
+        world.fake.put_after(answers, moved.updated("2026-06-14T10:00:00Z"));
+        in_one_run(&world, &two_weeks()).await?;
+        in_one_run(&world, &two_weeks()).await?;
+        let expected: BTreeSet<i64> = (611..=1_000).chain([number]).collect();
+        assert_eq!(world.numbers().await?, expected.into_iter().collect::<Vec<_>>(), "#{number} after {answers}");
+        assert_eq!(
+            world.texts("select number::text from pull_requests where title = 'moved'").await?,
+            [number.to_string()],
+            "after {answers}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f27_what_vanishes_while_a_window_is_read_takes_no_other_with_it() -> Result<()> {
+    for (answers, gone) in [(1, 990), (2, 990), (2, 850), (3, 703), (3, 803)] {
+        let world = World::new().await?;
+        world.fake.put(long_history(1_000, 390));
+        world.fake.delete_after(answers, "acme/api", gone);
+        in_one_run(&world, &two_weeks()).await?;
+        let numbers = world.numbers().await?;
+        let lost: Vec<i64> = (611..=1_000).filter(|number| *number != gone && !numbers.contains(number)).collect();
+        assert_eq!(lost, Vec::<i64>::new(), "with #{gone} gone after {answers} answers");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f26_a_window_that_no_run_has_the_time_for_is_read_by_several_and_no_page_twice() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(long_history(3_000, 1_000));
+    // One is changed before each run, and moves to the front.
+    let runs = runs_of(&world, 4, two_weeks()).await?;
+    assert_eq!(world.numbers().await?, [CHANGING].into_iter().chain(2_001..=3_000).collect::<Vec<_>>());
+    let asked = world.asked_about("acme/api");
+    assert!(asked.iter().all(|path| path.contains("sort=updated")), "{asked:?}");
+    // Each run has the first page, which has changed, and three further ones, and is refused the next.
+    assert_eq!((runs, asked.len()), (4, 5 + 5 + 5 + 3), "{asked:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f05_a_window_whose_reading_was_killed_is_read_on_by_another_sandbox_whatever_has_vanished() -> Result<()> {
+    for vanished in [0, 1, 60, 290] {
+        let world = World::new().await?;
+        world.fake.put(long_history(1_000, 390));
+        {
+            let (pages, options) = (Semaphore::new(0), two_weeks());
+            let observer = counting(&pages);
+            let mut killed = pin!(collect(&world.github, &world.store, &options, &observer));
+            until_pages(killed.as_mut(), &pages, 3).await?;
+        }
+        let stored = world.numbers().await?;
+        assert_eq!(stored.len(), 294);
+        // Of what was read, and one that was not read comes to the front.
+        (1_001 - vanished..=1_000).for_each(|number| world.fake.delete_pull_request("acme/api", number));
+        world.fake.put([pr("acme/api", 650).created("2026-06-02T09:00:00Z").updated("2026-06-14T00:00:00Z")]);
+        world.fake.forget_requests();
+        let options = CollectOptions { now: at(AFTER_THE_LEASE), ..two_weeks() };
+        let report = world.collect_elsewhere(&options).await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None), "{vanished}");
+        assert_eq!(world.numbers().await?, (611..=1_000).collect::<Vec<_>>(), "{vanished}");
+        let asked = world.asked_about("acme/api");
+        assert!(asked.len() <= if vanished < 2 { 3 } else { 8 }, "{vanished}: {asked:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_window_that_is_enlarged_has_its_older_part_read_by_update_also_by_several_runs() -> Result<()> {
+    for pages in [usize::MAX, 3] {
+        let world = World::new().await?;
+        world.fake.put(long_history(3_000, 150));
+        // Before these two weeks.
+        world.fake.put((2_501..=2_850).map(|number| {
+            let mut merged = pr("acme/api", number).created("2026-05-01T09:00:00Z").merged("2026-05-02T10:00:00Z");
+            merged.updated_at += TimeDelta::minutes(number);
+            merged
+        }));
+        in_one_run(&world, &two_weeks()).await?;
+        assert_eq!(world.numbers().await?.len(), 150);
+        world.fake.forget_requests();
+        let two_months = CollectOptions { backfill: TimeDelta::days(60), ..two_weeks() };
+        let runs = runs_of(&world, pages, two_months).await?;
+        assert_eq!(world.numbers().await?, [CHANGING].into_iter().chain(2_501..=3_000).collect::<Vec<_>>());
+        let asked = world.asked_about("acme/api");
+        assert!(asked.iter().all(|path| path.contains("sort=updated")), "{asked:?}");
+        assert_eq!((runs, asked.len()), if pages == 3 { (3, 10) } else { (1, 6) }, "{asked:?}");
+        assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
+        // It goes on as if it had been read so from the beginning.
+        world.fake.forget_faults("acme/api");
+        world.fake.forget_requests();
+        let later = CollectOptions { now: at("2026-06-16T12:00:00Z"), ..two_months };
+        in_one_run(&world, &later).await?;
+        assert_eq!(world.asked_about("acme/api").len(), 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_pull_request_of_a_window_at_which_github_always_fails_is_in_quarantine_and_the_rest_is_stored()
+-> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(long_history(400, 250));
+    world.fake.break_pull_request("acme/api", 200, Some(502));
+    in_one_run(&world, &two_weeks()).await?;
+    assert_eq!(world.numbers().await?, (151..=400).filter(|number| *number != 200).collect::<Vec<_>>());
+    assert_eq!(world.texts("select number::text from quarantined_pull_requests").await?, ["200"]);
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_was_pruned_is_not_stored_again_by_any_reading() -> Result<()> {
     let world = World::new().await?;

@@ -33,6 +33,9 @@ const MAX_UNREADABLE_IN_A_ROW: u32 = 5;
 /// So often a listing goes back because rows before it have vanished; more is a list that nobody can read.
 const MAX_RETURNS: u32 = 20;
 
+/// How many rows it goes back at first: mostly one row has vanished.
+const FIRST_RETURN: u32 = 10;
+
 /// So many pull requests on a page, none of which can be understood, are no exceptions: GitHub's answers have changed.
 const NO_EXCEPTIONS: usize = 10;
 
@@ -97,6 +100,11 @@ impl Page {
         self.unreadable.append(&mut later.unreadable);
         self.has_next = later.has_next;
         self.smaller = later.smaller.or(self.smaller);
+    }
+
+    /// Whether it lists what changed last before `since`: by update, so does all that follows.
+    pub fn is_beyond(&self, since: DateTime<Utc>) -> bool {
+        self.pull_requests.iter().any(|pull_request| pull_request.updated_at < since)
     }
 
     /// The newest change on the page.
@@ -194,6 +202,21 @@ pub struct PullRequestPages<'a> {
     has_next: bool,
     pages: u32,
     returns: u32,
+    /// How often it went back since the last page that could be used.
+    returns_in_a_row: u32,
+    /// It goes on with a listing that was ended before, and has not yet found a row of that.
+    is_resumed: bool,
+}
+
+/// How far a listing by update is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ListPosition {
+    /// How many rows were read, from the beginning of the list.
+    pub rows: u32,
+    /// When the last of them changed.
+    pub oldest: Option<DateTime<Utc>>,
+    /// Its number.
+    pub last: Option<i64>,
 }
 
 /// The end of what was read of a list.
@@ -202,15 +225,22 @@ struct End {
     /// Numbers and times of change.
     rows: HashMap<i64, Option<DateTime<Utc>>>,
     oldest: Option<DateTime<Utc>>,
+    last: Option<i64>,
 }
 
 impl End {
     fn of(page: &Page) -> Self {
         let understood = page.pull_requests.iter();
-        let oldest = understood.clone().map(|pull_request| pull_request.updated_at).min();
+        let oldest = understood.clone().min_by_key(|pull_request| pull_request.updated_at);
         let mut rows: HashMap<i64, _> = page.numbers().map(|number| (number, None)).collect();
         rows.extend(understood.map(|pull_request| (pull_request.number, Some(pull_request.updated_at))));
-        Self { rows, oldest }
+        let last = page.pull_requests.last().map(|pull_request| pull_request.number);
+        Self { rows, oldest: oldest.map(|pull_request| pull_request.updated_at), last }
+    }
+
+    fn at(position: ListPosition) -> Self {
+        let ListPosition { oldest, last, .. } = position;
+        Self { rows: last.map(|number| (number, oldest)).into_iter().collect(), oldest, last }
     }
 
     /// Whether a page holds a row that was read before, or one that has come before it since: then none is between them.
@@ -243,6 +273,24 @@ impl<'a> Session<'a> {
             has_next: true,
             pages: 0,
             returns: 0,
+            returns_in_a_row: 0,
+            is_resumed: false,
+        }
+    }
+
+    /// Goes on with such a listing. What has changed since is in front of what was read. What has vanished since lets the
+    /// listing go back, to its beginning if need be.
+    pub fn by_update_after(
+        &'a self,
+        repository: &RepoName,
+        page_size: u8,
+        position: ListPosition,
+    ) -> PullRequestPages<'a> {
+        PullRequestPages {
+            rows: position.rows,
+            end: Some(End::at(position)),
+            is_resumed: position.rows > 0,
+            ..self.by_update(repository, page_size, None)
         }
     }
 
@@ -416,7 +464,7 @@ impl PullRequestPages<'_> {
             let (size, number) = overlapping(self.rows, self.page_size);
             let part = Part { repository: &self.repository, order: Order::Update, size, number };
             let etag = self.etag.as_ref().filter(|_| self.pages == 0);
-            let answer = self.session.page_or_parts(part, etag, number > 1).await?;
+            let answer = self.session.page_or_parts(part, etag, number > 1 && !self.is_resumed).await?;
             let PageAnswer::Page(mut page) = answer else {
                 self.has_next = false;
                 return Ok(Some(answer));
@@ -425,26 +473,35 @@ impl PullRequestPages<'_> {
             self.pages += 1;
             self.page_size = page.smaller.unwrap_or(self.page_size).min(self.page_size);
             let end = End::of(&page);
-            let overlaps = number > 1 && *part.rows().start() <= self.rows;
+            let overlaps = number > 1 && (self.is_resumed || *part.rows().start() <= self.rows);
             if let Some(before) = self.end.as_ref().filter(|_| overlaps) {
                 if !before.is_on(&page) {
                     self.returns += 1;
                     if self.returns > MAX_RETURNS {
                         return Err(GitHubError::invalid("rows vanish faster than the list can be read"));
                     }
-                    // A little at first: mostly one row has vanished.
-                    let by = 10_u32.saturating_mul(2_u32.saturating_pow((self.returns - 1) % 5));
+                    // Further and further, to where a row that was read must be.
+                    let by = FIRST_RETURN.saturating_mul(2_u32.saturating_pow(self.returns_in_a_row));
+                    self.returns_in_a_row += 1;
                     self.rows = self.rows.saturating_sub(by);
                     continue;
                 }
                 before.take_from(&mut page);
             }
             self.rows = rows;
+            self.is_resumed = false;
+            self.returns_in_a_row = 0;
             self.end = Some(end);
             self.has_next = page.has_next;
             return Ok(Some(PageAnswer::Page(page)));
         }
         Ok(None)
+    }
+
+    /// How far it is.
+    pub fn position(&self) -> ListPosition {
+        let (oldest, last) = self.end.as_ref().map(|end| (end.oldest, end.last)).unzip();
+        ListPosition { rows: self.rows, oldest: oldest.flatten(), last: last.flatten() }
     }
 
     /// How many pull requests GitHub can answer for at once, as far as was seen.

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 
 use crate::answer::Answer;
 use crate::client::{Question, Session};
-use crate::model::{RepositoryIdentity, UndecodableItem, decode_single};
+use crate::model::{RepositoryIdentity, Time, UndecodableItem, decode_single};
 use crate::text::Text;
 use crate::{GitHubError, link};
 
@@ -93,6 +93,8 @@ struct RepositoryItem {
     full_name: Text,
     #[serde(default)]
     archived: bool,
+    #[serde(default)]
+    created_at: Option<Time>,
     /// Servers that do not say it have no such switch.
     #[serde(default = "yes")]
     has_pull_requests: bool,
@@ -129,9 +131,9 @@ struct AccountItem {
     id: GithubId,
 }
 
-fn identity(item: &RepositoryItem) -> Result<RepositoryIdentity, GitHubError> {
+fn identity(item: RepositoryItem) -> Result<RepositoryIdentity, GitHubError> {
     let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
-    Ok(RepositoryIdentity { id: item.id, name })
+    Ok(RepositoryIdentity { id: item.id, name, created_at: item.created_at.and_then(Time::at) })
 }
 
 impl Session<'_> {
@@ -158,11 +160,12 @@ impl Session<'_> {
     /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
     pub async fn has_pull_requests(&self, name: &RepoName) -> Result<(RepositoryIdentity, bool), GitHubError> {
         let item = self.repository_item(&format!("/repos/{name}")).await?;
-        Ok((identity(&item)?, item.has_pull_requests))
+        let has_pull_requests = item.has_pull_requests;
+        Ok((identity(item)?, has_pull_requests))
     }
 
     async fn repository_at(&self, path: &str) -> Result<RepositoryIdentity, GitHubError> {
-        identity(&self.repository_item(path).await?)
+        identity(self.repository_item(path).await?)
     }
 
     async fn repository_item(&self, path: &str) -> Result<RepositoryItem, GitHubError> {

@@ -5,6 +5,7 @@
 use chrono::{DateTime, Datelike, Utc};
 use mergeline_domain::{AccountKind, Author, GithubId, Login, PullRequest, RepoName, State};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::GitHubError;
@@ -28,6 +29,8 @@ pub struct RepositoryIdentity {
     pub id: GithubId,
     /// `owner/name` as it is called now.
     pub name: RepoName,
+    /// When it was created, as far as that is said.
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// A page as far as it could be understood.
@@ -77,6 +80,25 @@ struct Branch {
 struct BaseRepository {
     id: i64,
     full_name: Text,
+    #[serde(default)]
+    created_at: Option<Time>,
+}
+
+/// A time that only helps: whatever else is there in its place is as good as none.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Time {
+    At(DateTime<Utc>),
+    Other(IgnoredAny),
+}
+
+impl Time {
+    pub(crate) fn at(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::At(at) => Some(at).filter(|at| is_sane(*at)),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -136,10 +158,15 @@ impl UndecodableItem {
 }
 
 impl DecodedPage {
-    fn add(&mut self, item: Item, number: Option<i64>) {
+    fn add(&mut self, mut item: Item, number: Option<i64>) {
         if self.repository.is_none() {
-            self.repository = item.base.as_ref().and_then(|base| base.repo.as_ref()).and_then(|repository| {
-                Some(RepositoryIdentity { id: repository.id, name: repository.full_name.parse().ok()? })
+            self.repository = item.base.as_mut().and_then(|base| base.repo.take()).and_then(|repository| {
+                let name = repository.full_name.parse().ok()?;
+                Some(RepositoryIdentity {
+                    id: repository.id,
+                    name,
+                    created_at: repository.created_at.and_then(Time::at),
+                })
             });
         }
         let created_at = Some(item.created_at);

@@ -382,6 +382,39 @@ async fn a_row_that_vanishes_between_two_pages_takes_no_other_with_it() -> Resul
 }
 
 #[tokio::test]
+async fn a_listing_that_goes_on_later_leaves_no_row_out_whatever_has_vanished_moved_or_changed_at_once() -> Result<()> {
+    for (vanished, moved, together) in
+        [(0, 0, false), (1, 0, false), (0, 50, false), (120, 3, false), (240, 0, false), (5, 5, true)]
+    {
+        let fake = FakeGitHub::start().await?;
+        let all = |number: i64| {
+            let pull_request = many(number).last().expect("one");
+            if together { pull_request.updated("2026-06-01T00:00:00Z") } else { pull_request }
+        };
+        fake.put((1..=400).map(all));
+        let github = connect(&fake.url(), None)?;
+        let (session, repository) = (session(&github), REPOSITORY.parse()?);
+        let mut pages = session.by_update(&repository, 100, None);
+        let mut numbers = std::collections::BTreeSet::new();
+        for _ in 0..3 {
+            let Some(PageAnswer::Page(page)) = pages.next().await? else { panic!("a page") };
+            numbers.extend(page.numbers());
+        }
+        let position = pages.position();
+        assert_eq!(position.rows, 294);
+        (401 - vanished..=400).for_each(|number| fake.delete_pull_request(REPOSITORY, number));
+        fake.put((1..=moved).map(|number| all(number).updated("2026-12-01T00:00:00Z")));
+        let mut pages = session.by_update_after(&repository, 100, position);
+        while let Some(PageAnswer::Page(page)) = pages.next().await? {
+            numbers.extend(page.numbers());
+        }
+        let lost: Vec<i64> = (moved + 1..=400).filter(|number| !numbers.contains(number)).collect();
+        assert_eq!(lost, Vec::<i64>::new(), "{vanished} vanished, {moved} moved, {together}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_page_that_github_cannot_show_is_read_in_parts_and_the_one_pull_request_is_told() -> Result<()> {
     for (status, broken) in [(502, 157), (500, 101), (503, 200), (504, 250)] {
         let fake = FakeGitHub::start().await?;

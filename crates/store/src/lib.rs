@@ -33,5 +33,5 @@ pub use metrics::{
 pub use pages::{BackfillStep, KeptPullRequest, PageOfWork, StoredPage};
 pub use pruning::Prunable;
 pub use quarantine::{QuarantineEntry, QuarantineKey, Undecodable};
-pub use repositories::{Backfill, Ending, Identity, Lease, Listed, Repository, RepositoryId, StoredEtag};
+pub use repositories::{Backfill, Ending, Identity, Lease, Listed, ReadBack, Repository, RepositoryId, StoredEtag};
 pub use status::{ConfiguredLogin, DatabaseStatus, Explanation, RepositoryStatus, RunStatus, Share, Times};

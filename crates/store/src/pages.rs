@@ -9,9 +9,9 @@ use crate::attributions::{WantedAttributions, hold_together};
 use crate::configuration::hold_configuration;
 use crate::erasure::{delete_pull_requests, note_loss};
 use crate::quarantine::{quarantine, release_from_quarantine};
-use crate::repositories::{hold_lease, note_change};
+use crate::repositories::{hold_lease, note_change, saturated};
 use crate::session::Session;
-use crate::{Lease, RepositoryId, Revision, Store, StoreError, Undecodable};
+use crate::{Lease, ReadBack, RepositoryId, Revision, Store, StoreError, Undecodable};
 
 /// A pull request of a configured person, with the teams' shares.
 #[derive(Debug, Clone)]
@@ -41,11 +41,30 @@ pub struct PageOfWork {
 
 /// How far a backfill is once a page is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackfillStep {
-    /// The next page.
-    pub next_page: u32,
-    /// How many pull requests this page adds to those that it has seen.
-    pub seen: u32,
+pub enum BackfillStep {
+    /// By creation.
+    ByCreation {
+        /// The next page.
+        next_page: u32,
+        /// How many pull requests this page adds to those that it has seen.
+        seen: u32,
+    },
+    /// By update.
+    ByUpdate(ReadBack),
+}
+
+impl BackfillStep {
+    fn next_page(self) -> Option<u32> {
+        if let Self::ByCreation { next_page, .. } = self { Some(next_page) } else { None }
+    }
+
+    fn seen(self) -> u32 {
+        if let Self::ByCreation { seen, .. } = self { seen } else { 0 }
+    }
+
+    fn read_back(self) -> Option<ReadBack> {
+        if let Self::ByUpdate(read_back) = self { Some(read_back) } else { None }
+    }
 }
 
 /// What storing a page did.
@@ -79,6 +98,7 @@ impl Store {
         let newest = newest_by_number(kept);
         let columns = Columns::of(&newest);
         let token = fastrand::i64(..);
+        let read_back = backfill.and_then(BackfillStep::read_back);
         self.in_transaction(async |connection| {
             hold_configuration(connection, revision).await?;
             let held = hold_lease(connection, lease, now).await?;
@@ -107,13 +127,19 @@ impl Store {
                         -- Said twice, it counts once.
                         backfill_seen = backfill_seen + case when page_token is distinct from $5 then $4 else 0 end,
                         page_token = $5,
+                        backfill_rows = case when backfill_rows is not null then coalesce($6, backfill_rows) end,
+                        backfill_oldest = case when backfill_rows is not null then coalesce($7, backfill_oldest) end,
+                        backfill_last = case when backfill_rows is not null then coalesce($8, backfill_last) end,
                         data_version = data_version + $3
                     where id = $1",
                     lease.repository.0,
-                    backfill.map(|step| i32::try_from(step.next_page).unwrap_or(i32::MAX)),
+                    backfill.and_then(BackfillStep::next_page).map(saturated),
                     i64::from(changed > 0 || renamed),
-                    backfill.map_or(0, |step| i32::try_from(step.seen).unwrap_or(i32::MAX)),
-                    token
+                    saturated(backfill.map_or(0, BackfillStep::seen)),
+                    token,
+                    read_back.map(|read_back| saturated(read_back.rows)),
+                    read_back.and_then(|read_back| read_back.oldest),
+                    read_back.and_then(|read_back| read_back.last)
                 )
                 .execute(connection)
                 .await?;

@@ -63,7 +63,7 @@ impl Repository {
     }
 }
 
-/// A backfill that is under way: it reads by creation, oldest first.
+/// A backfill that is under way: it reads by creation, the oldest first, or by update, the newest change first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backfill {
     /// The next page.
@@ -80,6 +80,19 @@ pub struct Backfill {
     pub seen: u32,
     /// How often it was begun.
     pub readings: u32,
+    /// How far it is where it reads by update; `None` where it reads by creation.
+    pub read_back: Option<ReadBack>,
+}
+
+/// How far a backfill by update is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadBack {
+    /// How many rows were read, from the beginning of the list.
+    pub rows: u32,
+    /// When the last of them changed.
+    pub oldest: Option<DateTime<Utc>>,
+    /// Its number.
+    pub last: Option<i64>,
 }
 
 /// An ETag with a digest of the token and the address that it belongs to.
@@ -358,7 +371,8 @@ impl Store {
                 set backfill_page = $2, backfill_since = $3, backfill_anchor = $4, listed_at = greatest(listed_at, $5),
                     reopened_since = case when reopened_since < $3 then reopened_since end,
                     etag = $6, etag_scope = $7,
-                    backfill_length = null, backfill_newest = null, backfill_seen = 0, backfill_readings = 0
+                    backfill_length = null, backfill_newest = null, backfill_seen = 0, backfill_readings = 0,
+                    backfill_rows = $8, backfill_oldest = $9, backfill_last = $10, has_pull_requests = true
                 where id = $1",
                 lease.repository.0,
                 i32::try_from(backfill.next_page).unwrap_or(i32::MAX),
@@ -366,7 +380,10 @@ impl Store {
                 backfill.anchor,
                 started_at,
                 etag.map(|etag| etag.etag.as_str()),
-                etag.map(|etag| etag.scope.as_str())
+                etag.map(|etag| etag.scope.as_str()),
+                backfill.read_back.map(|read_back| saturated(read_back.rows)),
+                backfill.read_back.and_then(|read_back| read_back.oldest),
+                backfill.read_back.and_then(|read_back| read_back.last)
             )
             .execute(connection)
             .await?;
@@ -375,7 +392,7 @@ impl Store {
         .await
     }
 
-    /// Begins to read a backfill at its first page, for the first time or again. What was kept stays.
+    /// Begins to read a backfill by creation at its first page, for the first time or again. What was kept stays.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when somebody else has taken over.
@@ -384,7 +401,8 @@ impl Store {
             hold_lease(connection, lease, now).await?;
             sqlx::query!(
                 "update repositories
-                set backfill_page = $2, backfill_length = $3, backfill_newest = $4, backfill_seen = 0, backfill_readings = $5::smallint
+                set backfill_page = $2, backfill_length = $3, backfill_newest = $4, backfill_seen = 0, backfill_readings = $5::smallint,
+                    backfill_rows = null, backfill_oldest = null, backfill_last = null
                 where id = $1 and backfill_page is not null",
                 lease.repository.0,
                 saturated(backfill.next_page),
@@ -412,10 +430,12 @@ impl Store {
                     watermark = greatest(watermark, backfill_anchor),
                     covered_since = greatest(least(covered_since, backfill_since), (select kept_since from retention)),
                     collected_at = case when reopened_since is null then greatest(collected_at, listed_at) else collected_at end,
-                    -- Everything was listed, so there is nothing to compare for a while.
-                    verified_at = $2,
+                    -- Everything was listed, so there is nothing to compare for a while. By update it was not where a part was
+                    -- known before.
+                    verified_at = case when backfill_rows is null or covered_since is null then $2 else verified_at end,
                     backfill_page = null, backfill_since = null, backfill_anchor = null,
-                    backfill_length = null, backfill_newest = null, backfill_seen = 0, backfill_readings = 0
+                    backfill_length = null, backfill_newest = null, backfill_seen = 0, backfill_readings = 0,
+                    backfill_rows = null, backfill_oldest = null, backfill_last = null
                 where id = $1 and backfill_page is not null",
                 lease.repository.0,
                 now
@@ -594,7 +614,7 @@ async fn note_listing(connection: &mut Session, pattern: &str, incomplete: Optio
     Ok(())
 }
 
-fn saturated(count: u32) -> i32 {
+pub(crate) fn saturated(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
@@ -669,7 +689,8 @@ pub(crate) async fn repositories(
     sqlx::query!(
         "select
             id, name, current_name, github_id, watermark, covered_since, reopened_since, backfill_page, backfill_since,
-            backfill_anchor, backfill_length, backfill_newest, backfill_seen, backfill_readings, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at,
+            backfill_anchor, backfill_length, backfill_newest, backfill_seen, backfill_readings,
+            backfill_rows, backfill_oldest, backfill_last, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at,
             (select kept_since from retention) as kept_since
         from repositories
         where removed_at is null and ($1::bigint is null or id = $1)
@@ -688,6 +709,11 @@ pub(crate) async fn repositories(
             newest: row.backfill_newest,
             seen: row.backfill_seen.unsigned_abs(),
             readings: row.backfill_readings.unsigned_abs().into(),
+            // Readings are by creation.
+            read_back: row
+                .backfill_rows
+                .filter(|_| row.backfill_readings == 0)
+                .map(|rows| ReadBack { rows: rows.unsigned_abs(), oldest: row.backfill_oldest, last: row.backfill_last }),
         });
         Ok(Repository {
             id: RepositoryId(row.id),

@@ -399,7 +399,7 @@ impl Scene {
             let page = PageOfWork {
                 kept,
                 undecodable,
-                backfill: Some(BackfillStep { next_page: 4, seen: 100 }),
+                backfill: Some(BackfillStep::ByCreation { next_page: 4, seen: 100 }),
                 ..PageOfWork::default()
             };
             Ok(format!("{:?}", store.upsert_page(lease, revision, page, now).await?.quarantined))

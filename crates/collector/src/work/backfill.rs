@@ -1,10 +1,12 @@
-//! The backfill stream: by creation, the oldest first, which changes do not disturb; it goes on where it stopped.
+//! The backfill stream: by creation, the oldest first, which changes do not disturb, or by update, the newest first, down to the
+//! window's beginning. It goes on where it stopped.
 
 use futures::StreamExt;
 use mergeline_domain::RepoName;
-use mergeline_github::{GitHubError, Page, larger_page};
-use mergeline_store::{Backfill, BackfillStep};
+use mergeline_github::{GitHubError, ListPosition, Page, PageAnswer, PullRequestPages, larger_page};
+use mergeline_store::{Backfill, BackfillStep, ReadBack};
 
+use super::incremental::Seen;
 use super::{Stopped, Work, meanwhile, timed};
 
 /// How often a backfill is begun when each time pull requests vanish while it reads.
@@ -20,6 +22,13 @@ impl Work<'_> {
     /// Reads a repository's past as far as time allows, if that is under way.
     pub(super) async fn backfill(&mut self) -> Result<(), Stopped> {
         while let Some(backfill) = self.repository.backfill {
+            if let Some(ReadBack { rows, oldest, last }) = backfill.read_back {
+                self.may_go_on()?;
+                let (session, name, page_size) = (self.session, self.repository.called(), self.repository.page_size);
+                let pages = session.by_update_after(name, page_size, ListPosition { rows, oldest, last });
+                Box::pin(self.read_back(backfill, pages, None)).await?;
+                continue;
+            }
             if backfill.readings == 0 && backfill.next_page == 1 {
                 self.begin_reading(backfill).await?;
                 continue;
@@ -40,12 +49,76 @@ impl Work<'_> {
                 self.begin_reading(backfill).await?;
                 continue;
             }
-            let store = self.collecting.store;
-            let finished = store.finish_backfill(&self.lease, self.now());
-            timed(&mut self.result.database, finished).await?;
-            self.repository.backfill = None;
+            self.finish_backfill().await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn finish_backfill(&mut self) -> Result<(), Stopped> {
+        let finished = self.collecting.store.finish_backfill(&self.lease, self.now());
+        timed(&mut self.result.database, finished).await?;
+        self.repository.backfill = None;
+        Ok(())
+    }
+
+    /// Reads a backfill by update, page after page, each of which is stored with how far it is. It has ended then, unless there
+    /// are rows that cannot be read: by creation they have neighbours that tell which they are. `first` is what the first page
+    /// showed, where it is the beginning of the list that is read.
+    pub(super) async fn read_back(
+        &mut self,
+        backfill: Backfill,
+        mut pages: PullRequestPages<'_>,
+        first: Option<(Page, Seen)>,
+    ) -> Result<(), Stopped> {
+        let outcome = self.read_back_to(backfill, &mut pages, first).await;
+        let smaller = pages.page_size().max(SMALLEST_PAGE);
+        if smaller < self.repository.page_size {
+            self.set_page_size(smaller).await?;
+        }
+        outcome
+    }
+
+    async fn read_back_to(
+        &mut self,
+        backfill: Backfill,
+        pages: &mut PullRequestPages<'_>,
+        first: Option<(Page, Seen)>,
+    ) -> Result<(), Stopped> {
+        let is_from_the_beginning = first.is_some();
+        let (mut arrived, mut seen) = first.map_or_else(Default::default, |(page, seen)| (Some(page), seen));
+        loop {
+            let page = match arrived.take() {
+                Some(page) => page,
+                None => match self.next_page(pages).await? {
+                    Some(PageAnswer::Page(page)) => {
+                        self.identify(&page).await?;
+                        seen.note_unreadable(&page);
+                        page
+                    }
+                    // The page before was the last one, which has ended it.
+                    Some(PageAnswer::Unchanged) | None => return self.finish_backfill().await,
+                },
+            };
+            let read_back = read_back(pages.position());
+            if page.is_empty() && !page.has_next && read_back.oldest.is_none() {
+                return Err(Stopped::lists_nothing());
+            }
+            let is_over = !page.has_next || page.is_beyond(backfill.since);
+            if !page.unreadable.is_empty() && !(is_from_the_beginning && self.is_explained(&seen).await?) {
+                self.keep(page, backfill.since, None).await?;
+                self.observe();
+                return self.begin_reading(Backfill { read_back: None, ..backfill }).await;
+            }
+            self.keep(page, backfill.since, Some(BackfillStep::ByUpdate(read_back))).await?;
+            if let Some(progress) = &mut self.repository.backfill {
+                progress.read_back = Some(read_back);
+            }
+            self.observe();
+            if is_over {
+                return self.finish_backfill().await;
+            }
+            self.may_go_on()?;
+        }
     }
 
     /// Begins at the first page, with a look at how long the list is. Not knowing that is no reason not to begin.
@@ -107,11 +180,12 @@ impl Work<'_> {
                 }
                 // What came before the one that cannot be used is stored all the same.
                 if let Some(page) = arrived {
-                    let step = BackfillStep { next_page: next, seen: seen(&page, &backfill) };
+                    let seen = seen(&page, &backfill);
+                    let step = BackfillStep::ByCreation { next_page: next, seen };
                     self.keep(page, backfill.since, Some(step)).await?;
                     if let Some(progress) = &mut self.repository.backfill {
                         progress.next_page = next;
-                        progress.seen += step.seen;
+                        progress.seen += seen;
                     }
                     self.observe();
                 }
@@ -175,6 +249,12 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// How far a listing is, as it is stored.
+pub(super) fn read_back(position: ListPosition) -> ReadBack {
+    let ListPosition { rows, oldest, last } = position;
+    ReadBack { rows, oldest, last }
 }
 
 /// How many pull requests on a page were there when the backfill began.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_github::{Etag, GitHubError, Page, PageAnswer, PullRequestPages};
-use mergeline_store::{Backfill, Listed};
+use mergeline_store::{Backfill, Listed, ReadBack};
 
-use super::backfill::SMALLEST_PAGE;
+use super::backfill::{SMALLEST_PAGE, read_back};
 use super::{Stopped, Work, known, stored, timed};
 
 /// Read again before the watermark: GitHub's answers may lag behind its clock by minutes.
@@ -21,7 +21,7 @@ const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
 const WIDENED_BY: TimeDelta = TimeDelta::days(1);
 /// A reading that was reopened and has more pages than this is not begun again from its start when it was interrupted.
 const LONG: u32 = 10;
-/// Nor is any other that has more than this: by creation there may be many more, but none twice.
+/// Nor is any other that has more than this: what is complete without it would not be until it has ended.
 const VERY_LONG: u32 = 50;
 
 /// Whether what is stored is compared with what is listed.
@@ -56,18 +56,16 @@ impl Aim {
         match stopped {
             // By creation nothing is compared. Who asked for it can ask again.
             _ if self.comparison == Comparison::Whole && !self.is_reopened => false,
-            Stopped::GitHub(GitHubError::OutOfTime | GitHubError::RateLimited { .. }) | Stopped::Deferred { .. } => {
-                pages > if self.is_reopened { LONG } else { VERY_LONG }
-            }
+            _ if stopped.is_for_lack_of_time() => pages > if self.is_reopened { LONG } else { VERY_LONG },
             Stopped::GitHub(_) => self.is_reopened && pages > LONG,
-            Stopped::Store(_) | Stopped::Failed { .. } | Stopped::Replaced(_) => false,
+            _ => false,
         }
     }
 }
 
 /// What a reading has seen so far.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     pages: u32,
     is_anything: bool,
     newest: Option<DateTime<Utc>>,
@@ -77,6 +75,8 @@ struct Seen {
     unreadable: BTreeMap<u32, Option<DateTime<Utc>>>,
     /// How many pull requests GitHub could answer for at once.
     page_size: Option<u8>,
+    /// How far what is stored goes.
+    read_back: ReadBack,
 }
 
 impl Seen {
@@ -94,11 +94,16 @@ impl Seen {
         if aim.is_verified() {
             self.numbers.extend(page.numbers());
         }
+        self.note_unreadable(page);
+        page.has_next && !page.is_beyond(aim.down_to)
+    }
+
+    /// Remembers the rows of a page that could not be read.
+    pub(super) fn note_unreadable(&mut self, page: &Page) {
         for row in &page.unreadable {
             let behind = page.pull_requests.iter().find(|pull_request| Some(pull_request.number) == row.before);
             self.unreadable.insert(row.position, behind.map(|pull_request| pull_request.updated_at));
         }
-        page.has_next && !page.pull_requests.iter().any(|pull_request| pull_request.updated_at < aim.down_to)
     }
 }
 
@@ -108,6 +113,8 @@ enum Read {
     Unchanged,
     /// There is more than a page, and the past is read by creation.
     FirstPageOnly(Option<u32>),
+    /// There is more than a page, and a backfill by update has read it.
+    Back,
 }
 
 impl Work<'_> {
@@ -120,6 +127,7 @@ impl Work<'_> {
             self.set_page_size(smaller.max(SMALLEST_PAGE)).await?;
         }
         match outcome {
+            Ok(Read::Back) => Ok(()),
             Ok(Read::Unchanged) => self.unchanged(&aim).await,
             Err(Stopped::GitHub(GitHubError::NotFound)) if self.is_switched_off().await? => {
                 self.without_any(&aim).await
@@ -128,14 +136,15 @@ impl Work<'_> {
             // Changes since the backfill began are read from there again, until it has found what cannot be read.
             Ok(Read::Whole) if self.repository.backfill.is_some() => Ok(()),
             // By creation, rows that cannot be read have neighbours that tell which they are.
-            Ok(Read::Whole) => self.begin_backfill(&aim, &seen).await,
+            Ok(Read::Whole) => self.begin_backfill(&aim, &seen, None).await,
             Ok(Read::FirstPageOnly(last)) => {
                 self.last_page = last.filter(|_| seen.page_size == Some(self.repository.page_size));
-                self.begin_backfill(&aim, &seen).await
+                self.begin_backfill(&aim, &seen, None).await
             }
             Err(stopped) if aim.is_not_begun_again(&stopped, seen.pages) => {
-                // By creation it can go on where it stopped.
-                self.begin_backfill(&aim, &seen).await?;
+                // It can go on where it stopped, and by creation where something on the way cannot be read.
+                let is_readable = seen.unreadable.is_empty() && stopped.is_for_lack_of_time();
+                self.begin_backfill(&aim, &seen, is_readable.then_some(seen.read_back)).await?;
                 Err(stopped)
             }
             Err(stopped) => Err(stopped),
@@ -144,7 +153,7 @@ impl Work<'_> {
 
     /// Whether the rows that could not be read are ones in quarantine: as many of those were asked for since the rows may have
     /// changed.
-    async fn is_explained(&mut self, seen: &Seen) -> Result<bool, Stopped> {
+    pub(super) async fn is_explained(&mut self, seen: &Seen) -> Result<bool, Stopped> {
         if seen.unreadable.is_empty() {
             return Ok(true);
         }
@@ -211,11 +220,18 @@ impl Work<'_> {
             self.identify(&page).await?;
             seen.page_size = Some(pages.page_size());
             let has_more = seen.note(aim, &page);
+            if has_more && self.is_read_back(aim, &page) {
+                self.begin_backfill(aim, seen, Some(ReadBack::default())).await?;
+                let Some(backfill) = self.repository.backfill else { return Ok(Read::Back) };
+                Box::pin(self.read_back(backfill, pages, Some((page, std::mem::take(seen))))).await?;
+                return Ok(Read::Back);
+            }
             if has_more && aim.is_first {
                 // It is read again by creation, with everything before it.
                 return Ok(Read::FirstPageOnly(page.last));
             }
             self.keep(page, aim.down_to, None).await?;
+            seen.read_back = read_back(pages.position());
             self.observe();
             if !has_more {
                 return Ok(Read::Whole);
@@ -225,7 +241,15 @@ impl Work<'_> {
         }
     }
 
-    async fn next_page(&mut self, pages: &mut PullRequestPages<'_>) -> Result<Option<PageAnswer>, Stopped> {
+    /// Whether what is behind a first page is read by update, as something that can go on where it stopped: where the window
+    /// may end before the list does, and where a part is known. What is compared must be seen in one go.
+    fn is_read_back(&self, aim: &Aim, page: &Page) -> bool {
+        let is_new = aim.is_first && page.unreadable.is_empty() && is_bounded(page, aim.down_to);
+        let is_reopened = !aim.is_first && aim.is_reopened && !aim.is_verified();
+        (is_new || is_reopened) && self.repository.backfill.is_none()
+    }
+
+    pub(super) async fn next_page(&mut self, pages: &mut PullRequestPages<'_>) -> Result<Option<PageAnswer>, Stopped> {
         let page = pages.next().await?;
         self.result.pages += u32::from(page.is_some());
         Ok(page)
@@ -318,9 +342,8 @@ impl Work<'_> {
             has_pull_requests: false,
         };
         self.finish(&listed).await?;
-        if self.repository.backfill.take().is_some() {
-            let finished = self.collecting.store.finish_backfill(&self.lease, self.now());
-            timed(&mut self.result.database, finished).await?;
+        if self.repository.backfill.is_some() {
+            self.finish_backfill().await?;
         }
         Ok(())
     }
@@ -332,10 +355,10 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn begin_backfill(&mut self, aim: &Aim, seen: &Seen) -> Result<(), Stopped> {
+    async fn begin_backfill(&mut self, aim: &Aim, seen: &Seen, read_back: Option<ReadBack>) -> Result<(), Stopped> {
         // One that is under way already may go further back.
         let since = self.repository.backfill.map_or(aim.down_to, |backfill| backfill.since.min(aim.down_to));
-        let backfill = Backfill { next_page: 1, since, anchor: seen.newest, ..Backfill::default() };
+        let backfill = Backfill { next_page: 1, since, anchor: seen.newest, read_back, ..Backfill::default() };
         let etag = seen.etag.clone().map(stored);
         let store = self.collecting.store;
         let begun = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), aim.started_at);
@@ -368,4 +391,11 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether pull requests may have changed last before the window. Those of a repository that is younger have not.
+fn is_bounded(page: &Page, since: DateTime<Utc>) -> bool {
+    let created_at = page.repository.as_ref().and_then(|repository| repository.created_at);
+    let is_older = |opened_at| opened_at < since;
+    created_at.is_none_or(is_older) || page.pull_requests.iter().any(|pull_request| is_older(pull_request.created_at))
 }

@@ -73,6 +73,11 @@ impl Stopped {
         Self::Deferred { code, message: message.to_owned() }
     }
 
+    /// Whether it could have gone on with more time or requests.
+    fn is_for_lack_of_time(&self) -> bool {
+        matches!(self, Self::GitHub(GitHubError::OutOfTime | GitHubError::RateLimited { .. }) | Self::Deferred { .. })
+    }
+
     fn lists_nothing() -> Self {
         let message = "GitHub lists no pull requests of it any more; what is stored stays, and is not said to be fresh";
         Self::Failed { code: "repo_lists_nothing", message: message.to_owned() }

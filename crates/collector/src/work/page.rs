@@ -70,14 +70,15 @@ pub(super) fn opened_before(page: &Page, number: i64) -> Option<DateTime<Utc>> {
 
 impl Work<'_> {
     /// Stores what changed since `since` of a page, and counts it. Rows that cannot be read are named and put into quarantine
-    /// where the page is one of the backfill.
+    /// where the page is one of a backfill by creation.
     pub(super) async fn keep(
         &mut self,
         mut page: Page,
         since: DateTime<Utc>,
         backfill: Option<BackfillStep>,
     ) -> Result<(), Stopped> {
-        let mut undecodable = if backfill.is_some() { self.name_unreadable(&mut page).await? } else { Vec::new() };
+        let is_by_creation = matches!(backfill, Some(BackfillStep::ByCreation { .. }));
+        let mut undecodable = if is_by_creation { self.name_unreadable(&mut page).await? } else { Vec::new() };
         let mut nameless = 0;
         for item in &page.undecodable {
             let created_from = item.created_at.or_else(|| item.number.and_then(|number| opened_before(&page, number)));

@@ -1,7 +1,7 @@
 //! Killed at every point and run again is the same as never killed.
 
 use anyhow::{Context, Result, ensure};
-use mergeline_test_support::{TestDatabase, pr};
+use mergeline_test_support::{TestDatabase, at, pr};
 
 use crate::world::World;
 
@@ -25,8 +25,10 @@ async fn collected(database: &TestDatabase) -> Result<String> {
 }
 
 /// Two repositories, three pages of backfill, reviews, a stranger and something that cannot be understood.
-async fn world() -> Result<World> {
+async fn world(is_old: bool) -> Result<World> {
     let mut world = World::new(0).await?;
+    let created_at = if is_old { "2001-01-01T00:00:00Z" } else { "2026-01-01T00:00:00Z" };
+    ["acme/api", "acme/web"].into_iter().for_each(|name| world.fake.set_repository_creation(name, at(created_at)));
     world.teams.has_pattern = false;
     world.apply().await?;
     world.fake.put((1..=7).map(|number| {
@@ -45,7 +47,17 @@ async fn world() -> Result<World> {
 
 #[tokio::test]
 async fn f05_killed_at_every_await_and_run_again_is_the_same_as_never_killed() -> Result<()> {
-    let mut undisturbed = world().await?;
+    killed_at_every_await(false).await
+}
+
+#[tokio::test]
+async fn f05_killed_at_every_await_of_a_reading_by_update_and_run_again_is_the_same_as_never_killed() -> Result<()> {
+    killed_at_every_await(true).await
+}
+
+/// With repositories that are older than any window, their past is read by update.
+async fn killed_at_every_await(is_old: bool) -> Result<()> {
+    let mut undisturbed = world(is_old).await?;
     let options = undisturbed.options();
     undisturbed.run(options, u64::MAX).await?;
     let options = undisturbed.options();
@@ -55,7 +67,7 @@ async fn f05_killed_at_every_await_and_run_again_is_the_same_as_never_killed() -
     undisturbed.close().await?;
     let mut polls = 0;
     loop {
-        let mut world = world().await?;
+        let mut world = world(is_old).await?;
         let options = world.options();
         let was_killed = world.run(options, polls).await?.is_none();
         world.wait_for_leases();

@@ -51,6 +51,10 @@ impl World {
         world.teams.has_pattern = world.random.bool();
         for name in ["acme/api", "acme/web"] {
             world.fake.add_repository(name);
+            if world.random.bool() {
+                // Before any window: its past is read by update.
+                world.fake.set_repository_creation(name, at("2001-01-01T00:00:00Z"));
+            }
             let id = world.fake.repository_id(name).context("a repository")?;
             let (configured, name) = (name.to_owned(), name.to_owned());
             let (pull_requests, unreadable) = (BTreeMap::new(), BTreeSet::new());

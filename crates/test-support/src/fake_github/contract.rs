@@ -21,6 +21,9 @@ pub(super) struct Links<'a> {
     is_slim_version: bool,
 }
 
+/// When a repository without pull requests was created.
+const LONG_AGO: DateTime<Utc> = DateTime::from_timestamp(1_577_836_800, 0).expect("2020");
+
 pub(super) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -256,7 +259,7 @@ impl<'a> Links<'a> {
             "description": format!("The {name} of {owner}"),
             "fork": false,
             "url": api,
-            "created_at": "2020-01-01T00:00:00Z",
+            "created_at": time(self.settings.creation().unwrap_or(LONG_AGO)),
             "updated_at": "2026-01-01T00:00:00Z",
             "pushed_at": "2026-01-01T00:00:00Z",
             "git_url": format!("git://github.com/{}.git", self.repository),

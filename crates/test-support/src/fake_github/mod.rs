@@ -20,6 +20,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, Request, StatusCode, header};
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -273,6 +274,11 @@ impl FakeGitHub {
             repository.is_private = true;
             repository.collaborators = collaborators.iter().map(|login| login.to_lowercase()).collect();
         });
+    }
+
+    /// Sets when a repository was created. Without that, it was when the first of its pull requests was opened.
+    pub fn set_repository_creation(&self, full_name: &str, at: DateTime<Utc>) {
+        lock(&self.world).change(full_name, |repository| repository.created_at = Some(at));
     }
 
     /// Archives a repository.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::RecordedRequest;
 use super::apps::App;
 use super::call::Layout;
@@ -19,6 +21,10 @@ const RENUMBERING: i64 = 1_000_000_000_000;
 #[derive(Debug)]
 pub(super) struct Repository {
     pub(super) full_name: String,
+    /// When it was created; `None` with its first pull request.
+    pub(super) created_at: Option<DateTime<Utc>>,
+    /// When the first of its pull requests was opened.
+    pub(super) first_opened_at: Option<DateTime<Utc>>,
     pub(super) is_archived: bool,
     /// Whether a user's repository is private. Those of organizations are, but the token's owner is a member.
     pub(super) is_private: bool,
@@ -34,6 +40,11 @@ pub(super) struct Repository {
 }
 
 impl Repository {
+    /// When it was created; `None` for an empty one of which that is not said.
+    pub(super) fn creation(&self) -> Option<DateTime<Utc>> {
+        self.created_at.or(self.first_opened_at)
+    }
+
     pub(super) fn owner(&self) -> &str {
         self.full_name.split('/').next().unwrap_or_default()
     }
@@ -134,6 +145,8 @@ impl World {
         });
         self.repositories.entry(id).or_insert_with(|| Repository {
             full_name: full_name.to_owned(),
+            created_at: None,
+            first_opened_at: None,
             is_archived: false,
             is_private: false,
             collaborators: BTreeSet::new(),
@@ -163,6 +176,9 @@ impl World {
             self.users.entry(user.id).or_insert_with(|| user.clone());
         }
         self.change(&pull_request.repository.clone(), |repository| {
+            let opened_at = pull_request.created_at;
+            repository.first_opened_at =
+                Some(repository.first_opened_at.map_or(opened_at, |first| first.min(opened_at)));
             repository.pull_requests.insert(pull_request.number, pull_request);
         });
     }
