@@ -104,7 +104,8 @@ impl Work<'_> {
                 return Err(Stopped::lists_nothing());
             }
             let is_over = !page.has_next || page.is_beyond(backfill.since);
-            if !page.unreadable.is_empty() && !(is_from_the_beginning && self.is_explained(&seen).await?) {
+            let is_readable = page.unreadable.is_empty() || (is_from_the_beginning && self.is_explained(&seen).await?);
+            if !is_readable {
                 self.keep(page, backfill.since, None).await?;
                 self.observe();
                 return self.begin_reading(Backfill { read_back: None, ..backfill }).await;
