@@ -17,6 +17,7 @@ use mergeline_local_postgres::Server;
 use mergeline_store::{ApplyOptions, DatabaseSettings, ResultState, RunState, Store, StoreError};
 use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, at, pr};
 use secrecy::SecretString;
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -1359,12 +1360,55 @@ const DETAILED: &str = "select p.number::text from pull_requests as p where deta
 async fn details_that_github_cannot_tell_are_put_off_and_the_others_are_told() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(10));
-    world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
-    world.fake.delete_pull_request("acme/api", 7);
+    // REST names it in a way that GraphQL does not know.
+    world.fake.put(many(7).skip(6).map(|it| it.overriding("node_id", json!("PR_elsewhere"))));
     assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
     assert_eq!(world.texts(DETAILED).await?, ["1", "2", "3", "4", "5", "6", "8", "9", "10"]);
-    let postponed = "select number::text from pull_requests where detail_retry_at > '2026-06-15T12:59:00Z'";
-    assert_eq!(world.texts(postponed).await?, ["7"]);
+    assert_eq!(world.texts(POSTPONED).await?, ["7"]);
+    assert_eq!(world.number("select count(*) from pull_requests where deleted_at is not null").await?, 0);
+    Ok(())
+}
+
+const POSTPONED: &str = "select number::text from pull_requests where detail_retry_at > '2026-06-15T12:59:00Z'";
+
+#[tokio::test]
+async fn what_was_deleted_before_its_details_were_read_is_asked_for_once_and_counts_no_more() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(10));
+    world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+    world.fake.delete_pull_request("acme/api", 7);
+    world.fake.delete_pull_request("acme/api", 3);
+    assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.texts(DETAILED).await?, ["1", "2", "4", "5", "6", "8", "9", "10"]);
+    let deleted = "select number::text from pull_requests where deleted_at is not null order by number";
+    assert_eq!(world.texts(deleted).await?, ["3", "7"]);
+    assert_eq!(world.number("select count(*) from pr_attributions").await?, 8);
+    for hours in [4, 8, 24, 60] {
+        world.fake.forget_requests();
+        let later = world.collect_at(at(NOW) + TimeDelta::hours(hours), 1).await?;
+        assert_eq!(later.total(|result| result.graphql_requests + result.without_details), 0, "after {hours} h");
+        assert_eq!(world.asked_about("acme/api").len(), 1, "after {hours} h");
+    }
+    // Hidden for a while only.
+    world.fake.put([merged(7).updated("2026-06-18T00:00:00Z")]);
+    world.collect_at(at("2026-06-18T12:00:00Z"), 1).await?;
+    assert_eq!(world.texts(deleted).await?, ["3"]);
+    assert_eq!(world.texts(DETAILED).await?.len(), 9);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_wrong_404_deletes_nothing_of_which_graphql_does_not_know() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put([merged(1), merged(2).overriding("node_id", json!("PR_elsewhere"))]);
+    world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+    // The list, and the pull request by its number.
+    world.fake.fail_next("acme/api", Fault::Nothing);
+    world.fake.fail_next("acme/api", Fault::Status(404));
+    assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.asked_about("acme/api").iter().filter(|path| path.ends_with("/pulls/2")).count(), 2);
+    assert_eq!(world.number("select count(*) from pr_attributions").await?, 2);
+    assert_eq!(world.texts(POSTPONED).await?, ["2"]);
     Ok(())
 }
 

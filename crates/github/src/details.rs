@@ -267,7 +267,12 @@ impl Session<'_> {
             let Some(cursor) = after else { break };
             let more: MoreCommits = match self.more(MORE_COMMITS, id, &cursor).await {
                 Ok(more) => more,
-                Err(GitHubError::Withheld | GitHubError::PartialAnswer { .. } | GitHubError::TooMuch { .. }) => break,
+                Err(
+                    GitHubError::Withheld
+                    | GitHubError::PartialAnswer { .. }
+                    | GitHubError::NodeNotFound { .. }
+                    | GitHubError::TooMuch { .. },
+                ) => break,
                 Err(error) => return Err(error),
             };
             commits.nodes.extend(more.commits.nodes);
@@ -296,7 +301,10 @@ struct Told<T> {
 fn concerns_the_batch(error: &GitHubError) -> bool {
     error.is_too_much()
         || is_refusal(error)
-        || matches!(error, GitHubError::PartialAnswer { .. } | GitHubError::InvalidAnswer { .. })
+        || matches!(
+            error,
+            GitHubError::PartialAnswer { .. } | GitHubError::NodeNotFound { .. } | GitHubError::InvalidAnswer { .. }
+        )
 }
 
 /// Whether an error comes again for each of them, asked alone.
@@ -346,6 +354,14 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
     if errors.iter().all(refused) && nodes_named(errors) == Some(asked) {
         return GitHubError::Withheld;
     }
+    let is_missing = |error: &ErrorItem| {
+        error.kind.as_deref() == Some("NOT_FOUND")
+            && matches!(error.path.len(), 1 | 2)
+            && nodes_named([error]) == Some(1)
+    };
+    if asked == 1 && errors.iter().all(is_missing) {
+        return GitHubError::NodeNotFound { reason };
+    }
     GitHubError::PartialAnswer { reason }
 }
 
@@ -367,9 +383,9 @@ fn without_node_id(message: &str) -> &str {
 }
 
 /// How many of the nodes errors are about; `None` when one does not say which.
-fn nodes_named(errors: &[ErrorItem]) -> Option<usize> {
+fn nodes_named<'a>(errors: impl IntoIterator<Item = &'a ErrorItem>) -> Option<usize> {
     let named: Option<HashSet<u64>> = errors
-        .iter()
+        .into_iter()
         .map(|error| match error.path.as_slice() {
             [Value::String(nodes), index, ..] if nodes == "nodes" => index.as_u64(),
             [Value::String(node), ..] if node == "node" => Some(0),
@@ -478,6 +494,22 @@ mod tests {
         assert_eq!(refused(&json!({ "data": { "nodes": [null] } })), "github_partial_answer");
         assert_eq!(refused(&json!({ "data": { "nodes": [] } })), "github_partial_answer");
         assert_eq!(refused(&json!({ "data": null, "errors": [] })), "github_invalid_answer");
+    }
+
+    #[test]
+    fn only_a_node_that_was_asked_for_alone_and_is_missing_as_a_whole_is_not_found() {
+        let is_not_found = |ids: &[&str], kind: &str, path: Value| {
+            let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+            let body =
+                json!({ "data": { "nodes": [null] }, "errors": [{ "type": kind, "message": "gone", "path": path }] });
+            matches!(histories(body.to_string().as_bytes(), &ids), Err(GitHubError::NodeNotFound { .. }))
+        };
+        assert!(is_not_found(&["PR_1"], "NOT_FOUND", json!(["nodes", 0])));
+        assert!(is_not_found(&["PR_1"], "NOT_FOUND", json!(["node"])));
+        assert!(!is_not_found(&["PR_1", "PR_2"], "NOT_FOUND", json!(["nodes", 0])));
+        assert!(!is_not_found(&["PR_1"], "NOT_FOUND", json!(["nodes", 0, "author"])), "something of it");
+        assert!(!is_not_found(&["PR_1"], "NOT_FOUND", json!([])));
+        assert!(!is_not_found(&["PR_1"], "", json!(["nodes", 0])), "a query that took too long");
     }
 
     #[test]

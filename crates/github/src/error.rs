@@ -167,6 +167,12 @@ pub enum GitHubError {
         /// What GitHub said.
         reason: String,
     },
+    /// GraphQL knows of no such pull request. It may be gone, or the token may not see it.
+    #[error("an incomplete answer: {reason}")]
+    NodeNotFound {
+        /// What GitHub said.
+        reason: String,
+    },
     /// An answer that is too large, for Mergeline or for GitHub: ask for less at once.
     #[error("too much was asked for at once: {reason}")]
     TooMuch {
@@ -235,7 +241,7 @@ impl GitHubError {
             Self::UnexpectedStatus { .. } => "github_status",
             Self::InvalidAnswer { .. } => "github_invalid_answer",
             Self::Elsewhere { .. } => "github_elsewhere",
-            Self::PartialAnswer { .. } => "github_partial_answer",
+            Self::PartialAnswer { .. } | Self::NodeNotFound { .. } => "github_partial_answer",
             Self::TooMuch { .. } => "github_too_much",
             Self::Truncated { .. } => "github_truncated",
             Self::PageUnreadable { cause, .. } => cause.code(),
@@ -251,6 +257,7 @@ impl GitHubError {
             | Self::UnexpectedStatus { .. }
             | Self::InvalidAnswer { .. }
             | Self::PartialAnswer { .. }
+            | Self::NodeNotFound { .. }
             | Self::TooMuch { .. }
             | Self::Truncated { .. }
             | Self::PageUnreadable { .. }

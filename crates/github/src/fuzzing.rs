@@ -159,6 +159,7 @@ fn check_error(error: &GitHubError) {
     match error {
         GitHubError::InvalidAnswer { reason }
         | GitHubError::PartialAnswer { reason }
+        | GitHubError::NodeNotFound { reason }
         | GitHubError::Truncated { reason }
         | GitHubError::TooMuch { reason } => check_text("error's reason", reason),
         GitHubError::RateLimited { .. } => {}

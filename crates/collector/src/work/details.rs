@@ -6,6 +6,7 @@ use mergeline_domain::{Details, History};
 use mergeline_github::GitHubError;
 use mergeline_store::WithoutDetails;
 
+use super::quarantine::AT_ONCE;
 use super::{Stopped, Work, meanwhile, timed};
 
 /// As many as GraphQL tells about in one query.
@@ -61,30 +62,47 @@ impl Work<'_> {
     ) -> Result<(), Stopped> {
         let store = self.collecting.store;
         let mut told: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
-        let (mut untold, mut reason) = (Vec::new(), None);
-        let mut first = i64::MAX;
+        let mut untold: Vec<(&WithoutDetails, GitHubError)> = Vec::new();
         for (id, history) in histories {
             let Some(one) = batch.iter().find(|one| one.node_id == id) else { continue };
             match history {
                 Ok(history) => {
                     told.push((one.clone(), history.with_bots_of(&self.rostered.roster).into()));
                 }
-                Err(error) => {
-                    untold.push(id);
-                    first = first.min(one.number);
-                    reason = reason.or(Some(error));
-                }
+                Err(error) => untold.push((one, error)),
             }
-        }
-        if let Some(reason) = reason {
-            let (repository, count) = (self.repository.called(), untold.len());
-            let which =
-                if count == 1 { format!("#{first}") } else { format!("{count} pull requests, the first #{first}") };
-            tracing::warn!(repo.name = %repository, count, "{repository}: no phases of {which}: {reason}");
-            timed(&mut self.result.database, store.postpone_details(&self.lease, &untold, now)).await?;
         }
         timed(&mut self.result.database, store.store_details(&self.lease, self.rostered.revision, &told, now)).await?;
         self.result.enriched += u32::try_from(told.len()).unwrap_or(u32::MAX);
+        let is_missing = |error: &GitHubError| matches!(error, GitHubError::NodeNotFound { .. });
+        let missing = untold.iter().filter(|(_, error)| is_missing(error)).map(|(one, _)| one.number);
+        let missing: Vec<i64> = missing.take(AT_ONCE as usize).collect();
+        let gone = self.confirmed_gone(&missing).await?;
+        self.mark_deleted(&gone).await?;
+        untold.retain(|(one, _)| !gone.contains(&one.number));
+        if let Some((_, reason)) = untold.first() {
+            let (repository, count) = (self.repository.called(), untold.len());
+            let first = untold.iter().map(|(one, _)| one.number).min().unwrap_or_default();
+            let which =
+                if count == 1 { format!("#{first}") } else { format!("{count} pull requests, the first #{first}") };
+            tracing::warn!(repo.name = %repository, count, "{repository}: no phases of {which}: {reason}");
+            let ids: Vec<String> = untold.iter().map(|(one, _)| one.node_id.clone()).collect();
+            timed(&mut self.result.database, store.postpone_details(&self.lease, &ids, now)).await?;
+        }
         Ok(())
+    }
+
+    /// Those of these pull requests, of which GraphQL does not know, that are not there by their numbers either. The repository
+    /// is, and they are asked for twice: a pull request must not be lost to one wrong answer.
+    async fn confirmed_gone(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Stopped> {
+        let gone = self.read_singly(numbers).await?;
+        if gone.is_empty() {
+            return Ok(gone);
+        }
+        let name = self.repository.called().clone();
+        match self.session.has_pull_requests(&name).await? {
+            (_, true) => self.read_singly(&gone).await,
+            (_, false) => Ok(Vec::new()),
+        }
     }
 }

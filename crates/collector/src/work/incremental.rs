@@ -381,7 +381,7 @@ impl Work<'_> {
         self.mark_deleted(&gone).await
     }
 
-    async fn mark_deleted(&mut self, gone: &[i64]) -> Result<(), Stopped> {
+    pub(super) async fn mark_deleted(&mut self, gone: &[i64]) -> Result<(), Stopped> {
         if !gone.is_empty() {
             tracing::warn!(repo.name = %self.repository.called(), ?gone, "Pull requests are not at GitHub any more");
             let marked = self.collecting.store.mark_deleted(&self.lease, gone, self.now());

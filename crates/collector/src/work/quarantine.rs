@@ -9,7 +9,7 @@ use super::page::opened_before;
 use super::{Stopped, Work, timed};
 
 /// How many are tried again in a run.
-const AT_ONCE: u32 = 20;
+pub(super) const AT_ONCE: u32 = 20;
 /// The most numbers that are tried to find the one of a row that cannot be read. Issues have numbers too.
 const MAX_GUESSES: i64 = 20;
 
