@@ -28,7 +28,9 @@ async fn collected(database: &TestDatabase) -> Result<String> {
 async fn world(is_old: bool) -> Result<World> {
     let mut world = World::new(0).await?;
     let created_at = if is_old { "2001-01-01T00:00:00Z" } else { "2026-01-01T00:00:00Z" };
-    ["acme/api", "acme/web"].into_iter().for_each(|name| world.fake.set_repository_creation(name, at(created_at)));
+    for name in ["acme/api", "acme/web"] {
+        world.fake.set_repository_creation(name, at(created_at));
+    }
     world.teams.has_pattern = false;
     world.apply().await?;
     world.fake.put((1..=7).map(|number| {
