@@ -11,8 +11,9 @@ use mergeline_domain::{Attribution, Login, Membership, MembershipId, Period, Per
 use crate::session::Session;
 use crate::{Store, StoreError};
 
-/// How many stored pull requests are attributed again in one transaction: some tenths of a second, for which pages wait.
-pub const PULL_REQUESTS_AT_ONCE: u32 = 5_000;
+/// How many stored pull requests are attributed again in one transaction: some tenths of a second where the machine has little
+/// else to do, for which pages wait.
+pub const PULL_REQUESTS_AT_ONCE: u32 = 2_000;
 
 /// How many people are looked at in one transaction: bounds memory, not correctness.
 const PEOPLE_AT_ONCE: i64 = 1_000;
