@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::Datelike;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::teams_file::TeamsFile;
 use crate::{Position, Problems, Weight};
@@ -133,19 +133,30 @@ fn written(file: &TeamsFile) -> String {
     repositories.extend(file.repositories.iter().map(ToString::to_string));
     let teams = file.teams.iter().map(|team| {
         let members = team.members.iter().map(|member| {
-            json!({
+            without_nulls(json!({
                 "github": member.login, "id": member.github_id, "weight": member.weight,
                 "from": member.period.from().map(|at| at.to_rfc3339()),
                 "to": member.period.to().map(|at| at.to_rfc3339()),
-            })
+            }))
         });
-        json!({ "slug": team.slug, "name": team.name, "renamed_from": team.renamed_from, "members": members.collect::<Vec<_>>() })
+        let members: Vec<_> = members.collect();
+        let team =
+            json!({ "slug": team.slug, "name": team.name, "renamed_from": team.renamed_from, "members": members });
+        without_nulls(team)
     });
     json!({
         "version": 1, "timezone": file.timezone.name(), "repositories": repositories,
         "include_archived": file.include_archived, "bots": file.bots,
         "allow_weights_above_one": file.allow_weights_above_one,
-        "privacy": { "min_group_size": file.min_group_size }, "teams": teams.collect::<Vec<_>>(),
+        "privacy": without_nulls(json!({ "min_group_size": file.min_group_size })), "teams": teams.collect::<Vec<_>>(),
     })
     .to_string()
+}
+
+/// An object without what is not set: a key of a file has a value.
+fn without_nulls(mut object: Value) -> Value {
+    if let Some(entries) = object.as_object_mut() {
+        entries.retain(|_, value| !value.is_null());
+    }
+    object
 }
