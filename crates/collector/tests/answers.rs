@@ -174,18 +174,19 @@ async fn the_first_commit_is_the_earliest_of_all_and_not_of_the_first_hundred() 
 
 #[tokio::test]
 async fn where_github_lists_not_all_commits_coding_is_unknown_and_flagged() -> Result<()> {
-    for fault in [None, Some("FORBIDDEN"), Some("RESOURCE_LIMITS_EXCEEDED")] {
+    for fault in ["few", "circle", "FORBIDDEN", "RESOURCE_LIMITS_EXCEEDED", "502", "truncated"] {
         let world = World::new().await?;
         let mut long = merged(1).reviewed_by("bob", "2026-06-01T19:00:00Z");
         let commit = FakeCommit { authored_at: at("2026-05-30T09:00:00Z"), committed_at: at("2026-05-30T09:00:00Z") };
         long.commits = vec![commit; 150];
         world.fake.put([long]);
+        world.fake.fail_next_graphql(Fault::Nothing);
         match fault {
-            None => world.fake.limit_listed_commits(120),
-            Some(kind) => {
-                world.fake.fail_next_graphql(Fault::Nothing);
-                world.fake.fail_next_graphql(Fault::GraphqlErrors { kind: kind.to_owned(), with_data: true });
-            }
+            "few" => world.fake.limit_listed_commits(120),
+            "circle" => world.fake.repeat_cursors(),
+            "502" => (0..3).for_each(|_| world.fake.fail_next_graphql(Fault::Status(502))),
+            "truncated" => (0..3).for_each(|_| world.fake.fail_next_graphql(Fault::Truncated)),
+            kind => world.fake.fail_next_graphql(Fault::GraphqlErrors { kind: kind.to_owned(), with_data: true }),
         }
         assert_eq!(world.collect().await?.state, RunState::Succeeded);
         let phases = "select concat_ws(' ', coalesce(coding_seconds::text, '-'), pickup_seconds::bigint / 3600, flags) from pr_metrics";

@@ -192,6 +192,38 @@ async fn f11_a_limit_of_graphql_puts_only_the_details_off() -> Result<()> {
 }
 
 #[tokio::test]
+async fn f15_a_pull_request_at_which_graphql_always_fails_is_put_off_and_the_others_are_told() -> Result<()> {
+    for fault in [Fault::Status(500), Fault::Status(502), Fault::Truncated] {
+        let world = World::new().await?;
+        world.fake.put([merged(1), merged(2)]);
+        // Both of them, and the first one alone, three times each.
+        for _ in 0..6 {
+            world.fake.fail_next_graphql(fault.clone());
+        }
+        let report = world.collect().await?;
+        assert_eq!(report.state, RunState::Succeeded, "{fault:?}: {report}");
+        let told = (report.total(|result| result.enriched), report.total(|result| result.without_details));
+        assert_eq!(told, (1, 1), "{fault:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn graphql_that_is_not_there_or_fails_at_everything_is_said_and_not_asked_a_hundred_times() -> Result<()> {
+    for (status, code, requests) in [(404, "github_no_graphql", 1), (500, "github_status", 3 * 12)] {
+        let world = World::new().await?;
+        world.fake.put(many(150));
+        world.fake.break_repository("/graphql", Some(status));
+        let report = world.collect().await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some(code)));
+        let asked = world.fake.requests().iter().filter(|request| request.path.ends_with("/graphql")).count();
+        assert_eq!(asked, requests, "{status}");
+        assert_eq!(world.numbers().await?.len(), 150, "the numbers need no phases");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn f12_a_limit_that_ended_a_run_is_known_to_the_next_one_and_to_other_sandboxes_until_it_ends() -> Result<()> {
     let faults = [
         limited_for_forty_minutes()?,
@@ -402,6 +434,28 @@ async fn f27_a_pull_request_that_vanishes_while_pages_are_read_takes_no_other_wi
         let numbers = world.numbers().await?;
         let lost: Vec<i64> = (1..=250).filter(|number| *number != gone && !numbers.contains(number)).collect();
         assert_eq!(lost, Vec::<i64>::new(), "with #{gone} gone after {answers} answers");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f27_the_length_of_a_list_is_known_where_its_newest_row_cannot_be_read_too() -> Result<()> {
+    for unreadable in 1..=3 {
+        let world = World::new().await?;
+        world.fake.put(many(250));
+        let shown = 250 - unreadable;
+        for number in shown + 1..=250 {
+            world.fake.break_pull_request("acme/api", number, Some(502));
+        }
+        let delete = |pages| {
+            if pages == 1 {
+                world.fake.delete_pull_request("acme/api", 12);
+            }
+        };
+        world.collect_and(&CollectOptions { details: false, ..options() }, delete).await?;
+        let numbers = world.numbers().await?;
+        let lost: Vec<i64> = (1..=shown).filter(|number| *number != 12 && !numbers.contains(number)).collect();
+        assert_eq!(lost, Vec::<i64>::new(), "with {unreadable} that cannot be read");
     }
     Ok(())
 }

@@ -254,7 +254,7 @@ impl App {
             let url = session.github.url("/app/installations", Some(&format!("per_page=100&page={page}")));
             let question = Question { bearer: Some(self.jwt(session.now())?), ..Question::get(url) };
             let (items, has_next) = Box::pin(session.ask(question, |answer| {
-                let has_next = answer.header(&http::header::LINK).and_then(link::next_page).is_some();
+                let has_next = link::has_next(answer.header(&http::header::LINK), page)?;
                 Ok((answer.decode::<Vec<Installation>>()?, has_next))
             }))
             .await?;
@@ -265,10 +265,10 @@ impl App {
                 Some((owner, Installed { id: one.id, refused, is_renewed: false }))
             }));
             if !has_next {
-                break;
+                return Ok(found);
             }
         }
-        Ok(found)
+        Err(GitHubError::invalid("the pages of installations have no end"))
     }
 
     /// Proves to be the App. Source: GitHub, "Generating a JSON Web Token (JWT) for a GitHub App".

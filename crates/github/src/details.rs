@@ -22,6 +22,8 @@ const MORE_TIMELINE: &str = include_str!("queries/more_timeline.graphql");
 pub(crate) const MAX_IDS: usize = 100;
 /// A pull request with more pages of commits, reviews or events than this is told as it is known then: 5,000 reviews.
 const MAX_PAGES: u32 = 50;
+/// So many failures of the server in a row are not the fault of single pull requests. Finding one among a hundred takes eight.
+const MAX_FAILURES: usize = 12;
 /// What GitHub says about a failure, in an error of ours.
 const MAX_REASON: usize = 300;
 
@@ -100,9 +102,17 @@ struct PageInfo {
 }
 
 impl PageInfo {
-    /// Where the next page begins.
-    fn next(&self) -> Option<String> {
-        self.end_cursor.clone().filter(|_| self.has_next_page)
+    /// Where the next page begins, after those that began at the cursors so far.
+    ///
+    /// # Errors
+    /// [`GitHubError::InvalidAnswer`] when that is where an earlier one began: such pages have no end.
+    fn next(&self, so_far: &mut HashSet<String>) -> Result<Option<String>, GitHubError> {
+        match self.end_cursor.clone().filter(|_| self.has_next_page) {
+            Some(cursor) if !so_far.insert(cursor.clone()) => {
+                Err(GitHubError::invalid("the pages of a list lead in a circle"))
+            }
+            next => Ok(next),
+        }
     }
 }
 
@@ -179,9 +189,11 @@ impl Session<'_> {
     pub async fn histories(&self, ids: &[String]) -> Result<Vec<(String, Result<History, GitHubError>)>, GitHubError> {
         let mut histories = Vec::with_capacity(ids.len());
         let mut batches: Vec<&[String]> = ids.chunks(MAX_IDS).rev().collect();
+        let mut failures = 0;
         while let Some(batch) = batches.pop() {
             match self.nodes(batch).await {
                 Ok(nodes) => {
+                    failures = 0;
                     for node in nodes {
                         let id = node.id.clone();
                         match self.whole(node).await {
@@ -192,6 +204,11 @@ impl Session<'_> {
                 }
                 Err(error) if !concerns_the_batch(&error) => return Err(error),
                 Err(error) => {
+                    // Each takes several tries: a server that fails at whatever it is asked for is not asked a hundred times.
+                    failures += usize::from(error.wants_smaller_page());
+                    if failures == MAX_FAILURES {
+                        return Err(error);
+                    }
                     if let [id] = batch {
                         histories.push((id.clone(), Err(error)));
                     } else if is_refusal(&error) {
@@ -221,6 +238,7 @@ impl Session<'_> {
             body: Some(json!({ "query": query, "variables": variables })),
             ..Question::get(self.github.graphql_url())
         };
+        let url = question.url.to_string();
         let told = self
             .ask(question, |answer| {
                 read(&answer.body()?).map_err(|error| match error {
@@ -232,7 +250,8 @@ impl Session<'_> {
                     other => other,
                 })
             })
-            .await?;
+            .await
+            .map_err(|error| if error == GitHubError::NotFound { GitHubError::NoGraphql { url } } else { error })?;
         self.count(|usage| usage.graphql_points += told.cost);
         Ok(told.data)
     }
@@ -241,42 +260,49 @@ impl Session<'_> {
     async fn whole(&self, mut node: Node) -> Result<History, GitHubError> {
         self.all_commits(&mut node).await?;
         let Node { id, reviews, timeline_items, .. } = &mut node;
-        let mut after = reviews.page_info.next();
+        let mut cursors = HashSet::new();
+        let mut after = reviews.page_info.next(&mut cursors)?;
         for _ in 0..MAX_PAGES {
             let Some(cursor) = after else { break };
             let more: MoreReviews = self.more(MORE_REVIEWS, id, &cursor).await?;
             reviews.nodes.extend(more.reviews.nodes);
-            after = more.reviews.page_info.next();
+            after = more.reviews.page_info.next(&mut cursors)?;
         }
-        let mut after = timeline_items.page_info.next();
+        let mut cursors = HashSet::new();
+        let mut after = timeline_items.page_info.next(&mut cursors)?;
         for _ in 0..MAX_PAGES {
             let Some(cursor) = after else { break };
             let more: MoreTimeline = self.more(MORE_TIMELINE, id, &cursor).await?;
             timeline_items.nodes.extend(more.timeline_items.nodes);
-            after = more.timeline_items.page_info.next();
+            after = more.timeline_items.page_info.next(&mut cursors)?;
         }
         Ok(history(node))
     }
 
     /// Reads the commits beyond the first hundred, in which the earliest may be. Where GitHub does not tell of them, those that
-    /// are known are too few, which [`history`] sees; what passes is an error, and is asked for again another time.
+    /// are known are too few, which [`history`] sees, and all else is known; a limit, the token or the way to GitHub is an error,
+    /// and they are asked for again another time.
     async fn all_commits(&self, node: &mut Node) -> Result<(), GitHubError> {
         let Node { id, commits, .. } = node;
-        let mut after = commits.page_info.next();
+        let mut cursors = HashSet::new();
+        let mut after = commits.page_info.next(&mut cursors)?;
         for _ in 0..MAX_PAGES {
             let Some(cursor) = after else { break };
-            let more: MoreCommits = match self.more(MORE_COMMITS, id, &cursor).await {
-                Ok(more) => more,
-                Err(
-                    GitHubError::Withheld
-                    | GitHubError::PartialAnswer { .. }
-                    | GitHubError::NodeNotFound { .. }
-                    | GitHubError::TooMuch { .. },
-                ) => break,
+            let more: Result<MoreCommits, _> = self.more(MORE_COMMITS, id, &cursor).await;
+            let next = more.and_then(|more| {
+                commits.nodes.extend(more.commits.nodes);
+                more.commits.page_info.next(&mut cursors)
+            });
+            after = match next {
+                Ok(next) => next,
+                Err(error) if error == GitHubError::Withheld || is_of_the_batch(&error) => {
+                    // Whatever there was twice is not counted for what is missing.
+                    commits.total_count = None;
+                    commits.page_info.has_next_page = true;
+                    break;
+                }
                 Err(error) => return Err(error),
             };
-            commits.nodes.extend(more.commits.nodes);
-            after = more.commits.page_info.next();
         }
         Ok(())
     }
@@ -297,10 +323,14 @@ struct Told<T> {
     cost: u32,
 }
 
-/// Whether an error may be the fault of one pull request among many, or of their number.
+/// Whether an error may be the fault of one pull request among many, or of their number, or comes for each of them.
 fn concerns_the_batch(error: &GitHubError) -> bool {
-    error.is_too_much()
-        || is_refusal(error)
+    is_of_the_batch(error) || is_refusal(error)
+}
+
+/// Whether an error may be the fault of one pull request among many, or of their number.
+fn is_of_the_batch(error: &GitHubError) -> bool {
+    error.wants_smaller_page()
         || matches!(
             error,
             GitHubError::PartialAnswer { .. } | GitHubError::NodeNotFound { .. } | GitHubError::InvalidAnswer { .. }

@@ -124,6 +124,12 @@ pub enum GitHubError {
     /// 404: GitHub says the same of what is not there and of what the token may not see.
     #[error("not found (404): the repository does not exist, or the token may not see it")]
     NotFound,
+    /// 404 where GraphQL should be: not the repository's fault.
+    #[error("there is no GraphQL at {url} (404), which phases of pull requests come from")]
+    NoGraphql {
+        /// Its address.
+        url: String,
+    },
     /// 410 or 451, or 403 for a repository that GitHub blocks.
     #[error("GitHub no longer offers this ({status}){}", said(message))]
     Gone {
@@ -236,6 +242,7 @@ impl GitHubError {
             },
             Self::Withheld => "github_withheld",
             Self::NotFound => "repo_not_accessible",
+            Self::NoGraphql { .. } => "github_no_graphql",
             Self::Gone { .. } => "repo_unavailable",
             Self::RateLimited { .. } => "github_rate_limited",
             Self::UnexpectedStatus { .. } => "github_status",
@@ -268,6 +275,7 @@ impl GitHubError {
             | Self::Forbidden { .. }
             | Self::Withheld
             | Self::NotFound
+            | Self::NoGraphql { .. }
             | Self::Gone { .. }
             | Self::Elsewhere { .. } => false,
         }
@@ -322,13 +330,8 @@ impl GitHubError {
         })
     }
 
-    /// Whether asking for less at once may bring an answer: GitHub gives up after ten seconds of work.
-    pub fn is_too_much(&self) -> bool {
-        matches!(self, Self::TooMuch { .. } | Self::UnexpectedStatus { status: 502..=504 })
-    }
-
-    /// Whether a smaller page of a list may be answered: GitHub, or a proxy before it, fails at so much, or at one of the
-    /// pull requests on it.
+    /// Whether asking for less at once may bring an answer: GitHub gives up after ten seconds of work, and it, or a proxy before
+    /// it, may fail at one of the pull requests that are asked for.
     pub fn wants_smaller_page(&self) -> bool {
         matches!(self, Self::TooMuch { .. } | Self::Truncated { .. } | Self::UnexpectedStatus { status: 500..=599 })
     }

@@ -309,19 +309,35 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// How many pull requests a repository has. One request: with one pull request on a page, the last page's number says
-    /// it.
+    /// How many pull requests a repository has, and when the newest was opened that can be read. One request: with one pull
+    /// request on a page, the last page's number says it. Further ones where the newest cannot be read.
     ///
     /// # Errors
-    /// Whatever GitHub, or the way to it, says.
+    /// [`GitHubError::InvalidAnswer`] when GitHub does not tell the last page's number, or none of the newest can be read, and
+    /// whatever else GitHub, or the way to it, says.
     pub async fn list_length(&self, repository: &RepoName) -> Result<ListLength, GitHubError> {
-        match self.page(Part { repository, order: Order::Newest, size: 1, number: 1 }, None, false).await? {
-            PageAnswer::Page(page) => {
-                let rows = page.last.unwrap_or_else(|| u32::try_from(page.rows()).unwrap_or(u32::MAX));
-                Ok(ListLength { rows, newest: page.pull_requests.first().map(|newest| newest.created_at) })
+        for number in 1..=MAX_UNREADABLE_IN_A_ROW {
+            let page = match self.page(Part { repository, order: Order::Newest, size: 1, number }, None, false).await {
+                Ok(PageAnswer::Page(page)) => page,
+                Ok(PageAnswer::Unchanged) => {
+                    return Err(GitHubError::invalid("304 although nothing was said to be known"));
+                }
+                Err(error) if error.wants_smaller_page() => continue,
+                Err(error) => return Err(error),
+            };
+            if page.is_empty() && number == 1 {
+                return Ok(ListLength { rows: 0, newest: None });
             }
-            PageAnswer::Unchanged => Err(GitHubError::invalid("304 although nothing was said to be known")),
+            // The last page names no last one.
+            let last = page.last.or((!page.has_next && !page.is_empty()).then_some(number));
+            match (last, page.pull_requests.first()) {
+                (Some(rows), Some(newest)) => return Ok(ListLength { rows, newest: Some(newest.created_at) }),
+                (Some(_), None) if page.has_next => {}
+                (Some(rows), None) => return Ok(ListLength { rows, newest: None }),
+                (None, _) => break,
+            }
         }
+        Err(GitHubError::invalid("how long the list is cannot be found out"))
     }
 
     /// A page, or all that can be read of it: where GitHub cannot answer for so many pull requests at once, smaller pages

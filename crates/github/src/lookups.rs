@@ -268,7 +268,7 @@ impl Session<'_> {
             let url = self.github.url(path, Some(&format!("{query}per_page=100&page={page}")));
             let (items, has_next, reason) = self
                 .ask(Question::get(url), |answer| {
-                    let has_next = answer.header(&LINK).and_then(link::next_page).is_some();
+                    let has_next = link::has_next(answer.header(&LINK), page)?;
                     Ok((read(answer)?, has_next, answer.left_out()))
                 })
                 .await?;

@@ -211,6 +211,7 @@ fn is_worth_another_try(code: &str) -> bool {
             | "github_ip_not_allowed"
             | "github_token_not_allowed"
             | "github_forbidden"
+            | "github_no_graphql"
             | "github_sso_required"
             | "repo_not_accessible"
             | "repo_unavailable"

@@ -487,6 +487,10 @@ pub(crate) fn remedy(error: &GitHubError) -> &'static str {
         GitHubError::PageUnreadable { cause, .. } => remedy(cause),
         GitHubError::Withheld => "give the token read access to contents of this repository",
         GitHubError::NotFound => "check the spelling, and what the token may see",
+        GitHubError::NoGraphql { .. } => {
+            "check GITHUB_API_URL, and that a proxy before the server lets /api/graphql through; COLLECT_DETAILS=false collects \
+             without phases"
+        }
         GitHubError::Gone { .. } => "take it out of the teams file if it will not come back; what was collected stays",
         GitHubError::RateLimited { .. } => "wait; with a token GitHub answers more often",
         GitHubError::Transport { reason, .. } if reason.contains("UnknownIssuer") => {

@@ -126,7 +126,7 @@ impl Work<'_> {
     async fn begin_reading(&mut self, backfill: Backfill) -> Result<(), Stopped> {
         let length = match self.session.list_length(self.repository.called()).await {
             Ok(length) => Some(length),
-            Err(error) if error.wants_smaller_page() => None,
+            Err(error) if error.wants_smaller_page() || matches!(error, GitHubError::InvalidAnswer { .. }) => None,
             Err(error) => return Err(error.into()),
         };
         let reading = Backfill {

@@ -193,6 +193,11 @@ impl FakeGitHub {
         lock(&self.world).listed_commits = commits;
     }
 
+    /// Lets GraphQL's pages lead in a circle: each cursor that leads on is the same one.
+    pub fn repeat_cursors(&self) {
+        lock(&self.world).is_every_cursor_the_same = true;
+    }
+
     /// Tells nobody of commits any more, as a token without *Contents* has it for a private repository.
     pub fn withhold_commits(&self) {
         lock(&self.world).are_commits_withheld = true;

@@ -79,6 +79,7 @@ pub(super) struct World {
     pub(super) graphql_nodes: usize,
     /// GraphQL lists no more commits of a pull request than that, though it counts them.
     pub(super) listed_commits: usize,
+    pub(super) is_every_cursor_the_same: bool,
     /// Whether GraphQL refuses commits.
     pub(super) are_commits_withheld: bool,
     pub(super) requests: Vec<RecordedRequest>,
@@ -115,6 +116,7 @@ impl World {
             limits: Limits::default(),
             graphql_nodes: usize::MAX,
             listed_commits: usize::MAX,
+            is_every_cursor_the_same: false,
             are_commits_withheld: false,
             requests: Vec::new(),
             under_way: 0,
