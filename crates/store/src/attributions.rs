@@ -57,7 +57,8 @@ impl Reattributed {
 
 impl Store {
     /// Goes on with what a teams file has left to do: attributes so many stored pull requests again, or notes that their
-    /// histories are to be read again, in one transaction. To be called until nothing is left; that may be by another process, at another time. Without anything to do it takes no lock.
+    /// histories are to be read again, in one transaction. To be called until nothing is left; that may be by another process,
+    /// at another time. Without anything to do it takes no lock.
     ///
     /// # Errors
     /// When the database fails.

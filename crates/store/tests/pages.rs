@@ -274,6 +274,7 @@ async fn with_somebody_who_left(count: i64) -> Result<(TestDatabase, Store)> {
     let pull_requests: Vec<_> = of_ana.chain([pr("acme/api", count + 1).by("ben").merged(MERGED)]).collect();
     keep(&store, &pull_requests).await?;
     store.apply(&teams(&[("pay", "{ github: ben }")]), options, at("2026-06-15T12:00:00Z")).await?;
+    while !store.reattribute(2_000).await?.is_finished() {}
     Ok((database, store))
 }
 
