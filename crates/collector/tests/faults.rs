@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
 use common::{
-    ANA, NOW, World, connect, connect_with, many, merged, options, options_at, outcome, outcomes, teams_file,
+    ANA, NOW, World, connect, connect_at_once, connect_with, many, merged, options, options_at, outcome, outcomes,
+    teams_file,
 };
 use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
 use mergeline_local_postgres::Server;
@@ -938,13 +939,25 @@ async fn a_history_that_the_window_holds_is_read_by_creation() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_old_repository_all_of_which_changed_in_the_window_is_read_by_update_to_its_end() -> Result<()> {
-    let world = World::new().await?;
-    world.fake.put(many(250));
-    world.fake.set_repository_creation("acme/api", at("2020-01-01T00:00:00Z"));
-    in_one_run(&world, &CollectOptions { details: false, ..options() }).await?;
-    assert_eq!(world.numbers().await?, (1..=250).collect::<Vec<_>>());
-    assert_eq!(world.asked_about("acme/api").len(), 3);
+async fn an_old_repository_half_of_which_changed_in_the_window_is_read_by_creation_where_that_is_at_once() -> Result<()>
+{
+    for (at_once, by_creation, requests) in [(1, 0, 3), (4, 3, 3 + 3)] {
+        let world = World::new().await?;
+        world.fake.put(many(250));
+        world.fake.set_repository_creation("acme/api", at("2020-01-01T00:00:00Z"));
+        let github = connect_at_once(&world.fake.url(), Some("ghp_canary"), at_once)?;
+        let report = world.collect_with(&github, &CollectOptions { details: false, ..options() }, |_| {}).await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None), "{report:?}");
+        assert_eq!(world.numbers().await?, (1..=250).collect::<Vec<_>>());
+        let asked = world.asked_about("acme/api");
+        assert_eq!(
+            asked.iter().filter(|path| path.contains("sort=created&direction=asc")).count(),
+            by_creation,
+            "{asked:?}"
+        );
+        // Beside the pages: the first page by update, the row in the middle, and the length.
+        assert_eq!(asked.len(), requests, "{asked:?}");
+    }
     Ok(())
 }
 

@@ -340,6 +340,20 @@ impl<'a> Session<'a> {
         Err(GitHubError::invalid("how long the list is cannot be found out"))
     }
 
+    /// When the row with this number, from 1, changed last, in the list by update; `None` where there is none, or it cannot be
+    /// read. One request.
+    ///
+    /// # Errors
+    /// Whatever else GitHub, or the way to it, says.
+    pub async fn changed_at(&self, repository: &RepoName, row: u32) -> Result<Option<DateTime<Utc>>, GitHubError> {
+        match self.page(Part { repository, order: Order::Update, size: 1, number: row }, None, false).await {
+            Ok(PageAnswer::Page(page)) => Ok(page.pull_requests.first().map(|it| it.updated_at)),
+            Ok(PageAnswer::Unchanged) => Err(GitHubError::invalid("304 although nothing was said to be known")),
+            Err(error) if error.wants_smaller_page() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A page, or all that can be read of it: where GitHub cannot answer for so many pull requests at once, smaller pages
     /// are asked for, down to single ones.
     async fn page_or_parts(

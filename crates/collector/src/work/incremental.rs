@@ -220,7 +220,7 @@ impl Work<'_> {
             self.identify(&page).await?;
             seen.page_size = Some(pages.page_size());
             let has_more = seen.note(aim, &page);
-            if has_more && self.is_read_back(aim, &page) {
+            if has_more && self.is_read_back(aim, &page).await? {
                 self.begin_backfill(aim, seen, Some(ReadBack::default())).await?;
                 let Some(backfill) = self.repository.backfill else { return Ok(Read::Back) };
                 Box::pin(self.read_back(backfill, pages, Some((page, std::mem::take(seen))))).await?;
@@ -243,10 +243,19 @@ impl Work<'_> {
 
     /// Whether what is behind a first page is read by update, as something that can go on where it stopped: where the window
     /// may end before the list does, and where a part is known. What is compared must be seen in one go.
-    fn is_read_back(&self, aim: &Aim, page: &Page) -> bool {
+    async fn is_read_back(&self, aim: &Aim, page: &Page) -> Result<bool, Stopped> {
         let is_new = aim.is_first && page.unreadable.is_empty() && is_bounded(page, aim.down_to);
         let is_reopened = !aim.is_first && aim.is_reopened && !aim.is_verified();
-        (is_new || is_reopened) && self.repository.backfill.is_none()
+        if !(is_new || is_reopened) || self.repository.backfill.is_some() {
+            return Ok(false);
+        }
+        // Only by creation several pages are read at a time: with half of them in the window that is the shorter way.
+        if !is_new || self.collecting.github.concurrency() == 1 || !may_hold_half(page, aim.down_to) {
+            return Ok(true);
+        }
+        let middle = page.last.unwrap_or(1) * u32::from(self.repository.page_size) / 2;
+        let changed_at = self.session.changed_at(self.repository.called(), middle).await?;
+        Ok(changed_at.is_none_or(|at| at < aim.down_to))
     }
 
     pub(super) async fn next_page(&mut self, pages: &mut PullRequestPages<'_>) -> Result<Option<PageAnswer>, Stopped> {
@@ -391,6 +400,14 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the window may hold half of a list, at the pace of its first page; a quarter is enough for a closer look.
+fn may_hold_half(page: &Page, since: DateTime<Utc>) -> bool {
+    let Some(pages) = page.last else { return false };
+    let changed_at = || page.pull_requests.iter().map(|pull_request| pull_request.updated_at);
+    let Some((oldest, newest)) = changed_at().min().zip(changed_at().max()) else { return false };
+    (newest - since).num_seconds() * 4 >= (newest - oldest).num_seconds() * i64::from(pages)
 }
 
 /// Whether pull requests may have changed last before the window. Those of a repository that is younger have not.

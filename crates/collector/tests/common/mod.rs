@@ -192,9 +192,15 @@ pub(crate) fn connect(url: &str) -> Result<GitHub> {
 }
 
 pub(crate) fn connect_with(url: &str, token: Option<&str>) -> Result<GitHub> {
+    connect_at_once(url, token, 1)
+}
+
+/// With so many requests at a time.
+pub(crate) fn connect_at_once(url: &str, token: Option<&str>, concurrency: usize) -> Result<GitHub> {
     let settings = GitHubSettings::from_vars(|name| match name {
         "GITHUB_API_URL" => Some(url.to_owned()),
         "GITHUB_PAT" => token.map(str::to_owned),
+        "COLLECT_CONCURRENCY" => Some(concurrency.to_string()),
         _ => None,
     });
     let settings = settings.expect("valid settings");
