@@ -12,7 +12,7 @@ use mergeline_collector::{
     CancellationToken, CollectOptions, Progress, RunReport, Settings, TeamsSource, collect_until, configure,
     token_refusal, trim_ledger,
 };
-use mergeline_domain::{RepoName, RepoPattern};
+use mergeline_domain::{RepoName, RepoPattern, count_of};
 use mergeline_github::{GitHub, GitHubError};
 use mergeline_store::{Reason, ResultState, RunState, Store};
 
@@ -22,7 +22,7 @@ use crate::doctor::remedy;
 use crate::failure::{Failure, PARTIAL};
 use crate::show;
 use crate::signals::EndingSignals;
-use crate::tables::{count_of, wrapped};
+use crate::tables::wrapped;
 use crate::terminal;
 
 /// What the tables at the end show, as `mergeline show` does.

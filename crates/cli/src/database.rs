@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use mergeline_domain::{Problem, with_causes};
+use mergeline_domain::{Problem, count_of, with_causes};
 use mergeline_local_postgres::{Server, data_folder};
 use mergeline_store::{DatabaseSettings, Store};
 
 use crate::args::{Options, WithDb};
 use crate::failure::Failure;
-use crate::tables::count_of;
 use crate::terminal;
 
 /// The one database that a private server is used for.

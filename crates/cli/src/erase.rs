@@ -5,15 +5,15 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::Login;
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_domain::{Login, count_of};
 use mergeline_store::{Account, Count, Store, Stored, Traces};
 
 use crate::args::{Erase, Options};
 use crate::collecting::teams_source;
 use crate::database::collected;
 use crate::failure::Failure;
-use crate::tables::{count_of, counts_table, wrapped};
+use crate::tables::{counts_table, wrapped};
 use crate::terminal;
 
 pub(crate) async fn run(args: &Erase, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::start_of_day;
+use mergeline_domain::{count_of, start_of_day};
 use mergeline_store::{Count, Prunable};
 
 use crate::args::{Options, Prune};
 use crate::database::collected;
 use crate::failure::Failure;
-use crate::tables::{count_of, counts_table, local, wrapped};
+use crate::tables::{counts_table, local, wrapped};
 use crate::terminal;
 
 pub(crate) async fn run(args: &Prune, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {

@@ -5,13 +5,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use mergeline_aws::Aws;
-use mergeline_domain::{Problem, Problems};
+use mergeline_domain::{Problem, Problems, count_of};
 use mergeline_lambda::{DeadLetter, Message, replay};
 
 use crate::args::Options;
 use crate::database::variable;
 use crate::failure::Failure;
-use crate::tables::count_of;
 use crate::terminal;
 
 /// As much of a letter that cannot be read is shown.

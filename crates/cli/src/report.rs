@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::{Settings, TeamsSource, keep_page};
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
-use mergeline_domain::{AccountKind, Author, Period, PullRequest, RepoName, Weight, start_of_day};
+use mergeline_domain::{AccountKind, Author, Period, PullRequest, RepoName, Weight, count_of, start_of_day};
 use mergeline_github::{GitHub, PageAnswer, Patience};
 use mergeline_store::{ApplyOptions, Ending, Listed, QuarantineKey, Store, Undecodable};
 
@@ -97,7 +97,7 @@ async fn one_repository(
         }
         unread.extend(page.unreadable.into_iter().map(|row| (None, row.reason, None)));
         pull_requests.extend(page.pull_requests.into_iter().filter(|pull_request| pull_request.updated_at >= since));
-        bar.set_message(format!("{repository}: {}", tables::count_of(pull_requests.len(), "pull request")));
+        bar.set_message(format!("{repository}: {}", count_of(pull_requests.len(), "pull request")));
         if is_last {
             break;
         }

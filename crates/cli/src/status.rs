@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, Table};
+use mergeline_domain::count_of;
 use mergeline_store::{Coverage, QuarantineEntry, RepositoryStatus, RunStatus};
 
 use crate::args::{Options, Status};
 use crate::database::collected;
 use crate::failure::{Failure, PARTIAL};
-use crate::tables::{ago, count_of, largest_unit, local, table, table_of_names, wrapped};
+use crate::tables::{ago, largest_unit, local, table, table_of_names, wrapped};
 use crate::terminal;
 
 pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {

@@ -365,13 +365,6 @@ pub(crate) fn largest_unit(span: TimeDelta) -> String {
     format!("{count} {unit}")
 }
 
-/// So many of something: `1 run`, `2 runs`.
-pub(crate) fn count_of(count: impl std::fmt::Display, what: &str) -> String {
-    let count = count.to_string();
-    let plural = if count == "1" { "" } else { "s" };
-    format!("{count} {what}{plural}")
-}
-
 /// An instant as people of a zone read it.
 pub(crate) fn local(at: DateTime<Utc>, zone: Tz) -> String {
     at.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
@@ -395,11 +388,6 @@ mod tests {
             ages,
             ["0 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 d ago", "in 2 h"]
         );
-    }
-
-    #[test]
-    fn one_of_something_has_no_plural() {
-        assert_eq!([0, 1, 2].map(|count| count_of(count, "page")), ["0 pages", "1 page", "2 pages"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::count_of;
 use mergeline_domain::teams_file::{self, TeamsFile};
 use mergeline_store::{Applied, ApplyOptions, PULL_REQUESTS_AT_ONCE};
 
@@ -11,7 +12,6 @@ use crate::args::{Options, Teams};
 use crate::collecting::teams_source;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::tables::count_of;
 use crate::terminal;
 
 /// A teams file to start from.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mergeline_domain::RepoName;
+use mergeline_domain::{RepoName, count_of};
 use mergeline_github::GitHubError;
 use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState};
 use serde::{Serialize, Serializer};
@@ -106,12 +106,6 @@ impl RunReport {
     pub fn incomplete(&self) -> impl Iterator<Item = &RepositoryReport> {
         self.repositories.iter().filter(|report| report.result.state != ResultState::Succeeded)
     }
-}
-
-/// So many of something: `1 request`, `2 requests`.
-fn count_of(count: u32, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }
 
 impl fmt::Display for RunReport {

@@ -12,6 +12,7 @@ mod problem;
 mod pull_request;
 pub mod teams_file;
 mod weight;
+mod words;
 mod zone;
 
 pub use attribution::{
@@ -24,4 +25,5 @@ pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};
 pub use problem::{Position, Problem, Problems, whole_number, with_causes};
 pub use pull_request::{AccountKind, Author, PullRequest, State};
 pub use weight::{Weight, WeightError};
+pub use words::count_of;
 pub use zone::{names_of, parse_zone};

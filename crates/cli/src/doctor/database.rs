@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{Login, RepoName, with_causes};
+use mergeline_domain::{Login, RepoName, count_of, with_causes};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
     ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store, StoreError, UNKNOWN_ZONE_HELP,
@@ -15,7 +15,7 @@ use super::findings::{Check, Findings};
 use crate::args::Options;
 use crate::database::Database;
 use crate::failure::{self, Failure};
-use crate::tables::{ago, count_of};
+use crate::tables::ago;
 
 /// The oldest server that has what the schema uses.
 const MIN_VERSION: i32 = 15;

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::failure::{BAD_INPUT, FAILED, Failure};
-use crate::tables::count_of;
 use crate::terminal;
+use mergeline_domain::count_of;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

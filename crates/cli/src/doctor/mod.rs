@@ -10,12 +10,11 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{GithubId, Login, RepoName, RepoRules};
+use mergeline_domain::{GithubId, Login, RepoName, RepoRules, count_of};
 
 use crate::args::{Doctor, Options};
 use crate::collecting::teams_source;
 use crate::failure::Failure;
-use crate::tables::count_of;
 use findings::{Check, Findings};
 
 pub(crate) use github::remedy;
