@@ -128,6 +128,19 @@ pub enum PageAnswer {
     Page(Page),
 }
 
+impl PageAnswer {
+    /// The page, where nothing was said to be known.
+    ///
+    /// # Errors
+    /// [`GitHubError::InvalidAnswer`] when it is unchanged all the same.
+    pub fn into_page(self) -> Result<Page, GitHubError> {
+        match self {
+            Self::Page(page) => Ok(page),
+            Self::Unchanged => Err(GitHubError::invalid("304 although nothing was said to be known")),
+        }
+    }
+}
+
 /// How long a repository's list is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListLength {
@@ -303,10 +316,7 @@ impl<'a> Session<'a> {
             return Err(GitHubError::invalid("the pages have no end"));
         }
         let part = Part { repository, order: Order::Creation, size: page_size, number: page };
-        match self.page_or_parts(part, None, false).await? {
-            PageAnswer::Page(page) => Ok(page),
-            PageAnswer::Unchanged => Err(GitHubError::invalid("304 although nothing was said to be known")),
-        }
+        self.page_or_parts(part, None, false).await?.into_page()
     }
 
     /// How many pull requests a repository has, and when the newest was opened that can be read. One request: with one pull
@@ -317,11 +327,9 @@ impl<'a> Session<'a> {
     /// whatever else GitHub, or the way to it, says.
     pub async fn list_length(&self, repository: &RepoName) -> Result<ListLength, GitHubError> {
         for number in 1..=MAX_UNREADABLE_IN_A_ROW {
-            let page = match self.page(Part { repository, order: Order::Newest, size: 1, number }, None, false).await {
-                Ok(PageAnswer::Page(page)) => page,
-                Ok(PageAnswer::Unchanged) => {
-                    return Err(GitHubError::invalid("304 although nothing was said to be known"));
-                }
+            let part = Part { repository, order: Order::Newest, size: 1, number };
+            let page = match self.page(part, None, false).await.and_then(PageAnswer::into_page) {
+                Ok(page) => page,
                 Err(error) if error.wants_smaller_page() => continue,
                 Err(error) => return Err(error),
             };
@@ -346,9 +354,9 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Whatever else GitHub, or the way to it, says.
     pub async fn changed_at(&self, repository: &RepoName, row: u32) -> Result<Option<DateTime<Utc>>, GitHubError> {
-        match self.page(Part { repository, order: Order::Update, size: 1, number: row }, None, false).await {
-            Ok(PageAnswer::Page(page)) => Ok(page.pull_requests.first().map(|it| it.updated_at)),
-            Ok(PageAnswer::Unchanged) => Err(GitHubError::invalid("304 although nothing was said to be known")),
+        let part = Part { repository, order: Order::Update, size: 1, number: row };
+        match self.page(part, None, false).await.and_then(PageAnswer::into_page) {
+            Ok(page) => Ok(page.pull_requests.first().map(|it| it.updated_at)),
             Err(error) if error.wants_smaller_page() => Ok(None),
             Err(error) => Err(error),
         }
@@ -377,11 +385,8 @@ impl<'a> Session<'a> {
         let (mut smallest, mut in_a_row, mut last_number) = (whole.size, 0, None);
         while let Some(part) = waiting.pop() {
             smallest = smallest.min(part.size);
-            match self.page(part, None, page.has_next && in_a_row == 0).await {
-                Ok(PageAnswer::Unchanged) => {
-                    return Err(GitHubError::invalid("304 although nothing was said to be known"));
-                }
-                Ok(PageAnswer::Page(mut read)) => {
+            match self.page(part, None, page.has_next && in_a_row == 0).await.and_then(PageAnswer::into_page) {
+                Ok(mut read) => {
                     let first_number = read.pull_requests.first().map(|pull_request| pull_request.number);
                     let pending = page.unreadable.iter_mut().rev().take(in_a_row as usize);
                     pending.filter(|row| row.before.is_none()).for_each(|row| row.before = first_number);

@@ -167,10 +167,9 @@ impl Work<'_> {
     fn aim(&self) -> Aim {
         let now = self.now();
         let repository = &self.repository;
+        let wanted = now - self.collecting.options.backfill;
         // What was decided before is not stored anyway.
-        let window = repository
-            .kept_since
-            .map_or(now - self.collecting.options.backfill, |since| since.max(now - self.collecting.options.backfill));
+        let window = repository.kept_since.map_or(wanted, |since| since.max(wanted));
         let known = repository.position().map(|position| position - OVERLAP);
         let is_widened = |covered: &DateTime<Utc>| {
             let is_under_way = repository.backfill.is_some_and(|backfill| backfill.since < window + WIDENED_BY);
@@ -208,15 +207,11 @@ impl Work<'_> {
         let mut pages = self.session.by_update(&name, self.repository.page_size, etag);
         loop {
             let Some(page) = self.next_page(&mut pages).await? else { return Ok(Read::Whole) };
-            let page = match page {
-                // Nothing was known, so nothing can be unchanged.
-                PageAnswer::Unchanged if aim.is_first => {
-                    let reason = "304 although nothing was said to be known".to_owned();
-                    return Err(GitHubError::InvalidAnswer { reason }.into());
-                }
-                PageAnswer::Unchanged => return Ok(Read::Unchanged),
-                PageAnswer::Page(page) => page,
-            };
+            // Where nothing was known, nothing can be unchanged.
+            if page == PageAnswer::Unchanged && !aim.is_first {
+                return Ok(Read::Unchanged);
+            }
+            let page = page.into_page()?;
             self.identify(&page).await?;
             seen.page_size = Some(pages.page_size());
             let has_more = seen.note(aim, &page);
