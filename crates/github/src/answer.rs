@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::limits::{Resource, Told};
 use crate::retry::LONGEST_PAUSE;
-use crate::text::Text;
+use crate::text::{Text, sentence};
 use crate::{GitHubError, Limit, Refusal};
 
 /// A page of 100 is about 0.15 MB zipped and 2.3 MB plain; long descriptions make it three times as much.
@@ -28,8 +28,6 @@ const SCOPES: HeaderName = HeaderName::from_static("x-oauth-scopes");
 const BLOCKED: &str = "Repository access blocked";
 /// What GitHub says of an App that it does not know.
 const UNKNOWN_APP: &str = "Integration not found";
-/// How much of GitHub's sentence an error of ours has: the longest known one has 230 characters.
-const MAX_SENTENCE: usize = 300;
 
 /// The body of a refusal.
 #[derive(serde::Deserialize, Default)]
@@ -49,7 +47,7 @@ struct Block {
 impl Said {
     /// Bounded, and without control characters.
     fn sentence(&self) -> String {
-        let mut sentence: String = self.message.clean().chars().take(MAX_SENTENCE).collect();
+        let mut sentence = sentence(&self.message.clean());
         if let Some(reason) = self.block.as_ref().map(|block| block.reason.clean()).filter(|reason| !reason.is_empty())
         {
             sentence.push_str(" (");
@@ -232,6 +230,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::text::MAX_SENTENCE;
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
         let headers = headers

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Question, Session};
 use crate::model::is_sane;
-use crate::text::Text;
+use crate::text::{Text, sentence};
 use crate::{GitHubError, Limit, Refusal};
 
 const DETAILS: &str = include_str!("queries/pull_request_details.graphql");
@@ -24,8 +24,6 @@ pub(crate) const MAX_IDS: usize = 100;
 const MAX_PAGES: u32 = 50;
 /// So many failures of the server in a row are not the fault of single pull requests. Finding one among a hundred takes eight.
 const MAX_FAILURES: usize = 12;
-/// What GitHub says about a failure, in an error of ours.
-const MAX_REASON: usize = 300;
 
 #[derive(Deserialize)]
 struct Envelope<T> {
@@ -258,51 +256,43 @@ impl Session<'_> {
 
     /// Reads what lies beyond the first page of a pull request's commits, reviews and events.
     async fn whole(&self, mut node: Node) -> Result<History, GitHubError> {
-        self.all_commits(&mut node).await?;
-        let Node { id, reviews, timeline_items, .. } = &mut node;
-        let mut cursors = HashSet::new();
-        let mut after = reviews.page_info.next(&mut cursors)?;
-        for _ in 0..MAX_PAGES {
-            let Some(cursor) = after else { break };
-            let more: MoreReviews = self.more(MORE_REVIEWS, id, &cursor).await?;
-            reviews.nodes.extend(more.reviews.nodes);
-            after = more.reviews.page_info.next(&mut cursors)?;
-        }
-        let mut cursors = HashSet::new();
-        let mut after = timeline_items.page_info.next(&mut cursors)?;
-        for _ in 0..MAX_PAGES {
-            let Some(cursor) = after else { break };
-            let more: MoreTimeline = self.more(MORE_TIMELINE, id, &cursor).await?;
-            timeline_items.nodes.extend(more.timeline_items.nodes);
-            after = more.timeline_items.page_info.next(&mut cursors)?;
-        }
+        let Node { id, commits, reviews, timeline_items, .. } = &mut node;
+        self.all_commits(id, commits).await?;
+        self.rest(MORE_REVIEWS, id, reviews, |more: MoreReviews| more.reviews).await?;
+        self.rest(MORE_TIMELINE, id, timeline_items, |more: MoreTimeline| more.timeline_items).await?;
         Ok(history(node))
     }
 
     /// Reads the commits beyond the first hundred, in which the earliest may be. Where GitHub does not tell of them, those that
     /// are known are too few, which [`history`] sees, and all else is known; a limit, the token or the way to GitHub is an error,
     /// and they are asked for again another time.
-    async fn all_commits(&self, node: &mut Node) -> Result<(), GitHubError> {
-        let Node { id, commits, .. } = node;
+    async fn all_commits(&self, id: &str, commits: &mut Connection<CommitNode>) -> Result<(), GitHubError> {
+        match self.rest(MORE_COMMITS, id, commits, |more: MoreCommits| more.commits).await {
+            Err(error) if error == GitHubError::Withheld || is_of_the_batch(&error) => {
+                // Whatever there was twice is not counted for what is missing.
+                commits.total_count = None;
+                commits.page_info.has_next_page = true;
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Reads what lies beyond the first page of a list, as far as [`MAX_PAGES`] go. What was read before an error stays.
+    async fn rest<T, M: DeserializeOwned>(
+        &self,
+        query: &str,
+        id: &str,
+        list: &mut Connection<T>,
+        list_of: impl Fn(M) -> Connection<T>,
+    ) -> Result<(), GitHubError> {
         let mut cursors = HashSet::new();
-        let mut after = commits.page_info.next(&mut cursors)?;
+        let mut after = list.page_info.next(&mut cursors)?;
         for _ in 0..MAX_PAGES {
             let Some(cursor) = after else { break };
-            let more: Result<MoreCommits, _> = self.more(MORE_COMMITS, id, &cursor).await;
-            let next = more.and_then(|more| {
-                commits.nodes.extend(more.commits.nodes);
-                more.commits.page_info.next(&mut cursors)
-            });
-            after = match next {
-                Ok(next) => next,
-                Err(error) if error == GitHubError::Withheld || is_of_the_batch(&error) => {
-                    // Whatever there was twice is not counted for what is missing.
-                    commits.total_count = None;
-                    commits.page_info.has_next_page = true;
-                    break;
-                }
-                Err(error) => return Err(error),
-            };
+            let more = list_of(self.more(query, id, &cursor).await?);
+            list.nodes.extend(more.nodes);
+            after = more.page_info.next(&mut cursors)?;
         }
         Ok(())
     }
@@ -377,7 +367,7 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
         // The organization's rules, not a permission: they hold for everything that is asked.
         let cause = Refusal::of(&first.message);
         if cause != Refusal::Permission {
-            return GitHubError::Forbidden { cause, message: first.message.clean().chars().take(MAX_REASON).collect() };
+            return GitHubError::Forbidden { cause, message: sentence(&first.message.clean()) };
         }
     }
     // Commits of private repositories, for a token without *Contents*: the rest would be there.
@@ -404,7 +394,7 @@ fn reason(errors: &[ErrorItem]) -> String {
         ("", words) | (words, "") => words.to_owned(),
         (kind, message) => format!("{message} ({kind})"),
     };
-    reason.chars().take(MAX_REASON).collect()
+    sentence(&reason)
 }
 
 /// GitHub's sentence without the id that it ends with: nobody finds a pull request by it.

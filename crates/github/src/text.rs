@@ -7,6 +7,8 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// More than any title, login or branch has.
 const MAX_BYTES: usize = 1_024;
+/// The longest known sentence of GitHub's about a failure has 230 characters.
+pub(crate) const MAX_SENTENCE: usize = 300;
 
 /// Text that only describes: it never makes an answer unreadable.
 ///
@@ -67,6 +69,11 @@ fn with_halves_replaced(bytes: &[u8]) -> Vec<u8> {
         rest = &mut rest[at + 3..];
     }
     replaced
+}
+
+/// As much of what GitHub says about a failure as an error of ours has, of text that is clean.
+pub(crate) fn sentence(clean: &str) -> String {
+    clean.chars().take(MAX_SENTENCE).collect()
 }
 
 /// At most 1 kB without control characters: PostgreSQL refuses NUL, and terminals obey the others.
