@@ -88,9 +88,7 @@ impl Applied {
             histories_reopened: 0,
         }
     }
-}
 
-impl Applied {
     /// Adds what a step of attributing stored pull requests again did.
     pub fn note(&mut self, step: Reattributed) {
         self.pull_requests_reattributed += step.pull_requests;
@@ -221,20 +219,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn known_zone(&self, zone: Tz) -> Result<Option<Tz>, StoreError> {
-        let names: Vec<&str> = names_of(zone).into_iter().map(Tz::name).collect();
-        let name = self
-            .once(async |connection| {
-                let known = sqlx::query_scalar!(
-                    r#"select wanted.name as "name!"
-                    from unnest($1::text[]) with ordinality as wanted (name, place)
-                    where exists (select from pg_timezone_names as known where known.name = wanted.name)
-                    order by wanted.place limit 1"#,
-                    names as _
-                );
-                Ok(known.fetch_optional(connection).await?)
-            })
-            .await?;
-        Ok(name.and_then(|name| parse_zone(&name)))
+        let (_, known) = self.patiently(async |connection| current(connection, zone).await).await?;
+        Ok(known)
     }
 
     /// The people of the configuration in force with its number, `None` before the first teams file was applied.
