@@ -69,6 +69,24 @@ impl TestDatabase {
         Ok(PgPool::connect(&self.url).await?)
     }
 
+    /// Lets new connections find a server that does not know the time zones Europe/Kiev, Asia/Kolkata and Europe/Oslo, as one
+    /// that is older than a name, or leaves old names out.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn forget_zones(&self) -> anyhow::Result<()> {
+        let lacking = "create schema lacking;
+            create view lacking.pg_timezone_names as select * from pg_catalog.pg_timezone_names
+                where name not in ('Europe/Kiev', 'Asia/Kolkata', 'Europe/Oslo');
+            do $$ begin
+                execute format('alter database %I set search_path = public, lacking, pg_catalog', current_database());
+            end $$";
+        let pool = self.pool().await?;
+        sqlx::raw_sql(lacking).execute(&pool).await?;
+        pool.close().await;
+        Ok(())
+    }
+
     /// All that was collected and derived, as text that is equal exactly when the data are: facts, attributions,
     /// watermarks, people. Left out is what differs from run to run: the ledger and when a run began.
     ///
