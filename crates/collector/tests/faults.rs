@@ -605,6 +605,106 @@ async fn f22_names_that_move_on_are_followed_and_the_file_with_the_corrected_lin
     Ok(())
 }
 
+/// A world with `acme/a`, `acme/b` and so on, each collected with a pull request of its own, and where each of them is stored.
+async fn collected_repositories(repositories: &str, names: &[&str]) -> Result<(World, Vec<String>)> {
+    let world = World::unconfigured().await?;
+    world.apply_to(repositories, ANA).await?;
+    for (number, name) in (1..).zip(names) {
+        world.fake.put([pr(name, number).merged("2026-06-03T10:00:00Z")]);
+    }
+    world.collect().await?;
+    let places = world.texts(PLACES).await?;
+    assert_eq!(places.len(), names.len());
+    Ok((world, places))
+}
+
+/// In which row each pull request of [`collected_repositories`] is.
+const PLACES: &str =
+    "select concat_ws(' ', number, repository_id) from pull_requests where number < 10 order by number";
+/// What is collected, with the pull requests of each.
+const COLLECTED: &str =
+    "select concat_ws(' ', r.name, r.current_name, string_agg(p.number::text, '+' order by p.number))
+    from repositories as r left join pull_requests as p on p.repository_id = r.id
+    where r.removed_at is null group by r.id order by r.name";
+
+#[tokio::test]
+async fn f22_a_file_that_is_corrected_before_the_next_run_goes_on_with_the_rows_of_all_repositories() -> Result<()> {
+    let three = ["acme/a", "acme/b", "acme/c"];
+    let chain = [("acme/c", "acme/d"), ("acme/b", "acme/c"), ("acme/a", "acme/b")];
+    for (names, renames, corrected, expected) in [
+        (&three[..2], &chain[1..2], "acme/a, acme/c", &["acme/a acme/a 1+11", "acme/c acme/c 2+12"][..]),
+        (&three[..2], &chain[1..], "acme/b, acme/c", &["acme/b acme/b 1+11", "acme/c acme/c 2+12"]),
+        (&three, &chain, "acme/b, acme/c, acme/d", &["acme/b acme/b 1+11", "acme/c acme/c 2+12", "acme/d acme/d 3+13"]),
+        // Only a part of the lines is corrected.
+        (&three, &chain, "acme/a, acme/c, acme/d", &["acme/a acme/b 1+11", "acme/c acme/c 2+12", "acme/d acme/d 3+13"]),
+    ] {
+        // One after the other in either order, and several at a time.
+        for (concurrency, is_new_first) in [(1, true), (1, false), (4, true)] {
+            let (world, places) = collected_repositories(&names.join(", "), names).await?;
+            for (from, to) in renames {
+                world.fake.rename(from, to);
+            }
+            for row in expected {
+                let (name, numbers) = row.rsplit_once(' ').context("a row")?;
+                let (name, number) =
+                    name.split_once(' ').map(|(_, now)| now).zip(numbers.split('+').nth(1)).context("a row")?;
+                world.fake.put([pr(name, number.parse()?).merged("2026-06-04T10:00:00Z")]);
+            }
+            world.apply_to(corrected, ANA).await?;
+            if !is_new_first {
+                world
+                    .execute("update repositories set served_at = '2026-06-15T13:00Z' where served_at is null")
+                    .await?;
+            }
+            let case = format!("{corrected}, {concurrency} at a time, new first: {is_new_first}");
+            let report = world.collect_at(at("2026-06-15T12:30:00Z"), concurrency).await?;
+            if concurrency == 1 {
+                assert_eq!(report.state, RunState::Succeeded, "{case}: {report}");
+            } else {
+                world.collect_at(at("2026-06-15T12:40:00Z"), 1).await?;
+            }
+            assert_eq!(world.texts(COLLECTED).await?, expected, "{case}: {report}");
+            assert_eq!(world.texts(PLACES).await?, places, "{case}: each stays where it was");
+            world.apply_to(corrected, ANA).await?;
+            assert_eq!(world.collect_at(at("2026-06-15T13:00:00Z"), 1).await?.state, RunState::Succeeded, "{case}");
+            assert_eq!(world.texts(COLLECTED).await?, expected, "{case}: and does not change");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f22_a_line_too_many_after_a_rename_is_answered_by_the_line_to_take_out_and_nothing_is_lost() -> Result<()> {
+    let told = |report: &RunReport| {
+        let failed: Vec<_> = report.failed().filter_map(|one| one.result.reason.as_ref()).collect();
+        assert_eq!(failed.len(), 1, "{report}");
+        (failed[0].code, failed[0].message.clone())
+    };
+    // The new name is written beside the former one, which is nobody's.
+    let (world, places) = collected_repositories("acme/a", &["acme/a"]).await?;
+    world.fake.rename("acme/a", "acme/b");
+    world.apply_to("acme/a, acme/b", ANA).await?;
+    let message = "`acme/b` and `acme/a` are one repository, which GitHub calls `acme/b` now: in the teams file, write `acme/b` in \
+         place of the two";
+    assert_eq!(told(&world.collect().await?), ("config.same_repository", message.to_owned()));
+    world.apply_to("acme/b", ANA).await?;
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(world.texts(COLLECTED).await?, ["acme/b acme/b 1"]);
+    assert_eq!(world.texts(PLACES).await?, places);
+    // The one that had the name before is deleted.
+    let (world, places) = collected_repositories("acme/a, acme/b", &["acme/a", "acme/b"]).await?;
+    world.fake.delete_repository("acme/b");
+    world.fake.rename("acme/a", "acme/b");
+    let message = "what was collected as `acme/b` is gone at GitHub, and `acme/a` is called `acme/b` now: in the teams file, \
+         take the line `acme/a` out and keep `acme/b`";
+    assert_eq!(told(&world.collect().await?), ("config.same_repository", message.to_owned()));
+    world.apply_to("acme/b", ANA).await?;
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    assert_eq!(world.texts(COLLECTED).await?, ["acme/b acme/b 1"]);
+    assert_eq!(world.texts(PLACES).await?, places, "what was merged before stays, too");
+    Ok(())
+}
+
 #[tokio::test]
 async fn f22_two_repositories_that_exchange_names_during_a_run_both_get_their_reports() -> Result<()> {
     let world = World::new().await?;

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{GithubId, RepoName, RepoPattern};
 use serde::Serialize;
 
+use crate::attributions::hold_together;
 use crate::configuration::{hold_configuration, parse_stored};
 use crate::session::Session;
 use crate::{HeldLease, Holder, Revision, Store, StoreError};
@@ -120,7 +121,7 @@ pub struct Lease {
 pub enum Identity {
     /// The one that was collected so far, or it has not been collected before.
     Same,
-    /// Another one of the same name: the former is archived, and this is the row of the new one.
+    /// Another one than that of this row, which is archived: this is its row, an earlier one where it has one.
     Replaced(RepositoryId),
 }
 
@@ -274,13 +275,17 @@ impl Store {
         .await
     }
 
-    /// Learns which repository it is that GitHub answers for.
+    /// Learns which repository it is that GitHub answers for when it is asked for `name`, the configured one or a later one.
+    /// What was collected of it stays its own: where it has a row that was archived, because a file with its new name came
+    /// first, that row goes on under the configured name.
     ///
     /// # Errors
-    /// [`StoreError::SameRepository`] when another configured name means the same one.
+    /// [`StoreError::SameRepository`] when another configured name means the same one, and
+    /// [`StoreError::StaleConfiguration`] when the row has another name by now.
     pub async fn identify(
         &self,
         lease: &Lease,
+        name: &RepoName,
         github_id: GithubId,
         current_name: &RepoName,
         now: DateTime<Utc>,
@@ -291,7 +296,7 @@ impl Store {
                 "select n.id
                 from repositories as o
                 inner join repositories as n on o.name = n.name
-                where o.id = $1 and o.removed_at = $3 and n.removed_at is null and n.github_id = $2 and n.added_at = $3",
+                where o.id = $1 and o.removed_at = $3 and n.removed_at is null and n.github_id = $2",
                 lease.repository.0,
                 github_id,
                 now
@@ -302,38 +307,30 @@ impl Store {
                 return Ok(Identity::Replaced(RepositoryId(replacement)));
             }
             hold_lease(connection, lease, now).await?;
-            let other = sqlx::query!(
-                "select o.name as other, r.name
-                from repositories as o cross join repositories as r
-                where o.github_id = $1 and o.id <> $2 and o.removed_at is null and r.id = $2",
+            let row = sqlx::query!("select name, github_id from repositories where id = $1", lease.repository.0)
+                .fetch_one(&mut *connection)
+                .await?;
+            if row.name != name.as_str() {
+                return Err(StoreError::StaleConfiguration);
+            }
+            let other = sqlx::query_scalar!(
+                "select name from repositories where github_id = $1 and id <> $2 and removed_at is null",
                 github_id,
                 lease.repository.0
             )
             .fetch_optional(&mut *connection)
             .await?;
-            if let Some(row) = other {
+            if let Some(other) = other {
                 let current = current_name.to_string();
-                return Err(StoreError::SameRepository { name: row.name, other: row.other, current });
+                return Err(StoreError::SameRepository { name: row.name, other, current });
             }
-            let row = sqlx::query!("select github_id from repositories where id = $1", lease.repository.0)
-                .fetch_one(&mut *connection)
-                .await?;
-            if row.github_id.is_some_and(|known| known != github_id) {
-                let replaced = sqlx::query_scalar!(
-                    "with archived as (
-                        update repositories set removed_at = $2, leased_until = null where id = $1 returning name, pattern
-                    )
-                    insert into repositories (name, pattern, added_at, github_id, current_name)
-                    select a.name, a.pattern, $2, $3, $4 from archived as a
-                    returning id",
-                    lease.repository.0,
-                    now,
-                    github_id,
-                    current_name.as_str()
-                )
-                .fetch_one(&mut *connection)
-                .await?;
-                return Ok(Identity::Replaced(RepositoryId(replaced)));
+            if row.github_id != Some(github_id) {
+                if let Some(archived) = take_place(connection, lease, github_id, current_name, now).await? {
+                    return Ok(Identity::Replaced(archived));
+                }
+                if row.github_id.is_some() {
+                    return Ok(Identity::Replaced(give_place(connection, lease, github_id, current_name, now).await?));
+                }
             }
             sqlx::query!(
                 "update repositories set github_id = $2, current_name = $3, data_version = data_version + 1
@@ -345,6 +342,68 @@ impl Store {
             .execute(connection)
             .await?;
             Ok(Identity::Same)
+        })
+        .await
+    }
+
+    /// Gives the configured name of a row of which nothing is known yet to the row of the repository that has this name at
+    /// GitHub now, in exchange for that one's, which has gone to another repository.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn exchange_names(
+        &self,
+        lease: &Lease,
+        other: &RepoName,
+        github_id: GithubId,
+        current_name: &RepoName,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            // No teams file changes names meanwhile.
+            hold_together(connection).await?;
+            hold_lease(connection, lease, now).await?;
+            let names = sqlx::query!(
+                "select o.id, o.pattern, r.name as new_name, r.pattern as new_pattern
+                from repositories as r cross join repositories as o
+                where
+                    r.id = $1 and r.github_id is null and r.removed_at is null
+                    and o.github_id = $2 and o.name = $3 and o.removed_at is null",
+                lease.repository.0,
+                github_id,
+                other.as_str()
+            )
+            .fetch_optional(&mut *connection)
+            .await?;
+            // Done already, or another file was applied: who asks reads again what it is now.
+            let Some(names) = names else { return Ok(()) };
+            // The name is free before somebody else takes it.
+            sqlx::query!(
+                "update repositories set name = 'renamed/' || gen_random_uuid()::text where id = $1",
+                lease.repository.0
+            )
+            .execute(&mut *connection)
+            .await?;
+            sqlx::query!(
+                "update repositories
+                set name = $2, pattern = $3, current_name = $4, data_version = data_version + 1
+                where id = $1",
+                names.id,
+                names.new_name,
+                names.new_pattern,
+                current_name.as_str()
+            )
+            .execute(&mut *connection)
+            .await?;
+            sqlx::query!(
+                "update repositories set name = $2, pattern = $3 where id = $1",
+                lease.repository.0,
+                other.as_str(),
+                names.pattern
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
         })
         .await
     }
@@ -596,6 +655,70 @@ impl Store {
         })
         .await
     }
+}
+
+/// Archives a row in favor of the one that the repository had before, if there is such a one: the last that was archived.
+async fn take_place(
+    connection: &mut Session,
+    lease: &Lease,
+    github_id: GithubId,
+    current_name: &RepoName,
+    now: DateTime<Utc>,
+) -> Result<Option<RepositoryId>, StoreError> {
+    let former = sqlx::query_scalar!(
+        "select id from repositories where github_id = $1 and removed_at is not null
+        order by removed_at desc, id desc
+        limit 1",
+        github_id
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(former) = former else { return Ok(None) };
+    archive(connection, lease, now).await?;
+    sqlx::query!(
+        "update repositories as f
+        set
+            removed_at = null, name = r.name, pattern = r.pattern, current_name = $3, retry_at = null,
+            data_version = f.data_version + 1
+        from repositories as r
+        where f.id = $1 and r.id = $2",
+        former,
+        lease.repository.0,
+        current_name.as_str()
+    )
+    .execute(connection)
+    .await?;
+    Ok(Some(RepositoryId(former)))
+}
+
+/// Archives a row in favor of a new one for another repository of the same name.
+async fn give_place(
+    connection: &mut Session,
+    lease: &Lease,
+    github_id: GithubId,
+    current_name: &RepoName,
+    now: DateTime<Utc>,
+) -> Result<RepositoryId, StoreError> {
+    archive(connection, lease, now).await?;
+    let replacement = sqlx::query_scalar!(
+        "insert into repositories (name, pattern, added_at, github_id, current_name)
+        select name, pattern, $2, $3, $4 from repositories where id = $1
+        returning id",
+        lease.repository.0,
+        now,
+        github_id,
+        current_name.as_str()
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(RepositoryId(replacement))
+}
+
+async fn archive(connection: &mut Session, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!("update repositories set removed_at = $2, leased_until = null where id = $1", lease.repository.0, now)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Remembers why what a pattern means could not be listed, or forgets it.

@@ -218,7 +218,7 @@ async fn a_name_that_answers_show_counts_as_data_that_changed() -> Result<()> {
     let (held, repository) = lease(&store, now).await?;
     for (name, by) in [("acme/site", 1), ("acme/site", 0)] {
         let before = version().await?;
-        store.identify(&held, repository.github_id.unwrap_or(7), &name.parse()?, at(now)).await?;
+        store.identify(&held, &repository.name, repository.github_id.unwrap_or(7), &name.parse()?, at(now)).await?;
         assert_eq!(version().await? - before, by, "{name}");
     }
     Ok(())

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use common::{apply, attributions, fresh, share, teams};
-use mergeline_domain::Problems;
-use mergeline_domain::{Details, Verdict};
+use mergeline_domain::{Details, Problems, RepoName, Verdict};
 use mergeline_store::{
     ApplyError, ApplyOptions, Backfill, BackfillStep, DatabaseSettings, Ending, KeptPullRequest, Lease, Listed,
     PageOfWork, QuarantineKey, RateLimitBlock, Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunId,
@@ -326,16 +325,18 @@ async fn an_unchanged_teams_file_takes_one_statement_and_waits_for_nobody_who_ho
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 26] = [
+const WRITING: [&str; 28] = [
     "accept_quarantined",
     "apply",
     "begin_backfill",
     "begin_reading",
     "erase",
+    "exchange_names",
     "finish_backfill",
     "finish_listing",
     "identify",
     "identify as another one",
+    "identify as one that was archived",
     "lease",
     "mark_deleted",
     "note_unlisted",
@@ -372,7 +373,7 @@ impl Scene {
         keep(&store, &[pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z")]).await?;
         let revision = store.snapshot().await?.context("configured")?.revision;
         let (first, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
-        store.identify(&first, 1, &"acme/api".parse()?, at(NOW)).await?;
+        store.identify(&first, &"acme/api".parse()?, 1, &"acme/api".parse()?, at(NOW)).await?;
         let since = at("2026-01-01T00:00:00Z");
         let backfill =
             Backfill { next_page: 3, since, anchor: Some(at("2026-06-10T12:00:00Z")), ..Backfill::default() };
@@ -389,6 +390,7 @@ impl Scene {
 
     async fn write(&self, store: &Store, method: &str) -> Result<String> {
         let (now, lease, revision) = (at("2026-06-15T12:00:30Z"), &self.lease, self.revision);
+        let api: RepoName = "acme/api".parse()?;
         let since = at("2026-02-01T00:00:00Z");
         let node = || "PR_1".to_owned();
         let page = |undecodable: Vec<Undecodable>| async move {
@@ -451,8 +453,24 @@ impl Scene {
                 };
                 format!("{:?}", store.finish_listing(lease, revision, &listed).await?)
             }
-            "identify" => format!("{:?}", store.identify(lease, 1, &"acme/new-name".parse()?, now).await?),
-            "identify as another one" => format!("{:?}", store.identify(lease, 2, &"acme/api".parse()?, now).await?),
+            "identify" => format!("{:?}", store.identify(lease, &api, 1, &"acme/new-name".parse()?, now).await?),
+            "identify as another one" => format!("{:?}", store.identify(lease, &api, 2, &api, now).await?),
+            "identify as one that was archived" => {
+                self.execute(
+                    "insert into repositories (name, github_id, added_at, removed_at)
+                    values ('acme/former', 2, '2026-06-01Z', '2026-06-02Z')",
+                )
+                .await?;
+                format!("{:?}", store.identify(lease, &api, 2, &api, now).await?)
+            }
+            "exchange_names" => {
+                self.execute(
+                    "update repositories set github_id = null, current_name = null;
+                    insert into repositories (name, github_id, added_at) values ('acme/former', 1, '2026-06-01Z')",
+                )
+                .await?;
+                format!("{:?}", store.exchange_names(lease, &"acme/former".parse()?, 1, &api, now).await?)
+            }
             "lease" => {
                 let later = at("2026-06-15T12:02:00Z");
                 format!("{:?}", store.lease(lease.repository, later, MINUTE).await?.context("expired")?)
@@ -523,6 +541,12 @@ impl Scene {
             }
             other => anyhow::bail!("no method {other}"),
         })
+    }
+
+    /// Prepares what a method is about.
+    async fn execute(&self, statements: &'static str) -> Result<()> {
+        sqlx::raw_sql(statements).execute(&self.database.pool().await?).await?;
+        Ok(())
     }
 
     /// All rows of all tables, without what nobody reads: which draw it was, and how often answers have become old.

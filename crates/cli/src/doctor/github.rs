@@ -55,7 +55,7 @@ impl Asking {
             if stops.is_stopped(repository.owner()) {
                 continue;
             }
-            match self.repository(repository).await {
+            match self.repository(repository, |name| configured.repositories.contains(name)).await {
                 Ok(check) => findings.add(check)?,
                 Err(stop) => self.stop(Some(repository.owner()), stop, &mut stops, findings)?,
             }
@@ -365,7 +365,8 @@ fn stops_owner_only(error: &GitHubError, has_app: bool) -> bool {
 
 impl Asking {
     /// Looks a repository up, and reads one of its pull requests as collecting does.
-    async fn repository(&self, repository: &RepoName) -> Result<Check, Stopped> {
+    /// Of another name that it has now, `is_named` says whether it is configured too.
+    async fn repository(&self, repository: &RepoName, is_named: impl Fn(&RepoName) -> bool) -> Result<Check, Stopped> {
         let name = format!("repository {repository}");
         let failed = |error: GitHubError| {
             stopped(error).map_or_else(|error| Ok(Check::error(&name, error.to_string(), remedy(&error))), Err)
@@ -380,7 +381,15 @@ impl Asking {
             Err(error) => failed(error),
             Ok(_) if identity.name != *repository => {
                 let message = format!("is called {} now", identity.name);
-                Ok(Check::warning(&name, message, format!("write {} into the teams file", identity.name)))
+                let help = if is_named(&identity.name) {
+                    format!(
+                        "{} is in the teams file too: collect, then `mergeline teams plan` says which lines to write together",
+                        identity.name
+                    )
+                } else {
+                    format!("write {} into the teams file", identity.name)
+                };
+                Ok(Check::warning(&name, message, help))
             }
             Ok(Some(PageAnswer::Page(page))) if page.is_empty() => {
                 Ok(Check::ok(&name, "has no pull requests, or none that the token may see"))

@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use futures::{FutureExt, Stream, StreamExt};
 use mergeline_domain::{GithubId, RepoName, with_causes};
-use mergeline_github::{Etag, GitHubError, Page, Session};
+use mergeline_github::{Etag, GitHubError, Page, RepositoryIdentity, Session};
 use mergeline_store::{
     Ending, Identity, Lease, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
     StoredEtag,
@@ -322,12 +322,14 @@ impl Work<'_> {
             return Ok(());
         }
         let store = self.collecting.store;
-        let identified = store.identify(&self.lease, identity.id, &identity.name, self.now());
+        let identified = store.identify(&self.lease, &self.repository.name, identity.id, &identity.name, self.now());
         let identified = timed(&mut self.result.database, identified).await;
-        if let (Err(StoreError::SameRepository { .. }), Some(id)) = (&identified, self.repository.github_id)
-            && id != identity.id
-        {
-            return self.follow(id).await;
+        if let Err(StoreError::SameRepository { other, .. }) = &identified {
+            match self.repository.github_id {
+                Some(id) if id != identity.id => return self.follow(id, other).await,
+                Some(_) => {}
+                None => self.take_name_over(other, identity).await?,
+            }
         }
         match identified? {
             Identity::Same => {
@@ -341,7 +343,7 @@ impl Work<'_> {
             Identity::Replaced(id) => {
                 tracing::warn!(
                     repo.name = %identity.name,
-                    "{} is another repository of the same name now; what was collected of the former one stays",
+                    "{} is another repository than before; what was collected of either stays",
                     identity.name
                 );
                 Err(Stopped::Replaced(id))
@@ -349,22 +351,43 @@ impl Work<'_> {
         }
     }
 
-    /// Finds the name that the repository has now: its former one has gone to another configured repository.
-    async fn follow(&mut self, id: GithubId) -> Result<(), Stopped> {
+    /// What was collected of the repository that is meant has a row under `other`, a name that has gone to another repository
+    /// since: that row gets this one's name. Where `other` still means the repository too, nothing is done.
+    async fn take_name_over(&mut self, other: &str, identity: &RepositoryIdentity) -> Result<(), Stopped> {
+        let Ok(other) = other.parse::<RepoName>() else { return Ok(()) };
+        match self.session.repository(&other).await {
+            Ok(meant) if meant.id != identity.id => {}
+            Ok(_) | Err(GitHubError::NotFound) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let store = self.collecting.store;
+        let exchanged = store.exchange_names(&self.lease, &other, identity.id, &identity.name, self.now());
+        timed(&mut self.result.database, exchanged).await?;
+        tracing::info!(
+            repo.name = %identity.name,
+            "{} was called {other} before, which is another repository's name now", identity.name
+        );
+        // Begun again under the name that is left.
+        Err(Stopped::Store(StoreError::StaleConfiguration))
+    }
+
+    /// Finds the name that the repository has now: its former one has gone to the repository that is configured as `other`.
+    async fn follow(&mut self, id: GithubId, other: &str) -> Result<(), Stopped> {
         let now_called = match self.session.repository_by_id(id).await {
             Ok(identity) => identity,
             Err(GitHubError::NotFound) => {
                 let name = &self.repository.name;
                 let message = format!(
-                    "`{name}` is gone at GitHub, and another repository of the teams file is called `{name}` now: take the \
-                     line with that one's former name out"
+                    "what was collected as `{name}` is gone at GitHub, and `{other}` is called `{name}` now: in the teams file, \
+                     take the line `{other}` out and keep `{name}`"
                 );
                 return Err(Stopped::Failed { code: "config.same_repository", message });
             }
             Err(error) => return Err(error.into()),
         };
         let store = self.collecting.store;
-        let identified = store.identify(&self.lease, now_called.id, &now_called.name, self.now());
+        let identified =
+            store.identify(&self.lease, &self.repository.name, now_called.id, &now_called.name, self.now());
         timed(&mut self.result.database, identified).await?;
         tracing::info!(
             repo.name = %now_called.name,

@@ -223,6 +223,9 @@ pub struct Plan {
     pub repositories_excluded: Vec<RepoName>,
     /// Repositories that GitHub calls by another name than the file: the file's name, and GitHub's.
     pub repositories_now_called: Vec<(RepoName, RepoName)>,
+    /// Every repository that the file names.
+    #[serde(skip)]
+    pub repositories_named: HashSet<RepoName>,
     /// New teams, with their names.
     pub teams_added: Vec<(TeamSlug, String)>,
     /// Archived teams that are back, with their names.
@@ -288,6 +291,7 @@ impl Plan {
             repositories_renamed: repositories.renamed,
             repositories_excluded: excluded(current, file),
             repositories_now_called: repositories.now_called,
+            repositories_named: file.repositories.iter().cloned().collect(),
             teams_added: Vec::new(),
             teams_restored: Vec::new(),
             teams_renamed: Vec::new(),
@@ -613,9 +617,7 @@ impl fmt::Display for Plan {
                 writeln!(f, "! {login} is now called {now} at GitHub: write {now} in the teams file")?;
             }
         }
-        for (name, now) in &self.repositories_now_called {
-            writeln!(f, "! {name} is now called {now} at GitHub: write {now} in the teams file")?;
-        }
+        self.fmt_now_called(f)?;
         for (slug, former) in &self.former_slugs_unknown {
             writeln!(f, "! {slug}: there was never a team {former}, so `renamed_from: {former}` has no effect")?;
         }
@@ -627,6 +629,36 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// The lines to write for repositories that have other names now. Where a name has gone from one repository of the file to
+    /// another one, the lines belong together: written one after the other, the file would name one twice and another not.
+    fn fmt_now_called(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moves = &self.repositories_now_called;
+        let (moved_on, alone): (Vec<_>, Vec<_>) = moves.iter().partition(|(name, now)| {
+            moves.iter().any(|(former, _)| former == now) || moves.iter().any(|(_, other)| other == name)
+        });
+        for (name, now) in alone {
+            if self.repositories_named.contains(now) {
+                writeln!(
+                    f,
+                    "! {name} is now called {now} at GitHub, and the teams file names {now} too: collect first, \
+                     then `mergeline teams plan` says what to write"
+                )?;
+            } else {
+                writeln!(f, "! {name} is now called {now} at GitHub: write {now} in the teams file")?;
+            }
+        }
+        if !moved_on.is_empty() {
+            writeln!(
+                f,
+                "! repositories have taken over each other's names at GitHub: in the teams file, write together"
+            )?;
+            for (name, now) in moved_on {
+                writeln!(f, "    - {now}  # in place of {name}")?;
+            }
+        }
+        Ok(())
+    }
+
     fn terms(&self, terms: &Terms) -> String {
         let at = |instant: DateTime<Utc>| {
             let local = instant.with_timezone(&self.settings.timezone);
@@ -1015,8 +1047,9 @@ mod tests {
         current.repositories[1].current_name = Some(name("acme/c"));
         insta::assert_snapshot!(plan(&current, &named("acme/a, acme/b")), @r"
         Nothing changes.
-        ! acme/a is now called acme/b at GitHub: write acme/b in the teams file
-        ! acme/b is now called acme/c at GitHub: write acme/c in the teams file
+        ! repositories have taken over each other's names at GitHub: in the teams file, write together
+            - acme/b  # in place of acme/a
+            - acme/c  # in place of acme/b
         ");
         insta::assert_snapshot!(plan(&current, &named("acme/b, acme/c")), @r"
         ~ repository  acme/b (called acme/a before)
@@ -1027,9 +1060,15 @@ mod tests {
         ~ repository  acme/c (called acme/b before)
         ! acme/a is now called acme/b at GitHub: write acme/b in the teams file
         ");
-        // Two repositories that exchange their names.
+        // Of the second one it is not known yet what it is called.
+        current.repositories[1].current_name = Some(name("acme/b"));
+        insta::assert_snapshot!(plan(&current, &named("acme/a, acme/b")), @r"
+        Nothing changes.
+        ! acme/a is now called acme/b at GitHub, and the teams file names acme/b too: collect first, then `mergeline teams plan` says what to write
+        ");
+        // Two repositories that exchange their names: the file names both.
         current.repositories[1].current_name = Some(name("acme/a"));
-        assert!(plan(&current, &named("acme/a, acme/b")).is_empty());
+        assert_eq!(plan(&current, &named("acme/a, acme/b")).to_string(), "Nothing changes.\n");
     }
 
     #[test]

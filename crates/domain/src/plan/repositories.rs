@@ -45,6 +45,18 @@ pub(super) fn resolve(known: &[KnownRepository], named: &[RepoName]) -> Resolved
             }
         }
     }
+    resolved.now_called = without_circles(resolved.now_called);
     resolved.removed = known.iter().filter(|one| !kept.contains(&one.name)).map(|one| one.name.clone()).collect();
     resolved
+}
+
+/// Repositories that have exchanged their names are called as the file has it, whichever is which.
+fn without_circles(now_called: Vec<(RepoName, RepoName)>) -> Vec<(RepoName, RepoName)> {
+    let moves: HashMap<&RepoName, &RepoName> = now_called.iter().map(|(name, now)| (name, now)).collect();
+    // Longer than the list, a way goes round.
+    let is_circle = |name: &RepoName| {
+        let mut way = std::iter::successors(Some(name), |name| moves.get(*name).copied());
+        way.by_ref().skip(1).take(moves.len()).any(|other| other == name)
+    };
+    now_called.iter().filter(|(name, _)| !is_circle(name)).cloned().collect()
 }
