@@ -45,13 +45,13 @@ pub(super) fn resolve(known: &[KnownRepository], named: &[RepoName]) -> Resolved
             }
         }
     }
-    resolved.now_called = without_circles(resolved.now_called);
+    resolved.now_called = without_circles(&resolved.now_called);
     resolved.removed = known.iter().filter(|one| !kept.contains(&one.name)).map(|one| one.name.clone()).collect();
     resolved
 }
 
 /// Repositories that have exchanged their names are called as the file has it, whichever is which.
-fn without_circles(now_called: Vec<(RepoName, RepoName)>) -> Vec<(RepoName, RepoName)> {
+fn without_circles(now_called: &[(RepoName, RepoName)]) -> Vec<(RepoName, RepoName)> {
     let moves: HashMap<&RepoName, &RepoName> = now_called.iter().map(|(name, now)| (name, now)).collect();
     // Longer than the list, a way goes round.
     let is_circle = |name: &RepoName| {
