@@ -189,33 +189,48 @@ impl Store {
         problems: &[String],
         now: DateTime<Utc>,
     ) -> Result<RunId, StoreError> {
-        let opening = sqlx::query_scalar!(
-            "insert into collection_runs (started_at, configuration_revision, planned, problems)
-            values ($1, $2, $3, $4) returning id",
-            now,
-            revision.0,
-            i32::try_from(planned).unwrap_or(i32::MAX),
-            problems
+        // Drawn before, so that what is written again is the same run.
+        let number = sqlx::query_scalar!(
+            r#"select nextval(pg_get_serial_sequence('collection_runs', 'id')) as "number!""#
         );
-        let id = self.patiently(async |connection| Ok(opening.fetch_one(connection).await?)).await?;
-        Ok(RunId(id))
+        let id = self.patiently(async |connection| Ok(number.fetch_one(connection).await?)).await?;
+        self.in_transaction(async |connection| {
+            sqlx::query!(
+                "insert into collection_runs (id, started_at, configuration_revision, planned, problems)
+                overriding system value values ($1, $2, $3, $4, $5)
+                on conflict (id) do nothing",
+                id,
+                now,
+                revision.0,
+                i32::try_from(planned).unwrap_or(i32::MAX),
+                problems
+            )
+            .execute(connection)
+            .await?;
+            Ok(RunId(id))
+        })
+        .await
     }
 
-    /// Closes runs that ended without a word: older than `age`, with nobody at work on any repository. Returns how many.
+    /// Closes runs that ended without a word: older than `age`, with nobody at work on any repository.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn close_interrupted_runs(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let closing = sqlx::query!(
-            "update collection_runs set finished_at = $1, state = 'interrupted'
-            where
-                state = 'running' and started_at < $2
-                and not exists (select 1 from repositories where leased_until > $1)",
-            now,
-            now - age
-        );
-        let closed = self.patiently(async |connection| Ok(closing.execute(connection).await?)).await?;
-        Ok(closed.rows_affected())
+    pub async fn close_interrupted_runs(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            sqlx::query!(
+                "update collection_runs set finished_at = $1, state = 'interrupted'
+                where
+                    state = 'running' and started_at < $2
+                    and not exists (select 1 from repositories where leased_until > $1)",
+                now,
+                now - age
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Notes what a run did to one repository. Said again, for work that was delivered twice, the later counts.
@@ -337,12 +352,16 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn fail_run(&self, run: RunId, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let failing = sqlx::query!(
-            "update collection_runs set finished_at = $2, state = 'failed' where id = $1 and state = 'running'",
-            run.0,
-            now
-        );
-        self.patiently(async |connection| Ok(failing.execute(connection).await?)).await?;
-        Ok(())
+        self.in_transaction(async |connection| {
+            sqlx::query!(
+                "update collection_runs set finished_at = $2, state = 'failed' where id = $1 and state = 'running'",
+                run.0,
+                now
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
     }
 }
