@@ -190,7 +190,10 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!(trace_id = trace_id(), code = error.code(), "Could not answer: {}", with_causes(&error));
         match error {
-            StoreError::Unavailable(_) | StoreError::ReadOnly(_) | StoreError::Unauthorized(_) => Self::Unavailable,
+            StoreError::Unavailable(_)
+            | StoreError::ReadOnly(_)
+            | StoreError::Unauthorized(_)
+            | StoreError::MayNotConnect { .. } => Self::Unavailable,
             StoreError::Timeout(_) => Self::Timeout,
             StoreError::Schema(_) | StoreError::Pooler { .. } => Self::SchemaOutdated,
             StoreError::StaleConfiguration
@@ -201,6 +204,7 @@ impl From<StoreError> for ApiError {
             | StoreError::DiskFull(_)
             | StoreError::UnknownValue(_)
             | StoreError::MayNotCreate { .. }
+            | StoreError::NoSchema { .. }
             | StoreError::Other(_) => Self::Internal,
         }
     }

@@ -73,6 +73,12 @@ impl fmt::Display for Failure {
 pub(crate) fn remedy(error: &StoreError) -> Option<Cow<'static, str>> {
     Some(Cow::Borrowed(match error {
         StoreError::MayNotCreate { grant } => return Some(grant_remedy(grant).into()),
+        StoreError::MayNotConnect { grant } => {
+            return Some(format!("as the owner of the database or a superuser, run `{grant};`").into());
+        }
+        StoreError::NoSchema { statements, .. } => {
+            return Some(format!("{}; or let search_path name a schema that is there", grant_remedy(statements)).into());
+        }
         StoreError::Unavailable(_) => "check host, port and network of DB_URL, and whether the server runs",
         StoreError::Unauthorized(_) => "check user and password of DB_URL",
         StoreError::DiskFull(_) => "give the server's disk more room",

@@ -886,16 +886,7 @@ async fn private_data_is_found_dumped_restored_and_removed() -> Result<()> {
 async fn a_login_that_may_not_create_tables_is_told_the_grant_to_run_once_and_doctor_fails() -> Result<()> {
     let fake = github().await?;
     let database = TestDatabase::create().await?;
-    let pool = database.pool().await?;
-    let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(&pool).await?;
-    // Roles and databases are the server's, which other tests may share.
-    let role = format!("{name}_role");
-    for statement in [format!("create role {role} login"), format!("create database {name}_empty")] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await?;
-    }
-    let url = database.url().replace(&name, &format!("{name}_empty"));
-    let owner = sqlx::PgPool::connect(&url).await?;
-    let url = url.replace("postgres@", &format!("{role}@"));
+    let (role, _, owner, url) = empty_database_with_login(&database).await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", url);
     let grant = format!("GRANT USAGE, CREATE ON SCHEMA public TO {role}");
     for (arguments, code) in [(&["migrate"][..], 1), (&["collect"], 1), (&["doctor", "--offline"], 1)] {
@@ -914,6 +905,76 @@ async fn a_login_that_may_not_create_tables_is_told_the_grant_to_run_once_and_do
     for arguments in [&["migrate"][..], &["collect"], &["doctor", "--offline"]] {
         let ran = laptop.run(arguments).await?;
         assert_eq!(ran.code(), Some(0), "{arguments:?}: {}", ran.out() + &ran.err());
+    }
+    Ok(())
+}
+
+/// A login of its own for a new database on this server, with the database's owner and its URL for the login.
+async fn empty_database_with_login(database: &TestDatabase) -> Result<(String, String, sqlx::PgPool, String)> {
+    let pool = database.pool().await?;
+    let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(&pool).await?;
+    // Roles and databases are the server's, which other tests may share.
+    let (role, empty) = (format!("{name}_role"), format!("{name}_empty"));
+    for statement in [format!("create role {role} login"), format!("create database {empty}")] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await?;
+    }
+    let url = database.url().replace(&name, &empty);
+    let owner = sqlx::PgPool::connect(&url).await?;
+    let url = url.replace("postgres@", &format!("{role}@"));
+    Ok((role, empty, owner, url))
+}
+
+/// Each command fails with one message that has the statements to run, until the database's owner has run them.
+async fn mended_by(laptop: &Laptop, owner: &sqlx::PgPool, cause: &str, statements: &str) -> Result<()> {
+    for arguments in [&["migrate"][..], &["collect"], &["status"], &["doctor", "--offline"]] {
+        let ran = laptop.run(arguments).await?;
+        let said = ran.out() + &ran.err();
+        assert_eq!(ran.code(), Some(1), "{arguments:?}: {said}");
+        for once in [cause, statements] {
+            assert_eq!(said.matches(once).count(), 1, "{once} {arguments:?}: {said}");
+        }
+        assert!(!said.contains("42501") && !said.contains("3F000"), "{arguments:?}: {said}");
+    }
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(owner).await?;
+    for arguments in [&["migrate"][..], &["collect"], &["doctor", "--offline"]] {
+        let ran = laptop.run(arguments).await?;
+        assert_eq!(ran.code(), Some(0), "{arguments:?}: {}", ran.out() + &ran.err());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_that_may_not_connect_is_told_the_grant_to_run_once_and_doctor_fails() -> Result<()> {
+    let fake = github().await?;
+    let database = TestDatabase::create().await?;
+    let (role, name, owner, url) = empty_database_with_login(&database).await?;
+    let refuse = format!("revoke connect on database {name} from public; grant usage, create on schema public to {role}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(refuse)).execute(&owner).await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", url);
+    let grant = format!("GRANT CONNECT ON DATABASE \"{name}\" TO \"{role}\"");
+    mended_by(&laptop, &owner, "the login may not connect to the database", &grant).await
+}
+
+#[tokio::test]
+async fn a_search_path_without_a_usable_schema_is_told_what_to_run_once_and_doctor_fails() -> Result<()> {
+    let fake = github().await?;
+    for (search_path, before, statements) in [
+        ("metrics", "", "CREATE SCHEMA metrics; GRANT USAGE, CREATE ON SCHEMA metrics TO <role>"),
+        ("\"$user\", \"Team A\"", "", "CREATE SCHEMA \"Team A\"; GRANT USAGE, CREATE ON SCHEMA \"Team A\" TO <role>"),
+        ("absent, hidden", "create schema hidden;", "GRANT USAGE, CREATE ON SCHEMA hidden TO <role>"),
+        (
+            "''",
+            "grant create on schema public to <role>;",
+            "ALTER ROLE <role> IN DATABASE <database> SET search_path = public",
+        ),
+    ] {
+        let database = TestDatabase::create().await?;
+        let (role, name, owner, url) = empty_database_with_login(&database).await?;
+        let filled = |text: &str| text.replace("<role>", &role).replace("<database>", &name);
+        let prepare = format!("{} alter role {role} set search_path = {search_path}", filled(before));
+        sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&owner).await?;
+        let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", url);
+        mended_by(&laptop, &owner, "names no schema that it may use", &filled(statements)).await?;
     }
     Ok(())
 }

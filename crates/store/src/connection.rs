@@ -19,12 +19,34 @@ use crate::session::{Connections, Pooler, Scope, Session};
 /// Not checked at compile time: the table is the migrator's, and in none of our migrations.
 pub(crate) const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
 
-/// Not checked at compile time: there is no table in it. A schema that the login may not even use is not the current one.
-const MISSING_GRANT: &str = "select case
-        when not has_schema_privilege(s.name, 'create')
-        then format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', s.name, current_user)
-    end
-    from (select coalesce(current_schema(), 'public') as name) as s";
+/// Where the login would look, the statements without which it finds no schema there, and the one without which it may make
+/// no tables. Not checked at compile time: there is no table of ours in it.
+const MISSING_RIGHTS: &str = "with named as (
+        select case p.name when '$user' then current_user else p.name end as name, p.place + 100 * (p.name = '$user')::integer as place
+        from (
+            select trim(both '\" ' from e.element), e.place
+            from regexp_split_to_table(current_setting('search_path'), ',') with ordinality as e (element, place)
+        ) as p (name, place)
+        where p.name <> ''
+    ),
+    unusable as (
+        select concat(
+            case when s.oid is null then format('CREATE SCHEMA %I; ', n.name) end,
+            format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', n.name, current_user)
+        ) as statements
+        from named as n left join pg_namespace as s on n.name = s.nspname
+        -- One that is there, and none that is meant for whoever has one.
+        order by s.oid is null, n.place
+        limit 1
+    )
+    select
+        current_setting('search_path'),
+        case when current_schema() is null then coalesce(
+            (select statements from unusable),
+            format('ALTER ROLE %I IN DATABASE %I SET search_path = public', current_user, current_database())
+        ) end,
+        case when not has_schema_privilege(current_schema(), 'create')
+        then format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', current_schema(), current_user) end";
 
 /// How connections are called in the lists of the server and of poolers.
 pub(crate) const APPLICATION_NAME: &str = "mergeline";
@@ -232,11 +254,17 @@ where
 }
 
 /// The statement that lets this login make tables; `None` when it may.
+///
+/// # Errors
+/// When there is no schema in which it could.
 pub(crate) async fn missing_grant<C>(connection: &mut C) -> Result<Option<String>, StoreError>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
-    Ok(sqlx::query_scalar(MISSING_GRANT).fetch_one(connection).await?)
+    match sqlx::query_as(MISSING_RIGHTS).fetch_one(connection).await? {
+        (search_path, Some(statements), _) => Err(StoreError::NoSchema { search_path, statements }),
+        (_, None, grant) => Ok(grant),
+    }
 }
 
 /// The indexes that migrations build beside writers, which may be left half built.

@@ -1,6 +1,6 @@
 //! What can go wrong between Mergeline and its database.
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,20 @@ pub enum StoreError {
         /// The statement that allows it, for the owner or a superuser.
         grant: String,
     },
+    /// The login is right, and lacks the right to connect to this database.
+    #[error("the login may not connect to the database")]
+    MayNotConnect {
+        /// The statement that allows it, for the owner or a superuser.
+        grant: String,
+    },
+    /// None of the schemas in which the login would look exists, or it may use none of them.
+    #[error("the search_path of the login (`{search_path}`) names no schema that it may use")]
+    NoSchema {
+        /// Where it would look.
+        search_path: String,
+        /// The statements that let it, for the owner or a superuser.
+        statements: String,
+    },
     /// Anything else.
     #[error("the database reported an error")]
     Other(#[source] Cause),
@@ -98,6 +112,8 @@ impl StoreError {
             | Self::DiskFull(_)
             | Self::Schema(_)
             | Self::MayNotCreate { .. }
+            | Self::MayNotConnect { .. }
+            | Self::NoSchema { .. }
             | Self::Pooler { .. } => true,
             Self::Timeout(_)
             | Self::StaleConfiguration
@@ -126,6 +142,8 @@ impl StoreError {
             Self::UnknownValue(_) => "db_unknown_value",
             Self::Schema(_) => "db_schema",
             Self::MayNotCreate { .. } => "db_may_not_create",
+            Self::MayNotConnect { .. } => "db_may_not_connect",
+            Self::NoSchema { .. } => "db_no_schema",
             Self::Pooler { .. } => "db_pooler",
             Self::Other(_) => "db_error",
         }
@@ -136,6 +154,10 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let Some(said) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) else {
             return match &error {
+                sqlx::Error::Configuration(cause) => match cause.downcast_ref::<MayNotConnect>() {
+                    Some(MayNotConnect { grant }) => Self::MayNotConnect { grant: grant.clone() },
+                    None => Self::Other(error.into()),
+                },
                 sqlx::Error::Io(io) => {
                     let distrust = distrust(io);
                     Self::Unavailable(distrust.map_or_else(|| error.into(), Cause::from))
@@ -168,6 +190,30 @@ impl From<sqlx::Error> for StoreError {
             "42P01" | "42703" | "42883" => Self::Schema(cause),
             _ => Self::Other(cause),
         }
+    }
+}
+
+/// What a new connection was refused for, carried through the pool.
+#[derive(Debug, thiserror::Error)]
+#[error("the login may not connect: {grant}")]
+pub(crate) struct MayNotConnect {
+    /// The statement that allows it.
+    grant: String,
+}
+
+impl MayNotConnect {
+    /// Takes this error for what it is, if a new connection with these options failed with it.
+    pub(crate) fn or(error: sqlx::Error, options: &PgConnectOptions) -> sqlx::Error {
+        let said = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        // The message is in the server's language, and the code is that of any missing right; the routine decides over this
+        // right only.
+        if !said.is_some_and(|said| said.code() == "42501" && said.routine() == Some("CheckMyDatabase")) {
+            return error;
+        }
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let (database, role) = (quoted(options.get_database().unwrap_or_default()), quoted(options.get_username()));
+        let grant = format!("GRANT CONNECT ON DATABASE {database} TO {role}");
+        sqlx::Error::Configuration(Box::new(Self { grant }))
     }
 }
 

@@ -20,6 +20,7 @@ use sqlx::{
 };
 
 use crate::connection::APPLICATION_NAME;
+use crate::error::MayNotConnect;
 
 /// What is between this program and PostgreSQL.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -168,7 +169,7 @@ impl Connections {
             sqlx::Error::PoolTimedOut => {
                 self.state.refusal.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(error)
             }
-            error => error,
+            error => MayNotConnect::or(error, &self.pool.connect_options()),
         })?;
         Ok(Session::on(Owner::Pool(connection), &self.state))
     }
@@ -192,7 +193,9 @@ impl Connections {
 
     /// A connection beside the pool.
     pub(crate) async fn session_of_its_own(&self) -> Result<Session, sqlx::Error> {
-        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        let options = self.pool.connect_options();
+        let mut connection =
+            PgConnection::connect_with(&options).await.map_err(|error| MayNotConnect::or(error, &options))?;
         self.state.make_ready(&mut connection).await?;
         let mut session = Session::on(Owner::Own(Box::new(connection)), &self.state);
         session.open(Scope::Statements).await?;
