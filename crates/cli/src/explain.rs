@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use mergeline_collector::within_known_limits;
 use mergeline_domain::{Login, PullRequest, RepoName, SkipReason, State, TeamId, Verdict, Weight};
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, Patience, UndecodableItem};
 use mergeline_store::{Explanation, RepositoryStatus, Share, Store, Times};
@@ -190,7 +191,8 @@ async fn ask(
         let text = format!("GitHub: {verdict}\n");
         Asked { is_there: false, verdict, text }
     };
-    let pull_request = match session.pull_request(&name.repository, name.number).await {
+    let asking = session.pull_request(&name.repository, name.number);
+    let pull_request = match within_known_limits(&github, store, now, asking).await? {
         Ok(Ok(pull_request)) => pull_request,
         Ok(Err(UndecodableItem { reason, .. })) => {
             return Ok(absent(format!("its answer cannot be understood: {reason}")));

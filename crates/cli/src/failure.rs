@@ -77,7 +77,9 @@ pub(crate) fn remedy(error: &StoreError) -> Option<Cow<'static, str>> {
             return Some(format!("as the owner of the database or a superuser, run `{grant};`").into());
         }
         StoreError::NoSchema { statements, .. } => {
-            return Some(format!("{}; or let search_path name a schema that is there", grant_remedy(statements)).into());
+            return Some(
+                format!("{}; or let search_path name a schema that is there", grant_remedy(statements)).into(),
+            );
         }
         StoreError::Unavailable(_) => "check host, port and network of DB_URL, and whether the server runs",
         StoreError::Unauthorized(_) => "check user and password of DB_URL",

@@ -5,16 +5,18 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_collector::{Settings, TeamsSource, keep_page};
+use mergeline_collector::{Settings, TeamsSource, keep_page, within_known_limits};
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
-use mergeline_domain::{AccountKind, Author, Period, PullRequest, RepoName, Weight, count_of, start_of_day};
+use mergeline_domain::{
+    AccountKind, Author, Period, PullRequest, RepoName, Weight, count_of, start_of_day, with_causes,
+};
 use mergeline_github::{GitHub, PageAnswer, Patience};
 use mergeline_store::{ApplyOptions, Ending, Listed, QuarantineKey, Store, Undecodable};
 
 use crate::answers::Answers;
 use crate::args::{Options, Report};
 use crate::collecting::{collect_with_progress, exit_code, print_report, progress_bar};
-use crate::database::Database;
+use crate::database::{Database, collected};
 use crate::failure::Failure;
 use crate::terminal;
 use crate::{show, tables};
@@ -48,22 +50,17 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
     let settings = Settings { backfill: now - start_of_day(first, zone) + MARGIN, ..settings };
     let store = Store::connect(&settings.database);
     store.migrate().await?;
-    let mut code = ExitCode::SUCCESS;
-    match (&args.repository, file) {
-        (Some(repository), _) => one_repository(&store, &settings, repository, options, now).await?,
-        (None, Some(file)) => {
-            store.apply(&file, ApplyOptions::default(), now).await?;
-            let report =
-                collect_with_progress(&GitHub::connect(&settings.github)?, &store, &settings, false, options, now)
-                    .await?;
-            if !options.json {
-                print_report(&report, options)?;
-            }
-            code = exit_code(&report);
-        }
-        // Refused above.
-        (None, None) => {}
+    let collections = of_collections(options).await;
+    if let Some((_, known)) = &collections {
+        carry_limits(known, &store, clock()).await;
     }
+    let asked = ask(args, file, &store, &settings, options, now).await;
+    if let Some((_, known)) = &collections {
+        // Also of a report that a limit ended.
+        carry_limits(&store, known, clock()).await;
+        known.close().await;
+    }
+    let code = asked?;
     let mut out = terminal::stdout();
     let query = format!("from={first}");
     if options.json {
@@ -75,15 +72,62 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
     Ok(code)
 }
 
+/// The database that collections use, if there is one: it knows what GitHub refuses. A report does not depend on it.
+async fn of_collections(options: &Options) -> Option<(Database, Store)> {
+    collected(options).await.unwrap_or_else(|failure| {
+        tracing::warn!("It is not known whether a limit of GitHub lasts that ended a collection: {failure}");
+        None
+    })
+}
+
+async fn carry_limits(from: &Store, to: &Store, now: DateTime<Utc>) {
+    let carrying = async { to.store_rate_limit_blocks(&from.rate_limit_blocks(now).await?, now).await };
+    if let Err(error) = carrying.await {
+        tracing::warn!(code = error.code(), "Limits of GitHub are not known to others: {}", with_causes(&error));
+    }
+}
+
+/// Reads what the report is about.
+async fn ask(
+    args: &Report,
+    file: Option<TeamsFile>,
+    store: &Store,
+    settings: &Settings,
+    options: &Options,
+    now: DateTime<Utc>,
+) -> Result<ExitCode, Failure> {
+    match (&args.repository, file) {
+        (Some(repository), _) => {
+            let github = GitHub::connect(&settings.github)?;
+            // Boxed: it is a large future.
+            let reading = Box::pin(one_repository(&github, store, settings, repository, options, now));
+            within_known_limits(&github, store, now, reading).await??;
+            Ok(ExitCode::SUCCESS)
+        }
+        (None, Some(file)) => {
+            store.apply(&file, ApplyOptions::default(), now).await?;
+            let report =
+                collect_with_progress(&GitHub::connect(&settings.github)?, store, settings, false, options, now)
+                    .await?;
+            if !options.json {
+                print_report(&report, options)?;
+            }
+            Ok(exit_code(&report))
+        }
+        // Refused before.
+        (None, None) => Ok(ExitCode::SUCCESS),
+    }
+}
+
 /// Reads one repository, and counts all its authors but bots as one team.
 async fn one_repository(
+    github: &GitHub,
     store: &Store,
     settings: &Settings,
     repository: &RepoName,
     options: &Options,
     now: DateTime<Utc>,
 ) -> Result<(), Failure> {
-    let github = GitHub::connect(&settings.github)?;
     let bar = progress_bar(options);
     bar.set_length(1);
     let since = now - settings.backfill;

@@ -207,6 +207,33 @@ async fn doctor_says_until_when_a_limit_lasts_that_ended_a_run() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_github_refuses_to_one_command_the_next_one_does_not_ask() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    let pool = database.pool().await?;
+    let commands = [
+        &["collect"][..],
+        &["doctor"],
+        &["explain", "--ask", "acme/api#9"],
+        &["report", "acme/api"],
+        &["report", "--teams", "teams.yaml"],
+    ];
+    for (first, next) in commands.into_iter().zip(commands.into_iter().cycle().skip(1)) {
+        fake.fail_next("acme/api", Fault::SecondaryLimit { retry_after: 600 });
+        laptop.run(first).await?;
+        fake.forget_requests();
+        let ran = laptop.run(next).await?;
+        let said = ran.out() + &ran.err();
+        assert_eq!(fake.requests().len(), 0, "{next:?} after {first:?}: {said}");
+        assert!(said.contains("secondary rate limit is reached"), "{next:?} after {first:?}: {said}");
+        sqlx::query("delete from rate_limit_blocks").execute(&pool).await?;
+        fake.forget_faults("acme/api");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_zone_that_the_database_does_not_know_fails_doctor_and_is_not_applied() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
@@ -948,7 +975,8 @@ async fn a_login_that_may_not_connect_is_told_the_grant_to_run_once_and_doctor_f
     let fake = github().await?;
     let database = TestDatabase::create().await?;
     let (role, name, owner, url) = empty_database_with_login(&database).await?;
-    let refuse = format!("revoke connect on database {name} from public; grant usage, create on schema public to {role}");
+    let refuse =
+        format!("revoke connect on database {name} from public; grant usage, create on schema public to {role}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(refuse)).execute(&owner).await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", url);
     let grant = format!("GRANT CONNECT ON DATABASE \"{name}\" TO \"{role}\"");

@@ -10,6 +10,7 @@ mod settings;
 mod token;
 mod work;
 
+pub use limits::within_known_limits;
 pub use plan::{LastRun, Plan, Planning, plan};
 pub use report::{RepositoryReport, RunReport};
 pub use retention::trim_ledger;

@@ -2,11 +2,29 @@
 
 use std::pin::pin;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use mergeline_domain::with_causes;
 use mergeline_github::{Block, BlockKind, GitHub};
 use mergeline_store::{RateLimitBlock, Store, StoreError};
+use tokio::time::Instant;
+
+/// Does some work that begins `now` with what an earlier run, or another process, was refused, and stores what is refused
+/// meanwhile.
+///
+/// # Errors
+/// When the database fails before the work begins.
+pub async fn within_known_limits<T>(
+    github: &GitHub,
+    store: &Store,
+    now: DateTime<Utc>,
+    work: impl Future<Output = T>,
+) -> Result<T, StoreError> {
+    learn(github, store, now).await?;
+    let begun = Instant::now();
+    let clock = || now + TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
+    Ok(remembering(github, store, clock, work).await)
+}
 
 /// Lets the client know what an earlier run, or another process, was refused.
 ///

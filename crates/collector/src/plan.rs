@@ -6,10 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{RepoName, RepoPattern, with_causes};
 use mergeline_github::{GitHub, GitHubError, OwnedRepositories, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::limits;
+use crate::limits::within_known_limits;
 use crate::reattribution::reattribute;
 use crate::run::{CollectError, CollectOptions};
 use crate::settings::not_found;
@@ -86,12 +85,9 @@ pub(crate) async fn plan_until(
     store.close_interrupted_runs(INTERRUPTED_AFTER, now).await?;
     reattribute(store, options.deadline, stop).await?;
     let mut snapshot = configured(store).await?;
-    limits::learn(github, store, now).await?;
-    let begun = Instant::now();
-    let clock = || now + TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
     // Boxed: it is a large future.
     let resolving = Box::pin(resolve_patterns(github, store, &snapshot, options));
-    let Resolved { problems, problem_causes, usage } = limits::remembering(github, store, clock, resolving).await?;
+    let Resolved { problems, problem_causes, usage } = within_known_limits(github, store, now, resolving).await??;
     if !snapshot.rules.is_empty() {
         snapshot = configured(store).await?;
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use mergeline_github::{GitHub, GitHubError, Patience};
 use mergeline_store::{Store, StoreError};
 
-use crate::limits;
+use crate::limits::within_known_limits;
 
 /// How GitHub refuses the token, or the App, for this owner's things. Costs nothing of the hourly limit. Whatever else is wrong
 /// passes, or concerns single repositories: the run says so.
@@ -19,7 +19,6 @@ pub async fn token_refusal(
     owner: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Option<GitHubError>, StoreError> {
-    limits::learn(github, store, now).await?;
     let session = github.session(owner, Patience { deadline: None, longest_wait: Duration::ZERO }, now);
     let asking = async {
         match session.has_token().await {
@@ -28,6 +27,6 @@ pub async fn token_refusal(
             Err(error) => Err(error),
         }
     };
-    let outcome = limits::remembering(github, store, || now, asking).await;
+    let outcome = within_known_limits(github, store, now, asking).await?;
     Ok(outcome.err().filter(GitHubError::is_token_refused))
 }

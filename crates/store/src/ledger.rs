@@ -190,9 +190,8 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<RunId, StoreError> {
         // Drawn before, so that what is written again is the same run.
-        let number = sqlx::query_scalar!(
-            r#"select nextval(pg_get_serial_sequence('collection_runs', 'id')) as "number!""#
-        );
+        let number =
+            sqlx::query_scalar!(r#"select nextval(pg_get_serial_sequence('collection_runs', 'id')) as "number!""#);
         let id = self.patiently(async |connection| Ok(number.fetch_one(connection).await?)).await?;
         self.in_transaction(async |connection| {
             sqlx::query!(

@@ -510,7 +510,9 @@ impl Scene {
                 self.store.record_result(self.run, lease.repository, now, &result).await?;
                 format!("{:?}", store.settle_run(self.run, now).await?)
             }
-            "start_run" => format!("{:?}", store.start_run(revision, 2, &["acme/* brings none".to_owned()], now).await?),
+            "start_run" => {
+                format!("{:?}", store.start_run(revision, 2, &["acme/* brings none".to_owned()], now).await?)
+            }
             "store_details" => {
                 let stored = store.without_details(lease.repository, now, 9).await?;
                 let details: Vec<(WithoutDetails, Details)> =

@@ -25,8 +25,10 @@ const LISTED: u32 = 5;
 const OLD: TimeDelta = TimeDelta::days(7);
 
 /// What the database knows.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Checked {
+    /// The database itself, where its schema is up to date.
+    pub(super) opened: Option<(Database, Store)>,
     /// The configuration in force, `None` when there is none.
     pub(super) configured: Option<Configured>,
     /// The people, with the login that GitHub showed last.
@@ -72,13 +74,12 @@ pub(super) async fn check(
         return Ok(Checked::default());
     }
     let outcome = read(&store, file, has_details, findings, now).await;
-    // A private server that ends under open connections says so in the log.
-    store.close().await;
+    let opened = Some((database, store));
     match outcome {
-        Ok(checked) => Ok(checked),
+        Ok(checked) => Ok(Checked { opened, ..checked }),
         Err(Unread::Store(error)) => {
             findings.add(Check::error("database", with_causes(&error), remedy(&error)))?;
-            Ok(Checked::default())
+            Ok(Checked { opened, ..Checked::default() })
         }
         Err(Unread::Failure(failure)) => Err(failure),
     }
@@ -220,7 +221,7 @@ async fn read(
         includes_archived: snapshot.includes_archived,
         logins: known.iter().map(|one| (Login::from_github(&one.login), one.github_id)).collect(),
     });
-    Ok(Checked { configured, known })
+    Ok(Checked { opened: None, configured, known })
 }
 
 /// Whether the database can count weeks in the time zone of the teams file, else of the configuration in force.

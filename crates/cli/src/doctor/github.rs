@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_collector::within_known_limits;
 use mergeline_domain::{GithubId, Login, RepoName, RepoPattern};
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, Page, PageAnswer, Patience, RateLimit, TokenReport};
-use mergeline_store::ConfiguredLogin;
+use mergeline_store::{ConfiguredLogin, Store};
 
 use super::Configured;
 use super::findings::{Check, Findings, Outcome};
@@ -41,9 +42,25 @@ impl Asking {
         self.github.session(owner, Patience { deadline: None, longest_wait: LONGEST_WAIT }, self.now)
     }
 
+    /// Asks nothing that GitHub refuses as other commands know, and lets them know what it refuses now.
+    pub(super) async fn check_within_known_limits(
+        &self,
+        store: Option<&Store>,
+        configured: &Configured,
+        known: &[ConfiguredLogin],
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        // Boxed: it is a large future.
+        let checking = Box::pin(self.check(configured, known, findings));
+        match store {
+            Some(store) => within_known_limits(&self.github, store, self.now, checking).await?,
+            None => checking.await,
+        }
+    }
+
     /// Asks GitHub about everything, one question after the other. What stops the questions about one owner's things does
     /// not stop those about another's.
-    pub(super) async fn check(
+    async fn check(
         &self,
         configured: &Configured,
         known: &[ConfiguredLogin],

@@ -59,9 +59,14 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
     match settings.github {
         Some(github) if !args.offline => {
             let asking = github::Asking::new(&github, settings.details, now)?;
-            asking.check(&configured, &database.known, &mut findings).await?;
+            let store = database.opened.as_ref().map(|(_, store)| store);
+            asking.check_within_known_limits(store, &configured, &database.known, &mut findings).await?;
         }
         _ => github::check_known(&configured, &database.known, &mut findings)?,
+    }
+    if let Some((_, store)) = &database.opened {
+        // A private server that ends under open connections says so in the log.
+        store.close().await;
     }
     findings.finish()
 }
