@@ -90,18 +90,26 @@ impl Database {
     pub(crate) async fn keep_running(&self) {
         let Some(server) = &self.server else { return std::future::pending().await };
         let mut another: Option<Server> = None;
+        let mut said = String::new();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             if another.as_ref().unwrap_or(server).answers() {
+                said.clear();
                 continue;
             }
             let folder = server.folder().to_owned();
-            match tokio::task::spawn_blocking(move || Server::persistent(&folder)).await {
-                Ok(Ok(started)) => another = Some(started),
-                Ok(Err(error)) => {
-                    tracing::warn!("The private PostgreSQL does not start again: {}", with_causes(&error));
+            let why = match tokio::task::spawn_blocking(move || Server::persistent(&folder)).await {
+                Ok(Ok(started)) => {
+                    another = Some(started);
+                    continue;
                 }
-                Err(error) => tracing::warn!("The private PostgreSQL does not start again: {error}"),
+                Ok(Err(error)) => with_causes(&error),
+                Err(error) => error.to_string(),
+            };
+            // Once, however often it is looked at.
+            if why != said {
+                tracing::warn!("The private PostgreSQL does not answer: {why}");
+                said = why;
             }
         }
     }

@@ -9,6 +9,8 @@ use mergeline_domain::{Problem, Problems, with_causes};
 use mergeline_github::GitHubError;
 use mergeline_store::{ApplyError, StoreError};
 
+use crate::database::variable;
+
 /// The exit code for a command that failed.
 pub(crate) const FAILED: u8 = 1;
 /// The exit code for input that is wrong.
@@ -80,6 +82,9 @@ pub(crate) fn remedy(error: &StoreError) -> Option<Cow<'static, str>> {
             return Some(
                 format!("{}; or let search_path name a schema that is there", grant_remedy(statements)).into(),
             );
+        }
+        StoreError::Unavailable(_) if variable("DB_URL").is_none() => {
+            "it is the private PostgreSQL: `mergeline doctor` says what is wrong with it"
         }
         StoreError::Unavailable(_) => "check host, port and network of DB_URL, and whether the server runs",
         StoreError::Unauthorized(_) => "check user and password of DB_URL",

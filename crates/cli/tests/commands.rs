@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use common::{Laptop, github, while_serving};
+use common::{Laptop, Ran, github, while_serving};
 use mergeline_test_support::{TestDatabase, pr};
 use serde_json::{Value, json};
 
@@ -256,6 +256,37 @@ async fn serve_answers_again_when_its_private_server_and_what_watches_over_it_ar
         Ok(())
     };
     tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_private_server_that_was_stopped_by_a_signal_has_its_own_advice_and_not_that_about_db_url() -> Result<()> {
+    let fake = github().await?;
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url());
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    let state = Path::new(&laptop.environment["MERGELINE_DATA_DIR"]).join("postgres/data/postmaster.pid");
+    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let others = [&["status"][..], &["collect"], &["doctor", "--offline"]].map(|arguments| laptop.command(arguments));
+    let ask = move |address: &str| {
+        let process: i32 = std::fs::read_to_string(&state)?.lines().next().unwrap_or_default().parse()?;
+        let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), signal);
+        signal(nix::sys::signal::Signal::SIGSTOP)?;
+        // For longer than `serve` takes to look.
+        let health = http_get(address, "/health", "")?.0;
+        let refused = others.map(|mut other| other.output());
+        // Before anything can fail: it is not left behind.
+        signal(nix::sys::signal::Signal::SIGCONT)?;
+        for output in refused {
+            let ran = Ran::of(output?);
+            let said = ran.out() + &ran.err();
+            assert_eq!(ran.code(), Some(1), "{said}");
+            assert!(said.contains(&format!("kill -CONT {process}")) && !said.contains("DB_URL"), "{said}");
+        }
+        assert_eq!((health, http_get(address, "/health", "")?.0), (503, 200));
+        Ok(())
+    };
+    let said = tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    assert_eq!(said.matches("kill -CONT").count(), 1, "{said}");
     Ok(())
 }
 

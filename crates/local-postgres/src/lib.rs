@@ -62,6 +62,17 @@ pub enum Error {
         /// The end of its log.
         log: String,
     },
+    /// The server was stopped by a signal, and can neither answer nor end.
+    #[error(
+        "the private PostgreSQL in {folder} was stopped by a signal, and answers nobody\n  help: `kill -CONT {process}` lets it \
+         go on; `kill -KILL {process}` ends it, and the next command starts it again"
+    )]
+    Stopped {
+        /// The folder.
+        folder: String,
+        /// The number of its process.
+        process: String,
+    },
     /// The file system refused.
     #[error("{what}")]
     Io {

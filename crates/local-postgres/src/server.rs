@@ -135,10 +135,10 @@ impl Server {
         &self.folder.root
     }
 
-    /// Whether it takes connections. One that was killed is started again by its supervisor, unless that was killed as well:
+    /// Whether it answers. One that was killed is started again by its supervisor, unless that was killed as well:
     /// then [`Self::persistent`] starts another one.
     pub fn answers(&self) -> bool {
-        self.folder.answers()
+        self.folder.answers() && self.folder.stopped_process().is_none()
     }
 
     /// The URL of a database on this server, for its Unix socket.
@@ -152,6 +152,7 @@ impl Server {
         while Instant::now() < deadline {
             let lock = folder.lock()?;
             match folder.join()? {
+                Some(_) if let Some(stopped) = folder.stopped() => return Err(stopped),
                 Some(holder) if folder.is_ready() && folder.answers() => {
                     return Ok(Self { folder: folder.clone(), binaries: binaries.clone(), _holder: holder });
                 }
@@ -205,6 +206,9 @@ impl DataFolder {
         // The last user may have gone a moment ago.
         let deadline = Instant::now() + STOP_WITHIN;
         while folder.join()?.is_some() {
+            if let Some(stopped) = folder.stopped() {
+                return Err(stopped);
+            }
             if Instant::now() > deadline {
                 return Err(Error::InUse { folder: self.0.display().to_string() });
             }
@@ -315,12 +319,22 @@ impl Folder {
         is_gone(&supervisor) && server.first().is_none_or(|server| is_gone(server))
     }
 
+    /// The server's process, where a signal has stopped it: it is there, and does nothing.
+    fn stopped_process(&self) -> Option<String> {
+        self.state().into_iter().next().filter(|process| is_stopped(process) && self.answers())
+    }
+
+    fn stopped(&self) -> Option<Error> {
+        Some(Error::Stopped { folder: self.root.display().to_string(), process: self.stopped_process()? })
+    }
+
     /// The file with the number of the supervisor's process.
     fn supervisor(&self) -> PathBuf {
         self.root.join("supervisor")
     }
 
-    /// Whether somebody listens: the state file of a server that was killed still says that it is ready.
+    /// Whether somebody listens: the state file of a server that was killed still says that it is ready. The system takes
+    /// connections for one that was stopped too.
     fn answers(&self) -> bool {
         UnixStream::connect(self.socket.join(format!(".s.PGSQL.{}", self.port))).is_ok()
     }
@@ -494,6 +508,19 @@ fn server_account() -> Result<Option<(u32, u32)>, Error> {
             source: io::ErrorKind::PermissionDenied.into(),
         }),
     }
+}
+
+/// Whether a signal has stopped a process.
+fn is_stopped(process: &str) -> bool {
+    // The command's name comes before it, in brackets and with whatever is in it.
+    let on_linux = fs::read_to_string(format!("/proc/{process}/stat"))
+        .ok()
+        .and_then(|stat| stat.rsplit_once(") ").map(|(_, state)| state.to_owned()));
+    let state = on_linux.or_else(|| {
+        let output = Command::new("ps").args(["-o", "state=", "-p", process]).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    });
+    state.is_some_and(|state| state.starts_with(['T', 't']))
 }
 
 /// Gives a path to the server's account, and keeps everybody else out of folders.

@@ -178,6 +178,28 @@ fn a_server_whose_supervisor_was_killed_with_it_is_started_by_whoever_comes_next
     Ok(())
 }
 
+#[test]
+fn a_server_that_was_stopped_by_a_signal_is_named_at_once_with_the_way_to_let_it_go_on() -> TestResult {
+    let folder = reachable_folder()?;
+    let server = Server::persistent(folder.path())?;
+    let process = process_of(folder.path());
+    let signal = |name: &str| Command::new("kill").args([name, &process]).status();
+    assert!(signal("-STOP")?.success() && !server.answers());
+    let advice = format!("kill -CONT {process}");
+    let refused = Server::persistent(folder.path()).expect_err("it does not answer").to_string();
+    assert!(refused.contains(&advice), "{refused}");
+    drop(server);
+    // It cannot end either, and is no other command's.
+    let refused = DataFolder::new(folder.path()).remove().expect_err("it is there").to_string();
+    assert!(refused.contains(&advice), "{refused}");
+    assert!(signal("-CONT")?.success());
+    let server = Server::persistent(folder.path())?;
+    assert!(answers(&server.url("postgres")));
+    drop(server);
+    eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
+    Ok(())
+}
+
 /// The number of the server's process.
 fn process_of(folder: &Path) -> String {
     let state = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();

@@ -403,7 +403,8 @@ impl Store {
         timeout(patience, self.pool.session_of_its_own())
             .await
             .map_err(|_| {
-                let cause = format!("no connection within {} s; a firewall may stand in between", patience.as_secs());
+                let reason = if self.pool.is_by_socket() { "" } else { "; a firewall may stand in between" };
+                let cause = format!("no connection within {} s{reason}", patience.as_secs());
                 StoreError::Unavailable(cause.into())
             })?
             .map_err(StoreError::from)

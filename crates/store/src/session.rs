@@ -152,6 +152,11 @@ impl Connections {
         self.pool.is_closed()
     }
 
+    /// Whether the server is on this machine, and reached by a socket of its file system.
+    pub(crate) fn is_by_socket(&self) -> bool {
+        self.pool.connect_options().get_socket().is_some()
+    }
+
     /// How long a connection may take to be there.
     pub(crate) fn acquire_timeout(&self) -> Duration {
         self.pool.options().get_acquire_timeout()
