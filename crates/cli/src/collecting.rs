@@ -192,6 +192,9 @@ pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), 
     if let Some(refusal) = &report.token_refusal {
         add_remedy(&mut lines, refusal);
     }
+    for doubt in &report.doubts {
+        let _ = write!(lines, "\n  {}\n    help: {}", doubt.message(), doubt.remedy());
+    }
     writeln!(out, "{}", wrapped(&lines, 4))?;
     Ok(())
 }

@@ -278,9 +278,76 @@ async fn doctor_names_each_problem_with_its_remedy_and_goes_on() -> Result<()> {
     warning repository acme/web: is called acme/site now; help: write acme/site into the teams file
     error repository acme/nowhere: not found (404): the repository does not exist, or the token may not see it; help: check the spelling, and what the token may see
     error pattern other/*: there is no other that the token may see (404); help: check the owner's spelling, and for whom the token is
-    error login bob: now belongs to another account (number 77); number 78 is meant; help: write the present login of number 78 into the teams file, or correct its id
     error login nobody-there: GitHub knows no such account; help: check the spelling; bots are written name[bot]; an account that was renamed needs the same `id` beside the old login and the new one
+    error login bob: now belongs to another account (number 77); number 78 is meant; help: write the present login of number 78 into the teams file, with `id: 78`; if number 77 is meant, `{ github: bob, id: 77 }`
     "#);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_that_may_be_a_former_one_is_told_by_plan_collect_and_doctor_with_the_lines_to_write() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    let id = FakeUser::person("ana").id;
+    let teams =
+        TEAMS.replace("{ github: ana }", "{ github: ana-old, to: 2026-02-01 }, { github: ana, from: 2026-02-01 }");
+    laptop.write("teams.yaml", &teams)?;
+    let lines = |id: &str| format!("`{{ github: ana-old, id: {id} }}` and `{{ github: ana, id: {id} }}`");
+    let (known, unknown) = (lines(&id.to_string()), lines("…"));
+    let told = |ran: &Ran, lines: &str| assert!(masked(&ran.out()).replace('\n', " ").contains(lines), "{}", ran.out());
+    told(&laptop.run(&["doctor"]).await?, "where that ends, on … ana begins; help: if it is a former login");
+    // GitHub knows the number before anything is collected.
+    told(&laptop.run(&["doctor"]).await?, &known);
+    told(&laptop.run(&["doctor", "--offline"]).await?, &unknown);
+    told(&laptop.run(&["teams", "plan"]).await?, &unknown);
+    told(&laptop.run(&["teams", "apply"]).await?, &unknown);
+    told(&laptop.run(&["collect"]).await?, &known);
+    told(&laptop.run(&["teams", "plan"]).await?, &known);
+    told(&laptop.run(&["doctor", "--offline"]).await?, &known);
+    laptop.write(
+        "teams.yaml",
+        &teams.replace(", to:", &format!(", id: {id}, to:")).replace(", from:", &format!(", id: {id}, from:")),
+    )?;
+    let collected = laptop.run(&["collect"]).await?;
+    assert!(!collected.out().contains("nobody was seen"), "{}", collected.out());
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert_eq!((doctor.code(), complaints(&doctor).contains("login")), (Some(0), false), "{}", doctor.out());
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_takes_no_exchanged_logins_for_former_ones_and_says_what_to_write() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    let teams = "version: 1\nrepositories: [acme/api]\nteams: [{ slug: pay, members: [{ github: ana }] }, { slug: web, members: [{ github: bob }] }]";
+    laptop.write("teams.yaml", teams)?;
+    let (ana, bob) = (FakeUser::person("ana"), FakeUser::person("bob"));
+    fake.put([pr("acme/api", 5).by("bob").merged_at_instant(yesterday())]);
+    laptop.run(&["collect"]).await?;
+    let exchanged =
+        [FakeUser { login: "bob".to_owned(), ..ana.clone() }, FakeUser { login: "ana".to_owned(), ..bob.clone() }];
+    for user in &exchanged {
+        fake.add_user(user.clone());
+    }
+    let of_logins = |ran: &Ran| {
+        let lines: Vec<_> =
+            complaints(ran).lines().filter(|line| line.contains(" login ")).map(str::to_owned).collect();
+        lines.join("\n").replace(&ana.id.to_string(), "ANA").replace(&bob.id.to_string(), "BOB")
+    };
+    insta::assert_snapshot!(of_logins(&laptop.run(&["doctor"]).await?), @r"
+    error    login ana: now belongs to another account (number BOB); number ANA is meant; help: write `{ github: bob, id: ANA }` in its place; if number BOB is meant, `{ github: ana, id: BOB }`
+    error    login bob: now belongs to another account (number ANA); number BOB is meant; help: write `{ github: ana, id: BOB }` in its place; if number ANA is meant, `{ github: bob, id: ANA }`
+    ");
+    for (number, user) in (6..).zip(exchanged) {
+        fake.put([pr("acme/api", number).by_user(Some(user)).merged_at_instant(yesterday())]);
+    }
+    laptop.run(&["collect"]).await?;
+    insta::assert_snapshot!(of_logins(&laptop.run(&["doctor", "--offline"]).await?), @r"
+    warning  login ana: is now bob; help: write bob into the teams file, with id ANA; what was collected stays theirs
+    warning  login bob: is now ana; help: write ana into the teams file, with id BOB; what was collected stays theirs
+    warning  login ana: ana may mean two accounts: number ANA, which had it before and is bob now, or number BOB, which was bob before and has it now; help: it counts for number ANA: write `{ github: bob, id: ANA }` in its place; if number BOB is meant, `{ github: ana, id: BOB }`
+    warning  login bob: bob may mean two accounts: number BOB, which had it before and is ana now, or number ANA, which was ana before and has it now; help: it counts for number BOB: write `{ github: ana, id: BOB }` in its place; if number ANA is meant, `{ github: bob, id: ANA }`
+    ");
     Ok(())
 }
 

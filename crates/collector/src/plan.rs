@@ -66,12 +66,17 @@ impl LastRun {
     }
 }
 
-/// Finds out what is to be done, and opens a run for it. What a changed teams file has left to do goes first.
+/// Finds out what is to be done, and opens a run for it. What a changed teams file has left to do goes first. Logs logins that are
+/// in doubt, as nobody sees the whole run.
 ///
 /// # Errors
 /// When there is no configuration or the database fails.
 pub async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> Result<Plan, CollectError> {
-    plan_until(github, store, options, &CancellationToken::new()).await
+    let plan = plan_until(github, store, options, &CancellationToken::new()).await?;
+    for doubt in store.doubts().await? {
+        tracing::warn!("{doubt}");
+    }
+    Ok(plan)
 }
 
 /// The same until somebody cancels `stop`: then it ends soon.

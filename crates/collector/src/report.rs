@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mergeline_domain::plan::Doubt;
 use mergeline_domain::{RepoName, count_of};
 use mergeline_github::GitHubError;
 use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState};
@@ -23,6 +24,8 @@ pub struct RunReport {
     pub problem_causes: Vec<GitHubError>,
     /// What it did to each repository.
     pub repositories: Vec<RepositoryReport>,
+    /// Logins of the teams file that may mean somebody else than they count for.
+    pub doubts: Box<[Doubt]>,
     /// What planning asked of GitHub, and found.
     #[serde(skip)]
     pub planning: Planning,
@@ -70,6 +73,9 @@ impl RunReport {
     pub(crate) fn log(&self) {
         for report in self.incomplete() {
             report.log();
+        }
+        for doubt in &self.doubts {
+            tracing::warn!("{doubt}");
         }
         tracing::info!(
             run.id = self.run.0,

@@ -282,6 +282,8 @@ pub async fn collect_until(
         problems,
         problem_causes,
         repositories,
+        // With what the run has shown of accounts.
+        doubts: store.doubts().await?.into(),
         planning,
         token_refusal: collecting.token_refusal().cloned(),
     };

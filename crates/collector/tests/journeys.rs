@@ -5,7 +5,8 @@ mod common;
 use anyhow::Result;
 use chrono::TimeDelta;
 use common::{ANA, NOW, World, many, merged, outcome, teams_file};
-use mergeline_collector::{CollectError, CollectOptions, Progress, collect};
+use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
+use mergeline_domain::plan::Doubt;
 use mergeline_store::{ApplyOptions, ResultState, RunState};
 use mergeline_test_support::{FakeUser, Fault, at, pr};
 use tokio::sync::Notify;
@@ -384,5 +385,126 @@ async fn an_account_that_is_renamed_while_it_is_read_is_one_person_in_the_same_r
     world.apply(teams).await?;
     world.collect().await?;
     assert_eq!(world.database.digest().await?, before);
+    Ok(())
+}
+
+/// An account under another login than its first one.
+fn renamed(person: &str, login: &str) -> FakeUser {
+    FakeUser { login: login.to_owned(), ..FakeUser::person(person) }
+}
+
+/// For which team each pull request counts.
+const COUNTED: &str = "select concat_ws(' ', p.number, t.slug) from pull_requests as p
+    left join pr_attributions as a on a.pull_request_id = p.id left join teams as t on a.team_id = t.id order by p.number, t.slug";
+
+/// What is in doubt after a run: the login, and the number that it counts for or that is to be written.
+fn doubts(report: &RunReport) -> Vec<(&str, Option<i64>)> {
+    let told = |doubt: &Doubt| match doubt {
+        Doubt::TwoAccounts { counted, .. } => counted.id,
+        Doubt::FormerLogin { successors, .. } => successors.first().and_then(|one| one.id),
+    };
+    report.doubts.iter().map(|doubt| (doubt.login().as_str(), told(doubt))).collect()
+}
+
+#[tokio::test]
+async fn two_accounts_that_exchange_logins_keep_their_teams_by_the_old_file_and_by_the_corrected_one() -> Result<()> {
+    let old = "{ slug: pay, members: [{ github: ana }] }, { slug: web, members: [{ github: bob }] }";
+    let corrected = "{ slug: pay, members: [{ github: bob }] }, { slug: web, members: [{ github: ana }] }";
+    let (ana, bob) = (FakeUser::person("ana").id, FakeUser::person("bob").id);
+    let numbered = &format!(
+        "{{ slug: pay, members: [{{ github: bob, id: {ana} }}] }}, {{ slug: web, members: [{{ github: ana, id: {bob} }}] }}"
+    );
+    let exchanged = || {
+        [merged(3).by_user(Some(renamed("ana", "bob"))), merged(4).by_user(Some(renamed("bob", "ana")))]
+            .map(|pull_request| pull_request.updated("2026-06-10T10:00:00Z"))
+    };
+    let as_they_are = ["1 pay", "2 web", "3 pay", "4 web"];
+    // The file is corrected after a run has seen the new logins.
+    let world = World::unconfigured().await?;
+    world.apply(old).await?;
+    world.fake.put([merged(1), merged(2).by("bob")]);
+    assert_eq!(doubts(&world.collect().await?), []);
+    world.fake.put(exchanged());
+    assert_eq!(doubts(&world.collect().await?), [("ana", Some(ana)), ("bob", Some(bob))]);
+    assert_eq!(world.texts(COUNTED).await?, as_they_are);
+    for _ in 0..2 {
+        world.apply(corrected).await?;
+        assert_eq!(doubts(&world.collect().await?), []);
+        assert_eq!(world.texts(COUNTED).await?, as_they_are);
+    }
+    // It is corrected before: nobody can know, until it has numbers.
+    let world = World::unconfigured().await?;
+    world.apply(old).await?;
+    world.fake.put([merged(1), merged(2).by("bob")]);
+    world.collect().await?;
+    world.fake.put(exchanged());
+    world.apply(corrected).await?;
+    assert_eq!(doubts(&world.collect().await?), [("ana", Some(ana)), ("bob", Some(bob))]);
+    for _ in 0..2 {
+        world.apply(numbered).await?;
+        assert_eq!(doubts(&world.collect().await?), []);
+        assert_eq!(world.texts(COUNTED).await?, as_they_are);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_account_that_took_over_the_login_of_somebody_who_was_never_seen_counts_only_where_it_did() -> Result<()> {
+    let teams = "{ slug: pay, members: [{ github: ana, weight: 0.5 }] }, { slug: web, members: [{ github: carl, weight: 0.5 }] }";
+    let world = World::unconfigured().await?;
+    world.apply(teams).await?;
+    world.fake.put([merged(1).by("carl")]);
+    world.collect().await?;
+    world.fake.put([merged(2).by_user(Some(renamed("carl", "ana"))).updated("2026-06-10T10:00:00Z")]);
+    for _ in 0..2 {
+        world.apply(teams).await?;
+        let report = world.collect().await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+        assert_eq!(doubts(&report), [("ana", None)], "number of carl: {}", FakeUser::person("carl").id);
+        assert_eq!(world.texts(COUNTED).await?, ["1 web", "2 web"]);
+    }
+    // Both in one team at the same time.
+    let web = "{ slug: web, members: [{ github: ana }, { github: carl }] }";
+    world.apply(&format!("{{ slug: pay, members: [{{ github: dora }}] }}, {web}")).await?;
+    world.fake.put([merged(3).by_user(Some(renamed("carl", "ana"))).updated("2026-06-11T10:00:00Z")]);
+    assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.texts(COUNTED).await?, ["1 web", "2 web", "3 web"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_former_login_that_a_new_database_never_saw_is_told_and_counts_once_both_have_the_number() -> Result<()> {
+    let teams = |id: &str| {
+        format!(
+            "{{ slug: pay, members: [{{ github: ana{id}, to: 2026-06-02 }}, {{ github: ana-b{id}, from: 2026-06-02 }}] }}"
+        )
+    };
+    let number = FakeUser::person("ana").id;
+    let numbered = teams(&format!(", id: {number}"));
+    let pull_requests =
+        || [merged(1).merged("2026-06-01T10:00:00Z"), merged(2)].map(|one| one.by_user(Some(renamed("ana", "ana-b"))));
+    let world = World::unconfigured().await?;
+    world.fake.put(pull_requests());
+    world.apply(&teams("")).await?;
+    let report = world.collect().await?;
+    assert_eq!(doubts(&report), [("ana", Some(number))]);
+    assert_eq!(world.texts(COUNTED).await?, ["1", "2 pay"]);
+    for file in [&numbered, &numbered, &teams("")] {
+        world.apply(file).await?;
+        let report = world.collect().await?;
+        assert_eq!((report.state, doubts(&report)), (RunState::Succeeded, vec![]));
+        assert_eq!(world.texts(COUNTED).await?, ["1 pay", "2 pay"], "{file}");
+    }
+    // The number is written before anybody was seen.
+    let world = World::unconfigured().await?;
+    world.fake.put(pull_requests());
+    for file in [&teams(""), &numbered] {
+        world.apply(file).await?;
+    }
+    world.collect().await?;
+    assert_eq!(world.texts(COUNTED).await?, ["1 pay", "2 pay"]);
+    world.apply(&teams("")).await?;
+    assert_eq!(doubts(&world.collect().await?), []);
+    assert_eq!(world.texts(COUNTED).await?, ["1 pay", "2 pay"]);
     Ok(())
 }

@@ -73,6 +73,12 @@ pub struct Attribution {
 }
 
 impl Person {
+    /// Whether both are members at the same time, in whatever teams.
+    fn meets(&self, other: &Self) -> bool {
+        let other = || other.memberships.iter().map(|membership| membership.period);
+        self.memberships.iter().any(|membership| other().any(|period| membership.period.overlaps(&period)))
+    }
+
     /// The teams' shares of a pull request of this person with this attribution instant: one for each
     /// membership that holds it. None at all when they were in no team then.
     pub fn attribute_at(&self, instant: DateTime<Utc>) -> Vec<Attribution> {
@@ -113,8 +119,8 @@ pub enum Verdict<'a> {
     },
     /// Anybody else's: only counted.
     Skip(SkipReason),
-    /// The account was known under another login, and the configuration has its new login as somebody new: the two
-    /// are one person, and must become one before anything of theirs can be kept.
+    /// The account was known under another login, and the configuration has its new login as somebody new, who begins where
+    /// the known one ends: the two are one person, and must become one before anything of theirs can be kept.
     SamePerson {
         /// The person whose account it is.
         known: PersonId,
@@ -191,6 +197,8 @@ impl<'a> Judging<'a> {
         let is_seen = |index: usize| self.learned.values().any(|seen| *seen == index);
         let configured = roster.by_login.get(&author.login).copied().filter(|index| !is_seen(*index));
         let found = match (known, configured) {
+            // Whoever is configured at the same time is somebody else, whose login the account has taken over.
+            (Some(known), Some(configured)) if roster.people[known].meets(&roster.people[configured]) => Some(known),
             (Some(known), Some(configured)) => {
                 let (known, configured) = (roster.people[known].id, roster.people[configured].id);
                 return Verdict::SamePerson { known, configured };
@@ -327,6 +335,16 @@ mod tests {
         assert_eq!(roster.judge(&pr), Verdict::SamePerson { known: PersonId(1), configured: PersonId(2) });
         let stranger = merged(Some(author(8, "ana-b", AccountKind::Human)), 100);
         assert_eq!(teams(&roster.judge(&stranger)), [(1, 10_000)]);
+    }
+
+    #[test]
+    fn an_account_that_took_over_the_login_of_a_member_beside_it_stays_who_it_was() {
+        let carl = person(1, "carl", Some(9), vec![membership(1, 1, 5_000, None, None)]);
+        let ana = person(2, "ana", None, vec![membership(2, 2, 5_000, Some(50), None)]);
+        let roster = Roster::new(vec![carl, ana], vec![]);
+        let by = |id, login| merged(Some(author(id, login, AccountKind::Human)), 100);
+        let mut judging = roster.judging();
+        assert_eq!(teams(&judging.judge(&by(9, "ana"))), [(1, 5_000)]);
     }
 
     #[test]

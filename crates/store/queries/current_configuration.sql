@@ -12,6 +12,7 @@ select
         select json_build_array(c.timezone, c.bots, c.repository_rules, c.includes_archived, c.min_group_size)
         from configuration_in_force as c
     ) as "settings: Json<SettingsRow>",
+    (select min(r.covered_since) from repositories as r where r.removed_at is null) as read_since,
     (
         select coalesce(json_agg(json_build_array(r.name, r.current_name, r.pattern is not null) order by r.id), '[]')
         from repositories as r

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::plan::{
-    Current, KnownMembership, KnownPerson, KnownRepository, KnownTeam, PersonChange, Plan, PlanSettings, PlannedPerson,
-    Terms,
+    Current, Doubt, KnownMembership, KnownPerson, KnownRepository, KnownTeam, PersonChange, Plan, PlanSettings,
+    PlannedPerson, Terms,
 };
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{
@@ -221,6 +221,15 @@ impl Store {
     pub async fn known_zone(&self, zone: Tz) -> Result<Option<Tz>, StoreError> {
         let (_, known) = self.patiently(async |connection| current(connection, zone).await).await?;
         Ok(known)
+    }
+
+    /// What is in doubt about the logins of the configuration in force, by what is known of their accounts.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn doubts(&self) -> Result<Vec<Doubt>, StoreError> {
+        let (current, _) = self.patiently(async |connection| current(connection, Tz::UTC).await).await?;
+        Ok(current.doubts())
     }
 
     /// The people of the configuration in force with its number, `None` before the first teams file was applied.
@@ -495,7 +504,8 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
         })
         .collect::<Result<_, StoreError>>()?;
     let timezone = row.timezone.and_then(|name| parse_zone(&name));
-    Ok((Current { settings, repositories, found_repositories, people, teams }, timezone))
+    let read_since = row.read_since;
+    Ok((Current { settings, repositories, found_repositories, people, teams, read_since }, timezone))
 }
 
 /// Stores the people of the file, new ones and what is new about known ones, and says who is who.

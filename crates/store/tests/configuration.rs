@@ -454,13 +454,26 @@ async fn a_known_account_that_returns_under_a_new_login_is_united_with_its_past(
 
 #[tokio::test]
 async fn two_logins_of_one_account_with_overlapping_memberships_are_named() -> Result<()> {
-    let (_, store) = collected().await?;
-    apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }, { github: ana-b }")])).await?;
-    let snapshot = store.snapshot().await?.expect("configured");
+    let (database, store) = collected().await?;
+    let members = "{ github: ana }, { github: bob }, { github: ana-b }";
+    apply(&store, &teams(&[("pay", members)])).await?;
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
-    let seen = pr("acme/api", 5).by_user(Some(renamed));
-    let Verdict::SamePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else { panic!("recognised") };
-    let refused = store.unite(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await;
+    let seen = pr("acme/api", 5).by_user(Some(renamed.clone())).merged("2026-02-04T10:00:00Z");
+    keep(&store, &[seen]).await?;
+    assert_eq!(
+        attributions(&database).await?.last(),
+        Some(&share(5, "pay", "1")),
+        "it goes on counting for who it was"
+    );
+    let told = apply(&store, &teams(&[("pay", members)])).await?.to_string();
+    let named = [format!("`{{ github: ana-b, id: {} }}`", renamed.id), "ana-b may mean two accounts".to_owned()];
+    assert!(named.iter().all(|text| told.contains(text)), "{told}");
+    // Who has found it out before a file changed is refused.
+    let snapshot = store.snapshot().await?.expect("configured");
+    let person =
+        |login: &str| snapshot.roster.people().iter().find(|one| one.github_id.is_none() == (login == "ana-b"));
+    let ids = person("ana").zip(person("ana-b")).map(|(ana, new)| (ana.id, new.id)).expect("both");
+    let refused = store.unite(ids.0, ids.1, renamed.id, at("2026-06-15T12:00:00Z")).await;
     let told = refused.as_ref().map_err(ToString::to_string);
     let named = |text: &String| ["`ana`", "`ana-b`", "`pay`", "`to:`"].iter().all(|name| text.contains(name));
     assert!(told.as_ref().is_err_and(named), "{told:?}");

@@ -3,15 +3,17 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::plan::Doubt;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Login, RepoName, count_of, with_causes};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
-    ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store, StoreError, UNKNOWN_ZONE_HELP,
+    ApplyError, ApplyOptions, ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store,
+    StoreError, UNKNOWN_ZONE_HELP,
 };
 
-use super::Configured;
 use super::findings::{Check, Findings};
+use super::{Configured, settings};
 use crate::args::Options;
 use crate::database::Database;
 use crate::failure::{self, Failure};
@@ -33,6 +35,8 @@ pub(super) struct Checked {
     pub(super) configured: Option<Configured>,
     /// The people, with the login that GitHub showed last.
     pub(super) known: Vec<ConfiguredLogin>,
+    /// Logins that may mean somebody else than they count for.
+    pub(super) doubts: Vec<Doubt>,
 }
 
 pub(super) async fn check(
@@ -221,7 +225,29 @@ async fn read(
         includes_archived: snapshot.includes_archived,
         logins: known.iter().map(|one| (Login::from_github(&one.login), one.github_id)).collect(),
     });
-    Ok(Checked { opened: None, configured, known })
+    let doubts = doubts(store, file, findings, now).await?;
+    Ok(Checked { opened: None, configured, known, doubts })
+}
+
+/// What is in doubt once the file is applied, else of the configuration in force.
+async fn doubts(
+    store: &Store,
+    file: Option<&TeamsFile>,
+    findings: &mut Findings,
+    now: DateTime<Utc>,
+) -> Result<Vec<Doubt>, Unread> {
+    let Some(file) = file else { return Ok(store.doubts().await?) };
+    let options = ApplyOptions { dry_run: true, allow_removals: true, ..ApplyOptions::default() };
+    match store.apply(file, options, now).await {
+        Ok(applied) => Ok(applied.plan.doubts),
+        Err(ApplyError::Problems(problems)) => {
+            settings::tell("teams file", &problems, findings)?;
+            Ok(Vec::new())
+        }
+        Err(ApplyError::Store(error)) => Err(error.into()),
+        // Told by itself.
+        Err(ApplyError::TooManyRemovals { .. } | ApplyError::UnknownTimezone(_)) => Ok(Vec::new()),
+    }
 }
 
 /// Whether the database can count weeks in the time zone of the teams file, else of the configuration in force.

@@ -10,7 +10,7 @@ use mergeline_github::{GitHub, GitHubError, GitHubSettings, Page, PageAnswer, Pa
 use mergeline_store::{ConfiguredLogin, Store};
 
 use super::Configured;
-use super::findings::{Check, Findings, Outcome};
+use super::findings::{Check, Findings};
 use crate::failure::Failure;
 use crate::tables::ago;
 
@@ -29,6 +29,9 @@ pub(super) struct Asking {
     has_details: bool,
     now: DateTime<Utc>,
 }
+
+/// The numbers of accounts, by the logins that they have now.
+pub(super) type Numbers = BTreeMap<Login, GithubId>;
 
 /// What makes all further questions needless.
 struct Stopped(GitHubError);
@@ -49,7 +52,7 @@ impl Asking {
         configured: &Configured,
         known: &[ConfiguredLogin],
         findings: &mut Findings,
-    ) -> Result<(), Failure> {
+    ) -> Result<Numbers, Failure> {
         // Boxed: it is a large future.
         let checking = Box::pin(self.check(configured, known, findings));
         match store {
@@ -59,13 +62,13 @@ impl Asking {
     }
 
     /// Asks GitHub about everything, one question after the other. What stops the questions about one owner's things does
-    /// not stop those about another's.
+    /// not stop those about another's. Returns the numbers of accounts.
     async fn check(
         &self,
         configured: &Configured,
         known: &[ConfiguredLogin],
         findings: &mut Findings,
-    ) -> Result<(), Failure> {
+    ) -> Result<Numbers, Failure> {
         let mut stops = Stops::default();
         self.tokens(configured, &mut stops, findings).await?;
         for repository in &configured.repositories {
@@ -138,28 +141,50 @@ impl Asking {
         known: &[ConfiguredLogin],
         stops: &mut Stops,
         findings: &mut Findings,
-    ) -> Result<(), Failure> {
+    ) -> Result<Numbers, Failure> {
+        let (mut numbers, mut others) = (Numbers::new(), Vec::new());
         if stops.everything {
-            return check_known(configured, known, findings);
+            check_known(configured, known, findings)?;
+            return Ok(numbers);
         }
         for (login, id) in &configured.logins {
-            let known = known.iter().find(|one| one.login == login.as_str());
-            if let Some(known) = known.filter(|known| names_both(configured, known)) {
-                findings.add(Check::ok(format!("login {login}"), format!("was that of {} before", known.seen_as)))?;
+            let of_login = known.iter().find(|one| one.login == login.as_str());
+            if let Some(of_login) = of_login.filter(|one| names_both(configured, known, one)) {
+                findings
+                    .add(Check::ok(format!("login {login}"), format!("was that of {} before", of_login.seen_as)))?;
                 continue;
             }
-            match self.login(login, *id, known).await {
-                Ok(check)
-                    if check.outcome == Outcome::Error && self.has_another_login(configured, login, *id).await =>
-                {
-                    let message = "is a former login: another one of the file has its number now";
-                    findings.add(Check::ok(format!("login {login}"), message))?;
+            let found = match self.session(None).account_id(login.as_str()).await.map_err(stopped) {
+                Err(Ok(stop)) => {
+                    self.stop(None, stop, stops, findings)?;
+                    break;
                 }
-                Ok(check) => findings.add(check)?,
-                Err(stop) => return self.stop(None, stop, stops, findings),
+                Err(Err(error)) => {
+                    findings.add(Check::error(format!("login {login}"), error.to_string(), remedy(&error)))?;
+                    continue;
+                }
+                Ok(found) => found,
+            };
+            numbers.extend(found.map(|number| (login.clone(), number)));
+            let meant = id.or(of_login.and_then(|known| known.github_id));
+            let is_meant = found.is_some_and(|found| meant.is_none_or(|meant| meant == found));
+            if !is_meant && self.has_another_login(configured, login, *id).await {
+                let message = "is a former login: another one of the file has its number now";
+                findings.add(Check::ok(format!("login {login}"), message))?;
+                continue;
+            }
+            match (found, meant) {
+                (Some(found), Some(meant)) if found != meant => others.push((login, found, meant, of_login)),
+                _ => findings.add(account(login, found, meant, of_login))?,
             }
         }
-        Ok(())
+        // Another login of the file may turn out to be the present one of the account that is meant.
+        for (login, found, meant, known) in others {
+            let now_called = numbers.iter().find(|(_, number)| **number == meant).map(|(login, _)| login.as_str());
+            let seen_as = known.map(|known| known.seen_as.as_str()).filter(|seen_as| *seen_as != login.as_str());
+            findings.add(another_account(login, found, meant, now_called.or(seen_as)))?;
+        }
+        Ok(numbers)
     }
 }
 
@@ -195,17 +220,20 @@ pub(super) fn check_known(
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     for login in configured.logins.keys() {
-        let known = known.iter().find(|one| one.login == login.as_str());
-        if let Some(renamed) = known.filter(|one| !names_both(configured, one)).and_then(renamed) {
+        let of_login = known.iter().find(|one| one.login == login.as_str());
+        if let Some(renamed) = of_login.filter(|one| !names_both(configured, known, one)).and_then(renamed) {
             findings.add(renamed)?;
         }
     }
     Ok(())
 }
 
-/// Whether the present login of a renamed account is configured too.
-fn names_both(configured: &Configured, known: &ConfiguredLogin) -> bool {
-    known.login != known.seen_as && configured.logins.contains_key(&Login::from_github(&known.seen_as))
+/// Whether the present login of a renamed account is configured too, and not for somebody else.
+fn names_both(configured: &Configured, known: &[ConfiguredLogin], one: &ConfiguredLogin) -> bool {
+    let present = known.iter().find(|other| other.login == one.seen_as).map(|other| other.github_id);
+    one.login != one.seen_as
+        && present.is_none_or(|number| number == one.github_id)
+        && configured.logins.contains_key(&Login::from_github(&one.seen_as))
 }
 
 impl Asking {
@@ -446,41 +474,23 @@ impl Asking {
         }
         false
     }
+}
 
-    /// Looks an account up.
-    async fn login(
-        &self,
-        login: &Login,
-        configured: Option<GithubId>,
-        known: Option<&ConfiguredLogin>,
-    ) -> Result<Check, Stopped> {
-        let name = format!("login {login}");
-        match self.session(None).account_id(login.as_str()).await.map_err(stopped) {
-            Err(Ok(stop)) => Err(stop),
-            Err(Err(error)) => Ok(Check::error(name, error.to_string(), remedy(&error))),
-            Ok(found) => Ok(account(login, found, configured, known)),
-        }
-    }
+/// A login belongs to another account than the one that is meant, whose present login may be known.
+fn another_account(login: &Login, found: GithubId, meant: GithubId, present: Option<&str>) -> Check {
+    let message = format!("now belongs to another account (number {found}); number {meant} is meant");
+    let write = match present {
+        Some(present) => format!("write `{{ github: {present}, id: {meant} }}` in its place"),
+        None => format!("write the present login of number {meant} into the teams file, with `id: {meant}`"),
+    };
+    let help = format!("{write}; if number {found} is meant, `{{ github: {login}, id: {found} }}`");
+    Check::error(format!("login {login}"), message, help)
 }
 
 /// What it means that a login belongs to this account, or to none.
-fn account(
-    login: &Login,
-    found: Option<GithubId>,
-    configured: Option<GithubId>,
-    known: Option<&ConfiguredLogin>,
-) -> Check {
+fn account(login: &Login, found: Option<GithubId>, meant: Option<GithubId>, known: Option<&ConfiguredLogin>) -> Check {
     let name = format!("login {login}");
-    let meant = configured.or(known.and_then(|known| known.github_id));
     match (found, meant) {
-        (Some(found), Some(meant)) if found != meant => {
-            let message = format!("now belongs to another account (number {found}); number {meant} is meant");
-            let help = match known.filter(|known| known.seen_as != login.as_str()) {
-                Some(known) => format!("write {} into the teams file", known.seen_as),
-                None => format!("write the present login of number {meant} into the teams file, or correct its id"),
-            };
-            Check::error(name, message, help)
-        }
         (Some(found), _) => Check::ok(name, format!("is number {found}")),
         (None, _) => known.and_then(renamed).unwrap_or_else(|| {
             let help = match meant {
@@ -533,6 +543,7 @@ pub(crate) fn remedy(error: &GitHubError) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::findings::Outcome;
     use super::*;
 
     fn now() -> DateTime<Utc> {
@@ -565,13 +576,17 @@ mod tests {
             github_id,
             seen_as: seen_as.to_owned(),
         };
-        let judge = |found, configured, known: Option<&ConfiguredLogin>| account(&login, found, configured, known);
+        let judge = |found, meant, known: Option<&ConfiguredLogin>| account(&login, found, meant, known);
         assert_eq!(judge(Some(7), None, None).outcome, Outcome::Ok);
         assert_eq!(judge(Some(7), Some(7), Some(&seen(Some(7), "ana"))).outcome, Outcome::Ok);
         assert_eq!(judge(None, None, None).outcome, Outcome::Error);
         assert_eq!(judge(None, None, Some(&seen(Some(7), "ana-b"))).message, "is now ana-b");
-        let another = judge(Some(8), None, Some(&seen(Some(7), "ana-b")));
+        let another = another_account(&login, 8, 7, Some("ana-b"));
         assert_eq!((another.outcome, another.message.contains("number 8")), (Outcome::Error, true));
-        assert_eq!(judge(Some(8), Some(7), None).outcome, Outcome::Error);
+        let lines = ["`{ github: ana-b, id: 7 }`", "`{ github: ana, id: 8 }`"];
+        assert!(
+            another.remedy.as_ref().is_some_and(|help| lines.iter().all(|line| help.contains(line))),
+            "{another:?}"
+        );
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::plan::{Current, Plan};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{GithubId, Login, RepoName, RepoRules, count_of};
 
@@ -42,7 +43,11 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         Err(Some(problems)) => settings::tell("teams file", problems, &mut findings)?,
     }
     let file = teams.as_ref().ok().and_then(Option::as_ref);
-    let database = database::check(options, file, settings.details, &mut findings, now).await?;
+    let mut database = database::check(options, file, settings.details, &mut findings, now).await?;
+    if let (None, Some(file)) = (&database.configured, file) {
+        // Nothing is known yet: what the file alone says.
+        database.doubts = Plan::between(&Current::default(), file, now).map(|plan| plan.doubts).unwrap_or_default();
+    }
     let configured = match (teams, database.configured) {
         (Ok(Some(file)), _) => Configured::by(&file),
         (Ok(None), Some(in_force)) => {
@@ -56,13 +61,20 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         }
         (Err(_), in_force) => in_force.unwrap_or_default(),
     };
-    match settings.github {
+    let numbers = match settings.github {
         Some(github) if !args.offline => {
             let asking = github::Asking::new(&github, settings.details, now)?;
             let store = database.opened.as_ref().map(|(_, store)| store);
-            asking.check_within_known_limits(store, &configured, &database.known, &mut findings).await?;
+            asking.check_within_known_limits(store, &configured, &database.known, &mut findings).await?
         }
-        _ => github::check_known(&configured, &database.known, &mut findings)?,
+        _ => {
+            github::check_known(&configured, &database.known, &mut findings)?;
+            BTreeMap::new()
+        }
+    };
+    for mut doubt in database.doubts {
+        doubt.learn(|login| numbers.get(login).copied());
+        findings.add(Check::warning(format!("login {}", doubt.login()), doubt.message(), doubt.remedy()))?;
     }
     if let Some((_, store)) = &database.opened {
         // A private server that ends under open connections says so in the log.

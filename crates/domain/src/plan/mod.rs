@@ -1,6 +1,7 @@
 //! What applying a teams file would change, computed from plain data before anything is written.
 
 mod checks;
+mod doubts;
 mod effects;
 mod people;
 mod repositories;
@@ -18,9 +19,10 @@ use crate::{
     GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoRules, TeamId, TeamSlug, Weight,
 };
 use checks::{Holding, Holdings, Standing};
+pub use doubts::{Account, Doubt, Successor};
 pub use effects::PersonChange;
 pub use people::PlannedPerson;
-use people::resolve;
+use people::{Resolved, resolve};
 
 /// What is in force before the file is applied.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +37,8 @@ pub struct Current {
     pub people: Vec<KnownPerson>,
     /// All teams, archived ones included.
     pub teams: Vec<KnownTeam>,
+    /// Since when something of a repository was read; `None` before the first was complete.
+    pub read_since: Option<DateTime<Utc>>,
 }
 
 /// What a teams file says about everything as a whole.
@@ -252,6 +256,8 @@ pub struct Plan {
     pub memberships_before: usize,
     /// People whose weights sum to less than 1 today, with the remainder in ten-thousandths.
     pub unallocated: Vec<(Login, u64)>,
+    /// Logins that may mean somebody else than they count for.
+    pub doubts: Vec<Doubt>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
@@ -273,7 +279,7 @@ impl Plan {
     /// When two logins of the file turn out to be one person with overlapping memberships or more than one
     /// whole share, archived teams included.
     pub fn between(current: &Current, file: &TeamsFile, now: DateTime<Utc>) -> Result<Self, Problems> {
-        let people = resolve(current, file);
+        let Resolved { people, guessed } = resolve(current, file);
         let mut who: HashMap<&Login, Who> = HashMap::new();
         for (index, person) in people.iter().enumerate() {
             let identity = person.known.map_or(Who::New(index), Who::Known);
@@ -302,6 +308,7 @@ impl Plan {
             memberships: Vec::new(),
             memberships_before: 0,
             unallocated: Vec::new(),
+            doubts: doubts::of_file(current, file, &people, &guessed),
             people: people.clone(),
         };
         let known = plan.teams_by_slug(&current.teams, file)?;
@@ -606,17 +613,7 @@ impl fmt::Display for Plan {
                 }
             }
         }
-        for PlannedPerson { login, other_logins, now_called, .. } in &self.people {
-            for other in other_logins {
-                writeln!(
-                    f,
-                    "! {other} and {login} are one account: if {other} is somebody else by now, write `id: …` beside it"
-                )?;
-            }
-            if let Some(now) = now_called {
-                writeln!(f, "! {login} is now called {now} at GitHub: write {now} in the teams file")?;
-            }
-        }
+        self.fmt_logins(f)?;
         self.fmt_now_called(f)?;
         for (slug, former) in &self.former_slugs_unknown {
             writeln!(f, "! {slug}: there was never a team {former}, so `renamed_from: {former}` has no effect")?;
@@ -629,6 +626,33 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// What there is to say about logins. One that is in doubt has its lines there.
+    fn fmt_logins(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_in_doubt = |login: &Login| self.doubts.iter().any(|doubt| doubt.login() == login);
+        for PlannedPerson { login, other_logins, now_called, github_id, .. } in &self.people {
+            for other in other_logins {
+                writeln!(
+                    f,
+                    "! {other} and {login} are one account: if {other} is somebody else by now, write `id: …` beside it"
+                )?;
+            }
+            let Some(now) = now_called.as_ref().filter(|_| !is_in_doubt(login)) else { continue };
+            let is_anothers = self.people.iter().flat_map(PlannedPerson::logins).any(|other| other == now);
+            match github_id.filter(|_| is_anothers) {
+                None => writeln!(f, "! {login} is now called {now} at GitHub: write {now} in the teams file")?,
+                Some(id) => writeln!(
+                    f,
+                    "! {login} is now called {now} at GitHub, and {now} is another one in the teams file: write \
+                     `{{ github: {now}, id: {id} }}` in place of {login}"
+                )?,
+            }
+        }
+        for doubt in &self.doubts {
+            writeln!(f, "! {doubt}")?;
+        }
+        Ok(())
+    }
+
     /// The lines to write for repositories that have other names now. Where a name has gone from one repository of the file to
     /// another one, the lines belong together: written one after the other, the file would name one twice and another not.
     fn fmt_now_called(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -674,7 +698,7 @@ impl Plan {
 mod tests {
     use super::*;
 
-    fn file(members: &str) -> TeamsFile {
+    pub(super) fn file(members: &str) -> TeamsFile {
         let text = format!("version: 1\nrepositories: [acme/api]\nteams:\n  - slug: pay\n    members:\n{members}");
         TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
     }
@@ -692,7 +716,7 @@ mod tests {
     }
 
     /// What is in force after a plan on an empty store, numbered in order.
-    fn applied(file: &TeamsFile, archived: bool) -> Current {
+    pub(super) fn applied(file: &TeamsFile, archived: bool) -> Current {
         let plan = Plan::between(&Current::default(), file, now()).expect("a plan");
         let people: Vec<KnownPerson> = (1..)
             .zip(&plan.people)
@@ -729,7 +753,7 @@ mod tests {
         let settings = Some(plan.settings.clone());
         let known = |name: RepoName| KnownRepository { name, current_name: None };
         let repositories = plan.repositories_added.into_iter().map(known).collect();
-        Current { settings, repositories, found_repositories: Vec::new(), people, teams }
+        Current { settings, repositories, people, teams, ..Current::default() }
     }
 
     fn printed(before: &str, after: &str) -> String {
@@ -811,7 +835,7 @@ mod tests {
         TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
-    fn plan(current: &Current, file: &TeamsFile) -> Plan {
+    pub(super) fn plan(current: &Current, file: &TeamsFile) -> Plan {
         Plan::between(current, file, now()).unwrap_or_else(|problems| panic!("{problems}"))
     }
 

@@ -1,12 +1,12 @@
 //! Who the people of a file are: known ones, or new ones.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 
-use super::{Current, KnownPerson};
+use super::{Current, KnownPerson, Terms};
 use crate::teams_file::{MemberEntry, TeamsFile};
-use crate::{GithubId, Login, PersonId};
+use crate::{GithubId, Login, PersonId, TeamSlug};
 
 /// A person of the file, found among the known ones or new.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,52 @@ enum Identity<'a> {
     Login(&'a Login),
 }
 
+/// A team, and what somebody holds in it.
+type Share<'a> = (&'a TeamSlug, Terms);
+
+/// What the file says of each login.
+struct Named<'a> {
+    /// The number, where the file has it.
+    numbers: BTreeMap<&'a Login, Option<GithubId>>,
+    shares: HashMap<&'a Login, Vec<Share<'a>>>,
+}
+
+impl<'a> Named<'a> {
+    fn of(file: &'a TeamsFile) -> Self {
+        let mut named = Self { numbers: BTreeMap::new(), shares: HashMap::new() };
+        for team in &file.teams {
+            for member in &team.members {
+                let number = named.numbers.entry(&member.login).or_default();
+                *number = number.or(member.github_id);
+                let terms = Terms { weight: member.weight, period: member.period };
+                named.shares.entry(&member.login).or_default().push((&team.slug, terms));
+            }
+        }
+        named
+    }
+
+    /// Whether a login is in the file and may mean this person.
+    fn may_mean(&self, login: &Login, person: &KnownPerson) -> bool {
+        self.numbers.get(login).is_some_and(|number| number.is_none() || *number == person.github_id)
+    }
+
+    /// Whether the file names a person by number.
+    fn has_number_of(&self, person: &KnownPerson) -> bool {
+        person.github_id.is_some() && self.numbers.values().any(|number| *number == person.github_id)
+    }
+}
+
+/// Whom a login means that one account gave up and another one took over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Meaning {
+    /// Whoever was configured by it: the file was written before.
+    Former,
+    /// Whoever has it now: the file has been corrected.
+    Present,
+    /// Either: these logins have gone round, so that the file has all of them before and after.
+    Circle(Vec<Login>),
+}
+
 /// The known people, to be looked up by number and by login.
 struct Directory<'a> {
     by_id: HashMap<PersonId, &'a KnownPerson>,
@@ -47,19 +93,24 @@ struct Directory<'a> {
     by_configured: HashMap<&'a Login, Vec<&'a KnownPerson>>,
     by_seen: HashMap<&'a Login, Vec<&'a KnownPerson>>,
     by_other: HashMap<&'a Login, Vec<&'a KnownPerson>>,
-    members: HashSet<PersonId>,
+    members: HashMap<PersonId, Vec<Share<'a>>>,
 }
 
 impl<'a> Directory<'a> {
     fn of(current: &'a Current) -> Self {
-        let memberships = current.teams.iter().flat_map(|team| &team.memberships);
+        let mut members: HashMap<PersonId, Vec<Share<'a>>> = HashMap::new();
+        for team in &current.teams {
+            for membership in &team.memberships {
+                members.entry(membership.person).or_default().push((&team.slug, membership.terms));
+            }
+        }
         let mut directory = Self {
             by_id: HashMap::new(),
             by_number: HashMap::new(),
             by_configured: HashMap::new(),
             by_seen: HashMap::new(),
             by_other: HashMap::new(),
-            members: memberships.map(|membership| membership.person).collect(),
+            members,
         };
         for person in &current.people {
             directory.by_id.insert(person.id, person);
@@ -83,17 +134,17 @@ impl<'a> Directory<'a> {
         fits: impl Fn(&KnownPerson) -> bool,
     ) -> Option<&'a KnownPerson> {
         let named = named.get(login)?.iter().copied().filter(|person| fits(person));
-        named.max_by_key(|person| (self.members.contains(&person.id), person.id))
+        named.max_by_key(|person| (self.members.contains_key(&person.id), person.id))
     }
 
-    /// Whom a login of the file means.
-    fn find(
-        &self,
-        login: &Login,
-        number: Option<GithubId>,
-        file: &BTreeMap<&Login, Option<GithubId>>,
-    ) -> Option<&'a KnownPerson> {
-        if let Some(number) = number {
+    /// Who was configured by a login, and who has it now.
+    fn former_and_present(&self, login: &Login) -> (Option<&'a KnownPerson>, Option<&'a KnownPerson>) {
+        (self.best(&self.by_configured, login, |_| true), self.best(&self.by_seen, login, |_| true))
+    }
+
+    /// Whom a login of the file means. Logins whose meaning is only likely are added to `guessed`.
+    fn find(&self, login: &Login, file: &Named<'_>, guessed: &mut BTreeSet<Login>) -> Option<&'a KnownPerson> {
+        if let Some(number) = file.numbers.get(login).copied().flatten() {
             // With a number in the file, a login fits only a person whose number is still unknown.
             let is_unseen = |person: &KnownPerson| person.github_id.is_none();
             return self
@@ -103,41 +154,111 @@ impl<'a> Directory<'a> {
                 .or_else(|| self.best(&self.by_configured, login, is_unseen))
                 .or_else(|| self.best(&self.by_seen, login, is_unseen));
         }
-        let is_in_file = |login: &Login| file.contains_key(login);
-        let configured = self.best(&self.by_configured, login, |_| true);
-        let seen = self.best(&self.by_seen, login, |_| true);
-        match (configured, seen) {
-            // One account gave the login up and another one took it over. A file that calls both by their present
-            // logins has been corrected; every other one was written before.
-            (Some(former), Some(present)) if former.id != present.id => {
-                let is_corrected =
-                    former.login != *login && is_in_file(&former.login) && !is_in_file(&present.configured_login);
-                Some(if is_corrected { present } else { former })
+        // A login that somebody had before is theirs only beside another one of theirs: alone, it may be that of
+        // somebody who has registered it since.
+        let had_before = || {
+            self.best(&self.by_other, login, |person| {
+                file.numbers.contains_key(&person.login) || file.numbers.contains_key(&person.configured_login)
+            })
+        };
+        match self.former_and_present(login) {
+            (Some(former), Some(present)) if former.id != present.id => match self.meaning(login, file) {
+                Meaning::Former => Some(former),
+                Meaning::Present => Some(present),
+                Meaning::Circle(logins) => {
+                    let is_corrected = self.fits_those_who_have_them(&logins, file);
+                    guessed.extend(logins);
+                    Some(if is_corrected { present } else { former })
+                }
+            },
+            // Configured once and never seen, until it was found out whose login it had been.
+            (Some(former), _) if former.github_id.is_none() && !self.members.contains_key(&former.id) => {
+                had_before().or(Some(former))
             }
             (Some(found), _) | (None, Some(found)) => Some(found),
-            // A login that somebody had before is theirs only beside another one of theirs: alone, it may be that of
-            // somebody who has registered it since.
-            (None, None) => self.best(&self.by_other, login, |person| {
-                is_in_file(&person.login) || is_in_file(&person.configured_login)
-            }),
+            (None, None) => had_before(),
         }
     }
+
+    /// Whom a login means that one account gave up and another one took over. A file that calls both by their present logins
+    /// has been corrected; every other one was written before.
+    fn meaning(&self, login: &Login, file: &Named<'_>) -> Meaning {
+        let mut way: Vec<&Login> = vec![login];
+        loop {
+            let here = way[way.len() - 1];
+            let (Some(former), Some(present)) = self.former_and_present(here) else { return Meaning::Former };
+            if former.id == present.id {
+                return Meaning::Former;
+            }
+            if file.has_number_of(former) || file.has_number_of(present) {
+                return if file.has_number_of(present) { Meaning::Former } else { Meaning::Present };
+            }
+            if former.login == *here || !file.may_mean(&former.login, former) {
+                return Meaning::Former;
+            }
+            let next = &present.configured_login;
+            if !file.may_mean(next, present) {
+                return Meaning::Present;
+            }
+            // The file has the login of which the present one came, so that it depends on whom that means.
+            if next == login {
+                return Meaning::Circle(way.into_iter().cloned().collect());
+            }
+            if way.contains(&next) {
+                return Meaning::Former;
+            }
+            way.push(next);
+        }
+    }
+
+    /// Of logins that have gone round, whether what the file says is more like what is in force for those who have them now than
+    /// for those who were configured by them.
+    fn fits_those_who_have_them(&self, logins: &[Login], file: &Named<'_>) -> bool {
+        let same = |login: &Login, person: Option<&KnownPerson>| {
+            let held = person.and_then(|person| self.members.get(&person.id));
+            let shares = file.shares.get(login).into_iter().flatten();
+            shares.filter(|share| held.is_some_and(|held| held.contains(share))).count()
+        };
+        let (mut former, mut present) = (0, 0);
+        for login in logins {
+            let people = self.former_and_present(login);
+            former += same(login, people.0);
+            present += same(login, people.1);
+        }
+        present > former
+    }
+}
+
+/// The people of a file.
+pub(super) struct Resolved {
+    pub(super) people: Vec<PlannedPerson>,
+    /// Logins that may as well mean somebody else of them.
+    pub(super) guessed: BTreeSet<Login>,
 }
 
 /// Finds each person of the file among the known ones: by number, else by the login of the configuration, by the one
 /// that GitHub shows, or by a former one.
-pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Vec<PlannedPerson> {
+pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Resolved {
     let members = || file.teams.iter().flat_map(|team| &team.members);
-    let mut numbers: BTreeMap<&Login, Option<GithubId>> = BTreeMap::new();
-    for member in members() {
-        let number = numbers.entry(&member.login).or_default();
-        *number = number.or(member.github_id);
-    }
+    let named = Named::of(file);
+    let numbers = &named.numbers;
     let directory = Directory::of(current);
+    let mut guessed = BTreeSet::new();
+    let mut found: BTreeMap<&Login, Option<PersonId>> = BTreeMap::new();
+    let mut by_number: HashMap<GithubId, PersonId> = HashMap::new();
+    for (login, number) in numbers {
+        let person = directory.find(login, &named, &mut guessed).map(|person| person.id);
+        if let (Some(number), Some(person)) = (number, person) {
+            // Of two that were never seen, the number makes one.
+            by_number.entry(*number).or_insert(person);
+        }
+        found.insert(login, person);
+    }
     let mut groups: BTreeMap<Identity<'_>, BTreeSet<&Login>> = BTreeMap::new();
-    for (login, number) in &numbers {
-        let identity = match (directory.find(login, *number, &numbers), number) {
-            (Some(person), _) => Identity::Known(person.id),
+    for (login, number) in numbers {
+        let known = number.and_then(|number| by_number.get(&number)).or(found[login].as_ref()).copied();
+        let identity = match (known, number) {
+            (Some(person), _) => Identity::Known(person),
             (None, Some(number)) => Identity::Number(*number),
             (None, None) => Identity::Login(login),
         };
@@ -176,7 +297,7 @@ pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Vec<PlannedPerson>
         })
         .collect();
     people.sort_by(|a, b| a.login.cmp(&b.login));
-    people
+    Resolved { people, guessed }
 }
 
 /// An end, open ends last, and a start.

@@ -1,0 +1,464 @@
+//! Logins of which neither the file nor what is known says whose they are, with the lines that would say it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::{Current, KnownPerson, PlannedPerson};
+use crate::teams_file::TeamsFile;
+use crate::{GithubId, Login, Period, PersonId, TeamSlug};
+
+/// So many who may have had another's login are named.
+const NAMED: usize = 3;
+
+/// A login without `id:` that may mean somebody else than the one for whom it counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "doubt", rename_all = "snake_case")]
+pub enum Doubt {
+    /// Two accounts have had it, one after the other.
+    TwoAccounts {
+        /// The login.
+        login: Login,
+        /// For whom it counts.
+        counted: Account,
+        /// Who may be meant.
+        other: Account,
+    },
+    /// Nobody was seen under it, and somebody else begins where it ends: it may be the former login of the same account.
+    FormerLogin {
+        /// The login.
+        login: Login,
+        /// When it ends.
+        until: NaiveDate,
+        /// Who begins then in the same team.
+        successors: Vec<Successor>,
+    },
+}
+
+/// An account that has, or had, a login in doubt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// Its number, once it was seen.
+    pub id: Option<GithubId>,
+    /// The login under which the file in force names it.
+    pub configured_login: Login,
+    /// The login that it has now, as far as that is known.
+    pub login: Option<Login>,
+}
+
+/// A login that begins where another one ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Successor {
+    /// The login.
+    pub login: Login,
+    /// Its account's number, where that is known.
+    pub id: Option<GithubId>,
+}
+
+/// A login of the configuration, and what is known of whom it counts for.
+struct Entry<'a> {
+    login: &'a Login,
+    /// Whether the configuration says the number of the account.
+    is_numbered: bool,
+    person: Option<&'a KnownPerson>,
+    number: Option<GithubId>,
+    spans: Vec<(&'a TeamSlug, Period)>,
+}
+
+impl Entry<'_> {
+    fn begins(&self) -> Option<DateTime<Utc>> {
+        // None, the beginning of time, is less than every instant.
+        self.spans.iter().map(|(_, period)| period.from()).min().flatten()
+    }
+
+    fn ends(&self) -> Option<DateTime<Utc>> {
+        let ends: Option<Vec<_>> = self.spans.iter().map(|(_, period)| period.to()).collect();
+        ends?.into_iter().max()
+    }
+
+    fn was_seen(&self) -> bool {
+        self.number.is_some()
+    }
+}
+
+/// The doubts about a file whose people were found, those of the logins in `guessed` by what is likely.
+pub(super) fn of_file(
+    current: &Current,
+    file: &TeamsFile,
+    people: &[PlannedPerson],
+    guessed: &BTreeSet<Login>,
+) -> Vec<Doubt> {
+    let by_id = current.people_by_id();
+    let mut entries: BTreeMap<&Login, Entry<'_>> = BTreeMap::new();
+    for person in people {
+        let known = person.known.and_then(|id| by_id.get(&id)).copied();
+        for login in person.logins() {
+            let number = person.github_id;
+            entries.insert(login, Entry { login, is_numbered: false, person: known, number, spans: Vec::new() });
+        }
+    }
+    let mut numbers = HashSet::new();
+    for team in &file.teams {
+        for member in &team.members {
+            numbers.extend(member.github_id);
+            if let Some(entry) = entries.get_mut(&member.login) {
+                entry.is_numbered |= member.github_id.is_some();
+                entry.spans.push((&team.slug, member.period));
+            }
+        }
+    }
+    let entries: Vec<Entry<'_>> = entries.into_values().collect();
+    let mut doubts = several_accounts(current, &entries, &numbers);
+    doubts.extend(entries.iter().filter(|entry| guessed.contains(entry.login)).filter_map(|entry| {
+        let counted = entry.person?;
+        let is_former = |other: &&KnownPerson| other.id != counted.id && other.configured_login == *entry.login;
+        let former = current.people.iter().find(is_former).filter(|_| counted.configured_login != *entry.login)?;
+        Some(two_accounts(current, entry.login, counted, former))
+    }));
+    doubts.extend(former_logins(current, &entries, file.timezone));
+    doubts
+}
+
+impl Current {
+    /// The doubts about what is in force. Whether a file has a number beside a login is not known any more: one that has the present
+    /// logins is in no doubt.
+    pub fn doubts(&self) -> Vec<Doubt> {
+        let by_id = self.people_by_id();
+        let mut entries: BTreeMap<PersonId, Entry<'_>> = BTreeMap::new();
+        for team in self.teams.iter().filter(|team| !team.is_archived) {
+            for membership in &team.memberships {
+                let Some(person) = by_id.get(&membership.person).copied() else { continue };
+                let entry = entries.entry(person.id).or_insert_with(|| Entry {
+                    login: &person.configured_login,
+                    is_numbered: false,
+                    person: Some(person),
+                    number: person.github_id,
+                    spans: Vec::new(),
+                });
+                entry.spans.push((&team.slug, membership.terms.period));
+            }
+        }
+        let entries: Vec<Entry<'_>> = entries.into_values().collect();
+        let zone = self.settings.as_ref().map_or(Tz::UTC, |settings| settings.timezone);
+        let mut doubts = several_accounts(self, &entries, &HashSet::new());
+        doubts.extend(former_logins(self, &entries, zone));
+        doubts
+    }
+
+    fn people_by_id(&self) -> HashMap<PersonId, &KnownPerson> {
+        self.people.iter().map(|person| (person.id, person)).collect()
+    }
+
+    /// The login that somebody has now; `None` where it has gone to somebody else since.
+    fn present_login<'a>(&self, person: &'a KnownPerson) -> Option<&'a Login> {
+        let has_taken_over = |other: &KnownPerson| {
+            other.id != person.id
+                && other.login == person.login
+                && other.configured_login != other.login
+                && person.configured_login == person.login
+        };
+        (person.github_id.is_some() && !self.people.iter().any(has_taken_over)).then_some(&person.login)
+    }
+
+    fn account(&self, person: &KnownPerson) -> Account {
+        Account {
+            id: person.github_id,
+            configured_login: person.configured_login.clone(),
+            login: self.present_login(person).cloned(),
+        }
+    }
+}
+
+fn two_accounts(current: &Current, login: &Login, counted: &KnownPerson, other: &KnownPerson) -> Doubt {
+    let (counted, other) = (current.account(counted), current.account(other));
+    Doubt::TwoAccounts { login: login.clone(), counted, other }
+}
+
+/// Logins without a number that another known account was seen with.
+fn several_accounts(current: &Current, entries: &[Entry<'_>], numbers: &HashSet<GithubId>) -> Vec<Doubt> {
+    let mut seen: BTreeMap<&Login, Vec<&KnownPerson>> = BTreeMap::new();
+    for person in &current.people {
+        // One whose number the file has is meant where the number is.
+        if person.github_id.is_some_and(|number| !numbers.contains(&number)) {
+            seen.entry(&person.login).or_default().push(person);
+        }
+    }
+    let doubtful = entries.iter().filter(|entry| !entry.is_numbered).filter_map(|entry| {
+        let counted = entry.person?;
+        let other = seen.get(entry.login)?.iter().find(|other| other.id != counted.id)?;
+        Some(two_accounts(current, entry.login, counted, other))
+    });
+    doubtful.collect()
+}
+
+/// Logins under which nobody was seen where pull requests were read, and behind which somebody else begins.
+fn former_logins(current: &Current, entries: &[Entry<'_>], zone: Tz) -> Vec<Doubt> {
+    let is_fresh = current.read_since.is_none();
+    let mut beginning: BTreeMap<DateTime<Utc>, Vec<&Entry<'_>>> = BTreeMap::new();
+    for entry in entries {
+        if let Some(begins) = entry.begins() {
+            beginning.entry(begins).or_default().push(entry);
+        }
+    }
+    let mut doubts = Vec::new();
+    for entry in entries.iter().filter(|entry| !entry.is_numbered && !entry.was_seen()) {
+        let Some(end) = entry.ends().filter(|end| current.read_since.is_none_or(|since| since < *end)) else {
+            continue;
+        };
+        let follows = |other: &&Entry<'_>| {
+            other.login != entry.login
+                && (is_fresh || other.was_seen())
+                && other.spans.iter().any(|(team, period)| {
+                    let ended = |(former, ended): &(&TeamSlug, Period)| former == team && ended.to() == Some(end);
+                    period.from() == Some(end) && entry.spans.iter().any(ended)
+                })
+        };
+        let successor = |other: &Entry<'_>| Successor { login: other.login.clone(), id: other.number };
+        let begin = beginning.get(&end).into_iter().flatten().copied();
+        let successors: Vec<Successor> = begin.filter(follows).map(successor).collect();
+        if !successors.is_empty() {
+            let until = end.with_timezone(&zone).date_naive();
+            doubts.push(Doubt::FormerLogin { login: entry.login.clone(), until, successors });
+        }
+    }
+    doubts
+}
+
+impl Account {
+    fn history(&self, login: &Login) -> String {
+        let Some(id) = self.id else { return "one that was never seen".to_owned() };
+        let number = format!("number {id}");
+        match &self.login {
+            None => format!("{number}, which had it before"),
+            Some(now) if now != login => format!("{number}, which had it before and is {now} now"),
+            Some(_) if self.configured_login == *login => format!("{number}, which was seen with it too"),
+            Some(_) => format!("{number}, which was {} before and has it now", self.configured_login),
+        }
+    }
+
+    fn line(&self) -> Option<String> {
+        let id = self.id?;
+        Some(match &self.login {
+            Some(login) => line(login, Some(id)),
+            None => format!("the account's present login with `id: {id}`"),
+        })
+    }
+}
+
+fn line(login: &Login, id: Option<GithubId>) -> String {
+    match id {
+        Some(id) => format!("`{{ github: {login}, id: {id} }}`"),
+        None => format!("`{{ github: {login}, id: … }}`"),
+    }
+}
+
+impl Doubt {
+    /// The login.
+    pub fn login(&self) -> &Login {
+        match self {
+            Self::TwoAccounts { login, .. } | Self::FormerLogin { login, .. } => login,
+        }
+    }
+
+    /// What is not known.
+    pub fn message(&self) -> String {
+        match self {
+            Self::TwoAccounts { login, counted, other } => {
+                format!("{login} may mean two accounts: {}, or {}", counted.history(login), other.history(login))
+            }
+            Self::FormerLogin { login, until, successors } => {
+                let mut names: Vec<&str> = successors.iter().take(NAMED).map(|one| one.login.as_str()).collect();
+                if successors.len() > NAMED {
+                    names.push("others");
+                }
+                let (names, verb) = (names.join(", "), if successors.len() == 1 { "begins" } else { "begin" });
+                format!("nobody was seen as {login} at GitHub, and where that ends, on {until}, {names} {verb}")
+            }
+        }
+    }
+
+    /// What to write.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::TwoAccounts { login, counted, other } => {
+                let counts = match (counted.id, counted.line()) {
+                    (Some(id), Some(line)) => format!("it counts for number {id}: write {line} in its place"),
+                    _ => format!(
+                        "it counts for neither: write the number of the account that is meant beside it, {}",
+                        line(login, None)
+                    ),
+                };
+                match (other.id, other.line()) {
+                    (Some(id), Some(line)) => format!("{counts}; if number {id} is meant, {line}"),
+                    _ => format!("{counts}; if another account is meant, its number, {}", line(login, None)),
+                }
+            }
+            Self::FormerLogin { login, successors, .. } => {
+                let lines: Vec<String> = successors
+                    .iter()
+                    .take(NAMED)
+                    .map(|one| format!("{} and {}", line(login, one.id), line(&one.login, one.id)))
+                    .collect();
+                format!(
+                    "if it is a former login of the same account, write the account's number beside both: {}; until then its earlier \
+                     pull requests do not count",
+                    lines.join(", or ")
+                )
+            }
+        }
+    }
+
+    /// Fills in numbers of accounts that were found out elsewhere.
+    pub fn learn(&mut self, number_of: impl Fn(&Login) -> Option<GithubId>) {
+        if let Self::FormerLogin { successors, .. } = self {
+            for successor in successors {
+                successor.id = successor.id.or_else(|| number_of(&successor.login));
+            }
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.message(), self.remedy())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{applied, file, plan};
+    use super::*;
+
+    /// What is in force, with what accounts are called now, in the order of their logins.
+    fn seen(members: &str, logins: &[&str]) -> Current {
+        let mut current = applied(&file(members), false);
+        for (person, login) in current.people.iter_mut().zip(logins) {
+            person.login = Login::from_github(login);
+        }
+        current.read_since = Some(DateTime::UNIX_EPOCH);
+        current
+    }
+
+    const ALICE_AND_BOB: &str =
+        "      - { github: alice, id: 7 }\n      - { github: bob, id: 8, weight: 0.5, from: 2026-01-01 }\n";
+
+    fn without_numbers(members: &str) -> TeamsFile {
+        file(&members.replace(", id: 7", "").replace(", id: 8", ""))
+    }
+
+    #[test]
+    fn a_file_from_before_two_accounts_exchanged_logins_counts_as_before_and_says_what_to_write() {
+        let current = seen(ALICE_AND_BOB, &["bob", "alice"]);
+        let old = plan(&current, &without_numbers(ALICE_AND_BOB));
+        insta::assert_snapshot!(old, @r"
+        Nothing changes.
+        ! alice may mean two accounts: number 7, which had it before and is bob now, or number 8, which was bob before and has it now; it counts for number 7: write `{ github: bob, id: 7 }` in its place; if number 8 is meant, `{ github: alice, id: 8 }`
+        ! bob may mean two accounts: number 8, which had it before and is alice now, or number 7, which was alice before and has it now; it counts for number 8: write `{ github: alice, id: 8 }` in its place; if number 7 is meant, `{ github: bob, id: 7 }`
+        ! bob has 0.5 unallocated today: it counts for no team
+        ");
+        assert_eq!(current.doubts(), old.doubts, "also without the file");
+    }
+
+    #[test]
+    fn a_file_that_follows_two_accounts_which_exchanged_logins_keeps_everybody_where_they_were() {
+        let current = seen(ALICE_AND_BOB, &["bob", "alice"]);
+        let swapped = "      - { github: bob }\n      - { github: alice, weight: 0.5, from: 2026-01-01 }\n";
+        let corrected = plan(&current, &file(swapped));
+        insta::assert_snapshot!(corrected, @r"
+        Nothing changes.
+        ! alice may mean two accounts: number 8, which was bob before and has it now, or number 7, which had it before and is bob now; it counts for number 8: write `{ github: alice, id: 8 }` in its place; if number 7 is meant, `{ github: bob, id: 7 }`
+        ! bob may mean two accounts: number 7, which was alice before and has it now, or number 8, which had it before and is alice now; it counts for number 7: write `{ github: bob, id: 7 }` in its place; if number 8 is meant, `{ github: alice, id: 8 }`
+        ! alice has 0.5 unallocated today: it counts for no team
+        ");
+        let people: Vec<_> = corrected.people.iter().map(|one| (one.login.as_str(), one.github_id)).collect();
+        assert_eq!(people, [("alice", Some(8)), ("bob", Some(7))]);
+    }
+
+    #[test]
+    fn the_lines_of_a_doubt_end_it() {
+        let current = seen(ALICE_AND_BOB, &["bob", "alice"]);
+        for (alice, bob) in [(7, 8), (8, 7)] {
+            let logins = |number| if number == 7 { "bob" } else { "alice" };
+            let lines = format!(
+                "      - {{ github: {}, id: {alice} }}\n      - {{ github: {}, id: {bob}, weight: 0.5, from: 2026-01-01 }}\n",
+                logins(alice),
+                logins(bob)
+            );
+            let certain = plan(&current, &file(&lines));
+            assert_eq!(certain.doubts, [], "{certain}");
+            assert_eq!(certain.is_empty(), alice == 7, "{certain}");
+        }
+    }
+
+    #[test]
+    fn a_circle_of_three_is_followed_whoever_is_corrected() {
+        let members = |names: [&str; 3]| {
+            let [a, b, c] = names;
+            format!(
+                "      - {{ github: {a}, weight: 0.1 }}\n      - {{ github: {b}, weight: 0.2 }}\n      - {{ github: {c}, weight: 0.3 }}\n"
+            )
+        };
+        let mut current = seen(&members(["ana", "bob", "cleo"]), &["bob", "cleo", "ana"]);
+        for (number, person) in (7..).zip(&mut current.people) {
+            person.github_id = Some(number);
+        }
+        for names in [["ana", "bob", "cleo"], ["bob", "cleo", "ana"]] {
+            let planned = plan(&current, &file(&members(names)));
+            assert!(planned.is_empty(), "{planned}");
+            assert_eq!(planned.doubts.len(), 3, "{planned}");
+        }
+    }
+
+    #[test]
+    fn a_login_that_was_taken_over_by_an_account_known_otherwise_is_told_with_both_numbers() {
+        // Ana is called ana-b now, and carl took her login over.
+        let members = "      - { github: ana, id: 7 }\n      - { github: carl, id: 9, weight: 0.5 }\n";
+        let file = without_numbers(&members.replace(", id: 9", ""));
+        let both = seen(members, &["ana-b", "ana"]);
+        insta::assert_snapshot!(plan(&both, &file), @r"
+        Nothing changes.
+        ! carl is now called ana at GitHub, and ana is another one in the teams file: write `{ github: ana, id: 9 }` in place of carl
+        ! ana may mean two accounts: number 7, which had it before and is ana-b now, or number 9, which was carl before and has it now; it counts for number 7: write `{ github: ana-b, id: 7 }` in its place; if number 9 is meant, `{ github: ana, id: 9 }`
+        ! carl has 0.5 unallocated today: it counts for no team
+        ");
+        // Of ana it is not known what she is called now.
+        let one = seen(members, &["ana", "ana"]);
+        insta::assert_snapshot!(plan(&one, &file).doubts[0], @"ana may mean two accounts: number 7, which had it before, or number 9, which was carl before and has it now; it counts for number 7: write the account's present login with `id: 7` in its place; if number 9 is meant, `{ github: ana, id: 9 }`");
+        // Nobody was ever seen as ana before.
+        let mut unseen = seen(members, &["ana", "ana"]);
+        unseen.people[0].github_id = None;
+        insta::assert_snapshot!(plan(&unseen, &file).doubts[0], @"ana may mean two accounts: one that was never seen, or number 9, which was carl before and has it now; it counts for neither: write the number of the account that is meant beside it, `{ github: ana, id: … }`; if number 9 is meant, `{ github: ana, id: 9 }`");
+    }
+
+    #[test]
+    fn a_login_that_was_never_seen_and_ends_where_another_begins_may_be_its_former_one() {
+        let members = "      - { github: alice, to: 2026-03-01 }\n      - { github: alice2, from: 2026-03-01 }\n      - { github: bob, from: 2026-02-01 }\n";
+        let mut fresh = plan(&Current::default(), &file(members));
+        insta::assert_snapshot!(fresh.doubts[0], @"nobody was seen as alice at GitHub, and where that ends, on 2026-03-01, alice2 begins; if it is a former login of the same account, write the account's number beside both: `{ github: alice, id: … }` and `{ github: alice2, id: … }`; until then its earlier pull requests do not count");
+        fresh.doubts[0].learn(|login| (login.as_str() == "alice2").then_some(7));
+        insta::assert_snapshot!(fresh.doubts[0], @"nobody was seen as alice at GitHub, and where that ends, on 2026-03-01, alice2 begins; if it is a former login of the same account, write the account's number beside both: `{ github: alice, id: 7 }` and `{ github: alice2, id: 7 }`; until then its earlier pull requests do not count");
+        let mut collected = seen(members, &["alice", "alice2"]);
+        assert_eq!(plan(&collected, &file(members)).doubts, [], "neither was seen: nothing is lost");
+        collected.people[1].github_id = Some(7);
+        let told = plan(&collected, &file(members));
+        assert_eq!((&told.doubts, told.is_empty()), (&fresh.doubts, true));
+        assert_eq!(collected.doubts(), told.doubts);
+        // What was merged before is not read.
+        collected.read_since = Some("2026-03-01T00:00:00Z".parse().expect("an instant"));
+        assert_eq!(plan(&collected, &file(members)).doubts, []);
+    }
+
+    #[test]
+    fn a_number_beside_two_logins_that_were_never_seen_makes_them_one_person() {
+        let members = "      - { github: alice, to: 2026-03-01 }\n      - { github: alice2, from: 2026-03-01 }\n";
+        let current = applied(&file(members), false);
+        assert_eq!(current.people.len(), 2);
+        let numbered = file(&members.replace(", ", ", id: 7, "));
+        let one = plan(&current, &numbered);
+        assert_eq!((one.people.len(), one.doubts.len()), (1, 0), "{one}");
+        assert_eq!(one.losses(), 1, "{one}");
+    }
+}
