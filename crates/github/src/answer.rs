@@ -21,6 +21,8 @@ const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-re
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 const RATE_LIMIT_RESOURCE: HeaderName = HeaderName::from_static("x-ratelimit-resource");
 const SINGLE_SIGN_ON: HeaderName = HeaderName::from_static("x-github-sso");
+const ENTERPRISE_VERSION: HeaderName = HeaderName::from_static("x-github-enterprise-version");
+const MEDIA_TYPE: HeaderName = HeaderName::from_static("x-github-media-type");
 const TOKEN_EXPIRATION: HeaderName = HeaderName::from_static("github-authentication-token-expiration");
 const SCOPES: HeaderName = HeaderName::from_static("x-oauth-scopes");
 
@@ -132,6 +134,25 @@ impl Answer {
         is_public_only.then_some("the token lacks the scope `repo`: GitHub lists only public repositories to it")
     }
 
+    /// Whether it may be a site that answers, and not the API: that says so with every answer.
+    ///
+    /// Source: GitHub, "Getting started with the REST API", "Media types".
+    pub(crate) fn may_be_of_a_site(&self) -> bool {
+        let is_usable = self.status == StatusCode::NOT_MODIFIED || self.status.is_success() && self.is_json();
+        !is_usable && !self.status.is_server_error() && !self.headers.contains_key(MEDIA_TYPE)
+    }
+
+    /// Whether an Enterprise server's API has answered, even if only that it wants a token.
+    ///
+    /// Source: GitHub, "About versions of GitHub Enterprise Server".
+    pub(crate) fn is_of_enterprise_server(&self) -> bool {
+        self.headers.contains_key(ENTERPRISE_VERSION)
+    }
+
+    fn is_json(&self) -> bool {
+        self.header(&CONTENT_TYPE).is_some_and(|content_type| content_type.contains("json"))
+    }
+
     /// Turns every status but 200, 201 and 304 into the error that a caller can act on.
     pub(crate) fn check(&self) -> Result<(), GitHubError> {
         match self.status.as_u16() {
@@ -147,10 +168,10 @@ impl Answer {
 
     /// A log-in page comes with status 200 as well.
     fn check_content_type(&self) -> Result<(), GitHubError> {
-        let content_type = self.header(&CONTENT_TYPE).unwrap_or_default();
-        if content_type.contains("json") {
+        if self.is_json() {
             return Ok(());
         }
+        let content_type = self.header(&CONTENT_TYPE).unwrap_or_default();
         Err(GitHubError::invalid(format!(
             "`{content_type}` where JSON is expected: it is not GitHub's API that answers"
         )))

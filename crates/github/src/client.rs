@@ -14,7 +14,7 @@ use mergeline_domain::with_causes;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -24,6 +24,7 @@ use crate::connector;
 use crate::credentials::Credentials;
 use crate::limits::{Block, Limits, Resource};
 use crate::retry::{jitter, pause_before_retry};
+use crate::settings::may_be_a_site;
 use crate::{GitHubError, GitHubSettings};
 
 /// GitHub's answers as of this version. It has neither `merge_commit_sha` nor `assignee` in pull requests.
@@ -51,6 +52,8 @@ pub struct GitHub {
 struct Inner {
     client: Octocrab,
     api_url: Url,
+    /// Where the API is if not there, once that was looked for.
+    found_api_url: OnceCell<Option<Url>>,
     /// The proxy on the way there, without user and password.
     proxy: Option<String>,
     credentials: Credentials,
@@ -202,6 +205,7 @@ impl GitHub {
         let inner = Inner {
             client,
             api_url: settings.api_url.clone(),
+            found_api_url: OnceCell::new(),
             proxy: settings.proxy.as_ref().and_then(|proxy| proxy.address_for(&settings.api_url)),
             credentials: Credentials::new(settings),
             limits: Arc::new(Limits::new(settings.reserve)),
@@ -256,9 +260,14 @@ impl GitHub {
         }
     }
 
+    /// Where the API is, as far as is known.
+    fn api_url(&self) -> &Url {
+        self.inner.found_api_url.get().and_then(Option::as_ref).unwrap_or(&self.inner.api_url)
+    }
+
     /// The address of something below the API's.
     pub(crate) fn url(&self, path: &str, query: Option<&str>) -> Url {
-        let mut url = self.inner.api_url.clone();
+        let mut url = self.api_url().clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}{path}"));
         url.set_query(query);
@@ -267,7 +276,7 @@ impl GitHub {
 
     /// The address of GraphQL: beside the REST API on Enterprise servers, below it elsewhere.
     pub(crate) fn graphql_url(&self) -> Url {
-        let mut url = self.inner.api_url.clone();
+        let mut url = self.api_url().clone();
         let base = url.path().trim_end_matches('/');
         let base = base.strip_suffix("/v3").unwrap_or(base).to_owned();
         url.set_path(&format!("{base}/graphql"));
@@ -383,7 +392,7 @@ impl Session<'_> {
             Some(bearer) => Some(bearer.clone()),
             None => self.token().await?,
         };
-        let scope = self.limit_scope(&question, bearer.as_ref()).await;
+        let mut scope = self.limit_scope(&question, bearer.as_ref()).await;
         let mut question = question;
         let mut seen = HashSet::from([question.url.clone()]);
         for _ in 0..=MAX_REDIRECTS {
@@ -395,6 +404,14 @@ impl Session<'_> {
                 }
             };
             self.note(&answer);
+            // Boxed: it is hardly ever needed.
+            if answer.may_be_of_a_site()
+                && let Some(url) = Box::pin(self.below_the_site(&question.url)).await
+            {
+                scope = self.limit_scope(&question, bearer.as_ref()).await;
+                question.url = url;
+                continue;
+            }
             if matches!(answer.status.as_u16(), 301 | 302 | 307 | 308) {
                 let location = answer.header(&LOCATION).unwrap_or_default();
                 question.url = self.github.on_same_host(location)?;
@@ -420,6 +437,29 @@ impl Session<'_> {
         Err(GitHubError::invalid(format!("more than {MAX_REDIRECTS} redirects")).into())
     }
 
+    /// Where something is of which the address leads to the site of an Enterprise server: there, looked for once, the API is
+    /// below `/api/v3`. `None` where that cannot be, or is not so.
+    async fn below_the_site(&self, asked: &Url) -> Option<Url> {
+        let site = &self.github.inner.api_url;
+        if !may_be_a_site(site) || asked.path().starts_with("/api/") {
+            return None;
+        }
+        let looking = async {
+            let mut api_url = site.clone();
+            api_url.set_path("/api/v3");
+            let question = Question::get(api_url.join("/api/v3/meta").map_err(|_| ())?);
+            let scope = self.limit_scope(&question, None).await;
+            // One that does not answer is asked another time.
+            let answer = self.send(&question, None, &scope).await.map_err(|_| ())?;
+            Ok::<_, ()>(answer.is_of_enterprise_server().then_some(api_url))
+        };
+        self.github.inner.found_api_url.get_or_try_init(|| looking).await.ok()?.as_ref()?;
+        match asked.path() {
+            "/graphql" => Some(self.github.graphql_url()),
+            path => Some(self.github.url(path, asked.query())),
+        }
+    }
+
     /// Whose limits a question counts against, as a digest: those of an installation hold for each of its tokens, which
     /// change by the hour, and those of nobody for the machine.
     async fn limit_scope(&self, question: &Question, bearer: Option<&SecretString>) -> String {
@@ -427,7 +467,7 @@ impl Session<'_> {
         let holder =
             if question.bearer.is_some() { credentials.app_holder() } else { credentials.holder(bearer).await };
         let mut hasher = Sha256::new();
-        hasher.update(self.github.inner.api_url.as_str());
+        hasher.update(self.github.api_url().as_str());
         hasher.update(holder.expose_secret());
         hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }

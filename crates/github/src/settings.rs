@@ -138,16 +138,14 @@ fn base_url(text: &str) -> Result<Url, Problem> {
         Problem::setting("config.base_url", "GITHUB_API_URL", message, help)
     };
     let mut url = Url::parse(text.trim().trim_end_matches('/')).map_err(|error| refuse(format!("no URL: {error}")))?;
-    let is_loopback = match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(refuse("it names no host".to_owned())),
-    };
+    if url.host().is_none() {
+        return Err(refuse("it names no host".to_owned()));
+    }
+    let is_loopback = is_loopback(&url);
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refuse("it carries a user or password; the token goes into GITHUB_PAT".to_owned()));
     }
-    if !is_loopback && matches!(url.path(), "/" | "/api") {
+    if url.path() == "/api" || url.path() == "/" && !is_loopback {
         match cloud_host(url.host_str().unwrap_or_default()) {
             Some(host) => {
                 url.set_host(Some(&host)).map_err(|error| refuse(format!("no URL: {error}")))?;
@@ -161,6 +159,22 @@ fn base_url(text: &str) -> Result<Url, Problem> {
         "http" if is_loopback => Ok(url),
         other => Err(refuse(format!("{other}: would send the token unprotected"))),
     }
+}
+
+/// Whether an address is of this machine.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Whether the API may be below this address: on this machine there may be anything, a tunnel to the site of a server for
+/// example.
+pub(crate) fn may_be_a_site(url: &Url) -> bool {
+    is_loopback(url) && url.path() == "/"
 }
 
 /// The API's host of a site that GitHub runs itself, `None` for a server of somebody's own.
@@ -230,6 +244,7 @@ mod tests {
             ("https://ghe.example.com/api/v3/", "https://ghe.example.com/api/v3"),
             ("https://gateway.example.com/github/api/v3", "https://gateway.example.com/github/api/v3"),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+            ("http://127.0.0.1:8080/api", "http://127.0.0.1:8080/api/v3"),
         ] {
             assert_eq!(settings(Some(written), None).expect("valid").api_url.as_str(), api, "{written}");
         }

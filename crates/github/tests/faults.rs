@@ -184,7 +184,9 @@ async fn f15_unusable_answers_are_asked_for_again_and_counted() -> Result<()> {
         let github = connect(&fake.url(), None)?;
         let session = session(&github);
         assert_eq!(first_page(&session).await?.pull_requests.len(), 1, "{fault:?}");
-        assert_eq!((session.usage().requests, session.usage().errors), (3, 2), "{fault:?}");
+        // A page of HTML may be a site's: whether the API is elsewhere on this machine is looked for once.
+        let requests = if matches!(fault, Fault::Html) { 4 } else { 3 };
+        assert_eq!((session.usage().requests, session.usage().errors), (requests, 2), "{fault:?}");
     }
     Ok(())
 }

@@ -250,6 +250,41 @@ async fn an_enterprise_server_is_asked_for_everything_where_it_has_it() -> Resul
     Ok(())
 }
 
+#[tokio::test]
+async fn an_enterprise_server_behind_a_tunnel_of_this_machine_is_recognised_by_its_answers() -> Result<()> {
+    let fake = FakeGitHub::start_as(Layout::EnterpriseServer).await?;
+    let pull_requests: Vec<_> = many(150).collect();
+    fake.put(pull_requests.clone());
+    let ids: Vec<String> = pull_requests.iter().map(|one| format!("PR_{}", one.id)).collect();
+    let site = fake.url().replace("/api/v3", "");
+    for asks_graphql_first in [false, true] {
+        fake.forget_requests();
+        let github = connect(&site, Some(FakeGitHub::TOKEN))?;
+        let session = session(&github);
+        if asks_graphql_first {
+            assert!(session.histories(&ids[..1]).await?[0].1.is_ok());
+        }
+        assert_eq!(read_all(&github, REPOSITORY).await?.len(), 150);
+        assert!(session.histories(&ids).await?.iter().all(|(_, history)| history.is_ok()));
+        assert!(session.token_report().await?.graphql.is_some());
+        let requests = fake.requests();
+        let paths: Vec<&str> =
+            requests.iter().map(|request| request.path.split('?').next().unwrap_or_default()).collect();
+        assert_eq!((requests[0].status, paths[1], &requests[1].token), (404, "/api/v3/meta", &None));
+        assert!(paths[2..].iter().all(|path| path.starts_with("/api/") && !path.ends_with("/meta")), "{paths:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_repository_of_a_github_on_this_machine_is_no_reason_to_look_for_another_layout() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let github = connect(&fake.url(), None)?;
+    assert_eq!(session(&github).repository(&REPOSITORY.parse()?).await.err(), Some(GitHubError::NotFound));
+    assert_eq!(fake.requests().len(), 1);
+    Ok(())
+}
+
 /// A user's repositories: three public ones and two private ones, one of which is shared with bob.
 async fn fake_of_a_user() -> Result<FakeGitHub> {
     let fake = FakeGitHub::start().await?;

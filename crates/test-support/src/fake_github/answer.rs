@@ -115,6 +115,17 @@ impl Answer {
         Self::error(StatusCode::NOT_FOUND, "Not Found")
     }
 
+    /// What people's browsers get of an Enterprise server where there is nothing.
+    pub(super) fn of_the_site() -> Self {
+        let page = "<!DOCTYPE html><html><body>This is not the web page you are looking for.</body></html>";
+        Self::new(StatusCode::NOT_FOUND, "text/html; charset=utf-8", page)
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        content_type.is_some_and(|content_type| content_type.contains("json"))
+    }
+
     pub(super) fn moved(location: &str) -> Self {
         let body = json!({
             "message": "Moved Permanently",

@@ -395,6 +395,13 @@ fn handle(world: &mut World, call: &mut Call) -> Answer {
     world.requests.push(recorded(call, &answer));
     world.put_what_is_due();
     world.limits.write(route == Route::Graphql, &mut answer.headers);
+    // Proxies and sites answer in HTML, and without what the API says of itself.
+    if answer.is_json() {
+        answer = answer.saying("x-github-media-type", "github.v3; format=json");
+        if world.layout == Layout::EnterpriseServer {
+            answer = answer.saying("x-github-enterprise-version", "3.19.0");
+        }
+    }
     if call.token().is_some_and(|token| token.starts_with("ghp_")) {
         answer = answer.saying("x-oauth-scopes", "read:org, repo");
     }
@@ -418,6 +425,9 @@ fn recorded(call: &Call, answer: &Answer) -> RecordedRequest {
 
 /// Checks what GitHub checks first and lets faults happen. The answer, and what it costs.
 fn checked(world: &mut World, route: &Route, call: &mut Call) -> (Answer, u32) {
+    if call.path.is_empty() {
+        return (Answer::of_the_site(), 0);
+    }
     if let Some(refusal) = refusal(world, route, call) {
         return refusal;
     }

@@ -28,6 +28,8 @@ pub(super) enum Route {
     /// What the App's installation was given.
     GivenRepositories,
     RateLimit,
+    /// About the server itself.
+    Meta,
     Installations,
     AccessTokens(i64),
     Unknown,
@@ -92,6 +94,7 @@ impl Route {
             (&Method::GET, ["user", "repos"]) => Self::MyRepositories,
             (&Method::GET, ["installation", "repositories"]) => Self::GivenRepositories,
             (&Method::GET, ["rate_limit"]) => Self::RateLimit,
+            (&Method::GET, ["meta"]) => Self::Meta,
             (&Method::GET, ["app", "installations"]) => Self::Installations,
             _ => Self::Unknown,
         }
@@ -152,6 +155,7 @@ pub(super) fn answer(world: &mut World, route: &Route, call: &Call) -> Answer {
         Route::MyRepositories => my_repositories(world, call),
         Route::GivenRepositories => given_repositories(world, call),
         Route::RateLimit => rate_limit(world, call),
+        Route::Meta => found(call, &json!({ "verifiable_password_authentication": false })),
         Route::Installations => apps::installations(world, call),
         Route::AccessTokens(installation) => apps::access_token(world, *installation, call),
         Route::Graphql | Route::Unknown => Answer::not_found(),
