@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{RepoName, RepoPattern, with_causes};
-use mergeline_github::{GitHub, GitHubError, OwnedRepositories, Usage};
+use mergeline_github::{GitHub, GitHubError, ListedRepository, OwnedRepositories, Session, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -136,12 +136,18 @@ async fn resolve_patterns(
                 if let Some(reason) = &incomplete {
                     tracing::warn!("Not all repositories of {owner} may be known: {reason}");
                 }
+                let mut listed = repositories;
+                if incomplete.is_none() && !listed.is_empty() {
+                    let session = github.session(Some(owner), options.patience(), options.now);
+                    let unlisted = unlisted_ones(&session, snapshot, owner, &listed).await;
+                    usage.add(&session.usage());
+                    listed.extend(unlisted);
+                }
                 for pattern in patterns_of(snapshot, owner) {
-                    let meant = repositories
-                        .iter()
-                        .filter(|one| pattern.matches(&one.name) && (snapshot.includes_archived || !one.is_archived))
-                        .map(|one| &one.name);
-                    let meant = meant.collect();
+                    let is_meant = |one: &&ListedRepository| {
+                        pattern.matches(&one.name) && (snapshot.includes_archived || !one.is_archived)
+                    };
+                    let meant = listed.iter().filter(is_meant).map(|one| &one.name).collect();
                     problems.extend(apply(store, snapshot, pattern, meant, incomplete.as_deref(), options.now).await?);
                 }
             }
@@ -158,6 +164,36 @@ async fn resolve_patterns(
         tracing::warn!("{problem}");
     }
     Ok(Resolved { problems, problem_causes, usage })
+}
+
+/// What an owner's list should have and has not. Lists are read page by page, so that one that vanishes meanwhile hides another one:
+/// each that was known is asked for by itself, and stays unless GitHub says that it is gone or somebody else's.
+async fn unlisted_ones(
+    session: &Session<'_>,
+    snapshot: &Snapshot,
+    owner: &str,
+    listed: &[ListedRepository],
+) -> Vec<ListedRepository> {
+    let names: BTreeSet<&RepoName> = listed.iter().map(|one| &one.name).collect();
+    let is_missing = |one: &&Repository| {
+        let is_owners = one.pattern.as_ref().is_some_and(|pattern| pattern.owner() == owner);
+        is_owners && !names.contains(one.called()) && !snapshot.rules.exclude(one.called())
+    };
+    let mut unlisted = Vec::new();
+    for repository in snapshot.repositories.iter().filter(is_missing) {
+        let name = repository.called();
+        match session.known_repository(name, repository.github_id).await {
+            Ok(Some(known)) => unlisted.push(known),
+            Ok(None) => {
+                tracing::info!(repo.name = %name, "{name} is gone at GitHub, or hidden from the token: it is collected no more");
+            }
+            Err(error) => {
+                tracing::warn!(repo.name = %name, "{name} is missing in the list of {owner}, and stays: {}", with_causes(&error));
+                unlisted.push(ListedRepository { name: name.clone(), is_archived: false });
+            }
+        }
+    }
+    unlisted
 }
 
 fn patterns_of<'a>(snapshot: &'a Snapshot, owner: &'a str) -> impl Iterator<Item = &'a RepoPattern> {

@@ -1606,6 +1606,46 @@ async fn a_pattern_means_every_repository_of_the_owner_but_the_archived_also_a_n
 }
 
 #[tokio::test]
+async fn a_repository_that_a_list_skips_because_another_one_vanishes_stays_and_what_is_gone_goes() -> Result<()> {
+    let world = World::unconfigured().await?;
+    let names: Vec<String> = (100..202).map(|number| format!("acme/r-{number}")).collect();
+    for name in &names {
+        world.fake.add_repository(name);
+    }
+    world.apply_to("'acme/r-*'", ANA).await?;
+    let planned = async || {
+        let plan = mergeline_collector::plan(&world.github, &world.store, &options()).await?;
+        let mut due: Vec<String> = plan.due.iter().map(|repository| repository.called().to_string()).collect();
+        due.sort();
+        anyhow::Ok(due)
+    };
+    assert_eq!(planned().await?, names);
+    let without = |gone: &[&str]| -> Vec<String> {
+        names.iter().filter(|name| !gone.contains(&name.as_str())).cloned().collect()
+    };
+    // The newest come first. Once the first is gone, the first of the second page moves up, and is on neither.
+    world.fake.delete_repository_after(1, "acme/r-201");
+    world.fake.forget_requests();
+    assert_eq!(planned().await?, names);
+    let asked = || world.fake.requests().into_iter().map(|request| request.path).collect::<Vec<_>>();
+    assert_eq!(asked().last().map(String::as_str), Some("/repos/acme/r-101"));
+    // One that is there no more is asked for once, in the next run.
+    world.fake.forget_requests();
+    assert_eq!(planned().await?, without(&["acme/r-201"]));
+    assert_eq!(asked().last().map(String::as_str), Some("/repos/acme/r-201"));
+    world.fake.forget_requests();
+    assert_eq!(planned().await?, without(&["acme/r-201"]));
+    assert_eq!(asked().len(), 2, "{:?}", asked());
+    // So goes one that belongs to somebody else by now, and one that is archived; where GitHub fails, nothing goes.
+    world.fake.delete_repository_after(1, "acme/r-200");
+    world.fake.break_repository("acme/r-100", Some(502));
+    world.fake.rename("acme/r-102", "other/r-102");
+    world.fake.archive_repository("acme/r-103");
+    assert_eq!(planned().await?, without(&["acme/r-102", "acme/r-103", "acme/r-201"]));
+    Ok(())
+}
+
+#[tokio::test]
 async fn private_repositories_of_a_users_pattern_are_collected_and_a_token_that_cannot_list_them_takes_none_out()
 -> Result<()> {
     let world = World::unconfigured().await?;

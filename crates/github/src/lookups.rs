@@ -164,6 +164,24 @@ impl Session<'_> {
         Ok((identity(item)?, has_pull_requests))
     }
 
+    /// What has become of a repository that was known by this name, and by this number once it was read; `None` where GitHub says
+    /// that it is gone.
+    ///
+    /// # Errors
+    /// Whatever else GitHub says.
+    pub async fn known_repository(
+        &self,
+        name: &RepoName,
+        id: Option<GithubId>,
+    ) -> Result<Option<ListedRepository>, GitHubError> {
+        let path = id.map_or_else(|| format!("/repos/{name}"), |id| format!("/repositories/{id}"));
+        match self.repository_item(&path).await {
+            Ok(item) => Ok(Some(ListedRepository { is_archived: item.archived, name: identity(item)?.name })),
+            Err(GitHubError::NotFound | GitHubError::Gone { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn repository_at(&self, path: &str) -> Result<RepositoryIdentity, GitHubError> {
         identity(self.repository_item(path).await?)
     }

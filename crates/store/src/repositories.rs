@@ -27,6 +27,8 @@ pub struct Repository {
     pub current_name: Option<RepoName>,
     /// GitHub's number; `None` before the first answer.
     pub github_id: Option<GithubId>,
+    /// The pattern that means it; `None` where it is named.
+    pub pattern: Option<RepoPattern>,
     /// The newest `updated_at` that is stored with everything before it; `None` before the first complete backfill.
     pub watermark: Option<DateTime<Utc>>,
     /// Everything that changed since then is stored; `None` before the first complete backfill.
@@ -811,7 +813,7 @@ pub(crate) async fn repositories(
 ) -> Result<Vec<Repository>, StoreError> {
     sqlx::query!(
         "select
-            id, name, current_name, github_id, watermark, covered_since, reopened_since, backfill_page, backfill_since,
+            id, name, current_name, github_id, pattern, watermark, covered_since, reopened_since, backfill_page, backfill_since,
             backfill_anchor, backfill_length, backfill_newest, backfill_seen, backfill_readings,
             backfill_rows, backfill_oldest, backfill_last, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at,
             (select kept_since from retention) as kept_since
@@ -843,6 +845,7 @@ pub(crate) async fn repositories(
             name: parse_stored(&row.name)?,
             current_name: row.current_name.as_deref().map(parse_stored).transpose()?,
             github_id: row.github_id,
+            pattern: row.pattern.as_deref().map(parse_stored).transpose()?,
             watermark: row.watermark,
             covered_since: row.covered_since,
             reopened_since: row.reopened_since,

@@ -237,7 +237,12 @@ impl FakeGitHub {
 
     /// Deletes a pull request once so many more requests have been answered.
     pub fn delete_after(&self, answers: u32, repository: &str, number: i64) {
-        lock(&self.world).vanishing.push_back((answers, repository.to_owned(), number));
+        lock(&self.world).vanishing.push_back((answers, repository.to_owned(), Some(number)));
+    }
+
+    /// Deletes a repository once so many more requests have been answered.
+    pub fn delete_repository_after(&self, answers: u32, full_name: &str) {
+        lock(&self.world).vanishing.push_back((answers, full_name.to_owned(), None));
     }
 
     /// Lets every answer that would show a pull request, in a list or alone, have this status; `None` to mend it.

@@ -88,7 +88,7 @@ pub(super) struct World {
     /// A change that happens after so many more answers: what is updated while a client pages.
     pub(super) pending: VecDeque<(u32, FakePullRequest)>,
     /// Pull requests that vanish after so many more answers: their repository and number.
-    pub(super) vanishing: VecDeque<(u32, String, i64)>,
+    pub(super) vanishing: VecDeque<(u32, String, Option<i64>)>,
     /// Pages of more pull requests have this status.
     pub(super) largest_page: Option<(usize, u16)>,
     /// What links in answers begin with, where that is not the address.
@@ -196,9 +196,12 @@ impl World {
             *answers = answers.saturating_sub(1);
         }
         while let Some((_, repository, number)) = self.vanishing.pop_front_if(|(answers, ..)| *answers == 0) {
-            self.change(&repository, |repository| {
-                repository.pull_requests.remove(&number);
-            });
+            match number {
+                None => self.delete_repository(&repository),
+                Some(number) => self.change(&repository, |repository| {
+                    repository.pull_requests.remove(&number);
+                }),
+            }
         }
     }
 
