@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_domain::{RepoName, RepoPattern, with_causes};
+use mergeline_domain::{GithubId, RepoName, RepoPattern, with_causes};
 use mergeline_github::{GitHub, GitHubError, ListedRepository, OwnedRepositories, Session, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -175,9 +175,11 @@ async fn unlisted_ones(
     listed: &[ListedRepository],
 ) -> Vec<ListedRepository> {
     let names: BTreeSet<&RepoName> = listed.iter().map(|one| &one.name).collect();
+    let numbers: BTreeSet<GithubId> = listed.iter().map(|one| one.id).collect();
     let is_missing = |one: &&Repository| {
         let is_owners = one.pattern.as_ref().is_some_and(|pattern| pattern.owner() == owner);
-        is_owners && !names.contains(one.called()) && !snapshot.rules.exclude(one.called())
+        let is_listed = names.contains(one.called()) || one.github_id.is_some_and(|id| numbers.contains(&id));
+        is_owners && !is_listed && !snapshot.rules.exclude(one.called())
     };
     let mut unlisted = Vec::new();
     for repository in snapshot.repositories.iter().filter(is_missing) {
@@ -189,7 +191,8 @@ async fn unlisted_ones(
             }
             Err(error) => {
                 tracing::warn!(repo.name = %name, "{name} is missing in the list of {owner}, and stays: {}", with_causes(&error));
-                unlisted.push(ListedRepository { name: name.clone(), is_archived: false });
+                let id = repository.github_id.unwrap_or_default();
+                unlisted.push(ListedRepository { name: name.clone(), id, is_archived: false });
             }
         }
     }

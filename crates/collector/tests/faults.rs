@@ -1646,6 +1646,30 @@ async fn a_repository_that_a_list_skips_because_another_one_vanishes_stays_and_w
 }
 
 #[tokio::test]
+async fn a_repository_that_is_renamed_while_github_fails_at_it_is_one_in_the_end_whether_it_was_read_or_not()
+-> Result<()> {
+    for was_read in [true, false] {
+        let world = World::unconfigured().await?;
+        world.fake.put([pr("acme/web", 1).merged("2026-06-03T10:00:00Z")]);
+        world.apply_to("'acme/*'", ANA).await?;
+        if was_read {
+            world.collect().await?;
+        } else {
+            mergeline_collector::plan(&world.github, &world.store, &options()).await?;
+        }
+        world.fake.rename("acme/web", "acme/site");
+        (0..3).for_each(|_| world.fake.fail_next("acme/site", Fault::Status(502)));
+        world.collect().await?;
+        let report = world.collect().await?;
+        assert_eq!((report.state, report.repositories.len()), (RunState::Succeeded, 2), "{was_read}: {report}");
+        let of = "select concat_ws(' ', coalesce(r.current_name, r.name), count(p)) from repositories as r
+            left join pull_requests as p on p.repository_id = r.id where r.removed_at is null group by r.id order by 1";
+        assert_eq!(world.texts(of).await?, ["acme/api 0", "acme/site 1"], "{was_read}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn private_repositories_of_a_users_pattern_are_collected_and_a_token_that_cannot_list_them_takes_none_out()
 -> Result<()> {
     let world = World::unconfigured().await?;

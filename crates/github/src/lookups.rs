@@ -26,6 +26,8 @@ const MAX_PAGES: u32 = 500;
 pub struct ListedRepository {
     /// `owner/name`.
     pub name: RepoName,
+    /// GitHub's number.
+    pub id: GithubId,
     /// Whether it is archived.
     pub is_archived: bool,
 }
@@ -136,6 +138,11 @@ fn identity(item: RepositoryItem) -> Result<RepositoryIdentity, GitHubError> {
     Ok(RepositoryIdentity { id: item.id, name, created_at: item.created_at.and_then(Time::at) })
 }
 
+fn listed(item: RepositoryItem) -> Result<ListedRepository, GitHubError> {
+    let is_archived = item.archived;
+    identity(item).map(|RepositoryIdentity { id, name, .. }| ListedRepository { name, id, is_archived })
+}
+
 impl Session<'_> {
     /// Which repository a name means.
     ///
@@ -176,7 +183,7 @@ impl Session<'_> {
     ) -> Result<Option<ListedRepository>, GitHubError> {
         let path = id.map_or_else(|| format!("/repos/{name}"), |id| format!("/repositories/{id}"));
         match self.repository_item(&path).await {
-            Ok(item) => Ok(Some(ListedRepository { is_archived: item.archived, name: identity(item)?.name })),
+            Ok(item) => Ok(Some(listed(item)?)),
             Err(GitHubError::NotFound | GitHubError::Gone { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -291,8 +298,8 @@ impl Session<'_> {
                 })
                 .await?;
             for item in items {
-                let name: RepoName = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
-                found.repositories.insert(name.clone(), ListedRepository { name, is_archived: item.archived });
+                let one = listed(item)?;
+                found.repositories.insert(one.name.clone(), one);
             }
             found.reason = reason.map(str::to_owned).or(found.reason.take());
             if !has_next {

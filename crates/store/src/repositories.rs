@@ -614,8 +614,17 @@ impl Store {
             sqlx::query!("select pg_advisory_xact_lock($1)", PATTERNS_LOCK).execute(&mut *connection).await?;
             note_listing(connection, &pattern, incomplete).await?;
             sqlx::query!(
-                "update repositories set removed_at = $3
-                where pattern = $1 and removed_at is null and coalesce(current_name, name) <> all($2) and not $4",
+                "update repositories as r set removed_at = $3
+                where
+                    r.pattern = $1 and r.removed_at is null
+                    and (
+                        (coalesce(r.current_name, r.name) <> all($2) and not $4)
+                        -- What was not read yet, and has turned out to be the present name of another one.
+                        or (
+                            r.github_id is null
+                            and exists (select from repositories as o where o.current_name = r.name and o.removed_at is null)
+                        )
+                    )",
                 pattern,
                 &found as &[&str],
                 now,
