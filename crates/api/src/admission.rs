@@ -19,8 +19,8 @@ use crate::router::Api;
 /// The part of a request's time that it waits for its turn. The rest is for its answer.
 const PATIENCE: f64 = 0.2;
 
-/// The turns that there are. A request that sums up pull requests takes one of its key, one of all such requests, and one of the
-/// database's connections, in this order: what waits for one of the former keeps none of the latter.
+/// The turns that there are. A request takes one of its key, one of all those that sum up pull requests if it does, and one of
+/// the database's connections, in this order: what waits for one of the former keeps none of the latter.
 #[derive(Debug)]
 pub(crate) struct Admission {
     patience: Duration,
@@ -28,25 +28,36 @@ pub(crate) struct Admission {
     connections: Semaphore,
     /// One fewer, so that a team is found while all of these are at work.
     statistics: Semaphore,
-    /// Half of these for each key.
-    keys: HashMap<KeyName, Semaphore>,
+    keys: HashMap<KeyName, TurnsOfKey>,
     /// One, as each look at the health makes a connection.
     health: Semaphore,
     /// Whether the last request found no database. What waits then waits for no other request.
     is_database_lost: AtomicBool,
 }
 
+/// The turns of one key. Together they leave a connection to the other keys.
+#[derive(Debug)]
+struct TurnsOfKey {
+    /// Half of those that all keys have.
+    statistics: Semaphore,
+    /// For teams and the state of the collection: half of the connections.
+    lookups: Semaphore,
+}
+
 impl Admission {
     pub(crate) fn of(api: &Api) -> Self {
         let connections = api.store.connections().max(1);
         let statistics = (connections - 1).max(1);
-        let of_key = (statistics / 2).max(1);
+        let of_key = || TurnsOfKey {
+            statistics: Semaphore::new((statistics / 2).max(1)),
+            lookups: Semaphore::new((connections / 2).max(1)),
+        };
         let names = api.keys.iter().flat_map(|keys| keys.names().cloned());
         Self {
             patience: api.timeout.mul_f64(PATIENCE),
             connections: Semaphore::new(connections),
             statistics: Semaphore::new(statistics),
-            keys: names.map(|name| (name, Semaphore::new(of_key))).collect(),
+            keys: names.map(|name| (name, of_key())).collect(),
             health: Semaphore::new(1),
             is_database_lost: AtomicBool::new(false),
         }
@@ -64,8 +75,17 @@ impl Admission {
         }
     }
 
-    fn of_key(&self, extensions: &Extensions) -> Option<&Semaphore> {
-        extensions.get::<Access>().and_then(Access::key_name).and_then(|name| self.keys.get(name))
+    /// A turn of the request's key, if it has one.
+    async fn turn_of_key(
+        &self,
+        extensions: &Extensions,
+        kind: impl FnOnce(&TurnsOfKey) -> &Semaphore,
+    ) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
+        let turns = extensions.get::<Access>().and_then(Access::key_name).and_then(|name| self.keys.get(name));
+        match turns {
+            Some(turns) => self.turn(kind(turns)).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -88,11 +108,18 @@ pub(crate) async fn admit_statistics(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let _turn_of_key = match admission.of_key(request.extensions()) {
-        Some(turns) => Some(admission.turn(turns).await?),
-        None => None,
-    };
+    let _turn_of_key = admission.turn_of_key(request.extensions(), |turns| &turns.statistics).await?;
     let _turn = admission.turn(&admission.statistics).await?;
+    Ok(next.run(request).await)
+}
+
+/// Lets a request look something up once its key does not have too many that do.
+pub(crate) async fn admit_lookups(
+    State(admission): State<Arc<Admission>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let _turn_of_key = admission.turn_of_key(request.extensions(), |turns| &turns.lookups).await?;
     Ok(next.run(request).await)
 }
 

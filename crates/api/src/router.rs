@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use mergeline_store::Store;
 
 use crate::access::require_key;
-use crate::admission::{Admission, admit, admit_health, admit_statistics};
+use crate::admission::{Admission, admit, admit_health, admit_lookups, admit_statistics};
 use crate::answer::{REQUEST, RequestFacts};
 use crate::error::{ApiError, DatabaseLost};
 use crate::hosts::AllowedHosts;
@@ -142,7 +142,8 @@ pub fn router(api: Api) -> Router {
         .route("/teams/{team_id}", get(teams::one))
         .route("/collection/status", get(collection::status))
         .route("/collection/runs", get(collection::runs))
-        .route_layer(from_fn_with_state(admission, admit))
+        .route_layer(from_fn_with_state(admission.clone(), admit))
+        .route_layer(from_fn_with_state(admission, admit_lookups))
         .merge(statistics)
         .route_layer(from_fn_with_state(api.clone(), require_key))
         .route("/definitions", get(definitions::list))

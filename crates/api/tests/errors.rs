@@ -255,11 +255,21 @@ async fn until_waiting(pool: &PgPool, expected: i64) -> Result<()> {
 
 /// Asks for numbers so many times at once, and goes on with something else.
 fn ask_at_once(router: &Router, times: usize, key: Option<&str>) -> Vec<tokio::task::JoinHandle<Result<Answered>>> {
+    ask_for(VELOCITY, router, times, key)
+}
+
+/// Asks for something so many times at once, and goes on with something else.
+fn ask_for(
+    path: &'static str,
+    router: &Router,
+    times: usize,
+    key: Option<&str>,
+) -> Vec<tokio::task::JoinHandle<Result<Answered>>> {
     let ask_once = || {
         let (router, key) = (router.clone(), key.map(str::to_owned));
         tokio::spawn(async move {
             let key: Vec<_> = key.iter().map(|key| ("x-api-key", key.as_str())).collect();
-            ask(&router, "GET", VELOCITY, &key).await
+            ask(&router, "GET", path, &key).await
         })
     };
     (0..times).map(|_| ask_once()).collect()
@@ -336,6 +346,39 @@ async fn the_slow_questions_of_one_key_leave_room_for_those_of_another() -> Resu
             (status, code.as_str()) == (200, "") || (status, code.as_str()) == (503, "overloaded"),
             "{status} {code}"
         );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_slow_lists_of_one_key_leave_room_for_those_of_another() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let scopes = [Scope::MetricsRead, Scope::Admin].map(|scope| [(scope, &[][..]); 2]);
+    let (keys, texts) = keys(scopes.as_flattened())?;
+    let (pool, of_key) = (backend.database.pool().await?, backend.store.connections() / 2);
+    let api = Api { keys: Some(keys), timeout: Duration::from_secs(5), ..backend.api() };
+    for (path, keys, lock) in [
+        ("/v1/teams", &texts[..2], "lock table teams in access exclusive mode"),
+        ("/v1/teams/payments", &texts[..2], "lock table teams in access exclusive mode"),
+        ("/v1/collection/status", &texts[2..], "lock table repositories in access exclusive mode"),
+        ("/v1/collection/runs", &texts[2..], "lock table collection_runs in access exclusive mode"),
+    ] {
+        let router = router(api.clone());
+        let mut blocker = pool.begin().await?;
+        sqlx::raw_sql(lock).execute(&mut *blocker).await?;
+        let mut greedy = ask_for(path, &router, 20, Some(&keys[0]));
+        while greedy.len() > of_key {
+            let (answered, _, others) = futures::future::select_all(greedy).await;
+            let answered = answered??;
+            assert_eq!((answered.status, answered.code().as_str()), (503, "overloaded"), "{path}");
+            greedy = others;
+        }
+        until_waiting(&pool, i64::try_from(of_key)?).await?;
+        let modest = ask_for(path, &router, 1, Some(&keys[1]));
+        until_waiting(&pool, i64::try_from(of_key)? + 1).await?;
+        blocker.rollback().await?;
+        assert_eq!(outcomes(modest).await?, [(200, String::new())], "{path}");
+        assert!(outcomes(greedy).await?.iter().all(|(status, _)| *status == 200), "{path}");
     }
     Ok(())
 }
