@@ -115,7 +115,8 @@ fn values(schema: &serde_json::Value) -> String {
     }
 }
 
-/// The path by which the client asked, where something in front of the program took a part of it.
+/// The path by which the client asked, where a gateway is in front of the program, which may have taken a part of it. The gateway
+/// also sees to who may ask.
 #[derive(Debug, Clone)]
 pub struct ClientPath(pub String);
 

@@ -19,6 +19,7 @@ use mergeline_store::Store;
 use crate::access::require_key;
 use crate::admission::{Admission, admit, admit_health, admit_lookups, admit_statistics};
 use crate::answer::{REQUEST, RequestFacts};
+use crate::docs::ClientPath;
 use crate::error::{ApiError, DatabaseLost};
 use crate::hosts::AllowedHosts;
 use crate::keys::ApiKeys;
@@ -174,8 +175,9 @@ async fn around_each_request(State(api): State<Api>, request: Request, next: Nex
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let answered = REQUEST
         .scope(facts, async {
-            // A key is what no page of another site has.
-            let hosts = api.hosts.as_ref().filter(|_| api.keys.is_none());
+            // A key is what no page of another site has, and a gateway's host is its own.
+            let is_open = api.keys.is_none() && request.extensions().get::<ClientPath>().is_none();
+            let hosts = api.hosts.as_ref().filter(|_| is_open);
             if let Some(Err(refused)) = hosts.map(|hosts| hosts.check(&request)) {
                 return refused.into_response();
             }

@@ -82,6 +82,40 @@ async fn rest_events_are_answered_with_the_numbers_of_the_router() -> Result<()>
     Ok(())
 }
 
+/// The event of a function's own address, which `cargo lambda watch` makes of whatever reaches its port.
+fn of_function_url(headers: &[(&str, &str)]) -> Value {
+    let headers: serde_json::Map<_, _> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": "/v1/teams", "rawQueryString": "", "headers": headers,
+        "requestContext": {
+            "stage": "$default", "routeKey": "$default", "domainName": "localhost", "domainPrefix": "api", "requestId": "1",
+            "http": { "method": "GET", "path": "/v1/teams", "protocol": "http", "sourceIp": "127.0.0.1", "userAgent": "curl" },
+            "time": "15/Jun/2026:12:00:00 +0000", "timeEpoch": 1_781_524_800,
+        },
+        "isBase64Encoded": false,
+    })
+}
+
+#[tokio::test]
+async fn without_keys_the_functions_own_address_answers_no_page_of_another_site_and_the_gateway_is_trusted()
+-> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let mut function = start(&backend).await?;
+    for (headers, expected) in [
+        (&[("host", "localhost:9000")][..], (200, Value::Null)),
+        (&[("host", "127.0.0.1:9000")], (200, Value::Null)),
+        (&[("host", "evil.example:9000")], (403, json!("host_not_allowed"))),
+        (&[("host", "localhost:9000"), ("origin", "http://evil.example")], (403, json!("cross_site"))),
+        (&[("host", "localhost:9000"), ("sec-fetch-site", "cross-site")], (403, json!("cross_site"))),
+    ] {
+        let (status, answer) = ask(&mut function, &of_function_url(headers).to_string()).await?;
+        assert_eq!((status, answer["error"]["code"].clone()), expected, "{headers:?}: {answer}");
+    }
+    assert_eq!(ask(&mut function, include_str!("../../../events/api-teams.json")).await?.0, 200);
+    Ok(())
+}
+
 /// The binary lives by the real clock, the router of the test by its own: only whether a bucket is over differs.
 fn without_completeness(mut expected: Value, found: &Value) -> Value {
     let buckets = expected.pointer_mut("/buckets").and_then(Value::as_array_mut);

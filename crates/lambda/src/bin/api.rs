@@ -34,7 +34,9 @@ async fn main() -> Result<(), lambda_http::Error> {
     })?;
     let store = Store::connect(&settings.database);
     let renewal = function.secrets.is_some().then(|| renewal(function, store.clone()));
-    let api = Api { keys: settings.keys, renewal, ..Api::new(store, settings.timeout, clock) };
+    // Not every request comes by the gateway: `cargo lambda watch` hands on whatever reaches its port.
+    let hosts = Some(settings.hosts);
+    let api = Api { keys: settings.keys, hosts, renewal, ..Api::new(store, settings.timeout, clock) };
     let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
     lambda_http::run(service).await
 }
