@@ -282,8 +282,17 @@ impl RepoExclusion {
 
     /// Whether the exclusion means this repository.
     pub fn matches(&self, repository: &RepoName) -> bool {
+        self.matches_text(repository.as_str())
+    }
+
+    /// Whether the exclusion means everything that a pattern means.
+    pub fn covers(&self, pattern: &RepoPattern) -> bool {
+        self.glob.ends_with('*') && self.matches_text(&pattern.stem)
+    }
+
+    fn matches_text(&self, text: &str) -> bool {
         let mut parts = self.glob.split('*');
-        let Some(rest) = parts.next().and_then(|start| repository.as_str().strip_prefix(start)) else { return false };
+        let Some(rest) = parts.next().and_then(|start| text.strip_prefix(start)) else { return false };
         let Some(end) = parts.next_back() else { return rest.is_empty() };
         // The first place of each part leaves the most for those that follow.
         let middle = parts.try_fold(rest, |rest, part| rest.split_once(part).map(|(_, rest)| rest));
@@ -326,14 +335,16 @@ pub struct RepoRules(Vec<RepoEntry>);
 impl RepoRules {
     /// The rules of these entries. Names are no rules, and an exclusion before any pattern of its owner excludes nothing.
     pub fn new(entries: impl IntoIterator<Item = RepoEntry>) -> Self {
+        let mut said: Vec<RepoEntry> = Vec::new();
+        for entry in entries.into_iter().filter(|entry| !matches!(entry, RepoEntry::Name(_))) {
+            // Of two that are equal the later one decides whatever the earlier one did.
+            said.retain(|earlier| *earlier != entry);
+            said.push(entry);
+        }
         let mut rules: Vec<RepoEntry> = Vec::new();
-        for entry in entries {
-            let is_rule = match &entry {
-                RepoEntry::Name(_) => false,
-                RepoEntry::Pattern(_) => true,
-                RepoEntry::Exclusion(_) => rules.iter().any(|rule| rule.owner() == entry.owner()),
-            };
-            if is_rule {
+        for entry in said {
+            let is_pattern = matches!(entry, RepoEntry::Pattern(_));
+            if is_pattern || rules.iter().any(|rule| rule.owner() == entry.owner()) {
                 rules.push(entry);
             }
         }

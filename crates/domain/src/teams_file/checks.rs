@@ -37,7 +37,8 @@ fn nothing_is_empty(draft: &Draft, problems: &mut Vec<Problem>) {
         }
     };
     let has_pattern = draft.repositories.iter().any(|entry| matches!(entry.value, RepoEntry::Pattern(_)));
-    if !has_pattern && draft.named().is_empty() {
+    let is_named = !draft.named().is_empty();
+    if !has_pattern && !is_named {
         empty(
             "repositories",
             "name at least one repository as `owner/name` (`repositories` in the file, else REPOSITORIES)",
@@ -46,18 +47,51 @@ fn nothing_is_empty(draft: &Draft, problems: &mut Vec<Problem>) {
     if draft.teams.is_empty() {
         empty("teams", "describe at least one team with its members");
     }
+    if has_pattern && !is_named {
+        problems.extend(nothing_is_left(draft));
+    }
+}
+
+/// The problem of exclusions that take all from every pattern.
+fn nothing_is_left(draft: &Draft) -> Option<Problem> {
+    let mut last = None;
+    for (index, entry) in draft.repositories.iter().enumerate() {
+        let RepoEntry::Pattern(pattern) = &entry.value else { continue };
+        let covers = |later: &&Placed<RepoEntry>| matches!(&later.value, RepoEntry::Exclusion(exclusion) if exclusion.covers(pattern));
+        last = Some((draft.repositories[index..].iter().find(covers)?, pattern));
+    }
+    let (exclusion, pattern) = last?;
+    let message = format!("`{}` leaves nothing of `{pattern}`: no repositories are configured", exclusion.value);
+    let help = "take one of the two out, or name behind them what is to be collected";
+    Some(problem("config.empty", exclusion, message, help))
 }
 
 fn repositories_are_listed_once(draft: &Draft, problems: &mut Vec<Problem>) {
     let mut seen = HashMap::new();
-    for repository in &draft.repositories {
-        if let Some(first) = seen.insert(&repository.value, repository.at) {
+    for (index, repository) in draft.repositories.iter().enumerate() {
+        if let Some((first, at)) = seen.insert(&repository.value, (index, repository.at)) {
+            if is_changed_by(&draft.repositories[first..index], &repository.value) {
+                continue;
+            }
+            let first = at;
             let message = format!("`{}` is listed twice (case does not matter)", repository.value);
             let mut problem = problem("config.duplicate_repo", repository, message, "keep one of them");
             problem.related = Some(first);
             problems.push(problem);
         }
     }
+}
+
+/// Whether something between two equal entries may decide otherwise, so that the second one is not said in vain.
+fn is_changed_by(between: &[Placed<RepoEntry>], entry: &RepoEntry) -> bool {
+    let is_exclusion = |entry: &RepoEntry| matches!(entry, RepoEntry::Exclusion(_));
+    between.iter().any(|other| {
+        is_exclusion(&other.value) != is_exclusion(entry)
+            && match (&other.value, entry) {
+                (RepoEntry::Name(name), other) | (other, RepoEntry::Name(name)) => other.matches(name),
+                (other, entry) => other.owner() == entry.owner(),
+            }
+    })
 }
 
 fn exclusions_follow_what_they_exclude(draft: &Draft, problems: &mut Vec<Problem>) {

@@ -60,7 +60,7 @@ impl Draft {
     /// The repositories that are named, and not excluded further down.
     pub(super) fn named(&self) -> Vec<RepoName> {
         let entries = self.repositories.iter().enumerate();
-        let named = entries.filter_map(|(index, entry)| match &entry.value {
+        let by_name = entries.filter_map(|(index, entry)| match &entry.value {
             RepoEntry::Name(name) => Some((index, name)),
             RepoEntry::Pattern(_) | RepoEntry::Exclusion(_) => None,
         });
@@ -68,7 +68,13 @@ impl Draft {
             let last = self.repositories[index..].iter().rev().find(|entry| entry.value.matches(name));
             last.is_some_and(|entry| matches!(entry.value, RepoEntry::Exclusion(_)))
         };
-        named.filter(|(index, name)| !is_excluded(*index, name)).map(|(_, name)| name.clone()).collect()
+        let mut named: Vec<RepoName> = Vec::new();
+        for (index, name) in by_name {
+            if !is_excluded(index, name) && !named.contains(name) {
+                named.push(name.clone());
+            }
+        }
+        named
     }
 
     /// The file, when every part of it could be read.

@@ -472,11 +472,47 @@ fn exclusions_take_from_patterns_before_them_in_the_file_and_in_the_variable() {
 }
 
 #[test]
+fn an_entry_may_be_repeated_behind_one_that_takes_from_it() {
+    let of = |repositories: &str| with_top(&format!("version: 1\nrepositories: {repositories}"));
+    for (list, rules, names) in [
+        ("[acme/*, '!acme/x-*', acme/x-1]", "acme/*, !acme/x-*", "acme/x-1"),
+        ("[acme/x-1, acme/*, '!acme/x-*', acme/x-1]", "acme/*, !acme/x-*", "acme/x-1"),
+        ("[acme/x-*, '!acme/*', acme/x-*]", "acme/x-*", ""),
+        ("[acme/*, '!acme/x-*', acme/x-1*, '!acme/x-*']", "acme/*, acme/x-1*, !acme/x-*", ""),
+    ] {
+        let file = parse(&of(list)).unwrap_or_else(|problems| panic!("{list}: {problems}"));
+        let named: Vec<_> = file.repositories.iter().map(ToString::to_string).collect();
+        assert_eq!((file.rules.to_string().as_str(), named.join(" ").as_str()), (rules, names), "{list}");
+    }
+    for twice in ["[acme/*, acme/*]", "[acme/*, '!other/x', acme/*]", "[acme/api, acme/*, '!acme/web', acme/api]"] {
+        assert!(codes(&of(twice)).contains(&"config.duplicate_repo"), "{twice}");
+    }
+}
+
+#[test]
 fn exclusions_that_exclude_nothing_or_everything_or_lack_their_quotes_are_refused() {
     let of = |repositories: &str| with_top(&format!("version: 1\nrepositories: {repositories}"));
     assert_eq!(codes(&of("['!acme/mirror', acme/*]")), ["config.exclusion"]);
     assert_eq!(codes(&of("[acme/*, '!other/mirror']")), ["config.exclusion"]);
     assert_eq!(codes(&of("[acme/api, '!acme/api']")), ["config.empty"]);
+    for all in [
+        "[acme/*, '!acme/*']",
+        "[acme/x-*, '!acme/x*']",
+        "[acme/*, acme/api, '!acme/*']",
+        "[acme/a*, '!acme/*', other/*, '!other/*']",
+    ] {
+        assert_eq!(codes(&of(all)), ["config.empty"], "{all}");
+    }
+    let told = problems(&of("[acme/*, '!acme/*']")).list.remove(0);
+    assert_eq!(told.message, "`!acme/*` leaves nothing of `acme/*`: no repositories are configured");
+    for some in [
+        "[acme/*, '!acme/*', acme/web]",
+        "[acme/*, '!acme/x-*']",
+        "[acme/*, '!acme/*-x']",
+        "[acme/*, '!acme/*', other/*]",
+    ] {
+        assert!(parse(&of(some)).is_ok(), "{some}");
+    }
     assert_eq!(codes(&of("[acme/*, '!acme']")), ["config.repo_syntax"]);
     let unquoted = problems(&of("[acme/*, !acme/mirror]"));
     assert_eq!(unquoted.list[0].code, "config.syntax");
