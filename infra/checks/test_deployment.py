@@ -13,6 +13,9 @@ EVERYTHING_GIVEN = {
     "GitHubAppId": "12345",
     "DatabaseSecretArn": SECRET.format("Database"),
     "DatabaseRootCertificate": "rds-ca.pem",
+    "HttpsProxy": "http://proxy.example.com:3128",
+    "NoProxy": ".amazonaws.com,10.0.0.0/16",
+    "TrustedAuthorities": "authorities.pem",
     "ApiKeysSecretArn": SECRET.format("ApiKeys"),
     "DomainName": "metrics.example.com",
     "CertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f",
@@ -237,6 +240,9 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     assert full.variables("Collector") == {
         "DB_URL_SECRET_ARN": SECRET.format("Database"),
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
+        "HTTPS_PROXY": "http://proxy.example.com:3128",
+        "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
+        "SSL_CERT_FILE": "/opt/authorities.pem",
         "GITHUB_APP_KEY_SECRET_ARN": full["GitHubSecret"],
         "GITHUB_APP_ID": "12345",
         "GITHUB_API_URL": "https://api.github.com",
@@ -249,6 +255,9 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     assert full.variables("Api") == {
         "DB_URL_SECRET_ARN": SECRET.format("Database"),
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
+        "HTTPS_PROXY": "http://proxy.example.com:3128",
+        "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
+        "SSL_CERT_FILE": "/opt/authorities.pem",
         "API_KEYS_SECRET_ARN": SECRET.format("ApiKeys"),
         "REQUEST_TIMEOUT_SECONDS": "8",
     }

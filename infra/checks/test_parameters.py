@@ -84,6 +84,11 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("ApiKeysSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:api-keys"),
         ("DatabaseRootCertificate", "../rds.pem"),
         ("DatabaseRootCertificate", "/etc/rds.pem"),
+        ("HttpsProxy", "http://user:password@proxy.example.com:3128"),
+        ("HttpsProxy", "socks5://proxy.example.com:1080"),
+        ("HttpsProxy", "proxy.example.com"),
+        ("NoProxy", "a.example.com, b.example.com"),
+        ("TrustedAuthorities", "/etc/ssl/certs/ca-certificates.crt"),
         ("SubnetIds", "subnet-0a,sg-0b"),
         ("SubnetIds", "subnet-0a, subnet-0b"),
         ("SecurityGroupIds", "default"),
@@ -114,6 +119,10 @@ def test_nonsense_is_refused(name, value, written):
         ("GitHubAppId", "Iv1.0123456789abcdef"),
         ("DatabaseSecretArn", "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:db-AbCdEf"),
         ("DatabaseRootCertificate", "rds-ca.pem"),
+        ("HttpsProxy", "http://proxy.example.com:3128"),
+        ("HttpsProxy", "http://10.0.1.7:3128"),
+        ("NoProxy", ".amazonaws.com,ghe.example.com,10.0.0.0/16"),
+        ("TrustedAuthorities", "authorities.pem"),
         ("SubnetIds", "subnet-0123456789abcdef0,subnet-0123456789abcdef1"),
         ("DomainName", "metrics.eu-1.example.com"),
         ("CertificateArn", "arn:aws:acm:eu-north-1:123456789012:certificate/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
@@ -140,6 +149,11 @@ def test_a_domain_is_given_with_its_certificate(written):
     assert broken_rules(written, **whole, BasePath="delivery", HostedZoneId="Z1") == []
     assert broken_rules(written, DomainName="metrics.example.com") == ["DomainIsWhole"]
     assert broken_rules(written, CertificateArn="arn") == ["DomainIsWhole"]
+
+
+def test_exceptions_from_a_proxy_without_a_proxy_are_refused(written):
+    assert broken_rules(written, NoProxy=".amazonaws.com") == ["NoProxyIsBesideAProxy"]
+    assert broken_rules(written, HttpsProxy="http://proxy:3128", NoProxy=".amazonaws.com") == []
 
 
 def test_a_path_or_a_zone_without_a_domain_is_refused(written):
