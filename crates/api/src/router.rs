@@ -65,7 +65,7 @@ struct Renewing {
 
 struct LastLook {
     /// When the secret was last looked at, or read at the start.
-    at: Instant,
+    at: tokio::time::Instant,
     is_start: bool,
 }
 
@@ -77,7 +77,7 @@ impl Renewal {
         pause: Duration,
         renew: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
     ) -> Self {
-        let last = Mutex::new(LastLook { at: Instant::now(), is_start: true });
+        let last = Mutex::new(LastLook { at: tokio::time::Instant::now(), is_start: true });
         Self(Arc::new(Renewing { renew: Box::new(renew), every, pause, last }))
     }
 
@@ -87,7 +87,7 @@ impl Renewal {
             let mut last = self.last();
             let may_look = last.is_start || last.at.elapsed() >= self.0.pause;
             if may_look {
-                *last = LastLook { at: Instant::now(), is_start: false };
+                *last = LastLook { at: tokio::time::Instant::now(), is_start: false };
             }
             may_look
         };
@@ -101,7 +101,7 @@ impl Renewal {
             let mut last = self.last();
             let is_due = last.at.elapsed() >= self.0.every;
             if is_due {
-                *last = LastLook { at: Instant::now(), is_start: false };
+                *last = LastLook { at: tokio::time::Instant::now(), is_start: false };
             }
             is_due
         };

@@ -5,8 +5,8 @@ mod common;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -20,6 +20,7 @@ use mergeline_store::{ApplyOptions, DatabaseSettings, Store};
 use mergeline_test_support::{AwsEmulator, Invocation, LambdaRuntime, at, pr};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::time::Instant;
 
 async fn start(backend: &Backend) -> Result<LambdaRuntime> {
     let environment = HashMap::from([("DB_URL", backend.database.url().to_owned())]);
@@ -386,6 +387,33 @@ async fn while_the_database_is_down_its_secret_is_looked_at_once_and_not_for_eac
         Ok(looks.load(Ordering::Relaxed))
     };
     assert_eq!((looks(Duration::from_secs(3_600)).await?, looks(Duration::ZERO).await?), (1, 3));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_database_is_down_its_secret_is_looked_at_once_in_ten_seconds_however_many_ask() -> Result<()> {
+    let settings = DatabaseSettings::parse(&"postgres://nobody@127.0.0.1:9/none".to_owned().into());
+    let timeout = Duration::from_secs(1);
+    let store = Store::connect(&settings.map_err(Problems::from)?.for_requests_within(timeout));
+    let looks = Arc::new(Mutex::new(Vec::new()));
+    let seen = looks.clone();
+    let renewal = mergeline_lambda::renewal(move || {
+        seen.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        async { false }.boxed()
+    });
+    let router = router(Api { renewal: Some(renewal), ..Api::new(store, timeout, || at(common::NOW)) });
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(60) {
+        let asking = (0..5).map(|_| common::ask(&router, "GET", "/v1/teams", &[]));
+        for answered in futures::future::try_join_all(asking).await? {
+            assert_eq!(answered.status, 503, "{}", answered.text);
+        }
+        tokio::time::advance(Duration::from_millis(300)).await;
+    }
+    let looks = looks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert!(looks.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(10)), "{looks:?}");
+    // And as soon as it may be.
+    assert!(looks.len() >= 5, "{looks:?}");
     Ok(())
 }
 

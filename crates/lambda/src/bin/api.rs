@@ -1,7 +1,6 @@
 //! The Lambda function `api`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::Utc;
 use futures::FutureExt;
@@ -12,10 +11,6 @@ use tokio::sync::Mutex;
 
 /// The variables that may be kept as secrets.
 const SECRETS: [SecretVariable; 2] = [DATABASE_URL, API_KEYS];
-/// As long as the collector goes by what it knows.
-const SECRETS_ARE_KNOWN_FOR: Duration = Duration::from_secs(5 * 60);
-/// While the database is down, each request would look whether its secret is another one.
-const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_secs(10);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -63,7 +58,7 @@ impl Function {
 
 fn renewal(function: Function, store: Store) -> Renewal {
     let function = Arc::new(Mutex::new(function));
-    Renewal::new(SECRETS_ARE_KNOWN_FOR, PAUSE_BETWEEN_LOOKS, move || {
+    mergeline_lambda::renewal(move || {
         let (function, store) = (function.clone(), store.clone());
         async move {
             let mut function = function.lock().await;
