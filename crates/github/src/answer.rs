@@ -327,6 +327,69 @@ mod tests {
     }
 
     #[test]
+    fn g09_a_refusal_is_known_by_what_it_says_and_not_by_how() {
+        for (cause, sentences) in [
+            (
+                Refusal::FineGrainedToken,
+                &[
+                    "`classic-games` forbids access via a fine-grained personal access token. Use a personal access token (classic).",
+                    "The 'acme' organization forbids access via a fine-grained personal access tokens",
+                    "Fine-grained personal access tokens are not allowed by `acme`; use a personal access token (classic)",
+                    "Access with fine grained tokens has been disabled by the enterprise. Please use a classic one.",
+                    "Please use a personal access token (classic): `acme` does not allow fine\u{2011}grained  tokens.",
+                    "`acme` restricts access via fine-grained tokens and admits classic ones",
+                ][..],
+            ),
+            (
+                Refusal::ClassicToken,
+                &[
+                    "`fine-grained` forbids access via a personal access token (classic). Use a fine-grained one.",
+                    "Classic personal access tokens are not permitted; use a fine-grained personal access token",
+                    "\"acme\" blocks classic tokens, use fine-grained ones",
+                ],
+            ),
+            (
+                Refusal::TokenLifetime,
+                &[
+                    "`acme` forbids access via a fine-grained personal access token if the token's lifetime exceeds 366 days.",
+                    "Personal access tokens that do not expire are not allowed by the `acme` organization",
+                ],
+            ),
+            (
+                Refusal::IpAllowList,
+                &["`acme` has an IP allowlist enabled", "Your IP address is not on the list of `acme`"],
+            ),
+            (
+                Refusal::SingleSignOn,
+                &[
+                    "Resource protected by organization SAML enforcement",
+                    "Authorize the token for single sign-on of `acme`",
+                ],
+            ),
+            (
+                Refusal::OAuthApp,
+                &["`acme` has enabled third-party application restrictions", "OAuth Apps need approval here"],
+            ),
+            (Refusal::Installation, &["This GitHub App was suspended by `acme`", "The installation is suspended"]),
+            (Refusal::Account, &["Your account is suspended. Please visit https://support.github.com"]),
+            (
+                Refusal::Permission,
+                &[
+                    "Resource not accessible by personal access token",
+                    "Resource not accessible by integration",
+                    "Must have admin rights to Repository. `saml-lab` and 'classic' are names",
+                    "The organization is not associated with an enterprise",
+                    "",
+                ],
+            ),
+        ] {
+            for sentence in sentences {
+                assert_eq!(Refusal::of(sentence), cause, "{sentence}");
+            }
+        }
+    }
+
+    #[test]
     fn g09_a_blocked_repository_is_not_a_permission_whatever_the_status() {
         let body = r#"{"message": "Repository access blocked", "block": {"reason": "dmca", "created_at": "2021-04-22T17:53:56Z"}}"#;
         for status in [403, 451] {

@@ -35,32 +35,44 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The cause that GitHub's sentence names.
+    /// The cause that GitHub's sentence names. GitHub documents few of its sentences and rewords them: what is looked for are the
+    /// words without which none could say the same.
     pub(crate) fn of(sentence: &str) -> Self {
-        let sentence = sentence.to_lowercase();
+        let sentence = plain(sentence);
         let says = |text: &str| sentence.contains(text);
-        if let Some((_, rule)) = sentence.split_once("forbids access via") {
-            // What follows the first full stop is what to use instead.
-            let rule = rule.split_once(". ").map_or(rule, |(rule, _)| rule);
-            return match rule {
-                rule if rule.contains("lifetime") => Self::TokenLifetime,
-                rule if rule.contains("classic") => Self::ClassicToken,
-                rule if rule.contains("fine-grained") => Self::FineGrainedToken,
-                _ => Self::Permission,
-            };
+        if let Some(cause) = Self::of_tokens(&sentence) {
+            return cause;
         }
-        if says("ip allow list") {
+        if says("ip allow list") || says("ip allowlist") || says("ip address") {
             Self::IpAllowList
-        } else if says("saml enforcement") {
+        } else if says("saml") || says("single sign on") {
             Self::SingleSignOn
-        } else if says("oauth app access restrictions") {
+        } else if says("oauth app") || says("third party app") {
             Self::OAuthApp
-        } else if says("installation has been suspended") {
+        } else if says("suspended") && (says("installation") || says("github app")) {
             Self::Installation
-        } else if says("account was suspended") || says("account is suspended") {
+        } else if says("suspended") && says("account") {
             Self::Account
         } else {
             Self::Permission
+        }
+    }
+
+    /// What a rule about tokens forbids: of the kinds that are named in the clause that forbids, the first. Other clauses name what to
+    /// use instead.
+    fn of_tokens(sentence: &str) -> Option<Self> {
+        let forbids = ["forbid", "not allow", "not permit", "disallow", "prohibit", "block", "restrict", "disabled"];
+        let clause = sentence
+            .split(['.', ';', ':'])
+            .find(|clause| clause.contains("token") && forbids.iter().any(|word| clause.contains(word)))?;
+        let place = |word: &str| clause.find(word).unwrap_or(usize::MAX);
+        if clause.contains("lifetime") || clause.contains("expir") {
+            return Some(Self::TokenLifetime);
+        }
+        match (place("classic"), place("fine grained")) {
+            (usize::MAX, usize::MAX) => None,
+            (classic, fine_grained) if classic < fine_grained => Some(Self::ClassicToken),
+            _ => Some(Self::FineGrainedToken),
         }
     }
 
@@ -89,6 +101,12 @@ impl Refusal {
             Self::Account => "the token's account is suspended",
         }
     }
+}
+
+/// A sentence in lower case, with one space between words, without hyphens, and without names, which are quoted and may be any words.
+fn plain(sentence: &str) -> String {
+    let words = sentence.split_whitespace().filter(|word| !word.starts_with(['`', '\'', '"', '\u{2018}', '\u{201c}']));
+    words.collect::<Vec<_>>().join(" ").to_lowercase().replace(['-', '\u{2010}', '\u{2011}'], " ")
 }
 
 /// GitHub's own sentence, as the end of ours.
