@@ -820,6 +820,63 @@ async fn f24_a_repository_whose_only_pull_request_was_deleted_is_complete_withou
     Ok(())
 }
 
+/// How many stored pull requests are not at GitHub any more.
+const GONE: &str = "select count(*) from pull_requests where deleted_at is not null";
+
+#[tokio::test]
+async fn f24_a_repository_all_of_whose_pull_requests_were_deleted_is_complete_without_them_by_several_runs()
+-> Result<()> {
+    let world = World::unconfigured().await?;
+    world.apply_to("acme/api", ANA).await?;
+    world.fake.put(many(60));
+    world.collect().await?;
+    for number in 1..=60 {
+        world.fake.delete_pull_request("acme/api", number);
+    }
+    // Forty are left, and four are for others.
+    world.fake.set_rate_limit(40, 0);
+    world.fake.forget_requests();
+    let report = world.collect_elsewhere(&options_at(at("2026-06-16T12:00:00Z"))).await?;
+    assert_eq!(report.state, RunState::Deferred, "{report:?}");
+    assert_eq!(world.number(GONE).await?, 21);
+    world.fake.set_rate_limit(5_000, 0);
+    world.execute("delete from rate_limit_blocks").await?;
+    for day in ["2026-06-17T12:00:00Z", "2026-06-18T12:00:00Z"] {
+        let report = world.collect_elsewhere(&options_at(at(day))).await?;
+        assert_eq!(report.state, RunState::Succeeded, "{day}: {report:?}");
+        assert_eq!(world.number("select count(*) from pr_attributions").await?, 0, "{day}");
+    }
+    assert_eq!(world.number(GONE).await?, 60);
+    let asked = world.asked_about("acme/api");
+    let again = asked.iter().filter(|path| asked.iter().filter(|other| other == path).count() > 1);
+    assert!(again.filter(|path| path.contains("/pulls/")).count() <= 2 * 20, "{asked:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn f24_nothing_is_deleted_where_the_token_loses_its_access_or_one_is_there_though_the_list_is_empty() -> Result<()>
+{
+    for is_hidden in [true, false] {
+        let world = World::unconfigured().await?;
+        world.apply_to("acme/api", ANA).await?;
+        world.fake.put(many(3));
+        world.collect().await?;
+        world.fake.empty_list("acme/api");
+        if is_hidden {
+            // Once the list, the repository and the length of the list are answered.
+            world.fake.delete_repository_after(3, "acme/api");
+        } else {
+            world.fake.delete_pull_request("acme/api", 1);
+        }
+        let report = world.collect_at(at("2026-06-16T12:00:00Z"), 1).await?;
+        let expected = if is_hidden { "repo_not_accessible" } else { "repo_lists_nothing" };
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some(expected)));
+        let gone = i64::from(!is_hidden);
+        assert_eq!(world.number(GONE).await?, gone);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn f25_what_cannot_be_understood_is_in_quarantine_until_it_can_be_and_the_rest_goes_on() -> Result<()> {
     let world = World::new().await?;

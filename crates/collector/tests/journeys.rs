@@ -322,8 +322,8 @@ async fn g14_an_empty_list_where_there_was_a_history_is_no_fresh_data() -> Resul
     world.fake.put(many(3));
     world.collect().await?;
     let before = (world.database.digest().await?, world.store.coverage().await?.data_as_of);
-    world.fake.empty("acme/api");
-    world.fake.empty("acme/web");
+    world.fake.empty_list("acme/api");
+    world.fake.empty_list("acme/web");
     world.collect_at(at("2026-06-16T12:00:00Z"), 1).await?;
     assert_eq!(world.database.digest().await?, before.0);
     assert_eq!(world.store.coverage().await?.data_as_of, before.1);

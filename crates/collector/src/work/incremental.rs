@@ -15,6 +15,8 @@ const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 const VERIFY_EVERY: TimeDelta = TimeDelta::days(7);
 /// How far back that goes: what is older hardly changes.
 const VERIFY_WINDOW: TimeDelta = TimeDelta::days(28);
+/// How many pull requests are marked as deleted at a time where all of a repository's are: what it costs to be stopped there.
+const GONE_AT_ONCE: usize = 20;
 /// A change that is said to lie further ahead is a broken clock, and must not hide what comes before it.
 const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
 /// The window of the backfill counts as widened when it begins so much earlier than what is covered.
@@ -291,26 +293,36 @@ impl Work<'_> {
         self.finish(&listed).await
     }
 
-    /// An empty list may mean that the token sees nothing any more, which is no complete collection. Where no more than one
-    /// pull request is stored, it may as well have been deleted at GitHub, which says so when it is asked for by its number,
-    /// and for the length of the list.
+    /// An empty list may mean that the token sees nothing any more, which is no complete collection. It may as well be that all
+    /// was deleted at GitHub, which says so of each by its number, while the repository itself is there and its list has no
+    /// length. What is found to be gone is marked some at a time, so that another run goes on there.
     async fn confirm_that_all_is_gone(&mut self) -> Result<(), Stopped> {
         let store = self.collecting.store;
         let stored = store.stored_between(self.repository.id, DateTime::UNIX_EPOCH, self.now() + MAX_AHEAD);
         let stored = timed(&mut self.result.database, stored).await?;
-        if stored.len() > 1 {
+        self.confirm_that_it_is_empty().await?;
+        // The first one alone: mostly it is there, and the list is wrong.
+        let (first, others) = stored.split_at(stored.len().min(1));
+        for some in [first].into_iter().chain(others.chunks(GONE_AT_ONCE)) {
+            let gone = self.read_singly(some).await?;
+            if gone != some {
+                return Err(Stopped::lists_nothing());
+            }
+            // A token that has lost its access meanwhile sees none of them either.
+            self.confirm_that_it_is_empty().await?;
+            self.mark_deleted(&gone).await?;
+        }
+        Ok(())
+    }
+
+    /// The repository is there, has pull requests in its settings, and none in its list.
+    async fn confirm_that_it_is_empty(&self) -> Result<(), Stopped> {
+        let name = self.repository.called();
+        let (_, has_pull_requests) = self.session.has_pull_requests(name).await?;
+        if !has_pull_requests || self.session.list_length(name).await?.rows > 0 {
             return Err(Stopped::lists_nothing());
         }
-        let name = self.repository.called().clone();
-        let (_, has_pull_requests) = self.session.has_pull_requests(&name).await?;
-        if !has_pull_requests || self.session.list_length(&name).await?.rows > 0 {
-            return Err(Stopped::lists_nothing());
-        }
-        let gone = self.read_singly(&stored).await?;
-        if gone != stored {
-            return Err(Stopped::lists_nothing());
-        }
-        self.mark_deleted(&gone).await
+        Ok(())
     }
 
     /// Whether a repository whose list is a 404 is there, with pull requests switched off in its settings.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::call::Call;
 use super::rest::is_organization;
-use super::world::{Repository, World};
+use super::world::{PullRequestList, Repository, World};
 use crate::{FakePullRequest, FakeUser};
 
 /// Where the links of an answer point.
@@ -277,7 +277,7 @@ impl<'a> Links<'a> {
             "has_wiki": false,
             "has_pages": false,
             "has_discussions": false,
-            "has_pull_requests": !self.settings.lacks_pull_requests,
+            "has_pull_requests": self.settings.list != PullRequestList::SwitchedOff,
             "forks_count": 0,
             "mirror_url": null,
             "archived": self.settings.is_archived,

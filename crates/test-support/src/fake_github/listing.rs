@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::answer::{Answer, Page};
 use super::call::Call;
 use super::contract::Links;
-use super::world::{Repository, World};
+use super::world::{PullRequestList, Repository, World};
 use crate::FakePullRequest;
 
 /// GitHub gives no more on one page, whatever is asked for.
@@ -153,6 +153,7 @@ impl Order {
         let mut listed: Vec<&FakePullRequest> = repository
             .pull_requests
             .values()
+            .filter(|_| repository.list == PullRequestList::Whole)
             .filter(|pull_request| match self.state {
                 PullState::All => true,
                 PullState::Open => pull_request.closed_at.is_none(),

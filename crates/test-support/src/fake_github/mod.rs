@@ -31,7 +31,7 @@ use call::Call;
 pub use call::Layout;
 pub use faults::{Fault, Refused};
 use rest::Route;
-use world::World;
+use world::{PullRequestList, World};
 
 /// A request that the fake received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,7 +260,7 @@ impl FakeGitHub {
 
     /// Switches pull requests off in a repository's settings: it is there, and its list is not found.
     pub fn switch_off_pull_requests(&self, repository: &str) {
-        lock(&self.world).change(repository, |repository| repository.lacks_pull_requests = true);
+        lock(&self.world).change(repository, |repository| repository.list = PullRequestList::SwitchedOff);
     }
 
     /// Lets links to further pages begin with another address, as behind a proxy that ends TLS.
@@ -268,9 +268,9 @@ impl FakeGitHub {
         lock(&self.world).links = Some(address.to_owned());
     }
 
-    /// Takes all pull requests out of a repository, as a token that may see it but not them would have it.
-    pub fn empty(&self, repository: &str) {
-        lock(&self.world).change(repository, |repository| repository.pull_requests.clear());
+    /// Takes all pull requests out of a repository's list. Each of them is there, and answers by its number.
+    pub fn empty_list(&self, repository: &str) {
+        lock(&self.world).change(repository, |repository| repository.list = PullRequestList::Empty);
     }
 
     /// Renames or transfers a repository: its number stays, and the former name redirects until another takes it.

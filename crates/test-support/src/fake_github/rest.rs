@@ -8,7 +8,7 @@ use super::apps;
 use super::call::Call;
 use super::contract::{self, Links};
 use super::listing::{self, Paging};
-use super::world::{Repository, World};
+use super::world::{PullRequestList, Repository, World};
 use crate::FakeUser;
 
 /// What a request is about.
@@ -179,7 +179,7 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
     if !apps::may_see_repository(world, call, repository) {
         return Answer::not_found();
     }
-    if repository.lacks_pull_requests && thing != Thing::Itself {
+    if repository.list == PullRequestList::SwitchedOff && thing != Thing::Itself {
         return Answer::not_found();
     }
     if let Thing::PullRequest(number) = thing

@@ -30,13 +30,23 @@ pub(super) struct Repository {
     pub(super) is_private: bool,
     /// Accounts that a private repository is shared with.
     pub(super) collaborators: BTreeSet<String>,
-    /// Whether pull requests are switched off in its settings.
-    pub(super) lacks_pull_requests: bool,
+    /// What becomes of its list of pull requests.
+    pub(super) list: PullRequestList,
     /// Pull requests that no answer can show, with the status that comes instead.
     pub(super) unreadable: BTreeMap<i64, u16>,
     pub(super) pull_requests: BTreeMap<i64, FakePullRequest>,
     /// Pages as they were served, until something changes.
     pub(super) pages: Pages,
+}
+
+/// What a repository lists of its pull requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PullRequestList {
+    Whole,
+    /// None, though each of them is there.
+    Empty,
+    /// Pull requests are switched off in its settings.
+    SwitchedOff,
 }
 
 impl Repository {
@@ -152,7 +162,7 @@ impl World {
             is_archived: false,
             is_private: false,
             collaborators: BTreeSet::new(),
-            lacks_pull_requests: false,
+            list: PullRequestList::Whole,
             unreadable: BTreeMap::new(),
             pull_requests: BTreeMap::new(),
             pages: Pages::default(),
