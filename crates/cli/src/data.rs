@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 
 use anyhow::Context;
 use mergeline_local_postgres::DataFolder;
@@ -77,17 +77,12 @@ async fn restore(folder: &DataFolder, file: &Path, options: &Options) -> Result<
     let (program, url) = database.program("psql")?;
     let arguments =
         ["--quiet", "--no-psqlrc", "--single-transaction", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null"];
-    let status = tokio::process::Command::new(&program)
-        .args(arguments)
-        .arg(&url)
-        .stdin(dump)
-        .status()
-        .await
-        .with_context(|| format!("cannot run {}", program.display()))?;
+    let restored = tokio::process::Command::new(&program).args(arguments).arg(&url).stdin(dump).status().await;
     drop(database);
-    if !status.success() {
-        // Half a restore would look like a database.
+    if !restored.as_ref().is_ok_and(ExitStatus::success) {
+        // Half a restore, or an empty one, would look like a database.
         folder.remove()?;
+        restored.with_context(|| format!("cannot run {}", program.display()))?;
         return Err(Failure::Other(anyhow::anyhow!("{} could not be restored: nothing is kept of it", file.display())));
     }
     Ok(ExitCode::SUCCESS)

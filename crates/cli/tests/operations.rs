@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use common::tls::TlsFront;
 use common::{Laptop, Ran, TEAMS, github, yesterday};
+use mergeline_local_postgres::Binaries;
 use mergeline_test_support::{FakeGitHub, FakeProxy, FakeUser, Fault, Layout, Refused, TestDatabase, app_key, pr};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -971,8 +973,66 @@ async fn private_data_is_found_dumped_restored_and_removed() -> Result<()> {
     laptop.write("broken.sql", "create table half (id int);\nnonsense;\n")?;
     let broken = laptop.run(&["data", "restore", "broken.sql"]).await?;
     assert_eq!((broken.code(), std::path::Path::new(&folder).exists()), (Some(1), false), "{}", broken.err());
+    // A folder of the server alone.
+    let programs = tempfile::tempdir()?;
+    std::fs::set_permissions(programs.path(), std::fs::Permissions::from_mode(0o755))?;
+    let binaries = Binaries::find()?;
+    for program in ["initdb", "postgres"] {
+        std::os::unix::fs::symlink(binaries.path(program), programs.path().join(program))?;
+    }
+    let mut restoring = laptop.command(&restore);
+    restoring.env("PG_BINDIR", programs.path());
+    let restored = Ran::of(tokio::task::spawn_blocking(move || restoring.output()).await??);
+    assert_eq!((restored.code(), restored.err().contains("psql")), (Some(1), true), "{}", restored.err());
+    assert!(!std::path::Path::new(&folder).exists(), "nothing is kept");
     let named = laptop.with("DB_URL", "postgres://localhost/m");
     assert!(named.run(&["data", "dump"]).await?.err().contains("pg_dump"));
+    Ok(())
+}
+
+/// Moves data as the README says, where two versions of PostgreSQL are at hand: `PG_BINDIR_OF_NEWER` names the other one.
+#[tokio::test]
+#[ignore = "needs a newer PostgreSQL: PG_BINDIR_OF_NEWER=… cargo test -p mergeline-cli --test operations -- --ignored another_major"]
+async fn data_moves_to_another_major_version_as_the_readme_says_and_all_goes_on_there() -> Result<()> {
+    let newer = std::env::var("PG_BINDIR_OF_NEWER").context("PG_BINDIR_OF_NEWER")?;
+    let older = Binaries::find()?;
+    let fake = github().await?;
+    let laptop =
+        Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("PG_BINDIR", older.folder().display().to_string());
+    laptop.run(&["collect"]).await?;
+    let shown = laptop.run(&["show"]).await?.out();
+    // The newer one alone leaves the data as it is, and says what to do.
+    let laptop = laptop.with("PG_BINDIR", &newer);
+    for arguments in [&["show"][..], &["collect"], &["data", "dump"]] {
+        let refused = laptop.run(arguments).await?;
+        assert_eq!(
+            (refused.code(), refused.err().contains("mergeline data dump")),
+            (Some(1), true),
+            "{}",
+            refused.err()
+        );
+    }
+    // Beside the older one, which serves the data that it made, whatever `pg_config` is of.
+    let programs = tempfile::tempdir()?;
+    let pg_config = programs.path().join("pg_config");
+    std::fs::write(&pg_config, format!("#!/bin/sh\necho {newer}\n"))?;
+    std::fs::set_permissions(&pg_config, std::fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:{}", programs.path().display(), laptop.environment["PATH"]);
+    let laptop = laptop.with("PATH", path).with("PG_BINDIR", "");
+    assert_eq!(laptop.run(&["show"]).await?.out(), shown);
+    let dump = laptop.run(&["data", "dump"]).await?;
+    assert_eq!(dump.code(), Some(0), "{}", dump.err());
+    laptop.write("mergeline.sql", &dump.out())?;
+    for arguments in [&["data", "remove", "--yes"][..], &["data", "restore", "mergeline.sql"]] {
+        let moved = laptop.run(arguments).await?;
+        assert_eq!(moved.code(), Some(0), "{arguments:?}: {}", moved.err());
+    }
+    let doctor = laptop.run(&["doctor", "--offline"]).await?;
+    let said = doctor.out();
+    assert!(said.contains(", the private one") && !said.contains(&format!("PostgreSQL {}", older.version())), "{said}");
+    assert_eq!(laptop.run(&["show"]).await?.out(), shown);
+    let collected = laptop.run(&["collect", "--json"]).await?.json()?;
+    assert_eq!(collected["repositories"][0]["changed"], json!(0), "{collected}");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Finds the PostgreSQL binaries of the machine.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,7 +37,7 @@ impl Binaries {
     pub fn find_for(version: Option<&str>) -> Result<Self, Error> {
         let found = Self::find()?;
         let wanted = version.and_then(|version| version.parse::<u32>().ok());
-        if env::var_os("PG_BINDIR").is_some() || wanted.is_none_or(|wanted| wanted == found.version) {
+        if chosen().is_some() || wanted.is_none_or(|wanted| wanted == found.version) {
             return Ok(found);
         }
         let mut usual = usual_folders().into_iter().filter_map(|folder| Self::at(&folder, &mut Vec::new()));
@@ -49,7 +50,7 @@ impl Binaries {
     /// [`Error::NotFound`] with every place that was tried.
     pub fn find() -> Result<Self, Error> {
         let mut looked_in = Vec::new();
-        if let Some(folder) = env::var_os("PG_BINDIR") {
+        if let Some(folder) = chosen() {
             return Self::at(Path::new(&folder), &mut looked_in).ok_or(Error::NotFound { looked_in });
         }
         let path = env::var_os("PATH").unwrap_or_default();
@@ -100,6 +101,11 @@ impl Binaries {
     pub fn path(&self, program: &str) -> PathBuf {
         self.folder.join(program)
     }
+}
+
+/// The folder that `PG_BINDIR` names; set to nothing is the same as unset.
+fn chosen() -> Option<OsString> {
+    env::var_os("PG_BINDIR").filter(|folder| !folder.is_empty())
 }
 
 /// 15 for `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.

@@ -263,11 +263,12 @@ async fn a_filter_on_time_asks_only_for_the_buckets_that_it_leaves() -> Result<(
         let expected = if buckets == 0 { "(never executed)".to_owned() } else { format!("loops={buckets})") };
         assert!(matches!(asked.as_slice(), [line] if line.ends_with(&expected)), "{sql}: {}", plan.join("\n"));
     }
-    // The view of single pull requests has no buckets: it finds those that are left by team and merge.
+    // The view of single pull requests has no buckets: it finds those that are left by merge, and by team where the planner
+    // does not look into each (PostgreSQL 18 may).
     let explain =
         format!("explain (costs off) select title from pr_metrics where team = 'pay' and merged_at {between}");
     let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_all(&pool).await?;
-    let by_merge = |line: &String| line.contains("Index Cond: ((team_id") && line.contains("merged_at >=");
+    let by_merge = |line: &String| line.contains("Index Cond: (") && line.contains("merged_at >=");
     assert!(plan.iter().any(by_merge), "{}", plan.join("\n"));
     Ok(())
 }
