@@ -281,8 +281,8 @@ pub(crate) struct MetaCoverage {
     /// Everything that changed since then was read. Null while a repository was never collected.
     #[schemars(extend("format" = "date-time"))]
     since: Option<String>,
-    /// Pull requests that could not be read and are not counted, of the repositories of the filter. Buckets that may lack one are
-    /// not complete until it is accepted.
+    /// Pull requests that could not be read and are not counted, of the repositories of the filter, as far as they may have been
+    /// opened before the end of the range. Buckets that may lack one are not complete until it is accepted.
     quarantined: i64,
     repositories: MetaRepositories,
 }
@@ -401,11 +401,10 @@ pub(crate) fn unlisted(coverage: &Coverage, shows_names: bool) -> Option<String>
 }
 
 /// What may belong into a range and could not be read.
-pub(crate) fn quarantined(coverage: &Coverage, range: &Range) -> Option<String> {
+pub(crate) fn quarantined(coverage: &Coverage) -> Option<String> {
     let count = coverage.quarantined;
-    let may_be_in_it = count > 0 && coverage.quarantined_since.is_none_or(|since| since < range.end());
     let (pull_requests, are) = if count == 1 { ("pull request", "is") } else { ("pull requests", "are") };
-    may_be_in_it.then(|| {
+    (count > 0).then(|| {
         format!("quarantined: {count} {pull_requests} that may belong into the range could not be read and {are} not counted")
     })
 }

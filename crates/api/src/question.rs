@@ -117,7 +117,7 @@ impl TeamRequest {
         self.access.require(endpoint.scope)?;
         let query = self.query(endpoint.parameters)?;
         let format = self.accept().choose(query.format, endpoint.has_csv)?;
-        let (team, standing, mut reader) = self.team(api, &query.repositories).await?;
+        let (team, mut standing, mut reader) = self.team(api, &query.repositories).await?;
         let now = (api.clock)();
         let hides_small_groups = endpoint.sums_up && standing.min_group_size > 0;
         let range = if hides_small_groups {
@@ -134,7 +134,10 @@ impl TeamRequest {
         let mut warnings = unread(&standing.coverage, &asked, now, !is_limited);
         warnings.extend(reattributing(&standing.coverage));
         let is_read = warnings.is_empty();
-        warnings.extend(quarantined(&standing.coverage, &asked));
+        if standing.coverage.quarantined > 0 {
+            standing.coverage.quarantined = reader.quarantined(&filter).await?;
+        }
+        warnings.extend(quarantined(&standing.coverage));
         warnings.extend(uncollected(&standing.coverage, !is_limited));
         warnings.extend(unlisted(&standing.coverage, !is_limited));
         // A key that is limited to teams does not learn from a tag what happens in repositories of others.

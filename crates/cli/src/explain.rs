@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use mergeline_collector::within_known_limits;
 use mergeline_domain::{Login, PullRequest, RepoName, SkipReason, State, TeamId, Verdict, Weight};
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, Patience, UndecodableItem};
-use mergeline_store::{Explanation, RepositoryStatus, Share, Store, Times};
+use mergeline_store::{Explanation, QuarantineReason, RepositoryStatus, Share, Store, Times};
 
 use crate::args::{Explain, Options};
 use crate::database::{collected, variable};
@@ -76,7 +76,8 @@ pub(crate) async fn run(args: &Explain, options: &Options, now: DateTime<Utc>) -
     let answer = match store.explain(&name.repository, name.number).await? {
         Some(explanation) => {
             let mut answer = Answer::stored(name, &explanation, zone);
-            if let Some(reason) = store.quarantine_reason(&name.repository, name.number).await? {
+            let quarantine = store.quarantine_reason(&name.repository, name.number).await?;
+            if let Some(QuarantineReason { reason, .. }) = quarantine {
                 let _ =
                     writeln!(answer.text, "It is in quarantine, so what changed since then is not known: {reason}.");
                 answer.json["quarantine"] = reason.into();
@@ -128,7 +129,7 @@ async fn not_stored(store: &Store, args: &Explain, zone: Tz, now: DateTime<Utc>)
 /// What the database knows about a pull request that is not stored.
 struct Known {
     repository: Option<RepositoryStatus>,
-    quarantine: Option<String>,
+    quarantine: Option<QuarantineReason>,
     kept_since: Option<DateTime<Utc>>,
 }
 
@@ -147,8 +148,16 @@ impl Known {
         let Some(repository) = &self.repository else {
             return format!("{} is not among the configured repositories.", name.repository);
         };
-        if let Some(reason) = &self.quarantine {
-            return format!("it is in quarantine, as it cannot be read or understood: {reason}.");
+        match &self.quarantine {
+            Some(QuarantineReason { reason, is_by_place: false }) => {
+                return format!("it is in quarantine, as it cannot be read or understood: {reason}.");
+            }
+            Some(QuarantineReason { reason, is_by_place: true }) => {
+                return format!(
+                    "it may be the pull request in quarantine whose number GitHub does not show: {reason}."
+                );
+            }
+            None => {}
         }
         let mut text = match (repository.collected_at, repository.covered_since) {
             (Some(collected_at), Some(since)) => format!(

@@ -11,7 +11,7 @@ use mergeline_domain::{
     AccountKind, Author, Period, PullRequest, RepoName, Weight, count_of, start_of_day, with_causes,
 };
 use mergeline_github::{GitHub, PageAnswer, Patience};
-use mergeline_store::{ApplyOptions, Ending, Listed, QuarantineKey, Store, Undecodable};
+use mergeline_store::{ApplyOptions, Ending, KnownBy, Listed, Place, Store, Undecodable};
 
 use crate::answers::Answers;
 use crate::args::{Options, Report};
@@ -137,7 +137,7 @@ async fn one_repository(
     while let Some(PageAnswer::Page(page)) = pages.next().await? {
         let is_last = page.pull_requests.iter().any(|pull_request| pull_request.updated_at < since);
         for item in page.undecodable {
-            unread.push((item.number, item.reason, item.created_at));
+            unread.push((Some(item.number), item.reason, item.created_at));
         }
         unread.extend(page.unreadable.into_iter().map(|row| (None, row.reason, None)));
         pull_requests.extend(page.pull_requests.into_iter().filter(|pull_request| pull_request.updated_at >= since));
@@ -156,8 +156,8 @@ async fn one_repository(
     let snapshot = store.snapshot().await?.ok_or_else(|| anyhow::anyhow!("nothing is configured"))?;
     // Answers say so, as they do of what a collection cannot read.
     let unread = (1..).zip(unread).map(|(place, (number, reason, created_from))| {
-        let key = number.map_or(QuarantineKey::Position(place), QuarantineKey::Number);
-        Undecodable { key, reason, created_from }
+        let by_place = KnownBy::Place { position: place, place: Place { after: 0, rows: place } };
+        Undecodable { known_by: number.map_or(by_place, KnownBy::Number), reason, created_from }
     });
     let mut unread = unread.collect::<Vec<_>>();
     for configured in &snapshot.repositories {

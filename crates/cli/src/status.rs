@@ -231,7 +231,6 @@ mod tests {
             complete_until: None,
             data_as_of: at("2026-06-17T08:00:00Z"),
             quarantined: 0,
-            quarantined_since: None,
             is_reattributing: false,
             incomplete_patterns: Vec::new(),
         };

@@ -1,6 +1,7 @@
 //! The client: sending, waiting, counting.
 
 use std::collections::HashSet;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_NONE_MATCH, LOCATI
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Limited};
+use hyper_util::client::legacy;
 use mergeline_domain::with_causes;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret, SecretString};
@@ -570,8 +572,11 @@ impl Inner {
     }
 
     async fn transfer(&self, request: Request<OctoBody>) -> Result<(Parts, Bytes), GitHubError> {
-        let (parts, body) =
-            self.client.execute(request).await.map_err(|error| self.unreachable(with_causes(&error)))?.into_parts();
+        let answer = self.client.execute(request).await.map_err(|error| {
+            let reason = with_causes(&error);
+            if is_cut(&error) { GitHubError::Truncated { reason } } else { self.unreachable(reason) }
+        })?;
+        let (parts, body) = answer.into_parts();
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
                 too_large()
@@ -581,6 +586,20 @@ impl Inner {
         })?;
         Ok((parts, body.to_bytes()))
     }
+}
+
+/// Whether a connection that stood was closed before the whole answer: it may have been too much for the server.
+fn is_cut(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let is_connecting = |error: &legacy::Error| error.is_connect();
+    let is_incomplete = |error: &hyper::Error| error.is_incomplete_message();
+    let is_closed = |error: &io::Error| {
+        matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof)
+    };
+    if causes.clone().any(|cause| cause.downcast_ref().is_some_and(is_connecting)) {
+        return false;
+    }
+    causes.any(|cause| cause.downcast_ref().is_some_and(is_incomplete) || cause.downcast_ref().is_some_and(is_closed))
 }
 
 /// The present instant, by a clock that was looked at once.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::GitHubError;
 use crate::details::histories;
-use crate::model::{decode_page, decode_single};
+use crate::model::{decode_page, decode_single, number_of};
 
 /// What a page or an answer came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +41,20 @@ pub fn page(body: &[u8]) -> Seen {
             return Seen::Refused;
         }
     };
-    let (understood, undecodable) = (page.pull_requests.len(), page.undecodable.len());
+    let (understood, undecodable) = (page.pull_requests.len(), page.undecodable.len() + page.nameless.len());
     assert_eq!(listed, Some(understood + undecodable), "items are lost or invented");
 
     let again = decode_page(body).expect("it was a page a moment ago");
     assert_eq!(page.pull_requests, again.pull_requests, "the second reading differs");
     assert_eq!(page.undecodable, again.undecodable, "the second reading differs");
+    assert_eq!(page.nameless, again.nameless, "the second reading differs");
 
     if let Ok(items) = serde_json::from_slice::<Vec<&RawValue>>(body) {
         let (mut single, mut refused) = (Vec::new(), Vec::new());
-        for item in items {
-            match decode_single(item.get().as_bytes()) {
+        let nameless: Vec<usize> = page.nameless.iter().map(|item| item.index as usize).collect();
+        for (_, item) in items.iter().enumerate().filter(|(index, _)| !nameless.contains(index)) {
+            let number = number_of(item.get().as_bytes()).expect("it is not nameless");
+            match decode_single(item.get().as_bytes(), number) {
                 Ok(pull_request) => single.push(pull_request),
                 Err(item) => refused.push(item),
             }
@@ -64,7 +67,12 @@ pub fn page(body: &[u8]) -> Seen {
         check_pull_request(pull_request);
     }
     for item in &page.undecodable {
-        assert!(item.number.is_none_or(is_number), "the number {:?} is no pull request's", item.number);
+        assert!(is_number(item.number), "the number {} is no pull request's", item.number);
+        check_text("reason", &item.reason);
+        assert!(!item.reason.is_empty(), "no reason is given");
+    }
+    for item in &page.nameless {
+        assert!(item.after.is_none_or(is_number) && item.before.is_none_or(is_number), "a neighbor has no number");
         check_text("reason", &item.reason);
         assert!(!item.reason.is_empty(), "no reason is given");
     }

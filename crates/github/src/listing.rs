@@ -27,7 +27,8 @@ pub fn larger_page(size: u8) -> Option<u8> {
     PAGE_SIZES.into_iter().rev().find(|larger| *larger > size)
 }
 
-/// So many rows in a row that cannot be read, each alone, are the server's fault and not that of what is in them.
+/// After so many rows in a row that cannot be read, each alone, another row is asked for: whether it is the server that cannot
+/// show anything, and not these rows.
 const MAX_UNREADABLE_IN_A_ROW: u32 = 5;
 
 /// So often a listing goes back because rows before it have vanished; more is a list that nobody can read.
@@ -48,7 +49,7 @@ pub struct Etag {
     pub scope: String,
 }
 
-/// A row of a list that cannot be read, not even alone. Whose pull request it is, and its number, are not known.
+/// A row of a list that cannot be read, not even alone, or that has no number. Whose pull request it is, is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableRow {
     /// Its place in the list, from 1.
@@ -115,7 +116,7 @@ impl Page {
     /// The numbers of all pull requests on it that have one.
     pub fn numbers(&self) -> impl Iterator<Item = i64> {
         let understood = self.pull_requests.iter().map(|pull_request| pull_request.number);
-        understood.chain(self.undecodable.iter().filter_map(|item| item.number))
+        understood.chain(self.undecodable.iter().map(|item| item.number))
     }
 }
 
@@ -266,7 +267,7 @@ impl End {
     fn take_from(&self, page: &mut Page) {
         let is_same = |number: i64, updated_at| self.rows.get(&number) == Some(&updated_at);
         page.pull_requests.retain(|pull_request| !is_same(pull_request.number, Some(pull_request.updated_at)));
-        page.undecodable.retain(|item| item.number.is_none_or(|number| !is_same(number, None)));
+        page.undecodable.retain(|item| !is_same(item.number, None));
     }
 }
 
@@ -410,7 +411,7 @@ impl<'a> Session<'a> {
                         continue;
                     }
                     in_a_row += 1;
-                    if in_a_row >= MAX_UNREADABLE_IN_A_ROW {
+                    if in_a_row % MAX_UNREADABLE_IN_A_ROW == 0 && !self.shows_an_end(whole.repository).await? {
                         return Err(GitHubError::PageUnreadable {
                             page: whole.number,
                             page_size: whole.size,
@@ -440,6 +441,19 @@ impl<'a> Session<'a> {
         Ok(page)
     }
 
+    /// Whether GitHub shows the newest pull request, or else the oldest: then it is not the server that cannot be read.
+    async fn shows_an_end(&self, repository: &RepoName) -> Result<bool, GitHubError> {
+        for order in [Order::Newest, Order::Creation] {
+            let part = Part { repository, order, size: 1, number: 1 };
+            match self.page(part, None, false).await {
+                Ok(_) => return Ok(true),
+                Err(error) if error.wants_smaller_page() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
     /// A page as GitHub answers. One that the page before announced is not empty: an error is not the end.
     async fn page(&self, part: Part<'_>, known: Option<&Etag>, is_announced: bool) -> Result<PageAnswer, GitHubError> {
         let Part { repository, order, size, number } = part;
@@ -455,7 +469,7 @@ impl<'a> Session<'a> {
             if answer.status.as_u16() == 304 {
                 return Ok(PageAnswer::Unchanged);
             }
-            let page = read_page(answer, number, scope.as_deref())?;
+            let page = read_page(answer, part, scope.as_deref())?;
             if is_announced && page.is_empty() {
                 return Err(GitHubError::invalid("a page is empty to which the one before it led"));
             }
@@ -474,16 +488,22 @@ impl<'a> Session<'a> {
     }
 }
 
-fn read_page(answer: &Answer, number: u32, scope: Option<&str>) -> Result<Page, GitHubError> {
-    let DecodedPage { pull_requests, undecodable, repository } = decode_page(&answer.body()?)?;
-    if pull_requests.is_empty() && undecodable.len() >= NO_EXCEPTIONS {
+fn read_page(answer: &Answer, part: Part<'_>, scope: Option<&str>) -> Result<Page, GitHubError> {
+    let DecodedPage { pull_requests, undecodable, nameless, repository, .. } = decode_page(&answer.body()?)?;
+    if pull_requests.is_empty() && undecodable.len() + nameless.len() >= NO_EXCEPTIONS {
         return Err(GitHubError::invalid("none of the pull requests on a page can be understood"));
     }
     let etag = answer.header(&ETAG).zip(scope);
     let etag = etag.map(|(value, scope)| Etag { value: value.to_owned(), scope: scope.to_owned() });
-    let has_next = link::has_next(answer.header(&LINK), number)?;
+    let has_next = link::has_next(answer.header(&LINK), part.number)?;
     let last = answer.header(&LINK).and_then(link::last_page);
-    Ok(Page { pull_requests, undecodable, repository, etag, has_next, last, ..Page::default() })
+    let unreadable = nameless.into_iter().map(|item| {
+        let position = part.rows().start().saturating_add(item.index);
+        let reason = format!("row {position} of the list has no usable number: {}", item.reason);
+        UnreadableRow { position, after: item.after, before: item.before, reason }
+    });
+    let unreadable = unreadable.collect();
+    Ok(Page { pull_requests, undecodable, unreadable, repository, etag, has_next, last, ..Page::default() })
 }
 
 impl PullRequestPages<'_> {

@@ -211,7 +211,7 @@ impl Session<'_> {
             let body = answer.body()?;
             // Half an answer is GitHub's fault; what is whole and cannot be understood is the pull request's.
             serde_json::from_slice::<IgnoredAny>(&body).map_err(|error| GitHubError::of_json(&error))?;
-            Ok(decode_single(&body))
+            Ok(decode_single(&body, number))
         })
         .await
     }

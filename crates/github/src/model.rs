@@ -14,8 +14,8 @@ use crate::text::{Text, clean};
 /// One item of a page that could not be understood. The others of its page can.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndecodableItem {
-    /// The pull request's number, if that much could be read.
-    pub number: Option<i64>,
+    /// The pull request's number.
+    pub number: i64,
     /// When it was opened, if that much could be read.
     pub created_at: Option<DateTime<Utc>>,
     /// Why.
@@ -33,11 +33,26 @@ pub struct RepositoryIdentity {
     pub created_at: Option<DateTime<Utc>>,
 }
 
+/// An item of a page without a number that it could be asked for by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamelessItem {
+    /// Its place on the page, from 0.
+    pub(crate) index: u32,
+    /// The number of the item before it that has one.
+    pub(crate) after: Option<i64>,
+    /// The number of the item behind it that has one.
+    pub(crate) before: Option<i64>,
+    pub(crate) reason: String,
+}
+
 /// A page as far as it could be understood.
 #[derive(Debug, Default)]
 pub(crate) struct DecodedPage {
     pub(crate) pull_requests: Vec<PullRequest>,
     pub(crate) undecodable: Vec<UndecodableItem>,
+    pub(crate) nameless: Vec<NamelessItem>,
+    last_number: Option<i64>,
+    items: u32,
     pub(crate) repository: Option<RepositoryIdentity>,
 }
 
@@ -47,9 +62,11 @@ struct Item {
     #[serde(default)]
     node_id: Option<Text>,
     number: i64,
-    title: Text,
+    #[serde(default)]
+    title: Option<Text>,
     user: Option<User>,
-    state: Text,
+    #[serde(default)]
+    state: Option<Text>,
     #[serde(default)]
     draft: Option<bool>,
     #[serde(default)]
@@ -65,13 +82,13 @@ struct User {
     id: i64,
     login: Text,
     #[serde(rename = "type", default)]
-    kind: Text,
+    kind: Option<Text>,
 }
 
 #[derive(Deserialize)]
 struct Branch {
-    #[serde(rename = "ref")]
-    name: Text,
+    #[serde(rename = "ref", default)]
+    name: Option<Text>,
     #[serde(default)]
     repo: Option<BaseRepository>,
 }
@@ -79,7 +96,8 @@ struct Branch {
 #[derive(Deserialize)]
 struct BaseRepository {
     id: i64,
-    full_name: Text,
+    #[serde(default)]
+    full_name: Option<Text>,
     #[serde(default)]
     created_at: Option<Time>,
 }
@@ -118,50 +136,80 @@ pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
     if let Ok(items) = serde_json::from_slice::<Vec<Item>>(body) {
         page.pull_requests.reserve(items.len());
         for item in items {
-            let number = item.number;
-            page.add(item, Some(number));
+            page.add(item);
         }
         return Ok(page);
     }
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| GitHubError::of_json(&error))?;
     for raw in items {
         match serde_json::from_str::<Item>(raw.get()) {
-            Ok(item) => {
-                let number = item.number;
-                page.add(item, Some(number));
+            Ok(item) => page.add(item),
+            Err(error) => {
+                let raw = raw.get().as_bytes();
+                page.refuse(number_of(raw), creation_of(raw), &error.to_string());
             }
-            Err(error) => page.undecodable.push(undecodable(raw.get().as_bytes(), &error)),
         }
     }
     Ok(page)
 }
 
-/// Decodes the answer about one pull request.
-pub(crate) fn decode_single(body: &[u8]) -> Result<PullRequest, UndecodableItem> {
-    let item = serde_json::from_slice::<Item>(body).map_err(|error| undecodable(body, &error))?;
-    let (number, created_at) = (Some(item.number), Some(item.created_at));
-    pull_request(item).map_err(|reason| UndecodableItem::new(number, created_at, &reason))
+/// Decodes the answer about the pull request that was asked for by this number.
+pub(crate) fn decode_single(body: &[u8], number: i64) -> Result<PullRequest, UndecodableItem> {
+    let refused = |created_at, reason: &str| UndecodableItem::new(number, created_at, reason);
+    let item = serde_json::from_slice::<Item>(body).map_err(|error| refused(creation_of(body), &error.to_string()))?;
+    let (answered, created_at) = (item.number, Some(item.created_at));
+    if answered != number {
+        return Err(refused(created_at, &format!("the answer is about the number {answered}")));
+    }
+    pull_request(item).map_err(|reason| refused(created_at, &reason))
 }
 
-fn undecodable(raw: &[u8], error: &serde_json::Error) -> UndecodableItem {
+/// The number of an item, where it has a usable one.
+pub(crate) fn number_of(raw: &[u8]) -> Option<i64> {
     let number = serde_json::from_slice::<NumberOnly>(raw).ok().map(|item| item.number);
-    let created_at = serde_json::from_slice::<CreationOnly>(raw).ok().map(|item| item.created_at);
-    UndecodableItem::new(number, created_at, &error.to_string())
+    number.filter(|number| NUMBERS.contains(number))
+}
+
+fn creation_of(raw: &[u8]) -> Option<DateTime<Utc>> {
+    serde_json::from_slice::<CreationOnly>(raw).ok().map(|item| item.created_at)
 }
 
 impl UndecodableItem {
     /// A reason quotes what GitHub sent: it is shown and stored, so it is as clean as a title.
-    fn new(number: Option<i64>, created_at: Option<DateTime<Utc>>, reason: &str) -> Self {
-        let number = number.filter(|number| NUMBERS.contains(number));
+    fn new(number: i64, created_at: Option<DateTime<Utc>>, reason: &str) -> Self {
         Self { number, created_at: created_at.filter(|at| is_sane(*at)), reason: clean(reason) }
     }
 }
 
 impl DecodedPage {
-    fn add(&mut self, mut item: Item, number: Option<i64>) {
+    /// An item that cannot be understood: known by its number, or by its place where it has none.
+    fn refuse(&mut self, number: Option<i64>, created_at: Option<DateTime<Utc>>, reason: &str) {
+        match number.filter(|number| NUMBERS.contains(number)) {
+            Some(number) => {
+                self.undecodable.push(UndecodableItem::new(number, created_at, reason));
+                self.count(Some(number));
+            }
+            None => {
+                let reason = clean(reason);
+                self.nameless.push(NamelessItem { index: self.items, after: self.last_number, before: None, reason });
+                self.count(None);
+            }
+        }
+    }
+
+    fn count(&mut self, number: Option<i64>) {
+        self.items += 1;
+        if let Some(number) = number {
+            let waiting = self.nameless.iter_mut().rev().take_while(|item| item.before.is_none());
+            waiting.for_each(|item| item.before = Some(number));
+            self.last_number = Some(number);
+        }
+    }
+
+    fn add(&mut self, mut item: Item) {
         if self.repository.is_none() {
             self.repository = item.base.as_mut().and_then(|base| base.repo.take()).and_then(|repository| {
-                let name = repository.full_name.parse().ok()?;
+                let name = repository.full_name?.parse().ok()?;
                 Some(RepositoryIdentity {
                     id: repository.id,
                     name,
@@ -169,10 +217,13 @@ impl DecodedPage {
                 })
             });
         }
-        let created_at = Some(item.created_at);
+        let (number, created_at) = (item.number, item.created_at);
         match pull_request(item) {
-            Ok(pull_request) => self.pull_requests.push(pull_request),
-            Err(reason) => self.undecodable.push(UndecodableItem::new(number, created_at, &reason)),
+            Ok(pull_request) => {
+                self.pull_requests.push(pull_request);
+                self.count(Some(number));
+            }
+            Err(reason) => self.refuse(Some(number), Some(created_at), &reason),
         }
     }
 }
@@ -197,26 +248,26 @@ fn pull_request(item: Item) -> Result<PullRequest, String> {
         return Err(format!("the time {absurd} is absurd"));
     }
     // `merged_at` alone says that it was merged: `merge_commit_sha` is set on closed ones too.
-    let state = match (item.merged_at, item.closed_at, &*item.state) {
+    let state = match (item.merged_at, item.closed_at, item.state.as_deref()) {
         (Some(at), closed_at, _) => State::Merged { at, closed_at: closed_at.unwrap_or(at) },
-        (None, Some(at), "closed") => State::Closed { at },
-        (None, _, "open") => State::Open,
-        (None, _, state) => return Err(format!("state `{state}` without a time of closing")),
+        (None, Some(at), Some("closed") | None) => State::Closed { at },
+        (None, _, Some("open")) | (None, None, None) => State::Open,
+        (None, _, Some(state)) => return Err(format!("state `{state}` without a time of closing")),
     };
     let author = item.user.map(|user| Author {
         id: user.id,
         login: Login::from_github(&user.login.clean()),
-        kind: account_kind(&user.kind, user.id),
+        kind: account_kind(user.kind.as_deref().unwrap_or_default(), user.id),
     });
     Ok(PullRequest {
         id: item.id,
         node_id: item.node_id.map(|id| id.clean()),
         number: item.number,
-        title: item.title.clean(),
+        title: item.title.map(|title| title.clean()).unwrap_or_default(),
         author,
         state,
         is_draft: item.draft.unwrap_or(false),
-        base_ref: item.base.map(|base| base.name.clean()),
+        base_ref: item.base.and_then(|base| base.name).map(|name| name.clean()),
         created_at: item.created_at,
         updated_at: item.updated_at,
     })
@@ -301,7 +352,9 @@ mod tests {
         for (field, value) in [
             ("created_at", json!("9999-01-01T00:00:00Z")),
             ("created_at", Value::Null),
-            ("title", Value::Null),
+            ("updated_at", Value::Null),
+            ("user", json!({ "id": 5, "login": null })),
+            ("title", json!(["a", "list"])),
             ("id", json!("seven")),
             ("state", json!("merged-ish")),
         ] {
@@ -309,14 +362,53 @@ mod tests {
             if field == "state" {
                 broken["merged_at"] = Value::Null;
             }
-            assert_eq!(decode(&broken).expect_err(field).number, Some(7), "{field}");
+            assert_eq!(decode(&broken).expect_err(field).number, 7, "{field}");
         }
-        for number in [json!(0), json!(-1), json!(2_147_483_648_u64)] {
-            assert!(decode(&with("number", number)).is_err());
-        }
-        let page = json!([item(), with("title", Value::Null), item()]).to_string();
+        let page = json!([item(), with("id", Value::Null), item()]).to_string();
         let decoded = decode_page(page.as_bytes()).expect("a list");
         assert_eq!((decoded.pull_requests.len(), decoded.undecodable.len()), (2, 1));
+    }
+
+    #[test]
+    fn g18_an_item_without_a_usable_number_is_known_by_its_place_between_its_neighbors() {
+        for number in [json!(0), json!(-1), json!(2_147_483_648_u64), json!("7"), Value::Null] {
+            let nameless = with("number", number.clone());
+            let page =
+                json!([nameless, with("number", json!(4)), nameless, nameless, with("number", json!(9)), nameless]);
+            let decoded = decode_page(page.to_string().as_bytes()).expect("a list");
+            assert_eq!((decoded.pull_requests.len(), decoded.undecodable), (2, Vec::new()), "{number}");
+            let places: Vec<_> = decoded.nameless.iter().map(|item| (item.index, item.after, item.before)).collect();
+            let expected = [(0, None, Some(4)), (2, Some(4), Some(9)), (3, Some(4), Some(9)), (5, Some(9), None)];
+            assert_eq!(places, expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn g19_null_in_what_only_describes_keeps_no_pull_request_out() {
+        for field in
+            ["title", "node_id", "draft", "user.type", "base", "base.ref", "base.repo", "base.repo.full_name", "state"]
+        {
+            let mut odd = item();
+            odd["node_id"] = json!("PR_7");
+            odd["base"]["repo"] = json!({ "id": 5, "full_name": "acme/api" });
+            odd.pointer_mut(&format!("/{}", field.replace('.', "/")))
+                .map_or_else(|| panic!("{field} is not there"), |value| *value = Value::Null);
+            assert!(decode(&odd).expect(field).merged_at().is_some(), "{field}");
+        }
+        for (closed_at, state) in [(Value::Null, "open"), (json!("2026-01-02T10:00:01Z"), "closed")] {
+            let mut without_state = with("state", Value::Null);
+            without_state["merged_at"] = Value::Null;
+            without_state["closed_at"] = closed_at;
+            let is_open = decode(&without_state).expect(state).state == State::Open;
+            assert_eq!(is_open, state == "open");
+        }
+    }
+
+    #[test]
+    fn an_answer_about_another_pull_request_is_refused() {
+        let body = item().to_string();
+        assert_eq!(decode_single(body.as_bytes(), 7).expect("its own").number, 7);
+        assert_eq!(decode_single(body.as_bytes(), 8).expect_err("another").number, 8);
     }
 
     #[test]

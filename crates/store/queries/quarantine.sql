@@ -1,26 +1,33 @@
--- Puts pull requests of a repository ($1) into quarantine, or notes that they are still there: numbers ($2) or places ($3), reasons
--- ($4), since when they may have been opened ($5), now ($6). Where that is not known, the stored one before it says it.
+-- Puts pull requests of a repository ($1) into quarantine, or notes that they are still there: numbers ($2), or positions ($3) and
+-- the rows before ($4) with how many rows they are behind ($5); reasons ($6), since when they may have been opened ($7), now ($8).
+-- Where that is not known, the stored one before it says it.
 with items as (
     select
         i.number,
         i.position,
+        i.after_number,
+        i.rows_after,
         i.reason,
         coalesce(
             i.created_from,
             (
                 select p.created_at from pull_requests as p
-                where p.repository_id = $1 and p.number < i.number
+                where p.repository_id = $1 and p.number < coalesce(i.number, i.after_number + 1)
                 order by p.number desc
                 limit 1
             )
         ) as created_from
-    from unnest($2::bigint [], $3::integer [], $4::text [], $5::timestamptz []) as i (number, position, reason, created_from)
+    from unnest($2::bigint [], $3::integer [], $4::bigint [], $5::integer [], $6::text [], $7::timestamptz [])
+        as i (number, position, after_number, rows_after, reason, created_from)
 ),
-by_position as (
-    insert into quarantined_pull_requests as q (repository_id, position, reason, created_from, first_seen_at, last_tried_at)
-    select $1, i.position, i.reason, i.created_from, $6, $6 from items as i where i.number is null
-    on conflict (repository_id, position) where number is null do update
+by_place as (
+    insert into quarantined_pull_requests as q (
+        repository_id, position, after_number, rows_after, reason, created_from, first_seen_at, last_tried_at
+    )
+    select $1, i.position, i.after_number, i.rows_after, i.reason, i.created_from, $8, $8 from items as i where i.number is null
+    on conflict (repository_id, after_number, rows_after) where number is null do update
     set
+        position = excluded.position,
         reason = excluded.reason,
         created_from = coalesce(excluded.created_from, q.created_from),
         last_tried_at = excluded.last_tried_at,
@@ -28,7 +35,7 @@ by_position as (
     where q.last_tried_at < excluded.last_tried_at
 )
 insert into quarantined_pull_requests as q (repository_id, number, reason, created_from, first_seen_at, last_tried_at)
-select $1, i.number, i.reason, i.created_from, $6, $6 from items as i where i.number is not null
+select $1, i.number, i.reason, i.created_from, $8, $8 from items as i where i.number is not null
 on conflict (repository_id, number) do update
 set
     reason = excluded.reason,

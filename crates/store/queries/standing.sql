@@ -17,7 +17,6 @@ select
     k.complete_until,
     k.data_as_of,
     k.quarantined as "quarantined!",
-    k.quarantined_since,
     exists (select from reattributions as m where m.team_id = t.id or t.id is null) as "is_reattributing!",
     (
         select array_agg(p.pattern order by p.pattern)
@@ -34,8 +33,7 @@ from (
         case when bool_and(s.is_read) then min(least(s.collected_at, s.reopened_since, s.backfill_since, s.missing_since)) end
             as complete_until,
         min(s.collected_at) as data_as_of,
-        coalesce(sum(s.quarantined), 0)::bigint as quarantined,
-        min(s.quarantined_since) as quarantined_since
+        coalesce(sum(s.quarantined), 0)::bigint as quarantined
     from (
         select
             coalesce(r.current_name, r.name) as name,
@@ -45,7 +43,6 @@ from (
             r.reopened_since,
             r.backfill_since,
             r.quarantined,
-            least(r.quarantined_from, case when r.has_undated_quarantined then r.covered_since end) as quarantined_since,
             least(r.missing_from, case when r.has_undated_missing then r.covered_since end) as missing_since,
             r.covered_since is not null and r.collected_at is not null as is_read,
             r.reopened_since is not null or r.backfill_page is not null as is_pending

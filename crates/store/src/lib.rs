@@ -32,6 +32,10 @@ pub use metrics::{
 };
 pub use pages::{BackfillStep, KeptPullRequest, PageOfWork, StoredPage};
 pub use pruning::Prunable;
-pub use quarantine::{QuarantineEntry, QuarantineKey, Undecodable};
-pub use repositories::{Backfill, Ending, Identity, Lease, Listed, ReadBack, Repository, RepositoryId, StoredEtag};
-pub use status::{ConfiguredLogin, DatabaseStatus, Explanation, RepositoryStatus, RunStatus, Share, Times};
+pub use quarantine::{KnownBy, Place, QuarantineEntry, QuarantineKey, Undecodable};
+pub use repositories::{
+    Backfill, Ending, Identity, Lease, Listed, ReadBack, Repository, RepositoryId, StoredEtag, UnreadableChange,
+};
+pub use status::{
+    ConfiguredLogin, DatabaseStatus, Explanation, QuarantineReason, RepositoryStatus, RunStatus, Share, Times,
+};

@@ -254,8 +254,6 @@ pub struct Coverage {
     pub data_as_of: Option<DateTime<Utc>>,
     /// Pull requests in quarantine, accepted or not: they could not be read, and are not counted.
     pub quarantined: i64,
-    /// None of them was opened before; `None` when there are none, or that is not known.
-    pub quarantined_since: Option<DateTime<Utc>>,
     /// Whether memberships of the team that was asked for, of any team without one, have changed and stored pull requests still
     /// count as before.
     pub is_reattributing: bool,
@@ -505,7 +503,6 @@ pub(crate) async fn standing(
             complete_until: row.complete_until,
             data_as_of: row.data_as_of,
             quarantined: row.quarantined,
-            quarantined_since: row.quarantined_since,
             is_reattributing: row.is_reattributing,
             incomplete_patterns: row.incomplete_patterns.unwrap_or_default(),
         },
@@ -520,6 +517,26 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// How many pull requests in quarantine, of the repositories of the filter, may have been opened before its end. The others
+    /// cannot be in its range.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn quarantined(&mut self, filter: &Filter) -> Result<i64, StoreError> {
+        let ids: Option<Vec<i64>> = filter.repositories.as_ref().map(|ids| ids.iter().map(|id| id.0).collect());
+        let count = sqlx::query_scalar!(
+            r#"select count(*) as "count!"
+            from quarantined_pull_requests as q
+            inner join repositories as r on q.repository_id = r.id
+            where
+                (q.created_from is null or q.created_from < $1)
+                and case when $2::bigint [] is null then r.removed_at is null else r.id = any($2) end"#,
+            filter.to,
+            ids.as_deref()
+        );
+        Ok(count.fetch_one(&mut *self.connection).await?)
+    }
+
     /// The numbers of repositories, each with the name that it was asked by: several when one was replaced by another of the
     /// same name, none when it is unknown. With a team, only those that something counts for it in.
     ///

@@ -11,7 +11,7 @@ use crate::erasure::{delete_pull_requests, note_loss};
 use crate::quarantine::{quarantine, release_from_quarantine};
 use crate::repositories::{hold_lease, note_change, saturated};
 use crate::session::Session;
-use crate::{Lease, ReadBack, RepositoryId, Revision, Store, StoreError, Undecodable};
+use crate::{Lease, Place, ReadBack, RepositoryId, Revision, Store, StoreError, Undecodable};
 
 /// A pull request of a configured person, with the teams' shares.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct PageOfWork {
     /// What could not be read or understood.
     pub undecodable: Vec<Undecodable>,
     /// Places in the list by creation that can be read: those leave the quarantine.
-    pub readable: Vec<u32>,
+    pub readable: Vec<Place>,
     /// How far the backfill is, when this was one of its pages.
     pub backfill: Option<BackfillStep>,
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use serde::Serialize;
 
+use crate::repositories::saturated;
 use crate::session::Session;
 use crate::{RepositoryId, Store, StoreError};
 
@@ -13,14 +14,62 @@ use crate::{RepositoryId, Store, StoreError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undecodable {
     /// What it is known by.
-    pub key: QuarantineKey,
+    pub known_by: KnownBy,
     /// Why.
     pub reason: String,
     /// It was opened then or later; `None` when that is not known.
     pub created_from: Option<DateTime<Utc>>,
 }
 
-/// What a pull request in quarantine is known by.
+/// The place of a row that has no number in the list by creation. It stays when earlier pull requests are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The number of the row before it that can be read; 0 at the beginning of the list.
+    pub after: i64,
+    /// It is so many rows behind that one.
+    pub rows: u32,
+}
+
+/// What the collection knows a pull request in quarantine by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KnownBy {
+    /// Its number.
+    Number(i64),
+    /// Its place in the list by creation: GitHub does not show its number.
+    Place {
+        /// Where the row was seen last, from 1.
+        position: u32,
+        /// Where it belongs.
+        place: Place,
+    },
+}
+
+impl KnownBy {
+    /// As people name it.
+    pub fn key(self) -> QuarantineKey {
+        match self {
+            Self::Number(number) => QuarantineKey::Number(number),
+            Self::Place { position, .. } => QuarantineKey::Position(position),
+        }
+    }
+
+    /// What no two have in common: a number or a place.
+    fn unique(self) -> (Option<i64>, Option<Place>) {
+        match self {
+            Self::Number(number) => (Some(number), None),
+            Self::Place { place, .. } => (None, Some(place)),
+        }
+    }
+
+    fn position(self) -> Option<i32> {
+        match self {
+            Self::Number(_) => None,
+            Self::Place { position, .. } => Some(saturated(position)),
+        }
+    }
+}
+
+/// How people name a pull request in quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QuarantineKey {
@@ -46,7 +95,7 @@ pub struct QuarantineEntry {
     pub repository: String,
     /// Its number; `None` where only its place is known.
     pub number: Option<i64>,
-    /// Its place in the list by creation, where its number is not known.
+    /// Where it was seen last in the list by creation, where its number is not known.
     pub position: Option<i32>,
     /// Why.
     pub reason: String,
@@ -81,10 +130,10 @@ impl Store {
         repository: RepositoryId,
         now: DateTime<Utc>,
         limit: u32,
-    ) -> Result<Vec<QuarantineKey>, StoreError> {
+    ) -> Result<Vec<KnownBy>, StoreError> {
         // The pause doubles from an hour to two days.
         let question = sqlx::query!(
-            "select number, position from quarantined_pull_requests
+            "select number, position, after_number, rows_after from quarantined_pull_requests
             where repository_id = $1 and last_tried_at <= $2::timestamptz - interval '1 hour' * least(2 ^ (attempts - 1), 48)
             order by last_tried_at, id
             limit $3",
@@ -93,19 +142,15 @@ impl Store {
             i64::from(limit)
         );
         let rows = self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await?;
-        Ok(rows.into_iter().filter_map(|row| key(row.number, row.position)).collect())
-    }
-
-    /// When each pull request in quarantine was last asked for.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn quarantine_tries(&self, repository: RepositoryId) -> Result<Vec<DateTime<Utc>>, StoreError> {
-        let question = sqlx::query_scalar!(
-            "select last_tried_at from quarantined_pull_requests where repository_id = $1",
-            repository.0
-        );
-        self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
+        let known_by = rows.into_iter().filter_map(|row| {
+            let by_place = || {
+                let position = row.position?.unsigned_abs();
+                let rows = row.rows_after.map_or(position, i32::unsigned_abs);
+                Some(KnownBy::Place { position, place: Place { after: row.after_number, rows } })
+            };
+            row.number.map(KnownBy::Number).or_else(by_place)
+        });
+        Ok(known_by.collect())
     }
 
     /// What is in quarantine of the configured repositories, by repository and number; so many at most.
@@ -138,7 +183,10 @@ impl Store {
         key: QuarantineKey,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let (number, position) = columns(key);
+        let (number, position) = match key {
+            QuarantineKey::Number(number) => (Some(number), None),
+            QuarantineKey::Position(position) => (None, Some(saturated(position))),
+        };
         self.in_transaction(async |connection| {
             let accepted = sqlx::query_scalar!(
                 "update quarantined_pull_requests as q
@@ -165,35 +213,26 @@ impl Store {
     }
 }
 
-fn key(number: Option<i64>, position: Option<i32>) -> Option<QuarantineKey> {
-    match (number, position) {
-        (Some(number), _) => Some(QuarantineKey::Number(number)),
-        (None, Some(position)) => Some(QuarantineKey::Position(position.unsigned_abs())),
-        (None, None) => None,
-    }
-}
-
-fn columns(key: QuarantineKey) -> (Option<i64>, Option<i32>) {
-    match key {
-        QuarantineKey::Number(number) => (Some(number), None),
-        QuarantineKey::Position(position) => (None, Some(i32::try_from(position).unwrap_or(i32::MAX))),
-    }
-}
-
 /// Takes out what could be read: these numbers, and these places in the list by creation.
 pub(crate) async fn release_from_quarantine(
     connection: &mut Session,
     repository: RepositoryId,
     understood: &[i64],
-    readable: &[u32],
+    readable: &[Place],
 ) -> Result<(), StoreError> {
-    let readable: Vec<i32> = readable.iter().filter_map(|position| i32::try_from(*position).ok()).collect();
+    let (after, rows): (Vec<i64>, Vec<i32>) = readable.iter().map(|place| (place.after, saturated(place.rows))).unzip();
     sqlx::query!(
         "delete from quarantined_pull_requests
-        where repository_id = $1 and (number = any($2) or (number is null and position = any($3)))",
+        where
+            repository_id = $1
+            and (
+                number = any($2)
+                or (number is null and (after_number, rows_after) in (select * from unnest($3::bigint [], $4::integer [])))
+            )",
         repository.0,
         understood,
-        &readable
+        &after,
+        &rows
     )
     .execute(connection)
     .await?;
@@ -208,11 +247,16 @@ pub(crate) async fn quarantine(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     // One statement must not touch a row twice.
-    let items: BTreeMap<QuarantineKey, &Undecodable> = undecodable.iter().map(|item| (item.key, item)).collect();
+    let items: BTreeMap<(Option<i64>, Option<Place>), &Undecodable> =
+        undecodable.iter().map(|item| (item.known_by.unique(), item)).collect();
     if items.is_empty() {
         return Ok(());
     }
-    let (numbers, positions): (Vec<_>, Vec<_>) = items.keys().map(|key| columns(*key)).unzip();
+    let numbers: Vec<Option<i64>> = items.keys().map(|(number, _)| *number).collect();
+    let positions: Vec<Option<i32>> = items.values().map(|item| item.known_by.position()).collect();
+    let places = || items.keys().map(|(_, place)| place.as_ref());
+    let after: Vec<Option<i64>> = places().map(|place| place.map(|place| place.after)).collect();
+    let rows: Vec<Option<i32>> = places().map(|place| place.map(|place| saturated(place.rows))).collect();
     let reasons: Vec<&str> = items.values().map(|item| item.reason.as_str()).collect();
     let created_from: Vec<_> = items.values().map(|item| item.created_from).collect();
     sqlx::query_file!(
@@ -220,6 +264,8 @@ pub(crate) async fn quarantine(
         repository.0,
         &numbers as &[Option<i64>],
         &positions as &[Option<i32>],
+        &after as &[Option<i64>],
+        &rows as &[Option<i32>],
         &reasons as &[&str],
         &created_from as &[Option<DateTime<Utc>>],
         now

@@ -51,6 +51,24 @@ pub struct Repository {
     pub retry_at: Option<DateTime<Utc>>,
     /// Pull requests that were merged or closed before are not stored; `None` while none were pruned.
     pub kept_since: Option<DateTime<Utc>>,
+    /// The rows that the list by update could not show when they were last looked into.
+    pub unreadable: Vec<UnreadableChange>,
+}
+
+/// When a row that cannot be read changed last, as its neighbors in the list by update tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadableChange {
+    /// Then or later: when the row behind it changed; `None` where there is none.
+    pub from: Option<DateTime<Utc>>,
+    /// Then or earlier: when the row before it changed, or the list was read.
+    pub until: DateTime<Utc>,
+}
+
+impl UnreadableChange {
+    /// Whether both may be the same row, unchanged.
+    pub fn may_be(&self, other: &Self) -> bool {
+        self.from.is_none_or(|from| from <= other.until) && other.from.is_none_or(|from| from <= self.until)
+    }
 }
 
 impl Repository {
@@ -463,13 +481,14 @@ impl Store {
             sqlx::query!(
                 "update repositories
                 set backfill_page = $2, backfill_length = $3, backfill_newest = $4, backfill_seen = 0, backfill_readings = $5::smallint,
-                    backfill_rows = null, backfill_oldest = null, backfill_last = null
+                    backfill_rows = null, backfill_oldest = null, backfill_last = null, backfill_reading_at = $6
                 where id = $1 and backfill_page is not null",
                 lease.repository.0,
                 saturated(backfill.next_page),
                 backfill.length.map(saturated),
                 backfill.newest,
-                i16::try_from(backfill.readings).unwrap_or(i16::MAX)
+                i16::try_from(backfill.readings).unwrap_or(i16::MAX),
+                now
             )
             .execute(connection)
             .await?;
@@ -478,7 +497,34 @@ impl Store {
         .await
     }
 
-    /// Notes that every page of the backfill is stored. What the incremental stream has read meanwhile is complete now.
+    /// Remembers which rows the list by update cannot show, once the past is read for their sake.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when somebody else has taken over.
+    pub async fn note_unreadable(
+        &self,
+        lease: &Lease,
+        unreadable: &[UnreadableChange],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let (from, until): (Vec<_>, Vec<_>) = unreadable.iter().map(|row| (row.from, row.until)).unzip();
+        self.in_transaction(async |connection| {
+            hold_lease(connection, lease, now).await?;
+            sqlx::query!(
+                "update repositories set unreadable_from = $2, unreadable_until = $3 where id = $1",
+                lease.repository.0,
+                &from as &[Option<DateTime<Utc>>],
+                &until
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that every page of the backfill is stored. What the incremental stream has read meanwhile is complete now. Rows in
+    /// quarantine that have only a place, and that its last reading by creation did not meet there, are not there any more.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when somebody else has taken over.
@@ -486,15 +532,24 @@ impl Store {
         self.in_transaction(async |connection| {
             hold_lease(connection, lease, now).await?;
             sqlx::query!(
+                "delete from quarantined_pull_requests as q
+                using repositories as r
+                where
+                    r.id = $1 and r.backfill_page is not null and r.backfill_rows is null
+                    and q.repository_id = r.id and q.number is null and q.last_tried_at < r.backfill_reading_at",
+                lease.repository.0
+            )
+            .execute(&mut *connection)
+            .await?;
+            sqlx::query!(
                 "update repositories
                 set
                     watermark = greatest(watermark, backfill_anchor),
                     covered_since = greatest(least(covered_since, backfill_since), (select kept_since from retention)),
                     collected_at = case when reopened_since is null then greatest(collected_at, listed_at) else collected_at end,
-                    -- Everything was listed, so there is nothing to compare for a while. By update it was not where a part was
-                    -- known before.
-                    verified_at = case when backfill_rows is null or covered_since is null then $2 else verified_at end,
-                    backfill_page = null, backfill_since = null, backfill_anchor = null,
+                    -- Nothing was stored before that could be compared.
+                    verified_at = case when covered_since is null then $2 else verified_at end,
+                    backfill_page = null, backfill_reading_at = null, backfill_since = null, backfill_anchor = null,
                     backfill_length = null, backfill_newest = null, backfill_seen = 0, backfill_readings = 0,
                     backfill_rows = null, backfill_oldest = null, backfill_last = null
                 where id = $1 and backfill_page is not null",
@@ -821,14 +876,15 @@ pub(crate) async fn repositories(
     only: Option<RepositoryId>,
 ) -> Result<Vec<Repository>, StoreError> {
     sqlx::query!(
-        "select
+        r#"select
             id, name, current_name, github_id, pattern, watermark, covered_since, reopened_since, backfill_page, backfill_since,
             backfill_anchor, backfill_length, backfill_newest, backfill_seen, backfill_readings,
             backfill_rows, backfill_oldest, backfill_last, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at,
-            (select kept_since from retention) as kept_since
+            (select kept_since from retention) as kept_since,
+            unreadable_from as "unreadable_from!: Vec<Option<DateTime<Utc>>>", unreadable_until
         from repositories
         where removed_at is null and ($1::bigint is null or id = $1)
-        order by served_at nulls first, id",
+        order by served_at nulls first, id"#,
         only.map(|id| id.0)
     )
     .fetch_all(connection)
@@ -866,6 +922,12 @@ pub(crate) async fn repositories(
             failures: row.failures.unsigned_abs(),
             retry_at: row.retry_at,
             kept_since: row.kept_since,
+            unreadable: row
+                .unreadable_from
+                .into_iter()
+                .zip(row.unreadable_until)
+                .map(|(from, until)| UnreadableChange { from, until })
+                .collect(),
         })
     })
     .collect()

@@ -22,6 +22,15 @@ pub struct DatabaseStatus {
     pub missing_grant: Option<String>,
 }
 
+/// Why a pull request is in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineReason {
+    /// What was wrong.
+    pub reason: String,
+    /// Only a place in the list is in quarantine, and the pull request may be the one that is there.
+    pub is_by_place: bool,
+}
+
 impl DatabaseStatus {
     /// What this program would migrate, with descriptions, oldest first.
     pub fn missing(&self) -> Vec<(i64, String)> {
@@ -351,16 +360,35 @@ impl Store {
         }))
     }
 
-    /// Why a pull request is in quarantine; `None` when it is not.
+    /// Why a pull request is in quarantine, or may be the one there of which only the place is known; `None` when neither is so.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn quarantine_reason(&self, repository: &RepoName, number: i64) -> Result<Option<String>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            "select q.reason from quarantined_pull_requests as q
+    pub async fn quarantine_reason(
+        &self,
+        repository: &RepoName,
+        number: i64,
+    ) -> Result<Option<QuarantineReason>, StoreError> {
+        Ok(sqlx::query_as!(
+            QuarantineReason,
+            r#"select q.reason, q.number is null as "is_by_place!"
+            from quarantined_pull_requests as q
             inner join repositories as r on q.repository_id = r.id
-            where r.removed_at is null and (r.name = $1 or r.current_name = $1) and q.number = $2
-            limit 1",
+            where
+                r.removed_at is null and (r.name = $1 or r.current_name = $1)
+                and (
+                    q.number = $2
+                    -- Behind the row before it, with none in between that is known.
+                    or (
+                        q.number is null and q.after_number < $2
+                        and not exists (
+                            select from pull_requests as p
+                            where p.repository_id = r.id and p.number > q.after_number and p.number <= $2
+                        )
+                    )
+                )
+            order by q.number nulls last, q.after_number desc, q.rows_after
+            limit 1"#,
             repository.as_str(),
             number
         )

@@ -9,8 +9,8 @@ use std::time::Duration;
 use mergeline_domain::Details;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_store::{
-    ApplyOptions, Ending, Lease, Listed, PageOfWork, QuarantineKey, Repository, Store, StoreError, Undecodable,
-    WithoutDetails,
+    ApplyOptions, Ending, Filter, KnownBy, Lease, Listed, PageOfWork, Place, QuarantineKey, Repository, Store,
+    StoreError, Undecodable, WithoutDetails,
 };
 use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, miscounted, pr};
 
@@ -457,15 +457,17 @@ async fn the_row_of_a_repository_says_what_is_in_quarantine_whatever_changes_it(
         store.release(&lease, Ending::Succeeded, at(&now)).await?;
         anyhow::Ok(counters(&database).await?.2)
     };
-    let unreadable = |key: QuarantineKey, created_from: Option<&str>| Undecodable {
-        key,
+    let place = Place { after: 1, rows: 2 };
+    let third = KnownBy::Place { position: 3, place };
+    let unreadable = |known_by: KnownBy, created_from: Option<&str>| Undecodable {
+        known_by,
         reason: "no title".to_owned(),
         created_from: created_from.map(at),
     };
     let undecodable = vec![
-        unreadable(QuarantineKey::Number(8), None),
-        unreadable(QuarantineKey::Number(9), Some("2026-03-01T00:00:00Z")),
-        unreadable(QuarantineKey::Position(3), Some("2026-02-01T00:00:00Z")),
+        unreadable(KnownBy::Number(8), None),
+        unreadable(KnownBy::Number(9), Some("2026-03-01T00:00:00Z")),
+        unreadable(third, Some("2026-02-01T00:00:00Z")),
     ];
     for minute in 0..2 {
         let page = PageOfWork { undecodable: undecodable.clone(), ..PageOfWork::default() };
@@ -480,16 +482,25 @@ async fn the_row_of_a_repository_says_what_is_in_quarantine_whatever_changes_it(
     let coverage = store.coverage().await?;
     let missing_from = Some(at("2026-03-01T00:00:00Z"));
     assert_eq!((coverage.quarantined, coverage.complete_until), (3, missing_from), "one is not accepted");
-    assert_eq!(coverage.quarantined_since, Some(at("2026-01-01T00:00:00Z")), "of one nothing is known");
+    let before = async |to: &str| {
+        let filter = Filter::range(at("2025-01-01T00:00:00Z"), at(to));
+        anyhow::Ok(store.reader().await?.quarantined(&filter).await?)
+    };
+    assert_eq!(before("2026-02-01T00:00:00Z").await?, 1, "of one nothing is known");
+    assert_eq!(before("2026-02-01T00:00:01Z").await?, 2);
+    assert_eq!(before("2026-03-02T00:00:00Z").await?, 3);
     let of_the_view: (i64, Option<chrono::DateTime<chrono::Utc>>) =
         sqlx::query_as("select quarantined, complete_until from collection_coverage")
             .fetch_one(&database.pool().await?)
             .await?;
     assert_eq!(of_the_view, (3, missing_from));
     assert_eq!(store_page(3, PageOfWork { understood: vec![1, 8], ..PageOfWork::default() }).await?, 2);
-    assert_eq!(store.coverage().await?.quarantined_since, Some(at("2026-02-01T00:00:00Z")));
-    assert_eq!(store_page(4, PageOfWork { readable: vec![3], understood: vec![9], ..PageOfWork::default() }).await?, 0);
+    assert_eq!(before("2026-02-01T00:00:00Z").await?, 0, "each has its time now");
+    assert_eq!(
+        store_page(4, PageOfWork { readable: vec![place], understood: vec![9], ..PageOfWork::default() }).await?,
+        0
+    );
     let coverage = store.coverage().await?;
-    assert_eq!((coverage.quarantined_since, coverage.complete_until), (None, Some(at("2026-06-15T12:02:00Z"))));
+    assert_eq!(coverage.complete_until, Some(at("2026-06-15T12:02:00Z")));
     Ok(())
 }

@@ -14,9 +14,9 @@ use chrono::TimeDelta;
 use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::{Details, Problems, RepoName, Verdict};
 use mergeline_store::{
-    ApplyError, ApplyOptions, Backfill, BackfillStep, DatabaseSettings, Ending, KeptPullRequest, Lease, Listed,
-    PageOfWork, QuarantineKey, RateLimitBlock, Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunId,
-    Store, StoreError, Undecodable, WithoutDetails,
+    ApplyError, ApplyOptions, Backfill, BackfillStep, DatabaseSettings, Ending, KeptPullRequest, KnownBy, Lease,
+    Listed, PageOfWork, QuarantineKey, RateLimitBlock, Reason, RepositoryId, RepositoryResult, ResultState, Revision,
+    RunId, Store, StoreError, Undecodable, UnreadableChange, WithoutDetails,
 };
 use mergeline_test_support::{FakeUser, TestDatabase, at, keep, miscounted, pr};
 use secrecy::SecretString;
@@ -326,7 +326,7 @@ async fn an_unchanged_teams_file_takes_one_statement_and_waits_for_nobody_who_ho
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 31] = [
+const WRITING: [&str; 32] = [
     "accept_quarantined",
     "apply",
     "begin_backfill",
@@ -343,6 +343,7 @@ const WRITING: [&str; 31] = [
     "lease",
     "mark_deleted",
     "note_unlisted",
+    "note_unreadable",
     "postpone_details",
     "prune",
     "reattribute",
@@ -413,7 +414,7 @@ impl Scene {
         Ok(match method {
             "accept_quarantined" => {
                 let undecodable =
-                    Undecodable { key: QuarantineKey::Number(8), reason: "no title".to_owned(), created_from: None };
+                    Undecodable { known_by: KnownBy::Number(8), reason: "no title".to_owned(), created_from: None };
                 let page = PageOfWork { undecodable: vec![undecodable], ..PageOfWork::default() };
                 self.store.upsert_page(lease, revision, page, now).await?;
                 let key = QuarantineKey::Number(8);
@@ -450,6 +451,10 @@ impl Scene {
                 format!("{:?}", store.erase(Some(ana.person), &ana.logins, now).await?)
             }
             "fail_run" => format!("{:?}", store.fail_run(self.run, now).await?),
+            "note_unreadable" => {
+                let row = UnreadableChange { from: None, until: since };
+                format!("{:?}", store.note_unreadable(lease, &[row], now).await?)
+            }
             "finish_backfill" => format!("{:?}", store.finish_backfill(lease, now).await?),
             "finish_listing" => {
                 let listed = Listed {
@@ -545,7 +550,7 @@ impl Scene {
             "upsert_page" => page(Vec::new()).await?,
             "upsert_page with what cannot be read" => {
                 page(vec![Undecodable {
-                    key: QuarantineKey::Number(9),
+                    known_by: KnownBy::Number(9),
                     reason: "no title".to_owned(),
                     created_from: None,
                 }])

@@ -92,7 +92,7 @@ impl Work<'_> {
                 None => match self.next_page(pages).await? {
                     Some(PageAnswer::Page(page)) => {
                         self.identify(&page).await?;
-                        seen.note_unreadable(&page);
+                        seen.note_unreadable(&page, self.now());
                         page
                     }
                     // The page before was the last one, which has ended it.
@@ -104,8 +104,9 @@ impl Work<'_> {
                 return Err(Stopped::lists_nothing());
             }
             let is_over = !page.has_next || page.is_beyond(backfill.since);
-            let is_readable = page.unreadable.is_empty() || (is_from_the_beginning && self.is_explained(&seen).await?);
+            let is_readable = page.unreadable.is_empty() || (is_from_the_beginning && self.is_explained(&seen));
             if !is_readable {
+                // What was seen only in part of the list is looked into with the next one.
                 self.keep(page, backfill.since, None).await?;
                 self.observe();
                 return self.begin_reading(Backfill { read_back: None, ..backfill }).await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_github::{Etag, GitHubError, Page, PageAnswer, PullRequestPages};
-use mergeline_store::{Backfill, Listed, ReadBack};
+use mergeline_store::{Backfill, Listed, ReadBack, UnreadableChange};
 
 use super::backfill::{SMALLEST_PAGE, read_back};
 use super::{Stopped, Work, known, stored, timed};
@@ -73,8 +73,10 @@ pub(super) struct Seen {
     newest: Option<DateTime<Utc>>,
     etag: Option<Etag>,
     numbers: HashSet<i64>,
-    /// Places of rows that could not be read, with the last change of the row behind each.
-    unreadable: BTreeMap<u32, Option<DateTime<Utc>>>,
+    /// Rows that could not be read by their position.
+    unreadable: BTreeMap<u32, UnreadableChange>,
+    /// When the last row of the pages before changed.
+    oldest: Option<DateTime<Utc>>,
     /// How many pull requests GitHub could answer for at once.
     page_size: Option<u8>,
     /// How far what is stored goes.
@@ -96,16 +98,21 @@ impl Seen {
         if aim.is_verified() {
             self.numbers.extend(page.numbers());
         }
-        self.note_unreadable(page);
+        self.note_unreadable(page, aim.started_at);
         page.has_next && !page.is_beyond(aim.down_to)
     }
 
-    /// Remembers the rows of a page that could not be read.
-    pub(super) fn note_unreadable(&mut self, page: &Page) {
+    /// Remembers the rows of a page that could not be read, of a list that is read since `started_at`.
+    pub(super) fn note_unreadable(&mut self, page: &Page, started_at: DateTime<Utc>) {
+        let changed_at = |number: Option<i64>| {
+            let neighbor = page.pull_requests.iter().find(|pull_request| Some(pull_request.number) == number);
+            neighbor.map(|neighbor| neighbor.updated_at)
+        };
         for row in &page.unreadable {
-            let behind = page.pull_requests.iter().find(|pull_request| Some(pull_request.number) == row.before);
-            self.unreadable.insert(row.position, behind.map(|pull_request| pull_request.updated_at));
+            let until = changed_at(row.after).or(self.oldest).unwrap_or(started_at);
+            self.unreadable.insert(row.position, UnreadableChange { from: changed_at(row.before), until });
         }
+        self.oldest = page.pull_requests.iter().map(|pull_request| pull_request.updated_at).min().or(self.oldest);
     }
 }
 
@@ -134,11 +141,19 @@ impl Work<'_> {
             Err(Stopped::GitHub(GitHubError::NotFound)) if self.is_switched_off().await? => {
                 self.without_any(&aim).await
             }
-            Ok(Read::Whole) if self.is_explained(&seen).await? => self.listed(&aim, seen).await,
+            Ok(Read::Whole) if self.is_explained(&seen) => {
+                self.note_unreadable(aim.down_to, &seen).await?;
+                self.listed(&aim, seen).await
+            }
             // Changes since the backfill began are read from there again, until it has found what cannot be read.
             Ok(Read::Whole) if self.repository.backfill.is_some() => Ok(()),
-            // By creation, rows that cannot be read have neighbours that tell which they are.
-            Ok(Read::Whole) => self.begin_backfill(&aim, &seen, None).await,
+            Ok(Read::Whole) => {
+                if aim.is_verified() {
+                    self.compare(&aim, &seen).await?;
+                }
+                // By creation, rows that cannot be read have neighbors that tell which they are.
+                self.begin_backfill(&aim, &seen, None).await
+            }
             Ok(Read::FirstPageOnly(last)) => {
                 self.last_page = last.filter(|_| seen.page_size == Some(self.repository.page_size));
                 self.begin_backfill(&aim, &seen, None).await
@@ -153,17 +168,30 @@ impl Work<'_> {
         }
     }
 
-    /// Whether the rows that could not be read are ones in quarantine: as many of those were asked for since the rows may have
-    /// changed.
-    pub(super) async fn is_explained(&mut self, seen: &Seen) -> Result<bool, Stopped> {
-        if seen.unreadable.is_empty() {
-            return Ok(true);
+    /// Whether the past was read before for the sake of each of the rows that could not be read, and none of them has changed
+    /// since, as far as their neighbors tell.
+    pub(super) fn is_explained(&self, seen: &Seen) -> bool {
+        let mut known = self.repository.unreadable.clone();
+        seen.unreadable.values().all(|row| match known.iter().position(|it| it.may_be(row)) {
+            Some(place) => {
+                known.swap_remove(place);
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Remembers the rows that could not be read, and those that are further down than it was read.
+    pub(super) async fn note_unreadable(&mut self, down_to: DateTime<Utc>, seen: &Seen) -> Result<(), Stopped> {
+        let further_down = self.repository.unreadable.iter().filter(|row| row.until < down_to);
+        let unreadable: Vec<UnreadableChange> = seen.unreadable.values().chain(further_down).copied().collect();
+        // As long as they are the same, what was noted first tells best which they are.
+        if unreadable.len() != self.repository.unreadable.len() || !self.is_explained(seen) {
+            let noted = self.collecting.store.note_unreadable(&self.lease, &unreadable, self.now());
+            timed(&mut self.result.database, noted).await?;
+            self.repository.unreadable = unreadable;
         }
-        let tries = self.collecting.store.quarantine_tries(self.repository.id);
-        let tries = timed(&mut self.result.database, tries).await?;
-        let is_known =
-            |changed: &Option<DateTime<Utc>>| tries.iter().any(|tried| changed.is_none_or(|at| at <= *tried));
-        Ok(seen.unreadable.len() <= tries.len() && seen.unreadable.values().all(is_known))
+        Ok(())
     }
 
     fn aim(&self) -> Aim {
@@ -280,7 +308,7 @@ impl Work<'_> {
         if !seen.is_anything && self.repository.position().is_some() {
             self.confirm_that_all_is_gone().await?;
         } else if aim.is_verified() {
-            self.mark_what_is_gone(aim.down_to, &seen).await?;
+            self.compare(aim, &seen).await?;
         }
         let listed = Listed {
             newest: seen.newest,
@@ -378,6 +406,28 @@ impl Work<'_> {
         let etag = seen.etag.clone().map(stored);
         let store = self.collecting.store;
         let begun = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), aim.started_at);
+        timed(&mut self.result.database, begun).await?;
+        self.repository.backfill = Some(backfill);
+        self.note_unreadable(aim.down_to, seen).await
+    }
+
+    /// Compares what is stored with what is listed.
+    async fn compare(&mut self, aim: &Aim, seen: &Seen) -> Result<(), Stopped> {
+        self.mark_what_is_gone(aim.down_to, seen).await?;
+        self.is_compared = true;
+        Ok(())
+    }
+
+    /// Begins to read the whole list again, in which rows have moved.
+    pub(super) async fn read_again(&mut self) -> Result<(), Stopped> {
+        let Some(since) = self.repository.covered_since else { return Ok(()) };
+        tracing::info!(
+            repo.name = %self.repository.called(),
+            "Reading {} again: rows that cannot be read are not where they were", self.repository.called()
+        );
+        let backfill = Backfill { next_page: 1, since, anchor: self.repository.position(), ..Backfill::default() };
+        let (store, etag) = (self.collecting.store, self.repository.etag.clone());
+        let begun = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), self.started_at);
         timed(&mut self.result.database, begun).await?;
         self.repository.backfill = Some(backfill);
         Ok(())

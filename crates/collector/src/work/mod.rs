@@ -155,6 +155,8 @@ impl Collecting<'_> {
             result: RepositoryResult::default(),
             last_page: None,
             has_pull_requests: true,
+            is_compared: false,
+            started_at,
         };
         // A panic is a fault of ours that one repository's data brings out; the others go on.
         // Boxed: reading and storing make a large future.
@@ -255,6 +257,10 @@ struct Work<'a> {
     last_page: Option<u32>,
     /// False once GitHub has said that pull requests are switched off in the repository's settings.
     has_pull_requests: bool,
+    /// What is stored was compared with what is listed.
+    is_compared: bool,
+    /// When the work began, before anything was listed.
+    started_at: DateTime<Utc>,
 }
 
 impl Work<'_> {
@@ -283,7 +289,15 @@ impl Work<'_> {
             return Ok(());
         }
         self.backfill().await?;
-        self.retry_quarantined().await?;
+        if self.collecting.options.verifies && !self.is_compared {
+            // It waited for a backfill that was under way.
+            self.incremental().await?;
+            self.backfill().await?;
+        }
+        if self.retry_quarantined().await? {
+            self.read_again().await?;
+            self.backfill().await?;
+        }
         if self.collecting.options.details {
             self.details().await?;
         }

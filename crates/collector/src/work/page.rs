@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::{PullRequest, Roster, SkipReason, Verdict};
 use mergeline_github::Page;
 use mergeline_store::{
-    BackfillStep, KeptPullRequest, Lease, PageOfWork, QuarantineKey, RepositoryResult, Revision, Store, StoreError,
+    BackfillStep, KeptPullRequest, KnownBy, Lease, PageOfWork, RepositoryResult, Revision, Store, StoreError,
     Undecodable,
 };
 
@@ -79,20 +79,13 @@ impl Work<'_> {
     ) -> Result<(), Stopped> {
         let is_by_creation = matches!(backfill, Some(BackfillStep::ByCreation { .. }));
         let mut undecodable = if is_by_creation { self.name_unreadable(&mut page).await? } else { Vec::new() };
-        let mut nameless = 0;
-        for item in &page.undecodable {
-            let created_from = item.created_at.or_else(|| item.number.and_then(|number| opened_before(&page, number)));
-            match item.number {
-                Some(number) => {
-                    let (key, reason) = (QuarantineKey::Number(number), item.reason.clone());
-                    undecodable.push(Undecodable { key, reason, created_from });
-                }
-                // There is nothing that it could be asked for by.
-                None => nameless += 1,
-            }
-        }
+        undecodable.extend(page.undecodable.iter().map(|item| Undecodable {
+            known_by: KnownBy::Number(item.number),
+            reason: item.reason.clone(),
+            created_from: item.created_at.or_else(|| opened_before(&page, item.number)),
+        }));
         for item in &undecodable {
-            let (repository, key) = (self.repository.called(), item.key);
+            let (repository, key) = (self.repository.called(), item.known_by.key());
             tracing::warn!(
                 repo.name = %repository, %key,
                 "A pull request of {repository} cannot be read and is in quarantine, {key}: {}", item.reason
@@ -111,9 +104,7 @@ impl Work<'_> {
             backfill,
             now,
         );
-        let mut counts = timed(&mut self.result.database, kept).await?;
-        counts.listed += nameless;
-        counts.quarantined += nameless;
+        let counts = timed(&mut self.result.database, kept).await?;
         self.result.add_counts(&counts);
         Ok(())
     }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use chrono::{DateTime, Utc};
 use mergeline_github::{GitHubError, Page, UndecodableItem, UnreadableRow};
-use mergeline_store::{PageOfWork, QuarantineKey, Undecodable};
+use mergeline_store::{KnownBy, PageOfWork, Place, Undecodable};
 
 use super::page::opened_before;
 use super::{Stopped, Work, timed};
@@ -12,6 +13,8 @@ use super::{Stopped, Work, timed};
 pub(super) const AT_ONCE: u32 = 20;
 /// The most numbers that are tried to find the one of a row that cannot be read. Issues have numbers too.
 const MAX_GUESSES: i64 = 20;
+/// So far back a row is looked for that can be read.
+const MAX_STEPS_BACK: u32 = 20;
 
 /// What an attempt to read a pull request by its number came to.
 enum Single {
@@ -23,27 +26,28 @@ enum Single {
 }
 
 impl Work<'_> {
-    /// Tries again what could not be read before, each after a growing pause.
-    pub(super) async fn retry_quarantined(&mut self) -> Result<(), Stopped> {
+    /// Tries again what could not be read before, each after a growing pause. Says whether rows have moved, so that what is where
+    /// is known only after the list was read again.
+    pub(super) async fn retry_quarantined(&mut self) -> Result<bool, Stopped> {
         let store = self.collecting.store;
         let now = self.now();
         let due = timed(&mut self.result.database, store.quarantined(self.repository.id, now, AT_ONCE)).await?;
-        let (mut numbers, mut positions) = (Vec::new(), Vec::new());
-        for key in due {
-            match key {
-                QuarantineKey::Number(number) => numbers.push(number),
-                QuarantineKey::Position(position) => positions.push(position),
+        let (mut numbers, mut rows) = (Vec::new(), Vec::new());
+        for known_by in due {
+            match known_by {
+                KnownBy::Number(number) => numbers.push(number),
+                KnownBy::Place { position, place } => rows.push((position, place)),
             }
         }
         let understood = self.read_singly(&numbers).await?;
-        let readable = self.read_rows(&positions).await?;
+        let (readable, have_moved) = self.read_rows(&rows).await?;
         if !(understood.is_empty() && readable.is_empty()) {
             // What is not there any more has left the quarantine as well.
             let page = PageOfWork { understood, readable, ..PageOfWork::default() };
             let stored = store.upsert_page(&self.lease, self.rostered.revision, page, now);
             timed(&mut self.result.database, stored).await?;
         }
-        Ok(())
+        Ok(have_moved)
     }
 
     /// Asks for pull requests by number and stores them. What GitHub fails at is put into quarantine, or stays there. Returns
@@ -57,14 +61,14 @@ impl Work<'_> {
                 Single::Read(pull_request) => page.pull_requests.push(*pull_request),
                 Single::Undecodable(item) => page.undecodable.push(item),
                 Single::Unreadable(reason) => {
-                    page.undecodable.push(UndecodableItem { number: Some(number), created_at: None, reason });
+                    page.undecodable.push(UndecodableItem { number, created_at: None, reason });
                 }
                 Single::Gone => {
                     gone.push(number);
                     continue;
                 }
             }
-            self.keep(page, chrono::DateTime::<chrono::Utc>::MIN_UTC, None).await?;
+            self.keep(page, DateTime::<Utc>::MIN_UTC, None).await?;
         }
         Ok(gone)
     }
@@ -73,7 +77,7 @@ impl Work<'_> {
         let name = self.repository.called();
         match self.session.pull_request(name, number).await {
             Ok(Ok(pull_request)) => Ok(Single::Read(Box::new(pull_request))),
-            Ok(Err(item)) => Ok(Single::Undecodable(UndecodableItem { number: Some(number), ..item })),
+            Ok(Err(item)) => Ok(Single::Undecodable(item)),
             Err(GitHubError::NotFound) => Ok(Single::Gone),
             Err(error) if error.wants_smaller_page() => {
                 Ok(Single::Unreadable(format!("#{number} cannot be read, not even alone: {error}")))
@@ -82,52 +86,64 @@ impl Work<'_> {
         }
     }
 
-    /// Asks for places in the list by creation and stores what is there. Returns those that can be read now.
-    async fn read_rows(&mut self, positions: &[u32]) -> Result<Vec<u32>, Stopped> {
-        let name = self.repository.called().clone();
+    /// Asks for rows of the list by creation and stores what is there. Returns the places that can be read now, and whether there
+    /// are others than there were.
+    async fn read_rows(&mut self, rows: &[(u32, Place)]) -> Result<(Vec<Place>, bool), Stopped> {
         let mut readable = Vec::new();
-        for &position in positions {
+        for &(position, place) in rows {
             self.may_go_on()?;
-            let page = match self.session.by_creation(&name, 1, position).await {
-                Ok(page) => page,
-                Err(error @ GitHubError::PageUnreadable { .. }) => {
-                    let reason = error.to_string();
-                    let row = UnreadableRow { position, after: None, before: None, reason };
-                    Page { unreadable: vec![row], ..Page::default() }
-                }
-                Err(error) => return Err(error.into()),
-            };
-            if page.unreadable.is_empty() {
-                readable.push(position);
-                self.keep(page, chrono::DateTime::<chrono::Utc>::MIN_UTC, None).await?;
-            } else {
-                let undecodable = page.unreadable.into_iter().map(|row| by_position(row, None)).collect();
+            let page = self.row(position).await?;
+            if !self.is_behind(position, place).await? {
+                return Ok((readable, true));
+            }
+            if let Some(row) = page.unreadable.first() {
+                let undecodable = vec![by_place(row, place, None)];
                 let (store, now) = (self.collecting.store, self.now());
                 let page = PageOfWork { undecodable, ..PageOfWork::default() };
                 let stored = store.upsert_page(&self.lease, self.rostered.revision, page, now);
                 timed(&mut self.result.database, stored).await?;
+            } else {
+                readable.push(place);
+                self.keep(page, DateTime::<Utc>::MIN_UTC, None).await?;
             }
         }
-        Ok(readable)
+        Ok((readable, false))
     }
 
-    /// Number and time of opening of the row before a place in the list by creation, as far as that can be read.
-    async fn row_before(&self, position: u32) -> Result<Option<(i64, chrono::DateTime<chrono::Utc>)>, Stopped> {
-        if position < 2 {
-            return Ok(None);
-        }
-        match self.session.by_creation(self.repository.called(), 1, position - 1).await {
-            Ok(page) => Ok(page
-                .pull_requests
-                .first()
-                .filter(|_| page.unreadable.is_empty())
-                .map(|it| (it.number, it.created_at))),
-            Err(error) if error.wants_smaller_page() || matches!(error, GitHubError::PageUnreadable { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+    /// A row of the list by creation, which may be one that cannot be read.
+    async fn row(&self, position: u32) -> Result<Page, Stopped> {
+        match self.session.by_creation(self.repository.called(), 1, position).await {
+            Err(error @ GitHubError::PageUnreadable { .. }) => {
+                let row = UnreadableRow { position, after: None, before: None, reason: error.to_string() };
+                Ok(Page { unreadable: vec![row], ..Page::default() })
+            }
+            outcome => Ok(outcome?),
         }
     }
 
-    /// Finds the numbers of the rows that a page by creation cannot show: between those of their neighbours, as far as there are
+    /// Whether a row is as far behind the one before it as it was. At the beginning of the list that is not known, but for the
+    /// first one.
+    async fn is_behind(&self, position: u32, place: Place) -> Result<bool, Stopped> {
+        if place.after == 0 || position <= place.rows {
+            return Ok(place == Place { after: 0, rows: 1 } && position == 1);
+        }
+        let page = self.row(position - place.rows).await?;
+        Ok(page.numbers().next() == Some(place.after))
+    }
+
+    /// The place of a row behind the nearest one before it that can be read, and when that one was opened.
+    async fn place_of(&self, position: u32) -> Result<(Place, Option<DateTime<Utc>>), Stopped> {
+        for rows in 1..position.min(MAX_STEPS_BACK) {
+            let page = self.row(position - rows).await?;
+            if let Some(after) = page.numbers().next() {
+                let created_at = page.pull_requests.first().map(|pull_request| pull_request.created_at);
+                return Ok((Place { after, rows }, created_at));
+            }
+        }
+        Ok((Place { after: 0, rows: position }, None))
+    }
+
+    /// Finds the numbers of the rows that a page by creation cannot show: between those of their neighbors, as far as there are
     /// few. What can be read alone is added to the page; what cannot is to be put into quarantine, by its place where its number
     /// cannot be found.
     pub(super) async fn name_unreadable(&mut self, page: &mut Page) -> Result<Vec<Undecodable>, Stopped> {
@@ -138,11 +154,14 @@ impl Work<'_> {
             while let Some(next) = rows.next_if(|next| next.after == together[0].after) {
                 together.push(next);
             }
-            let (after, created_from) = match together[0].after {
-                Some(after) => (Some(after), opened_before(page, after + 1)),
-                None => self.row_before(together[0].position).await?.unzip(),
+            let first = together[0].position;
+            let (place, created_from) = match together[0].after {
+                Some(after) => (Place { after, rows: 1 }, opened_before(page, after + 1)),
+                None => self.place_of(first).await?,
             };
-            for number in between(after, together.iter().find_map(|row| row.before), together[0].position == 1) {
+            let before = together.iter().find_map(|row| row.before);
+            let after = Some(place.after).filter(|after| *after > 0 && place.rows == 1);
+            for number in between(after, before, first == 1) {
                 if together.is_empty() {
                     break;
                 }
@@ -152,12 +171,15 @@ impl Work<'_> {
                     Single::Undecodable(item) => page.undecodable.push(item),
                     Single::Unreadable(reason) => {
                         let reason = format!("{}; {reason}", together[0].reason);
-                        named.push(Undecodable { key: QuarantineKey::Number(number), reason, created_from });
+                        named.push(Undecodable { known_by: KnownBy::Number(number), reason, created_from });
                     }
                 }
                 together.remove(0);
             }
-            named.extend(together.into_iter().map(|row| by_position(row, created_from)));
+            named.extend(together.iter().map(|row| {
+                let place = Place { rows: place.rows + row.position - first, ..place };
+                by_place(row, place, created_from)
+            }));
         }
         Ok(named)
     }
@@ -178,8 +200,9 @@ fn between(after: Option<i64>, before: Option<i64>, is_first: bool) -> Range<i64
     if range.end - range.start > MAX_GUESSES { 0..0 } else { range }
 }
 
-fn by_position(row: UnreadableRow, created_from: Option<chrono::DateTime<chrono::Utc>>) -> Undecodable {
-    Undecodable { key: QuarantineKey::Position(row.position), reason: row.reason, created_from }
+fn by_place(row: &UnreadableRow, place: Place, created_from: Option<DateTime<Utc>>) -> Undecodable {
+    let known_by = KnownBy::Place { position: row.position, place };
+    Undecodable { known_by, reason: row.reason.clone(), created_from }
 }
 
 #[cfg(test)]
@@ -187,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_looked_for_between_its_neighbours_where_they_are_near() {
+    fn a_number_is_looked_for_between_its_neighbors_where_they_are_near() {
         assert_eq!(between(Some(56), Some(58), false), 57..58);
         assert_eq!(between(Some(56), None, false), 57..77);
         assert_eq!(between(None, Some(3), true), 1..3);
