@@ -15,6 +15,3 @@ add column unreadable_from timestamptz [] not null default '{}',
 add column unreadable_until timestamptz [] not null default '{}',
 -- When the backfill's present reading by creation began.
 add column backfill_reading_at timestamptz;
-
--- Two rows may exchange their positions in one statement.
-drop index quarantined_pull_requests_position_key;

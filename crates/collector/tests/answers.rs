@@ -109,13 +109,25 @@ async fn g05_new_fields_and_unknown_kinds_are_borne() -> Result<()> {
 
 #[tokio::test]
 async fn g06_a_pull_request_that_lacks_a_field_is_in_quarantine_and_the_others_are_stored() -> Result<()> {
-    for field in ["id", "title", "state", "created_at", "updated_at"] {
+    for field in ["id", "created_at", "updated_at"] {
         let world = World::new().await?;
         world.fake.put([merged(1), merged(2).overriding(field, Value::Null), merged(3)]);
         let report = world.collect().await?;
         assert_eq!(report.total(|result| result.quarantined), 1, "{field}");
         assert_eq!(world.numbers().await?, [1, 3], "{field}");
         assert_eq!(world.texts("select number::text from quarantined_pull_requests").await?, ["2"], "{field}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn g06_a_field_that_only_describes_may_be_null() -> Result<()> {
+    for field in ["title", "state", "draft", "base", "node_id"] {
+        let world = World::new().await?;
+        world.fake.put([merged(1), merged(2).overriding(field, Value::Null), merged(3)]);
+        let report = world.collect().await?;
+        assert_eq!((report.state, report.total(|result| result.quarantined)), (RunState::Succeeded, 0), "{field}");
+        assert_eq!(world.numbers().await?, [1, 2, 3], "{field}");
     }
     Ok(())
 }
@@ -489,11 +501,11 @@ async fn g15_half_an_answer_about_one_pull_request_puts_nothing_into_quarantine(
 async fn g15_an_answer_without_end_is_asked_for_in_smaller_parts_and_then_given_up() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
-    // Of 100, 50, 25 and 5 pull requests, and then of five alone.
-    world.fail(9, &Fault::GzipBomb);
+    // Of 100, 50, 25 and 5 pull requests, then of five alone, and of the newest and the oldest.
+    world.fail(11, &Fault::GzipBomb);
     let report = world.collect().await?;
     assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("github_too_much")));
-    assert_eq!(world.asked_about("acme/api").len(), 9);
+    assert_eq!(world.asked_about("acme/api").len(), 11);
     assert_eq!(world.collect().await?.state, RunState::Succeeded);
     Ok(())
 }
@@ -528,7 +540,7 @@ async fn g17_times_with_offsets_and_fractions_are_read_and_absurd_ones_put_into_
 }
 
 #[tokio::test]
-async fn g18_numbers_that_no_pull_request_has_are_counted_and_not_stored() -> Result<()> {
+async fn g18_what_has_no_usable_number_in_the_list_is_in_quarantine_by_the_number_that_it_must_have() -> Result<()> {
     let world = World::new().await?;
     let numbers = [json!(0), json!(-7), json!(2_147_483_648_i64), json!(9_300_000_000_000_000_000_u64), json!("seven")];
     world.fake.put([merged(1)]);
@@ -537,6 +549,12 @@ async fn g18_numbers_that_no_pull_request_has_are_counted_and_not_stored() -> Re
     assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
     assert_eq!(report.total(|result| result.quarantined), 5);
     assert_eq!(world.numbers().await?, [1]);
+    let quarantined = "select number::text from quarantined_pull_requests order by number";
+    assert_eq!(world.texts(quarantined).await?, ["2", "3", "4", "5", "6"]);
+    world.fake.put((2..=6).map(merged));
+    world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
+    assert_eq!(world.numbers().await?, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(world.texts(quarantined).await?, Vec::<String>::new());
     Ok(())
 }
 

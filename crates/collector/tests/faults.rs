@@ -15,7 +15,7 @@ use common::{
 };
 use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
 use mergeline_local_postgres::Server;
-use mergeline_store::{ApplyOptions, DatabaseSettings, ResultState, RunState, Store, StoreError};
+use mergeline_store::{ApplyOptions, DatabaseSettings, QuarantineKey, ResultState, RunState, Store, StoreError};
 use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, at, pr};
 use secrecy::SecretString;
 use serde_json::json;
@@ -376,17 +376,21 @@ async fn f15_one_pull_request_at_which_github_always_fails_is_in_quarantine_by_n
     Ok(())
 }
 
-#[tokio::test]
-async fn f15_a_row_that_cannot_be_read_is_known_by_its_place_where_its_number_cannot_be_found() -> Result<()> {
-    let world = World::new().await?;
-    // Issues have numbers too: more of them lie between two pull requests than are tried.
-    let sparse = |number: i64| pr("acme/api", number * 50).created("2026-06-01T09:00:00Z");
-    world.fake.put((1..=120).map(|number| {
-        let mut pull_request = sparse(number);
+/// Pull requests with issues between them, which have numbers too: more of them than are tried to find one.
+fn sparse(count: i64) -> Vec<FakePullRequest> {
+    let opened = |number: i64| {
+        let mut pull_request = pr("acme/api", number * 50).created("2026-06-01T09:00:00Z");
         pull_request.created_at += TimeDelta::minutes(number);
         pull_request.updated_at = pull_request.created_at;
         pull_request
-    }));
+    };
+    (1..=count).map(opened).collect()
+}
+
+#[tokio::test]
+async fn f15_a_row_that_cannot_be_read_is_known_by_its_place_where_its_number_cannot_be_found() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(sparse(120));
     world.fake.break_pull_request("acme/api", 57 * 50, Some(500));
     assert_eq!(world.collect().await?.state, RunState::Succeeded);
     assert_eq!(world.numbers().await?.len(), 119);
@@ -395,6 +399,103 @@ async fn f15_a_row_that_cannot_be_read_is_known_by_its_place_where_its_number_ca
     world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
     assert_eq!(world.numbers().await?.len(), 120);
     assert_eq!(world.texts(QUARANTINED).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_row_that_is_known_by_its_place_stays_the_same_one_when_earlier_ones_are_deleted() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(sparse(120));
+    world.fake.break_pull_request("acme/api", 57 * 50, Some(500));
+    world.collect().await?;
+    assert!(world.store.accept_quarantined(&"acme/api".parse()?, QuarantineKey::Position(57), at(NOW)).await?);
+    // #58 is row 57 now, and can be read.
+    world.fake.delete_pull_request("acme/api", 3 * 50);
+    world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
+    assert_eq!(world.texts(QUARANTINED).await?, ["@56"]);
+    let accepted = "select count(*) from quarantined_pull_requests where accepted_at is not null";
+    assert_eq!(world.number(accepted).await?, 1, "by whoever accepted it, wherever it is listed");
+    assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
+    for (number, is_by_place) in [(57 * 50, Some(true)), (57 * 50 - 1, Some(true)), (58 * 50, None), (56 * 50, None)] {
+        let reason = world.store.quarantine_reason(&"acme/api".parse()?, number).await?;
+        assert_eq!(reason.map(|reason| reason.is_by_place), is_by_place, "#{number}");
+    }
+    world.fake.break_pull_request("acme/api", 57 * 50, None);
+    world.collect_at(at("2026-06-15T20:00:00Z"), 1).await?;
+    assert_eq!(world.texts(QUARANTINED).await?, Vec::<String>::new());
+    assert!(world.numbers().await?.contains(&(57 * 50)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_rows_in_a_row_that_cannot_be_read_are_in_quarantine_and_the_rest_is_stored() -> Result<()> {
+    for broken in [57..=63, 1..=7, 244..=250] {
+        let world = World::new().await?;
+        world.fake.put(many(250));
+        broken.clone().for_each(|number| world.fake.break_pull_request("acme/api", number, Some(502)));
+        let report = world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None), "{broken:?}");
+        assert_eq!(world.numbers().await?.len(), 243, "{broken:?}");
+        let expected: Vec<String> = broken.clone().map(|number| format!("#{number}")).collect();
+        assert_eq!(world.texts(QUARANTINED).await?, expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_row_in_quarantine_explains_no_other_one_that_cannot_be_read() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    world.fake.break_pull_request("acme/api", 3, Some(502));
+    world.collect().await?;
+    assert!(world.store.accept_quarantined(&"acme/api".parse()?, QuarantineKey::Number(3), at(NOW)).await?);
+    world.fake.put([merged(240).updated("2026-06-12T00:00:00Z"), merged(250).updated("2026-06-11T00:00:00Z")]);
+    world.fake.break_pull_request("acme/api", 240, Some(502));
+    world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
+    assert_eq!(world.texts(QUARANTINED).await?, ["#3", "#240"]);
+    // Both are known now: the past is not read again.
+    world.fake.put([merged(250).updated("2026-06-13T00:00:00Z")]);
+    world.fake.forget_requests();
+    assert_eq!(world.collect_at(at("2026-06-15T14:30:00Z"), 1).await?.state, RunState::Succeeded);
+    assert!(world.asked_about("acme/api").iter().all(|path| !path.contains("sort=created")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_comparison_is_done_too_where_a_row_cannot_be_read_any_more() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    world.collect().await?;
+    world.fake.delete_pull_request("acme/api", 7);
+    world.fake.break_pull_request("acme/api", 12, Some(502));
+    let verifying = CollectOptions { verifies: true, details: false, ..options() };
+    assert_eq!(outcome(&world.collect_and(&verifying, |_| {}).await?, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.texts("select number::text from pull_requests where deleted_at is not null").await?, ["7"]);
+    assert_eq!(world.texts(QUARANTINED).await?, ["#12"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_comparison_that_is_asked_for_during_a_backfill_follows_it() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    world.collect().await?;
+    world.fake.delete_pull_request("acme/api", 7);
+    let under_way = "update repositories set backfill_page = 2, backfill_since = covered_since where name = 'acme/api'";
+    world.execute(under_way).await?;
+    let verifying = CollectOptions { verifies: true, details: false, ..options() };
+    assert_eq!(outcome(&world.collect_and(&verifying, |_| {}).await?, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.texts("select number::text from pull_requests where deleted_at is not null").await?, ["7"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_server_that_closes_the_connection_is_asked_for_less() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(3));
+    world.fail(3, &Fault::Reset);
+    assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.number(PAGE_SIZE).await?, 50);
     Ok(())
 }
 
