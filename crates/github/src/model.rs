@@ -184,17 +184,14 @@ impl UndecodableItem {
 impl DecodedPage {
     /// An item that cannot be understood: known by its number, or by its place where it has none.
     fn refuse(&mut self, number: Option<i64>, created_at: Option<DateTime<Utc>>, reason: &str) {
-        match number.filter(|number| NUMBERS.contains(number)) {
-            Some(number) => {
-                self.undecodable.push(UndecodableItem::new(number, created_at, reason));
-                self.count(Some(number));
-            }
-            None => {
-                let reason = clean(reason);
-                self.nameless.push(NamelessItem { index: self.items, after: self.last_number, before: None, reason });
-                self.count(None);
-            }
+        let number = number.filter(|number| NUMBERS.contains(number));
+        if let Some(number) = number {
+            self.undecodable.push(UndecodableItem::new(number, created_at, reason));
+        } else {
+            let item = NamelessItem { index: self.items, after: self.last_number, before: None, reason: clean(reason) };
+            self.nameless.push(item);
         }
+        self.count(number);
     }
 
     fn count(&mut self, number: Option<i64>) {
@@ -384,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn g19_null_in_what_only_describes_keeps_no_pull_request_out() {
+    fn g06_null_in_what_only_describes_keeps_no_pull_request_out() {
         for field in
             ["title", "node_id", "draft", "user.type", "base", "base.ref", "base.repo", "base.repo.full_name", "state"]
         {
