@@ -1828,6 +1828,40 @@ async fn a_repository_that_is_renamed_while_github_fails_at_it_is_one_in_the_end
 }
 
 #[tokio::test]
+async fn f22_what_cannot_be_read_any_more_goes_along_with_its_renamed_repository() -> Result<()> {
+    for (before, after) in [("'acme/*'", "'acme/*'"), ("acme/web", "acme/web"), ("acme/web", "acme/site")] {
+        // Some servers do not say of which repository a pull request is.
+        for is_named in [true, false] {
+            let world = World::unconfigured().await?;
+            let web = |number: i64| {
+                let name = if number > 2 { "acme/site" } else { "acme/web" };
+                let merged = pr(name, number).with_id(1_000 + number).merged(&format!("2026-06-0{number}T10:00:00Z"));
+                if is_named { merged } else { merged.overriding("base", serde_json::Value::Null) }
+            };
+            world.fake.put([web(1), web(2)]);
+            world.apply_to(before, ANA).await?;
+            world.collect().await?;
+            let row = world.texts("select id::text from repositories where name = 'acme/web'").await?;
+            world.fake.rename("acme/web", "acme/site");
+            world.fake.break_pull_request("acme/site", 1, Some(502));
+            world.fake.put([web(3)]);
+            world.apply_to(after, ANA).await?;
+            for day in ["2026-06-16T12:00:00Z", "2026-06-17T12:00:00Z"] {
+                world.collect_at(at(day), 1).await?;
+                let stored = "select concat_ws(' ', r.id, count(distinct p), count(a)) from repositories as r
+                    inner join pull_requests as p on p.repository_id = r.id
+                    left join pr_attributions as a on a.pull_request_id = p.id and a.repository_id = r.id
+                    group by r.id having bool_and(r.removed_at is null)";
+                let case = format!("{before} to {after}, named: {is_named}, {day}");
+                assert_eq!(world.texts(stored).await?, [format!("{} 3 3", row[0])], "{case}");
+                assert_eq!(world.number("select count(*) from pull_requests").await?, 3, "{case}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn private_repositories_of_a_users_pattern_are_collected_and_a_token_that_cannot_list_them_takes_none_out()
 -> Result<()> {
     let world = World::unconfigured().await?;

@@ -329,9 +329,18 @@ impl Work<'_> {
         if self.collecting.is_out_of_time() { Err(Stopped::GitHub(GitHubError::OutOfTime)) } else { Ok(()) }
     }
 
-    /// Learns from a page which repository it is that GitHub answers for.
+    /// Learns from a page which repository it is that GitHub answers for. Where the page does not say it, GitHub is asked once: what
+    /// was collected under a former name is to go on, and not to stay behind.
     async fn identify(&mut self, page: &Page) -> Result<(), Stopped> {
-        let Some(identity) = &page.repository else { return Ok(()) };
+        let asked;
+        let identity = match &page.repository {
+            Some(identity) => identity,
+            None if page.is_empty() || self.repository.github_id.is_some() => return Ok(()),
+            None => {
+                asked = self.session.repository(self.repository.called()).await?;
+                &asked
+            }
+        };
         if self.repository.github_id == Some(identity.id) && *self.repository.called() == identity.name {
             return Ok(());
         }
