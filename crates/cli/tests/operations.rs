@@ -833,13 +833,21 @@ async fn a_wrong_token_is_a_failure_with_one_cause_and_its_remedy_and_applies_no
     fake.require_token(TOKEN);
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
     fake.require_token("github_pat_another");
-    laptop.write("teams.yaml", SPLIT)?;
-    let later = laptop.run(&["collect"]).await?;
-    let out = later.out().split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(later.code(), Some(1), "{out}");
-    assert!(out.contains("failed with 0 of 2 repositories complete"), "{out}");
-    assert!(out.contains("all 2: github_unauthorized: GitHub refused the token (401)") && out.contains(help), "{out}");
-    assert_eq!(out.matches("refused the token").count(), 1, "{out}");
+    fake.forget_requests();
+    for is_changed in [false, true] {
+        if is_changed {
+            laptop.write("teams.yaml", SPLIT)?;
+        }
+        let later = laptop.run(&["collect"]).await?;
+        let out = later.out().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(later.code(), Some(1), "{out}");
+        assert!(out.contains("failed with 0 of 2 repositories complete"), "{out}");
+        let cause = "all 2: github_unauthorized: GitHub refused the token (401)";
+        assert!(out.contains(cause) && out.contains(help), "{out}");
+        assert_eq!(out.matches("refused the token").count(), 1, "{out}");
+        let is_checked_first = fake.requests().iter().any(|request| request.path.contains("rate_limit"));
+        assert_eq!(is_checked_first, is_changed, "where nothing is to be applied, the run finds out");
+    }
     assert_eq!(teams().await?, 1, "the teams file with two teams is not applied");
     Ok(())
 }

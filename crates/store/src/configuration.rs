@@ -161,6 +161,15 @@ impl From<sqlx::Error> for ApplyError {
 }
 
 impl Store {
+    /// Whether a teams file is the configuration in force, so that applying it would change nothing. One statement.
+    ///
+    /// # Errors
+    /// When the file contradicts what is in force, or the database fails.
+    pub async fn is_in_force(&self, file: &TeamsFile, now: DateTime<Utc>) -> Result<bool, ApplyError> {
+        let seen = self.patiently(async |connection| Ok(planned(connection, file, now).await)).await??;
+        Ok(seen.plan.is_in_force())
+    }
+
     /// Makes a teams file the configuration in force: one transaction, all or nothing. Applying the same file
     /// again changes nothing, takes no lock and one statement. Corrected memberships stay as history; stored pull requests are
     /// re-attributed without asking GitHub: up to `at_once` of them in the same transaction, the others by
