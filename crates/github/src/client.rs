@@ -26,7 +26,7 @@ use crate::connector;
 use crate::credentials::Credentials;
 use crate::limits::{Block, Limits, Resource};
 use crate::retry::{jitter, pause_before_retry};
-use crate::settings::may_be_a_site;
+use crate::settings::{is_loopback, may_be_a_site};
 use crate::{GitHubError, GitHubSettings};
 
 /// GitHub's answers as of this version. It has neither `merge_commit_sha` nor `assignee` in pull requests.
@@ -287,7 +287,7 @@ impl GitHub {
 
     /// An address that GitHub sent, if it is GitHub's own: the token goes nowhere else.
     pub(crate) fn on_same_host(&self, address: &str) -> Result<Url, GitHubError> {
-        on_host_of(&self.inner.api_url, address)
+        on_host_of(self.api_url(), address)
     }
 
     pub(crate) fn credentials(&self) -> &Credentials {
@@ -608,13 +608,16 @@ fn now(started_at: DateTime<Utc>, begun: Instant) -> DateTime<Utc> {
 }
 
 /// An address as it is reached where the API is. A server behind a proxy that ends TLS writes `http:`, perhaps with a port
-/// that only the proxy knows: it is asked at the address that is configured.
+/// that only the proxy knows, and one at the end of a tunnel the name that it has there: it is asked at the address that is
+/// configured.
 fn on_host_of(api_url: &Url, address: &str) -> Result<Url, GitHubError> {
     let url = api_url.join(address).map_err(|_| GitHubError::invalid(format!("`{address}` is not an address")))?;
     if url.origin() == api_url.origin() {
         return Ok(url);
     }
-    if url.host() == api_url.host() && url.scheme() == "http" && api_url.scheme() == "https" {
+    let is_behind_tls = url.host() == api_url.host() && url.scheme() == "http" && api_url.scheme() == "https";
+    let is_behind_a_tunnel = is_loopback(api_url) && api_url.path() == "/api/v3" && url.path().starts_with("/api/v3/");
+    if is_behind_tls || is_behind_a_tunnel {
         let mut asked = api_url.clone();
         asked.set_path(url.path());
         asked.set_query(url.query());
@@ -632,7 +635,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_a_server_behind_a_tls_proxy_writes_is_asked_where_the_api_is() {
+    fn an_address_that_a_server_behind_a_tls_proxy_or_a_tunnel_writes_is_asked_where_the_api_is() {
         let api_url = Url::parse("https://ghe.example.com:8443/api/v3").expect("a URL");
         let asked = |address| on_host_of(&api_url, address).map(String::from);
         let page = "https://ghe.example.com:8443/api/v3/repositories/7?a=b".to_owned();
@@ -644,6 +647,11 @@ mod tests {
         ] {
             assert_eq!(asked(written), Ok(page.clone()), "{written}");
         }
+        let tunnel = Url::parse("http://127.0.0.1:8080/api/v3").expect("a URL");
+        let asked_by_tunnel = |address| on_host_of(&tunnel, address).map(String::from);
+        let page = asked_by_tunnel("https://ghe.example.com/api/v3/repositories/7?a=b");
+        assert_eq!(page, Ok("http://127.0.0.1:8080/api/v3/repositories/7?a=b".to_owned()));
+        assert!(matches!(asked_by_tunnel("https://ghe.example.com/login"), Err(GitHubError::Elsewhere { .. })));
         for elsewhere in ["https://ghe.example.com/api/v3", "http://ghe.internal/api/v3", "https://evil.example"] {
             assert!(matches!(asked(elsewhere), Err(GitHubError::Elsewhere { .. })), "{elsewhere}");
         }

@@ -162,7 +162,7 @@ fn base_url(text: &str) -> Result<Url, Problem> {
 }
 
 /// Whether an address is of this machine.
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -5,7 +5,7 @@ mod common;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use common::{connect, session};
 use mergeline_domain::PullRequest;
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, PageAnswer, Patience};
@@ -265,6 +265,10 @@ async fn an_enterprise_server_behind_a_tunnel_of_this_machine_is_recognised_by_i
             assert!(session.histories(&ids[..1]).await?[0].1.is_ok());
         }
         assert_eq!(read_all(&github, REPOSITORY).await?.len(), 150);
+        // As after a rename, by the name that the server has where the tunnel ends.
+        let id = fake.repository_id(REPOSITORY).context("a repository")?;
+        fake.fail_next(REPOSITORY, Fault::RedirectTo(format!("https://ghe.example.com/api/v3/repositories/{id}")));
+        assert_eq!(session.repository(&REPOSITORY.parse()?).await?.name.as_str(), REPOSITORY);
         assert!(session.histories(&ids).await?.iter().all(|(_, history)| history.is_ok()));
         assert!(session.token_report().await?.graphql.is_some());
         let requests = fake.requests();
