@@ -184,7 +184,9 @@ fn a_server_that_was_stopped_by_a_signal_is_named_at_once_with_the_way_to_let_it
     let server = Server::persistent(folder.path())?;
     let process = process_of(folder.path());
     let signal = |name: &str| Command::new("kill").args([name, &process]).status();
-    assert!(signal("-STOP")?.success() && !server.answers());
+    assert!(signal("-STOP")?.success());
+    // The signal is on its way when its sender goes on.
+    eventually("the server stands still", || !server.answers());
     let advice = format!("kill -CONT {process}");
     let refused = Server::persistent(folder.path()).expect_err("it does not answer").to_string();
     assert!(refused.contains(&advice), "{refused}");
