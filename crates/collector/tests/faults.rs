@@ -490,6 +490,20 @@ async fn a_comparison_that_is_asked_for_during_a_backfill_follows_it() -> Result
 }
 
 #[tokio::test]
+async fn a_first_collection_lists_nothing_again_to_compare_it() -> Result<()> {
+    let mut requests = Vec::new();
+    for verifies in [false, true] {
+        let world = World::new().await?;
+        world.fake.put(many(250));
+        let report = world.collect_and(&CollectOptions { verifies, ..options() }, |_| {}).await?;
+        assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+        requests.push(world.fake.requests().len());
+    }
+    assert_eq!(requests[0], requests[1]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn f15_a_server_that_closes_the_connection_is_asked_for_less() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));

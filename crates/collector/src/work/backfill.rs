@@ -106,7 +106,7 @@ impl Work<'_> {
             let is_over = !page.has_next || page.is_beyond(backfill.since);
             let is_readable = page.unreadable.is_empty() || (is_from_the_beginning && self.is_explained(&seen));
             if !is_readable {
-                // What was seen only in part of the list is looked into with the next one.
+                // Rows of a part of the list are not remembered: the next listing looks into them.
                 self.keep(page, backfill.since, None).await?;
                 self.observe();
                 return self.begin_reading(Backfill { read_back: None, ..backfill }).await;

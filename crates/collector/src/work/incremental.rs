@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_github::{Etag, GitHubError, Page, PageAnswer, PullRequestPages};
-use mergeline_store::{Backfill, Listed, ReadBack, UnreadableChange};
+use mergeline_store::{Backfill, Listed, ReadBack, StoredEtag, UnreadableChange};
 
 use super::backfill::{SMALLEST_PAGE, read_back};
 use super::{Stopped, Work, known, stored, timed};
@@ -149,7 +149,7 @@ impl Work<'_> {
             Ok(Read::Whole) if self.repository.backfill.is_some() => Ok(()),
             Ok(Read::Whole) => {
                 if aim.is_verified() {
-                    self.compare(&aim, &seen).await?;
+                    self.mark_what_is_gone(aim.down_to, &seen).await?;
                 }
                 // By creation, rows that cannot be read have neighbors that tell which they are.
                 self.begin_backfill(&aim, &seen, None).await
@@ -308,7 +308,7 @@ impl Work<'_> {
         if !seen.is_anything && self.repository.position().is_some() {
             self.confirm_that_all_is_gone().await?;
         } else if aim.is_verified() {
-            self.compare(aim, &seen).await?;
+            self.mark_what_is_gone(aim.down_to, &seen).await?;
         }
         let listed = Listed {
             newest: seen.newest,
@@ -403,19 +403,8 @@ impl Work<'_> {
         // One that is under way already may go further back.
         let since = self.repository.backfill.map_or(aim.down_to, |backfill| backfill.since.min(aim.down_to));
         let backfill = Backfill { next_page: 1, since, anchor: seen.newest, read_back, ..Backfill::default() };
-        let etag = seen.etag.clone().map(stored);
-        let store = self.collecting.store;
-        let begun = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), aim.started_at);
-        timed(&mut self.result.database, begun).await?;
-        self.repository.backfill = Some(backfill);
+        self.start(backfill, seen.etag.clone().map(stored), aim.started_at).await?;
         self.note_unreadable(aim.down_to, seen).await
-    }
-
-    /// Compares what is stored with what is listed.
-    async fn compare(&mut self, aim: &Aim, seen: &Seen) -> Result<(), Stopped> {
-        self.mark_what_is_gone(aim.down_to, seen).await?;
-        self.is_compared = true;
-        Ok(())
     }
 
     /// Begins to read the whole list again, in which rows have moved.
@@ -426,9 +415,19 @@ impl Work<'_> {
             "Reading {} again: rows that cannot be read are not where they were", self.repository.called()
         );
         let backfill = Backfill { next_page: 1, since, anchor: self.repository.position(), ..Backfill::default() };
-        let (store, etag) = (self.collecting.store, self.repository.etag.clone());
-        let begun = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), self.started_at);
-        timed(&mut self.result.database, begun).await?;
+        self.start(backfill, self.repository.etag.clone(), self.started_at).await
+    }
+
+    /// Starts a backfill. The list was read since `started_at`, and its first page had the ETag.
+    async fn start(
+        &mut self,
+        backfill: Backfill,
+        etag: Option<StoredEtag>,
+        started_at: DateTime<Utc>,
+    ) -> Result<(), Stopped> {
+        let store = self.collecting.store;
+        let started = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), started_at);
+        timed(&mut self.result.database, started).await?;
         self.repository.backfill = Some(backfill);
         Ok(())
     }

@@ -155,7 +155,6 @@ impl Collecting<'_> {
             result: RepositoryResult::default(),
             last_page: None,
             has_pull_requests: true,
-            is_compared: false,
             started_at,
         };
         // A panic is a fault of ours that one repository's data brings out; the others go on.
@@ -257,8 +256,6 @@ struct Work<'a> {
     last_page: Option<u32>,
     /// False once GitHub has said that pull requests are switched off in the repository's settings.
     has_pull_requests: bool,
-    /// What is stored was compared with what is listed.
-    is_compared: bool,
     /// When the work began, before anything was listed.
     started_at: DateTime<Utc>,
 }
@@ -284,13 +281,14 @@ impl Work<'_> {
     }
 
     async fn everything(&mut self) -> Result<(), Stopped> {
+        // During a backfill nothing is compared.
+        let is_compared_later = self.collecting.options.verifies && self.repository.backfill.is_some();
         self.incremental().await?;
         if !self.has_pull_requests {
             return Ok(());
         }
         self.backfill().await?;
-        if self.collecting.options.verifies && !self.is_compared {
-            // It waited for a backfill that was under way.
+        if is_compared_later {
             self.incremental().await?;
             self.backfill().await?;
         }
