@@ -52,7 +52,6 @@ pub(crate) struct DecodedPage {
     pub(crate) undecodable: Vec<UndecodableItem>,
     pub(crate) nameless: Vec<NamelessItem>,
     last_number: Option<i64>,
-    items: u32,
     pub(crate) repository: Option<RepositoryIdentity>,
 }
 
@@ -187,20 +186,19 @@ impl DecodedPage {
         let number = number.filter(|number| NUMBERS.contains(number));
         if let Some(number) = number {
             self.undecodable.push(UndecodableItem::new(number, created_at, reason));
+            self.note_number(number);
         } else {
-            let item = NamelessItem { index: self.items, after: self.last_number, before: None, reason: clean(reason) };
-            self.nameless.push(item);
+            let index = self.pull_requests.len() + self.undecodable.len() + self.nameless.len();
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            self.nameless.push(NamelessItem { index, after: self.last_number, before: None, reason: clean(reason) });
         }
-        self.count(number);
     }
 
-    fn count(&mut self, number: Option<i64>) {
-        self.items += 1;
-        if let Some(number) = number {
-            let waiting = self.nameless.iter_mut().rev().take_while(|item| item.before.is_none());
-            waiting.for_each(|item| item.before = Some(number));
-            self.last_number = Some(number);
-        }
+    /// Names the neighbor of those that have no number.
+    fn note_number(&mut self, number: i64) {
+        let waiting = self.nameless.iter_mut().rev().take_while(|item| item.before.is_none());
+        waiting.for_each(|item| item.before = Some(number));
+        self.last_number = Some(number);
     }
 
     fn add(&mut self, mut item: Item) {
@@ -218,7 +216,7 @@ impl DecodedPage {
         match pull_request(item) {
             Ok(pull_request) => {
                 self.pull_requests.push(pull_request);
-                self.count(Some(number));
+                self.note_number(number);
             }
             Err(reason) => self.refuse(Some(number), Some(created_at), &reason),
         }
