@@ -44,27 +44,28 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     let connecting = tokio::task::spawn_blocking(move || GitHub::connect(&github));
     store.migrate().await?;
     let github = connecting.await.map_err(anyhow::Error::from)??;
-    // An App has a token for each owner.
-    let repository = file.as_ref().and_then(|file| file.repositories.first().map(RepoName::owner));
-    let owner = repository.or_else(|| file.as_ref()?.rules.patterns().next().map(RepoPattern::owner));
-    // Where nothing is to be applied, the run itself finds out: one request less delays it.
-    let is_changed = match &file {
-        Some(file) => !store.is_in_force(file, now).await?,
-        None => false,
-    };
-    let refusal = if is_changed { token_refusal(&github, &store, owner, now).await? } else { None };
-    if let Some(refusal) = &refusal {
-        // Nothing can be collected for a teams file that is new. The run is made all the same: the ledger is to know.
-        if store.roster().await?.is_none() {
-            return Err(refusal.clone().into());
-        }
-        writeln!(terminal::stderr(), "The teams file is not applied: GitHub refuses the token.")?;
-    } else {
-        let applied = configure(&store, &settings.teams, settings.allow_removals, now).await?;
-        if let (Some(applied), false) = (&applied, options.json)
-            && !applied.plan.is_empty()
-        {
-            write!(terminal::stderr(), "{applied}")?;
+    let mut refusal = None;
+    // Where nothing is to be applied, the run itself finds out whether the token is refused: one request less delays it.
+    if let Some(file) = &file
+        && !store.plan(file, now).await?.is_in_force()
+    {
+        // An App has a token for each owner.
+        let repository = file.repositories.first().map(RepoName::owner);
+        let owner = repository.or_else(|| file.rules.patterns().next().map(RepoPattern::owner));
+        refusal = token_refusal(&github, &store, owner, now).await?;
+        if let Some(refusal) = &refusal {
+            // Nothing can be collected for a teams file that is new. The run is made all the same: the ledger is to know.
+            if store.roster().await?.is_none() {
+                return Err(refusal.clone().into());
+            }
+            writeln!(terminal::stderr(), "The teams file is not applied: GitHub refuses the token.")?;
+        } else {
+            let applied = configure(&store, &settings.teams, settings.allow_removals, now).await?;
+            if let (Some(applied), false) = (&applied, options.json)
+                && !applied.plan.is_empty()
+            {
+                write!(terminal::stderr(), "{applied}")?;
+            }
         }
     }
     let mut signals = EndingSignals::new()?;

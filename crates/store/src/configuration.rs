@@ -161,13 +161,13 @@ impl From<sqlx::Error> for ApplyError {
 }
 
 impl Store {
-    /// Whether a teams file is the configuration in force, so that applying it would change nothing. One statement.
+    /// What applying a teams file would change. One statement: the pull requests concerned are not counted, as a dry run does.
     ///
     /// # Errors
-    /// When the file contradicts what is in force, or the database fails.
-    pub async fn is_in_force(&self, file: &TeamsFile, now: DateTime<Utc>) -> Result<bool, ApplyError> {
+    /// When the file contradicts what is in force, names a time zone that the database does not know, or the database fails.
+    pub async fn plan(&self, file: &TeamsFile, now: DateTime<Utc>) -> Result<Plan, ApplyError> {
         let seen = self.patiently(async |connection| Ok(planned(connection, file, now).await)).await??;
-        Ok(seen.plan.is_in_force())
+        Ok(seen.plan)
     }
 
     /// Makes a teams file the configuration in force: one transaction, all or nothing. Applying the same file

@@ -8,8 +8,8 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Login, RepoName, count_of, with_causes};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
-    ApplyError, ApplyOptions, ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store,
-    StoreError, UNKNOWN_ZONE_HELP,
+    ApplyError, ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store, StoreError,
+    UNKNOWN_ZONE_HELP,
 };
 
 use super::findings::{Check, Findings};
@@ -237,9 +237,8 @@ async fn doubts(
     now: DateTime<Utc>,
 ) -> Result<Vec<Doubt>, Unread> {
     let Some(file) = file else { return Ok(store.doubts().await?) };
-    let options = ApplyOptions { dry_run: true, allow_removals: true, ..ApplyOptions::default() };
-    match store.apply(file, options, now).await {
-        Ok(applied) => Ok(applied.plan.doubts),
+    match store.plan(file, now).await {
+        Ok(plan) => Ok(plan.doubts),
         Err(ApplyError::Problems(problems)) => {
             settings::tell("teams file", &problems, findings)?;
             Ok(Vec::new())
