@@ -4,7 +4,7 @@ select
     (
         select w.name
         from unnest($1::text []) with ordinality as w (name, place)
-        inner join pg_timezone_names as k on w.name = k.name
+        where knows_timezone(w.name)
         order by w.place
         limit 1
     ) as timezone,
