@@ -156,7 +156,7 @@ async fn one_repository(
     let snapshot = store.snapshot().await?.ok_or_else(|| anyhow::anyhow!("nothing is configured"))?;
     // Answers say so, as they do of what a collection cannot read.
     let unread = (1..).zip(unread).map(|(place, (number, reason, created_from))| {
-        let by_place = KnownBy::Place { position: place, place: Place { after: 0, rows: place } };
+        let by_place = KnownBy::Place { position: place, place: Place { after: 0, rows: place }, following: None };
         Undecodable { known_by: number.map_or(by_place, KnownBy::Number), reason, created_from }
     });
     let mut unread = unread.collect::<Vec<_>>();

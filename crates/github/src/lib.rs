@@ -20,7 +20,9 @@ mod text;
 pub use client::{GitHub, Patience, Session, Usage};
 pub use error::{GitHubError, Limit, Refusal};
 pub use limits::{Block, BlockKind};
-pub use listing::{Etag, ListLength, ListPosition, Page, PageAnswer, PullRequestPages, UnreadableRow, larger_page};
+pub use listing::{
+    Etag, ListLength, ListPosition, Page, PageAnswer, PullRequestPages, RowByUpdate, UnreadableRow, larger_page,
+};
 pub use lookups::{ListedRepository, OwnedRepositories, RateLimit, TokenReport};
 pub use model::{RepositoryIdentity, UndecodableItem};
 pub use settings::GitHubSettings;

@@ -145,10 +145,19 @@ impl PageAnswer {
 /// How long a repository's list is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListLength {
-    /// How many pull requests there are.
+    /// How many pull requests there are up to the newest that can be read; all of them where none of the newest can be.
     pub rows: u32,
-    /// When the newest of them was opened; `None` where there is none, or that cannot be understood.
+    /// When that one was opened; `None` where there is none.
     pub newest: Option<DateTime<Utc>>,
+}
+
+/// A row of a list by update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowByUpdate {
+    /// When it changed last.
+    pub changed_at: DateTime<Utc>,
+    /// How many rows the list has; `None` when GitHub does not say.
+    pub rows: Option<u32>,
 }
 
 /// The order of a list.
@@ -320,8 +329,8 @@ impl<'a> Session<'a> {
         self.page_or_parts(part, None, false).await?.into_page()
     }
 
-    /// How many pull requests a repository has, and when the newest was opened that can be read. One request: with one pull
-    /// request on a page, the last page's number says it. Further ones where the newest cannot be read.
+    /// How many pull requests a repository has up to the newest that can be read, and when that one was opened. One request:
+    /// with one pull request on a page, the last page's number says it. Further ones where the newest cannot be read.
     ///
     /// # Errors
     /// [`GitHubError::InvalidAnswer`] when GitHub does not tell the last page's number, or none of the newest can be read, and
@@ -340,7 +349,10 @@ impl<'a> Session<'a> {
             // The last page names no last one.
             let last = page.last.or((!page.has_next && !page.is_empty()).then_some(number));
             match (last, page.pull_requests.first()) {
-                (Some(rows), Some(newest)) => return Ok(ListLength { rows, newest: Some(newest.created_at) }),
+                (Some(last), Some(newest)) => {
+                    // Those before it in this order are newer.
+                    return Ok(ListLength { rows: last.saturating_sub(number - 1), newest: Some(newest.created_at) });
+                }
                 (Some(_), None) if page.has_next => {}
                 (Some(rows), None) => return Ok(ListLength { rows, newest: None }),
                 (None, _) => break,
@@ -349,15 +361,17 @@ impl<'a> Session<'a> {
         Err(GitHubError::invalid("how long the list is cannot be found out"))
     }
 
-    /// When the row with this number, from 1, changed last, in the list by update; `None` where there is none, or it cannot be
-    /// read. One request.
+    /// The row with this number, from 1, in the list by update; `None` where there is none, or it cannot be read. One request.
     ///
     /// # Errors
     /// Whatever else GitHub, or the way to it, says.
-    pub async fn changed_at(&self, repository: &RepoName, row: u32) -> Result<Option<DateTime<Utc>>, GitHubError> {
+    pub async fn row_by_update(&self, repository: &RepoName, row: u32) -> Result<Option<RowByUpdate>, GitHubError> {
         let part = Part { repository, order: Order::Update, size: 1, number: row };
         match self.page(part, None, false).await.and_then(PageAnswer::into_page) {
-            Ok(page) => Ok(page.pull_requests.first().map(|it| it.updated_at)),
+            Ok(page) => {
+                let rows = page.last;
+                Ok(page.pull_requests.first().map(|it| RowByUpdate { changed_at: it.updated_at, rows }))
+            }
             Err(error) if error.wants_smaller_page() => Ok(None),
             Err(error) => Err(error),
         }
@@ -388,11 +402,18 @@ impl<'a> Session<'a> {
             smallest = smallest.min(part.size);
             match self.page(part, None, page.has_next && in_a_row == 0).await.and_then(PageAnswer::into_page) {
                 Ok(mut read) => {
-                    let first_number = read.pull_requests.first().map(|pull_request| pull_request.number);
+                    // By creation, those with the lowest number and with the highest one; also what is not understood has one.
+                    let (first_number, last) = match whole.order {
+                        Order::Creation => (read.numbers().min(), read.numbers().max()),
+                        Order::Update | Order::Newest => {
+                            let number = |it: &PullRequest| it.number;
+                            (read.pull_requests.first().map(number), read.pull_requests.last().map(number))
+                        }
+                    };
                     let pending = page.unreadable.iter_mut().rev().take(in_a_row as usize);
                     pending.filter(|row| row.before.is_none()).for_each(|row| row.before = first_number);
                     in_a_row = 0;
-                    last_number = read.pull_requests.last().map(|pull_request| pull_request.number).or(last_number);
+                    last_number = last.or(last_number);
                     page.repository = page.repository.take().or_else(|| read.repository.take());
                     let last = read.last.map(|last| last.saturating_mul(part.size.into()));
                     page.last = last.map(|rows| rows.div_ceil(whole.size.into())).or(page.last);

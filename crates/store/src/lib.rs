@@ -32,7 +32,7 @@ pub use metrics::{
 };
 pub use pages::{BackfillStep, KeptPullRequest, PageOfWork, StoredPage};
 pub use pruning::Prunable;
-pub use quarantine::{KnownBy, Place, QuarantineEntry, QuarantineKey, Undecodable};
+pub use quarantine::{Following, KnownBy, Place, QuarantineEntry, QuarantineKey, Undecodable};
 pub use repositories::{
     Backfill, Ending, Identity, Lease, Listed, ReadBack, Repository, RepositoryId, StoredEtag, UnreadableChange,
 };

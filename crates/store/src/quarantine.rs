@@ -30,6 +30,15 @@ pub struct Place {
     pub rows: u32,
 }
 
+/// The next row behind one that has no number, in the list by creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Following {
+    /// The number of the first row behind it that can be read.
+    pub number: i64,
+    /// That one is so many rows behind it.
+    pub rows: u32,
+}
+
 /// What the collection knows a pull request in quarantine by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KnownBy {
@@ -41,6 +50,8 @@ pub enum KnownBy {
         position: u32,
         /// Where it belongs.
         place: Place,
+        /// What follows; `None` where nothing does, or that is not known. With another one it may be another pull request.
+        following: Option<Following>,
     },
 }
 
@@ -58,6 +69,13 @@ impl KnownBy {
         match self {
             Self::Number(number) => (Some(number), None),
             Self::Place { place, .. } => (None, Some(place)),
+        }
+    }
+
+    fn following(self) -> Option<Following> {
+        match self {
+            Self::Number(_) => None,
+            Self::Place { following, .. } => following,
         }
     }
 
@@ -133,7 +151,7 @@ impl Store {
     ) -> Result<Vec<KnownBy>, StoreError> {
         // The pause doubles from an hour to two days.
         let question = sqlx::query!(
-            "select number, position, after_number, rows_after from quarantined_pull_requests
+            "select number, position, after_number, rows_after, before_number, rows_before from quarantined_pull_requests
             where repository_id = $1 and last_tried_at <= $2::timestamptz - interval '1 hour' * least(2 ^ (attempts - 1), 48)
             order by last_tried_at, id
             limit $3",
@@ -146,7 +164,9 @@ impl Store {
             let by_place = || {
                 let position = row.position?.unsigned_abs();
                 let rows = row.rows_after.map_or(position, i32::unsigned_abs);
-                Some(KnownBy::Place { position, place: Place { after: row.after_number, rows } })
+                let following = row.before_number.zip(row.rows_before);
+                let following = following.map(|(number, rows)| Following { number, rows: rows.unsigned_abs() });
+                Some(KnownBy::Place { position, place: Place { after: row.after_number, rows }, following })
             };
             row.number.map(KnownBy::Number).or_else(by_place)
         });
@@ -257,6 +277,10 @@ pub(crate) async fn quarantine(
     let places = || items.keys().map(|(_, place)| place.as_ref());
     let after: Vec<Option<i64>> = places().map(|place| place.map(|place| place.after)).collect();
     let rows: Vec<Option<i32>> = places().map(|place| place.map(|place| saturated(place.rows))).collect();
+    let following = || items.values().map(|item| item.known_by.following());
+    let before: Vec<Option<i64>> = following().map(|following| following.map(|following| following.number)).collect();
+    let rows_before: Vec<Option<i32>> =
+        following().map(|following| following.map(|following| saturated(following.rows))).collect();
     let reasons: Vec<&str> = items.values().map(|item| item.reason.as_str()).collect();
     let created_from: Vec<_> = items.values().map(|item| item.created_from).collect();
     sqlx::query_file!(
@@ -268,7 +292,9 @@ pub(crate) async fn quarantine(
         &rows as &[Option<i32>],
         &reasons as &[&str],
         &created_from as &[Option<DateTime<Utc>>],
-        now
+        now,
+        &before as &[Option<i64>],
+        &rows_before as &[Option<i32>]
     )
     .execute(connection)
     .await?;

@@ -458,7 +458,7 @@ async fn the_row_of_a_repository_says_what_is_in_quarantine_whatever_changes_it(
         anyhow::Ok(counters(&database).await?.2)
     };
     let place = Place { after: 1, rows: 2 };
-    let third = KnownBy::Place { position: 3, place };
+    let third = KnownBy::Place { position: 3, place, following: None };
     let unreadable = |known_by: KnownBy, created_from: Option<&str>| Undecodable {
         known_by,
         reason: "no title".to_owned(),

@@ -1,6 +1,9 @@
 //! The backfill stream: by creation, the oldest first, which changes do not disturb, or by update, the newest first, down to the
 //! window's beginning. It goes on where it stopped.
 
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use mergeline_domain::RepoName;
 use mergeline_github::{GitHubError, ListPosition, Page, PageAnswer, PullRequestPages, larger_page};
@@ -125,10 +128,13 @@ impl Work<'_> {
 
     /// Begins at the first page, with a look at how long the list is. Not knowing that is no reason not to begin.
     async fn begin_reading(&mut self, backfill: Backfill) -> Result<(), Stopped> {
-        let length = match self.session.list_length(self.repository.called()).await {
-            Ok(length) => Some(length),
-            Err(error) if error.wants_smaller_page() || matches!(error, GitHubError::InvalidAnswer { .. }) => None,
-            Err(error) => return Err(error.into()),
+        let length = match self.length.take() {
+            Some(length) => Some(length),
+            None => match self.session.list_length(self.repository.called()).await {
+                Ok(length) => Some(length),
+                Err(error) if error.wants_smaller_page() || matches!(error, GitHubError::InvalidAnswer { .. }) => None,
+                Err(error) => return Err(error.into()),
+            },
         };
         let reading = Backfill {
             next_page: 1,
@@ -152,6 +158,7 @@ impl Work<'_> {
         let mut next = backfill.next_page;
         let mut last = self.last_page.unwrap_or(next).max(next);
         let (mut is_read, mut other_size, mut pages_read) = (false, None, 0);
+        let mut counted = Counted::default();
         while !is_read && other_size.is_none() {
             self.may_go_on()?;
             let name = &name;
@@ -182,7 +189,7 @@ impl Work<'_> {
                 }
                 // What came before the one that cannot be used is stored all the same.
                 if let Some(page) = arrived {
-                    let seen = seen(&page, &backfill);
+                    let seen = counted.add(&page, backfill.newest, is_read);
                     let step = BackfillStep::ByCreation { next_page: next, seen };
                     self.keep(page, backfill.since, Some(step)).await?;
                     if let Some(progress) = &mut self.repository.backfill {
@@ -259,11 +266,30 @@ pub(super) fn read_back(position: ListPosition) -> ReadBack {
     ReadBack { rows, oldest, last }
 }
 
-/// How many pull requests on a page were there when the backfill began.
-fn seen(page: &Page, backfill: &Backfill) -> u32 {
-    let is_later = |created_at| backfill.newest.is_some_and(|newest| created_at > newest);
-    let later = page.pull_requests.iter().filter(|pull_request| is_later(pull_request.created_at)).count();
-    u32::try_from(page.rows() - later).unwrap_or(u32::MAX)
+/// What a reading by creation has met of the pull requests that were there when it began.
+#[derive(Debug, Default)]
+struct Counted {
+    numbers: HashSet<i64>,
+    /// The newest of then has come: what follows is new.
+    is_past: bool,
+}
+
+impl Counted {
+    /// How many a page adds. Each counts once: of pages that are on their way at the same time, two may list the same one after
+    /// another one has vanished. What has no date was there if one that was there follows it.
+    fn add(&mut self, page: &Page, newest: Option<DateTime<Utc>>, is_last: bool) -> u32 {
+        let was_there = |created_at| newest.is_none_or(|newest| created_at <= newest);
+        let dated = || page.pull_requests.iter().map(|it| (it.number, it.created_at));
+        self.is_past |= newest.is_some_and(|newest| is_last || dated().any(|(_, created_at)| created_at >= newest));
+        let known = dated().filter(|(_, created_at)| was_there(*created_at)).map(|(number, _)| number);
+        let last = known.clone().max().unwrap_or(0);
+        let is_before = |following: Option<i64>| !self.is_past || following.is_some_and(|following| following <= last);
+        let undecodable = page.undecodable.iter().map(|item| item.number).filter(|number| is_before(Some(*number)));
+        let unreadable = page.unreadable.iter().filter(|row| is_before(row.before)).count();
+        let numbered: Vec<i64> = known.chain(undecodable).collect();
+        let new = numbered.into_iter().filter(|number| self.numbers.insert(*number)).count();
+        u32::try_from(new + unreadable).unwrap_or(u32::MAX)
+    }
 }
 
 /// The size that pages should have from the next one on, where that is another.
@@ -278,7 +304,39 @@ fn other_page_size(page_size: u8, smaller: Option<u8>, pages_read: u32, next: u3
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+    use mergeline_domain::{PullRequest, State};
+
     use super::*;
+
+    fn on_day(number: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(number)
+    }
+
+    fn listed(numbers: &[i64]) -> Page {
+        let opened = |number: i64| PullRequest {
+            id: number,
+            node_id: None,
+            number,
+            title: String::new(),
+            author: None,
+            state: State::Open,
+            is_draft: false,
+            base_ref: None,
+            created_at: on_day(number),
+            updated_at: on_day(number),
+        };
+        Page { pull_requests: numbers.iter().copied().map(opened).collect(), ..Page::default() }
+    }
+
+    #[test]
+    fn f27_what_two_pages_on_their_way_list_counts_once() {
+        let mut counted = Counted::default();
+        // #2 has vanished when the first page and the third one were answered, and not yet when the second was: #7 is not listed.
+        let pages = [&[1, 3, 4][..], &[4, 5, 6], &[8, 9, 10]];
+        let seen = pages.map(|numbers| counted.add(&listed(numbers), Some(on_day(9)), false));
+        assert_eq!(seen, [3, 2, 2], "fewer than 9");
+    }
 
     #[test]
     fn pages_become_smaller_at_once_and_very_small_ones_larger_after_a_while() {

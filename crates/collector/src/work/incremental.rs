@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_github::{Etag, GitHubError, Page, PageAnswer, PullRequestPages};
+use mergeline_github::{Etag, GitHubError, ListLength, Page, PageAnswer, PullRequestPages};
 use mergeline_store::{Backfill, Listed, ReadBack, StoredEtag, UnreadableChange};
 
 use super::backfill::{SMALLEST_PAGE, read_back};
@@ -268,7 +268,7 @@ impl Work<'_> {
 
     /// Whether what is behind a first page is read by update, as something that can go on where it stopped: where the window
     /// may end before the list does, and where a part is known. What is compared must be seen in one go.
-    async fn is_read_back(&self, aim: &Aim, page: &Page) -> Result<bool, Stopped> {
+    async fn is_read_back(&mut self, aim: &Aim, page: &Page) -> Result<bool, Stopped> {
         let is_new = aim.is_first && page.unreadable.is_empty() && is_bounded(page, aim.down_to);
         let is_reopened = !aim.is_first && aim.is_reopened && !aim.is_verified();
         if !(is_new || is_reopened) || self.repository.backfill.is_some() {
@@ -279,8 +279,13 @@ impl Work<'_> {
             return Ok(true);
         }
         let middle = page.last.unwrap_or(1) * u32::from(self.repository.page_size) / 2;
-        let changed_at = self.session.changed_at(self.repository.called(), middle).await?;
-        Ok(changed_at.is_none_or(|at| at < aim.down_to))
+        let row = self.session.row_by_update(self.repository.called(), middle).await?;
+        let Some(row) = row.filter(|row| row.changed_at >= aim.down_to) else { return Ok(true) };
+        // To open one is to change it: the newest is on this page. Where it is not, fewer rows are met than these, and the list is
+        // read again with a length that is asked for.
+        let newest = page.pull_requests.iter().map(|pull_request| pull_request.created_at).max();
+        self.length = row.rows.map(|rows| ListLength { rows, newest });
+        Ok(false)
     }
 
     pub(super) async fn next_page(&mut self, pages: &mut PullRequestPages<'_>) -> Result<Option<PageAnswer>, Stopped> {

@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use futures::{FutureExt, Stream, StreamExt};
 use mergeline_domain::{GithubId, RepoName, with_causes};
-use mergeline_github::{Etag, GitHubError, Page, RepositoryIdentity, Session};
+use mergeline_github::{Etag, GitHubError, ListLength, Page, RepositoryIdentity, Session};
 use mergeline_store::{
     Ending, Identity, Lease, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
     StoredEtag,
@@ -154,6 +154,7 @@ impl Collecting<'_> {
             rostered: self.rostered(),
             result: RepositoryResult::default(),
             last_page: None,
+            length: None,
             has_pull_requests: true,
             started_at,
         };
@@ -254,6 +255,8 @@ struct Work<'a> {
     result: RepositoryResult,
     /// The number of the last page, as far as GitHub has told.
     last_page: Option<u32>,
+    /// How long the list is, where GitHub has told it by the way.
+    length: Option<ListLength>,
     /// False once GitHub has said that pull requests are switched off in the repository's settings.
     has_pull_requests: bool,
     /// When the work began, before anything was listed.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use mergeline_github::{GitHubError, Page, UndecodableItem, UnreadableRow};
-use mergeline_store::{KnownBy, PageOfWork, Place, Undecodable};
+use mergeline_store::{Following, KnownBy, PageOfWork, Place, Undecodable};
 
 use super::page::opened_before;
 use super::{Stopped, Work, timed};
@@ -13,8 +13,8 @@ use super::{Stopped, Work, timed};
 pub(super) const AT_ONCE: u32 = 20;
 /// The most numbers that are tried to find the one of a row that cannot be read. Issues have numbers too.
 const MAX_GUESSES: i64 = 20;
-/// So far back a row is looked for that can be read.
-const MAX_STEPS_BACK: u32 = 20;
+/// So far a row is looked for that can be read.
+const MAX_STEPS: u32 = 20;
 
 /// What an attempt to read a pull request by its number came to.
 enum Single {
@@ -36,7 +36,7 @@ impl Work<'_> {
         for known_by in due {
             match known_by {
                 KnownBy::Number(number) => numbers.push(number),
-                KnownBy::Place { position, place } => rows.push((position, place)),
+                KnownBy::Place { position, place, following } => rows.push((position, place, following)),
             }
         }
         let understood = self.read_singly(&numbers).await?;
@@ -88,16 +88,20 @@ impl Work<'_> {
 
     /// Asks for rows of the list by creation and stores what is there. Returns the places that can be read now, and whether there
     /// are others than there were.
-    async fn read_rows(&mut self, rows: &[(u32, Place)]) -> Result<(Vec<Place>, bool), Stopped> {
+    async fn read_rows(&mut self, rows: &[(u32, Place, Option<Following>)]) -> Result<(Vec<Place>, bool), Stopped> {
         let mut readable = Vec::new();
-        for &(position, place) in rows {
+        for &(position, place, following) in rows {
             self.may_go_on()?;
             let page = self.row(position).await?;
-            if !self.is_behind(position, place).await? {
+            if !self.is_where_it_was(position, place, following).await? {
                 return Ok((readable, true));
             }
             if let Some(row) = page.unreadable.first() {
-                let undecodable = vec![by_place(row, place, None)];
+                let following = match following {
+                    Some(following) => Some(following),
+                    None => self.following(position).await?,
+                };
+                let undecodable = vec![by_place(row, place, following, None)];
                 let (store, now) = (self.collecting.store, self.now());
                 let page = PageOfWork { undecodable, ..PageOfWork::default() };
                 let stored = store.upsert_page(&self.lease, self.rostered.revision, page, now);
@@ -121,19 +125,46 @@ impl Work<'_> {
         }
     }
 
-    /// Whether a row is as far behind the one before it as it was. At the beginning of the list that is not known, but for the
-    /// first one.
-    async fn is_behind(&self, position: u32, place: Place) -> Result<bool, Stopped> {
-        if place.after == 0 || position <= place.rows {
-            return Ok(place == Place { after: 0, rows: 1 } && position == 1);
+    /// Whether a row is as far from the rows before and behind it as it was, as far as these are known.
+    async fn is_where_it_was(
+        &self,
+        position: u32,
+        place: Place,
+        following: Option<Following>,
+    ) -> Result<bool, Stopped> {
+        let is_followed = match following {
+            Some(Following { number, rows }) => self.number_of(position + rows).await? == Some(number),
+            None if place.after == 0 => place.rows == 1 && position == 1,
+            None => true,
+        };
+        let is_behind = match place {
+            Place { after: 0, rows } => position == rows,
+            Place { rows, .. } if position <= rows => false,
+            Place { after, rows } => is_followed && self.number_of(position - rows).await? == Some(after),
+        };
+        Ok(is_followed && is_behind)
+    }
+
+    async fn number_of(&self, position: u32) -> Result<Option<i64>, Stopped> {
+        Ok(self.row(position).await?.numbers().next())
+    }
+
+    /// The nearest row behind a row that can be read.
+    async fn following(&self, position: u32) -> Result<Option<Following>, Stopped> {
+        for rows in 1..MAX_STEPS {
+            let page = self.row(position + rows).await?;
+            match page.numbers().next() {
+                Some(number) => return Ok(Some(Following { number, rows })),
+                None if page.is_empty() => break,
+                None => {}
+            }
         }
-        let page = self.row(position - place.rows).await?;
-        Ok(page.numbers().next() == Some(place.after))
+        Ok(None)
     }
 
     /// The place of a row behind the nearest one before it that can be read, and when that one was opened.
     async fn place_of(&self, position: u32) -> Result<(Place, Option<DateTime<Utc>>), Stopped> {
-        for rows in 1..position.min(MAX_STEPS_BACK) {
+        for rows in 1..position.min(MAX_STEPS) {
             let page = self.row(position - rows).await?;
             if let Some(after) = page.numbers().next() {
                 let created_at = page.pull_requests.first().map(|pull_request| pull_request.created_at);
@@ -150,38 +181,66 @@ impl Work<'_> {
         let mut named = Vec::new();
         let mut rows = std::mem::take(&mut page.unreadable).into_iter().peekable();
         while let Some(row) = rows.next() {
+            let (first, after) = (row.position, row.after);
+            let (mut last, mut before) = (row.position, row.before);
             let mut together = vec![row];
-            while let Some(next) = rows.next_if(|next| next.after == together[0].after) {
+            while let Some(next) = rows.next_if(|next| next.position == last + 1) {
+                (last, before) = (next.position, next.before);
                 together.push(next);
             }
-            let first = together[0].position;
-            let (place, created_from) = match together[0].after {
+            let (place, created_from) = match after {
                 Some(after) => (Place { after, rows: 1 }, opened_before(page, after + 1)),
                 None => self.place_of(first).await?,
             };
-            let before = together.iter().find_map(|row| row.before);
-            let after = Some(place.after).filter(|after| *after > 0 && place.rows == 1);
-            for number in between(after, before, first == 1) {
-                if together.is_empty() {
-                    break;
-                }
-                match self.single(number).await? {
-                    Single::Gone => continue,
-                    Single::Read(pull_request) => page.pull_requests.push(*pull_request),
-                    Single::Undecodable(item) => page.undecodable.push(item),
-                    Single::Unreadable(reason) => {
-                        let reason = format!("{}; {reason}", together[0].reason);
+            let following = match before {
+                Some(number) => Some(Following { number, rows: 1 }),
+                None => self.following(last).await?,
+            };
+            // Of all rows in a row that cannot be read, also on the pages around this one.
+            let (ahead, behind) =
+                (place.rows as usize - 1, following.map_or(0, |following| following.rows as usize - 1));
+            let in_a_row = ahead + together.len() + behind;
+            let after = Some(place.after).filter(|after| *after > 0);
+            let is_first = first <= MAX_STEPS;
+            let numbers = between(after, following.map(|following| following.number), is_first);
+            let found = self.found(numbers, in_a_row).await?;
+            let is_all = found.len() == in_a_row;
+            for (place, (number, single)) in found.into_iter().enumerate() {
+                let row = place.checked_sub(ahead).and_then(|place| together.get(place)).filter(|_| is_all);
+                match (single, row) {
+                    (Single::Read(pull_request), _) => page.pull_requests.push(*pull_request),
+                    (Single::Undecodable(item), _) => page.undecodable.push(item),
+                    (Single::Unreadable(reason), Some(row)) => {
+                        let reason = format!("{}; {reason}", row.reason);
                         named.push(Undecodable { known_by: KnownBy::Number(number), reason, created_from });
                     }
+                    (Single::Unreadable(_), None) | (Single::Gone, _) => {}
                 }
-                together.remove(0);
             }
-            named.extend(together.iter().map(|row| {
-                let place = Place { rows: place.rows + row.position - first, ..place };
-                by_place(row, place, created_from)
-            }));
+            if !is_all {
+                named.extend(together.iter().map(|row| {
+                    let place = Place { rows: place.rows + row.position - first, ..place };
+                    let following = following.map(|it| Following { rows: it.rows + last - row.position, ..it });
+                    by_place(row, place, following, created_from)
+                }));
+            }
         }
         Ok(named)
+    }
+
+    /// The first few of some numbers that there are.
+    async fn found(&self, numbers: Range<i64>, at_most: usize) -> Result<Vec<(i64, Single)>, Stopped> {
+        let mut found = Vec::new();
+        for number in numbers {
+            if found.len() == at_most {
+                break;
+            }
+            match self.single(number).await? {
+                Single::Gone => {}
+                single => found.push((number, single)),
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -200,8 +259,13 @@ fn between(after: Option<i64>, before: Option<i64>, is_first: bool) -> Range<i64
     if range.end - range.start > MAX_GUESSES { 0..0 } else { range }
 }
 
-fn by_place(row: &UnreadableRow, place: Place, created_from: Option<DateTime<Utc>>) -> Undecodable {
-    let known_by = KnownBy::Place { position: row.position, place };
+fn by_place(
+    row: &UnreadableRow,
+    place: Place,
+    following: Option<Following>,
+    created_from: Option<DateTime<Utc>>,
+) -> Undecodable {
+    let known_by = KnownBy::Place { position: row.position, place, following };
     Undecodable { known_by, reason: row.reason.clone(), created_from }
 }
 

@@ -253,6 +253,13 @@ impl FakeGitHub {
         });
     }
 
+    /// Lets a pull request be listed, and not be found alone.
+    pub fn hide_pull_request(&self, repository: &str, number: i64) {
+        lock(&self.world).change(repository, |repository| {
+            repository.hidden.insert(number);
+        });
+    }
+
     /// Lets lists of pull requests with more than so many on a page have this status.
     pub fn limit_page_size(&self, size: usize, status: u16) {
         lock(&self.world).largest_page = Some((size, status));

@@ -182,6 +182,9 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
     if repository.list == PullRequestList::SwitchedOff && thing != Thing::Itself {
         return Answer::not_found();
     }
+    if matches!(thing, Thing::PullRequest(number) if repository.hidden.contains(&number)) {
+        return Answer::not_found();
+    }
     if let Thing::PullRequest(number) = thing
         && let Some(status) = repository.unreadable.get(&number)
     {

@@ -34,6 +34,8 @@ pub(super) struct Repository {
     pub(super) list: PullRequestList,
     /// Pull requests that no answer can show, with the status that comes instead.
     pub(super) unreadable: BTreeMap<i64, u16>,
+    /// Those that are not found alone.
+    pub(super) hidden: BTreeSet<i64>,
     pub(super) pull_requests: BTreeMap<i64, FakePullRequest>,
     /// Pages as they were served, until something changes.
     pub(super) pages: Pages,
@@ -164,6 +166,7 @@ impl World {
             collaborators: BTreeSet::new(),
             list: PullRequestList::Whole,
             unreadable: BTreeMap::new(),
+            hidden: BTreeSet::new(),
             pull_requests: BTreeMap::new(),
             pages: Pages::default(),
         })
