@@ -497,7 +497,9 @@ async fn f15_a_row_is_not_taken_for_another_one_because_it_is_not_found_alone() 
 async fn f15_the_first_rows_are_tried_again_without_reading_the_past() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(sparse(120));
-    [1, 2].into_iter().for_each(|row| world.fake.break_pull_request("acme/api", row * 50, Some(500)));
+    for row in [1, 2] {
+        world.fake.break_pull_request("acme/api", row * 50, Some(500));
+    }
     world.collect().await?;
     assert_eq!(world.texts(QUARANTINED).await?, ["@1", "@2"]);
     world.fake.forget_requests();

@@ -418,7 +418,8 @@ fn nodes_named<'a>(errors: impl IntoIterator<Item = &'a ErrorItem>) -> Option<us
 /// Decodes an answer about these pull requests. It must tell about each of them once, in any order.
 fn decode(body: &[u8], ids: &[String]) -> Result<Told<Vec<Node>>, GitHubError> {
     let Nodes { rate_limit, nodes } = data::<Nodes>(body, ids.len())?;
-    let nodes: Vec<Node> = nodes.into_iter().flatten().filter(|node| ids.contains(&node.id)).collect();
+    let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
+    let nodes: Vec<Node> = nodes.into_iter().flatten().filter(|node| wanted.contains(node.id.as_str())).collect();
     let told: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
     if told.len() != ids.len() || nodes.len() != ids.len() {
         return Err(GitHubError::PartialAnswer { reason: format!("{} of {} are told", told.len(), ids.len()) });

@@ -5,7 +5,6 @@
 use chrono::{DateTime, Datelike, Utc};
 use mergeline_domain::{AccountKind, Author, GithubId, Login, PullRequest, RepoName, State};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::GitHubError;
@@ -101,20 +100,14 @@ struct BaseRepository {
     created_at: Option<Time>,
 }
 
-/// A time that only helps: whatever else is there in its place is as good as none.
+/// A time that only helps: whatever else is there in its place is as good as none. Read when it is asked for.
 #[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Time {
-    At(DateTime<Utc>),
-    Other(IgnoredAny),
-}
+#[serde(transparent)]
+pub(crate) struct Time(Box<RawValue>);
 
 impl Time {
     pub(crate) fn at(self) -> Option<DateTime<Utc>> {
-        match self {
-            Self::At(at) => Some(at).filter(|at| is_sane(*at)),
-            Self::Other(_) => None,
-        }
+        serde_json::from_str(self.0.get()).ok().filter(|at| is_sane(*at))
     }
 }
 
@@ -256,13 +249,13 @@ fn pull_request(item: Item) -> Result<PullRequest, String> {
     });
     Ok(PullRequest {
         id: item.id,
-        node_id: item.node_id.map(|id| id.clean()),
+        node_id: item.node_id.map(Text::into_clean),
         number: item.number,
-        title: item.title.map(|title| title.clean()).unwrap_or_default(),
+        title: item.title.map(Text::into_clean).unwrap_or_default(),
         author,
         state,
         is_draft: item.draft.unwrap_or(false),
-        base_ref: item.base.and_then(|base| base.name).map(|name| name.clean()),
+        base_ref: item.base.and_then(|base| base.name).map(Text::into_clean),
         created_at: item.created_at,
         updated_at: item.updated_at,
     })

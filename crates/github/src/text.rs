@@ -22,6 +22,11 @@ impl Text {
     pub(crate) fn clean(&self) -> String {
         clean(&self.0)
     }
+
+    /// The same, of text that is needed no more.
+    pub(crate) fn into_clean(self) -> String {
+        if is_clean(&self.0) { self.0 } else { clean(&self.0) }
+    }
 }
 
 impl Deref for Text {
@@ -88,9 +93,22 @@ pub(crate) fn clean(text: &str) -> String {
     clean
 }
 
+/// Whether text is surely as [`clean`] would leave it, by a quick look: 0xc2 begins control characters, and others.
+fn is_clean(text: &str) -> bool {
+    text.len() <= MAX_BYTES && text.bytes().all(|byte| byte >= b' ' && byte != 0x7f && byte != 0xc2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_cleaned_alike_whether_it_is_needed_any_more_or_not() {
+        for text in ["Fix it", "a\u{0}b", "tab\tand\n", "\u{7f}", "c1 \u{85}", "café °", "🚀", &"ü".repeat(600), ""]
+        {
+            assert_eq!(Text(text.to_owned()).into_clean(), clean(text), "{text:?}");
+        }
+    }
 
     fn read(json: &str) -> Option<String> {
         serde_json::from_str::<Text>(json).ok().map(|text| text.0)
