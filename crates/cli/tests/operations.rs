@@ -116,6 +116,51 @@ async fn status_says_of_a_repository_that_its_pull_requests_are_switched_off() -
 }
 
 #[tokio::test]
+async fn what_is_in_quarantine_is_named_by_status_and_doctor_and_accepted_by_that_name() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, database) = laptop(&fake).await?;
+    laptop.run(&["collect"]).await?;
+    let unread = "insert into quarantined_pull_requests (repository_id, number, reason, first_seen_at, last_tried_at)
+        select id, 2, 'row 2 of the list cannot be read', now(), now() from repositories where name = 'acme/api'";
+    sqlx::query(unread).execute(&database.pool().await?).await?;
+    let status = laptop.run(&["status"]).await?;
+    assert!(status.out().contains("acme/api#2 (in quarantine): row 2 of the list"), "{}", status.out());
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert!(doctor.out().contains("acme/api#2"), "{}", doctor.out());
+    let refused = laptop.run(&["quarantine", "accept", "acme/api#3"]).await?;
+    assert_eq!(refused.code(), Some(2));
+    assert!(
+        refused.err().contains("acme/api#3 is not in quarantine: `mergeline status` shows what is"),
+        "{}",
+        refused.err()
+    );
+    let accepted = laptop.run(&["quarantine", "accept", "acme/api#2"]).await?;
+    assert_eq!(accepted.code(), Some(0), "{}", accepted.err());
+    let status = laptop.run(&["status"]).await?;
+    assert!(status.out().contains("acme/api#2 (in quarantine, accepted): row 2 of the list"), "{}", status.out());
+    let status = laptop.run(&["status", "--json"]).await?.json()?;
+    let entry = &status["quarantine"][0];
+    assert_eq!((&entry["repository"], &entry["number"]), (&json!("acme/api"), &json!(2)), "{status}");
+    assert!(entry["accepted_at"].is_string(), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_counts_what_exclusions_take_from_a_pattern() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    let teams = |rules: &str| TEAMS.replace("[acme/api, acme/web]", rules);
+    laptop.write("teams.yaml", &teams("[\"acme/*\", \"!acme/web\"]"))?;
+    let doctor = laptop.run(&["doctor"]).await?;
+    assert!(doctor.out().contains("pattern acme/*: means 1 of 2 repositories, 1 more is excluded"), "{}", doctor.out());
+    laptop.write("teams.yaml", &teams("[\"acme/w*\", \"!acme/web\", acme/api]"))?;
+    let doctor = laptop.run(&["doctor"]).await?;
+    let warned = "means 1 repository, and that is excluded; help: check the entries with `!`";
+    assert!(doctor.out().contains(warned), "{}", doctor.out());
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_older_schema_is_named_by_status_and_doctor() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
@@ -940,6 +985,23 @@ async fn a_collection_that_is_ended_by_a_signal_gives_its_repositories_back() ->
             next.out()
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_collection_that_is_killed_is_gone_on_with_at_once() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    fake.fail_next("acme/api", Fault::SlowBody);
+    let mut killed = laptop.command(&["collect"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    while !fake.requests().iter().any(|request| request.path.starts_with("/repos/acme/api")) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    killed.kill()?;
+    tokio::task::spawn_blocking(move || killed.wait()).await??;
+    let next = laptop.run(&["collect"]).await?;
+    assert_eq!(next.code(), Some(0), "{}", next.out());
+    assert!(next.out().contains("2 of 2 repositories complete"), "{}", next.out());
     Ok(())
 }
 

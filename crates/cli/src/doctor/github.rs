@@ -358,18 +358,21 @@ impl Asking {
                         match meant.len() {
                             0 => {
                                 let message =
-                                    format!("means none of the {} repositories that the token may see", repositories.len());
+                                    format!("means none of the repositories that the token may see ({})", repositories.len());
                                 Check::error(name, message, "check the prefix, and what the token may see")
                             }
                             count if excluded == count => {
-                                let message = format!("means {count} repositories, and all of them are excluded");
+                                let message = match count {
+                                    1 => "means 1 repository, and that is excluded".to_owned(),
+                                    _ => format!("means {count} repositories, and all of them are excluded"),
+                                };
                                 Check::warning(name, message, "check the entries with `!` in the teams file")
                             }
                             count => {
-                                let left_out = if excluded > 0 {
-                                    format!(", {excluded} more are excluded")
-                                } else {
-                                    String::new()
+                                let left_out = match excluded {
+                                    0 => String::new(),
+                                    1 => ", 1 more is excluded".to_owned(),
+                                    _ => format!(", {excluded} more are excluded"),
                                 };
                                 let counted = count - excluded;
                                 let found = format!("means {counted} of {} repositories{left_out}", repositories.len());
