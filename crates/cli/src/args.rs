@@ -29,7 +29,7 @@ REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, LEDGER_DAYS, COLLECT_CONCURRENCY, A
 DEAD_LETTER_QUEUE_URL and the usual ones of AWS. The README explains each.
 
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected, 130, 143 or 129 ended by \
-Ctrl-C, SIGTERM or SIGHUP. status: 3 while some \
+Ctrl-C, SIGTERM or SIGHUP (serve and demo: 0). status: 3 while some \
 repository fails. doctor: 0 also with warnings, 1 it found an error, 2 the error is in the settings or the teams file. \
 explain: 1 also when there is no such pull request.";
 
@@ -287,7 +287,7 @@ pub(crate) enum Data {
     },
     /// Remove the private PostgreSQL with all data
     Remove {
-        /// Do it, without asking
+        /// Do it
         #[arg(long)]
         yes: bool,
     },

@@ -1,6 +1,6 @@
 //! `mergeline data`: the folder of the private PostgreSQL, kept, moved and removed.
 
-use std::io::Write;
+use std::io::{BufRead, Seek, Write};
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
 
@@ -73,6 +73,13 @@ async fn restore(folder: &DataFolder, file: &Path, options: &Options) -> Result<
             folder.path().display()
         )));
     }
+    if !is_whole_dump(&dump)? {
+        return Err(Failure::Input(format!(
+            "{} is not a whole dump of Mergeline's data: nothing was restored\n  help: make one with `mergeline data dump`, and keep the \
+             data until it has ended with success",
+            file.display()
+        )));
+    }
     let database = Database::open(options).await?;
     let (program, url) = database.program("psql")?;
     let arguments =
@@ -85,7 +92,26 @@ async fn restore(folder: &DataFolder, file: &Path, options: &Options) -> Result<
         restored.with_context(|| format!("cannot run {}", program.display()))?;
         return Err(Failure::Other(anyhow::anyhow!("{} could not be restored: nothing is kept of it", file.display())));
     }
+    let mut out = terminal::stdout();
+    if options.json {
+        writeln!(out, "{}", serde_json::json!({ "restored": true }))?;
+    } else {
+        writeln!(out, "Restored {} into {}.", file.display(), folder.path().display())?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a file has Mergeline's tables and ends as `pg_dump` ends it: psql is content with any part of a dump that ends between
+/// two statements. Goes back to the beginning.
+fn is_whole_dump(mut file: &std::fs::File) -> Result<bool, Failure> {
+    let (mut has_tables, mut has_end) = (false, false);
+    for line in std::io::BufReader::new(file).split(b'\n') {
+        let line = line?;
+        has_tables |= line.starts_with(b"CREATE TABLE public._sqlx_migrations ");
+        has_end |= line.starts_with(b"-- PostgreSQL database dump complete");
+    }
+    file.rewind()?;
+    Ok(has_tables && has_end)
 }
 
 fn remove(folder: &DataFolder, yes: bool, options: &Options) -> Result<(), Failure> {

@@ -106,7 +106,18 @@ struct Answer {
 impl Answer {
     fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> Self {
         let unallocated = f64::from(unallocated_units(&explanation.shares)) / f64::from(Weight::UNITS);
-        let json = serde_json::json!({ "stored": explanation, "unallocated": unallocated });
+        let mut json = serde_json::json!({ "stored": explanation, "unallocated": unallocated });
+        // As the API says it: one that is not merged counts for nobody yet.
+        json["stored"]["excluded"] = match (explanation.is_deleted, explanation.merged_at) {
+            (true, _) => "deleted".into(),
+            (false, None) => "not_merged".into(),
+            (false, Some(_)) => serde_json::Value::Null,
+        };
+        if !json["stored"]["excluded"].is_null() {
+            for share in json["stored"]["shares"].as_array_mut().into_iter().flatten() {
+                share["counts"] = false.into();
+            }
+        }
         Self { is_found: true, json, text: stored(name, explanation, zone) }
     }
 }

@@ -55,10 +55,11 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
 
 /// Takes the address, or says who probably has it.
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; if another program does, choose a port with --listen 127.0.0.1:0")
-    })?;
-    Ok(listener)
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::Other(anyhow::anyhow!(
+            "cannot listen on {address}: {error}\n  help: if another program does, choose a port with --listen 127.0.0.1:0"
+        ))
+    })
 }
 
 /// Answers until Ctrl-C, SIGTERM or SIGHUP; requests under way are finished, and then the database is left, which may end

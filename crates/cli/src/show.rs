@@ -69,7 +69,10 @@ fn find(teams: Vec<Team>, name: &str) -> Result<TeamSlug, Failure> {
     let known: Vec<String> = teams.iter().map(|team| team.slug.to_string()).collect();
     let is_meant = |team: &Team| team.slug.as_str() == name || team.id.0.to_string() == name;
     teams.into_iter().find(is_meant).map(|team| team.slug).ok_or_else(|| {
-        let known = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };
-        Failure::Input(format!("there is no team `{name}`; the teams are: {known}"))
+        let teams = match known.join(", ") {
+            known if known.is_empty() => "no team is configured".to_owned(),
+            known => format!("the teams are: {known}"),
+        };
+        Failure::Input(format!("there is no team `{name}`; {teams}"))
     })
 }

@@ -199,6 +199,13 @@ fn covered(coverage: &Coverage, zone: Tz, now: DateTime<Utc>) -> String {
     if !coverage.pending.is_empty() {
         let _ = write!(text, ", but not all of {}", coverage.pending.join(", "));
     }
+    if coverage.quarantined > 0 {
+        text.push_str(if coverage.pending.is_empty() {
+            ", but not what is in quarantine"
+        } else {
+            ", and not what is in quarantine"
+        });
+    }
     text.push('.');
     if coverage.is_reattributing {
         text.push_str(" Memberships have changed, and some stored pull requests still count as before: the next collection goes over them first.");
@@ -236,6 +243,8 @@ mod tests {
         };
         let text = |coverage: &Coverage| covered(coverage, Tz::UTC, at("2026-06-17T12:00:00Z").unwrap_or_default());
         insta::assert_snapshot!(text(&coverage), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago, but not all of acme/legacy, acme/web.");
+        let in_quarantine = Coverage { quarantined: 1, pending: Vec::new(), ..coverage.clone() };
+        insta::assert_snapshot!(text(&in_quarantine), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago, but not what is in quarantine.");
         let coverage = Coverage { failing: Vec::new(), pending: Vec::new(), never_collected: Vec::new(), ..coverage };
         insta::assert_snapshot!(text(&coverage), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago.");
         insta::assert_snapshot!(text(&Coverage { covered_since: None, data_as_of: None, ..coverage }), @"No repository is read completely yet.");

@@ -175,7 +175,7 @@ fn read_file(path: &Path) -> Result<TeamsFile, Problems> {
         let help = if path.starts_with("~") {
             "only a shell replaces `~`, and not in quotes: write the whole path"
         } else {
-            "name an existing file in TEAMS_FILE, or with --teams"
+            "name an existing file"
         };
         Problem::setting("config.not_found", &shown, format!("it cannot be read: {error}"), help)
     })?;

@@ -313,12 +313,18 @@ fn details(repositories: &[RepositoryStatus], has_details: bool) -> Check {
         (0, _) => Check::ok("details", "complete"),
         (count, _) if !has_details => Check::ok(
             "details",
-            format!("{} without, as COLLECT_DETAILS=false wants it", count_of(count, "pull request")),
+            format!(
+                "{} without commits and reviews, as COLLECT_DETAILS=false wants it",
+                count_of(count, "pull request")
+            ),
         ),
         (count, names) => Check::warning(
             "details",
-            format!("{} without, whose phases are not counted yet ({names})", count_of(count, "pull request")),
-            "run `mergeline collect`",
+            format!(
+                "{} without commits and reviews, whose phases are not counted yet ({names})",
+                count_of(count, "pull request")
+            ),
+            "run `mergeline collect`, with a token: without one GitHub does not show them",
         ),
     }
 }
