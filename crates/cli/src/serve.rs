@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use axum::Router;
 use chrono::{DateTime, Utc};
 use mergeline_api::{Api, Settings, router};

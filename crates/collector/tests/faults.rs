@@ -514,6 +514,138 @@ async fn f15_the_first_rows_are_tried_again_without_reading_the_past() -> Result
 }
 
 #[tokio::test]
+async fn f15_the_last_rows_are_in_quarantine_also_where_a_page_begins_between_them() -> Result<()> {
+    for (count, broken) in [(201, 200..=201), (203, 200..=203), (203, 199..=203)] {
+        let world = World::new().await?;
+        world.fake.put(many(count));
+        broken.clone().for_each(|number| world.fake.break_pull_request("acme/api", number, Some(502)));
+        in_one_run(&world, &CollectOptions { details: false, ..options() }).await?;
+        let expected: Vec<String> = broken.map(|number| format!("#{number}")).collect();
+        assert_eq!(world.texts(QUARANTINED).await?, expected, "{count}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_mended_row_is_stored_also_where_the_past_is_read_for_the_sake_of_another_one() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(sparse(120));
+    world.fake.break_pull_request("acme/api", 57 * 50, Some(500));
+    world.collect().await?;
+    assert_eq!(world.texts(QUARANTINED).await?, ["@57"]);
+    world.fake.break_pull_request("acme/api", 57 * 50, None);
+    world.fake.put([pr("acme/api", 121 * 50).created("2026-06-15T13:30:00Z")]);
+    world.fake.break_pull_request("acme/api", 121 * 50, Some(500));
+    world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
+    world.collect_at(at("2026-06-17T20:00:00Z"), 1).await?;
+    assert!(world.numbers().await?.contains(&(57 * 50)), "{:?}", world.texts(QUARANTINED).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_new_row_is_in_quarantine_also_while_a_repository_is_reopened() -> Result<()> {
+    for is_newcomer in [false, true] {
+        let world = World::new().await?;
+        world.fake.put(many(250));
+        world.fake.set_repository_creation("acme/api", at("2020-01-01T00:00:00Z"));
+        let plain = CollectOptions { details: false, ..options() };
+        in_one_run(&world, &CollectOptions { backfill: TimeDelta::days(60), ..plain }).await?;
+        world.fake.put([merged(251).created("2026-06-15T12:10:00Z").merged("2026-06-15T12:20:00Z")]);
+        world.fake.break_pull_request("acme/api", 251, Some(502));
+        let days = if is_newcomer { 60 } else { 365 };
+        if is_newcomer {
+            world.apply("{ slug: payments, members: [{ github: ana }, { github: ben }] }").await?;
+        }
+        for now in ["2026-06-15T13:00:00Z", "2026-06-15T15:00:00Z"] {
+            let later = CollectOptions { backfill: TimeDelta::days(days), now: at(now), ..plain };
+            in_one_run(&world, &later).await?;
+        }
+        assert_eq!(world.texts(QUARANTINED).await?, ["#251"], "a newcomer: {is_newcomer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_row_that_is_mended_or_gone_explains_no_new_one() -> Result<()> {
+    for (known, is_gone) in [(250, false), (249, false), (250, true), (249, true)] {
+        let world = World::new().await?;
+        world.fake.put(many(250));
+        world.fake.break_pull_request("acme/api", known, Some(502));
+        let plain = CollectOptions { details: false, ..options() };
+        in_one_run(&world, &plain).await?;
+        assert_eq!(world.texts(QUARANTINED).await?, [format!("#{known}")]);
+        world.fake.break_pull_request("acme/api", known, None);
+        if is_gone {
+            world.fake.delete_pull_request("acme/api", known);
+        }
+        world.fake.put([merged(251).created("2026-06-15T12:30:00Z").merged("2026-06-15T12:40:00Z")]);
+        world.fake.break_pull_request("acme/api", 251, Some(502));
+        for now in ["2026-06-15T14:00:00Z", "2026-06-15T16:00:00Z"] {
+            in_one_run(&world, &CollectOptions { now: at(now), ..plain }).await?;
+        }
+        assert_eq!(world.texts(QUARANTINED).await?, ["#251"], "#{known} gone: {is_gone}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_a_row_that_could_not_be_read_for_a_moment_explains_no_new_one() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    let plain_at = |now| CollectOptions { details: false, now: at(now), ..options() };
+    in_one_run(&world, &plain_at(NOW)).await?;
+    world.fake.put([merged(251).created("2026-06-15T12:10:00Z").merged("2026-06-15T12:11:00Z")]);
+    world.fake.break_pull_request("acme/api", 251, Some(502));
+    let mend = |_| world.fake.break_pull_request("acme/api", 251, None);
+    world.collect_and(&plain_at("2026-06-15T12:15:00Z"), mend).await?;
+    assert!(world.numbers().await?.contains(&251));
+    world.fake.put([merged(252).created("2026-06-15T12:20:00Z").merged("2026-06-15T12:21:00Z")]);
+    world.fake.break_pull_request("acme/api", 252, Some(502));
+    in_one_run(&world, &plain_at("2026-06-15T13:00:00Z")).await?;
+    assert_eq!(world.texts(QUARANTINED).await?, ["#252"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f22_of_two_repositories_that_have_exchanged_names_one_accepts() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(5));
+    world.fake.put((1..=5).map(|it| pr("acme/web", it).created("2026-06-01T09:00:00Z").merged("2026-06-02T10:00:00Z")));
+    for name in ["acme/api", "acme/web"] {
+        world.fake.break_pull_request(name, 3, Some(502));
+    }
+    world.collect().await?;
+    for (from, to) in [("acme/api", "acme/other"), ("acme/web", "acme/api"), ("acme/other", "acme/web")] {
+        world.fake.rename(from, to);
+    }
+    world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
+    assert!(world.store.accept_quarantined(&"acme/api".parse()?, QuarantineKey::Number(3), at(NOW)).await?);
+    let accepted =
+        "select r.current_name from quarantined_pull_requests as q join repositories as r on r.id = q.repository_id
+        where q.accepted_at is not null";
+    assert_eq!(world.texts(accepted).await?, ["acme/api"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn f15_what_is_gone_when_it_is_tried_again_counts_no_more() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(5));
+    let plain_at = |now| CollectOptions { details: false, now: at(now), ..options() };
+    in_one_run(&world, &plain_at(NOW)).await?;
+    world.fake.break_pull_request("acme/api", 3, Some(502));
+    let verifying = CollectOptions { verifies: true, ..plain_at("2026-06-15T12:10:00Z") };
+    in_one_run(&world, &verifying).await?;
+    assert_eq!(world.texts(QUARANTINED).await?, ["#3"]);
+    world.fake.break_pull_request("acme/api", 3, None);
+    world.fake.delete_pull_request("acme/api", 3);
+    in_one_run(&world, &plain_at("2026-06-15T20:00:00Z")).await?;
+    assert_eq!(world.texts(QUARANTINED).await?, Vec::<String>::new());
+    assert_eq!(world.texts("select number::text from pull_requests where deleted_at is not null").await?, ["3"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn f15_rows_in_a_row_that_cannot_be_read_are_in_quarantine_and_the_rest_is_stored() -> Result<()> {
     for broken in [57..=63, 98..=103, 1..=7, 244..=250] {
         let world = World::new().await?;
@@ -540,7 +672,7 @@ async fn f15_a_row_in_quarantine_explains_no_other_one_that_cannot_be_read() -> 
     world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
     assert_eq!(world.texts(QUARANTINED).await?, ["#3", "#240"]);
     // Both are known now: the past is not read again.
-    world.fake.put([merged(250).updated("2026-06-13T00:00:00Z")]);
+    world.fake.put([merged(250).updated("2026-06-15T14:10:00Z")]);
     world.fake.forget_requests();
     assert_eq!(world.collect_at(at("2026-06-15T14:30:00Z"), 1).await?.state, RunState::Succeeded);
     assert!(world.asked_about("acme/api").iter().all(|path| !path.contains("sort=created")));
@@ -642,7 +774,7 @@ async fn f27_a_pull_request_that_vanishes_while_pages_are_read_takes_no_other_wi
 
 #[tokio::test]
 async fn f27_the_length_of_a_list_is_known_where_its_newest_row_cannot_be_read_too() -> Result<()> {
-    for unreadable in 1..=3 {
+    for unreadable in [1, 2, 3, 5, 7] {
         let world = World::new().await?;
         world.fake.put(many(250));
         let shown = 250 - unreadable;

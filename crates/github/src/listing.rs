@@ -358,7 +358,13 @@ impl<'a> Session<'a> {
                 (None, _) => break,
             }
         }
-        Err(GitHubError::invalid("how long the list is cannot be found out"))
+        // Then all of them count.
+        let part = Part { repository, order: Order::Creation, size: 1, number: 1 };
+        let page = self.page(part, None, false).await?.into_page()?;
+        match page.last.or((!page.has_next && !page.is_empty()).then_some(1)) {
+            Some(rows) => Ok(ListLength { rows, newest: None }),
+            None => Err(GitHubError::invalid("how long the list is cannot be found out")),
+        }
     }
 
     /// The row with this number, from 1, in the list by update; `None` where there is none, or it cannot be read. One request.
@@ -398,6 +404,8 @@ impl<'a> Session<'a> {
         }
         let mut page = Page::default();
         let (mut smallest, mut in_a_row, mut last_number) = (whole.size, 0, None);
+        // Whether a row beyond the page is there, which cannot be read itself.
+        let mut is_more = false;
         while let Some(part) = waiting.pop() {
             smallest = smallest.min(part.size);
             match self.page(part, None, page.has_next && in_a_row == 0).await.and_then(PageAnswer::into_page) {
@@ -420,7 +428,7 @@ impl<'a> Session<'a> {
                     if *part.rows().start() <= *whole.rows().end() {
                         page.append(read);
                     } else {
-                        page.has_next = !read.is_empty();
+                        page.has_next = is_more || !read.is_empty();
                     }
                     if !page.has_next {
                         break;
@@ -441,8 +449,9 @@ impl<'a> Session<'a> {
                             cause: Box::new(error),
                         });
                     }
-                    // One beyond the page is only looked at to see whether there is more.
-                    if part.number <= *whole.rows().end() {
+                    // One beyond the page is only looked at to see whether there is more: it is an error, and so it is there.
+                    is_more = part.number > *whole.rows().end();
+                    if !is_more {
                         let reason = format!(
                             "row {} of the list (page {} of {}) cannot be read, not even alone: {error}",
                             part.number, whole.number, whole.size

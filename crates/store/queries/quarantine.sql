@@ -1,8 +1,13 @@
 -- Puts pull requests of a repository ($1) into quarantine, or notes that they are still there: numbers ($2), or positions ($3) and
 -- the rows before ($4) with how many rows they are behind ($5); reasons ($6), since when they may have been opened ($7), now ($8).
 -- Where that is not known, the stored one before it says it. The rows that follow ($9) are so many rows behind ($10). What was
--- accepted stays accepted where the same row follows as before.
-with items as (
+-- accepted stays accepted where the same row follows as before. A clock may be behind the one by which the list's present reading
+-- began: what that meets was not tried before it.
+with tried as (
+    select greatest($8::timestamptz, r.backfill_reading_at) as at from repositories as r where r.id = $1
+),
+
+items as (
     select
         i.number,
         i.position,
@@ -32,8 +37,9 @@ by_place as (
     )
     select
         $1, i.position, i.after_number, i.rows_after, i.before_number, i.rows_before, i.reason, i.created_from,
-        $8, $8
-    from items as i where i.number is null
+        $8, t.at
+    from items as i cross join tried as t
+    where i.number is null
     on conflict (repository_id, after_number, rows_after) where number is null do update
     set
         position = excluded.position,

@@ -213,7 +213,15 @@ impl Store {
                 set accepted_at = coalesce(q.accepted_at, $4)
                 from repositories as r
                 where
-                    q.repository_id = r.id and r.removed_at is null and (r.name = $1 or r.current_name = $1)
+                    q.repository_id = r.id and r.removed_at is null
+                    -- As it is shown; by the configured name where no other one is called so now.
+                    and (
+                        coalesce(r.current_name, r.name) = $1
+                        or (
+                            r.name = $1
+                            and not exists (select from repositories as o where o.removed_at is null and o.current_name = $1)
+                        )
+                    )
                     and (q.number = $2 or (q.number is null and q.position = $3))
                 returning r.id",
                 repository.as_str(),

@@ -67,7 +67,12 @@ pub struct UnreadableChange {
 impl UnreadableChange {
     /// Whether both may be the same row, unchanged.
     pub fn may_be(&self, other: &Self) -> bool {
-        self.from.is_none_or(|from| from <= other.until) && other.from.is_none_or(|from| from <= self.until)
+        let is_instant = |row: &Self| row.from == Some(row.until);
+        // Where only an end of one touches the other, a row changed at that instant lies between them.
+        let is_before = |from: Option<DateTime<Utc>>, until: DateTime<Utc>| {
+            from.is_none_or(|from| from < until || (from == until && (is_instant(self) || is_instant(other))))
+        };
+        is_before(self.from, other.until) && is_before(other.from, self.until)
     }
 }
 
@@ -524,7 +529,8 @@ impl Store {
     }
 
     /// Notes that every page of the backfill is stored. What the incremental stream has read meanwhile is complete now. Rows in
-    /// quarantine that have only a place, and that its last reading by creation did not meet there, are not there any more.
+    /// quarantine that have only a place, and that its last reading by creation did not meet there, are not there any more; where
+    /// that kept only the latest changes, one of them may have been read and left out, and stays.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when somebody else has taken over.
@@ -536,7 +542,8 @@ impl Store {
                 using repositories as r
                 where
                     r.id = $1 and r.backfill_page is not null and r.backfill_rows is null
-                    and q.repository_id = r.id and q.number is null and q.last_tried_at < r.backfill_reading_at",
+                    and q.repository_id = r.id and q.number is null and q.last_tried_at < r.backfill_reading_at
+                    and (r.covered_since is null or r.backfill_since <= r.covered_since)",
                 lease.repository.0
             )
             .execute(&mut *connection)

@@ -375,7 +375,15 @@ impl Store {
             from quarantined_pull_requests as q
             inner join repositories as r on q.repository_id = r.id
             where
-                r.removed_at is null and (r.name = $1 or r.current_name = $1)
+                r.removed_at is null
+                -- As it is shown; by the configured name where no other one is called so now.
+                and (
+                    coalesce(r.current_name, r.name) = $1
+                    or (
+                        r.name = $1
+                        and not exists (select from repositories as o where o.removed_at is null and o.current_name = $1)
+                    )
+                )
                 and (
                     q.number = $2
                     -- Behind the row before it, with none in between that is known.

@@ -92,9 +92,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Those of these pull requests, of which GraphQL does not know, that are not there by their numbers either. The repository
-    /// is, and they are asked for twice: a pull request must not be lost to one wrong answer.
-    async fn confirmed_gone(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Stopped> {
+    /// Those of these pull requests that are not there by their numbers; the others are stored. The repository is there, and they are
+    /// asked for twice: a pull request must not be lost to one wrong answer.
+    pub(super) async fn confirmed_gone(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Stopped> {
         let gone = self.read_singly(numbers).await?;
         if gone.is_empty() {
             return Ok(gone);

@@ -75,6 +75,8 @@ pub(super) struct Seen {
     numbers: HashSet<i64>,
     /// Rows that could not be read by their position.
     unreadable: BTreeMap<u32, UnreadableChange>,
+    /// When those changed that could be read.
+    readable: Vec<DateTime<Utc>>,
     /// When the last row of the pages before changed.
     oldest: Option<DateTime<Utc>>,
     /// How many pull requests GitHub could answer for at once.
@@ -108,6 +110,7 @@ impl Seen {
             let neighbor = page.pull_requests.iter().find(|pull_request| Some(pull_request.number) == number);
             neighbor.map(|neighbor| neighbor.updated_at)
         };
+        self.readable.extend(page.pull_requests.iter().map(|pull_request| pull_request.updated_at));
         for row in &page.unreadable {
             let until = changed_at(row.after).or(self.oldest).unwrap_or(started_at);
             self.unreadable.insert(row.position, UnreadableChange { from: changed_at(row.before), until });
@@ -172,6 +175,11 @@ impl Work<'_> {
     /// since, as far as their neighbors tell.
     pub(super) fn is_explained(&self, seen: &Seen) -> bool {
         let mut known = self.repository.unreadable.clone();
+        // Between its neighbors there was none that could be read: one that is there now is this row, which explains no other.
+        let is_read = |row: &UnreadableChange| {
+            seen.readable.iter().any(|at| row.from.is_some_and(|from| from < *at) && *at < row.until)
+        };
+        known.retain(|row| !is_read(row));
         seen.unreadable.values().all(|row| match known.iter().position(|it| it.may_be(row)) {
             Some(place) => {
                 known.swap_remove(place);
@@ -245,7 +253,7 @@ impl Work<'_> {
             self.identify(&page).await?;
             seen.page_size = Some(pages.page_size());
             let has_more = seen.note(aim, &page);
-            if has_more && self.is_read_back(aim, &page).await? {
+            if has_more && self.is_read_back(aim, &page, seen).await? {
                 self.begin_backfill(aim, seen, Some(ReadBack::default())).await?;
                 let Some(backfill) = self.repository.backfill else { return Ok(Read::Back) };
                 Box::pin(self.read_back(backfill, pages, Some((page, std::mem::take(seen))))).await?;
@@ -268,9 +276,9 @@ impl Work<'_> {
 
     /// Whether what is behind a first page is read by update, as something that can go on where it stopped: where the window
     /// may end before the list does, and where a part is known. What is compared must be seen in one go.
-    async fn is_read_back(&mut self, aim: &Aim, page: &Page) -> Result<bool, Stopped> {
+    async fn is_read_back(&mut self, aim: &Aim, page: &Page, seen: &Seen) -> Result<bool, Stopped> {
         let is_new = aim.is_first && page.unreadable.is_empty() && is_bounded(page, aim.down_to);
-        let is_reopened = !aim.is_first && aim.is_reopened && !aim.is_verified();
+        let is_reopened = !aim.is_first && aim.is_reopened && !aim.is_verified() && self.is_explained(seen);
         if !(is_new || is_reopened) || self.repository.backfill.is_some() {
             return Ok(false);
         }

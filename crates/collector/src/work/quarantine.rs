@@ -39,13 +39,20 @@ impl Work<'_> {
                 KnownBy::Place { position, place, following } => rows.push((position, place, following)),
             }
         }
-        let understood = self.read_singly(&numbers).await?;
+        let understood = self.confirmed_gone(&numbers).await?;
+        self.mark_deleted(&understood).await?;
         let (readable, have_moved) = self.read_rows(&rows).await?;
         if !(understood.is_empty() && readable.is_empty()) {
             // What is not there any more has left the quarantine as well.
             let page = PageOfWork { understood, readable, ..PageOfWork::default() };
             let stored = store.upsert_page(&self.lease, self.rostered.revision, page, now);
             timed(&mut self.result.database, stored).await?;
+            // Which rows these were in the list by update is not known: the next listing looks into all that it cannot show.
+            if !self.repository.unreadable.is_empty() {
+                let noted = store.note_unreadable(&self.lease, &[], now);
+                timed(&mut self.result.database, noted).await?;
+                self.repository.unreadable.clear();
+            }
         }
         Ok(have_moved)
     }
