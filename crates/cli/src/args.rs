@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use mergeline_api::{KeyName, Scope};
 use mergeline_domain::{GithubId, Login, RepoName, TeamSlug};
@@ -40,7 +40,8 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Where the private PostgreSQL keeps its data
-    #[arg(long, global = true, env = "MERGELINE_DATA_DIR", value_name = "FOLDER")]
+    // An empty one of the environment counts as unset.
+    #[arg(long, global = true, env = "MERGELINE_DATA_DIR", value_name = "FOLDER", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) data_dir: Option<PathBuf>,
 }
 

@@ -87,6 +87,9 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
         }
     };
     report.token_refusal = report.token_refusal.or(refusal);
+    if file.is_none() && !options.json {
+        writeln!(terminal::stderr(), "There is no teams file: what was applied before is in force.")?;
+    }
     print_report(&report, options)?;
     // Where nothing was collected, tables would only hide why.
     if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {

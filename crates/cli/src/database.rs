@@ -122,7 +122,8 @@ impl Database {
 
 /// Where the private PostgreSQL lives.
 pub(crate) fn private_folder(options: &Options) -> Result<PathBuf, Failure> {
-    Ok(options.data_dir.clone().map_or_else(data_folder, Ok)?.join("postgres"))
+    let named = options.data_dir.clone().filter(|folder| !folder.as_os_str().is_empty());
+    Ok(named.map_or_else(data_folder, Ok)?.join("postgres"))
 }
 
 /// A store to read what was collected from, with the server that must be kept running for it. `None` when nothing was

@@ -745,7 +745,12 @@ async fn explain_says_which_time_decides_and_what_belongs_to_no_team() -> Result
       does not count for web: a member since 2026-03-01 00:00 CET, which is later
       it belongs to no team
     "#);
-    assert_eq!(laptop.run(&["explain", "acme/api#1", "--json"]).await?.json()?["unallocated"], json!(0.5));
+    let merged = laptop.run(&["explain", "acme/api#1", "--json"]).await?.json()?;
+    assert_eq!((&merged["unallocated"], &merged["stored"]["excluded"]), (&json!(0.5), &json!(null)));
+    assert_eq!(merged["stored"]["shares"][0]["counts"], json!(true));
+    let open = laptop.run(&["explain", "acme/api#2", "--json"]).await?.json()?;
+    assert_eq!(open["stored"]["excluded"], json!("not_merged"));
+    assert_eq!([0, 1].map(|share| open["stored"]["shares"][share]["counts"].clone()), [json!(false), json!(false)]);
     Ok(())
 }
 
@@ -1040,7 +1045,15 @@ async fn private_data_is_found_dumped_restored_and_removed() -> Result<()> {
     assert_eq!(laptop.run(&["show"]).await?.out(), shown);
     assert_eq!(laptop.run(&["collect", "--json"]).await?.json()?["repositories"][0]["changed"], json!(0));
     laptop.run(&["data", "remove", "--yes"]).await?;
-    laptop.write("broken.sql", "create table half (id int);\nnonsense;\n")?;
+    let dump = dump.out();
+    let half = dump.split_inclusive('\n').take_while(|line| !line.starts_with("COPY public.pull_requests ")).collect();
+    for part in [half, String::new(), "select 1;\n-- PostgreSQL database dump complete\n".to_owned()] {
+        laptop.write("part.sql", &part)?;
+        let refused = laptop.run(&["data", "restore", "part.sql"]).await?;
+        assert_eq!((refused.code(), std::path::Path::new(&folder).exists()), (Some(2), false), "{}", refused.err());
+        assert!(refused.err().contains("part.sql is not a whole dump of Mergeline's data"), "{}", refused.err());
+    }
+    laptop.write("broken.sql", &format!("nonsense;\n{dump}"))?;
     let broken = laptop.run(&["data", "restore", "broken.sql"]).await?;
     assert_eq!((broken.code(), std::path::Path::new(&folder).exists()), (Some(1), false), "{}", broken.err());
     // A folder of the server alone.

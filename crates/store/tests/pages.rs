@@ -9,8 +9,8 @@ use std::time::Duration;
 use mergeline_domain::Details;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_store::{
-    ApplyOptions, Ending, Filter, KnownBy, Lease, Listed, PageOfWork, Place, QuarantineKey, Repository, Store,
-    StoreError, Undecodable, WithoutDetails,
+    ApplyOptions, Backfill, BackfillStep, Ending, Filter, KnownBy, Lease, Listed, PageOfWork, Place, QuarantineKey,
+    Repository, Store, StoreError, Undecodable, WithoutDetails,
 };
 use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, miscounted, pr};
 
@@ -442,6 +442,26 @@ async fn the_row_of_a_repository_says_how_many_are_stored_and_lack_details_whate
         sqlx::raw_sql(sql).execute(&pool).await?;
         assert_eq!(counters(&database).await?, expected, "{sql}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_that_is_met_by_a_clock_that_is_behind_is_met() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let revision = store.snapshot().await?.context("configured")?.revision;
+    let (begun, behind) = ("2026-06-15T12:00:00Z", "2026-06-15T11:58:00Z");
+    let (lease, _) = lease(&store, begun).await?;
+    let backfill = Backfill { next_page: 1, since: at("2026-01-01T00:00:00Z"), ..Backfill::default() };
+    store.begin_backfill(&lease, revision, backfill, None, at(begun)).await?;
+    store.begin_reading(&lease, backfill, at(begun)).await?;
+    let known_by = KnownBy::Place { position: 3, place: Place { after: 1, rows: 2 }, following: None };
+    let undecodable = vec![Undecodable { known_by, reason: "no title".to_owned(), created_from: None }];
+    let step = Some(BackfillStep::ByCreation { next_page: 2, seen: 1 });
+    let page = PageOfWork { undecodable, backfill: step, ..PageOfWork::default() };
+    store.upsert_page(&lease, revision, page, at(behind)).await?;
+    store.finish_backfill(&lease, at(behind)).await?;
+    assert_eq!(counters(&database).await?.2, 1);
     Ok(())
 }
 
