@@ -821,6 +821,28 @@ async fn f27_a_row_that_cannot_be_read_and_is_new_makes_up_for_no_other_one() ->
 }
 
 #[tokio::test]
+async fn f27_a_row_on_two_pages_that_cannot_be_read_on_one_of_them_counts_once() -> Result<()> {
+    let world = World::on_small_pages(12).await?;
+    world.fake.set_latency(Duration::from_millis(30));
+    world.fake.break_pull_request("acme/api", 5, Some(502));
+    let github = connect_at_once(&world.fake.url(), Some("ghp_canary"), 4)?;
+    // The first page has been answered by then, and mostly all but the second, which is read row by row.
+    let change = |pages| {
+        if pages == 1 {
+            world.fake.delete_pull_request("acme/api", 2);
+            world.fake.break_pull_request("acme/api", 7, Some(502));
+        }
+    };
+    let options = CollectOptions { details: false, ..options() };
+    world.collect_with(&github, &options, change).await?;
+    let numbers = world.numbers().await?;
+    let there = (1..=12).filter(|number| ![2, 5, 7].contains(number));
+    let lost: Vec<i64> = there.filter(|number| !numbers.contains(number)).collect();
+    assert_eq!(lost, Vec::<i64>::new());
+    Ok(())
+}
+
+#[tokio::test]
 async fn f27_a_pull_request_that_vanishes_while_changes_are_read_takes_no_other_with_it() -> Result<()> {
     for (answers, gone) in [(1, 240), (1, 151), (2, 240), (2, 60)] {
         let world = World::new().await?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use mergeline_domain::RepoName;
 use mergeline_github::{GitHubError, ListPosition, Page, PageAnswer, PullRequestPages, larger_page};
-use mergeline_store::{Backfill, BackfillStep, ReadBack};
+use mergeline_store::{Backfill, BackfillStep, KnownBy, Place, ReadBack, Undecodable};
 
 use super::incremental::Seen;
 use super::{Stopped, Work, meanwhile, timed};
@@ -188,10 +188,11 @@ impl Work<'_> {
                     }
                 }
                 // What came before the one that cannot be used is stored all the same.
-                if let Some(page) = arrived {
-                    let seen = counted.add(&page, backfill.newest, is_read);
+                if let Some(mut page) = arrived {
+                    let unread = self.name_unreadable(&mut page).await?;
+                    let seen = counted.add(&page, &unread, backfill.newest, is_read);
                     let step = BackfillStep::ByCreation { next_page: next, seen };
-                    self.keep(page, backfill.since, Some(step)).await?;
+                    self.keep_with(page, unread, backfill.since, Some(step)).await?;
                     if let Some(progress) = &mut self.repository.backfill {
                         progress.next_page = next;
                         progress.seen += seen;
@@ -270,6 +271,8 @@ pub(super) fn read_back(position: ListPosition) -> ReadBack {
 #[derive(Debug, Default)]
 struct Counted {
     numbers: HashSet<i64>,
+    /// Those without a number.
+    places: HashSet<Place>,
     /// The newest of then has come: what follows is new.
     is_past: bool,
 }
@@ -277,18 +280,27 @@ struct Counted {
 impl Counted {
     /// How many a page adds. Each counts once: of pages that are on their way at the same time, two may list the same one after
     /// another one has vanished. What has no date was there if one that was there follows it.
-    fn add(&mut self, page: &Page, newest: Option<DateTime<Utc>>, is_last: bool) -> u32 {
+    fn add(&mut self, page: &Page, unread: &[Undecodable], newest: Option<DateTime<Utc>>, is_last: bool) -> u32 {
         let was_there = |created_at| newest.is_none_or(|newest| created_at <= newest);
         let dated = || page.pull_requests.iter().map(|it| (it.number, it.created_at));
         self.is_past |= newest.is_some_and(|newest| is_last || dated().any(|(_, created_at)| created_at >= newest));
         let known = dated().filter(|(_, created_at)| was_there(*created_at)).map(|(number, _)| number);
         let last = known.clone().max().unwrap_or(0);
         let is_before = |following: Option<i64>| !self.is_past || following.is_some_and(|following| following <= last);
-        let undecodable = page.undecodable.iter().map(|item| item.number).filter(|number| is_before(Some(*number)));
-        let unreadable = page.unreadable.iter().filter(|row| is_before(row.before)).count();
-        let numbered: Vec<i64> = known.chain(undecodable).collect();
-        let new = numbered.into_iter().filter(|number| self.numbers.insert(*number)).count();
-        u32::try_from(new + unreadable).unwrap_or(u32::MAX)
+        let (mut numbers, mut places): (Vec<i64>, Vec<Place>) = (known.collect(), Vec::new());
+        numbers.extend(page.undecodable.iter().map(|item| item.number).filter(|number| is_before(Some(*number))));
+        for row in unread {
+            match row.known_by {
+                KnownBy::Number(number) if is_before(Some(number)) => numbers.push(number),
+                KnownBy::Place { place, following, .. } if is_before(following.map(|it| it.number)) => {
+                    places.push(place);
+                }
+                KnownBy::Number(_) | KnownBy::Place { .. } => {}
+            }
+        }
+        let new = numbers.into_iter().filter(|number| self.numbers.insert(*number)).count()
+            + places.into_iter().filter(|place| self.places.insert(*place)).count();
+        u32::try_from(new).unwrap_or(u32::MAX)
     }
 }
 
@@ -334,7 +346,7 @@ mod tests {
         let mut counted = Counted::default();
         // #2 has vanished when the first page and the third one were answered, and not yet when the second was: #7 is not listed.
         let pages = [&[1, 3, 4][..], &[4, 5, 6], &[8, 9, 10]];
-        let seen = pages.map(|numbers| counted.add(&listed(numbers), Some(on_day(9)), false));
+        let seen = pages.map(|numbers| counted.add(&listed(numbers), &[], Some(on_day(9)), false));
         assert_eq!(seen, [3, 2, 2], "fewer than 9");
     }
 

@@ -69,16 +69,25 @@ pub(super) fn opened_before(page: &Page, number: i64) -> Option<DateTime<Utc>> {
 }
 
 impl Work<'_> {
-    /// Stores what changed since `since` of a page, and counts it. Rows that cannot be read are named and put into quarantine
-    /// where the page is one of a backfill by creation.
+    /// Stores what changed since `since` of a page, and counts it.
     pub(super) async fn keep(
         &mut self,
-        mut page: Page,
+        page: Page,
         since: DateTime<Utc>,
         backfill: Option<BackfillStep>,
     ) -> Result<(), Stopped> {
-        let is_by_creation = matches!(backfill, Some(BackfillStep::ByCreation { .. }));
-        let mut undecodable = if is_by_creation { self.name_unreadable(&mut page).await? } else { Vec::new() };
+        self.keep_with(page, Vec::new(), since, backfill).await
+    }
+
+    /// The same with rows that could not be read, which are put into quarantine.
+    pub(super) async fn keep_with(
+        &mut self,
+        mut page: Page,
+        unread: Vec<Undecodable>,
+        since: DateTime<Utc>,
+        backfill: Option<BackfillStep>,
+    ) -> Result<(), Stopped> {
+        let mut undecodable = unread;
         undecodable.extend(page.undecodable.iter().map(|item| Undecodable {
             known_by: KnownBy::Number(item.number),
             reason: item.reason.clone(),
