@@ -208,23 +208,13 @@ impl Store {
             QuarantineKey::Position(position) => (None, Some(saturated(position))),
         };
         self.in_transaction(async |connection| {
+            let meant = meant_by(&mut *connection, repository).await?;
             let accepted = sqlx::query_scalar!(
-                "update quarantined_pull_requests as q
-                set accepted_at = coalesce(q.accepted_at, $4)
-                from repositories as r
-                where
-                    q.repository_id = r.id and r.removed_at is null
-                    -- As it is shown; by the configured name where no other one is called so now.
-                    and (
-                        coalesce(r.current_name, r.name) = $1
-                        or (
-                            r.name = $1
-                            and not exists (select from repositories as o where o.removed_at is null and o.current_name = $1)
-                        )
-                    )
-                    and (q.number = $2 or (q.number is null and q.position = $3))
-                returning r.id",
-                repository.as_str(),
+                "update quarantined_pull_requests
+                set accepted_at = coalesce(accepted_at, $4)
+                where repository_id = any($1) and (number = $2 or (number is null and position = $3))
+                returning repository_id",
+                &meant,
                 number,
                 position,
                 now
@@ -239,6 +229,25 @@ impl Store {
         })
         .await
     }
+}
+
+/// The configured repositories that a name means, as they are shown: by the configured name only where no other one is called so
+/// now.
+pub(crate) async fn meant_by(connection: &mut Session, name: &RepoName) -> Result<Vec<i64>, StoreError> {
+    let meant = sqlx::query_scalar!(
+        "select r.id from repositories as r
+        where
+            r.removed_at is null
+            and (
+                coalesce(r.current_name, r.name) = $1
+                or (
+                    r.name = $1
+                    and not exists (select from repositories as o where o.removed_at is null and o.current_name = $1)
+                )
+            )",
+        name.as_str()
+    );
+    Ok(meant.fetch_all(connection).await?)
 }
 
 /// Takes out what could be read: these numbers, and these places in the list by creation.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::connection::{APPLIED_MIGRATIONS, missing_grant, refuse_if_too_old};
 use crate::metrics::standing;
+use crate::quarantine::meant_by;
 use crate::session::Session;
 use crate::{Coverage, Store, StoreError};
 
@@ -369,39 +370,33 @@ impl Store {
         repository: &RepoName,
         number: i64,
     ) -> Result<Option<QuarantineReason>, StoreError> {
-        Ok(sqlx::query_as!(
-            QuarantineReason,
-            r#"select q.reason, q.number is null as "is_by_place!"
-            from quarantined_pull_requests as q
-            inner join repositories as r on q.repository_id = r.id
-            where
-                r.removed_at is null
-                -- As it is shown; by the configured name where no other one is called so now.
-                and (
-                    coalesce(r.current_name, r.name) = $1
-                    or (
-                        r.name = $1
-                        and not exists (select from repositories as o where o.removed_at is null and o.current_name = $1)
-                    )
-                )
-                and (
-                    q.number = $2
-                    -- Behind the row before it, with none in between that is known.
-                    or (
-                        q.number is null and q.after_number < $2
-                        and not exists (
-                            select from pull_requests as p
-                            where p.repository_id = r.id and p.number > q.after_number and p.number <= $2
+        self.patiently(async |connection| {
+            let meant = meant_by(&mut *connection, repository).await?;
+            let question = sqlx::query_as!(
+                QuarantineReason,
+                r#"select q.reason, q.number is null as "is_by_place!"
+                from quarantined_pull_requests as q
+                where
+                    q.repository_id = any($1)
+                    and (
+                        q.number = $2
+                        -- Behind the row before it, with none in between that is known.
+                        or (
+                            q.number is null and q.after_number < $2
+                            and not exists (
+                                select from pull_requests as p
+                                where p.repository_id = q.repository_id and p.number > q.after_number and p.number <= $2
+                            )
                         )
                     )
-                )
-            order by q.number nulls last, q.after_number desc, q.rows_after
-            limit 1"#,
-            repository.as_str(),
-            number
-        )
-        .fetch_optional(&self.pool)
-        .await?)
+                order by q.number nulls last, q.after_number desc, q.rows_after
+                limit 1"#,
+                &meant,
+                number
+            );
+            Ok(question.fetch_optional(connection).await?)
+        })
+        .await
     }
 
     /// The configured people, with the login that GitHub showed last.

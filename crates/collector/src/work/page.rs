@@ -83,17 +83,16 @@ impl Work<'_> {
     pub(super) async fn keep_with(
         &mut self,
         mut page: Page,
-        unread: Vec<Undecodable>,
+        mut unread: Vec<Undecodable>,
         since: DateTime<Utc>,
         backfill: Option<BackfillStep>,
     ) -> Result<(), Stopped> {
-        let mut undecodable = unread;
-        undecodable.extend(page.undecodable.iter().map(|item| Undecodable {
+        unread.extend(page.undecodable.iter().map(|item| Undecodable {
             known_by: KnownBy::Number(item.number),
             reason: item.reason.clone(),
             created_from: item.created_at.or_else(|| opened_before(&page, item.number)),
         }));
-        for item in &undecodable {
+        for item in &unread {
             let (repository, key) = (self.repository.called(), item.known_by.key());
             tracing::warn!(
                 repo.name = %repository, %key,
@@ -109,7 +108,7 @@ impl Work<'_> {
             rostered.revision,
             &rostered.roster,
             page.pull_requests,
-            undecodable,
+            unread,
             backfill,
             now,
         );
