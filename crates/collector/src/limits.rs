@@ -5,8 +5,8 @@ use std::pin::pin;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use mergeline_domain::with_causes;
-use mergeline_github::{Block, BlockKind, GitHub};
-use mergeline_store::{RateLimitBlock, Store, StoreError};
+use mergeline_github::{Block, BlockKind, GitHub, Remaining};
+use mergeline_store::{RateLimitBlock, RateLimitRemaining, Store, StoreError};
 use tokio::time::Instant;
 
 /// Does some work that begins `now` with what an earlier run, or another process, was refused, and stores what is refused
@@ -38,6 +38,34 @@ pub(crate) async fn learn(github: &GitHub, store: &Store, now: DateTime<Utc>) ->
     });
     github.know_blocks(&known.collect::<Vec<_>>(), now);
     Ok(())
+}
+
+/// Lets the client know what GitHub told an earlier run of what is left.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn learn_remaining(github: &GitHub, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let stored = store.rate_limit_remaining(now).await?;
+    let known = stored.into_iter().map(|RateLimitRemaining { scope, hourly_limit, remaining, resets_at }| Remaining {
+        scope,
+        limit: hourly_limit,
+        remaining,
+        resets_at,
+    });
+    github.know_remaining(&known.collect::<Vec<_>>(), now);
+    Ok(())
+}
+
+/// Stores what GitHub has said is left, for the next run.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn remember_remaining(github: &GitHub, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let told = github.remaining(now).into_iter().map(|Remaining { scope, limit, remaining, resets_at }| {
+        RateLimitRemaining { scope, hourly_limit: limit, remaining, resets_at }
+    });
+    let remaining: Vec<RateLimitRemaining> = told.collect();
+    if remaining.is_empty() { Ok(()) } else { store.store_rate_limit_remaining(&remaining, now).await }
 }
 
 /// Does some work, and stores at once what GitHub refuses meanwhile: the process may end while it waits for a limit.

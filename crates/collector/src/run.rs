@@ -15,6 +15,7 @@ use mergeline_store::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::{learn_remaining, remember_remaining};
 use crate::plan::{Plan, plan_until};
 use crate::report::{RepositoryReport, RunReport};
 use crate::work::{Attempt, TURN_OVER};
@@ -213,6 +214,7 @@ pub async fn collect_until(
     observer: Observer<'_>,
     stop: &CancellationToken,
 ) -> Result<RunReport, CollectError> {
+    learn_remaining(github, store, options.now).await?;
     let Plan { run, snapshot, due, problems, problem_causes, planning } =
         plan_until(github, store, options, stop).await?;
     observer(Progress::Started { repositories: due.len() });
@@ -273,6 +275,7 @@ pub async fn collect_until(
     let mut repositories: Vec<RepositoryReport> = reports.into_values().collect();
     repositories.sort_by(|one, other| one.repository.cmp(&other.repository));
     let ended_at = collecting.now();
+    remember_remaining(github, store, ended_at).await?;
     let settled = store.settle_run(run, ended_at).await?;
     let settled = settled.unwrap_or(Settled { state: RunState::Failed, completes: false });
     let report = RunReport {

@@ -270,6 +270,19 @@ async fn f12_a_limit_is_known_to_others_as_soon_as_it_is_met_and_not_only_when_t
 }
 
 #[tokio::test]
+async fn f12_what_is_left_of_the_limit_is_known_to_the_next_run_until_a_refusal_or_the_next_hour() -> Result<()> {
+    const KNOWN: &str = "select count(*) from rate_limit_remaining where remaining between 1 and hourly_limit";
+    let world = World::new().await?;
+    world.fake.put([merged(1)]);
+    world.collect_and(&options(), |_| {}).await?;
+    assert_eq!(world.number(KNOWN).await?, 1);
+    world.fake.fail_next("acme/api", Fault::SecondaryLimit { retry_after: 600 });
+    world.collect_elsewhere(&options_at(at("2026-06-15T12:02:00Z"))).await?;
+    assert_eq!(world.number(KNOWN).await?, 0, "the run after the refusal begins with one request");
+    Ok(())
+}
+
+#[tokio::test]
 async fn f11_a_tenth_of_the_limit_is_left_for_others() -> Result<()> {
     let world = World::on_small_pages(90).await?;
     world.fake.set_rate_limit(20, 0);

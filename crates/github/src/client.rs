@@ -24,7 +24,7 @@ use url::Url;
 use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
 use crate::connector;
 use crate::credentials::Credentials;
-use crate::limits::{Block, Limits, Resource};
+use crate::limits::{Block, Limits, Remaining, Resource};
 use crate::retry::{jitter, pause_before_retry};
 use crate::settings::{is_loopback, may_be_a_site};
 use crate::{GitHubError, GitHubSettings};
@@ -243,6 +243,17 @@ impl GitHub {
     /// The blocks that were met here and not taken before: others who use the same credentials ought to know them.
     pub fn take_new_blocks(&self, now: DateTime<Utc>) -> Vec<Block> {
         self.inner.limits.take_new_blocks(now)
+    }
+
+    /// Believes what GitHub told others who use the same credentials of what is left. `now` is the present instant, by the clock
+    /// that it is told by.
+    pub fn know_remaining(&self, remaining: &[Remaining], now: DateTime<Utc>) {
+        self.inner.limits.know_remaining(remaining, now);
+    }
+
+    /// What GitHub has said is left, of limits that have not refused anything since.
+    pub fn remaining(&self, now: DateTime<Utc>) -> Vec<Remaining> {
+        self.inner.limits.remaining(now)
     }
 
     /// Waits until there may be blocks to take.

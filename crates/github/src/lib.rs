@@ -19,7 +19,7 @@ mod text;
 
 pub use client::{GitHub, Patience, Session, Usage};
 pub use error::{GitHubError, Limit, Refusal};
-pub use limits::{Block, BlockKind};
+pub use limits::{Block, BlockKind, Remaining};
 pub use listing::{
     Etag, ListLength, ListPosition, Page, PageAnswer, PullRequestPages, RowByUpdate, UnreadableRow, larger_page,
 };

@@ -100,6 +100,19 @@ pub struct Block {
     pub until: DateTime<Utc>,
 }
 
+/// What GitHub said was left of an hourly limit of the REST API, for others who use the same credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remaining {
+    /// A digest of the credentials and GitHub's address: not the token itself.
+    pub scope: String,
+    /// Requests an hour.
+    pub limit: u32,
+    /// Requests that were left.
+    pub remaining: u32,
+    /// When the limit starts anew.
+    pub resets_at: DateTime<Utc>,
+}
+
 /// The hourly limit of one kind of request.
 #[derive(Debug, Clone, Copy)]
 struct Window {
@@ -226,6 +239,38 @@ impl Limits {
             let until = now + pause.min(LONGEST_PAUSE);
             self.with(&block.scope, |state| state.block(block.kind, until, true));
         }
+    }
+
+    /// Takes over what others were told a short while ago, as long as it leaves room: with that, requests may be sent beside each
+    /// other from the first one on. Where it leaves none, GitHub is asked all the same: an address that has changed, or a larger
+    /// limit, may have made room.
+    pub(crate) fn know_remaining(&self, remaining: &[Remaining], today: DateTime<Utc>) {
+        let now = Instant::now();
+        for told in remaining {
+            let Ok(left) = (told.resets_at - today).to_std() else { continue };
+            let resets_at = now + left.min(LONGEST_PAUSE);
+            let window = Window { limit: told.limit, remaining: told.remaining, resets_at, told_at: now };
+            self.with(&told.scope, |state| {
+                let is_news = state.refused_at.is_none() && !state.windows.contains_key(&Resource::Rest);
+                if is_news && resets_at > now && window.has_room(0, self.reserve) {
+                    state.windows.insert(Resource::Rest, window);
+                    state.is_open = true;
+                }
+            });
+        }
+    }
+
+    /// What is left of the limits that answers told of, and that no refusal followed.
+    pub(crate) fn remaining(&self, today: DateTime<Utc>) -> Vec<Remaining> {
+        let now = Instant::now();
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = states.iter().filter(|(_, state)| state.is_open).filter_map(|(scope, state)| {
+            let window = state.windows.get(&Resource::Rest).filter(|window| window.resets_at > now)?;
+            let left = TimeDelta::from_std(window.resets_at - now).unwrap_or_default();
+            let Window { limit, remaining, .. } = *window;
+            Some(Remaining { scope: scope.clone(), limit, remaining, resets_at: today + left })
+        });
+        told.collect()
     }
 
     /// Remembers a limit, if the error is one: it holds for others too.
@@ -441,6 +486,42 @@ mod tests {
         admitted(&others, "a", Resource::Rest);
         tokio::time::advance(Duration::from_secs(60)).await;
         admitted(&others, "a", Resource::GraphQl);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_another_process_was_told_lets_requests_be_sent_together_until_the_limit_starts_anew() {
+        let today = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
+        let remaining = after(told(5_000, 4_000)).remaining(today);
+        let resets_at = today + TimeDelta::hours(1);
+        assert_eq!(remaining, [Remaining { scope: "a".to_owned(), limit: 5_000, remaining: 4_000, resets_at }]);
+        let sent_together = |remaining: &[Remaining], today| {
+            let others = Arc::new(Limits::new(0.1));
+            others.know_remaining(remaining, today);
+            let _first = admitted(&others, "a", Resource::Rest);
+            try_admit(&others, "a", Resource::Rest).is_some_and(|outcome| outcome.is_ok())
+        };
+        assert!(sent_together(&remaining, today + TimeDelta::minutes(59)));
+        assert!(!sent_together(&remaining, resets_at), "it has started anew: nobody knows");
+        let used_up = Remaining { remaining: 500, ..remaining[0].clone() };
+        assert!(!sent_together(&[used_up], today), "GitHub is asked whether there is room now");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_another_process_was_told_does_not_outweigh_a_refusal() {
+        let today = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
+        let limits = after(told(5_000, 4_000));
+        let remaining = limits.remaining(today);
+        admitted(&limits, "a", Resource::Rest).ended_with(limited(Limit::Secondary, HOUR / 2));
+        assert_eq!(limits.remaining(today), [], "what is refused is not recommended");
+        let others = Arc::new(Limits::new(0.1));
+        others.know(
+            &[Block { scope: "a".to_owned(), kind: BlockKind::Secondary, until: today + TimeDelta::minutes(1) }],
+            today,
+        );
+        others.know_remaining(&remaining, today);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let _probe = admitted(&others, "a", Resource::Rest);
+        assert!(try_admit(&others, "a", Resource::Rest).is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,7 +25,7 @@ pub use erasure::{Account, Count, Stored, Traces};
 pub use error::StoreError;
 pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
-pub use limits::RateLimitBlock;
+pub use limits::{RateLimitBlock, RateLimitRemaining};
 pub use metrics::{
     Audience, Bucket, Bucketing, Coverage, Durations, Filter, Interval, Measure, Member, OpenPullRequests, Reader,
     Standing, Statistics, Team, TeamHead, TeamPullRequest, TeamRef,

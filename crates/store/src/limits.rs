@@ -18,6 +18,19 @@ pub struct RateLimitBlock {
     pub until: DateTime<Utc>,
 }
 
+/// What was left of an hourly limit of the REST API when GitHub was asked last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimitRemaining {
+    /// A digest of the credentials and GitHub's address.
+    pub scope: String,
+    /// Requests an hour.
+    pub hourly_limit: u32,
+    /// Requests that were left.
+    pub remaining: u32,
+    /// When the limit starts anew.
+    pub resets_at: DateTime<Utc>,
+}
+
 impl Store {
     /// The blocks that have not ended yet.
     ///
@@ -61,7 +74,70 @@ impl Store {
             )
             .execute(&mut *connection)
             .await?;
+            // What was left before is no longer a reason to send several requests at once.
+            sqlx::query!("delete from rate_limit_remaining where scope = any($1)", &scopes as &[&str])
+                .execute(&mut *connection)
+                .await?;
             sqlx::query!("delete from rate_limit_blocks where blocked_until < $1", now - KEPT_FOR)
+                .execute(connection)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What is left of the limits that have not started anew since.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rate_limit_remaining(&self, now: DateTime<Utc>) -> Result<Vec<RateLimitRemaining>, StoreError> {
+        let question = sqlx::query!(
+            "select scope, hourly_limit, remaining, resets_at from rate_limit_remaining where resets_at > $1 order by 1",
+            now
+        );
+        let rows = self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await?;
+        let known = rows.into_iter().map(|row| RateLimitRemaining {
+            scope: row.scope,
+            hourly_limit: u32::try_from(row.hourly_limit).unwrap_or_default(),
+            remaining: u32::try_from(row.remaining).unwrap_or_default(),
+            resets_at: row.resets_at,
+        });
+        Ok(known.collect())
+    }
+
+    /// Stores what is left of limits, instead of what was known of them before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn store_rate_limit_remaining(
+        &self,
+        remaining: &[RateLimitRemaining],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        // In one order, so that two workers cannot wait for each other.
+        let mut sorted: Vec<&RateLimitRemaining> = remaining.iter().collect();
+        sorted.sort_by(|a, b| a.scope.cmp(&b.scope));
+        let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let scopes: Vec<&str> = sorted.iter().map(|it| it.scope.as_str()).collect();
+        let limits: Vec<i32> = sorted.iter().map(|it| number(it.hourly_limit)).collect();
+        let left: Vec<i32> = sorted.iter().map(|it| number(it.remaining)).collect();
+        let resets: Vec<DateTime<Utc>> = sorted.iter().map(|it| it.resets_at).collect();
+        self.in_transaction(async |connection| {
+            sqlx::query!(
+                "insert into rate_limit_remaining (scope, hourly_limit, remaining, resets_at)
+                select i.scope, i.hourly_limit, i.remaining, i.resets_at
+                from unnest($1::text [], $2::int [], $3::int [], $4::timestamptz [])
+                    as i (scope, hourly_limit, remaining, resets_at)
+                on conflict (scope) do update
+                set hourly_limit = excluded.hourly_limit, remaining = excluded.remaining, resets_at = excluded.resets_at",
+                &scopes as &[&str],
+                &limits,
+                &left,
+                &resets
+            )
+            .execute(&mut *connection)
+            .await?;
+            sqlx::query!("delete from rate_limit_remaining where resets_at < $1", now - KEPT_FOR)
                 .execute(connection)
                 .await?;
             Ok(())

@@ -15,8 +15,8 @@ use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::{Details, Problems, RepoName, Verdict};
 use mergeline_store::{
     ApplyError, ApplyOptions, Backfill, BackfillStep, DatabaseSettings, Ending, KeptPullRequest, KnownBy, Lease,
-    Listed, PageOfWork, QuarantineKey, RateLimitBlock, Reason, RepositoryId, RepositoryResult, ResultState, Revision,
-    RunId, Store, StoreError, Undecodable, UnreadableChange, WithoutDetails,
+    Listed, PageOfWork, QuarantineKey, RateLimitBlock, RateLimitRemaining, Reason, RepositoryId, RepositoryResult,
+    ResultState, Revision, RunId, Store, StoreError, Undecodable, UnreadableChange, WithoutDetails,
 };
 use mergeline_test_support::{FakeUser, TestDatabase, at, keep, miscounted, pr};
 use secrecy::SecretString;
@@ -326,7 +326,7 @@ async fn an_unchanged_teams_file_takes_one_statement_and_waits_for_nobody_who_ho
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 32] = [
+const WRITING: [&str; 33] = [
     "accept_quarantined",
     "apply",
     "begin_backfill",
@@ -355,6 +355,7 @@ const WRITING: [&str; 32] = [
     "start_run",
     "store_details",
     "store_rate_limit_blocks",
+    "store_rate_limit_remaining",
     "trim_ledger",
     "unite",
     "upsert_page",
@@ -430,6 +431,15 @@ impl Scene {
             "store_rate_limit_blocks" => {
                 let block = RateLimitBlock { scope: "token".to_owned(), kind: "core".to_owned(), until: now };
                 format!("{:?}", store.store_rate_limit_blocks(&[block], now).await?)
+            }
+            "store_rate_limit_remaining" => {
+                let remaining = RateLimitRemaining {
+                    scope: "token".to_owned(),
+                    hourly_limit: 5_000,
+                    remaining: 4_000,
+                    resets_at: now,
+                };
+                format!("{:?}", store.store_rate_limit_remaining(&[remaining], now).await?)
             }
             "apply" => {
                 let file = teams(&[("pay", "{ github: ana }, { github: ben }")]);
