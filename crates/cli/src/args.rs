@@ -47,7 +47,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Collect a made-up organisation, print its numbers and serve them: needs no token and no account
+    /// Collect a made-up organization, print its numbers and serve them: needs no token and no account
     Demo(Demo),
     /// Read pull requests from GitHub into the database
     Collect(Collect),

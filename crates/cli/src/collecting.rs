@@ -174,16 +174,20 @@ pub(crate) fn progress_bar(options: &Options) -> ProgressBar {
     bar
 }
 
-/// The summary, and what there is to say about repositories that are not complete.
+/// What there is to say about a run.
 pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), Failure> {
+    print_report_as(&format!("Run {}", report.run.0), report, options)
+}
+
+/// The summary under a title, and what there is to say about repositories that are not complete.
+pub(crate) fn print_report_as(title: &str, report: &RunReport, options: &Options) -> Result<(), Failure> {
     let mut out = terminal::stdout();
     if options.json {
         writeln!(out, "{}", serde_json::to_string(report)?)?;
         return Ok(());
     }
     // A clause each: together they are longer than most terminals are wide.
-    let summary: Vec<String> = report.to_string().split("; ").map(str::to_owned).collect();
-    let mut lines = summary.join("\n  ");
+    let mut lines = format!("{title}: {}", report.summary().replace("; ", "\n  "));
     for problem in &report.problems {
         let _ = write!(lines, "\n  {problem}");
     }

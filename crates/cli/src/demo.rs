@@ -1,4 +1,4 @@
-//! `mergeline demo`: a made-up organisation, collected and served for real.
+//! `mergeline demo`: a made-up organization, collected and served for real.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_github::GitHub;
 use mergeline_store::{ApplyOptions, Store};
 use mergeline_test_support::FakeGitHub;
-use mergeline_test_support::synthetic::organisation;
+use mergeline_test_support::synthetic::organization;
 
 use crate::args::{Demo, Options};
 use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
@@ -35,9 +35,9 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     let hosts = AllowedHosts::from_vars(variable)?.and(&args.listen.host);
     // Taken first: a port in use is told at once.
     let listener = if args.no_serve { None } else { Some(serve::listen(args.listen.address).await?) };
-    let organisation = organisation(now);
+    let organization = organization(now);
     let github = FakeGitHub::start().await?;
-    github.put(organisation.pull_requests);
+    github.put(organization.pull_requests);
     let database = Database::throwaway().await?;
     let settings = Settings::from_vars(|name| match name {
         "DB_URL" => database.lookup(name),
@@ -48,18 +48,18 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     let settings = Settings { teams: TeamsSource::Usual, ..settings };
     let store = Store::connect(&settings.database);
     store.migrate().await?;
-    let file = TeamsFile::parse("the demo's teams file", organisation.teams_file.as_bytes())?;
+    let file = TeamsFile::parse("the demo's teams file", organization.teams_file.as_bytes())?;
     store.apply(&file, ApplyOptions::default(), now).await?;
     let connected = GitHub::connect(&settings.github)?;
     let first = collect_with_progress(&connected, &store, &settings, false, options, now).await?;
     // What was read stays and counts, and the weeks before are complete: a failure spoils nothing of the past.
-    github.break_repository(organisation.lost_repository, Some(NOT_VISIBLE));
+    github.break_repository(organization.lost_repository, Some(NOT_VISIBLE));
     let report = collect_with_progress(&connected, &store, &settings, false, options, clock()).await?;
     if !options.json {
         let opening = "Everything below is SYNTHETIC: a made-up organization, served by a fake GitHub on this machine, collected by \
                        the real collector into a private PostgreSQL that vanishes when this ends.\n";
         writeln!(out, "{}", wrapped(opening, 0))?;
-        for peculiarity in &organisation.peculiarities {
+        for peculiarity in &organization.peculiarities {
             writeln!(out, "{}", wrapped(&format!("  - {peculiarity}"), 4))?;
         }
         writeln!(out)?;

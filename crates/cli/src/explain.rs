@@ -16,7 +16,7 @@ use mergeline_store::{Explanation, QuarantineReason, RepositoryStatus, Share, St
 use crate::args::{Explain, Options};
 use crate::database::{collected, variable};
 use crate::failure::{FAILED, Failure};
-use crate::tables::{ago, duration, local};
+use crate::tables::{ago, duration, local, wrapped_for_people};
 use crate::terminal;
 
 /// A pull request as people name it.
@@ -90,7 +90,7 @@ pub(crate) async fn run(args: &Explain, options: &Options, now: DateTime<Utc>) -
     if options.json {
         writeln!(terminal::stdout(), "{}", answer.json)?;
     } else {
-        write!(terminal::stdout(), "{}", answer.text)?;
+        write!(terminal::stdout(), "{}", wrapped_for_people(&answer.text, 4))?;
     }
     Ok(if answer.is_found { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

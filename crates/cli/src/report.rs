@@ -15,7 +15,7 @@ use mergeline_store::{ApplyOptions, Ending, KnownBy, Listed, Place, Store, Undec
 
 use crate::answers::Answers;
 use crate::args::{Options, Report};
-use crate::collecting::{collect_with_progress, exit_code, print_report, progress_bar};
+use crate::collecting::{collect_with_progress, exit_code, print_report_as, progress_bar};
 use crate::database::{Database, collected};
 use crate::failure::Failure;
 use crate::terminal;
@@ -110,7 +110,7 @@ async fn ask(
                 collect_with_progress(&GitHub::connect(&settings.github)?, store, settings, false, options, now)
                     .await?;
             if !options.json {
-                print_report(&report, options)?;
+                print_report_as("This report", &report, options)?;
             }
             Ok(exit_code(&report))
         }

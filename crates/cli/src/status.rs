@@ -132,7 +132,7 @@ fn runs_table(runs: &[RunStatus], zone: Tz) -> Table {
         let complete = i64::from(run.planned) - run.failed - run.deferred;
         let complete = match run.finished_at {
             Some(_) => format!("{} of {}", complete.max(0), run.planned),
-            None => format!("of {}", run.planned),
+            None => "-".to_owned(),
         };
         let counts = [run.requests, run.kept, run.changed];
         let row = [run.id.to_string(), run.state.clone(), started, took, complete];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -314,6 +315,11 @@ impl Unit {
 /// How many characters a line has: as many as the terminal, 80 elsewhere.
 pub(crate) fn line_width() -> usize {
     Table::new().width().map_or(USUAL_WIDTH, |width| usize::from(width).max(40))
+}
+
+/// Text for standard output: wrapped on a terminal, and a line each elsewhere, where programs search it.
+pub(crate) fn wrapped_for_people(text: &str, indent: usize) -> String {
+    if io::stdout().is_terminal() { wrapped(text, indent) } else { text.to_owned() }
 }
 
 /// Text whose lines are broken between words where they would be too long; what goes on is indented by so many spaces. A word

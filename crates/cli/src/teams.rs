@@ -71,10 +71,12 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
             let file = teams_source(args.teams.file.as_ref())?.load_required()?;
             let allow_removals =
                 args.allow_removals || std::env::var("ALLOW_REMOVALS").is_ok_and(|text| text == "true");
-            print(
-                &apply(&file, ApplyOptions { allow_removals, ..ApplyOptions::default() }, options, now).await?,
-                options,
-            )?;
+            let applied =
+                apply(&file, ApplyOptions { allow_removals, ..ApplyOptions::default() }, options, now).await?;
+            print(&applied, options)?;
+            if !applied.plan.is_empty() && !options.json {
+                writeln!(out, "Applied: this is in force now.")?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

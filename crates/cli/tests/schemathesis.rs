@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{Laptop, while_serving, yesterday};
-use mergeline_test_support::synthetic::organisation;
+use mergeline_test_support::synthetic::organization;
 use mergeline_test_support::{FakeGitHub, PythonTool, TestDatabase, pr};
 use serde_json::json;
 
@@ -46,7 +46,7 @@ const FORMER: &str = "  - { slug: former, members: [{ github: guest, weight: 0.2
 async fn collect(laptop: &Laptop, fake: &FakeGitHub) -> Result<()> {
     let now = DateTime::<Utc>::from(std::time::SystemTime::now());
     let merged = |number| pr("acme/web.js", number).merged_at_instant(yesterday());
-    fake.put(organisation(now).pull_requests);
+    fake.put(organization(now).pull_requests);
     fake.put([
         merged(1).titled("=HYPERLINK(\"http://example.com\",\"\u{202e}a,b\")\r\n"),
         merged(2).titled("+1|@SUM(1) 🦀 \u{0}").by("solo"),

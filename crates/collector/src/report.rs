@@ -108,20 +108,17 @@ impl RunReport {
         self.repositories.iter().filter(|report| report.result.state == ResultState::Failed)
     }
 
-    /// The repositories that failed or go on later.
-    pub fn incomplete(&self) -> impl Iterator<Item = &RepositoryReport> {
-        self.repositories.iter().filter(|report| report.result.state != ResultState::Succeeded)
-    }
-}
-
-impl fmt::Display for RunReport {
-    /// The one line that sums up a run.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Run {}: {} with {} of {} repositories complete; {} listed, {} kept ({} new or changed), \
-             skipped: {} not in a team, {} by bots, {} by deleted accounts; {} not understood and in quarantine; {}, {}",
-            self.run.0,
+    /// How it ended and what it has read, in clauses that semicolons part.
+    pub fn summary(&self) -> String {
+        let lacking = self.total(|result| result.without_details);
+        let lacking = match lacking {
+            0 => String::new(),
+            1 => "; 1 pull request lacks phases".to_owned(),
+            lacking => format!("; {lacking} pull requests lack phases"),
+        };
+        format!(
+            "{} with {} of {} repositories complete; {} listed, {} kept ({} new or changed), \
+             skipped: {} not in a team, {} by bots, {} by deleted accounts; {} not understood and in quarantine; {}, {}{lacking}",
             self.state.as_str(),
             self.repositories.len() - self.incomplete().count(),
             self.repositories.len(),
@@ -134,11 +131,18 @@ impl fmt::Display for RunReport {
             self.total(|result| result.quarantined),
             count_of(self.total(|result| result.requests) + self.planning.usage.requests, "request"),
             count_of(self.total(|result| result.graphql_points), "GraphQL point"),
-        )?;
-        match self.total(|result| result.without_details) {
-            0 => Ok(()),
-            1 => f.write_str("; 1 pull request lacks phases"),
-            lacking => write!(f, "; {lacking} pull requests lack phases"),
-        }
+        )
+    }
+
+    /// The repositories that failed or go on later.
+    pub fn incomplete(&self) -> impl Iterator<Item = &RepositoryReport> {
+        self.repositories.iter().filter(|report| report.result.state != ResultState::Succeeded)
+    }
+}
+
+impl fmt::Display for RunReport {
+    /// The one line that sums up a run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Run {}: {}", self.run.0, self.summary())
     }
 }

@@ -1,5 +1,5 @@
 //! What CloudWatch is told: sums over a run or a worker's batch, never by repository, so that the bill does not grow
-//! with the organisation.
+//! with the organization.
 
 use std::time::Duration;
 

@@ -303,7 +303,8 @@ impl Store {
             left join lateral (
                 select c.state, c.error_code, c.error_message, c.deferred_until
                 from collection_results as c
-                where c.repository_id = r.id
+                -- Somebody else was at work on it, and says more.
+                where c.repository_id = r.id and c.state <> 'busy'
                 order by c.run_id desc
                 limit 1
             ) as l on true

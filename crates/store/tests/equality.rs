@@ -184,7 +184,7 @@ fn first_of_month(day: NaiveDate) -> NaiveDate {
 }
 
 #[tokio::test]
-async fn sql_equals_plain_rust_for_random_organisations() -> Result<()> {
+async fn sql_equals_plain_rust_for_random_organizations() -> Result<()> {
     let mut runner = TestRunner::deterministic();
     for number in 0..CASES {
         let case = cases().new_tree(&mut runner).map_err(anyhow::Error::msg)?.current();

@@ -1,6 +1,6 @@
 //! Serves a fake GitHub until Ctrl-C, for trying programs by hand and for benchmarks.
 //!
-//! Without arguments it is the demo's organisation. With `REPOSITORIES PULL_REQUESTS LATENCY_MS BODY_BYTES` each of
+//! Without arguments it is the demo's organization. With `REPOSITORIES PULL_REQUESTS LATENCY_MS BODY_BYTES` each of
 //! so many repositories has so many pull requests by `ana`, all changed in the last day; each SIGUSR1 changes the first
 //! one of each repository.
 
@@ -31,10 +31,10 @@ async fn main() -> Result<()> {
         fake.set_graphql_rate_limit(1_000_000_000, 0);
         fake.set_latency(Duration::from_millis(latency.into()));
     } else {
-        let organisation = synthetic::organisation(now);
-        fake.put(organisation.pull_requests);
-        fake.break_repository(organisation.lost_repository, Some(404));
-        std::fs::write("fake-teams.yaml", organisation.teams_file).context("cannot write fake-teams.yaml")?;
+        let organization = synthetic::organization(now);
+        fake.put(organization.pull_requests);
+        fake.break_repository(organization.lost_repository, Some(404));
+        std::fs::write("fake-teams.yaml", organization.teams_file).context("cannot write fake-teams.yaml")?;
         println!("export TEAMS_FILE=$PWD/fake-teams.yaml");
     }
     println!("export GITHUB_PAT={}", FakeGitHub::TOKEN);

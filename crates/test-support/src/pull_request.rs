@@ -28,7 +28,7 @@ impl FakeUser {
         Self { id: account_number(name), login: format!("{name}[bot]"), kind: "Bot".to_owned() }
     }
 
-    /// An organisation.
+    /// An organization.
     pub fn organization(login: &str) -> Self {
         Self { kind: "Organization".to_owned(), ..Self::person(login) }
     }

@@ -1,4 +1,4 @@
-//! The demo's organisation: made up, and the same on every run of a week.
+//! The demo's organization: made up, and the same on every run of a week.
 
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 
@@ -6,7 +6,7 @@ use crate::{FakeCommit, FakePullRequest, FakeReview, FakeUser, pr};
 
 /// Everything that the fake GitHub serves in the demo, and the teams file that goes with it.
 #[derive(Debug, Clone)]
-pub struct Organisation {
+pub struct Organization {
     /// The teams file.
     pub teams_file: String,
     /// The pull requests of all repositories.
@@ -24,8 +24,8 @@ const LOST: &str = "acme/legacy";
 /// When bob goes from one team to the other.
 const WEEKS_SINCE_CHANGE: u64 = 6;
 
-/// The organisation as of the week of `now`: three teams, two repositories that work and one that is lost.
-pub fn organisation(now: DateTime<Utc>) -> Organisation {
+/// The organization as of the week of `now`: three teams, two repositories that work and one that is lost.
+pub fn organization(now: DateTime<Utc>) -> Organization {
     let today = now.date_naive();
     let this_monday = today - Days::new(u64::from(today.weekday().num_days_from_monday()));
     let first_monday = this_monday - Days::new(7 * WEEKS);
@@ -57,7 +57,7 @@ pub fn organisation(now: DateTime<Utc>) -> Organisation {
     let recently = this_monday.and_hms_opt(10, 0, 0).unwrap_or_default().and_utc() - TimeDelta::weeks(2);
     history.add(None, "acme/web", recently, TimeDelta::hours(5));
     history.add(Some(FakeUser::person("emil")), "acme/api", recently - TimeDelta::weeks(8), TimeDelta::weeks(9));
-    Organisation {
+    Organization {
         teams_file: teams_file(change),
         pull_requests: history.pull_requests,
         lost_repository: LOST,
@@ -199,10 +199,10 @@ mod tests {
     use crate::at;
 
     #[test]
-    fn the_organisation_is_the_same_on_every_run() {
+    fn the_organization_is_the_same_on_every_run() {
         let ended = |now| -> Vec<FakePullRequest> {
             let before = at("2026-06-15T00:00:00Z");
-            let all = organisation(at(now)).pull_requests.into_iter();
+            let all = organization(at(now)).pull_requests.into_iter();
             all.filter(|pull_request| pull_request.closed_at.is_some_and(|closed| closed < before))
                 .map(|pull_request| FakePullRequest { number: 0, id: 0, title: String::new(), ..pull_request })
                 .collect()
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn its_teams_file_is_valid() {
-        let file = organisation(at("2026-06-17T12:00:00Z")).teams_file;
+        let file = organization(at("2026-06-17T12:00:00Z")).teams_file;
         let parsed = mergeline_domain::teams_file::TeamsFile::parse("demo", file.as_bytes());
         assert_eq!(parsed.map_or_else(|problems| panic!("{problems}"), |file| file.teams.len()), 3);
     }

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use crate::DURATIONS;
-use crate::organisation::{Change, Membership, Organisation, Question};
+use crate::organization::{Change, Membership, Organization, Question};
 
 /// In twentieths.
 const PERCENTILES: [(&str, i64); 4] = [("p50_hours", 10), ("p75_hours", 15), ("p90_hours", 18), ("p95_hours", 19)];
@@ -130,7 +130,7 @@ impl Change {
     }
 }
 
-impl Organisation {
+impl Organization {
     /// Whether a pull request's author is or was in a team, or in any.
     pub(crate) fn is_member(&self, change: &Change, team: Option<&str>) -> bool {
         self.memberships.iter().any(|m| m.person == change.author && team.is_none_or(|team| m.team == team))

@@ -1,11 +1,11 @@
 //! Every number that the API answers equals an implementation in plain Rust that shares nothing with the product, for
 //! random memberships, pull requests, zones and questions; and a reader can make it again from the CSV alone.
 //!
-//! 25 organisations are tried; `EQUALITY_CASES=500 cargo test -p mergeline-api --test equality` tries more, the same
+//! 25 organizations are tried; `EQUALITY_CASES=500 cargo test -p mergeline-api --test equality` tries more, the same
 //! ones each time. A failure names the case and the question.
 
 mod definitions;
-mod organisation;
+mod organization;
 mod spreadsheet;
 mod world;
 
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use chrono::NaiveDate;
 use definitions::{Expected, Unit, are_near, local_day, real, whole};
-use organisation::{Organisation, Question, TEAMS, organisations};
+use organization::{Organization, Question, TEAMS, organizations};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -29,14 +29,14 @@ const DURATIONS: [(&str, &str); 4] = [
     ("/phases/review", "review_hours"),
 ];
 
-/// Does this in each of the random organisations.
-async fn for_each_organisation(check: impl AsyncFn(&World, &Question, String) -> Result<()>) -> Result<()> {
+/// Does this in each of the random organizations.
+async fn for_each_organization(check: impl AsyncFn(&World, &Question, String) -> Result<()>) -> Result<()> {
     let cases: usize = std::env::var("EQUALITY_CASES").map_or(Ok(25), |text| text.parse())?;
     let mut runner = TestRunner::deterministic();
     for case in 0..cases {
-        let organisation = organisations().new_tree(&mut runner).map_err(anyhow::Error::msg)?.current();
-        let world = World::of(organisation).await?;
-        for question in &world.organisation.questions {
+        let organization = organizations().new_tree(&mut runner).map_err(anyhow::Error::msg)?.current();
+        let world = World::of(organization).await?;
+        for question in &world.organization.questions {
             check(&world, question, format!("case {case}, {question:?}")).await?;
         }
         world.close().await?;
@@ -45,8 +45,8 @@ async fn for_each_organisation(check: impl AsyncFn(&World, &Question, String) ->
 }
 
 #[tokio::test]
-async fn the_api_equals_plain_rust_for_random_organisations() -> Result<()> {
-    for_each_organisation(async |world, question, context| {
+async fn the_api_equals_plain_rust_for_random_organizations() -> Result<()> {
+    for_each_organization(async |world, question, context| {
         let mut units = 0;
         let mut shares = BTreeMap::new();
         for team in TEAMS {
@@ -54,7 +54,7 @@ async fn the_api_equals_plain_rust_for_random_organisations() -> Result<()> {
             units += assert_buckets(world, question, team, &context).await?;
             assert_list(world, question, team, &mut shares, &context).await?;
         }
-        assert_conserved(&world.organisation, question, units, &shares, &context);
+        assert_conserved(&world.organization, question, units, &shares, &context);
         Ok(())
     })
     .await
@@ -62,7 +62,7 @@ async fn the_api_equals_plain_rust_for_random_organisations() -> Result<()> {
 
 #[tokio::test]
 async fn a_reader_can_redo_every_number_in_a_spreadsheet() -> Result<()> {
-    for_each_organisation(async |world, question, context| {
+    for_each_organization(async |world, question, context| {
         for team in TEAMS {
             let rows = world.rows_of_csv(team, &question.filters()).await?;
             let velocity = world.ask(&format!("{team}/velocity"), &question.buckets(Unit::Week)).await?;
@@ -75,11 +75,11 @@ async fn a_reader_can_redo_every_number_in_a_spreadsheet() -> Result<()> {
 
 /// Velocity and lead time of a team, bucket by bucket and in total. Returns the total's ten-thousandths.
 async fn assert_buckets(world: &World, question: &Question, team: &str, context: &str) -> Result<i64> {
-    let zone = question.zone.unwrap_or(world.organisation.zone);
+    let zone = question.zone.unwrap_or(world.organization.zone);
     let mut buckets: BTreeMap<NaiveDate, Expected> = BTreeMap::new();
     let mut total = Expected::default();
-    for change in world.organisation.asked(question) {
-        let units = world.organisation.units(change, team);
+    for change in world.organization.asked(question) {
+        let units = world.organization.units(change, team);
         if let (None, Some(merged_at)) = (change.excluded(units), change.merged_at) {
             let counted = (change, if question.is_full { 10_000 } else { units });
             buckets.entry(question.unit.start(local_day(merged_at, zone))).or_default().0.push(counted);
@@ -96,7 +96,7 @@ async fn assert_buckets(world: &World, question: &Question, team: &str, context:
         for (found, start) in found.iter().zip(starts) {
             let end = question.unit.next(start);
             let label = question.unit.label(start);
-            let is_complete = world.organisation.is_complete(question, start, end);
+            let is_complete = world.organization.is_complete(question, start, end);
             let head = json!([found["bucket"], found["start"], found["end"], found["complete"]]);
             assert_eq!(head, json!([label, start, end, is_complete]), "{context}");
             buckets.get(&start).unwrap_or(&Expected::default()).assert_is(found, &format!("{label}, {context}"));
@@ -113,13 +113,13 @@ async fn assert_list(
     shares: &mut BTreeMap<(String, i64), f64>,
     context: &str,
 ) -> Result<()> {
-    let organisation = &world.organisation;
-    let is_listed = |change: &&_| organisation.is_member(change, Some(team));
-    let mut expected: Vec<Value> = organisation
+    let organization = &world.organization;
+    let is_listed = |change: &&_| organization.is_member(change, Some(team));
+    let mut expected: Vec<Value> = organization
         .asked(question)
         .filter(is_listed)
         .map(|change| {
-            let units = organisation.units(change, team);
+            let units = organization.units(change, team);
             let excluded = change.excluded(units);
             let weight = match excluded {
                 Some(_) => 0.0,
@@ -155,15 +155,15 @@ async fn assert_list(
 
 /// The weights over all teams and the unallocated rest are the number of distinct pull requests.
 fn assert_conserved(
-    organisation: &Organisation,
+    organization: &Organization,
     question: &Question,
     units: i64,
     shares: &BTreeMap<(String, i64), f64>,
     context: &str,
 ) {
-    let distinct = organisation
+    let distinct = organization
         .asked(question)
-        .filter(|change| change.merged_at.is_some() && !change.is_deleted && organisation.is_member(change, None))
+        .filter(|change| change.merged_at.is_some() && !change.is_deleted && organization.is_member(change, None))
         .count();
     assert_eq!(shares.len(), distinct, "{context}");
     if question.is_full {

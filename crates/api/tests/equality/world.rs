@@ -1,4 +1,4 @@
-//! A random organisation in a database behind the API.
+//! A random organization in a database behind the API.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,10 +20,10 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tower::ServiceExt;
 use url::Url;
 
-use crate::organisation::{Change, Membership, Organisation, REPOSITORIES, TEAMS};
+use crate::organization::{Change, Membership, Organization, REPOSITORIES, TEAMS};
 
 pub(crate) struct World {
-    pub(crate) organisation: Organisation,
+    pub(crate) organization: Organization,
     database: TestDatabase,
     store: Store,
     router: Router,
@@ -34,34 +34,34 @@ pub(crate) type Row = BTreeMap<String, String>;
 
 impl World {
     /// Stores everything as a collection does.
-    pub(crate) async fn of(organisation: Organisation) -> Result<Self> {
+    pub(crate) async fn of(organization: Organization) -> Result<Self> {
         let database = TestDatabase::create().await?;
         let store = database.store()?;
-        let clock = organisation.clock;
+        let clock = organization.clock;
         let router = router(Api::new(store.clone(), Duration::from_secs(60), clock));
-        let world = Self { organisation, database, store, router };
-        if world.organisation.is_reorganised {
-            world.apply(&world.organisation.before_the_reorganisation()).await?;
+        let world = Self { organization, database, store, router };
+        if world.organization.is_reorganized {
+            world.apply(&world.organization.before_the_reorganization()).await?;
         } else {
-            world.apply(&world.organisation.memberships).await?;
+            world.apply(&world.organization.memberships).await?;
         }
         world.for_each_repository(async |snapshot, lease, name| world.keep(snapshot, lease, name).await).await?;
-        if world.organisation.is_reorganised {
-            world.apply(&world.organisation.memberships).await?;
+        if world.organization.is_reorganized {
+            world.apply(&world.organization.memberships).await?;
         }
         world.for_each_repository(async |snapshot, lease, name| world.finish(snapshot, lease, name).await).await?;
         Ok(world)
     }
 
     async fn apply(&self, memberships: &[Membership]) -> Result<()> {
-        let file = TeamsFile::parse("teams.yaml", self.organisation.teams_file(memberships).as_bytes())?;
+        let file = TeamsFile::parse("teams.yaml", self.organization.teams_file(memberships).as_bytes())?;
         let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
-        self.store.apply(&file, options, (self.organisation.clock)()).await?;
+        self.store.apply(&file, options, (self.organization.clock)()).await?;
         Ok(())
     }
 
     async fn for_each_repository(&self, work: impl AsyncFn(&Snapshot, &Lease, &RepoName) -> Result<()>) -> Result<()> {
-        let now = (self.organisation.clock)();
+        let now = (self.organization.clock)();
         let snapshot = self.store.snapshot().await?.context("nothing is configured")?;
         assert_eq!(snapshot.repositories.len(), REPOSITORIES.len());
         for Repository { id, name, .. } in &snapshot.repositories {
@@ -73,9 +73,9 @@ impl World {
     }
 
     async fn keep(&self, snapshot: &Snapshot, lease: &Lease, name: &RepoName) -> Result<()> {
-        let now = (self.organisation.clock)();
+        let now = (self.organization.clock)();
         let (mut page, mut details, mut deleted) = (PageOfWork::default(), Vec::new(), Vec::new());
-        for change in self.organisation.changes.iter().filter(|change| change.repository == name.as_str()) {
+        for change in self.organization.changes.iter().filter(|change| change.repository == name.as_str()) {
             let pull_request = change.facts();
             if let Verdict::Keep { person, attributions } = snapshot.roster.judge(&pull_request) {
                 page.kept.push(KeptPullRequest { pull_request, person: person.id, attributions });
@@ -91,7 +91,7 @@ impl World {
 
     async fn finish(&self, snapshot: &Snapshot, lease: &Lease, name: &RepoName) -> Result<()> {
         let index = REPOSITORIES.iter().position(|repository| *repository == name.as_str()).context("configured")?;
-        let (down_to, started_at) = (self.organisation.read_since[index], self.organisation.read_until[index]);
+        let (down_to, started_at) = (self.organization.read_since[index], self.organization.read_until[index]);
         let listed = Listed {
             newest: Some(started_at),
             down_to,
@@ -157,7 +157,7 @@ impl World {
     }
 }
 
-impl Organisation {
+impl Organization {
     fn teams_file(&self, memberships: &[Membership]) -> String {
         let teams: String = TEAMS
             .iter()
@@ -172,7 +172,7 @@ impl Organisation {
     }
 
     /// The same people, all in one team for ever.
-    fn before_the_reorganisation(&self) -> Vec<Membership> {
+    fn before_the_reorganization(&self) -> Vec<Membership> {
         let people: BTreeSet<&str> = self.memberships.iter().map(|membership| membership.person).collect();
         let in_one = |person| Membership { person, team: TEAMS[0], units: 10_000, from: None, to: None };
         people.into_iter().map(in_one).collect()

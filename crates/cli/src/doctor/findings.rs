@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::failure::{BAD_INPUT, FAILED, Failure};
+use crate::tables::wrapped_for_people;
 use crate::terminal;
 use mergeline_domain::count_of;
 
@@ -86,11 +87,10 @@ impl Findings {
     pub(super) fn add(&mut self, check: Check) -> Result<(), Failure> {
         if !self.is_json {
             let mut out = terminal::stdout();
-            write!(out, "{:<7}  {}: {}", check.outcome.as_str(), check.name, check.message)?;
-            if let Some(remedy) = &check.remedy {
-                write!(out, "; help: {remedy}")?;
-            }
-            writeln!(out)?;
+            let remedy = check.remedy.as_ref().map(|remedy| format!("; help: {remedy}"));
+            let (outcome, remedy) = (check.outcome.as_str(), remedy.unwrap_or_default());
+            let line = format!("{outcome:<7}  {}: {}{remedy}", check.name, check.message);
+            writeln!(out, "{}", wrapped_for_people(&line, 9))?;
         }
         self.checks.push(check);
         Ok(())

@@ -211,10 +211,14 @@ impl Collecting<'_> {
                 Outcome { state: ResultState::Succeeded, ending: Ending::Succeeded, reason: None, deferred_until: None }
             }
             Err(Stopped::GitHub(error)) => match &error {
-                GitHubError::RateLimited { retry_in, .. } => {
+                GitHubError::RateLimited { limit, retry_in } => {
                     let until =
                         retry_in.and_then(|pause| TimeDelta::from_std(pause).ok()).map(|pause| self.now() + pause);
-                    Outcome::deferred(error.code(), error.to_string(), until)
+                    // Who reads it later is not helped by seconds from now.
+                    let limit = GitHubError::RateLimited { limit: *limit, retry_in: None };
+                    let from = until
+                        .map(|until| format!("; it can be asked again from {} UTC", until.format("%Y-%m-%d %H:%M:%S")));
+                    Outcome::deferred(error.code(), format!("{limit}{}", from.unwrap_or_default()), until)
                 }
                 GitHubError::OutOfTime => Outcome::deferred(OUT_OF_TIME, error.to_string(), None),
                 GitHubError::Unauthorized | GitHubError::AppRefused { .. } => {

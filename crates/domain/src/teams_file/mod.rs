@@ -81,8 +81,15 @@ impl TeamsFile {
             .flatten()
             .map(|value| value.to_string());
         let text = unescaped.as_deref().unwrap_or(team_config_json);
-        Self::read("TEAM_CONFIG_JSON", text.as_bytes(), |root, problems| {
+        let read = Self::read("TEAM_CONFIG_JSON", text.as_bytes(), |root, problems| {
             reader::read_variables(root, repositories, problems)
+        });
+        read.map_err(|mut problems| {
+            let is_of_yaml = |problem: &&mut Problem| problem.help.as_deref() == Some(tree::HELP_WITH_YAML);
+            for problem in problems.list.iter_mut().filter(is_of_yaml) {
+                problem.help = Some("it is JSON: look for a bracket, a comma or a quote that is missing".to_owned());
+            }
+            problems
         })
     }
 

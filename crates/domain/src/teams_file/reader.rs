@@ -143,7 +143,15 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
 pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec<Problem>) -> Draft {
     // The API answers with `null` for what is not set, and what it answers may be given back.
     let mut reader = Reader { problems, timezone: Tz::UTC, takes_null: true };
-    let teams = reader.list(root, "", |reader, node, path| reader.team(node, path, MEMBER_ALIASES));
+    if let Value::Map(_) = &root.value {
+        let help = "write the list of teams alone, `[{\"slug\": …, \"members\": […]}]`, and the repositories in REPOSITORIES; \
+                    for a whole teams file set TEAMS_FILE";
+        reader.report("config.type", root.at, "", "a mapping where the list of teams is expected", help);
+    }
+    let teams = match &root.value {
+        Value::Map(_) => Vec::new(),
+        _ => reader.list(root, "", |reader, node, path| reader.team(node, path, MEMBER_ALIASES)),
+    };
     let repositories = repositories
         .split(',')
         .map(str::trim)
@@ -173,6 +181,8 @@ struct Fields<'a> {
     at: Position,
     path: String,
     entries: Vec<(&'a str, &'a Node)>,
+    /// Keys that others here are taken for misspellings of: they are not missing as well.
+    misspelled: Vec<&'a str>,
     is_mapping: bool,
 }
 
@@ -200,9 +210,14 @@ impl<'a> Fields<'a> {
         let found = present.filter(|node| !matches!(node.value, Value::Null));
         if let (None, Some(null)) = (found, present) {
             let message = format!("`{key}` has no value");
-            let help = format!("write one: `{key}: …`; the word null is a value in quotes only: `{key}: \"null\"`");
+            let help = match key {
+                "repositories" | "teams" | "members" => {
+                    format!("write one item a line below it, `- …`; a list without any is `{key}: []`")
+                }
+                _ => format!("write one: `{key}: …`; the word null is a value in quotes only: `{key}: \"null\"`"),
+            };
             reader.report("config.missing_key", null.at, &join(&self.path, key), message, help);
-        } else if found.is_none() && self.is_mapping {
+        } else if found.is_none() && self.is_mapping && !self.misspelled.contains(&key) {
             let path = join(&self.path, key);
             reader.report(
                 "config.missing_key",
@@ -250,7 +265,8 @@ impl Reader<'_> {
         known: &[&'a str],
         aliases: &[(&'a str, &'a str)],
     ) -> Fields<'a> {
-        let mut fields = Fields { at: node.at, path: path.to_owned(), entries: Vec::new(), is_mapping: true };
+        let (entries, misspelled) = (Vec::new(), Vec::new());
+        let mut fields = Fields { at: node.at, path: path.to_owned(), entries, misspelled, is_mapping: true };
         let Value::Map(entries) = &node.value else {
             let message = format!("{} where a mapping is expected", node.value.kind());
             self.report("config.type", node.at, path, message, format!("write `{}: …`", known[0]));
@@ -262,7 +278,8 @@ impl Reader<'_> {
             let alias = || aliases.iter().find(|(alias, _)| *alias == key.text).map(|(_, name)| *name);
             let Some(name) = canonical.or_else(alias) else {
                 let before = index.checked_sub(1).and_then(|before| entries.get(before));
-                self.unknown_key(key, before, path, known);
+                let meant = self.unknown_key(key, before, path, known);
+                fields.misspelled.extend(known.iter().copied().find(|name| Some(*name) == meant));
                 continue;
             };
             if fields.entries.iter().any(|(seen, _)| *seen == name) {
@@ -275,7 +292,14 @@ impl Reader<'_> {
         fields
     }
 
-    fn unknown_key(&mut self, key: &Key, before: Option<&(Key, Node)>, path: &str, known: &[&str]) {
+    /// Says which key it is taken for, if any.
+    fn unknown_key<'a>(
+        &mut self,
+        key: &Key,
+        before: Option<&(Key, Node)>,
+        path: &str,
+        known: &[&'a str],
+    ) -> Option<&'a str> {
         let aliases = if known == MEMBER_KEYS { MEMBER_ALIASES } else { &[] };
         let candidates = known.iter().map(|name| (*name, *name)).chain(aliases.iter().copied());
         let nearest = nearest(&key.text, candidates);
@@ -289,6 +313,7 @@ impl Reader<'_> {
             None => format!("known here: {}", known.join(", ")),
         };
         self.report("config.unknown_key", key.at, &join(path, &key.text), format!("unknown key `{}`", key.text), help);
+        nearest
     }
 
     fn list<T>(
@@ -362,7 +387,10 @@ impl Reader<'_> {
     }
 
     fn repository(&mut self, node: &Node, path: &str) -> Option<RepoEntry> {
-        self.name("config.repo_syntax", node, path, "owner/name")
+        let is_pattern = matches!(&node.value, Value::Scalar { text, .. } if text.contains('*'));
+        let form =
+            if is_pattern { "owner/prefix-*` and exclude others below it with `!owner/name" } else { "owner/name" };
+        self.name("config.repo_syntax", node, path, form)
     }
 
     fn login(&mut self, node: &Node, path: &str) -> Option<Login> {
@@ -539,6 +567,10 @@ impl Reader<'_> {
                 let (code, help) = match &error {
                     NotANumber(text) if text.contains(',') => ("config.type", "write decimals with a point: 0.5"),
                     NotANumber(_) => ("config.type", "write a decimal number, 0.5 for half of the person's work"),
+                    OutOfRange(_) if text.parse() == Ok(0.0) => (
+                        "config.weight_range",
+                        "take out who does no work for the team, or end the membership with `to: DATE`",
+                    ),
                     OutOfRange(_) => ("config.weight_range", "use 0.5 for half of the person's work, not 50"),
                     TooPrecise(_) => ("config.weight_range", "four decimals are kept: a third is 0.3333"),
                 };

@@ -124,10 +124,9 @@ fn unknown_and_repeated_keys_are_refused_at_every_level() {
     assert_eq!(codes(&with_top("version: 1\nrepositories: [a/b]\nrepos: [a/b]")), ["config.unknown_key"]);
     assert_eq!(codes(&with_top("version: 1\nversion: 1\nrepositories: [a/b]")), ["config.duplicate_key"]);
     assert_eq!(codes(&with_members("      - { github: ana }\n    nmae: Pay\n")), ["config.unknown_key"]);
-    assert_eq!(
-        codes(&with_members("      - { github_username: ana }\n")),
-        ["config.missing_key", "config.unknown_key"]
-    );
+    // What a misspelled key is taken for is not missing as well; another one is.
+    assert_eq!(codes(&with_members("      - { github_username: ana }\n")), ["config.unknown_key"]);
+    assert_eq!(codes(&with_members("      - { who: ana }\n")), ["config.missing_key", "config.unknown_key"]);
 }
 
 #[test]
@@ -362,6 +361,14 @@ fn problems_of_the_variables_name_the_variable() {
     assert_eq!(codes, ["config.repo_syntax", "config.login_syntax"]);
     assert!(found.to_string().contains("TEAM_CONFIG_JSON:1:41"), "{found}");
     assert!(found.to_string().contains("REPOSITORIES: config.repo_syntax"), "{found}");
+    for (json, help) in [
+        (r#"[{"slug": "pay", "members": []}"#, "it is JSON"),
+        (r#"{"version": 1, "teams": [{"slug": "pay", "members": []}]}"#, "write the list of teams alone"),
+    ] {
+        let found = TeamsFile::parse_variables(json, "acme/api").expect_err("refused");
+        let helps: Vec<_> = found.list.iter().filter_map(|problem| problem.help.as_deref()).collect();
+        assert!(helps.len() == 1 && helps[0].contains(help), "{found}");
+    }
 }
 
 #[test]
@@ -572,6 +579,9 @@ fn what_people_write_by_habit_is_answered_by_what_to_write() {
         ),
         (with_top("version: 1\nrepositories: ['https://github.com/acme/*']"), "config.repo_syntax", "write `acme/*`"),
         (with_members("      - { github: https://github.com/octocat }\n"), "config.login_syntax", "write `octocat`"),
+        (with_top("version: 1\nrepositories: ['acme/*x*']"), "config.repo_syntax", "write it as `owner/prefix-*`"),
+        (with_top("version: 1\nrepositories:"), "config.missing_key", "a list without any is `repositories: []`"),
+        (weight("0"), "config.weight_range", "end the membership with `to: DATE`"),
     ] {
         let problem = of(&text);
         assert_eq!(problem.code, code, "{text}: {problem:?}");

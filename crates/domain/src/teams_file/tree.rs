@@ -42,6 +42,9 @@ impl Value {
     }
 }
 
+/// What helps where a text is no YAML.
+pub(super) const HELP_WITH_YAML: &str = "YAML is indented with spaces, and lists and mappings line up";
+
 /// A company of 10,000 people with several memberships each fits in a quarter of it.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The deepest value of the form is at depth 4.
@@ -150,8 +153,7 @@ impl<'input> Builder<'input> {
             Some(Err(error)) => {
                 let marker = error.marker();
                 let at = Position { line: marker.line().max(1), column: marker.col() + 1 };
-                let help = "YAML is indented with spaces, and lists and mappings line up";
-                Err(problem("config.syntax", Some(at), error.info().to_owned(), help))
+                Err(problem("config.syntax", Some(at), error.info().to_owned(), HELP_WITH_YAML))
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }

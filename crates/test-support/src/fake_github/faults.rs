@@ -122,7 +122,7 @@ pub enum Fault {
     NonNumericRefusal,
     /// The answer, with a limit of 0 of which 0 remain, as an Enterprise server without limits says it.
     ZeroOfZero,
-    /// 403: the organisation wants single sign-on for the token.
+    /// 403: the organization wants single sign-on for the token.
     SamlSso,
     /// 403: the token may not.
     ResourceNotAccessible,

@@ -208,7 +208,7 @@ impl FakeGitHub {
         lock(&self.world).repository(full_name);
     }
 
-    /// Creates an account or changes the one with its number. Owners that are no account are organisations.
+    /// Creates an account or changes the one with its number. Owners that are no account are organizations.
     pub fn add_user(&self, user: FakeUser) {
         lock(&self.world).add_user(user);
     }

@@ -294,7 +294,7 @@ fn page_of(
     }
 }
 
-/// An organisation's repositories are private, of a person's the private ones are not listed to anybody.
+/// An organization's repositories are private, of a person's the private ones are not listed to anybody.
 fn repositories(world: &World, owner: &Owner, of_organization: bool, call: &Call) -> Answer {
     let Some(account) = owner.account(world) else { return Answer::not_found() };
     let is_organization = is_organization(&account);

@@ -234,7 +234,7 @@ impl World {
 
     pub(super) fn add_user(&mut self, user: FakeUser) {
         self.users.insert(user.id, user);
-        // Whose repositories are an organisation's is said in every page.
+        // Whose repositories are an organization's is said in every page.
         self.repositories.values_mut().for_each(|repository| repository.pages.clear());
     }
 
@@ -245,7 +245,7 @@ impl World {
         (pull_request.id == id).then_some((repository, pull_request))
     }
 
-    /// The account with this login. Whoever owns repositories and is nobody else is an organisation.
+    /// The account with this login. Whoever owns repositories and is nobody else is an organization.
     pub(super) fn user(&self, login: &str) -> Option<FakeUser> {
         let known = self.users.values().chain([&self.token_owner]).find(|user| user.login.eq_ignore_ascii_case(login));
         known.cloned().or_else(|| self.organizations().find(|owner| owner.login.eq_ignore_ascii_case(login)))
@@ -256,7 +256,7 @@ impl World {
         self.users.get(&id).cloned().or_else(|| self.organizations().find(|owner| owner.id == id))
     }
 
-    /// The owners of repositories as organisations.
+    /// The owners of repositories as organizations.
     fn organizations(&self) -> impl Iterator<Item = FakeUser> {
         let owners: BTreeSet<&str> = self.repositories.values().map(Repository::owner).collect();
         owners.into_iter().map(FakeUser::organization)

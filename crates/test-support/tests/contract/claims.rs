@@ -323,7 +323,7 @@ async fn what_is_deleted_is_gone_and_what_is_created_anew_is_another() -> Result
 }
 
 #[tokio::test]
-async fn an_owner_is_an_organisation_or_a_person() -> Result<()> {
+async fn an_owner_is_an_organization_or_a_person() -> Result<()> {
     let fake = start().await?;
     fake.put([pr("acme/api", 1), pr("acme/web", 1), pr("ana/dotfiles", 1)]);
     assert_eq!(get(&fake, "/orgs/ana/repos", &[]).await?.status, 404);

@@ -1,4 +1,4 @@
-//! Random organisations, and questions about them.
+//! Random organizations, and questions about them.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ const DAYS: u16 = 430;
 
 /// Teams, what their people did, and how far that was read.
 #[derive(Debug, Clone)]
-pub(crate) struct Organisation {
+pub(crate) struct Organization {
     /// The one of the teams file, in which memberships begin and end.
     pub(crate) zone: Tz,
     pub(crate) memberships: Vec<Membership>,
@@ -65,7 +65,7 @@ pub(crate) struct Organisation {
     pub(crate) read_until: Vec<DateTime<Utc>>,
     pub(crate) clock: fn() -> DateTime<Utc>,
     /// Whether everything was stored under another teams file before.
-    pub(crate) is_reorganised: bool,
+    pub(crate) is_reorganized: bool,
 }
 
 /// A share of a person's work in a team, in ten-thousandths, from a day to before another.
@@ -116,7 +116,7 @@ pub(crate) struct Question {
     pub(crate) base: Option<&'static str>,
 }
 
-/// The pull requests of an organisation are drawn before it is known where its days begin.
+/// The pull requests of an organization are drawn before it is known where its days begin.
 #[derive(Debug, Clone)]
 enum Moment {
     At(DateTime<Utc>),
@@ -280,8 +280,8 @@ fn questions(unit: Unit) -> impl Strategy<Value = Question> {
     )
 }
 
-/// An organisation with up to 240 pull requests of up to six people, and a question for each unit.
-pub(crate) fn organisations() -> impl Strategy<Value = Organisation> {
+/// An organization with up to 240 pull requests of up to six people, and a question for each unit.
+pub(crate) fn organizations() -> impl Strategy<Value = Organization> {
     let memberships = MEMBERS.map(memberships);
     let questions = [Unit::Day, Unit::Week, Unit::Month, Unit::Quarter].map(questions);
     let drafts = prop_oneof![1 => prop::collection::vec(drafts(), 0..3), 9 => prop::collection::vec(drafts(), 30..240)];
@@ -289,7 +289,7 @@ pub(crate) fn organisations() -> impl Strategy<Value = Organisation> {
     let read_until = prop::collection::vec(prop::option::of(moments()), REPOSITORIES.len());
     let zone = select(ZONES.to_vec());
     (zone, memberships, drafts, questions, (read_since, read_until), select(CLOCKS.to_vec()), any::<bool>()).prop_map(
-        |(zone, memberships, drafts, questions, (read_since, read_until), clock, is_reorganised)| {
+        |(zone, memberships, drafts, questions, (read_since, read_until), clock, is_reorganized)| {
             let memberships: Vec<Membership> = memberships.into_iter().flatten().collect();
             let of_questions = questions.iter().flat_map(|q| [q.from, q.to].map(|day| (day, q.zone.unwrap_or(zone))));
             let of_memberships = memberships.iter().flat_map(|m| m.from.into_iter().chain(m.to)).map(|day| (day, zone));
@@ -312,7 +312,7 @@ pub(crate) fn organisations() -> impl Strategy<Value = Organisation> {
                 moment.as_ref().map_or(clock(), |moment| moment.settled(&midnights).min(clock()))
             };
             let read_until = read_until.iter().map(until).collect();
-            Organisation { zone, memberships, changes, questions, read_since, read_until, clock, is_reorganised }
+            Organization { zone, memberships, changes, questions, read_since, read_until, clock, is_reorganized }
         },
     )
 }
