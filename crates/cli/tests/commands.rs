@@ -398,7 +398,7 @@ async fn teams_are_planned_applied_and_left_alone_the_second_time() -> Result<()
     let planned = laptop.run(&["teams", "plan"]).await?;
     assert!(planned.out().contains("+ team        payments (payments)"), "{} {}", planned.out(), planned.err());
     let applied = laptop.run(&["teams", "apply"]).await?;
-    assert_eq!(applied.out(), planned.out());
+    assert_eq!(applied.out(), format!("{}Applied: this is in force now.\n", planned.out()));
     assert_eq!(laptop.run(&["teams", "apply"]).await?.out(), "Nothing changes.\n");
     let json = laptop.run(&["teams", "plan", "--json"]).await?.json()?;
     assert_eq!(json["memberships"], json!([]));

@@ -64,6 +64,21 @@ async fn f02_of_two_runs_at_once_one_works_and_the_other_says_that_it_is_busy() 
 }
 
 #[tokio::test]
+async fn f02_a_run_that_fails_at_one_repository_while_another_is_busy_is_partial_and_no_failure() -> Result<()> {
+    let world = World::on_small_pages(7).await?;
+    let (pages, options) = (Semaphore::new(0), options());
+    let observer = counting(&pages);
+    world.fake.break_repository("acme/web", Some(404));
+    let mut first = pin!(collect(&world.github, &world.store, &options, &observer));
+    until_pages(first.as_mut(), &pages, 2).await?;
+    let second = world.collect_elsewhere(&options).await?;
+    assert_eq!(outcome(&second, "acme/api"), (ResultState::Busy, Some("busy")));
+    assert_eq!(outcome(&second, "acme/web"), (ResultState::Failed, Some("repo_not_accessible")));
+    assert_eq!(second.state, RunState::Partial);
+    Ok(())
+}
+
+#[tokio::test]
 async fn f03_after_a_kill_the_lease_ends_and_the_next_run_takes_over_with_a_higher_fence() -> Result<()> {
     let world = World::on_small_pages(10).await?;
     {
