@@ -392,8 +392,34 @@ impl<'a> Session<'a> {
         is_announced: bool,
     ) -> Result<PageAnswer, GitHubError> {
         match self.page(part, known, is_announced).await {
-            Err(error) if error.wants_smaller_page() => self.in_parts(part).await.map(PageAnswer::Page),
+            Err(error) if error.wants_smaller_page() => self.in_parts_at_rest(part).await.map(PageAnswer::Page),
             outcome => outcome,
+        }
+    }
+
+    /// By creation it is counted what is seen of a list. By update it is read again where rows have vanished between the parts:
+    /// those behind them have moved up, and the first one of the next part was not seen.
+    async fn in_parts_at_rest(&self, part: Part<'_>) -> Result<Page, GitHubError> {
+        if part.order != Order::Update {
+            return self.in_parts(part).await;
+        }
+        let mut before = self.length(part.repository).await?;
+        for _ in 0..MAX_RETURNS {
+            let page = self.in_parts(part).await?;
+            let after = self.length(part.repository).await?;
+            if before.zip(after).is_none_or(|(before, after)| before <= after) {
+                return Ok(page);
+            }
+            before = after;
+        }
+        Err(GitHubError::invalid("rows vanish faster than the list can be read"))
+    }
+
+    async fn length(&self, repository: &RepoName) -> Result<Option<u32>, GitHubError> {
+        match self.list_length(repository).await {
+            Ok(length) => Ok(Some(length.rows)),
+            Err(error) if error.wants_smaller_page() || matches!(error, GitHubError::InvalidAnswer { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -530,7 +556,11 @@ fn read_page(answer: &Answer, part: Part<'_>, scope: Option<&str>) -> Result<Pag
     let unreadable = nameless.into_iter().map(|item| {
         let position = part.rows().start().saturating_add(item.index);
         let reason = format!("row {position} of the list has no usable number: {}", item.reason);
-        UnreadableRow { position, after: item.after, before: item.before, reason }
+        let (after, before) = match part.order {
+            Order::Creation => (item.after, item.before),
+            Order::Update | Order::Newest => item.understood,
+        };
+        UnreadableRow { position, after, before, reason }
     });
     let unreadable = unreadable.collect();
     Ok(Page { pull_requests, undecodable, unreadable, repository, etag, has_next, last, ..Page::default() })
@@ -556,6 +586,23 @@ impl PullRequestPages<'_> {
             };
             let rows = *part.rows().end();
             self.pages += 1;
+            if number > 1 && *part.rows().start() > self.rows && !self.is_resumed {
+                // No page begins with a row of the one before: the last one of that is looked at alone.
+                let last = Part { size: 1, number: self.rows, ..part };
+                let is_there = match self.session.page(last, None, false).await.and_then(PageAnswer::into_page) {
+                    Ok(row) => self.end.as_ref().is_none_or(|before| before.is_on(&row)),
+                    Err(error) if error.wants_smaller_page() => true,
+                    Err(error) => return Err(error),
+                };
+                if !is_there {
+                    self.returns += 1;
+                    if self.returns > MAX_RETURNS {
+                        return Err(GitHubError::invalid("rows vanish faster than the list can be read"));
+                    }
+                    self.rows = self.rows.saturating_sub(FIRST_RETURN);
+                    continue;
+                }
+            }
             self.page_size = page.smaller.unwrap_or(self.page_size).min(self.page_size);
             let end = End::of(&page);
             let overlaps = number > 1 && (self.is_resumed || *part.rows().start() <= self.rows);

@@ -41,6 +41,8 @@ pub(crate) struct NamelessItem {
     pub(crate) after: Option<i64>,
     /// The number of the item behind it that has one.
     pub(crate) before: Option<i64>,
+    /// The same of those that were understood: only these say when they changed.
+    pub(crate) understood: (Option<i64>, Option<i64>),
     pub(crate) reason: String,
 }
 
@@ -183,7 +185,9 @@ impl DecodedPage {
         } else {
             let index = self.pull_requests.len() + self.undecodable.len() + self.nameless.len();
             let index = u32::try_from(index).unwrap_or(u32::MAX);
-            self.nameless.push(NamelessItem { index, after: self.last_number, before: None, reason: clean(reason) });
+            let understood = (self.pull_requests.last().map(|it| it.number), None);
+            let (after, reason) = (self.last_number, clean(reason));
+            self.nameless.push(NamelessItem { index, after, before: None, understood, reason });
         }
     }
 
@@ -210,6 +214,8 @@ impl DecodedPage {
             Ok(pull_request) => {
                 self.pull_requests.push(pull_request);
                 self.note_number(number);
+                let waiting = self.nameless.iter_mut().rev().take_while(|item| item.understood.1.is_none());
+                waiting.for_each(|item| item.understood.1 = Some(number));
             }
             Err(reason) => self.refuse(Some(number), Some(created_at), &reason),
         }

@@ -9,7 +9,7 @@ use crate::attributions::{WantedAttributions, hold_together};
 use crate::configuration::hold_configuration;
 use crate::erasure::{delete_pull_requests, note_loss};
 use crate::quarantine::{quarantine, release_from_quarantine};
-use crate::repositories::{hold_lease, note_change, saturated};
+use crate::repositories::{hold_lease, note_change, saturated, store_unreadable};
 use crate::session::Session;
 use crate::{Lease, Place, ReadBack, RepositoryId, Revision, Store, StoreError, Undecodable};
 
@@ -76,6 +76,9 @@ pub struct StoredPage {
     pub quarantined: usize,
     /// Pull requests that were merged or closed before what is kept: they are not stored.
     pub pruned: usize,
+    /// Pull requests that have left the quarantine. Which rows they were in the list by update is not known: none is explained
+    /// any more by what was noted of those that it could not show.
+    pub released: u64,
 }
 
 impl Store {
@@ -102,8 +105,12 @@ impl Store {
         self.in_transaction(async |connection| {
             hold_configuration(connection, revision).await?;
             let held = hold_lease(connection, lease, now).await?;
-            if held.quarantined > 0 {
-                release_from_quarantine(connection, lease.repository, &understood, &readable).await?;
+            let released = match held.quarantined {
+                0 => 0,
+                _ => release_from_quarantine(connection, lease.repository, &understood, &readable).await?,
+            };
+            if released > 0 {
+                store_unreadable(connection, lease.repository, &[]).await?;
             }
             quarantine(connection, lease.repository, &undecodable, now).await?;
             let is_pruned = |at: DateTime<Utc>| held.kept_since.is_some_and(|since| at < since);
@@ -144,7 +151,7 @@ impl Store {
                 .execute(connection)
                 .await?;
             }
-            Ok(StoredPage { changed, quarantined: undecodable.len(), pruned })
+            Ok(StoredPage { changed, quarantined: undecodable.len(), pruned, released })
         })
         .await
     }

@@ -256,9 +256,9 @@ pub(crate) async fn release_from_quarantine(
     repository: RepositoryId,
     understood: &[i64],
     readable: &[Place],
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let (after, rows): (Vec<i64>, Vec<i32>) = readable.iter().map(|place| (place.after, saturated(place.rows))).unzip();
-    sqlx::query!(
+    let released = sqlx::query!(
         "delete from quarantined_pull_requests
         where
             repository_id = $1
@@ -273,7 +273,7 @@ pub(crate) async fn release_from_quarantine(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(released.rows_affected())
 }
 
 /// Puts in what could not be read.

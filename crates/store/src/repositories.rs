@@ -512,18 +512,9 @@ impl Store {
         unreadable: &[UnreadableChange],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let (from, until): (Vec<_>, Vec<_>) = unreadable.iter().map(|row| (row.from, row.until)).unzip();
         self.in_transaction(async |connection| {
             hold_lease(connection, lease, now).await?;
-            sqlx::query!(
-                "update repositories set unreadable_from = $2, unreadable_until = $3 where id = $1",
-                lease.repository.0,
-                &from as &[Option<DateTime<Utc>>],
-                &until
-            )
-            .execute(connection)
-            .await?;
-            Ok(())
+            store_unreadable(connection, lease.repository, unreadable).await
         })
         .await
     }
@@ -833,6 +824,24 @@ pub(crate) struct Held {
     pub(crate) quarantined: i64,
     /// Pull requests that were merged or closed before are not stored.
     pub(crate) kept_since: Option<DateTime<Utc>>,
+}
+
+/// Replaces what is remembered of the rows that the list by update cannot show.
+pub(crate) async fn store_unreadable(
+    connection: &mut Session,
+    repository: RepositoryId,
+    unreadable: &[UnreadableChange],
+) -> Result<(), StoreError> {
+    let (from, until): (Vec<_>, Vec<_>) = unreadable.iter().map(|row| (row.from, row.until)).unzip();
+    sqlx::query!(
+        "update repositories set unreadable_from = $2, unreadable_until = $3 where id = $1",
+        repository.0,
+        &from as &[Option<DateTime<Utc>>],
+        &until
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Refuses to write for a repository that somebody else has taken over, and holds it for the rest of the transaction.

@@ -107,7 +107,8 @@ impl Work<'_> {
                 return Err(Stopped::lists_nothing());
             }
             let is_over = !page.has_next || page.is_beyond(backfill.since);
-            let is_readable = page.unreadable.is_empty() || (is_from_the_beginning && self.is_explained(&seen));
+            let is_readable =
+                page.unreadable.is_empty() || (is_from_the_beginning && self.is_accounted_for(&seen).await?);
             if !is_readable {
                 // Rows of a part of the list are not remembered: the next listing looks into them.
                 self.keep(page, backfill.since, None).await?;

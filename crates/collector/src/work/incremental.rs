@@ -19,6 +19,8 @@ const VERIFY_WINDOW: TimeDelta = TimeDelta::days(28);
 const GONE_AT_ONCE: usize = 20;
 /// A change that is said to lie further ahead is a broken clock, and must not hide what comes before it.
 const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
+/// What a page has at most.
+const WHOLE_PAGE: u8 = 100;
 /// The window of the backfill counts as widened when it begins so much earlier than what is covered.
 const WIDENED_BY: TimeDelta = TimeDelta::days(1);
 /// A reading that was reopened and has more pages than this is not begun again from its start when it was interrupted.
@@ -97,11 +99,24 @@ impl Seen {
         }
         self.pages += 1;
         self.is_anything |= !page.is_empty();
-        if aim.is_verified() {
-            self.numbers.extend(page.numbers());
-        }
+        self.numbers.extend(page.numbers());
         self.note_unreadable(page, aim.started_at);
         page.has_next && !page.is_beyond(aim.down_to)
+    }
+
+    /// Whether a row that could not be read may have changed after this.
+    pub(super) fn may_be_new(&self, known: Option<DateTime<Utc>>) -> bool {
+        self.unreadable.values().any(|row| known.is_none_or(|known| known < row.until))
+    }
+
+    /// When the rows changed that could not be read.
+    pub(super) fn not_shown(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
+        self.unreadable.values().map(|row| (row.from.unwrap_or(DateTime::UNIX_EPOCH), row.until))
+    }
+
+    /// Whether a pull request was shown.
+    pub(super) fn shows(&self, number: i64) -> bool {
+        self.numbers.contains(&number)
     }
 
     /// Remembers the rows of a page that could not be read, of a list that is read since `started_at`.
@@ -135,8 +150,10 @@ impl Work<'_> {
         let aim = self.aim();
         let mut seen = Seen::default();
         let outcome = self.read_down(&aim, &mut seen).await;
-        if let Some(smaller) = seen.page_size.filter(|size| *size < self.repository.page_size) {
-            self.set_page_size(smaller.max(SMALLEST_PAGE)).await?;
+        let smaller = seen.page_size.filter(|size| *size < self.repository.page_size);
+        let smaller = smaller.map(|size| size.max(SMALLEST_PAGE));
+        if let Some(smaller) = smaller {
+            self.set_page_size(smaller).await?;
         }
         match outcome {
             Ok(Read::Back) => Ok(()),
@@ -144,9 +161,14 @@ impl Work<'_> {
             Err(Stopped::GitHub(GitHubError::NotFound)) if self.is_switched_off().await? => {
                 self.without_any(&aim).await
             }
-            Ok(Read::Whole) if self.is_explained(&seen) => {
+            Ok(Read::Whole) if self.is_accounted_for(&seen).await? => {
                 self.note_unreadable(aim.down_to, &seen).await?;
-                self.listed(&aim, seen).await
+                self.listed(&aim, seen).await?;
+                match smaller {
+                    // Learned just now.
+                    Some(smaller) if self.repository.page_size != smaller => self.set_page_size(smaller).await,
+                    _ => Ok(()),
+                }
             }
             // Changes since the backfill began are read from there again, until it has found what cannot be read.
             Ok(Read::Whole) if self.repository.backfill.is_some() => Ok(()),
@@ -278,8 +300,11 @@ impl Work<'_> {
     /// may end before the list does, and where a part is known. What is compared must be seen in one go.
     async fn is_read_back(&mut self, aim: &Aim, page: &Page, seen: &Seen) -> Result<bool, Stopped> {
         let is_new = aim.is_first && page.unreadable.is_empty() && is_bounded(page, aim.down_to);
-        let is_reopened = !aim.is_first && aim.is_reopened && !aim.is_verified() && self.is_explained(seen);
+        let is_reopened = !aim.is_first && aim.is_reopened && !aim.is_verified();
         if !(is_new || is_reopened) || self.repository.backfill.is_some() {
+            return Ok(false);
+        }
+        if is_reopened && !self.is_accounted_for(seen).await? {
             return Ok(false);
         }
         // Only by creation several pages are read at a time: with half of them in the window that is the shorter way.
@@ -409,6 +434,11 @@ impl Work<'_> {
         let store = self.collecting.store;
         let finished = store.finish_listing(&self.lease, self.rostered.revision, listed);
         timed(&mut self.result.database, finished).await?;
+        if listed.is_verified && self.repository.verified_at.is_some_and(|at| at < listed.started_at) {
+            // As there.
+            self.repository.page_size = WHOLE_PAGE;
+            self.last_page = None;
+        }
         Ok(())
     }
 

@@ -299,7 +299,7 @@ impl Work<'_> {
             self.incremental().await?;
             self.backfill().await?;
         }
-        if self.retry_quarantined().await? {
+        if self.retry_quarantined(self.now()).await? {
             self.read_again().await?;
             self.backfill().await?;
         }

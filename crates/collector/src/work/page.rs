@@ -10,7 +10,8 @@ use mergeline_store::{
 
 use super::{Stopped, Work, timed};
 
-/// Judges the pull requests of a page, stores those of configured people and counts the others by reason.
+/// Judges the pull requests of a page, stores those of configured people and counts the others by reason. Says as well how many
+/// have left the quarantine.
 ///
 /// # Errors
 /// When the database fails, or the roster is no longer in force, also because the page showed that two people are one.
@@ -24,7 +25,7 @@ pub async fn keep_page(
     undecodable: Vec<Undecodable>,
     backfill: Option<BackfillStep>,
     now: DateTime<Utc>,
-) -> Result<RepositoryResult, StoreError> {
+) -> Result<(RepositoryResult, u64), StoreError> {
     let quarantined = u32::try_from(undecodable.len()).unwrap_or(u32::MAX);
     let mut counts = RepositoryResult { listed: quarantined, quarantined, ..RepositoryResult::default() };
     let mut page = PageOfWork { undecodable, backfill, ..PageOfWork::default() };
@@ -59,7 +60,7 @@ pub async fn keep_page(
     let pruned = u32::try_from(stored.pruned).unwrap_or(u32::MAX);
     counts.listed = counts.listed.saturating_sub(pruned);
     counts.kept = counts.kept.saturating_sub(pruned);
-    Ok(counts)
+    Ok((counts, stored.released))
 }
 
 /// When a pull request of a page may have been opened at the earliest: not before the one with the next lower number.
@@ -112,7 +113,10 @@ impl Work<'_> {
             backfill,
             now,
         );
-        let counts = timed(&mut self.result.database, kept).await?;
+        let (counts, released) = timed(&mut self.result.database, kept).await?;
+        if released > 0 {
+            self.repository.unreadable.clear();
+        }
         self.result.add_counts(&counts);
         Ok(())
     }

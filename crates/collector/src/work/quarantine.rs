@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_github::{GitHubError, Page, UndecodableItem, UnreadableRow};
 use mergeline_store::{Following, KnownBy, PageOfWork, Place, Undecodable};
 
+use super::incremental::Seen;
 use super::page::opened_before;
 use super::{Stopped, Work, timed};
 
@@ -25,13 +26,16 @@ enum Single {
     Gone,
 }
 
+/// By then all that is in quarantine is due.
+const LONGER_THAN_ANY_PAUSE: TimeDelta = TimeDelta::days(3);
+
 impl Work<'_> {
-    /// Tries again what could not be read before, each after a growing pause. Says whether rows have moved, so that what is where
+    /// Tries again what could not be read before, each after a growing pause: what is due at `due_at`. Says whether rows have moved, so that what is where
     /// is known only after the list was read again.
-    pub(super) async fn retry_quarantined(&mut self) -> Result<bool, Stopped> {
+    pub(super) async fn retry_quarantined(&mut self, due_at: DateTime<Utc>) -> Result<bool, Stopped> {
         let store = self.collecting.store;
         let now = self.now();
-        let due = timed(&mut self.result.database, store.quarantined(self.repository.id, now, AT_ONCE)).await?;
+        let due = timed(&mut self.result.database, store.quarantined(self.repository.id, due_at, AT_ONCE)).await?;
         let (mut numbers, mut rows) = (Vec::new(), Vec::new());
         for known_by in due {
             match known_by {
@@ -46,15 +50,43 @@ impl Work<'_> {
             // What is not there any more has left the quarantine as well.
             let page = PageOfWork { understood, readable, ..PageOfWork::default() };
             let stored = store.upsert_page(&self.lease, self.rostered.revision, page, now);
-            timed(&mut self.result.database, stored).await?;
+            let stored = timed(&mut self.result.database, stored).await?;
             // Which rows these were in the list by update is not known: the next listing looks into all that it cannot show.
-            if !self.repository.unreadable.is_empty() {
-                let noted = store.note_unreadable(&self.lease, &[], now);
-                timed(&mut self.result.database, noted).await?;
+            if stored.released > 0 {
                 self.repository.unreadable.clear();
             }
         }
         Ok(have_moved)
+    }
+
+    /// Whether the rows that a listing could not show are the ones that are known. Where one of them may have changed since they
+    /// were noted, what is in quarantine is asked for again at once, and so is what is stored and not listed: there must be as many
+    /// of these as there are rows.
+    pub(super) async fn is_accounted_for(&mut self, seen: &Seen) -> Result<bool, Stopped> {
+        if !self.is_explained(seen) {
+            return Ok(false);
+        }
+        let known = self.repository.unreadable.iter().map(|row| row.until).max();
+        if !seen.may_be_new(known) {
+            return Ok(true);
+        }
+        let later = self.now() + LONGER_THAN_ANY_PAUSE;
+        if self.retry_quarantined(later).await? || !self.is_explained(seen) {
+            return Ok(false);
+        }
+        let store = self.collecting.store;
+        let rows =
+            timed(&mut self.result.database, store.quarantined(self.repository.id, later, u32::MAX)).await?.len();
+        let mut alone = 0;
+        for (from, until) in seen.not_shown() {
+            let stored = store.stored_between(self.repository.id, from, until);
+            let stored = timed(&mut self.result.database, stored).await?;
+            let missing: Vec<i64> = stored.into_iter().filter(|number| !seen.shows(*number)).collect();
+            let gone = self.read_singly(&missing).await?;
+            self.mark_deleted(&gone).await?;
+            alone += missing.len() - gone.len();
+        }
+        Ok(seen.not_shown().count() <= rows + alone)
     }
 
     /// Asks for pull requests by number and stores them. What GitHub fails at is put into quarantine, or stays there. Returns

@@ -193,7 +193,11 @@ fn broken(world: &World, id: i64, listing: Listing) -> Option<u16> {
     let too_large = world.largest_page.filter(|(size, _)| listing.paging.per_page > *size).map(|(_, status)| status);
     let repository = world.repositories.get(&id)?;
     let (listed, _) = listing.paging.cut(repository.pages.orders.get(&listing.order)?);
-    too_large.or_else(|| listed.iter().find_map(|number| repository.unreadable.get(number).copied()))
+    too_large.or_else(|| {
+        listed
+            .iter()
+            .find_map(|number| repository.unreadable.get(number).or_else(|| repository.unlistable.get(number)).copied())
+    })
 }
 
 fn kept_or_made(world: &mut World, id: i64, call: &Call, listing: Listing) -> Option<(Page, usize)> {

@@ -253,6 +253,14 @@ impl FakeGitHub {
         });
     }
 
+    /// Lets every list that would show a pull request have this status, while it can be read alone; `None` to mend it.
+    pub fn break_in_lists(&self, repository: &str, number: i64, status: Option<u16>) {
+        lock(&self.world).change(repository, |repository| match status {
+            Some(status) => drop(repository.unlistable.insert(number, status)),
+            None => drop(repository.unlistable.remove(&number)),
+        });
+    }
+
     /// Lets a pull request be listed, and not be found alone.
     pub fn hide_pull_request(&self, repository: &str, number: i64) {
         lock(&self.world).change(repository, |repository| {

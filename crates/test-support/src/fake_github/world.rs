@@ -34,6 +34,8 @@ pub(super) struct Repository {
     pub(super) list: PullRequestList,
     /// Pull requests that no answer can show, with the status that comes instead.
     pub(super) unreadable: BTreeMap<i64, u16>,
+    /// Pull requests that no list can show, with the status that comes instead.
+    pub(super) unlistable: BTreeMap<i64, u16>,
     /// Those that are not found alone.
     pub(super) hidden: BTreeSet<i64>,
     pub(super) pull_requests: BTreeMap<i64, FakePullRequest>,
@@ -166,6 +168,7 @@ impl World {
             collaborators: BTreeSet::new(),
             list: PullRequestList::Whole,
             unreadable: BTreeMap::new(),
+            unlistable: BTreeMap::new(),
             hidden: BTreeSet::new(),
             pull_requests: BTreeMap::new(),
             pages: Pages::default(),
