@@ -200,7 +200,7 @@ async fn a_bad_answer_deletes_and_zeroes_nothing() -> Result<()> {
         world.collect().await?;
         let before = world.database.digest().await?;
         // As often as it is asked for, in smaller and smaller parts too.
-        world.fail(40, &fault);
+        world.fail(100, &fault);
         assert_eq!(world.collect().await?.state, RunState::Partial, "{fault:?}");
         assert_eq!(world.database.digest().await?, before, "{fault:?}");
     }

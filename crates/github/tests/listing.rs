@@ -503,7 +503,7 @@ async fn answers_that_are_not_githubs_are_errors_and_never_empty_pages() -> Resu
         let fake = FakeGitHub::start().await?;
         fake.put(many(1));
         // As often as it is asked for, in parts too.
-        for _ in 0..40 {
+        for _ in 0..100 {
             fake.fail_next(REPOSITORY, fault.clone());
         }
         let outcome = read_all(&connect(&fake.url(), None)?, REPOSITORY).await;
