@@ -2151,7 +2151,7 @@ async fn a_repository_that_is_renamed_while_github_fails_at_it_is_one_in_the_end
         world.collect().await?;
         let report = world.collect().await?;
         assert_eq!((report.state, report.repositories.len()), (RunState::Succeeded, 2), "{was_read}: {report}");
-        let of = "select concat_ws(' ', coalesce(r.current_name, r.name), count(p)) from repositories as r
+        let of = "select concat_ws(' ', r.display_name, count(p)) from repositories as r
             left join pull_requests as p on p.repository_id = r.id where r.removed_at is null group by r.id order by 1";
         assert_eq!(world.texts(of).await?, ["acme/api 0", "acme/site 1"], "{was_read}");
     }

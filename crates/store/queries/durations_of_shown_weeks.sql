@@ -16,7 +16,7 @@ from (
         greatest(date_trunc('week', a.merged_at at time zone $4), date_trunc('week', $2::timestamptz at time zone $4))::date as week,
         a.author_id,
         case when $9::boolean then 10000 else (a.weight * 10000)::integer end as units,
-        case when a.merged_at >= a.created_at then extract(epoch from a.merged_at - a.created_at)::double precision end as cycle,
+        a.cycle_seconds as cycle,
         a.coding_seconds,
         a.pickup_seconds,
         a.review_seconds

@@ -1,7 +1,7 @@
 -- The pull request of a number ($2) in the repository of a name ($1), also one that is no longer configured.
 select
     p.id, p.title, h.login, p.state, p.created_at, p.merged_at, p.author_id,
-    coalesce(p.merged_at, p.closed_at, p.created_at) as "attributed_at!",
+    p.attributed_at as "attributed_at!",
     case p.state when 'merged' then 'merged_at' when 'closed' then 'closed_at' else 'created_at' end as "attributed_by!",
     p.deleted_at is not null as "is_deleted!"
 from pull_requests as p

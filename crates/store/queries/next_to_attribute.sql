@@ -14,13 +14,13 @@ from (
     order by m.person_id
 ) as d
 cross join lateral (
-    select o.id, o.author_id, o.repository_id, coalesce(o.merged_at, o.closed_at, o.created_at) as instant
+    select o.id, o.author_id, o.repository_id, o.attributed_at as instant
     from pull_requests as o
     where
         o.author_id = d.person_id
         and o.deleted_at is null
-        and (coalesce(o.merged_at, o.closed_at, o.created_at), o.id) > (d.done_at, d.done_id)
-    order by coalesce(o.merged_at, o.closed_at, o.created_at), o.id
+        and (o.attributed_at, o.id) > (d.done_at, d.done_id)
+    order by o.attributed_at, o.id
     limit $2
 ) as p
 order by d.person_id, p.instant, p.id

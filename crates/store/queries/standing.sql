@@ -36,7 +36,7 @@ from (
         coalesce(sum(s.quarantined), 0)::bigint as quarantined
     from (
         select
-            coalesce(r.current_name, r.name) as name,
+            r.display_name as name,
             r.failures,
             r.covered_since,
             r.collected_at,

@@ -3,7 +3,7 @@
 -- $5; after ($6, $7) in that order; $8 at most; with $9 only what was decided while its author was a member.
 select
     p.id as "id!",
-    coalesce(r.current_name, r.name) as "repository!",
+    r.display_name as "repository!",
     p.number as "number!",
     p.title as "title!",
     h.login as "author!",
@@ -12,14 +12,13 @@ select
     p.base_ref,
     p.created_at as "created_at!",
     p.merged_at,
-    coalesce(p.merged_at, p.closed_at, p.created_at) as "attributed_at!",
+    p.attributed_at as "attributed_at!",
     case p.state when 'merged' then 'merged_at' when 'closed' then 'closed_at' else 'created_at' end as "attributed_by!",
     m.id as "membership_id?",
     (m.weight * 10000)::integer as "weight_units?",
     m.joined_at as "joined_at?",
     m.left_at as "left_at?",
-    case when p.merged_at >= p.created_at then extract(epoch from p.merged_at - p.created_at)::double precision end
-        as cycle_seconds,
+    p.cycle_seconds,
     p.coding_seconds,
     p.pickup_seconds,
     p.review_seconds,
@@ -35,8 +34,8 @@ select
 from (select distinct person_id from team_memberships where team_id = $1 and removed_in is null) as s
 inner join pull_requests as p
     on s.person_id = p.author_id
-    and coalesce(p.merged_at, p.closed_at, p.created_at) >= $2
-    and coalesce(p.merged_at, p.closed_at, p.created_at) < $3
+    and p.attributed_at >= $2
+    and p.attributed_at < $3
 inner join repositories as r on p.repository_id = r.id
 inner join people as h on p.author_id = h.id
 left join pr_attributions as a on p.id = a.pull_request_id and a.team_id = $1
@@ -44,7 +43,7 @@ left join team_memberships as m on a.membership_id = m.id
 where
     ($4::bigint [] is null or p.repository_id = any($4))
     and ($5::text is null or p.base_ref = $5)
-    and ($6::timestamptz is null or (coalesce(p.merged_at, p.closed_at, p.created_at), p.id) > ($6, $7::bigint))
+    and ($6::timestamptz is null or (p.attributed_at, p.id) > ($6, $7::bigint))
     and (
         not $9::boolean
         or exists (
@@ -53,8 +52,8 @@ where
                 w.team_id = $1
                 and w.person_id = p.author_id
                 and w.removed_in is null
-                and tstzrange(w.joined_at, w.left_at, '[)') @> coalesce(p.merged_at, p.closed_at, p.created_at)
+                and tstzrange(w.joined_at, w.left_at, '[)') @> p.attributed_at
         )
     )
-order by coalesce(p.merged_at, p.closed_at, p.created_at), p.id
+order by p.attributed_at, p.id
 limit $8

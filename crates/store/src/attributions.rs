@@ -262,8 +262,8 @@ pub(crate) async fn count_differing(connection: &mut Session, changes: &[PersonC
             inner join pull_requests as p
                 on
                     p.author_id = s.person_id
-                    and coalesce(p.merged_at, p.closed_at, p.created_at) >= coalesce(s.from_at, '-infinity')
-                    and coalesce(p.merged_at, p.closed_at, p.created_at) < coalesce(s.to_at, 'infinity')
+                    and p.attributed_at >= coalesce(s.from_at, '-infinity')
+                    and p.attributed_at < coalesce(s.to_at, 'infinity')
             where p.deleted_at is null"#,
             &people,
             &from as &[Option<DateTime<Utc>>],

@@ -614,7 +614,7 @@ async fn write_repositories(connection: &mut Session, plan: &Plan, now: DateTime
     let excluded: Vec<&str> = plan.repositories_excluded.iter().map(RepoName::as_str).collect();
     sqlx::query!(
         "update repositories set removed_at = $2
-        where pattern is not null and coalesce(current_name, name) = any($1) and removed_at is null",
+        where pattern is not null and display_name = any($1) and removed_at is null",
         &excluded as &[&str],
         now
     )

@@ -289,6 +289,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
         sleep(MIGRATION_PAUSE).await;
     }
     refuse_if_too_old(connection).await?;
+    refuse_before_first_release(connection).await?;
     // Said before anything is tried: the server's own words name a line of its source. Where nothing is missing, the right to
     // make tables is not needed; what migrates would ask for its own, although it is there.
     if let Some(grant) = missing_grant(connection).await? {
@@ -344,6 +345,26 @@ where
         }
         _ => Ok(()),
     }
+}
+
+/// The migrations of before the first release are gone: what they made cannot be migrated on.
+async fn refuse_before_first_release(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let is_migrated: bool =
+        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *connection).await?;
+    let applied: Vec<i64> =
+        if is_migrated { sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(connection).await? } else { Vec::new() };
+    if is_of_before_first_release(&applied) {
+        let cause = "a version of before the first release made it, which cannot be migrated: name an empty database in DB_URL \
+                     (the private one: `mergeline data remove`), and collect again";
+        return Err(StoreError::Schema(cause.into()));
+    }
+    Ok(())
+}
+
+/// Whether these migrations were applied by a version of before the first release.
+pub(crate) fn is_of_before_first_release(applied: &[i64]) -> bool {
+    let first = MIGRATOR.iter().map(|migration| migration.version).min();
+    first.is_some_and(|first| applied.iter().any(|version| *version < first))
 }
 
 /// The database that Mergeline works with.

@@ -109,7 +109,7 @@ impl Store {
         self.at_one_instant(async |connection| {
             let pull_requests = sqlx::query_as!(
                 Count,
-                r#"select coalesce(r.current_name, r.name) as "name!", count(*) as "count!"
+                r#"select r.display_name as "name!", count(*) as "count!"
                 from pull_requests as p
                 inner join repositories as r on p.repository_id = r.id
                 where p.author_id = $1

@@ -39,7 +39,7 @@ impl Store {
         self.at_one_instant(async |connection| {
             let rows = sqlx::query!(
                 r#"select
-                    coalesce(r.current_name, r.name) as "name!",
+                    r.display_name as "name!",
                     count(*) filter (where coalesce(p.merged_at, p.closed_at, p.deleted_at) < $1) as "gone!",
                     count(*) as "all!"
                 from pull_requests as p

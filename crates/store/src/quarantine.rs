@@ -181,7 +181,7 @@ impl Store {
         let question = sqlx::query_as!(
             QuarantineEntry,
             r#"select
-                coalesce(r.current_name, r.name) as "repository!", q.number, q.position, q.reason, q.created_from,
+                r.display_name as "repository!", q.number, q.position, q.reason, q.created_from,
                 q.first_seen_at, q.last_tried_at, q.accepted_at
             from quarantined_pull_requests as q
             inner join repositories as r on q.repository_id = r.id
@@ -239,7 +239,7 @@ pub(crate) async fn meant_by(connection: &mut Session, name: &RepoName) -> Resul
         where
             r.removed_at is null
             and (
-                coalesce(r.current_name, r.name) = $1
+                r.display_name = $1
                 or (
                     r.name = $1
                     and not exists (select from repositories as o where o.removed_at is null and o.current_name = $1)

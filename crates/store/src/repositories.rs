@@ -671,7 +671,7 @@ impl Store {
                 where
                     r.pattern = $1 and r.removed_at is null
                     and (
-                        (coalesce(r.current_name, r.name) <> all($2) and not $4)
+                        (r.display_name <> all($2) and not $4)
                         -- What was not read yet, and has turned out to be the present name of another one.
                         or (
                             r.github_id is null
@@ -690,12 +690,12 @@ impl Store {
                 "update repositories set removed_at = null, pattern = $1
                 where id in (
                     select max(r.id) from repositories as r
-                    where coalesce(r.current_name, r.name) = any($2) and r.removed_at is not null
+                    where r.display_name = any($2) and r.removed_at is not null
                     and not exists (
                         select 1 from repositories as o
-                        where o.removed_at is null and (o.name = coalesce(r.current_name, r.name) or o.current_name = coalesce(r.current_name, r.name) or o.github_id = r.github_id)
+                        where o.removed_at is null and (o.name = r.display_name or o.current_name = r.display_name or o.github_id = r.github_id)
                     )
-                    group by coalesce(r.current_name, r.name)
+                    group by r.display_name
                 )",
                 pattern,
                 &found as &[&str]

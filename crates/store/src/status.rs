@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use serde::Serialize;
 
-use crate::connection::{APPLIED_MIGRATIONS, missing_grant, refuse_if_too_old};
+use crate::connection::{APPLIED_MIGRATIONS, is_of_before_first_release, missing_grant, refuse_if_too_old};
 use crate::metrics::standing;
 use crate::quarantine::meant_by;
 use crate::session::Session;
@@ -36,6 +36,11 @@ impl DatabaseStatus {
     /// What this program would migrate, with descriptions, oldest first.
     pub fn missing(&self) -> Vec<(i64, String)> {
         missing(&self.migrations)
+    }
+
+    /// Whether a version of before the first release made the schema, which cannot be migrated.
+    pub fn is_of_before_first_release(&self) -> bool {
+        is_of_before_first_release(&self.migrations)
     }
 
     /// What a newer program has migrated.
@@ -290,8 +295,8 @@ impl Store {
         Ok(sqlx::query_as!(
             RepositoryStatus,
             r#"select
-                coalesce(r.current_name, r.name) as "name!",
-                coalesce(r.pattern, nullif(r.name, coalesce(r.current_name, r.name))) as configured_as,
+                r.display_name as "name!",
+                coalesce(r.pattern, nullif(r.name, r.display_name)) as configured_as,
                 l.state as "state?",
                 l.error_code as reason_code,
                 l.error_message as reason,

@@ -386,8 +386,8 @@ async fn f43_a_schema_that_is_older_than_the_program_is_said_not_to_fit() -> Res
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     execute(&pool, "drop schema public cascade; create schema public").await?;
-    store.migrate_to(Store::known_migrations()[3].0).await?;
-    let older = store.snapshot().await;
+    store.migrate_to(Store::known_migrations()[0].0).await?;
+    let older = store.coverage().await;
     assert!(matches!(older, Err(StoreError::Schema(_))), "{older:?}");
     let said = older.err().map(|error| mergeline_domain::with_causes(&error)).unwrap_or_default();
     // sqlx would add the line of PostgreSQL's source at which the error was raised.
@@ -432,7 +432,7 @@ async fn before_the_indexes() -> Result<(TestDatabase, Store, PgPool)> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     execute(&pool, "drop schema public cascade; create schema public").await?;
-    store.migrate_to(20_261_124_100_000).await?;
+    store.migrate_to(20_261_128_200_200).await?;
     execute(&pool, include_str!("data/configuration.sql")).await?;
     execute(&pool, include_str!("data/pull_requests.sql")).await?;
     Ok((database, store, pool))
@@ -471,7 +471,7 @@ async fn what_is_left_of_an_index_that_was_not_finished_is_built_anew() -> Resul
     execute(
         &pool,
         "update pg_index set indisvalid = false where indexrelid = 'pr_attributions_statistics_idx'::regclass;
-        delete from _sqlx_migrations where version = 20261124100100",
+        delete from _sqlx_migrations where version = 20261128200210",
     )
     .await?;
     store.migrate().await?;
@@ -498,10 +498,10 @@ async fn migrating_leaves_broken_indexes_of_others_as_they_are() -> Result<()> {
             create table theirs (number integer); create index by_number on theirs (number);
             alter table theirs owner to {other};
             update pg_index set indisvalid = false where indexrelid = 'by_number'::regclass;
-            alter table pull_requests owner to {other};
-            create index pull_requests_author_attributed_idx_ccnew on pull_requests (number);
+            alter table pr_attributions owner to {other};
+            create index pr_attributions_statistics_idx_ccnew on pr_attributions (weight);
             update pg_index set indisvalid = false where indexrelid in (
-                'pull_requests_author_attributed_idx'::regclass, 'pull_requests_author_attributed_idx_ccnew'::regclass
+                'pr_attributions_statistics_idx'::regclass, 'pr_attributions_statistics_idx_ccnew'::regclass
             )"
         ),
     )
@@ -509,16 +509,16 @@ async fn migrating_leaves_broken_indexes_of_others_as_they_are() -> Result<()> {
     let mut url = url::Url::parse(database.url())?;
     ensure!(url.set_username(&migrator).is_ok(), "a URL with a host");
     Store::connect(&settings(url.as_str())?).migrate().await?;
-    let all = ["by_number", "pull_requests_author_attributed_idx", "pull_requests_author_attributed_idx_ccnew"];
+    let all = ["by_number", "pr_attributions_statistics_idx", "pr_attributions_statistics_idx_ccnew"];
     assert_eq!(broken(&pool).await?, all);
     // Neither does somebody who may do everything touch what no migration names. Ours is there again, although its migration
     // is noted, and what was left of a rebuilding is gone.
     store.migrate().await?;
     let rebuilt: Vec<String> =
-        sqlx::query_scalar("select relname::text from pg_class where relname like 'pull_requests_author_attributed%'")
+        sqlx::query_scalar("select relname::text from pg_class where relname like 'pr_attributions_statistics%'")
             .fetch_all(&pool)
             .await?;
-    assert_eq!(rebuilt, ["pull_requests_author_attributed_idx"]);
+    assert_eq!(rebuilt, ["pr_attributions_statistics_idx"]);
     assert_eq!(broken(&pool).await?, ["by_number"]);
     Ok(())
 }

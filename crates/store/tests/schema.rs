@@ -10,6 +10,12 @@ use mergeline_test_support::{TestDatabase, keep, miscounted, pr};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
+/// The last migration of the first release: before it there were no databases in use.
+const FIRST_RELEASE: i64 = 20_261_128_200_500;
+/// Rows for every table of that schema.
+const DATA: [&str; 3] =
+    [include_str!("data/configuration.sql"), include_str!("data/pull_requests.sql"), include_str!("data/ledger.sql")];
+
 /// One team with one member from 2026-01-01, and a repository.
 async fn one_member() -> Result<PgPool> {
     let pool = TestDatabase::create().await?.pool().await?;
@@ -134,16 +140,13 @@ async fn each_migration_applies_on_top_of_data_and_all_of_them_again_change_noth
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     sqlx::raw_sql("drop schema public cascade; create schema public").execute(&pool).await?;
-    // One by one, with rows in every table that exists so far: the next one meets a database in use.
-    let data: &[(i64, &str)] = &[
-        (20_261_120_100_000, include_str!("data/configuration.sql")),
-        (20_261_120_100_100, include_str!("data/pull_requests.sql")),
-        (20_261_120_100_200, include_str!("data/ledger.sql")),
-    ];
+    // One by one, with rows in every table from the first release on: the next one meets a database in use.
     for (version, _) in Store::known_migrations() {
         store.migrate_to(version).await?;
-        if let Some((_, rows)) = data.iter().find(|(after, _)| *after == version) {
-            sqlx::raw_sql(*rows).execute(&pool).await?;
+        if version == FIRST_RELEASE {
+            for rows in DATA {
+                sqlx::raw_sql(rows).execute(&pool).await?;
+            }
         }
     }
     store.migrate().await?;
@@ -160,6 +163,72 @@ async fn each_migration_applies_on_top_of_data_and_all_of_them_again_change_noth
             .fetch_all(&pool)
             .await?;
     assert_eq!(months, [("pay".to_owned(), 26.0, "pr_cycle_time@1".to_owned())]);
+    Ok(())
+}
+
+/// What a schema consists of, a line each, as this server writes it.
+const CATALOG: &str = "
+    select format('column %s.%s %s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+        a.attidentity::text || a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid)) as line
+    from pg_attribute as a
+    inner join pg_class as c on a.attrelid = c.oid and c.relkind in ('r', 'v')
+    left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum
+    where c.relnamespace = 'public'::regnamespace and a.attnum > 0 and not a.attisdropped and c.relname <> '_sqlx_migrations'
+    union all
+    select format('constraint %s %s %s', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid))
+    from pg_constraint as c where c.connamespace = 'public'::regnamespace and c.conrelid::regclass::text <> '_sqlx_migrations'
+    union all
+    select 'index ' || indexdef from pg_indexes where schemaname = 'public' and tablename <> '_sqlx_migrations'
+    union all
+    select 'trigger ' || pg_get_triggerdef(t.oid) from pg_trigger as t where not t.tgisinternal
+    union all
+    select 'function ' || pg_get_functiondef(p.oid) from pg_proc as p where p.pronamespace = 'public'::regnamespace
+    union all
+    select format('view %s %s', c.relname, pg_get_viewdef(c.oid)) from pg_class as c
+    where c.relkind = 'v' and c.relnamespace = 'public'::regnamespace
+    union all
+    select format('comment %s %s', c.relname, obj_description(c.oid, 'pg_class')) from pg_class as c
+    where c.relnamespace = 'public'::regnamespace and obj_description(c.oid, 'pg_class') is not null
+    union all
+    select format('comment %s %s', p.oid::regprocedure, obj_description(p.oid, 'pg_proc')) from pg_proc as p
+    where p.pronamespace = 'public'::regnamespace
+    order by 1";
+
+#[tokio::test]
+async fn the_documented_schema_is_the_one_that_is_migrated_to() -> Result<()> {
+    let pool = TestDatabase::create().await?.pool().await?;
+    let migrated: Vec<String> = sqlx::query_scalar(CATALOG).fetch_all(&pool).await?;
+    sqlx::raw_sql("drop schema public cascade; create schema public").execute(&pool).await?;
+    sqlx::raw_sql(include_str!("../../../docs/schema.sql")).execute(&pool).await?;
+    let documented: Vec<String> = sqlx::query_scalar(CATALOG).fetch_all(&pool).await?;
+    let missing: Vec<_> = migrated.iter().filter(|line| !documented.contains(line)).collect();
+    let added: Vec<_> = documented.iter().filter(|line| !migrated.contains(line)).collect();
+    assert!(missing.is_empty() && added.is_empty(), "run .ci/schema; missing: {missing:#?}, not there: {added:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_of_before_the_first_release_is_refused_with_what_to_do() -> Result<()> {
+    let (database, store) = fresh().await?;
+    let pool = database.pool().await?;
+    sqlx::raw_sql(
+        "drop schema public cascade; create schema public;
+        -- As the migrator makes it.
+        create table _sqlx_migrations (version bigint primary key, description text not null,
+            installed_on timestamptz not null default now(), success boolean not null, checksum bytea not null,
+            execution_time bigint not null);
+        insert into _sqlx_migrations values (20261120100000, 'create configuration', now(), true, '', 0);
+        create table teams (id bigint)",
+    )
+    .execute(&pool)
+    .await?;
+    let refused = store.migrate().await.err().context("it is refused")?;
+    assert_eq!(refused.code(), "db_schema");
+    let said = mergeline_domain::with_causes(&refused);
+    assert!(said.contains("before the first release") && said.contains("an empty database"), "{said}");
+    let tables: i64 =
+        sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'public'").fetch_one(&pool).await?;
+    assert_eq!(tables, 2, "nothing is touched");
     Ok(())
 }
 
@@ -379,8 +448,8 @@ fn indexes_of_tables_that_are_in_use_are_built_beside_their_writers() -> Result<
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Before these nothing was released: there were no rows that a lock could keep writers from.
-        if *name < *"20261124" {
+        // Up to the first release there were no rows that a lock could keep writers from.
+        if name.split('_').next().and_then(|version| version.parse::<i64>().ok()) <= Some(FIRST_RELEASE) {
             continue;
         }
         let text = std::fs::read_to_string(&path)?;

@@ -157,8 +157,7 @@ pub async fn miscounted(pool: &PgPool) -> anyhow::Result<Vec<String>> {
             select
                 r.name,
                 row(
-                    r.pull_requests, r.without_details, r.quarantined, r.quarantined_from, r.has_undated_quarantined,
-                    r.missing_from, r.has_undated_missing
+                    r.pull_requests, r.without_details, r.quarantined, r.missing_from, r.has_undated_missing
                 )::text as said,
                 row(
                     (select count(*) from pull_requests as p where p.repository_id = r.id and p.deleted_at is null),
@@ -167,8 +166,6 @@ pub async fn miscounted(pool: &PgPool) -> anyhow::Result<Vec<String>> {
                         where p.repository_id = r.id and p.detailed_at is distinct from p.updated_at and p.deleted_at is null
                     ),
                     (select count(*) from quarantined_pull_requests as q where q.repository_id = r.id),
-                    (select min(q.created_from) from quarantined_pull_requests as q where q.repository_id = r.id),
-                    exists (select from quarantined_pull_requests as q where q.repository_id = r.id and q.created_from is null),
                     (
                         select min(q.created_from) from quarantined_pull_requests as q
                         where q.repository_id = r.id and q.accepted_at is null

@@ -156,6 +156,11 @@ fn schema(status: &DatabaseStatus) -> Check {
         let message = "the login may not create tables in the database";
         return Check::error("schema", message, failure::grant_remedy(grant));
     }
+    if status.is_of_before_first_release() {
+        let message = "a version of before the first release made it, which cannot be migrated";
+        let help = "name an empty database in DB_URL (the private one: `mergeline data remove`), and collect again";
+        return Check::error("schema", message, help);
+    }
     match (missing.first(), unknown.first()) {
         (Some(_), _) if status.migrations.is_empty() => {
             Check::warning("schema", "the database is empty", "run `mergeline collect`, or `mergeline migrate`")
@@ -350,5 +355,8 @@ mod tests {
         let newer = known.iter().copied().chain([99_991_231_000_000]).collect();
         let outcomes = [known[..3].to_vec(), newer, Vec::new(), known.clone()].map(|m| schema(&status(17, m)).outcome);
         assert_eq!(outcomes, [Outcome::Error, Outcome::Warning, Outcome::Warning, Outcome::Ok]);
+        let before_the_first_release = schema(&status(17, vec![20_261_120_100_000]));
+        assert_eq!(before_the_first_release.outcome, Outcome::Error);
+        assert!(before_the_first_release.message.contains("before the first release"), "{before_the_first_release:?}");
     }
 }

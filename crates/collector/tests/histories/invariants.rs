@@ -54,8 +54,8 @@ impl World {
                     from pull_requests as p
                     inner join team_memberships as m
                         on p.author_id = m.person_id and m.removed_in is null
-                        and (m.joined_at is null or m.joined_at <= coalesce(p.merged_at, p.closed_at, p.created_at))
-                        and (m.left_at is null or coalesce(p.merged_at, p.closed_at, p.created_at) < m.left_at)
+                        and (m.joined_at is null or m.joined_at <= p.attributed_at)
+                        and (m.left_at is null or p.attributed_at < m.left_at)
                     where p.deleted_at is null
                 ),
                 stored as (select pull_request_id as id, team_id, membership_id, weight from pr_attributions)

@@ -1,0 +1,1106 @@
+-- The schema that the migrations make. Written by .ci/schema: change it with a new file in migrations/.
+set check_function_bodies = false;
+
+CREATE FUNCTION public.add_to_counters(repository bigint, stored bigint, lacking bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    -- By its key, whatever was planned for the rows that a statement wrote.
+    update repositories
+    set pull_requests = pull_requests + stored, without_details = without_details + lacking
+    where id = repository and (stored <> 0 or lacking <> 0);
+end
+$$;
+
+COMMENT ON FUNCTION public.add_to_counters(repository bigint, stored bigint, lacking bigint) IS 'Adds to what is counted in the row of a repository.';
+
+CREATE FUNCTION public.count_after_truncate() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform recount_repositories();
+    return null;
+end
+$$;
+
+COMMENT ON FUNCTION public.count_after_truncate() IS 'Counts a table that was emptied at once.';
+
+CREATE FUNCTION public.count_pull_requests() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op = 'INSERT' then
+        perform add_to_counters(n.repository_id, count(*), count(*) filter (where n.detailed_at is distinct from n.updated_at))
+        from new_rows as n
+        where n.deleted_at is null
+        group by n.repository_id
+        order by n.repository_id;
+    elsif tg_op = 'DELETE' then
+        perform add_to_counters(o.repository_id, - count(*), - count(*) filter (where o.detailed_at is distinct from o.updated_at))
+        from old_rows as o
+        where o.deleted_at is null
+        group by o.repository_id
+        order by o.repository_id;
+    else
+        perform add_to_counters(c.repository_id, sum(c.sign), coalesce(sum(c.sign) filter (where c.is_lacking), 0)::bigint)
+        from (
+            select repository_id, 1 as sign, detailed_at is distinct from updated_at as is_lacking
+            from new_rows
+            where deleted_at is null
+            union all
+            select repository_id, -1, detailed_at is distinct from updated_at
+            from old_rows
+            where deleted_at is null
+        ) as c
+        group by c.repository_id
+        order by c.repository_id;
+    end if;
+    return null;
+end
+$$;
+
+COMMENT ON FUNCTION public.count_pull_requests() IS 'Keeps pull_requests and without_details of repositories.';
+
+CREATE FUNCTION public.count_quarantine() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched bigint [];
+begin
+    if tg_op = 'INSERT' then
+        touched := array(select distinct repository_id from new_rows);
+    elsif tg_op = 'DELETE' then
+        touched := array(select distinct repository_id from old_rows);
+    else
+        touched := array(select repository_id from new_rows union select repository_id from old_rows);
+    end if;
+    if touched <> '{}' then
+        perform recount_quarantine(touched);
+    end if;
+    return null;
+end
+$$;
+
+COMMENT ON FUNCTION public.count_quarantine() IS 'Keeps what repositories say of their quarantine.';
+
+CREATE FUNCTION public.knows_timezone(name text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    perform timezone(name, now());
+    return true;
+exception when invalid_parameter_value then
+    return false;
+end
+$$;
+
+COMMENT ON FUNCTION public.knows_timezone(name text) IS 'Whether the server knows a time zone by this name.';
+
+CREATE TABLE public.pull_requests (
+    id bigint NOT NULL,
+    repository_id bigint NOT NULL,
+    number bigint NOT NULL,
+    github_id bigint NOT NULL,
+    node_id text,
+    author_id bigint NOT NULL,
+    title text NOT NULL,
+    state text NOT NULL,
+    is_draft boolean NOT NULL,
+    base_ref text,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
+    merged_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    attributed_at timestamp with time zone GENERATED ALWAYS AS (COALESCE(merged_at, closed_at, created_at)) STORED NOT NULL,
+    cycle_seconds double precision GENERATED ALWAYS AS (
+CASE
+    WHEN (merged_at >= created_at) THEN (EXTRACT(epoch FROM (merged_at - created_at)))::double precision
+    ELSE NULL::double precision
+END) STORED,
+    detailed_at timestamp with time zone,
+    detail_failures integer DEFAULT 0 NOT NULL,
+    detail_retry_at timestamp with time zone,
+    first_commit_at timestamp with time zone,
+    has_unread_commits boolean DEFAULT false NOT NULL,
+    first_review_at timestamp with time zone,
+    first_approval_at timestamp with time zone,
+    ready_at timestamp with time zone,
+    draft_periods tstzmultirange,
+    is_draft_history_incomplete boolean DEFAULT false NOT NULL,
+    additions integer,
+    deletions integer,
+    changed_files integer,
+    merge_commit text,
+    coding_seconds double precision GENERATED ALWAYS AS (
+CASE
+    WHEN (first_commit_at <= created_at) THEN (EXTRACT(epoch FROM (created_at - first_commit_at)))::double precision
+    ELSE NULL::double precision
+END) STORED,
+    pickup_seconds double precision GENERATED ALWAYS AS (
+CASE
+    WHEN ((first_review_at >= COALESCE(ready_at, created_at)) AND COALESCE((first_review_at <= merged_at), true)) THEN (EXTRACT(epoch FROM (first_review_at - COALESCE(ready_at, created_at))))::double precision
+    ELSE NULL::double precision
+END) STORED,
+    review_seconds double precision GENERATED ALWAYS AS (
+CASE
+    WHEN ((first_review_at >= created_at) AND (first_review_at <= merged_at)) THEN (EXTRACT(epoch FROM (merged_at - first_review_at)))::double precision
+    ELSE NULL::double precision
+END) STORED,
+    CONSTRAINT pull_requests_check CHECK (((state = 'merged'::text) = (merged_at IS NOT NULL))),
+    CONSTRAINT pull_requests_check1 CHECK (((state = 'open'::text) = (closed_at IS NULL))),
+    CONSTRAINT pull_requests_number_check CHECK ((number > 0)),
+    CONSTRAINT pull_requests_state_check CHECK ((state = ANY (ARRAY['open'::text, 'closed'::text, 'merged'::text])))
+);
+
+CREATE FUNCTION public.pull_request_flags(p public.pull_requests) RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select array_remove(
+        array[
+            case when p.merged_at < p.created_at then 'merged_before_creation' end,
+            case when p.detailed_at is distinct from p.updated_at then 'details_pending' end,
+            case when p.has_unread_commits then 'commits_incomplete' end,
+            case when p.first_commit_at > p.created_at then 'first_commit_after_creation' end,
+            case when p.first_review_at < coalesce(p.ready_at, p.created_at) then 'review_before_ready' end,
+            case when p.first_review_at > p.merged_at then 'reviewed_after_merge' end,
+            case when p.is_draft_history_incomplete then 'draft_times_missing' end
+        ],
+        null
+    )
+$$;
+
+COMMENT ON FUNCTION public.pull_request_flags(p public.pull_requests) IS 'Why a duration of a pull request is null although one might expect it.';
+
+CREATE FUNCTION public.recount_quarantine(of_repositories bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    -- First locked, then counted: who counted at the same time as another one would not see what that one wrote.
+    perform from repositories where id = any(of_repositories) order by id for no key update;
+    update repositories as r
+    set (quarantined, missing_from, has_undated_missing) = (
+        select
+            count(*),
+            min(q.created_from) filter (where q.accepted_at is null),
+            coalesce(bool_or(q.created_from is null) filter (where q.accepted_at is null), false)
+        from quarantined_pull_requests as q
+        where q.repository_id = r.id
+    )
+    where r.id = any(of_repositories);
+end
+$$;
+
+COMMENT ON FUNCTION public.recount_quarantine(of_repositories bigint[]) IS 'Counts what is in quarantine of some repositories.';
+
+CREATE FUNCTION public.recount_repositories() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    -- In the order in which pages are written.
+    lock table repositories, pull_requests, quarantined_pull_requests in share row exclusive mode;
+    update repositories as r
+    set pull_requests = c.stored, without_details = c.lacking
+    from (
+        select i.id, count(p.id) as stored, count(p.id) filter (where p.detailed_at is distinct from p.updated_at) as lacking
+        from repositories as i
+        left join pull_requests as p on i.id = p.repository_id and p.deleted_at is null
+        group by i.id
+    ) as c
+    where r.id = c.id and (r.pull_requests, r.without_details) is distinct from (c.stored, c.lacking);
+    perform recount_quarantine(array(select id from repositories));
+end
+$$;
+
+COMMENT ON FUNCTION public.recount_repositories() IS 'Counts again what the rows of repositories say, for when triggers were switched off.';
+
+CREATE FUNCTION public.remember_other_logins() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    new.other_logins := array(
+        select distinct l.login
+        from unnest(new.other_logins || old.other_logins || old.configured_login || old.login) as l (login)
+        where l.login not in (new.configured_login, new.login)
+        order by l.login
+    );
+    return new;
+end
+$$;
+
+COMMENT ON FUNCTION public.remember_other_logins() IS 'Keeps the logins that a person had before, whoever changes them.';
+
+CREATE FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) RETURNS TABLE(prs_merged bigint, prs_merged_weighted numeric, contributors bigint, cycle_n bigint, cycle_weight numeric, cycle_mean double precision, cycle_percentiles double precision[], coding_n bigint, coding_weight numeric, coding_mean double precision, coding_percentiles double precision[], pickup_n bigint, pickup_weight numeric, pickup_mean double precision, pickup_percentiles double precision[], review_n bigint, review_weight numeric, review_mean double precision, review_percentiles double precision[])
+    LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1000 ROWS 1 PARALLEL SAFE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    zone text;
+    group_size integer;
+    may_show boolean;
+    bucket_end date := bucket_start + case unit when 'month' then interval '1 month' else interval '7 days' end;
+begin
+    if not (
+        has_table_privilege(session_user, 'view_team_velocity', 'select')
+        or has_table_privilege(session_user, 'view_dora_lead_time', 'select')
+        or has_table_privilege(session_user, 'view_team_phases', 'select')
+    ) then
+        raise insufficient_privilege using message = format('permission denied for the numbers of teams: %s may not read their views', session_user);
+    end if;
+    select c.timezone, c.min_group_size into zone, group_size from configuration_in_force as c;
+    may_show := group_size = 0 or (unit = 'week' and bucket_end::timestamp at time zone zone <= now());
+    return query
+    select
+        s.prs_merged, s.prs_merged_weighted, s.contributors,
+        s.cycle_n, s.cycle_weight,
+        case when may_show and s.cycle_contributors >= group_size then s.cycle_mean end,
+        case when may_show and s.cycle_contributors >= group_size then s.cycle_percentiles end,
+        s.coding_n, s.coding_weight,
+        case when may_show and s.coding_contributors >= group_size then s.coding_mean end,
+        case when may_show and s.coding_contributors >= group_size then s.coding_percentiles end,
+        s.pickup_n, s.pickup_weight,
+        case when may_show and s.pickup_contributors >= group_size then s.pickup_mean end,
+        case when may_show and s.pickup_contributors >= group_size then s.pickup_percentiles end,
+        s.review_n, s.review_weight,
+        case when may_show and s.review_contributors >= group_size then s.review_mean end,
+        case when may_show and s.review_contributors >= group_size then s.review_percentiles end
+    -- A day more on both sides, of which the bucket takes what is its own by local time: where clocks change at midnight, an
+    -- instant can stand for two local times.
+    from team_statistics(
+        team,
+        (bucket_start - 1)::timestamp at time zone zone,
+        (bucket_end + 1)::timestamp at time zone zone,
+        zone,
+        unit,
+        counts_people => group_size > 0
+    ) as s
+    where s.bucket = bucket_start;
+end
+$$;
+
+COMMENT ON FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) IS 'The numbers of one week or month of a team in the configured time zone, in seconds; durations of small groups are null.';
+
+CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, counts_fully boolean DEFAULT false, counts_people boolean DEFAULT false) RETURNS TABLE(bucket date, prs_merged bigint, prs_merged_weighted numeric, contributors bigint, cycle_n bigint, cycle_weight numeric, cycle_contributors bigint, cycle_mean double precision, cycle_percentiles double precision[], coding_n bigint, coding_weight numeric, coding_contributors bigint, coding_mean double precision, coding_percentiles double precision[], pickup_n bigint, pickup_weight numeric, pickup_contributors bigint, pickup_mean double precision, pickup_percentiles double precision[], review_n bigint, review_weight numeric, review_contributors bigint, review_mean double precision, review_percentiles double precision[])
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    with merged as materialized (
+        select
+            -- Where clocks go back over midnight, the day before the first one comes a second time: it belongs to the first.
+            greatest(date_trunc(unit, a.merged_at at time zone zone), date_trunc(unit, range_from at time zone zone))::date
+                as bucket,
+            a.author_id,
+            case when counts_fully then 10000 else (a.weight * 10000)::integer end as units,
+            a.cycle_seconds as cycle,
+            a.coding_seconds as coding,
+            a.pickup_seconds as pickup,
+            a.review_seconds as review
+        from pr_attributions as a
+        where
+            a.team_id = team
+            and a.merged_at >= range_from
+            and a.merged_at < range_to
+            and (repository_ids is null or a.repository_id = any(repository_ids))
+            and (
+                base_branch is null
+                or (select p.base_ref from pull_requests as p where p.id = a.pull_request_id) = base_branch
+            )
+    ),
+
+    aggregated as (
+        select
+            m.bucket,
+            count(*) as prs_merged,
+            sum(m.units) as units,
+            count(distinct m.author_id) as contributors,
+            count(m.cycle) as cycle_n,
+            sum(m.units) filter (where m.cycle is not null) as cycle_units,
+            count(distinct m.author_id) filter (where counts_people and m.cycle is not null) as cycle_contributors,
+            sum(m.cycle * m.units) as cycle_sum,
+            array_agg(weighted_sample(m.cycle, m.units) order by weighted_sample(m.cycle, m.units))
+                filter (where m.cycle is not null) as cycle_samples,
+            count(m.coding) as coding_n,
+            sum(m.units) filter (where m.coding is not null) as coding_units,
+            count(distinct m.author_id) filter (where counts_people and m.coding is not null) as coding_contributors,
+            sum(m.coding * m.units) as coding_sum,
+            array_agg(weighted_sample(m.coding, m.units) order by weighted_sample(m.coding, m.units))
+                filter (where m.coding is not null) as coding_samples,
+            count(m.pickup) as pickup_n,
+            sum(m.units) filter (where m.pickup is not null) as pickup_units,
+            count(distinct m.author_id) filter (where counts_people and m.pickup is not null) as pickup_contributors,
+            sum(m.pickup * m.units) as pickup_sum,
+            array_agg(weighted_sample(m.pickup, m.units) order by weighted_sample(m.pickup, m.units))
+                filter (where m.pickup is not null) as pickup_samples,
+            count(m.review) as review_n,
+            sum(m.units) filter (where m.review is not null) as review_units,
+            count(distinct m.author_id) filter (where counts_people and m.review is not null) as review_contributors,
+            sum(m.review * m.units) as review_sum,
+            array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units))
+                filter (where m.review is not null) as review_samples
+        from merged as m
+        group by grouping sets ((m.bucket), ())
+    ),
+
+    -- From local times, which an instant has exactly one of: no bucket is lost or doubled where clocks change.
+    calendar as (
+        select
+            generate_series(
+                date_trunc(unit, range_from at time zone zone),
+                (range_to - interval '1 microsecond') at time zone zone,
+                case unit when 'quarter' then interval '3 months' else ('1 ' || unit)::interval end
+            )::date as bucket
+        where range_from < range_to
+        union all
+        select null
+    )
+
+    select
+        c.bucket,
+        coalesce(a.prs_merged, 0),
+        coalesce(a.units, 0)::numeric / 10000,
+        coalesce(a.contributors, 0),
+        coalesce(a.cycle_n, 0),
+        coalesce(a.cycle_units, 0)::numeric / 10000,
+        coalesce(a.cycle_contributors, 0),
+        a.cycle_sum / a.cycle_units,
+        weighted_percentiles(a.cycle_samples, array[0.5, 0.75, 0.9, 0.95]),
+        coalesce(a.coding_n, 0),
+        coalesce(a.coding_units, 0)::numeric / 10000,
+        coalesce(a.coding_contributors, 0),
+        a.coding_sum / a.coding_units,
+        weighted_percentiles(a.coding_samples, array[0.5, 0.75, 0.9, 0.95]),
+        coalesce(a.pickup_n, 0),
+        coalesce(a.pickup_units, 0)::numeric / 10000,
+        coalesce(a.pickup_contributors, 0),
+        a.pickup_sum / a.pickup_units,
+        weighted_percentiles(a.pickup_samples, array[0.5, 0.75, 0.9, 0.95]),
+        coalesce(a.review_n, 0),
+        coalesce(a.review_units, 0)::numeric / 10000,
+        coalesce(a.review_contributors, 0),
+        a.review_sum / a.review_units,
+        weighted_percentiles(a.review_samples, array[0.5, 0.75, 0.9, 0.95])
+    from calendar as c
+    left join aggregated as a on a.bucket is not distinct from c.bucket
+    order by c.bucket nulls last
+$$;
+
+COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, counts_fully boolean, counts_people boolean) IS 'Velocity, cycle time and phases of a team''s merged pull requests: one row a bucket, bucket null for the whole range.';
+
+CREATE FUNCTION public.weighted_percentiles(samples bigint[], fractions double precision[]) RETURNS double precision[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+declare
+    n constant integer := cardinality(samples);
+    centres double precision [];
+    answer double precision [] := '{}';
+    fraction double precision;
+    target double precision;
+    k integer;
+    seconds double precision;
+begin
+    if n is null or n = 0 then
+        return null;
+    end if;
+    centres := (
+        select array_agg(s.centre)
+        from (
+            select
+                (
+                    2 * sum((sample % 16384)::integer) over (order by position rows unbounded preceding) - sample % 16384
+                )::double precision as centre
+            from unnest(samples) with ordinality as u (sample, position)
+        ) as s
+    );
+    foreach fraction in array fractions loop
+        target := centres[1] + fraction * (centres[n] - centres[1]);
+        -- The last sample that stands at the target or before it.
+        k := greatest(width_bucket(target, centres), 1);
+        seconds := (samples[k] / 16384) / 1000.0;
+        if k < n then
+            seconds := seconds
+            + ((samples[k + 1] / 16384) / 1000.0 - seconds) * (target - centres[k]) / (centres[k + 1] - centres[k]);
+        end if;
+        answer := answer || seconds;
+    end loop;
+    return answer;
+end
+$$;
+
+COMMENT ON FUNCTION public.weighted_percentiles(samples bigint[], fractions double precision[]) IS 'Weighted percentiles in seconds of weighted_samples in ascending order. Null without samples.';
+
+CREATE FUNCTION public.weighted_sample(seconds double precision, weight_units integer) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+    select (seconds * 1000)::bigint * 16384 + weight_units
+$$;
+
+COMMENT ON FUNCTION public.weighted_sample(seconds double precision, weight_units integer) IS 'A duration with its weight in ten-thousandths, as one number that sorts by duration, then weight.';
+
+CREATE TABLE public.repositories (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    current_name text,
+    display_name text GENERATED ALWAYS AS (COALESCE(current_name, name)) STORED NOT NULL,
+    github_id bigint,
+    pattern text,
+    added_at timestamp with time zone NOT NULL,
+    removed_at timestamp with time zone,
+    has_pull_requests boolean DEFAULT true NOT NULL,
+    watermark timestamp with time zone,
+    listed_at timestamp with time zone,
+    collected_at timestamp with time zone,
+    covered_since timestamp with time zone,
+    reopened_since timestamp with time zone,
+    verified_at timestamp with time zone,
+    etag text,
+    etag_scope text,
+    page_size smallint DEFAULT 100 NOT NULL,
+    unreadable_from timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    unreadable_until timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    backfill_page integer,
+    backfill_since timestamp with time zone,
+    backfill_anchor timestamp with time zone,
+    backfill_rows integer,
+    backfill_oldest timestamp with time zone,
+    backfill_last bigint,
+    backfill_length integer,
+    backfill_newest timestamp with time zone,
+    backfill_seen integer DEFAULT 0 NOT NULL,
+    backfill_readings smallint DEFAULT 0 NOT NULL,
+    backfill_reading_at timestamp with time zone,
+    fence bigint DEFAULT 0 NOT NULL,
+    leased_until timestamp with time zone,
+    leased_at timestamp with time zone,
+    lease_host text,
+    lease_process bigint,
+    lease_instance text,
+    lease_token bigint,
+    page_token bigint,
+    served_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone,
+    pull_requests bigint DEFAULT 0 NOT NULL,
+    without_details bigint DEFAULT 0 NOT NULL,
+    quarantined bigint DEFAULT 0 NOT NULL,
+    missing_from timestamp with time zone,
+    has_undated_missing boolean DEFAULT false NOT NULL,
+    data_version bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT repositories_backfill_is_whole CHECK (((backfill_page IS NULL) = (backfill_since IS NULL))),
+    CONSTRAINT repositories_backfill_page_check CHECK ((backfill_page >= 1)),
+    CONSTRAINT repositories_backfill_rows_check CHECK ((backfill_rows >= 0)),
+    CONSTRAINT repositories_current_name_check CHECK ((current_name = lower(current_name))),
+    CONSTRAINT repositories_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT repositories_name_check CHECK (((name = lower(name)) AND (name ~ '^[^/]+/[^/]+$'::text))),
+    CONSTRAINT repositories_page_size_check CHECK (((page_size >= 1) AND (page_size <= 100)))
+);
+
+CREATE VIEW public.collection_coverage AS
+ SELECT
+        CASE
+            WHEN bool_and(r.is_read) THEN max(r.covered_since)
+            ELSE NULL::timestamp with time zone
+        END AS covered_since,
+    min(r.collected_at) AS data_as_of,
+        CASE
+            WHEN bool_and(r.is_read) THEN min(LEAST(r.collected_at, r.reopened_since, r.backfill_since, r.missing_since))
+            ELSE NULL::timestamp with time zone
+        END AS complete_until,
+    count(*) FILTER (WHERE (r.is_read AND (NOT r.is_pending) AND (r.failures = 0))) AS collected,
+    count(*) FILTER (WHERE (r.failures > 0)) AS failing,
+    count(*) FILTER (WHERE (r.is_pending OR (NOT r.is_read))) AS pending,
+    count(*) FILTER (WHERE (NOT r.is_read)) AS never_collected,
+    (COALESCE(sum(r.quarantined), (0)::numeric))::bigint AS quarantined
+   FROM ( SELECT repositories.covered_since,
+            repositories.collected_at,
+            repositories.reopened_since,
+            repositories.backfill_since,
+            repositories.failures,
+            repositories.quarantined,
+            LEAST(repositories.missing_from,
+                CASE
+                    WHEN repositories.has_undated_missing THEN repositories.covered_since
+                    ELSE NULL::timestamp with time zone
+                END) AS missing_since,
+            ((repositories.covered_since IS NOT NULL) AND (repositories.collected_at IS NOT NULL)) AS is_read,
+            ((repositories.reopened_since IS NOT NULL) OR (repositories.backfill_page IS NOT NULL)) AS is_pending
+           FROM public.repositories
+          WHERE (repositories.removed_at IS NULL)) r;
+
+COMMENT ON VIEW public.collection_coverage IS 'Everything of everybody from covered_since to complete_until is stored; both null while a repository was never read. One row.';
+
+CREATE TABLE public.collection_results (
+    run_id bigint NOT NULL,
+    repository_id bigint NOT NULL,
+    state text NOT NULL,
+    error_code text,
+    error_message text,
+    deferred_until timestamp with time zone,
+    started_at timestamp with time zone NOT NULL,
+    duration_seconds double precision NOT NULL,
+    requests integer NOT NULL,
+    graphql_requests integer DEFAULT 0 NOT NULL,
+    graphql_points integer DEFAULT 0 NOT NULL,
+    pages integer NOT NULL,
+    listed integer NOT NULL,
+    kept integer NOT NULL,
+    skipped_ghost integer NOT NULL,
+    skipped_bot integer NOT NULL,
+    skipped_not_a_member integer NOT NULL,
+    quarantined integer NOT NULL,
+    changed integer NOT NULL,
+    enriched integer DEFAULT 0 NOT NULL,
+    is_unchanged boolean DEFAULT false NOT NULL,
+    rate_limit_remaining integer,
+    written_as bigint,
+    CONSTRAINT collection_results_check CHECK ((listed = ((((kept + skipped_ghost) + skipped_bot) + skipped_not_a_member) + quarantined))),
+    CONSTRAINT collection_results_duration_seconds_check CHECK ((duration_seconds >= (0)::double precision)),
+    CONSTRAINT collection_results_reason_check CHECK (((state = 'succeeded'::text) = (error_code IS NULL))),
+    CONSTRAINT collection_results_state_check CHECK ((state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'deferred'::text, 'busy'::text])))
+);
+
+CREATE TABLE public.collection_runs (
+    id bigint NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    state text DEFAULT 'running'::text NOT NULL,
+    configuration_revision bigint,
+    planned integer DEFAULT 0 NOT NULL,
+    problems text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT collection_runs_check CHECK (((state = 'running'::text) = (finished_at IS NULL))),
+    CONSTRAINT collection_runs_state_check CHECK ((state = ANY (ARRAY['running'::text, 'succeeded'::text, 'deferred'::text, 'partial'::text, 'failed'::text, 'interrupted'::text])))
+);
+
+ALTER TABLE public.collection_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.collection_runs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.configurations (
+    revision bigint NOT NULL,
+    applied_at timestamp with time zone NOT NULL,
+    timezone text NOT NULL,
+    bots text[] NOT NULL,
+    repository_patterns text[] DEFAULT '{}'::text[] NOT NULL,
+    repository_rules text[] DEFAULT '{}'::text[] NOT NULL,
+    includes_archived boolean DEFAULT false NOT NULL,
+    min_group_size integer DEFAULT 0 NOT NULL,
+    CONSTRAINT configurations_min_group_size_check CHECK (((min_group_size >= 0) AND (min_group_size <= 100)))
+);
+
+CREATE VIEW public.configuration_in_force AS
+ SELECT configurations.revision,
+    configurations.applied_at,
+    configurations.timezone,
+    configurations.bots,
+    configurations.repository_patterns,
+    configurations.includes_archived,
+    configurations.min_group_size,
+    configurations.repository_rules
+   FROM public.configurations
+  ORDER BY configurations.revision DESC
+ LIMIT 1;
+
+COMMENT ON VIEW public.configuration_in_force IS 'The newest configuration: one row, none before the first.';
+
+ALTER TABLE public.configurations ALTER COLUMN revision ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.configurations_revision_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.incomplete_patterns (
+    pattern text NOT NULL,
+    reason text NOT NULL
+);
+
+COMMENT ON TABLE public.incomplete_patterns IS 'What these patterns mean could not be listed completely the last time. A pattern that is not configured any more does not count.';
+
+CREATE TABLE public.people (
+    id bigint NOT NULL,
+    github_id bigint,
+    configured_login text NOT NULL,
+    login text NOT NULL,
+    other_logins text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT people_configured_login_check CHECK ((configured_login = lower(configured_login))),
+    CONSTRAINT people_login_check CHECK ((login = lower(login)))
+);
+
+ALTER TABLE public.people ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.people_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.pr_attributions (
+    pull_request_id bigint NOT NULL,
+    team_id bigint NOT NULL,
+    membership_id bigint NOT NULL,
+    weight numeric(5,4) NOT NULL,
+    repository_id bigint NOT NULL,
+    author_id bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
+    merged_at timestamp with time zone,
+    cycle_seconds double precision GENERATED ALWAYS AS (
+CASE
+    WHEN (merged_at >= created_at) THEN (EXTRACT(epoch FROM (merged_at - created_at)))::double precision
+    ELSE NULL::double precision
+END) STORED,
+    coding_seconds double precision,
+    pickup_seconds double precision,
+    review_seconds double precision,
+    CONSTRAINT pr_attributions_weight_check CHECK (((weight > (0)::numeric) AND (weight <= (1)::numeric)))
+);
+
+CREATE TABLE public.teams (
+    id bigint NOT NULL,
+    slug text NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    archived_at timestamp with time zone,
+    data_version bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT teams_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text)))
+);
+
+CREATE VIEW public.pr_metrics AS
+ SELECT a.team_id,
+    t.slug AS team,
+    a.pull_request_id,
+    r.display_name AS repository,
+    p.number,
+    p.title,
+    h.login AS author,
+    a.membership_id,
+    a.weight,
+    p.state,
+    p.is_draft,
+    p.base_ref,
+    p.created_at,
+    p.updated_at,
+    p.closed_at,
+    a.merged_at,
+    p.attributed_at,
+    p.cycle_seconds AS cycle_time_seconds,
+    COALESCE((p.merged_at < p.created_at), false) AS is_merged_before_creation,
+    p.first_commit_at,
+    p.ready_at,
+    p.first_review_at,
+    p.first_approval_at,
+    p.coding_seconds,
+    p.pickup_seconds,
+    p.review_seconds,
+    NULL::double precision AS deploy_seconds,
+    p.additions,
+    p.deletions,
+    p.changed_files,
+    p.merge_commit,
+    public.pull_request_flags(p.*) AS flags
+   FROM ((((public.pr_attributions a
+     JOIN public.pull_requests p ON ((a.pull_request_id = p.id)))
+     JOIN public.teams t ON ((a.team_id = t.id)))
+     JOIN public.repositories r ON ((a.repository_id = r.id)))
+     JOIN public.people h ON ((a.author_id = h.id)));
+
+COMMENT ON VIEW public.pr_metrics IS 'One row for each team and pull request that counts for it, with the weight and the membership that says so.';
+
+ALTER TABLE public.pull_requests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.pull_requests_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.quarantined_pull_requests (
+    id bigint NOT NULL,
+    repository_id bigint NOT NULL,
+    number bigint,
+    "position" integer,
+    after_number bigint DEFAULT 0 NOT NULL,
+    rows_after integer,
+    before_number bigint,
+    rows_before integer,
+    reason text NOT NULL,
+    created_from timestamp with time zone,
+    accepted_at timestamp with time zone,
+    first_seen_at timestamp with time zone NOT NULL,
+    last_tried_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 1 NOT NULL,
+    CONSTRAINT quarantined_pull_requests_are_known CHECK (((number IS NOT NULL) OR ("position" IS NOT NULL))),
+    CONSTRAINT quarantined_pull_requests_position_check CHECK (("position" > 0)),
+    CONSTRAINT quarantined_pull_requests_rows_after_check CHECK ((rows_after > 0)),
+    CONSTRAINT quarantined_pull_requests_rows_before_check CHECK ((rows_before > 0))
+);
+
+ALTER TABLE public.quarantined_pull_requests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.quarantined_pull_requests_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.rate_limit_blocks (
+    scope text NOT NULL,
+    kind text NOT NULL,
+    blocked_until timestamp with time zone NOT NULL,
+    CONSTRAINT rate_limit_blocks_kind_check CHECK ((kind = ANY (ARRAY['core'::text, 'graphql'::text, 'secondary'::text])))
+);
+
+CREATE TABLE public.rate_limit_remaining (
+    scope text NOT NULL,
+    hourly_limit integer NOT NULL,
+    remaining integer NOT NULL,
+    resets_at timestamp with time zone NOT NULL,
+    CONSTRAINT rate_limit_remaining_hourly_limit_check CHECK ((hourly_limit >= 0)),
+    CONSTRAINT rate_limit_remaining_remaining_check CHECK ((remaining >= 0))
+);
+
+CREATE TABLE public.reattributions (
+    person_id bigint NOT NULL,
+    team_id bigint NOT NULL,
+    done_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    done_id bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.reopened_histories (
+    repository_id bigint NOT NULL,
+    done_number bigint DEFAULT 0 NOT NULL
+);
+
+ALTER TABLE public.repositories ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.repositories_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.retention (
+    is_only_row boolean DEFAULT true NOT NULL,
+    kept_since timestamp with time zone NOT NULL,
+    CONSTRAINT retention_is_only_row_check CHECK (is_only_row)
+);
+
+COMMENT ON TABLE public.retention IS 'Pull requests that were merged or closed before kept_since are deleted and not stored again.';
+
+CREATE TABLE public.schema_requirements (
+    is_only_row boolean DEFAULT true NOT NULL,
+    least_migration bigint NOT NULL,
+    CONSTRAINT schema_requirements_is_only_row_check CHECK (is_only_row)
+);
+
+COMMENT ON TABLE public.schema_requirements IS 'The migration that a program must know to work with this schema.';
+
+CREATE VIEW public.team_buckets AS
+ SELECT t.id AS team_id,
+    t.slug AS team,
+    u.unit,
+    (b.bucket)::date AS bucket_start,
+    COALESCE(((((b.bucket + (('1 '::text || u.unit))::interval) AT TIME ZONE c.timezone) <= k.complete_until) AND ((b.bucket AT TIME ZONE c.timezone) >= k.covered_since) AND (NOT m.is_reattributing)), false) AS is_complete
+   FROM ((((((public.teams t
+     CROSS JOIN public.configuration_in_force c)
+     CROSS JOIN public.collection_coverage k)
+     CROSS JOIN ( VALUES ('week'::text), ('month'::text)) u(unit))
+     CROSS JOIN LATERAL ( SELECT min(a.merged_at) AS merged_at
+           FROM public.pr_attributions a
+          WHERE ((a.team_id = t.id) AND (a.merged_at IS NOT NULL))) first_merge)
+     CROSS JOIN LATERAL ( SELECT (EXISTS ( SELECT
+                   FROM public.reattributions r
+                  WHERE (r.team_id = t.id))) AS is_reattributing) m)
+     CROSS JOIN LATERAL generate_series(date_trunc(u.unit, (first_merge.merged_at AT TIME ZONE c.timezone)), (now() AT TIME ZONE c.timezone), (('1 '::text || u.unit))::interval) b(bucket));
+
+COMMENT ON VIEW public.team_buckets IS 'Each week and month of each team, from its first merge to now, and whether everything of it is stored.';
+
+CREATE TABLE public.team_memberships (
+    id bigint NOT NULL,
+    team_id bigint NOT NULL,
+    person_id bigint NOT NULL,
+    weight numeric(5,4) NOT NULL,
+    joined_at timestamp with time zone,
+    left_at timestamp with time zone,
+    added_in bigint NOT NULL,
+    removed_in bigint,
+    CONSTRAINT team_memberships_check CHECK ((joined_at < left_at)),
+    CONSTRAINT team_memberships_weight_check CHECK (((weight > (0)::numeric) AND (weight <= (1)::numeric)))
+);
+
+ALTER TABLE public.team_memberships ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.team_memberships_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE public.teams ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.teams_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW public.view_dora_lead_time AS
+ SELECT b.team_id,
+    b.team,
+    b.bucket_start AS month_start,
+    b.is_complete,
+    v.cycle_n AS n,
+    v.cycle_weight AS weight,
+    (v.cycle_mean / (3600)::double precision) AS mean_hours,
+    (v.cycle_percentiles[1] / (3600)::double precision) AS median_hours,
+    (v.cycle_percentiles[2] / (3600)::double precision) AS p75_hours,
+    (v.cycle_percentiles[3] / (3600)::double precision) AS p90_hours,
+    (v.cycle_percentiles[4] / (3600)::double precision) AS p95_hours,
+    'pr_cycle_time@1'::text AS definition,
+    v.coding_n,
+    (v.coding_percentiles[1] / (3600)::double precision) AS median_coding_hours,
+    v.pickup_n,
+    (v.pickup_percentiles[1] / (3600)::double precision) AS median_pickup_hours,
+    v.review_n,
+    (v.review_percentiles[1] / (3600)::double precision) AS median_review_hours,
+    'pr_phases@1'::text AS phases_definition
+   FROM (public.team_buckets b
+     CROSS JOIN LATERAL public.team_bucket(b.team_id, b.unit, b.bucket_start) v(prs_merged, prs_merged_weighted, contributors, cycle_n, cycle_weight, cycle_mean, cycle_percentiles, coding_n, coding_weight, coding_mean, coding_percentiles, pickup_n, pickup_weight, pickup_mean, pickup_percentiles, review_n, review_weight, review_mean, review_percentiles))
+  WHERE (b.unit = 'month'::text);
+
+COMMENT ON VIEW public.view_dora_lead_time IS 'Pull request cycle time (pr_cycle_time@1) of each team by month: opening to merge, in hours. Not DORA''s change lead time.';
+
+CREATE VIEW public.view_team_phases AS
+ SELECT b.team_id,
+    b.team,
+    b.unit,
+    b.bucket_start,
+    p.phase,
+    p.n,
+    p.weight,
+    (p.mean / (3600)::double precision) AS mean_hours,
+    (p.percentiles[1] / (3600)::double precision) AS median_hours,
+    (p.percentiles[2] / (3600)::double precision) AS p75_hours,
+    (p.percentiles[3] / (3600)::double precision) AS p90_hours,
+    (p.percentiles[4] / (3600)::double precision) AS p95_hours,
+    'pr_phases@1'::text AS definition,
+    b.is_complete
+   FROM ((public.team_buckets b
+     CROSS JOIN LATERAL public.team_bucket(b.team_id, b.unit, b.bucket_start) s(prs_merged, prs_merged_weighted, contributors, cycle_n, cycle_weight, cycle_mean, cycle_percentiles, coding_n, coding_weight, coding_mean, coding_percentiles, pickup_n, pickup_weight, pickup_mean, pickup_percentiles, review_n, review_weight, review_mean, review_percentiles))
+     CROSS JOIN LATERAL ( VALUES ('coding'::text,s.coding_n,s.coding_weight,s.coding_mean,s.coding_percentiles), ('pickup'::text,s.pickup_n,s.pickup_weight,s.pickup_mean,s.pickup_percentiles), ('review'::text,s.review_n,s.review_weight,s.review_mean,s.review_percentiles)) p(phase, n, weight, mean, percentiles))
+  WHERE (p.n > 0);
+
+COMMENT ON VIEW public.view_team_phases IS 'Coding, pickup and review (pr_phases@1) of merged pull requests by team, calendar unit and phase, each with its own n.';
+
+CREATE VIEW public.view_team_velocity AS
+ SELECT b.team_id,
+    b.team,
+    b.bucket_start AS week_start,
+    to_char((b.bucket_start)::timestamp with time zone, 'IYYY-"W"IW'::text) AS iso_week,
+    b.is_complete,
+    v.prs_merged,
+    v.prs_merged_weighted,
+    v.contributors,
+    (v.cycle_mean / (3600)::double precision) AS mean_cycle_time_hours,
+    (v.cycle_percentiles[1] / (3600)::double precision) AS median_cycle_time_hours,
+    (v.cycle_percentiles[2] / (3600)::double precision) AS p75_cycle_time_hours,
+    (v.cycle_percentiles[3] / (3600)::double precision) AS p90_cycle_time_hours,
+    (v.cycle_percentiles[4] / (3600)::double precision) AS p95_cycle_time_hours,
+    'velocity@1'::text AS definition,
+    v.coding_n,
+    (v.coding_percentiles[1] / (3600)::double precision) AS median_coding_hours,
+    v.pickup_n,
+    (v.pickup_percentiles[1] / (3600)::double precision) AS median_pickup_hours,
+    v.review_n,
+    (v.review_percentiles[1] / (3600)::double precision) AS median_review_hours,
+    'pr_phases@1'::text AS phases_definition
+   FROM (public.team_buckets b
+     CROSS JOIN LATERAL public.team_bucket(b.team_id, b.unit, b.bucket_start) v(prs_merged, prs_merged_weighted, contributors, cycle_n, cycle_weight, cycle_mean, cycle_percentiles, coding_n, coding_weight, coding_mean, coding_percentiles, pickup_n, pickup_weight, pickup_mean, pickup_percentiles, review_n, review_weight, review_mean, review_percentiles))
+  WHERE (b.unit = 'week'::text);
+
+COMMENT ON VIEW public.view_team_velocity IS 'Velocity (velocity@1) of each team by ISO week of the configured time zone. Weighted counts split a person over teams.';
+
+ALTER TABLE ONLY public.collection_results
+    ADD CONSTRAINT collection_results_pkey PRIMARY KEY (run_id, repository_id);
+
+ALTER TABLE ONLY public.collection_runs
+    ADD CONSTRAINT collection_runs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.configurations
+    ADD CONSTRAINT configurations_pkey PRIMARY KEY (revision);
+
+ALTER TABLE ONLY public.incomplete_patterns
+    ADD CONSTRAINT incomplete_patterns_pkey PRIMARY KEY (pattern);
+
+ALTER TABLE ONLY public.people
+    ADD CONSTRAINT people_github_id_key UNIQUE (github_id);
+
+ALTER TABLE ONLY public.people
+    ADD CONSTRAINT people_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.pr_attributions
+    ADD CONSTRAINT pr_attributions_pkey PRIMARY KEY (pull_request_id, team_id);
+
+ALTER TABLE ONLY public.pull_requests
+    ADD CONSTRAINT pull_requests_github_id_key UNIQUE (github_id);
+
+ALTER TABLE ONLY public.pull_requests
+    ADD CONSTRAINT pull_requests_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.pull_requests
+    ADD CONSTRAINT pull_requests_repository_id_number_key UNIQUE (repository_id, number);
+
+ALTER TABLE ONLY public.quarantined_pull_requests
+    ADD CONSTRAINT quarantined_pull_requests_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.rate_limit_blocks
+    ADD CONSTRAINT rate_limit_blocks_pkey PRIMARY KEY (scope, kind);
+
+ALTER TABLE ONLY public.rate_limit_remaining
+    ADD CONSTRAINT rate_limit_remaining_pkey PRIMARY KEY (scope);
+
+ALTER TABLE ONLY public.reattributions
+    ADD CONSTRAINT reattributions_pkey PRIMARY KEY (person_id, team_id);
+
+ALTER TABLE ONLY public.reattributions
+    ADD CONSTRAINT reattributions_team_id_person_id_key UNIQUE (team_id, person_id);
+
+ALTER TABLE ONLY public.reopened_histories
+    ADD CONSTRAINT reopened_histories_pkey PRIMARY KEY (repository_id);
+
+ALTER TABLE ONLY public.repositories
+    ADD CONSTRAINT repositories_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.retention
+    ADD CONSTRAINT retention_pkey PRIMARY KEY (is_only_row);
+
+ALTER TABLE ONLY public.schema_requirements
+    ADD CONSTRAINT schema_requirements_pkey PRIMARY KEY (is_only_row);
+
+ALTER TABLE ONLY public.team_memberships
+    ADD CONSTRAINT team_memberships_do_not_overlap EXCLUDE USING gist (int8range(team_id, team_id, '[]'::text) WITH &&, int8range(person_id, person_id, '[]'::text) WITH &&, tstzrange(joined_at, left_at, '[)'::text) WITH &&) WHERE ((removed_in IS NULL));
+
+ALTER TABLE ONLY public.team_memberships
+    ADD CONSTRAINT team_memberships_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.teams
+    ADD CONSTRAINT teams_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.teams
+    ADD CONSTRAINT teams_slug_key UNIQUE (slug);
+
+CREATE INDEX collection_results_repository_idx ON public.collection_results USING btree (repository_id, run_id DESC);
+
+CREATE INDEX collection_runs_started_at_idx ON public.collection_runs USING btree (started_at);
+
+CREATE UNIQUE INDEX people_unseen_login_key ON public.people USING btree (configured_login) WHERE (github_id IS NULL);
+
+CREATE INDEX pr_attributions_open_idx ON public.pr_attributions USING btree (team_id, created_at) INCLUDE (weight, author_id, repository_id, pull_request_id) WHERE (closed_at IS NULL);
+
+CREATE INDEX pr_attributions_statistics_idx ON public.pr_attributions USING btree (team_id, merged_at) INCLUDE (pull_request_id, weight, author_id, repository_id, cycle_seconds, coding_seconds, pickup_seconds, review_seconds) WHERE (merged_at IS NOT NULL);
+
+CREATE INDEX pr_attributions_team_repository_idx ON public.pr_attributions USING btree (team_id, repository_id);
+
+CREATE INDEX pull_requests_author_attributed_idx ON public.pull_requests USING btree (author_id, attributed_at, id);
+
+CREATE INDEX pull_requests_node_id_idx ON public.pull_requests USING btree (node_id);
+
+CREATE INDEX pull_requests_updated_idx ON public.pull_requests USING btree (repository_id, updated_at);
+
+CREATE INDEX pull_requests_without_details_idx ON public.pull_requests USING btree (repository_id, updated_at DESC) WHERE ((detailed_at IS DISTINCT FROM updated_at) AND (deleted_at IS NULL));
+
+CREATE UNIQUE INDEX quarantined_pull_requests_number_key ON public.quarantined_pull_requests USING btree (repository_id, number);
+
+CREATE UNIQUE INDEX quarantined_pull_requests_place_key ON public.quarantined_pull_requests USING btree (repository_id, after_number, rows_after) WHERE (number IS NULL);
+
+CREATE UNIQUE INDEX repositories_github_id_key ON public.repositories USING btree (github_id) WHERE (removed_at IS NULL);
+
+CREATE UNIQUE INDEX repositories_name_key ON public.repositories USING btree (name) WHERE (removed_at IS NULL);
+
+CREATE INDEX team_memberships_person_id_idx ON public.team_memberships USING btree (person_id) WHERE (removed_in IS NULL);
+
+CREATE TRIGGER count_deleted AFTER DELETE ON public.pull_requests REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_pull_requests();
+
+CREATE TRIGGER count_deleted AFTER DELETE ON public.quarantined_pull_requests REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_quarantine();
+
+CREATE TRIGGER count_inserted AFTER INSERT ON public.pull_requests REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_pull_requests();
+
+CREATE TRIGGER count_inserted AFTER INSERT ON public.quarantined_pull_requests REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_quarantine();
+
+CREATE TRIGGER count_truncated AFTER TRUNCATE ON public.pull_requests FOR EACH STATEMENT EXECUTE FUNCTION public.count_after_truncate();
+
+CREATE TRIGGER count_truncated AFTER TRUNCATE ON public.quarantined_pull_requests FOR EACH STATEMENT EXECUTE FUNCTION public.count_after_truncate();
+
+CREATE TRIGGER count_updated AFTER UPDATE ON public.pull_requests REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_pull_requests();
+
+CREATE TRIGGER count_updated AFTER UPDATE ON public.quarantined_pull_requests REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_quarantine();
+
+CREATE TRIGGER people_remember_other_logins BEFORE UPDATE OF configured_login, login, other_logins ON public.people FOR EACH ROW EXECUTE FUNCTION public.remember_other_logins();
+
+ALTER TABLE ONLY public.collection_results
+    ADD CONSTRAINT collection_results_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
+
+ALTER TABLE ONLY public.collection_results
+    ADD CONSTRAINT collection_results_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.collection_runs(id);
+
+ALTER TABLE ONLY public.collection_runs
+    ADD CONSTRAINT collection_runs_configuration_revision_fkey FOREIGN KEY (configuration_revision) REFERENCES public.configurations(revision);
+
+ALTER TABLE ONLY public.pr_attributions
+    ADD CONSTRAINT pr_attributions_author_id_fkey FOREIGN KEY (author_id) REFERENCES public.people(id);
+
+ALTER TABLE ONLY public.pr_attributions
+    ADD CONSTRAINT pr_attributions_membership_id_fkey FOREIGN KEY (membership_id) REFERENCES public.team_memberships(id);
+
+ALTER TABLE ONLY public.pr_attributions
+    ADD CONSTRAINT pr_attributions_pull_request_id_fkey FOREIGN KEY (pull_request_id) REFERENCES public.pull_requests(id);
+
+ALTER TABLE ONLY public.pr_attributions
+    ADD CONSTRAINT pr_attributions_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
+
+ALTER TABLE ONLY public.pr_attributions
+    ADD CONSTRAINT pr_attributions_team_id_fkey FOREIGN KEY (team_id) REFERENCES public.teams(id);
+
+ALTER TABLE ONLY public.pull_requests
+    ADD CONSTRAINT pull_requests_author_id_fkey FOREIGN KEY (author_id) REFERENCES public.people(id);
+
+ALTER TABLE ONLY public.pull_requests
+    ADD CONSTRAINT pull_requests_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
+
+ALTER TABLE ONLY public.quarantined_pull_requests
+    ADD CONSTRAINT quarantined_pull_requests_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
+
+ALTER TABLE ONLY public.reattributions
+    ADD CONSTRAINT reattributions_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.people(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.reattributions
+    ADD CONSTRAINT reattributions_team_id_fkey FOREIGN KEY (team_id) REFERENCES public.teams(id);
+
+ALTER TABLE ONLY public.reopened_histories
+    ADD CONSTRAINT reopened_histories_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.team_memberships
+    ADD CONSTRAINT team_memberships_added_in_fkey FOREIGN KEY (added_in) REFERENCES public.configurations(revision);
+
+ALTER TABLE ONLY public.team_memberships
+    ADD CONSTRAINT team_memberships_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.people(id);
+
+ALTER TABLE ONLY public.team_memberships
+    ADD CONSTRAINT team_memberships_removed_in_fkey FOREIGN KEY (removed_in) REFERENCES public.configurations(revision);
+
+ALTER TABLE ONLY public.team_memberships
+    ADD CONSTRAINT team_memberships_team_id_fkey FOREIGN KEY (team_id) REFERENCES public.teams(id);
+

@@ -1,3 +1,0 @@
--- no-transaction
-create unique index concurrently if not exists quarantined_pull_requests_number_key
-on quarantined_pull_requests (repository_id, number);

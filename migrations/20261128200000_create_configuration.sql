@@ -1,0 +1,152 @@
+-- Who belongs to which team, when, how much; and which repositories are collected.
+
+-- One row for each change of the configuration. A membership names the revisions that added and removed it, so that every past
+-- state of the configuration can be read.
+create table configurations (
+    revision bigint generated always as identity primary key,
+    applied_at timestamptz not null,
+    -- The zone in which the file's dates start and in which the views count weeks and months.
+    timezone text not null,
+    -- Logins that count as bots although GitHub calls them users.
+    bots text [] not null,
+    -- owner/* and owner/prefix-*: what brings repositories in.
+    repository_patterns text [] not null default '{}',
+    -- Patterns and exclusions in the order of the file: the last one that matches a repository decides.
+    repository_rules text [] not null default '{}',
+    includes_archived boolean not null default false,
+    -- Durations of fewer people than this are hidden; 0 hides none.
+    min_group_size integer not null default 0 check (min_group_size between 0 and 100)
+);
+
+create view configuration_in_force as
+select revision, applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
+from configurations
+order by revision desc
+limit 1;
+
+comment on view configuration_in_force is 'The newest configuration: one row, none before the first.';
+
+create table teams (
+    id bigint generated always as identity primary key,
+    -- At least one letter keeps a slug apart from a team's number.
+    slug text not null unique check (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$' and slug ~ '[a-z]'),
+    name text not null,
+    created_at timestamptz not null,
+    -- Set when the team is taken out of the configuration. Its past stays.
+    archived_at timestamptz,
+    -- Rises with every change of what answers about the team are made of.
+    data_version bigint not null default 0
+);
+
+create table people (
+    id bigint generated always as identity primary key,
+    -- The account's number at GitHub: null until it has been configured or seen. It survives a change of login.
+    github_id bigint unique,
+    -- The login under which the configuration knows the person, the one that GitHub showed last, and all others before.
+    configured_login text not null check (configured_login = lower(configured_login)),
+    login text not null check (login = lower(login)),
+    other_logins text [] not null default '{}'
+);
+
+-- A login alone identifies only who has never been seen.
+create unique index people_unseen_login_key on people (configured_login) where github_id is null;
+
+create function remember_other_logins()
+returns trigger
+language plpgsql
+as $$
+begin
+    new.other_logins := array(
+        select distinct l.login
+        from unnest(new.other_logins || old.other_logins || old.configured_login || old.login) as l (login)
+        where l.login not in (new.configured_login, new.login)
+        order by l.login
+    );
+    return new;
+end
+$$;
+
+comment on function remember_other_logins is 'Keeps the logins that a person had before, whoever changes them.';
+
+create trigger people_remember_other_logins
+before update of configured_login, login, other_logins on people
+for each row execute function remember_other_logins();
+
+create table team_memberships (
+    id bigint generated always as identity primary key,
+    team_id bigint not null references teams (id),
+    person_id bigint not null references people (id),
+    -- A share of the person's work. Exact: never a binary float.
+    weight numeric(5, 4) not null check (weight > 0 and weight <= 1),
+    -- Half open. Null is the beginning of time, and no end.
+    joined_at timestamptz,
+    left_at timestamptz,
+    added_in bigint not null references configurations (revision),
+    -- Corrected and removed memberships stay as history and count no more.
+    removed_in bigint references configurations (revision),
+    check (joined_at < left_at),
+    -- Ranges of single numbers, so that the plain GiST operator class serves and no extension is needed.
+    constraint team_memberships_do_not_overlap exclude using gist (
+        int8range(team_id, team_id, '[]') with &&,
+        int8range(person_id, person_id, '[]') with &&,
+        tstzrange(joined_at, left_at, '[)') with &&
+    ) where (removed_in is null)
+);
+
+create index team_memberships_person_id_idx on team_memberships (person_id) where removed_in is null;
+
+-- A changed teams file attributes stored pull requests again in steps. Until that is done, these are the people whose pull
+-- requests still count as before, with the teams for which that makes a difference.
+create table reattributions (
+    person_id bigint not null references people (id) on delete cascade,
+    team_id bigint not null references teams (id),
+    -- The last pull request of the person that is done, by the instant that decides about membership. All rows of a person say
+    -- the same.
+    done_at timestamptz not null default '-infinity',
+    done_id bigint not null default 0,
+    primary key (person_id, team_id),
+    -- For the question whether a team is concerned.
+    unique (team_id, person_id)
+);
+
+-- Patterns whose repositories could not all be listed the last time, and why.
+create table incomplete_patterns (
+    pattern text primary key,
+    reason text not null
+);
+
+comment on table incomplete_patterns is
+'What these patterns mean could not be listed completely the last time. A pattern that is not configured any more does not count.';
+
+create table retention (
+    is_only_row boolean primary key default true check (is_only_row),
+    kept_since timestamptz not null
+);
+
+comment on table retention is 'Pull requests that were merged or closed before kept_since are deleted and not stored again.';
+
+-- How old a program may be that works with this schema. It is one release for the next one's migrations, which add and do not
+-- take away. A migration that does take away what programs before it need raises `least_migration` to the one that a program
+-- has to know; a collector that does not know it refuses to work, and an API says so in its health.
+create table schema_requirements (
+    is_only_row boolean primary key default true check (is_only_row),
+    least_migration bigint not null
+);
+
+insert into schema_requirements (least_migration) values (20261128200000);
+
+comment on table schema_requirements is 'The migration that a program must know to work with this schema.';
+
+create function knows_timezone(name text)
+returns boolean
+language plpgsql stable
+as $$
+begin
+    perform timezone(name, now());
+    return true;
+exception when invalid_parameter_value then
+    return false;
+end
+$$;
+
+comment on function knows_timezone is 'Whether the server knows a time zone by this name.';

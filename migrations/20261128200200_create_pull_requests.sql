@@ -1,0 +1,125 @@
+-- Facts, and what is derived from them.
+
+-- One row for each pull request of a configured person.
+create table pull_requests (
+    id bigint generated always as identity primary key,
+    repository_id bigint not null references repositories (id),
+    number bigint not null check (number > 0),
+    -- The pull request's number over all of GitHub. It keeps it when its repository is renamed or transferred.
+    github_id bigint not null unique,
+    -- GraphQL's name of it.
+    node_id text,
+    author_id bigint not null references people (id),
+    title text not null,
+    state text not null check (state in ('open', 'closed', 'merged')),
+    is_draft boolean not null,
+    base_ref text,
+    created_at timestamptz not null,
+    -- The newer row wins, in whatever order answers arrive.
+    updated_at timestamptz not null,
+    closed_at timestamptz,
+    merged_at timestamptz,
+    -- GitHub lists it no more, and says that it is not there. It counts for nobody.
+    deleted_at timestamptz,
+    -- The instant that decides which memberships it counts for.
+    attributed_at timestamptz not null generated always as (coalesce(merged_at, closed_at, created_at)) stored,
+    -- From opening to merge (pr_cycle_time@1); null for a merge before the opening, which imported histories have.
+    cycle_seconds double precision generated always as (
+        case when merged_at >= created_at then extract(epoch from merged_at - created_at)::double precision end
+    ) stored,
+
+    -- What GraphQL tells. The state (updated_at) of which the details are stored; another one means that they are to be read.
+    detailed_at timestamptz,
+    detail_failures integer not null default 0,
+    detail_retry_at timestamptz,
+    first_commit_at timestamptz,
+    -- Not all of its commits could be read, so the first one is not known.
+    has_unread_commits boolean not null default false,
+    -- By a person who is not the author.
+    first_review_at timestamptz,
+    first_approval_at timestamptz,
+    -- When it was first ready for review, null when unknown.
+    ready_at timestamptz,
+    draft_periods tstzmultirange,
+    -- GitHub calls it a draft, or has called it one, without saying since when.
+    is_draft_history_incomplete boolean not null default false,
+    additions integer,
+    deletions integer,
+    changed_files integer,
+    merge_commit text,
+
+    -- The phases (pr_phases@1): null where unknown, never negative. A first review after the merge gives neither pickup nor review.
+    coding_seconds double precision generated always as (
+        case when first_commit_at <= created_at then extract(epoch from created_at - first_commit_at)::double precision end
+    ) stored,
+    pickup_seconds double precision generated always as (
+        case
+            when first_review_at >= coalesce(ready_at, created_at) and coalesce(first_review_at <= merged_at, true)
+                then extract(epoch from first_review_at - coalesce(ready_at, created_at))::double precision
+        end
+    ) stored,
+    review_seconds double precision generated always as (
+        case
+            when first_review_at >= created_at and first_review_at <= merged_at
+                then extract(epoch from merged_at - first_review_at)::double precision
+        end
+    ) stored,
+    unique (repository_id, number),
+    -- Merged means that there is a merge time, and nothing else.
+    check ((state = 'merged') = (merged_at is not null)),
+    check ((state = 'open') = (closed_at is null))
+);
+
+create index pull_requests_author_attributed_idx on pull_requests (author_id, attributed_at, id);
+create index pull_requests_node_id_idx on pull_requests (node_id);
+create index pull_requests_without_details_idx on pull_requests (repository_id, updated_at desc)
+where detailed_at is distinct from updated_at and deleted_at is null;
+-- For the weekly comparison with GitHub's list.
+create index pull_requests_updated_idx on pull_requests (repository_id, updated_at);
+
+-- Why a duration is null although one might expect it.
+create function pull_request_flags(p pull_requests)
+returns text []
+language sql stable parallel safe
+as $$
+    select array_remove(
+        array[
+            case when p.merged_at < p.created_at then 'merged_before_creation' end,
+            case when p.detailed_at is distinct from p.updated_at then 'details_pending' end,
+            case when p.has_unread_commits then 'commits_incomplete' end,
+            case when p.first_commit_at > p.created_at then 'first_commit_after_creation' end,
+            case when p.first_review_at < coalesce(p.ready_at, p.created_at) then 'review_before_ready' end,
+            case when p.first_review_at > p.merged_at then 'reviewed_after_merge' end,
+            case when p.is_draft_history_incomplete then 'draft_times_missing' end
+        ],
+        null
+    )
+$$;
+
+comment on function pull_request_flags is 'Why a duration of a pull request is null although one might expect it.';
+
+-- A team's share of a pull request. Derived: replaced in the transaction that changes its cause.
+create table pr_attributions (
+    pull_request_id bigint not null references pull_requests (id),
+    team_id bigint not null references teams (id),
+    membership_id bigint not null references team_memberships (id),
+    weight numeric(5, 4) not null check (weight > 0 and weight <= 1),
+    -- Copied from the pull request, so that one index answers a team's range without a join.
+    repository_id bigint not null references repositories (id),
+    author_id bigint not null references people (id),
+    created_at timestamptz not null,
+    closed_at timestamptz,
+    merged_at timestamptz,
+    cycle_seconds double precision generated always as (
+        case when merged_at >= created_at then extract(epoch from merged_at - created_at)::double precision end
+    ) stored,
+    coding_seconds double precision,
+    pickup_seconds double precision,
+    review_seconds double precision,
+    primary key (pull_request_id, team_id)
+);
+
+create index pr_attributions_open_idx on pr_attributions (team_id, created_at)
+include (weight, author_id, repository_id, pull_request_id)
+where closed_at is null;
+create index pr_attributions_team_repository_idx on pr_attributions (team_id, repository_id);

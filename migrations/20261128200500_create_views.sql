@@ -1,0 +1,253 @@
+-- For people and Grafana: these are documented, and keep their columns. The views list teams and buckets first and ask for the
+-- numbers of each bucket by itself, so that a filter on team or time leaves out what is not asked for: the cost follows the range,
+-- not the history. Who may read a view needs no right on any table: the numbers come from a function that has its owner's rights,
+-- and hides small groups by itself.
+
+-- Grain: team, pull request. Unit: seconds. Source: pr_attributions and the facts behind it.
+-- Left out: pull requests that count for no team. Durations are null while open, for a close without a merge, and for a merge
+-- before the creation.
+create view pr_metrics as
+select
+    a.team_id,
+    t.slug as team,
+    a.pull_request_id,
+    r.display_name as repository,
+    p.number,
+    p.title,
+    h.login as author,
+    a.membership_id,
+    a.weight,
+    p.state,
+    p.is_draft,
+    p.base_ref,
+    p.created_at,
+    p.updated_at,
+    p.closed_at,
+    -- Of the attribution, which has an index by team and merge: a filter on both reads what it leaves, and no more.
+    a.merged_at,
+    p.attributed_at,
+    p.cycle_seconds as cycle_time_seconds,
+    coalesce(p.merged_at < p.created_at, false) as is_merged_before_creation,
+    p.first_commit_at,
+    p.ready_at,
+    p.first_review_at,
+    p.first_approval_at,
+    p.coding_seconds,
+    p.pickup_seconds,
+    p.review_seconds,
+    null::double precision as deploy_seconds,
+    p.additions,
+    p.deletions,
+    p.changed_files,
+    p.merge_commit,
+    pull_request_flags(p) as flags
+from pr_attributions as a
+inner join pull_requests as p on a.pull_request_id = p.id
+inner join teams as t on a.team_id = t.id
+inner join repositories as r on a.repository_id = r.id
+inner join people as h on a.author_id = h.id;
+
+comment on view pr_metrics is
+'One row for each team and pull request that counts for it, with the weight and the membership that says so.';
+
+-- The buckets of a team, from its first merge to now.
+create view team_buckets as
+select
+    t.id as team_id,
+    t.slug as team,
+    u.unit,
+    b.bucket::date as bucket_start,
+    coalesce(
+        (b.bucket + ('1 ' || u.unit)::interval) at time zone c.timezone <= k.complete_until
+        and b.bucket at time zone c.timezone >= k.covered_since
+        and not m.is_reattributing,
+        false
+    ) as is_complete
+from teams as t
+cross join configuration_in_force as c
+cross join collection_coverage as k
+cross join (values ('week'), ('month')) as u (unit)
+cross join lateral (
+    select min(a.merged_at) as merged_at from pr_attributions as a where a.team_id = t.id and a.merged_at is not null
+) as first_merge
+cross join lateral (
+    select exists (select from reattributions as r where r.team_id = t.id) as is_reattributing
+) as m
+cross join lateral generate_series(
+    date_trunc(u.unit, first_merge.merged_at at time zone c.timezone),
+    now() at time zone c.timezone,
+    ('1 ' || u.unit)::interval
+) as b (bucket);
+
+comment on view team_buckets is
+'Each week and month of each team, from its first merge to now, and whether everything of it is stored.';
+
+-- The numbers of one bucket (week or month) of a team, in the configured time zone, in seconds. Where the configuration has a
+-- min_group_size, durations of fewer people are null, and so are all of months and of a week that is not over: differences
+-- would tell what whole weeks hide. Anybody may call a function: it looks itself whether the login may read one of the views, as
+-- a grant on it would be one more to forget.
+create function team_bucket(team bigint, unit text, bucket_start date)
+returns table (
+    prs_merged bigint,
+    prs_merged_weighted numeric,
+    contributors bigint,
+    cycle_n bigint,
+    cycle_weight numeric,
+    cycle_mean double precision,
+    cycle_percentiles double precision [],
+    coding_n bigint,
+    coding_weight numeric,
+    coding_mean double precision,
+    coding_percentiles double precision [],
+    pickup_n bigint,
+    pickup_weight numeric,
+    pickup_mean double precision,
+    pickup_percentiles double precision [],
+    review_n bigint,
+    review_weight numeric,
+    review_mean double precision,
+    review_percentiles double precision []
+)
+language plpgsql stable parallel safe security definer rows 1 cost 1000
+-- The plan is the same for every team and bucket, and making it takes longer than running it.
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+declare
+    zone text;
+    group_size integer;
+    may_show boolean;
+    bucket_end date := bucket_start + case unit when 'month' then interval '1 month' else interval '7 days' end;
+begin
+    if not (
+        has_table_privilege(session_user, 'view_team_velocity', 'select')
+        or has_table_privilege(session_user, 'view_dora_lead_time', 'select')
+        or has_table_privilege(session_user, 'view_team_phases', 'select')
+    ) then
+        raise insufficient_privilege using message = format('permission denied for the numbers of teams: %s may not read their views', session_user);
+    end if;
+    select c.timezone, c.min_group_size into zone, group_size from configuration_in_force as c;
+    may_show := group_size = 0 or (unit = 'week' and bucket_end::timestamp at time zone zone <= now());
+    return query
+    select
+        s.prs_merged, s.prs_merged_weighted, s.contributors,
+        s.cycle_n, s.cycle_weight,
+        case when may_show and s.cycle_contributors >= group_size then s.cycle_mean end,
+        case when may_show and s.cycle_contributors >= group_size then s.cycle_percentiles end,
+        s.coding_n, s.coding_weight,
+        case when may_show and s.coding_contributors >= group_size then s.coding_mean end,
+        case when may_show and s.coding_contributors >= group_size then s.coding_percentiles end,
+        s.pickup_n, s.pickup_weight,
+        case when may_show and s.pickup_contributors >= group_size then s.pickup_mean end,
+        case when may_show and s.pickup_contributors >= group_size then s.pickup_percentiles end,
+        s.review_n, s.review_weight,
+        case when may_show and s.review_contributors >= group_size then s.review_mean end,
+        case when may_show and s.review_contributors >= group_size then s.review_percentiles end
+    -- A day more on both sides, of which the bucket takes what is its own by local time: where clocks change at midnight, an
+    -- instant can stand for two local times.
+    from team_statistics(
+        team,
+        (bucket_start - 1)::timestamp at time zone zone,
+        (bucket_end + 1)::timestamp at time zone zone,
+        zone,
+        unit,
+        counts_people => group_size > 0
+    ) as s
+    where s.bucket = bucket_start;
+end
+$$;
+
+-- Whose objects the function means is decided here, and not by who asks: their temporary tables come last.
+do $$ begin
+    execute format('alter function team_bucket(bigint, text, date) set search_path = %I, pg_temp', current_schema());
+end $$;
+
+comment on function team_bucket is
+'The numbers of one week or month of a team in the configured time zone, in seconds; durations of small groups are null.';
+
+create view view_team_velocity as
+select
+    b.team_id,
+    b.team,
+    b.bucket_start as week_start,
+    to_char(b.bucket_start, 'IYYY-"W"IW') as iso_week,
+    b.is_complete,
+    v.prs_merged,
+    v.prs_merged_weighted,
+    v.contributors,
+    v.cycle_mean / 3600 as mean_cycle_time_hours,
+    v.cycle_percentiles[1] / 3600 as median_cycle_time_hours,
+    v.cycle_percentiles[2] / 3600 as p75_cycle_time_hours,
+    v.cycle_percentiles[3] / 3600 as p90_cycle_time_hours,
+    v.cycle_percentiles[4] / 3600 as p95_cycle_time_hours,
+    'velocity@1' as definition,
+    v.coding_n,
+    v.coding_percentiles[1] / 3600 as median_coding_hours,
+    v.pickup_n,
+    v.pickup_percentiles[1] / 3600 as median_pickup_hours,
+    v.review_n,
+    v.review_percentiles[1] / 3600 as median_review_hours,
+    'pr_phases@1' as phases_definition
+from team_buckets as b
+cross join lateral team_bucket(b.team_id, b.unit, b.bucket_start) as v
+where b.unit = 'week';
+
+comment on view view_team_velocity is
+'Velocity (velocity@1) of each team by ISO week of the configured time zone. Weighted counts split a person over teams.';
+
+create view view_dora_lead_time as
+select
+    b.team_id,
+    b.team,
+    b.bucket_start as month_start,
+    b.is_complete,
+    v.cycle_n as n,
+    v.cycle_weight as weight,
+    v.cycle_mean / 3600 as mean_hours,
+    v.cycle_percentiles[1] / 3600 as median_hours,
+    v.cycle_percentiles[2] / 3600 as p75_hours,
+    v.cycle_percentiles[3] / 3600 as p90_hours,
+    v.cycle_percentiles[4] / 3600 as p95_hours,
+    'pr_cycle_time@1' as definition,
+    v.coding_n,
+    v.coding_percentiles[1] / 3600 as median_coding_hours,
+    v.pickup_n,
+    v.pickup_percentiles[1] / 3600 as median_pickup_hours,
+    v.review_n,
+    v.review_percentiles[1] / 3600 as median_review_hours,
+    'pr_phases@1' as phases_definition
+from team_buckets as b
+cross join lateral team_bucket(b.team_id, b.unit, b.bucket_start) as v
+where b.unit = 'month';
+
+comment on view view_dora_lead_time is
+'Pull request cycle time (pr_cycle_time@1) of each team by month: opening to merge, in hours. Not DORA''s change lead time.';
+
+create view view_team_phases as
+select
+    b.team_id,
+    b.team,
+    b.unit,
+    b.bucket_start,
+    p.phase,
+    p.n,
+    p.weight,
+    p.mean / 3600 as mean_hours,
+    p.percentiles[1] / 3600 as median_hours,
+    p.percentiles[2] / 3600 as p75_hours,
+    p.percentiles[3] / 3600 as p90_hours,
+    p.percentiles[4] / 3600 as p95_hours,
+    'pr_phases@1' as definition,
+    b.is_complete
+from team_buckets as b
+cross join lateral team_bucket(b.team_id, b.unit, b.bucket_start) as s
+cross join lateral (
+    values
+    ('coding', s.coding_n, s.coding_weight, s.coding_mean, s.coding_percentiles),
+    ('pickup', s.pickup_n, s.pickup_weight, s.pickup_mean, s.pickup_percentiles),
+    ('review', s.review_n, s.review_weight, s.review_mean, s.review_percentiles)
+) as p (phase, n, weight, mean, percentiles)
+where p.n > 0;
+
+comment on view view_team_phases is
+'Coding, pickup and review (pr_phases@1) of merged pull requests by team, calendar unit and phase, each with its own n.';
