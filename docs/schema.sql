@@ -230,8 +230,8 @@ $$;
 
 COMMENT ON FUNCTION public.remember_other_logins() IS 'Keeps the logins that a person had before, whoever changes them.';
 
-CREATE FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) RETURNS TABLE(prs_merged bigint, prs_merged_weighted numeric, contributors bigint, cycle_n bigint, cycle_weight numeric, cycle_mean double precision, cycle_percentiles double precision[], coding_n bigint, coding_weight numeric, coding_mean double precision, coding_percentiles double precision[], pickup_n bigint, pickup_weight numeric, pickup_mean double precision, pickup_percentiles double precision[], review_n bigint, review_weight numeric, review_mean double precision, review_percentiles double precision[])
-    LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1000 ROWS 1 PARALLEL SAFE
+CREATE FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) RETURNS TABLE(measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
+    LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1000 ROWS 5 PARALLEL SAFE
     SET plan_cache_mode TO 'force_generic_plan'
     SET jit TO 'off'
     SET search_path TO 'public', 'pg_temp'
@@ -253,19 +253,12 @@ begin
     may_show := group_size = 0 or (unit = 'week' and bucket_end::timestamp at time zone zone <= now());
     return query
     select
-        s.prs_merged, s.prs_merged_weighted, s.contributors,
-        s.cycle_n, s.cycle_weight,
-        case when may_show and s.cycle_contributors >= group_size then s.cycle_mean end,
-        case when may_show and s.cycle_contributors >= group_size then s.cycle_percentiles end,
-        s.coding_n, s.coding_weight,
-        case when may_show and s.coding_contributors >= group_size then s.coding_mean end,
-        case when may_show and s.coding_contributors >= group_size then s.coding_percentiles end,
-        s.pickup_n, s.pickup_weight,
-        case when may_show and s.pickup_contributors >= group_size then s.pickup_mean end,
-        case when may_show and s.pickup_contributors >= group_size then s.pickup_percentiles end,
-        s.review_n, s.review_weight,
-        case when may_show and s.review_contributors >= group_size then s.review_mean end,
-        case when may_show and s.review_contributors >= group_size then s.review_percentiles end
+        s.measure,
+        s.n,
+        s.weight,
+        s.contributors,
+        case when may_show and s.contributors >= group_size then s.mean end,
+        case when may_show and s.contributors >= group_size then s.percentiles end
     -- A day more on both sides, of which the bucket takes what is its own by local time: where clocks change at midnight, an
     -- instant can stand for two local times.
     from team_statistics(
@@ -274,24 +267,25 @@ begin
         (bucket_end + 1)::timestamp at time zone zone,
         zone,
         unit,
-        counts_people => group_size > 0
+        count_people => group_size > 0
     ) as s
     where s.bucket = bucket_start;
 end
 $$;
 
-COMMENT ON FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) IS 'The numbers of one week or month of a team in the configured time zone, in seconds; durations of small groups are null.';
+COMMENT ON FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) IS 'What is measured in one week or month of a team in the configured time zone, in seconds; durations of small groups are null.';
 
-CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, counts_fully boolean DEFAULT false, counts_people boolean DEFAULT false) RETURNS TABLE(bucket date, prs_merged bigint, prs_merged_weighted numeric, contributors bigint, cycle_n bigint, cycle_weight numeric, cycle_contributors bigint, cycle_mean double precision, cycle_percentiles double precision[], coding_n bigint, coding_weight numeric, coding_contributors bigint, coding_mean double precision, coding_percentiles double precision[], pickup_n bigint, pickup_weight numeric, pickup_contributors bigint, pickup_mean double precision, pickup_percentiles double precision[], review_n bigint, review_weight numeric, review_contributors bigint, review_mean double precision, review_percentiles double precision[])
+CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, ignore_weights boolean DEFAULT false, count_people boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    with merged as materialized (
+    with merged as (
         select
             -- Where clocks go back over midnight, the day before the first one comes a second time: it belongs to the first.
-            greatest(date_trunc(unit, a.merged_at at time zone zone), date_trunc(unit, range_from at time zone zone))::date
-                as bucket,
+            greatest(
+                date_trunc(unit, a.merged_at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
+            )::date as bucket,
             a.author_id,
-            case when counts_fully then 10000 else (a.weight * 10000)::integer end as units,
+            case when ignore_weights then 10000 else (a.weight * 10000)::integer end as units,
             a.cycle_seconds as cycle,
             a.coding_seconds as coding,
             a.pickup_seconds as pickup,
@@ -311,32 +305,36 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
     aggregated as (
         select
             m.bucket,
-            count(*) as prs_merged,
+            count(*) as n,
             sum(m.units) as units,
             count(distinct m.author_id) as contributors,
+
             count(m.cycle) as cycle_n,
             sum(m.units) filter (where m.cycle is not null) as cycle_units,
-            count(distinct m.author_id) filter (where counts_people and m.cycle is not null) as cycle_contributors,
+            count(distinct m.author_id) filter (where count_people and m.cycle is not null) as cycle_contributors,
             sum(m.cycle * m.units) as cycle_sum,
-            array_agg(weighted_sample(m.cycle, m.units) order by weighted_sample(m.cycle, m.units))
+            array_agg(weighted_sample(m.cycle, m.units) order by weighted_sample(m.cycle, m.units) desc)
                 filter (where m.cycle is not null) as cycle_samples,
+
             count(m.coding) as coding_n,
             sum(m.units) filter (where m.coding is not null) as coding_units,
-            count(distinct m.author_id) filter (where counts_people and m.coding is not null) as coding_contributors,
+            count(distinct m.author_id) filter (where count_people and m.coding is not null) as coding_contributors,
             sum(m.coding * m.units) as coding_sum,
-            array_agg(weighted_sample(m.coding, m.units) order by weighted_sample(m.coding, m.units))
+            array_agg(weighted_sample(m.coding, m.units) order by weighted_sample(m.coding, m.units) desc)
                 filter (where m.coding is not null) as coding_samples,
+
             count(m.pickup) as pickup_n,
             sum(m.units) filter (where m.pickup is not null) as pickup_units,
-            count(distinct m.author_id) filter (where counts_people and m.pickup is not null) as pickup_contributors,
+            count(distinct m.author_id) filter (where count_people and m.pickup is not null) as pickup_contributors,
             sum(m.pickup * m.units) as pickup_sum,
-            array_agg(weighted_sample(m.pickup, m.units) order by weighted_sample(m.pickup, m.units))
+            array_agg(weighted_sample(m.pickup, m.units) order by weighted_sample(m.pickup, m.units) desc)
                 filter (where m.pickup is not null) as pickup_samples,
+
             count(m.review) as review_n,
             sum(m.units) filter (where m.review is not null) as review_units,
-            count(distinct m.author_id) filter (where counts_people and m.review is not null) as review_contributors,
+            count(distinct m.author_id) filter (where count_people and m.review is not null) as review_contributors,
             sum(m.review * m.units) as review_sum,
-            array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units))
+            array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units) desc)
                 filter (where m.review is not null) as review_samples
         from merged as m
         group by grouping sets ((m.bucket), ())
@@ -357,77 +355,78 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
 
     select
         c.bucket,
-        coalesce(a.prs_merged, 0),
-        coalesce(a.units, 0)::numeric / 10000,
-        coalesce(a.contributors, 0),
-        coalesce(a.cycle_n, 0),
-        coalesce(a.cycle_units, 0)::numeric / 10000,
-        coalesce(a.cycle_contributors, 0),
-        a.cycle_sum / a.cycle_units,
-        weighted_percentiles(a.cycle_samples, array[0.5, 0.75, 0.9, 0.95]),
-        coalesce(a.coding_n, 0),
-        coalesce(a.coding_units, 0)::numeric / 10000,
-        coalesce(a.coding_contributors, 0),
-        a.coding_sum / a.coding_units,
-        weighted_percentiles(a.coding_samples, array[0.5, 0.75, 0.9, 0.95]),
-        coalesce(a.pickup_n, 0),
-        coalesce(a.pickup_units, 0)::numeric / 10000,
-        coalesce(a.pickup_contributors, 0),
-        a.pickup_sum / a.pickup_units,
-        weighted_percentiles(a.pickup_samples, array[0.5, 0.75, 0.9, 0.95]),
-        coalesce(a.review_n, 0),
-        coalesce(a.review_units, 0)::numeric / 10000,
-        coalesce(a.review_contributors, 0),
-        a.review_sum / a.review_units,
-        weighted_percentiles(a.review_samples, array[0.5, 0.75, 0.9, 0.95])
+        m.measure,
+        coalesce(m.n, 0),
+        coalesce(m.units, 0)::numeric / 10000,
+        coalesce(m.contributors, 0),
+        m.sum / m.units,
+        weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95])
     from calendar as c
     left join aggregated as a on a.bucket is not distinct from c.bucket
+    cross join lateral (
+        values
+        ('merged', a.n, a.units, a.contributors, null::double precision, null::bigint []),
+        ('cycle_time', a.cycle_n, a.cycle_units, a.cycle_contributors, a.cycle_sum, a.cycle_samples),
+        ('coding', a.coding_n, a.coding_units, a.coding_contributors, a.coding_sum, a.coding_samples),
+        ('pickup', a.pickup_n, a.pickup_units, a.pickup_contributors, a.pickup_sum, a.pickup_samples),
+        ('review', a.review_n, a.review_units, a.review_contributors, a.review_sum, a.review_samples)
+    ) as m (measure, n, units, contributors, sum, samples)
     order by c.bucket nulls last
 $$;
 
-COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, counts_fully boolean, counts_people boolean) IS 'Velocity, cycle time and phases of a team''s merged pull requests: one row a bucket, bucket null for the whole range.';
+COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'What is measured of a team''s merged pull requests: a row for each bucket and measure, bucket null for the whole range.';
 
-CREATE FUNCTION public.weighted_percentiles(samples bigint[], fractions double precision[]) RETURNS double precision[]
+CREATE FUNCTION public.weighted_percentiles(samples bigint[], weight_units bigint, fractions double precision[]) RETURNS double precision[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
 declare
     n constant integer := cardinality(samples);
-    centres double precision [];
-    answer double precision [] := '{}';
-    fraction double precision;
+    answer double precision [] := array_fill(null::double precision, array[cardinality(fractions)]);
+    -- Fractions from here on are answered.
+    f integer := cardinality(fractions);
+    first_centre bigint;
+    span bigint;
     target double precision;
-    k integer;
+    -- The weight up to the sample, doubled.
+    below bigint := 2 * weight_units;
+    weight bigint;
+    centre bigint;
+    sample bigint;
     seconds double precision;
+    later_sample bigint;
+    later_centre bigint;
 begin
     if n is null or n = 0 then
         return null;
     end if;
-    centres := (
-        select array_agg(s.centre)
-        from (
-            select
-                (
-                    2 * sum((sample % 16384)::integer) over (order by position rows unbounded preceding) - sample % 16384
-                )::double precision as centre
-            from unnest(samples) with ordinality as u (sample, position)
-        ) as s
-    );
-    foreach fraction in array fractions loop
-        target := centres[1] + fraction * (centres[n] - centres[1]);
-        -- The last sample that stands at the target or before it.
-        k := greatest(width_bucket(target, centres), 1);
-        seconds := (samples[k] / 16384) / 1000.0;
-        if k < n then
-            seconds := seconds
-            + ((samples[k + 1] / 16384) / 1000.0 - seconds) * (target - centres[k]) / (centres[k + 1] - centres[k]);
-        end if;
-        answer := answer || seconds;
+    first_centre := samples[n] % 16384;
+    span := below - samples[1] % 16384 - first_centre;
+    target := first_centre + fractions[f] * span;
+    foreach sample in array samples loop
+        weight := sample % 16384;
+        centre := below - weight;
+        while centre <= target loop
+            seconds := (sample / 16384) / 1000.0;
+            if later_sample is not null then
+                seconds := seconds
+                + ((later_sample / 16384) / 1000.0 - seconds) * (target - centre) / (later_centre - centre);
+            end if;
+            answer[f] := seconds;
+            f := f - 1;
+            if f = 0 then
+                return answer;
+            end if;
+            target := first_centre + fractions[f] * span;
+        end loop;
+        below := centre - weight;
+        later_sample := sample;
+        later_centre := centre;
     end loop;
     return answer;
 end
 $$;
 
-COMMENT ON FUNCTION public.weighted_percentiles(samples bigint[], fractions double precision[]) IS 'Weighted percentiles in seconds of weighted_samples in ascending order. Null without samples.';
+COMMENT ON FUNCTION public.weighted_percentiles(samples bigint[], weight_units bigint, fractions double precision[]) IS 'Weighted percentiles in seconds of weighted_samples in descending order, with the sum of their weights in ten-thousandths, for fractions in ascending order. Null without samples.';
 
 CREATE FUNCTION public.weighted_sample(seconds double precision, weight_units integer) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -862,23 +861,33 @@ CREATE VIEW public.view_dora_lead_time AS
     b.team,
     b.bucket_start AS month_start,
     b.is_complete,
-    v.cycle_n AS n,
-    v.cycle_weight AS weight,
-    (v.cycle_mean / (3600)::double precision) AS mean_hours,
-    (v.cycle_percentiles[1] / (3600)::double precision) AS median_hours,
-    (v.cycle_percentiles[2] / (3600)::double precision) AS p75_hours,
-    (v.cycle_percentiles[3] / (3600)::double precision) AS p90_hours,
-    (v.cycle_percentiles[4] / (3600)::double precision) AS p95_hours,
+    v.n,
+    v.weight,
+    (v.mean / (3600)::double precision) AS mean_hours,
+    (v.percentiles[1] / (3600)::double precision) AS median_hours,
+    (v.percentiles[2] / (3600)::double precision) AS p75_hours,
+    (v.percentiles[3] / (3600)::double precision) AS p90_hours,
+    (v.percentiles[4] / (3600)::double precision) AS p95_hours,
     'pr_cycle_time@1'::text AS definition,
     v.coding_n,
-    (v.coding_percentiles[1] / (3600)::double precision) AS median_coding_hours,
+    (v.median_coding / (3600)::double precision) AS median_coding_hours,
     v.pickup_n,
-    (v.pickup_percentiles[1] / (3600)::double precision) AS median_pickup_hours,
+    (v.median_pickup / (3600)::double precision) AS median_pickup_hours,
     v.review_n,
-    (v.review_percentiles[1] / (3600)::double precision) AS median_review_hours,
+    (v.median_review / (3600)::double precision) AS median_review_hours,
     'pr_phases@1'::text AS phases_definition
    FROM (public.team_buckets b
-     CROSS JOIN LATERAL public.team_bucket(b.team_id, b.unit, b.bucket_start) v(prs_merged, prs_merged_weighted, contributors, cycle_n, cycle_weight, cycle_mean, cycle_percentiles, coding_n, coding_weight, coding_mean, coding_percentiles, pickup_n, pickup_weight, pickup_mean, pickup_percentiles, review_n, review_weight, review_mean, review_percentiles))
+     CROSS JOIN LATERAL ( SELECT max(m.n) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS n,
+            max(m.weight) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS weight,
+            max(m.mean) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS mean,
+            max(m.percentiles) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS percentiles,
+            max(m.n) FILTER (WHERE (m.measure = 'coding'::text)) AS coding_n,
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'coding'::text)) AS median_coding,
+            max(m.n) FILTER (WHERE (m.measure = 'pickup'::text)) AS pickup_n,
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'pickup'::text)) AS median_pickup,
+            max(m.n) FILTER (WHERE (m.measure = 'review'::text)) AS review_n,
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'review'::text)) AS median_review
+           FROM public.team_bucket(b.team_id, b.unit, b.bucket_start) m(measure, n, weight, contributors, mean, percentiles)) v)
   WHERE (b.unit = 'month'::text);
 
 COMMENT ON VIEW public.view_dora_lead_time IS 'Pull request cycle time (pr_cycle_time@1) of each team by month: opening to merge, in hours. Not DORA''s change lead time.';
@@ -888,20 +897,19 @@ CREATE VIEW public.view_team_phases AS
     b.team,
     b.unit,
     b.bucket_start,
-    p.phase,
-    p.n,
-    p.weight,
-    (p.mean / (3600)::double precision) AS mean_hours,
-    (p.percentiles[1] / (3600)::double precision) AS median_hours,
-    (p.percentiles[2] / (3600)::double precision) AS p75_hours,
-    (p.percentiles[3] / (3600)::double precision) AS p90_hours,
-    (p.percentiles[4] / (3600)::double precision) AS p95_hours,
+    m.measure AS phase,
+    m.n,
+    m.weight,
+    (m.mean / (3600)::double precision) AS mean_hours,
+    (m.percentiles[1] / (3600)::double precision) AS median_hours,
+    (m.percentiles[2] / (3600)::double precision) AS p75_hours,
+    (m.percentiles[3] / (3600)::double precision) AS p90_hours,
+    (m.percentiles[4] / (3600)::double precision) AS p95_hours,
     'pr_phases@1'::text AS definition,
     b.is_complete
-   FROM ((public.team_buckets b
-     CROSS JOIN LATERAL public.team_bucket(b.team_id, b.unit, b.bucket_start) s(prs_merged, prs_merged_weighted, contributors, cycle_n, cycle_weight, cycle_mean, cycle_percentiles, coding_n, coding_weight, coding_mean, coding_percentiles, pickup_n, pickup_weight, pickup_mean, pickup_percentiles, review_n, review_weight, review_mean, review_percentiles))
-     CROSS JOIN LATERAL ( VALUES ('coding'::text,s.coding_n,s.coding_weight,s.coding_mean,s.coding_percentiles), ('pickup'::text,s.pickup_n,s.pickup_weight,s.pickup_mean,s.pickup_percentiles), ('review'::text,s.review_n,s.review_weight,s.review_mean,s.review_percentiles)) p(phase, n, weight, mean, percentiles))
-  WHERE (p.n > 0);
+   FROM (public.team_buckets b
+     CROSS JOIN LATERAL public.team_bucket(b.team_id, b.unit, b.bucket_start) m(measure, n, weight, contributors, mean, percentiles))
+  WHERE ((m.measure = ANY (ARRAY['coding'::text, 'pickup'::text, 'review'::text])) AND (m.n > 0));
 
 COMMENT ON VIEW public.view_team_phases IS 'Coding, pickup and review (pr_phases@1) of merged pull requests by team, calendar unit and phase, each with its own n.';
 
@@ -914,21 +922,32 @@ CREATE VIEW public.view_team_velocity AS
     v.prs_merged,
     v.prs_merged_weighted,
     v.contributors,
-    (v.cycle_mean / (3600)::double precision) AS mean_cycle_time_hours,
-    (v.cycle_percentiles[1] / (3600)::double precision) AS median_cycle_time_hours,
-    (v.cycle_percentiles[2] / (3600)::double precision) AS p75_cycle_time_hours,
-    (v.cycle_percentiles[3] / (3600)::double precision) AS p90_cycle_time_hours,
-    (v.cycle_percentiles[4] / (3600)::double precision) AS p95_cycle_time_hours,
+    (v.mean_cycle_time / (3600)::double precision) AS mean_cycle_time_hours,
+    (v.cycle_times[1] / (3600)::double precision) AS median_cycle_time_hours,
+    (v.cycle_times[2] / (3600)::double precision) AS p75_cycle_time_hours,
+    (v.cycle_times[3] / (3600)::double precision) AS p90_cycle_time_hours,
+    (v.cycle_times[4] / (3600)::double precision) AS p95_cycle_time_hours,
     'velocity@1'::text AS definition,
     v.coding_n,
-    (v.coding_percentiles[1] / (3600)::double precision) AS median_coding_hours,
+    (v.median_coding / (3600)::double precision) AS median_coding_hours,
     v.pickup_n,
-    (v.pickup_percentiles[1] / (3600)::double precision) AS median_pickup_hours,
+    (v.median_pickup / (3600)::double precision) AS median_pickup_hours,
     v.review_n,
-    (v.review_percentiles[1] / (3600)::double precision) AS median_review_hours,
+    (v.median_review / (3600)::double precision) AS median_review_hours,
     'pr_phases@1'::text AS phases_definition
    FROM (public.team_buckets b
-     CROSS JOIN LATERAL public.team_bucket(b.team_id, b.unit, b.bucket_start) v(prs_merged, prs_merged_weighted, contributors, cycle_n, cycle_weight, cycle_mean, cycle_percentiles, coding_n, coding_weight, coding_mean, coding_percentiles, pickup_n, pickup_weight, pickup_mean, pickup_percentiles, review_n, review_weight, review_mean, review_percentiles))
+     CROSS JOIN LATERAL ( SELECT max(m.n) FILTER (WHERE (m.measure = 'merged'::text)) AS prs_merged,
+            max(m.weight) FILTER (WHERE (m.measure = 'merged'::text)) AS prs_merged_weighted,
+            max(m.contributors) FILTER (WHERE (m.measure = 'merged'::text)) AS contributors,
+            max(m.mean) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS mean_cycle_time,
+            max(m.percentiles) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS cycle_times,
+            max(m.n) FILTER (WHERE (m.measure = 'coding'::text)) AS coding_n,
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'coding'::text)) AS median_coding,
+            max(m.n) FILTER (WHERE (m.measure = 'pickup'::text)) AS pickup_n,
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'pickup'::text)) AS median_pickup,
+            max(m.n) FILTER (WHERE (m.measure = 'review'::text)) AS review_n,
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'review'::text)) AS median_review
+           FROM public.team_bucket(b.team_id, b.unit, b.bucket_start) m(measure, n, weight, contributors, mean, percentiles)) v)
   WHERE (b.unit = 'week'::text);
 
 COMMENT ON VIEW public.view_team_velocity IS 'Velocity (velocity@1) of each team by ISO week of the configured time zone. Weighted counts split a person over teams.';

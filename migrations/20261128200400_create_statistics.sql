@@ -13,60 +13,74 @@ $$;
 comment on function weighted_sample is
 'A duration with its weight in ten-thousandths, as one number that sorts by duration, then weight.';
 
--- The weighted percentiles of METRICS over samples in ascending order: with weights w_k and running sums S_k, each sample
--- stands at C_k = S_k - w_k / 2, and the answer interpolates linearly between the two samples around
--- C_1 + fraction * (C_n - C_1). With equal weights it is percentile_cont. Weights are ten-thousandths: their sums, doubled
--- here to stay whole, are exact. Null for no samples.
-create function weighted_percentiles(samples bigint [], fractions double precision [])
+-- The weighted percentiles of METRICS. In ascending order, with weights w_k and running sums S_k, each sample stands at
+-- C_k = S_k - w_k / 2, and the answer interpolates linearly between the two samples around C_1 + fraction * (C_n - C_1). With equal
+-- weights it is percentile_cont. Weights are ten-thousandths: their sums, doubled here to stay whole, are exact. The samples come in
+-- descending order, and their weights' sum with them, since the fractions that are asked for lie in the upper half: what is below
+-- the lowest is not looked at.
+create function weighted_percentiles(samples bigint [], weight_units bigint, fractions double precision [])
 returns double precision []
 language plpgsql immutable parallel safe
 as $$
 declare
     n constant integer := cardinality(samples);
-    centres double precision [];
-    answer double precision [] := '{}';
-    fraction double precision;
+    answer double precision [] := array_fill(null::double precision, array[cardinality(fractions)]);
+    -- Fractions from here on are answered.
+    f integer := cardinality(fractions);
+    first_centre bigint;
+    span bigint;
     target double precision;
-    k integer;
+    -- The weight up to the sample, doubled.
+    below bigint := 2 * weight_units;
+    weight bigint;
+    centre bigint;
+    sample bigint;
     seconds double precision;
+    later_sample bigint;
+    later_centre bigint;
 begin
     if n is null or n = 0 then
         return null;
     end if;
-    centres := (
-        select array_agg(s.centre)
-        from (
-            select
-                (
-                    2 * sum((sample % 16384)::integer) over (order by position rows unbounded preceding) - sample % 16384
-                )::double precision as centre
-            from unnest(samples) with ordinality as u (sample, position)
-        ) as s
-    );
-    foreach fraction in array fractions loop
-        target := centres[1] + fraction * (centres[n] - centres[1]);
-        -- The last sample that stands at the target or before it.
-        k := greatest(width_bucket(target, centres), 1);
-        seconds := (samples[k] / 16384) / 1000.0;
-        if k < n then
-            seconds := seconds
-            + ((samples[k + 1] / 16384) / 1000.0 - seconds) * (target - centres[k]) / (centres[k + 1] - centres[k]);
-        end if;
-        answer := answer || seconds;
+    first_centre := samples[n] % 16384;
+    span := below - samples[1] % 16384 - first_centre;
+    target := first_centre + fractions[f] * span;
+    foreach sample in array samples loop
+        weight := sample % 16384;
+        centre := below - weight;
+        while centre <= target loop
+            seconds := (sample / 16384) / 1000.0;
+            if later_sample is not null then
+                seconds := seconds
+                + ((later_sample / 16384) / 1000.0 - seconds) * (target - centre) / (later_centre - centre);
+            end if;
+            answer[f] := seconds;
+            f := f - 1;
+            if f = 0 then
+                return answer;
+            end if;
+            target := first_centre + fractions[f] * span;
+        end loop;
+        below := centre - weight;
+        later_sample := sample;
+        later_centre := centre;
     end loop;
     return answer;
 end
 $$;
 
-comment on function weighted_percentiles(bigint [], double precision []) is
-'Weighted percentiles in seconds of weighted_samples in ascending order. Null without samples.';
+comment on function weighted_percentiles is
+'Weighted percentiles in seconds of weighted_samples in descending order, with the sum of their weights in ten-thousandths, for fractions in ascending order. Null without samples.';
 
--- Velocity (velocity@1), cycle time (pr_cycle_time@1) and phases (pr_phases@1) of a team's merged pull requests over
--- [range_from, range_to), by calendar unit (day, week, month, quarter) in a time zone: a row for each bucket that the
--- range touches, empty ones included, and one for the whole range whose bucket is null. Grain: team, bucket.
--- Unit: seconds; percentiles 0.5, 0.75, 0.9, 0.95. Left out of cycle times: merges before the creation (imported history).
--- Each phase has its own n and weight; unknown ones are left out. `counts_fully` gives each pull request the weight 1;
--- the authors behind each duration are counted only with `counts_people`, as that takes its time.
+-- What is measured of a team's merged pull requests over [range_from, range_to), by calendar unit (day, week, month, quarter) in a
+-- time zone: for each bucket that the range touches, empty ones included, and for the whole range, whose bucket is null, a row for
+-- each measure. Unit: seconds; percentiles 0.5, 0.75, 0.9, 0.95.
+--   merged      all of them (velocity@1); no durations
+--   cycle_time  from opening to merge (pr_cycle_time@1); merges before the opening, which imported histories have, are left out
+--   coding, pickup, review  the phases (pr_phases@1), each of those of which it is known
+-- `ignore_weights` gives each pull request the weight 1; the authors behind each duration are counted only with `count_people`, as
+-- that takes its time: else 0. Another measure is another column of `merged`, another block of `aggregated` and another row of
+-- `measures`.
 create function team_statistics(
     team bigint,
     range_from timestamptz,
@@ -75,44 +89,28 @@ create function team_statistics(
     unit text,
     repository_ids bigint [] default null,
     base_branch text default null,
-    counts_fully boolean default false,
-    counts_people boolean default false
+    ignore_weights boolean default false,
+    count_people boolean default false
 )
 returns table (
     bucket date,
-    prs_merged bigint,
-    prs_merged_weighted numeric,
+    measure text,
+    n bigint,
+    weight numeric,
     contributors bigint,
-    cycle_n bigint,
-    cycle_weight numeric,
-    cycle_contributors bigint,
-    cycle_mean double precision,
-    cycle_percentiles double precision [],
-    coding_n bigint,
-    coding_weight numeric,
-    coding_contributors bigint,
-    coding_mean double precision,
-    coding_percentiles double precision [],
-    pickup_n bigint,
-    pickup_weight numeric,
-    pickup_contributors bigint,
-    pickup_mean double precision,
-    pickup_percentiles double precision [],
-    review_n bigint,
-    review_weight numeric,
-    review_contributors bigint,
-    review_mean double precision,
-    review_percentiles double precision []
+    mean double precision,
+    percentiles double precision []
 )
 language sql stable parallel safe
 as $$
-    with merged as materialized (
+    with merged as (
         select
             -- Where clocks go back over midnight, the day before the first one comes a second time: it belongs to the first.
-            greatest(date_trunc(unit, a.merged_at at time zone zone), date_trunc(unit, range_from at time zone zone))::date
-                as bucket,
+            greatest(
+                date_trunc(unit, a.merged_at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
+            )::date as bucket,
             a.author_id,
-            case when counts_fully then 10000 else (a.weight * 10000)::integer end as units,
+            case when ignore_weights then 10000 else (a.weight * 10000)::integer end as units,
             a.cycle_seconds as cycle,
             a.coding_seconds as coding,
             a.pickup_seconds as pickup,
@@ -132,32 +130,36 @@ as $$
     aggregated as (
         select
             m.bucket,
-            count(*) as prs_merged,
+            count(*) as n,
             sum(m.units) as units,
             count(distinct m.author_id) as contributors,
+
             count(m.cycle) as cycle_n,
             sum(m.units) filter (where m.cycle is not null) as cycle_units,
-            count(distinct m.author_id) filter (where counts_people and m.cycle is not null) as cycle_contributors,
+            count(distinct m.author_id) filter (where count_people and m.cycle is not null) as cycle_contributors,
             sum(m.cycle * m.units) as cycle_sum,
-            array_agg(weighted_sample(m.cycle, m.units) order by weighted_sample(m.cycle, m.units))
+            array_agg(weighted_sample(m.cycle, m.units) order by weighted_sample(m.cycle, m.units) desc)
                 filter (where m.cycle is not null) as cycle_samples,
+
             count(m.coding) as coding_n,
             sum(m.units) filter (where m.coding is not null) as coding_units,
-            count(distinct m.author_id) filter (where counts_people and m.coding is not null) as coding_contributors,
+            count(distinct m.author_id) filter (where count_people and m.coding is not null) as coding_contributors,
             sum(m.coding * m.units) as coding_sum,
-            array_agg(weighted_sample(m.coding, m.units) order by weighted_sample(m.coding, m.units))
+            array_agg(weighted_sample(m.coding, m.units) order by weighted_sample(m.coding, m.units) desc)
                 filter (where m.coding is not null) as coding_samples,
+
             count(m.pickup) as pickup_n,
             sum(m.units) filter (where m.pickup is not null) as pickup_units,
-            count(distinct m.author_id) filter (where counts_people and m.pickup is not null) as pickup_contributors,
+            count(distinct m.author_id) filter (where count_people and m.pickup is not null) as pickup_contributors,
             sum(m.pickup * m.units) as pickup_sum,
-            array_agg(weighted_sample(m.pickup, m.units) order by weighted_sample(m.pickup, m.units))
+            array_agg(weighted_sample(m.pickup, m.units) order by weighted_sample(m.pickup, m.units) desc)
                 filter (where m.pickup is not null) as pickup_samples,
+
             count(m.review) as review_n,
             sum(m.units) filter (where m.review is not null) as review_units,
-            count(distinct m.author_id) filter (where counts_people and m.review is not null) as review_contributors,
+            count(distinct m.author_id) filter (where count_people and m.review is not null) as review_contributors,
             sum(m.review * m.units) as review_sum,
-            array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units))
+            array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units) desc)
                 filter (where m.review is not null) as review_samples
         from merged as m
         group by grouping sets ((m.bucket), ())
@@ -178,33 +180,24 @@ as $$
 
     select
         c.bucket,
-        coalesce(a.prs_merged, 0),
-        coalesce(a.units, 0)::numeric / 10000,
-        coalesce(a.contributors, 0),
-        coalesce(a.cycle_n, 0),
-        coalesce(a.cycle_units, 0)::numeric / 10000,
-        coalesce(a.cycle_contributors, 0),
-        a.cycle_sum / a.cycle_units,
-        weighted_percentiles(a.cycle_samples, array[0.5, 0.75, 0.9, 0.95]),
-        coalesce(a.coding_n, 0),
-        coalesce(a.coding_units, 0)::numeric / 10000,
-        coalesce(a.coding_contributors, 0),
-        a.coding_sum / a.coding_units,
-        weighted_percentiles(a.coding_samples, array[0.5, 0.75, 0.9, 0.95]),
-        coalesce(a.pickup_n, 0),
-        coalesce(a.pickup_units, 0)::numeric / 10000,
-        coalesce(a.pickup_contributors, 0),
-        a.pickup_sum / a.pickup_units,
-        weighted_percentiles(a.pickup_samples, array[0.5, 0.75, 0.9, 0.95]),
-        coalesce(a.review_n, 0),
-        coalesce(a.review_units, 0)::numeric / 10000,
-        coalesce(a.review_contributors, 0),
-        a.review_sum / a.review_units,
-        weighted_percentiles(a.review_samples, array[0.5, 0.75, 0.9, 0.95])
+        m.measure,
+        coalesce(m.n, 0),
+        coalesce(m.units, 0)::numeric / 10000,
+        coalesce(m.contributors, 0),
+        m.sum / m.units,
+        weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95])
     from calendar as c
     left join aggregated as a on a.bucket is not distinct from c.bucket
+    cross join lateral (
+        values
+        ('merged', a.n, a.units, a.contributors, null::double precision, null::bigint []),
+        ('cycle_time', a.cycle_n, a.cycle_units, a.cycle_contributors, a.cycle_sum, a.cycle_samples),
+        ('coding', a.coding_n, a.coding_units, a.coding_contributors, a.coding_sum, a.coding_samples),
+        ('pickup', a.pickup_n, a.pickup_units, a.pickup_contributors, a.pickup_sum, a.pickup_samples),
+        ('review', a.review_n, a.review_units, a.review_contributors, a.review_sum, a.review_samples)
+    ) as m (measure, n, units, contributors, sum, samples)
     order by c.bucket nulls last
 $$;
 
 comment on function team_statistics is
-'Velocity, cycle time and phases of a team''s merged pull requests: one row a bucket, bucket null for the whole range.';
+'What is measured of a team''s merged pull requests: a row for each bucket and measure, bucket null for the whole range.';

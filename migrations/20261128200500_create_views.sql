@@ -88,27 +88,14 @@ comment on view team_buckets is
 -- a grant on it would be one more to forget.
 create function team_bucket(team bigint, unit text, bucket_start date)
 returns table (
-    prs_merged bigint,
-    prs_merged_weighted numeric,
+    measure text,
+    n bigint,
+    weight numeric,
     contributors bigint,
-    cycle_n bigint,
-    cycle_weight numeric,
-    cycle_mean double precision,
-    cycle_percentiles double precision [],
-    coding_n bigint,
-    coding_weight numeric,
-    coding_mean double precision,
-    coding_percentiles double precision [],
-    pickup_n bigint,
-    pickup_weight numeric,
-    pickup_mean double precision,
-    pickup_percentiles double precision [],
-    review_n bigint,
-    review_weight numeric,
-    review_mean double precision,
-    review_percentiles double precision []
+    mean double precision,
+    percentiles double precision []
 )
-language plpgsql stable parallel safe security definer rows 1 cost 1000
+language plpgsql stable parallel safe security definer rows 5 cost 1000
 -- The plan is the same for every team and bucket, and making it takes longer than running it.
 set plan_cache_mode = force_generic_plan
 set jit = off
@@ -130,19 +117,12 @@ begin
     may_show := group_size = 0 or (unit = 'week' and bucket_end::timestamp at time zone zone <= now());
     return query
     select
-        s.prs_merged, s.prs_merged_weighted, s.contributors,
-        s.cycle_n, s.cycle_weight,
-        case when may_show and s.cycle_contributors >= group_size then s.cycle_mean end,
-        case when may_show and s.cycle_contributors >= group_size then s.cycle_percentiles end,
-        s.coding_n, s.coding_weight,
-        case when may_show and s.coding_contributors >= group_size then s.coding_mean end,
-        case when may_show and s.coding_contributors >= group_size then s.coding_percentiles end,
-        s.pickup_n, s.pickup_weight,
-        case when may_show and s.pickup_contributors >= group_size then s.pickup_mean end,
-        case when may_show and s.pickup_contributors >= group_size then s.pickup_percentiles end,
-        s.review_n, s.review_weight,
-        case when may_show and s.review_contributors >= group_size then s.review_mean end,
-        case when may_show and s.review_contributors >= group_size then s.review_percentiles end
+        s.measure,
+        s.n,
+        s.weight,
+        s.contributors,
+        case when may_show and s.contributors >= group_size then s.mean end,
+        case when may_show and s.contributors >= group_size then s.percentiles end
     -- A day more on both sides, of which the bucket takes what is its own by local time: where clocks change at midnight, an
     -- instant can stand for two local times.
     from team_statistics(
@@ -151,7 +131,7 @@ begin
         (bucket_end + 1)::timestamp at time zone zone,
         zone,
         unit,
-        counts_people => group_size > 0
+        count_people => group_size > 0
     ) as s
     where s.bucket = bucket_start;
 end
@@ -163,7 +143,7 @@ do $$ begin
 end $$;
 
 comment on function team_bucket is
-'The numbers of one week or month of a team in the configured time zone, in seconds; durations of small groups are null.';
+'What is measured in one week or month of a team in the configured time zone, in seconds; durations of small groups are null.';
 
 create view view_team_velocity as
 select
@@ -175,21 +155,35 @@ select
     v.prs_merged,
     v.prs_merged_weighted,
     v.contributors,
-    v.cycle_mean / 3600 as mean_cycle_time_hours,
-    v.cycle_percentiles[1] / 3600 as median_cycle_time_hours,
-    v.cycle_percentiles[2] / 3600 as p75_cycle_time_hours,
-    v.cycle_percentiles[3] / 3600 as p90_cycle_time_hours,
-    v.cycle_percentiles[4] / 3600 as p95_cycle_time_hours,
+    v.mean_cycle_time / 3600 as mean_cycle_time_hours,
+    v.cycle_times[1] / 3600 as median_cycle_time_hours,
+    v.cycle_times[2] / 3600 as p75_cycle_time_hours,
+    v.cycle_times[3] / 3600 as p90_cycle_time_hours,
+    v.cycle_times[4] / 3600 as p95_cycle_time_hours,
     'velocity@1' as definition,
     v.coding_n,
-    v.coding_percentiles[1] / 3600 as median_coding_hours,
+    v.median_coding / 3600 as median_coding_hours,
     v.pickup_n,
-    v.pickup_percentiles[1] / 3600 as median_pickup_hours,
+    v.median_pickup / 3600 as median_pickup_hours,
     v.review_n,
-    v.review_percentiles[1] / 3600 as median_review_hours,
+    v.median_review / 3600 as median_review_hours,
     'pr_phases@1' as phases_definition
 from team_buckets as b
-cross join lateral team_bucket(b.team_id, b.unit, b.bucket_start) as v
+cross join lateral (
+    select
+        max(m.n) filter (where m.measure = 'merged') as prs_merged,
+        max(m.weight) filter (where m.measure = 'merged') as prs_merged_weighted,
+        max(m.contributors) filter (where m.measure = 'merged') as contributors,
+        max(m.mean) filter (where m.measure = 'cycle_time') as mean_cycle_time,
+        max(m.percentiles) filter (where m.measure = 'cycle_time') as cycle_times,
+        max(m.n) filter (where m.measure = 'coding') as coding_n,
+        max(m.percentiles[1]) filter (where m.measure = 'coding') as median_coding,
+        max(m.n) filter (where m.measure = 'pickup') as pickup_n,
+        max(m.percentiles[1]) filter (where m.measure = 'pickup') as median_pickup,
+        max(m.n) filter (where m.measure = 'review') as review_n,
+        max(m.percentiles[1]) filter (where m.measure = 'review') as median_review
+    from team_bucket(b.team_id, b.unit, b.bucket_start) as m
+) as v
 where b.unit = 'week';
 
 comment on view view_team_velocity is
@@ -201,23 +195,36 @@ select
     b.team,
     b.bucket_start as month_start,
     b.is_complete,
-    v.cycle_n as n,
-    v.cycle_weight as weight,
-    v.cycle_mean / 3600 as mean_hours,
-    v.cycle_percentiles[1] / 3600 as median_hours,
-    v.cycle_percentiles[2] / 3600 as p75_hours,
-    v.cycle_percentiles[3] / 3600 as p90_hours,
-    v.cycle_percentiles[4] / 3600 as p95_hours,
+    v.n,
+    v.weight,
+    v.mean / 3600 as mean_hours,
+    v.percentiles[1] / 3600 as median_hours,
+    v.percentiles[2] / 3600 as p75_hours,
+    v.percentiles[3] / 3600 as p90_hours,
+    v.percentiles[4] / 3600 as p95_hours,
     'pr_cycle_time@1' as definition,
     v.coding_n,
-    v.coding_percentiles[1] / 3600 as median_coding_hours,
+    v.median_coding / 3600 as median_coding_hours,
     v.pickup_n,
-    v.pickup_percentiles[1] / 3600 as median_pickup_hours,
+    v.median_pickup / 3600 as median_pickup_hours,
     v.review_n,
-    v.review_percentiles[1] / 3600 as median_review_hours,
+    v.median_review / 3600 as median_review_hours,
     'pr_phases@1' as phases_definition
 from team_buckets as b
-cross join lateral team_bucket(b.team_id, b.unit, b.bucket_start) as v
+cross join lateral (
+    select
+        max(m.n) filter (where m.measure = 'cycle_time') as n,
+        max(m.weight) filter (where m.measure = 'cycle_time') as weight,
+        max(m.mean) filter (where m.measure = 'cycle_time') as mean,
+        max(m.percentiles) filter (where m.measure = 'cycle_time') as percentiles,
+        max(m.n) filter (where m.measure = 'coding') as coding_n,
+        max(m.percentiles[1]) filter (where m.measure = 'coding') as median_coding,
+        max(m.n) filter (where m.measure = 'pickup') as pickup_n,
+        max(m.percentiles[1]) filter (where m.measure = 'pickup') as median_pickup,
+        max(m.n) filter (where m.measure = 'review') as review_n,
+        max(m.percentiles[1]) filter (where m.measure = 'review') as median_review
+    from team_bucket(b.team_id, b.unit, b.bucket_start) as m
+) as v
 where b.unit = 'month';
 
 comment on view view_dora_lead_time is
@@ -229,25 +236,19 @@ select
     b.team,
     b.unit,
     b.bucket_start,
-    p.phase,
-    p.n,
-    p.weight,
-    p.mean / 3600 as mean_hours,
-    p.percentiles[1] / 3600 as median_hours,
-    p.percentiles[2] / 3600 as p75_hours,
-    p.percentiles[3] / 3600 as p90_hours,
-    p.percentiles[4] / 3600 as p95_hours,
+    m.measure as phase,
+    m.n,
+    m.weight,
+    m.mean / 3600 as mean_hours,
+    m.percentiles[1] / 3600 as median_hours,
+    m.percentiles[2] / 3600 as p75_hours,
+    m.percentiles[3] / 3600 as p90_hours,
+    m.percentiles[4] / 3600 as p95_hours,
     'pr_phases@1' as definition,
     b.is_complete
 from team_buckets as b
-cross join lateral team_bucket(b.team_id, b.unit, b.bucket_start) as s
-cross join lateral (
-    values
-    ('coding', s.coding_n, s.coding_weight, s.coding_mean, s.coding_percentiles),
-    ('pickup', s.pickup_n, s.pickup_weight, s.pickup_mean, s.pickup_percentiles),
-    ('review', s.review_n, s.review_weight, s.review_mean, s.review_percentiles)
-) as p (phase, n, weight, mean, percentiles)
-where p.n > 0;
+cross join lateral team_bucket(b.team_id, b.unit, b.bucket_start) as m
+where m.measure in ('coding', 'pickup', 'review') and m.n > 0;
 
 comment on view view_team_phases is
 'Coding, pickup and review (pr_phases@1) of merged pull requests by team, calendar unit and phase, each with its own n.';

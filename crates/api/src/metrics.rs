@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use chrono::NaiveDate;
-use mergeline_domain::monday_of;
+use mergeline_domain::{MeasureKind, monday_of};
 use mergeline_store::{Bucket, Bucketing, Filter, Interval, Reader, Statistics};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -145,32 +145,33 @@ async fn ask(
     };
     let Statistics { mut buckets, mut total, lacks_details } =
         reader.statistics(question.team.id, filter, &bucketing).await.map_err(|error| question.refusal(error))?;
-    let has_imported = total.cycle.n < total.prs_merged;
-    let hidden = if question.hides_small_groups() { hide(&mut buckets, question) } else { Default::default() };
-    let has_hidden_weeks = hidden.iter().any(|weeks| !weeks.is_empty());
+    let has_imported = total.measure(MeasureKind::CycleTime).n < total.prs_merged;
+    let hidden = if question.hides_small_groups() { hide(&mut buckets, question) } else { Vec::new() };
+    let has_hidden_weeks = !hidden.is_empty();
     if has_hidden_weeks {
         // A sum with a hidden week in it would tell that week, minus the sum of the others.
         let shown = reader.durations_of_shown_weeks(question.team.id, filter, &bucketing, &hidden).await?;
-        for (measure, shown) in total.measures_mut().into_iter().zip(shown) {
-            *measure = shown;
+        for (kind, measure) in shown {
+            *total.measure_mut(kind) = measure;
         }
     }
     Ok(ShownStatistics { buckets, total, has_hidden_weeks, has_imported, lacks_details })
 }
 
-/// The first days of the weeks that hide each of the durations, because they are those of too few people. A week that is not over
+/// The first days of weeks with the durations that they hide, because they are those of too few people. A week that is not over
 /// hides all it has: who asks every day would learn what was added since the day before.
-fn hide(weeks: &mut [Bucket], question: &Question) -> [Vec<NaiveDate>; 4] {
+fn hide(weeks: &mut [Bucket], question: &Question) -> Vec<(MeasureKind, NaiveDate)> {
     let running = monday_of(question.now.with_timezone(&question.range.zone).date_naive());
-    let mut hidden: [Vec<NaiveDate>; 4] = Default::default();
+    let mut hidden = Vec::new();
     for week in weeks {
         let start = week.start;
-        for (hidden, measure) in hidden.iter_mut().zip(week.measures_mut()) {
+        for kind in MeasureKind::ALL {
+            let measure = week.measure_mut(kind);
             if start >= running {
                 measure.contributors = 0;
             }
             if is_suppressed(measure, question.standing.min_group_size) {
-                hidden.push(start);
+                hidden.push((kind, start));
             }
         }
     }

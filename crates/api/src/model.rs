@@ -1,7 +1,7 @@
 //! The shapes that several answers share.
 
 use chrono::{DateTime, Days, Months, NaiveDate, SecondsFormat, TimeDelta, Utc};
-use mergeline_domain::{Weight, iso_week, start_of_day};
+use mergeline_domain::{MeasureKind, Weight, iso_week, start_of_day};
 use mergeline_store::{Bucket, Coverage, Interval, Measure, Standing, TeamHead};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -131,18 +131,17 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     pub(crate) fn of(bucket: &Bucket, min_group_size: i64) -> Self {
-        let measures = [&bucket.cycle, &bucket.coding, &bucket.pickup, &bucket.review];
-        let suppressed = measures.into_iter().any(|measure| is_suppressed(measure, min_group_size));
-        let statistics = |measure: &Measure| DurationStatistics::of(measure, min_group_size);
+        let suppressed = MeasureKind::ALL.iter().any(|kind| is_suppressed(bucket.measure(*kind), min_group_size));
+        let statistics = |kind| DurationStatistics::of(bucket.measure(kind), min_group_size);
         Self {
             prs_merged: bucket.prs_merged,
             prs_merged_weighted: weight(bucket.weighted_units),
             contributors: bucket.contributors,
-            cycle_time: statistics(&bucket.cycle),
+            cycle_time: statistics(MeasureKind::CycleTime),
             phases: Phases {
-                coding: statistics(&bucket.coding),
-                pickup: statistics(&bucket.pickup),
-                review: statistics(&bucket.review),
+                coding: statistics(MeasureKind::Coding),
+                pickup: statistics(MeasureKind::Pickup),
+                review: statistics(MeasureKind::Review),
             },
             suppressed,
         }
@@ -151,8 +150,8 @@ impl Numbers {
     /// The names of [`Self::cells`].
     pub(crate) fn columns() -> Vec<String> {
         let counts = ["prs_merged", "prs_merged_weighted", "contributors", "suppressed"].map(str::to_owned);
-        let durations = ["cycle_time", "coding", "pickup", "review"];
-        let durations = durations.iter().flat_map(|name| DurationStatistics::COLUMNS.map(|c| format!("{name}_{c}")));
+        let names = MeasureKind::ALL.map(MeasureKind::as_str);
+        let durations = names.iter().flat_map(|name| DurationStatistics::COLUMNS.map(|c| format!("{name}_{c}")));
         counts.into_iter().chain(durations).collect()
     }
 

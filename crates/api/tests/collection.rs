@@ -59,7 +59,8 @@ async fn backend() -> Result<Backend> {
         "update repositories set backfill_page = 3, backfill_since = '2026-01-01' where name = 'acme/docs';
         update repositories set failures = 1, retry_at = '2026-06-17 12:01Z' where name = 'acme/old';
         update repositories set current_name = 'acme/site' where name = 'acme/web';
-        insert into quarantined_pull_requests values (1, 99, 'no number', '2026-06-17', '2026-06-17', 1);",
+        insert into quarantined_pull_requests (repository_id, number, reason, first_seen_at, last_tried_at)
+        values (1, 99, 'no number', '2026-06-17', '2026-06-17');",
     )
     .execute(&backend.database.pool().await?)
     .await?;

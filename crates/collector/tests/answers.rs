@@ -501,11 +501,12 @@ async fn g15_half_an_answer_about_one_pull_request_puts_nothing_into_quarantine(
 async fn g15_an_answer_without_end_is_asked_for_in_smaller_parts_and_then_given_up() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
-    // Of 100, 50, 25 and 5 pull requests, then of five alone, and of the newest and the oldest.
-    world.fail(11, &Fault::GzipBomb);
+    // Of 100 pull requests, of the list's length by its five newest rows and by the oldest, of 50, 25 and 5, then of five alone, and
+    // of the newest and the oldest.
+    world.fail(17, &Fault::GzipBomb);
     let report = world.collect().await?;
     assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("github_too_much")));
-    assert_eq!(world.asked_about("acme/api").len(), 11);
+    assert_eq!(world.asked_about("acme/api").len(), 17);
     assert_eq!(world.collect().await?.state, RunState::Succeeded);
     Ok(())
 }

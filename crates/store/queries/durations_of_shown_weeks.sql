@@ -1,6 +1,6 @@
 -- The durations of a team's ($1) pull requests merged in [$2, $3) without those of hidden weeks: a row for each kind that there
--- is. Hidden are the weeks in zone $4 that begin on the days of $5 (cycle times), $6 (coding), $7 (pickup) and $8 (review). With
--- $9 each pull request has the weight 1. Weeks and formulas are those of team_statistics.
+-- is. The kinds $5 are hidden in the weeks in zone $4 that begin on the days $6. With $7 each pull request has the weight 1. Weeks,
+-- kinds and formulas are those of team_statistics.
 select
     d.kind as "kind!",
     count(*) as "n!",
@@ -8,15 +8,16 @@ select
     count(distinct m.author_id) as "contributors!",
     sum(d.seconds * m.units) / sum(m.units) as mean,
     weighted_percentiles(
-        array_agg(weighted_sample(d.seconds, m.units) order by weighted_sample(d.seconds, m.units)),
+        array_agg(weighted_sample(d.seconds, m.units) order by weighted_sample(d.seconds, m.units) desc),
+        sum(m.units),
         array[0.5, 0.75, 0.9, 0.95]
     ) as percentiles
 from (
     select
         greatest(date_trunc('week', a.merged_at at time zone $4), date_trunc('week', $2::timestamptz at time zone $4))::date as week,
         a.author_id,
-        case when $9::boolean then 10000 else (a.weight * 10000)::integer end as units,
-        a.cycle_seconds as cycle,
+        case when $7::boolean then 10000 else (a.weight * 10000)::integer end as units,
+        a.cycle_seconds,
         a.coding_seconds,
         a.pickup_seconds,
         a.review_seconds
@@ -25,10 +26,12 @@ from (
 ) as m
 cross join lateral (
     values
-    ('cycle', m.cycle, $5::date []),
-    ('coding', m.coding_seconds, $6::date []),
-    ('pickup', m.pickup_seconds, $7::date []),
-    ('review', m.review_seconds, $8::date [])
-) as d (kind, seconds, hidden_weeks)
-where d.seconds is not null and m.week <> all(d.hidden_weeks)
+    ('cycle_time', m.cycle_seconds),
+    ('coding', m.coding_seconds),
+    ('pickup', m.pickup_seconds),
+    ('review', m.review_seconds)
+) as d (kind, seconds)
+where
+    d.seconds is not null
+    and (d.kind, m.week) not in (select h.kind, h.week from unnest($5::text [], $6::date []) as h (kind, week))
 group by d.kind

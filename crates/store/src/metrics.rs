@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::{RepoName, TeamId, TeamSlug};
+use mergeline_domain::{MeasureKind, RepoName, TeamId, TeamSlug};
 use tokio::time::timeout;
 
 use crate::configuration::parse_stored;
@@ -145,25 +145,24 @@ pub struct Bucket {
     pub weighted_units: i64,
     /// Distinct authors.
     pub contributors: i64,
-    /// From opening to merge; merges before the creation have none.
-    pub cycle: Measure,
-    /// From the first commit to opening.
-    pub coding: Measure,
-    /// From ready for review to the first review.
-    pub pickup: Measure,
-    /// From the first review to merge.
-    pub review: Measure,
+    /// In the order of [`MeasureKind::ALL`].
+    measures: [Measure; MeasureKind::ALL.len()],
 }
 
 impl Bucket {
-    /// The durations.
-    pub fn measures(&self) -> [&Measure; 4] {
-        [&self.cycle, &self.coding, &self.pickup, &self.review]
+    fn empty(start: NaiveDate) -> Self {
+        let measures = [Measure::NONE; MeasureKind::ALL.len()];
+        Self { start, prs_merged: 0, weighted_units: 0, contributors: 0, measures }
     }
 
-    /// The durations, to be changed.
-    pub fn measures_mut(&mut self) -> [&mut Measure; 4] {
-        [&mut self.cycle, &mut self.coding, &mut self.pickup, &mut self.review]
+    /// One of the durations.
+    pub fn measure(&self, kind: MeasureKind) -> &Measure {
+        &self.measures[kind as usize]
+    }
+
+    /// One of the durations, to be changed.
+    pub fn measure_mut(&mut self, kind: MeasureKind) -> &mut Measure {
+        &mut self.measures[kind as usize]
     }
 }
 
@@ -179,6 +178,9 @@ pub struct Measure {
     /// The durations, `None` when there are none.
     pub durations: Option<Durations>,
 }
+
+/// The measure that counts all merged pull requests.
+const ALL_MERGED: &str = "merged";
 
 /// Weighted statistics of durations, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -599,18 +601,8 @@ impl Reader {
         let repositories = filter.repository_ids();
         let rows = sqlx::query!(
             r#"select
-                bucket,
-                prs_merged as "prs_merged!",
-                (prs_merged_weighted * 10000)::bigint as "weighted_units!",
-                contributors as "contributors!",
-                cycle_n as "cycle_n!", (cycle_weight * 10000)::bigint as "cycle_units!", cycle_contributors as "cycle_people!",
-                cycle_mean, cycle_percentiles,
-                coding_n as "coding_n!", (coding_weight * 10000)::bigint as "coding_units!", coding_contributors as "coding_people!",
-                coding_mean, coding_percentiles,
-                pickup_n as "pickup_n!", (pickup_weight * 10000)::bigint as "pickup_units!", pickup_contributors as "pickup_people!",
-                pickup_mean, pickup_percentiles,
-                review_n as "review_n!", (review_weight * 10000)::bigint as "review_units!", review_contributors as "review_people!",
-                review_mean, review_percentiles,
+                bucket, measure as "measure!", n as "n!", (weight * 10000)::bigint as "units!", contributors as "contributors!",
+                mean, percentiles,
                 -- Mostly all first commits are known, and no pull request is looked up.
                 exists (
                     select from pr_attributions as a
@@ -634,56 +626,38 @@ impl Reader {
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        let mut buckets = Vec::with_capacity(rows.len());
-        let mut total = None;
+        let mut total = Bucket::empty(filter.from.with_timezone(&bucketing.zone).date_naive());
+        let mut buckets: Vec<Bucket> = Vec::new();
         let lacks_details = rows.first().is_some_and(|row| row.lacks_details);
         for row in rows {
-            let bucket = Bucket {
-                start: row.bucket.unwrap_or(filter.from.with_timezone(&bucketing.zone).date_naive()),
-                prs_merged: row.prs_merged,
-                weighted_units: row.weighted_units,
-                contributors: row.contributors,
-                cycle: Measure::read(
-                    row.cycle_n,
-                    row.cycle_units,
-                    row.cycle_people,
-                    row.cycle_mean,
-                    row.cycle_percentiles,
-                ),
-                coding: Measure::read(
-                    row.coding_n,
-                    row.coding_units,
-                    row.coding_people,
-                    row.coding_mean,
-                    row.coding_percentiles,
-                ),
-                pickup: Measure::read(
-                    row.pickup_n,
-                    row.pickup_units,
-                    row.pickup_people,
-                    row.pickup_mean,
-                    row.pickup_percentiles,
-                ),
-                review: Measure::read(
-                    row.review_n,
-                    row.review_units,
-                    row.review_people,
-                    row.review_mean,
-                    row.review_percentiles,
-                ),
+            let bucket = match row.bucket {
+                None => &mut total,
+                Some(start) => {
+                    if buckets.last().is_none_or(|last| last.start != start) {
+                        buckets.push(Bucket::empty(start));
+                    }
+                    let last = buckets.len() - 1;
+                    &mut buckets[last]
+                }
             };
-            if row.bucket.is_some() {
-                buckets.push(bucket);
-            } else {
-                total = Some(bucket);
+            match MeasureKind::from_name(&row.measure) {
+                Some(kind) => {
+                    *bucket.measure_mut(kind) =
+                        Measure::read(row.n, row.units, row.contributors, row.mean, row.percentiles);
+                }
+                None if row.measure == ALL_MERGED => {
+                    (bucket.prs_merged, bucket.weighted_units, bucket.contributors) =
+                        (row.n, row.units, row.contributors);
+                }
+                // Of a newer schema.
+                None => {}
             }
         }
-        let total = total.ok_or_else(|| StoreError::Other("no row for the whole range".into()))?;
         Ok(Statistics { buckets, total, lacks_details })
     }
 
-    /// The durations of a team in a range without those of hidden weeks: cycle times, coding, pickup and review, each with the
-    /// first days of the weeks that hide them.
+    /// The durations of a team in a range without those of hidden weeks: the first days of weeks, each with the kind of duration
+    /// that it hides. In the order of [`MeasureKind::ALL`].
     ///
     /// # Errors
     /// When the database fails or takes too long.
@@ -692,28 +666,29 @@ impl Reader {
         team: TeamId,
         filter: &Filter,
         bucketing: &Bucketing,
-        [cycle, coding, pickup, review]: &[Vec<NaiveDate>; 4],
-    ) -> Result<[Measure; 4], StoreError> {
+        hidden: &[(MeasureKind, NaiveDate)],
+    ) -> Result<Vec<(MeasureKind, Measure)>, StoreError> {
+        let (kinds, weeks): (Vec<&str>, Vec<NaiveDate>) =
+            hidden.iter().map(|(kind, week)| (kind.as_str(), *week)).unzip();
         let rows = sqlx::query_file!(
             "queries/durations_of_shown_weeks.sql",
             team.0,
             filter.from,
             filter.to,
             bucketing.zone.name(),
-            cycle,
-            coding,
-            pickup,
-            review,
+            &kinds as &[&str],
+            &weeks,
             bucketing.counts_fully
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        Ok(["cycle", "coding", "pickup", "review"].map(|kind| {
-            let found = rows.iter().find(|row| row.kind == kind);
+        let measure = |kind: MeasureKind| {
+            let found = rows.iter().find(|row| row.kind == kind.as_str());
             found.map_or(Measure::NONE, |row| {
                 Measure::read(row.n, row.units, row.contributors, row.mean, row.percentiles.clone())
             })
-        }))
+        };
+        Ok(MeasureKind::ALL.into_iter().map(|kind| (kind, measure(kind))).collect())
     }
 
     /// The pull requests behind a team's numbers, and those of its people that do not count, by the instant that decides
@@ -797,7 +772,8 @@ impl Reader {
                 max(o.age) as oldest,
                 count(distinct o.author_id) as "contributors!",
                 weighted_percentiles(
-                    array_agg(weighted_sample(o.age, o.units) order by weighted_sample(o.age, o.units)),
+                    array_agg(weighted_sample(o.age, o.units) order by weighted_sample(o.age, o.units) desc),
+                    sum(o.units),
                     array[0.5, 0.75, 0.9, 0.95]
                 ) as percentiles
             from (

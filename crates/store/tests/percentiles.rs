@@ -14,7 +14,7 @@ const FRACTIONS: [f64; 4] = [0.5, 0.75, 0.9, 0.95];
 
 async fn in_sql(pool: &PgPool, values: &[f64], units: &[i32]) -> Result<Option<Vec<f64>>> {
     let statement = "select weighted_percentiles(
-        array_agg(weighted_sample(s.value, s.units) order by weighted_sample(s.value, s.units)), $3
+        array_agg(weighted_sample(s.value, s.units) order by weighted_sample(s.value, s.units) desc), sum(s.units), $3
     ) from unnest($1::double precision [], $2::integer []) as s (value, units)";
     Ok(sqlx::query_scalar(statement).bind(values).bind(units).bind(FRACTIONS.to_vec()).fetch_one(pool).await?)
 }
@@ -45,7 +45,7 @@ async fn equal_weights_give_postgresqls_own_percentile() -> Result<()> {
         cross join lateral (select array_agg((i * 7919) % 1000 * 1.5::double precision) as v from generate_series(1, n) as i) as sample
         cross join lateral (
             select value, position from unnest((
-                    select weighted_percentiles(array_agg(weighted_sample(x, 3333) order by x), array[0.5, 0.75, 0.9, 0.95])
+                    select weighted_percentiles(array_agg(weighted_sample(x, 3333) order by x desc), sum(3333), array[0.5, 0.75, 0.9, 0.95])
                     from unnest(sample.v) as x
                 ))
                 with ordinality as u (value, position)

@@ -430,7 +430,7 @@ async fn whoever_may_read_the_views_needs_no_right_on_a_table_and_sees_no_small_
     for question in [
         "select prs_merged, median_cycle_time_hours from view_team_velocity where week_start = '2021-01-04'",
         "select n, median_hours from view_dora_lead_time where month_start = '2021-01-01'",
-        "select prs_merged, cycle_mean from team_bucket(1, 'week', '2021-01-04')",
+        "select n, mean from team_bucket(1, 'week', '2021-01-04') where measure = 'cycle_time'",
     ] {
         let (count, hidden): (i64, Option<f64>) = sqlx::query_as(question).fetch_one(&mut reader).await?;
         assert!(count > 100 && hidden.is_none(), "{question}: {count} {hidden:?}");
