@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use mergeline_aws::Aws;
 use mergeline_domain::{Problem, Problems, count_of};
-use mergeline_lambda::{DeadLetter, Message, replay};
+use mergeline_lambda::{DeadLetter, Task, replay};
 
 use crate::args::Options;
 use crate::database::variable;
@@ -63,12 +63,12 @@ fn queues() -> Result<(String, String), Problems> {
 }
 
 fn sentence(letter: &str) -> String {
-    if let Ok(DeadLetter { message, code, cause, receives }) = serde_json::from_str(letter) {
-        let cause = cause.replace(char::is_control, " ");
-        return format!("{} of run {}, after {receives} attempts: {code}: {cause}", message.name, message.run.0);
+    if let Ok(DeadLetter { task: Task::Collect(task), failure }) = DeadLetter::from_body(letter) {
+        let (cause, code, receives) = (failure.cause.replace(char::is_control, " "), failure.code, failure.receives);
+        return format!("{} of run {}, after {receives} attempts: {code}: {cause}", task.name, task.run.0);
     }
-    if let Ok(message) = serde_json::from_str::<Message>(letter) {
-        return format!("{} of run {}: its worker ended without a word", message.name, message.run.0);
+    if let Ok(Task::Collect(task)) = Task::from_body(letter) {
+        return format!("{} of run {}: its worker ended without a word", task.name, task.run.0);
     }
     let shown: String = letter.escape_debug().take(SHOWN).collect();
     format!("not understood, put back as it is: {shown}")

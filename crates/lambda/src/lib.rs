@@ -5,8 +5,10 @@ mod gateway;
 mod metrics;
 mod queue;
 mod renewal;
+mod task;
 
 pub use collector::{Collector, FunctionError, Outcome};
 pub use gateway::without_base_path;
-pub use queue::{DeadLetter, Message, replay};
+pub use queue::replay;
 pub use renewal::renewal;
+pub use task::{CollectTask, DeadLetter, Failure, Task};

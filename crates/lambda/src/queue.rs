@@ -4,42 +4,18 @@ use std::time::Duration;
 
 use mergeline_aws::{AwsError, Queue};
 use mergeline_collector::{Attempt, Collecting, OUT_OF_TIME};
-use mergeline_domain::{RepoName, with_causes};
-use mergeline_store::{Reason, Repository, RepositoryId, ResultState, RunId, StoreError};
+use mergeline_domain::with_causes;
+use mergeline_store::{Reason, Repository, ResultState, RunId, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Sums;
+use crate::task::{CollectTask, DeadLetter, Failure, Task};
 
 /// After so many receives a message lies in the dead-letter queue. The queue's own redrive policy says the same, for
 /// workers that die without a word.
 const MAX_RECEIVES: u32 = 5;
 /// How long a failed message rests at first; doubled with each receive.
 const FIRST_REST: Duration = Duration::from_secs(60);
-
-/// The work on one repository.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Message {
-    /// The run that it belongs to.
-    pub run: RunId,
-    /// Which repository.
-    pub repository: RepositoryId,
-    /// `owner/name`, for people.
-    pub name: RepoName,
-}
-
-/// Work that failed each time it was tried.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// The work.
-    #[serde(flatten)]
-    pub message: Message,
-    /// A stable code for the last failure.
-    pub code: String,
-    /// The last failure as a sentence.
-    pub cause: String,
-    /// How often it was tried.
-    pub receives: u32,
-}
 
 /// A message as Lambda hands it over.
 #[derive(Debug, Deserialize)]
@@ -100,15 +76,11 @@ enum Fate {
 
 /// Sends a message for each repository.
 pub(crate) async fn enqueue(queue: &Queue, run: RunId, repositories: &[Repository]) -> Result<(), AwsError> {
-    let bodies: Vec<String> = repositories
-        .iter()
-        .map(|repository| body(&Message { run, repository: repository.id, name: repository.called().clone() }))
-        .collect();
+    let task = |repository: &Repository| {
+        Task::Collect(CollectTask { run, repository: repository.id, name: repository.called().clone() })
+    };
+    let bodies: Vec<String> = repositories.iter().map(|repository| task(repository).body()).collect();
     queue.send(&bodies).await
-}
-
-fn body(message: &impl Serialize) -> String {
-    serde_json::to_string(message).unwrap_or_default()
 }
 
 /// Works a batch of messages, one after the other. Returns those that come back.
@@ -123,8 +95,8 @@ pub(crate) async fn work(
 ) -> Result<BatchFailures, StoreError> {
     let mut failures = BatchFailures::default();
     for record in records {
-        let fate = match serde_json::from_str::<Message>(&record.body) {
-            Ok(message) => match one(collecting, record, message, sums).await {
+        let fate = match Task::from_body(&record.body) {
+            Ok(Task::Collect(task)) => match collect_one(collecting, record, task, sums).await {
                 // A run or repository that the database does not know, for example: the other messages can do better.
                 Err(error) if !error.is_foundation() => {
                     failed(record, Reason { code: error.code(), message: with_causes(&error) })
@@ -164,13 +136,13 @@ async fn seal(queues: &Queues, record: &Record, fate: Fate) -> Result<bool, AwsE
     }
 }
 
-async fn one(
+async fn collect_one(
     collecting: &Collecting<'_>,
     record: &Record,
-    message: Message,
+    task: CollectTask,
     sums: &mut Sums,
 ) -> Result<Fate, StoreError> {
-    let Message { run, repository, name } = message;
+    let CollectTask { run, repository, name } = task;
     let receives = record.receives();
     let is_last = receives >= MAX_RECEIVES;
     let attempt = if is_last { Attempt::Only } else { Attempt::WithMoreToCome };
@@ -243,10 +215,10 @@ async fn bury(queues: &Queues, record: &Record, reason: &Reason) -> Result<(), A
         record.body,
         reason.message
     );
-    let letter = match serde_json::from_str::<Message>(&record.body) {
-        Ok(message) => {
+    let letter = match Task::from_body(&record.body) {
+        Ok(task) => {
             let (code, cause) = (reason.code.to_owned(), reason.message.clone());
-            body(&DeadLetter { message, code, cause, receives: record.receives() })
+            DeadLetter { task, failure: Failure { code, cause, receives: record.receives() } }.body()
         }
         // As it is: nothing is lost.
         Err(_) => record.body.clone(),
@@ -267,8 +239,8 @@ pub async fn replay(work: &Queue, dead_letters: &Queue, told: impl Fn(&str)) -> 
         }
         for letter in letters {
             told(&letter.body);
-            let fresh = match serde_json::from_str::<DeadLetter>(&letter.body) {
-                Ok(DeadLetter { message, .. }) => body(&message),
+            let fresh = match DeadLetter::from_body(&letter.body) {
+                Ok(DeadLetter { task, .. }) => task.body(),
                 // From a worker that died without a word: it is as it was sent.
                 Err(_) => letter.body,
             };
@@ -282,19 +254,6 @@ pub async fn replay(work: &Queue, dead_letters: &Queue, told: impl Fn(&str)) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_dead_letter_names_run_repository_and_cause_and_becomes_the_message_again() {
-        let message = Message { run: RunId(7), repository: RepositoryId(3), name: "acme/api".parse().expect("a name") };
-        let letter =
-            DeadLetter { message: message.clone(), code: "github_status".into(), cause: "502".into(), receives: 5 };
-        let text = body(&letter);
-        let expected =
-            r#"{"run":7,"repository":3,"name":"acme/api","code":"github_status","cause":"502","receives":5}"#;
-        assert_eq!(text, expected);
-        let back: DeadLetter = serde_json::from_str(&text).expect("a letter");
-        assert_eq!(back.message, message);
-    }
 
     #[test]
     fn failed_messages_rest_longer_each_time() {

@@ -157,7 +157,7 @@ async fn f08_a_repository_that_fails_each_time_becomes_a_dead_letter_which_can_b
     }
     let dead = cloud.dead().await?;
     let letter = json!({
-        "run": 1, "repository": dead[0]["repository"], "name": "acme/web",
+        "version": 1, "kind": "collect", "run": 1, "repository": dead[0]["repository"], "name": "acme/web",
         "code": "github_status", "cause": "GitHub answered with status 422", "receives": 5,
     });
     assert_eq!((cloud.queued().await?, &dead), (vec![], &vec![letter]));
