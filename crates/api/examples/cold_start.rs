@@ -63,7 +63,7 @@ fn main() -> Result<()> {
 
 /// API Gateway's event for a path, with everything else left out.
 fn event(path: &str) -> Result<String> {
-    let mut event: Value = serde_json::from_str(include_str!("../../../events/api-velocity.json"))?;
+    let mut event: Value = serde_json::from_str(include_str!("../../../infra/events/api-velocity.json"))?;
     event["path"] = json!(path);
     event["requestContext"]["path"] = json!(format!("/v1{path}"));
     event["queryStringParameters"] = Value::Null;

@@ -44,7 +44,7 @@ async fn ask(function: &mut LambdaRuntime, event: &str) -> Result<(i64, Value)> 
 
 /// The event for a path without its version, with these parameters and one header.
 fn event(path: &str, parameters: &[(&str, &str)], (name, value): (&str, &str)) -> Result<Value> {
-    let mut event: Value = serde_json::from_str(include_str!("../../../events/api-teams.json"))?;
+    let mut event: Value = serde_json::from_str(include_str!("../../../infra/events/api-teams.json"))?;
     event["path"] = json!(path);
     event["requestContext"]["path"] = json!(format!("/v1{path}"));
     event["multiValueHeaders"] = json!({ name: [value] });
@@ -61,13 +61,13 @@ async fn rest_events_are_answered_with_the_numbers_of_the_router() -> Result<()>
     let backend = Backend::with(&history()).await?;
     let mut function = start(&backend).await?;
     for (event, path) in [
-        (include_str!("../../../events/api-teams.json"), "/v1/teams"),
+        (include_str!("../../../infra/events/api-teams.json"), "/v1/teams"),
         (
-            include_str!("../../../events/api-velocity.json"),
+            include_str!("../../../infra/events/api-velocity.json"),
             "/v1/metrics/team/payments/velocity?from=2026-06-01&to=2026-06-15",
         ),
         (
-            include_str!("../../../events/api-lead-time.json"),
+            include_str!("../../../infra/events/api-lead-time.json"),
             "/v1/metrics/team/payments/lead-time?from=2026-06-01&to=2026-07-01",
         ),
     ] {
@@ -113,7 +113,7 @@ async fn without_keys_the_functions_own_address_answers_no_page_of_another_site_
         let (status, answer) = ask(&mut function, &of_function_url(headers).to_string()).await?;
         assert_eq!((status, answer["error"]["code"].clone()), expected, "{headers:?}: {answer}");
     }
-    assert_eq!(ask(&mut function, include_str!("../../../events/api-teams.json")).await?.0, 200);
+    assert_eq!(ask(&mut function, include_str!("../../../infra/events/api-teams.json")).await?.0, 200);
     Ok(())
 }
 
@@ -188,10 +188,10 @@ async fn the_addresses_above_the_page_lead_to_it_at_every_base_path_and_never_to
 async fn unknown_paths_and_parameters_get_the_envelope_in_lambda_too() -> Result<()> {
     let backend = Backend::empty().await?;
     let mut function = start(&backend).await?;
-    let event = include_str!("../../../events/api-teams.json");
+    let event = include_str!("../../../infra/events/api-teams.json");
     let (status, answer) = ask(&mut function, &event.replace("/teams", "/nothing")).await?;
     assert_eq!((status, &answer["error"]["code"]), (404, &json!("not_found")));
-    let event = include_str!("../../../events/api-velocity.json").replace("\"from\"", "\"form\"");
+    let event = include_str!("../../../infra/events/api-velocity.json").replace("\"from\"", "\"form\"");
     let (status, answer) = ask(&mut function, &event).await?;
     assert_eq!((status, &answer["error"]["details"][0]["parameter"]), (400, &json!("form")));
     Ok(())
@@ -269,7 +269,7 @@ async fn the_databases_url_is_read_from_its_secret_at_the_start_and_shown_nowher
     environment.insert("DB_URL_SECRET_ARN", aws.create_secret("database", Some(&url)).await?);
     let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
     for _ in 0..2 {
-        let (status, answer) = ask(&mut function, include_str!("../../../events/api-teams.json")).await?;
+        let (status, answer) = ask(&mut function, include_str!("../../../infra/events/api-teams.json")).await?;
         assert_eq!(status, 200, "{answer}");
     }
     assert_eq!(aws.requests("GetSecretValue").await?, 1);
@@ -289,7 +289,7 @@ async fn hashed_keys_are_read_from_their_secret_and_checked_here() -> Result<()>
     environment.insert("DB_URL", backend.database.url().to_owned());
     environment.insert("API_KEYS_SECRET_ARN", aws.create_secret("keys", Some(&keys)).await?);
     let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
-    let event = include_str!("../../../events/api-teams.json");
+    let event = include_str!("../../../infra/events/api-teams.json");
     assert_eq!(ask(&mut function, event).await?.0, 200);
     let (status, answer) = ask(&mut function, &event.replace("local-only", "another-one")).await?;
     assert_eq!((status, &answer["error"]["code"]), (401, &json!("unauthorized")));
@@ -309,7 +309,7 @@ async fn a_secret_that_cannot_be_read_ends_the_start_with_what_to_do() -> Result
         environment.insert("DB_URL_SECRET_ARN", arn.clone());
         environment.extend(also.map(|url| ("DB_URL", url.to_owned())));
         let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
-        let event = serde_json::from_str(include_str!("../../../events/api-teams.json"))?;
+        let event = serde_json::from_str(include_str!("../../../infra/events/api-teams.json"))?;
         let error = function.invoke(event).await.err().context("it starts")?;
         assert!(error.to_string().contains(said), "{error}");
     }
@@ -425,7 +425,7 @@ async fn f19_a_password_that_was_changed_is_used_by_the_warm_api_after_one_look_
     let mut environment = aws.environment();
     environment.insert("DB_URL_SECRET_ARN", arn.clone());
     let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
-    let event = include_str!("../../../events/api-teams.json");
+    let event = include_str!("../../../infra/events/api-teams.json");
     let (_, before) = ask(&mut function, event).await?;
     assert_eq!(before["meta"]["count"], json!(3), "{before}");
     change_password(&pool, "canary-2").await?;
@@ -448,7 +448,7 @@ async fn f19_an_address_that_leads_nowhere_is_looked_up_anew() -> Result<()> {
     let mut environment = aws.environment();
     environment.insert("DB_URL_SECRET_ARN", arn.clone());
     let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
-    let event = include_str!("../../../events/api-teams.json");
+    let event = include_str!("../../../infra/events/api-teams.json");
     assert_eq!(ask(&mut function, event).await?.0, 503);
     aws.put_secret(&arn, backend.database.url()).await?;
     until_answered(&mut function, event).await?;
@@ -485,7 +485,7 @@ async fn f41_a_password_that_no_secret_knows_is_a_503_until_the_secret_does() ->
     let mut environment = aws.environment();
     environment.insert("DB_URL_SECRET_ARN", arn.clone());
     let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
-    let event = include_str!("../../../events/api-teams.json");
+    let event = include_str!("../../../infra/events/api-teams.json");
     let (status, answer) = ask(&mut function, event).await?;
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("unavailable")));
     assert_eq!(aws.requests("GetSecretValue").await?, 1 + 1, "at the start, and once in vain");

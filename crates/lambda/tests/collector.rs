@@ -31,7 +31,7 @@ async fn start(environment: &HashMap<&str, String>) -> Result<LambdaRuntime> {
 }
 
 fn schedule() -> Result<Value> {
-    Ok(serde_json::from_str(include_str!("../../../events/schedule.json"))?)
+    Ok(serde_json::from_str(include_str!("../../../infra/events/schedule.json"))?)
 }
 
 fn answer(outcome: Invocation) -> Value {

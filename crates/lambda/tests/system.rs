@@ -57,8 +57,8 @@ fn rows(data: &Value) -> Option<Rows> {
 
 /// What the API says of weeks and months.
 async fn answers(api: &mut LambdaRuntime) -> Result<[Rows; 2]> {
-    let velocity = ask(api, include_str!("../../../events/api-velocity.json")).await?;
-    let lead_time = ask(api, include_str!("../../../events/api-lead-time.json")).await?;
+    let velocity = ask(api, include_str!("../../../infra/events/api-velocity.json")).await?;
+    let lead_time = ask(api, include_str!("../../../infra/events/api-lead-time.json")).await?;
     Ok([rows(&velocity).context("weeks")?, rows(&lead_time).context("months")?])
 }
 

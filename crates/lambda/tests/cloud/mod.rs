@@ -225,12 +225,12 @@ impl Sandbox {
 }
 
 pub(crate) fn schedule() -> Result<Value> {
-    Ok(serde_json::from_str(include_str!("../../../../events/schedule.json"))?)
+    Ok(serde_json::from_str(include_str!("../../../../infra/events/schedule.json"))?)
 }
 
 /// The event that Lambda makes of messages.
 pub(crate) fn event(messages: &[Message]) -> Result<Value> {
-    let example: Value = serde_json::from_str(include_str!("../../../../events/work.json"))?;
+    let example: Value = serde_json::from_str(include_str!("../../../../infra/events/work.json"))?;
     let record = |(index, message): (usize, &Message)| {
         let mut record = example["Records"][0].clone();
         record["messageId"] = message_id(index).into();
