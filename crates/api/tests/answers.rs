@@ -7,7 +7,7 @@ use chrono::{Datelike, TimeDelta};
 use common::{Answered, Backend, PRIVACY, TEAMS, details, history};
 use mergeline_api::{Api, router};
 use mergeline_domain::Details;
-use mergeline_test_support::{FakePullRequest, at, pr};
+use mergeline_fake_github::{FakePullRequest, at, pr};
 use serde_json::{Value, json};
 
 /// Buckets in a line each: unit, days, pull requests, weight, people, median.

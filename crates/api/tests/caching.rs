@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use common::{Answered, Backend, NOW, TEAMS, ask, details, history, keys};
 use mergeline_api::{Api, Scope, router};
+use mergeline_fake_github::{FakePullRequest, at, pr};
 use mergeline_store::RepositoryResult;
-use mergeline_test_support::{FakePullRequest, at, finish_reading, keep, pr};
+use mergeline_test_support::{finish_reading, keep};
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 

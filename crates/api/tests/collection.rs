@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use common::{Answered, Backend, ask, history};
 use mergeline_api::{Api, router};
+use mergeline_fake_github::{at, pr};
 use mergeline_store::{Reason, RepositoryResult, ResultState};
-use mergeline_test_support::{at, pr};
 use serde_json::{Value, json};
 
 /// One repository is complete, one fails, one is deferred in the middle of its past, one is new and was renamed.

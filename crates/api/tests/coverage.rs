@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use common::{Backend, NOW, TEAMS, ask, details, history, keys};
 use mergeline_api::{Api, Scope, router};
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{at, pr};
 use mergeline_store::ApplyOptions;
-use mergeline_test_support::{at, pr};
 use serde_json::{Value, json};
 
 const VELOCITY: &str = "/v1/metrics/team/payments/velocity";

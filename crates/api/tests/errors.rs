@@ -9,8 +9,8 @@ use anyhow::{Result, ensure};
 use axum::Router;
 use common::{Answered, Backend, ask, history, keys};
 use mergeline_api::{Api, Scope, Settings, router};
+use mergeline_fake_github::at;
 use mergeline_store::Store;
-use mergeline_test_support::at;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use common::{Answered, Backend, ask, keys};
 use mergeline_api::{Api, Scope, router};
 use mergeline_domain::Details;
-use mergeline_test_support::{FakePullRequest, at, pr};
+use mergeline_fake_github::{FakePullRequest, at, pr};
 use serde_json::{Value, json};
 
 /// ana is in payments, bob was by half until noon (UTC) of 2026-06-10 and is in platform since.

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use axum::Router;
 use common::{Answered, ask};
 use mergeline_api::{Api, Settings, openapi, router};
+use mergeline_fake_github::at;
 use mergeline_store::Store;
-use mergeline_test_support::{TestDatabase, at};
+use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 

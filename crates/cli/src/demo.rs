@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use mergeline_api::{AllowedHosts, Api, router};
 use mergeline_collector::{Settings, TeamsSource};
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::FakeGitHub;
+use mergeline_fake_github::synthetic::organization;
 use mergeline_github::GitHub;
 use mergeline_store::{ApplyOptions, Store};
-use mergeline_test_support::FakeGitHub;
-use mergeline_test_support::synthetic::organization;
 
 use crate::args::{Demo, Options};
 use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use common::{Laptop, Ran, github, while_serving};
-use mergeline_test_support::{TestDatabase, pr};
+use mergeline_fake_github::pr;
+use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
 
 fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {

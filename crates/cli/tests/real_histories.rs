@@ -14,9 +14,10 @@ use http_body_util::BodyExt;
 use mergeline_api::{Api, router};
 use mergeline_collector::{CollectOptions, collect};
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{FakeGitHub, FakePullRequest, at, recorded};
 use mergeline_github::{GitHub, GitHubSettings};
 use mergeline_store::{ApplyOptions, RunState};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, TestDatabase, at, recorded};
+use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 

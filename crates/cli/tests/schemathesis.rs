@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{Laptop, while_serving, yesterday};
-use mergeline_test_support::synthetic::organization;
-use mergeline_test_support::{FakeGitHub, PythonTool, TestDatabase, pr};
+use mergeline_fake_github::synthetic::organization;
+use mergeline_fake_github::{FakeGitHub, pr};
+use mergeline_test_support::{PythonTool, TestDatabase};
 use serde_json::json;
 
 const KEY: &str = "a-key-of-sixteen-or-more";

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use common::{ANA, Log, NOW, World, connect_with, many, merged, options, outcome};
 use mergeline_collector::CollectOptions;
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{FakeCommit, FakeReview, FakeUser, Fault, HALF_A_PAIR, Layout, Refused, at, pr};
 use mergeline_store::{ApplyOptions, ResultState, RunState};
-use mergeline_test_support::{FakeCommit, FakeReview, FakeUser, Fault, HALF_A_PAIR, Layout, Refused, at, pr};
 use serde_json::{Value, json};
 
 const TITLES: &str = "select title from pull_requests order by number";
@@ -390,7 +390,7 @@ async fn an_enterprise_server_gives_details_and_follows_renames_too() -> Result<
 
 #[tokio::test]
 async fn g11_a_redirect_to_another_host_fails_the_repository_and_the_token_goes_nowhere() -> Result<()> {
-    let elsewhere = mergeline_test_support::FakeGitHub::start().await?;
+    let elsewhere = mergeline_fake_github::FakeGitHub::start().await?;
     let world = World::new().await?;
     let address = format!("{}/repositories/1/pulls?page=2", elsewhere.url());
     world.fake.put(many(150));

@@ -16,9 +16,9 @@ use common::{
     teams_file,
 };
 use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
+use mergeline_fake_github::{FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, at, pr};
 use mergeline_local_postgres::Server;
 use mergeline_store::{ApplyOptions, DatabaseSettings, QuarantineKey, ResultState, RunState, Store, StoreError};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, at, pr};
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::sync::Semaphore;

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use common::{ANA, NOW, World, many, merged, outcome, teams_file};
 use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
 use mergeline_domain::plan::Doubt;
+use mergeline_fake_github::{FakeUser, Fault, at, pr};
 use mergeline_store::{ApplyOptions, ResultState, RunState};
-use mergeline_test_support::{FakeUser, Fault, at, pr};
 use tokio::sync::Notify;
 
 #[tokio::test]

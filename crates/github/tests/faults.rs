@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use common::{always, connect, ok, session, settings};
 use mergeline_domain::RepoName;
+use mergeline_fake_github::{FakeGitHub, Fault, at, pr};
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, Page, PageAnswer, Patience, Session};
-use mergeline_test_support::{FakeGitHub, Fault, at, pr};
 use tokio::time::Instant;
 
 const REPOSITORY: &str = "acme/api";

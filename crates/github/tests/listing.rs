@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use common::{connect, session};
 use mergeline_domain::PullRequest;
+use mergeline_fake_github::{FakeGitHub, FakePullRequest, FakeUser, Fault, Layout, Refused, at, pr};
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, PageAnswer, Patience};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, FakeUser, Fault, Layout, Refused, app_key, at, pr};
+use mergeline_test_support::app_key;
 
 const REPOSITORY: &str = "acme/api";
 

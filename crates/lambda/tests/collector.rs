@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cloud::{Cloud, TOKEN, at_level};
+use mergeline_fake_github::{FakeGitHub, pr};
 use mergeline_local_postgres::Server;
-use mergeline_test_support::{AwsFault, AwsService, FakeGitHub, Invocation, LambdaRuntime, TestDatabase, app_key, pr};
+use mergeline_test_support::{AwsFault, AwsService, Invocation, LambdaRuntime, TestDatabase, app_key};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 

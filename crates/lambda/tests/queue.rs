@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
 use cloud::{BATCH, Cloud, TOKEN, at_level, event, schedule};
-use mergeline_test_support::{AwsFault, AwsService, FakePullRequest, Fault, Invocation, pr};
+use mergeline_fake_github::{FakePullRequest, Fault, pr};
+use mergeline_test_support::{AwsFault, AwsService, Invocation};
 use serde_json::{Value, json};
 
 /// Requests of one failing call.

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use cloud::{CANARY, Cloud, TOKEN, schedule};
-use mergeline_test_support::{FakePullRequest, Invocation, LambdaRuntime, pr};
+use mergeline_fake_github::{FakePullRequest, pr};
+use mergeline_test_support::{Invocation, LambdaRuntime};
 use serde_json::{Value, json};
 
 /// Merged in June 2026 by ana, who gives half of her time to payments: on Tuesday 2nd 25 hours after it was opened, and on

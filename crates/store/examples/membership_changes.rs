@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::at;
 use mergeline_store::{Applied, ApplyOptions, PULL_REQUESTS_AT_ONCE, Store};
-use mergeline_test_support::{TestDatabase, at};
+use mergeline_test_support::TestDatabase;
 use sqlx::PgPool;
 
 const TEAMS: usize = 200;

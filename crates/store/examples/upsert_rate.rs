@@ -7,8 +7,9 @@ use chrono::TimeDelta;
 use futures::TryStreamExt;
 use mergeline_domain::Verdict;
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{FakePullRequest, at, pr};
 use mergeline_store::{ApplyOptions, KeptPullRequest, PageOfWork, Store};
-use mergeline_test_support::{FakePullRequest, TestDatabase, at, pr};
+use mergeline_test_support::TestDatabase;
 use sqlx::PgPool;
 
 const ROWS: i64 = 20_000;

@@ -9,10 +9,11 @@ use anyhow::Result;
 use common::{apply, attributions, fresh, share, teams, teams_in};
 use mergeline_domain::Verdict;
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{FakePullRequest, FakeUser, at, pr};
 use mergeline_store::{
     Applied, ApplyError, ApplyOptions, KeptPullRequest, PageOfWork, Reattributed, Store, StoreError, TeamRef,
 };
-use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, pr};
+use mergeline_test_support::{TestDatabase, finish_reading, keep};
 
 /// Three of ana's pull requests, merged on three days, and one of bob's.
 fn merged() -> Vec<FakePullRequest> {

@@ -13,12 +13,13 @@ use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
+use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
 use mergeline_store::{
     Bucketing, DatabaseSettings, Ending, Filter, Interval, QuarantineKey, RepositoryId, RepositoryResult, Store,
     StoreError, TeamRef,
 };
-use mergeline_test_support::{PgBouncer, TestDatabase, at, keep, miscounted, pr};
+use mergeline_test_support::{PgBouncer, TestDatabase, keep, miscounted};
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool, Row};

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use mergeline_domain::Details;
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{FakePullRequest, FakeUser, at, pr};
 use mergeline_store::{
     ApplyOptions, Backfill, BackfillStep, Ending, Filter, KnownBy, Lease, Listed, PageOfWork, Place, QuarantineKey,
     Repository, Store, StoreError, Undecodable, WithoutDetails,
 };
-use mergeline_test_support::{FakePullRequest, FakeUser, TestDatabase, at, finish_reading, keep, miscounted, pr};
+use mergeline_test_support::{TestDatabase, finish_reading, keep, miscounted};
 
 const MERGED: &str = "2026-02-02T10:00:00Z";
 

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use chrono::TimeDelta;
 use common::{apply, fresh, teams};
 use mergeline_domain::{Details, Sample, Weight, weighted_percentile};
+use mergeline_fake_github::{FakePullRequest, at, pr};
 use mergeline_store::{Store, WithoutDetails};
-use mergeline_test_support::{FakePullRequest, at, keep, pr};
+use mergeline_test_support::keep;
 
 /// Hours of coding, pickup and review of four merged pull requests; `None` is unknown.
 const HOURS: [(Option<i32>, Option<i32>, Option<i32>); 4] =

@@ -5,8 +5,9 @@ mod common;
 use anyhow::{Context, Result, ensure};
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
+use mergeline_fake_github::pr;
 use mergeline_store::{DatabaseSettings, Store, TeamRef};
-use mergeline_test_support::{TestDatabase, keep, miscounted, pr};
+use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 

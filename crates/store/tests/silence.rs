@@ -13,12 +13,13 @@ use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
 use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::{Details, Problems, RepoName, Verdict};
+use mergeline_fake_github::{FakeUser, at, pr};
 use mergeline_store::{
     ApplyError, ApplyOptions, Backfill, BackfillStep, DatabaseSettings, Ending, KeptPullRequest, KnownBy, Lease,
     Listed, PageOfWork, QuarantineKey, RateLimitBlock, RateLimitRemaining, Reason, RepositoryId, RepositoryResult,
     ResultState, Revision, RunId, Store, StoreError, Undecodable, UnreadableChange, WithoutDetails,
 };
-use mergeline_test_support::{FakeUser, TestDatabase, at, keep, miscounted, pr};
+use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

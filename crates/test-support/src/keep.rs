@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::Verdict;
 use mergeline_store::{Ending, KeptPullRequest, Listed, PageOfWork, Store};
 
-use crate::FakePullRequest;
+use mergeline_fake_github::FakePullRequest;
 
 /// Judges pull requests of the first configured repository and stores them as a collection does. Returns how many
 /// rows changed.

@@ -13,8 +13,9 @@ use http_body_util::BodyExt;
 use mergeline_api::{Api, ApiKeys, NewKey, Scope, router};
 use mergeline_domain::Details;
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{FakePullRequest, at, pr};
 use mergeline_store::{ApplyOptions, Lease, RepositoryResult, RunId, Store, WithoutDetails};
-use mergeline_test_support::{FakePullRequest, TestDatabase, at, finish_reading, keep, pr};
+use mergeline_test_support::{TestDatabase, finish_reading, keep};
 use serde_json::Value;
 
 pub(crate) const NOW: &str = "2026-06-17T12:00:00Z";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Days, NaiveDate, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
-use mergeline_test_support::at;
+use mergeline_fake_github::at;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 

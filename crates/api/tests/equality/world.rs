@@ -11,10 +11,11 @@ use http_body_util::BodyExt;
 use mergeline_api::{Api, router};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Details, PullRequest, RepoName, Verdict};
+use mergeline_fake_github::pr;
 use mergeline_store::{
     ApplyOptions, Ending, KeptPullRequest, Lease, Listed, PageOfWork, Repository, Snapshot, Store, WithoutDetails,
 };
-use mergeline_test_support::{TestDatabase, pr};
+use mergeline_test_support::TestDatabase;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tower::ServiceExt;

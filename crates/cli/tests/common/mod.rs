@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use mergeline_test_support::{FakeGitHub, FakeUser, pr};
+use mergeline_fake_github::{FakeGitHub, FakeUser, pr};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -11,9 +11,10 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{FakeGitHub, FakePullRequest, Fault, Layout, at, pr};
 use mergeline_github::{GitHub, GitHubSettings};
 use mergeline_store::{ApplyOptions, ResultState, Store};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, Fault, Layout, TestDatabase, at, pr};
+use mergeline_test_support::TestDatabase;
 
 pub(crate) const NOW: &str = "2026-06-15T12:00:00Z";
 pub(crate) const ANA: &str = "{ slug: payments, members: [{ github: ana }] }";

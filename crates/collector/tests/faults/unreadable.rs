@@ -6,8 +6,8 @@ use crate::common::{self, World, connect_at_once, many, merged, options, outcome
 use anyhow::Result;
 use chrono::TimeDelta;
 use mergeline_collector::CollectOptions;
+use mergeline_fake_github::{FakePullRequest, Fault, at, pr};
 use mergeline_store::{QuarantineKey, ResultState};
-use mergeline_test_support::{FakePullRequest, Fault, at, pr};
 use serde_json::json;
 
 const QUARANTINED: &str =

@@ -1,7 +1,8 @@
 //! Killed at every point and run again is the same as never killed.
 
 use anyhow::{Context, Result, ensure};
-use mergeline_test_support::{TestDatabase, at, pr};
+use mergeline_fake_github::{at, pr};
+use mergeline_test_support::TestDatabase;
 
 use crate::world::World;
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use mergeline_domain::Weight;
-use mergeline_test_support::FakePullRequest;
+use mergeline_fake_github::FakePullRequest;
 
 /// A repository that is configured as long as it exists.
 #[derive(Debug, Clone)]

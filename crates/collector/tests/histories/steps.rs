@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::{CollectOptions, collect};
+use mergeline_fake_github::{FakePullRequest, FakeReview, FakeUser, Fault, pr};
 use mergeline_github::Patience;
-use mergeline_test_support::{FakePullRequest, FakeReview, FakeUser, Fault, pr};
 use serde_json::Value;
 
 use crate::model::{Repository, Share, TEAMS, author, is_decodable};

@@ -8,9 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use mergeline_collector::{CollectOptions, RunReport, collect};
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{FakeGitHub, at};
 use mergeline_github::{GitHub, GitHubSettings};
 use mergeline_store::{ApplyOptions, RunState, Store};
-use mergeline_test_support::{FakeGitHub, TestDatabase, at};
+use mergeline_test_support::TestDatabase;
 
 use crate::kill::killed_after;
 use crate::model::{Repository, Share, TEAMS, Teams};

@@ -7,8 +7,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Result;
+use mergeline_fake_github::at;
 use mergeline_github::{GitHub, GitHubSettings, Patience, Session};
-use mergeline_test_support::at;
 
 /// Settings for a fake, with pauses that a test can wait for.
 pub(crate) fn settings(url: &str, token: Option<&str>) -> GitHubSettings {

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use mergeline_aws::{Aws, Message, Queue};
-use mergeline_test_support::{AwsEmulator, EmulatedQueue, FakeGitHub, Invocation, LambdaRuntime, TestDatabase};
+use mergeline_fake_github::FakeGitHub;
+use mergeline_test_support::{AwsEmulator, EmulatedQueue, Invocation, LambdaRuntime, TestDatabase};
 use serde_json::{Value, json};
 
 /// In every secret: it must appear nowhere.

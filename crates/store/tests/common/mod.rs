@@ -4,8 +4,9 @@
 
 use anyhow::Result;
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::at;
 use mergeline_store::{Applied, ApplyError, ApplyOptions, Store};
-use mergeline_test_support::{TestDatabase, at};
+use mergeline_test_support::TestDatabase;
 
 pub(crate) const REPOSITORY: &str = "acme/api";
 

@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Page};
-use super::apps;
-use super::call::Call;
-use super::contract::time;
-use super::world::World;
+use crate::answer::{Answer, Page};
+use crate::apps;
+use crate::call::Call;
+use crate::contract::time;
+use crate::world::World;
 use selection::{Document, Field, Selection};
 
 /// GitHub takes no more ids than that.
@@ -36,7 +36,7 @@ impl Refusal {
 }
 
 /// The answer to a query, and its cost in points.
-pub(super) fn answer(world: &World, call: &Call) -> (Answer, u32) {
+pub(crate) fn answer(world: &World, call: &Call) -> (Answer, u32) {
     let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
     let Some(query) = body["query"].as_str() else {
         return (
@@ -65,7 +65,7 @@ pub(super) fn answer(world: &World, call: &Call) -> (Answer, u32) {
 }
 
 /// What GitHub answers once the points are used up: 200.
-pub(super) fn used_up() -> Answer {
+pub(crate) fn used_up() -> Answer {
     let error = json!({
         "type": "RATE_LIMIT",
         "code": "graphql_rate_limit",
@@ -75,7 +75,7 @@ pub(super) fn used_up() -> Answer {
 }
 
 /// What GitHub answers whoever brings no token: there is no limit to use up, and nothing to be had.
-pub(super) fn without_a_token() -> Answer {
+pub(crate) fn without_a_token() -> Answer {
     Answer::error(StatusCode::UNAUTHORIZED, "This endpoint requires you to be authenticated.")
         .saying("x-ratelimit-limit", "0")
         .saying("x-ratelimit-remaining", "0")

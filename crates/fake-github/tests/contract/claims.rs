@@ -9,7 +9,7 @@ use apollo_compiler::executable::{Selection, SelectionSet};
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema, ast};
-use mergeline_test_support::{
+use mergeline_fake_github::{
     FakeCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, pr, recorded,
 };
 use serde_json::{Value, json};

@@ -3,17 +3,17 @@
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Page};
-use super::apps;
-use super::call::Call;
-use super::contract::{self, Links};
-use super::listing::{self, Paging};
-use super::world::{PullRequestList, Repository, World};
 use crate::FakeUser;
+use crate::answer::{Answer, Page};
+use crate::apps;
+use crate::call::Call;
+use crate::contract::{self, Links};
+use crate::listing::{self, Paging};
+use crate::world::{PullRequestList, Repository, World};
 
 /// What a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Route {
+pub(crate) enum Route {
     Repository(Place, Thing),
     Graphql,
     /// The token's owner.
@@ -37,14 +37,14 @@ pub(super) enum Route {
 
 /// How a request names a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Name(String),
     Id(i64),
 }
 
 /// How a request names an owner; the links of a list do it by number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     Login(String),
     Id(i64),
 }
@@ -60,14 +60,14 @@ impl Owner {
 
 /// What of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Thing {
+pub(crate) enum Thing {
     Itself,
     PullRequests,
     PullRequest(i64),
 }
 
 impl Route {
-    pub(super) fn of(call: &Call) -> Self {
+    pub(crate) fn of(call: &Call) -> Self {
         let segments: Vec<&str> = call.path.split('/').skip(1).collect();
         match (&call.method, &segments[..]) {
             (&Method::POST, ["graphql"]) => Self::Graphql,
@@ -114,7 +114,7 @@ impl Route {
     }
 
     /// Whose things a request is about, where that is anybody's in particular.
-    pub(super) fn owner(&self, world: &World) -> Option<String> {
+    pub(crate) fn owner(&self, world: &World) -> Option<String> {
         match self {
             Self::Repository(Place::Name(name), _) => name.split('/').next().map(str::to_owned),
             Self::Repository(Place::Id(id), _) => {
@@ -126,7 +126,7 @@ impl Route {
     }
 
     /// What faults go by: the repository's name as the request has it, else the path; in lower case.
-    pub(super) fn subject(&self, world: &World, call: &Call) -> String {
+    pub(crate) fn subject(&self, world: &World, call: &Call) -> String {
         match self {
             Self::Repository(Place::Name(name), _) => name.to_lowercase(),
             Self::Repository(Place::Id(id), _) => {
@@ -143,7 +143,7 @@ impl Route {
 }
 
 /// The answer to a REST request that nothing is wrong with.
-pub(super) fn answer(world: &mut World, route: &Route, call: &Call) -> Answer {
+pub(crate) fn answer(world: &mut World, route: &Route, call: &Call) -> Answer {
     match route {
         Route::Repository(place, thing) => in_repository(world, place, *thing, call),
         Route::Me => me(world, call),
@@ -339,7 +339,7 @@ fn repositories(world: &World, owner: &Owner, of_organization: bool, call: &Call
     }
 }
 
-pub(super) fn is_organization(account: &FakeUser) -> bool {
+pub(crate) fn is_organization(account: &FakeUser) -> bool {
     account.kind == "Organization"
 }
 

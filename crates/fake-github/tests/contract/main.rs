@@ -1,12 +1,12 @@
 //! The fake GitHub keeps GitHub's contract in both layouts.
 
 mod cloud {
-    const LAYOUT: mergeline_test_support::Layout = mergeline_test_support::Layout::Cloud;
+    const LAYOUT: mergeline_fake_github::Layout = mergeline_fake_github::Layout::Cloud;
     include!("claims.rs");
 }
 
 mod enterprise_server {
-    const LAYOUT: mergeline_test_support::Layout = mergeline_test_support::Layout::EnterpriseServer;
+    const LAYOUT: mergeline_fake_github::Layout = mergeline_fake_github::Layout::EnterpriseServer;
     include!("claims.rs");
 
     #[tokio::test]

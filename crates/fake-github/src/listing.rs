@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use axum::http::{StatusCode, header};
 use serde_json::Value;
 
-use super::answer::{Answer, Page};
-use super::call::Call;
-use super::contract::Links;
-use super::world::{PullRequestList, Repository, World};
 use crate::FakePullRequest;
+use crate::answer::{Answer, Page};
+use crate::call::Call;
+use crate::contract::Links;
+use crate::world::{PullRequestList, Repository, World};
 
 /// GitHub gives no more on one page, whatever is asked for.
 const MAX_PER_PAGE: usize = 100;
@@ -20,7 +20,7 @@ const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Pages as they were served: making them anew for every request would cost more than all else in a benchmark.
 #[derive(Debug, Default)]
-pub(super) struct Pages {
+pub(crate) struct Pages {
     kept: HashMap<PageKey, (Page, usize)>,
     /// Numbers of pull requests in the order of a list.
     orders: HashMap<Order, Vec<i64>>,
@@ -37,7 +37,7 @@ struct PageKey {
 }
 
 impl Pages {
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
@@ -74,27 +74,27 @@ enum PullState {
 
 /// Which page, and how much is on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Paging {
+pub(crate) struct Paging {
     per_page: usize,
     page: usize,
 }
 
 impl Paging {
-    pub(super) fn of(call: &Call) -> Self {
+    pub(crate) fn of(call: &Call) -> Self {
         let number =
             |name: &str, default: usize| call.parameter(name).and_then(|text| text.parse().ok()).unwrap_or(default);
         Self { per_page: number("per_page", DEFAULT_PER_PAGE).clamp(1, MAX_PER_PAGE), page: number("page", 1).max(1) }
     }
 
     /// What is on the page, and how many pages there are.
-    pub(super) fn cut<T>(self, items: &[T]) -> (&[T], usize) {
+    pub(crate) fn cut<T>(self, items: &[T]) -> (&[T], usize) {
         let start = (self.page - 1).saturating_mul(self.per_page).min(items.len());
         let end = start.saturating_add(self.per_page).min(items.len());
         (&items[start..end], items.len().div_ceil(self.per_page))
     }
 
     /// `prev`, `next`, `last` and `first`, as far as there are such pages; none for a single page.
-    pub(super) fn link(self, address: &str, query: &str, pages: usize) -> Option<String> {
+    pub(crate) fn link(self, address: &str, query: &str, pages: usize) -> Option<String> {
         let Self { page, per_page } = self;
         let relations = [
             ("prev", page - 1, page > 1),
@@ -171,7 +171,7 @@ impl Order {
 }
 
 /// The pull requests of a repository.
-pub(super) fn pull_requests(world: &mut World, id: i64, call: &Call) -> Answer {
+pub(crate) fn pull_requests(world: &mut World, id: i64, call: &Call) -> Answer {
     let listing = match Listing::parse(call) {
         Ok(listing) => listing,
         Err(field) => return Answer::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("Validation Failed: {field}")),

@@ -3,13 +3,13 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::call::Call;
-use super::rest::is_organization;
-use super::world::{PullRequestList, Repository, World};
+use crate::call::Call;
+use crate::rest::is_organization;
+use crate::world::{PullRequestList, Repository, World};
 use crate::{FakePullRequest, FakeUser};
 
 /// Where the links of an answer point.
-pub(super) struct Links<'a> {
+pub(crate) struct Links<'a> {
     /// The API's address.
     api: &'a str,
     /// The repository's present `owner/name`.
@@ -24,7 +24,7 @@ pub(super) struct Links<'a> {
 /// When a repository without pull requests was created.
 const LONG_AGO: DateTime<Utc> = DateTime::from_timestamp(1_577_836_800, 0).expect("2020");
 
-pub(super) fn time(at: DateTime<Utc>) -> String {
+pub(crate) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -34,7 +34,7 @@ fn sha(number: i64) -> String {
 }
 
 /// The commit that GitHub names for the merge: it does so for what was closed without one too.
-pub(super) fn merge_commit(pull_request: &FakePullRequest) -> Option<String> {
+pub(crate) fn merge_commit(pull_request: &FakePullRequest) -> Option<String> {
     let made = || pull_request.closed_at.map(|_| sha(pull_request.number + 1_000_000));
     pull_request.merge_commit.clone().or_else(made)
 }
@@ -66,7 +66,7 @@ fn user(api: &str, user: &FakeUser) -> Value {
 }
 
 /// An account with what anybody may know about it.
-pub(super) fn account(api: &str, account: &FakeUser) -> Value {
+pub(crate) fn account(api: &str, account: &FakeUser) -> Value {
     let more = json!({
         "name": null,
         "company": null,
@@ -86,7 +86,7 @@ pub(super) fn account(api: &str, account: &FakeUser) -> Value {
 }
 
 /// A place where a GitHub App is installed.
-pub(super) fn installation(api: &str, app: &str, id: i64, account: &FakeUser, is_suspended: bool) -> Value {
+pub(crate) fn installation(api: &str, app: &str, id: i64, account: &FakeUser, is_suspended: bool) -> Value {
     let address = format!("{api}/app/installations/{id}");
     json!({
         "id": id,
@@ -123,7 +123,7 @@ fn together(first: Value, second: Value) -> Value {
 }
 
 impl<'a> Links<'a> {
-    pub(super) fn to(world: &World, id: i64, repository: &'a Repository, call: &'a Call) -> Self {
+    pub(crate) fn to(world: &World, id: i64, repository: &'a Repository, call: &'a Call) -> Self {
         Self {
             api: &call.api,
             repository: &repository.full_name,
@@ -135,7 +135,7 @@ impl<'a> Links<'a> {
     }
 
     /// A pull request as a list has it.
-    pub(super) fn pull_request(&self, pull_request: &FakePullRequest) -> Value {
+    pub(crate) fn pull_request(&self, pull_request: &FakePullRequest) -> Value {
         let FakePullRequest { number, id, .. } = pull_request;
         let api = format!("{}/repos/{}", self.api, self.repository);
         let html = format!("https://github.com/{}/pull/{number}", self.repository);
@@ -213,7 +213,7 @@ impl<'a> Links<'a> {
     }
 
     /// A pull request by itself.
-    pub(super) fn full_pull_request(&self, pull_request: &FakePullRequest) -> Value {
+    pub(crate) fn full_pull_request(&self, pull_request: &FakePullRequest) -> Value {
         let merged_by = pull_request.merged_at.map(|_| user(self.api, &self.owner));
         let more = json!({
             "merged": pull_request.merged_at.is_some(),
@@ -233,12 +233,12 @@ impl<'a> Links<'a> {
     }
 
     /// A repository by itself.
-    pub(super) fn full_repository(&self) -> Value {
+    pub(crate) fn full_repository(&self) -> Value {
         together(self.repository(), json!({ "network_count": 0, "subscribers_count": 0 }))
     }
 
     /// A repository as lists and pull requests have it.
-    pub(super) fn repository(&self) -> Value {
+    pub(crate) fn repository(&self) -> Value {
         let (owner, name) = self.repository.split_once('/').unwrap_or((self.repository, ""));
         let is_private = self.settings.is_private || is_organization(&self.owner);
         let api = format!("{}/repos/{}", self.api, self.repository);

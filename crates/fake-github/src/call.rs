@@ -20,7 +20,7 @@ pub enum Layout {
 
 impl Layout {
     /// The prefix of the REST API.
-    pub(super) fn rest_prefix(self) -> &'static str {
+    pub(crate) fn rest_prefix(self) -> &'static str {
         match self {
             Self::Cloud => "",
             Self::EnterpriseServer => "/api/v3",
@@ -28,7 +28,7 @@ impl Layout {
     }
 
     /// The path of GraphQL.
-    pub(super) fn graphql_path(self) -> &'static str {
+    pub(crate) fn graphql_path(self) -> &'static str {
         match self {
             Self::Cloud => GRAPHQL,
             Self::EnterpriseServer => "/api/graphql",
@@ -48,23 +48,23 @@ impl Layout {
 const GRAPHQL: &str = "/graphql";
 
 /// A request that has been read.
-pub(super) struct Call {
-    pub(super) method: Method,
+pub(crate) struct Call {
+    pub(crate) method: Method,
     /// Path and query as they came.
-    pub(super) target: String,
+    pub(crate) target: String,
     /// The path as api.github.com has it; empty for what belongs to no interface.
-    pub(super) path: String,
-    pub(super) query: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
     /// The API's address, as links in the answer have it.
-    pub(super) api: String,
+    pub(crate) api: String,
     headers: HeaderMap,
-    pub(super) body: String,
+    pub(crate) body: String,
     /// Whether it gets the whole answer uncompressed, whatever it takes and knows.
-    pub(super) wants_all: bool,
+    pub(crate) wants_all: bool,
 }
 
 impl Call {
-    pub(super) async fn read(request: Request<Body>, address: &str, layout: Layout) -> Self {
+    pub(crate) async fn read(request: Request<Body>, address: &str, layout: Layout) -> Self {
         let (Parts { method, uri, headers, .. }, body) = request.into_parts();
         let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
         Self {
@@ -79,34 +79,34 @@ impl Call {
         }
     }
 
-    pub(super) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    pub(super) fn token(&self) -> Option<&str> {
+    pub(crate) fn token(&self) -> Option<&str> {
         let value = self.header(header::AUTHORIZATION)?;
         value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("token "))
     }
 
-    pub(super) fn api_version(&self) -> Option<&str> {
+    pub(crate) fn api_version(&self) -> Option<&str> {
         self.header("x-github-api-version")
     }
 
-    pub(super) fn has_known_version(&self) -> bool {
+    pub(crate) fn has_known_version(&self) -> bool {
         self.api_version().is_none_or(|version| VERSIONS.contains(&version))
     }
 
     /// Whether the answer lacks what the newer version has removed.
-    pub(super) fn is_slim_version(&self) -> bool {
+    pub(crate) fn is_slim_version(&self) -> bool {
         self.api_version() == Some(VERSIONS[1])
     }
 
-    pub(super) fn accepts_gzip(&self) -> bool {
+    pub(crate) fn accepts_gzip(&self) -> bool {
         !self.wants_all && self.header(header::ACCEPT_ENCODING).is_some_and(|text| text.contains("gzip"))
     }
 
     /// A parameter of the query.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| v)
     }
 }

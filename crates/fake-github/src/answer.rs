@@ -10,18 +10,18 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use super::call::Call;
 use crate::HALF_A_PAIR;
+use crate::call::Call;
 
 /// An answer before it is sent.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Payload,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Payload,
 }
 
 /// What comes after the head.
-pub(super) enum Payload {
+pub(crate) enum Payload {
     Bytes(Bytes),
     /// A body that does not end well.
     Stream(Body),
@@ -31,7 +31,7 @@ pub(super) enum Payload {
 
 /// Serialized JSON, compressed when the client takes that.
 #[derive(Debug, Clone)]
-pub(super) struct Page {
+pub(crate) struct Page {
     bytes: Bytes,
     is_gzipped: bool,
     /// Of the uncompressed text.
@@ -39,17 +39,17 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn of(value: &Value, gzip: bool) -> Self {
+    pub(crate) fn of(value: &Value, gzip: bool) -> Self {
         Self::of_json(value.to_string(), gzip)
     }
 
     /// JSON, in which half pairs are what they stand for.
-    pub(super) fn of_json(json: String, gzip: bool) -> Self {
+    pub(crate) fn of_json(json: String, gzip: bool) -> Self {
         let json = if json.contains(HALF_A_PAIR) { json.replace(HALF_A_PAIR, "\\ud83d") } else { json };
         Self::of_bytes(json.into_bytes(), gzip)
     }
 
-    pub(super) fn of_bytes(bytes: Vec<u8>, gzip: bool) -> Self {
+    pub(crate) fn of_bytes(bytes: Vec<u8>, gzip: bool) -> Self {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let hash = hasher.finish();
@@ -59,7 +59,7 @@ impl Page {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 }
@@ -71,22 +71,22 @@ fn zip(body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 impl Answer {
-    pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let answer = Self { status, headers: HeaderMap::new(), body: Payload::Bytes(body.into()) };
         answer.with(header::CONTENT_TYPE, content_type)
     }
 
-    pub(super) fn page(status: StatusCode, page: &Page) -> Self {
+    pub(crate) fn page(status: StatusCode, page: &Page) -> Self {
         let answer = Self::new(status, "application/json; charset=utf-8", page.bytes.clone());
         if page.is_gzipped { answer.with(header::CONTENT_ENCODING, "gzip") } else { answer }
     }
 
-    pub(super) fn json(status: StatusCode, value: &Value) -> Self {
+    pub(crate) fn json(status: StatusCode, value: &Value) -> Self {
         Self::page(status, &Page::of(value, false))
     }
 
     /// A page, or 304 when the client has the very same. An `ETag` belongs to its token.
-    pub(super) fn conditional(call: &Call, page: &Page) -> Self {
+    pub(crate) fn conditional(call: &Call, page: &Page) -> Self {
         let mut hasher = DefaultHasher::new();
         (page.hash, call.header(header::AUTHORIZATION)).hash(&mut hasher);
         let etag = format!("\"{:016x}\"", hasher.finish());
@@ -102,7 +102,7 @@ impl Answer {
     }
 
     /// A refusal in GitHub's form.
-    pub(super) fn error(status: StatusCode, message: &str) -> Self {
+    pub(crate) fn error(status: StatusCode, message: &str) -> Self {
         let body = json!({
             "message": message,
             "documentation_url": "https://docs.github.com/rest",
@@ -111,22 +111,22 @@ impl Answer {
         Self::json(status, &body)
     }
 
-    pub(super) fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         Self::error(StatusCode::NOT_FOUND, "Not Found")
     }
 
     /// What people's browsers get of an Enterprise server where there is nothing.
-    pub(super) fn of_the_site() -> Self {
+    pub(crate) fn of_the_site() -> Self {
         let page = "<!DOCTYPE html><html><body>This is not the web page you are looking for.</body></html>";
         Self::new(StatusCode::NOT_FOUND, "text/html; charset=utf-8", page)
     }
 
-    pub(super) fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         content_type.is_some_and(|content_type| content_type.contains("json"))
     }
 
-    pub(super) fn moved(location: &str) -> Self {
+    pub(crate) fn moved(location: &str) -> Self {
         let body = json!({
             "message": "Moved Permanently",
             "url": location,
@@ -136,17 +136,17 @@ impl Answer {
     }
 
     /// The end of the connection instead of an answer.
-    pub(super) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Payload::Nothing }
     }
 
     /// The status that the client sees, 0 for none.
-    pub(super) fn status_sent(&self) -> u16 {
+    pub(crate) fn status_sent(&self) -> u16 {
         if matches!(self.body, Payload::Nothing) { 0 } else { self.status.as_u16() }
     }
 
     /// With this header.
-    pub(super) fn with(mut self, name: impl Into<HeaderName>, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: impl Into<HeaderName>, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(name.into(), value);
         }
@@ -154,12 +154,12 @@ impl Answer {
     }
 
     /// With this header, whose name is written out.
-    pub(super) fn saying(self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn saying(self, name: &'static str, value: &str) -> Self {
         self.with(HeaderName::from_static(name), value)
     }
 
     /// Sends it. Nothing of the world may be locked: the connection may end here.
-    pub(super) fn send(self) -> Response {
+    pub(crate) fn send(self) -> Response {
         let body = match self.body {
             Payload::Bytes(bytes) => Body::from(bytes),
             Payload::Stream(body) => body,

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Page, Payload};
+use crate::answer::{Answer, Page, Payload};
 
 /// What GitHub says when it is asked too often in too short a time.
 const SECONDARY: &str = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
@@ -74,7 +74,7 @@ impl Refused {
         }
     }
 
-    pub(super) fn answer(self) -> Answer {
+    pub(crate) fn answer(self) -> Answer {
         let blocked = |status, reason| {
             let block =
                 json!({ "reason": reason, "created_at": "2026-01-01T00:00:00Z", "html_url": "https://github.com/tos" });
@@ -160,7 +160,7 @@ pub enum Fault {
 }
 
 /// What comes instead of the answer, which is uncompressed and only asked for where it is needed.
-pub(super) fn faulty(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
+pub(crate) fn faulty(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
     match fault {
         Fault::Nothing => answer(),
         Fault::Status(status) => Answer::error(

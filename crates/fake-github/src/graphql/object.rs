@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fake_github::contract::{merge_commit, time};
-use crate::fake_github::world::Repository;
+use crate::contract::{merge_commit, time};
+use crate::world::Repository;
 use crate::{FakePullRequest, FakeReview, FakeUser};
 
 /// When a review was dismissed, in hours after it was submitted.

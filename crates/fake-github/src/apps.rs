@@ -7,17 +7,17 @@ use axum::http::{StatusCode, header};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::answer::Answer;
-use super::call::Call;
-use super::contract;
-use super::faults::Refused;
-use super::listing::Paging;
-use super::rest::is_organization;
-use super::world::{Repository, World};
 use crate::FakeUser;
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::contract;
+use crate::faults::Refused;
+use crate::listing::Paging;
+use crate::rest::is_organization;
+use crate::world::{Repository, World};
 
 /// What installation tokens begin with.
-pub(super) const TOKEN_PREFIX: &str = "ghs_";
+pub(crate) const TOKEN_PREFIX: &str = "ghs_";
 /// The number of the first installation.
 const FIRST_INSTALLATION: i64 = 40_000_001;
 /// How long GitHub lets an installation token live.
@@ -25,7 +25,7 @@ const TOKEN_LIFE: Duration = Duration::from_secs(3_600);
 
 /// An installed App.
 #[derive(Debug)]
-pub(super) struct App {
+pub(crate) struct App {
     id: String,
     /// Owners by the number of their installation.
     installations: BTreeMap<i64, String>,
@@ -37,16 +37,16 @@ pub(super) struct App {
 }
 
 impl App {
-    pub(super) fn new(id: &str, owners: &[&str]) -> Self {
+    pub(crate) fn new(id: &str, owners: &[&str]) -> Self {
         let installations = (FIRST_INSTALLATION..).zip(owners.iter().map(|owner| (*owner).to_owned())).collect();
         Self { id: id.to_owned(), installations, tokens: BTreeMap::new(), tokens_given: 0, suspended: BTreeSet::new() }
     }
 
-    pub(super) fn expire_tokens(&mut self) {
+    pub(crate) fn expire_tokens(&mut self) {
         self.tokens.clear();
     }
 
-    pub(super) fn suspend(&mut self, owner: &str, is_suspended: bool) {
+    pub(crate) fn suspend(&mut self, owner: &str, is_suspended: bool) {
         if is_suspended {
             self.suspended.insert(owner.to_owned());
         } else {
@@ -63,7 +63,7 @@ impl App {
 }
 
 /// Whether the request's token is one that GitHub knows. An App's own requests are looked at elsewhere.
-pub(super) fn knows_token(world: &World, call: &Call) -> bool {
+pub(crate) fn knows_token(world: &World, call: &Call) -> bool {
     let token = call.token();
     if call.path.starts_with("/app/") {
         return true;
@@ -77,26 +77,26 @@ pub(super) fn knows_token(world: &World, call: &Call) -> bool {
 }
 
 /// Whether the request's token is of an installation that is suspended.
-pub(super) fn is_suspended(world: &World, call: &Call) -> bool {
+pub(crate) fn is_suspended(world: &World, call: &Call) -> bool {
     let owner = call.token().and_then(|token| world.app.as_ref()?.tokens.get(token));
     owner.is_some_and(|owner| world.app.as_ref().is_some_and(|app| app.suspended.contains(owner)))
 }
 
 /// Whether the request may see what belongs to this owner: an installation token sees one owner's only.
-pub(super) fn may_see(world: &World, call: &Call, owner: &str) -> bool {
+pub(crate) fn may_see(world: &World, call: &Call, owner: &str) -> bool {
     let tokens = world.app.as_ref().map(|app| &app.tokens);
     let seen = call.token().and_then(|token| tokens.and_then(|tokens| tokens.get(token)));
     seen.is_none_or(|seen| seen.eq_ignore_ascii_case(owner))
 }
 
 /// Whether the request's token is an installation's.
-pub(super) fn is_of_installation(call: &Call) -> bool {
+pub(crate) fn is_of_installation(call: &Call) -> bool {
     call.token().is_some_and(|token| token.starts_with(TOKEN_PREFIX))
 }
 
 /// Whether the request may see a repository: a private one of a user belongs to the user, the installation there, and those
 /// that it is shared with.
-pub(super) fn may_see_repository(world: &World, call: &Call, repository: &Repository) -> bool {
+pub(crate) fn may_see_repository(world: &World, call: &Call, repository: &Repository) -> bool {
     if !may_see(world, call, repository.owner()) {
         return false;
     }
@@ -112,7 +112,7 @@ pub(super) fn may_see_repository(world: &World, call: &Call, repository: &Reposi
 }
 
 /// `GET /app/installations`.
-pub(super) fn installations(world: &World, call: &Call) -> Answer {
+pub(crate) fn installations(world: &World, call: &Call) -> Answer {
     let app = match authenticated(world, call) {
         Ok(app) => app,
         Err(refusal) => return refusal,
@@ -135,7 +135,7 @@ pub(super) fn installations(world: &World, call: &Call) -> Answer {
 }
 
 /// `POST /app/installations/{id}/access_tokens`.
-pub(super) fn access_token(world: &mut World, installation: i64, call: &Call) -> Answer {
+pub(crate) fn access_token(world: &mut World, installation: i64, call: &Call) -> Answer {
     if let Err(refusal) = authenticated(world, call) {
         return refusal;
     }

@@ -1,16 +1,5 @@
 //! An HTTP server that keeps GitHub's contract.
 
-mod answer;
-mod apps;
-mod call;
-mod contract;
-mod faults;
-mod graphql;
-mod limits;
-mod listing;
-mod rest;
-mod world;
-
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,14 +13,13 @@ use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::answer::Answer;
+use crate::apps::App;
+use crate::call::{Call, Layout};
+use crate::faults::{Fault, Refused};
+use crate::rest::Route;
+use crate::world::{PullRequestList, World};
 use crate::{FakePullRequest, FakeUser};
-use answer::Answer;
-use apps::App;
-use call::Call;
-pub use call::Layout;
-pub use faults::{Fault, Refused};
-use rest::Route;
-use world::{PullRequestList, World};
 
 /// A request that the fake received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -455,7 +443,7 @@ fn checked(world: &mut World, route: &Route, call: &mut Call) -> (Answer, u32) {
     let fault = world.faults.get_mut(&subject).and_then(std::collections::VecDeque::pop_front);
     if let Some(fault) = fault {
         call.wants_all = true;
-        let answer = faults::faulty(&fault, || answered(world, route, call).0);
+        let answer = crate::faults::faulty(&fault, || answered(world, route, call).0);
         let points = points_for(route, &answer);
         return (answer, points);
     }
@@ -470,10 +458,10 @@ fn checked(world: &mut World, route: &Route, call: &mut Call) -> (Answer, u32) {
 }
 
 fn refusal(world: &World, route: &Route, call: &Call) -> Option<(Answer, u32)> {
-    if !apps::knows_token(world, call) {
+    if !crate::apps::knows_token(world, call) {
         return Some((Answer::error(StatusCode::UNAUTHORIZED, "Bad credentials"), 1));
     }
-    if apps::is_suspended(world, call) {
+    if crate::apps::is_suspended(world, call) {
         return Some((Refused::Installation.answer(), 1));
     }
     if call.header(header::USER_AGENT).is_none_or(str::is_empty) {
@@ -485,13 +473,13 @@ fn refusal(world: &World, route: &Route, call: &Call) -> Option<(Answer, u32)> {
         return Some((Answer::error(StatusCode::BAD_REQUEST, "Bad Request: unsupported API version"), 1));
     }
     if *route == Route::Graphql && call.token().is_none() {
-        return Some((graphql::without_a_token(), 0));
+        return Some((crate::graphql::without_a_token(), 0));
     }
     let limits = &world.limits;
     match route {
         _ if limits.are_hidden => None,
         Route::RateLimit => None,
-        Route::Graphql => limits.graphql.is_used_up().then(|| (graphql::used_up(), 0)),
+        Route::Graphql => limits.graphql.is_used_up().then(|| (crate::graphql::used_up(), 0)),
         _ if limits.core.is_used_up() => {
             Some((Answer::error(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1."), 0))
         }
@@ -501,9 +489,9 @@ fn refusal(world: &World, route: &Route, call: &Call) -> Option<(Answer, u32)> {
 
 fn answered(world: &mut World, route: &Route, call: &Call) -> (Answer, u32) {
     if *route == Route::Graphql {
-        return graphql::answer(world, call);
+        return crate::graphql::answer(world, call);
     }
-    let answer = rest::answer(world, route, call);
+    let answer = crate::rest::answer(world, route, call);
     let points = points_for(route, &answer);
     (answer, points)
 }

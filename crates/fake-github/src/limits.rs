@@ -11,9 +11,9 @@ const HOURLY: u32 = 5_000;
 
 /// What one kind of request has used up in its window.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     resource: &'static str,
-    pub(super) limit: u32,
+    pub(crate) limit: u32,
     used: u32,
     /// When the window ends: on tokio's clock, so that a test may pause it.
     resets: Option<Instant>,
@@ -29,7 +29,7 @@ impl Bucket {
     }
 
     /// Begins another window when there is none or the last one has ended.
-    pub(super) fn look_at_the_clock(&mut self, window: Duration) {
+    pub(crate) fn look_at_the_clock(&mut self, window: Duration) {
         let now = Instant::now();
         if self.resets.is_some_and(|resets| resets <= now) {
             (self.used, self.resets) = (0, None);
@@ -37,24 +37,24 @@ impl Bucket {
         self.resets = self.resets.or(Some(now + window));
     }
 
-    pub(super) fn is_used_up(&self) -> bool {
+    pub(crate) fn is_used_up(&self) -> bool {
         self.used >= self.limit
     }
 
-    pub(super) fn spend(&mut self, points: u32) {
+    pub(crate) fn spend(&mut self, points: u32) {
         self.used = self.used.saturating_add(points);
     }
 
-    pub(super) fn remaining(&self) -> u32 {
+    pub(crate) fn remaining(&self) -> u32 {
         self.limit.saturating_sub(self.used)
     }
 
-    pub(super) fn used(&self) -> u32 {
+    pub(crate) fn used(&self) -> u32 {
         self.used
     }
 
     /// The Unix time of the window's end; the second is over by then.
-    pub(super) fn reset(&self) -> i64 {
+    pub(crate) fn reset(&self) -> i64 {
         let left = self.resets.map_or(Duration::ZERO, |resets| resets - Instant::now());
         let at = SystemTime::now() + left;
         let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64().ceil();
@@ -63,20 +63,20 @@ impl Bucket {
         seconds
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({ "limit": self.limit, "used": self.used, "remaining": self.remaining(), "reset": self.reset() })
     }
 }
 
 /// Both windows and what is said about them.
 #[derive(Debug)]
-pub(super) struct Limits {
-    pub(super) core: Bucket,
-    pub(super) graphql: Bucket,
+pub(crate) struct Limits {
+    pub(crate) core: Bucket,
+    pub(crate) graphql: Bucket,
     /// How long a window is.
-    pub(super) window: Duration,
+    pub(crate) window: Duration,
     /// Whether there are no limits, as on an Enterprise server.
-    pub(super) are_hidden: bool,
+    pub(crate) are_hidden: bool,
 }
 
 impl Default for Limits {
@@ -91,26 +91,26 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(super) fn set_core(&mut self, limit: u32, used: u32) {
+    pub(crate) fn set_core(&mut self, limit: u32, used: u32) {
         self.core.start_anew(limit, used);
     }
 
-    pub(super) fn set_graphql(&mut self, limit: u32, used: u32) {
+    pub(crate) fn set_graphql(&mut self, limit: u32, used: u32) {
         self.graphql.start_anew(limit, used);
     }
 
-    pub(super) fn set_window(&mut self, window: Duration) {
+    pub(crate) fn set_window(&mut self, window: Duration) {
         self.window = window;
         (self.core.resets, self.graphql.resets) = (None, None);
     }
 
-    pub(super) fn look_at_the_clock(&mut self) {
+    pub(crate) fn look_at_the_clock(&mut self) {
         self.core.look_at_the_clock(self.window);
         self.graphql.look_at_the_clock(self.window);
     }
 
     /// Adds what GitHub says about the limit to every answer, except where the answer already says something else.
-    pub(super) fn write(&self, is_graphql: bool, headers: &mut HeaderMap) {
+    pub(crate) fn write(&self, is_graphql: bool, headers: &mut HeaderMap) {
         if self.are_hidden {
             return;
         }

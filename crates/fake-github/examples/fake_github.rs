@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_test_support::{FakeGitHub, FakePullRequest, pr, synthetic};
+use mergeline_fake_github::{FakeGitHub, FakePullRequest, pr, synthetic};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::RecordedRequest;
-use super::apps::App;
-use super::call::Layout;
-use super::faults::{Fault, Refused};
-use super::limits::Limits;
-use super::listing::Pages;
+use crate::RecordedRequest;
+use crate::apps::App;
+use crate::call::Layout;
+use crate::faults::{Fault, Refused};
+use crate::limits::Limits;
+use crate::listing::Pages;
 use crate::{FakePullRequest, FakeUser};
 
 /// The first repository's number: beyond 2^31, as real ones are.
@@ -19,33 +19,33 @@ const FIRST_REPOSITORY: i64 = 5_000_000_000;
 const RENUMBERING: i64 = 1_000_000_000_000;
 
 #[derive(Debug)]
-pub(super) struct Repository {
-    pub(super) full_name: String,
+pub(crate) struct Repository {
+    pub(crate) full_name: String,
     /// When it was created; `None` with its first pull request.
-    pub(super) created_at: Option<DateTime<Utc>>,
+    pub(crate) created_at: Option<DateTime<Utc>>,
     /// When the first of its pull requests was opened.
-    pub(super) first_opened_at: Option<DateTime<Utc>>,
-    pub(super) is_archived: bool,
+    pub(crate) first_opened_at: Option<DateTime<Utc>>,
+    pub(crate) is_archived: bool,
     /// Whether a user's repository is private. Those of organizations are, but the token's owner is a member.
-    pub(super) is_private: bool,
+    pub(crate) is_private: bool,
     /// Accounts that a private repository is shared with.
-    pub(super) collaborators: BTreeSet<String>,
+    pub(crate) collaborators: BTreeSet<String>,
     /// What becomes of its list of pull requests.
-    pub(super) list: PullRequestList,
+    pub(crate) list: PullRequestList,
     /// Pull requests that no answer can show, with the status that comes instead.
-    pub(super) unreadable: BTreeMap<i64, u16>,
+    pub(crate) unreadable: BTreeMap<i64, u16>,
     /// Pull requests that no list can show, with the status that comes instead.
-    pub(super) unlistable: BTreeMap<i64, u16>,
+    pub(crate) unlistable: BTreeMap<i64, u16>,
     /// Those that are not found alone.
-    pub(super) hidden: BTreeSet<i64>,
-    pub(super) pull_requests: BTreeMap<i64, FakePullRequest>,
+    pub(crate) hidden: BTreeSet<i64>,
+    pub(crate) pull_requests: BTreeMap<i64, FakePullRequest>,
     /// Pages as they were served, until something changes.
-    pub(super) pages: Pages,
+    pub(crate) pages: Pages,
 }
 
 /// What a repository lists of its pull requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PullRequestList {
+pub(crate) enum PullRequestList {
     Whole,
     /// None, though each of them is there.
     Empty,
@@ -55,20 +55,20 @@ pub(super) enum PullRequestList {
 
 impl Repository {
     /// When it was created; `None` for an empty one of which that is not said.
-    pub(super) fn creation(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn creation(&self) -> Option<DateTime<Utc>> {
         self.created_at.or(self.first_opened_at)
     }
 
-    pub(super) fn owner(&self) -> &str {
+    pub(crate) fn owner(&self) -> &str {
         self.full_name.split('/').next().unwrap_or_default()
     }
 }
 
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) address: String,
-    pub(super) layout: Layout,
-    pub(super) repositories: BTreeMap<i64, Repository>,
+pub(crate) struct World {
+    pub(crate) address: String,
+    pub(crate) layout: Layout,
+    pub(crate) repositories: BTreeMap<i64, Repository>,
     repositories_created: i64,
     /// Names that repositories had before: they answer with a redirect.
     former_names: HashMap<String, i64>,
@@ -77,40 +77,40 @@ pub(super) struct World {
     /// Accounts by number.
     users: BTreeMap<i64, FakeUser>,
     /// Faults by repository or path (in lower case), each for one answer.
-    pub(super) faults: HashMap<String, VecDeque<Fault>>,
+    pub(crate) faults: HashMap<String, VecDeque<Fault>>,
     /// Statuses that a repository answers with until further notice.
-    pub(super) broken: HashMap<String, u16>,
+    pub(crate) broken: HashMap<String, u16>,
     /// Owners of which everything is refused, in lower case.
-    pub(super) refused: HashMap<String, Refused>,
-    pub(super) token: Option<String>,
+    pub(crate) refused: HashMap<String, Refused>,
+    pub(crate) token: Option<String>,
     /// Whose token it is.
-    pub(super) token_owner: FakeUser,
-    pub(super) token_expiration: Option<String>,
-    pub(super) app: Option<App>,
-    pub(super) latency: Duration,
-    pub(super) limits: Limits,
+    pub(crate) token_owner: FakeUser,
+    pub(crate) token_expiration: Option<String>,
+    pub(crate) app: Option<App>,
+    pub(crate) latency: Duration,
+    pub(crate) limits: Limits,
     /// GraphQL refuses more ids than that in one query.
-    pub(super) graphql_nodes: usize,
+    pub(crate) graphql_nodes: usize,
     /// GraphQL lists no more commits of a pull request than that, though it counts them.
-    pub(super) listed_commits: usize,
-    pub(super) is_every_cursor_the_same: bool,
+    pub(crate) listed_commits: usize,
+    pub(crate) is_every_cursor_the_same: bool,
     /// Whether GraphQL refuses commits.
-    pub(super) are_commits_withheld: bool,
-    pub(super) requests: Vec<RecordedRequest>,
-    pub(super) under_way: usize,
-    pub(super) most_at_once: usize,
+    pub(crate) are_commits_withheld: bool,
+    pub(crate) requests: Vec<RecordedRequest>,
+    pub(crate) under_way: usize,
+    pub(crate) most_at_once: usize,
     /// A change that happens after so many more answers: what is updated while a client pages.
-    pub(super) pending: VecDeque<(u32, FakePullRequest)>,
+    pub(crate) pending: VecDeque<(u32, FakePullRequest)>,
     /// Pull requests that vanish after so many more answers: their repository and number.
-    pub(super) vanishing: VecDeque<(u32, String, Option<i64>)>,
+    pub(crate) vanishing: VecDeque<(u32, String, Option<i64>)>,
     /// Pages of more pull requests have this status.
-    pub(super) largest_page: Option<(usize, u16)>,
+    pub(crate) largest_page: Option<(usize, u16)>,
     /// What links in answers begin with, where that is not the address.
-    pub(super) links: Option<String>,
+    pub(crate) links: Option<String>,
 }
 
 impl World {
-    pub(super) fn new(address: String, layout: Layout) -> Self {
+    pub(crate) fn new(address: String, layout: Layout) -> Self {
         Self {
             address,
             layout,
@@ -142,19 +142,19 @@ impl World {
         }
     }
 
-    pub(super) fn find(&self, full_name: &str) -> Option<i64> {
+    pub(crate) fn find(&self, full_name: &str) -> Option<i64> {
         let found =
             self.repositories.iter().find(|(_, repository)| repository.full_name.eq_ignore_ascii_case(full_name));
         found.map(|(id, _)| *id)
     }
 
     /// The repository that had this name before, unless it is gone.
-    pub(super) fn find_by_former_name(&self, full_name: &str) -> Option<i64> {
+    pub(crate) fn find_by_former_name(&self, full_name: &str) -> Option<i64> {
         self.former_names.get(&full_name.to_lowercase()).copied().filter(|id| self.repositories.contains_key(id))
     }
 
     /// The repository of this name, created when it is not there.
-    pub(super) fn repository(&mut self, full_name: &str) -> &mut Repository {
+    pub(crate) fn repository(&mut self, full_name: &str) -> &mut Repository {
         let id = self.find(full_name).unwrap_or_else(|| {
             self.repositories_created += 1;
             FIRST_REPOSITORY + self.repositories_created - 1
@@ -176,13 +176,13 @@ impl World {
     }
 
     /// Changes a repository, which makes what was served of it stale.
-    pub(super) fn change(&mut self, full_name: &str, change: impl FnOnce(&mut Repository)) {
+    pub(crate) fn change(&mut self, full_name: &str, change: impl FnOnce(&mut Repository)) {
         let repository = self.repository(full_name);
         repository.pages.clear();
         change(repository);
     }
 
-    pub(super) fn put(&mut self, mut pull_request: FakePullRequest) {
+    pub(crate) fn put(&mut self, mut pull_request: FakePullRequest) {
         self.repository(&pull_request.repository);
         let Some(repository) = self.find(&pull_request.repository) else { return };
         while self.places.get(&pull_request.id).is_some_and(|(other, _)| *other != repository) {
@@ -201,7 +201,7 @@ impl World {
         });
     }
 
-    pub(super) fn put_what_is_due(&mut self) {
+    pub(crate) fn put_what_is_due(&mut self) {
         for (answers, _) in &mut self.pending {
             *answers = answers.saturating_sub(1);
         }
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    pub(super) fn rename(&mut self, from: &str, to: &str) {
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
         self.repository(from);
         if let Some(id) = self.find(from) {
             self.former_names.insert(from.to_lowercase(), id);
@@ -229,33 +229,33 @@ impl World {
         self.change(from, |repository| to.clone_into(&mut repository.full_name));
     }
 
-    pub(super) fn delete_repository(&mut self, full_name: &str) {
+    pub(crate) fn delete_repository(&mut self, full_name: &str) {
         if let Some(id) = self.find(full_name) {
             self.repositories.remove(&id);
         }
     }
 
-    pub(super) fn add_user(&mut self, user: FakeUser) {
+    pub(crate) fn add_user(&mut self, user: FakeUser) {
         self.users.insert(user.id, user);
         // Whose repositories are an organization's is said in every page.
         self.repositories.values_mut().for_each(|repository| repository.pages.clear());
     }
 
     /// The pull request with this number over all of GitHub, and its repository's number.
-    pub(super) fn pull_request(&self, id: i64) -> Option<(i64, &FakePullRequest)> {
+    pub(crate) fn pull_request(&self, id: i64) -> Option<(i64, &FakePullRequest)> {
         let (repository, number) = *self.places.get(&id)?;
         let pull_request = self.repositories.get(&repository)?.pull_requests.get(&number)?;
         (pull_request.id == id).then_some((repository, pull_request))
     }
 
     /// The account with this login. Whoever owns repositories and is nobody else is an organization.
-    pub(super) fn user(&self, login: &str) -> Option<FakeUser> {
+    pub(crate) fn user(&self, login: &str) -> Option<FakeUser> {
         let known = self.users.values().chain([&self.token_owner]).find(|user| user.login.eq_ignore_ascii_case(login));
         known.cloned().or_else(|| self.organizations().find(|owner| owner.login.eq_ignore_ascii_case(login)))
     }
 
     /// The account with this number.
-    pub(super) fn user_of_id(&self, id: i64) -> Option<FakeUser> {
+    pub(crate) fn user_of_id(&self, id: i64) -> Option<FakeUser> {
         self.users.get(&id).cloned().or_else(|| self.organizations().find(|owner| owner.id == id))
     }
 
@@ -266,7 +266,7 @@ impl World {
     }
 
     /// The owner of a repository.
-    pub(super) fn owner_of(&self, repository: &Repository) -> FakeUser {
+    pub(crate) fn owner_of(&self, repository: &Repository) -> FakeUser {
         self.user(repository.owner()).unwrap_or_else(|| FakeUser::organization(repository.owner()))
     }
 }

@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+// The largest of GitHub's objects is one `json!` of eighty fields.
+#![recursion_limit = "256"]
+
+mod answer;
+mod apps;
+mod call;
+mod contract;
+mod faults;
+mod graphql;
+mod limits;
+mod listing;
+mod pull_request;
+pub mod recorded;
+mod rest;
+mod server;
+pub mod synthetic;
+mod world;
+
+pub use call::Layout;
+pub use faults::{Fault, Refused};
+pub use pull_request::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser, HALF_A_PAIR, at, pr};
+pub use server::{FakeGitHub, RecordedRequest};
