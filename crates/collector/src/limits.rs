@@ -56,16 +56,18 @@ pub(crate) async fn learn_remaining(github: &GitHub, store: &Store, now: DateTim
     Ok(())
 }
 
-/// Stores what GitHub has said is left, for the next run.
-///
-/// # Errors
-/// When the database fails.
-pub(crate) async fn remember_remaining(github: &GitHub, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+/// Stores what GitHub has said is left, for the next run. That one can do without.
+pub(crate) async fn remember_remaining(github: &GitHub, store: &Store, now: DateTime<Utc>) {
     let told = github.remaining(now).into_iter().map(|Remaining { scope, limit, remaining, resets_at }| {
         RateLimitRemaining { scope, hourly_limit: limit, remaining, resets_at }
     });
     let remaining: Vec<RateLimitRemaining> = told.collect();
-    if remaining.is_empty() { Ok(()) } else { store.store_rate_limit_remaining(&remaining, now).await }
+    if remaining.is_empty() {
+        return;
+    }
+    if let Err(error) = store.store_rate_limit_remaining(&remaining, now).await {
+        tracing::warn!(code = error.code(), "The next run begins with one request: {}", with_causes(&error));
+    }
 }
 
 /// Does some work, and stores at once what GitHub refuses meanwhile: the process may end while it waits for a limit.

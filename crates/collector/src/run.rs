@@ -275,7 +275,7 @@ pub async fn collect_until(
     let mut repositories: Vec<RepositoryReport> = reports.into_values().collect();
     repositories.sort_by(|one, other| one.repository.cmp(&other.repository));
     let ended_at = collecting.now();
-    remember_remaining(github, store, ended_at).await?;
+    remember_remaining(github, store, ended_at).await;
     let settled = store.settle_run(run, ended_at).await?;
     let settled = settled.unwrap_or(Settled { state: RunState::Failed, completes: false });
     let report = RunReport {

@@ -34,6 +34,9 @@ const MAX_UNREADABLE_IN_A_ROW: u32 = 5;
 /// So often a listing goes back because rows before it have vanished; more is a list that nobody can read.
 const MAX_RETURNS: u32 = 20;
 
+/// So often a page is read in parts because the list has become shorter meanwhile.
+const MAX_READINGS_IN_PARTS: u32 = 4;
+
 /// How many rows it goes back at first: mostly one row has vanished.
 const FIRST_RETURN: u32 = 10;
 
@@ -404,7 +407,7 @@ impl<'a> Session<'a> {
             return self.in_parts(part).await;
         }
         let mut before = self.length(part.repository).await?;
-        for _ in 0..MAX_RETURNS {
+        for _ in 0..MAX_READINGS_IN_PARTS {
             let page = self.in_parts(part).await?;
             let after = self.length(part.repository).await?;
             if before.zip(after).is_none_or(|(before, after)| before <= after) {
@@ -590,7 +593,8 @@ impl PullRequestPages<'_> {
                 // No page begins with a row of the one before: the last one of that is looked at alone.
                 let last = Part { size: 1, number: self.rows, ..part };
                 let is_there = match self.session.page(last, None, false).await.and_then(PageAnswer::into_page) {
-                    Ok(row) => self.end.as_ref().is_none_or(|before| before.is_on(&row)),
+                    // One without a usable number says nothing.
+                    Ok(row) => !row.unreadable.is_empty() || self.end.as_ref().is_none_or(|before| before.is_on(&row)),
                     Err(error) if error.wants_smaller_page() => true,
                     Err(error) => return Err(error),
                 };

@@ -99,7 +99,6 @@ impl Seen {
         }
         self.pages += 1;
         self.is_anything |= !page.is_empty();
-        self.numbers.extend(page.numbers());
         self.note_unreadable(page, aim.started_at);
         page.has_next && !page.is_beyond(aim.down_to)
     }
@@ -109,9 +108,11 @@ impl Seen {
         self.unreadable.values().any(|row| known.is_none_or(|known| known < row.until))
     }
 
-    /// When the rows changed that could not be read.
+    /// When the rows changed that could not be read. Of the last one that is not known: it matters only as long as it may be newer
+    /// than what was listed.
     pub(super) fn not_shown(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
-        self.unreadable.values().map(|row| (row.from.unwrap_or(DateTime::UNIX_EPOCH), row.until))
+        let oldest = self.oldest.unwrap_or(DateTime::UNIX_EPOCH);
+        self.unreadable.values().map(move |row| (row.from.unwrap_or(oldest.min(row.until)), row.until))
     }
 
     /// Whether a pull request was shown.
@@ -125,6 +126,7 @@ impl Seen {
             let neighbor = page.pull_requests.iter().find(|pull_request| Some(pull_request.number) == number);
             neighbor.map(|neighbor| neighbor.updated_at)
         };
+        self.numbers.extend(page.numbers());
         self.readable.extend(page.pull_requests.iter().map(|pull_request| pull_request.updated_at));
         for row in &page.unreadable {
             let until = changed_at(row.after).or(self.oldest).unwrap_or(started_at);

@@ -1,5 +1,6 @@
 //! Pull requests that are asked for singly: those in quarantine, those that a list lacks, and those that it cannot show.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -30,8 +31,8 @@ enum Single {
 const LONGER_THAN_ANY_PAUSE: TimeDelta = TimeDelta::days(3);
 
 impl Work<'_> {
-    /// Tries again what could not be read before, each after a growing pause: what is due at `due_at`. Says whether rows have moved, so that what is where
-    /// is known only after the list was read again.
+    /// Tries again what could not be read before, each after a growing pause: some of what is due at `due_at`. Says whether rows
+    /// have moved, so that what is where is known only after the list was read again.
     pub(super) async fn retry_quarantined(&mut self, due_at: DateTime<Utc>) -> Result<bool, Stopped> {
         let store = self.collecting.store;
         let now = self.now();
@@ -61,7 +62,7 @@ impl Work<'_> {
 
     /// Whether the rows that a listing could not show are the ones that are known. Where one of them may have changed since they
     /// were noted, what is in quarantine is asked for again at once, and so is what is stored and not listed: there must be as many
-    /// of these as there are rows.
+    /// pull requests that can be these rows as there are rows.
     pub(super) async fn is_accounted_for(&mut self, seen: &Seen) -> Result<bool, Stopped> {
         if !self.is_explained(seen) {
             return Ok(false);
@@ -74,19 +75,29 @@ impl Work<'_> {
         if self.retry_quarantined(later).await? || !self.is_explained(seen) {
             return Ok(false);
         }
-        let store = self.collecting.store;
-        let rows =
-            timed(&mut self.result.database, store.quarantined(self.repository.id, later, u32::MAX)).await?.len();
-        let mut alone = 0;
+        let (store, repository) = (self.collecting.store, self.repository.id);
+        let quarantined = timed(&mut self.result.database, store.quarantined(repository, later, u32::MAX)).await?;
+        let mut missing = BTreeSet::new();
         for (from, until) in seen.not_shown() {
-            let stored = store.stored_between(self.repository.id, from, until);
-            let stored = timed(&mut self.result.database, stored).await?;
-            let missing: Vec<i64> = stored.into_iter().filter(|number| !seen.shows(*number)).collect();
-            let gone = self.read_singly(&missing).await?;
-            self.mark_deleted(&gone).await?;
-            alone += missing.len() - gone.len();
+            let stored = timed(&mut self.result.database, store.stored_between(repository, from, until)).await?;
+            missing.extend(stored.into_iter().filter(|number| !seen.shows(*number)));
         }
-        Ok(seen.not_shown().count() <= rows + alone)
+        let may_be = quarantined.iter().filter(|known_by| match known_by {
+            KnownBy::Number(number) => {
+                missing.remove(number);
+                !seen.shows(*number)
+            }
+            KnownBy::Place { .. } => true,
+        });
+        let may_be = may_be.count();
+        if missing.len() > AT_ONCE as usize {
+            // To read the past takes fewer requests.
+            return Ok(false);
+        }
+        let missing: Vec<i64> = missing.into_iter().collect();
+        let gone = self.confirmed_gone(&missing).await?;
+        self.mark_deleted(&gone).await?;
+        Ok(seen.not_shown().count() <= may_be + missing.len() - gone.len())
     }
 
     /// Asks for pull requests by number and stores them. What GitHub fails at is put into quarantine, or stays there. Returns
@@ -94,7 +105,7 @@ impl Work<'_> {
     pub(super) async fn read_singly(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Stopped> {
         let mut gone = Vec::new();
         for &number in numbers {
-            self.may_go_on()?;
+            self.has_time()?;
             let mut page = Page::default();
             match self.single(number).await? {
                 Single::Read(pull_request) => page.pull_requests.push(*pull_request),
@@ -130,7 +141,7 @@ impl Work<'_> {
     async fn read_rows(&mut self, rows: &[(u32, Place, Option<Following>)]) -> Result<(Vec<Place>, bool), Stopped> {
         let mut readable = Vec::new();
         for &(position, place, following) in rows {
-            self.may_go_on()?;
+            self.has_time()?;
             let page = self.row(position).await?;
             if !self.is_where_it_was(position, place, following).await? {
                 return Ok((readable, true));

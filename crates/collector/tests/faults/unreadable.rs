@@ -213,7 +213,6 @@ async fn f15_what_is_noted_of_a_row_that_moved_explains_no_neighbor_when_a_team_
     Ok(())
 }
 
-/// One that was hidden comes back while another one vanishes.
 /// What a comparison has learned about the size of pages is forgotten by that comparison.
 #[tokio::test]
 async fn f15_a_comparison_forgets_no_page_size_that_it_has_just_learned() -> Result<()> {
@@ -290,7 +289,6 @@ fn ends_at_sixty(path: &str) -> bool {
         && of("per_page=").zip(of("page=").or(Some(1))).is_some_and(|(size, page)| size * page == 60)
 }
 
-/// One that was stored, cannot be read any more and has no near neighbors is one pull request, and not two.
 /// A row that no list can show, while it can be read alone: what becomes of it later is not seen in a list.
 #[tokio::test]
 async fn f15_a_row_that_is_read_alone_explains_itself_only_as_it_was() -> Result<()> {
@@ -420,9 +418,7 @@ async fn f27_what_vanishes_while_a_window_is_read_in_parts_takes_no_other_with_i
     Ok(())
 }
 
-/// A reading that is stopped and goes on in the next run counts each row once: #101 comes twice, as #50 is back, and another one
-/// is not listed.
-/// Holds: what two pages count by two places is mended when these are tried again.
+/// What two pages count by two places is mended when these are tried again.
 #[tokio::test]
 async fn f15_what_is_counted_twice_is_read_when_its_place_is_tried_again() -> Result<()> {
     let world = World::new().await?;
@@ -449,7 +445,7 @@ async fn f15_what_is_counted_twice_is_read_when_its_place_is_tried_again() -> Re
     Ok(())
 }
 
-/// As b03, while the repository is read from further back for a newcomer.
+/// #250 again, while the repository is read from further back for a newcomer.
 #[tokio::test]
 async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one_while_a_repository_is_reopened() -> Result<()> {
     for is_newcomer in [false, true] {
@@ -475,7 +471,7 @@ async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one_while_a_repos
     Ok(())
 }
 
-/// As b03, with another row in quarantine that is not listed.
+/// #250 again, with another row in quarantine that is not listed.
 #[tokio::test]
 async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one_beside_another_one() -> Result<()> {
     let world = World::new().await?;
