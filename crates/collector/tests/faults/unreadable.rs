@@ -490,3 +490,23 @@ async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one_beside_anothe
     assert_eq!(lost(&world, 1..=251).await?, Vec::<i64>::new());
     Ok(())
 }
+
+/// #151 is the last one of a page, so when it changed is not known; what is behind the page is not asked for one by one.
+#[tokio::test]
+async fn f15_a_row_at_the_end_of_a_page_costs_no_request_for_each_older_one() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put(many(250));
+    run(&world, common::NOW).await?;
+    world.fake.break_pull_request("acme/api", 151, Some(502));
+    world.fake.put([merged(250).updated("2026-06-15T12:20:00Z")]);
+    run(&world, "2026-06-15T13:00:00Z").await?;
+    assert_eq!(world.texts(QUARANTINED).await?, ["#151"]);
+    // The row before it changes, and the one that is before it then has changed later.
+    world.fake.put([merged(152).updated("2026-06-15T13:20:00Z")]);
+    world.fake.forget_requests();
+    run(&world, "2026-06-15T16:00:00Z").await?;
+    let alone = world.asked_about("acme/api").into_iter().filter(|path| path.contains("/pulls/")).count();
+    assert!((1..10).contains(&alone), "{:?}", world.asked_about("acme/api"));
+    assert_eq!(world.texts(QUARANTINED).await?, ["#151"]);
+    Ok(())
+}
