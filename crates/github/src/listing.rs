@@ -34,6 +34,8 @@ const MAX_UNREADABLE_IN_A_ROW: u32 = 5;
 /// So often a listing goes back because rows before it have vanished; more is a list that nobody can read.
 const MAX_RETURNS: u32 = 20;
 
+const TOO_FAST: &str = "rows vanish faster than the list can be read";
+
 /// So often a page is read in parts because the list has become shorter meanwhile.
 const MAX_READINGS_IN_PARTS: u32 = 4;
 
@@ -370,6 +372,18 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The same; `None` where GitHub cannot tell.
+    ///
+    /// # Errors
+    /// Whatever else GitHub, or the way to it, says.
+    pub async fn list_length_if_known(&self, repository: &RepoName) -> Result<Option<ListLength>, GitHubError> {
+        match self.list_length(repository).await {
+            Ok(length) => Ok(Some(length)),
+            Err(error) if error.wants_smaller_page() || matches!(error, GitHubError::InvalidAnswer { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The row with this number, from 1, in the list by update; `None` where there is none, or it cannot be read. One request.
     ///
     /// # Errors
@@ -406,24 +420,16 @@ impl<'a> Session<'a> {
         if part.order != Order::Update {
             return self.in_parts(part).await;
         }
-        let mut before = self.length(part.repository).await?;
+        let mut before = self.list_length_if_known(part.repository).await?;
         for _ in 0..MAX_READINGS_IN_PARTS {
             let page = self.in_parts(part).await?;
-            let after = self.length(part.repository).await?;
-            if before.zip(after).is_none_or(|(before, after)| before <= after) {
+            let after = self.list_length_if_known(part.repository).await?;
+            if before.zip(after).is_none_or(|(before, after)| before.rows <= after.rows) {
                 return Ok(page);
             }
             before = after;
         }
-        Err(GitHubError::invalid("rows vanish faster than the list can be read"))
-    }
-
-    async fn length(&self, repository: &RepoName) -> Result<Option<u32>, GitHubError> {
-        match self.list_length(repository).await {
-            Ok(length) => Ok(Some(length.rows)),
-            Err(error) if error.wants_smaller_page() || matches!(error, GitHubError::InvalidAnswer { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Err(GitHubError::invalid(TOO_FAST))
     }
 
     async fn in_parts(&self, whole: Part<'_>) -> Result<Page, GitHubError> {
@@ -599,11 +605,7 @@ impl PullRequestPages<'_> {
                     Err(error) => return Err(error),
                 };
                 if !is_there {
-                    self.returns += 1;
-                    if self.returns > MAX_RETURNS {
-                        return Err(GitHubError::invalid("rows vanish faster than the list can be read"));
-                    }
-                    self.rows = self.rows.saturating_sub(FIRST_RETURN);
+                    self.go_back(FIRST_RETURN)?;
                     continue;
                 }
             }
@@ -612,14 +614,10 @@ impl PullRequestPages<'_> {
             let overlaps = number > 1 && (self.is_resumed || *part.rows().start() <= self.rows);
             if let Some(before) = self.end.as_ref().filter(|_| overlaps) {
                 if !before.is_on(&page) {
-                    self.returns += 1;
-                    if self.returns > MAX_RETURNS {
-                        return Err(GitHubError::invalid("rows vanish faster than the list can be read"));
-                    }
                     // Further and further, to where a row that was read must be.
                     let by = FIRST_RETURN.saturating_mul(2_u32.saturating_pow(self.returns_in_a_row));
                     self.returns_in_a_row += 1;
-                    self.rows = self.rows.saturating_sub(by);
+                    self.go_back(by)?;
                     continue;
                 }
                 before.take_from(&mut page);
@@ -632,6 +630,16 @@ impl PullRequestPages<'_> {
             return Ok(Some(PageAnswer::Page(page)));
         }
         Ok(None)
+    }
+
+    /// Goes on with rows that were read before, because some before them have vanished.
+    fn go_back(&mut self, by: u32) -> Result<(), GitHubError> {
+        self.returns += 1;
+        if self.returns > MAX_RETURNS {
+            return Err(GitHubError::invalid(TOO_FAST));
+        }
+        self.rows = self.rows.saturating_sub(by);
+        Ok(())
     }
 
     /// How far it is.

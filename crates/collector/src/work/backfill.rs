@@ -131,11 +131,7 @@ impl Work<'_> {
     async fn begin_reading(&mut self, backfill: Backfill) -> Result<(), Stopped> {
         let length = match self.length.take() {
             Some(length) => Some(length),
-            None => match self.session.list_length(self.repository.called()).await {
-                Ok(length) => Some(length),
-                Err(error) if error.wants_smaller_page() || matches!(error, GitHubError::InvalidAnswer { .. }) => None,
-                Err(error) => return Err(error.into()),
-            },
+            None => self.session.list_length_if_known(self.repository.called()).await?,
         };
         let reading = Backfill {
             next_page: 1,
