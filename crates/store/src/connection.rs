@@ -241,15 +241,22 @@ fn masked(url: &Url) -> String {
     format!("{}://{}:***@{host}{}", url.scheme(), url.username(), url.path())
 }
 
-/// How many of its migrations the schema lacks.
-async fn migrations_missing<C>(connection: &mut C) -> Result<usize, StoreError>
+/// The migrations that were applied; none in an empty database.
+async fn applied_migrations<C>(connection: &mut C) -> Result<Vec<i64>, StoreError>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
     let is_migrated: bool =
         sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *connection).await?;
-    let applied: Vec<i64> =
-        if is_migrated { sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(connection).await? } else { Vec::new() };
+    Ok(if is_migrated { sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(connection).await? } else { Vec::new() })
+}
+
+/// How many of its migrations the schema lacks.
+async fn migrations_missing<C>(connection: &mut C) -> Result<usize, StoreError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    let applied = applied_migrations(connection).await?;
     Ok(MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version)).count())
 }
 
@@ -349,10 +356,7 @@ where
 
 /// The migrations of before the first release are gone: what they made cannot be migrated on.
 async fn refuse_before_first_release(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let is_migrated: bool =
-        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *connection).await?;
-    let applied: Vec<i64> =
-        if is_migrated { sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(connection).await? } else { Vec::new() };
+    let applied = applied_migrations(connection).await?;
     if is_of_before_first_release(&applied) {
         let cause = "a version of before the first release made it, which cannot be migrated: name an empty database in DB_URL \
                      (the private one: `mergeline data remove`), and collect again";
