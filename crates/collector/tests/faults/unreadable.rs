@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::common::{self, World, connect_at_once, many, merged, options, outcome};
+use crate::{PAGE_SIZE, QUARANTINED, relabelled};
 use anyhow::Result;
 use chrono::TimeDelta;
 use mergeline_collector::CollectOptions;
@@ -10,10 +11,7 @@ use mergeline_fake_github::{FakePullRequest, Fault, at, pr};
 use mergeline_store::{QuarantineKey, ResultState};
 use serde_json::json;
 
-const QUARANTINED: &str =
-    "select coalesce('#' || number, '@' || position) from quarantined_pull_requests order by number, position";
 const STALE: &str = "select number::text from pull_requests where title <> 'relabelled' order by number";
-const PAGE_SIZE: &str = "select page_size::bigint from repositories where name = 'acme/api'";
 const INCOMPLETE: &str = "select count(*) from repositories where backfill_page is not null or collected_at is null";
 
 fn sparse(count: i64) -> Vec<FakePullRequest> {
@@ -24,13 +22,6 @@ fn sparse(count: i64) -> Vec<FakePullRequest> {
         pull_request
     };
     (1..=count).map(opened).collect()
-}
-
-fn relabelled(count: i64) -> impl Iterator<Item = FakePullRequest> {
-    many(count).map(|mut pull_request| {
-        pull_request.updated_at += TimeDelta::days(3);
-        pull_request.titled("relabelled")
-    })
 }
 
 fn plain_at(now: &str) -> CollectOptions {
