@@ -121,7 +121,7 @@ impl Server {
             .keep();
         let folder = Folder::open(&folder, Some(folder.clone()), port)?;
         // Nothing of it has to survive, so nothing waits for the disk.
-        let careless = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+        let careless = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=256MB"];
         Self::enter(&folder, &binaries, &[&careless, settings].concat())
     }
 

@@ -19,7 +19,8 @@ const DATA: [&str; 3] =
 
 /// One team with one member from 2026-01-01, and a repository.
 async fn one_member() -> Result<PgPool> {
-    let pool = TestDatabase::create().await?.pool().await?;
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
     sqlx::raw_sql(
         "insert into configurations (applied_at, timezone, bots) values (now(), 'UTC', '{}');
         insert into teams (slug, name, created_at) values ('pay', 'Pay', now());
@@ -95,7 +96,8 @@ async fn weights_and_times_that_make_no_sense_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn every_table_has_a_key_and_every_time_a_zone() -> Result<()> {
-    let pool = TestDatabase::create().await?.pool().await?;
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
     let without_key: Vec<String> = sqlx::query_scalar(
         "select c.relname::text from pg_class as c
         where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
@@ -118,7 +120,8 @@ async fn every_table_has_a_key_and_every_time_a_zone() -> Result<()> {
 
 #[tokio::test]
 async fn every_foreign_key_of_the_facts_is_a_bigint_and_every_view_is_explained() -> Result<()> {
-    let pool = TestDatabase::create().await?.pool().await?;
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
     let silent_views: Vec<String> = sqlx::query_scalar(
         "select c.relname::text from pg_class as c
         where c.relkind = 'v' and c.relnamespace = 'public'::regnamespace and obj_description(c.oid) is null",
@@ -197,7 +200,8 @@ const CATALOG: &str = "
 
 #[tokio::test]
 async fn the_documented_schema_is_the_one_that_is_migrated_to() -> Result<()> {
-    let pool = TestDatabase::create().await?.pool().await?;
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
     let migrated: Vec<String> = sqlx::query_scalar(CATALOG).fetch_all(&pool).await?;
     sqlx::raw_sql("drop schema public cascade; create schema public").execute(&pool).await?;
     sqlx::raw_sql(include_str!("../../../docs/schema.sql")).execute(&pool).await?;

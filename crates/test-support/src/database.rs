@@ -1,6 +1,7 @@
 //! A database of its own for each test.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mergeline_local_postgres::Server;
 use mergeline_store::{DatabaseSettings, Store};
@@ -13,6 +14,8 @@ const TEMPLATE: &str = "mergeline_template";
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
+/// The names of databases that no test uses any more. The next test drops them: a thousand at once take 15 GB of disk.
+static FINISHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Cluster {
     /// `None` when `TEST_DATABASE_URL` names a server.
@@ -22,10 +25,20 @@ struct Cluster {
     creating: tokio::sync::Mutex<()>,
 }
 
-/// A freshly migrated database.
+/// A freshly migrated database. It is dropped some time after its last clone.
 #[derive(Debug, Clone)]
 pub struct TestDatabase {
     url: String,
+    _name: Arc<Name>,
+}
+
+#[derive(Debug)]
+struct Name(String);
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        FINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.0));
+    }
 }
 
 impl TestDatabase {
@@ -39,11 +52,15 @@ impl TestDatabase {
         let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let _turn = cluster.creating.lock().await;
         let mut connection = PgConnection::connect(&cluster.url("postgres")).await?;
+        let finished = std::mem::take(&mut *FINISHED.lock().unwrap_or_else(PoisonError::into_inner));
+        for finished in finished {
+            connection.execute(AssertSqlSafe(format!("drop database if exists {finished} with (force)"))).await?;
+        }
         connection
             .execute(AssertSqlSafe(format!("create database {name} template {TEMPLATE}_{}", std::process::id())))
             .await?;
         connection.close().await?;
-        Ok(Self { url: cluster.url(&name) })
+        Ok(Self { url: cluster.url(&name), _name: Arc::new(Name(name)) })
     }
 
     /// The URL to set as `DB_URL`.
@@ -56,9 +73,7 @@ impl TestDatabase {
     /// # Errors
     /// When the URL of a given server is refused.
     pub fn store(&self) -> anyhow::Result<Store> {
-        let settings =
-            DatabaseSettings::parse(&SecretString::from(self.url.clone())).map_err(mergeline_domain::Problems::from)?;
-        Ok(Store::connect(&settings))
+        connect(&self.url)
     }
 
     /// A pool for a test's own questions to it.
@@ -126,8 +141,7 @@ impl Cluster {
         connection.execute(AssertSqlSafe(format!("drop database if exists {template}"))).await?;
         connection.execute(AssertSqlSafe(format!("create database {template}"))).await?;
         connection.close().await?;
-        let database = TestDatabase { url: cluster.url(&template) };
-        let store = database.store()?;
+        let store = connect(&cluster.url(&template))?;
         store.migrate().await?;
         // A template must have no open connection while it is copied.
         store.close().await;
@@ -145,6 +159,11 @@ impl Cluster {
             }
         }
     }
+}
+
+fn connect(url: &str) -> anyhow::Result<Store> {
+    let settings = DatabaseSettings::parse(&SecretString::from(url)).map_err(mergeline_domain::Problems::from)?;
+    Ok(Store::connect(&settings))
 }
 
 /// The repositories whose rows say another number of pull requests than there are: stored, without details, in quarantine.
