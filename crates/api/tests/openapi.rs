@@ -51,7 +51,8 @@ fn every_path_is_in_the_document_and_every_path_of_the_document_is_there() -> Re
 
 #[tokio::test]
 async fn every_path_of_the_document_answers_with_a_type_that_it_names() -> Result<()> {
-    let router = Backend::with(&common::history()).await?.router(None);
+    let backend = Backend::with(&common::history()).await?;
+    let router = backend.router(None);
     let document = openapi();
     for path in documented() {
         let answered = ask(&router, "GET", &path.replace("{team_id}", "payments"), &[]).await?;

@@ -52,10 +52,7 @@ impl TestDatabase {
         let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let _turn = cluster.creating.lock().await;
         let mut connection = PgConnection::connect(&cluster.url("postgres")).await?;
-        let finished = std::mem::take(&mut *FINISHED.lock().unwrap_or_else(PoisonError::into_inner));
-        for finished in finished {
-            connection.execute(AssertSqlSafe(format!("drop database if exists {finished} with (force)"))).await?;
-        }
+        drop_finished(&mut connection).await;
         connection
             .execute(AssertSqlSafe(format!("create database {name} template {TEMPLATE}_{}", std::process::id())))
             .await?;
@@ -157,6 +154,16 @@ impl Cluster {
                 let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
                 format!("{server}/{database}?{parameters}")
             }
+        }
+    }
+}
+
+/// Drops the databases that no test uses any more. One that something is still connected to stays until the next time.
+async fn drop_finished(connection: &mut PgConnection) {
+    let finished = std::mem::take(&mut *FINISHED.lock().unwrap_or_else(PoisonError::into_inner));
+    for name in finished {
+        if connection.execute(AssertSqlSafe(format!("drop database {name}"))).await.is_err() {
+            drop(Name(name));
         }
     }
 }
