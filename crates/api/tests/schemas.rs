@@ -68,6 +68,7 @@ fn questions() -> Result<Vec<String>> {
 
 /// A database with a router on it whose connections are as they are in Lambda.
 struct World {
+    _database: TestDatabase,
     store: Store,
     pool: PgPool,
     router: Router,
@@ -81,7 +82,8 @@ impl World {
         let settings = Settings::from_vars(|name| (name == "DB_URL").then(|| database.url().to_owned()))?;
         let (store, timeout) = (Store::connect(&settings.database), settings.timeout);
         let router = router(Api::new(store.clone(), timeout, || at(common::NOW)));
-        let world = Self { store, pool: database.pool().await?, router, questions: questions()? };
+        let pool = database.pool().await?;
+        let world = Self { _database: database, store, pool, router, questions: questions()? };
         world.drop_schema().await?;
         world.migrate(async |_| Ok(())).await?;
         Ok(world)

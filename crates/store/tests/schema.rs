@@ -18,7 +18,7 @@ const DATA: [&str; 3] =
     [include_str!("data/configuration.sql"), include_str!("data/pull_requests.sql"), include_str!("data/ledger.sql")];
 
 /// One team with one member from 2026-01-01, and a repository.
-async fn one_member() -> Result<PgPool> {
+async fn one_member() -> Result<(TestDatabase, PgPool)> {
     let database = TestDatabase::create().await?;
     let pool = database.pool().await?;
     sqlx::raw_sql(
@@ -30,7 +30,7 @@ async fn one_member() -> Result<PgPool> {
     )
     .execute(&pool)
     .await?;
-    Ok(pool)
+    Ok((database, pool))
 }
 
 /// The name of the constraint that refuses a statement, `None` when it passes.
@@ -42,7 +42,7 @@ async fn refused_by(pool: &PgPool, statement: &str) -> Option<String> {
 
 #[tokio::test]
 async fn overlapping_memberships_are_refused_and_touching_or_corrected_ones_pass() -> Result<()> {
-    let pool = one_member().await?;
+    let (_database, pool) = one_member().await?;
     let membership = |from: &str, to: &str| {
         format!(
             "insert into team_memberships (team_id, person_id, weight, joined_at, left_at, added_in) values (1, 1, 0.5, {from}, {to}, 1)"
@@ -59,7 +59,7 @@ async fn overlapping_memberships_are_refused_and_touching_or_corrected_ones_pass
 
 #[tokio::test]
 async fn weights_and_times_that_make_no_sense_are_refused() -> Result<()> {
-    let pool = one_member().await?;
+    let (_database, pool) = one_member().await?;
     for (values, constraint) in [
         ("0, '2030-01-01', null", "team_memberships_weight_check"),
         ("1.0001, '2030-01-01', null", "team_memberships_weight_check"),
@@ -274,7 +274,7 @@ async fn f43_a_schema_of_the_next_release_is_left_as_it_is_until_it_asks_for_a_n
 
 #[tokio::test]
 async fn a_teams_range_is_answered_by_the_covering_index_alone() -> Result<()> {
-    let pool = one_member().await?;
+    let (_database, pool) = one_member().await?;
     sqlx::raw_sql(
         "insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
         select 1, n, n, 1, '', 'merged', false, t, t, t, t from (select n, timestamptz '2020-01-01' + n * interval '1 hour' as t from generate_series(1, 20000) as n) as x;
@@ -302,7 +302,7 @@ async fn a_teams_range_is_answered_by_the_covering_index_alone() -> Result<()> {
 
 /// One team with 20,000 merges in an hour each, from 2020 on.
 async fn long_history() -> Result<PgPool> {
-    let pool = one_member().await?;
+    let (_database, pool) = one_member().await?;
     sqlx::raw_sql(
         "insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
         select 1, n, n, 1, '', 'merged', false, t, t, t, t from (select n, timestamptz '2020-01-01' + n * interval '1 hour' as t from generate_series(1, 20000) as n) as x;
