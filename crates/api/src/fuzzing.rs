@@ -3,11 +3,14 @@
 
 use chrono::{DateTime, Datelike};
 use chrono_tz::Tz;
+use mergeline_domain::TeamId;
+use mergeline_domain::metrics::DefaultRange;
+use mergeline_store::TeamSelector;
 
-use crate::csv::{Cell, Rows, harmless};
-use crate::cursor::Cursor;
-use crate::error::ApiError;
-use crate::parameters::{ALL, Otherwise, Query, team_ref};
+use crate::http::cursors::Cursor;
+use crate::http::errors::ApiError;
+use crate::http::parameters::{Everything, Parameters, team_selector};
+use crate::http::tables::{Cell, Rows, harmless};
 
 /// Reads bytes as a query string, and as a team in a path. Returns whether the query was accepted.
 ///
@@ -16,12 +19,12 @@ use crate::parameters::{ALL, Otherwise, Query, team_ref};
 /// again gives something else.
 pub fn query_string(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    let _ = team_ref(&text);
-    let parsed = Query::parse(&text, &ALL);
-    let again = Query::parse(&text, &ALL);
+    let _ = team_selector(&text);
+    let parsed = Everything::parse(&text);
+    let again = Everything::parse(&text);
     assert_eq!(format!("{parsed:?}"), format!("{again:?}"), "the second reading differs");
     match parsed {
-        Ok(query) => check_query(&query),
+        Ok(parameters) => check(parameters),
         Err(error) => {
             check_refusal(error);
             return false;
@@ -30,22 +33,23 @@ pub fn query_string(bytes: &[u8]) -> bool {
     true
 }
 
-fn check_query(query: &Query) {
-    assert!((1..=1_000).contains(&query.limit));
+fn check(Everything(selection, _, page): Everything) {
+    assert!((1..=1_000).contains(&page.limit));
+    let query = selection.of_team(TeamSelector::Id(TeamId(1)));
     assert!(query.repositories.len() <= 50);
     if let Some(base) = &query.base {
         assert!(!base.is_empty() && base.chars().count() <= 255 && !base.chars().any(char::is_control));
     }
-    let otherwise = Otherwise::WeeksThatAreOver(4);
     for now in ["1970-01-01T00:00:00Z", "2026-03-29T00:30:00Z", "2199-12-31T23:59:59Z"] {
         let Ok(now) = now.parse::<DateTime<chrono::Utc>>() else { continue };
-        match query.range(Tz::America__Havana, now, otherwise) {
+        let zone = query.timezone.unwrap_or(Tz::America__Havana);
+        match query.range.resolve(zone, now, DefaultRange::CompletedWeeks(4), query.interval) {
             Ok(range) => {
                 assert!(range.from < range.to && (range.to - range.from).num_days() <= 3_700);
                 assert!(range.start() < range.end(), "{range:?}");
-                assert!((1900..=2300).contains(&range.before().from.year()), "{range:?}");
+                assert!((1900..=2300).contains(&range.preceding().from.year()), "{range:?}");
             }
-            Err(error) => check_refusal(error),
+            Err(invalid) => check_refusal(ApiError::Validation(vec![invalid])),
         }
     }
 }

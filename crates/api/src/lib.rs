@@ -1,33 +1,24 @@
 #![doc = include_str!("../README.md")]
 
-mod access;
-mod admission;
-mod answer;
-mod collection;
-mod csv;
-mod cursor;
-mod definitions;
+mod auth;
 mod docs;
-mod error;
+mod endpoints;
 pub mod fuzzing;
-mod health;
-mod hosts;
-mod keys;
-mod metrics;
-mod model;
-mod negotiation;
-mod openapi;
-mod parameters;
-mod pull_requests;
-mod question;
+mod http;
 mod router;
 mod settings;
-mod teams;
+mod state;
 
-pub use access::{Scope, ScopeError};
-pub use docs::ClientPath;
-pub use hosts::AllowedHosts;
-pub use keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey};
-pub use openapi::openapi;
-pub use router::{Api, Renewal, router};
+pub use auth::hosts::AllowedHosts;
+pub use auth::keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey};
+pub use auth::scope::{Scope, ScopeError};
+pub use endpoints::statistics_json;
+pub use http::context::ClientPath;
+pub use router::router;
 pub use settings::Settings;
+pub use state::Api;
+
+/// The API in OpenAPI 3.1.
+pub fn openapi() -> serde_json::Value {
+    docs::openapi(endpoints::OPERATIONS)
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 use mergeline_domain::{Problems, whole_number};
 use mergeline_store::DatabaseSettings;
 
-use crate::{AllowedHosts, ApiKeys};
+use crate::auth::hosts::AllowedHosts;
+use crate::auth::keys::ApiKeys;
 
 /// API Gateway gives up after 29 s.
 const MAX_TIMEOUT_SECONDS: u16 = 28;

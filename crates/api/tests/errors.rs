@@ -5,9 +5,12 @@ mod common;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use axum::Router;
+use axum::body::Body;
 use common::{Answered, Backend, ask, history, keys};
+use http::Request;
+use http_body_util::BodyExt;
 use mergeline_api::{Api, Scope, Settings, router};
 use mergeline_fake_github::at;
 use mergeline_store::Store;
@@ -105,6 +108,22 @@ async fn an_unreachable_database_is_unavailable_and_no_timeout() -> Result<()> {
     let answered = ask(&router, "GET", "/v1/teams", &[]).await?;
     assert_eq!((answered.status, answered.code().as_str()), (503, "unavailable"));
     assert_eq!(answered.header("retry-after"), "5");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_response_has_its_trace_id_as_request_id_and_none_of_the_clients() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let router = backend.router(None);
+    for path in ["/v1/teams", "/v1/nothing", "/v1/teams?form=1"] {
+        let request = Request::get(path).header("x-request-id", "forged").body(Body::empty())?;
+        let response = common::send(&router, request).await?;
+        let request_id = response.headers().get("x-request-id").context("a request id")?.clone();
+        let body: Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
+        let trace_id = body.pointer("/trace_id").or(body.pointer("/error/trace_id"));
+        assert_eq!(trace_id.and_then(Value::as_str), Some(request_id.to_str()?), "{path}");
+        assert_ne!(request_id, "forged", "{path}");
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use mergeline_api::{KeyName, Scope};
+use mergeline_domain::metrics::{Lookback, LookbackError};
 use mergeline_domain::{GithubId, Login, RepoName, TeamSlug};
 
 use crate::explain::PullRequestName;
@@ -160,14 +161,12 @@ pub(crate) struct Show {
     #[arg(value_name = "TEAM")]
     pub(crate) team: Option<String>,
     /// How far to look back: days, weeks, months or years, the running one included
-    #[arg(long, default_value = "P12W", value_name = "PERIOD", value_parser = period)]
-    pub(crate) last: String,
+    #[arg(long, default_value = "P12W", value_name = "PERIOD", value_parser = lookback)]
+    pub(crate) last: Lookback,
 }
 
-/// What goes into the API's parameter `last`, which says what it means.
-fn period(text: &str) -> Result<String, &'static str> {
-    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_plain.then(|| text.to_ascii_uppercase()).ok_or("write P30D, P12W, P6M or P1Y for example")
+fn lookback(text: &str) -> Result<Lookback, LookbackError> {
+    text.to_ascii_uppercase().parse()
 }
 
 #[derive(Debug, ClapArgs)]

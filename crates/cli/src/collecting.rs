@@ -12,6 +12,7 @@ use mergeline_collector::{
     CancellationToken, CollectOptions, Progress, RunReport, Settings, TeamsSource, collect_until, configure,
     token_refusal, trim_ledger,
 };
+use mergeline_domain::metrics::{Lookback, RangeRequest};
 use mergeline_domain::{RepoName, RepoPattern, count_of};
 use mergeline_github::{GitHub, GitHubError};
 use mergeline_store::{Reason, ResultState, RunState, Store};
@@ -26,7 +27,7 @@ use crate::tables::wrapped;
 use crate::terminal;
 
 /// What the tables at the end show, as `mergeline show` does.
-pub(crate) const USUAL_RANGE: &str = "last=P12W";
+pub(crate) const USUAL_RANGE: RangeRequest = RangeRequest::Lookback(Lookback::Weeks(12));
 
 /// `mergeline collect`
 pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -93,7 +94,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     print_report(&report, options)?;
     // Where nothing was collected, tables would only hide why.
     if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {
-        writeln!(terminal::stdout(), "\n{}", show::all_teams(&store, USUAL_RANGE, clock).await?)?;
+        writeln!(terminal::stdout(), "\n{}", show::all_teams(&store, USUAL_RANGE, clock()).await?)?;
     }
     if ended_by.is_none() {
         trim_ledger(&store, settings.ledger, clock()).await;

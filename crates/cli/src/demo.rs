@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     }
     print_report(&report, options)?;
     if !options.json {
-        writeln!(out, "\n{}", show::all_teams(&store, USUAL_RANGE, clock).await?)?;
+        writeln!(out, "\n{}", show::all_teams(&store, USUAL_RANGE, clock()).await?)?;
     }
     if let Some(listener) = listener {
         let address = listener.local_addr()?;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use mergeline_collector::CollectError;
 use mergeline_domain::{Problem, Problems, with_causes};
 use mergeline_github::GitHubError;
+use mergeline_reporting::ReportError;
 use mergeline_store::{ApplyError, StoreError};
 
 use crate::database::variable;
@@ -119,6 +120,16 @@ impl From<ApplyError> for Failure {
             ApplyError::Problems(problems) => problems.into(),
             ApplyError::TooManyRemovals { .. } | ApplyError::UnknownTimezone(_) => Self::Input(error.to_string()),
             ApplyError::Store(error) => Self::Other(error.into()),
+        }
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::UnknownTeam | ReportError::Invalid(_) => Self::Input(error.to_string()),
+            ReportError::Store(error) => error.into(),
+            error @ ReportError::UnknownTimezone(_) => Self::Other(error.into()),
         }
     }
 }

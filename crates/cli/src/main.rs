@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod answers;
 mod args;
 mod collecting;
 mod data;

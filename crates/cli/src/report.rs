@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::{Settings, TeamsSource, keep_page, within_known_limits};
+use mergeline_domain::metrics::RangeRequest;
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
 use mergeline_domain::{
     AccountKind, Author, Period, PullRequest, RepoName, Weight, count_of, start_of_day, with_causes,
@@ -13,7 +14,6 @@ use mergeline_domain::{
 use mergeline_github::{GitHub, PageAnswer, Patience};
 use mergeline_store::{ApplyOptions, Ending, KnownBy, Listed, Place, Store, Undecodable};
 
-use crate::answers::Answers;
 use crate::args::{Options, Report};
 use crate::collecting::{collect_with_progress, exit_code, print_report_as, progress_bar};
 use crate::database::{Database, collected};
@@ -62,12 +62,12 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
     }
     let code = asked?;
     let mut out = terminal::stdout();
-    let query = format!("from={first}");
+    let range = RangeRequest::Days { from: Some(first), to: None };
     if options.json {
         let teams = show::current(&store, now).await?;
-        writeln!(out, "{}", Answers::new(&store, clock).as_json(&teams, &query).await?)?;
+        writeln!(out, "{}", show::as_json(&store, &teams, range, clock()).await?)?;
     } else {
-        writeln!(out, "{}", show::all_teams(&store, &query, clock).await?)?;
+        writeln!(out, "{}", show::all_teams(&store, range, clock()).await?)?;
     }
     Ok(code)
 }

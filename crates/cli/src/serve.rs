@@ -10,6 +10,7 @@ use mergeline_api::{Api, Settings, router};
 use mergeline_domain::Problem;
 use mergeline_store::Store;
 use tokio::net::TcpListener;
+use tower_http::compression::CompressionLayer;
 
 use crate::args::{Options, Serve};
 use crate::database::{Database, variable};
@@ -68,6 +69,8 @@ pub(crate) async fn until_interrupted(listener: TcpListener, router: Router, sto
     let interrupted = async move {
         signals.next().await;
     };
+    // In the cloud API Gateway would need the answers in another encoding for it.
+    let router = router.layer(CompressionLayer::new());
     http_server::serve(listener, router, Limits::of_this_process(), interrupted).await;
     store.close().await;
     Ok(())

@@ -4,10 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
+use mergeline_api::statistics_json;
 use mergeline_domain::TeamSlug;
-use mergeline_store::{Store, Team};
+use mergeline_domain::metrics::RangeRequest;
+use mergeline_reporting::{ReportKind, TeamQuery, TeamReport, TeamStatistics, Viewer};
+use mergeline_store::{Store, Team, TeamSelector};
+use serde_json::Value;
 
-use crate::answers::Answers;
 use crate::args::{Options, Show};
 use crate::database::collected;
 use crate::failure::Failure;
@@ -30,18 +33,20 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
         Some(name) => Some(find(store.teams(clock()).await?, name)?),
         None => None,
     };
-    let query = format!("last={}", args.last);
-    let answers = Answers::new(&store, clock);
+    let range = RangeRequest::Lookback(args.last);
     let text = match team {
         _ if options.json => {
             let teams = match team {
                 Some(team) => vec![team],
                 None => current(&store, clock()).await?,
             };
-            answers.as_json(&teams, &query).await?.to_string()
+            as_json(&store, &teams, range, clock()).await?.to_string()
         }
-        Some(team) => tables::one_team(&answers.velocity(&team, &query).await?, clock()),
-        None => all_teams(&store, &query, clock).await?,
+        Some(team) => {
+            let (_, statistics) = statistics(&store, &team, ReportKind::Velocity, range, clock()).await?;
+            tables::one_team(&statistics, clock())
+        }
+        None => all_teams(&store, range, clock()).await?,
     };
     store.close().await;
     writeln!(out, "{text}")?;
@@ -49,13 +54,44 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
 }
 
 /// The tables of all teams that are in the configuration.
-pub(crate) async fn all_teams(store: &Store, query: &str, clock: fn() -> DateTime<Utc>) -> Result<String, Failure> {
-    let api = Answers::new(store, clock);
-    let mut answers = Vec::new();
-    for team in current(store, clock()).await? {
-        answers.push(api.velocity(&team, query).await?);
+pub(crate) async fn all_teams(store: &Store, range: RangeRequest, now: DateTime<Utc>) -> Result<String, Failure> {
+    let mut all = Vec::new();
+    for team in current(store, now).await? {
+        all.push(statistics(store, &team, ReportKind::Velocity, range, now).await?.1);
     }
-    Ok(tables::all_teams(&answers, clock()))
+    Ok(tables::all_teams(&all, now))
+}
+
+/// Velocity and lead time of these teams, as the API answers them.
+pub(crate) async fn as_json(
+    store: &Store,
+    teams: &[TeamSlug],
+    range: RangeRequest,
+    now: DateTime<Utc>,
+) -> Result<Value, Failure> {
+    let mut all = Vec::new();
+    for team in teams {
+        let mut reports = serde_json::Map::new();
+        for (name, kind) in [("velocity", ReportKind::Velocity), ("lead-time", ReportKind::LeadTime)] {
+            let (report, statistics) = statistics(store, team, kind, range, now).await?;
+            reports.insert(name.to_owned(), statistics_json(&report, &statistics)?);
+        }
+        all.push(Value::Object(reports));
+    }
+    Ok(serde_json::json!({ "teams": all }))
+}
+
+async fn statistics(
+    store: &Store,
+    team: &TeamSlug,
+    kind: ReportKind,
+    range: RangeRequest,
+    now: DateTime<Utc>,
+) -> Result<(TeamReport, TeamStatistics), Failure> {
+    let query = TeamQuery::new(TeamSelector::Slug(team.clone()), range);
+    let mut report = TeamReport::prepare(store, kind, query, &Viewer::ALL_TEAMS, now).await?;
+    let statistics = report.statistics().await?;
+    Ok((report, statistics))
 }
 
 /// The teams that are in the configuration, by slug.

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, Table};
 use mergeline_domain::count_of;
-use mergeline_store::{Coverage, QuarantineEntry, RepositoryStatus, RunStatus};
+use mergeline_domain::metrics::Coverage;
+use mergeline_store::{QuarantineEntry, RepositoryStatus, RunStatus};
 
 use crate::args::{Options, Status};
 use crate::database::collected;

@@ -7,10 +7,10 @@ use std::io::{self, IsTerminal};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use mergeline_domain::monday_of;
+use mergeline_domain::metrics::{Durations, MeasureKind, Warning, WarningCode};
+use mergeline_domain::{Weight, monday_of};
+use mergeline_reporting::{BucketNumbers, Numbers, TeamStatistics};
 use mergeline_store::Count;
-
-use crate::answers::{Bucket, Durations, Meta, Numbers, Velocity};
 
 /// Rows stand close together: a table of weeks is read downwards.
 const LINE_BELOW_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -23,9 +23,11 @@ const SHORTEST_NAME: usize = 12;
 /// A team's name at the head of a column, so that several of them stand side by side.
 const LONGEST_TITLE: usize = 30;
 /// Warnings that say nothing about the tables: they speak of what is not shown, or of what a 0 shows.
-const NOT_SHOWN: [&str; 3] = ["no_data", "no_change", "details_pending"];
+const NOT_SHOWN: [WarningCode; 3] = [WarningCode::NoData, WarningCode::NoChange, WarningCode::DetailsPending];
 
 const NO_TEAM: &str = "No team is configured: run `mergeline teams apply`, or `mergeline collect`.";
+
+const SECONDS_OF_HOUR: f64 = 3_600.0;
 
 const CAVEAT: &str = "Not for comparing people, and with care between teams.";
 
@@ -35,16 +37,16 @@ pub(crate) fn monday_before(now: DateTime<Utc>, days: u64, zone: Tz) -> NaiveDat
 }
 
 /// The tables of several teams over one range: velocity by week, and cycle times over all of it.
-pub(crate) fn all_teams(teams: &[Velocity], now: DateTime<Utc>) -> String {
-    let Some(meta) = teams.first().map(|team| &team.meta) else { return NO_TEAM.to_owned() };
-    let today = today(meta, now);
+pub(crate) fn all_teams(teams: &[TeamStatistics], now: DateTime<Utc>) -> String {
+    let Some(range) = teams.first().map(|team| team.range) else { return NO_TEAM.to_owned() };
+    let today = now.with_timezone(&range.zone).date_naive();
     let title = "Velocity by ISO week";
-    let mut text =
-        wrapped(&format!("{title}, {} (velocity@1): merged pull requests, weighted in brackets\n", meta.timezone), 0);
+    let zone = range.zone.name();
+    let mut text = wrapped(&format!("{title}, {zone} (velocity@1): merged pull requests, weighted in brackets\n"), 0);
     let tables: Vec<String> = velocity(teams, today).iter().map(Table::to_string).collect();
     let _ = writeln!(text, "{}", tables.join("\n\n"));
-    let unit = Unit::of(teams.iter().flat_map(|team| hours_of(&team.data.total.cycle_time)));
-    let (unit_name, first) = (unit.name(), meta.range.from);
+    let unit = Unit::of(teams.iter().filter_map(|team| cycle_time(&team.total)).flat_map(statistics_of));
+    let (unit_name, first) = (unit.name(), range.from);
     let title = format!(
         "\nFrom opening to merge in {unit_name} since {first} (pr_cycle_time@1; not DORA's change lead time)\n"
     );
@@ -55,12 +57,12 @@ pub(crate) fn all_teams(teams: &[Velocity], now: DateTime<Utc>) -> String {
 }
 
 /// The table of one team by week.
-pub(crate) fn one_team(team: &Velocity, now: DateTime<Utc>) -> String {
-    let today = today(&team.meta, now);
-    let rows = || team.data.weeks.iter().map(|bucket| &bucket.numbers).chain([&team.data.total]);
+pub(crate) fn one_team(team: &TeamStatistics, now: DateTime<Utc>) -> String {
+    let today = now.with_timezone(&team.range.zone).date_naive();
+    let rows = || team.buckets.iter().map(|bucket| &bucket.numbers).chain([&team.total]);
     let unit = Unit::of(rows().flat_map(|numbers| shown(numbers).into_iter().flatten()));
     let mut text = String::new();
-    let _ = writeln!(text, "{} by ISO week, {}", team.data.team.name, team.meta.timezone);
+    let _ = writeln!(text, "{} by ISO week, {}", team.team.name, team.range.zone);
     let _ = writeln!(
         text,
         "merged pull requests, weighted in brackets (velocity@1); median and p75 from opening to merge (pr_cycle_time@1), \
@@ -70,33 +72,32 @@ pub(crate) fn one_team(team: &Velocity, now: DateTime<Utc>) -> String {
     let text = wrapped(&text, 0);
     let header = ["week", "merged", "people", "median", "p75", "coding", "pickup", "review"];
     let mut table = table(header.map(str::to_owned).to_vec());
-    let labels = team.data.weeks.iter().map(|bucket| label(bucket, today)).chain(["all".to_owned()]);
+    let labels = team.buckets.iter().map(|bucket| label(bucket, today)).chain(["all".to_owned()]);
     for (label, numbers) in labels.zip(rows()) {
-        let people = numbers.contributors.map_or("hidden".to_owned(), |count| count.to_string());
-        let durations = shown(numbers).map(|hours| unit.cell(hours, numbers.suppressed));
-        table.add_row([label, counts(numbers), people].into_iter().chain(durations));
+        let durations = shown(numbers).map(|seconds| unit.cell(seconds, numbers.is_suppressed));
+        let counts = [label, counts(numbers), numbers.bucket.contributors.to_string()];
+        table.add_row(counts.into_iter().chain(durations));
     }
     align(&mut table);
     format!("{text}{table}\n{}", notes(std::slice::from_ref(team), today, &NOT_SHOWN[..2]))
 }
 
-/// The durations of a row of one team's table.
+/// The durations of a row of one team's table, in seconds.
 fn shown(numbers: &Numbers) -> [Option<f64>; 5] {
-    let Numbers { cycle_time, phases, .. } = numbers;
-    let medians = [phases.coding, phases.pickup, phases.review].map(|phase| phase.p50_hours);
-    [cycle_time.p50_hours, cycle_time.p75_hours, medians[0], medians[1], medians[2]]
+    let median = |kind| numbers.bucket.measure(kind).durations.map(|durations| durations.p50);
+    let p75 = cycle_time(numbers).map(|durations| durations.p75);
+    let [coding, pickup, review] = [MeasureKind::Coding, MeasureKind::Pickup, MeasureKind::Review].map(median);
+    [median(MeasureKind::CycleTime), p75, coding, pickup, review]
 }
 
-fn hours_of(times: &Durations) -> Vec<f64> {
-    [times.p50_hours, times.mean_hours, times.p75_hours, times.p90_hours, times.p95_hours]
-        .into_iter()
-        .flatten()
-        .collect()
+fn cycle_time(numbers: &Numbers) -> Option<Durations> {
+    numbers.bucket.measure(MeasureKind::CycleTime).durations
 }
 
-fn today(meta: &Meta, now: DateTime<Utc>) -> NaiveDate {
-    let zone: Tz = meta.timezone.parse().unwrap_or(Tz::UTC);
-    now.with_timezone(&zone).date_naive()
+/// Median, mean and the higher percentiles, in seconds.
+fn statistics_of(durations: Durations) -> [f64; 5] {
+    let Durations { mean, p50, p75, p90, p95 } = durations;
+    [p50, mean, p75, p90, p95]
 }
 
 pub(crate) fn table(header: Vec<String>) -> Table {
@@ -160,11 +161,12 @@ fn align(table: &mut Table) {
 }
 
 /// As many tables side by side as a line has room for would be hard to read: the teams go on in a table below.
-fn velocity(teams: &[Velocity], today: NaiveDate) -> Vec<Table> {
-    let labels = teams.first().map_or_else(Vec::new, |team| column(&team.data.weeks, |bucket| label(bucket, today)));
+fn velocity(teams: &[TeamStatistics], today: NaiveDate) -> Vec<Table> {
+    let labels =
+        teams.first().map_or_else(Vec::new, |team| team.buckets.iter().map(|bucket| label(bucket, today)).collect());
     let columns = teams.iter().map(|team| {
-        let rows = team.data.weeks.iter().map(|bucket| &bucket.numbers).chain([&team.data.total]);
-        std::iter::once(shortened(&team.data.team.name, LONGEST_TITLE)).chain(rows.map(counts)).collect::<Vec<String>>()
+        let rows = team.buckets.iter().map(|bucket| &bucket.numbers).chain([&team.total]);
+        std::iter::once(shortened(&team.team.name, LONGEST_TITLE)).chain(rows.map(counts)).collect::<Vec<String>>()
     });
     let width_of = |cells: &[String]| GAP + cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
     let room = line_width().saturating_sub(GAP + labels.iter().map(String::len).max().unwrap_or_default());
@@ -201,40 +203,36 @@ fn velocity(teams: &[Velocity], today: NaiveDate) -> Vec<Table> {
         .collect()
 }
 
-fn column(buckets: &[Bucket], cell: impl Fn(&Bucket) -> String) -> Vec<String> {
-    buckets.iter().map(cell).collect()
-}
-
 /// A week, with what there is to know about it.
-fn label(bucket: &Bucket, today: NaiveDate) -> String {
+fn label(bucket: &BucketNumbers, today: NaiveDate) -> String {
     let mark = match bucket {
         bucket if is_running(bucket, today) => " (running)",
-        Bucket { complete: false, .. } => " *",
+        BucketNumbers { is_complete: false, .. } => " *",
         _ => "",
     };
     format!("{}{mark}", bucket.label)
 }
 
-fn is_running(bucket: &Bucket, today: NaiveDate) -> bool {
+fn is_running(bucket: &BucketNumbers, today: NaiveDate) -> bool {
     today < bucket.end
 }
 
 fn counts(numbers: &Numbers) -> String {
-    match (numbers.prs_merged, numbers.prs_merged_weighted) {
-        (Some(merged), Some(weighted)) => format!("{merged} ({weighted})"),
-        _ => "hidden".to_owned(),
-    }
+    format!("{} ({})", numbers.bucket.prs_merged, weight(numbers.bucket.weight_units))
 }
 
-fn cycle_times(teams: &[Velocity], unit: Unit) -> Table {
+fn weight(units: i64) -> String {
+    Weight::format_units(units.unsigned_abs())
+}
+
+fn cycle_times(teams: &[TeamStatistics], unit: Unit) -> Table {
     let header = ["team", "n", "weight", "median", "mean", "p75", "p90", "p95"];
     let rows = teams.iter().map(|team| {
-        let Numbers { cycle_time: times, suppressed, .. } = &team.data.total;
-        let n = times.n.map_or("hidden".to_owned(), |n| n.to_string());
-        let weight = times.weight.map_or("hidden".to_owned(), |weight| weight.to_string());
-        let durations = [times.p50_hours, times.mean_hours, times.p75_hours, times.p90_hours, times.p95_hours];
-        let durations = durations.map(|hours| unit.cell(hours, *suppressed));
-        [team.data.team.name.clone(), n, weight].into_iter().chain(durations).collect()
+        let measure = team.total.bucket.measure(MeasureKind::CycleTime);
+        let durations = measure.durations.map_or([None; 5], |durations| statistics_of(durations).map(Some));
+        let durations = durations.map(|seconds| unit.cell(seconds, team.total.is_suppressed));
+        let counts = [team.team.name.clone(), measure.n.to_string(), weight(measure.weight_units)];
+        counts.into_iter().chain(durations).collect()
     });
     let mut table = table_of_names(&header, rows.collect());
     align(&mut table);
@@ -242,31 +240,33 @@ fn cycle_times(teams: &[Velocity], unit: Unit) -> Table {
 }
 
 /// What is to be known about the tables, a paragraph each.
-fn notes(teams: &[Velocity], today: NaiveDate, left_out: &[&str]) -> String {
+fn notes(teams: &[TeamStatistics], today: NaiveDate, left_out: &[WarningCode]) -> String {
     let mut text = "\n".to_owned();
-    let is_partly_read = |bucket: &Bucket| !bucket.complete && !is_running(bucket, today);
-    if teams.iter().any(|team| team.data.weeks.iter().any(is_partly_read)) {
+    let is_partly_read = |bucket: &BucketNumbers| !bucket.is_complete && !is_running(bucket, today);
+    if teams.iter().any(|team| team.buckets.iter().any(is_partly_read)) {
         text.push_str(
             "* Not complete: not everything of that week was read, or asked for. `mergeline status` says why.\n",
         );
     }
-    let is_shown = |warning: &&String| {
-        let word = warning.split(':').next().unwrap_or_default();
-        !left_out.contains(&word)
-    };
     let mut said = BTreeSet::new();
     for team in teams {
-        for warning in team.meta.warnings.iter().filter(is_shown) {
-            if !said.insert(warning) {
+        for warning in team.warnings.iter().filter(|warning| !left_out.contains(&warning.code)) {
+            let line = line_of(warning);
+            if !said.insert(line.clone()) {
                 continue;
             }
-            let is_of_all = teams.iter().all(|team| team.meta.warnings.contains(warning));
-            let whose = if is_of_all { String::new() } else { format!("{}: ", team.data.team.name) };
-            let _ = writeln!(text, "{whose}{}", warning.replace("; see coverage", ""));
+            let is_of_all = teams.iter().all(|team| team.warnings.contains(warning));
+            let whose = if is_of_all { String::new() } else { format!("{}: ", team.team.name) };
+            let _ = writeln!(text, "{whose}{line}");
         }
     }
     text.push_str(CAVEAT);
     wrapped(&text, 0)
+}
+
+/// A warning as a line below a table, which has no `coverage` to be looked up.
+fn line_of(warning: &Warning) -> String {
+    warning.to_string().replace("; see coverage", "")
 }
 
 /// The unit of all durations of a table: side by side or above each other, they are compared.
@@ -278,10 +278,11 @@ enum Unit {
 }
 
 impl Unit {
-    /// Hours, unless all of them are long or all of them short.
-    fn of(hours: impl Iterator<Item = f64>) -> Self {
-        let (shortest, longest) = hours.fold((f64::INFINITY, 0.0_f64), |(s, l), hours| (s.min(hours), l.max(hours)));
-        match (shortest, longest) {
+    /// Hours, unless all of these seconds are long or all of them short.
+    fn of(seconds: impl Iterator<Item = f64>) -> Self {
+        let (shortest, longest) =
+            seconds.fold((f64::INFINITY, 0.0_f64), |(s, l), seconds| (s.min(seconds), l.max(seconds)));
+        match (shortest / SECONDS_OF_HOUR, longest / SECONDS_OF_HOUR) {
             (shortest, _) if shortest.is_finite() && shortest >= 48.0 => Self::Days,
             (shortest, longest) if shortest.is_finite() && longest < 2.0 => Self::Minutes,
             _ => Self::Hours,
@@ -296,13 +297,13 @@ impl Unit {
         }
     }
 
-    fn cell(self, hours: Option<f64>, is_suppressed: bool) -> String {
-        match hours {
-            Some(hours) => {
+    fn cell(self, seconds: Option<f64>, is_suppressed: bool) -> String {
+        match seconds {
+            Some(seconds) => {
                 let value = match self {
-                    Self::Minutes => hours * 60.0,
-                    Self::Hours => hours,
-                    Self::Days => hours / 24.0,
+                    Self::Minutes => seconds / 60.0,
+                    Self::Hours => seconds / SECONDS_OF_HOUR,
+                    Self::Days => seconds / SECONDS_OF_HOUR / 24.0,
                 };
                 format!("{value:.1}")
             }
@@ -398,13 +399,13 @@ mod tests {
 
     #[test]
     fn all_durations_of_a_table_have_one_unit() {
-        let unit = |hours: &[f64]| Unit::of(hours.iter().copied());
+        let unit = |hours: &[f64]| Unit::of(hours.iter().map(|hours| hours * SECONDS_OF_HOUR));
         assert_eq!(unit(&[16.5, 19.2]), Unit::Hours);
         assert_eq!(unit(&[0.5, 900.0]), Unit::Hours, "days would make the short one 0.0");
         assert_eq!(unit(&[48.0, 900.0]), Unit::Days);
         assert_eq!(unit(&[0.5, 1.9]), Unit::Minutes);
         assert_eq!(unit(&[]), Unit::Hours);
-        assert_eq!(Unit::Hours.cell(Some(16.54), false), "16.5");
+        assert_eq!(Unit::Hours.cell(Some(16.54 * SECONDS_OF_HOUR), false), "16.5");
         assert_eq!([Unit::Days.cell(None, false), Unit::Days.cell(None, true)], ["-", "hidden"]);
     }
 

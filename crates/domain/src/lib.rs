@@ -4,7 +4,7 @@ mod attribution;
 mod details;
 #[doc(hidden)]
 pub mod fuzzing;
-mod measure;
+pub mod metrics;
 mod names;
 mod percentile;
 mod period;
@@ -20,7 +20,6 @@ pub use attribution::{
     Attribution, Judging, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict,
 };
 pub use details::{Commit, Details, DraftEvent, History, Review};
-pub use measure::MeasureKind;
 pub use names::{GithubId, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern, RepoRules, TeamSlug};
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use mergeline_api::Renewal;
+use mergeline_store::Renewal;
 
 /// As long as the collector goes by what it knows.
 const SECRETS_ARE_KNOWN_FOR: Duration = Duration::from_secs(5 * 60);

@@ -12,12 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use common::{Backend, TEAMS, history};
 use futures::FutureExt;
-use mergeline_api::{Api, Renewal, router};
+use mergeline_api::{Api, router};
 use mergeline_domain::Problems;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
-use mergeline_store::{ApplyOptions, DatabaseSettings, Store};
+use mergeline_store::{ApplyOptions, DatabaseSettings, Renewal, Store};
 use mergeline_test_support::{AwsEmulator, Invocation, LambdaRuntime};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -379,9 +379,8 @@ async fn while_the_database_is_down_its_secret_is_looked_at_once_and_not_for_eac
             counted.fetch_add(1, Ordering::Relaxed);
             async { false }.boxed()
         });
-        let store = Store::connect(&settings.database);
-        let api = Api { renewal: Some(renewal), ..Api::new(store, settings.timeout, || at(common::NOW)) };
-        let router = router(api);
+        let store = Store::connect(&settings.database).with_renewal(renewal);
+        let router = router(Api::new(store, settings.timeout, || at(common::NOW)));
         for path in ["/v1/teams", "/v1/health", "/v1/teams"] {
             assert_eq!(common::ask(&router, "GET", path, &[]).await?.status, 503, "{path}");
         }
@@ -402,7 +401,7 @@ async fn while_the_database_is_down_its_secret_is_looked_at_once_in_ten_seconds_
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
         async { false }.boxed()
     });
-    let router = router(Api { renewal: Some(renewal), ..Api::new(store, timeout, || at(common::NOW)) });
+    let router = router(Api::new(store.with_renewal(renewal), timeout, || at(common::NOW)));
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(60) {
         let asking = (0..5).map(|_| common::ask(&router, "GET", "/v1/teams", &[]));
@@ -473,7 +472,7 @@ async fn f19_an_address_that_was_changed_is_used_although_the_old_one_still_answ
         }
         .boxed()
     });
-    let router = router(Api { renewal: Some(renewal), ..before.api() });
+    let router = router(Api { store: before.store.clone().with_renewal(renewal), ..before.api() });
     assert_eq!(common::ask(&router, "GET", "/v1/teams/billing", &[]).await?.status, 200);
     Ok(())
 }

@@ -13,8 +13,8 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::StoreError;
 use crate::session::{Connections, Pooler, Scope, Session};
+use crate::{Renewal, StoreError};
 
 /// Not checked at compile time: the table is the migrator's, and in none of our migrations.
 pub(crate) const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
@@ -393,6 +393,17 @@ impl Store {
             settings.acquire_timeout,
         );
         Self { pool, patience: settings.statement_timeout + settings.silence_timeout }
+    }
+
+    /// The same database, whose address and password are read again when no connection can be made. Its clones do so too.
+    #[must_use]
+    pub fn with_renewal(self, renewal: Renewal) -> Self {
+        Self { pool: self.pool.with_renewal(renewal), ..self }
+    }
+
+    /// Reads the address and password again, once it is time. Without [`Self::with_renewal`] nothing happens.
+    pub async fn renew_if_due(&self) {
+        self.pool.renew_if_due().await;
     }
 
     /// How long an idle connection has to show that it is well.

@@ -13,6 +13,7 @@ mod metrics;
 mod pages;
 mod pruning;
 mod quarantine;
+mod renewal;
 mod repositories;
 mod session;
 mod status;
@@ -27,12 +28,13 @@ pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
 pub use limits::{RateLimitBlock, RateLimitRemaining};
 pub use metrics::{
-    Audience, Bucket, Bucketing, Coverage, Durations, Filter, Interval, Measure, Member, OpenPullRequests, Reader,
-    Standing, Statistics, Team, TeamHead, TeamPullRequest, TeamRef,
+    Audience, Bucketing, DataStatus, Filter, Member, OpenPullRequests, Reader, Team, TeamPullRequest, TeamRef,
+    TeamSelector,
 };
 pub use pages::{BackfillStep, KeptPullRequest, PageOfWork, StoredPage};
 pub use pruning::Prunable;
 pub use quarantine::{Following, KnownBy, Place, QuarantineEntry, QuarantineKey, Undecodable};
+pub use renewal::Renewal;
 pub use repositories::{
     Backfill, Ending, Identity, Lease, Listed, ReadBack, Repository, RepositoryId, StoredEtag, UnreadableChange,
 };

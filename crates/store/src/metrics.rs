@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::{MeasureKind, RepoName, TeamId, TeamSlug};
+use mergeline_domain::metrics::{Bucket, Coverage, Durations, Interval, Measure, MeasureKind, Statistics};
+use mergeline_domain::{RepoName, TeamId, TeamSlug};
 use tokio::time::timeout;
 
 use crate::configuration::parse_stored;
@@ -11,14 +12,14 @@ use crate::{RepositoryId, Revision, Store, StoreError};
 
 /// How a request names a team.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TeamRef {
+pub enum TeamSelector {
     /// By number.
     Id(TeamId),
     /// By slug.
     Slug(TeamSlug),
 }
 
-impl TeamRef {
+impl TeamSelector {
     fn parts(&self) -> (Option<i64>, Option<&str>) {
         match self {
             Self::Id(id) => (Some(id.0), None),
@@ -61,31 +62,6 @@ pub struct Member {
     pub left_at: Option<DateTime<Utc>>,
 }
 
-/// The calendar unit of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interval {
-    /// Calendar days.
-    Day,
-    /// ISO weeks, Monday to Sunday.
-    Week,
-    /// Calendar months.
-    Month,
-    /// Calendar quarters.
-    Quarter,
-}
-
-impl Interval {
-    /// As PostgreSQL calls it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Quarter => "quarter",
-        }
-    }
-}
-
 /// Which of a team's pull requests are asked for: those in `[from, to)`, and of these some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
@@ -118,100 +94,23 @@ pub struct Bucketing {
     /// Where days begin.
     pub zone: Tz,
     /// Whether each pull request counts with the weight 1, whatever the membership says.
-    pub counts_fully: bool,
+    pub ignore_weights: bool,
     /// Whether the authors behind each duration are counted, which takes its time.
-    pub counts_people: bool,
-}
-
-/// The merged pull requests of one team over a range.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Statistics {
-    /// One for each bucket that the range touches, in order, empty ones included.
-    pub buckets: Vec<Bucket>,
-    /// The whole range; its `start` is the range's first day.
-    pub total: Bucket,
-    /// Whether details of some of them were never read, so that they have no phases.
-    pub lacks_details: bool,
-}
-
-/// The merged pull requests of one bucket.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bucket {
-    /// The first day of the calendar unit.
-    pub start: NaiveDate,
-    /// Distinct pull requests.
-    pub prs_merged: i64,
-    /// Their weights' sum in ten-thousandths.
-    pub weighted_units: i64,
-    /// Distinct authors.
-    pub contributors: i64,
-    /// In the order of [`MeasureKind::ALL`].
-    measures: [Measure; MeasureKind::ALL.len()],
-}
-
-impl Bucket {
-    fn empty(start: NaiveDate) -> Self {
-        let measures = [Measure::NONE; MeasureKind::ALL.len()];
-        Self { start, prs_merged: 0, weighted_units: 0, contributors: 0, measures }
-    }
-
-    /// One of the durations.
-    pub fn measure(&self, kind: MeasureKind) -> &Measure {
-        &self.measures[kind as usize]
-    }
-
-    /// One of the durations, to be changed.
-    pub fn measure_mut(&mut self, kind: MeasureKind) -> &mut Measure {
-        &mut self.measures[kind as usize]
-    }
-}
-
-/// What is known of one duration in a bucket.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measure {
-    /// Pull requests that have the duration.
-    pub n: i64,
-    /// Their weights' sum in ten-thousandths.
-    pub weight_units: i64,
-    /// Distinct authors, counted only where that is asked for; else 0.
-    pub contributors: i64,
-    /// The durations, `None` when there are none.
-    pub durations: Option<Durations>,
+    pub count_contributors: bool,
 }
 
 /// The measure that counts all merged pull requests.
 const ALL_MERGED: &str = "merged";
 
-/// Weighted statistics of durations, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Durations {
-    /// The weighted mean.
-    pub mean: f64,
-    /// The weighted median.
-    pub p50: f64,
-    /// The weighted 75th percentile.
-    pub p75: f64,
-    /// The weighted 90th percentile.
-    pub p90: f64,
-    /// The weighted 95th percentile.
-    pub p95: f64,
-}
-
-impl Measure {
-    /// That of no pull request.
-    const NONE: Self = Self { n: 0, weight_units: 0, contributors: 0, durations: None };
-
-    fn read(n: i64, weight_units: i64, contributors: i64, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Self {
-        let percentiles: Option<[f64; 4]> = percentiles.and_then(|values| values.try_into().ok());
-        let durations =
-            mean.zip(percentiles).map(|(mean, [p50, p75, p90, p95])| Durations { mean, p50, p75, p90, p95 });
-        Self { n, weight_units, contributors, durations }
-    }
+fn measure(n: i64, weight_units: i64, contributors: i64, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Measure {
+    let percentiles: Option<[f64; 4]> = percentiles.and_then(|values| values.try_into().ok());
+    let durations = mean.zip(percentiles).map(|(mean, [p50, p75, p90, p95])| Durations { mean, p50, p75, p90, p95 });
+    Measure { n, weight_units, contributors, durations }
 }
 
 /// What every answer is to be read with: the configuration in force, and how far the collection has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct DataStatus {
     /// The configuration in force; `None` before the first.
     pub revision: Option<Revision>,
     /// Its time zone; UTC before the first.
@@ -223,62 +122,18 @@ pub struct Standing {
     /// How far the collection has come.
     pub coverage: Coverage,
     /// The team that was asked for, if there is one.
-    pub team: Option<TeamHead>,
+    pub team: Option<TeamRef>,
 }
 
 /// A team's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TeamHead {
+pub struct TeamRef {
     /// The number.
     pub id: TeamId,
     /// The slug.
     pub slug: TeamSlug,
     /// The name for people.
     pub name: String,
-}
-
-/// How far the collection has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Coverage {
-    /// Repositories that are collected completely, and whose last attempt succeeded.
-    pub collected: i64,
-    /// Repositories whose last attempt failed. What was collected before is counted.
-    pub failing: Vec<String>,
-    /// Repositories that are not collected completely for everybody yet, failing ones too.
-    pub pending: Vec<String>,
-    /// Those of them that never were: nothing is known of what is missing.
-    pub never_collected: Vec<String>,
-    /// Everything that changed since then is stored, of the repositories that were ever collected.
-    pub covered_since: Option<DateTime<Utc>>,
-    /// Everything of everybody up to then is stored, from `covered_since` on. `None` while a repository was never collected.
-    pub complete_until: Option<DateTime<Utc>>,
-    /// When the oldest of the last complete collections began: nothing newer is claimed. `None` before the first.
-    pub data_as_of: Option<DateTime<Utc>>,
-    /// Pull requests in quarantine, accepted or not: they could not be read, and are not counted.
-    pub quarantined: i64,
-    /// Whether memberships of the team that was asked for, of any team without one, have changed and stored pull requests still
-    /// count as before.
-    pub is_reattributing: bool,
-    /// Patterns of the configuration of which GitHub does not list everything to the token, so that repositories may be missing.
-    pub incomplete_patterns: Vec<String>,
-}
-
-impl Coverage {
-    /// Since when everything is stored; `None` while a repository was never collected.
-    pub fn since(&self) -> Option<DateTime<Utc>> {
-        self.covered_since.filter(|_| self.never_collected.is_empty())
-    }
-
-    /// Whether everything that happened from one instant to another was read, and counts as the teams file says.
-    pub fn is_complete(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
-        !self.is_reattributing && self.is_read(from, to)
-    }
-
-    /// Whether everything that happened from one instant to another was read. What nobody has looked at since is not.
-    pub fn is_read(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
-        let is_begun = self.since().is_some_and(|since| since <= from);
-        is_begun && self.complete_until.is_some_and(|until| to <= until)
-    }
 }
 
 /// A pull request of somebody who is or was in a team, and whether it counts for the team.
@@ -361,7 +216,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn team(&self, team: &TeamRef, now: DateTime<Utc>) -> Result<Option<Team>, StoreError> {
+    pub async fn team(&self, team: &TeamSelector, now: DateTime<Utc>) -> Result<Option<Team>, StoreError> {
         let (id, slug) = team.parts();
         Ok(self.read_teams(id, slug, now).await?.into_iter().next())
     }
@@ -440,25 +295,25 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn reader_with_standing(
+    pub async fn reader_with_status(
         &self,
-        team: Option<&TeamRef>,
+        team: Option<&TeamSelector>,
         repositories: &[RepoName],
-    ) -> Result<(Reader, Standing), StoreError> {
+    ) -> Result<(Reader, DataStatus), StoreError> {
         if let Some(mut session) = self.pool.try_idle() {
             let asking = async {
                 session.open(Scope::Statements).await?;
-                standing(&mut session, team, repositories).await
+                data_status(&mut session, team, repositories).await
             };
             match timeout(self.test_timeout(), asking).await {
                 // It may be the server that is gone: the pool finds out.
                 Ok(Err(StoreError::Unavailable(_))) | Err(_) => session.discard(),
-                Ok(outcome) => return outcome.map(|standing| (Reader { connection: Box::new(session) }, standing)),
+                Ok(outcome) => return outcome.map(|status| (Reader { connection: Box::new(session) }, status)),
             }
         }
         let mut reader = self.reader().await?;
-        let standing = standing(&mut reader.connection, team, repositories).await?;
-        Ok((reader, standing))
+        let status = data_status(&mut reader.connection, team, repositories).await?;
+        Ok((reader, status))
     }
 
     /// How far the collection has come, over all configured repositories.
@@ -466,7 +321,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn coverage(&self) -> Result<Coverage, StoreError> {
-        self.patiently(async |connection| Ok(standing(connection, None, &[]).await?.coverage)).await
+        self.patiently(async |connection| Ok(data_status(connection, None, &[]).await?.coverage)).await
     }
 
     /// The time zone of the configuration in force, UTC before the first.
@@ -474,24 +329,24 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn timezone(&self) -> Result<Tz, StoreError> {
-        self.patiently(async |connection| Ok(standing(connection, None, &[]).await?.timezone)).await
+        self.patiently(async |connection| Ok(data_status(connection, None, &[]).await?.timezone)).await
     }
 }
 
-pub(crate) async fn standing(
+pub(crate) async fn data_status(
     connection: &mut Session,
-    team: Option<&TeamRef>,
+    team: Option<&TeamSelector>,
     repositories: &[RepoName],
-) -> Result<Standing, StoreError> {
-    let (id, slug) = team.map_or((None, None), TeamRef::parts);
+) -> Result<DataStatus, StoreError> {
+    let (id, slug) = team.map_or((None, None), TeamSelector::parts);
     let names: Vec<String> = repositories.iter().map(ToString::to_string).collect();
     let names = (!names.is_empty()).then_some(names);
-    let row = sqlx::query_file!("queries/standing.sql", id, slug, names.as_deref()).fetch_one(connection).await?;
+    let row = sqlx::query_file!("queries/data_status.sql", id, slug, names.as_deref()).fetch_one(connection).await?;
     let team = match (row.team_id, row.team_slug, row.team_name) {
-        (Some(id), Some(slug), Some(name)) => Some(TeamHead { id: TeamId(id), slug: parse_stored(&slug)?, name }),
+        (Some(id), Some(slug), Some(name)) => Some(TeamRef { id: TeamId(id), slug: parse_stored(&slug)?, name }),
         _ => None,
     };
-    Ok(Standing {
+    Ok(DataStatus {
         revision: row.revision.map(Revision),
         timezone: row.timezone.map_or(Ok(Tz::UTC), |name| parse_stored(&name))?,
         min_group_size: row.min_group_size.unwrap_or_default().into(),
@@ -621,8 +476,8 @@ impl Reader {
             bucketing.interval.as_str(),
             repositories.as_deref(),
             filter.base,
-            bucketing.counts_fully,
-            bucketing.counts_people
+            bucketing.ignore_weights,
+            bucketing.count_contributors
         )
         .fetch_all(&mut *self.connection)
         .await?;
@@ -642,11 +497,10 @@ impl Reader {
             };
             match MeasureKind::from_name(&row.measure) {
                 Some(kind) => {
-                    *bucket.measure_mut(kind) =
-                        Measure::read(row.n, row.units, row.contributors, row.mean, row.percentiles);
+                    *bucket.measure_mut(kind) = measure(row.n, row.units, row.contributors, row.mean, row.percentiles);
                 }
                 None if row.measure == ALL_MERGED => {
-                    (bucket.prs_merged, bucket.weighted_units, bucket.contributors) =
+                    (bucket.prs_merged, bucket.weight_units, bucket.contributors) =
                         (row.n, row.units, row.contributors);
                 }
                 // Of a newer schema.
@@ -678,17 +532,17 @@ impl Reader {
             bucketing.zone.name(),
             &kinds as &[&str],
             &weeks,
-            bucketing.counts_fully
+            bucketing.ignore_weights
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        let measure = |kind: MeasureKind| {
+        let of_kind = |kind: MeasureKind| {
             let found = rows.iter().find(|row| row.kind == kind.as_str());
             found.map_or(Measure::NONE, |row| {
-                Measure::read(row.n, row.units, row.contributors, row.mean, row.percentiles.clone())
+                measure(row.n, row.units, row.contributors, row.mean, row.percentiles.clone())
             })
         };
-        Ok(MeasureKind::ALL.into_iter().map(|kind| (kind, measure(kind))).collect())
+        Ok(MeasureKind::ALL.into_iter().map(|kind| (kind, of_kind(kind))).collect())
     }
 
     /// The pull requests behind a team's numbers, and those of its people that do not count, by the instant that decides
@@ -760,7 +614,7 @@ impl Reader {
         &mut self,
         team: TeamId,
         filter: &Filter,
-        counts_fully: bool,
+        ignore_weights: bool,
         now: DateTime<Utc>,
     ) -> Result<OpenPullRequests, StoreError> {
         let repositories = filter.repository_ids();
@@ -794,12 +648,12 @@ impl Reader {
             now,
             repositories.as_deref(),
             filter.base,
-            counts_fully
+            ignore_weights
         )
         .fetch_one(&mut *self.connection)
         .await?;
         Ok(OpenPullRequests {
-            age: Measure::read(row.n, row.units, row.contributors, row.mean, row.percentiles),
+            age: measure(row.n, row.units, row.contributors, row.mean, row.percentiles),
             oldest_seconds: row.oldest,
         })
     }

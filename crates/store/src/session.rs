@@ -19,6 +19,7 @@ use sqlx::{
     AssertSqlSafe, Connection, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, Row, SqlStr,
 };
 
+use crate::Renewal;
 use crate::connection::APPLICATION_NAME;
 use crate::error::MayNotConnect;
 
@@ -51,6 +52,8 @@ pub(crate) enum Scope {
 pub(crate) struct Connections {
     pool: PgPool,
     state: Arc<State>,
+    /// How another address or password is found, when no connection can be made.
+    renewal: Option<Renewal>,
 }
 
 #[derive(Debug)]
@@ -139,7 +142,7 @@ impl Connections {
                 })
             })
             .connect_lazy_with(options);
-        Self { pool, state }
+        Self { pool, state, renewal: None }
     }
 
     /// How many connections there are at most.
@@ -167,8 +170,35 @@ impl Connections {
         test_timeout(self.acquire_timeout())
     }
 
+    /// The same connections, which are made with another address or password where the known one leads nowhere.
+    pub(crate) fn with_renewal(self, renewal: Renewal) -> Self {
+        Self { renewal: Some(renewal), ..self }
+    }
+
+    /// Looks whether there is another address or password, once it is time.
+    pub(crate) async fn renew_if_due(&self) {
+        if let Some(renewal) = &self.renewal {
+            renewal.if_due().await;
+        }
+    }
+
+    /// Whether another address or password was found.
+    async fn is_renewed(&self) -> bool {
+        match &self.renewal {
+            Some(renewal) => renewal.after_a_loss().await,
+            None => false,
+        }
+    }
+
     /// A connection on which nothing has begun.
     pub(crate) async fn acquire(&self) -> Result<Session, sqlx::Error> {
+        match self.acquire_once().await {
+            Err(_) if self.is_renewed().await => self.acquire_once().await,
+            outcome => outcome,
+        }
+    }
+
+    async fn acquire_once(&self) -> Result<Session, sqlx::Error> {
         let acquired = self.pool.acquire().await;
         let connection = acquired.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => {
@@ -198,6 +228,13 @@ impl Connections {
 
     /// A connection beside the pool.
     pub(crate) async fn session_of_its_own(&self) -> Result<Session, sqlx::Error> {
+        match self.connect().await {
+            Err(_) if self.is_renewed().await => self.connect().await,
+            outcome => outcome,
+        }
+    }
+
+    async fn connect(&self) -> Result<Session, sqlx::Error> {
         let options = self.pool.connect_options();
         let mut connection =
             PgConnection::connect_with(&options).await.map_err(|error| MayNotConnect::or(error, &options))?;

@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
+use mergeline_domain::metrics::Coverage;
 use serde::Serialize;
 
 use crate::connection::{APPLIED_MIGRATIONS, is_of_before_first_release, missing_grant, refuse_if_too_old};
-use crate::metrics::standing;
+use crate::metrics::data_status;
 use crate::quarantine::meant_by;
 use crate::session::Session;
-use crate::{Coverage, Store, StoreError};
+use crate::{Store, StoreError};
 
 /// What kind of database this is, and which schema it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -213,7 +214,7 @@ impl Store {
             return Err(sqlx::Error::PoolClosed.into());
         }
         let mut connection = self.connection_of_its_own().await?;
-        let coverage = standing(&mut connection, None, &[]).await?.coverage;
+        let coverage = data_status(&mut connection, None, &[]).await?.coverage;
         require_migrations(&mut connection).await?;
         connection.close().await?;
         Ok(coverage)

@@ -11,7 +11,7 @@ use mergeline_domain::Verdict;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakePullRequest, FakeUser, at, pr};
 use mergeline_store::{
-    Applied, ApplyError, ApplyOptions, KeptPullRequest, PageOfWork, Reattributed, Store, StoreError, TeamRef,
+    Applied, ApplyError, ApplyOptions, KeptPullRequest, PageOfWork, Reattributed, Store, StoreError, TeamSelector,
 };
 use mergeline_test_support::{TestDatabase, finish_reading, keep};
 
@@ -222,9 +222,9 @@ async fn only_the_teams_of_a_change_that_is_under_way_are_not_complete() -> Resu
         );
         let mut in_answers = Vec::new();
         for team in ["pay", "web"] {
-            let team = TeamRef::Slug(team.parse()?);
-            let (_, standing) = store.reader_with_standing(Some(&team), &[]).await?;
-            in_answers.push(standing.coverage.is_complete(at("2026-02-02T00:00:00Z"), at("2026-02-09T00:00:00Z")));
+            let team = TeamSelector::Slug(team.parse()?);
+            let (_, status) = store.reader_with_status(Some(&team), &[]).await?;
+            in_answers.push(status.coverage.is_complete(at("2026-02-02T00:00:00Z"), at("2026-02-09T00:00:00Z")));
         }
         Ok((in_views.fetch_all(&pool).await?, in_answers))
     };

@@ -9,10 +9,11 @@ use anyhow::Result;
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use common::{apply, fresh, teams_in};
+use mergeline_domain::metrics::{Bucket, Interval, MeasureKind};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{MeasureKind, Sample, Weight, start_of_day, weighted_mean, weighted_percentile};
+use mergeline_domain::{Sample, Weight, start_of_day, weighted_mean, weighted_percentile};
 use mergeline_fake_github::{FakePullRequest, at, pr};
-use mergeline_store::{ApplyOptions, Bucket, Bucketing, Filter, Interval};
+use mergeline_store::{ApplyOptions, Bucketing, Filter};
 use mergeline_test_support::keep;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -154,7 +155,7 @@ fn expected(
 
 fn assert_equal(found: &Bucket, expected: &Expected, context: &str) {
     assert_eq!(found.prs_merged, expected.merged, "{context}");
-    assert_eq!(found.weighted_units, expected.units, "{context}");
+    assert_eq!(found.weight_units, expected.units, "{context}");
     assert_eq!(found.contributors, i64::try_from(expected.authors.len()).expect("few"), "{context}");
     let cycle_time = found.measure(MeasureKind::CycleTime);
     assert_eq!(cycle_time.n, i64::try_from(expected.samples.len()).expect("few"), "{context}");
@@ -200,7 +201,7 @@ async fn sql_equals_plain_rust_for_random_organizations() -> Result<()> {
         for team in store.teams(at("2026-06-15T12:00:00Z")).await? {
             for interval in [Interval::Week, Interval::Month] {
                 let context = format!("case {number}, {} {interval:?}, {zone}, {from} to {to}", team.slug);
-                let bucketing = Bucketing { interval, zone, counts_fully: false, counts_people: false };
+                let bucketing = Bucketing { interval, zone, ignore_weights: false, count_contributors: false };
                 let found =
                     store.reader().await?.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
                 let bucket_of = if interval == Interval::Week { monday } else { first_of_month };

@@ -13,11 +13,12 @@ use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
+use mergeline_domain::metrics::Interval;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
 use mergeline_store::{
-    Bucketing, DatabaseSettings, Ending, Filter, Interval, QuarantineKey, RepositoryId, RepositoryResult, Store,
-    StoreError, TeamRef,
+    Bucketing, DatabaseSettings, Ending, Filter, QuarantineKey, RepositoryId, RepositoryResult, Store, StoreError,
+    TeamSelector,
 };
 use mergeline_test_support::{PgBouncer, TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -534,10 +535,10 @@ async fn broken(pool: &PgPool) -> Result<Vec<String>> {
 async fn work_and_ask(store: &Store, repository: RepositoryId) -> Result<String> {
     let filter = Filter::range(at("2026-06-01T00:00:00Z"), at("2026-07-01T00:00:00Z"));
     let bucketing =
-        Bucketing { interval: Interval::Week, zone: chrono_tz::UTC, counts_fully: false, counts_people: true };
-    let team = TeamRef::Slug("pay".parse()?);
-    let (mut reader, standing) = store.reader_with_standing(Some(&team), &[]).await?;
-    let head = standing.team.context("a team")?;
+        Bucketing { interval: Interval::Week, zone: chrono_tz::UTC, ignore_weights: false, count_contributors: true };
+    let team = TeamSelector::Slug("pay".parse()?);
+    let (mut reader, status) = store.reader_with_status(Some(&team), &[]).await?;
+    let head = status.team.context("a team")?;
     let statistics = reader.statistics(head.id, &filter, &bucketing).await?;
     let open = reader.open_pull_requests(head.id, &filter, false, at(NOW)).await?;
     drop(reader);
@@ -548,7 +549,7 @@ async fn work_and_ask(store: &Store, repository: RepositoryId) -> Result<String>
             Err(error) => return Err(error.into()),
         }
     }
-    let run = store.start_run(standing.revision.context("configured")?, 1, &[], at(NOW)).await?;
+    let run = store.start_run(status.revision.context("configured")?, 1, &[], at(NOW)).await?;
     store.record_result(run, repository, at(NOW), &RepositoryResult::default()).await?;
     let settled = store.settle_run(run, at(NOW)).await?;
     let (teams, statuses) = (store.teams(at(NOW)).await?, store.repository_statuses().await?);

@@ -204,7 +204,7 @@ async fn an_account_configured_by_login_keeps_its_memberships_through_a_new_logi
 async fn a_name_that_answers_show_counts_as_data_that_changed() -> Result<()> {
     let (_, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
-    let version = async || anyhow::Ok(store.reader_with_standing(None, &[]).await?.1.data_version);
+    let version = async || anyhow::Ok(store.reader_with_status(None, &[]).await?.1.data_version);
     let ana = FakeUser::person("ana");
     keep(&store, &[opened().by_user(Some(ana.clone()))]).await?;
     let stored = version().await?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
 use mergeline_fake_github::pr;
-use mergeline_store::{DatabaseSettings, Store, TeamRef};
+use mergeline_store::{DatabaseSettings, Store, TeamSelector};
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
@@ -371,7 +371,7 @@ async fn how_the_collection_stands_is_known_without_reading_any_pull_request() -
     store.runs(None, 20).await?;
     store.configured_logins().await?;
     store.health().await?;
-    store.reader_with_standing(Some(&TeamRef::Slug("pay".parse()?)), &["acme/api".parse()?]).await?;
+    store.reader_with_status(Some(&TeamSelector::Slug("pay".parse()?)), &["acme/api".parse()?]).await?;
     let refused = store.quarantine_entries(1).await;
     assert!(format!("{refused:?}").contains("permission denied"), "{refused:?}");
     Ok(())

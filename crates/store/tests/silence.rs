@@ -280,7 +280,7 @@ async fn f40_a_connection_that_went_silent_while_it_was_idle_is_made_anew() -> R
     let (database, _neighbour, _) = configured().await?;
     let for_a_worker = async |store: &Store| store.snapshot().await.map(|found| found.is_some());
     let for_a_request =
-        async |store: &Store| store.reader_with_standing(None, &[]).await.map(|(_, at)| at.revision.is_some());
+        async |store: &Store| store.reader_with_status(None, &[]).await.map(|(_, at)| at.revision.is_some());
     tokio::try_join!(made_anew(&database, for_a_worker), made_anew(&database, for_a_request))?;
     Ok(())
 }

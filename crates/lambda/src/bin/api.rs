@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use futures::FutureExt;
-use mergeline_api::{Api, Renewal, Settings, router};
+use mergeline_api::{Api, Settings, router};
 use mergeline_aws::{API_KEYS, Aws, DATABASE_URL, SecretValues, SecretVariable, Secrets, VariableError};
-use mergeline_store::Store;
+use mergeline_store::{Renewal, Store};
 use tokio::sync::Mutex;
 
 /// The variables that may be kept as secrets.
@@ -28,10 +28,13 @@ async fn main() -> Result<(), lambda_http::Error> {
         tracing::error!(code = error.code(), "The function cannot start: {error}");
     })?;
     let store = Store::connect(&settings.database);
-    let renewal = function.secrets.is_some().then(|| renewal(function, store.clone()));
+    let store = match function.secrets {
+        Some(_) => store.clone().with_renewal(renewal(function, store)),
+        None => store,
+    };
     // Not every request comes by the gateway: `cargo lambda watch` hands on whatever reaches its port.
     let hosts = Some(settings.hosts);
-    let api = Api { keys: settings.keys, hosts, renewal, ..Api::new(store, settings.timeout, clock) };
+    let api = Api { keys: settings.keys, hosts, ..Api::new(store, settings.timeout, clock) };
     let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
     lambda_http::run(service).await
 }

@@ -1,0 +1,421 @@
+//! Keys as they are written into the environment. Whatever is wrong is told at once, without a hash or a key in it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::str::FromStr;
+
+use mergeline_domain::{Problem, Problems, TeamSlug};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::{ApiKey, KeyHash, KeyName, KeyNameError, LIST, PLAIN};
+use crate::auth::scope::{Scope, ScopeError};
+
+/// A key that can be guessed is none.
+const MIN_KEY_LENGTH: usize = 16;
+/// Sixteen random digits have nearly always more.
+const MIN_DISTINCT: usize = 6;
+/// Fewer leave too little to try. One in two hundred keys of sixteen random digits has fewer, and hardly any longer one.
+const MIN_SURPRISES: usize = 9;
+/// Orders in which people type, each a circle.
+const SEQUENCES: [&str; 6] =
+    ["0123456789abcdef", "0123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm"];
+/// What stands in examples, and what is tried first; longer ones before those that they contain.
+const PLACEHOLDERS: [&str; 15] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "placeholder",
+    "password",
+    "mergeline",
+    "replace",
+    "example",
+    "default",
+    "secret",
+    "admin",
+    "token",
+    "your",
+    "test",
+    "key",
+];
+/// What to do about a list that is none.
+const EXAMPLE: &str = r#"write a list like `[{"name": "grafana", "sha256": "…", "scopes": ["metrics:read"]}]`; `mergeline keys create` prints such entries"#;
+
+/// An entry before anything is known about it: as JSON has it, so that all that is wrong can be told at once.
+#[derive(Deserialize)]
+struct Draft {
+    #[serde(default, deserialize_with = "given")]
+    name: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    sha256: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    scopes: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    teams: Option<Value>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// A `null` is a value here, and refused as one: `"teams": null` must not open a key that was meant to be limited.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// What was read so far.
+#[derive(Default)]
+pub(super) struct Reading {
+    keys: Vec<ApiKey>,
+    problems: Vec<Problem>,
+    /// Where each name and each hash was seen first.
+    names: HashMap<KeyName, String>,
+    hashes: HashMap<KeyHash, String>,
+}
+
+impl Reading {
+    /// The keys that were read, unless something is wrong.
+    pub(super) fn finish(self) -> Result<Vec<ApiKey>, Problems> {
+        if self.problems.is_empty() { Ok(self.keys) } else { Err(Problems::of_settings(self.problems)) }
+    }
+
+    /// The text of a single key.
+    pub(super) fn plain(&mut self, text: &str) {
+        if let Some(message) = weakness(text) {
+            let help = "make one with `openssl rand -hex 24`";
+            self.problems.push(Problem::setting("config.weak_secret", PLAIN, message, help));
+            return;
+        }
+        let key = ApiKey::plain(text);
+        self.note(PLAIN, Some(&key.name), Some(key.sha256));
+        self.keys.push(key);
+    }
+
+    fn refuse(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(Problem::setting("config.api_keys", LIST, message, help));
+    }
+
+    /// A list of hashed keys.
+    pub(super) fn list(&mut self, json: &str) {
+        let entries = match serde_json::from_str::<Vec<Box<RawValue>>>(json) {
+            Ok(entries) => entries,
+            // Its text would show the value that is no list.
+            Err(error) if error.is_data() => return self.refuse("it is no list of keys", EXAMPLE),
+            Err(error) => return self.refuse(format!("it is not JSON: {error}"), EXAMPLE),
+        };
+        if entries.is_empty() {
+            let help = "unset it, or add what `mergeline keys create` prints";
+            self.refuse("the list is empty, so that nobody could ask", help);
+        }
+        for (number, entry) in (1_usize..).zip(&entries) {
+            let key = self.entry(&format!("entry {number}"), entry.get());
+            self.keys.extend(key);
+        }
+    }
+
+    fn entry(&mut self, entry: &str, json: &str) -> Option<ApiKey> {
+        if !json.starts_with('{') {
+            self.refuse(format!("{entry} is no object"), EXAMPLE);
+            return None;
+        }
+        let draft = match serde_json::from_str::<Draft>(json) {
+            Ok(draft) => draft,
+            // A field of ours that is there twice. The text names it, and shows no value.
+            Err(error) => {
+                self.refuse(format!("{entry}: {error}"), EXAMPLE);
+                return None;
+            }
+        };
+        for field in draft.unknown.keys() {
+            self.refuse(
+                format!("{entry} has a field that does not exist{}", shown(field)),
+                "the fields are `name`, `sha256`, `scopes` and `teams`",
+            );
+        }
+        let name = self.name(entry, draft.name.as_ref());
+        let sha256 = self.sha256(entry, draft.sha256.as_ref());
+        let scopes = self.scopes(entry, draft.scopes);
+        let teams = self.teams(entry, draft.teams);
+        self.note(entry, name.as_ref(), sha256);
+        Some(ApiKey { name: name?, sha256: sha256?, scopes: scopes?, teams: teams? })
+    }
+
+    fn name(&mut self, entry: &str, value: Option<&Value>) -> Option<KeyName> {
+        let name = value.and_then(Value::as_str).ok_or(KeyNameError).and_then(str::parse);
+        name.map_err(|error| self.refuse(format!("{entry} has no `name` that can be used"), error.to_string())).ok()
+    }
+
+    fn sha256(&mut self, entry: &str, value: Option<&Value>) -> Option<KeyHash> {
+        let help = "take it from `mergeline keys create`, or from `printf %s \"$KEY\" | sha256sum`";
+        let Some(hash) = value.and_then(Value::as_str).and_then(KeyHash::from_hex) else {
+            self.refuse(format!("{entry} has no `sha256` of 64 hexadecimal digits"), help);
+            return None;
+        };
+        // A variable was not set when the hash was made: an empty header would be let in.
+        if hash == KeyHash::of(b"") {
+            self.refuse(format!("{entry}: `sha256` is that of an empty text"), help);
+            return None;
+        }
+        Some(hash)
+    }
+
+    fn scopes(&mut self, entry: &str, value: Option<Value>) -> Option<BTreeSet<Scope>> {
+        let help = ScopeError.to_string();
+        let Some(texts) = value.and_then(texts) else {
+            self.refuse(format!("{entry} has no list of `scopes`, so that it may do nothing"), help);
+            return None;
+        };
+        self.parsed(&texts, &format!("{entry} has a scope that does not exist"), &help)
+    }
+
+    /// `Some(None)` for all teams.
+    #[expect(clippy::option_option, reason = "the outer one says whether it can be used, as in the other fields")]
+    fn teams(&mut self, entry: &str, value: Option<Value>) -> Option<Option<BTreeSet<TeamSlug>>> {
+        let Some(value) = value else { return Some(None) };
+        let Some(texts) = texts(value) else {
+            let help = "list the slugs of teams, or leave `teams` out for all of them";
+            self.refuse(format!("{entry}: `teams` is no list of teams"), help);
+            return None;
+        };
+        let help = "write lower-case letters, digits and inner hyphens, as in the teams file";
+        self.parsed(&texts, &format!("{entry} has a team that is no slug"), help).map(Some)
+    }
+
+    /// What the texts stand for, unless one of them is refused.
+    fn parsed<T: FromStr + Ord>(&mut self, texts: &[String], message: &str, help: &str) -> Option<BTreeSet<T>> {
+        let parse =
+            |text: &String| text.parse().map_err(|_| self.refuse(format!("{message}{}", shown(text)), help)).ok();
+        // All of them before any is looked at: each problem is to be told.
+        let parsed: Vec<Option<T>> = texts.iter().map(parse).collect();
+        parsed.into_iter().collect()
+    }
+
+    /// Remembers whose name and hash these are, and refuses those that another one has.
+    fn note(&mut self, entry: &str, name: Option<&KeyName>, sha256: Option<KeyHash>) {
+        if let Some(name) = name {
+            match self.names.get(name) {
+                Some(first) => self.refuse(
+                    format!("{entry} has the name `{name}`, as {first} has"),
+                    "give each key a name of its own",
+                ),
+                None => drop(self.names.insert(name.clone(), entry.to_owned())),
+            }
+        }
+        if let Some(sha256) = sha256 {
+            match self.hashes.get(&sha256) {
+                Some(first) => self.refuse(
+                    format!("{entry} is the same key as {first}"),
+                    "take one of them out: a key has one set of scopes",
+                ),
+                None => drop(self.hashes.insert(sha256, entry.to_owned())),
+            }
+        }
+    }
+}
+
+/// Why a key can be guessed, if it can.
+fn weakness(key: &str) -> Option<String> {
+    let bytes = key.as_bytes();
+    let distinct: BTreeSet<u8> = bytes.iter().copied().collect();
+    let is_repeated = |period: usize| bytes.chunks(period).all(|chunk| bytes.starts_with(chunk));
+    let steps: BTreeSet<i16> = bytes.windows(2).map(|pair| i16::from(pair[1]) - i16::from(pair[0])).collect();
+    if bytes.len() < MIN_KEY_LENGTH {
+        Some(format!("it is shorter than {MIN_KEY_LENGTH} characters"))
+    } else if distinct.len() < MIN_DISTINCT {
+        Some(format!("it has fewer than {MIN_DISTINCT} different characters"))
+    } else if (1..=bytes.len() / 2).any(is_repeated) {
+        Some("it repeats a part of itself".to_owned())
+    } else if steps.len() == 1 {
+        Some("it counts up or down".to_owned())
+    } else if surprises(key) < MIN_SURPRISES {
+        Some("it is made of words that anybody would try, sequences and repetitions".to_owned())
+    } else {
+        None
+    }
+}
+
+/// How many characters of a key do not follow from those before them, as in a sequence or a repetition, outside of words that
+/// stand where a key belongs.
+fn surprises(key: &str) -> usize {
+    let key = PLACEHOLDERS.iter().fold(key.to_lowercase(), |rest, word| rest.replace(word, ""));
+    let bytes = key.as_bytes();
+    let follows = |one: u8, next: u8| {
+        one == next
+            || SEQUENCES.iter().any(|sequence| {
+                let place = |byte: u8| sequence.bytes().position(|other| other == byte);
+                let (Some(one), Some(next)) = (place(one), place(next)) else { return false };
+                (one + 1) % sequence.len() == next || (next + 1) % sequence.len() == one
+            })
+    };
+    let is_repeated = |end: usize| end >= 2 && bytes[..end].windows(3).any(|part| part == &bytes[end - 2..=end]);
+    let is_surprise = |end: &usize| !((*end > 0 && follows(bytes[end - 1], bytes[*end])) || is_repeated(*end));
+    (0..bytes.len()).filter(is_surprise).count()
+}
+
+/// A list of texts with something in it.
+fn texts(value: Value) -> Option<Vec<String>> {
+    serde_json::from_value(value).ok().filter(|texts: &Vec<String>| !texts.is_empty())
+}
+
+/// A text that is wrong, as far as it may be shown: what is as long as a key may be one that got into a wrong place.
+fn shown(text: &str) -> String {
+    if text.len() < MIN_KEY_LENGTH { format!(": `{text}`") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ApiKeys;
+    use super::super::tests::{KEY, OTHER, entry, hash};
+    use super::*;
+
+    /// What is wrong, one line each; everything that is known must be secret stays out of it.
+    fn refused(json: &str) -> Vec<String> {
+        let problems = ApiKeys::parse(json).expect_err("refused");
+        for secret in [hash(KEY), hash(OTHER), KEY.to_owned(), OTHER.to_owned()] {
+            assert!(!format!("{problems} {problems:?}").contains(&secret), "{problems}");
+        }
+        assert!(problems.list.iter().all(|it| it.code == "config.api_keys" && it.path == LIST), "{problems:?}");
+        problems.list.into_iter().map(|problem| problem.message).collect()
+    }
+
+    #[test]
+    fn what_is_no_list_of_keys_is_refused_and_not_shown() {
+        for (json, said) in [
+            ("", "it is not JSON: EOF while parsing a value at line 1 column 0"),
+            (KEY, "it is not JSON: invalid number at line 1 column 2"),
+            ("[{]", "it is not JSON: key must be a string at line 1 column 3"),
+            (&format!("\"{OTHER}\""), "it is no list of keys"),
+            (&entry("grafana", KEY, r#""scopes":["admin"]"#), "it is no list of keys"),
+            ("null", "it is no list of keys"),
+            ("[]", "the list is empty, so that nobody could ask"),
+            (&format!("[\"{OTHER}\"]"), "entry 1 is no object"),
+            (r#"[["grafana"]]"#, "entry 1 is no object"),
+            (
+                &format!("[{}]", entry("grafana", KEY, r#""scopes":["admin"],"scopes":["metrics:read"]"#)),
+                "entry 1: duplicate field `scopes`",
+            ),
+        ] {
+            let found = refused(json);
+            assert!(found.len() == 1 && found[0].starts_with(said), "{json}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_in_a_list_is_told_at_once() {
+        let json = format!(
+            r#"[{{}},
+            {{"name":"a b","sha256":"{OTHER}","scopes":"admin","teams":[],"scope":1,"{KEY}":2}},
+            {{"name":"ops","sha256":"{}","scopes":["write","{OTHER}","admin"],"teams":["Payments","web","{}"]}},
+            {{"name":"ops","sha256":"{}","scopes":[],"teams":null}},
+            {{"name":7,"sha256":"{}","scopes":["admin",1],"teams":"web"}}]"#,
+            hash(KEY),
+            hash(OTHER),
+            hash(KEY).to_uppercase(),
+            hash(""),
+        );
+        assert_eq!(
+            refused(&json),
+            [
+                "entry 1 has no `name` that can be used",
+                "entry 1 has no `sha256` of 64 hexadecimal digits",
+                "entry 1 has no list of `scopes`, so that it may do nothing",
+                "entry 2 has a field that does not exist",
+                "entry 2 has a field that does not exist: `scope`",
+                "entry 2 has no `name` that can be used",
+                "entry 2 has no `sha256` of 64 hexadecimal digits",
+                "entry 2 has no list of `scopes`, so that it may do nothing",
+                "entry 2: `teams` is no list of teams",
+                "entry 3 has a scope that does not exist: `write`",
+                "entry 3 has a scope that does not exist",
+                "entry 3 has a team that is no slug: `Payments`",
+                "entry 3 has a team that is no slug",
+                "entry 4 has no list of `scopes`, so that it may do nothing",
+                "entry 4: `teams` is no list of teams",
+                "entry 4 has the name `ops`, as entry 3 has",
+                "entry 4 is the same key as entry 3",
+                "entry 5 has no `name` that can be used",
+                "entry 5: `sha256` is that of an empty text",
+                "entry 5 has no list of `scopes`, so that it may do nothing",
+                "entry 5: `teams` is no list of teams",
+            ]
+        );
+    }
+
+    const GUESSABLE: &str = "it is made of words that anybody would try, sequences and repetitions";
+
+    #[test]
+    fn a_key_of_chance_is_refused_by_no_rule_from_twenty_four_bytes_on() {
+        // What `openssl rand -hex 24` and `-base64 24` print, from a generator of fixed seeds.
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 40).unwrap_or_default()
+        };
+        let base64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        for (digits, length) in [(&b"0123456789abcdef"[..], 48), (&base64[..], 32)] {
+            for _ in 0..10_000 {
+                let key: String = (0..length).map(|_| char::from(digits[random() % digits.len()])).collect();
+                assert_eq!(weakness(&key), None, "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_can_be_guessed_is_refused_and_not_shown() {
+        for (key, said) in [
+            ("s3cret", "it is shorter than 16 characters"),
+            (&"a".repeat(16), "it has fewer than 6 different characters"),
+            (&"0".repeat(64), "it has fewer than 6 different characters"),
+            ("ababababababababab", "it has fewer than 6 different characters"),
+            ("abcdefabcdefabcdef", "it repeats a part of itself"),
+            ("changemechangeme", "it repeats a part of itself"),
+            ("secret-1secret-1sec", "it repeats a part of itself"),
+            ("abcdefghijklmnop", "it counts up or down"),
+            ("ponmlkjihgfedcba", "it counts up or down"),
+            ("1234567890123456", GUESSABLE),
+            ("0123456789abcdef", GUESSABLE),
+            ("FEDCBA9876543210", GUESSABLE),
+            (&format!("{}abcde", "z".repeat(58)), GUESSABLE),
+            ("changemechangeme1", GUESSABLE),
+            ("my-secret-api-key", GUESSABLE),
+            ("Password123456789", GUESSABLE),
+            ("qwertyuiopasdfgh", GUESSABLE),
+            ("xk7q-xk7q-xk7q-xk7q-1", GUESSABLE),
+        ] {
+            let problems =
+                ApiKeys::from_vars(|name| (name == PLAIN).then(|| key.to_owned())).expect_err("refused").list;
+            let found: Vec<_> = problems.iter().map(|it| (it.code, it.message.as_str())).collect();
+            assert_eq!(found, [("config.weak_secret", said)], "{key}");
+            assert!(!format!("{problems:?}").contains(key), "{key}");
+        }
+        // Sixteen digits are the fewest that chance makes.
+        for key in [
+            KEY,
+            OTHER,
+            "7d1f0a93c2b85e64",
+            "a-key-of-sixteen-or-more",
+            "c41d8cd98f00b204e9800998ecf8427e",
+            "zX9-test-Qw3rLp0vN8mB",
+        ] {
+            assert!(ApiKeys::from_vars(|name| (name == PLAIN).then(|| key.to_owned())).is_ok(), "{key}");
+        }
+    }
+
+    #[test]
+    fn problems_say_what_to_do() {
+        let problems = ApiKeys::parse(r#"[{"name":"grafana","sha256":"","scopes":["write"]}]"#).expect_err("refused");
+        insta::assert_snapshot!(problems, @r#"
+        API_KEYS: config.api_keys: entry 1 has no `sha256` of 64 hexadecimal digits
+          help: take it from `mergeline keys create`, or from `printf %s "$KEY" | sha256sum`
+        API_KEYS: config.api_keys: entry 1 has a scope that does not exist: `write`
+          help: the scopes are `metrics:read`, `prs:read`, `admin`
+        "#);
+    }
+
+    #[test]
+    fn the_plain_key_is_not_listed_again_with_other_scopes() {
+        let list = format!("[{}]", entry("API_KEY", KEY, r#""scopes":["metrics:read"]"#));
+        let lookup = |name: &str| Some(if name == PLAIN { KEY.to_owned() } else { list.clone() });
+        let problems = ApiKeys::from_vars(lookup).expect_err("refused").list;
+        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(messages, ["entry 1 has the name `API_KEY`, as API_KEY has", "entry 1 is the same key as API_KEY"]);
+    }
+}

@@ -1,0 +1,6 @@
+//! Who may ask, and what.
+
+pub(crate) mod access;
+pub(crate) mod hosts;
+pub(crate) mod keys;
+pub(crate) mod scope;

@@ -1,0 +1,105 @@
+//! What a key may be used for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a key may be used for. Each scope allows what those before it allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Scope {
+    /// `metrics:read`: the numbers of teams.
+    MetricsRead,
+    /// `prs:read`: pull requests and people.
+    PrsRead,
+    /// `admin`: the state of the collection.
+    Admin,
+}
+
+impl Scope {
+    /// All scopes, the narrowest one first.
+    pub const ALL: [Self; 3] = [Self::MetricsRead, Self::PrsRead, Self::Admin];
+
+    /// The scope as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MetricsRead => "metrics:read",
+            Self::PrsRead => "prs:read",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Whether this scope allows what `other` allows.
+    pub fn implies(self, other: Self) -> bool {
+        self >= other
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that is no scope. The text is not shown: in a list of keys it may be anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScopeError;
+
+impl fmt::Display for ScopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Scope::ALL.map(|scope| format!("`{scope}`"));
+        write!(f, "the scopes are {}", known.join(", "))
+    }
+}
+
+impl std::error::Error for ScopeError {}
+
+impl FromStr for Scope {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(ScopeError)
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = ScopeError;
+
+    fn try_from(text: String) -> Result<Self, ScopeError> {
+        text.parse()
+    }
+}
+
+impl From<Scope> for String {
+    fn from(scope: Scope) -> Self {
+        scope.as_str().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scope_allows_itself_and_the_narrower_ones() {
+        for (wide, scope) in Scope::ALL.into_iter().enumerate() {
+            assert_eq!(scope.to_string().parse(), Ok(scope));
+            for (narrow, other) in Scope::ALL.into_iter().enumerate() {
+                assert_eq!(scope.implies(other), narrow <= wide, "{scope} {other}");
+            }
+        }
+        for other in ["", "metrics:write", "Admin", " admin", "*"] {
+            assert_eq!(other.parse::<Scope>(), Err(ScopeError), "{other}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_read_and_written_in_json_as_they_are_called() -> Result<(), serde_json::Error> {
+        let json = r#"["metrics:read","prs:read","admin"]"#;
+        assert_eq!(serde_json::from_str::<[Scope; 3]>(json)?, Scope::ALL);
+        assert_eq!(serde_json::to_string(&Scope::ALL)?, json);
+        assert!(serde_json::from_str::<Scope>(r#""write""#).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! The API in OpenAPI 3.1, made from the types and parameters that answer.
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::http::envelope::REQUEST_ID;
+use crate::http::errors::{CHALLENGE, ErrorBody, ProblemBody};
+use crate::http::operation::{Body, Operation};
+use crate::http::parameters::{CURSOR, Parameter, TZ, team_schema};
+use crate::http::response::{CSV, JSON, PROBLEM_JSON};
+
+/// Statuses of errors and what they mean.
+fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
+    let is_checked = operation.scope.is_some();
+    let has_team = operation.has_team();
+    let asks_database = is_checked;
+    let mut statuses = vec![
+        (400, "A parameter cannot be used (`validation_error`, `invalid_cursor`); `details` names each."),
+        (
+            403,
+            "Without keys: called by a name that is not this machine's, or by a page of another site (`host_not_allowed`, `cross_site`).",
+        ),
+        (406, "The answer does not exist in the form that `Accept` asks for (`not_acceptable`)."),
+        (500, "Logged under the trace id (`internal_error`)."),
+        (504, "It took longer than REQUEST_TIMEOUT_SECONDS (`timeout`)."),
+    ];
+    if is_checked {
+        statuses.retain(|(status, _)| *status != 403);
+        statuses.push((401, "No key in `x-api-key`, or a wrong one (`unauthorized`)."));
+        statuses.push((
+            403,
+            "A key that is not for this (`insufficient_scope`, `limited_to_teams`); without keys, a name that \
+             is not this machine's, or a page of another site (`host_not_allowed`, `cross_site`).",
+        ));
+    }
+    if has_team {
+        statuses.push((404, "No such team, or none that the key may know of (`not_found`)."));
+    }
+    if asks_database {
+        statuses.push((503, "The database is away (`unavailable`), too many requests are being answered (`overloaded`), or the schema does not fit (`schema_outdated`)."));
+    }
+    statuses.sort_unstable();
+    statuses
+}
+
+/// Where an answer leads: from all teams to one, from a team to what is said about it, from a page to the next.
+fn links(operation: &Operation, operations: &[&Operation]) -> Map<String, Value> {
+    let team = |pointer: &str| json!({ "team_id": format!("$response.body#/data/{pointer}slug") });
+    match operation.id {
+        "listTeams" => {
+            let link = json!({ "operationId": "getTeam", "description": "The first team.", "parameters": team("0/") });
+            Map::from_iter([("getTeam".to_owned(), link)])
+        }
+        "getTeam" => operations
+            .iter()
+            .filter(|about| about.path.starts_with("/metrics/team/{team_id}/"))
+            .map(|about| {
+                let link = json!({ "operationId": about.id, "description": about.summary, "parameters": team("") });
+                (about.id.to_owned(), link)
+            })
+            .collect(),
+        _ if operation.has_pages() => Map::from_iter([("next".to_owned(), next_page(operation))]),
+        _ => Map::new(),
+    }
+}
+
+/// The same question for the next page. What the question left out is left out again.
+fn next_page(operation: &Operation) -> Value {
+    let mut parameters = Map::new();
+    if operation.has_team() {
+        parameters.insert("team_id".to_owned(), json!("$request.path.team_id"));
+    }
+    for Parameter { name, .. } in operation.parameters {
+        parameters.insert((*name).to_owned(), json!(format!("$request.query.{name}")));
+    }
+    parameters.insert(CURSOR.name.to_owned(), json!("$response.body#/meta/next_cursor"));
+    json!({
+        "operationId": operation.id,
+        "description": "The next page, while `meta.next_cursor` is not null.",
+        "parameters": parameters
+    })
+}
+
+fn operation_object(operation: &Operation, operations: &[&Operation], generator: &mut SchemaGenerator) -> Value {
+    let mut parameters: Vec<Value> = Vec::new();
+    if operation.has_team() {
+        parameters.push(json!({ "$ref": "#/components/parameters/team_id" }));
+    }
+    for parameter in operation.parameters {
+        if parameter.name == TZ.name {
+            // There are hundreds of zones.
+            parameters.push(json!({ "$ref": "#/components/parameters/tz" }));
+            continue;
+        }
+        let mut object = json!({
+            "name": parameter.name, "in": "query", "required": false,
+            "description": parameter.description, "schema": (parameter.schema)()
+        });
+        if parameter.name == "repo" {
+            object["style"] = json!("form");
+            object["explode"] = json!(false);
+        }
+        parameters.push(object);
+    }
+    let mut headers = Map::new();
+    let mut add_header = |name: &str| {
+        headers.insert(name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }));
+    };
+    add_header(REQUEST_ID.as_str());
+    if operation.path.starts_with("/metrics/") {
+        add_header("mergeline-data-as-of");
+    }
+    if operation.has_etag {
+        add_header("ETag");
+        parameters.push(json!({ "$ref": "#/components/parameters/if_none_match" }));
+    }
+    let mut content = Map::new();
+    match operation.body {
+        Body::Json(schema) | Body::Health(schema) => {
+            content.insert(JSON.to_owned(), json!({ "schema": schema(generator) }))
+        }
+        Body::Document(JSON) => content.insert(JSON.to_owned(), json!({ "schema": { "type": "object" } })),
+        Body::Document(other) => content.insert(other.to_owned(), json!({ "schema": { "type": "string" } })),
+    };
+    if operation.has_csv {
+        content.insert(CSV.to_owned(), json!({ "schema": { "type": "string" } }));
+    }
+    let mut responses = Map::new();
+    if let Body::Health(_) = operation.body {
+        let failing =
+            json!({ "description": "It cannot answer.", "headers": headers.clone(), "content": content.clone() });
+        responses.insert("503".to_owned(), failing);
+    }
+    let mut answer = json!({
+        "description": "The answer.", "headers": headers.clone(), "content": content, "links": links(operation, operations)
+    });
+    if operation.has_csv {
+        answer["headers"]["mergeline-meta"] = json!({ "$ref": "#/components/headers/mergeline-meta" });
+    }
+    if operation.has_pages() && operation.has_csv {
+        answer["headers"]["mergeline-next-cursor"] = json!({ "$ref": "#/components/headers/mergeline-next-cursor" });
+    }
+    responses.insert("200".to_owned(), answer);
+    if operation.has_etag {
+        let unchanged = "The answer is the one that the client has. Nothing was summed.";
+        responses.insert("304".to_owned(), json!({ "description": unchanged, "headers": headers }));
+    }
+    for (status, description) in error_statuses(operation) {
+        let mut response = json!({
+            "description": description,
+            "content": {
+                JSON: { "schema": { "$ref": "#/components/schemas/ErrorResponse" } },
+                PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/ProblemDetails" } }
+            }
+        });
+        let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
+        response["headers"] = json!({ REQUEST_ID.as_str(): header(REQUEST_ID.as_str()) });
+        if status == 401 {
+            response["headers"]["WWW-Authenticate"] = header("WWW-Authenticate");
+        }
+        if status == 503 {
+            response["headers"]["Retry-After"] = header("Retry-After");
+        }
+        responses.insert(status.to_string(), response);
+    }
+    let mut object = json!({
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "description": operation.description,
+        "parameters": parameters,
+        "responses": responses,
+        "security": []
+    });
+    if let Some(scope) = operation.scope {
+        object["security"] = json!([{ "key": [] }]);
+        object["description"] = json!(format!("{} Scope: {scope}.", operation.description));
+    }
+    object
+}
+
+/// The whole document.
+pub(crate) fn openapi(operations: &[&Operation]) -> Value {
+    // Answers are written, not read: what is null is there.
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    generator.subschema_for::<ErrorBody>();
+    generator.subschema_for::<ProblemBody>();
+    let mut paths = Map::new();
+    for operation in operations {
+        let object = operation_object(operation, operations, &mut generator);
+        let path = paths.entry(format!("/v1{}", operation.path)).or_insert_with(|| json!({}));
+        path[operation.method.as_str().to_ascii_lowercase()] = object;
+    }
+    let schemas = generator.take_definitions(true);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Mergeline",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Team delivery metrics from GitHub that a manager can question.",
+            "description": "Answers are `{data, meta, trace_id}`. Errors are `{error: {code, message, details, trace_id}}`, or problem \
+                            details (RFC 9457) when `Accept` names application/problem+json. Every parameter that is not known is \
+                            refused. Every answer about numbers says how fresh its data is in the header mergeline-data-as-of.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
+        },
+        "servers": [{ "url": "/" }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "parameters": {
+                "team_id": {
+                    "name": "team_id", "in": "path", "required": true,
+                    "description": "The team's number or slug.",
+                    "schema": team_schema()
+                },
+                "tz": {
+                    "name": TZ.name, "in": "query", "required": false,
+                    "description": TZ.description, "schema": (TZ.schema)()
+                },
+                "if_none_match": {
+                    "name": "If-None-Match", "in": "header", "required": false,
+                    "description": "The ETag of an answer that the client has.",
+                    "schema": { "type": "string" }
+                }
+            },
+            "headers": {
+                "x-request-id": {
+                    "description": "The trace id of the answer: the log has the request under it.",
+                    "required": true,
+                    "schema": { "type": "string", "minLength": 1 }
+                },
+                "ETag": {
+                    "description": "What the answer is known by: formula, configuration, the last run that changed data, and question.",
+                    "required": true,
+                    "schema": { "type": "string", "pattern": "^W/\"[0-9a-f]{32}\"$" }
+                },
+                "WWW-Authenticate": {
+                    "description": "How to be let in: with a key in the header x-api-key.",
+                    "required": true,
+                    "schema": { "type": "string", "const": CHALLENGE }
+                },
+                "Retry-After": {
+                    "description": "How many seconds to wait before another attempt.",
+                    "required": true,
+                    "schema": { "type": "integer", "minimum": 1 }
+                },
+                "mergeline-data-as-of": {
+                    "description": "When the oldest of the last complete collections began: nothing newer is claimed. Missing before the first.",
+                    "schema": { "type": "string", "format": "date-time" }
+                },
+                "mergeline-meta": {
+                    "description": "With CSV: `meta` as JSON in ASCII, with how many repositories its coverage has instead of which. A table has no place for it.",
+                    "schema": { "type": "string", "contentMediaType": "application/json" }
+                },
+                "mergeline-next-cursor": {
+                    "description": "`meta.next_cursor`, which a table has no place for. Missing on the last page.",
+                    "schema": { "type": "string" }
+                }
+            },
+            "securitySchemes": { "key": { "type": "apiKey", "in": "header", "name": "x-api-key" } }
+        }
+    })
+}

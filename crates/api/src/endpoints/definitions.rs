@@ -1,0 +1,70 @@
+//! `GET /v1/definitions`: what every number means.
+
+use axum::response::Response;
+use axum::routing::on;
+use http::Method;
+use mergeline_domain::metrics::DEFINITIONS;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::http::envelope::answer;
+use crate::http::errors::ApiError;
+use crate::http::etag::ETag;
+use crate::http::operation::{Admit, Body, Operation, enveloped};
+use crate::http::parameters::{NoParameters, Parameters};
+use crate::http::request::ApiRequest;
+
+pub(crate) const LIST: Operation = Operation {
+    method: Method::GET,
+    path: "/definitions",
+    handler: |filter| on(filter, list),
+    admission: Admit::Open,
+    id: "listDefinitions",
+    summary: "What every number means",
+    description: "Id, formula, inclusion rules and caveats. A changed formula gets a new id.",
+    scope: None,
+    parameters: NoParameters::DESCRIPTIONS,
+    has_csv: false,
+    has_etag: true,
+    body: Body::Json(enveloped::<Vec<Definition>, DefinitionsMeta>),
+};
+
+/// What a number means. A changed formula gets a new id, never a silent change.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Definition {
+    id: &'static str,
+    name: &'static str,
+    formula: &'static str,
+    unit: &'static str,
+    /// Which pull requests are part of it.
+    includes: &'static str,
+    /// Which are not.
+    excludes: &'static str,
+    caveats: &'static [&'static str],
+}
+
+/// How many definitions there are.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DefinitionsMeta {
+    count: usize,
+}
+
+impl From<&mergeline_domain::metrics::Definition> for Definition {
+    fn from(definition: &mergeline_domain::metrics::Definition) -> Self {
+        let mergeline_domain::metrics::Definition { id, name, formula, unit, includes, excludes, caveats } = definition;
+        Self { id, name, formula, unit, includes, excludes, caveats }
+    }
+}
+
+/// The answer, which is the same for everybody.
+async fn list(request: ApiRequest) -> Result<Response, ApiError> {
+    let NoParameters = request.parameters()?;
+    request.format(None)?;
+    let etag = ETag::of(&["definitions"]);
+    if etag.is_known(&request.headers) {
+        return Ok(etag.not_modified());
+    }
+    let definitions: Vec<Definition> = DEFINITIONS.iter().map(Definition::from).collect();
+    let meta = DefinitionsMeta { count: definitions.len() };
+    Ok(etag.on(answer(definitions, meta)))
+}

@@ -1,0 +1,110 @@
+//! `GET /healthz`, whether the program runs, and `GET /health`, whether it can answer.
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::on;
+use http::{Method, StatusCode};
+use mergeline_domain::metrics::STALE_AFTER;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::resources::{age_hours, instant};
+use crate::http::errors::{ApiError, DatabaseLost};
+use crate::http::operation::{Admit, Body, Operation, plain};
+use crate::http::parameters::{NoParameters, Parameters};
+use crate::http::request::ApiRequest;
+use crate::http::response::{JSON, json};
+use crate::state::Api;
+
+pub(crate) const ALIVE: Operation = Operation {
+    method: Method::GET,
+    path: "/healthz",
+    handler: |filter| on(filter, alive),
+    admission: Admit::Open,
+    id: "getAlive",
+    summary: "Whether the program runs",
+    description: "Asks nothing of the database. Also at `/healthz` without the version.",
+    scope: None,
+    parameters: NoParameters::DESCRIPTIONS,
+    has_csv: false,
+    has_etag: false,
+    body: Body::Json(plain::<Alive>),
+};
+
+pub(crate) const HEALTH: Operation = Operation {
+    path: "/health",
+    handler: |filter| on(filter, health),
+    admission: Admit::Health,
+    id: "getHealth",
+    summary: "Whether the program can answer",
+    description: "Database, schema and freshness. 503 when it cannot answer. Also at `/health` without the version.",
+    body: Body::Health(plain::<Health>),
+    ..ALIVE
+};
+
+/// That the program runs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Alive {
+    /// Always the same.
+    #[schemars(extend("enum" = ["ok"]))]
+    status: &'static str,
+}
+
+/// Whether the program can answer, and how fresh its answers are.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Health {
+    /// `stale` when the last complete collection of some repository is older than nine hours, or none was ever collected;
+    /// `failing` with status 503.
+    #[schemars(extend("enum" = ["ok", "stale", "failing"]))]
+    status: &'static str,
+    #[schemars(extend("enum" = ["ok", "unavailable"]))]
+    database: &'static str,
+    /// `outdated` when migrations are missing, `unknown` without a database.
+    #[schemars(extend("enum" = ["ok", "outdated", "unknown"]))]
+    schema: &'static str,
+    /// When the oldest of the last complete collections began.
+    #[schemars(extend("format" = "date-time"))]
+    data_as_of: Option<String>,
+    /// How long ago that is.
+    age_hours: Option<f64>,
+}
+
+/// Says that the program runs; it asks nothing of the database.
+async fn alive(request: ApiRequest) -> Result<Response, ApiError> {
+    let NoParameters = request.parameters()?;
+    request.accepts(JSON)?;
+    Ok(json(StatusCode::OK, &Alive { status: "ok" }))
+}
+
+/// Asks the database, and says what it finds.
+async fn health(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    let NoParameters = request.parameters()?;
+    request.accepts(JSON)?;
+    let failing = |database, schema| Health { status: "failing", database, schema, data_as_of: None, age_hours: None };
+    let health = match api.store.health().await {
+        Ok(coverage) => {
+            let now = api.now();
+            let is_fresh = coverage.data_as_of.is_some_and(|at| now - at <= STALE_AFTER);
+            Health {
+                status: if is_fresh { "ok" } else { "stale" },
+                database: "ok",
+                schema: "ok",
+                data_as_of: coverage.data_as_of.map(instant),
+                age_hours: coverage.data_as_of.map(|at| age_hours(at, now)),
+            }
+        }
+        Err(error) => {
+            let error = ApiError::from(error);
+            let health = match &error {
+                ApiError::SchemaOutdated => failing("ok", "outdated"),
+                _ => failing("unavailable", "unknown"),
+            };
+            let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &health);
+            if matches!(error, ApiError::Unavailable) {
+                response.extensions_mut().insert(DatabaseLost);
+            }
+            return Ok(response);
+        }
+    };
+    Ok(json(StatusCode::OK, &health))
+}

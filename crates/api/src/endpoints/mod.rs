@@ -1,0 +1,67 @@
+//! What the API can do, an operation each.
+
+mod collection;
+mod definitions;
+mod documents;
+mod health;
+mod pull_requests;
+mod resources;
+mod statistics;
+mod summary;
+mod team_reports;
+mod teams;
+
+pub(crate) use documents::{Documents, redirect};
+pub(crate) use health::ALIVE;
+pub use statistics::statistics_json;
+
+use crate::http::operation::Operation;
+
+/// Every operation, in the order of the documents.
+pub(crate) static OPERATIONS: &[&Operation] = &[
+    &teams::TEAMS,
+    &teams::TEAM,
+    &statistics::VELOCITY,
+    &statistics::LEAD_TIME,
+    &summary::SUMMARY,
+    &pull_requests::PULL_REQUESTS,
+    &collection::STATUS,
+    &collection::RUNS,
+    &definitions::LIST,
+    &documents::OPENAPI,
+    &documents::DOCS,
+    &health::ALIVE,
+    &health::HEALTH,
+];
+
+#[cfg(test)]
+mod tests {
+    use mergeline_domain::metrics::DEFINITIONS;
+
+    use super::*;
+    use crate::docs;
+
+    #[test]
+    fn the_page_names_every_path_and_definition_and_no_other_host() {
+        let page = docs::page(OPERATIONS);
+        for operation in OPERATIONS {
+            assert!(page.contains(operation.path), "{}", operation.path);
+        }
+        for definition in &DEFINITIONS {
+            assert!(page.contains(definition.id), "{}", definition.id);
+        }
+        for elsewhere in ["http://", "https://", "//", "src=", "@import", "url("] {
+            assert!(!page.contains(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn the_document_has_every_operation_under_its_method() {
+        let document = docs::openapi(OPERATIONS);
+        for operation in OPERATIONS {
+            let method = operation.method.as_str().to_ascii_lowercase();
+            let described = &document["paths"][format!("/v1{}", operation.path)][method];
+            assert_eq!(described["operationId"], operation.id, "{}", operation.path);
+        }
+    }
+}

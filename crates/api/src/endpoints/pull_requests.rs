@@ -1,0 +1,291 @@
+//! `GET /v1/metrics/team/{team_id}/pull-requests`: what is behind a number.
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::on;
+use http::{HeaderValue, Method};
+use mergeline_reporting::{PagePosition, ReportKind};
+use mergeline_store::TeamPullRequest;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::resources::{Meta, TeamRef, hours, instant, weight};
+use super::team_reports::RequestedReport;
+use crate::auth::scope::Scope;
+use crate::http::cursors::Cursor;
+use crate::http::envelope::{NEXT_CURSOR, answer, csv};
+use crate::http::errors::ApiError;
+use crate::http::negotiation::Format;
+use crate::http::operation::{Admit, Body, Operation, enveloped};
+use crate::http::parameters::{
+    BASE, BOM, CURSOR, FORMAT, FROM, Form, LAST, LIMIT, Page, Parameter, ParameterReader, Parameters, REPO, Selection,
+    TO, TZ, WEEK, WEIGHTING,
+};
+use crate::http::request::ApiRequest;
+use crate::http::tables::{Cell, Rows};
+use crate::state::Api;
+
+pub(crate) const PULL_REQUESTS: Operation = Operation {
+    method: Method::GET,
+    path: "/metrics/team/{team_id}/pull-requests",
+    handler: |filter| on(filter, list),
+    admission: Admit::Statistics,
+    id: "listPullRequests",
+    summary: "The pull requests behind any number",
+    description: "Each with the membership, weight and rule that counted it, its durations and flags; and those of the team's \
+                  people that do not count, with the reason (to a key that is limited to teams: none of before or after they \
+                  were members). Those that count are the prs_merged of the same range. A page at a \
+                  time: `meta.next_cursor`, and the header mergeline-next-cursor with CSV, lead to the next.",
+    scope: Some(Scope::PrsRead),
+    parameters: PullRequestsParameters::DESCRIPTIONS,
+    has_csv: true,
+    has_etag: true,
+    body: Body::Json(enveloped::<PullRequests, PullRequestsMeta>),
+};
+
+#[derive(Debug)]
+struct PullRequestsParameters {
+    selection: Selection,
+    form: Form,
+    page: Page,
+}
+
+impl Parameters for PullRequestsParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] =
+        &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING, &LIMIT, &CURSOR, &FORMAT, &BOM];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self { selection: Selection::read(reader), form: Form::read(reader), page: Page::read(reader) }
+    }
+}
+
+/// The pull requests behind a team's numbers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PullRequests {
+    team: TeamRef,
+    /// By the instant that decides about membership, which for merged ones is the merge.
+    pull_requests: Vec<PullRequest>,
+}
+
+/// A pull request of somebody who is or was in the team, and why it counts or not.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PullRequest {
+    repository: String,
+    number: i64,
+    title: String,
+    /// The author's login.
+    author: String,
+    #[schemars(extend("enum" = ["open", "closed", "merged"]))]
+    state: String,
+    is_draft: bool,
+    base: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
+    created_at: String,
+    #[schemars(extend("format" = "date-time"))]
+    merged_at: Option<String>,
+    /// Whether it is among `prs_merged`.
+    counts: bool,
+    /// The weight that it counts with; 0 when it does not.
+    weight: f64,
+    /// Why it does not count: `not_merged`, `not_a_member` (of this team, at that instant) or `deleted` (GitHub has it no
+    /// more).
+    #[schemars(extend("enum" = ["not_merged", "not_a_member", "deleted", null]))]
+    excluded: Option<String>,
+    rule: Rule,
+    /// From opening to merge; null when it is not merged, or merged before its creation.
+    cycle_time_hours: Option<f64>,
+    coding_hours: Option<f64>,
+    pickup_hours: Option<f64>,
+    review_hours: Option<f64>,
+    additions: Option<i32>,
+    deletions: Option<i32>,
+    changed_files: Option<i32>,
+    /// What to know about its durations.
+    flags: Vec<String>,
+}
+
+/// The rule that decided (`attribution@1`): the membership that contains the instant.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Rule {
+    /// The instant that decides about membership.
+    #[schemars(extend("format" = "date-time"))]
+    attributed_at: String,
+    /// Which of the pull request's times it is.
+    #[schemars(extend("enum" = ["merged_at", "closed_at", "created_at"]))]
+    attributed_by: String,
+    /// Null when no membership of the author in this team contains the instant.
+    membership: Option<Membership>,
+}
+
+/// A membership, half open.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Membership {
+    id: i64,
+    weight: f64,
+    /// Null is the beginning of time.
+    #[schemars(extend("format" = "date-time"))]
+    joined_at: Option<String>,
+    /// Null is no end.
+    #[schemars(extend("format" = "date-time"))]
+    left_at: Option<String>,
+}
+
+/// What the list is to be read with.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PullRequestsMeta {
+    #[serde(flatten)]
+    meta: Meta,
+    /// Rows on this page.
+    count: usize,
+    /// For the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+impl PullRequest {
+    fn of(row: TeamPullRequest, ignore_weights: bool) -> Self {
+        let counts = row.excluded.is_none();
+        let membership = row.membership.map(|membership| Membership {
+            id: membership.membership,
+            weight: weight(membership.weight_units.into()),
+            joined_at: membership.joined_at.map(instant),
+            left_at: membership.left_at.map(instant),
+        });
+        let weight = match &membership {
+            Some(_) if counts && ignore_weights => 1.0,
+            Some(membership) if counts => membership.weight,
+            _ => 0.0,
+        };
+        Self {
+            repository: row.repository,
+            number: row.number,
+            title: row.title,
+            author: row.author,
+            state: row.state,
+            is_draft: row.is_draft,
+            base: row.base_ref,
+            created_at: instant(row.created_at),
+            merged_at: row.merged_at.map(instant),
+            counts,
+            weight,
+            excluded: row.excluded,
+            rule: Rule { attributed_at: instant(row.attributed_at), attributed_by: row.attributed_by, membership },
+            cycle_time_hours: row.cycle_seconds.map(hours),
+            coding_hours: row.coding_seconds.map(hours),
+            pickup_hours: row.pickup_seconds.map(hours),
+            review_hours: row.review_seconds.map(hours),
+            additions: row.additions,
+            deletions: row.deletions,
+            changed_files: row.changed_files,
+            flags: row.flags,
+        }
+    }
+
+    const COLUMNS: [&'static str; 25] = [
+        "repository",
+        "number",
+        "title",
+        "author",
+        "state",
+        "is_draft",
+        "base",
+        "created_at",
+        "merged_at",
+        "counts",
+        "weight",
+        "excluded",
+        "attributed_at",
+        "attributed_by",
+        "membership_id",
+        "joined_at",
+        "left_at",
+        "cycle_time_hours",
+        "coding_hours",
+        "pickup_hours",
+        "review_hours",
+        "additions",
+        "deletions",
+        "changed_files",
+        "flags",
+    ];
+
+    fn cells<'a>(&'a self, flags: &'a str) -> [Cell<'a>; 25] {
+        let text = |text: &'a Option<String>| Cell::Text(text.as_deref().unwrap_or_default());
+        let whole = |number: Option<i32>| Cell::Whole(number.map(i64::from));
+        let membership = self.rule.membership.as_ref();
+        let optional = |of: fn(&Membership) -> &Option<String>| {
+            Cell::Text(membership.and_then(|membership| of(membership).as_deref()).unwrap_or_default())
+        };
+        [
+            Cell::Text(&self.repository),
+            Cell::Whole(Some(self.number)),
+            Cell::Text(&self.title),
+            Cell::Text(&self.author),
+            Cell::Text(&self.state),
+            Cell::Flag(self.is_draft),
+            text(&self.base),
+            Cell::Text(&self.created_at),
+            text(&self.merged_at),
+            Cell::Flag(self.counts),
+            Cell::Number(Some(self.weight)),
+            text(&self.excluded),
+            Cell::Text(&self.rule.attributed_at),
+            Cell::Text(&self.rule.attributed_by),
+            Cell::Whole(membership.map(|membership| membership.id)),
+            optional(|membership| &membership.joined_at),
+            optional(|membership| &membership.left_at),
+            Cell::Number(self.cycle_time_hours),
+            Cell::Number(self.coding_hours),
+            Cell::Number(self.pickup_hours),
+            Cell::Number(self.review_hours),
+            whole(self.additions),
+            whole(self.deletions),
+            whole(self.changed_files),
+            Cell::Text(flags),
+        ]
+    }
+}
+
+/// The pull requests of the team's people in the range, a page at a time.
+async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    let PullRequestsParameters { selection, form, page } = request.parameters()?;
+    let kind = ReportKind::PullRequests;
+    let requested = RequestedReport::prepare(&api, &request, kind, selection, form).await?;
+    let mut requested = requested.that_depends_on(&format!("{page:?}"));
+    let list = requested.report.list_identity();
+    // Read before anything is answered: `If-None-Match: *` turns no bad cursor into a good one.
+    let after = page.cursor.as_deref().map(|text| Cursor::parse(text, &list)).transpose()?;
+    if let Some(response) = requested.not_modified() {
+        return Ok(response);
+    }
+    let found = requested.report.pull_requests(after.map(PagePosition::from), page.limit).await?;
+    let next_cursor = found.next.map(|next| Cursor::from(next).to_text(&list));
+    let ignore_weights = requested.report.query().ignore_weights;
+    let pull_requests: Vec<PullRequest> =
+        found.pull_requests.into_iter().map(|row| PullRequest::of(row, ignore_weights)).collect();
+    let meta = requested.meta(None, &found.warnings);
+    let team = requested.report.team();
+    let mut response = match requested.format {
+        Format::Csv => {
+            let name = format!("{}-pull-requests", team.slug);
+            csv(rows(&pull_requests)?, &name, &meta, requested.has_bom)?
+        }
+        Format::Json => {
+            let meta = PullRequestsMeta { meta, count: pull_requests.len(), next_cursor: next_cursor.clone() };
+            answer(PullRequests { team: team.into(), pull_requests }, meta)
+        }
+    };
+    if let Some(next) = next_cursor.and_then(|next| HeaderValue::from_str(&next).ok()) {
+        // A table has no place for it.
+        response.headers_mut().insert(NEXT_CURSOR, next);
+    }
+    Ok(requested.tagged(response))
+}
+
+fn rows(pull_requests: &[PullRequest]) -> Result<Rows, ApiError> {
+    let mut rows = Rows::new(PullRequest::COLUMNS)?;
+    for pull_request in pull_requests {
+        let flags = pull_request.flags.join(" ");
+        rows.push(pull_request.cells(&flags))?;
+    }
+    Ok(rows)
+}

@@ -1,0 +1,319 @@
+//! The shapes that several answers share.
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use mergeline_domain::Weight;
+use mergeline_domain::metrics::{Interval, Measure, MeasureKind, NOT_FOR_PEOPLE, Warning};
+use mergeline_reporting::{BucketNumbers, TeamQuery, TeamReport};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::http::tables::Cell;
+
+/// Ten-thousandths as a fraction; four decimals survive in a double.
+#[expect(clippy::cast_precision_loss, reason = "2^53 ten-thousandths are more pull requests than there are")]
+pub(crate) fn weight(units: i64) -> f64 {
+    units as f64 / f64::from(Weight::UNITS)
+}
+
+/// RFC 3339 in UTC, to the second.
+pub(crate) fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Seconds as hours, never truncated.
+pub(crate) fn hours(seconds: f64) -> f64 {
+    seconds / 3_600.0
+}
+
+/// How long ago an instant was, in hours; 0 for one that a clock has ahead of ours.
+pub(crate) fn age_hours(at: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
+    hours((now - at).as_seconds_f64().max(0.0))
+}
+
+/// Which team an answer is about.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TeamRef {
+    id: i64,
+    slug: String,
+    name: String,
+}
+
+impl From<&mergeline_store::TeamRef> for TeamRef {
+    fn from(team: &mergeline_store::TeamRef) -> Self {
+        Self { id: team.id.0, slug: team.slug.to_string(), name: team.name.clone() }
+    }
+}
+
+/// Statistics of durations. `n` and `weight` count those that have one; all others are null when `n` is 0.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DurationStatistics {
+    /// Pull requests that have the duration.
+    n: i64,
+    /// The sum of their weights.
+    weight: f64,
+    mean_hours: Option<f64>,
+    p50_hours: Option<f64>,
+    p75_hours: Option<f64>,
+    p90_hours: Option<f64>,
+    p95_hours: Option<f64>,
+}
+
+impl From<&Measure> for DurationStatistics {
+    fn from(measure: &Measure) -> Self {
+        let durations = measure.durations;
+        Self {
+            n: measure.n,
+            weight: weight(measure.weight_units),
+            mean_hours: durations.map(|d| hours(d.mean)),
+            p50_hours: durations.map(|d| hours(d.p50)),
+            p75_hours: durations.map(|d| hours(d.p75)),
+            p90_hours: durations.map(|d| hours(d.p90)),
+            p95_hours: durations.map(|d| hours(d.p95)),
+        }
+    }
+}
+
+impl DurationStatistics {
+    const COLUMNS: [&'static str; 7] =
+        ["n", "weight", "mean_hours", "p50_hours", "p75_hours", "p90_hours", "p95_hours"];
+
+    fn cells(&self) -> [Cell<'static>; 7] {
+        [
+            Cell::Whole(Some(self.n)),
+            Cell::Number(Some(self.weight)),
+            Cell::Number(self.mean_hours),
+            Cell::Number(self.p50_hours),
+            Cell::Number(self.p75_hours),
+            Cell::Number(self.p90_hours),
+            Cell::Number(self.p95_hours),
+        ]
+    }
+}
+
+/// The phases of merged pull requests (`pr_phases@1`), each with its own `n`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Phases {
+    /// From the first commit to opening.
+    coding: DurationStatistics,
+    /// From opening, or being ready for review, to the first review by another person.
+    pickup: DurationStatistics,
+    /// From the first review to the merge.
+    review: DurationStatistics,
+}
+
+/// The numbers of the merged pull requests of one bucket, or of a whole range.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Numbers {
+    /// Distinct pull requests.
+    prs_merged: i64,
+    /// The sum of their weights.
+    prs_merged_weighted: f64,
+    /// Distinct authors.
+    contributors: i64,
+    /// From opening to merge (`pr_cycle_time@1`).
+    cycle_time: DurationStatistics,
+    phases: Phases,
+    /// Whether some durations are left out because they would be those of fewer people than `privacy.min_group_size`.
+    suppressed: bool,
+}
+
+impl From<&mergeline_reporting::Numbers> for Numbers {
+    fn from(numbers: &mergeline_reporting::Numbers) -> Self {
+        let bucket = &numbers.bucket;
+        let statistics = |kind| DurationStatistics::from(bucket.measure(kind));
+        Self {
+            prs_merged: bucket.prs_merged,
+            prs_merged_weighted: weight(bucket.weight_units),
+            contributors: bucket.contributors,
+            cycle_time: statistics(MeasureKind::CycleTime),
+            phases: Phases {
+                coding: statistics(MeasureKind::Coding),
+                pickup: statistics(MeasureKind::Pickup),
+                review: statistics(MeasureKind::Review),
+            },
+            suppressed: numbers.is_suppressed,
+        }
+    }
+}
+
+impl Numbers {
+    /// The names of [`Self::cells`].
+    pub(crate) fn columns() -> Vec<String> {
+        let counts = ["prs_merged", "prs_merged_weighted", "contributors", "suppressed"].map(str::to_owned);
+        let names = MeasureKind::ALL.map(MeasureKind::as_str);
+        let durations = names.iter().flat_map(|name| DurationStatistics::COLUMNS.map(|c| format!("{name}_{c}")));
+        counts.into_iter().chain(durations).collect()
+    }
+
+    pub(crate) fn cells(&self) -> Vec<Cell<'static>> {
+        let counts = [
+            Cell::Whole(Some(self.prs_merged)),
+            Cell::Number(Some(self.prs_merged_weighted)),
+            Cell::Whole(Some(self.contributors)),
+            Cell::Flag(self.suppressed),
+        ];
+        let durations = [&self.cycle_time, &self.phases.coding, &self.phases.pickup, &self.phases.review];
+        counts.into_iter().chain(durations.into_iter().flat_map(DurationStatistics::cells)).collect()
+    }
+}
+
+/// A calendar unit and its numbers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Bucket {
+    /// `2026-06-01`, `2026-W23`, `2026-06` or `2026-Q2`.
+    #[serde(rename = "bucket")]
+    pub(crate) label: String,
+    /// The first day.
+    pub(crate) start: NaiveDate,
+    /// The first day after it.
+    pub(crate) end: NaiveDate,
+    /// Whether all of it lies in the range, in the past, and in what was read, and counts as the teams file says.
+    pub(crate) complete: bool,
+    #[serde(flatten)]
+    pub(crate) numbers: Numbers,
+}
+
+impl From<&BucketNumbers> for Bucket {
+    fn from(bucket: &BucketNumbers) -> Self {
+        Self {
+            label: bucket.label.clone(),
+            start: bucket.start,
+            end: bucket.end,
+            complete: bucket.is_complete,
+            numbers: (&bucket.numbers).into(),
+        }
+    }
+}
+
+/// What numbers are to be read with.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Meta {
+    /// The id of the formula; see `/v1/definitions`.
+    definition: &'static str,
+    /// The ids of all formulas in the answer.
+    definitions: &'static [&'static str],
+    timezone: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["day", "week", "month", "quarter"]))]
+    interval: Option<&'static str>,
+    range: Range,
+    filters: Filters,
+    /// When the oldest of the last complete collections began: nothing newer is claimed.
+    #[schemars(extend("format" = "date-time"))]
+    data_as_of: Option<String>,
+    coverage: Coverage,
+    /// Each a stable word, a colon and a sentence.
+    warnings: Vec<String>,
+    /// What numbers of teams are no good for.
+    caveat: &'static str,
+}
+
+impl Meta {
+    /// What the numbers of a report are to be read with. Repositories are named where `names_repositories` says so, and the
+    /// viewer may know of them.
+    pub(crate) fn of(
+        report: &TeamReport,
+        interval: Option<Interval>,
+        warnings: &[Warning],
+        names_repositories: bool,
+    ) -> Self {
+        let (range, coverage) = (report.range(), report.coverage());
+        Self {
+            definition: report.kind().definition(),
+            definitions: report.kind().definitions(),
+            timezone: range.zone.name().to_owned(),
+            interval: interval.map(Interval::as_str),
+            range: Range { from: range.from, to: range.to },
+            filters: report.query().into(),
+            data_as_of: coverage.data_as_of.map(instant),
+            coverage: Coverage::of(coverage, names_repositories && !report.is_limited()),
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+            caveat: NOT_FOR_PEOPLE,
+        }
+    }
+}
+
+/// The days that are asked for, half open.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Range {
+    from: NaiveDate,
+    to: NaiveDate,
+}
+
+/// Which pull requests are asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Filters {
+    /// Null for all.
+    repositories: Option<Vec<String>>,
+    /// Null for all.
+    base: Option<String>,
+    #[schemars(extend("enum" = ["allocated", "full"]))]
+    weighting: &'static str,
+}
+
+impl From<&TeamQuery> for Filters {
+    fn from(query: &TeamQuery) -> Self {
+        let names: Vec<String> = query.repositories.iter().map(ToString::to_string).collect();
+        Self {
+            repositories: (!names.is_empty()).then_some(names),
+            base: query.base.clone(),
+            weighting: if query.ignore_weights { "full" } else { "allocated" },
+        }
+    }
+}
+
+/// How far the collection has come, over the repositories of the filter.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Coverage {
+    /// Everything that changed since then was read. Null while a repository was never collected.
+    #[schemars(extend("format" = "date-time"))]
+    since: Option<String>,
+    /// Pull requests that could not be read and are not counted, of the repositories of the filter, as far as they may have been
+    /// opened before the end of the range. Buckets that may lack one are not complete until it is accepted.
+    quarantined: i64,
+    repositories: RepositoryCoverage,
+}
+
+/// The repositories of the filter, all configured ones without. Names are null for a key that is limited to teams, and in
+/// headers.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RepositoryCoverage {
+    /// How many were collected completely the last time.
+    collected: i64,
+    /// Those whose last collection failed; what was collected before is counted.
+    failing: Option<Vec<String>>,
+    /// Those that are not collected completely for everybody yet, failing ones too.
+    pending: Option<Vec<String>>,
+    /// Those of them of which nothing was ever collected completely.
+    never_collected: Option<Vec<String>>,
+    counts: RepositoryCounts,
+}
+
+/// How many repositories each list has.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RepositoryCounts {
+    failing: usize,
+    pending: usize,
+    never_collected: usize,
+}
+
+impl Coverage {
+    pub(crate) fn of(coverage: &mergeline_domain::metrics::Coverage, shows_names: bool) -> Self {
+        let names = |names: &[String]| shows_names.then(|| names.to_vec());
+        Self {
+            since: coverage.since().map(instant),
+            quarantined: coverage.quarantined,
+            repositories: RepositoryCoverage {
+                collected: coverage.collected,
+                failing: names(&coverage.failing),
+                pending: names(&coverage.pending),
+                never_collected: names(&coverage.never_collected),
+                counts: RepositoryCounts {
+                    failing: coverage.failing.len(),
+                    pending: coverage.pending.len(),
+                    never_collected: coverage.never_collected.len(),
+                },
+            },
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What all reports about a team share: from the request to a prepared report, and from its answer to a response.
+
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue};
+use mergeline_domain::metrics::{Interval, Warning};
+use mergeline_reporting::{ReportKind, TeamReport};
+
+use super::resources::{Meta, instant};
+use crate::http::envelope::DATA_AS_OF;
+use crate::http::errors::ApiError;
+use crate::http::etag::ETag;
+use crate::http::negotiation::Format;
+use crate::http::parameters::{Form, Selection};
+use crate::http::request::ApiRequest;
+use crate::state::Api;
+
+/// A report that was asked for, and the form that its answer has.
+#[derive(Debug)]
+pub(crate) struct RequestedReport {
+    pub(crate) report: TeamReport,
+    pub(crate) format: Format,
+    pub(crate) has_bom: bool,
+    headers: HeaderMap,
+    etag: ETag,
+}
+
+impl RequestedReport {
+    /// Prepares the report of a request.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or that the team is unknown.
+    pub(crate) async fn prepare(
+        api: &Api,
+        request: &ApiRequest,
+        kind: ReportKind,
+        selection: Selection,
+        form: Form,
+    ) -> Result<Self, ApiError> {
+        let format = request.format(form.format)?;
+        let query = selection.of_team(request.team()?);
+        let viewer = request.access()?.viewer();
+        let report = TeamReport::prepare(&api.store, kind, query, &viewer, api.now()).await?;
+        let etag = ETag::of(&[request.operation.id, &report.fingerprint(), &format!("{format:?} {form:?}")]);
+        Ok(Self { report, format, has_bom: form.has_bom, headers: request.headers.clone(), etag })
+    }
+
+    /// The same, where the answer depends on more than the report and its form.
+    pub(crate) fn that_depends_on(self, part: &str) -> Self {
+        let etag = self.etag.and(part);
+        Self { etag, ..self }
+    }
+
+    /// `304` when the client has the answer already: nothing is summed for it.
+    pub(crate) fn not_modified(&self) -> Option<Response> {
+        self.etag.is_known(&self.headers).then(|| self.with_freshness(self.etag.not_modified()))
+    }
+
+    /// The response with its tag and freshness.
+    pub(crate) fn tagged(&self, response: Response) -> Response {
+        self.with_freshness(self.etag.on(response))
+    }
+
+    /// The response with its freshness.
+    pub(crate) fn with_freshness(&self, mut response: Response) -> Response {
+        let as_of = self.report.coverage().data_as_of.map(instant);
+        if let Some(value) = as_of.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            response.headers_mut().insert(DATA_AS_OF, value);
+        }
+        response
+    }
+
+    /// What the answer is to be read with.
+    pub(crate) fn meta(&self, interval: Option<Interval>, warnings: &[Warning]) -> Meta {
+        // With a table it is a header: those have their limits, and names of repositories none.
+        Meta::of(&self.report, interval, warnings, self.format != Format::Csv)
+    }
+}

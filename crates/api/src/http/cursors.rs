@@ -1,0 +1,130 @@
+//! Where a list goes on: opaque to clients, and refused when it is not ours, was changed, or belongs to another question.
+
+use chrono::{DateTime, Utc};
+use mergeline_reporting::PagePosition;
+use sha2::{Digest, Sha256};
+
+use super::errors::ApiError;
+
+/// The last row of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// The instant that the list is sorted by.
+    pub(crate) at: DateTime<Utc>,
+    /// The row's number, which decides between equal instants.
+    pub(crate) id: i64,
+}
+
+impl From<PagePosition> for Cursor {
+    fn from(position: PagePosition) -> Self {
+        Self { at: position.at, id: position.id }
+    }
+}
+
+impl From<Cursor> for PagePosition {
+    fn from(cursor: Cursor) -> Self {
+        Self { at: cursor.at, id: cursor.id }
+    }
+}
+
+/// Of the digest: a chance of one in 2^96 to hit it is none.
+const CHECK_BYTES: usize = 12;
+const PAYLOAD_BYTES: usize = 16;
+
+impl Cursor {
+    /// The cursor as text. `question` is everything that the next page must be asked with: another configuration or
+    /// another filter would skip rows or show them twice.
+    pub(crate) fn to_text(self, question: &str) -> String {
+        let payload = self.payload();
+        payload.iter().chain(check(&payload, question).iter()).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads a cursor that [`Self::to_text`] has made for the same question.
+    ///
+    /// # Errors
+    /// [`ApiError::InvalidCursor`] for any other text.
+    pub(crate) fn parse(text: &str, question: &str) -> Result<Self, ApiError> {
+        Self::read(text, question).ok_or(ApiError::InvalidCursor)
+    }
+
+    fn read(text: &str, question: &str) -> Option<Self> {
+        let bytes = unhex(text)?;
+        let (payload, found) = bytes.split_first_chunk::<PAYLOAD_BYTES>()?;
+        if found != check(payload, question) {
+            return None;
+        }
+        let (at, id) = payload.split_first_chunk::<8>()?;
+        let at = DateTime::from_timestamp_micros(i64::from_be_bytes(*at))?;
+        let id = i64::from_be_bytes(*id.first_chunk::<8>()?);
+        Some(Self { at, id })
+    }
+
+    fn payload(self) -> [u8; PAYLOAD_BYTES] {
+        let mut payload = [0; PAYLOAD_BYTES];
+        let (at, id) = payload.split_at_mut(8);
+        at.copy_from_slice(&self.at.timestamp_micros().to_be_bytes());
+        id.copy_from_slice(&self.id.to_be_bytes());
+        payload
+    }
+}
+
+/// Cuts rows to a page, where one more was asked for than a page holds. Returns the cursor of the next page, if there is one.
+pub(crate) fn cut_to_page<T>(
+    rows: &mut Vec<T>,
+    limit: u32,
+    question: &str,
+    cursor: impl Fn(&T) -> Cursor,
+) -> Option<String> {
+    let limit = limit as usize;
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| has_more).map(|last| cursor(last).to_text(question))
+}
+
+fn check(payload: &[u8; PAYLOAD_BYTES], question: &str) -> [u8; CHECK_BYTES] {
+    let mut hasher = Sha256::new();
+    hasher.update(payload);
+    hasher.update(question.as_bytes());
+    let mut check = [0; CHECK_BYTES];
+    check.copy_from_slice(&hasher.finalize()[..CHECK_BYTES]);
+    check
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    if digits.len() != 2 * (PAYLOAD_BYTES + CHECK_BYTES) || !digits.iter().all(is_hex) {
+        return None;
+    }
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor() -> Cursor {
+        Cursor { at: "2026-06-17T12:00:00.123456Z".parse().expect("an instant"), id: 42 }
+    }
+
+    #[test]
+    fn a_cursor_reads_back_for_the_same_question_only() {
+        let text = cursor().to_text("payments");
+        assert_eq!(Cursor::read(&text, "payments"), Some(cursor()));
+        assert_eq!(Cursor::read(&text, "platform"), None);
+    }
+
+    #[test]
+    fn a10_any_change_of_a_cursor_is_noticed() {
+        let text = cursor().to_text("payments");
+        for at in 0..text.len() {
+            let changed = if text.as_bytes()[at] == b'0' { "1" } else { "0" };
+            let mut tampered = text.clone();
+            tampered.replace_range(at..=at, changed);
+            assert_eq!(Cursor::read(&tampered, "payments"), None, "{at}");
+        }
+        for other in ["", "x", "é", &text[1..], &format!("{text}00"), &text.to_uppercase()] {
+            assert_eq!(Cursor::read(other, "payments"), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Every error that the API answers with.
+
+use axum::response::{IntoResponse, Response};
+use chrono_tz::Tz;
+use http::{HeaderValue, StatusCode, header};
+use mergeline_domain::metrics::InvalidParameter;
+use mergeline_domain::with_causes;
+use mergeline_reporting::ReportError;
+use mergeline_store::StoreError;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::context::{trace_id, wants_problem_details};
+use super::response::{JSON, PROBLEM_JSON, as_json};
+use crate::auth::scope::Scope;
+
+/// A key in `x-api-key`, which no registered scheme is about.
+pub(crate) const CHALLENGE: &str = "ApiKey realm=\"mergeline\"";
+
+/// Statuses and codes of all errors, and what they mean.
+pub(crate) const ERRORS: [(u16, &str, &str); 16] = [
+    (400, "validation_error", "Parameters that cannot be used; `details` names each."),
+    (400, "invalid_cursor", "A cursor that is not ours, was changed, or belongs to another question."),
+    (401, "unauthorized", "No key in `x-api-key`, or a wrong one."),
+    (403, "insufficient_scope", "The key is not for this."),
+    (403, "limited_to_teams", "The key is limited to teams, and this belongs to no team."),
+    (403, "host_not_allowed", "Called without a key by a name that is not this machine's."),
+    (403, "cross_site", "Called without a key by a page of another site."),
+    (404, "not_found", "No such path or team, or none that the key may know of."),
+    (405, "method_not_allowed", "Another method than those in `Allow`."),
+    (406, "not_acceptable", "The answer does not exist in the form that `Accept` asks for."),
+    (500, "internal_error", "Logged under the trace id."),
+    (503, "unavailable", "The database cannot be reached."),
+    (503, "overloaded", "Too many requests are being answered."),
+    (503, "schema_outdated", "The database schema does not fit this program."),
+    (503, "unknown_timezone", "The database does not know the time zone of the teams file."),
+    (504, "timeout", "It took longer than REQUEST_TIMEOUT_SECONDS."),
+];
+
+/// An error as a status, a code and details.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// 400 `validation_error`: parameters that cannot be used.
+    Validation(Vec<InvalidParameter>),
+    /// 400 `invalid_cursor`: not one of ours, changed, or from another question.
+    InvalidCursor,
+    /// 401 `unauthorized`: no key.
+    Unauthorized,
+    /// 401 `unauthorized`: a wrong key.
+    WrongKey,
+    /// 403 `insufficient_scope`: the key is not for this.
+    InsufficientScope(Scope),
+    /// 403 `limited_to_teams`: the key is for some teams, and this belongs to none.
+    LimitedToTeams,
+    /// 403 `host_not_allowed`: called by a name that a server without keys does not answer to.
+    HostNotAllowed,
+    /// 403 `cross_site`: a page of another site asks a server without keys.
+    CrossSite,
+    /// 404 `not_found`: no such team or path.
+    NotFound(&'static str),
+    /// 405 `method_not_allowed`: only reading is offered.
+    MethodNotAllowed,
+    /// 406 `not_acceptable`: the answer does not exist in the form that is asked for.
+    NotAcceptable {
+        /// The forms that there are.
+        offered: &'static str,
+    },
+    /// 503 `unavailable`: the database cannot be reached.
+    Unavailable,
+    /// 503 `unknown_timezone`: the database does not know the time zone of the teams file.
+    UnknownTimezone(Tz),
+    /// 503 `overloaded`: too many requests work with the database.
+    Overloaded,
+    /// 503 `schema_outdated`: the schema is not this program's. Mostly it is older, and is being migrated.
+    SchemaOutdated,
+    /// 504 `timeout`: it took too long.
+    Timeout,
+    /// 500 `internal_error`: logged, not shown.
+    Internal,
+}
+
+impl ApiError {
+    /// One parameter that cannot be used.
+    pub(crate) fn parameter(parameter: &str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self::Validation(vec![InvalidParameter::new(parameter, reason, message)])
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Validation(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
+            Self::Unauthorized | Self::WrongKey => StatusCode::UNAUTHORIZED,
+            Self::InsufficientScope(_) | Self::LimitedToTeams | Self::HostNotAllowed | Self::CrossSite => {
+                StatusCode::FORBIDDEN
+            }
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
+            Self::Unavailable | Self::UnknownTimezone(_) | Self::Overloaded | Self::SchemaOutdated => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Validation(_) => "validation_error",
+            Self::InvalidCursor => "invalid_cursor",
+            Self::Unauthorized | Self::WrongKey => "unauthorized",
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::LimitedToTeams => "limited_to_teams",
+            Self::HostNotAllowed => "host_not_allowed",
+            Self::CrossSite => "cross_site",
+            Self::NotFound(_) => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotAcceptable { .. } => "not_acceptable",
+            Self::Unavailable => "unavailable",
+            Self::UnknownTimezone(_) => "unknown_timezone",
+            Self::Overloaded => "overloaded",
+            Self::SchemaOutdated => "schema_outdated",
+            Self::Timeout => "timeout",
+            Self::Internal => "internal_error",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Validation(_) => "The request cannot be understood; see details.".to_owned(),
+            Self::InvalidCursor => "The cursor does not belong to this question; begin again without it.".to_owned(),
+            Self::Unauthorized => "Send the API key in the header x-api-key.".to_owned(),
+            Self::WrongKey => "The API key is not accepted.".to_owned(),
+            Self::InsufficientScope(scope) => format!("The API key lacks the scope {scope}."),
+            Self::LimitedToTeams => "The API key is limited to teams, and this belongs to no team.".to_owned(),
+            Self::HostNotAllowed => {
+                "Without a key this server answers only to localhost, to addresses, and to the names in \
+                                     ALLOWED_HOSTS."
+                    .to_owned()
+            }
+            Self::CrossSite => "Without a key this server does not answer pages of other sites.".to_owned(),
+            Self::NotFound(what) => (*what).to_owned(),
+            Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
+            Self::NotAcceptable { offered } => format!("This exists as {offered}, which Accept excludes."),
+            Self::Unavailable => "The database is not available; try again in a moment.".to_owned(),
+            Self::UnknownTimezone(zone) => format!(
+                "The database does not know the time zone {zone} of the teams file; name another one there, or update the \
+                 database server's time zones."
+            ),
+            Self::Overloaded => "Too many requests are being answered; try again in a moment.".to_owned(),
+            Self::SchemaOutdated => {
+                "The database schema does not fit this program: run the migrations of this version, \
+                 or deploy a newer program."
+                    .to_owned()
+            }
+            Self::Timeout => "The answer took too long; ask for a shorter range.".to_owned(),
+            Self::Internal => "Something went wrong here; the log has the details under the trace id.".to_owned(),
+        }
+    }
+}
+
+/// `{"error": {"code", "message", "details", "trace_id"}}`
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ErrorResponse")]
+pub(crate) struct ErrorBody {
+    error: ErrorFields,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+struct ErrorFields {
+    /// A stable word for programs.
+    code: String,
+    /// A sentence for people.
+    message: String,
+    details: Vec<ErrorDetail>,
+    trace_id: String,
+}
+
+/// What is wrong with one parameter.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ErrorDetail {
+    /// The parameter.
+    parameter: String,
+    /// A stable word for programs.
+    reason: &'static str,
+    /// A sentence for people.
+    message: String,
+}
+
+impl From<InvalidParameter> for ErrorDetail {
+    fn from(invalid: InvalidParameter) -> Self {
+        Self { parameter: invalid.parameter, reason: invalid.reason, message: invalid.message }
+    }
+}
+
+/// The same as problem details (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProblemDetails")]
+pub(crate) struct ProblemBody {
+    /// Always `about:blank`: the code says which problem it is.
+    r#type: String,
+    /// The status in words.
+    title: String,
+    status: u16,
+    /// A sentence for people.
+    detail: String,
+    /// A stable word for programs.
+    code: String,
+    errors: Vec<ErrorDetail>,
+    trace_id: String,
+}
+
+impl From<csv::Error> for ApiError {
+    fn from(error: csv::Error) -> Self {
+        tracing::error!(trace_id = trace_id(), "Could not write rows: {error}");
+        Self::Internal
+    }
+}
+
+impl From<ReportError> for ApiError {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::UnknownTeam => Self::NotFound("There is no such team."),
+            ReportError::Invalid(invalid) => Self::Validation(invalid),
+            ReportError::UnknownTimezone(zone) => {
+                tracing::error!("{error}");
+                Self::UnknownTimezone(zone)
+            }
+            ReportError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(trace_id = trace_id(), code = error.code(), "Could not answer: {}", with_causes(&error));
+        match error {
+            StoreError::Unavailable(_)
+            | StoreError::ReadOnly(_)
+            | StoreError::Unauthorized(_)
+            | StoreError::MayNotConnect { .. } => Self::Unavailable,
+            StoreError::Timeout(_) => Self::Timeout,
+            StoreError::Schema(_) | StoreError::Pooler { .. } => Self::SchemaOutdated,
+            StoreError::StaleConfiguration
+            | StoreError::SamePerson { .. }
+            | StoreError::LostLease
+            | StoreError::SameRepository { .. }
+            | StoreError::Conflict(_)
+            | StoreError::DiskFull(_)
+            | StoreError::UnknownValue(_)
+            | StoreError::MayNotCreate { .. }
+            | StoreError::NoSchema { .. }
+            | StoreError::Other(_) => Self::Internal,
+        }
+    }
+}
+
+/// Marks a response that says that the database is not there, or lets nobody in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DatabaseLost;
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code, message) = (self.status(), self.code().to_owned(), self.message());
+        let is_unauthorized = matches!(self, Self::Unauthorized | Self::WrongKey);
+        let is_lost = matches!(self, Self::Unavailable);
+        let details = if let Self::Validation(details) = self { details } else { Vec::new() };
+        let details: Vec<ErrorDetail> = details.into_iter().map(ErrorDetail::from).collect();
+        let mut response = if wants_problem_details() {
+            let body = ProblemBody {
+                r#type: "about:blank".to_owned(),
+                title: status.canonical_reason().unwrap_or_default().to_owned(),
+                status: status.as_u16(),
+                detail: message,
+                code,
+                errors: details,
+                trace_id: trace_id(),
+            };
+            as_json(status, PROBLEM_JSON, &body)
+        } else {
+            as_json(status, JSON, &ErrorBody { error: ErrorFields { code, message, details, trace_id: trace_id() } })
+        };
+        if is_unauthorized {
+            // RFC 9110, 15.5.2: how to be let in.
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if is_lost {
+            response.extensions_mut().insert(DatabaseLost);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_is_among_those_that_are_documented() {
+        let errors = [
+            ApiError::Validation(Vec::new()),
+            ApiError::InvalidCursor,
+            ApiError::Unauthorized,
+            ApiError::WrongKey,
+            ApiError::InsufficientScope(Scope::Admin),
+            ApiError::LimitedToTeams,
+            ApiError::HostNotAllowed,
+            ApiError::CrossSite,
+            ApiError::NotFound(""),
+            ApiError::MethodNotAllowed,
+            ApiError::NotAcceptable { offered: JSON },
+            ApiError::Internal,
+            ApiError::Unavailable,
+            ApiError::Overloaded,
+            ApiError::SchemaOutdated,
+            ApiError::UnknownTimezone(Tz::UTC),
+            ApiError::Timeout,
+        ];
+        let documented = |error: &ApiError| {
+            ERRORS.iter().any(|(status, code, _)| (*status, *code) == (error.status().as_u16(), error.code()))
+        };
+        assert!(errors.iter().all(documented));
+    }
+}

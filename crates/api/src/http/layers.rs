@@ -1,0 +1,109 @@
+//! What every request goes through before its handler, and every response after it.
+
+use std::any::Any;
+use std::time::Instant;
+
+use axum::BoxError;
+use axum::Router;
+use axum::error_handling::HandleErrorLayer;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+use tower::ServiceBuilder;
+use tower::timeout::TimeoutLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::context::{ClientPath, REQUEST, RequestFacts};
+use super::envelope::REQUEST_ID;
+use super::errors::ApiError;
+use super::negotiation::Accept;
+use crate::state::Api;
+
+/// Longer query strings than this are mistakes.
+const MAX_QUERY_BYTES: usize = 8 * 1024;
+/// Puts everything around a router that all requests go through.
+pub(crate) fn around(router: Router, api: Api) -> Router {
+    let default_header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    router.layer(
+        // From the outermost to the innermost.
+        ServiceBuilder::new()
+            .layer(from_fn(without_client_id))
+            .layer(SetRequestIdLayer::new(REQUEST_ID, TraceId))
+            .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+            .layer(from_fn(in_context))
+            .layer(default_header(header::CACHE_CONTROL, "no-store"))
+            .layer(default_header(header::VARY, "accept, x-api-key"))
+            .layer(default_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .layer(CatchPanicLayer::custom(after_a_panic))
+            .layer(HandleErrorLayer::new(async |_: BoxError| ApiError::Timeout))
+            .layer(TimeoutLayer::new(api.timeout))
+            .layer(from_fn_with_state(api, check)),
+    )
+}
+
+/// Anybody can send the header: the id in logs is ours.
+async fn without_client_id(mut request: Request, next: Next) -> Response {
+    request.headers_mut().remove(REQUEST_ID);
+    next.run(request).await
+}
+
+/// The id that AWS gave the request, so that its logs and ours meet; else a new one.
+#[derive(Debug, Clone, Copy)]
+struct TraceId;
+
+impl MakeRequestId for TraceId {
+    fn make_request_id<B>(&mut self, request: &http::Request<B>) -> Option<RequestId> {
+        let header = request.headers().get("x-amzn-trace-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="));
+        // Anybody can send this one too, so nothing is taken that does not look like an id.
+        let id = root.filter(|id| is_trace_id(id)).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+        HeaderValue::from_str(&id).ok().map(RequestId::new)
+    }
+}
+
+/// `1-5759e988-bd862e3fe1be46a994272793`: version, time and 96 random bits.
+fn is_trace_id(text: &str) -> bool {
+    let is_hex =
+        |part: &str, digits| part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = text.split('-');
+    let known = [parts.next(), parts.next(), parts.next(), parts.next()];
+    matches!(known, [Some("1"), Some(time), Some(random), None] if is_hex(time, 8) && is_hex(random, 24))
+}
+
+/// Makes the trace id known to everything that answers, and writes a line to the log.
+async fn in_context(request: Request, next: Next) -> Response {
+    let started_at = Instant::now();
+    let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
+    let trace_id = id.unwrap_or_default().to_owned();
+    let wants_problem_details = Accept::of(request.headers()).wants_problem_details();
+    let facts = RequestFacts { trace_id: trace_id.clone(), wants_problem_details };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = REQUEST.scope(facts, next.run(request)).await;
+    let (status, milliseconds) = (response.status().as_u16(), started_at.elapsed().as_secs_f64() * 1_000.0);
+    tracing::info!(trace_id, status, milliseconds, "{method} {path} answered {status} in {milliseconds:.1} ms");
+    response
+}
+
+/// The panic's own message has been logged by its hook.
+fn after_a_panic(_: Box<dyn Any + Send>) -> Response {
+    ApiError::Internal.into_response()
+}
+
+/// Refuses what no handler should see, and looks for a new address of the database once it is time: a sandbox that answers is
+/// stopped, and what it would do beside that with it.
+async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
+    // Pages of other sites have no key, and a gateway has a host name of its own.
+    let is_open = api.keys.is_none() && request.extensions().get::<ClientPath>().is_none();
+    if let Some(hosts) = api.hosts.as_ref().filter(|_| is_open) {
+        hosts.check(&request)?;
+    }
+    if request.uri().query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
+        let message = format!("the query string is longer than {MAX_QUERY_BYTES} bytes");
+        return Err(ApiError::parameter("query", "too_long", message));
+    }
+    api.store.renew_if_due().await;
+    Ok(next.run(request).await)
+}

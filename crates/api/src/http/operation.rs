@@ -1,0 +1,86 @@
+//! A path and method of the API, as the router and the OpenAPI document know it.
+
+use axum::routing::{MethodFilter, MethodRouter};
+use http::Method;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Value, json};
+
+use super::parameters::{CURSOR, Parameter};
+use crate::auth::scope::Scope;
+use crate::state::Api;
+
+/// What is done at one path with one method.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    /// Below `/v1`.
+    pub(crate) path: &'static str,
+    pub(crate) handler: fn(MethodFilter) -> MethodRouter<Api>,
+    pub(crate) admission: Admit,
+    pub(crate) id: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) description: &'static str,
+    /// What a key needs; `None` for paths that are open to everybody.
+    pub(crate) scope: Option<Scope>,
+    pub(crate) parameters: &'static [&'static Parameter],
+    /// Whether it exists as CSV too.
+    pub(crate) has_csv: bool,
+    /// Whether it answers 304.
+    pub(crate) has_etag: bool,
+    pub(crate) body: Body,
+}
+
+/// How an operation gets its turn at the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admit {
+    /// It asks nothing of the database.
+    Open,
+    /// It looks at the health.
+    Health,
+    /// It looks something up.
+    Lookup,
+    /// It sums up pull requests.
+    Statistics,
+}
+
+/// What a response holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Body {
+    /// JSON with this schema.
+    Json(fn(&mut SchemaGenerator) -> Value),
+    /// The same with 503.
+    Health(fn(&mut SchemaGenerator) -> Value),
+    /// Another document.
+    Document(&'static str),
+}
+
+impl Operation {
+    /// Whether it answers a page at a time.
+    pub(crate) fn has_pages(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.name == CURSOR.name)
+    }
+
+    /// Whether it is about one team.
+    pub(crate) fn has_team(&self) -> bool {
+        self.path.contains("{team_id}")
+    }
+}
+
+/// The schema of an answer in its envelope.
+pub(crate) fn enveloped<D: JsonSchema, M: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "data": generator.subschema_for::<D>(),
+            "meta": generator.subschema_for::<M>(),
+            "trace_id": { "type": "string", "description": "The log has the request under it." }
+        },
+        "required": ["data", "meta", "trace_id"],
+        "additionalProperties": false
+    })
+}
+
+/// The schema of an answer without an envelope.
+pub(crate) fn plain<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}

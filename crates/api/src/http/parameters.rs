@@ -1,0 +1,566 @@
+//! Strict reading of paths and query strings. What is read here is what the OpenAPI document says.
+
+use chrono::{Datelike, NaiveDate, Weekday};
+use chrono_tz::Tz;
+use mergeline_domain::metrics::{Interval, InvalidParameter, Lookback, LookbackError, RangeRequest};
+use mergeline_domain::{RepoName, TeamId, parse_zone};
+use mergeline_reporting::TeamQuery;
+use mergeline_store::TeamSelector;
+use serde_json::{Value, json};
+
+use super::errors::ApiError;
+use super::negotiation::Format;
+
+/// Dates before and after these are mistakes.
+const YEARS: std::ops::Range<i32> = 1970..2200;
+/// More repositories than this are a team's own, without a filter.
+const MAX_REPOSITORIES: usize = 50;
+/// GitHub allows branch names of 255 bytes; characters are what a schema can count.
+const MAX_BRANCH: usize = 255;
+/// The most rows on a page.
+const MAX_LIMIT: u32 = 1_000;
+const DEFAULT_LIMIT: u32 = 100;
+
+/// A parameter of the query string, as the OpenAPI document describes it.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) schema: fn() -> Value,
+}
+
+/// `owner/name`, where the name is not `.` or `..`, and ends with no `.git`. Without looking ahead, which not every program that
+/// reads the document can: a name that ends with something else than `.git` does so in one of its last four characters.
+fn repository_pattern() -> String {
+    const ANY: &str = "[A-Za-z0-9._-]";
+    const BUT_DOT: &str = "[A-Za-z0-9_-]";
+    const BUT_T: &str = "[A-SU-Za-su-z0-9_-]";
+    const BUT_I: &str = "[A-HJ-Za-hj-z0-9._-]";
+    const BUT_G: &str = "[A-FH-Za-fh-z0-9._-]";
+    let names = [
+        format!("{ANY}{{0,99}}{BUT_T}"),
+        format!("{BUT_DOT}[.]"),
+        format!("{ANY}{{2,99}}[.]"),
+        format!("{ANY}{{0,98}}{BUT_I}[tT]"),
+        format!("{ANY}{{0,97}}{BUT_G}[iI][tT]"),
+        format!("{ANY}{{0,96}}{BUT_DOT}[gG][iI][tT]"),
+        "[tT]|[iI][tT]|[gG][iI][tT]".to_owned(),
+    ];
+    format!("^[A-Za-z0-9][A-Za-z0-9_-]{{0,99}}/({})$", names.join("|"))
+}
+
+/// A day of [`YEARS`].
+fn day(example: &str) -> Value {
+    json!({
+        "type": "string", "format": "date",
+        "pattern": "^(19[7-9]|2[01][0-9])[0-9]-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$",
+        "examples": [example]
+    })
+}
+
+pub(crate) const FROM: Parameter = Parameter {
+    name: "from",
+    description: "The first day of the range, in the time zone `tz`.",
+    schema: || day("2026-06-01"),
+};
+pub(crate) const TO: Parameter = Parameter {
+    name: "to",
+    description: "The first day after the range; the day after today when left out.",
+    schema: || day("2026-07-01"),
+};
+pub(crate) const SUMMARY_FROM: Parameter = Parameter {
+    description: "The first day of the range, in the time zone `tz`; four weeks before `to` when left out.",
+    ..FROM
+};
+pub(crate) const SUMMARY_TO: Parameter = Parameter {
+    description: "The first day after the range. When left out: the day after today with `from`, this week's Monday without.",
+    ..TO
+};
+pub(crate) const LAST: Parameter = Parameter {
+    name: "last",
+    description: "Instead of `from` and `to`: so many days, weeks, months or years up to now, the running one included.",
+    schema: || {
+        json!({
+            "type": "string",
+            // As many as `Lookback::MAX` has of each.
+            "pattern": "^P(([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-6][0-9]{2}|3700)D|([1-9][0-9]?|[1-4][0-9]{2}|5[01][0-9]|52[0-8])W|\
+                        ([1-9][0-9]?|1[01][0-9]|12[01])M|([1-9]|10)Y)$",
+            "examples": ["P12W"]
+        })
+    },
+};
+pub(crate) const WEEK: Parameter = Parameter {
+    name: "week",
+    description: "Instead of `from` and `to`: one ISO week.",
+    schema: || {
+        let has_53_weeks = |year: &i32| NaiveDate::from_isoywd_opt(*year, 53, Weekday::Mon).is_some();
+        let long_years: Vec<String> = YEARS.filter(has_53_weeks).map(|year| year.to_string()).collect();
+        json!({
+            "type": "string",
+            "pattern": format!("^((19[7-9]|2[01][0-9])[0-9]-W(0[1-9]|[1-4][0-9]|5[0-2])|({})-W53)$", long_years.join("|")),
+            "examples": ["2026-W23"]
+        })
+    },
+};
+pub(crate) const TZ: Parameter = Parameter {
+    name: "tz",
+    description: "An IANA time zone; the teams file's when left out, as it must be where that sets privacy.min_group_size.",
+    schema: || {
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let names: Vec<&str> = names.filter(|name| parse_zone(name).is_some()).collect();
+        json!({ "type": "string", "enum": names, "examples": ["Europe/Oslo"] })
+    },
+};
+pub(crate) const INTERVAL: Parameter = Parameter {
+    name: "interval",
+    description: "The calendar unit of a bucket. Not where the teams file sets privacy.min_group_size, except week.",
+    schema: || json!({ "type": "string", "enum": ["day", "week", "month", "quarter"] }),
+};
+pub(crate) const REPO: Parameter = Parameter {
+    name: "repo",
+    description: "Only pull requests of these repositories, separated by commas. Not where the teams file sets privacy.min_group_size.",
+    schema: || {
+        json!({
+            "type": "array", "minItems": 1, "maxItems": MAX_REPOSITORIES,
+            "items": { "type": "string", "pattern": repository_pattern() },
+            "examples": [["acme/api", "acme/web"]]
+        })
+    },
+};
+pub(crate) const BASE: Parameter = Parameter {
+    name: "base",
+    description: "Only pull requests into this branch. Not where the teams file sets privacy.min_group_size.",
+    schema: || {
+        json!({
+            "type": "string", "minLength": 1, "maxLength": MAX_BRANCH,
+            "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$", "examples": ["main"]
+        })
+    },
+};
+pub(crate) const WEIGHTING: Parameter = Parameter {
+    name: "weighting",
+    description: "`allocated` counts a pull request with its author's share in the team, `full` with 1. Not `full` where the teams \
+                  file sets privacy.min_group_size.",
+    schema: || json!({ "type": "string", "enum": ["allocated", "full"], "default": "allocated" }),
+};
+pub(crate) const FORMAT: Parameter = Parameter {
+    name: "format",
+    description: "The form of the answer, whatever `Accept` says.",
+    schema: || json!({ "type": "string", "enum": ["json", "csv"] }),
+};
+pub(crate) const BOM: Parameter = Parameter {
+    name: "bom",
+    description: "With CSV: `1` begins the table with a byte order mark, by which Excel reads umlauts right.",
+    schema: || json!({ "type": "string", "enum": ["0", "1"], "default": "0" }),
+};
+pub(crate) const LIMIT: Parameter = Parameter {
+    name: "limit",
+    description: "At most so many rows.",
+    schema: || json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT }),
+};
+pub(crate) const CURSOR: Parameter = Parameter {
+    name: "cursor",
+    description: "The `meta.next_cursor` of the page before, with the same other parameters.",
+    schema: || json!({ "type": "string", "pattern": "^[0-9a-f]{56}$" }),
+};
+
+/// What [`team_selector`] takes: a number, or a slug, which has a letter.
+pub(crate) fn team_schema() -> Value {
+    json!({
+        "type": "string", "maxLength": 63,
+        "pattern": "^([1-9][0-9]{0,17}|([0-9][0-9-]*)?[a-z]([a-z0-9-]*[a-z0-9])?)$",
+        "examples": ["payments"]
+    })
+}
+
+/// The number or the slug of a team in a path.
+pub(crate) fn team_selector(text: &str) -> Result<TeamSelector, ApiError> {
+    let refuse = |message: String| Err(ApiError::parameter("team_id", "invalid", message));
+    if text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        return match text.parse() {
+            // One spelling for each team.
+            Ok(id) if id > 0 && !text.starts_with('0') => Ok(TeamSelector::Id(TeamId(id))),
+            _ => refuse("the number of a team is a positive 64-bit integer without leading zeros".to_owned()),
+        };
+    }
+    match text.parse() {
+        Ok(slug) => Ok(TeamSelector::Slug(slug)),
+        Err(_) => refuse("write the team's number or its slug".to_owned()),
+    }
+}
+
+/// The parameters that one path takes.
+pub(crate) trait Parameters: Sized {
+    /// What the OpenAPI document says of them.
+    const DESCRIPTIONS: &'static [&'static Parameter];
+
+    /// Takes each from the query string; what is wrong with it stays in the reader.
+    fn read(reader: &mut ParameterReader) -> Self;
+
+    /// Reads the parameters that are described and refuses all others.
+    ///
+    /// # Errors
+    /// Every one that cannot be used.
+    fn parse(query: &str) -> Result<Self, ApiError> {
+        let names: Vec<&str> = Self::DESCRIPTIONS.iter().map(|parameter| parameter.name).collect();
+        let mut reader = ParameterReader::of(query, &names);
+        let parameters = Self::read(&mut reader);
+        if reader.invalid.is_empty() { Ok(parameters) } else { Err(ApiError::Validation(reader.invalid)) }
+    }
+}
+
+/// Those of a path that takes none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoParameters;
+
+impl Parameters for NoParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[];
+
+    fn read(_: &mut ParameterReader) -> Self {
+        Self
+    }
+}
+
+/// Which of a team's pull requests are asked for, and how they count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Selection {
+    range: RangeRequest,
+    timezone: Option<Tz>,
+    interval: Option<Interval>,
+    repositories: Vec<RepoName>,
+    base: Option<String>,
+    ignore_weights: bool,
+}
+
+impl Selection {
+    pub(crate) fn read(reader: &mut ParameterReader) -> Self {
+        let timezone = reader.take("tz", zone);
+        let (from, to) = (reader.take("from", date), reader.take("to", date));
+        let (last, week) = (reader.take("last", last), reader.take("week", week));
+        let interval = reader.take("interval", interval);
+        let repositories = reader.take("repo", repositories).unwrap_or_default();
+        let base = reader.take("base", base);
+        let weighting = reader.take("weighting", |text| one_of(text, &[("allocated", false), ("full", true)]));
+        reader.exclude("last", &["from", "to", "week"]);
+        reader.exclude("week", &["from", "to"]);
+        let range = match (last, week) {
+            (Some(last), _) => RangeRequest::Lookback(last),
+            (None, Some(monday)) => RangeRequest::Week(monday),
+            (None, None) => RangeRequest::Days { from, to },
+        };
+        let ignore_weights = weighting.unwrap_or_default();
+        Self { range, timezone, interval, repositories, base, ignore_weights }
+    }
+
+    /// The query about a team.
+    pub(crate) fn of_team(self, team: TeamSelector) -> TeamQuery {
+        let Self { range, timezone, interval, repositories, base, ignore_weights } = self;
+        TeamQuery { team, range, timezone, interval, repositories, base, ignore_weights }
+    }
+}
+
+/// In which form an answer is wanted that exists as a table too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) format: Option<Format>,
+    /// Whether a table begins with a byte order mark.
+    pub(crate) has_bom: bool,
+}
+
+impl Form {
+    /// What is not said.
+    pub(crate) const DEFAULT: Self = Self { format: None, has_bom: false };
+
+    pub(crate) fn read(reader: &mut ParameterReader) -> Self {
+        let format = reader.take("format", |text| one_of(text, &[("json", Format::Json), ("csv", Format::Csv)]));
+        let bom = reader.take("bom", |text| one_of(text, &[("0", false), ("1", true)]));
+        Self { format, has_bom: bom.unwrap_or_default() }
+    }
+}
+
+/// Which page of a list is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) limit: u32,
+    pub(crate) cursor: Option<String>,
+}
+
+impl Page {
+    pub(crate) fn read(reader: &mut ParameterReader) -> Self {
+        let limit = reader.take("limit", limit);
+        let cursor = reader.take("cursor", |text| Ok(text.to_owned()));
+        Self { limit: limit.unwrap_or(DEFAULT_LIMIT), cursor }
+    }
+}
+
+/// Why a value cannot be used: a stable word and a sentence.
+type Refusal = (&'static str, String);
+
+/// Those of every path together: what is tried with any query string.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Everything(pub(crate) Selection, pub(crate) Form, pub(crate) Page);
+
+impl Parameters for Everything {
+    const DESCRIPTIONS: &'static [&'static Parameter] =
+        &[&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &BOM, &LIMIT, &CURSOR];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self(Selection::read(reader), Form::read(reader), Page::read(reader))
+    }
+}
+
+/// Reads the pairs of a query string and remembers what is wrong with them.
+#[derive(Debug)]
+pub(crate) struct ParameterReader {
+    pairs: Vec<(String, String)>,
+    invalid: Vec<InvalidParameter>,
+}
+
+impl ParameterReader {
+    fn of(query: &str, known: &[&str]) -> Self {
+        let mut reader = Self { pairs: Vec::new(), invalid: Vec::new() };
+        reader.split(query, known);
+        reader
+    }
+
+    fn split(&mut self, query: &str, known: &[&str]) {
+        /// Longer than any name that is known.
+        const SHOWN: usize = 40;
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+            if !known.contains(&&*name) {
+                let near = known.iter().find(|known| are_near(known, &name));
+                let message = match near {
+                    Some(near) => format!("unknown; did you mean `{near}`?"),
+                    None if known.is_empty() => "unknown; this path takes no parameters".to_owned(),
+                    None => format!("unknown; known here: {}", known.join(", ")),
+                };
+                self.refuse(&shown, "unknown", message);
+            } else if self.pairs.iter().any(|(seen, _)| *seen == name) {
+                self.refuse(&shown, "repeated", "given more than once".to_owned());
+            } else {
+                self.pairs.push((name.into_owned(), value.into_owned()));
+            }
+        }
+    }
+
+    fn refuse(&mut self, name: &str, reason: &'static str, message: String) {
+        self.invalid.push(InvalidParameter::new(name, reason, message));
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn take<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, Refusal>) -> Option<T> {
+        match read(self.get(name)?) {
+            Ok(value) => Some(value),
+            Err((reason, message)) => {
+                self.refuse(name, reason, message);
+                None
+            }
+        }
+    }
+
+    fn exclude(&mut self, name: &str, others: &[&str]) {
+        let other = others.iter().find(|other| self.get(name).is_some() && self.get(other).is_some());
+        if let Some(other) = other {
+            self.refuse(name, "exclusive", format!("give either `{name}` or `{other}`"));
+        }
+    }
+}
+
+/// Whether one is a misspelling of the other: the same letters in another order, or another case.
+fn are_near(known: &str, given: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut letters: Vec<char> = text.to_lowercase().chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(known) == sorted(given)
+}
+
+fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
+    Err(("invalid", message.into()))
+}
+
+fn zone(text: &str) -> Result<Tz, Refusal> {
+    parse_zone(text).map_or_else(|| invalid("write a name of the IANA database, Europe/Oslo for example"), Ok)
+}
+
+fn date(text: &str) -> Result<NaiveDate, Refusal> {
+    // Only the full form: `2026-1-5` would parse as well.
+    let date = text.parse().ok().filter(|date: &NaiveDate| date.to_string() == text && YEARS.contains(&date.year()));
+    let is_digit =
+        |(place, byte): (usize, u8)| if place == 4 || place == 7 { byte == b'-' } else { byte.is_ascii_digit() };
+    let looks_right = text.len() == 10 && text.bytes().enumerate().all(is_digit);
+    let is_far = text.get(..4).and_then(|year| year.parse().ok()).is_some_and(|year| !YEARS.contains(&year));
+    match date {
+        Some(date) => Ok(date),
+        None if looks_right && !is_far => invalid("there is no such day in the calendar"),
+        None => invalid(format!("write a day between {} and {} as 2026-01-05", YEARS.start, YEARS.end)),
+    }
+}
+
+fn last(text: &str) -> Result<Lookback, Refusal> {
+    text.parse().map_err(|error: LookbackError| {
+        let reason = if error == LookbackError::TooLarge { "range_too_large" } else { "invalid" };
+        (reason, error.to_string())
+    })
+}
+
+/// The Monday of an ISO week. Most years have no week 53.
+fn week(text: &str) -> Result<NaiveDate, Refusal> {
+    let read = || {
+        let (year, number) = text.split_once("-W").filter(|(year, week)| year.len() == 4 && week.len() == 2)?;
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let year = year.parse().ok().filter(|_| is_plain(year))?;
+        let number = number.parse().ok().filter(|_| is_plain(number))?;
+        NaiveDate::from_isoywd_opt(year, number, Weekday::Mon).filter(|_| YEARS.contains(&year))
+    };
+    read().map_or_else(|| invalid("write an ISO week that exists, 2026-W23 for example"), Ok)
+}
+
+fn interval(text: &str) -> Result<Interval, Refusal> {
+    one_of(text, &Interval::ALL.map(|interval| (interval.as_str(), interval)))
+}
+
+fn one_of<T: Copy>(text: &str, allowed: &[(&str, T)]) -> Result<T, Refusal> {
+    if let Some((_, value)) = allowed.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    let names: Vec<&str> = allowed.iter().map(|(name, _)| *name).collect();
+    invalid(format!("one of {}", names.join(", ")))
+}
+
+fn repositories(text: &str) -> Result<Vec<RepoName>, Refusal> {
+    let parts: Vec<&str> = text.split(',').collect();
+    if parts.len() > MAX_REPOSITORIES {
+        return Err(("too_many", format!("{} repositories are more than {MAX_REPOSITORIES}", parts.len())));
+    }
+    let mut names: Vec<RepoName> = Vec::with_capacity(parts.len());
+    for part in parts {
+        match part.parse() {
+            Ok(name) if names.contains(&name) => {}
+            Ok(name) => names.push(name),
+            Err(_) => return invalid("write owner/name, several separated by commas"),
+        }
+    }
+    Ok(names)
+}
+
+fn base(text: &str) -> Result<String, Refusal> {
+    let is_usable = !text.is_empty()
+        && text.chars().count() <= MAX_BRANCH
+        && !text.chars().any(|c| c.is_control() || c == '\u{fffd}');
+    if is_usable {
+        Ok(text.to_owned())
+    } else {
+        invalid(format!("write the name of a branch, {MAX_BRANCH} characters at most"))
+    }
+}
+
+fn limit(text: &str) -> Result<u32, Refusal> {
+    let is_plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = text.parse().ok().filter(|limit| is_plain && (1..=MAX_LIMIT).contains(limit));
+    limit.map_or_else(|| invalid(format!("a whole number from 1 to {MAX_LIMIT}")), Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Refused = Vec<(String, &'static str)>;
+
+    fn refused(error: ApiError) -> Refused {
+        match error {
+            ApiError::Validation(invalid) => invalid.into_iter().map(|i| (i.parameter, i.reason)).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn parse(query: &str) -> Result<Selection, Refused> {
+        Everything::parse(query).map(|Everything(selection, ..)| selection).map_err(refused)
+    }
+
+    fn range(query: &str) -> Result<RangeRequest, Refused> {
+        parse(query).map(|selection| selection.range)
+    }
+
+    fn error<T>(name: &str, reason: &'static str) -> Result<T, Refused> {
+        Err(vec![(name.to_owned(), reason)])
+    }
+
+    #[test]
+    fn a_lookback_is_refused_for_its_form_or_its_length() {
+        assert_eq!(range("last=P12W"), Ok(RangeRequest::Lookback(Lookback::Weeks(12))));
+        assert_eq!(range("last=P9999Y"), error("last", "range_too_large"));
+        assert_eq!(range("last=P1Q"), error("last", "invalid"));
+    }
+
+    #[test]
+    fn a_week_is_one_that_exists() {
+        assert_eq!(range("week=2026-W53"), Ok(RangeRequest::Week("2026-12-28".parse().expect("a date"))));
+        for text in ["2026-W54", "2025-W53", "2026-W00", "2026-W1", "2026W01", "26-W01", "2026-W+1", "1969-W10", ""] {
+            assert_eq!(range(&format!("week={text}")), error("week", "invalid"), "{text}");
+        }
+    }
+
+    #[test]
+    fn two_ways_to_say_the_range_exclude_each_other() {
+        assert_eq!(range("last=P1W&from=2026-01-01"), error("last", "exclusive"));
+        assert_eq!(range("week=2026-W01&to=2026-01-01"), error("week", "exclusive"));
+    }
+
+    #[test]
+    fn unknown_and_repeated_parameters_are_named() {
+        assert_eq!(parse("form=2026-01-01"), error("form", "unknown"));
+        assert_eq!(parse("From=2026-01-01"), error("From", "unknown"));
+        assert_eq!(parse("from=2026-01-01&from=2026-01-02"), error("from", "repeated"));
+        assert_eq!(parse("%0d%0aSet-Cookie=x"), error("Set-Cookie", "unknown"));
+    }
+
+    #[test]
+    fn all_unusable_parameters_are_named_at_once() {
+        let invalid = |name: &str| (name.to_owned(), "invalid");
+        assert_eq!(
+            parse("from=2026-13-01&to=yesterday&tz=Foo/Bar&interval=fortnight&limit=0&weighting=half&format=xml"),
+            Err(["tz", "from", "to", "interval", "weighting", "format", "limit"].map(invalid).to_vec())
+        );
+        for date in ["", "2026-1-5", "0202-01-01", "2026-02-30", "20260105", "2026-01-05T00:00:00Z", "+2026-01-5"] {
+            assert_eq!(parse(&format!("from={date}")), error("from", "invalid"), "{date}");
+        }
+        for limit in ["0", "-1", "10001", "abc", "1e2", "01", "+5", ""] {
+            assert_eq!(parse(&format!("limit={limit}")), error("limit", "invalid"), "{limit}");
+        }
+    }
+
+    #[test]
+    fn repositories_are_a_list_of_fifty_at_most() {
+        let names = |query: &str| parse(query).map(|selection| selection.repositories.len());
+        assert_eq!(names("repo=acme/api,Acme/API,acme/web"), Ok(2));
+        for wrong in ["acme", "acme/api,", "acme/api%0d%0aX-Evil:1", "https://github.com/acme/api", "acme/*", ""] {
+            assert_eq!(names(&format!("repo={wrong}")), error("repo", "invalid"), "{wrong}");
+        }
+        let many: Vec<String> = (0..5_000).map(|n| format!("a/r{n}")).collect();
+        assert_eq!(names(&format!("repo={}", many.join(","))), error("repo", "too_many"));
+    }
+
+    #[test]
+    fn a_branch_has_no_control_characters() {
+        let base = |query: &str| parse(query).map(|selection| selection.base);
+        assert_eq!(base("base=release/1.0"), Ok(Some("release/1.0".to_owned())));
+        for wrong in ["", "a%0d%0ab", "a%00", "%ff", &"x".repeat(256)] {
+            assert_eq!(base(&format!("base={wrong}")), error("base", "invalid"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_team_is_a_positive_number_or_a_slug() {
+        assert_eq!(team_selector("7").expect("a number"), TeamSelector::Id(TeamId(7)));
+        assert!(matches!(team_selector("payments"), Ok(TeamSelector::Slug(_))));
+        for text in ["0", "007", "-1", "9223372036854775808", "1;DROP TABLE x", "\0", "../x", "", "-", "Payments"] {
+            assert!(matches!(team_selector(text), Err(ApiError::Validation(_))), "{text:?}");
+        }
+    }
+}

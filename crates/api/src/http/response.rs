@@ -1,0 +1,31 @@
+//! Bytes with a type, and JSON.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+pub(crate) const CSV: &str = "text/csv";
+pub(crate) const HTML: &str = "text/html";
+
+/// A body as JSON that nobody keeps.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    as_json(status, JSON, body)
+}
+
+/// A body as JSON under another name.
+pub(crate) fn as_json(status: StatusCode, content_type: &'static str, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => build_response(status, HeaderValue::from_static(content_type), bytes),
+        Err(error) => {
+            tracing::error!("Could not write an answer: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A response with these bytes.
+pub(crate) fn build_response(status: StatusCode, content_type: HeaderValue, bytes: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, content_type)], bytes).into_response()
+}

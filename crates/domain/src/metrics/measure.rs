@@ -1,0 +1,65 @@
+/// A duration that is measured of merged pull requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeasureKind {
+    /// From opening to merge (`pr_cycle_time@1`); merges before the opening have none.
+    CycleTime,
+    /// From the first commit to opening (`pr_phases@1`).
+    Coding,
+    /// From ready for review to the first review (`pr_phases@1`).
+    Pickup,
+    /// From the first review to merge (`pr_phases@1`).
+    Review,
+}
+
+impl MeasureKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::CycleTime, Self::Coding, Self::Pickup, Self::Review];
+
+    /// The name in SQL, in CSV and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CycleTime => "cycle_time",
+            Self::Coding => "coding",
+            Self::Pickup => "pickup",
+            Self::Review => "review",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// One duration over a set of pull requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measure {
+    /// Pull requests that have the duration.
+    pub n: i64,
+    /// The sum of their weights in ten-thousandths.
+    pub weight_units: i64,
+    /// Distinct authors, where they were counted; else 0.
+    pub contributors: i64,
+    /// `None` when there are none, or when they are hidden.
+    pub durations: Option<Durations>,
+}
+
+/// Weighted statistics of durations, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Durations {
+    /// The weighted mean.
+    pub mean: f64,
+    /// The weighted median.
+    pub p50: f64,
+    /// The weighted 75th percentile.
+    pub p75: f64,
+    /// The weighted 90th percentile.
+    pub p90: f64,
+    /// The weighted 95th percentile.
+    pub p95: f64,
+}
+
+impl Measure {
+    /// The measure of no pull requests.
+    pub const NONE: Self = Self { n: 0, weight_units: 0, contributors: 0, durations: None };
+}

@@ -1,0 +1,20 @@
+//! What a team's numbers are: calendar units and ranges, measures, completeness, small groups, warnings and definitions.
+//! Pure: what is stored comes in as values, and so does the time.
+
+mod bucket;
+mod coverage;
+mod definition;
+mod interval;
+mod measure;
+mod range;
+mod suppression;
+mod warning;
+
+pub use bucket::{Bucket, Statistics};
+pub use coverage::{Coverage, STALE_AFTER};
+pub use definition::{ATTRIBUTION, DEFINITIONS, Definition, NOT_FOR_PEOPLE, PR_CYCLE_TIME, PR_PHASES, VELOCITY};
+pub use interval::Interval;
+pub use measure::{Durations, Measure, MeasureKind};
+pub use range::{DateRange, DefaultRange, InvalidParameter, Lookback, LookbackError, RangeRequest};
+pub use suppression::{hide_small_groups, remove_hidden};
+pub use warning::{CoverageWarnings, Warning, WarningCode, coverage_warnings};

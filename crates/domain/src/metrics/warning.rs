@@ -1,0 +1,293 @@
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::{Coverage, DateRange, STALE_AFTER};
+
+/// What a reader has to know about numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is about.
+    pub code: WarningCode,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// What a warning is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WarningCode {
+    /// Lead time is pull request cycle time while no deployments are known.
+    PrCycleTime,
+    /// A repository was never collected completely.
+    NeverCollected,
+    /// The range begins before everything was read.
+    BeforeCollection,
+    /// The range ends after what was read.
+    AfterCollection,
+    /// Memberships changed, and stored pull requests still count as before.
+    Reattributing,
+    /// Pull requests could not be read.
+    Quarantined,
+    /// The last collection of a repository failed.
+    PartialCoverage,
+    /// A repository must still be read again, or further back.
+    PendingCoverage,
+    /// A pattern may mean repositories that are not listed to the token.
+    PatternCoverage,
+    /// Nothing was merged, or nothing was found.
+    NoData,
+    /// Two periods are not compared.
+    NoChange,
+    /// Imported pull requests have no duration.
+    MergedBeforeCreation,
+    /// Commits and reviews of some pull requests were not read yet.
+    DetailsPending,
+    /// Durations of small groups are hidden.
+    Suppressed,
+}
+
+impl WarningCode {
+    /// All codes.
+    pub const ALL: [Self; 14] = [
+        Self::PrCycleTime,
+        Self::NeverCollected,
+        Self::BeforeCollection,
+        Self::AfterCollection,
+        Self::Reattributing,
+        Self::Quarantined,
+        Self::PartialCoverage,
+        Self::PendingCoverage,
+        Self::PatternCoverage,
+        Self::NoData,
+        Self::NoChange,
+        Self::MergedBeforeCreation,
+        Self::DetailsPending,
+        Self::Suppressed,
+    ];
+
+    /// The stable word for programs.
+    pub fn as_str(self) -> &'static str {
+        self.texts().0
+    }
+
+    /// What it means, as a sentence for the documentation.
+    pub fn description(self) -> &'static str {
+        self.texts().1
+    }
+
+    fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::PrCycleTime => {
+                ("pr_cycle_time", "Lead time is pull request cycle time while no deployments are known.")
+            }
+            Self::NeverCollected => ("never_collected", "A repository was never collected completely."),
+            Self::BeforeCollection => ("before_collection", "The range begins before everything was read."),
+            Self::AfterCollection => ("after_collection", "The range ends after what was read."),
+            Self::Reattributing => {
+                ("reattributing", "Memberships changed, and stored pull requests are being counted again.")
+            }
+            Self::Quarantined => ("quarantined", "Pull requests could not be read and are not counted."),
+            Self::PartialCoverage => ("partial_coverage", "The last collection of a repository failed."),
+            Self::PendingCoverage => ("pending_coverage", "A repository must still be read again, or further back."),
+            Self::PatternCoverage => {
+                ("pattern_coverage", "A pattern may mean repositories that GitHub does not list to the token.")
+            }
+            Self::NoData => ("no_data", "Everything was read, and there is nothing."),
+            Self::NoChange => ("no_change", "The two periods of a summary are not compared."),
+            Self::MergedBeforeCreation => ("merged_before_creation", "Imported pull requests have no duration."),
+            Self::DetailsPending => ("details_pending", "Commits and reviews of some pull requests were not read yet."),
+            Self::Suppressed => ("suppressed", "Durations of small groups are not shown."),
+        }
+    }
+}
+
+impl Warning {
+    /// A warning with this sentence.
+    pub fn new(code: WarningCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// The code, a colon and the sentence.
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+/// What coverage warns of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoverageWarnings {
+    /// All warnings.
+    pub list: Vec<Warning>,
+    /// Whether everything was read that could have been, and is counted: only then a 0 means that there is nothing.
+    pub is_read: bool,
+}
+
+/// What the coverage of a range warns of, at a time. Repositories are named only where `shows_names` says so.
+pub fn coverage_warnings(
+    coverage: &Coverage,
+    range: &DateRange,
+    now: DateTime<Utc>,
+    shows_names: bool,
+) -> CoverageWarnings {
+    let mut list = unread(coverage, range, now, shows_names);
+    list.extend(reattributing(coverage));
+    let is_read = list.is_empty();
+    list.extend(quarantined(coverage));
+    list.extend(uncollected(coverage, shows_names));
+    list.extend(unlisted(coverage, shows_names));
+    CoverageWarnings { list, is_read }
+}
+
+fn unread(coverage: &Coverage, range: &DateRange, now: DateTime<Utc>, shows_names: bool) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let never = &coverage.never_collected;
+    if coverage.covered_since.is_none() && never.is_empty() {
+        warnings.push(Warning::new(WarningCode::NeverCollected, "there is no repository that was ever collected"));
+    }
+    if !never.is_empty() {
+        let (were, who) = (if never.len() == 1 { "was" } else { "were" }, repositories(never, shows_names));
+        let message = format!("{who} {were} never collected completely: what is missing is not counted; see coverage");
+        warnings.push(Warning::new(WarningCode::NeverCollected, message));
+    }
+    if let Some(since) = coverage.covered_since.filter(|since| range.start() < *since) {
+        let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let message = format!("the range begins before {since}, since when everything was read");
+        warnings.push(Warning::new(WarningCode::BeforeCollection, message));
+    }
+    let wanted = range.end().min(now - STALE_AFTER);
+    if coverage.complete_until.is_some_and(|until| until < wanted) {
+        let message = "not all was read up to the end of the range; see data_as_of and coverage";
+        warnings.push(Warning::new(WarningCode::AfterCollection, message));
+    }
+    warnings
+}
+
+fn reattributing(coverage: &Coverage) -> Option<Warning> {
+    coverage.is_reattributing.then(|| {
+        let message = "memberships of the team have changed, and stored pull requests are being counted again: until that is \
+                       done, some count as before";
+        Warning::new(WarningCode::Reattributing, message)
+    })
+}
+
+fn quarantined(coverage: &Coverage) -> Option<Warning> {
+    let count = coverage.quarantined;
+    let (pull_requests, are) = if count == 1 { ("pull request", "is") } else { ("pull requests", "are") };
+    (count > 0).then(|| {
+        let message =
+            format!("{count} {pull_requests} that may belong into the range could not be read and {are} not counted");
+        Warning::new(WarningCode::Quarantined, message)
+    })
+}
+
+fn uncollected(coverage: &Coverage, shows_names: bool) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if !coverage.failing.is_empty() {
+        let who = repositories(&coverage.failing, shows_names);
+        let message = format!("the last collection of {who} failed; see coverage");
+        warnings.push(Warning::new(WarningCode::PartialCoverage, message));
+    }
+    let begun = coverage.pending.iter().filter(|name| !coverage.never_collected.contains(name));
+    let begun: Vec<String> = begun.cloned().collect();
+    if !begun.is_empty() {
+        let who = repositories(&begun, shows_names);
+        let message = format!("{who} must still be read again for somebody, or further back; see coverage");
+        warnings.push(Warning::new(WarningCode::PendingCoverage, message));
+    }
+    warnings
+}
+
+fn unlisted(coverage: &Coverage, shows_names: bool) -> Option<Warning> {
+    let patterns = &coverage.incomplete_patterns;
+    if patterns.is_empty() {
+        return None;
+    }
+    let who = match (patterns.len(), shows_names) {
+        (_, true) => patterns.join(", "),
+        (1, false) => "1 pattern".to_owned(),
+        (count, false) => format!("{count} patterns"),
+    };
+    let message = format!("not all repositories of {who} are listed to the token: what is missing is not counted");
+    Some(Warning::new(WarningCode::PatternCoverage, message))
+}
+
+/// Some repositories in words: the first ones by name, or how many they are.
+fn repositories(names: &[String], shows_names: bool) -> String {
+    /// The others are in `coverage`.
+    const NAMED: usize = 3;
+    match (names, shows_names) {
+        ([_], false) => "1 repository".to_owned(),
+        (_, false) => format!("{} repositories", names.len()),
+        _ => {
+            let first: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+            let more = names.len() - first.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            first.join(", ") + &more
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::coverage::tests::{coverage, range};
+    use super::*;
+
+    fn codes(coverage: &Coverage, range: &DateRange) -> (Vec<WarningCode>, bool) {
+        let now = "2026-06-15T04:00:00Z".parse().expect("an instant");
+        let warnings = coverage_warnings(coverage, range, now, true);
+        (warnings.list.iter().map(|warning| warning.code).collect(), warnings.is_read)
+    }
+
+    #[test]
+    fn a_range_that_was_read_has_no_warning() {
+        assert_eq!(codes(&coverage(), &range("2026-06-01", "2026-06-15")), (Vec::new(), true));
+        assert_eq!(codes(&coverage(), &range("2026-06-01", "2026-06-16")), (Vec::new(), true), "it is not stale yet");
+    }
+
+    #[test]
+    fn what_was_not_read_makes_a_zero_doubtful() {
+        use WarningCode::{AfterCollection, BeforeCollection, NeverCollected, Reattributing};
+        let june = range("2026-06-01", "2026-06-15");
+        let names = || vec!["acme/api".to_owned()];
+        let stale = Coverage { complete_until: "2026-06-14T12:00:00Z".parse().ok(), ..coverage() };
+        for (coverage, range, code) in [
+            (Coverage { never_collected: names(), ..coverage() }, june, NeverCollected),
+            (coverage(), range("2026-05-31", "2026-06-15"), BeforeCollection),
+            (stale, june, AfterCollection),
+            (Coverage { is_reattributing: true, ..coverage() }, june, Reattributing),
+        ] {
+            assert_eq!(codes(&coverage, &range), (vec![code], false));
+        }
+    }
+
+    #[test]
+    fn what_is_left_to_be_read_is_said_beside_numbers_that_hold() {
+        use WarningCode::{PartialCoverage, PatternCoverage, PendingCoverage, Quarantined};
+        let june = range("2026-06-01", "2026-06-15");
+        let names = || vec!["acme/api".to_owned()];
+        for (coverage, code) in [
+            (Coverage { quarantined: 1, ..coverage() }, Quarantined),
+            (Coverage { failing: names(), ..coverage() }, PartialCoverage),
+            (Coverage { pending: names(), ..coverage() }, PendingCoverage),
+            (Coverage { incomplete_patterns: vec!["acme/*".to_owned()], ..coverage() }, PatternCoverage),
+        ] {
+            assert_eq!(codes(&coverage, &june), (vec![code], true));
+        }
+    }
+
+    #[test]
+    fn every_code_is_a_word_of_its_own() {
+        let words: std::collections::BTreeSet<&str> = WarningCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), WarningCode::ALL.len());
+    }
+
+    #[test]
+    fn repositories_are_named_up_to_three_or_counted() {
+        let names: Vec<String> = (1..=5).map(|n| format!("acme/{n}")).collect();
+        assert_eq!(repositories(&names[..2], true), "acme/1, acme/2");
+        assert_eq!(repositories(&names, true), "acme/1, acme/2, acme/3 and 2 more");
+        assert_eq!([repositories(&names[..1], false), repositories(&names, false)], ["1 repository", "5 repositories"]);
+    }
+}

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod pull_requests;
+mod query;
+mod report;
+mod statistics;
+mod summary;
+
+pub use pull_requests::{PagePosition, PullRequestPage};
+pub use query::{ReportError, ReportKind, TeamQuery, Viewer};
+pub use report::TeamReport;
+pub use statistics::{BucketNumbers, Numbers, TeamStatistics};
+pub use summary::{OpenNumbers, PeriodNumbers, SummaryChange, TeamSummary};

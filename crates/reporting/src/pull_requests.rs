@@ -1,0 +1,56 @@
+//! The pull requests behind a team's numbers.
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::metrics::{Warning, WarningCode};
+use mergeline_store::{Audience, TeamPullRequest};
+
+use crate::query::ReportError;
+use crate::report::TeamReport;
+
+/// Where a page begins: behind the pull request of this instant and number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PagePosition {
+    /// The instant that the list is sorted by, which decides about membership.
+    pub at: DateTime<Utc>,
+    /// Decides between equal instants.
+    pub id: i64,
+}
+
+/// A page of pull requests, by the instant that decides about membership.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PullRequestPage {
+    /// The pull requests.
+    pub pull_requests: Vec<TeamPullRequest>,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<PagePosition>,
+    /// What a reader has to know, about the collection too.
+    pub warnings: Vec<Warning>,
+}
+
+impl TeamReport {
+    /// The pull requests of the team's people in the range, at most `limit` of them, with what counts each or does not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pull_requests(
+        &mut self,
+        after: Option<PagePosition>,
+        limit: u32,
+    ) -> Result<PullRequestPage, ReportError> {
+        // A limited viewer does not follow people who left the team.
+        let audience = if self.is_limited { Audience::ThisTeam } else { Audience::AllTeams };
+        let start = after.map(|position| (position.at, position.id));
+        // One more tells whether there is another page.
+        let found = self.reader.team_pull_requests(self.team.id, &self.filter, audience, start, limit + 1).await;
+        let mut pull_requests = found?;
+        let has_more = pull_requests.len() > limit as usize;
+        pull_requests.truncate(limit as usize);
+        let position = |last: &TeamPullRequest| PagePosition { at: last.attributed_at, id: last.id };
+        let mut warnings = self.warnings().to_vec();
+        if pull_requests.is_empty() && after.is_none() && self.is_read {
+            let message = "nobody of this team has a pull request in the range";
+            warnings.push(Warning::new(WarningCode::NoData, message));
+        }
+        Ok(PullRequestPage { next: pull_requests.last().filter(|_| has_more).map(position), pull_requests, warnings })
+    }
+}

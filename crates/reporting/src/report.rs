@@ -1,0 +1,199 @@
+//! A query that was checked, with what its answer is read from.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use mergeline_domain::metrics::{Coverage, DateRange, InvalidParameter, Warning, coverage_warnings};
+use mergeline_domain::{RepoName, monday_of};
+use mergeline_store::{DataStatus, Filter, Reader, RepositoryId, Store, StoreError, TeamRef, TeamSelector};
+
+use crate::query::{ReportError, ReportKind, TeamQuery, Viewer};
+
+/// A report about a team that exists: the query, the days that it means, and how far the collection has come. All of it is
+/// read on one connection.
+#[derive(Debug)]
+pub struct TeamReport {
+    pub(crate) kind: ReportKind,
+    pub(crate) query: TeamQuery,
+    pub(crate) team: TeamRef,
+    pub(crate) range: DateRange,
+    pub(crate) filter: Filter,
+    pub(crate) status: DataStatus,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) is_limited: bool,
+    /// Whether everything was read that could have been, and is counted: only then a 0 means that there is nothing.
+    pub(crate) is_read: bool,
+    pub(crate) reader: Reader,
+    warnings: Vec<Warning>,
+    data_version: String,
+}
+
+impl TeamReport {
+    /// Checks a query, finds its team, and reads how far the collection has come.
+    ///
+    /// # Errors
+    /// [`ReportError::UnknownTeam`] and [`ReportError::Invalid`] for what the asker can change.
+    pub async fn prepare(
+        store: &Store,
+        kind: ReportKind,
+        query: TeamQuery,
+        viewer: &Viewer,
+        now: DateTime<Utc>,
+    ) -> Result<Self, ReportError> {
+        let (mut reader, mut status) = store.reader_with_status(Some(&query.team), &query.repositories).await?;
+        // A limited viewer does not learn which other teams there are.
+        let team = status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?;
+        let hides_small_groups = kind.aggregates() && status.min_group_size > 0;
+        if hides_small_groups {
+            let refused = query.parts_that_tell_people_apart();
+            if !refused.is_empty() {
+                return Err(ReportError::Invalid(refused));
+            }
+        }
+        let zone = query.timezone.unwrap_or(status.timezone);
+        let range = query.range.resolve(zone, now, kind.default_range(), query.interval)?;
+        let range = if hides_small_groups { range.whole_weeks() } else { range };
+        let is_limited = viewer.is_limited();
+        // By number and by slug it is the same query.
+        let query = TeamQuery { team: TeamSelector::Id(team.id), ..query };
+        let repositories = repository_ids(&mut reader, &query.repositories, is_limited.then_some(&team)).await?;
+        let filter = Filter { from: range.start(), to: range.end(), repositories, base: query.base.clone() };
+        if status.coverage.quarantined > 0 {
+            status.coverage.quarantined = reader.quarantined(&filter).await?;
+        }
+        let read = if kind.compares() { DateRange { from: range.preceding().from, ..range } } else { range };
+        let warnings = coverage_warnings(&status.coverage, &read, now, !is_limited);
+        // A limited viewer does not learn what happens in repositories of other teams.
+        let data_version = match viewer.teams() {
+            Some(teams) => format!("{teams:?} {}", reader.data_versions_of_teams(teams).await?),
+            None => status.data_version.to_string(),
+        };
+        Ok(Self {
+            kind,
+            query,
+            team,
+            range,
+            filter,
+            status,
+            now,
+            is_limited,
+            is_read: warnings.is_read,
+            reader,
+            warnings: warnings.list,
+            data_version,
+        })
+    }
+
+    /// What is reported.
+    pub fn kind(&self) -> ReportKind {
+        self.kind
+    }
+
+    /// The team.
+    pub fn team(&self) -> &TeamRef {
+        &self.team
+    }
+
+    /// The query as it was asked.
+    pub fn query(&self) -> &TeamQuery {
+        &self.query
+    }
+
+    /// The days that are meant.
+    pub fn range(&self) -> &DateRange {
+        &self.range
+    }
+
+    /// How far the collection has come, over the repositories of the query.
+    pub fn coverage(&self) -> &Coverage {
+        &self.status.coverage
+    }
+
+    /// Whether names of repositories are kept from the viewer.
+    pub fn is_limited(&self) -> bool {
+        self.is_limited
+    }
+
+    /// What a reader has to know about the collection.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// What a list of the answer's rows belongs to: new data only adds rows or moves them, but another configuration, team or
+    /// filter is another list.
+    pub fn list_identity(&self) -> String {
+        format!("{:?} {:?} {:?}", self.status.revision, self.team.id, self.filter)
+    }
+
+    /// A text that is the same exactly as long as the answer is: made of the formulas, the configuration, what changed last, the
+    /// query, the day that the data reaches (with which buckets become complete), and what is said about the collection. Not of
+    /// when data was last looked at without a change.
+    pub fn fingerprint(&self) -> String {
+        // With the week that is not over, what is hidden changes.
+        let running_week = self.hides_small_groups().then(|| self.running_week());
+        let coverage = &self.status.coverage;
+        let reached = coverage.complete_until.map(|at| at.with_timezone(&self.range.zone).date_naive());
+        let lists = [&coverage.failing, &coverage.pending, &coverage.never_collected];
+        // As the answer has them.
+        let repositories = if self.is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
+        format!(
+            "{:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {running_week:?} {reached:?} {repositories} {:?} {} {} {:?}",
+            self.kind.definition(),
+            self.kind.definitions(),
+            self.status.revision,
+            self.data_version,
+            self.team,
+            self.range,
+            self.query,
+            self.filter.repositories,
+            coverage.covered_since,
+            coverage.collected,
+            coverage.quarantined,
+            self.warnings
+        )
+    }
+
+    /// Whether durations of few people are hidden.
+    pub(crate) fn hides_small_groups(&self) -> bool {
+        self.kind.aggregates() && self.status.min_group_size > 0
+    }
+
+    /// The first day of the week that is not over.
+    pub(crate) fn running_week(&self) -> NaiveDate {
+        monday_of(self.now.with_timezone(&self.range.zone).date_naive())
+    }
+
+    /// What an error of the database says about the query: a time zone that it does not know is the asker's where one was asked
+    /// for, else the teams file's.
+    pub(crate) fn refusal(&self, error: StoreError) -> ReportError {
+        match error {
+            StoreError::UnknownValue(_) if self.query.timezone.is_some() => {
+                InvalidParameter::new("tz", "invalid", "this database does not know the time zone").into()
+            }
+            StoreError::UnknownValue(_) => ReportError::UnknownTimezone(self.range.zone),
+            error => error.into(),
+        }
+    }
+}
+
+/// The numbers of the repositories that are asked for; a name that nobody knows would only ever give zeros. A limited viewer knows
+/// only those that the team has pull requests in.
+async fn repository_ids(
+    reader: &mut Reader,
+    names: &[RepoName],
+    only_of: Option<&TeamRef>,
+) -> Result<Option<Vec<RepositoryId>>, ReportError> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let found = reader.repository_ids(names, only_of.map(|team| team.id)).await?;
+    let is_unknown = |name: &&RepoName| found.iter().all(|(known, _)| known != name.as_str());
+    let unknown = names.iter().filter(is_unknown).map(|name| {
+        let message = format!("`{name}` is not among the collected repositories");
+        InvalidParameter::new("repo", "unknown_repository", message)
+    });
+    let unknown: Vec<InvalidParameter> = unknown.collect();
+    if unknown.is_empty() {
+        Ok(Some(found.into_iter().map(|(_, id)| id).collect()))
+    } else {
+        Err(ReportError::Invalid(unknown))
+    }
+}

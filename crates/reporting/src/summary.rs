@@ -1,0 +1,119 @@
+//! A period beside the one before.
+
+use chrono::NaiveDate;
+use mergeline_domain::metrics::{DateRange, Interval, Measure, MeasureKind, Warning, WarningCode};
+use mergeline_store::{Filter, TeamRef};
+
+use crate::query::ReportError;
+use crate::report::TeamReport;
+use crate::statistics::Numbers;
+
+/// A period, the one before it, and what is open now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeamSummary {
+    /// The team.
+    pub team: TeamRef,
+    /// The days that are asked for.
+    pub period: PeriodNumbers,
+    /// As many days, just before.
+    pub previous: PeriodNumbers,
+    /// The period minus the previous one; `None` unless both are complete.
+    pub change: Option<SummaryChange>,
+    /// What is open now.
+    pub open: OpenNumbers,
+    /// What a reader has to know, about the collection too.
+    pub warnings: Vec<Warning>,
+}
+
+/// The numbers of a period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeriodNumbers {
+    /// The first day.
+    pub from: NaiveDate,
+    /// The first day after it.
+    pub to: NaiveDate,
+    /// Whether it is over and everything of it was read.
+    pub is_complete: bool,
+    /// What was merged in it.
+    pub numbers: Numbers,
+}
+
+/// What differs from the period before; durations are `None` where one of the two has none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SummaryChange {
+    /// Distinct pull requests.
+    pub prs_merged: i64,
+    /// The sum of their weights in ten-thousandths.
+    pub weight_units: i64,
+    /// The median cycle time, in seconds.
+    pub cycle_time_p50: Option<f64>,
+    /// The 90th percentile of cycle times, in seconds.
+    pub cycle_time_p90: Option<f64>,
+}
+
+/// The open pull requests, by the memberships at their creation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OpenNumbers {
+    /// How long they have been open, without durations where small groups are hidden.
+    pub age: Measure,
+    /// The longest of them, in seconds; `None` where small groups are hidden.
+    pub oldest_seconds: Option<f64>,
+}
+
+impl TeamReport {
+    /// The range beside as many days before it, and what is open.
+    ///
+    /// # Errors
+    /// [`ReportError::Invalid`] for a time zone that the database does not know.
+    pub async fn summary(&mut self) -> Result<TeamSummary, ReportError> {
+        let hides_small_groups = self.hides_small_groups();
+        let before = self.range.preceding();
+        let filter = self.filter.clone();
+        let filter_before = Filter { from: before.start(), to: before.end(), ..filter.clone() };
+        // Only totals are shown: the coarser the buckets, the less there is to do. What is hidden is hidden by week.
+        let unit = if hides_small_groups { Interval::Week } else { Interval::Quarter };
+        let now = self.shown_statistics(&filter, unit).await?;
+        let then = self.shown_statistics(&filter_before, unit).await?;
+        let (team, ignore_weights, at) = (self.team.id, self.query.ignore_weights, self.now);
+        let open = self.reader.open_pull_requests(team, &filter, ignore_weights, at).await?;
+        let period = self.period(&self.range, now.total.clone());
+        let previous = self.period(&before, then.total.clone());
+        let is_comparable = period.is_complete && previous.is_complete;
+        let mut warnings = self.warnings().to_vec();
+        if !is_comparable {
+            let message = "the period, or the one before, is not complete, so they are not compared";
+            warnings.push(Warning::new(WarningCode::NoChange, message));
+        }
+        // Asked before and after a merge, the ages would tell how long that one took: none are shown where small groups are hidden.
+        let is_open_suppressed = hides_small_groups && open.age.n > 0;
+        let age = Measure { durations: open.age.durations.filter(|_| !hides_small_groups), ..open.age };
+        let is_suppressed = is_open_suppressed || period.numbers.is_suppressed || previous.numbers.is_suppressed;
+        let lacks_details = now.lacks_details || then.lacks_details;
+        warnings.extend(self.number_warnings(&now, is_suppressed, lacks_details));
+        Ok(TeamSummary {
+            team: self.team.clone(),
+            change: is_comparable.then(|| SummaryChange::between(&period.numbers, &previous.numbers)),
+            period,
+            previous,
+            open: OpenNumbers { age, oldest_seconds: open.oldest_seconds.filter(|_| !hides_small_groups) },
+            warnings,
+        })
+    }
+
+    fn period(&self, range: &DateRange, numbers: Numbers) -> PeriodNumbers {
+        PeriodNumbers { from: range.from, to: range.to, is_complete: self.coverage().is_range_complete(range), numbers }
+    }
+}
+
+impl SummaryChange {
+    fn between(now: &Numbers, before: &Numbers) -> Self {
+        let durations = |numbers: &Numbers| numbers.bucket.measure(MeasureKind::CycleTime).durations;
+        let both = durations(now).zip(durations(before));
+        Self {
+            prs_merged: now.bucket.prs_merged - before.bucket.prs_merged,
+            weight_units: now.bucket.weight_units - before.bucket.weight_units,
+            cycle_time_p50: both.map(|(now, before)| now.p50 - before.p50),
+            cycle_time_p90: both.map(|(now, before)| now.p90 - before.p90),
+        }
+    }
+}
