@@ -3,6 +3,8 @@
 mod auth;
 mod docs;
 mod endpoints;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
 pub mod fuzzing;
 mod http;
 mod router;

@@ -2,6 +2,7 @@
 
 mod attribution;
 mod details;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod metrics;

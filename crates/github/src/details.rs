@@ -431,6 +431,7 @@ fn decode(body: &[u8], ids: &[String]) -> Result<Told<Vec<Node>>, GitHubError> {
 }
 
 /// The histories that an answer tells about these pull requests, as far as its first pages go.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn histories(body: &[u8], ids: &[String]) -> Result<Vec<(String, History)>, GitHubError> {
     decode(body, ids).map(|told| told.data.into_iter().map(|node| (node.id.clone(), history(node))).collect())
 }

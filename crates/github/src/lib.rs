@@ -6,6 +6,7 @@ mod connector;
 mod credentials;
 mod details;
 mod error;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod limits;

@@ -276,7 +276,7 @@ async fn a_removed_team_is_archived_with_its_past_and_comes_back_under_its_numbe
 
 #[tokio::test]
 async fn somebody_new_reopens_the_collection_and_a_correction_does_not() -> Result<()> {
-    let (_, store) = collected().await?;
+    let (_database, store) = collected().await?;
     let (newest, started_at) = (Some(at("2026-02-03T10:00:00Z")), at("2026-02-04T10:00:00Z"));
     finish_reading(&store, newest, started_at, at("2026-01-01T00:00:00Z")).await?;
     let corrected = apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }")])).await?;
@@ -508,7 +508,7 @@ async fn a_file_with_the_old_login_until_a_date_and_the_new_one_from_it_counts_t
 
 #[tokio::test]
 async fn an_account_that_another_repository_showed_under_its_former_login_is_looked_up_again() -> Result<()> {
-    let (_, store) = fresh().await?;
+    let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana, to: 2026-02-02 }, { github: ana-b, from: 2026-02-02 }")])).await?;
     let before = store.snapshot().await?.expect("configured");
     keep(&store, &[pr("acme/api", 1).merged("2026-02-01T10:00:00Z")]).await?;

@@ -192,7 +192,7 @@ async fn sql_equals_plain_rust_for_random_organizations() -> Result<()> {
     for number in 0..CASES {
         let case = cases().new_tree(&mut runner).map_err(anyhow::Error::msg)?.current();
         let file = case.file();
-        let (_, store) = fresh().await?;
+        let (_database, store) = fresh().await?;
         apply(&store, &file).await?;
         keep(&store, &case.pull_requests()).await?;
         let zone: Tz = ZONES[case.zone].parse()?;

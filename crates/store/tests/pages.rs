@@ -33,7 +33,7 @@ async fn lease(store: &Store, now: &str) -> Result<(Lease, Repository)> {
 
 #[tokio::test]
 async fn f02_while_one_works_on_a_repository_another_one_does_not_get_it() -> Result<()> {
-    let (_, store) = fresh().await?;
+    let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let (held, repository) = lease(&store, "2026-06-15T12:00:00Z").await?;
     assert!(store.lease(repository.id, at("2026-06-15T12:00:59Z"), Duration::from_secs(60)).await?.is_none());
@@ -44,7 +44,7 @@ async fn f02_while_one_works_on_a_repository_another_one_does_not_get_it() -> Re
 
 #[tokio::test]
 async fn f04_whoever_was_taken_over_from_writes_nothing_any_more() -> Result<()> {
-    let (_, store) = fresh().await?;
+    let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let revision = store.snapshot().await?.context("configured")?.revision;
     let (zombie, _) = lease(&store, "2026-06-15T12:00:00Z").await?;
@@ -70,7 +70,7 @@ async fn f04_whoever_was_taken_over_from_writes_nothing_any_more() -> Result<()>
 
 #[tokio::test]
 async fn f07_a_lease_ends_by_itself_also_when_its_holder_had_no_time_left() -> Result<()> {
-    let (_, store) = fresh().await?;
+    let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let (_, repository) = lease(&store, "2026-06-15T12:00:00Z").await?;
     assert!(store.lease(repository.id, at("2026-06-15T12:01:00Z"), Duration::from_secs(60)).await?.is_some());
@@ -172,7 +172,7 @@ async fn attributions_made_by_an_outdated_roster_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn the_watermark_never_moves_back() -> Result<()> {
-    let (_, store) = fresh().await?;
+    let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     for (watermark, expected) in [
         (Some("2026-02-02T10:00:00Z"), "2026-02-02T10:00:00Z"),
@@ -202,7 +202,7 @@ async fn an_account_configured_by_login_keeps_its_memberships_through_a_new_logi
 
 #[tokio::test]
 async fn a_name_that_answers_show_counts_as_data_that_changed() -> Result<()> {
-    let (_, store) = fresh().await?;
+    let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let version = async || anyhow::Ok(store.reader_with_status(None, &[]).await?.1.data_version);
     let ana = FakeUser::person("ana");

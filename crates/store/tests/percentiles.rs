@@ -21,7 +21,8 @@ async fn in_sql(pool: &PgPool, values: &[f64], units: &[i32]) -> Result<Option<V
 
 #[tokio::test]
 async fn the_oracles_hold_in_sql() -> Result<()> {
-    let pool = fresh().await?.0.pool().await?;
+    let (database, _) = fresh().await?;
+    let pool = database.pool().await?;
     for (values, units, expected) in [
         (vec![2.0, 10.0, 20.0], vec![10_000, 10_000, 10_000], (10.0, 15.0, 19.0)),
         (vec![2.0, 10.0, 20.0], vec![10_000, 5_000, 5_000], (8.6667, 13.75, 18.75)),
@@ -38,7 +39,8 @@ async fn the_oracles_hold_in_sql() -> Result<()> {
 
 #[tokio::test]
 async fn equal_weights_give_postgresqls_own_percentile() -> Result<()> {
-    let pool = fresh().await?.0.pool().await?;
+    let (database, _) = fresh().await?;
+    let pool = database.pool().await?;
     let worst: f64 = sqlx::query_scalar(
         "select max(abs(ours.value - theirs.value))
         from generate_series(1, 40) as n
@@ -65,7 +67,8 @@ async fn equal_weights_give_postgresqls_own_percentile() -> Result<()> {
 
 #[tokio::test]
 async fn random_samples_give_the_same_in_sql_and_in_plain_rust() -> Result<()> {
-    let pool = fresh().await?.0.pool().await?;
+    let (database, _) = fresh().await?;
+    let pool = database.pool().await?;
     let mut runner = TestRunner::deterministic();
     // Few distinct values, so that ties are common.
     let sample = (prop_oneof![0u32..5, 0u32..10_000_000], prop_oneof![Just(10_000u16), Just(5_000), 1..=Weight::UNITS]);

@@ -297,9 +297,11 @@ impl Page {
 type Refusal = (&'static str, String);
 
 /// Those of every path together: what is tried with any query string.
+#[cfg(any(test, fuzzing))]
 #[derive(Debug, PartialEq)]
 pub(crate) struct Everything(pub(crate) Selection, pub(crate) Form, pub(crate) Page);
 
+#[cfg(any(test, fuzzing))]
 impl Parameters for Everything {
     const DESCRIPTIONS: &'static [&'static Parameter] =
         &[&FROM, &TO, &LAST, &WEEK, &TZ, &INTERVAL, &REPO, &BASE, &WEIGHTING, &FORMAT, &BOM, &LIMIT, &CURSOR];

@@ -1,6 +1,9 @@
 //! What must hold of every query string, cursor and table, whatever its bytes: called by the fuzz targets and by the test
 //! on their corpora.
 
+#[cfg(test)]
+mod corpus;
+
 use chrono::{DateTime, Datelike};
 use chrono_tz::Tz;
 use mergeline_domain::TeamId;

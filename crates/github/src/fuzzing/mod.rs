@@ -2,6 +2,9 @@
 //!
 //! Each function panics when a property does not hold, and returns what it saw otherwise.
 
+#[cfg(test)]
+mod corpus;
+
 use chrono::{DateTime, Datelike, Utc};
 use mergeline_domain::{Details, PullRequest, State};
 use serde::de::IgnoredAny;

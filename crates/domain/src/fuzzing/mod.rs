@@ -1,5 +1,8 @@
 //! What must hold of every teams file, whatever its bytes: called by the fuzz target and by the test on its corpus.
 
+#[cfg(test)]
+mod corpus;
+
 use std::collections::HashSet;
 
 use chrono::Datelike;

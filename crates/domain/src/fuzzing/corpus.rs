@@ -4,8 +4,8 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use super as fuzzing;
 use anyhow::{Context, Result, ensure};
-use mergeline_domain::fuzzing;
 
 #[test]
 fn every_teams_file_of_the_corpus_is_accepted_or_refused_with_places_and_without_a_panic() -> Result<()> {

@@ -3,8 +3,8 @@
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use super as fuzzing;
 use anyhow::{Context, Result, ensure};
-use mergeline_api::fuzzing;
 
 /// Files whose names begin with `valid` are accepted, those with `broken` refused; others are what fuzzing found.
 fn every_file_keeps(target: &str, property: fn(&[u8]) -> bool) -> Result<()> {

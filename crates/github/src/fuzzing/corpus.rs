@@ -4,8 +4,8 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use super::{self as fuzzing, Seen};
 use anyhow::{Context, Result, ensure};
-use mergeline_github::fuzzing::{self, Seen};
 
 /// What each file of a corpus came to, by the name of the file.
 fn run(corpus: &str, property: fn(&[u8]) -> Seen) -> Result<Vec<(String, Seen)>> {
