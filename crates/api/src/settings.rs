@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mergeline_domain::{Problems, whole_number};
+use mergeline_domain::{Problems, bounded_integer};
 use mergeline_store::DatabaseSettings;
 
 use crate::auth::hosts::AllowedHosts;
@@ -36,7 +36,7 @@ impl Settings {
         let keys = ApiKeys::from_vars(&lookup).map_err(|refused| problems.extend(refused.list)).ok().flatten();
         let hosts = AllowedHosts::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let timeout =
-            whole_number(&lookup, "REQUEST_TIMEOUT_SECONDS", 1..=MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
+            bounded_integer(&lookup, "REQUEST_TIMEOUT_SECONDS", 1..=MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
                 .map_err(|problem| problems.push(problem))
                 .unwrap_or(DEFAULT_TIMEOUT_SECONDS);
         let timeout = Duration::from_secs(timeout.into());

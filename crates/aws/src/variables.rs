@@ -113,7 +113,7 @@ impl SecretValues {
     }
 
     /// Whether any of the variables is kept by ARN.
-    pub fn are_named_by(variables: &[SecretVariable], lookup: impl Fn(&str) -> Option<String>) -> bool {
+    pub fn any_configured(variables: &[SecretVariable], lookup: impl Fn(&str) -> Option<String>) -> bool {
         variables.iter().any(|variable| lookup(variable.arn).is_some_and(|arn| !arn.trim().is_empty()))
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use mergeline_domain::{Problem, count_of, with_causes};
+use mergeline_domain::{Problem, count_of, error_chain};
 use mergeline_local_postgres::{Server, data_folder};
 use mergeline_store::{DatabaseSettings, Store};
 
@@ -103,7 +103,7 @@ impl Database {
                     another = Some(started);
                     continue;
                 }
-                Ok(Err(error)) => with_causes(&error),
+                Ok(Err(error)) => error_chain(&error),
                 Err(error) => error.to_string(),
             };
             // Once, however often it is looked at.

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_collector::within_known_limits;
 use mergeline_domain::{Login, PullRequest, RepoName, SkipReason, State, TeamId, Verdict, Weight};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, Patience, UndecodableItem};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, UndecodableItem, WaitBudget};
 use mergeline_store::{Explanation, QuarantineReason, RepositoryStatus, Share, Store, Times};
 
 use crate::args::{Explain, Options};
@@ -206,7 +206,7 @@ async fn ask(
 ) -> Result<Asked, Failure> {
     let settings = GitHubSettings::from_vars(variable).map_err(mergeline_domain::Problems::of_settings)?;
     let github = GitHub::connect(&settings)?;
-    let session = github.session(Some(name.repository.owner()), Patience::AT_A_TERMINAL, now);
+    let session = github.session(Some(name.repository.owner()), WaitBudget::AT_A_TERMINAL, now);
     let absent = |verdict: String| {
         let text = format!("GitHub: {verdict}\n");
         Asked { is_there: false, verdict, text }
@@ -275,7 +275,7 @@ fn judged(verdict: &Verdict<'_>, pull_request: &PullRequest, teams: &HashMap<Tea
         Verdict::Skip(SkipReason::Ghost) => "counts for nobody: its author's account is deleted".to_owned(),
         Verdict::Skip(SkipReason::Bot) => format!("counts for nobody: {author} is a bot"),
         Verdict::Skip(SkipReason::NotAMember) => format!("counts for nobody: {author} is in no team"),
-        Verdict::SamePerson { .. } => {
+        Verdict::DuplicatePerson { .. } => {
             format!(
                 "waits for the next collection, which learns that {author} is somebody who is known by another login"
             )

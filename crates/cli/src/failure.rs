@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use mergeline_collector::CollectError;
-use mergeline_domain::{Problem, Problems, with_causes};
+use mergeline_domain::{Problem, Problems, error_chain};
 use mergeline_github::GitHubError;
 use mergeline_reporting::ReportError;
 use mergeline_store::{ApplyError, StoreError};
@@ -62,7 +62,7 @@ impl fmt::Display for Failure {
             Self::Problems(problems) => problems.fmt(f),
             // With its causes on one line, each said once.
             Self::Other(error) => {
-                f.write_str(&with_causes(error.as_ref()))?;
+                f.write_str(&error_chain(error.as_ref()))?;
                 let remedy = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()).and_then(remedy);
                 let of_github = error.chain().find_map(|cause| cause.downcast_ref::<GitHubError>());
                 let remedy = remedy.or_else(|| of_github.map(|error| Cow::Borrowed(crate::doctor::remedy(error))));

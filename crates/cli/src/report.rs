@@ -9,10 +9,10 @@ use mergeline_collector::{Settings, TeamsSource, keep_page, within_known_limits}
 use mergeline_domain::metrics::RangeRequest;
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
 use mergeline_domain::{
-    AccountKind, Author, Period, PullRequest, RepoName, Weight, count_of, start_of_day, with_causes,
+    AccountKind, Author, Period, PullRequest, RepoName, Weight, count_of, error_chain, start_of_day,
 };
-use mergeline_github::{GitHub, PageAnswer, Patience};
-use mergeline_store::{ApplyOptions, Ending, KnownBy, Listed, Place, Store, Undecodable};
+use mergeline_github::{GitHub, PageAnswer, WaitBudget};
+use mergeline_store::{ApplyOptions, KnownBy, LeaseOutcome, Listed, Place, Store, Undecodable};
 
 use crate::args::{Options, Report};
 use crate::collecting::{collect_with_progress, exit_code, print_report_as, progress_bar};
@@ -83,7 +83,7 @@ async fn of_collections(options: &Options) -> Option<(Database, Store)> {
 async fn carry_limits(from: &Store, to: &Store, now: DateTime<Utc>) {
     let carrying = async { to.store_rate_limit_blocks(&from.rate_limit_blocks(now).await?, now).await };
     if let Err(error) = carrying.await {
-        tracing::warn!(code = error.code(), "Limits of GitHub are not known to others: {}", with_causes(&error));
+        tracing::warn!(code = error.code(), "Limits of GitHub are not known to others: {}", error_chain(&error));
     }
 }
 
@@ -131,7 +131,7 @@ async fn one_repository(
     let bar = progress_bar(options);
     bar.set_length(1);
     let since = now - settings.backfill;
-    let session = github.session(Some(repository.owner()), Patience::AT_A_TERMINAL, now);
+    let session = github.session(Some(repository.owner()), WaitBudget::AT_A_TERMINAL, now);
     let mut pages = session.by_update(repository, PAGE, None);
     let (mut pull_requests, mut unread) = (Vec::new(), Vec::new());
     while let Some(PageAnswer::Page(page)) = pages.next().await? {
@@ -177,7 +177,7 @@ async fn one_repository(
             has_pull_requests: true,
         };
         store.finish_listing(&lease, snapshot.revision, &listed).await?;
-        store.release(&lease, Ending::Succeeded, now).await?;
+        store.release(&lease, LeaseOutcome::Succeeded, now).await?;
     }
     Ok(())
 }

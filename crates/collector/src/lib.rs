@@ -14,7 +14,7 @@ pub use limits::within_known_limits;
 pub use plan::{LastRun, Plan, Planning, plan};
 pub use report::{RepositoryReport, RunReport};
 pub use retention::trim_ledger;
-pub use run::{CollectError, CollectOptions, Collecting, Observer, Progress, Rostered, collect, collect_until};
+pub use run::{CollectError, CollectOptions, Observer, Progress, RosterSnapshot, RunContext, collect, collect_until};
 pub use settings::{Settings, TeamsSource, configure, not_found};
 pub use token::token_refusal;
 pub use tokio_util::sync::CancellationToken;

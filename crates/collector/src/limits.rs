@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
-use mergeline_domain::with_causes;
+use mergeline_domain::error_chain;
 use mergeline_github::{Block, BlockKind, GitHub, Remaining};
 use mergeline_store::{RateLimitBlock, RateLimitRemaining, Store, StoreError};
 use tokio::time::Instant;
@@ -66,11 +66,11 @@ pub(crate) async fn remember_remaining(github: &GitHub, store: &Store, now: Date
         return;
     }
     if let Err(error) = store.store_rate_limit_remaining(&remaining, now).await {
-        tracing::warn!(code = error.code(), "The next run begins with one request: {}", with_causes(&error));
+        tracing::warn!(code = error.code(), "The next run begins with one request: {}", error_chain(&error));
     }
 }
 
-/// Does some work, and stores at once what GitHub refuses meanwhile: the process may end while it waits for a limit.
+/// Does some work, and stores at once what GitHub refuses pipeline: the process may end while it waits for a limit.
 pub(crate) async fn remembering<T>(
     github: &GitHub,
     store: &Store,
@@ -100,6 +100,6 @@ async fn remember(github: &GitHub, store: &Store, now: DateTime<Utc>) {
     // The work itself does not depend on it, and whatever it writes next tells of a database that is gone.
     if let Err(error) = store.store_rate_limit_blocks(&blocks, now).await {
         let code = error.code();
-        tracing::warn!(code, "Other processes will not know of a limit of GitHub: {}", with_causes(&error));
+        tracing::warn!(code, "Other processes will not know of a limit of GitHub: {}", error_chain(&error));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_domain::{GithubId, RepoName, RepoPattern, with_causes};
+use mergeline_domain::{GithubId, RepoName, RepoPattern, error_chain};
 use mergeline_github::{GitHub, GitHubError, ListedRepository, OwnedRepositories, Session, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -190,7 +190,7 @@ async fn unlisted_ones(
                 tracing::info!(repo.name = %name, "{name} is gone at GitHub, or hidden from the token: it is collected no more");
             }
             Err(error) => {
-                tracing::warn!(repo.name = %name, "{name} is missing in the list of {owner}, and stays: {}", with_causes(&error));
+                tracing::warn!(repo.name = %name, "{name} is missing in the list of {owner}, and stays: {}", error_chain(&error));
                 let id = repository.github_id.unwrap_or_default();
                 unlisted.push(ListedRepository { name: name.clone(), id, is_archived: false });
             }
@@ -233,5 +233,5 @@ async fn apply(
 }
 
 fn unlisted(owner: &str, error: &GitHubError) -> String {
-    format!("the repositories of {owner} cannot be listed, those known before are collected: {}", with_causes(error))
+    format!("the repositories of {owner} cannot be listed, those known before are collected: {}", error_chain(error))
 }

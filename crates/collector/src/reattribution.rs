@@ -23,7 +23,7 @@ pub(crate) async fn reattribute(
     while has_time(begun.elapsed()) {
         let done = match store.reattribute(PULL_REQUESTS_AT_ONCE).await {
             Ok(done) => done,
-            Err(error) if error.is_foundation() => return Err(error),
+            Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
                 tracing::warn!(code = error.code(), "Stored pull requests are not all counted again yet: {error}");
                 break;

@@ -1,7 +1,7 @@
 //! How long the ledger remembers.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_domain::with_causes;
+use mergeline_domain::error_chain;
 use mergeline_store::Store;
 
 /// How many batches are deleted after one run. A backlog of years takes some runs to go.
@@ -15,7 +15,7 @@ pub async fn trim_ledger(store: &Store, keep: TimeDelta, now: DateTime<Utc>) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                let cause = with_causes(&error);
+                let cause = error_chain(&error);
                 tracing::warn!(code = error.code(), "Old runs stay in the ledger until after the next run: {cause}");
                 return;
             }

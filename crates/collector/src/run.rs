@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use mergeline_domain::{Problem, RepoName, Roster};
-use mergeline_github::{GitHub, GitHubError, Patience};
+use mergeline_github::{GitHub, GitHubError, WaitBudget};
 use mergeline_store::{
     Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunState, Settled, Store, StoreError,
 };
@@ -47,7 +47,7 @@ pub struct CollectOptions {
 impl CollectOptions {
     /// A run of a person who waits for it: without an end, and without regard to former failures.
     pub fn at_a_terminal(now: DateTime<Utc>, backfill: TimeDelta, concurrency: usize) -> Self {
-        let Patience { deadline, longest_wait } = Patience::AT_A_TERMINAL;
+        let WaitBudget { deadline, longest_wait } = WaitBudget::AT_A_TERMINAL;
         Self {
             now,
             backfill,
@@ -61,8 +61,8 @@ impl CollectOptions {
     }
 
     /// How long the run is ready to wait for GitHub.
-    pub(crate) fn patience(&self) -> Patience {
-        Patience { deadline: self.deadline, longest_wait: self.longest_wait }
+    pub(crate) fn patience(&self) -> WaitBudget {
+        WaitBudget { deadline: self.deadline, longest_wait: self.longest_wait }
     }
 }
 
@@ -101,7 +101,7 @@ pub type Observer<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);
 
 /// The people by whom pull requests are judged, and the number of the configuration that they are from.
 #[derive(Debug)]
-pub struct Rostered {
+pub struct RosterSnapshot {
     /// The number.
     pub revision: Revision,
     /// The people.
@@ -109,7 +109,7 @@ pub struct Rostered {
 }
 
 /// What the work on all repositories of a run shares.
-pub struct Collecting<'a> {
+pub struct RunContext<'a> {
     pub(crate) github: &'a GitHub,
     /// The database.
     pub store: &'a Store,
@@ -117,21 +117,21 @@ pub struct Collecting<'a> {
     pub(crate) observer: Observer<'a>,
     /// How many pages a repository may read in a row.
     pub(crate) pages_a_turn: u32,
-    rostered: Mutex<Arc<Rostered>>,
+    rostered: Mutex<Arc<RosterSnapshot>>,
     begun: Instant,
     token_refusal: OnceLock<GitHubError>,
     /// Cancelled once the run is to end.
     pub(crate) stop: CancellationToken,
 }
 
-impl<'a> Collecting<'a> {
+impl<'a> RunContext<'a> {
     /// Work by a roster, with an observer of its progress.
     pub fn new(
         github: &'a GitHub,
         store: &'a Store,
         options: CollectOptions,
         observer: Observer<'a>,
-        rostered: Rostered,
+        rostered: RosterSnapshot,
     ) -> Self {
         Self {
             github,
@@ -155,14 +155,14 @@ impl<'a> Collecting<'a> {
         self.stop.is_cancelled() || self.options.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    pub(crate) fn rostered(&self) -> Arc<Rostered> {
+    pub(crate) fn rostered(&self) -> Arc<RosterSnapshot> {
         self.rostered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads the roster again, after a teams file was applied.
-    pub(crate) async fn renew_roster(&self) -> Result<Arc<Rostered>, StoreError> {
+    pub(crate) async fn renew_roster(&self) -> Result<Arc<RosterSnapshot>, StoreError> {
         let Some((revision, roster)) = self.store.roster().await? else { return Ok(self.rostered()) };
-        let fresh = Arc::new(Rostered { revision, roster });
+        let fresh = Arc::new(RosterSnapshot { revision, roster });
         *self.rostered.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         Ok(fresh)
     }
@@ -218,8 +218,8 @@ pub async fn collect_until(
     let Plan { run, snapshot, due, problems, problem_causes, planning } =
         plan_until(github, store, options, stop).await?;
     observer(Progress::Started { repositories: due.len() });
-    let rostered = Rostered { revision: snapshot.revision, roster: snapshot.roster };
-    let mut collecting = Collecting::new(github, store, *options, observer, rostered);
+    let rostered = RosterSnapshot { revision: snapshot.revision, roster: snapshot.roster };
+    let mut collecting = RunContext::new(github, store, *options, observer, rostered);
     collecting.stop = stop.clone();
     if due.len() > options.concurrency {
         collecting.pages_a_turn = PAGES_A_TURN;

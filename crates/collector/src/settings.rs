@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{Problem, Problems, whole_number};
+use mergeline_domain::{Problem, Problems, bounded_integer};
 use mergeline_github::GitHubSettings;
 use mergeline_store::{Applied, ApplyError, ApplyOptions, DatabaseSettings, Store};
 
@@ -58,7 +58,7 @@ impl Settings {
         let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
         let teams = TeamsSource::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
         let mut number = |name, bounds, default| {
-            whole_number(&lookup, name, bounds, default).map_err(|problem| problems.push(problem)).unwrap_or(default)
+            bounded_integer(&lookup, name, bounds, default).map_err(|problem| problems.push(problem)).unwrap_or(default)
         };
         let backfill_days = number("BACKFILL_DAYS", 1..=MAX_BACKFILL_DAYS, DEFAULT_BACKFILL_DAYS);
         let longest_wait = number("MAX_WAIT_SECONDS", 1..=MAX_LONGEST_WAIT, DEFAULT_LONGEST_WAIT);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mergeline_github::{GitHub, GitHubError, Patience};
+use mergeline_github::{GitHub, GitHubError, WaitBudget};
 use mergeline_store::{Store, StoreError};
 
 use crate::limits::within_known_limits;
@@ -19,7 +19,7 @@ pub async fn token_refusal(
     owner: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Option<GitHubError>, StoreError> {
-    let session = github.session(owner, Patience { deadline: None, longest_wait: Duration::ZERO }, now);
+    let session = github.session(owner, WaitBudget { deadline: None, longest_wait: Duration::ZERO }, now);
     let asking = async {
         match session.has_token().await {
             Ok(true) => session.token_report().await.map(drop),

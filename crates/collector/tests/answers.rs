@@ -395,7 +395,7 @@ async fn g11_a_redirect_to_another_host_fails_the_repository_and_the_token_goes_
     let address = format!("{}/repositories/1/pulls?page=2", elsewhere.url());
     world.fake.put(many(150));
     world.fake.fail_next("acme/api", Fault::RedirectTo(address.clone()));
-    assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Failed, Some("github_elsewhere")));
+    assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Failed, Some("github_cross_host_redirect")));
     // A link is not followed, so it does not matter where it leads.
     world.fake.set_link_address(&elsewhere.url());
     assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));

@@ -121,7 +121,7 @@ pub enum Verdict<'a> {
     Skip(SkipReason),
     /// The account was known under another login, and the configuration has its new login as somebody new, who begins where
     /// the known one ends: the two are one person, and must become one before anything of theirs can be kept.
-    SamePerson {
+    DuplicatePerson {
         /// The person whose account it is.
         known: PersonId,
         /// The person who was configured by the new login.
@@ -201,7 +201,7 @@ impl<'a> Judging<'a> {
             (Some(known), Some(configured)) if roster.people[known].meets(&roster.people[configured]) => Some(known),
             (Some(known), Some(configured)) => {
                 let (known, configured) = (roster.people[known].id, roster.people[configured].id);
-                return Verdict::SamePerson { known, configured };
+                return Verdict::DuplicatePerson { known, configured };
             }
             (None, Some(configured)) => {
                 self.learned.insert(author.id, configured);
@@ -332,7 +332,7 @@ mod tests {
         let after = person(2, "ana-b", None, vec![membership(1, 1, 10_000, None, None)]);
         let roster = Roster::new(vec![before, after], vec![]);
         let pr = merged(Some(author(7, "ana-b", AccountKind::Human)), 100);
-        assert_eq!(roster.judge(&pr), Verdict::SamePerson { known: PersonId(1), configured: PersonId(2) });
+        assert_eq!(roster.judge(&pr), Verdict::DuplicatePerson { known: PersonId(1), configured: PersonId(2) });
         let stranger = merged(Some(author(8, "ana-b", AccountKind::Human)), 100);
         assert_eq!(teams(&roster.judge(&stranger)), [(1, 10_000)]);
     }
@@ -355,7 +355,7 @@ mod tests {
         let by = |id, login| merged(Some(author(id, login, AccountKind::Human)), 100);
         let mut judging = roster.judging();
         assert_eq!(teams(&judging.judge(&by(7, "ana"))), []);
-        let same = Verdict::SamePerson { known: PersonId(1), configured: PersonId(2) };
+        let same = Verdict::DuplicatePerson { known: PersonId(1), configured: PersonId(2) };
         assert_eq!(judging.judge(&by(7, "ana-b")), same);
         assert_eq!(judging.judge(&by(8, "ana")), Verdict::Skip(SkipReason::NotAMember));
     }

@@ -24,7 +24,7 @@ pub use details::{Commit, Details, DraftEvent, History, Review};
 pub use names::{GithubId, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern, RepoRules, TeamSlug};
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};
-pub use problem::{Position, Problem, Problems, whole_number, with_causes};
+pub use problem::{Position, Problem, Problems, bounded_integer, error_chain};
 pub use pull_request::{AccountKind, Author, PullRequest, State};
 pub use weight::{Weight, WeightError};
 pub use words::count_of;

@@ -45,7 +45,7 @@ impl Problem {
 }
 
 /// An error with its causes on one line. Each cause is said once.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -62,7 +62,7 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 ///
 /// # Errors
 /// `config.range` for anything else, with the bounds.
-pub fn whole_number(
+pub fn bounded_integer(
     lookup: impl Fn(&str) -> Option<String>,
     name: &str,
     bounds: RangeInclusive<u16>,
@@ -146,7 +146,7 @@ impl Problems {
 
     fn write_problem(&self, f: &mut fmt::Formatter<'_>, problem: &Problem, lines: &[&str]) -> fmt::Result {
         let Problem { code, at, path, message, help, related } = problem;
-        let (source, path, message) = (Harmless(&self.source), Harmless(path), Harmless(message));
+        let (source, path, message) = (TerminalSafe(&self.source), TerminalSafe(path), TerminalSafe(message));
         match at {
             Some(at) => write!(f, "{source}:{at}: {code}: {message}")?,
             None if path.0.is_empty() => write!(f, "{source}: {code}: {message}")?,
@@ -160,7 +160,7 @@ impl Problems {
             && at.column <= Self::SHOWN_COLUMNS
         {
             let shown: String = line.chars().take(Self::SHOWN_COLUMNS).collect();
-            write!(f, "\n  {:>4} | {}", at.line, Harmless(&shown))?;
+            write!(f, "\n  {:>4} | {}", at.line, TerminalSafe(&shown))?;
             write!(f, "\n       | {}^", " ".repeat(at.column - 1))?;
         }
         if let Some(related) = related {
@@ -170,7 +170,7 @@ impl Problems {
             // Lines to write may follow the sentence.
             for (index, line) in help.lines().enumerate() {
                 let lead = if index == 0 { "help: " } else { "      " };
-                write!(f, "\n  {lead}{}", Harmless(line))?;
+                write!(f, "\n  {lead}{}", TerminalSafe(line))?;
             }
         }
         Ok(())
@@ -178,9 +178,9 @@ impl Problems {
 }
 
 /// A text from outside without what a terminal would obey, each character in its column.
-struct Harmless<'a>(&'a str);
+struct TerminalSafe<'a>(&'a str);
 
-impl fmt::Display for Harmless<'_> {
+impl fmt::Display for TerminalSafe<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|character| match character {
             '\t' => f.write_char(' '),

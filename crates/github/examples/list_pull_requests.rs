@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use mergeline_domain::{Details, RepoName};
-use mergeline_github::{GitHub, GitHubSettings, PageAnswer, Patience};
+use mergeline_github::{GitHub, GitHubSettings, PageAnswer, WaitBudget};
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "a program for people")]
@@ -17,7 +17,8 @@ async fn main() -> Result<()> {
         Err(problems) => bail!("{problems:?}"),
     };
     let github = GitHub::connect(&settings)?;
-    let session = github.session(Some(name.owner()), Patience::AT_A_TERMINAL, DateTime::<Utc>::from(SystemTime::now()));
+    let session =
+        github.session(Some(name.owner()), WaitBudget::AT_A_TERMINAL, DateTime::<Utc>::from(SystemTime::now()));
     let Some(PageAnswer::Page(page)) = session.by_update(&name, 20, None).next().await? else { bail!("no answer") };
     let ids: Vec<String> = page.pull_requests.iter().filter_map(|pull_request| pull_request.node_id.clone()).collect();
     let histories = session.histories(&ids).await?;

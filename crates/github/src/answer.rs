@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::limits::{Resource, Told};
+use crate::limits::{ReportedLimit, Resource};
 use crate::retry::LONGEST_PAUSE;
 use crate::text::{Text, sentence};
 use crate::{GitHubError, Limit, Refusal};
@@ -90,12 +90,12 @@ impl Answer {
     }
 
     /// What is left of the limit that this answer counted against. Servers without limits send nothing, or 0 of 0.
-    pub(crate) fn limit(&self) -> Option<(Resource, Told)> {
+    pub(crate) fn limit(&self) -> Option<(Resource, ReportedLimit)> {
         let limit = self.number(&RATE_LIMIT_LIMIT).filter(|limit| *limit > 0)?;
         let remaining = self.number(&RATE_LIMIT_REMAINING)?;
         let resource =
             if self.header(&RATE_LIMIT_RESOURCE) == Some("graphql") { Resource::GraphQl } else { Resource::Rest };
-        Some((resource, Told { limit, remaining, reset_in: self.reset_in()? }))
+        Some((resource, ReportedLimit { limit, remaining, reset_in: self.reset_in()? }))
     }
 
     /// How long it is until the limit starts anew, by GitHub's own clock: nothing for a reset that is already over, and

@@ -12,7 +12,7 @@ use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::client::legacy;
-use mergeline_domain::with_causes;
+use mergeline_domain::error_chain;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -69,18 +69,18 @@ struct Inner {
 
 /// How long somebody is ready to wait.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct WaitBudget {
     /// When everything has to be over; `None` for no end.
     pub deadline: Option<Instant>,
     /// The longest single wait for a limit.
     pub longest_wait: Duration,
 }
 
-impl Patience {
+impl WaitBudget {
     /// No end, and waits of a minute at most: what a person at a terminal bears.
     pub const AT_A_TERMINAL: Self = Self { deadline: None, longest_wait: Duration::from_secs(60) };
 
-    fn has_time_for(&self, pause: Duration, now: Instant) -> bool {
+    fn allows(&self, pause: Duration, now: Instant) -> bool {
         pause <= self.longest_wait && self.deadline.is_none_or(|deadline| now + pause < deadline)
     }
 }
@@ -126,7 +126,7 @@ impl Usage {
 pub struct Session<'a> {
     pub(crate) github: &'a GitHub,
     owner: Option<String>,
-    patience: Patience,
+    patience: WaitBudget,
     started_at: DateTime<Utc>,
     begun: Instant,
     usage: Arc<Mutex<Usage>>,
@@ -134,7 +134,7 @@ pub struct Session<'a> {
 
 /// What is asked.
 #[derive(Debug, Clone)]
-pub(crate) struct Question {
+pub(crate) struct GitHubRequest {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) etag: Option<String>,
@@ -176,7 +176,7 @@ impl From<GitHubError> for Failed {
     }
 }
 
-impl Question {
+impl GitHubRequest {
     pub(crate) fn get(url: Url) -> Self {
         Self { method: Method::GET, url, etag: None, body: None, bearer: None }
     }
@@ -262,7 +262,7 @@ impl GitHub {
     }
 
     /// Begins a piece of work on things of `owner` (`None` for those of nobody in particular) at `now`.
-    pub fn session(&self, owner: Option<&str>, patience: Patience, now: DateTime<Utc>) -> Session<'_> {
+    pub fn session(&self, owner: Option<&str>, patience: WaitBudget, now: DateTime<Utc>) -> Session<'_> {
         Session {
             github: self,
             owner: owner.map(str::to_lowercase),
@@ -355,15 +355,15 @@ impl Session<'_> {
     ///
     /// # Errors
     /// What stands between the question and a usable answer in the end.
-    pub(crate) async fn ask<T>(
+    pub(crate) async fn send<T>(
         &self,
-        question: Question,
+        question: GitHubRequest,
         read: impl Fn(&Answer) -> Result<T, GitHubError>,
     ) -> Result<T, GitHubError> {
         let mut failures = 0;
         let mut renewals = 0;
         loop {
-            let Failed { error, was_sent, is_token_stale } = match self.ask_once(question.clone(), &read).await {
+            let Failed { error, was_sent, is_token_stale } = match self.send_once(question.clone(), &read).await {
                 Ok(read) => return Ok(read),
                 Err(failed) => failed,
             };
@@ -375,7 +375,7 @@ impl Session<'_> {
             let inner = &self.github.inner;
             let pause = pause_before_retry(&error, failures, inner.first_pause, fastrand::f64());
             match pause {
-                Some(pause) if self.patience.has_time_for(pause, now) => {
+                Some(pause) if self.patience.allows(pause, now) => {
                     // Others wait for the same end: they do not come back all at once.
                     let spread = if was_sent { Duration::ZERO } else { jitter(pause, fastrand::f64()) };
                     sleep(pause + spread).await;
@@ -396,9 +396,9 @@ impl Session<'_> {
     }
 
     /// Sends a question once, and follows redirects: 301 for a renamed or transferred repository.
-    async fn ask_once<T>(
+    async fn send_once<T>(
         &self,
-        question: Question,
+        question: GitHubRequest,
         read: impl Fn(&Answer) -> Result<T, GitHubError>,
     ) -> Result<T, Failed> {
         let bearer = match &question.bearer {
@@ -409,7 +409,7 @@ impl Session<'_> {
         let mut question = question;
         let mut seen = HashSet::from([question.url.clone()]);
         for _ in 0..=MAX_REDIRECTS {
-            let answer = match self.send(&question, bearer.as_ref(), &scope).await {
+            let answer = match self.transmit(&question, bearer.as_ref(), &scope).await {
                 Ok(answer) => answer,
                 Err(failed) => {
                     self.count(|usage| usage.errors += u32::from(failed.was_sent));
@@ -460,10 +460,10 @@ impl Session<'_> {
         let looking = async {
             let mut api_url = site.clone();
             api_url.set_path("/api/v3");
-            let question = Question::get(api_url.join("/api/v3/meta").map_err(|_| ())?);
+            let question = GitHubRequest::get(api_url.join("/api/v3/meta").map_err(|_| ())?);
             let scope = self.limit_scope(&question, None).await;
             // One that does not answer is asked another time.
-            let answer = self.send(&question, None, &scope).await.map_err(|_| ())?;
+            let answer = self.transmit(&question, None, &scope).await.map_err(|_| ())?;
             Ok::<_, ()>(answer.is_of_enterprise_server().then_some(api_url))
         };
         self.github.inner.found_api_url.get_or_try_init(|| looking).await.ok()?.as_ref()?;
@@ -475,7 +475,7 @@ impl Session<'_> {
 
     /// Whose limits a question counts against, as a digest: those of an installation hold for each of its tokens, which
     /// change by the hour, and those of nobody for the machine.
-    async fn limit_scope(&self, question: &Question, bearer: Option<&SecretString>) -> String {
+    async fn limit_scope(&self, question: &GitHubRequest, bearer: Option<&SecretString>) -> String {
         let credentials = self.github.credentials();
         let holder =
             if question.bearer.is_some() { credentials.app_holder() } else { credentials.holder(bearer).await };
@@ -497,7 +497,12 @@ impl Session<'_> {
 
     /// Sends a question and takes its answer in a task of its own: while this one reads a page, which takes the processor,
     /// others are on their way. The task ends with this future.
-    async fn send(&self, question: &Question, bearer: Option<&SecretString>, scope: &str) -> Result<Answer, Failed> {
+    async fn transmit(
+        &self,
+        question: &GitHubRequest,
+        bearer: Option<&SecretString>,
+        scope: &str,
+    ) -> Result<Answer, Failed> {
         let sending = Sending {
             request: self.request(question, bearer)?,
             resource: question.resource(),
@@ -507,7 +512,7 @@ impl Session<'_> {
             started_at: self.started_at,
             begun: self.begun,
         };
-        let answer = AbortOnDropHandle::new(tokio::spawn(self.github.inner.clone().send(sending))).await;
+        let answer = AbortOnDropHandle::new(tokio::spawn(self.github.inner.clone().transmit(sending))).await;
         // A panic is one of ours, and the runtime is only shut down with everything else.
         answer.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -515,7 +520,11 @@ impl Session<'_> {
         })
     }
 
-    fn request(&self, question: &Question, bearer: Option<&SecretString>) -> Result<Request<OctoBody>, GitHubError> {
+    fn request(
+        &self,
+        question: &GitHubRequest,
+        bearer: Option<&SecretString>,
+    ) -> Result<Request<OctoBody>, GitHubError> {
         let mut request = Request::builder()
             .method(question.method.clone())
             .uri(question.url.as_str())
@@ -533,13 +542,13 @@ impl Session<'_> {
             request = request.header(IF_NONE_MATCH, etag);
         }
         let request = self.github.inner.client.build_request(request, question.body.as_ref());
-        request.map_err(|error| self.github.inner.unreachable(with_causes(&error)))
+        request.map_err(|error| self.github.inner.unreachable(error_chain(&error)))
     }
 }
 
 impl Inner {
     /// Sends a request when it is its turn, and no limit is in the way by then.
-    async fn send(self: Arc<Self>, sending: Sending) -> Result<Answer, Failed> {
+    async fn transmit(self: Arc<Self>, sending: Sending) -> Result<Answer, Failed> {
         let Sending { request, resource, scope, deadline, usage, started_at, begun } = sending;
         let turn = async {
             let permit = self.permits.acquire().await.map_err(|_| GitHubError::OutOfTime)?;
@@ -584,7 +593,7 @@ impl Inner {
 
     async fn transfer(&self, request: Request<OctoBody>) -> Result<(Parts, Bytes), GitHubError> {
         let answer = self.client.execute(request).await.map_err(|error| {
-            let reason = with_causes(&error);
+            let reason = error_chain(&error);
             if is_cut(&error) { GitHubError::Truncated { reason } } else { self.unreachable(reason) }
         })?;
         let (parts, body) = answer.into_parts();
@@ -634,7 +643,7 @@ fn on_host_of(api_url: &Url, address: &str) -> Result<Url, GitHubError> {
         asked.set_query(url.query());
         return Ok(asked);
     }
-    Err(GitHubError::Elsewhere { host: url.host_str().unwrap_or_default().to_owned() })
+    Err(GitHubError::CrossHostRedirect { host: url.host_str().unwrap_or_default().to_owned() })
 }
 
 fn count(usage: &Mutex<Usage>, change: impl FnOnce(&mut Usage)) {
@@ -662,9 +671,9 @@ mod tests {
         let asked_by_tunnel = |address| on_host_of(&tunnel, address).map(String::from);
         let page = asked_by_tunnel("https://ghe.example.com/api/v3/repositories/7?a=b");
         assert_eq!(page, Ok("http://127.0.0.1:8080/api/v3/repositories/7?a=b".to_owned()));
-        assert!(matches!(asked_by_tunnel("https://ghe.example.com/login"), Err(GitHubError::Elsewhere { .. })));
+        assert!(matches!(asked_by_tunnel("https://ghe.example.com/login"), Err(GitHubError::CrossHostRedirect { .. })));
         for elsewhere in ["https://ghe.example.com/api/v3", "http://ghe.internal/api/v3", "https://evil.example"] {
-            assert!(matches!(asked(elsewhere), Err(GitHubError::Elsewhere { .. })), "{elsewhere}");
+            assert!(matches!(asked(elsewhere), Err(GitHubError::CrossHostRedirect { .. })), "{elsewhere}");
         }
     }
 }

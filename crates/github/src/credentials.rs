@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::answer::Answer;
-use crate::client::{Question, Session};
+use crate::client::{GitHubRequest, Session};
 use crate::text::Text;
 use crate::{GitHubError, GitHubSettings, Refusal, link};
 
@@ -222,13 +222,13 @@ impl App {
             return Ok(Some(token.clone()));
         }
         let url = session.github.url(&format!("/app/installations/{}/access_tokens", installed.id), None);
-        let question = Question {
+        let question = GitHubRequest {
             method: Method::POST,
             body: Some(serde_json::json!({})),
             bearer: Some(self.jwt(now)?),
-            ..Question::get(url)
+            ..GitHubRequest::get(url)
         };
-        match Box::pin(session.ask(question, Answer::decode::<AccessToken>)).await {
+        match Box::pin(session.send(question, Answer::decode::<AccessToken>)).await {
             Ok(AccessToken { token, expires_at }) => {
                 tokens.insert(installed.id, (token.clone(), expires_at));
                 Ok(Some(token))
@@ -252,8 +252,8 @@ impl App {
         let mut found = HashMap::new();
         for page in 1..=MAX_PAGES {
             let url = session.github.url("/app/installations", Some(&format!("per_page=100&page={page}")));
-            let question = Question { bearer: Some(self.jwt(session.now())?), ..Question::get(url) };
-            let (items, has_next) = Box::pin(session.ask(question, |answer| {
+            let question = GitHubRequest { bearer: Some(self.jwt(session.now())?), ..GitHubRequest::get(url) };
+            let (items, has_next) = Box::pin(session.send(question, |answer| {
                 let has_next = link::has_next(answer.header(&http::header::LINK), page)?;
                 Ok((answer.decode::<Vec<Installation>>()?, has_next))
             }))

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
-use crate::client::{Question, Session};
+use crate::client::{GitHubRequest, Session};
 use crate::model::is_sane;
 use crate::text::{Text, sentence};
 use crate::{GitHubError, Limit, Refusal};
@@ -229,16 +229,16 @@ impl Session<'_> {
         &self,
         query: &str,
         variables: Value,
-        read: impl Fn(&[u8]) -> Result<Told<T>, GitHubError>,
+        read: impl Fn(&[u8]) -> Result<Decoded<T>, GitHubError>,
     ) -> Result<T, GitHubError> {
-        let question = Question {
+        let question = GitHubRequest {
             method: Method::POST,
             body: Some(json!({ "query": query, "variables": variables })),
-            ..Question::get(self.github.graphql_url())
+            ..GitHubRequest::get(self.github.graphql_url())
         };
         let url = question.url.to_string();
         let told = self
-            .ask(question, |answer| {
+            .send(question, |answer| {
                 read(&answer.body()?).map_err(|error| match error {
                     // The limit comes with status 200; when it starts anew is in the headers.
                     GitHubError::RateLimited { limit: Limit::Primary, retry_in: None } => GitHubError::RateLimited {
@@ -268,7 +268,7 @@ impl Session<'_> {
     /// and they are asked for again another time.
     async fn all_commits(&self, id: &str, commits: &mut Connection<CommitNode>) -> Result<(), GitHubError> {
         match self.rest(MORE_COMMITS, id, commits, |more: MoreCommits| more.commits).await {
-            Err(error) if error == GitHubError::Withheld || is_of_the_batch(&error) => {
+            Err(error) if error == GitHubError::InsufficientPermission || is_of_the_batch(&error) => {
                 // Whatever there was twice is not counted for what is missing.
                 commits.total_count = None;
                 commits.page_info.has_next_page = true;
@@ -301,14 +301,14 @@ impl Session<'_> {
         self.graphql(query, json!({ "id": id, "after": after }), |body| {
             let More { rate_limit, node } = data::<More<T>>(body, 1)?;
             let node = node.ok_or_else(|| GitHubError::PartialAnswer { reason: "a node is missing".to_owned() })?;
-            Ok(Told { data: node, cost: rate_limit.unwrap_or_default().cost })
+            Ok(Decoded { data: node, cost: rate_limit.unwrap_or_default().cost })
         })
         .await
     }
 }
 
 /// Data with what it cost.
-struct Told<T> {
+struct Decoded<T> {
     data: T,
     cost: u32,
 }
@@ -329,7 +329,7 @@ fn is_of_the_batch(error: &GitHubError) -> bool {
 
 /// Whether an error comes again for each of them, asked alone.
 fn is_refusal(error: &GitHubError) -> bool {
-    matches!(error, GitHubError::Withheld | GitHubError::Forbidden { .. })
+    matches!(error, GitHubError::InsufficientPermission | GitHubError::Forbidden { .. })
 }
 
 /// The data of an answer about so many nodes without errors. GraphQL answers 200 with errors, sometimes beside a part of
@@ -372,7 +372,7 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
     }
     // Commits of private repositories, for a token without *Contents*: the rest would be there.
     if errors.iter().all(refused) && nodes_named(errors) == Some(asked) {
-        return GitHubError::Withheld;
+        return GitHubError::InsufficientPermission;
     }
     let is_missing = |error: &ErrorItem| {
         error.kind.as_deref() == Some("NOT_FOUND")
@@ -416,7 +416,7 @@ fn nodes_named<'a>(errors: impl IntoIterator<Item = &'a ErrorItem>) -> Option<us
 }
 
 /// Decodes an answer about these pull requests. It must tell about each of them once, in any order.
-fn decode(body: &[u8], ids: &[String]) -> Result<Told<Vec<Node>>, GitHubError> {
+fn decode(body: &[u8], ids: &[String]) -> Result<Decoded<Vec<Node>>, GitHubError> {
     let Nodes { rate_limit, nodes } = data::<Nodes>(body, ids.len())?;
     let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
     let nodes: Vec<Node> = nodes.into_iter().flatten().filter(|node| wanted.contains(node.id.as_str())).collect();
@@ -427,7 +427,7 @@ fn decode(body: &[u8], ids: &[String]) -> Result<Told<Vec<Node>>, GitHubError> {
     if let Some(Node { id, created_at, .. }) = nodes.iter().find(|node| !is_sane(node.created_at)) {
         return Err(GitHubError::invalid(format!("{id} was opened at {created_at}, which is absurd")));
     }
-    Ok(Told { data: nodes, cost: rate_limit.unwrap_or_default().cost })
+    Ok(Decoded { data: nodes, cost: rate_limit.unwrap_or_default().cost })
 }
 
 /// The histories that an answer tells about these pull requests, as far as its first pages go.
@@ -543,7 +543,7 @@ mod tests {
             let body = json!({ "data": { "nodes": [null, null] }, "errors": errors });
             histories(body.to_string().as_bytes(), &ids).expect_err("refused").code()
         };
-        assert_eq!(refused(&[0, 0, 1], "FORBIDDEN"), "github_withheld");
+        assert_eq!(refused(&[0, 0, 1], "FORBIDDEN"), "github_insufficient_permission");
         assert_eq!(refused(&[0, 0], "FORBIDDEN"), "github_partial_answer");
         assert_eq!(refused(&[0, 1], "NOT_FOUND"), "github_partial_answer");
     }

@@ -138,7 +138,7 @@ pub enum GitHubError {
     },
     /// GraphQL tells of a pull request, and not all that belongs to it.
     #[error("the token may not read all of a pull request: give it read access to contents, for the commits")]
-    Withheld,
+    InsufficientPermission,
     /// 404: GitHub says the same of what is not there and of what the token may not see.
     #[error("not found (404): the repository does not exist, or the token may not see it")]
     NotFound,
@@ -181,7 +181,7 @@ pub enum GitHubError {
     },
     /// An answer leads to another host. The token goes nowhere else.
     #[error("GitHub's answer leads to another host, {host}: not followed")]
-    Elsewhere {
+    CrossHostRedirect {
         /// Which.
         host: String,
     },
@@ -258,14 +258,14 @@ impl GitHubError {
                 Refusal::Installation => "github_app_suspended",
                 Refusal::Account => "github_account_suspended",
             },
-            Self::Withheld => "github_withheld",
+            Self::InsufficientPermission => "github_insufficient_permission",
             Self::NotFound => "repo_not_accessible",
             Self::NoGraphql { .. } => "github_no_graphql",
             Self::Gone { .. } => "repo_unavailable",
             Self::RateLimited { .. } => "github_rate_limited",
             Self::UnexpectedStatus { .. } => "github_status",
             Self::InvalidAnswer { .. } => "github_invalid_answer",
-            Self::Elsewhere { .. } => "github_elsewhere",
+            Self::CrossHostRedirect { .. } => "github_cross_host_redirect",
             Self::PartialAnswer { .. } | Self::NodeNotFound { .. } => "github_partial_answer",
             Self::TooMuch { .. } => "github_too_much",
             Self::Truncated { .. } => "github_truncated",
@@ -276,7 +276,7 @@ impl GitHubError {
     }
 
     /// Whether asking again later, with nothing changed on this side, may bring an answer.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::RateLimited { .. }
             | Self::UnexpectedStatus { .. }
@@ -291,11 +291,11 @@ impl GitHubError {
             Self::Unauthorized
             | Self::AppRefused { .. }
             | Self::Forbidden { .. }
-            | Self::Withheld
+            | Self::InsufficientPermission
             | Self::NotFound
             | Self::NoGraphql { .. }
             | Self::Gone { .. }
-            | Self::Elsewhere { .. } => false,
+            | Self::CrossHostRedirect { .. } => false,
         }
     }
 

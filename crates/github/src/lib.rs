@@ -18,7 +18,7 @@ mod retry;
 mod settings;
 mod text;
 
-pub use client::{GitHub, Patience, Session, Usage};
+pub use client::{GitHub, Session, Usage, WaitBudget};
 pub use error::{GitHubError, Limit, Refusal};
 pub use limits::{Block, BlockKind, Remaining};
 pub use listing::{

@@ -26,13 +26,13 @@ pub(crate) enum Resource {
 
 /// What an answer's headers said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct ReportedLimit {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
     pub(crate) reset_in: Duration,
 }
 
-impl Told {
+impl ReportedLimit {
     /// What is left, in percent; `None` of a limit that is none.
     pub(crate) fn percent(self) -> Option<u32> {
         u32::try_from(u64::from(self.remaining) * 100 / u64::from(NonZero::new(self.limit)?.get())).ok()
@@ -125,7 +125,7 @@ struct Window {
 
 impl Window {
     /// What is known after an answer to a request that was sent at `sent_at`.
-    fn after(before: Option<Self>, told: Told, sent_at: Instant, now: Instant) -> Self {
+    fn after(before: Option<Self>, told: ReportedLimit, sent_at: Instant, now: Instant) -> Self {
         let fresh = Self { limit: told.limit, remaining: told.remaining, resets_at: now + told.reset_in, told_at: now };
         let Some(before) = before.filter(|window| window.resets_at > now && window.limit == told.limit) else {
             return fresh;
@@ -327,12 +327,12 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// Remembers what the answer's headers said of a limit. Returns what is known of the window now.
-    pub(crate) fn note(&self, resource: Resource, told: Told) -> Told {
+    pub(crate) fn note(&self, resource: Resource, told: ReportedLimit) -> ReportedLimit {
         let now = Instant::now();
         self.limits.with(&self.scope, |state| {
             let window = Window::after(state.windows.get(&resource).copied(), told, self.sent_at, now);
             state.windows.insert(resource, window);
-            Told { limit: window.limit, remaining: window.remaining, reset_in: window.resets_at - now }
+            ReportedLimit { limit: window.limit, remaining: window.remaining, reset_in: window.resets_at - now }
         })
     }
 
@@ -370,8 +370,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    fn told(limit: u32, remaining: u32) -> Told {
-        Told { limit, remaining, reset_in: HOUR }
+    fn told(limit: u32, remaining: u32) -> ReportedLimit {
+        ReportedLimit { limit, remaining, reset_in: HOUR }
     }
 
     /// What becomes of a request at once: `None` when it waits for others.
@@ -388,7 +388,7 @@ mod tests {
     }
 
     /// Limits of which an answer has told.
-    fn after(answer: Told) -> Arc<Limits> {
+    fn after(answer: ReportedLimit) -> Arc<Limits> {
         let limits = Arc::new(Limits::new(0.1));
         let first = admitted(&limits, "a", Resource::Rest);
         first.note(Resource::Rest, answer);
@@ -442,13 +442,13 @@ mod tests {
     async fn the_lowest_remaining_of_a_window_counts_in_whatever_order_answers_arrive() {
         let limits = after(told(5_000, 4_000));
         let late = admitted(&limits, "a", Resource::Rest);
-        let remaining = |told: Told| late.note(Resource::Rest, told).remaining;
+        let remaining = |told: ReportedLimit| late.note(Resource::Rest, told).remaining;
         assert_eq!([remaining(told(5_000, 3_998)), remaining(told(5_000, 3_999))], [3_998, 3_998]);
         // Another window begins, and an answer of the one before comes late.
         tokio::time::advance(HOUR / 2).await;
         let next = admitted(&limits, "a", Resource::Rest);
         assert_eq!(next.note(Resource::Rest, told(5_000, 4_999)).remaining, 4_999);
-        let of_before = Told { reset_in: HOUR / 2, ..told(5_000, 0) };
+        let of_before = ReportedLimit { reset_in: HOUR / 2, ..told(5_000, 0) };
         assert_eq!(late.note(Resource::Rest, of_before).remaining, 4_999);
     }
 

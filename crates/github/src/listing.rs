@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::answer::Answer;
-use crate::client::{Question, Session};
+use crate::client::{GitHubRequest, Session};
 use crate::model::{DecodedPage, RepositoryIdentity, UndecodableItem, decode_page};
 use crate::{GitHubError, link};
 
@@ -529,8 +529,8 @@ impl<'a> Session<'a> {
         let url = self.github.url(&format!("/repos/{repository}/pulls"), Some(&query));
         let scope = if order == Order::Update && number == 1 { Some(self.scope(&url).await?) } else { None };
         let usable = known.filter(|etag| scope.as_ref() == Some(&etag.scope));
-        let question = Question { etag: usable.map(|etag| etag.value.clone()), ..Question::get(url) };
-        self.ask(question, |answer| {
+        let question = GitHubRequest { etag: usable.map(|etag| etag.value.clone()), ..GitHubRequest::get(url) };
+        self.send(question, |answer| {
             if answer.status.as_u16() == 304 {
                 return Ok(PageAnswer::Unchanged);
             }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::answer::Answer;
-use crate::client::{Question, Session};
+use crate::client::{GitHubRequest, Session};
 use crate::model::{RepositoryIdentity, Time, UndecodableItem, decode_single};
 use crate::text::Text;
 use crate::{GitHubError, link};
@@ -194,7 +194,7 @@ impl Session<'_> {
     }
 
     async fn repository_item(&self, path: &str) -> Result<RepositoryItem, GitHubError> {
-        self.ask(Question::get(self.github.url(path, None)), Answer::decode).await
+        self.send(GitHubRequest::get(self.github.url(path, None)), Answer::decode).await
     }
 
     /// One pull request, or why it cannot be understood.
@@ -207,7 +207,7 @@ impl Session<'_> {
         number: i64,
     ) -> Result<Result<PullRequest, UndecodableItem>, GitHubError> {
         let url = self.github.url(&format!("/repos/{repository}/pulls/{number}"), None);
-        self.ask(Question::get(url), |answer| {
+        self.send(GitHubRequest::get(url), |answer| {
             let body = answer.body()?;
             // Half an answer is GitHub's fault; what is whole and cannot be understood is the pull request's.
             serde_json::from_slice::<IgnoredAny>(&body).map_err(|error| GitHubError::of_json(&error))?;
@@ -265,7 +265,7 @@ impl Session<'_> {
     /// Whose token it is; `None` for one that is nobody's.
     async fn login_of_token(&self) -> Result<Option<String>, GitHubError> {
         let url = self.github.url("/user", None);
-        match self.ask(Question::get(url), Answer::decode::<LoginItem>).await {
+        match self.send(GitHubRequest::get(url), Answer::decode::<LoginItem>).await {
             Ok(item) => Ok(Some(item.login.to_string())),
             Err(GitHubError::Forbidden { .. } | GitHubError::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -292,7 +292,7 @@ impl Session<'_> {
         for page in 1..=MAX_PAGES {
             let url = self.github.url(path, Some(&format!("{query}per_page=100&page={page}")));
             let (items, has_next, reason) = self
-                .ask(Question::get(url), |answer| {
+                .send(GitHubRequest::get(url), |answer| {
                     let has_next = link::has_next(answer.header(&LINK), page)?;
                     Ok((read(answer)?, has_next, answer.left_out()))
                 })
@@ -315,7 +315,7 @@ impl Session<'_> {
     /// Whatever GitHub says but 404.
     pub async fn account_id(&self, login: &str) -> Result<Option<GithubId>, GitHubError> {
         let url = self.github.url(&format!("/users/{login}"), None);
-        match self.ask(Question::get(url), Answer::decode::<AccountItem>).await {
+        match self.send(GitHubRequest::get(url), Answer::decode::<AccountItem>).await {
             Ok(item) => Ok(Some(item.id)),
             Err(GitHubError::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -330,7 +330,7 @@ impl Session<'_> {
         let url = self.github.url("/rate_limit", None);
         let kind = self.github.credentials().kind();
         let report = self
-            .ask(Question::get(url), |answer| {
+            .send(GitHubRequest::get(url), |answer| {
                 let limits: RateLimits = answer.decode()?;
                 Ok(TokenReport {
                     kind,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jsonwebtoken::EncodingKey;
-use mergeline_domain::{Problem, whole_number};
+use mergeline_domain::{Problem, bounded_integer};
 use secrecy::SecretString;
 use url::{Host, Url};
 
@@ -66,7 +66,7 @@ impl GitHubSettings {
         let app = app(lookup("GITHUB_APP_ID"), lookup("GITHUB_APP_PRIVATE_KEY"));
         let app = app.map_err(|problem| problems.push(problem)).ok().flatten();
         let mut number = |name, bounds, default| {
-            whole_number(&lookup, name, bounds, default).map_err(|problem| problems.push(problem)).unwrap_or(default)
+            bounded_integer(&lookup, name, bounds, default).map_err(|problem| problems.push(problem)).unwrap_or(default)
         };
         let concurrency = number("COLLECT_CONCURRENCY", 1..=MAX_CONCURRENCY, DEFAULT_CONCURRENCY);
         let reserve = number("GITHUB_RESERVE_PERCENT", 0..=90, DEFAULT_RESERVE_PERCENT);

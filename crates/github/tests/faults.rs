@@ -8,7 +8,7 @@ use anyhow::Result;
 use common::{always, connect, ok, session, settings};
 use mergeline_domain::RepoName;
 use mergeline_fake_github::{FakeGitHub, Fault, at, pr};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, Page, PageAnswer, Patience, Session};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, Page, PageAnswer, Session, WaitBudget};
 use tokio::time::Instant;
 
 const REPOSITORY: &str = "acme/api";
@@ -34,7 +34,7 @@ async fn fake(faults: impl IntoIterator<Item = Fault>) -> Result<FakeGitHub> {
 
 /// A piece of work that waits as long as it takes.
 fn patient(github: &GitHub) -> Session<'_> {
-    let patience = Patience { deadline: None, longest_wait: Duration::MAX };
+    let patience = WaitBudget { deadline: None, longest_wait: Duration::MAX };
     github.session(Some("acme"), patience, at("2026-06-15T12:00:00Z"))
 }
 

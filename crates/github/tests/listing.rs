@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use common::{connect, session};
 use mergeline_domain::PullRequest;
 use mergeline_fake_github::{FakeGitHub, FakePullRequest, FakeUser, Fault, Layout, Refused, at, pr};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, PageAnswer, Patience};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, PageAnswer, WaitBudget};
 use mergeline_test_support::app_key;
 
 const REPOSITORY: &str = "acme/api";
@@ -304,7 +304,7 @@ async fn fake_of_a_user() -> Result<FakeGitHub> {
 }
 
 async fn names_of(github: &GitHub, owner: &str) -> Result<(Vec<String>, Option<String>)> {
-    let patience = Patience { deadline: None, longest_wait: Duration::ZERO };
+    let patience = WaitBudget { deadline: None, longest_wait: Duration::ZERO };
     let listed = github.session(Some(owner), patience, at("2026-06-15T12:00:00Z")).repositories_of(owner).await?;
     let names = listed.repositories.iter().map(|one| one.name.name().to_owned()).collect();
     Ok((names, listed.incomplete))
@@ -359,7 +359,7 @@ async fn the_token_never_goes_to_another_host() -> Result<()> {
     let address = format!("{}/repositories/1/pulls?page=2", elsewhere.url());
     fake.fail_next(REPOSITORY, Fault::RedirectTo(address.clone()));
     let outcome = read_all(&github, REPOSITORY).await;
-    assert!(matches!(outcome, Err(GitHubError::Elsewhere { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(GitHubError::CrossHostRedirect { .. })), "{outcome:?}");
     // A link is not followed: it only says that there is more.
     fake.fail_next(REPOSITORY, Fault::NextPageAt(address));
     assert_eq!(read_all(&github, REPOSITORY).await?.len(), 150);

@@ -10,10 +10,10 @@ use mergeline_aws::{
     Aws, AwsError, DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError,
 };
 use mergeline_collector::{
-    CollectError, CollectOptions, Collecting, Rostered, RunReport, Settings, collect, configure, not_found, plan,
+    CollectError, CollectOptions, RosterSnapshot, RunContext, RunReport, Settings, collect, configure, not_found, plan,
     trim_ledger,
 };
-use mergeline_domain::{Problem, Problems, with_causes};
+use mergeline_domain::{Problem, Problems, error_chain};
 use mergeline_github::{GitHub, GitHubError};
 use mergeline_store::{ApplyError, RunId, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ struct Clients {
 impl Clients {
     fn new(secrets: SecretValues, settings: Settings, store: Store) -> Result<Self, FunctionError> {
         let github =
-            GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), with_causes(&error)))?;
+            GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), error_chain(&error)))?;
         Ok(Self { secrets, settings, github, store, refused: std::sync::Mutex::default() })
     }
 
@@ -177,13 +177,13 @@ impl From<Problems> for FunctionError {
 
 impl From<StoreError> for FunctionError {
     fn from(error: StoreError) -> Self {
-        Self::new(error.code(), with_causes(&error))
+        Self::new(error.code(), error_chain(&error))
     }
 }
 
 impl From<AwsError> for FunctionError {
     fn from(error: AwsError) -> Self {
-        Self::new(error.code(), with_causes(&error))
+        Self::new(error.code(), error_chain(&error))
     }
 }
 
@@ -225,7 +225,7 @@ impl Collector {
         lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, FunctionError> {
-        let needs_aws = SecretValues::are_named_by(&SECRETS, &lookup)
+        let needs_aws = SecretValues::any_configured(&SECRETS, &lookup)
             || ["WORK_QUEUE_URL", "METRICS_NAMESPACE"].iter().any(|name| lookup(name).is_some());
         // Loading it costs time that a laptop need not spend.
         let aws = if needs_aws { Some(Aws::from_vars(&lookup).await) } else { None };
@@ -451,8 +451,8 @@ impl Collector {
             };
             // A message may come minutes after the first of its batch, and leases count from now on.
             let options = Self::options(&clients.settings, deadline, (self.clock)());
-            let rostered = Rostered { revision, roster };
-            let collecting = Collecting::new(&clients.github, &clients.store, options, &|_| {}, rostered);
+            let rostered = RosterSnapshot { revision, roster };
+            let collecting = RunContext::new(&clients.github, &clients.store, options, &|_| {}, rostered);
             let known_refusal = clients.refused_lately();
             let is_known_to_be_refused = known_refusal.is_some();
             if let Some(refusal) = known_refusal {
@@ -486,7 +486,7 @@ impl Collector {
         let coverage = store.coverage().await.ok();
         let metrics = sums.metrics(coverage.and_then(|coverage| coverage.data_as_of), now);
         if let Err(error) = aws.metrics(&namespace).put(&metrics).await {
-            tracing::warn!(code = error.code(), "The metrics could not be sent: {}", with_causes(&error));
+            tracing::warn!(code = error.code(), "The metrics could not be sent: {}", error_chain(&error));
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mergeline_aws::{AwsError, Queue};
-use mergeline_collector::{Attempt, Collecting, OUT_OF_TIME};
-use mergeline_domain::with_causes;
+use mergeline_collector::{Attempt, OUT_OF_TIME, RunContext};
+use mergeline_domain::error_chain;
 use mergeline_store::{Reason, Repository, ResultState, RunId, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -64,14 +64,14 @@ pub(crate) struct Queues {
 }
 
 /// What becomes of a message.
-enum Fate {
-    Done,
+enum Disposition {
+    Ack,
     /// It comes back after this long.
-    Hidden(Duration),
+    RetryAfter(Duration),
     /// It comes back as a fresh message at once.
-    Renewed,
+    Requeue,
     /// It has failed too often.
-    Dead(Reason),
+    DeadLetter(Reason),
 }
 
 /// Sends a message for each repository.
@@ -88,18 +88,18 @@ pub(crate) async fn enqueue(queue: &Queue, run: RunId, repositories: &[Repositor
 /// # Errors
 /// Only what all messages stand on; then all of them come back.
 pub(crate) async fn work(
-    collecting: &Collecting<'_>,
+    collecting: &RunContext<'_>,
     queues: &Queues,
     records: &[Record],
     sums: &mut Sums,
 ) -> Result<BatchFailures, StoreError> {
     let mut failures = BatchFailures::default();
     for record in records {
-        let fate = match Task::from_body(&record.body) {
+        let disposition = match Task::from_body(&record.body) {
             Ok(Task::Collect(task)) => match collect_one(collecting, record, task, sums).await {
                 // A run or repository that the database does not know, for example: the other messages can do better.
-                Err(error) if !error.is_foundation() => {
-                    failed(record, Reason { code: error.code(), message: with_causes(&error) })
+                Err(error) if !error.is_fatal() => {
+                    failed(record, Reason { code: error.code(), message: error_chain(&error) })
                 }
                 outcome => outcome?,
             },
@@ -108,14 +108,14 @@ pub(crate) async fn work(
                 failed(record, Reason { code: "message.unreadable", message })
             }
         };
-        let is_back = seal(queues, record, fate).await.unwrap_or_else(|error| {
+        let is_back = settle(queues, record, disposition).await.unwrap_or_else(|error| {
             // Its work is noted and can be repeated: it comes back when its visibility timeout is over, and the others
             // are spared that.
             tracing::warn!(
                 sqs.message_id = record.message_id,
                 code = error.code(),
                 "A message stays in the queue as it is: {}",
-                with_causes(&error)
+                error_chain(&error)
             );
             true
         });
@@ -127,25 +127,25 @@ pub(crate) async fn work(
 }
 
 /// Lets the queues know what becomes of a message. Returns whether it comes back as it is.
-async fn seal(queues: &Queues, record: &Record, fate: Fate) -> Result<bool, AwsError> {
-    match fate {
-        Fate::Done => Ok(false),
-        Fate::Hidden(rest) => queues.work.hide(&record.receipt_handle, rest).await.map(|()| true),
-        Fate::Renewed => queues.work.send_with(&record.body, Duration::ZERO).await.map(|()| false),
-        Fate::Dead(reason) => bury(queues, record, &reason).await.map(|()| false),
+async fn settle(queues: &Queues, record: &Record, disposition: Disposition) -> Result<bool, AwsError> {
+    match disposition {
+        Disposition::Ack => Ok(false),
+        Disposition::RetryAfter(rest) => queues.work.hide(&record.receipt_handle, rest).await.map(|()| true),
+        Disposition::Requeue => queues.work.send_with(&record.body, Duration::ZERO).await.map(|()| false),
+        Disposition::DeadLetter(reason) => dead_letter(queues, record, &reason).await.map(|()| false),
     }
 }
 
 async fn collect_one(
-    collecting: &Collecting<'_>,
+    collecting: &RunContext<'_>,
     record: &Record,
     task: CollectTask,
     sums: &mut Sums,
-) -> Result<Fate, StoreError> {
+) -> Result<Disposition, StoreError> {
     let CollectTask { run, repository, name } = task;
     let receives = record.receives();
     let is_last = receives >= MAX_RECEIVES;
-    let attempt = if is_last { Attempt::Only } else { Attempt::WithMoreToCome };
+    let attempt = if is_last { Attempt::Only } else { Attempt::Retryable };
     let (_, report) = collecting.repository(run, repository, name, attempt).await?;
     report.log();
     sums.add(&report.result);
@@ -155,20 +155,20 @@ async fn collect_one(
     let result = report.result;
     let reason = result.reason.unwrap_or(Reason { code: "none", message: String::new() });
     Ok(match result.state {
-        ResultState::Succeeded | ResultState::Busy => Fate::Done,
+        ResultState::Succeeded | ResultState::Busy => Disposition::Ack,
         // Time is up here, and begins anew elsewhere.
-        ResultState::Deferred if reason.code == OUT_OF_TIME => Fate::Renewed,
+        ResultState::Deferred if reason.code == OUT_OF_TIME => Disposition::Requeue,
         // Waiting for a limit is no failure: the last receive is not spent on it, the next run takes it up. Nor does
         // waiting mend a token.
-        ResultState::Deferred if is_last || !is_worth_another_try(reason.code) => Fate::Done,
+        ResultState::Deferred if is_last || !is_worth_another_try(reason.code) => Disposition::Ack,
         ResultState::Deferred => {
             let until = result.deferred_until.and_then(|until| (until - collecting.now()).to_std().ok());
-            Fate::Hidden(until.unwrap_or(FIRST_REST))
+            Disposition::RetryAfter(until.unwrap_or(FIRST_REST))
         }
         // What does not mend itself waits for the next run, each time longer.
-        ResultState::Failed if !is_worth_another_try(reason.code) => Fate::Done,
-        ResultState::Failed if is_last => Fate::Dead(reason),
-        ResultState::Failed => Fate::Hidden(rest_after(receives)),
+        ResultState::Failed if !is_worth_another_try(reason.code) => Disposition::Ack,
+        ResultState::Failed if is_last => Disposition::DeadLetter(reason),
+        ResultState::Failed => Disposition::RetryAfter(rest_after(receives)),
     })
 }
 
@@ -198,16 +198,16 @@ fn rest_after(receives: u32) -> Duration {
 }
 
 /// A message that could not be worked at all.
-fn failed(record: &Record, reason: Reason) -> Fate {
+fn failed(record: &Record, reason: Reason) -> Disposition {
     tracing::error!(sqs.message_id = record.message_id, code = reason.code, "{}", reason.message);
     match record.receives() {
-        receives if receives >= MAX_RECEIVES => Fate::Dead(reason),
-        receives => Fate::Hidden(rest_after(receives)),
+        receives if receives >= MAX_RECEIVES => Disposition::DeadLetter(reason),
+        receives => Disposition::RetryAfter(rest_after(receives)),
     }
 }
 
 /// Puts a message where people look, with run, repository and cause.
-async fn bury(queues: &Queues, record: &Record, reason: &Reason) -> Result<(), AwsError> {
+async fn dead_letter(queues: &Queues, record: &Record, reason: &Reason) -> Result<(), AwsError> {
     tracing::error!(
         code = reason.code,
         "Gave up after {} attempts, in the dead-letter queue now: {}: {}",

@@ -121,8 +121,8 @@ impl Server {
             .keep();
         let folder = Folder::open(&folder, Some(folder.clone()), port)?;
         // Nothing of it has to survive, so nothing waits for the disk.
-        let careless = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=256MB"];
-        Self::enter(&folder, &binaries, &[&careless, settings].concat())
+        let no_durability = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=256MB"];
+        Self::enter(&folder, &binaries, &[&no_durability, settings].concat())
     }
 
     /// The programs that the server runs by, `pg_dump` and `psql` of the same version among them.

@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn reattribute(&self, at_once: u32) -> Result<Reattributed, StoreError> {
-        let left = self.patiently(what_is_left).await?;
+        let left = self.with_deadline(what_is_left).await?;
         if left.is_finished() {
             return Ok(left);
         }

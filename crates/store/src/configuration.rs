@@ -166,7 +166,7 @@ impl Store {
     /// # Errors
     /// When the file contradicts what is in force, names a time zone that the database does not know, or the database fails.
     pub async fn plan(&self, file: &TeamsFile, now: DateTime<Utc>) -> Result<Plan, ApplyError> {
-        let seen = self.patiently(async |connection| Ok(planned(connection, file, now).await)).await??;
+        let seen = self.with_deadline(async |connection| Ok(planned(connection, file, now).await)).await??;
         Ok(seen.plan)
     }
 
@@ -187,12 +187,12 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Applied, ApplyError> {
         // Nearly every file is the one that is in force: that is found out without keeping anybody waiting.
-        let seen = self.patiently(async |connection| Ok(planned(connection, file, now).await)).await??;
+        let seen = self.with_deadline(async |connection| Ok(planned(connection, file, now).await)).await??;
         if seen.plan.is_in_force() {
             return Ok(Applied::unchanged(seen.plan));
         }
         if options.dry_run {
-            return Ok(self.patiently(async |connection| foresee(connection, seen).await).await?);
+            return Ok(self.with_deadline(async |connection| foresee(connection, seen).await).await?);
         }
         let mut transaction = self.pool.begin().await?;
         hold_alone(&mut transaction).await?;
@@ -228,7 +228,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn known_zone(&self, zone: Tz) -> Result<Option<Tz>, StoreError> {
-        let (_, known) = self.patiently(async |connection| current(connection, zone).await).await?;
+        let (_, known) = self.with_deadline(async |connection| current(connection, zone).await).await?;
         Ok(known)
     }
 
@@ -237,7 +237,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn doubts(&self) -> Result<Vec<Doubt>, StoreError> {
-        let (current, _) = self.patiently(async |connection| current(connection, Tz::UTC).await).await?;
+        let (current, _) = self.with_deadline(async |connection| current(connection, Tz::UTC).await).await?;
         Ok(current.doubts())
     }
 
@@ -307,18 +307,18 @@ impl Store {
     /// roster that was read before is stale afterwards.
     ///
     /// # Errors
-    /// [`StoreError::SamePerson`] when the memberships of the two overlap in a team.
-    pub async fn unite(
+    /// [`StoreError::DuplicatePerson`] when the memberships of the two overlap in a team.
+    pub async fn merge_people(
         &self,
         known: PersonId,
         configured: PersonId,
         github_id: GithubId,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.once(async |connection| Self::make_one(connection, known, configured, github_id, now).await).await
+        self.once(async |connection| Self::merge_into(connection, known, configured, github_id, now).await).await
     }
 
-    async fn make_one(
+    async fn merge_into(
         connection: &mut Session,
         known: PersonId,
         configured: PersonId,
@@ -354,7 +354,7 @@ impl Store {
         .fetch_optional(&mut *connection)
         .await?;
         if let Some(team) = overlap {
-            return Err(StoreError::SamePerson { known: logins.known, configured: logins.configured, team });
+            return Err(StoreError::DuplicatePerson { known: logins.known, configured: logins.configured, team });
         }
         sqlx::query!("update team_memberships set person_id = $1 where person_id = $2", known.0, configured.0)
             .execute(&mut *connection)
@@ -391,7 +391,7 @@ impl Store {
 
 /// Keeps those out who change memberships, until the transaction ends, and refuses to go on with a roster that is no longer in
 /// force.
-pub(crate) async fn hold_configuration(connection: &mut Session, revision: Revision) -> Result<(), StoreError> {
+pub(crate) async fn lock_configuration(connection: &mut Session, revision: Revision) -> Result<(), StoreError> {
     hold_together(connection).await?;
     let in_force = sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#)
         .fetch_one(connection)

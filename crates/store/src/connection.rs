@@ -378,7 +378,7 @@ pub struct Store {
     /// How long a worker's transaction may take. A server that is there ends each of its statements sooner, and all of them
     /// together take seconds; one that is gone without a word would be waited for without end. Not for applying a teams file
     /// and migrating, which may take long.
-    patience: Duration,
+    deadline: Duration,
 }
 
 impl Store {
@@ -392,7 +392,7 @@ impl Store {
             settings.max_connections,
             settings.acquire_timeout,
         );
-        Self { pool, patience: settings.statement_timeout + settings.silence_timeout }
+        Self { pool, deadline: settings.statement_timeout + settings.silence_timeout }
     }
 
     /// The same database, whose address and password are read again when no connection can be made. Its clones do so too.
@@ -418,7 +418,7 @@ impl Store {
     /// When the database cannot be reached, its schema asks for a newer program, or there is something to migrate and a
     /// pooler in between: the lock belongs to a session.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut session = self.connection_of_its_own().await?;
+        let mut session = self.dedicated_connection().await?;
         if session.is_pooled() {
             let missing = migrations_missing(&mut session).await?;
             if missing > 0 {
@@ -434,13 +434,13 @@ impl Store {
 
     /// A connection beside the pool: when there is none, it says why, where the pool would only say that it waited. Only
     /// a wall that swallows everything is waited for.
-    pub(crate) async fn connection_of_its_own(&self) -> Result<Session, StoreError> {
-        let patience = self.pool.acquire_timeout();
-        timeout(patience, self.pool.session_of_its_own())
+    pub(crate) async fn dedicated_connection(&self) -> Result<Session, StoreError> {
+        let deadline = self.pool.acquire_timeout();
+        timeout(deadline, self.pool.dedicated_session())
             .await
             .map_err(|_| {
                 let reason = if self.pool.is_by_socket() { "" } else { "; a firewall may stand in between" };
-                let cause = format!("no connection within {} s{reason}", patience.as_secs());
+                let cause = format!("no connection within {} s{reason}", deadline.as_secs());
                 StoreError::Unavailable(cause.into())
             })?
             .map_err(StoreError::from)
@@ -457,7 +457,7 @@ impl Store {
     /// Why not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         // A pooled connection was let in long ago: what counts is whether a new one would be.
-        let mut session = self.connection_of_its_own().await?;
+        let mut session = self.dedicated_connection().await?;
         session.connection()?.ping().await?;
         session.close().await?;
         Ok(())
@@ -468,7 +468,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
-        let mut session = self.connection_of_its_own().await?;
+        let mut session = self.dedicated_connection().await?;
         MIGRATOR.run_to(version, session.connection()?).await?;
         session.close().await?;
         Ok(())
@@ -510,18 +510,18 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.within_patience(Scope::Transaction, work).await
+        self.run_with_deadline(Scope::Transaction, work).await
     }
 
     /// Does some work on a connection, as long as there is hope that it ends.
-    pub(crate) async fn patiently<T>(
+    pub(crate) async fn with_deadline<T>(
         &self,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.within_patience(Scope::Statements, work).await
+        self.run_with_deadline(Scope::Statements, work).await
     }
 
-    async fn within_patience<T>(
+    async fn run_with_deadline<T>(
         &self,
         scope: Scope,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
@@ -538,8 +538,8 @@ impl Store {
                 }
             }
         };
-        let outcome = timeout(self.patience, working).await.unwrap_or_else(|_| {
-            let cause = format!("no answer for {} s: it, or the way to it, went silent", self.patience.as_secs());
+        let outcome = timeout(self.deadline, working).await.unwrap_or_else(|_| {
+            let cause = format!("no answer for {} s: it, or the way to it, went silent", self.deadline.as_secs());
             Err(StoreError::Unavailable(cause.into()))
         });
         if matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_))) {

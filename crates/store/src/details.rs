@@ -3,8 +3,8 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use mergeline_domain::Details;
 
-use crate::configuration::hold_configuration;
-use crate::repositories::{hold_lease, note_change};
+use crate::configuration::lock_configuration;
+use crate::repositories::{bump_data_version, renew_lease};
 use crate::{Lease, RepositoryId, Revision, Store, StoreError};
 
 /// A stored pull request whose details are to be read.
@@ -44,7 +44,7 @@ impl Store {
             now,
             i64::from(limit)
         );
-        self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
+        self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await
     }
 
     /// How many stored pull requests of a repository have no details as of their last change.
@@ -53,7 +53,7 @@ impl Store {
     /// When the database fails.
     pub async fn count_without_details(&self, repository: RepositoryId) -> Result<i64, StoreError> {
         let question = sqlx::query_scalar!("select without_details from repositories where id = $1", repository.0);
-        self.patiently(async |connection| Ok(question.fetch_one(connection).await?)).await
+        self.with_deadline(async |connection| Ok(question.fetch_one(connection).await?)).await
     }
 
     /// Stores details, and the phases that follow from them where the pull requests count. Those of a state that is
@@ -71,8 +71,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let columns = Columns::of(details);
         self.in_transaction(async |connection| {
-            hold_configuration(connection, revision).await?;
-            hold_lease(connection, lease, now).await?;
+            lock_configuration(connection, revision).await?;
+            renew_lease(connection, lease, now).await?;
             sqlx::query_file!(
                 "queries/store_details.sql",
                 lease.repository.0,
@@ -106,7 +106,7 @@ impl Store {
             )
             .execute(&mut *connection)
             .await?;
-            note_change(connection, lease).await
+            bump_data_version(connection, lease).await
         })
         .await
     }
@@ -122,7 +122,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
-            hold_lease(connection, lease, now).await?;
+            renew_lease(connection, lease, now).await?;
             sqlx::query!(
                 "update pull_requests
                 set detail_failures = detail_failures + 1,

@@ -87,7 +87,7 @@ impl Store {
             order by p.id"#,
             login.as_str()
         );
-        let rows = self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await?;
+        let rows = self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await?;
         Ok(rows
             .into_iter()
             .map(|row| Account {
@@ -182,7 +182,7 @@ impl Store {
                 (select count(*) from pull_requests) as "pull_requests!",
                 (select count(*) from people) as "people!""#
         );
-        self.patiently(async |connection| Ok(question.fetch_one(connection).await?)).await
+        self.with_deadline(async |connection| Ok(question.fetch_one(connection).await?)).await
     }
 
     /// Deletes some of what is stored of a person, and replaces these logins where messages name them: as much as a short

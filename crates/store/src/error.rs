@@ -23,7 +23,7 @@ pub enum StoreError {
          the teams file, end the membership of `{known}` with `to:` on the day from which `{configured}` is a member, or \
          take one of the two out"
     )]
-    SamePerson {
+    DuplicatePerson {
         /// The login by which the account was known.
         known: String,
         /// The login that was configured as somebody new.
@@ -39,7 +39,7 @@ pub enum StoreError {
         "`{name}` and `{other}` are one repository, which GitHub calls `{current}` now: in the teams file, write \
          `{current}` in place of the two"
     )]
-    SameRepository {
+    DuplicateRepository {
         /// The name of which this was found.
         name: String,
         /// The other name.
@@ -104,7 +104,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl StoreError {
     /// Whether everything stands on it: no other repository can do better.
-    pub fn is_foundation(&self) -> bool {
+    pub fn is_fatal(&self) -> bool {
         match self {
             Self::Unavailable(_)
             | Self::Unauthorized(_)
@@ -117,9 +117,9 @@ impl StoreError {
             | Self::Pooler { .. } => true,
             Self::Timeout(_)
             | Self::StaleConfiguration
-            | Self::SamePerson { .. }
+            | Self::DuplicatePerson { .. }
             | Self::LostLease
-            | Self::SameRepository { .. }
+            | Self::DuplicateRepository { .. }
             | Self::Conflict(_)
             | Self::UnknownValue(_)
             | Self::Other(_) => false,
@@ -133,9 +133,9 @@ impl StoreError {
             Self::Unauthorized(_) => "db_auth",
             Self::Timeout(_) => "db_timeout",
             Self::StaleConfiguration => "stale_configuration",
-            Self::SamePerson { .. } => "config.same_person",
+            Self::DuplicatePerson { .. } => "config.same_person",
             Self::LostLease => "lease_lost",
-            Self::SameRepository { .. } => "config.same_repository",
+            Self::DuplicateRepository { .. } => "config.same_repository",
             Self::Conflict(_) => "db_conflict",
             Self::ReadOnly(_) => "db_read_only",
             Self::DiskFull(_) => "db_disk_full",

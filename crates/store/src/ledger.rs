@@ -192,7 +192,7 @@ impl Store {
         // Drawn before, so that what is written again is the same run.
         let number =
             sqlx::query_scalar!(r#"select nextval(pg_get_serial_sequence('collection_runs', 'id')) as "number!""#);
-        let id = self.patiently(async |connection| Ok(number.fetch_one(connection).await?)).await?;
+        let id = self.with_deadline(async |connection| Ok(number.fetch_one(connection).await?)).await?;
         self.in_transaction(async |connection| {
             sqlx::query!(
                 "insert into collection_runs (id, started_at, configuration_revision, planned, problems)

@@ -36,7 +36,7 @@ pub use pruning::Prunable;
 pub use quarantine::{Following, KnownBy, Place, QuarantineEntry, QuarantineKey, Undecodable};
 pub use renewal::Renewal;
 pub use repositories::{
-    Backfill, Ending, Identity, Lease, Listed, ReadBack, Repository, RepositoryId, StoredEtag, UnreadableChange,
+    Backfill, Identity, Lease, LeaseOutcome, Listed, ReadBack, Repository, RepositoryId, StoredEtag, UnreadableChange,
 };
 pub use status::{
     ConfiguredLogin, DatabaseStatus, Explanation, QuarantineReason, RepositoryStatus, RunStatus, Share, Times,

@@ -42,7 +42,7 @@ impl Store {
             "select scope, kind, blocked_until as until from rate_limit_blocks where blocked_until > $1 order by 1, 2",
             now
         );
-        self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
+        self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await
     }
 
     /// Stores blocks. Of several of a kind the longest counts.
@@ -95,7 +95,7 @@ impl Store {
             "select scope, hourly_limit, remaining, resets_at from rate_limit_remaining where resets_at > $1 order by 1",
             now
         );
-        let rows = self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await?;
+        let rows = self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await?;
         let known = rows.into_iter().map(|row| RateLimitRemaining {
             scope: row.scope,
             hourly_limit: u32::try_from(row.hourly_limit).unwrap_or_default(),

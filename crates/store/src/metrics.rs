@@ -321,7 +321,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn coverage(&self) -> Result<Coverage, StoreError> {
-        self.patiently(async |connection| Ok(data_status(connection, None, &[]).await?.coverage)).await
+        self.with_deadline(async |connection| Ok(data_status(connection, None, &[]).await?.coverage)).await
     }
 
     /// The time zone of the configuration in force, UTC before the first.
@@ -329,7 +329,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn timezone(&self) -> Result<Tz, StoreError> {
-        self.patiently(async |connection| Ok(data_status(connection, None, &[]).await?.timezone)).await
+        self.with_deadline(async |connection| Ok(data_status(connection, None, &[]).await?.timezone)).await
     }
 }
 

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 
 use crate::attributions::{WantedAttributions, hold_together};
-use crate::configuration::hold_configuration;
+use crate::configuration::lock_configuration;
 use crate::erasure::{delete_pull_requests, note_loss};
 use crate::quarantine::{quarantine, release_from_quarantine};
-use crate::repositories::{hold_lease, note_change, saturated, store_unreadable};
+use crate::repositories::{bump_data_version, renew_lease, saturated, store_unreadable};
 use crate::session::Session;
 use crate::{Lease, Place, ReadBack, RepositoryId, Revision, Store, StoreError, Undecodable};
 
@@ -103,8 +103,8 @@ impl Store {
         let token = fastrand::i64(..);
         let read_back = backfill.and_then(BackfillStep::read_back);
         self.in_transaction(async |connection| {
-            hold_configuration(connection, revision).await?;
-            let held = hold_lease(connection, lease, now).await?;
+            lock_configuration(connection, revision).await?;
+            let held = renew_lease(connection, lease, now).await?;
             let released = match held.quarantined {
                 0 => 0,
                 _ => release_from_quarantine(connection, lease.repository, &understood, &readable).await?,
@@ -174,7 +174,7 @@ impl Store {
             from,
             to
         );
-        self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
+        self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await
     }
 
     /// Marks pull requests that are not at GitHub any more: they count for nobody, and come back when GitHub lists
@@ -186,7 +186,7 @@ impl Store {
         self.in_transaction(async |connection| {
             // Shared with pages: an attribution must not be written back by somebody who has not seen the mark.
             hold_together(connection).await?;
-            hold_lease(connection, lease, now).await?;
+            renew_lease(connection, lease, now).await?;
             let gone = sqlx::query_scalar!(
                 "update pull_requests set deleted_at = $3
                 where repository_id = $1 and number = any($2) and deleted_at is null
@@ -201,7 +201,7 @@ impl Store {
             sqlx::query!("delete from pr_attributions where pull_request_id = any($1)", &gone)
                 .execute(&mut *connection)
                 .await?;
-            note_change(connection, lease).await
+            bump_data_version(connection, lease).await
         })
         .await
     }

@@ -28,7 +28,7 @@ impl Store {
     /// When the database fails.
     pub async fn kept_since(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
         let question = sqlx::query_scalar!("select kept_since from retention");
-        self.patiently(async |connection| Ok(question.fetch_optional(connection).await?)).await
+        self.with_deadline(async |connection| Ok(question.fetch_optional(connection).await?)).await
     }
 
     /// What was merged or closed before an instant.

@@ -159,7 +159,7 @@ impl Store {
             now,
             i64::from(limit)
         );
-        let rows = self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await?;
+        let rows = self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await?;
         let known_by = rows.into_iter().filter_map(|row| {
             let by_place = || {
                 let position = row.position?.unsigned_abs();
@@ -190,7 +190,7 @@ impl Store {
             limit $1"#,
             i64::from(limit)
         );
-        self.patiently(async |connection| Ok(question.fetch_all(connection).await?)).await
+        self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await
     }
 
     /// Accepts that a pull request is missing, so that buckets are complete without it. Says whether it is in quarantine.

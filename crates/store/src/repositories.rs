@@ -8,7 +8,7 @@ use mergeline_domain::{GithubId, RepoName, RepoPattern};
 use serde::Serialize;
 
 use crate::attributions::hold_together;
-use crate::configuration::{hold_configuration, parse_stored};
+use crate::configuration::{lock_configuration, parse_stored};
 use crate::session::Session;
 use crate::{HeldLease, Holder, Revision, Store, StoreError};
 
@@ -169,7 +169,7 @@ pub struct Listed {
 
 /// How the work on a repository ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum LeaseOutcome {
     /// Done.
     Succeeded,
     /// It failed; it is left alone for a while.
@@ -255,7 +255,7 @@ impl Store {
         repository: RepositoryId,
         now: DateTime<Utc>,
     ) -> Result<Option<HeldLease>, StoreError> {
-        let held = self.patiently(async |connection| held_lease(connection, repository, now).await).await?;
+        let held = self.with_deadline(async |connection| held_lease(connection, repository, now).await).await?;
         Ok(held.map(|(lease, _)| lease))
     }
 
@@ -264,21 +264,21 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn repository(&self, repository: RepositoryId) -> Result<Option<Repository>, StoreError> {
-        self.patiently(async |connection| Ok(repositories(connection, Some(repository)).await?.pop())).await
+        self.with_deadline(async |connection| Ok(repositories(connection, Some(repository)).await?.pop())).await
     }
 
     /// Gives the right back and notes how it went.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when somebody else has taken over.
-    pub async fn release(&self, lease: &Lease, ending: Ending, now: DateTime<Utc>) -> Result<(), StoreError> {
+    pub async fn release(&self, lease: &Lease, ending: LeaseOutcome, now: DateTime<Utc>) -> Result<(), StoreError> {
         // From what was when it was taken: said twice, it counts once.
         let failures = match ending {
-            Ending::Succeeded => 0,
-            Ending::Failed | Ending::Refused => lease.failures.saturating_add(1),
-            Ending::Deferred => lease.failures,
+            LeaseOutcome::Succeeded => 0,
+            LeaseOutcome::Failed | LeaseOutcome::Refused => lease.failures.saturating_add(1),
+            LeaseOutcome::Deferred => lease.failures,
         };
-        let pause = (ending == Ending::Failed).then(|| pause_after(failures));
+        let pause = (ending == LeaseOutcome::Failed).then(|| pause_after(failures));
         self.in_transaction(async |connection| {
             let released = sqlx::query!(
                 "update repositories
@@ -291,7 +291,7 @@ impl Store {
                 now,
                 failures,
                 pause.map(|pause| now + pause),
-                ending == Ending::Deferred
+                ending == LeaseOutcome::Deferred
             )
             .execute(connection)
             .await?;
@@ -305,7 +305,7 @@ impl Store {
     /// first, that row goes on under the configured name.
     ///
     /// # Errors
-    /// [`StoreError::SameRepository`] when another configured name means the same one, and
+    /// [`StoreError::DuplicateRepository`] when another configured name means the same one, and
     /// [`StoreError::StaleConfiguration`] when the row has another name by now.
     pub async fn identify(
         &self,
@@ -331,7 +331,7 @@ impl Store {
             if let Some(replacement) = replacement {
                 return Ok(Identity::Replaced(RepositoryId(replacement)));
             }
-            hold_lease(connection, lease, now).await?;
+            renew_lease(connection, lease, now).await?;
             let row = sqlx::query!("select name, github_id from repositories where id = $1", lease.repository.0)
                 .fetch_one(&mut *connection)
                 .await?;
@@ -347,7 +347,7 @@ impl Store {
             .await?;
             if let Some(other) = other {
                 let current = current_name.to_string();
-                return Err(StoreError::SameRepository { name: row.name, other, current });
+                return Err(StoreError::DuplicateRepository { name: row.name, other, current });
             }
             if row.github_id != Some(github_id) {
                 if let Some(archived) = take_place(connection, lease, github_id, current_name, now).await? {
@@ -387,7 +387,7 @@ impl Store {
         self.in_transaction(async |connection| {
             // No teams file changes names meanwhile.
             hold_together(connection).await?;
-            hold_lease(connection, lease, now).await?;
+            renew_lease(connection, lease, now).await?;
             let names = sqlx::query!(
                 "select o.id, o.pattern, r.name as new_name, r.pattern as new_pattern
                 from repositories as r cross join repositories as o
@@ -448,8 +448,8 @@ impl Store {
         started_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
-            hold_configuration(connection, revision).await?;
-            hold_lease(connection, lease, started_at).await?;
+            lock_configuration(connection, revision).await?;
+            renew_lease(connection, lease, started_at).await?;
             sqlx::query!(
                 "update repositories
                 set backfill_page = $2, backfill_since = $3, backfill_anchor = $4, listed_at = greatest(listed_at, $5),
@@ -482,7 +482,7 @@ impl Store {
     /// [`StoreError::LostLease`] when somebody else has taken over.
     pub async fn begin_reading(&self, lease: &Lease, backfill: Backfill, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
-            hold_lease(connection, lease, now).await?;
+            renew_lease(connection, lease, now).await?;
             sqlx::query!(
                 "update repositories
                 set backfill_page = $2, backfill_length = $3, backfill_newest = $4, backfill_seen = 0, backfill_readings = $5::smallint,
@@ -513,7 +513,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
-            hold_lease(connection, lease, now).await?;
+            renew_lease(connection, lease, now).await?;
             store_unreadable(connection, lease.repository, unreadable).await
         })
         .await
@@ -527,7 +527,7 @@ impl Store {
     /// [`StoreError::LostLease`] when somebody else has taken over.
     pub async fn finish_backfill(&self, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
-            hold_lease(connection, lease, now).await?;
+            renew_lease(connection, lease, now).await?;
             sqlx::query!(
                 "delete from quarantined_pull_requests as q
                 using repositories as r
@@ -567,8 +567,8 @@ impl Store {
     /// [`StoreError::StaleConfiguration`] when somebody may have been added whose pull requests were not kept.
     pub async fn finish_listing(&self, lease: &Lease, revision: Revision, listed: &Listed) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
-            hold_configuration(connection, revision).await?;
-            hold_lease(connection, lease, listed.started_at).await?;
+            lock_configuration(connection, revision).await?;
+            renew_lease(connection, lease, listed.started_at).await?;
             sqlx::query!(
                 "with reading as (
                     select
@@ -621,7 +621,7 @@ impl Store {
     /// [`StoreError::LostLease`] when somebody else has taken over.
     pub async fn set_page_size(&self, lease: &Lease, page_size: u8, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
-            hold_lease(connection, lease, now).await?;
+            renew_lease(connection, lease, now).await?;
             sqlx::query!(
                 "update repositories
                 set page_size = $2::smallint, backfill_page = (backfill_page - 1) * page_size / $2::smallint + 1
@@ -662,7 +662,7 @@ impl Store {
         let pattern = pattern.to_string();
         let found: Vec<&str> = found.iter().map(RepoName::as_str).collect();
         self.in_transaction(async |connection| {
-            hold_configuration(connection, revision).await?;
+            lock_configuration(connection, revision).await?;
             // Two runs that begin at once resolve one after the other.
             sqlx::query!("select pg_advisory_xact_lock($1)", PATTERNS_LOCK).execute(&mut *connection).await?;
             note_listing(connection, &pattern, incomplete).await?;
@@ -811,7 +811,7 @@ fn pause_after(failures: i32) -> TimeDelta {
 }
 
 /// Notes in the same transaction that what is stored of a repository has changed: answers that were made before are old.
-pub(crate) async fn note_change(connection: &mut Session, lease: &Lease) -> Result<(), StoreError> {
+pub(crate) async fn bump_data_version(connection: &mut Session, lease: &Lease) -> Result<(), StoreError> {
     sqlx::query!("update repositories set data_version = data_version + 1 where id = $1", lease.repository.0)
         .execute(connection)
         .await?;
@@ -845,7 +845,7 @@ pub(crate) async fn store_unreadable(
 }
 
 /// Refuses to write for a repository that somebody else has taken over, and holds it for the rest of the transaction.
-pub(crate) async fn hold_lease(
+pub(crate) async fn renew_lease(
     connection: &mut Session,
     lease: &Lease,
     now: DateTime<Utc>,

@@ -227,7 +227,7 @@ impl Connections {
     }
 
     /// A connection beside the pool.
-    pub(crate) async fn session_of_its_own(&self) -> Result<Session, sqlx::Error> {
+    pub(crate) async fn dedicated_session(&self) -> Result<Session, sqlx::Error> {
         match self.connect().await {
             Err(_) if self.is_renewed().await => self.connect().await,
             outcome => outcome,

@@ -213,7 +213,7 @@ impl Store {
         if self.pool.is_closed() {
             return Err(sqlx::Error::PoolClosed.into());
         }
-        let mut connection = self.connection_of_its_own().await?;
+        let mut connection = self.dedicated_connection().await?;
         let coverage = data_status(&mut connection, None, &[]).await?.coverage;
         require_migrations(&mut connection).await?;
         connection.close().await?;
@@ -225,7 +225,7 @@ impl Store {
     /// # Errors
     /// Why it cannot be asked.
     pub async fn database_status(&self) -> Result<DatabaseStatus, StoreError> {
-        let mut connection = self.connection_of_its_own().await?;
+        let mut connection = self.dedicated_connection().await?;
         let server = sqlx::query!(
             r#"select
                 current_setting('server_version_num')::integer / 10000 as "version!",
@@ -377,7 +377,7 @@ impl Store {
         repository: &RepoName,
         number: i64,
     ) -> Result<Option<QuarantineReason>, StoreError> {
-        self.patiently(async |connection| {
+        self.with_deadline(async |connection| {
             let meant = meant_by(&mut *connection, repository).await?;
             let question = sqlx::query_as!(
                 QuarantineReason,

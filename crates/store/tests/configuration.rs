@@ -424,8 +424,8 @@ async fn uniting_two_people_leaves_the_settings_as_they_are() -> Result<()> {
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
     let snapshot = store.snapshot().await?.expect("configured");
     let verdict = snapshot.roster.judge(&pr("acme/api", 2).by_user(Some(renamed)).facts());
-    let Verdict::SamePerson { known, configured } = verdict else { panic!("recognised") };
-    store.unite(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
+    let Verdict::DuplicatePerson { known, configured } = verdict else { panic!("recognised") };
+    store.merge_people(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
     assert_eq!(smallest_group(&database).await?, (3, 3));
     let again = apply(&store, &file("ana-b")?).await?;
     assert!(again.plan.is_empty(), "{again}");
@@ -441,8 +441,10 @@ async fn a_known_account_that_returns_under_a_new_login_is_united_with_its_past(
     let snapshot = store.snapshot().await?.expect("configured");
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
     let seen = pr("acme/api", 5).by_user(Some(renamed)).merged("2026-02-04T10:00:00Z");
-    let Verdict::SamePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else { panic!("recognised") };
-    store.unite(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
+    let Verdict::DuplicatePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else {
+        panic!("recognised")
+    };
+    store.merge_people(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
     keep(&store, &[seen]).await?;
     let halves = [1, 2, 3].map(|number| share(number, "pay", "0.5"));
     let expected: Vec<_> = halves.into_iter().chain([share(4, "pay", "1"), share(5, "pay", "0.5")]).collect();
@@ -474,7 +476,7 @@ async fn two_logins_of_one_account_with_overlapping_memberships_are_named() -> R
     let person =
         |login: &str| snapshot.roster.people().iter().find(|one| one.github_id.is_none() == (login == "ana-b"));
     let ids = person("ana").zip(person("ana-b")).map(|(ana, new)| (ana.id, new.id)).expect("both");
-    let refused = store.unite(ids.0, ids.1, renamed.id, at("2026-06-15T12:00:00Z")).await;
+    let refused = store.merge_people(ids.0, ids.1, renamed.id, at("2026-06-15T12:00:00Z")).await;
     let told = refused.as_ref().map_err(ToString::to_string);
     let named = |text: &String| ["`ana`", "`ana-b`", "`pay`", "`to:`"].iter().all(|name| text.contains(name));
     assert!(told.as_ref().is_err_and(named), "{told:?}");
@@ -490,8 +492,10 @@ async fn a_file_with_the_old_login_until_a_date_and_the_new_one_from_it_counts_t
     let snapshot = store.snapshot().await?.expect("configured");
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
     let seen = pr("acme/api", 5).by_user(Some(renamed.clone())).merged("2026-02-04T10:00:00Z");
-    let Verdict::SamePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else { panic!("recognised") };
-    store.unite(known, configured, renamed.id, at("2026-06-15T12:00:00Z")).await?;
+    let Verdict::DuplicatePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else {
+        panic!("recognised")
+    };
+    store.merge_people(known, configured, renamed.id, at("2026-06-15T12:00:00Z")).await?;
     keep(&store, &[seen]).await?;
     let counted = [1, 2, 3, 4, 5].map(|number| share(number, "pay", "1"));
     assert_eq!(attributions(&database).await?, counted);

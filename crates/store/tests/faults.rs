@@ -17,8 +17,8 @@ use mergeline_domain::metrics::Interval;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
 use mergeline_store::{
-    Bucketing, DatabaseSettings, Ending, Filter, QuarantineKey, RepositoryId, RepositoryResult, Store, StoreError,
-    TeamSelector,
+    Bucketing, DatabaseSettings, Filter, LeaseOutcome, QuarantineKey, RepositoryId, RepositoryResult, Store,
+    StoreError, TeamSelector,
 };
 use mergeline_test_support::{PgBouncer, TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -391,7 +391,7 @@ async fn f43_a_schema_that_is_older_than_the_program_is_said_not_to_fit() -> Res
     store.migrate_to(Store::known_migrations()[0].0).await?;
     let older = store.coverage().await;
     assert!(matches!(older, Err(StoreError::Schema(_))), "{older:?}");
-    let said = older.err().map(|error| mergeline_domain::with_causes(&error)).unwrap_or_default();
+    let said = older.err().map(|error| mergeline_domain::error_chain(&error)).unwrap_or_default();
     // sqlx would add the line of PostgreSQL's source at which the error was raised.
     assert!(said.contains("does not exist (42P01)") && !said.contains("at line"), "{said}");
     Ok(())
@@ -544,7 +544,7 @@ async fn work_and_ask(store: &Store, repository: RepositoryId) -> Result<String>
     drop(reader);
     let explained = store.explain(&common::REPOSITORY.parse()?, 1).await?;
     if let Some((lease, _)) = store.lease(repository, at(NOW), Duration::ZERO).await? {
-        match store.release(&lease, Ending::Succeeded, at(NOW)).await {
+        match store.release(&lease, LeaseOutcome::Succeeded, at(NOW)).await {
             Ok(()) | Err(StoreError::LostLease) => {}
             Err(error) => return Err(error.into()),
         }

@@ -10,8 +10,8 @@ use mergeline_domain::Details;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakePullRequest, FakeUser, at, pr};
 use mergeline_store::{
-    ApplyOptions, Backfill, BackfillStep, Ending, Filter, KnownBy, Lease, Listed, PageOfWork, Place, QuarantineKey,
-    Repository, Store, StoreError, Undecodable, WithoutDetails,
+    ApplyOptions, Backfill, BackfillStep, Filter, KnownBy, Lease, LeaseOutcome, Listed, PageOfWork, Place,
+    QuarantineKey, Repository, Store, StoreError, Undecodable, WithoutDetails,
 };
 use mergeline_test_support::{TestDatabase, finish_reading, keep, miscounted};
 
@@ -37,7 +37,7 @@ async fn f02_while_one_works_on_a_repository_another_one_does_not_get_it() -> Re
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let (held, repository) = lease(&store, "2026-06-15T12:00:00Z").await?;
     assert!(store.lease(repository.id, at("2026-06-15T12:00:59Z"), Duration::from_secs(60)).await?.is_none());
-    store.release(&held, Ending::Succeeded, at("2026-06-15T12:00:59Z")).await?;
+    store.release(&held, LeaseOutcome::Succeeded, at("2026-06-15T12:00:59Z")).await?;
     assert!(store.lease(repository.id, at("2026-06-15T12:00:59Z"), Duration::from_secs(60)).await?.is_some());
     Ok(())
 }
@@ -60,7 +60,7 @@ async fn f04_whoever_was_taken_over_from_writes_nothing_any_more() -> Result<()>
         store.store_details(&zombie, revision, &[], now).await,
         store.mark_deleted(&zombie, &[1], now).await,
         store.set_page_size(&zombie, 50, now).await,
-        store.release(&zombie, Ending::Succeeded, now).await,
+        store.release(&zombie, LeaseOutcome::Succeeded, now).await,
     ] {
         assert!(matches!(refused, Err(StoreError::LostLease)), "{refused:?}");
     }
@@ -256,7 +256,7 @@ async fn a_lease_names_its_holder_and_one_who_died_on_this_machine_is_followed_a
     killed.kill()?;
     killed.wait()?;
     assert!(store.lease(repository, later, ttl).await?.is_some(), "nobody works on it");
-    assert!(matches!(store.release(&first, Ending::Succeeded, later).await, Err(StoreError::LostLease)));
+    assert!(matches!(store.release(&first, LeaseOutcome::Succeeded, later).await, Err(StoreError::LostLease)));
     // Of another machine nothing is known.
     sqlx::query("update repositories set lease_instance = 'another machine 1'").execute(&pool).await?;
     assert!(store.lease(repository, later, ttl).await?.is_none());
@@ -392,7 +392,7 @@ async fn detail(store: &Store) -> Result<()> {
     let details: Vec<(WithoutDetails, Details)> =
         stored.into_iter().map(|stored| (stored, Details::default())).collect();
     store.store_details(&lease, revision, &details, at(NOW)).await?;
-    Ok(store.release(&lease, Ending::Succeeded, at(NOW)).await?)
+    Ok(store.release(&lease, LeaseOutcome::Succeeded, at(NOW)).await?)
 }
 
 const NOW: &str = "2026-06-15T12:00:00Z";
@@ -413,7 +413,7 @@ async fn the_row_of_a_repository_says_how_many_are_stored_and_lack_details_whate
     for _ in 0..2 {
         let (lease, _) = lease(&store, NOW).await?;
         store.mark_deleted(&lease, &[1, 2, 99], at(NOW)).await?;
-        store.release(&lease, Ending::Succeeded, at(NOW)).await?;
+        store.release(&lease, LeaseOutcome::Succeeded, at(NOW)).await?;
         assert_eq!(counters(&database).await?, (1, 1, 0), "both are gone, however often that is said");
     }
     keep(&store, &[opened().merged("2026-02-04T10:00:00Z"), pr("acme/api", 2)]).await?;
@@ -475,7 +475,7 @@ async fn the_row_of_a_repository_says_what_is_in_quarantine_whatever_changes_it(
         let now = format!("2026-06-15T12:{minute:02}:00Z");
         let (lease, _) = lease(&store, &now).await?;
         store.upsert_page(&lease, revision, page, at(&now)).await?;
-        store.release(&lease, Ending::Succeeded, at(&now)).await?;
+        store.release(&lease, LeaseOutcome::Succeeded, at(&now)).await?;
         anyhow::Ok(counters(&database).await?.2)
     };
     let place = Place { after: 1, rows: 2 };

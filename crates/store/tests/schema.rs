@@ -229,7 +229,7 @@ async fn a_database_of_before_the_first_release_is_refused_with_what_to_do() -> 
     .await?;
     let refused = store.migrate().await.err().context("it is refused")?;
     assert_eq!(refused.code(), "db_schema");
-    let said = mergeline_domain::with_causes(&refused);
+    let said = mergeline_domain::error_chain(&refused);
     assert!(said.contains("before the first release") && said.contains("an empty database"), "{said}");
     let tables: i64 =
         sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'public'").fetch_one(&pool).await?;

@@ -15,7 +15,7 @@ use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::{Details, Problems, RepoName, Verdict};
 use mergeline_fake_github::{FakeUser, at, pr};
 use mergeline_store::{
-    ApplyError, ApplyOptions, Backfill, BackfillStep, DatabaseSettings, Ending, KeptPullRequest, KnownBy, Lease,
+    ApplyError, ApplyOptions, Backfill, BackfillStep, DatabaseSettings, KeptPullRequest, KnownBy, Lease, LeaseOutcome,
     Listed, PageOfWork, QuarantineKey, RateLimitBlock, RateLimitRemaining, Reason, RepositoryId, RepositoryResult,
     ResultState, Revision, RunId, Store, StoreError, Undecodable, UnreadableChange, WithoutDetails,
 };
@@ -385,7 +385,7 @@ impl Scene {
         let backfill =
             Backfill { next_page: 3, since, anchor: Some(at("2026-06-10T12:00:00Z")), ..Backfill::default() };
         store.begin_backfill(&first, revision, backfill, None, at(NOW)).await?;
-        store.release(&first, Ending::Failed, at(NOW)).await?;
+        store.release(&first, LeaseOutcome::Failed, at(NOW)).await?;
         let (lease, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
         let run = store.start_run(revision, 1, &[], at(NOW)).await?;
         let reason = Some(Reason { code: "turn_over", message: String::new() });
@@ -514,7 +514,7 @@ impl Scene {
                 let result = RepositoryResult { requests: 7, ..RepositoryResult::default() };
                 format!("{:?}", store.record_result(self.run, lease.repository, now, &result).await?)
             }
-            "release" => format!("{:?}", store.release(lease, Ending::Failed, now).await?),
+            "release" => format!("{:?}", store.release(lease, LeaseOutcome::Failed, now).await?),
             "resolve_pattern" => {
                 let found = ["acme/api".parse()?, "acme/web".parse()?].into();
                 store.resolve_pattern(&"acme/*".parse()?, &found, None, revision, now).await?;
@@ -554,7 +554,7 @@ impl Scene {
                 format!(
                     "{:?}",
                     store
-                        .unite(known, mergeline_domain::PersonId(people[0] + 1), FakeUser::person("ana").id, now)
+                        .merge_people(known, mergeline_domain::PersonId(people[0] + 1), FakeUser::person("ana").id, now)
                         .await?
                 )
             }

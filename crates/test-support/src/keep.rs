@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use mergeline_domain::Verdict;
-use mergeline_store::{Ending, KeptPullRequest, Listed, PageOfWork, Store};
+use mergeline_store::{KeptPullRequest, LeaseOutcome, Listed, PageOfWork, Store};
 
 use mergeline_fake_github::FakePullRequest;
 
@@ -27,7 +27,7 @@ pub async fn keep(store: &Store, pull_requests: &[FakePullRequest]) -> anyhow::R
         }
     }
     let stored = store.upsert_page(&lease, snapshot.revision, page, now).await?;
-    store.release(&lease, Ending::Succeeded, now).await?;
+    store.release(&lease, LeaseOutcome::Succeeded, now).await?;
     Ok(stored.changed)
 }
 
@@ -49,6 +49,6 @@ pub async fn finish_reading(
     let listed =
         Listed { newest, down_to: covered_since, started_at, etag: None, is_verified: true, has_pull_requests: true };
     store.finish_listing(&lease, snapshot.revision, &listed).await?;
-    store.release(&lease, Ending::Succeeded, started_at).await?;
+    store.release(&lease, LeaseOutcome::Succeeded, started_at).await?;
     Ok(())
 }

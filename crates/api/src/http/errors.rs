@@ -3,8 +3,8 @@
 use axum::response::{IntoResponse, Response};
 use chrono_tz::Tz;
 use http::{HeaderValue, StatusCode, header};
+use mergeline_domain::error_chain;
 use mergeline_domain::metrics::InvalidParameter;
-use mergeline_domain::with_causes;
 use mergeline_reporting::ReportError;
 use mergeline_store::StoreError;
 use schemars::JsonSchema;
@@ -233,7 +233,7 @@ impl From<ReportError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(trace_id = trace_id(), code = error.code(), "Could not answer: {}", with_causes(&error));
+        tracing::error!(trace_id = trace_id(), code = error.code(), "Could not answer: {}", error_chain(&error));
         match error {
             StoreError::Unavailable(_)
             | StoreError::ReadOnly(_)
@@ -242,9 +242,9 @@ impl From<StoreError> for ApiError {
             StoreError::Timeout(_) => Self::Timeout,
             StoreError::Schema(_) | StoreError::Pooler { .. } => Self::SchemaOutdated,
             StoreError::StaleConfiguration
-            | StoreError::SamePerson { .. }
+            | StoreError::DuplicatePerson { .. }
             | StoreError::LostLease
-            | StoreError::SameRepository { .. }
+            | StoreError::DuplicateRepository { .. }
             | StoreError::Conflict(_)
             | StoreError::DiskFull(_)
             | StoreError::UnknownValue(_)

@@ -13,7 +13,7 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Details, PullRequest, RepoName, Verdict};
 use mergeline_fake_github::pr;
 use mergeline_store::{
-    ApplyOptions, Ending, KeptPullRequest, Lease, Listed, PageOfWork, Repository, Snapshot, Store, WithoutDetails,
+    ApplyOptions, KeptPullRequest, Lease, LeaseOutcome, Listed, PageOfWork, Repository, Snapshot, Store, WithoutDetails,
 };
 use mergeline_test_support::TestDatabase;
 use serde_json::Value;
@@ -68,7 +68,7 @@ impl World {
         for Repository { id, name, .. } in &snapshot.repositories {
             let (lease, _) = self.store.lease(*id, now, Duration::ZERO).await?.context("nobody else works here")?;
             work(&snapshot, &lease, name).await?;
-            self.store.release(&lease, Ending::Succeeded, now).await?;
+            self.store.release(&lease, LeaseOutcome::Succeeded, now).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::plan::Doubt;
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{Login, RepoName, count_of, with_causes};
+use mergeline_domain::{Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
     ApplyError, ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store, StoreError,
@@ -68,7 +68,7 @@ pub(super) async fn check(
     let status = match store.database_status().await {
         Ok(status) => status,
         Err(error) => {
-            findings.add(Check::error("database", with_causes(&error), remedy(&error)))?;
+            findings.add(Check::error("database", error_chain(&error), remedy(&error)))?;
             return Ok(Checked::default());
         }
     };
@@ -82,7 +82,7 @@ pub(super) async fn check(
     match outcome {
         Ok(checked) => Ok(Checked { opened, ..checked }),
         Err(Unread::Store(error)) => {
-            findings.add(Check::error("database", with_causes(&error), remedy(&error)))?;
+            findings.add(Check::error("database", error_chain(&error), remedy(&error)))?;
             Ok(Checked { opened, ..Checked::default() })
         }
         Err(Unread::Failure(failure)) => Err(failure),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::within_known_limits;
 use mergeline_domain::{GithubId, Login, RepoName, RepoPattern};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, Page, PageAnswer, Patience, RateLimit, TokenReport};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Page, PageAnswer, RateLimit, TokenReport, WaitBudget};
 use mergeline_store::{ConfiguredLogin, Store};
 
 use super::Configured;
@@ -34,7 +34,7 @@ pub(super) struct Asking {
 pub(super) type Numbers = BTreeMap<Login, GithubId>;
 
 /// What makes all further questions needless.
-struct Stopped(GitHubError);
+struct Abandoned(GitHubError);
 
 impl Asking {
     pub(super) fn new(settings: &GitHubSettings, has_details: bool, now: DateTime<Utc>) -> Result<Self, Failure> {
@@ -42,7 +42,7 @@ impl Asking {
     }
 
     fn session(&self, owner: Option<&str>) -> mergeline_github::Session<'_> {
-        self.github.session(owner, Patience { deadline: None, longest_wait: LONGEST_WAIT }, self.now)
+        self.github.session(owner, WaitBudget { deadline: None, longest_wait: LONGEST_WAIT }, self.now)
     }
 
     /// Asks nothing that GitHub refuses as other commands know, and lets them know what it refuses now.
@@ -124,7 +124,7 @@ impl Asking {
     fn stop(
         &self,
         owner: Option<&str>,
-        Stopped(error): Stopped,
+        Abandoned(error): Abandoned,
         stops: &mut Stops,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
@@ -395,10 +395,10 @@ impl Asking {
 }
 
 /// Errors that will come again with every question, about the same owner's things at least.
-fn stopped(error: GitHubError) -> Result<Stopped, GitHubError> {
+fn stopped(error: GitHubError) -> Result<Abandoned, GitHubError> {
     match error {
-        GitHubError::RateLimited { .. } | GitHubError::Transport { .. } => Ok(Stopped(error)),
-        error if error.is_token_refused() || error.concerns_owner() => Ok(Stopped(error)),
+        GitHubError::RateLimited { .. } | GitHubError::Transport { .. } => Ok(Abandoned(error)),
+        error if error.is_token_refused() || error.concerns_owner() => Ok(Abandoned(error)),
         other => Err(other),
     }
 }
@@ -414,7 +414,11 @@ fn stops_owner_only(error: &GitHubError, has_app: bool) -> bool {
 impl Asking {
     /// Looks a repository up, and reads one of its pull requests as collecting does.
     /// Of another name that it has now, `is_named` says whether it is configured too.
-    async fn repository(&self, repository: &RepoName, is_named: impl Fn(&RepoName) -> bool) -> Result<Check, Stopped> {
+    async fn repository(
+        &self,
+        repository: &RepoName,
+        is_named: impl Fn(&RepoName) -> bool,
+    ) -> Result<Check, Abandoned> {
         let name = format!("repository {repository}");
         let failed = |error: GitHubError| {
             stopped(error).map_or_else(|error| Ok(Check::error(&name, error.to_string(), remedy(&error))), Err)
@@ -524,7 +528,7 @@ pub(crate) fn remedy(error: &GitHubError) -> &'static str {
     }
     match error {
         GitHubError::PageUnreadable { cause, .. } => remedy(cause),
-        GitHubError::Withheld => "give the token read access to contents of this repository",
+        GitHubError::InsufficientPermission => "give the token read access to contents of this repository",
         GitHubError::NotFound => "check the spelling, and what the token may see",
         GitHubError::NoGraphql { .. } => {
             "check GITHUB_API_URL, and that a proxy before the server lets /api/graphql through; COLLECT_DETAILS=false collects \
@@ -539,7 +543,7 @@ pub(crate) fn remedy(error: &GitHubError) -> &'static str {
             "check HTTPS_PROXY and NO_PROXY, and whom the proxy lets through"
         }
         GitHubError::Transport { proxy: None, .. } => "check the network and GITHUB_API_URL",
-        GitHubError::InvalidAnswer { .. } | GitHubError::Elsewhere { .. } => "check GITHUB_API_URL",
+        GitHubError::InvalidAnswer { .. } | GitHubError::CrossHostRedirect { .. } => "check GITHUB_API_URL",
         _ => "try again later; https://www.githubstatus.com tells of disturbances",
     }
 }

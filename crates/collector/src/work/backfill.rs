@@ -9,8 +9,8 @@ use mergeline_domain::RepoName;
 use mergeline_github::{GitHubError, ListPosition, Page, PageAnswer, PullRequestPages, larger_page};
 use mergeline_store::{Backfill, BackfillStep, KnownBy, Place, ReadBack, Undecodable};
 
-use super::incremental::Seen;
-use super::{Stopped, Work, meanwhile, timed};
+use super::incremental::ListingProgress;
+use super::{Interruption, RepositoryJob, pipeline, timed};
 
 /// How often a backfill is begun when each time pull requests vanish while it reads.
 const MAX_READINGS: u32 = 4;
@@ -21,9 +21,9 @@ const SMALL_PAGE: u8 = 25;
 /// The smallest page that is asked for from the beginning.
 pub(super) const SMALLEST_PAGE: u8 = 5;
 
-impl Work<'_> {
+impl RepositoryJob<'_> {
     /// Reads a repository's past as far as time allows, if that is under way.
-    pub(super) async fn backfill(&mut self) -> Result<(), Stopped> {
+    pub(super) async fn backfill(&mut self) -> Result<(), Interruption> {
         while let Some(backfill) = self.repository.backfill {
             if let Some(ReadBack { rows, oldest, last }) = backfill.read_back {
                 self.may_go_on()?;
@@ -57,7 +57,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) async fn finish_backfill(&mut self) -> Result<(), Stopped> {
+    pub(super) async fn finish_backfill(&mut self) -> Result<(), Interruption> {
         let finished = self.collecting.store.finish_backfill(&self.lease, self.now());
         timed(&mut self.result.database, finished).await?;
         self.repository.backfill = None;
@@ -71,8 +71,8 @@ impl Work<'_> {
         &mut self,
         backfill: Backfill,
         mut pages: PullRequestPages<'_>,
-        first: Option<(Page, Seen)>,
-    ) -> Result<(), Stopped> {
+        first: Option<(Page, ListingProgress)>,
+    ) -> Result<(), Interruption> {
         let outcome = self.read_back_to(backfill, &mut pages, first).await;
         let smaller = pages.page_size().max(SMALLEST_PAGE);
         if smaller < self.repository.page_size {
@@ -85,8 +85,8 @@ impl Work<'_> {
         &mut self,
         backfill: Backfill,
         pages: &mut PullRequestPages<'_>,
-        first: Option<(Page, Seen)>,
-    ) -> Result<(), Stopped> {
+        first: Option<(Page, ListingProgress)>,
+    ) -> Result<(), Interruption> {
         let is_from_the_beginning = first.is_some();
         let (mut arrived, mut seen) = first.map_or_else(Default::default, |(page, seen)| (Some(page), seen));
         loop {
@@ -104,7 +104,7 @@ impl Work<'_> {
             };
             let read_back = read_back(pages.position());
             if page.is_empty() && !page.has_next && read_back.oldest.is_none() {
-                return Err(Stopped::lists_nothing());
+                return Err(Interruption::lists_nothing());
             }
             let is_over = !page.has_next || page.is_beyond(backfill.since);
             let is_readable =
@@ -128,7 +128,7 @@ impl Work<'_> {
     }
 
     /// Begins at the first page, with a look at how long the list is. Not knowing that is no reason not to begin.
-    async fn begin_reading(&mut self, backfill: Backfill) -> Result<(), Stopped> {
+    async fn begin_reading(&mut self, backfill: Backfill) -> Result<(), Interruption> {
         let length = match self.length.take() {
             Some(length) => Some(length),
             None => self.session.list_length_if_known(self.repository.called()).await?,
@@ -149,7 +149,7 @@ impl Work<'_> {
 
     /// Reads page after page, several on their way at a time, and stores them in order. Says whether that was all; else the size
     /// of pages has changed.
-    async fn read_up(&mut self, backfill: Backfill) -> Result<bool, Stopped> {
+    async fn read_up(&mut self, backfill: Backfill) -> Result<bool, Interruption> {
         let (session, name, page_size) = (self.session, self.repository.called().clone(), self.repository.page_size);
         let ahead = self.collecting.github.concurrency();
         let mut next = backfill.next_page;
@@ -162,7 +162,7 @@ impl Work<'_> {
             let pages = futures::stream::iter(next..=last)
                 .map(|number| async move { session.by_creation(name, page_size, number).await })
                 .buffered(ahead);
-            let reading = meanwhile(pages, ahead, async |pages| {
+            let reading = pipeline(pages, ahead, async |pages| {
                 let mut arrived: Option<Page> = None;
                 let mut outcome = Ok(());
                 for page in pages {
@@ -219,7 +219,7 @@ impl Work<'_> {
         name: &RepoName,
         page_size: u8,
         number: u32,
-    ) -> Result<Page, Stopped> {
+    ) -> Result<Page, Interruption> {
         let page = page?;
         self.result.pages += 1;
         self.identify(&page).await?;
@@ -230,10 +230,10 @@ impl Work<'_> {
     }
 
     /// An empty page is the end only where the first one agrees: an error is never an end.
-    async fn confirm_end(&self, name: &RepoName, page_size: u8, number: u32) -> Result<(), Stopped> {
+    async fn confirm_end(&self, name: &RepoName, page_size: u8, number: u32) -> Result<(), Interruption> {
         let first = self.session.by_creation(name, page_size, 1).await?;
         if first.is_empty() {
-            return Err(Stopped::lists_nothing());
+            return Err(Interruption::lists_nothing());
         }
         let is_behind_the_last = if first.has_next { first.last.is_some_and(|last| last < number) } else { number > 1 };
         if is_behind_the_last {
@@ -244,7 +244,7 @@ impl Work<'_> {
     }
 
     /// Asks for pages of another size from now on.
-    pub(super) async fn set_page_size(&mut self, page_size: u8) -> Result<(), Stopped> {
+    pub(super) async fn set_page_size(&mut self, page_size: u8) -> Result<(), Interruption> {
         let before = self.repository.page_size;
         tracing::info!(repo.name = %self.repository.called(), page_size, "Asking for pages of {page_size} instead of {before}");
         let set = self.collecting.store.set_page_size(&self.lease, page_size, self.now());

@@ -7,14 +7,14 @@ use mergeline_github::GitHubError;
 use mergeline_store::WithoutDetails;
 
 use super::quarantine::AT_ONCE;
-use super::{Stopped, Work, meanwhile, timed};
+use super::{Interruption, RepositoryJob, pipeline, timed};
 
 /// As many as GraphQL tells about in one query.
 const IN_A_QUERY: u32 = 100;
 
-impl Work<'_> {
+impl RepositoryJob<'_> {
     /// Reads the details of stored pull requests that changed since theirs were read, the last changed first.
-    pub(super) async fn details(&mut self) -> Result<(), Stopped> {
+    pub(super) async fn details(&mut self) -> Result<(), Interruption> {
         let outcome = self.read_details().await;
         let counting = self.collecting.store.count_without_details(self.repository.id);
         let lacking = timed(&mut self.result.database, counting).await?;
@@ -22,7 +22,7 @@ impl Work<'_> {
         outcome
     }
 
-    async fn read_details(&mut self) -> Result<(), Stopped> {
+    async fn read_details(&mut self) -> Result<(), Interruption> {
         let (session, store) = (self.session, self.collecting.store);
         if !session.has_token().await? {
             tracing::warn!(repo.name = %self.repository.called(), "No reviews, commits and sizes: they need a token");
@@ -42,7 +42,7 @@ impl Work<'_> {
                     (batch, session.histories(&ids).await)
                 })
                 .buffered(ahead as usize);
-            let reading = meanwhile(queries, ahead as usize, async |answers| {
+            let reading = pipeline(queries, ahead as usize, async |answers| {
                 for (batch, histories) in answers {
                     self.keep_details(batch, histories?, now).await?;
                     self.observe();
@@ -59,7 +59,7 @@ impl Work<'_> {
         batch: &[WithoutDetails],
         histories: Vec<(String, Result<History, GitHubError>)>,
         now: DateTime<Utc>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Interruption> {
         let store = self.collecting.store;
         let mut told: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
         let mut untold: Vec<(&WithoutDetails, GitHubError)> = Vec::new();
@@ -94,7 +94,7 @@ impl Work<'_> {
 
     /// Those of these pull requests that are not there by their numbers; the others are stored. The repository is there, and they are
     /// asked for twice: a pull request must not be lost to one wrong answer.
-    pub(super) async fn confirmed_gone(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Stopped> {
+    pub(super) async fn confirmed_gone(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Interruption> {
         let gone = self.read_singly(numbers).await?;
         if gone.is_empty() {
             return Ok(gone);

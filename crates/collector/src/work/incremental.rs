@@ -7,7 +7,7 @@ use mergeline_github::{Etag, GitHubError, ListLength, Page, PageAnswer, PullRequ
 use mergeline_store::{Backfill, Listed, ReadBack, StoredEtag, UnreadableChange};
 
 use super::backfill::{SMALLEST_PAGE, read_back};
-use super::{Stopped, Work, known, stored, timed};
+use super::{Interruption, RepositoryJob, known, stored, timed};
 
 /// Read again before the watermark: GitHub's answers may lag behind its clock by minutes.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
@@ -40,7 +40,7 @@ enum Comparison {
 
 /// How far the stream is to be read, and why.
 #[derive(Debug, Clone, Copy)]
-struct Aim {
+struct ListingPlan {
     down_to: DateTime<Utc>,
     /// Nothing of the repository was read before.
     is_first: bool,
@@ -50,18 +50,18 @@ struct Aim {
     started_at: DateTime<Utc>,
 }
 
-impl Aim {
+impl ListingPlan {
     fn is_verified(&self) -> bool {
         self.comparison != Comparison::No
     }
 
     /// Whether a reading that was stopped after so many pages would be stopped again and again, were it begun anew.
-    fn is_not_begun_again(&self, stopped: &Stopped, pages: u32) -> bool {
+    fn should_become_backfill(&self, stopped: &Interruption, pages: u32) -> bool {
         match stopped {
             // By creation nothing is compared. Who asked for it can ask again.
             _ if self.comparison == Comparison::Whole && !self.is_reopened => false,
             _ if stopped.is_for_lack_of_time() => pages > if self.is_reopened { LONG } else { VERY_LONG },
-            Stopped::GitHub(_) => self.is_reopened && pages > LONG,
+            Interruption::GitHub(_) => self.is_reopened && pages > LONG,
             _ => false,
         }
     }
@@ -69,7 +69,7 @@ impl Aim {
 
 /// What a reading has seen so far.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct ListingProgress {
     pages: u32,
     is_anything: bool,
     newest: Option<DateTime<Utc>>,
@@ -87,20 +87,20 @@ pub(super) struct Seen {
     read_back: ReadBack,
 }
 
-impl Seen {
+impl ListingProgress {
     /// Remembers what a page showed. Says whether there is more that is new enough.
-    fn note(&mut self, aim: &Aim, page: &Page) -> bool {
+    fn note(&mut self, plan: &ListingPlan, page: &Page) -> bool {
         // The watermark is what the first page showed: later changes come to the front and are seen next time.
         if self.pages == 0 {
-            let horizon = aim.started_at + MAX_AHEAD;
+            let horizon = plan.started_at + MAX_AHEAD;
             let times = page.pull_requests.iter().map(|pull_request| pull_request.updated_at);
             self.newest = times.filter(|at| *at <= horizon).max();
             self.etag.clone_from(&page.etag);
         }
         self.pages += 1;
         self.is_anything |= !page.is_empty();
-        self.note_unreadable(page, aim.started_at);
-        page.has_next && !page.is_beyond(aim.down_to)
+        self.note_unreadable(page, plan.started_at);
+        page.has_next && !page.is_beyond(plan.down_to)
     }
 
     /// Whether a row that could not be read may have changed after this.
@@ -137,7 +137,7 @@ impl Seen {
 }
 
 /// How a reading ended.
-enum Read {
+enum ListingEnd {
     Whole,
     Unchanged,
     /// There is more than a page, and the past is read by creation.
@@ -146,26 +146,26 @@ enum Read {
     Back,
 }
 
-impl Work<'_> {
+impl RepositoryJob<'_> {
     /// Reads what changed since the last time, or the newest page of a repository that is new.
-    pub(super) async fn incremental(&mut self) -> Result<(), Stopped> {
-        let aim = self.aim();
-        let mut seen = Seen::default();
-        let outcome = self.read_down(&aim, &mut seen).await;
-        let smaller = seen.page_size.filter(|size| *size < self.repository.page_size);
+    pub(super) async fn incremental(&mut self) -> Result<(), Interruption> {
+        let plan = self.plan();
+        let mut progress = ListingProgress::default();
+        let outcome = self.read_down(&plan, &mut progress).await;
+        let smaller = progress.page_size.filter(|size| *size < self.repository.page_size);
         let smaller = smaller.map(|size| size.max(SMALLEST_PAGE));
         if let Some(smaller) = smaller {
             self.set_page_size(smaller).await?;
         }
         match outcome {
-            Ok(Read::Back) => Ok(()),
-            Ok(Read::Unchanged) => self.unchanged(&aim).await,
-            Err(Stopped::GitHub(GitHubError::NotFound)) if self.is_switched_off().await? => {
-                self.without_any(&aim).await
+            Ok(ListingEnd::Back) => Ok(()),
+            Ok(ListingEnd::Unchanged) => self.unchanged(&plan).await,
+            Err(Interruption::GitHub(GitHubError::NotFound)) if self.is_switched_off().await? => {
+                self.without_any(&plan).await
             }
-            Ok(Read::Whole) if self.is_accounted_for(&seen).await? => {
-                self.note_unreadable(aim.down_to, &seen).await?;
-                self.listed(&aim, seen).await?;
+            Ok(ListingEnd::Whole) if self.is_accounted_for(&progress).await? => {
+                self.note_unreadable(plan.down_to, &progress).await?;
+                self.listed(&plan, progress).await?;
                 match smaller {
                     // Learned just now.
                     Some(smaller) if self.repository.page_size != smaller => self.set_page_size(smaller).await,
@@ -173,22 +173,22 @@ impl Work<'_> {
                 }
             }
             // Changes since the backfill began are read from there again, until it has found what cannot be read.
-            Ok(Read::Whole) if self.repository.backfill.is_some() => Ok(()),
-            Ok(Read::Whole) => {
-                if aim.is_verified() {
-                    self.mark_what_is_gone(aim.down_to, &seen).await?;
+            Ok(ListingEnd::Whole) if self.repository.backfill.is_some() => Ok(()),
+            Ok(ListingEnd::Whole) => {
+                if plan.is_verified() {
+                    self.mark_missing_as_deleted(plan.down_to, &progress).await?;
                 }
                 // By creation, rows that cannot be read have neighbors that tell which they are.
-                self.begin_backfill(&aim, &seen, None).await
+                self.begin_backfill(&plan, &progress, None).await
             }
-            Ok(Read::FirstPageOnly(last)) => {
-                self.last_page = last.filter(|_| seen.page_size == Some(self.repository.page_size));
-                self.begin_backfill(&aim, &seen, None).await
+            Ok(ListingEnd::FirstPageOnly(last)) => {
+                self.last_page = last.filter(|_| progress.page_size == Some(self.repository.page_size));
+                self.begin_backfill(&plan, &progress, None).await
             }
-            Err(stopped) if aim.is_not_begun_again(&stopped, seen.pages) => {
+            Err(stopped) if plan.should_become_backfill(&stopped, progress.pages) => {
                 // It can go on where it stopped, and by creation where something on the way cannot be read.
-                let is_readable = seen.unreadable.is_empty() && stopped.is_for_lack_of_time();
-                self.begin_backfill(&aim, &seen, is_readable.then_some(seen.read_back)).await?;
+                let is_readable = progress.unreadable.is_empty() && stopped.is_for_lack_of_time();
+                self.begin_backfill(&plan, &progress, is_readable.then_some(progress.read_back)).await?;
                 Err(stopped)
             }
             Err(stopped) => Err(stopped),
@@ -197,14 +197,14 @@ impl Work<'_> {
 
     /// Whether the past was read before for the sake of each of the rows that could not be read, and none of them has changed
     /// since, as far as their neighbors tell.
-    pub(super) fn is_explained(&self, seen: &Seen) -> bool {
+    pub(super) fn is_explained(&self, progress: &ListingProgress) -> bool {
         let mut known = self.repository.unreadable.clone();
         // Between its neighbors there was none that could be read: one that is there now is this row, which explains no other.
         let is_read = |row: &UnreadableChange| {
-            seen.readable.iter().any(|at| row.from.is_some_and(|from| from < *at) && *at < row.until)
+            progress.readable.iter().any(|at| row.from.is_some_and(|from| from < *at) && *at < row.until)
         };
         known.retain(|row| !is_read(row));
-        seen.unreadable.values().all(|row| match known.iter().position(|it| it.may_be(row)) {
+        progress.unreadable.values().all(|row| match known.iter().position(|it| it.may_be(row)) {
             Some(place) => {
                 known.swap_remove(place);
                 true
@@ -214,11 +214,15 @@ impl Work<'_> {
     }
 
     /// Remembers the rows that could not be read, and those that are further down than it was read.
-    pub(super) async fn note_unreadable(&mut self, down_to: DateTime<Utc>, seen: &Seen) -> Result<(), Stopped> {
+    pub(super) async fn note_unreadable(
+        &mut self,
+        down_to: DateTime<Utc>,
+        progress: &ListingProgress,
+    ) -> Result<(), Interruption> {
         let further_down = self.repository.unreadable.iter().filter(|row| row.until < down_to);
-        let unreadable: Vec<UnreadableChange> = seen.unreadable.values().chain(further_down).copied().collect();
+        let unreadable: Vec<UnreadableChange> = progress.unreadable.values().chain(further_down).copied().collect();
         // As long as they are the same, what was noted first tells best which they are.
-        if unreadable.len() != self.repository.unreadable.len() || !self.is_explained(seen) {
+        if unreadable.len() != self.repository.unreadable.len() || !self.is_explained(progress) {
             let noted = self.collecting.store.note_unreadable(&self.lease, &unreadable, self.now());
             timed(&mut self.result.database, noted).await?;
             self.repository.unreadable = unreadable;
@@ -226,7 +230,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn aim(&self) -> Aim {
+    fn plan(&self) -> ListingPlan {
         let now = self.now();
         let repository = &self.repository;
         let wanted = now - self.collecting.options.backfill;
@@ -253,7 +257,7 @@ impl Work<'_> {
         };
         let first = repository.covered_since.or(repository.backfill.map(|backfill| backfill.since)).unwrap_or(window);
         let down_to = [known.or(Some(first)), reopened, verified_from].into_iter().flatten().min().unwrap_or(window);
-        Aim {
+        ListingPlan {
             down_to,
             is_first: known.is_none() && repository.covered_since.is_none() && repository.backfill.is_none(),
             is_reopened: reopened.is_some(),
@@ -262,60 +266,69 @@ impl Work<'_> {
         }
     }
 
-    async fn read_down(&mut self, aim: &Aim, seen: &mut Seen) -> Result<Read, Stopped> {
-        let is_conditional = !aim.is_first && !aim.is_reopened && !aim.is_verified();
+    async fn read_down(
+        &mut self,
+        plan: &ListingPlan,
+        progress: &mut ListingProgress,
+    ) -> Result<ListingEnd, Interruption> {
+        let is_conditional = !plan.is_first && !plan.is_reopened && !plan.is_verified();
         let etag = self.repository.etag.clone().filter(|_| is_conditional).map(known);
         let name = self.repository.called().clone();
         let mut pages = self.session.by_update(&name, self.repository.page_size, etag);
         loop {
-            let Some(page) = self.next_page(&mut pages).await? else { return Ok(Read::Whole) };
+            let Some(page) = self.next_page(&mut pages).await? else { return Ok(ListingEnd::Whole) };
             // Where nothing was known, nothing can be unchanged.
-            if page == PageAnswer::Unchanged && !aim.is_first {
-                return Ok(Read::Unchanged);
+            if page == PageAnswer::Unchanged && !plan.is_first {
+                return Ok(ListingEnd::Unchanged);
             }
             let page = page.into_page()?;
             self.identify(&page).await?;
-            seen.page_size = Some(pages.page_size());
-            let has_more = seen.note(aim, &page);
-            if has_more && self.is_read_back(aim, &page, seen).await? {
-                self.begin_backfill(aim, seen, Some(ReadBack::default())).await?;
-                let Some(backfill) = self.repository.backfill else { return Ok(Read::Back) };
-                Box::pin(self.read_back(backfill, pages, Some((page, std::mem::take(seen))))).await?;
-                return Ok(Read::Back);
+            progress.page_size = Some(pages.page_size());
+            let has_more = progress.note(plan, &page);
+            if has_more && self.is_read_back(plan, &page, progress).await? {
+                self.begin_backfill(plan, progress, Some(ReadBack::default())).await?;
+                let Some(backfill) = self.repository.backfill else { return Ok(ListingEnd::Back) };
+                Box::pin(self.read_back(backfill, pages, Some((page, std::mem::take(progress))))).await?;
+                return Ok(ListingEnd::Back);
             }
-            if has_more && aim.is_first {
+            if has_more && plan.is_first {
                 // It is read again by creation, with everything before it.
-                return Ok(Read::FirstPageOnly(page.last));
+                return Ok(ListingEnd::FirstPageOnly(page.last));
             }
-            self.keep(page, aim.down_to, None).await?;
-            seen.read_back = read_back(pages.position());
+            self.keep(page, plan.down_to, None).await?;
+            progress.read_back = read_back(pages.position());
             self.observe();
             if !has_more {
-                return Ok(Read::Whole);
+                return Ok(ListingEnd::Whole);
             }
             // Only what can go on where it stopped makes room for others.
-            if aim.is_reopened { self.may_go_on()? } else { self.has_time()? }
+            if plan.is_reopened { self.may_go_on()? } else { self.has_time()? }
         }
     }
 
     /// Whether what is behind a first page is read by update, as something that can go on where it stopped: where the window
     /// may end before the list does, and where a part is known. What is compared must be seen in one go.
-    async fn is_read_back(&mut self, aim: &Aim, page: &Page, seen: &Seen) -> Result<bool, Stopped> {
-        let is_new = aim.is_first && page.unreadable.is_empty() && is_bounded(page, aim.down_to);
-        let is_reopened = !aim.is_first && aim.is_reopened && !aim.is_verified();
+    async fn is_read_back(
+        &mut self,
+        plan: &ListingPlan,
+        page: &Page,
+        progress: &ListingProgress,
+    ) -> Result<bool, Interruption> {
+        let is_new = plan.is_first && page.unreadable.is_empty() && is_bounded(page, plan.down_to);
+        let is_reopened = !plan.is_first && plan.is_reopened && !plan.is_verified();
         if !(is_new || is_reopened) || self.repository.backfill.is_some() {
             return Ok(false);
         }
-        if is_reopened && !self.is_accounted_for(seen).await? {
+        if is_reopened && !self.is_accounted_for(progress).await? {
             return Ok(false);
         }
         // Only by creation several pages are read at a time: with half of them in the window that is the shorter way.
-        if !is_new || self.collecting.github.concurrency() == 1 || !may_hold_half(page, aim.down_to) {
+        if !is_new || self.collecting.github.concurrency() == 1 || !may_hold_half(page, plan.down_to) {
             return Ok(true);
         }
         let middle = page.last.unwrap_or(1) * u32::from(self.repository.page_size) / 2;
         let row = self.session.row_by_update(self.repository.called(), middle).await?;
-        let Some(row) = row.filter(|row| row.changed_at >= aim.down_to) else { return Ok(true) };
+        let Some(row) = row.filter(|row| row.changed_at >= plan.down_to) else { return Ok(true) };
         // To open one is to change it: the newest is on this page. Where it is not, fewer rows are met than these, and the list is
         // read again with a length that is asked for.
         let newest = page.pull_requests.iter().map(|pull_request| pull_request.created_at).max();
@@ -323,20 +336,23 @@ impl Work<'_> {
         Ok(false)
     }
 
-    pub(super) async fn next_page(&mut self, pages: &mut PullRequestPages<'_>) -> Result<Option<PageAnswer>, Stopped> {
+    pub(super) async fn next_page(
+        &mut self,
+        pages: &mut PullRequestPages<'_>,
+    ) -> Result<Option<PageAnswer>, Interruption> {
         let page = pages.next().await?;
         self.result.pages += u32::from(page.is_some());
         Ok(page)
     }
 
-    async fn unchanged(&mut self, aim: &Aim) -> Result<(), Stopped> {
+    async fn unchanged(&mut self, plan: &ListingPlan) -> Result<(), Interruption> {
         self.result.is_unchanged = true;
-        let down_to = self.repository.position().unwrap_or(aim.down_to);
+        let down_to = self.repository.position().unwrap_or(plan.down_to);
         let etag = self.repository.etag.clone();
         let listed = Listed {
             newest: None,
             down_to,
-            started_at: aim.started_at,
+            started_at: plan.started_at,
             etag,
             is_verified: false,
             has_pull_requests: true,
@@ -344,18 +360,18 @@ impl Work<'_> {
         self.finish(&listed).await
     }
 
-    async fn listed(&mut self, aim: &Aim, seen: Seen) -> Result<(), Stopped> {
-        if !seen.is_anything && self.repository.position().is_some() {
+    async fn listed(&mut self, plan: &ListingPlan, progress: ListingProgress) -> Result<(), Interruption> {
+        if !progress.is_anything && self.repository.position().is_some() {
             self.confirm_that_all_is_gone().await?;
-        } else if aim.is_verified() {
-            self.mark_what_is_gone(aim.down_to, &seen).await?;
+        } else if plan.is_verified() {
+            self.mark_missing_as_deleted(plan.down_to, &progress).await?;
         }
         let listed = Listed {
-            newest: seen.newest,
-            down_to: aim.down_to,
-            started_at: aim.started_at,
-            etag: seen.etag.map(stored),
-            is_verified: aim.is_verified() || aim.is_first,
+            newest: progress.newest,
+            down_to: plan.down_to,
+            started_at: plan.started_at,
+            etag: progress.etag.map(stored),
+            is_verified: plan.is_verified() || plan.is_first,
             has_pull_requests: true,
         };
         self.finish(&listed).await
@@ -364,7 +380,7 @@ impl Work<'_> {
     /// An empty list may mean that the token sees nothing any more, which is no complete collection. It may as well be that all
     /// was deleted at GitHub, which says so of each by its number, while the repository itself is there and its list has no
     /// length. What is found to be gone is marked some at a time, so that another run goes on there.
-    async fn confirm_that_all_is_gone(&mut self) -> Result<(), Stopped> {
+    async fn confirm_that_all_is_gone(&mut self) -> Result<(), Interruption> {
         let store = self.collecting.store;
         let stored = store.stored_between(self.repository.id, DateTime::UNIX_EPOCH, self.now() + MAX_AHEAD);
         let stored = timed(&mut self.result.database, stored).await?;
@@ -374,7 +390,7 @@ impl Work<'_> {
         for some in [first].into_iter().chain(others.chunks(GONE_AT_ONCE)) {
             let gone = self.read_singly(some).await?;
             if gone != some {
-                return Err(Stopped::lists_nothing());
+                return Err(Interruption::lists_nothing());
             }
             // A token that has lost its access meanwhile sees none of them either.
             self.confirm_that_it_is_empty().await?;
@@ -384,17 +400,17 @@ impl Work<'_> {
     }
 
     /// The repository is there, has pull requests in its settings, and none in its list.
-    async fn confirm_that_it_is_empty(&self) -> Result<(), Stopped> {
+    async fn confirm_that_it_is_empty(&self) -> Result<(), Interruption> {
         let name = self.repository.called();
         let (_, has_pull_requests) = self.session.has_pull_requests(name).await?;
         if !has_pull_requests || self.session.list_length(name).await?.rows > 0 {
-            return Err(Stopped::lists_nothing());
+            return Err(Interruption::lists_nothing());
         }
         Ok(())
     }
 
     /// Whether a repository whose list is a 404 is there, with pull requests switched off in its settings.
-    async fn is_switched_off(&mut self) -> Result<bool, Stopped> {
+    async fn is_switched_off(&mut self) -> Result<bool, Interruption> {
         let name = self.repository.called().clone();
         let (identity, has_pull_requests) = match self.session.has_pull_requests(&name).await {
             Ok(answer) => answer,
@@ -410,7 +426,7 @@ impl Work<'_> {
     }
 
     /// Pull requests are switched off: there are none to read, now and before. What is stored of former times stays.
-    async fn without_any(&mut self, aim: &Aim) -> Result<(), Stopped> {
+    async fn without_any(&mut self, plan: &ListingPlan) -> Result<(), Interruption> {
         self.has_pull_requests = false;
         let repository = self.repository.called();
         tracing::info!(
@@ -419,8 +435,8 @@ impl Work<'_> {
         );
         let listed = Listed {
             newest: None,
-            down_to: aim.down_to,
-            started_at: aim.started_at,
+            down_to: plan.down_to,
+            started_at: plan.started_at,
             etag: None,
             is_verified: false,
             has_pull_requests: false,
@@ -432,7 +448,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn finish(&mut self, listed: &Listed) -> Result<(), Stopped> {
+    async fn finish(&mut self, listed: &Listed) -> Result<(), Interruption> {
         let store = self.collecting.store;
         let finished = store.finish_listing(&self.lease, self.rostered.revision, listed);
         timed(&mut self.result.database, finished).await?;
@@ -444,16 +460,21 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn begin_backfill(&mut self, aim: &Aim, seen: &Seen, read_back: Option<ReadBack>) -> Result<(), Stopped> {
+    async fn begin_backfill(
+        &mut self,
+        plan: &ListingPlan,
+        progress: &ListingProgress,
+        read_back: Option<ReadBack>,
+    ) -> Result<(), Interruption> {
         // One that is under way already may go further back.
-        let since = self.repository.backfill.map_or(aim.down_to, |backfill| backfill.since.min(aim.down_to));
-        let backfill = Backfill { next_page: 1, since, anchor: seen.newest, read_back, ..Backfill::default() };
-        self.start(backfill, seen.etag.clone().map(stored), aim.started_at).await?;
-        self.note_unreadable(aim.down_to, seen).await
+        let since = self.repository.backfill.map_or(plan.down_to, |backfill| backfill.since.min(plan.down_to));
+        let backfill = Backfill { next_page: 1, since, anchor: progress.newest, read_back, ..Backfill::default() };
+        self.start(backfill, progress.etag.clone().map(stored), plan.started_at).await?;
+        self.note_unreadable(plan.down_to, progress).await
     }
 
     /// Begins to read the whole list again, in which rows have moved.
-    pub(super) async fn read_again(&mut self) -> Result<(), Stopped> {
+    pub(super) async fn read_again(&mut self) -> Result<(), Interruption> {
         let Some(since) = self.repository.covered_since else { return Ok(()) };
         tracing::info!(
             repo.name = %self.repository.called(),
@@ -469,7 +490,7 @@ impl Work<'_> {
         backfill: Backfill,
         etag: Option<StoredEtag>,
         started_at: DateTime<Utc>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Interruption> {
         let store = self.collecting.store;
         let started = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), started_at);
         timed(&mut self.result.database, started).await?;
@@ -478,20 +499,24 @@ impl Work<'_> {
     }
 
     /// What is stored and not listed is asked for by its number: GitHub says whether it is gone.
-    async fn mark_what_is_gone(&mut self, down_to: DateTime<Utc>, seen: &Seen) -> Result<(), Stopped> {
-        if seen.newest.is_none() {
+    async fn mark_missing_as_deleted(
+        &mut self,
+        down_to: DateTime<Utc>,
+        progress: &ListingProgress,
+    ) -> Result<(), Interruption> {
+        if progress.newest.is_none() {
             return Ok(());
         }
         let store = self.collecting.store;
         // Up to now, and not up to the newest that is listed: the one that changed last may be the one that is gone.
         let between = store.stored_between(self.repository.id, down_to, self.now() + MAX_AHEAD);
         let stored = timed(&mut self.result.database, between).await?;
-        let missing: Vec<i64> = stored.into_iter().filter(|number| !seen.numbers.contains(number)).collect();
+        let missing: Vec<i64> = stored.into_iter().filter(|number| !progress.numbers.contains(number)).collect();
         let gone = self.read_singly(&missing).await?;
         self.mark_deleted(&gone).await
     }
 
-    pub(super) async fn mark_deleted(&mut self, gone: &[i64]) -> Result<(), Stopped> {
+    pub(super) async fn mark_deleted(&mut self, gone: &[i64]) -> Result<(), Interruption> {
         if !gone.is_empty() {
             tracing::warn!(repo.name = %self.repository.called(), ?gone, "Pull requests are not at GitHub any more");
             let marked = self.collecting.store.mark_deleted(&self.lease, gone, self.now());

@@ -14,10 +14,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use futures::{FutureExt, Stream, StreamExt};
-use mergeline_domain::{GithubId, RepoName, with_causes};
+use mergeline_domain::{GithubId, RepoName, error_chain};
 use mergeline_github::{Etag, GitHubError, ListLength, Page, RepositoryIdentity, Session};
 use mergeline_store::{
-    Ending, Identity, Lease, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
+    Identity, Lease, LeaseOutcome, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
     StoredEtag,
 };
 use tokio::sync::mpsc;
@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::RepositoryReport;
 use crate::limits;
-use crate::run::{Collecting, INTERRUPTED, Progress, Rostered};
+use crate::run::{INTERRUPTED, Progress, RosterSnapshot, RunContext};
 
 pub use page::keep_page;
 
@@ -46,11 +46,11 @@ pub enum Attempt {
     /// No: a failure is one.
     Only,
     /// Yes: what may pass is not yet held against the repository.
-    WithMoreToCome,
+    Retryable,
 }
 
 /// What stops the work on a repository.
-enum Stopped {
+enum Interruption {
     GitHub(GitHubError),
     Store(StoreError),
     /// It goes on later.
@@ -67,7 +67,7 @@ enum Stopped {
     Replaced(RepositoryId),
 }
 
-impl Stopped {
+impl Interruption {
     fn interrupted() -> Self {
         let (code, message) = INTERRUPTED;
         Self::Deferred { code, message: message.to_owned() }
@@ -84,13 +84,13 @@ impl Stopped {
     }
 }
 
-impl From<GitHubError> for Stopped {
+impl From<GitHubError> for Interruption {
     fn from(error: GitHubError) -> Self {
         Self::GitHub(error)
     }
 }
 
-impl From<StoreError> for Stopped {
+impl From<StoreError> for Interruption {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
@@ -99,24 +99,25 @@ impl From<StoreError> for Stopped {
 /// How the work on a repository ended.
 struct Outcome {
     state: ResultState,
-    ending: Ending,
+    ending: LeaseOutcome,
     reason: Option<Reason>,
     deferred_until: Option<DateTime<Utc>>,
 }
 
 impl Outcome {
     fn failed(code: &'static str, message: String, may_pass: bool, attempt: Attempt) -> Self {
-        let ending = if may_pass && attempt == Attempt::WithMoreToCome { Ending::Deferred } else { Ending::Failed };
+        let ending =
+            if may_pass && attempt == Attempt::Retryable { LeaseOutcome::Deferred } else { LeaseOutcome::Failed };
         Self { state: ResultState::Failed, ending, reason: Some(Reason { code, message }), deferred_until: None }
     }
 
     fn deferred(code: &'static str, message: String, until: Option<DateTime<Utc>>) -> Self {
         let reason = Some(Reason { code, message });
-        Self { state: ResultState::Deferred, ending: Ending::Deferred, reason, deferred_until: until }
+        Self { state: ResultState::Deferred, ending: LeaseOutcome::Deferred, reason, deferred_until: until }
     }
 }
 
-impl Collecting<'_> {
+impl RunContext<'_> {
     /// Works on a repository as far as time, limits and turns allow, and writes the result into the ledger. Returns
     /// the row that was worked on: another one than asked for when the repository was replaced.
     ///
@@ -146,7 +147,7 @@ impl Collecting<'_> {
         };
         let name = repository.called().clone();
         let session = self.github.session(Some(name.owner()), self.options.patience(), started_at);
-        let mut work = Work {
+        let mut work = RepositoryJob {
             collecting: self,
             session: &session,
             lease,
@@ -164,16 +165,19 @@ impl Collecting<'_> {
         let working = limits::remembering(self.github, self.store, || self.now(), working);
         let stopped = match select(pin!(working), pin!(self.is_over())).await {
             Either::Left((stopped, _)) => stopped.unwrap_or_else(|_| {
-                Err(Stopped::Failed { code: "panic", message: "the program failed; its log has the place".to_owned() })
+                Err(Interruption::Failed {
+                    code: "panic",
+                    message: "the program failed; its log has the place".to_owned(),
+                })
             }),
-            Either::Right(((), _)) => Err(Stopped::interrupted()),
+            Either::Right(((), _)) => Err(Interruption::interrupted()),
         };
         let mut result = std::mem::take(&mut work.result);
-        if let Err(Stopped::Replaced(replacement)) = stopped {
+        if let Err(Interruption::Replaced(replacement)) = stopped {
             return Box::pin(self.repository(run, replacement, name, attempt)).await;
         }
         let cause = match &stopped {
-            Err(Stopped::GitHub(error)) => Some(error.clone()),
+            Err(Interruption::GitHub(error)) => Some(error.clone()),
             _ => None,
         };
         let outcome = self.outcome(stopped, attempt)?;
@@ -205,12 +209,15 @@ impl Collecting<'_> {
     }
 
     /// What stopped the work, as the ledger and the next run need to know it.
-    fn outcome(&self, stopped: Result<(), Stopped>, attempt: Attempt) -> Result<Outcome, StoreError> {
+    fn outcome(&self, stopped: Result<(), Interruption>, attempt: Attempt) -> Result<Outcome, StoreError> {
         Ok(match stopped {
-            Ok(()) => {
-                Outcome { state: ResultState::Succeeded, ending: Ending::Succeeded, reason: None, deferred_until: None }
-            }
-            Err(Stopped::GitHub(error)) => match &error {
+            Ok(()) => Outcome {
+                state: ResultState::Succeeded,
+                ending: LeaseOutcome::Succeeded,
+                reason: None,
+                deferred_until: None,
+            },
+            Err(Interruption::GitHub(error)) => match &error {
                 GitHubError::RateLimited { limit, retry_in } => {
                     let until =
                         retry_in.and_then(|pause| TimeDelta::from_std(pause).ok()).map(|pause| self.now() + pause);
@@ -225,24 +232,24 @@ impl Collecting<'_> {
                     self.refuse_token(error.clone());
                     let failed = Outcome::failed(error.code(), error.to_string(), false, attempt);
                     // The token's fault is not held against the repository.
-                    Outcome { ending: Ending::Refused, ..failed }
+                    Outcome { ending: LeaseOutcome::Refused, ..failed }
                 }
                 GitHubError::Forbidden { .. } => {
                     let advice = error.advice().map(|advice| format!(": {advice}")).unwrap_or_default();
                     Outcome::failed(error.code(), format!("{error}{advice}"), false, attempt)
                 }
-                _ => Outcome::failed(error.code(), with_causes(&error), error.is_passing(), attempt),
+                _ => Outcome::failed(error.code(), error_chain(&error), error.is_transient(), attempt),
             },
-            Err(Stopped::Store(StoreError::LostLease)) => {
+            Err(Interruption::Store(StoreError::LostLease)) => {
                 let message = StoreError::LostLease.to_string();
                 let reason = Some(Reason { code: StoreError::LostLease.code(), message });
-                Outcome { state: ResultState::Busy, ending: Ending::Deferred, reason, deferred_until: None }
+                Outcome { state: ResultState::Busy, ending: LeaseOutcome::Deferred, reason, deferred_until: None }
             }
-            Err(Stopped::Store(error)) if error.is_foundation() => return Err(error),
-            Err(Stopped::Store(error)) => Outcome::failed(error.code(), with_causes(&error), true, attempt),
-            Err(Stopped::Deferred { code, message }) => Outcome::deferred(code, message, None),
-            Err(Stopped::Failed { code, message }) => Outcome::failed(code, message, true, attempt),
-            Err(Stopped::Replaced(_)) => {
+            Err(Interruption::Store(error)) if error.is_fatal() => return Err(error),
+            Err(Interruption::Store(error)) => Outcome::failed(error.code(), error_chain(&error), true, attempt),
+            Err(Interruption::Deferred { code, message }) => Outcome::deferred(code, message, None),
+            Err(Interruption::Failed { code, message }) => Outcome::failed(code, message, true, attempt),
+            Err(Interruption::Replaced(_)) => {
                 Outcome::deferred("repo_replaced", "another repository has its name".to_owned(), None)
             }
         })
@@ -250,12 +257,12 @@ impl Collecting<'_> {
 }
 
 /// The work on one repository.
-struct Work<'a> {
-    collecting: &'a Collecting<'a>,
+struct RepositoryJob<'a> {
+    collecting: &'a RunContext<'a>,
     session: &'a Session<'a>,
     lease: Lease,
     repository: Repository,
-    rostered: Arc<Rostered>,
+    rostered: Arc<RosterSnapshot>,
     result: RepositoryResult,
     /// The number of the last page, as far as GitHub has told.
     last_page: Option<u32>,
@@ -267,27 +274,27 @@ struct Work<'a> {
     started_at: DateTime<Utc>,
 }
 
-impl Work<'_> {
+impl RepositoryJob<'_> {
     /// Begins anew with the new roster when a teams file was applied in the meantime.
-    async fn with_restarts(&mut self) -> Result<(), Stopped> {
+    async fn with_restarts(&mut self) -> Result<(), Interruption> {
         if let Some(refusal) = self.collecting.token_refusal() {
             return Err(refusal.clone().into());
         }
-        let mut outcome = self.everything().await;
+        let mut outcome = self.run_all().await;
         for _ in 0..MAX_RESTARTS {
-            let Err(Stopped::Store(StoreError::StaleConfiguration)) = outcome else { break };
+            let Err(Interruption::Store(StoreError::StaleConfiguration)) = outcome else { break };
             self.rostered = self.collecting.renew_roster().await?;
             let Some(fresh) = self.collecting.store.repository(self.repository.id).await? else {
                 // One that is no longer configured needs no more work.
                 return Ok(());
             };
             self.repository = fresh;
-            outcome = self.everything().await;
+            outcome = self.run_all().await;
         }
         outcome
     }
 
-    async fn everything(&mut self) -> Result<(), Stopped> {
+    async fn run_all(&mut self) -> Result<(), Interruption> {
         // During a backfill nothing is compared.
         let is_compared_later = self.collecting.options.verifies && self.repository.backfill.is_some();
         self.incremental().await?;
@@ -315,10 +322,10 @@ impl Work<'_> {
     }
 
     /// Whether there is time for another page, and nobody else is waiting for it.
-    fn may_go_on(&self) -> Result<(), Stopped> {
+    fn may_go_on(&self) -> Result<(), Interruption> {
         self.has_time()?;
         if self.result.pages >= self.collecting.pages_a_turn {
-            return Err(Stopped::Deferred {
+            return Err(Interruption::Deferred {
                 code: TURN_OVER,
                 message: "other repositories have their turn".to_owned(),
             });
@@ -327,16 +334,16 @@ impl Work<'_> {
     }
 
     /// Whether there is time for another page.
-    fn has_time(&self) -> Result<(), Stopped> {
+    fn has_time(&self) -> Result<(), Interruption> {
         if self.collecting.stop.is_cancelled() {
-            return Err(Stopped::interrupted());
+            return Err(Interruption::interrupted());
         }
-        if self.collecting.is_out_of_time() { Err(Stopped::GitHub(GitHubError::OutOfTime)) } else { Ok(()) }
+        if self.collecting.is_out_of_time() { Err(Interruption::GitHub(GitHubError::OutOfTime)) } else { Ok(()) }
     }
 
     /// Learns from a page which repository it is that GitHub answers for. Where the page does not say it, GitHub is asked once: what
     /// was collected under a former name is to go on, and not to stay behind.
-    async fn identify(&mut self, page: &Page) -> Result<(), Stopped> {
+    async fn identify(&mut self, page: &Page) -> Result<(), Interruption> {
         let asked;
         let identity = match &page.repository {
             Some(identity) => identity,
@@ -352,7 +359,7 @@ impl Work<'_> {
         let store = self.collecting.store;
         let identified = store.identify(&self.lease, &self.repository.name, identity.id, &identity.name, self.now());
         let identified = timed(&mut self.result.database, identified).await;
-        if let Err(StoreError::SameRepository { other, .. }) = &identified {
+        if let Err(StoreError::DuplicateRepository { other, .. }) = &identified {
             match self.repository.github_id {
                 Some(id) if id != identity.id => return self.follow(id, other).await,
                 Some(_) => {}
@@ -374,14 +381,14 @@ impl Work<'_> {
                     "{} is another repository than before; what was collected of either stays",
                     identity.name
                 );
-                Err(Stopped::Replaced(id))
+                Err(Interruption::Replaced(id))
             }
         }
     }
 
     /// What was collected of the repository that is meant has a row under `other`, a name that has gone to another repository
     /// since: that row gets this one's name. Where `other` still means the repository too, nothing is done.
-    async fn take_name_over(&mut self, other: &str, identity: &RepositoryIdentity) -> Result<(), Stopped> {
+    async fn take_name_over(&mut self, other: &str, identity: &RepositoryIdentity) -> Result<(), Interruption> {
         let Ok(other) = other.parse::<RepoName>() else { return Ok(()) };
         match self.session.repository(&other).await {
             Ok(meant) if meant.id != identity.id => {}
@@ -396,11 +403,11 @@ impl Work<'_> {
             "{} was called {other} before, which is another repository's name now", identity.name
         );
         // Begun again under the name that is left.
-        Err(Stopped::Store(StoreError::StaleConfiguration))
+        Err(Interruption::Store(StoreError::StaleConfiguration))
     }
 
     /// Finds the name that the repository has now: its former one has gone to the repository that is configured as `other`.
-    async fn follow(&mut self, id: GithubId, other: &str) -> Result<(), Stopped> {
+    async fn follow(&mut self, id: GithubId, other: &str) -> Result<(), Interruption> {
         let now_called = match self.session.repository_by_id(id).await {
             Ok(identity) => identity,
             Err(GitHubError::NotFound) => {
@@ -409,7 +416,7 @@ impl Work<'_> {
                     "what was collected as `{name}` is gone at GitHub, and `{other}` is called `{name}` now: in the teams file, \
                      take the line `{other}` out and keep `{name}`"
                 );
-                return Err(Stopped::Failed { code: "config.same_repository", message });
+                return Err(Interruption::Failed { code: "config.same_repository", message });
             }
             Err(error) => return Err(error.into()),
         };
@@ -424,7 +431,7 @@ impl Work<'_> {
             now_called.name
         );
         // Begun again under its present name.
-        Err(Stopped::Store(StoreError::StaleConfiguration))
+        Err(Interruption::Store(StoreError::StaleConfiguration))
     }
 
     fn observe(&self) {
@@ -434,12 +441,12 @@ impl Work<'_> {
 }
 
 /// Takes what a stream brings, in order, until `take` says that it is enough. A stream that asks for several things
-/// `at_once` goes on meanwhile: what arrives while `take` writes is taken together with the next write.
-async fn meanwhile<T>(
+/// `at_once` goes on pipeline: what arrives while `take` writes is taken together with the next write.
+async fn pipeline<T>(
     arriving: impl Stream<Item = T>,
     at_once: usize,
-    mut take: impl AsyncFnMut(Vec<T>) -> Result<bool, Stopped>,
-) -> Result<(), Stopped> {
+    mut take: impl AsyncFnMut(Vec<T>) -> Result<bool, Interruption>,
+) -> Result<(), Interruption> {
     if at_once == 1 {
         let mut arriving = pin!(arriving);
         while let Some(item) = arriving.next().await {

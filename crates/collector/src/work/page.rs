@@ -8,7 +8,7 @@ use mergeline_store::{
     Undecodable,
 };
 
-use super::{Stopped, Work, timed};
+use super::{Interruption, RepositoryJob, timed};
 
 /// Judges the pull requests of a page, stores those of configured people and counts the others by reason. Says as well how many
 /// have left the quarantine.
@@ -42,9 +42,9 @@ pub async fn keep_page(
             Verdict::Skip(SkipReason::Ghost) => counts.skipped_ghost += 1,
             Verdict::Skip(SkipReason::Bot) => counts.skipped_bot += 1,
             Verdict::Skip(SkipReason::NotAMember) => counts.skipped_not_a_member += 1,
-            Verdict::SamePerson { known, configured } => {
+            Verdict::DuplicatePerson { known, configured } => {
                 if let Some(author) = &pull_request.author {
-                    store.unite(known, configured, author.id, now).await?;
+                    store.merge_people(known, configured, author.id, now).await?;
                     is_roster_stale = true;
                 }
             }
@@ -69,14 +69,14 @@ pub(super) fn opened_before(page: &Page, number: i64) -> Option<DateTime<Utc>> {
     before.max_by_key(|pull_request| pull_request.number).map(|pull_request| pull_request.created_at)
 }
 
-impl Work<'_> {
+impl RepositoryJob<'_> {
     /// Stores what changed since `since` of a page, and counts it.
     pub(super) async fn keep(
         &mut self,
         page: Page,
         since: DateTime<Utc>,
         backfill: Option<BackfillStep>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Interruption> {
         self.keep_with(page, Vec::new(), since, backfill).await
     }
 
@@ -87,7 +87,7 @@ impl Work<'_> {
         mut unread: Vec<Undecodable>,
         since: DateTime<Utc>,
         backfill: Option<BackfillStep>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Interruption> {
         unread.extend(page.undecodable.iter().map(|item| Undecodable {
             known_by: KnownBy::Number(item.number),
             reason: item.reason.clone(),

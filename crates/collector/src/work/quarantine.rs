@@ -7,9 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_github::{GitHubError, Page, UndecodableItem, UnreadableRow};
 use mergeline_store::{Following, KnownBy, PageOfWork, Place, Undecodable};
 
-use super::incremental::Seen;
+use super::incremental::ListingProgress;
 use super::page::opened_before;
-use super::{Stopped, Work, timed};
+use super::{Interruption, RepositoryJob, timed};
 
 /// How many are tried again in a run.
 pub(super) const AT_ONCE: u32 = 20;
@@ -30,10 +30,10 @@ enum Single {
 /// By then all that is in quarantine is due.
 const LONGER_THAN_ANY_PAUSE: TimeDelta = TimeDelta::days(3);
 
-impl Work<'_> {
+impl RepositoryJob<'_> {
     /// Tries again what could not be read before, each after a growing pause: some of what is due at `due_at`. Says whether rows
     /// have moved, so that what is where is known only after the list was read again.
-    pub(super) async fn retry_quarantined(&mut self, due_at: DateTime<Utc>) -> Result<bool, Stopped> {
+    pub(super) async fn retry_quarantined(&mut self, due_at: DateTime<Utc>) -> Result<bool, Interruption> {
         let store = self.collecting.store;
         let now = self.now();
         let due = timed(&mut self.result.database, store.quarantined(self.repository.id, due_at, AT_ONCE)).await?;
@@ -63,7 +63,7 @@ impl Work<'_> {
     /// Whether the rows that a listing could not show are the ones that are known. Where one of them may have changed since they
     /// were noted, what is in quarantine is asked for again at once, and so is what is stored and not listed: there must be as many
     /// pull requests that can be these rows as there are rows.
-    pub(super) async fn is_accounted_for(&mut self, seen: &Seen) -> Result<bool, Stopped> {
+    pub(super) async fn is_accounted_for(&mut self, seen: &ListingProgress) -> Result<bool, Interruption> {
         if !self.is_explained(seen) {
             return Ok(false);
         }
@@ -102,7 +102,7 @@ impl Work<'_> {
 
     /// Asks for pull requests by number and stores them. What GitHub fails at is put into quarantine, or stays there. Returns
     /// those that are not there.
-    pub(super) async fn read_singly(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Stopped> {
+    pub(super) async fn read_singly(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Interruption> {
         let mut gone = Vec::new();
         for &number in numbers {
             self.has_time()?;
@@ -123,7 +123,7 @@ impl Work<'_> {
         Ok(gone)
     }
 
-    async fn single(&self, number: i64) -> Result<Single, Stopped> {
+    async fn single(&self, number: i64) -> Result<Single, Interruption> {
         let name = self.repository.called();
         match self.session.pull_request(name, number).await {
             Ok(Ok(pull_request)) => Ok(Single::Read(Box::new(pull_request))),
@@ -138,7 +138,10 @@ impl Work<'_> {
 
     /// Asks for rows of the list by creation and stores what is there. Returns the places that can be read now, and whether there
     /// are others than there were.
-    async fn read_rows(&mut self, rows: &[(u32, Place, Option<Following>)]) -> Result<(Vec<Place>, bool), Stopped> {
+    async fn read_rows(
+        &mut self,
+        rows: &[(u32, Place, Option<Following>)],
+    ) -> Result<(Vec<Place>, bool), Interruption> {
         let mut readable = Vec::new();
         for &(position, place, following) in rows {
             self.has_time()?;
@@ -165,7 +168,7 @@ impl Work<'_> {
     }
 
     /// A row of the list by creation, which may be one that cannot be read.
-    async fn row(&self, position: u32) -> Result<Page, Stopped> {
+    async fn row(&self, position: u32) -> Result<Page, Interruption> {
         match self.session.by_creation(self.repository.called(), 1, position).await {
             Err(error @ GitHubError::PageUnreadable { .. }) => {
                 let row = UnreadableRow { position, after: None, before: None, reason: error.to_string() };
@@ -181,7 +184,7 @@ impl Work<'_> {
         position: u32,
         place: Place,
         following: Option<Following>,
-    ) -> Result<bool, Stopped> {
+    ) -> Result<bool, Interruption> {
         let is_followed = match following {
             Some(Following { number, rows }) => self.number_of(position + rows).await? == Some(number),
             None if place.after == 0 => place.rows == 1 && position == 1,
@@ -195,12 +198,12 @@ impl Work<'_> {
         Ok(is_followed && is_behind)
     }
 
-    async fn number_of(&self, position: u32) -> Result<Option<i64>, Stopped> {
+    async fn number_of(&self, position: u32) -> Result<Option<i64>, Interruption> {
         Ok(self.row(position).await?.numbers().next())
     }
 
     /// The nearest row behind a row that can be read.
-    async fn following(&self, position: u32) -> Result<Option<Following>, Stopped> {
+    async fn following(&self, position: u32) -> Result<Option<Following>, Interruption> {
         for rows in 1..MAX_STEPS {
             let page = self.row(position + rows).await?;
             match page.numbers().next() {
@@ -213,7 +216,7 @@ impl Work<'_> {
     }
 
     /// The place of a row behind the nearest one before it that can be read, and when that one was opened.
-    async fn place_of(&self, position: u32) -> Result<(Place, Option<DateTime<Utc>>), Stopped> {
+    async fn place_of(&self, position: u32) -> Result<(Place, Option<DateTime<Utc>>), Interruption> {
         for rows in 1..position.min(MAX_STEPS) {
             let page = self.row(position - rows).await?;
             if let Some(after) = page.numbers().next() {
@@ -227,7 +230,7 @@ impl Work<'_> {
     /// Finds the numbers of the rows that a page by creation cannot show: between those of their neighbors, as far as there are
     /// few. What can be read alone is added to the page; what cannot is to be put into quarantine, by its place where its number
     /// cannot be found.
-    pub(super) async fn name_unreadable(&mut self, page: &mut Page) -> Result<Vec<Undecodable>, Stopped> {
+    pub(super) async fn name_unreadable(&mut self, page: &mut Page) -> Result<Vec<Undecodable>, Interruption> {
         let mut named = Vec::new();
         let mut rows = std::mem::take(&mut page.unreadable).into_iter().peekable();
         while let Some(row) = rows.next() {
@@ -279,7 +282,7 @@ impl Work<'_> {
     }
 
     /// The first few of some numbers that there are.
-    async fn found(&self, numbers: Range<i64>, at_most: usize) -> Result<Vec<(i64, Single)>, Stopped> {
+    async fn found(&self, numbers: Range<i64>, at_most: usize) -> Result<Vec<(i64, Single)>, Interruption> {
         let mut found = Vec::new();
         for number in numbers {
             if found.len() == at_most {

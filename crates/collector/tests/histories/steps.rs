@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::{CollectOptions, collect};
 use mergeline_fake_github::{FakePullRequest, FakeReview, FakeUser, Fault, pr};
-use mergeline_github::Patience;
+use mergeline_github::WaitBudget;
 use serde_json::Value;
 
 use crate::model::{Repository, Share, TEAMS, author, is_decodable};
@@ -142,7 +142,7 @@ impl World {
     /// What was to happen after so many answers happens by now, however few the run needed.
     async fn let_answers_pass(&self, answers: u32) -> Result<()> {
         let github = self.github("1")?;
-        let session = github.session(None, Patience::AT_A_TERMINAL, self.now);
+        let session = github.session(None, WaitBudget::AT_A_TERMINAL, self.now);
         for _ in 0..answers {
             let _ = session.account_id("ana").await;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use mergeline_fake_github::at;
-use mergeline_github::{GitHub, GitHubSettings, Patience, Session};
+use mergeline_github::{GitHub, GitHubSettings, Session, WaitBudget};
 
 /// Settings for a fake, with pauses that a test can wait for.
 pub(crate) fn settings(url: &str, token: Option<&str>) -> GitHubSettings {
@@ -48,6 +48,6 @@ pub(crate) fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
 
 /// A piece of work that waits two seconds at most.
 pub(crate) fn session(github: &GitHub) -> Session<'_> {
-    let patience = Patience { deadline: None, longest_wait: Duration::from_secs(2) };
+    let patience = WaitBudget { deadline: None, longest_wait: Duration::from_secs(2) };
     github.session(Some("acme"), patience, at("2026-06-15T12:00:00Z"))
 }

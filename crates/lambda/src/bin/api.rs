@@ -18,7 +18,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     #[expect(clippy::disallowed_methods, reason = "the program's one clock")]
     let clock = Utc::now;
     // Loading what AWS needs costs time that a laptop need not spend.
-    let secrets = if SecretValues::are_named_by(&SECRETS, variable) {
+    let secrets = if SecretValues::any_configured(&SECRETS, variable) {
         Some(Aws::from_vars(variable).await.secrets())
     } else {
         None
