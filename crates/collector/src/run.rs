@@ -207,6 +207,7 @@ pub async fn collect(
 ///
 /// # Errors
 /// As [`collect`].
+#[tracing::instrument(target = "spans", name = "run", skip_all, fields(run.id))]
 pub async fn collect_until(
     github: &GitHub,
     store: &Store,
@@ -217,6 +218,7 @@ pub async fn collect_until(
     learn_remaining(github, store, options.now).await?;
     let Plan { run, snapshot, due, problems, problem_causes, planning } =
         plan_until(github, store, options, stop).await?;
+    tracing::Span::current().record("run.id", run.0);
     observer(Progress::Started { repositories: due.len() });
     let rostered = RosterSnapshot { revision: snapshot.revision, roster: snapshot.roster };
     let mut collecting = RunContext::new(github, store, *options, observer, rostered);

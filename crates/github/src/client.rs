@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 use url::Url;
 
 use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
@@ -177,6 +178,11 @@ impl From<GitHubError> for Failed {
 }
 
 impl GitHubRequest {
+    /// Where its log lines belong to. A path has no secrets; a query string has page numbers only, and is left out.
+    fn span(&self) -> tracing::Span {
+        tracing::info_span!(target: "spans", "request", http.method = %self.method, url.path = self.url.path())
+    }
+
     pub(crate) fn get(url: Url) -> Self {
         Self { method: Method::GET, url, etag: None, body: None, bearer: None }
     }
@@ -363,10 +369,11 @@ impl Session<'_> {
         let mut failures = 0;
         let mut renewals = 0;
         loop {
-            let Failed { error, was_sent, is_token_stale } = match self.send_once(question.clone(), &read).await {
-                Ok(read) => return Ok(read),
-                Err(failed) => failed,
-            };
+            let Failed { error, was_sent, is_token_stale } =
+                match self.send_once(question.clone(), &read).instrument(question.span()).await {
+                    Ok(read) => return Ok(read),
+                    Err(failed) => failed,
+                };
             if is_token_stale && renewals < MAX_TOKEN_RENEWALS {
                 renewals += 1;
                 continue;

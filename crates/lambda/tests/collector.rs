@@ -342,3 +342,25 @@ async fn an_apps_key_that_is_none_is_refused_and_not_shown() -> Result<()> {
     cloud.end(sandbox).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn log_lines_carry_their_run_repository_and_query() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.put([pr("acme/api", 1).merged("2026-06-02T10:00:00Z")]);
+    let database = TestDatabase::create().await?;
+    let mut environment = environment(&fake, &database);
+    environment.insert("RUST_LOG", "warn,mergeline=info,collector=info,spans=debug,sqlx::query=debug".to_owned());
+    let mut function = start(&environment).await?;
+    answer(function.invoke(schedule()?).await?);
+    let log = function.stop().await?;
+    let lines: Vec<Value> = log.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let names = |line: &Value| {
+        let spans = line["spans"].as_array().into_iter().flatten();
+        spans.filter_map(|span| span["name"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let summary = lines.iter().find(|line| line["kept"] == json!(1)).context("a line about the run")?;
+    assert_eq!((names(summary), &summary["spans"][0]["run.id"]), (vec!["run".to_owned()], &json!(1)), "{summary}");
+    let query = lines.iter().find(|line| names(line) == ["run", "repository", "query"]).context("a query's line")?;
+    assert!(["acme/api", "acme/web"].contains(&query["spans"][1]["repo.name"].as_str().unwrap_or_default()), "{query}");
+    Ok(())
+}

@@ -521,6 +521,7 @@ impl Store {
         self.run_with_deadline(Scope::Statements, work).await
     }
 
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(?scope))]
     async fn run_with_deadline<T>(
         &self,
         scope: Scope,

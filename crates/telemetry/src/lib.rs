@@ -10,12 +10,16 @@ pub use visible::Visible;
 
 /// Libraries report what they hand back as errors anyway; of them only warnings are wanted.
 const DEFAULT_FILTER: &str = "warn,mergeline=info,collector=info,api=info";
+/// The target of all spans: `run`, `repository`, `request` and `query`. In Lambda, log lines carry their fields. On a terminal
+/// `RUST_LOG=warn,mergeline=info,spans=info` shows them, and `spans=debug` shows queries too.
+const SPANS: &str = "spans=info";
 
 /// Starts logging for this process. `default_filter` is what is logged while `RUST_LOG` is unset; `None` for the
 /// usual.
 pub fn init(default_filter: Option<&str>) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter.unwrap_or(DEFAULT_FILTER)));
+    let default_filter = default_filter.unwrap_or(DEFAULT_FILTER);
+    let default_filter = if is_lambda() { format!("{default_filter},{SPANS}") } else { default_filter.to_owned() };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
     let logs = tracing_subscriber::fmt().with_env_filter(filter);
     if is_lambda() {
         // CloudWatch adds the time, and indexes fields.

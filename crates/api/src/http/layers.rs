@@ -15,6 +15,7 @@ use tower::timeout::TimeoutLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
+use tracing::Instrument;
 
 use super::context::{ClientPath, REQUEST, RequestFacts};
 use super::envelope::REQUEST_ID;
@@ -81,10 +82,14 @@ async fn in_context(request: Request, next: Next) -> Response {
     let wants_problem_details = Accept::of(request.headers()).wants_problem_details();
     let facts = RequestFacts { trace_id: trace_id.clone(), wants_problem_details };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = REQUEST.scope(facts, next.run(request)).await;
-    let (status, milliseconds) = (response.status().as_u16(), started_at.elapsed().as_secs_f64() * 1_000.0);
-    tracing::info!(trace_id, status, milliseconds, "{method} {path} answered {status} in {milliseconds:.1} ms");
-    response
+    let span = tracing::info_span!(target: "spans", "request", trace_id, http.method = %method, url.path = path);
+    let answering = async {
+        let response = REQUEST.scope(facts, next.run(request)).await;
+        let (status, milliseconds) = (response.status().as_u16(), started_at.elapsed().as_secs_f64() * 1_000.0);
+        tracing::info!(trace_id, status, milliseconds, "{method} {path} answered {status} in {milliseconds:.1} ms");
+        response
+    };
+    answering.instrument(span).await
 }
 
 /// The panic's own message has been logged by its hook.

@@ -123,6 +123,7 @@ impl RunContext<'_> {
     ///
     /// # Errors
     /// Only what all repositories stand on: the database.
+    #[tracing::instrument(target = "spans", skip_all, fields(run.id = run.0, repo.name = %name))]
     pub async fn repository(
         &self,
         run: RunId,
