@@ -81,7 +81,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
                     if ended_by.replace(code).is_some() {
                         return Ok(ExitCode::from(code));
                     }
-                    writeln!(terminal::stderr(), "LeaseOutcome: what is being written is finished. Once more ends at once.")?;
+                    writeln!(terminal::stderr(), "Stopping: what is being written is finished first. Press Ctrl-C again to stop at once.")?;
                     stop.cancel();
                 }
             }
