@@ -1,8 +1,8 @@
 //! Serves a fake GitHub until Ctrl-C, for trying programs by hand and for benchmarks.
 //!
-//! Without arguments it is the demo's organization. With `REPOSITORIES PULL_REQUESTS LATENCY_MS BODY_BYTES` each of
-//! so many repositories has so many pull requests by `ana`, all changed in the last day; each SIGUSR1 changes the first
-//! one of each repository.
+//! Without arguments it serves the demo's organization. With `REPOSITORIES PULL_REQUESTS LATENCY_MS BODY_BYTES` it
+//! serves this many repositories with this many pull requests each. The pull requests are by `ana` and changed in the
+//! last day. Each SIGUSR1 changes the first one of each repository.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +26,7 @@ async fn main() -> Result<()> {
                 made.merged_at_instant(now - TimeDelta::hours(20) + step * i32::try_from(number).unwrap_or(i32::MAX))
             }));
         }
-        // A benchmark asks more than GitHub answers in an hour.
+        // A benchmark sends more requests than GitHub allows in an hour.
         fake.set_rate_limit(1_000_000_000, 0);
         fake.set_graphql_rate_limit(1_000_000_000, 0);
         fake.set_latency(Duration::from_millis(latency.into()));

@@ -1,4 +1,4 @@
-//! Answers: JSON in GitHub's form, and the ways in which a connection may end instead.
+//! Responses: JSON in GitHub's format, and the ways in which a connection may break instead.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -13,28 +13,28 @@ use serde_json::{Value, json};
 use crate::HALF_A_PAIR;
 use crate::call::Call;
 
-/// An answer before it is sent.
+/// A response before it is sent.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Payload,
 }
 
-/// What comes after the head.
+/// The body, or how the connection breaks.
 pub(crate) enum Payload {
     Bytes(Bytes),
-    /// A body that does not end well.
+    /// A body that does not end properly.
     Stream(Body),
     /// Not even a head: the connection ends.
     Nothing,
 }
 
-/// Serialized JSON, compressed when the client takes that.
+/// Serialized JSON, compressed if the client accepts that.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
     bytes: Bytes,
     is_gzipped: bool,
-    /// Of the uncompressed text.
+    /// A hash of the uncompressed text.
     hash: u64,
 }
 
@@ -43,7 +43,7 @@ impl Page {
         Self::of_json(value.to_string(), gzip)
     }
 
-    /// JSON, in which half pairs are what they stand for.
+    /// Escapes the placeholders of half pairs in JSON.
     pub(crate) fn of_json(json: String, gzip: bool) -> Self {
         let json = if json.contains(HALF_A_PAIR) { json.replace(HALF_A_PAIR, "\\ud83d") } else { json };
         Self::of_bytes(json.into_bytes(), gzip)
@@ -85,7 +85,7 @@ impl Answer {
         Self::page(status, &Page::of(value, false))
     }
 
-    /// A page, or 304 when the client has the very same. An `ETag` belongs to its token.
+    /// A page, or 304 if the client already has it. An `ETag` belongs to its token.
     pub(crate) fn conditional(call: &Call, page: &Page) -> Self {
         let mut hasher = DefaultHasher::new();
         (page.hash, call.header(header::AUTHORIZATION)).hash(&mut hasher);
@@ -101,7 +101,7 @@ impl Answer {
         Self::page(StatusCode::OK, page).with(header::ETAG, &etag)
     }
 
-    /// A refusal in GitHub's form.
+    /// A refusal in GitHub's format.
     pub(crate) fn error(status: StatusCode, message: &str) -> Self {
         let body = json!({
             "message": message,
@@ -115,7 +115,7 @@ impl Answer {
         Self::error(StatusCode::NOT_FOUND, "Not Found")
     }
 
-    /// What people's browsers get of an Enterprise server where there is nothing.
+    /// A missing page of an Enterprise server's site, as browsers get it.
     pub(crate) fn of_the_site() -> Self {
         let page = "<!DOCTYPE html><html><body>This is not the web page you are looking for.</body></html>";
         Self::new(StatusCode::NOT_FOUND, "text/html; charset=utf-8", page)
@@ -135,17 +135,17 @@ impl Answer {
         Self::json(StatusCode::MOVED_PERMANENTLY, &body).with(header::LOCATION, location)
     }
 
-    /// The end of the connection instead of an answer.
+    /// Ends the connection instead of responding.
     pub(crate) fn nothing() -> Self {
         Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Payload::Nothing }
     }
 
-    /// The status that the client sees, 0 for none.
+    /// The status that the client sees; 0 for none.
     pub(crate) fn status_sent(&self) -> u16 {
         if matches!(self.body, Payload::Nothing) { 0 } else { self.status.as_u16() }
     }
 
-    /// With this header.
+    /// Sets a header.
     pub(crate) fn with(mut self, name: impl Into<HeaderName>, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(name.into(), value);
@@ -153,17 +153,17 @@ impl Answer {
         self
     }
 
-    /// With this header, whose name is written out.
+    /// Sets a header by its full name.
     pub(crate) fn saying(self, name: &'static str, value: &str) -> Self {
         self.with(HeaderName::from_static(name), value)
     }
 
-    /// Sends it. Nothing of the world may be locked: the connection may end here.
+    /// Sends it. The world must not be locked: the connection may end here.
     pub(crate) fn send(self) -> Response {
         let body = match self.body {
             Payload::Bytes(bytes) => Body::from(bytes),
             Payload::Stream(body) => body,
-            // Ends the task of this connection, and with it the connection, without a word on standard error.
+            // Ends this connection's task, and with it the connection, without a message on standard error.
             Payload::Nothing => std::panic::resume_unwind(Box::new("the connection ends by request")),
         };
         (self.status, self.headers, body).into_response()

@@ -1,4 +1,4 @@
-//! GitHub Apps: who may ask for installation tokens, and what those may see.
+//! GitHub Apps: who may request installation tokens, and what those may see.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -16,23 +16,23 @@ use crate::listing::Paging;
 use crate::rest::is_organization;
 use crate::world::{Repository, World};
 
-/// What installation tokens begin with.
+/// The prefix of installation tokens.
 pub(crate) const TOKEN_PREFIX: &str = "ghs_";
 /// The number of the first installation.
 const FIRST_INSTALLATION: i64 = 40_000_001;
-/// How long GitHub lets an installation token live.
+/// The lifetime of an installation token at GitHub.
 const TOKEN_LIFE: Duration = Duration::from_secs(3_600);
 
 /// An installed App.
 #[derive(Debug)]
 pub(crate) struct App {
     id: String,
-    /// Owners by the number of their installation.
+    /// Owners by installation number.
     installations: BTreeMap<i64, String>,
-    /// Owners by installation token that is still good.
+    /// Owners by valid installation token.
     tokens: BTreeMap<String, String>,
     tokens_given: u32,
-    /// Owners at which it is suspended.
+    /// Owners where it is suspended.
     suspended: BTreeSet<String>,
 }
 
@@ -62,7 +62,7 @@ impl App {
     }
 }
 
-/// Whether the request's token is one that GitHub knows. An App's own requests are looked at elsewhere.
+/// Whether GitHub knows the request's token. An App's own requests are checked elsewhere.
 pub(crate) fn knows_token(world: &World, call: &Call) -> bool {
     let token = call.token();
     if call.path.starts_with("/app/") {
@@ -76,26 +76,26 @@ pub(crate) fn knows_token(world: &World, call: &Call) -> bool {
     }
 }
 
-/// Whether the request's token is of an installation that is suspended.
+/// Whether the request's token belongs to a suspended installation.
 pub(crate) fn is_suspended(world: &World, call: &Call) -> bool {
     let owner = call.token().and_then(|token| world.app.as_ref()?.tokens.get(token));
     owner.is_some_and(|owner| world.app.as_ref().is_some_and(|app| app.suspended.contains(owner)))
 }
 
-/// Whether the request may see what belongs to this owner: an installation token sees one owner's only.
+/// Whether the request may see this owner's repositories: an installation token sees one owner only.
 pub(crate) fn may_see(world: &World, call: &Call, owner: &str) -> bool {
     let tokens = world.app.as_ref().map(|app| &app.tokens);
     let seen = call.token().and_then(|token| tokens.and_then(|tokens| tokens.get(token)));
     seen.is_none_or(|seen| seen.eq_ignore_ascii_case(owner))
 }
 
-/// Whether the request's token is an installation's.
+/// Whether the request's token is an installation token.
 pub(crate) fn is_of_installation(call: &Call) -> bool {
     call.token().is_some_and(|token| token.starts_with(TOKEN_PREFIX))
 }
 
-/// Whether the request may see a repository: a private one of a user belongs to the user, the installation there, and those
-/// that it is shared with.
+/// Whether the request may see a repository. A user's private one is visible to the user, the installation there, and
+/// the accounts that it is shared with.
 pub(crate) fn may_see_repository(world: &World, call: &Call, repository: &Repository) -> bool {
     if !may_see(world, call, repository.owner()) {
         return false;
@@ -165,7 +165,7 @@ fn authenticated<'a>(world: &'a World, call: &Call) -> Result<&'a App, Answer> {
     app.ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "Integration not found"))
 }
 
-/// The issuer that a JSON web token names.
+/// The issuer in a JSON web token.
 fn issuer(token: &str) -> Option<String> {
     let parts: Vec<&str> = token.split('.').collect();
     let [_, payload, _] = parts[..] else { return None };
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_issuer_of_a_web_token_is_read() {
+    fn the_issuer_of_a_jwt_is_parsed() {
         // {"iss":"4711"} and {"iss":4711}
         assert_eq!(issuer("e30.eyJpc3MiOiI0NzExIn0.c2ln").as_deref(), Some("4711"));
         assert_eq!(issuer("e30.eyJpc3MiOjQ3MTF9.c2ln").as_deref(), Some("4711"));

@@ -1,20 +1,20 @@
-//! A request as the fake understands it.
+//! A parsed request.
 
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, header};
 
-/// The API versions that GitHub knows; without the header it answers as the first.
+/// The API versions that GitHub knows. Without the header, it responds as the first.
 const VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
-/// More than any query of ours.
+/// Larger than any query of Mergeline.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Where a GitHub has its interfaces.
+/// The paths of a GitHub's APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// As api.github.com: REST at the root, GraphQL at `/graphql`.
+    /// Like api.github.com: REST at the root, GraphQL at `/graphql`.
     Cloud,
-    /// As GitHub Enterprise Server: REST below `/api/v3`, GraphQL at `/api/graphql`.
+    /// Like GitHub Enterprise Server: REST below `/api/v3`, GraphQL at `/api/graphql`.
     EnterpriseServer,
 }
 
@@ -35,7 +35,7 @@ impl Layout {
         }
     }
 
-    /// The path as api.github.com has it, `None` for what belongs to neither interface.
+    /// The path as on api.github.com; `None` for a path outside both APIs.
     fn cloud_path(self, path: &str) -> Option<String> {
         if path == self.graphql_path() {
             return Some(GRAPHQL.to_owned());
@@ -50,16 +50,16 @@ const GRAPHQL: &str = "/graphql";
 /// A request that has been read.
 pub(crate) struct Call {
     pub(crate) method: Method,
-    /// Path and query as they came.
+    /// Path and query as received.
     pub(crate) target: String,
-    /// The path as api.github.com has it; empty for what belongs to no interface.
+    /// The path as on api.github.com; empty for a path outside both APIs.
     pub(crate) path: String,
     pub(crate) query: String,
-    /// The API's address, as links in the answer have it.
+    /// The API's address, for links in the response.
     pub(crate) api: String,
     headers: HeaderMap,
     pub(crate) body: String,
-    /// Whether it gets the whole answer uncompressed, whatever it takes and knows.
+    /// Whether to send the whole response uncompressed, whatever the request accepts and its ETag.
     pub(crate) wants_all: bool,
 }
 
@@ -96,7 +96,7 @@ impl Call {
         self.api_version().is_none_or(|version| VERSIONS.contains(&version))
     }
 
-    /// Whether the answer lacks what the newer version has removed.
+    /// Whether the response lacks what the newer version has removed.
     pub(crate) fn is_slim_version(&self) -> bool {
         self.api_version() == Some(VERSIONS[1])
     }

@@ -1,4 +1,4 @@
-//! The bodies of GitHub's answers, complete enough to pass its own description.
+//! The bodies of GitHub's responses, complete enough to match its own schema.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
@@ -8,11 +8,11 @@ use crate::rest::is_organization;
 use crate::world::{PullRequestList, Repository, World};
 use crate::{FakePullRequest, FakeUser};
 
-/// Where the links of an answer point.
+/// Where the links of a response point.
 pub(crate) struct Links<'a> {
     /// The API's address.
     api: &'a str,
-    /// The repository's present `owner/name`.
+    /// The repository's current `owner/name`.
     repository: &'a str,
     repository_id: i64,
     owner: FakeUser,
@@ -21,7 +21,7 @@ pub(crate) struct Links<'a> {
     is_slim_version: bool,
 }
 
-/// When a repository without pull requests was created.
+/// The creation time of a repository without pull requests.
 const LONG_AGO: DateTime<Utc> = DateTime::from_timestamp(1_577_836_800, 0).expect("2020");
 
 pub(crate) fn time(at: DateTime<Utc>) -> String {
@@ -33,7 +33,7 @@ fn sha(number: i64) -> String {
     format!("{number:040x}")
 }
 
-/// The commit that GitHub names for the merge: it does so for what was closed without one too.
+/// The merge commit that GitHub reports. It does so for pull requests closed without a merge too.
 pub(crate) fn merge_commit(pull_request: &FakePullRequest) -> Option<String> {
     let made = || pull_request.closed_at.map(|_| sha(pull_request.number + 1_000_000));
     pull_request.merge_commit.clone().or_else(made)
@@ -65,7 +65,7 @@ fn user(api: &str, user: &FakeUser) -> Value {
     })
 }
 
-/// An account with what anybody may know about it.
+/// An account with its public data.
 pub(crate) fn account(api: &str, account: &FakeUser) -> Value {
     let more = json!({
         "name": null,
@@ -85,7 +85,7 @@ pub(crate) fn account(api: &str, account: &FakeUser) -> Value {
     together(user(api, account), more)
 }
 
-/// A place where a GitHub App is installed.
+/// An installation of a GitHub App.
 pub(crate) fn installation(api: &str, app: &str, id: i64, account: &FakeUser, is_suspended: bool) -> Value {
     let address = format!("{api}/app/installations/{id}");
     json!({
@@ -111,7 +111,7 @@ pub(crate) fn installation(api: &str, app: &str, id: i64, account: &FakeUser, is
     })
 }
 
-/// The fields of both objects.
+/// Merges the fields of both objects.
 fn together(first: Value, second: Value) -> Value {
     match (first, second) {
         (Value::Object(mut fields), Value::Object(more)) => {
@@ -134,7 +134,7 @@ impl<'a> Links<'a> {
         }
     }
 
-    /// A pull request as a list has it.
+    /// A pull request in a list.
     pub(crate) fn pull_request(&self, pull_request: &FakePullRequest) -> Value {
         let FakePullRequest { number, id, .. } = pull_request;
         let api = format!("{}/repos/{}", self.api, self.repository);
@@ -212,7 +212,7 @@ impl<'a> Links<'a> {
         answer
     }
 
-    /// A pull request by itself.
+    /// A single pull request.
     pub(crate) fn full_pull_request(&self, pull_request: &FakePullRequest) -> Value {
         let merged_by = pull_request.merged_at.map(|_| user(self.api, &self.owner));
         let more = json!({
@@ -232,12 +232,12 @@ impl<'a> Links<'a> {
         together(self.pull_request(pull_request), more)
     }
 
-    /// A repository by itself.
+    /// A single repository.
     pub(crate) fn full_repository(&self) -> Value {
         together(self.repository(), json!({ "network_count": 0, "subscribers_count": 0 }))
     }
 
-    /// A repository as lists and pull requests have it.
+    /// A repository in a list or a pull request.
     pub(crate) fn repository(&self) -> Value {
         let (owner, name) = self.repository.split_once('/').unwrap_or((self.repository, ""));
         let is_private = self.settings.is_private || is_organization(&self.owner);

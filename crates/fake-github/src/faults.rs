@@ -1,4 +1,4 @@
-//! What goes wrong on request.
+//! Faults on request.
 
 use std::convert::Infallible;
 use std::io;
@@ -12,39 +12,39 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Page, Payload};
 
-/// What GitHub says when it is asked too often in too short a time.
+/// GitHub's message for too many requests in a short time.
 const SECONDARY: &str = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
-/// More than any page of GitHub, once decoded.
+/// Larger than any page of GitHub, once decompressed.
 const BOMB_BYTES: usize = 12 * 1024 * 1024;
 
-/// Packed once: that takes a while.
+/// Compressed once, because that takes a while.
 static BOMB: LazyLock<Page> = LazyLock::new(|| Page::of_bytes(vec![b' '; BOMB_BYTES], true));
 
-/// Why GitHub refuses what the token has the permissions for.
+/// Why GitHub refuses a request although the token has the permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// The organization admits certain addresses only.
+    /// The organization allows certain addresses only.
     IpAllowList,
-    /// The organization admits no classic tokens.
+    /// The organization does not allow classic tokens.
     ClassicToken,
-    /// The organization admits no fine-grained tokens.
+    /// The organization does not allow fine-grained tokens.
     FineGrainedToken,
-    /// The organization admits no tokens that live longer than 90 days.
+    /// The organization does not allow tokens with a lifetime over 90 days.
     TokenLifetime,
-    /// The organization has not approved the OAuth App of the token.
+    /// The organization has not approved the token's OAuth App.
     OAuthApp,
     /// The App's installation is suspended.
     Installation,
     /// The token's account is suspended.
     Account,
-    /// GitHub blocks the repository: its terms.
+    /// GitHub blocks the repository for a violation of its terms.
     Blocked,
-    /// GitHub blocks the repository: a law.
+    /// GitHub blocks the repository for legal reasons.
     BlockedByLaw,
 }
 
 impl Refused {
-    /// GitHub's words, as people report them.
+    /// GitHub's message, as reported by users.
     fn message(self) -> &'static str {
         match self {
             Self::IpAllowList => {
@@ -88,18 +88,18 @@ impl Refused {
     }
 }
 
-/// Something that goes wrong with the next answer.
+/// A fault of the next response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// None: the answer as it is, for a fault that comes later.
+    /// No fault: the unchanged response, before a later fault.
     Nothing,
-    /// An answer with this status and GitHub's form of an error.
+    /// A response with this status in GitHub's error format.
     Status(u16),
-    /// 502 with the page of a proxy.
+    /// 502 with a proxy's HTML page.
     BadGatewayHtml,
     /// The hourly limit is used up until this Unix time.
     RateLimited {
-        /// When it starts anew.
+        /// When it resets.
         reset: u64,
     },
     /// The hourly limit is used up until this Unix time, which may be past, zero or negative.
@@ -109,57 +109,57 @@ pub enum Fault {
         /// `retry-after`.
         retry_after: u64,
     },
-    /// The secondary limit without a word on how long; the hourly limit is not used up.
+    /// The secondary limit without a time to wait; the hourly limit is not used up.
     SecondaryLimitWithoutHeaders,
     /// 429.
     TooManyRequests {
         /// `retry-after`.
         retry_after: Option<u64>,
     },
-    /// The answer, with headers of the rate limit that are no numbers.
+    /// The response, with non-numeric rate limit headers.
     NonNumericLimits,
-    /// A refusal by the rate limit whose headers, `retry-after` included, are no numbers.
+    /// A rate limit refusal whose headers, including `retry-after`, are not numeric.
     NonNumericRefusal,
-    /// The answer, with a limit of 0 of which 0 remain, as an Enterprise server without limits says it.
+    /// The response, with a limit of 0 of which 0 remain, like an Enterprise server without limits.
     ZeroOfZero,
-    /// 403: the organization wants single sign-on for the token.
+    /// 403: the organization requires single sign-on for the token.
     SamlSso,
-    /// 403: the token may not.
+    /// 403: the token lacks the permission.
     ResourceNotAccessible,
-    /// 403, or 451, for another reason than a missing permission.
+    /// 403 or 451 for a reason other than a missing permission.
     Refused(Refused),
-    /// 200 with a page of a proxy instead of JSON.
+    /// 200 with a proxy's HTML page instead of JSON.
     Html,
     /// 200 with an empty list.
     EmptyList,
-    /// A complete answer of HTTP whose JSON ends early.
+    /// A complete HTTP response whose JSON is truncated.
     TruncatedJson,
     /// The connection ends in the middle of the body.
     Truncated,
-    /// The connection ends after half of the body whose length was announced.
+    /// The connection ends after half of the announced body length.
     HalfResponse,
-    /// A byte a second, without an end.
+    /// A byte per second, endlessly.
     SlowBody,
-    /// The connection ends without an answer.
+    /// The connection ends without a response.
     Reset,
-    /// 304, whatever the client knows.
+    /// 304, even without a matching ETag.
     NotModified,
-    /// The next page is said to be on this host.
+    /// The next page is on this host.
     NextPageAt(String),
     /// A redirect to this address.
     RedirectTo(String),
-    /// More than any page of GitHub, once decoded.
+    /// Larger than any page of GitHub, once decompressed.
     GzipBomb,
     /// 200 with GraphQL's `errors`.
     GraphqlErrors {
-        /// The error's `type`; none when it is empty, as GitHub has it when a query takes too long.
+        /// The error's `type`; omitted if empty, as GitHub does when a query takes too long.
         kind: String,
-        /// Whether there are data too: everything but the last node.
+        /// Whether there is data too: everything except the last node.
         with_data: bool,
     },
 }
 
-/// What comes instead of the answer, which is uncompressed and only asked for where it is needed.
+/// The response to a fault. The original response is uncompressed, and built only if needed.
 pub(crate) fn faulty(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
     match fault {
         Fault::Nothing => answer(),
@@ -204,7 +204,7 @@ fn html(status: StatusCode, page: &'static str) -> Answer {
     Answer::new(status, "text/html", page)
 }
 
-/// Refusals that ask for patience.
+/// Rate limit refusals.
 fn limited(fault: &Fault) -> Answer {
     let used_up = |reset: &str| {
         Answer::error(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1.")
@@ -236,7 +236,7 @@ fn limits(mut answer: Answer, value: &'static str) -> Answer {
     answer
 }
 
-/// Answers that do not come to their end.
+/// Responses that are cut off.
 fn broken_off(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
     let streamed =
         |body: Body| Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Payload::Stream(body) };
@@ -260,14 +260,14 @@ fn broken_off(fault: &Fault, answer: impl FnOnce() -> Answer) -> Answer {
 /// A body that starts well and then fails, which closes the connection.
 fn then_broken(start: Bytes) -> Body {
     let end = stream::once(async {
-        // Else the server would find out before it has sent the start.
+        // Otherwise the server would notice the failure before it has sent the start.
         tokio::time::sleep(Duration::from_millis(20)).await;
         Err(io::Error::from(io::ErrorKind::ConnectionReset))
     });
     Body::from_stream(stream::once(async { Ok(start) }).chain(end))
 }
 
-/// Blanks, which JSON may have as many of as it likes: one a second.
+/// Blanks, one per second. JSON may have any number of them.
 fn drops() -> impl stream::Stream<Item = Result<&'static [u8], Infallible>> {
     stream::unfold(b"[".as_slice(), |drop| async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -275,7 +275,7 @@ fn drops() -> impl stream::Stream<Item = Result<&'static [u8], Infallible>> {
     })
 }
 
-/// The answer of GraphQL with an error, and without the last node or without all data.
+/// The GraphQL response with an error, and without the last node or without any data.
 fn with_errors(answer: Answer, kind: &str, with_data: bool) -> Answer {
     let Payload::Bytes(bytes) = &answer.body else { return answer };
     let mut body: Value = serde_json::from_slice(bytes).unwrap_or_default();
@@ -300,7 +300,7 @@ fn with_errors(answer: Answer, kind: &str, with_data: bool) -> Answer {
     if is_rate_limit(kind) { answer.saying("x-ratelimit-remaining", "0") } else { answer }
 }
 
-/// Both are met: the second since 2026.
+/// Both occur: the second since 2026.
 fn is_rate_limit(kind: &str) -> bool {
     matches!(kind, "RATE_LIMITED" | "RATE_LIMIT")
 }

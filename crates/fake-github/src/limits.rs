@@ -1,4 +1,4 @@
-//! How much may be asked: one window for REST, one for GraphQL's points.
+//! The rate limits: one window for REST, one for GraphQL points.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// The hourly limit of a personal token.
 const HOURLY: u32 = 5_000;
 
-/// What one kind of request has used up in its window.
+/// The usage of one kind of request in its window.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     resource: &'static str,
@@ -24,12 +24,12 @@ impl Bucket {
         Self { resource, limit: HOURLY, used: 0, resets: None }
     }
 
-    fn start_anew(&mut self, limit: u32, used: u32) {
+    fn restart(&mut self, limit: u32, used: u32) {
         *self = Self { limit, used, ..Self::new(self.resource) };
     }
 
-    /// Begins another window when there is none or the last one has ended.
-    pub(crate) fn look_at_the_clock(&mut self, window: Duration) {
+    /// Starts a new window if there is none or the last one has ended.
+    pub(crate) fn start_if_due(&mut self, window: Duration) {
         let now = Instant::now();
         if self.resets.is_some_and(|resets| resets <= now) {
             (self.used, self.resets) = (0, None);
@@ -53,7 +53,7 @@ impl Bucket {
         self.used
     }
 
-    /// The Unix time of the window's end; the second is over by then.
+    /// The Unix time of the window's end, rounded up to a full second.
     pub(crate) fn reset(&self) -> i64 {
         let left = self.resets.map_or(Duration::ZERO, |resets| resets - Instant::now());
         let at = SystemTime::now() + left;
@@ -68,7 +68,7 @@ impl Bucket {
     }
 }
 
-/// Both windows and what is said about them.
+/// Both windows and their settings.
 #[derive(Debug)]
 pub(crate) struct Limits {
     pub(crate) core: Bucket,
@@ -92,11 +92,11 @@ impl Default for Limits {
 
 impl Limits {
     pub(crate) fn set_core(&mut self, limit: u32, used: u32) {
-        self.core.start_anew(limit, used);
+        self.core.restart(limit, used);
     }
 
     pub(crate) fn set_graphql(&mut self, limit: u32, used: u32) {
-        self.graphql.start_anew(limit, used);
+        self.graphql.restart(limit, used);
     }
 
     pub(crate) fn set_window(&mut self, window: Duration) {
@@ -104,12 +104,12 @@ impl Limits {
         (self.core.resets, self.graphql.resets) = (None, None);
     }
 
-    pub(crate) fn look_at_the_clock(&mut self) {
-        self.core.look_at_the_clock(self.window);
-        self.graphql.look_at_the_clock(self.window);
+    pub(crate) fn start_due_windows(&mut self) {
+        self.core.start_if_due(self.window);
+        self.graphql.start_if_due(self.window);
     }
 
-    /// Adds what GitHub says about the limit to every answer, except where the answer already says something else.
+    /// Adds the rate limit headers to a response, except headers that it already has.
     pub(crate) fn write(&self, is_graphql: bool, headers: &mut HeaderMap) {
         if self.are_hidden {
             return;

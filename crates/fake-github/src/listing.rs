@@ -11,14 +11,14 @@ use crate::call::Call;
 use crate::contract::Links;
 use crate::world::{PullRequestList, Repository, World};
 
-/// GitHub gives no more on one page, whatever is asked for.
+/// GitHub's maximum page size.
 const MAX_PER_PAGE: usize = 100;
-/// What GitHub gives when nothing is asked for.
+/// GitHub's default page size.
 const DEFAULT_PER_PAGE: usize = 30;
-/// A repository's kept pages are forgotten when they are larger than this together.
+/// A repository's cached pages are dropped when they exceed this size in total.
 const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;
 
-/// Pages as they were served: making them anew for every request would cost more than all else in a benchmark.
+/// Cached pages. Building them again for every request would dominate a benchmark.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
     kept: HashMap<PageKey, (Page, usize)>,
@@ -27,7 +27,7 @@ pub(crate) struct Pages {
     bytes: usize,
 }
 
-/// Everything that a page depends on beside its repository.
+/// Everything that a page depends on besides its repository.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct PageKey {
     api: String,
@@ -57,7 +57,7 @@ struct Listing {
     paging: Paging,
 }
 
-/// What is listed, and how it is sorted.
+/// The items of a list and their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Order {
     state: PullState,
@@ -72,7 +72,7 @@ enum PullState {
     All,
 }
 
-/// Which page, and how much is on it.
+/// Which page, and how many items are on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Paging {
     per_page: usize,
@@ -86,14 +86,14 @@ impl Paging {
         Self { per_page: number("per_page", DEFAULT_PER_PAGE).clamp(1, MAX_PER_PAGE), page: number("page", 1).max(1) }
     }
 
-    /// What is on the page, and how many pages there are.
+    /// The items on the page, and the number of pages.
     pub(crate) fn cut<T>(self, items: &[T]) -> (&[T], usize) {
         let start = (self.page - 1).saturating_mul(self.per_page).min(items.len());
         let end = start.saturating_add(self.per_page).min(items.len());
         (&items[start..end], items.len().div_ceil(self.per_page))
     }
 
-    /// `prev`, `next`, `last` and `first`, as far as there are such pages; none for a single page.
+    /// `prev`, `next`, `last` and `first`, for pages that exist; `None` for a single page.
     pub(crate) fn link(self, address: &str, query: &str, pages: usize) -> Option<String> {
         let Self { page, per_page } = self;
         let relations = [
@@ -127,7 +127,7 @@ impl Listing {
             Some(other) => return Err(format!("sort: {other}")),
         };
         let descending = match call.parameter("direction") {
-            // Only the default sort is newest first by itself.
+            // Only the default sort defaults to newest first.
             None => !by_update,
             Some("desc") => true,
             Some("asc") => false,
@@ -188,7 +188,7 @@ pub(crate) fn pull_requests(world: &mut World, id: i64, call: &Call) -> Answer {
     }
 }
 
-/// The status instead of a page that is too large, or holds a pull request that cannot be shown.
+/// The error status of a page that is too large, or holds a pull request that cannot be shown.
 fn broken(world: &World, id: i64, listing: Listing) -> Option<u16> {
     let too_large = world.largest_page.filter(|(size, _)| listing.paging.per_page > *size).map(|(_, status)| status);
     let repository = world.repositories.get(&id)?;

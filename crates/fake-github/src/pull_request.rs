@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{AccountKind, Author, Login, PullRequest, State};
 
-/// Stands for half a surrogate pair, which no Rust string can hold: the fake GitHub writes it as `\ud83d`.
+/// A placeholder for half a surrogate pair, which a Rust string cannot hold: the fake GitHub writes it as `\ud83d`.
 pub const HALF_A_PAIR: char = '\u{f8ff}';
 
 /// An account at the fake GitHub.
@@ -18,7 +18,7 @@ pub struct FakeUser {
 }
 
 impl FakeUser {
-    /// A person whose number follows from the login, so that a login means the same account everywhere.
+    /// A person whose number follows from the login, so that a login is the same account everywhere.
     pub fn person(login: &str) -> Self {
         Self { id: account_number(login), login: login.to_owned(), kind: "User".to_owned() }
     }
@@ -34,7 +34,7 @@ impl FakeUser {
     }
 }
 
-/// A number beyond 2^31, as real ones are, that depends on nothing but the login (FNV-1a).
+/// A number beyond 2^31, like real ones, that depends only on the login (FNV-1a).
 fn account_number(login: &str) -> i64 {
     let hash = login.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
@@ -45,31 +45,31 @@ fn account_number(login: &str) -> i64 {
 /// A commit of a pull request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FakeCommit {
-    /// When it was written, as its author's clock had it.
+    /// When it was written, by its author's clock.
     pub authored_at: DateTime<Utc>,
-    /// When it took its present form.
+    /// When it got its present form.
     pub committed_at: DateTime<Utc>,
 }
 
 /// A review of a pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FakeReview {
-    /// Who reviewed; `None` for a deleted account.
+    /// The reviewer; `None` for a deleted account.
     pub user: Option<FakeUser>,
     /// `APPROVED`, `COMMENTED`, `CHANGES_REQUESTED`, `DISMISSED` or `PENDING`.
     pub state: String,
-    /// When it was submitted; `None` for one that is not.
+    /// When it was submitted; `None` if it is pending.
     pub submitted_at: Option<DateTime<Utc>>,
-    /// What a dismissed one was before.
+    /// The state of a dismissed review before the dismissal.
     pub dismissed_from: Option<String>,
 }
 
 /// A change between draft and ready for review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FakeDraftEvent {
-    /// When.
+    /// The time of the change.
     pub at: DateTime<Utc>,
-    /// Whether it became ready, else a draft.
+    /// Whether it became ready; otherwise it became a draft.
     pub is_ready: bool,
 }
 
@@ -78,7 +78,7 @@ pub struct FakeDraftEvent {
 pub struct FakePullRequest {
     /// `owner/name` of its repository.
     pub repository: String,
-    /// The number over all of GitHub.
+    /// The number across all of GitHub.
     pub id: i64,
     /// The number in the repository.
     pub number: i64,
@@ -88,7 +88,7 @@ pub struct FakePullRequest {
     pub user: Option<FakeUser>,
     /// Whether it is a draft.
     pub draft: bool,
-    /// The branch that it goes to.
+    /// The base branch.
     pub base_ref: String,
     /// Whether the fork that it came from is gone.
     pub is_fork_gone: bool,
@@ -100,11 +100,11 @@ pub struct FakePullRequest {
     pub closed_at: Option<DateTime<Utc>>,
     /// When it was merged.
     pub merged_at: Option<DateTime<Utc>>,
-    /// Its commits; none stands for one, made an hour before the opening.
+    /// Its commits; if empty, one commit an hour before the opening.
     pub commits: Vec<FakeCommit>,
-    /// Whether GitHub has lost its commits: then none is none.
+    /// Whether GitHub has lost its commits: an empty list then means no commits.
     pub has_lost_commits: bool,
-    /// Its reviews, in the order of their submission.
+    /// Its reviews, in order of submission.
     pub reviews: Vec<FakeReview>,
     /// Its changes between draft and ready.
     pub draft_events: Vec<FakeDraftEvent>,
@@ -114,20 +114,20 @@ pub struct FakePullRequest {
     pub deletions: i64,
     /// Files changed.
     pub changed_files: i64,
-    /// The commit that GitHub names for the merge; `None` for one made of the number once it is closed.
+    /// The merge commit that GitHub reports; `None` for one derived from the number once it is closed.
     pub merge_commit: Option<String>,
-    /// How long its description is.
+    /// The length of its description in bytes.
     pub body_bytes: usize,
-    /// Fields of GitHub's answer that are replaced as they are, to try what should never come.
+    /// Fields of GitHub's response that are replaced, to test invalid values.
     pub overrides: Vec<(String, serde_json::Value)>,
 }
 
-/// An instant from its RFC 3339 text, for tests.
+/// Parses an RFC 3339 time, for tests.
 ///
 /// # Panics
-/// When the text is no instant.
+/// If the text is not a valid time.
 pub fn at(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap_or_else(|error| panic!("`{text}` is no instant: {error}"))
+    text.parse().unwrap_or_else(|error| panic!("`{text}` is not a time: {error}"))
 }
 
 /// An open pull request by `ana`, created on 2026-01-01.
@@ -160,21 +160,21 @@ pub fn pr(repository: &str, number: i64) -> FakePullRequest {
 }
 
 impl FakePullRequest {
-    /// Written by this person.
+    /// Sets the author to this person.
     #[must_use]
     pub fn by(mut self, login: &str) -> Self {
         self.user = Some(FakeUser::person(login));
         self
     }
 
-    /// Written by this account, `None` for a deleted one.
+    /// Sets the author to this account; `None` for a deleted one.
     #[must_use]
     pub fn by_user(mut self, user: Option<FakeUser>) -> Self {
         self.user = user;
         self
     }
 
-    /// Opened at this instant.
+    /// Sets when it was opened.
     #[must_use]
     pub fn created(mut self, instant: &str) -> Self {
         self.created_at = at(instant);
@@ -182,13 +182,13 @@ impl FakePullRequest {
         self
     }
 
-    /// Merged at this instant, closed and updated a second later, as GitHub does it.
+    /// Merges it at this time. Like at GitHub, it is closed and updated a second later.
     #[must_use]
     pub fn merged(self, instant: &str) -> Self {
         self.merged_at_instant(at(instant))
     }
 
-    /// Merged at this instant.
+    /// Merges it at this time.
     #[must_use]
     pub fn merged_at_instant(mut self, instant: DateTime<Utc>) -> Self {
         self.merged_at = Some(instant);
@@ -197,7 +197,7 @@ impl FakePullRequest {
         self
     }
 
-    /// Closed without a merge at this instant.
+    /// Closes it without a merge at this time.
     #[must_use]
     pub fn closed(mut self, instant: &str) -> Self {
         self.closed_at = Some(at(instant));
@@ -205,28 +205,28 @@ impl FakePullRequest {
         self
     }
 
-    /// Last changed at this instant.
+    /// Sets when it last changed.
     #[must_use]
     pub fn updated(mut self, instant: &str) -> Self {
         self.updated_at = at(instant);
         self
     }
 
-    /// With this number over all of GitHub.
+    /// Sets the number across all of GitHub.
     #[must_use]
     pub fn with_id(mut self, id: i64) -> Self {
         self.id = id;
         self
     }
 
-    /// Begun with a commit of this instant.
+    /// Adds a first commit with this time.
     #[must_use]
     pub fn first_commit(mut self, instant: &str) -> Self {
         self.commits.insert(0, FakeCommit { authored_at: at(instant), committed_at: at(instant) });
         self
     }
 
-    /// Commented in a review by this person at this instant.
+    /// Adds a review with a comment by this person at this time.
     #[must_use]
     pub fn reviewed_by(self, login: &str, instant: &str) -> Self {
         self.review(FakeReview {
@@ -237,7 +237,7 @@ impl FakePullRequest {
         })
     }
 
-    /// Approved by this person at this instant.
+    /// Adds an approval by this person at this time.
     #[must_use]
     pub fn approved_by(self, login: &str, instant: &str) -> Self {
         self.review(FakeReview {
@@ -248,7 +248,7 @@ impl FakePullRequest {
         })
     }
 
-    /// Approved by this person at this instant; the approval was dismissed an hour later.
+    /// Adds an approval by this person at this time that was dismissed an hour later.
     #[must_use]
     pub fn dismissed_approval_by(self, login: &str, instant: &str) -> Self {
         self.review(FakeReview {
@@ -259,7 +259,7 @@ impl FakePullRequest {
         })
     }
 
-    /// With this review; it is an update, as at GitHub.
+    /// Adds a review. This is an update, as at GitHub.
     #[must_use]
     pub fn review(mut self, review: FakeReview) -> Self {
         self.updated_at = review.submitted_at.map_or(self.updated_at, |at| at.max(self.updated_at));
@@ -267,13 +267,13 @@ impl FakePullRequest {
         self
     }
 
-    /// Made ready for review at this instant.
+    /// Makes it ready for review at this time.
     #[must_use]
     pub fn ready_at(self, instant: &str) -> Self {
         self.draft_event(FakeDraftEvent { at: at(instant), is_ready: true })
     }
 
-    /// Made a draft at this instant.
+    /// Makes it a draft at this time.
     #[must_use]
     pub fn drafted_at(self, instant: &str) -> Self {
         self.draft_event(FakeDraftEvent { at: at(instant), is_ready: false })
@@ -286,21 +286,21 @@ impl FakePullRequest {
         self
     }
 
-    /// With this title.
+    /// Sets the title.
     #[must_use]
     pub fn titled(mut self, title: &str) -> Self {
         title.clone_into(&mut self.title);
         self
     }
 
-    /// With a description of so many bytes.
+    /// Sets the length of the description in bytes.
     #[must_use]
     pub fn with_body(mut self, bytes: usize) -> Self {
         self.body_bytes = bytes;
         self
     }
 
-    /// Its commits as GitHub has them.
+    /// Its commits in GitHub's order.
     pub(crate) fn known_commits(&self) -> Vec<FakeCommit> {
         if self.commits.is_empty() && !self.has_lost_commits {
             let before = self.created_at - TimeDelta::hours(1);
@@ -309,7 +309,7 @@ impl FakePullRequest {
         self.commits.clone()
     }
 
-    /// The same pull request as Mergeline sees it, for tests that need no GitHub.
+    /// The same pull request as Mergeline sees it, for tests without GitHub.
     pub fn facts(&self) -> PullRequest {
         let state = match (self.merged_at, self.closed_at) {
             (Some(at), closed_at) => State::Merged { at, closed_at: closed_at.unwrap_or(at) },
@@ -335,7 +335,7 @@ impl FakePullRequest {
         }
     }
 
-    /// With this field of GitHub's answer replaced.
+    /// Replaces this field of GitHub's response.
     #[must_use]
     pub fn overriding(mut self, field: &str, value: serde_json::Value) -> Self {
         self.overrides.push((field.to_owned(), value));

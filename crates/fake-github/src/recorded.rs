@@ -10,15 +10,15 @@ use serde_json::Value;
 
 use crate::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser};
 
-/// The folder with the recorded data: `MERGELINE_TEST_DATA`, else `shared/data` beside the checkout. `None`, said
-/// on standard error, when it is not there.
+/// The folder with the recorded data: `MERGELINE_TEST_DATA`, else `shared/data` next to the checkout. `None`, with a
+/// note on standard error, if it does not exist.
 pub fn folder() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = std::env::var_os("MERGELINE_TEST_DATA").map_or(beside, PathBuf::from);
     if folder.join("prs").is_dir() {
         return Some(folder);
     }
-    // Written past the test harness, which would keep it to itself.
+    // Bypasses the test harness, which would capture it.
     let _ = writeln!(
         std::io::stderr(),
         "SKIPPED: no recorded data in {}; set MERGELINE_TEST_DATA to the folder that has them",
@@ -88,7 +88,7 @@ struct Branch {
 /// The pull requests of one recorded repository, `bitcoin-core__gui` for example.
 ///
 /// # Errors
-/// When the file is missing or not in the recorded form.
+/// If the file is missing or has another format.
 pub fn pull_requests(folder: &Path, name: &str) -> anyhow::Result<Vec<FakePullRequest>> {
     let path = folder.join("prs").join(format!("{name}.jsonl"));
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -138,7 +138,7 @@ impl From<Commit> for FakeCommit {
 
 impl From<Review> for FakeReview {
     fn from(review: Review) -> Self {
-        // What a dismissed one was before is not recorded.
+        // The state before a dismissal is not recorded.
         Self {
             user: review.user.map(FakeUser::from),
             state: review.state,

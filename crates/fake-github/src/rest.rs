@@ -1,4 +1,4 @@
-//! The REST answers, and which request gets which.
+//! The REST responses, and the routes to them.
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -11,24 +11,24 @@ use crate::contract::{self, Links};
 use crate::listing::{self, Paging};
 use crate::world::{PullRequestList, Repository, World};
 
-/// What a request is about.
+/// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     Repository(Place, Thing),
     Graphql,
-    /// The token's owner.
+    /// The account of the token.
     Me,
     Account(String),
     Repositories {
         owner: Owner,
         of_organization: bool,
     },
-    /// What the token's owner may see.
+    /// The repositories that the token's account may see.
     MyRepositories,
-    /// What the App's installation was given.
+    /// The repositories that the App's installation has access to.
     GivenRepositories,
     RateLimit,
-    /// About the server itself.
+    /// The server's own metadata.
     Meta,
     Installations,
     AccessTokens(i64),
@@ -42,7 +42,7 @@ pub(crate) enum Place {
     Id(i64),
 }
 
-/// How a request names an owner; the links of a list do it by number.
+/// How a request names an owner. The links of a list use the number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
     Login(String),
@@ -58,7 +58,7 @@ impl Owner {
     }
 }
 
-/// What of a repository.
+/// A resource of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Thing {
     Itself,
@@ -113,7 +113,7 @@ impl Route {
         Self::Repository(place, thing)
     }
 
-    /// Whose things a request is about, where that is anybody's in particular.
+    /// The owner that a request is about, if it is about a single one.
     pub(crate) fn owner(&self, world: &World) -> Option<String> {
         match self {
             Self::Repository(Place::Name(name), _) => name.split('/').next().map(str::to_owned),
@@ -125,7 +125,7 @@ impl Route {
         }
     }
 
-    /// What faults go by: the repository's name as the request has it, else the path; in lower case.
+    /// The key of faults: the repository's name as in the request, else the path; in lower case.
     pub(crate) fn subject(&self, world: &World, call: &Call) -> String {
         match self {
             Self::Repository(Place::Name(name), _) => name.to_lowercase(),
@@ -142,7 +142,7 @@ impl Route {
     }
 }
 
-/// The answer to a REST request that nothing is wrong with.
+/// The response to a valid REST request.
 pub(crate) fn answer(world: &mut World, route: &Route, call: &Call) -> Answer {
     match route {
         Route::Repository(place, thing) => in_repository(world, place, *thing, call),
@@ -221,7 +221,7 @@ fn me(world: &World, call: &Call) -> Answer {
     }
 }
 
-/// `GET /user/repos`: with the private ones, by affiliation.
+/// `GET /user/repos`: includes private ones, filtered by affiliation.
 fn my_repositories(world: &World, call: &Call) -> Answer {
     let me = match call.token() {
         None => return Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"),
@@ -268,7 +268,7 @@ fn given_repositories(world: &World, call: &Call) -> Answer {
     page_of(world, call, &items, &format!("{}/installation/repositories", call.api), "", wrapped)
 }
 
-/// Repositories by name, with their numbers.
+/// Repositories with their numbers, ordered by name.
 fn by_name(world: &World, is_wanted: impl Fn(&Repository) -> bool) -> Vec<(i64, &Repository)> {
     let all = world.repositories.iter().map(|(id, repository)| (*id, repository));
     let mut items: Vec<_> = all.filter(|(_, repository)| is_wanted(repository)).collect();
@@ -294,7 +294,7 @@ fn page_of(
     }
 }
 
-/// An organization's repositories are private, of a person's the private ones are not listed to anybody.
+/// An organization's repositories are private. A person's private ones are not listed to anyone.
 fn repositories(world: &World, owner: &Owner, of_organization: bool, call: &Call) -> Answer {
     let Some(account) = owner.account(world) else { return Answer::not_found() };
     let is_organization = is_organization(&account);

@@ -1,4 +1,4 @@
-//! An HTTP server that keeps GitHub's contract.
+//! An HTTP server that follows GitHub's contract.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,21 +28,21 @@ pub struct RecordedRequest {
     pub method: String,
     /// Path with query.
     pub path: String,
-    /// The token that came with it.
+    /// The token of the request.
     pub token: Option<String>,
-    /// The API version that it asked for.
+    /// The requested API version.
     pub api_version: Option<String>,
-    /// The `ETag` that the client knew.
+    /// The `ETag` in `If-None-Match`.
     pub etag: Option<String>,
-    /// What was posted.
+    /// The request body.
     pub body: Option<String>,
-    /// The status that it was answered with; 0 when the connection ended without an answer.
+    /// The status of the response; 0 if the connection ended without a response.
     pub status: u16,
 }
 
 type Shared = Arc<Mutex<World>>;
 
-/// A running fake GitHub. It stops when the value goes.
+/// A running fake GitHub. It stops when dropped.
 #[derive(Debug)]
 pub struct FakeGitHub {
     world: Shared,
@@ -60,30 +60,30 @@ fn lock(world: &Shared) -> MutexGuard<'_, World> {
 }
 
 impl FakeGitHub {
-    /// Starts an empty GitHub, laid out as api.github.com, on a free port of the loopback address.
+    /// Starts an empty GitHub with the layout of api.github.com, on a free loopback port.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// If no port is available.
     pub async fn start() -> io::Result<Self> {
         Self::start_as(Layout::Cloud).await
     }
 
-    /// Starts an empty GitHub of this layout on a free port of the loopback address.
+    /// Starts an empty GitHub with this layout on a free loopback port.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// If no port is available.
     pub async fn start_as(layout: Layout) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let world = Arc::new(Mutex::new(World::new(format!("http://{}", listener.local_addr()?), layout)));
         let router = Router::new().fallback(serve).with_state(world.clone());
         let server = tokio::spawn(async move {
-            // Ends with the task; there is nobody left to tell.
+            // Ends with the task, so the result is dropped.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { world, server })
     }
 
-    /// A token that is as good as any while no certain one is required.
+    /// A token that is valid as long as no particular one is required.
     pub const TOKEN: &str = "github_pat_made_up";
 
     /// The address to set as `GITHUB_API_URL`.
@@ -98,22 +98,22 @@ impl FakeGitHub {
         format!("{}{}", world.address, world.layout.graphql_path())
     }
 
-    /// Answers only requests with this token; one that was good before is revoked.
+    /// Accepts only requests with this token; the previous token is revoked.
     pub fn require_token(&self, token: &str) {
         lock(&self.world).token = Some(token.to_owned());
     }
 
-    /// Answers whoever asks, GraphQL only with a token.
+    /// Accepts requests without a token, except for GraphQL.
     pub fn require_no_token(&self) {
         lock(&self.world).token = None;
     }
 
-    /// Says whose token it is.
+    /// Sets the account of the token.
     pub fn set_token_owner(&self, user: FakeUser) {
         lock(&self.world).token_owner = user;
     }
 
-    /// Says with every answer when the token expires, `2026-12-31 10:00:00 UTC` for example.
+    /// Sets the token expiration in all responses, for example `2026-12-31 10:00:00 UTC`.
     pub fn set_token_expiration(&self, expiration: Option<&str>) {
         lock(&self.world).token_expiration = expiration.map(str::to_owned);
     }
@@ -123,21 +123,21 @@ impl FakeGitHub {
         lock(&self.world).app = Some(App::new(app_id, owners));
     }
 
-    /// Lets no installation token given so far be good any more.
+    /// Expires all installation tokens so far.
     pub fn expire_installation_tokens(&self) {
         if let Some(app) = &mut lock(&self.world).app {
             app.expire_tokens();
         }
     }
 
-    /// Suspends the App's installation at an owner, or lets it go on again.
+    /// Suspends or resumes the App's installation for an owner.
     pub fn suspend_installation(&self, owner: &str, is_suspended: bool) {
         if let Some(app) = &mut lock(&self.world).app {
             app.suspend(owner, is_suspended);
         }
     }
 
-    /// Lets everything of an owner be refused, by whatever token, until further notice; `None` to admit it again.
+    /// Refuses all requests about an owner, for any token, until further notice; `None` accepts them again.
     pub fn refuse_owner(&self, owner: &str, refused: Option<Refused>) {
         let mut world = lock(&self.world);
         match refused {
@@ -146,64 +146,65 @@ impl FakeGitHub {
         };
     }
 
-    /// Lets every answer take so long.
+    /// Delays every response by this time.
     pub fn set_latency(&self, latency: Duration) {
         lock(&self.world).latency = latency;
     }
 
-    /// Sets how many REST requests a window has and how many of them are used, and begins another window.
+    /// Sets the REST limit and how much of it is used, and starts a new window.
     pub fn set_rate_limit(&self, limit: u32, used: u32) {
         lock(&self.world).limits.set_core(limit, used);
     }
 
-    /// Sets how many points of GraphQL a window has and how many of them are used, and begins another window.
+    /// Sets the GraphQL limit in points and how much of it is used, and starts a new window.
     pub fn set_graphql_rate_limit(&self, limit: u32, used: u32) {
         lock(&self.world).limits.set_graphql(limit, used);
     }
 
-    /// Lets the windows of the rate limits end, and what is used be forgotten, so long from the next request on.
+    /// Sets the length of the rate limit windows, from the next request on. At the end of a window, its usage resets.
     pub fn set_reset_in(&self, window: Duration) {
         lock(&self.world).limits.set_window(window);
     }
 
-    /// Lets there be no rate limit and nothing said about one, as on an Enterprise server.
+    /// Hides the rate limit and its headers, like an Enterprise server without limits.
     pub fn hide_rate_limit_headers(&self, are_hidden: bool) {
         lock(&self.world).limits.are_hidden = are_hidden;
     }
 
-    /// Lets GraphQL refuse more than so many ids in one query.
+    /// Makes GraphQL refuse more than this many ids in one query.
     pub fn limit_graphql_nodes(&self, nodes: usize) {
         lock(&self.world).graphql_nodes = nodes;
     }
 
-    /// Lets GraphQL list no more than so many commits of a pull request, though it counts all of them.
+    /// Makes GraphQL list at most this many commits of a pull request, although it counts all of them.
     pub fn limit_listed_commits(&self, commits: usize) {
         lock(&self.world).listed_commits = commits;
     }
 
-    /// Lets GraphQL's pages lead in a circle: each cursor that leads on is the same one.
+    /// Makes GraphQL's pages loop: every cursor is the same.
     pub fn repeat_cursors(&self) {
         lock(&self.world).is_every_cursor_the_same = true;
     }
 
-    /// Tells nobody of commits any more, as a token without *Contents* has it for a private repository.
+    /// Withholds commits from now on, as for a token without *Contents* in a private repository.
     pub fn withhold_commits(&self) {
         lock(&self.world).are_commits_withheld = true;
     }
 
-    /// Creates a repository, empty at first, unless it is there.
+    /// Creates an empty repository, unless it exists.
     pub fn add_repository(&self, full_name: &str) {
         lock(&self.world).repository(full_name);
     }
 
-    /// Creates an account or changes the one with its number. Owners that are no account are organizations.
+    /// Creates an account or changes the one with its number. Owners without an account are organizations.
     pub fn add_user(&self, user: FakeUser) {
         lock(&self.world).add_user(user);
     }
 
-    /// Creates or replaces pull requests, and the repositories that they are in.
+    /// Creates or replaces pull requests, and their repositories.
     ///
-    /// One whose number over all of GitHub belongs to another repository's, a deleted one's included, gets another.
+    /// If another repository, even a deleted one, already uses the number across all of GitHub, the pull request gets
+    /// another number.
     pub fn put(&self, pull_requests: impl IntoIterator<Item = FakePullRequest>) {
         let mut world = lock(&self.world);
         for pull_request in pull_requests {
@@ -211,29 +212,29 @@ impl FakeGitHub {
         }
     }
 
-    /// Creates or replaces a pull request once so many more requests have been answered.
+    /// Creates or replaces a pull request after this many more responses.
     pub fn put_after(&self, answers: u32, pull_request: FakePullRequest) {
         lock(&self.world).pending.push_back((answers, pull_request));
     }
 
-    /// Deletes a pull request, as GitHub's support does it.
+    /// Deletes a pull request, as GitHub's support does.
     pub fn delete_pull_request(&self, repository: &str, number: i64) {
         lock(&self.world).change(repository, |repository| {
             repository.pull_requests.remove(&number);
         });
     }
 
-    /// Deletes a pull request once so many more requests have been answered.
+    /// Deletes a pull request after this many more responses.
     pub fn delete_after(&self, answers: u32, repository: &str, number: i64) {
         lock(&self.world).vanishing.push_back((answers, repository.to_owned(), Some(number)));
     }
 
-    /// Deletes a repository once so many more requests have been answered.
+    /// Deletes a repository after this many more responses.
     pub fn delete_repository_after(&self, answers: u32, full_name: &str) {
         lock(&self.world).vanishing.push_back((answers, full_name.to_owned(), None));
     }
 
-    /// Lets every answer that would show a pull request, in a list or alone, have this status; `None` to mend it.
+    /// Gives this status to every response that would show a pull request, in a list or alone; `None` repairs it.
     pub fn break_pull_request(&self, repository: &str, number: i64, status: Option<u16>) {
         lock(&self.world).change(repository, |repository| match status {
             Some(status) => drop(repository.unreadable.insert(number, status)),
@@ -241,7 +242,8 @@ impl FakeGitHub {
         });
     }
 
-    /// Lets every list that would show a pull request have this status, while it can be read alone; `None` to mend it.
+    /// Gives this status to every list that would show a pull request, although it can be read alone; `None` repairs
+    /// it.
     pub fn break_in_lists(&self, repository: &str, number: i64, status: Option<u16>) {
         lock(&self.world).change(repository, |repository| match status {
             Some(status) => drop(repository.unlistable.insert(number, status)),
@@ -249,34 +251,35 @@ impl FakeGitHub {
         });
     }
 
-    /// Lets a pull request be listed, and not be found alone.
+    /// Makes a pull request appear in lists, but not alone.
     pub fn hide_pull_request(&self, repository: &str, number: i64) {
         lock(&self.world).change(repository, |repository| {
             repository.hidden.insert(number);
         });
     }
 
-    /// Lets lists of pull requests with more than so many on a page have this status.
+    /// Gives this status to lists of pull requests with more than this many per page.
     pub fn limit_page_size(&self, size: usize, status: u16) {
         lock(&self.world).largest_page = Some((size, status));
     }
 
-    /// Switches pull requests off in a repository's settings: it is there, and its list is not found.
+    /// Switches pull requests off in a repository's settings: the repository exists, but its list is not found.
     pub fn switch_off_pull_requests(&self, repository: &str) {
         lock(&self.world).change(repository, |repository| repository.list = PullRequestList::SwitchedOff);
     }
 
-    /// Lets links to further pages begin with another address, as behind a proxy that ends TLS.
+    /// Makes links to further pages start with another address, as behind a proxy that ends TLS.
     pub fn set_link_address(&self, address: &str) {
         lock(&self.world).links = Some(address.to_owned());
     }
 
-    /// Takes all pull requests out of a repository's list. Each of them is there, and answers by its number.
+    /// Removes all pull requests from a repository's list. Each of them still exists under its number.
     pub fn empty_list(&self, repository: &str) {
         lock(&self.world).change(repository, |repository| repository.list = PullRequestList::Empty);
     }
 
-    /// Renames or transfers a repository: its number stays, and the former name redirects until another takes it.
+    /// Renames or transfers a repository. Its number stays, and the former name redirects until another repository
+    /// takes it.
     pub fn rename(&self, from: &str, to: &str) {
         lock(&self.world).rename(from, to);
     }
@@ -289,7 +292,7 @@ impl FakeGitHub {
         });
     }
 
-    /// Sets when a repository was created. Without that, it was when the first of its pull requests was opened.
+    /// Sets when a repository was created. The default is when the first of its pull requests was opened.
     pub fn set_repository_creation(&self, full_name: &str, at: DateTime<Utc>) {
         lock(&self.world).change(full_name, |repository| repository.created_at = Some(at));
     }
@@ -299,41 +302,42 @@ impl FakeGitHub {
         lock(&self.world).change(full_name, |repository| repository.is_archived = true);
     }
 
-    /// Deletes a repository with all that is in it.
+    /// Deletes a repository with everything in it.
     pub fn delete_repository(&self, full_name: &str) {
         lock(&self.world).delete_repository(full_name);
     }
 
-    /// Deletes a repository and creates an empty one of the same name, with another number.
+    /// Deletes a repository and creates an empty one with the same name and another number.
     pub fn recreate_repository(&self, full_name: &str) {
         let mut world = lock(&self.world);
         world.delete_repository(full_name);
         world.repository(full_name);
     }
 
-    /// The number of a repository, `None` when there is none of this name.
+    /// The number of a repository; `None` if there is none with this name.
     pub fn repository_id(&self, full_name: &str) -> Option<i64> {
         lock(&self.world).find(full_name)
     }
 
-    /// Lets the next answer about a repository go wrong; said several times, one answer after the other.
+    /// Makes the next response about a repository fail. Repeated calls apply to the following responses, one each.
     ///
-    /// What is about no repository goes by its path: `/user`, `/orgs/acme/repos`, `/app/installations`.
+    /// Requests that are not about a repository are named by their path: `/user`, `/orgs/acme/repos`,
+    /// `/app/installations`.
     pub fn fail_next(&self, repository: &str, fault: Fault) {
         lock(&self.world).faults.entry(repository.to_lowercase()).or_default().push_back(fault);
     }
 
-    /// Lets nothing go wrong any more of what was said with [`Self::fail_next`] about a repository (or a path).
+    /// Removes the remaining faults from [`Self::fail_next`] for a repository (or a path).
     pub fn forget_faults(&self, repository: &str) {
         lock(&self.world).faults.remove(&repository.to_lowercase());
     }
 
-    /// Lets the next answer of GraphQL go wrong; said several times, one answer after the other.
+    /// Makes the next GraphQL response fail. Repeated calls apply to the following responses, one each.
     pub fn fail_next_graphql(&self, fault: Fault) {
         self.fail_next("/graphql", fault);
     }
 
-    /// Lets every answer about a repository (or a path) have this status, `None` to mend it.
+    /// Gives this status to every response about a repository (or a path); `None` repairs it.
     pub fn break_repository(&self, repository: &str, status: Option<u16>) {
         let mut world = lock(&self.world);
         match status {
@@ -347,12 +351,12 @@ impl FakeGitHub {
         lock(&self.world).requests.clone()
     }
 
-    /// The highest number of requests that were under way at once.
+    /// The highest number of requests in flight at once.
     pub fn most_at_once(&self) -> usize {
         lock(&self.world).most_at_once
     }
 
-    /// Forgets the requests received so far.
+    /// Clears the requests received so far.
     pub fn forget_requests(&self) {
         let mut world = lock(&self.world);
         world.requests.clear();
@@ -360,7 +364,7 @@ impl FakeGitHub {
     }
 }
 
-/// A request that has been received and not been answered.
+/// A request that is in flight.
 struct UnderWay(Shared);
 
 impl UnderWay {
@@ -390,9 +394,9 @@ async fn serve(State(world): State<Shared>, request: Request<Body>) -> Response 
     answer.send()
 }
 
-/// Answers, counts, and adds what GitHub says with every answer.
+/// Responds, counts the request, and adds the headers that GitHub sends with every response.
 fn handle(world: &mut World, call: &mut Call) -> Answer {
-    world.limits.look_at_the_clock();
+    world.limits.start_due_windows();
     let route = Route::of(call);
     let (mut answer, points) = checked(world, &route, call);
     if route == Route::Graphql {
@@ -403,7 +407,7 @@ fn handle(world: &mut World, call: &mut Call) -> Answer {
     world.requests.push(recorded(call, &answer));
     world.put_what_is_due();
     world.limits.write(route == Route::Graphql, &mut answer.headers);
-    // Proxies and sites answer in HTML, and without what the API says of itself.
+    // Proxies and sites respond with HTML, without the API's headers.
     if answer.is_json() {
         answer = answer.saying("x-github-media-type", "github.v3; format=json");
         if world.layout == Layout::EnterpriseServer {
@@ -431,7 +435,7 @@ fn recorded(call: &Call, answer: &Answer) -> RecordedRequest {
     }
 }
 
-/// Checks what GitHub checks first and lets faults happen. The answer, and what it costs.
+/// Applies GitHub's first checks and the faults. Returns the response and its cost.
 fn checked(world: &mut World, route: &Route, call: &mut Call) -> (Answer, u32) {
     if call.path.is_empty() {
         return (Answer::of_the_site(), 0);
@@ -496,7 +500,7 @@ fn answered(world: &mut World, route: &Route, call: &Call) -> (Answer, u32) {
     (answer, points)
 }
 
-/// What is the same as before costs nothing, nor does asking what is left.
+/// An unchanged response is free, and so is asking for the rate limit.
 fn points_for(route: &Route, answer: &Answer) -> u32 {
     u32::from(answer.status != StatusCode::NOT_MODIFIED && *route != Route::RateLimit)
 }

@@ -1,17 +1,17 @@
-//! The demo's organization: made up, and the same on every run of a week.
+//! The demo's synthetic organization. It is the same on every run within a week.
 
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 
 use crate::{FakeCommit, FakePullRequest, FakeReview, FakeUser, pr};
 
-/// Everything that the fake GitHub serves in the demo, and the teams file that goes with it.
+/// Everything that the fake GitHub serves in the demo, and the matching teams file.
 #[derive(Debug, Clone)]
 pub struct Organization {
     /// The teams file.
     pub teams_file: String,
     /// The pull requests of all repositories.
     pub pull_requests: Vec<FakePullRequest>,
-    /// A configured repository that the token may read at first, and not later.
+    /// A configured repository that the token can read at first, but not later.
     pub lost_repository: &'static str,
     /// One line for each thing that tools usually count wrong.
     pub peculiarities: Vec<String>,
@@ -19,12 +19,12 @@ pub struct Organization {
 
 /// How far the history goes back.
 const WEEKS: u64 = 26;
-/// What the token may not read any more in the demo's second run.
+/// The repository that the token can no longer read in the demo's second run.
 const LOST: &str = "acme/legacy";
-/// When bob goes from one team to the other.
+/// When bob moves from one team to the other.
 const WEEKS_SINCE_CHANGE: u64 = 6;
 
-/// The organization as of the week of `now`: three teams, two repositories that work and one that is lost.
+/// The organization as of the week of `now`: three teams, two working repositories and one lost one.
 pub fn organization(now: DateTime<Utc>) -> Organization {
     let today = now.date_naive();
     let this_monday = today - Days::new(u64::from(today.weekday().num_days_from_monday()));
@@ -48,12 +48,12 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
         }
         history.week_of(&FakeUser::bot("renovate"), "acme/api", monday, 2);
     }
-    // Of a repository that is hardly used any more.
+    // For a repository that is rarely used now.
     for week in 0..WEEKS / 2 {
         let monday = (first_monday + Days::new(14 * week)).and_hms_opt(8, 0, 0).unwrap_or_default().and_utc();
         history.week_of(&FakeUser::person("emil"), LOST, monday, 1);
     }
-    // A deleted account's pull request, and one that lay open for nine weeks.
+    // A deleted account's pull request, and one that was open for nine weeks.
     let recently = this_monday.and_hms_opt(10, 0, 0).unwrap_or_default().and_utc() - TimeDelta::weeks(2);
     history.add(None, "acme/web", recently, TimeDelta::hours(5));
     history.add(Some(FakeUser::person("emil")), "acme/api", recently - TimeDelta::weeks(8), TimeDelta::weeks(9));
@@ -62,11 +62,11 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
         pull_requests: history.pull_requests,
         lost_repository: LOST,
         peculiarities: vec![
-            "carla works for payments and platform, half each: every pull request of hers counts 0.5 in both"
+            "carla works for payments and platform, half each: each of her pull requests counts 0.5 in both"
                 .to_owned(),
-            format!("bob went from payments to web on {change}: what he merged before stays with payments"),
+            format!("bob moved from payments to web on {change}: what he merged before stays with payments"),
             "renovate[bot], a deleted account and guest, who is in no team, count for nobody".to_owned(),
-            "emil has a pull request that lay open for nine weeks: look at platform's mean beside its median"
+            "emil has a pull request that was open for nine weeks: compare platform's mean with its median"
                 .to_owned(),
             "acme/legacy was read by the first run, and then the token lost its access: the second run is partial, what \
              was read still counts, and every week up to then stays complete"
@@ -106,7 +106,7 @@ teams:
 
 struct History {
     random: Random,
-    /// For what was added later: the times of opening and merge stay what they were.
+    /// A separate generator for later additions, so that the times of opening and merging stay the same.
     details: Random,
     pull_requests: Vec<FakePullRequest>,
     now: DateTime<Utc>,
@@ -117,14 +117,14 @@ impl History {
     fn week_of(&mut self, user: &FakeUser, repository: &str, monday: DateTime<Utc>, per_week: u32) {
         for _ in 0..self.random.below(per_week + 1) {
             let created = monday + TimeDelta::minutes(i64::from(self.random.below(4 * 24 * 60 + 9 * 60)));
-            // Mostly hours, sometimes days: the product of two draws has a long tail, as real ones have.
+            // Mostly hours, sometimes days: the product of two draws has a long tail, like real data.
             let minutes = 20 + i64::from(self.random.below(90)) * i64::from(self.random.below(60));
             self.add(Some(user.clone()), repository, created, TimeDelta::minutes(minutes));
         }
     }
 
     fn add(&mut self, user: Option<FakeUser>, repository: &str, created: DateTime<Utc>, open_for: TimeDelta) {
-        // Drawn before anything depends on the clock: the same history on every run of a week.
+        // Drawn before anything depends on the clock, so that the history is the same on every run within a week.
         let is_merged = open_for > TimeDelta::weeks(1) || self.random.below(12) > 0;
         let details = self.details_of(user.as_ref(), created, open_for);
         if created > self.now {
@@ -149,7 +149,7 @@ impl History {
         self.pull_requests.push(pull_request);
     }
 
-    /// A first commit some hours before the opening, mostly a comment and then an approval by somebody else.
+    /// A first commit some hours before the opening, then usually a comment and an approval by someone else.
     fn details_of(&mut self, user: Option<&FakeUser>, created: DateTime<Utc>, open_for: TimeDelta) -> Details {
         let coding = 15 + self.details.below(60) * self.details.below(20);
         let committed_at = created - TimeDelta::minutes(i64::from(coding));
@@ -176,7 +176,7 @@ impl History {
     }
 }
 
-/// What GraphQL tells about a pull request.
+/// GraphQL's data about a pull request.
 struct Details {
     reviews: Vec<FakeReview>,
     commits: Vec<FakeCommit>,
@@ -199,7 +199,7 @@ mod tests {
     use crate::at;
 
     #[test]
-    fn the_organization_is_the_same_on_every_run() {
+    fn the_organization_is_the_same_every_run() {
         let ended = |now| -> Vec<FakePullRequest> {
             let before = at("2026-06-15T00:00:00Z");
             let all = organization(at(now)).pull_requests.into_iter();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn its_teams_file_is_valid() {
+    fn the_synthetic_teams_file_is_valid() {
         let file = organization(at("2026-06-17T12:00:00Z")).teams_file;
         let parsed = mergeline_domain::teams_file::TeamsFile::parse("demo", file.as_bytes());
         assert_eq!(parsed.map_or_else(|problems| panic!("{problems}"), |file| file.teams.len()), 3);

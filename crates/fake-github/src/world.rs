@@ -1,4 +1,4 @@
-//! What exists at the fake GitHub, and how it changes.
+//! The state of the fake GitHub, and how it changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -13,33 +13,34 @@ use crate::limits::Limits;
 use crate::listing::Pages;
 use crate::{FakePullRequest, FakeUser};
 
-/// The first repository's number: beyond 2^31, as real ones are.
+/// The first repository's number: beyond 2^31, like real ones.
 const FIRST_REPOSITORY: i64 = 5_000_000_000;
-/// What a pull request's number is raised by when another repository's has it already.
+/// The offset for a pull request's number that another repository already uses.
 const RENUMBERING: i64 = 1_000_000_000_000;
 
 #[derive(Debug)]
 pub(crate) struct Repository {
     pub(crate) full_name: String,
-    /// When it was created; `None` with its first pull request.
+    /// When it was created; `None` until its first pull request.
     pub(crate) created_at: Option<DateTime<Utc>>,
     /// When the first of its pull requests was opened.
     pub(crate) first_opened_at: Option<DateTime<Utc>>,
     pub(crate) is_archived: bool,
-    /// Whether a user's repository is private. Those of organizations are, but the token's owner is a member.
+    /// Whether a user's repository is private. Organizations' repositories always are, but the token's account is a
+    /// member.
     pub(crate) is_private: bool,
     /// Accounts that a private repository is shared with.
     pub(crate) collaborators: BTreeSet<String>,
-    /// What becomes of its list of pull requests.
+    /// How it lists its pull requests.
     pub(crate) list: PullRequestList,
-    /// Pull requests that no answer can show, with the status that comes instead.
+    /// Pull requests that no response can show, with the status that comes instead.
     pub(crate) unreadable: BTreeMap<i64, u16>,
     /// Pull requests that no list can show, with the status that comes instead.
     pub(crate) unlistable: BTreeMap<i64, u16>,
-    /// Those that are not found alone.
+    /// Pull requests that are not found alone.
     pub(crate) hidden: BTreeSet<i64>,
     pub(crate) pull_requests: BTreeMap<i64, FakePullRequest>,
-    /// Pages as they were served, until something changes.
+    /// Cached pages, until something changes.
     pub(crate) pages: Pages,
 }
 
@@ -47,14 +48,14 @@ pub(crate) struct Repository {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PullRequestList {
     Whole,
-    /// None, though each of them is there.
+    /// No pull requests, although each of them exists.
     Empty,
     /// Pull requests are switched off in its settings.
     SwitchedOff,
 }
 
 impl Repository {
-    /// When it was created; `None` for an empty one of which that is not said.
+    /// When it was created; `None` for an empty one without a known time.
     pub(crate) fn creation(&self) -> Option<DateTime<Utc>> {
         self.created_at.or(self.first_opened_at)
     }
@@ -70,28 +71,28 @@ pub(crate) struct World {
     pub(crate) layout: Layout,
     pub(crate) repositories: BTreeMap<i64, Repository>,
     repositories_created: i64,
-    /// Names that repositories had before: they answer with a redirect.
+    /// Former names of repositories: they redirect.
     former_names: HashMap<String, i64>,
-    /// Repository and number of every pull request that ever was, by its number over all of GitHub.
+    /// Repository and number of every pull request that ever existed, by its number across all of GitHub.
     places: HashMap<i64, (i64, i64)>,
     /// Accounts by number.
     users: BTreeMap<i64, FakeUser>,
-    /// Faults by repository or path (in lower case), each for one answer.
+    /// Faults by repository or path (in lower case), each for one response.
     pub(crate) faults: HashMap<String, VecDeque<Fault>>,
-    /// Statuses that a repository answers with until further notice.
+    /// Statuses that a repository responds with until further notice.
     pub(crate) broken: HashMap<String, u16>,
-    /// Owners of which everything is refused, in lower case.
+    /// Owners whose requests are all refused, in lower case.
     pub(crate) refused: HashMap<String, Refused>,
     pub(crate) token: Option<String>,
-    /// Whose token it is.
+    /// The account of the token.
     pub(crate) token_owner: FakeUser,
     pub(crate) token_expiration: Option<String>,
     pub(crate) app: Option<App>,
     pub(crate) latency: Duration,
     pub(crate) limits: Limits,
-    /// GraphQL refuses more ids than that in one query.
+    /// GraphQL refuses more ids than this in one query.
     pub(crate) graphql_nodes: usize,
-    /// GraphQL lists no more commits of a pull request than that, though it counts them.
+    /// GraphQL lists at most this many commits of a pull request, but counts all of them.
     pub(crate) listed_commits: usize,
     pub(crate) is_every_cursor_the_same: bool,
     /// Whether GraphQL refuses commits.
@@ -99,13 +100,13 @@ pub(crate) struct World {
     pub(crate) requests: Vec<RecordedRequest>,
     pub(crate) under_way: usize,
     pub(crate) most_at_once: usize,
-    /// A change that happens after so many more answers: what is updated while a client pages.
+    /// A change after this many more responses, to update something while a client pages.
     pub(crate) pending: VecDeque<(u32, FakePullRequest)>,
-    /// Pull requests that vanish after so many more answers: their repository and number.
+    /// Pull requests that vanish after this many more responses: repository and number.
     pub(crate) vanishing: VecDeque<(u32, String, Option<i64>)>,
-    /// Pages of more pull requests have this status.
+    /// Pages with more pull requests than this have this status.
     pub(crate) largest_page: Option<(usize, u16)>,
-    /// What links in answers begin with, where that is not the address.
+    /// The start of links in responses, if it differs from the address.
     pub(crate) links: Option<String>,
 }
 
@@ -148,12 +149,12 @@ impl World {
         found.map(|(id, _)| *id)
     }
 
-    /// The repository that had this name before, unless it is gone.
+    /// The repository that had this name before, if it still exists.
     pub(crate) fn find_by_former_name(&self, full_name: &str) -> Option<i64> {
         self.former_names.get(&full_name.to_lowercase()).copied().filter(|id| self.repositories.contains_key(id))
     }
 
-    /// The repository of this name, created when it is not there.
+    /// The repository with this name; it is created if necessary.
     pub(crate) fn repository(&mut self, full_name: &str) -> &mut Repository {
         let id = self.find(full_name).unwrap_or_else(|| {
             self.repositories_created += 1;
@@ -175,7 +176,7 @@ impl World {
         })
     }
 
-    /// Changes a repository, which makes what was served of it stale.
+    /// Changes a repository, which makes its cached pages stale.
     pub(crate) fn change(&mut self, full_name: &str, change: impl FnOnce(&mut Repository)) {
         let repository = self.repository(full_name);
         repository.pages.clear();
@@ -237,18 +238,18 @@ impl World {
 
     pub(crate) fn add_user(&mut self, user: FakeUser) {
         self.users.insert(user.id, user);
-        // Whose repositories are an organization's is said in every page.
+        // Every page shows whether an owner is an organization.
         self.repositories.values_mut().for_each(|repository| repository.pages.clear());
     }
 
-    /// The pull request with this number over all of GitHub, and its repository's number.
+    /// The pull request with this number across all of GitHub, and its repository's number.
     pub(crate) fn pull_request(&self, id: i64) -> Option<(i64, &FakePullRequest)> {
         let (repository, number) = *self.places.get(&id)?;
         let pull_request = self.repositories.get(&repository)?.pull_requests.get(&number)?;
         (pull_request.id == id).then_some((repository, pull_request))
     }
 
-    /// The account with this login. Whoever owns repositories and is nobody else is an organization.
+    /// The account with this login. An owner of repositories without an account is an organization.
     pub(crate) fn user(&self, login: &str) -> Option<FakeUser> {
         let known = self.users.values().chain([&self.token_owner]).find(|user| user.login.eq_ignore_ascii_case(login));
         known.cloned().or_else(|| self.organizations().find(|owner| owner.login.eq_ignore_ascii_case(login)))
@@ -259,7 +260,7 @@ impl World {
         self.users.get(&id).cloned().or_else(|| self.organizations().find(|owner| owner.id == id))
     }
 
-    /// The owners of repositories as organizations.
+    /// The owners of repositories, as organizations.
     fn organizations(&self) -> impl Iterator<Item = FakeUser> {
         let owners: BTreeSet<&str> = self.repositories.values().map(Repository::owner).collect();
         owners.into_iter().map(FakeUser::organization)

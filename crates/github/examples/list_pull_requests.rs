@@ -1,4 +1,4 @@
-//! Lists the pull requests of a repository that changed last, from the real GitHub, with their first reviews:
+//! Lists the latest changed pull requests of a repository from the real GitHub, with their first reviews:
 //! `GITHUB_PAT=… cargo run -p mergeline-github --example list_pull_requests owner/name`.
 
 use std::time::SystemTime;
@@ -23,8 +23,8 @@ async fn main() -> Result<()> {
     let ids: Vec<String> = page.pull_requests.iter().filter_map(|pull_request| pull_request.node_id.clone()).collect();
     let histories = session.histories(&ids).await?;
     for pull_request in page.pull_requests {
-        let told = histories.iter().find(|(id, _)| Some(id) == pull_request.node_id.as_ref());
-        let details = told.and_then(|(_, history)| history.as_ref().ok()).cloned().map(Details::from);
+        let found = histories.iter().find(|(id, _)| Some(id) == pull_request.node_id.as_ref());
+        let details = found.and_then(|(_, history)| history.as_ref().ok()).cloned().map(Details::from);
         let reviewed = details.and_then(|details| details.first_review_at);
         let reviewed = reviewed.map_or_else(|| "not reviewed".to_owned(), |at| format!("reviewed {at}"));
         println!("#{} {} ({reviewed})", pull_request.number, pull_request.title);

@@ -1,4 +1,4 @@
-//! One answer of GitHub, and what its status means.
+//! A response from GitHub, and what its status means.
 
 use std::io::Read;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::retry::LONGEST_PAUSE;
 use crate::text::{Text, sentence};
 use crate::{GitHubError, Limit, Refusal};
 
-/// A page of 100 is about 0.15 MB zipped and 2.3 MB plain; long descriptions make it three times as much.
+/// A page of 100 is about 0.15 MB zipped and 2.3 MB plain; long descriptions can triple that.
 pub(crate) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 const RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -26,9 +26,9 @@ const MEDIA_TYPE: HeaderName = HeaderName::from_static("x-github-media-type");
 const TOKEN_EXPIRATION: HeaderName = HeaderName::from_static("github-authentication-token-expiration");
 const SCOPES: HeaderName = HeaderName::from_static("x-oauth-scopes");
 
-/// What GitHub says of a repository that it blocks, with status 403 or 451.
+/// GitHub's message for a repository that it blocks, with status 403 or 451.
 const BLOCKED: &str = "Repository access blocked";
-/// What GitHub says of an App that it does not know.
+/// GitHub's message for an App that it does not know.
 const UNKNOWN_APP: &str = "Integration not found";
 
 /// The body of a refusal.
@@ -47,7 +47,7 @@ struct Block {
 }
 
 impl Said {
-    /// Bounded, and without control characters.
+    /// The message, bounded and without control characters.
     fn sentence(&self) -> String {
         let mut sentence = sentence(&self.message.clean());
         if let Some(reason) = self.block.as_ref().map(|block| block.reason.clean()).filter(|reason| !reason.is_empty())
@@ -60,14 +60,14 @@ impl Said {
     }
 }
 
-/// One answer, its body still packed: unpacking and decoding happen in one go, so that only one plain page is in
-/// memory at a time.
+/// A response whose body is still compressed. Decompressing and decoding happen in one step, so only one plain page
+/// is in memory at a time.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     headers: HeaderMap,
     packed: Bytes,
-    /// When it arrived, by our clock: GitHub's own clock is preferred.
+    /// When it arrived, by our clock. GitHub's own clock is preferred.
     arrived_at: DateTime<Utc>,
 }
 
@@ -89,7 +89,7 @@ impl Answer {
         DateTime::parse_from_rfc2822(self.header(&DATE)?).ok().map(|date| date.to_utc())
     }
 
-    /// What is left of the limit that this answer counted against. Servers without limits send nothing, or 0 of 0.
+    /// What remains of the limit that this response counted against. Servers without limits send nothing, or 0 of 0.
     pub(crate) fn limit(&self) -> Option<(Resource, ReportedLimit)> {
         let limit = self.number(&RATE_LIMIT_LIMIT).filter(|limit| *limit > 0)?;
         let remaining = self.number(&RATE_LIMIT_REMAINING)?;
@@ -98,15 +98,14 @@ impl Answer {
         Some((resource, ReportedLimit { limit, remaining, reset_in: self.reset_in()? }))
     }
 
-    /// How long it is until the limit starts anew, by GitHub's own clock: nothing for a reset that is already over, and
-    /// not longer than a window is.
+    /// The time until the limit resets, by GitHub's own clock: zero for a reset in the past, and at most one window.
     fn reset_in(&self) -> Option<Duration> {
         let seconds: i64 = self.header(&RATE_LIMIT_RESET)?.trim().parse().ok()?;
         let reset = DateTime::<Utc>::from_timestamp(seconds, 0)?;
         Some((reset - self.date().unwrap_or(self.arrived_at)).to_std().unwrap_or_default().min(LONGEST_PAUSE))
     }
 
-    /// When the token expires, as GitHub says with answers to tokens that do.
+    /// When the token expires. GitHub includes it in responses to tokens that do expire.
     pub(crate) fn token_expires_at(&self) -> Option<DateTime<Utc>> {
         let text = self.header(&TOKEN_EXPIRATION)?;
         let form = ["%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S UTC"];
@@ -121,7 +120,7 @@ impl Answer {
         self.header(&SCOPES)
     }
 
-    /// Why a list of repositories has not all that the token's account may see.
+    /// Why a list of repositories lacks some that the token's account may see.
     ///
     /// Source: GitHub, "Authenticating to the REST API", "Authorizing a token for use with SAML SSO".
     pub(crate) fn left_out(&self) -> Option<&'static str> {
@@ -134,7 +133,7 @@ impl Answer {
         is_public_only.then_some("the token lacks the scope `repo`: GitHub lists only public repositories to it")
     }
 
-    /// Whether it may be a site that answers, and not the API: that says so with every answer.
+    /// Whether a site may have sent this instead of the API: the API identifies itself in every response.
     ///
     /// Source: GitHub, "Getting started with the REST API", "Media types".
     pub(crate) fn may_be_of_a_site(&self) -> bool {
@@ -142,7 +141,7 @@ impl Answer {
         !is_usable && !self.status.is_server_error() && !self.headers.contains_key(MEDIA_TYPE)
     }
 
-    /// Whether an Enterprise server's API has answered, even if only that it wants a token.
+    /// Whether an Enterprise server's API has responded, even if only to ask for a token.
     ///
     /// Source: GitHub, "About versions of GitHub Enterprise Server".
     pub(crate) fn is_of_enterprise_server(&self) -> bool {
@@ -153,7 +152,7 @@ impl Answer {
         self.header(&CONTENT_TYPE).is_some_and(|content_type| content_type.contains("json"))
     }
 
-    /// Turns every status but 200, 201 and 304 into the error that a caller can act on.
+    /// Turns every status except 200, 201 and 304 into the error that a caller can act on.
     pub(crate) fn check(&self) -> Result<(), GitHubError> {
         match self.status.as_u16() {
             200 | 201 => self.check_content_type(),
@@ -166,34 +165,32 @@ impl Answer {
         }
     }
 
-    /// A log-in page comes with status 200 as well.
+    /// A login page comes with status 200 as well.
     fn check_content_type(&self) -> Result<(), GitHubError> {
         if self.is_json() {
             return Ok(());
         }
         let content_type = self.header(&CONTENT_TYPE).unwrap_or_default();
-        Err(GitHubError::invalid(format!(
-            "`{content_type}` where JSON is expected: it is not GitHub's API that answers"
-        )))
+        Err(GitHubError::invalid(format!("`{content_type}` instead of JSON: the response is not from GitHub's API")))
     }
 
-    /// 403 is a limit when GitHub says when to come back or that nothing is left, and a permission otherwise.
+    /// A 403 is a limit if GitHub gives a time to retry or says that nothing remains, and a permission otherwise.
     ///
     /// Source: GitHub, "Rate limits for the REST API". Enterprise servers without limits say 0 of 0.
     fn limit_or_forbidden(&self) -> GitHubError {
         let is_used_up = self.number(&RATE_LIMIT_REMAINING) == Some(0) && self.number(&RATE_LIMIT_LIMIT) != Some(0);
-        // Bounded as a reset is: a broken clock somewhere must not put work off for years.
-        let told = self.number(&RETRY_AFTER).map(|seconds| Duration::from_secs(seconds.into()).min(LONGEST_PAUSE));
-        if told.is_none() && is_used_up {
+        // Bounded like a reset: a broken clock must not postpone work for years.
+        let retry_in = self.number(&RETRY_AFTER).map(|seconds| Duration::from_secs(seconds.into()).min(LONGEST_PAUSE));
+        if retry_in.is_none() && is_used_up {
             return GitHubError::RateLimited { limit: Limit::Primary, retry_in: self.reset_in() };
         }
         let said = self.said();
-        // A secondary limit may come with neither header; then only its sentence says so.
+        // A secondary limit may come with neither header. Then only its message shows it.
         let is_limit = self.headers.contains_key(RETRY_AFTER)
             || self.status == StatusCode::TOO_MANY_REQUESTS
             || said.message.to_lowercase().contains("rate limit");
         if is_limit {
-            return GitHubError::RateLimited { limit: Limit::Secondary, retry_in: told };
+            return GitHubError::RateLimited { limit: Limit::Secondary, retry_in };
         }
         if said.block.is_some() || said.message.starts_with(BLOCKED) {
             return GitHubError::Gone { status: self.status.as_u16(), message: said.sentence() };
@@ -205,12 +202,12 @@ impl Answer {
         GitHubError::Forbidden { cause, message: said.sentence() }
     }
 
-    /// What GitHub says about a refusal; nothing where it is not GitHub that answers.
+    /// GitHub's message about a refusal; empty if the response is not from GitHub.
     fn said(&self) -> Said {
         self.body().ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default()
     }
 
-    /// The refusal of what an App asks on its own behalf: the token is made here, and nobody can make another one.
+    /// A refusal of the App's own request. The App's JWT is made here, so there is no other one to try.
     pub(crate) fn refusal_of_app(&self, error: GitHubError) -> GitHubError {
         let said = self.said();
         match error {
@@ -222,7 +219,7 @@ impl Answer {
         }
     }
 
-    /// The body, unpacked as far as is bearable.
+    /// The body, decompressed up to the size limit.
     pub(crate) fn body(&self) -> Result<Bytes, GitHubError> {
         if self.headers.get(CONTENT_ENCODING).is_none_or(|value| value.as_bytes() != b"gzip") {
             return Ok(self.packed.clone());
@@ -232,7 +229,7 @@ impl Answer {
         GzDecoder::new(&self.packed[..])
             .take(limit)
             .read_to_end(&mut plain)
-            .map_err(|error| GitHubError::Truncated { reason: format!("its gzip is damaged: {error}") })?;
+            .map_err(|error| GitHubError::Truncated { reason: format!("invalid gzip: {error}") })?;
         if plain.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(plain.into()) }
     }
 
@@ -243,7 +240,7 @@ impl Answer {
 }
 
 pub(crate) fn too_large() -> GitHubError {
-    GitHubError::TooMuch { reason: format!("an answer of more than {} MB", MAX_BODY_BYTES / 1024 / 1024) }
+    GitHubError::TooMuch { reason: format!("a response of more than {} MB", MAX_BODY_BYTES / 1024 / 1024) }
 }
 
 #[cfg(test)]
@@ -267,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn g09_a_limit_a_missing_permission_and_single_sign_on_are_told_apart() {
+    fn g09_limit_permission_and_sso_refusals_are_distinct() {
         let limit = refusal(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1000060")], "{}");
         let in_a_minute = Some(Duration::from_secs(60));
         assert_eq!(limit, GitHubError::RateLimited { limit: Limit::Primary, retry_in: in_a_minute });
@@ -285,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn g09_each_refusal_has_its_cause_and_githubs_sentence() {
+    fn g09_each_refusal_keeps_cause_and_github_message() {
         let allow_list = "Although you appear to have the correct authorization credentials, the `acme` organization has an IP \
                           allow list enabled, and your IP address is not permitted to access this resource.";
         let classic = "`acme` forbids access via a personal access token (classic). Please use a GitHub App, OAuth App, or a \
@@ -313,7 +310,7 @@ mod tests {
             ("This installation has been suspended", Refusal::Installation, "github_app_suspended"),
             ("Sorry. Your account was suspended.", Refusal::Account, "github_account_suspended"),
             ("Resource not accessible by integration", Refusal::Permission, "github_forbidden"),
-            ("Words that nobody knows", Refusal::Permission, "github_forbidden"),
+            ("An unknown sentence", Refusal::Permission, "github_forbidden"),
         ] {
             let body = serde_json::json!({ "message": sentence, "documentation_url": "https://docs.github.com" });
             let refused = refusal(403, &[], body.to_string().leak());
@@ -327,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn g09_a_refusal_is_known_by_what_it_says_and_not_by_how() {
+    fn g09_rewording_a_refusal_keeps_its_cause() {
         for (cause, sentences) in [
             (
                 Refusal::FineGrainedToken,
@@ -390,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn g09_a_blocked_repository_is_not_a_permission_whatever_the_status() {
+    fn g09_a_blocked_repository_is_not_a_permission_error() {
         let body = r#"{"message": "Repository access blocked", "block": {"reason": "dmca", "created_at": "2021-04-22T17:53:56Z"}}"#;
         for status in [403, 451] {
             let message = "Repository access blocked (dmca)".to_owned();
@@ -399,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn githubs_sentence_is_bounded_and_has_no_control_characters() {
+    fn the_github_message_is_bounded_without_control_characters() {
         let body = serde_json::json!({ "message": format!("\u{1b}[2J\u{0}No{}", "!".repeat(100_000)) });
         let refused = refusal(403, &[], body.to_string().leak());
         let GitHubError::Forbidden { message, .. } = &refused else { panic!("{refused:?}") };
@@ -410,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secondary_limit_is_recognised_by_header_status_or_message() {
+    fn header_status_or_message_identifies_a_secondary_limit() {
         let secondary = |retry_in| GitHubError::RateLimited { limit: Limit::Secondary, retry_in };
         let in_seven = Some(Duration::from_secs(7));
         assert_eq!(refusal(403, &[("retry-after", "7"), ("x-ratelimit-remaining", "0")], "{}"), secondary(in_seven));
@@ -419,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn f14_zeros_of_servers_without_limits_and_resets_of_the_past_are_no_reason_to_wait() {
+    fn f14_zero_limits_and_past_resets_cause_no_wait() {
         assert_eq!(answer(200, &[("x-ratelimit-limit", "0"), ("x-ratelimit-remaining", "0")], "").limit(), None);
         let headers = [("x-ratelimit-limit", "0"), ("x-ratelimit-remaining", "0")];
         assert_eq!(refusal(403, &headers, "{}"), forbidden(Refusal::Permission, ""));
@@ -431,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn f14_a_retry_after_of_a_century_is_an_hour() {
+    fn f14_a_century_long_retry_after_becomes_an_hour() {
         for seconds in ["3661", "4294967295"] {
             let refused = refusal(429, &[("retry-after", seconds)], "{}");
             let retry_in = Some(LONGEST_PAUSE);
@@ -440,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_says_what_single_sign_on_and_scopes_leave_out() {
+    fn a_list_reports_what_sso_and_scopes_omit() {
         let left_out = |headers: &[(&'static str, &'static str)]| answer(200, headers, "[]").left_out().is_some();
         assert!(left_out(&[("x-github-sso", "partial-results; organizations=21955855,20582480")]));
         assert!(left_out(&[("x-oauth-scopes", "read:org, public_repo")]) && left_out(&[("x-oauth-scopes", "")]));
@@ -448,26 +445,26 @@ mod tests {
     }
 
     #[test]
-    fn g20_limits_that_are_no_numbers_tell_nothing() {
+    fn g20_non_numeric_limits_are_ignored() {
         let headers = [("x-ratelimit-limit", "soon"), ("x-ratelimit-remaining", ""), ("x-ratelimit-reset", "never")];
         assert_eq!(answer(200, &headers, "").limit(), None);
         assert_eq!(refusal(403, &headers, "{}"), forbidden(Refusal::Permission, ""));
     }
 
     #[test]
-    fn f31_a_reset_is_measured_by_githubs_own_clock() {
+    fn f31_a_reset_is_measured_by_the_github_clock() {
         let headers = [
             ("date", "Mon, 12 Jan 1970 13:46:30 GMT"),
             ("x-ratelimit-limit", "60"),
             ("x-ratelimit-remaining", "5"),
             ("x-ratelimit-reset", "1000000"),
         ];
-        let told = answer(200, &headers, "").limit().map(|(_, told)| told.reset_in);
-        assert_eq!(told, Some(Duration::from_secs(10)));
+        let reset_in = answer(200, &headers, "").limit().map(|(_, reported)| reported.reset_in);
+        assert_eq!(reset_in, Some(Duration::from_secs(10)));
     }
 
     #[test]
-    fn the_end_of_a_token_is_read_in_both_forms() {
+    fn both_token_expiration_formats_are_parsed() {
         for text in ["2026-12-31 10:00:00 UTC", "2026-12-31 12:00:00 +0200"] {
             let expires = answer(200, &[("github-authentication-token-expiration", text)], "").token_expires_at();
             assert_eq!(expires.map(|at| at.to_rfc3339()), Some("2026-12-31T10:00:00+00:00".to_owned()), "{text}");

@@ -30,22 +30,22 @@ use crate::retry::{jitter, pause_before_retry};
 use crate::settings::{is_loopback, may_be_a_site};
 use crate::{GitHubError, GitHubSettings};
 
-/// GitHub's answers as of this version. It has neither `merge_commit_sha` nor `assignee` in pull requests.
+/// The API version that GitHub responds with. It has neither `merge_commit_sha` nor `assignee` in pull requests.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2026-03-10");
 const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
-/// GitHub demands one.
+/// GitHub requires a user agent.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("mergeline/", env!("CARGO_PKG_VERSION")));
-/// Renamed and then transferred is two.
+/// A rename followed by a transfer takes two.
 const MAX_REDIRECTS: u32 = 3;
-/// An installation's token that ended early is made once more; if that is refused too, a personal one is tried.
+/// An installation token that ended early is requested once more. If that is refused too, a personal one is tried.
 const MAX_TOKEN_RENEWALS: u32 = 2;
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest pause within an answer.
+/// The longest pause within a response.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(20);
-/// A whole answer. GitHub itself gives up after 10 s; the rest is a slow line.
+/// The time limit for a whole response. GitHub itself gives up after 10 s; the rest is for a slow line.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// GitHub, with the credentials for it. Cheap to clone; clones share limits and the number of requests at a time.
+/// The GitHub client with its credentials. Cheap to clone; clones share limits and concurrency.
 #[derive(Debug, Clone)]
 pub struct GitHub {
     inner: Arc<Inner>,
@@ -55,9 +55,9 @@ pub struct GitHub {
 struct Inner {
     client: Octocrab,
     api_url: Url,
-    /// Where the API is if not there, once that was looked for.
+    /// The actual API address, once it was searched for and found.
     found_api_url: OnceCell<Option<Url>>,
-    /// The proxy on the way there, without user and password.
+    /// The proxy address, without user and password.
     proxy: Option<String>,
     credentials: Credentials,
     limits: Arc<Limits>,
@@ -68,17 +68,17 @@ struct Inner {
     total_timeout: Duration,
 }
 
-/// How long somebody is ready to wait.
+/// How long a caller is ready to wait.
 #[derive(Debug, Clone, Copy)]
 pub struct WaitBudget {
-    /// When everything has to be over; `None` for no end.
+    /// When all work must end; `None` for no deadline.
     pub deadline: Option<Instant>,
     /// The longest single wait for a limit.
     pub longest_wait: Duration,
 }
 
 impl WaitBudget {
-    /// No end, and waits of a minute at most: what a person at a terminal bears.
+    /// No deadline, and waits of at most a minute: what a person at a terminal accepts.
     pub const AT_A_TERMINAL: Self = Self { deadline: None, longest_wait: Duration::from_secs(60) };
 
     fn allows(&self, pause: Duration, now: Instant) -> bool {
@@ -86,20 +86,20 @@ impl WaitBudget {
     }
 }
 
-/// What a piece of work has used so far.
+/// What a unit of work has used so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Requests sent to the REST API, redirects and repetitions included.
+    /// Requests sent to the REST API, including redirects and retries.
     pub requests: u32,
     /// Requests sent to GraphQL.
     pub graphql_requests: u32,
-    /// Points that those cost.
+    /// GraphQL points spent.
     pub graphql_points: u32,
-    /// Requests that brought no usable answer.
+    /// Requests without a usable response.
     pub errors: u32,
-    /// What GitHub last said is left of the REST API's hourly limit.
+    /// How much of the REST API's hourly limit remains, by GitHub's last response.
     pub rate_limit_remaining: Option<u32>,
-    /// The same in percent of the limit.
+    /// The same as a percentage of the limit.
     pub rate_limit_percent: Option<u32>,
     /// When the token expires, if GitHub says so.
     pub token_expires_at: Option<DateTime<Utc>>,
@@ -108,7 +108,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Adds what was used after this. Owners may have a limit each: the one of which least is left counts.
+    /// Adds later usage. Owners may have separate limits: the lowest remaining value counts.
     pub fn add(&mut self, later: &Self) {
         let least = |one: Option<u32>, other: Option<u32>| one.into_iter().chain(other).min();
         self.requests += later.requests;
@@ -122,29 +122,29 @@ impl Usage {
     }
 }
 
-/// GitHub, asked for one owner's things by one piece of work, which is counted.
+/// A unit of work for one owner, with its usage counted.
 #[derive(Debug)]
 pub struct Session<'a> {
     pub(crate) github: &'a GitHub,
     owner: Option<String>,
-    patience: WaitBudget,
+    budget: WaitBudget,
     started_at: DateTime<Utc>,
-    begun: Instant,
+    started: Instant,
     usage: Arc<Mutex<Usage>>,
 }
 
-/// What is asked.
+/// A request to GitHub.
 #[derive(Debug, Clone)]
 pub(crate) struct GitHubRequest {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) etag: Option<String>,
     pub(crate) body: Option<serde_json::Value>,
-    /// Another authorization than the owner's token.
+    /// An authorization other than the owner's token.
     pub(crate) bearer: Option<SecretString>,
 }
 
-/// A request that is to be sent, and what its answer needs to know.
+/// A request ready to send, with the context for its response.
 struct Sending {
     request: Request<OctoBody>,
     resource: Resource,
@@ -152,20 +152,20 @@ struct Sending {
     deadline: Option<Instant>,
     usage: Arc<Mutex<Usage>>,
     started_at: DateTime<Utc>,
-    begun: Instant,
+    started: Instant,
 }
 
-/// Why a question has no usable answer, and whether it was sent at all.
+/// Why a request has no usable response, and whether it was sent at all.
 #[derive(Debug)]
 struct Failed {
     error: GitHubError,
     was_sent: bool,
-    /// Whether it was the token of an App's installation that was refused, of which there may be another one.
+    /// Whether the refused token is an App installation's, which can be replaced by another one.
     is_token_stale: bool,
 }
 
 impl Failed {
-    /// A limit is known to be in the way.
+    /// A known limit blocks the request.
     fn unsent(error: GitHubError) -> Self {
         Self { error, was_sent: false, is_token_stale: false }
     }
@@ -187,7 +187,7 @@ impl GitHubRequest {
         Self { method: Method::GET, url, etag: None, body: None, bearer: None }
     }
 
-    /// Whether it is counted against GraphQL's limit: an App asks for its tokens by REST, with a body too.
+    /// Whether it counts against GraphQL's limit. An App requests its tokens by REST, also with a body.
     fn is_graphql(&self) -> bool {
         self.body.is_some() && self.bearer.is_none()
     }
@@ -198,12 +198,13 @@ impl GitHubRequest {
 }
 
 impl GitHub {
-    /// Prepares a client. Nothing is sent yet. Needs a Tokio runtime.
+    /// Creates a client. It sends nothing yet. It needs a Tokio runtime.
     ///
     /// # Errors
-    /// [`GitHubError::Transport`] when the machine's TLS cannot be set up.
+    /// [`GitHubError::Transport`] if the machine's TLS cannot be set up.
     pub fn connect(settings: &GitHubSettings) -> Result<Self, GitHubError> {
-        // A service of ours: octocrab's knows no proxy. Every address is whole, and nothing is repeated there.
+        // A custom service, because octocrab's does not support proxies. All addresses are absolute, and octocrab
+        // does not retry.
         let service = connector::client(settings.proxy.as_ref())?;
         let built = OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
         let client = match built {
@@ -225,12 +226,12 @@ impl GitHub {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The proxy by which GitHub is reached, without user and password.
+    /// The address of the proxy in use, without user and password.
     pub fn proxy(&self) -> Option<&str> {
         self.inner.proxy.as_deref()
     }
 
-    /// Whether there is an App, whose tokens are good for one owner each.
+    /// Whether there is an App. Its tokens are valid for one owner each.
     pub fn has_app(&self) -> bool {
         self.inner.credentials.has_app()
     }
@@ -240,51 +241,52 @@ impl GitHub {
         self.inner.concurrency
     }
 
-    /// Sends nothing that GitHub refuses by blocks that others have met with the same credentials. `now` is the present
-    /// instant, by the clock that the blocks are told by.
+    /// Blocks requests that GitHub currently refuses, as other processes with the same credentials found out. `now`
+    /// is the current time by the clock of those blocks.
     pub fn know_blocks(&self, blocks: &[Block], now: DateTime<Utc>) {
         self.inner.limits.know(blocks, now);
     }
 
-    /// The blocks that were met here and not taken before: others who use the same credentials ought to know them.
+    /// Takes the blocks that were found here since the last call, to share them with processes that use the same
+    /// credentials.
     pub fn take_new_blocks(&self, now: DateTime<Utc>) -> Vec<Block> {
         self.inner.limits.take_new_blocks(now)
     }
 
-    /// Believes what GitHub told others who use the same credentials of what is left. `now` is the present instant, by the clock
-    /// that it is told by.
+    /// Takes over remaining limits that other processes with the same credentials saw. `now` is the current time by
+    /// the clock of those values.
     pub fn know_remaining(&self, remaining: &[Remaining], now: DateTime<Utc>) {
         self.inner.limits.know_remaining(remaining, now);
     }
 
-    /// What GitHub has said is left, of limits that have not refused anything since.
+    /// The remaining limits that GitHub reported, except limits that have refused a request since.
     pub fn remaining(&self, now: DateTime<Utc>) -> Vec<Remaining> {
         self.inner.limits.remaining(now)
     }
 
-    /// Waits until there may be blocks to take.
+    /// Waits until there may be new blocks to take.
     pub async fn blocked(&self) {
         self.inner.limits.blocked().await;
     }
 
-    /// Begins a piece of work on things of `owner` (`None` for those of nobody in particular) at `now`.
-    pub fn session(&self, owner: Option<&str>, patience: WaitBudget, now: DateTime<Utc>) -> Session<'_> {
+    /// Starts a unit of work for `owner` at `now`. `None` means no particular owner.
+    pub fn session(&self, owner: Option<&str>, budget: WaitBudget, now: DateTime<Utc>) -> Session<'_> {
         Session {
             github: self,
             owner: owner.map(str::to_lowercase),
-            patience,
+            budget,
             started_at: now,
-            begun: Instant::now(),
+            started: Instant::now(),
             usage: Arc::default(),
         }
     }
 
-    /// Where the API is, as far as is known.
+    /// The address of the API, as far as it is known.
     fn api_url(&self) -> &Url {
         self.inner.found_api_url.get().and_then(Option::as_ref).unwrap_or(&self.inner.api_url)
     }
 
-    /// The address of something below the API's.
+    /// The URL of a path below the API's address.
     pub(crate) fn url(&self, path: &str, query: Option<&str>) -> Url {
         let mut url = self.api_url().clone();
         let base = url.path().trim_end_matches('/').to_owned();
@@ -293,7 +295,7 @@ impl GitHub {
         url
     }
 
-    /// The address of GraphQL: beside the REST API on Enterprise servers, below it elsewhere.
+    /// The address of GraphQL: next to the REST API on Enterprise servers, below it elsewhere.
     pub(crate) fn graphql_url(&self) -> Url {
         let mut url = self.api_url().clone();
         let base = url.path().trim_end_matches('/');
@@ -302,7 +304,7 @@ impl GitHub {
         url
     }
 
-    /// An address that GitHub sent, if it is GitHub's own: the token goes nowhere else.
+    /// Resolves an address from GitHub, if it is on GitHub's own host: the token is sent nowhere else.
     pub(crate) fn on_same_host(&self, address: &str) -> Result<Url, GitHubError> {
         on_host_of(self.api_url(), address)
     }
@@ -322,18 +324,19 @@ impl Session<'_> {
         count(&self.usage, change);
     }
 
-    /// The present instant, by the clock that the session was begun with.
+    /// The current time, by the clock that the session was started with.
     pub(crate) fn now(&self) -> DateTime<Utc> {
-        now(self.started_at, self.begun)
+        now(self.started_at, self.started)
     }
 
-    /// Whether the owner's token is of the App's installation there.
+    /// Whether the owner's token is an App installation's.
     pub(crate) async fn is_of_installation(&self) -> Result<bool, GitHubError> {
         let token = self.token().await?;
         Ok(self.github.credentials().is_of_installation(token.as_ref()).await)
     }
 
-    /// Whether GitHub admits the App for the owner's things, where there is one: if not, the personal token stands in for it.
+    /// Checks whether GitHub accepts the App for the owner, if there is an App. If not, the personal token is used
+    /// instead.
     ///
     /// # Errors
     /// Why an App gets no token.
@@ -342,35 +345,35 @@ impl Session<'_> {
         Box::pin(self.github.credentials().app_refusal(self, owner)).await
     }
 
-    /// Whether there is a token for the owner's things. Without one GitHub tells of what is public, and nothing by GraphQL.
+    /// Whether there is a token for the owner. Without one, GitHub returns public data only, and nothing by GraphQL.
     ///
     /// # Errors
-    /// Why an App gets no token, where there is no personal one either.
+    /// Why an App gets no token, if there is no personal token either.
     pub async fn has_token(&self) -> Result<bool, GitHubError> {
         Ok(self.token().await?.is_some())
     }
 
-    /// The token for the owner's things.
+    /// The token for the owner.
     pub(crate) async fn token(&self) -> Result<Option<SecretString>, GitHubError> {
-        // Boxed: asking for an installation's token is itself a question.
+        // Boxed, because getting an installation token sends a request itself.
         Box::pin(self.github.credentials().token(self, self.owner.as_deref())).await
     }
 
-    /// Asks with the owner's token, and reads the answer. Repeats the question, with pauses, as long as that may help
-    /// and patience allows.
+    /// Sends a request with the owner's token and decodes the response. Retries with pauses while a retry may help
+    /// and the wait budget allows it.
     ///
     /// # Errors
-    /// What stands between the question and a usable answer in the end.
+    /// The last error, once retries are exhausted.
     pub(crate) async fn send<T>(
         &self,
-        question: GitHubRequest,
+        request: GitHubRequest,
         read: impl Fn(&Answer) -> Result<T, GitHubError>,
     ) -> Result<T, GitHubError> {
         let mut failures = 0;
         let mut renewals = 0;
         loop {
             let Failed { error, was_sent, is_token_stale } =
-                match self.send_once(question.clone(), &read).instrument(question.span()).await {
+                match self.send_once(request.clone(), &read).instrument(request.span()).await {
                     Ok(read) => return Ok(read),
                     Err(failed) => failed,
                 };
@@ -382,12 +385,12 @@ impl Session<'_> {
             let inner = &self.github.inner;
             let pause = pause_before_retry(&error, failures, inner.first_pause, fastrand::f64());
             match pause {
-                Some(pause) if self.patience.allows(pause, now) => {
-                    // Others wait for the same end: they do not come back all at once.
+                Some(pause) if self.budget.allows(pause, now) => {
+                    // Others wait for the same limit to end. The spread keeps them from resuming all at once.
                     let spread = if was_sent { Duration::ZERO } else { jitter(pause, fastrand::f64()) };
                     sleep(pause + spread).await;
                 }
-                // Whoever puts the work off must know until when.
+                // A caller that postpones the work must know until when.
                 Some(pause) => {
                     return Err(match error {
                         GitHubError::RateLimited { limit, retry_in } => {
@@ -402,21 +405,21 @@ impl Session<'_> {
         }
     }
 
-    /// Sends a question once, and follows redirects: 301 for a renamed or transferred repository.
+    /// Sends a request once, and follows redirects: 301 for a renamed or transferred repository.
     async fn send_once<T>(
         &self,
-        question: GitHubRequest,
+        request: GitHubRequest,
         read: impl Fn(&Answer) -> Result<T, GitHubError>,
     ) -> Result<T, Failed> {
-        let bearer = match &question.bearer {
+        let bearer = match &request.bearer {
             Some(bearer) => Some(bearer.clone()),
             None => self.token().await?,
         };
-        let mut scope = self.limit_scope(&question, bearer.as_ref()).await;
-        let mut question = question;
-        let mut seen = HashSet::from([question.url.clone()]);
+        let mut scope = self.limit_scope(&request, bearer.as_ref()).await;
+        let mut request = request;
+        let mut seen = HashSet::from([request.url.clone()]);
         for _ in 0..=MAX_REDIRECTS {
-            let answer = match self.transmit(&question, bearer.as_ref(), &scope).await {
+            let answer = match self.transmit(&request, bearer.as_ref(), &scope).await {
                 Ok(answer) => answer,
                 Err(failed) => {
                     self.count(|usage| usage.errors += u32::from(failed.was_sent));
@@ -424,30 +427,30 @@ impl Session<'_> {
                 }
             };
             self.note(&answer);
-            // Boxed: it is hardly ever needed.
+            // Boxed, because it is rarely needed.
             if answer.may_be_of_a_site()
-                && let Some(url) = Box::pin(self.below_the_site(&question.url)).await
+                && let Some(url) = Box::pin(self.below_the_site(&request.url)).await
             {
-                scope = self.limit_scope(&question, bearer.as_ref()).await;
-                question.url = url;
+                scope = self.limit_scope(&request, bearer.as_ref()).await;
+                request.url = url;
                 continue;
             }
             if matches!(answer.status.as_u16(), 301 | 302 | 307 | 308) {
                 let location = answer.header(&LOCATION).unwrap_or_default();
-                question.url = self.github.on_same_host(location)?;
-                if !seen.insert(question.url.clone()) {
-                    return Err(GitHubError::invalid("the redirects lead in a circle").into());
+                request.url = self.github.on_same_host(location)?;
+                if !seen.insert(request.url.clone()) {
+                    return Err(GitHubError::invalid("the redirects form a loop").into());
                 }
                 continue;
             }
-            // Reading a page takes the processor: questions that can be sent meanwhile go first.
+            // Decoding a page uses the CPU: requests that can be sent now go first.
             tokio::task::yield_now().await;
             let outcome = answer.check().and_then(|()| read(&answer));
             let Err(error) = outcome else { return outcome.map_err(Failed::from) };
             self.count(|usage| usage.errors += 1);
-            // GraphQL's come with status 200, others are known by now.
-            self.github.inner.limits.note_refusal(&scope, question.resource(), &error);
-            if question.bearer.is_some() {
+            // GraphQL's limits come with status 200. All other limits were noted before.
+            self.github.inner.limits.note_refusal(&scope, request.resource(), &error);
+            if request.bearer.is_some() {
                 return Err(answer.refusal_of_app(error).into());
             }
             let is_token_stale = (error == GitHubError::Unauthorized || error.is_app_refused())
@@ -457,8 +460,8 @@ impl Session<'_> {
         Err(GitHubError::invalid(format!("more than {MAX_REDIRECTS} redirects")).into())
     }
 
-    /// Where something is of which the address leads to the site of an Enterprise server: there, looked for once, the API is
-    /// below `/api/v3`. `None` where that cannot be, or is not so.
+    /// The API URL for a request that reached the site of an Enterprise server instead. The API of such a server is
+    /// below `/api/v3`; this is checked once. `None` if that is not possible or not the case.
     async fn below_the_site(&self, asked: &Url) -> Option<Url> {
         let site = &self.github.inner.api_url;
         if !may_be_a_site(site) || asked.path().starts_with("/api/") {
@@ -467,10 +470,10 @@ impl Session<'_> {
         let looking = async {
             let mut api_url = site.clone();
             api_url.set_path("/api/v3");
-            let question = GitHubRequest::get(api_url.join("/api/v3/meta").map_err(|_| ())?);
-            let scope = self.limit_scope(&question, None).await;
-            // One that does not answer is asked another time.
-            let answer = self.transmit(&question, None, &scope).await.map_err(|_| ())?;
+            let request = GitHubRequest::get(api_url.join("/api/v3/meta").map_err(|_| ())?);
+            let scope = self.limit_scope(&request, None).await;
+            // If it does not respond, the next request checks again.
+            let answer = self.transmit(&request, None, &scope).await.map_err(|_| ())?;
             Ok::<_, ()>(answer.is_of_enterprise_server().then_some(api_url))
         };
         self.github.inner.found_api_url.get_or_try_init(|| looking).await.ok()?.as_ref()?;
@@ -480,19 +483,18 @@ impl Session<'_> {
         }
     }
 
-    /// Whose limits a question counts against, as a digest: those of an installation hold for each of its tokens, which
-    /// change by the hour, and those of nobody for the machine.
-    async fn limit_scope(&self, question: &GitHubRequest, bearer: Option<&SecretString>) -> String {
+    /// The scope of the limits that a request counts against, as a digest. An installation's limits apply to all of
+    /// its tokens, which change by the hour. Without a token, the limits apply to the machine.
+    async fn limit_scope(&self, request: &GitHubRequest, bearer: Option<&SecretString>) -> String {
         let credentials = self.github.credentials();
-        let holder =
-            if question.bearer.is_some() { credentials.app_holder() } else { credentials.holder(bearer).await };
+        let holder = if request.bearer.is_some() { credentials.app_holder() } else { credentials.holder(bearer).await };
         let mut hasher = Sha256::new();
         hasher.update(self.github.api_url().as_str());
         hasher.update(holder.expose_secret());
         hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Remembers what every answer tells beside its body and the limits.
+    /// Records what every response reports besides its body and the limits.
     fn note(&self, answer: &Answer) {
         let skew = answer.date().map(|date| (self.now() - date).num_seconds());
         let expires_at = answer.token_expires_at();
@@ -502,39 +504,39 @@ impl Session<'_> {
         });
     }
 
-    /// Sends a question and takes its answer in a task of its own: while this one reads a page, which takes the processor,
-    /// others are on their way. The task ends with this future.
+    /// Sends a request and receives its response in a separate task. Other requests stay in flight while this task
+    /// decodes a page, which uses the CPU. The task ends with this future.
     async fn transmit(
         &self,
-        question: &GitHubRequest,
+        request: &GitHubRequest,
         bearer: Option<&SecretString>,
         scope: &str,
     ) -> Result<Answer, Failed> {
         let sending = Sending {
-            request: self.request(question, bearer)?,
-            resource: question.resource(),
+            request: self.http_request(request, bearer)?,
+            resource: request.resource(),
             scope: scope.to_owned(),
-            deadline: self.patience.deadline,
+            deadline: self.budget.deadline,
             usage: self.usage.clone(),
             started_at: self.started_at,
-            begun: self.begun,
+            started: self.started,
         };
         let answer = AbortOnDropHandle::new(tokio::spawn(self.github.inner.clone().transmit(sending))).await;
-        // A panic is one of ours, and the runtime is only shut down with everything else.
+        // A panic comes from our own code. Otherwise the runtime is shutting down.
         answer.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(GitHubError::OutOfTime.into()),
         })
     }
 
-    fn request(
+    fn http_request(
         &self,
-        question: &GitHubRequest,
+        request: &GitHubRequest,
         bearer: Option<&SecretString>,
     ) -> Result<Request<OctoBody>, GitHubError> {
-        let mut request = Request::builder()
-            .method(question.method.clone())
-            .uri(question.url.as_str())
+        let mut builder = Request::builder()
+            .method(request.method.clone())
+            .uri(request.url.as_str())
             .header(ACCEPT, HeaderValue::from_static("application/vnd.github+json"))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))
             .header(USER_AGENT, AGENT)
@@ -543,27 +545,27 @@ impl Session<'_> {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", bearer.expose_secret()))
                 .map_err(|_| GitHubError::Unauthorized)?;
             value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
+            builder = builder.header(AUTHORIZATION, value);
         }
-        if let Some(etag) = &question.etag {
-            request = request.header(IF_NONE_MATCH, etag);
+        if let Some(etag) = &request.etag {
+            builder = builder.header(IF_NONE_MATCH, etag);
         }
-        let request = self.github.inner.client.build_request(request, question.body.as_ref());
-        request.map_err(|error| self.github.inner.unreachable(error_chain(&error)))
+        let built = self.github.inner.client.build_request(builder, request.body.as_ref());
+        built.map_err(|error| self.github.inner.unreachable(error_chain(&error)))
     }
 }
 
 impl Inner {
-    /// Sends a request when it is its turn, and no limit is in the way by then.
+    /// Sends a request when it is its turn, unless a limit blocks it by then.
     async fn transmit(self: Arc<Self>, sending: Sending) -> Result<Answer, Failed> {
-        let Sending { request, resource, scope, deadline, usage, started_at, begun } = sending;
+        let Sending { request, resource, scope, deadline, usage, started_at, started } = sending;
         let turn = async {
             let permit = self.permits.acquire().await.map_err(|_| GitHubError::OutOfTime)?;
-            // After the wait for the turn: a limit may have been reached in the meantime.
+            // Checked after the wait for a permit: a limit may have been reached since.
             let admission = self.limits.admit(&scope, resource).await.map_err(Failed::unsent)?;
             Ok::<_, Failed>((permit, admission))
         };
-        // Waiting for the turn counts for the deadline as the request itself does.
+        // Waiting for a permit counts against the deadline too.
         let (_permit, admission) = match deadline {
             Some(deadline) => timeout_at(deadline, turn).await.map_err(|_| GitHubError::OutOfTime)??,
             None => turn.await?,
@@ -577,16 +579,16 @@ impl Inner {
         let outcome = match timeout_at(until, self.transfer(request)).await {
             Ok(outcome) => outcome,
             Err(_) if until < total => Err(GitHubError::OutOfTime),
-            Err(_) => Err(self.unreachable(format!("no answer within {} s", self.total_timeout.as_secs()))),
+            Err(_) => Err(self.unreachable(format!("no response within {} s", self.total_timeout.as_secs()))),
         };
         let answer =
-            outcome.map(|(parts, packed)| Answer::new(parts.status, parts.headers, packed, now(started_at, begun)));
-        if let Some((resource, told)) = answer.as_ref().ok().and_then(Answer::limit) {
-            let told = admission.note(resource, told);
+            outcome.map(|(parts, packed)| Answer::new(parts.status, parts.headers, packed, now(started_at, started)));
+        if let Some((resource, reported)) = answer.as_ref().ok().and_then(Answer::limit) {
+            let reported = admission.note(resource, reported);
             if resource == Resource::Rest {
                 count(&usage, |usage| {
-                    usage.rate_limit_remaining = Some(told.remaining);
-                    usage.rate_limit_percent = told.percent();
+                    usage.rate_limit_remaining = Some(reported.remaining);
+                    usage.rate_limit_percent = reported.percent();
                 });
             }
         }
@@ -615,7 +617,8 @@ impl Inner {
     }
 }
 
-/// Whether a connection that stood was closed before the whole answer: it may have been too much for the server.
+/// Whether an established connection was closed before the whole response arrived: the request may have been too much
+/// for the server.
 fn is_cut(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     let is_connecting = |error: &legacy::Error| error.is_connect();
@@ -629,14 +632,13 @@ fn is_cut(error: &(dyn std::error::Error + 'static)) -> bool {
     causes.any(|cause| cause.downcast_ref().is_some_and(is_incomplete) || cause.downcast_ref().is_some_and(is_closed))
 }
 
-/// The present instant, by a clock that was looked at once.
-fn now(started_at: DateTime<Utc>, begun: Instant) -> DateTime<Utc> {
-    started_at + TimeDelta::from_std(begun.elapsed()).unwrap_or_default()
+/// The current time, from a start time and the time since.
+fn now(started_at: DateTime<Utc>, started: Instant) -> DateTime<Utc> {
+    started_at + TimeDelta::from_std(started.elapsed()).unwrap_or_default()
 }
 
-/// An address as it is reached where the API is. A server behind a proxy that ends TLS writes `http:`, perhaps with a port
-/// that only the proxy knows, and one at the end of a tunnel the name that it has there: it is asked at the address that is
-/// configured.
+/// Maps an address from a response to the configured host. A server behind a proxy that ends TLS writes `http:`,
+/// perhaps with a port that only the proxy knows. A server at the end of a tunnel writes the name that it has there.
 fn on_host_of(api_url: &Url, address: &str) -> Result<Url, GitHubError> {
     let url = api_url.join(address).map_err(|_| GitHubError::invalid(format!("`{address}` is not an address")))?;
     if url.origin() == api_url.origin() {
@@ -645,10 +647,10 @@ fn on_host_of(api_url: &Url, address: &str) -> Result<Url, GitHubError> {
     let is_behind_tls = url.host() == api_url.host() && url.scheme() == "http" && api_url.scheme() == "https";
     let is_behind_a_tunnel = is_loopback(api_url) && api_url.path() == "/api/v3" && url.path().starts_with("/api/v3/");
     if is_behind_tls || is_behind_a_tunnel {
-        let mut asked = api_url.clone();
-        asked.set_path(url.path());
-        asked.set_query(url.query());
-        return Ok(asked);
+        let mut mapped = api_url.clone();
+        mapped.set_path(url.path());
+        mapped.set_query(url.query());
+        return Ok(mapped);
     }
     Err(GitHubError::CrossHostRedirect { host: url.host_str().unwrap_or_default().to_owned() })
 }
@@ -662,9 +664,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_a_server_behind_a_tls_proxy_or_a_tunnel_writes_is_asked_where_the_api_is() {
+    fn proxied_and_tunneled_addresses_map_to_the_api_host() {
         let api_url = Url::parse("https://ghe.example.com:8443/api/v3").expect("a URL");
-        let asked = |address| on_host_of(&api_url, address).map(String::from);
+        let mapped = |address| on_host_of(&api_url, address).map(String::from);
         let page = "https://ghe.example.com:8443/api/v3/repositories/7?a=b".to_owned();
         for written in [
             page.as_str(),
@@ -672,15 +674,18 @@ mod tests {
             "http://ghe.example.com/api/v3/repositories/7?a=b",
             "http://ghe.example.com:8080/api/v3/repositories/7?a=b",
         ] {
-            assert_eq!(asked(written), Ok(page.clone()), "{written}");
+            assert_eq!(mapped(written), Ok(page.clone()), "{written}");
         }
         let tunnel = Url::parse("http://127.0.0.1:8080/api/v3").expect("a URL");
-        let asked_by_tunnel = |address| on_host_of(&tunnel, address).map(String::from);
-        let page = asked_by_tunnel("https://ghe.example.com/api/v3/repositories/7?a=b");
+        let mapped_by_tunnel = |address| on_host_of(&tunnel, address).map(String::from);
+        let page = mapped_by_tunnel("https://ghe.example.com/api/v3/repositories/7?a=b");
         assert_eq!(page, Ok("http://127.0.0.1:8080/api/v3/repositories/7?a=b".to_owned()));
-        assert!(matches!(asked_by_tunnel("https://ghe.example.com/login"), Err(GitHubError::CrossHostRedirect { .. })));
+        assert!(matches!(
+            mapped_by_tunnel("https://ghe.example.com/login"),
+            Err(GitHubError::CrossHostRedirect { .. })
+        ));
         for elsewhere in ["https://ghe.example.com/api/v3", "http://ghe.internal/api/v3", "https://evil.example"] {
-            assert!(matches!(asked(elsewhere), Err(GitHubError::CrossHostRedirect { .. })), "{elsewhere}");
+            assert!(matches!(mapped(elsewhere), Err(GitHubError::CrossHostRedirect { .. })), "{elsewhere}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The way to GitHub: directly, or by a proxy that the environment names.
+//! The connection to GitHub: direct, or through a proxy from the environment.
 
 use std::fmt;
 use std::pin::Pin;
@@ -23,17 +23,17 @@ use crate::GitHubError;
 use crate::client::{CONNECT_TIMEOUT, READ_TIMEOUT};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-/// What requests are sent with.
+/// The HTTP client that sends requests.
 pub(crate) type HttpClient = Client<TimeoutConnector<HttpsConnector<Connector>>, OctoBody>;
 
-/// The proxy for what is reached by TLS, and the hosts that are reached without it.
+/// The proxy for TLS connections, and the hosts that bypass it.
 ///
-/// What is reached without TLS is on this machine, see [`crate::GitHubSettings`]: there is no proxy for that.
+/// Connections without TLS go to this machine, see [`crate::GitHubSettings`]. They never use a proxy.
 #[derive(Clone)]
 pub(crate) struct Proxy(Arc<Matcher>);
 
 impl fmt::Debug for Proxy {
-    /// Without its password.
+    /// Hides the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy").finish_non_exhaustive()
     }
@@ -54,7 +54,7 @@ impl Proxy {
         Ok(Some(Self(Arc::new(matcher))))
     }
 
-    /// The proxy's address for this one, without user and password; `None` where it is reached without one.
+    /// The proxy address for this URL, without user and password; `None` for a direct connection.
     pub(crate) fn address_for(&self, url: &Url) -> Option<String> {
         let intercept = self.0.intercept(&url.as_str().parse().ok()?)?;
         Some(intercept.uri().to_string().trim_end_matches('/').to_owned())
@@ -64,7 +64,8 @@ impl Proxy {
 /// Never shows the address: it may hold a password.
 fn check(name: &str, address: &str) -> Result<(), Problem> {
     let refuse = |message: &str| {
-        let help = "write http://HOST:PORT, with user and password before the host where it demands them, or unset it";
+        let help =
+            "write http://HOST:PORT, with user and password before the host if the proxy requires them, or unset it";
         Err(Problem::setting("config.proxy", name, message, help))
     };
     let address = address.trim();
@@ -74,7 +75,7 @@ fn check(name: &str, address: &str) -> Result<(), Problem> {
             refuse("it is not an HTTP proxy; SOCKS and others are not supported")
         }
         Ok(url) if url.host_str().is_some_and(|host| !host.is_empty()) && whole.parse::<Uri>().is_ok() => Ok(()),
-        _ => refuse("it is not an address"),
+        _ => refuse("it is not a URL"),
     }
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct Connector {
     by_proxy: Option<ByProxy>,
 }
 
-/// The connection to a proxy may be by TLS too.
+/// The connection to a proxy may use TLS too.
 #[derive(Clone)]
 struct ByProxy {
     proxy: Proxy,
@@ -117,7 +118,8 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A client that trusts the authorities of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else those of this machine.
+/// A client that trusts the certificate authorities of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else those of this
+/// machine.
 pub(crate) fn client(proxy: Option<&Proxy>) -> Result<HttpClient, GitHubError> {
     let mut direct = HttpConnector::new();
     direct.enforce_http(false);
@@ -149,12 +151,12 @@ mod tests {
         Proxy::from_vars(|name| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned()))
     }
 
-    fn way(variables: &[(&str, &str)], to: &str) -> Option<String> {
+    fn proxy_address(variables: &[(&str, &str)], to: &str) -> Option<String> {
         proxy(variables).expect("valid")?.address_for(&Url::parse(to).expect("a URL"))
     }
 
     #[test]
-    fn the_proxy_is_what_the_environment_says_and_never_for_this_machine() {
+    fn the_environment_sets_the_proxy_except_for_loopback() {
         let github = "https://api.github.com/repos";
         for (variables, address) in [
             (&[][..], None),
@@ -168,13 +170,13 @@ mod tests {
             (&[("HTTPS_PROXY", "http://proxy:3128"), ("no_proxy", "*")], None),
             (&[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "example.com")], Some("http://proxy:3128")),
         ] {
-            assert_eq!(way(variables, github).as_deref(), address, "{variables:?}");
+            assert_eq!(proxy_address(variables, github).as_deref(), address, "{variables:?}");
         }
-        assert_eq!(way(&[("ALL_PROXY", "http://proxy:3128")], "http://127.0.0.1:8080/"), None);
+        assert_eq!(proxy_address(&[("ALL_PROXY", "http://proxy:3128")], "http://127.0.0.1:8080/"), None);
     }
 
     #[test]
-    fn what_cannot_be_a_proxy_is_refused_and_never_shown() {
+    fn an_invalid_proxy_is_refused_and_never_shown() {
         for address in
             ["socks5://ana:s3cret@proxy:1080", "http://", "http://ana:s3cret@", "ftp://s3cret", "http://a b s3cret"]
         {

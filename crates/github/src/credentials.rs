@@ -1,4 +1,4 @@
-//! With which token which owner's things are asked for.
+//! Selects the token for each owner.
 
 use std::collections::HashMap;
 
@@ -14,20 +14,20 @@ use crate::client::{GitHubRequest, Session};
 use crate::text::Text;
 use crate::{GitHubError, GitHubSettings, Refusal, link};
 
-/// A token of an installation lives an hour; one that is about to end is not begun with.
+/// An installation token lives an hour. A token that is about to expire is not used for new requests.
 const TOKEN_MARGIN: TimeDelta = TimeDelta::minutes(5);
-/// How long the list of installations is believed.
+/// How long the list of installations is cached.
 const INSTALLATIONS_KEEP: TimeDelta = TimeDelta::hours(1);
-/// How long a refusal of the App itself is believed.
+/// How long a refusal of the App itself is cached.
 const REFUSAL_KEEP: TimeDelta = TimeDelta::minutes(5);
-/// GitHub takes ten minutes at most, and clocks differ.
+/// GitHub accepts ten minutes at most, and clocks differ.
 const JWT_LIFE: TimeDelta = TimeDelta::minutes(9);
 const JWT_BACKDATE: TimeDelta = TimeDelta::minutes(1);
 /// More pages of installations than any App has.
 const MAX_PAGES: u32 = 100;
 
-/// A personal token, a GitHub App, both or none. Where the App is installed, its token is used, unless GitHub refuses it and
-/// there is a personal one.
+/// A personal token, a GitHub App, both or none. An installed App's token is used, unless GitHub refuses it and there
+/// is a personal one.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     personal: Option<SecretString>,
@@ -55,10 +55,10 @@ struct AppState {
     tokens: HashMap<i64, (SecretString, DateTime<Utc>)>,
 }
 
-/// An installation as it was found.
+/// An installation from GitHub's list.
 struct Installed {
     id: i64,
-    /// Why its token is not asked for, in GitHub's words, until installations are listed again.
+    /// Why its token is not requested until installations are listed again, in GitHub's words.
     refused: Option<String>,
     /// Whether GitHub refused a token of it that was just made.
     is_renewed: bool,
@@ -97,13 +97,13 @@ impl Credentials {
         Self { personal: settings.token.clone(), app }
     }
 
-    /// What kinds there are, for people.
+    /// The kinds of credentials, for display.
     pub(crate) fn kind(&self) -> &'static str {
         match (&self.personal, &self.app) {
             (Some(token), None) => match token.expose_secret() {
                 token if token.starts_with("github_pat_") => "a fine-grained personal token",
                 token if token.starts_with("ghp_") => "a classic personal token",
-                token if token.starts_with("ghs_") => "an installation token, which ends within the hour",
+                token if token.starts_with("ghs_") => "an installation token, which expires within the hour",
                 _ => "a token of unknown kind",
             },
             (None, Some(_)) => "a GitHub App",
@@ -125,13 +125,13 @@ impl Credentials {
         token.clone()
     }
 
-    /// The same for what an App asks on its own behalf.
+    /// The same for the App's own requests.
     pub(crate) fn app_holder(&self) -> SecretString {
         SecretString::from(self.app.as_ref().map(|app| format!("app {}", app.id)).unwrap_or_default())
     }
 
-    /// The token for the things of an owner. The personal one is for owners without the App, and for those at which GitHub
-    /// refuses it.
+    /// The token for an owner. The personal one is for owners without the App, and for owners where GitHub refuses
+    /// the App.
     pub(crate) async fn token(
         &self,
         session: &Session<'_>,
@@ -148,19 +148,19 @@ impl Credentials {
         Ok(self.personal.clone())
     }
 
-    /// Whether an App's installation made this token.
+    /// Whether this is an App installation's token.
     pub(crate) async fn is_of_installation(&self, token: Option<&SecretString>) -> bool {
         let (Some(app), Some(token)) = (&self.app, token) else { return false };
         let state = app.state.lock().await;
         state.tokens.values().any(|(known, _)| known.expose_secret() == token.expose_secret())
     }
 
-    /// Whether there is an App, whose tokens are good for an owner each.
+    /// Whether there is an App. Its tokens are valid for one owner each.
     pub(crate) fn has_app(&self) -> bool {
         self.app.is_some()
     }
 
-    /// Why the App is not used for an owner, though it is installed there or nobody can tell.
+    /// Why the App is not used for an owner, although it is installed there or that is unknown.
     pub(crate) async fn app_refusal(&self, session: &Session<'_>, owner: &str) -> Result<(), GitHubError> {
         match &self.app {
             Some(app) => app.token(session, owner).await.map(drop),
@@ -168,8 +168,8 @@ impl Credentials {
         }
     }
 
-    /// Forgets a token that GitHub has refused with this error, if an App's installation made it: another one may do, and so
-    /// may the personal one. Whether it is worth another try.
+    /// Forgets an installation token that GitHub refused with this error, because a new one or the personal one may
+    /// work. Returns whether another try is worthwhile.
     pub(crate) async fn forget(&self, token: Option<&SecretString>, refusal: &GitHubError) -> bool {
         let (Some(app), Some(token)) = (&self.app, token) else { return false };
         let state = &mut *app.state.lock().await;
@@ -188,10 +188,10 @@ impl Credentials {
 }
 
 impl App {
-    /// The token of the installation at an owner, `None` where the App is not installed.
+    /// The installation token for an owner; `None` if the App is not installed there.
     async fn token(&self, session: &Session<'_>, owner: &str) -> Result<Option<SecretString>, GitHubError> {
         let now = session.now();
-        // Held while asking: others that need the same token wait for it instead of asking too.
+        // Held during the request: others that need the same token wait for it instead of requesting it too.
         let mut state = self.state.lock().await;
         if state.refused.as_ref().is_some_and(|(_, at)| now - at > REFUSAL_KEEP) {
             state.refused = None;
@@ -222,18 +222,18 @@ impl App {
             return Ok(Some(token.clone()));
         }
         let url = session.github.url(&format!("/app/installations/{}/access_tokens", installed.id), None);
-        let question = GitHubRequest {
+        let request = GitHubRequest {
             method: Method::POST,
             body: Some(serde_json::json!({})),
             bearer: Some(self.jwt(now)?),
             ..GitHubRequest::get(url)
         };
-        match Box::pin(session.send(question, Answer::decode::<AccessToken>)).await {
+        match Box::pin(session.send(request, Answer::decode::<AccessToken>)).await {
             Ok(AccessToken { token, expires_at }) => {
                 tokens.insert(installed.id, (token.clone(), expires_at));
                 Ok(Some(token))
             }
-            // Taken away since they were listed.
+            // Uninstalled since the list was read.
             Err(GitHubError::NotFound) => {
                 installations.remove(owner);
                 Ok(None)
@@ -252,14 +252,14 @@ impl App {
         let mut found = HashMap::new();
         for page in 1..=MAX_PAGES {
             let url = session.github.url("/app/installations", Some(&format!("per_page=100&page={page}")));
-            let question = GitHubRequest { bearer: Some(self.jwt(session.now())?), ..GitHubRequest::get(url) };
-            let (items, has_next) = Box::pin(session.send(question, |answer| {
+            let request = GitHubRequest { bearer: Some(self.jwt(session.now())?), ..GitHubRequest::get(url) };
+            let (items, has_next) = Box::pin(session.send(request, |answer| {
                 let has_next = link::has_next(answer.header(&http::header::LINK), page)?;
                 Ok((answer.decode::<Vec<Installation>>()?, has_next))
             }))
             .await?;
             found.extend(items.into_iter().filter_map(|one| {
-                // What GitHub would say where its token is asked for.
+                // GitHub's message if the token were requested.
                 let refused = one.suspended_at.map(|_| "This installation has been suspended".to_owned());
                 let owner = one.account?.login.to_lowercase();
                 Some((owner, Installed { id: one.id, refused, is_renewed: false }))
@@ -268,10 +268,10 @@ impl App {
                 return Ok(found);
             }
         }
-        Err(GitHubError::invalid("the pages of installations have no end"))
+        Err(GitHubError::invalid("the pages of installations never end"))
     }
 
-    /// Proves to be the App. Source: GitHub, "Generating a JSON Web Token (JWT) for a GitHub App".
+    /// A JWT that identifies the App. Source: GitHub, "Generating a JSON Web Token (JWT) for a GitHub App".
     fn jwt(&self, now: DateTime<Utc>) -> Result<SecretString, GitHubError> {
         let claims = Claims { iat: (now - JWT_BACKDATE).timestamp(), exp: (now + JWT_LIFE).timestamp(), iss: &self.id };
         jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)

@@ -18,11 +18,12 @@ const DETAILS: &str = include_str!("queries/pull_request_details.graphql");
 const MORE_COMMITS: &str = include_str!("queries/more_commits.graphql");
 const MORE_REVIEWS: &str = include_str!("queries/more_reviews.graphql");
 const MORE_TIMELINE: &str = include_str!("queries/more_timeline.graphql");
-/// The most that `nodes(ids:)` takes.
+/// The most ids that `nodes(ids:)` accepts.
 pub(crate) const MAX_IDS: usize = 100;
-/// A pull request with more pages of commits, reviews or events than this is told as it is known then: 5,000 reviews.
+/// The page limit for commits, reviews or events of one pull request: 5,000 reviews. Later pages are ignored.
 const MAX_PAGES: u32 = 50;
-/// So many failures of the server in a row are not the fault of single pull requests. Finding one among a hundred takes eight.
+/// This many server failures in a row are not caused by single pull requests. Finding one among a hundred takes
+/// eight.
 const MAX_FAILURES: usize = 12;
 
 #[derive(Deserialize)]
@@ -38,7 +39,7 @@ struct ErrorItem {
     kind: Option<Text>,
     #[serde(default)]
     message: Text,
-    /// Names and indexes, from the top of `data` down.
+    /// Names and indexes, starting below `data`.
     #[serde(default)]
     path: Vec<Value>,
 }
@@ -84,7 +85,7 @@ struct Node {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Connection<T> {
-    /// How many there are on all pages, where that is asked for.
+    /// The number on all pages, if the query asks for it.
     #[serde(default)]
     total_count: Option<usize>,
     #[serde(default)]
@@ -100,14 +101,14 @@ struct PageInfo {
 }
 
 impl PageInfo {
-    /// Where the next page begins, after those that began at the cursors so far.
+    /// Where the next page starts, given the cursors of the pages so far.
     ///
     /// # Errors
-    /// [`GitHubError::InvalidAnswer`] when that is where an earlier one began: such pages have no end.
+    /// [`GitHubError::InvalidAnswer`] if an earlier page started there: such pages never end.
     fn next(&self, so_far: &mut HashSet<String>) -> Result<Option<String>, GitHubError> {
         match self.end_cursor.clone().filter(|_| self.has_next_page) {
             Some(cursor) if !so_far.insert(cursor.clone()) => {
-                Err(GitHubError::invalid("the pages of a list lead in a circle"))
+                Err(GitHubError::invalid("the pages of a list form a loop"))
             }
             next => Ok(next),
         }
@@ -179,11 +180,11 @@ struct MoreTimeline {
 }
 
 impl Session<'_> {
-    /// The histories of pull requests, named as GraphQL names them, each whole or with the reason why it is not to be
-    /// had. What GitHub cannot answer for many at once is asked for in halves; what it refuses for each of them is not.
+    /// The histories of pull requests by GraphQL id, each complete or with the reason why it is missing. A batch that
+    /// GitHub cannot return is split in halves. A batch that GitHub refuses for each pull request is not split.
     ///
     /// # Errors
-    /// What concerns all of them: a limit, the token, the way to GitHub.
+    /// Errors that concern all of them: a limit, the token, the connection to GitHub.
     pub async fn histories(&self, ids: &[String]) -> Result<Vec<(String, Result<History, GitHubError>)>, GitHubError> {
         let mut histories = Vec::with_capacity(ids.len());
         let mut batches: Vec<&[String]> = ids.chunks(MAX_IDS).rev().collect();
@@ -194,7 +195,7 @@ impl Session<'_> {
                     failures = 0;
                     for node in nodes {
                         let id = node.id.clone();
-                        match self.whole(node).await {
+                        match self.complete(node).await {
                             Err(error) if !concerns_the_batch(&error) => return Err(error),
                             history => histories.push((id, history)),
                         }
@@ -202,7 +203,8 @@ impl Session<'_> {
                 }
                 Err(error) if !concerns_the_batch(&error) => return Err(error),
                 Err(error) => {
-                    // Each takes several tries: a server that fails at whatever it is asked for is not asked a hundred times.
+                    // Each request takes several tries: a server that fails at every request is not asked a hundred
+                    // times.
                     failures += usize::from(error.wants_smaller_page());
                     if failures == MAX_FAILURES {
                         return Err(error);
@@ -231,31 +233,31 @@ impl Session<'_> {
         variables: Value,
         read: impl Fn(&[u8]) -> Result<Decoded<T>, GitHubError>,
     ) -> Result<T, GitHubError> {
-        let question = GitHubRequest {
+        let request = GitHubRequest {
             method: Method::POST,
             body: Some(json!({ "query": query, "variables": variables })),
             ..GitHubRequest::get(self.github.graphql_url())
         };
-        let url = question.url.to_string();
-        let told = self
-            .send(question, |answer| {
+        let url = request.url.to_string();
+        let reported = self
+            .send(request, |answer| {
                 read(&answer.body()?).map_err(|error| match error {
-                    // The limit comes with status 200; when it starts anew is in the headers.
+                    // The limit comes with status 200; its reset is in the headers.
                     GitHubError::RateLimited { limit: Limit::Primary, retry_in: None } => GitHubError::RateLimited {
                         limit: Limit::Primary,
-                        retry_in: answer.limit().map(|(_, told)| told.reset_in),
+                        retry_in: answer.limit().map(|(_, reported)| reported.reset_in),
                     },
                     other => other,
                 })
             })
             .await
             .map_err(|error| if error == GitHubError::NotFound { GitHubError::NoGraphql { url } } else { error })?;
-        self.count(|usage| usage.graphql_points += told.cost);
-        Ok(told.data)
+        self.count(|usage| usage.graphql_points += reported.cost);
+        Ok(reported.data)
     }
 
-    /// Reads what lies beyond the first page of a pull request's commits, reviews and events.
-    async fn whole(&self, mut node: Node) -> Result<History, GitHubError> {
+    /// Reads the remaining pages of a pull request's commits, reviews and events.
+    async fn complete(&self, mut node: Node) -> Result<History, GitHubError> {
         let Node { id, commits, reviews, timeline_items, .. } = &mut node;
         self.all_commits(id, commits).await?;
         self.rest(MORE_REVIEWS, id, reviews, |more: MoreReviews| more.reviews).await?;
@@ -263,13 +265,13 @@ impl Session<'_> {
         Ok(history(node))
     }
 
-    /// Reads the commits beyond the first hundred, in which the earliest may be. Where GitHub does not tell of them, those that
-    /// are known are too few, which [`history`] sees, and all else is known; a limit, the token or the way to GitHub is an error,
-    /// and they are asked for again another time.
+    /// Reads the commits after the first hundred; the earliest may be among them. If GitHub withholds them, too few
+    /// commits are known, which [`history`] detects, and everything else is known. A limit, the token or the
+    /// connection is an error, and the commits are requested again later.
     async fn all_commits(&self, id: &str, commits: &mut Connection<CommitNode>) -> Result<(), GitHubError> {
         match self.rest(MORE_COMMITS, id, commits, |more: MoreCommits| more.commits).await {
             Err(error) if error == GitHubError::InsufficientPermission || is_of_the_batch(&error) => {
-                // Whatever there was twice is not counted for what is missing.
+                // Duplicates must not make up for missing commits.
                 commits.total_count = None;
                 commits.page_info.has_next_page = true;
                 Ok(())
@@ -278,7 +280,7 @@ impl Session<'_> {
         }
     }
 
-    /// Reads what lies beyond the first page of a list, as far as [`MAX_PAGES`] go. What was read before an error stays.
+    /// Reads the remaining pages of a list, at most [`MAX_PAGES`]. What was read before an error is kept.
     async fn rest<T, M: DeserializeOwned>(
         &self,
         query: &str,
@@ -307,18 +309,19 @@ impl Session<'_> {
     }
 }
 
-/// Data with what it cost.
+/// Data with its cost in points.
 struct Decoded<T> {
     data: T,
     cost: u32,
 }
 
-/// Whether an error may be the fault of one pull request among many, or of their number, or comes for each of them.
+/// Whether an error may be caused by one pull request of the batch or by the size of the batch, or applies to each of
+/// them.
 fn concerns_the_batch(error: &GitHubError) -> bool {
     is_of_the_batch(error) || is_refusal(error)
 }
 
-/// Whether an error may be the fault of one pull request among many, or of their number.
+/// Whether an error may be caused by one pull request of the batch or by the size of the batch.
 fn is_of_the_batch(error: &GitHubError) -> bool {
     error.wants_smaller_page()
         || matches!(
@@ -327,16 +330,16 @@ fn is_of_the_batch(error: &GitHubError) -> bool {
         )
 }
 
-/// Whether an error comes again for each of them, asked alone.
+/// Whether an error would repeat for each pull request when requested alone.
 fn is_refusal(error: &GitHubError) -> bool {
     matches!(error, GitHubError::InsufficientPermission | GitHubError::Forbidden { .. })
 }
 
-/// The data of an answer about so many nodes without errors. GraphQL answers 200 with errors, sometimes beside a part of
-/// the data, which is then not taken.
+/// The data of a response for `asked` nodes, if it has no errors. GraphQL responds with status 200 to errors,
+/// sometimes with partial data, which is discarded.
 fn data<T: DeserializeOwned>(body: &[u8], asked: usize) -> Result<T, GitHubError> {
     let envelope: Envelope<T> = serde_json::from_slice(body).map_err(|error| {
-        // The errors come first: where they are, the data may have any form.
+        // Errors first: with errors, the data may have any shape.
         match serde_json::from_slice::<Envelope<IgnoredAny>>(body) {
             Ok(Envelope { errors: Some(errors), .. }) if !errors.is_empty() => refusal(&errors, asked),
             _ => GitHubError::invalid(error.to_string()),
@@ -364,13 +367,13 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
     }
     let refused = |error: &ErrorItem| error.kind.as_deref() == Some("FORBIDDEN");
     if let Some(first) = errors.first().filter(|_| errors.iter().all(refused)) {
-        // The organization's rules, not a permission: they hold for everything that is asked.
+        // A rule of the organization, not a permission: it applies to all requests.
         let cause = Refusal::of(&first.message);
         if cause != Refusal::Permission {
             return GitHubError::Forbidden { cause, message: sentence(&first.message.clean()) };
         }
     }
-    // Commits of private repositories, for a token without *Contents*: the rest would be there.
+    // Commits of private repositories, for a token without *Contents*. All other data would be available.
     if errors.iter().all(refused) && nodes_named(errors) == Some(asked) {
         return GitHubError::InsufficientPermission;
     }
@@ -385,24 +388,24 @@ fn refusal(errors: &[ErrorItem], asked: usize) -> GitHubError {
     GitHubError::PartialAnswer { reason }
 }
 
-/// GitHub's own words, of the first error.
+/// GitHub's own message, from the first error.
 fn reason(errors: &[ErrorItem]) -> String {
     let Some(ErrorItem { kind, message, .. }) = errors.first() else { return "an error".to_owned() };
     let (kind, message) = (kind.as_ref().map(Text::clean).unwrap_or_default(), message.clean());
     let reason = match (kind.as_str(), without_node_id(&message)) {
-        ("", "") => "an error without a word".to_owned(),
+        ("", "") => "an error without a message".to_owned(),
         ("", words) | (words, "") => words.to_owned(),
         (kind, message) => format!("{message} ({kind})"),
     };
     sentence(&reason)
 }
 
-/// GitHub's sentence without the id that it ends with: nobody finds a pull request by it.
+/// GitHub's message without the node id at its end, which does not help anyone to find the pull request.
 fn without_node_id(message: &str) -> &str {
     message.split_once(" with the global id of ").map_or(message, |(sentence, _)| sentence)
 }
 
-/// How many of the nodes errors are about; `None` when one does not say which.
+/// How many nodes the errors are about; `None` if an error does not name a node.
 fn nodes_named<'a>(errors: impl IntoIterator<Item = &'a ErrorItem>) -> Option<usize> {
     let named: Option<HashSet<u64>> = errors
         .into_iter()
@@ -415,30 +418,32 @@ fn nodes_named<'a>(errors: impl IntoIterator<Item = &'a ErrorItem>) -> Option<us
     named.map(|named| named.len())
 }
 
-/// Decodes an answer about these pull requests. It must tell about each of them once, in any order.
+/// Decodes a response for these pull requests. It must contain each of them once, in any order.
 fn decode(body: &[u8], ids: &[String]) -> Result<Decoded<Vec<Node>>, GitHubError> {
     let Nodes { rate_limit, nodes } = data::<Nodes>(body, ids.len())?;
     let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
     let nodes: Vec<Node> = nodes.into_iter().flatten().filter(|node| wanted.contains(node.id.as_str())).collect();
-    let told: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
-    if told.len() != ids.len() || nodes.len() != ids.len() {
-        return Err(GitHubError::PartialAnswer { reason: format!("{} of {} are told", told.len(), ids.len()) });
+    let reported: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
+    if reported.len() != ids.len() || nodes.len() != ids.len() {
+        return Err(GitHubError::PartialAnswer {
+            reason: format!("{} of {} pull requests returned", reported.len(), ids.len()),
+        });
     }
     if let Some(Node { id, created_at, .. }) = nodes.iter().find(|node| !is_sane(node.created_at)) {
-        return Err(GitHubError::invalid(format!("{id} was opened at {created_at}, which is absurd")));
+        return Err(GitHubError::invalid(format!("{id} was opened at {created_at}, which is out of range")));
     }
     Ok(Decoded { data: nodes, cost: rate_limit.unwrap_or_default().cost })
 }
 
-/// The histories that an answer tells about these pull requests, as far as its first pages go.
+/// The histories of these pull requests in a response, from its first pages only.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn histories(body: &[u8], ids: &[String]) -> Result<Vec<(String, History)>, GitHubError> {
-    decode(body, ids).map(|told| told.data.into_iter().map(|node| (node.id.clone(), history(node))).collect())
+    decode(body, ids).map(|reported| reported.data.into_iter().map(|node| (node.id.clone(), history(node))).collect())
 }
 
-/// A pull request's history, all of whose pages have been read.
+/// A pull request's history, after all pages were read.
 fn history(node: Node) -> History {
-    // Beyond `MAX_PAGES`, what GitHub withholds, and what it counts and does not list.
+    // Commits may be missing beyond `MAX_PAGES`, if GitHub withholds them, or if it counts but does not list them.
     let commits = &node.commits;
     let has_all_commits =
         commits.total_count.map_or(!commits.page_info.has_next_page, |total| commits.nodes.len() >= total);
@@ -459,7 +464,7 @@ fn history(node: Node) -> History {
             .nodes
             .into_iter()
             .map(|node| Commit {
-                // Their clocks belong to whoever wrote them, and say what they like.
+                // These times come from the authors' clocks and may be anything.
                 authored_at: node.commit.authored_date.filter(|at| is_sane(*at)),
                 committed_at: node.commit.committed_date.filter(|at| is_sane(*at)),
             })
@@ -475,7 +480,7 @@ fn history(node: Node) -> History {
     }
 }
 
-/// A bot's login has no `[bot]` here.
+/// GraphQL's login of a bot lacks `[bot]`.
 fn login(actor: &Actor) -> Login {
     let suffix = if &*actor.kind == "Bot" { "[bot]" } else { "" };
     Login::from_github(&format!("{}{suffix}", actor.login.clean()))
@@ -510,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn g07_errors_beside_data_and_missing_nodes_make_an_answer_partial() {
+    fn g07_errors_or_missing_nodes_mean_a_partial_answer() {
         let errors = json!([{ "type": "NOT_FOUND", "message": "gone", "path": ["nodes", 0] }]);
         assert_eq!(refused(&json!({ "data": { "nodes": [null] }, "errors": errors })), "github_partial_answer");
         assert_eq!(refused(&json!({ "data": { "nodes": [null] } })), "github_partial_answer");
@@ -519,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_node_that_was_asked_for_alone_and_is_missing_as_a_whole_is_not_found() {
+    fn only_a_missing_single_node_is_not_found() {
         let is_not_found = |ids: &[&str], kind: &str, path: Value| {
             let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
             let body =
@@ -529,13 +534,13 @@ mod tests {
         assert!(is_not_found(&["PR_1"], "NOT_FOUND", json!(["nodes", 0])));
         assert!(is_not_found(&["PR_1"], "NOT_FOUND", json!(["node"])));
         assert!(!is_not_found(&["PR_1", "PR_2"], "NOT_FOUND", json!(["nodes", 0])));
-        assert!(!is_not_found(&["PR_1"], "NOT_FOUND", json!(["nodes", 0, "author"])), "something of it");
+        assert!(!is_not_found(&["PR_1"], "NOT_FOUND", json!(["nodes", 0, "author"])), "only a part of it is missing");
         assert!(!is_not_found(&["PR_1"], "NOT_FOUND", json!([])));
         assert!(!is_not_found(&["PR_1"], "", json!(["nodes", 0])), "a query that took too long");
     }
 
     #[test]
-    fn g07_only_what_is_refused_for_every_node_is_a_permission_that_lacks() {
+    fn g07_only_refusing_every_node_means_insufficient_permission() {
         let ids = ["PR_1".to_owned(), "PR_2".to_owned()];
         let refused = |nodes: &[u64], kind: &str| {
             let path = |index: &u64| json!(["nodes", index, "commits", "nodes", 0, "commit"]);
@@ -549,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn g09_a_rule_of_the_organization_is_not_a_missing_permission_in_graphql_either() {
+    fn g09_a_graphql_organization_rule_is_not_a_permission() {
         let message = "Although you appear to have the correct authorization credentials, the `acme` organization has an IP allow \
                        list enabled, and your IP address is not permitted to access this resource.";
         let error = |index: u64| json!({ "type": "FORBIDDEN", "path": ["nodes", index], "message": message });
@@ -559,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn g08_what_is_too_much_and_what_is_limited_are_told_apart() {
+    fn g08_too_much_and_rate_limited_are_distinct() {
         let with =
             |kind: &str, message: &str| json!({ "data": null, "errors": [{ "type": kind, "message": message }] });
         assert_eq!(refused(&with("MAX_NODE_LIMIT_EXCEEDED", "too many")), "github_too_much");

@@ -1,32 +1,32 @@
-//! What can go wrong between Mergeline and GitHub.
+//! Errors between Mergeline and GitHub.
 
 use std::time::Duration;
 
 /// Which of GitHub's limits is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// The hourly one, or what of it is kept for others.
+    /// The hourly limit, or its reserve for others.
     Primary,
-    /// One against bursts and expensive requests.
+    /// A limit against bursts and expensive requests.
     Secondary,
 }
 
-/// Why GitHub refuses something to credentials that it knows.
+/// Why GitHub refuses a request although it knows the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The token lacks a permission. Also whatever GitHub says in words that are not known here.
+    /// The token lacks a permission. Also any refusal whose message is not recognized.
     Permission,
     /// The token is not authorized for the organization.
     SingleSignOn,
-    /// The organization admits certain addresses only.
+    /// The organization allows certain addresses only.
     IpAllowList,
-    /// The organization admits no classic tokens.
+    /// The organization does not allow classic tokens.
     ClassicToken,
-    /// The organization admits no fine-grained tokens.
+    /// The organization does not allow fine-grained tokens.
     FineGrainedToken,
-    /// The organization admits no tokens that live so long.
+    /// The organization does not allow tokens with such a long lifetime.
     TokenLifetime,
-    /// The organization has not approved the OAuth App that the token is of.
+    /// The organization has not approved the token's OAuth App.
     OAuthApp,
     /// The App's installation at the owner is suspended, or its tokens are refused.
     Installation,
@@ -35,8 +35,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The cause that GitHub's sentence names. GitHub documents few of its sentences and rewords them: what is looked for are the
-    /// words without which none could say the same.
+    /// The cause that GitHub's message names. GitHub documents few of its messages and rewords them, so this looks
+    /// for words that any version must contain.
     pub(crate) fn of(sentence: &str) -> Self {
         let sentence = plain(sentence);
         let says = |text: &str| sentence.contains(text);
@@ -58,8 +58,8 @@ impl Refusal {
         }
     }
 
-    /// What a rule about tokens forbids: of the kinds that are named in the clause that forbids, the first. Other clauses name what to
-    /// use instead.
+    /// The kind of token that a rule forbids: the first kind named in the forbidding clause. Other clauses name
+    /// alternatives.
     fn of_tokens(sentence: &str) -> Option<Self> {
         let forbids = ["forbid", "not allow", "not permit", "disallow", "prohibit", "block", "restrict", "disabled"];
         let clause = sentence
@@ -103,49 +103,51 @@ impl Refusal {
     }
 }
 
-/// A sentence in lower case, with one space between words, without hyphens, and without names, which are quoted and may be any words.
+/// A message in lower case, with single spaces, without hyphens, and without quoted names, which may contain any
+/// words.
 fn plain(sentence: &str) -> String {
     let words = sentence.split_whitespace().filter(|word| !word.starts_with(['`', '\'', '"', '\u{2018}', '\u{201c}']));
     words.collect::<Vec<_>>().join(" ").to_lowercase().replace(['-', '\u{2010}', '\u{2011}'], " ")
 }
 
-/// GitHub's own sentence, as the end of ours.
+/// GitHub's own message, to append to Mergeline's.
 fn said(message: &str) -> String {
-    // More follows: what to do about it.
+    // Advice may follow.
     let message = message.trim_end_matches('.');
     if message.is_empty() { String::new() } else { format!("; GitHub says: {message}") }
 }
 
-/// Why GitHub did not give what was asked. Never carries a token or a body, only GitHub's sentence about a refusal.
+/// Why GitHub did not provide what was requested. It never contains a token or a body, only GitHub's message about a
+/// refusal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GitHubError {
     /// 401.
     #[error("GitHub refused the token (401): it is wrong, revoked or expired")]
     Unauthorized,
-    /// The GitHub App is not known, or its key is not its own.
+    /// The GitHub App is unknown, or the key does not belong to it.
     #[error("GitHub refused the GitHub App{}", said(message))]
     AppRefused {
-        /// GitHub's sentence.
+        /// GitHub's message.
         message: String,
     },
     /// 403 that is not a rate limit.
     #[error("{} (403){}", cause.as_str(), said(message))]
     Forbidden {
-        /// Why.
+        /// The cause.
         cause: Refusal,
-        /// GitHub's sentence, bounded and without control characters.
+        /// GitHub's message, bounded and without control characters.
         message: String,
     },
-    /// GraphQL tells of a pull request, and not all that belongs to it.
+    /// GraphQL returns a pull request without some of its parts.
     #[error("the token may not read all of a pull request: give it read access to contents, for the commits")]
     InsufficientPermission,
-    /// 404: GitHub says the same of what is not there and of what the token may not see.
+    /// 404: GitHub responds the same to missing things and to those that the token may not see.
     #[error("not found (404): the repository does not exist, or the token may not see it")]
     NotFound,
-    /// 404 where GraphQL should be: not the repository's fault.
-    #[error("there is no GraphQL at {url} (404), which phases of pull requests come from")]
+    /// 404 from the GraphQL address: not the repository's fault.
+    #[error("there is no GraphQL API at {url} (404), which provides the phases of pull requests")]
     NoGraphql {
-        /// Its address.
+        /// The GraphQL address.
         url: String,
     },
     /// 410 or 451, or 403 for a repository that GitHub blocks.
@@ -153,63 +155,63 @@ pub enum GitHubError {
     Gone {
         /// The status.
         status: u16,
-        /// GitHub's sentence.
+        /// GitHub's message.
         message: String,
     },
     /// The hourly or a secondary limit.
     #[error("GitHub's {} is reached{}", match limit {
         Limit::Primary => "rate limit",
         Limit::Secondary => "secondary rate limit",
-    }, retry_in.map(|pause| format!("; it can be asked again in {} s", pause.as_secs())).unwrap_or_default())]
+    }, retry_in.map(|pause| format!("; retry in {} s", pause.as_secs())).unwrap_or_default())]
     RateLimited {
         /// Which one.
         limit: Limit,
-        /// How long GitHub wants to be left alone, if it said so.
+        /// How long GitHub asks to wait, if it says so.
         retry_in: Option<Duration>,
     },
-    /// 5xx, or another status that has no meaning here.
+    /// 5xx, or another unexpected status.
     #[error("GitHub answered with status {status}")]
     UnexpectedStatus {
         /// The status.
         status: u16,
     },
-    /// An answer that is not what GitHub documents.
-    #[error("GitHub's answer cannot be used: {reason}")]
+    /// A response that does not match GitHub's documentation.
+    #[error("GitHub's response cannot be used: {reason}")]
     InvalidAnswer {
         /// Why.
         reason: String,
     },
-    /// An answer leads to another host. The token goes nowhere else.
-    #[error("GitHub's answer leads to another host, {host}: not followed")]
+    /// A response points to another host. The token is not sent there.
+    #[error("GitHub's response leads to another host, {host}: not followed")]
     CrossHostRedirect {
-        /// Which.
+        /// The other host.
         host: String,
     },
-    /// GraphQL answered with errors: what it gave beside them is not whole.
-    #[error("GitHub's answer is not whole: {reason}")]
+    /// GraphQL responded with errors, so the data is incomplete.
+    #[error("GitHub's response is incomplete: {reason}")]
     PartialAnswer {
-        /// What GitHub said.
+        /// GitHub's message.
         reason: String,
     },
-    /// GraphQL knows of no such pull request. It may be gone, or the token may not see it.
-    #[error("an incomplete answer: {reason}")]
+    /// GraphQL does not know this pull request. It may be gone, or the token may not see it.
+    #[error("an incomplete response: {reason}")]
     NodeNotFound {
-        /// What GitHub said.
+        /// GitHub's message.
         reason: String,
     },
-    /// An answer that is too large, for Mergeline or for GitHub: ask for less at once.
-    #[error("too much was asked for at once: {reason}")]
+    /// A response that is too large, for Mergeline or for GitHub: request less at once.
+    #[error("the request was too large: {reason}")]
     TooMuch {
-        /// Who said so.
+        /// What was too large.
         reason: String,
     },
-    /// An answer that ended before its end.
-    #[error("GitHub's answer ended early: {reason}")]
+    /// A truncated response.
+    #[error("GitHub's response ended early: {reason}")]
     Truncated {
-        /// How that was noticed.
+        /// How the truncation was detected.
         reason: String,
     },
-    /// A page that cannot be read, and not in smaller parts either.
+    /// A page that cannot be read, not even in smaller parts.
     #[error(
         "page {page} of the list ({page_size} pull requests on a page) cannot be read, and its rows {first} to {last} not one by \
          one either: {cause}"
@@ -219,14 +221,14 @@ pub enum GitHubError {
         page: u32,
         /// How many pull requests are on it.
         page_size: u8,
-        /// The first of the rows that were asked for alone.
+        /// The first of the rows that were requested alone.
         first: u32,
         /// The last of them.
         last: u32,
-        /// What came instead of the last one.
+        /// The error of the last one.
         cause: Box<GitHubError>,
     },
-    /// No answer.
+    /// There was no response.
     #[error(
         "GitHub cannot be reached{}: {reason}",
         proxy.as_ref().map(|proxy| format!(" by the proxy {proxy}")).unwrap_or_default()
@@ -234,11 +236,11 @@ pub enum GitHubError {
     Transport {
         /// Why.
         reason: String,
-        /// The proxy that was to lead there, without user and password.
+        /// The proxy in use, without user and password.
         proxy: Option<String>,
     },
-    /// The time for the work is up.
-    #[error("the time is up")]
+    /// The deadline of the work has passed.
+    #[error("out of time")]
     OutOfTime,
 }
 
@@ -275,7 +277,7 @@ impl GitHubError {
         }
     }
 
-    /// Whether asking again later, with nothing changed on this side, may bring an answer.
+    /// Whether a later retry may succeed without any change on this side.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::RateLimited { .. }
@@ -299,7 +301,7 @@ impl GitHubError {
         }
     }
 
-    /// Whether the token itself is refused, or the App that makes it: whatever is asked with it.
+    /// Whether the token itself, or the App that creates it, is refused. Then every request with it fails.
     pub fn is_token_refused(&self) -> bool {
         matches!(self, Self::Unauthorized | Self::AppRefused { .. })
     }
@@ -309,12 +311,12 @@ impl GitHubError {
         matches!(self, Self::Forbidden { cause, .. } if cause.concerns_owner())
     }
 
-    /// Whether it is the App that cannot be used, so that a personal token may do.
+    /// Whether only the App is refused, so that a personal token may work.
     pub fn is_app_refused(&self) -> bool {
         matches!(self, Self::AppRefused { .. } | Self::Forbidden { cause: Refusal::Installation, .. })
     }
 
-    /// What to do about a refusal that the credentials, or their owner's settings, are the reason of.
+    /// What to do about a refusal caused by the credentials or their owner's settings.
     pub fn advice(&self) -> Option<&'static str> {
         Some(match self {
             Self::Unauthorized => "make a new token at GitHub, and set it in GITHUB_PAT",
@@ -325,7 +327,7 @@ impl GitHubError {
             Self::Forbidden { cause, .. } => match cause {
                 Refusal::Permission => "give the token read access to pull requests of this repository",
                 Refusal::SingleSignOn => {
-                    "authorize the token for the organization: *Configure SSO* beside it in the list of tokens at GitHub"
+                    "authorize the token for the organization: *Configure SSO* next to it in the list of tokens at GitHub"
                 }
                 Refusal::IpAllowList => {
                     "let an owner of the organization add the address that requests come from to its IP allow list"
@@ -340,7 +342,7 @@ impl GitHubError {
                 Refusal::OAuthApp => "make a personal token, and set it in GITHUB_PAT",
                 Refusal::Installation => {
                     "let the owner unsuspend or install the App (Settings, GitHub Apps), or set a personal token in GITHUB_PAT \
-                     beside it"
+                     as well"
                 }
                 Refusal::Account => "set a token of an account that is not suspended in GITHUB_PAT",
             },
@@ -348,13 +350,13 @@ impl GitHubError {
         })
     }
 
-    /// Whether asking for less at once may bring an answer: GitHub gives up after ten seconds of work, and it, or a proxy before
-    /// it, may fail at one of the pull requests that are asked for.
+    /// Whether a smaller request may succeed. GitHub gives up after ten seconds of work, and GitHub or a proxy before
+    /// it may fail at a single pull request.
     pub fn wants_smaller_page(&self) -> bool {
         matches!(self, Self::TooMuch { .. } | Self::Truncated { .. } | Self::UnexpectedStatus { status: 500..=599 })
     }
 
-    /// Why an answer is not JSON: half of one is another matter than something else.
+    /// Why a response is not JSON. Truncated JSON is a separate error.
     pub(crate) fn of_json(error: &serde_json::Error) -> Self {
         if error.is_eof() { Self::Truncated { reason: error.to_string() } } else { Self::invalid(error.to_string()) }
     }

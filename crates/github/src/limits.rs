@@ -1,4 +1,4 @@
-//! What is left of GitHub's limits, as its answers say, and how many requests may be under way at a time because of it.
+//! What remains of GitHub's limits, as its responses report, and how many requests may be in flight because of it.
 
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -12,19 +12,19 @@ use tokio::time::Instant;
 use crate::retry::{LONGEST_PAUSE, SECONDARY_PAUSE};
 use crate::{GitHubError, Limit};
 
-/// Resets of one window differ by this much at most: they come in whole seconds, by way of two clocks.
+/// Resets of one window differ by at most this much: they come in whole seconds and depend on two clocks.
 const SAME_WINDOW: Duration = Duration::from_secs(5);
 
-/// GitHub counts the two kinds of requests apart.
+/// GitHub has separate limits for the two kinds of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Resource {
-    /// Requests of the REST API.
+    /// REST API requests.
     Rest,
-    /// Points of GraphQL.
+    /// GraphQL points.
     GraphQl,
 }
 
-/// What an answer's headers said.
+/// The rate limit headers of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReportedLimit {
     pub(crate) limit: u32,
@@ -33,7 +33,7 @@ pub(crate) struct ReportedLimit {
 }
 
 impl ReportedLimit {
-    /// What is left, in percent; `None` of a limit that is none.
+    /// The remaining share in percent; `None` without a limit.
     pub(crate) fn percent(self) -> Option<u32> {
         u32::try_from(u64::from(self.remaining) * 100 / u64::from(NonZero::new(self.limit)?.get())).ok()
     }
@@ -42,11 +42,11 @@ impl ReportedLimit {
 /// Which requests GitHub refuses for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BlockKind {
-    /// Those of the REST API: its hourly limit is used up.
+    /// REST API requests: the hourly limit is used up.
     Core,
-    /// Those of GraphQL: its hourly limit is used up.
+    /// GraphQL requests: the hourly limit is used up.
     GraphQl,
-    /// All of them: a secondary limit.
+    /// All requests: a secondary limit.
     Secondary,
 }
 
@@ -63,7 +63,7 @@ impl BlockKind {
         }
     }
 
-    /// The kind of this name.
+    /// The kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
@@ -89,27 +89,28 @@ impl BlockKind {
     }
 }
 
-/// Until when GitHub refuses requests, so that others who use the same credentials need not find out for themselves.
+/// A period in which GitHub refuses requests. Shared, so that others with the same credentials do not have to find
+/// out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     /// A digest of the credentials and GitHub's address: not the token itself.
     pub scope: String,
-    /// Which requests.
+    /// Which requests are refused.
     pub kind: BlockKind,
-    /// Until when.
+    /// The end of the period.
     pub until: DateTime<Utc>,
 }
 
-/// What GitHub said was left of an hourly limit of the REST API, for others who use the same credentials.
+/// What remained of a REST API hourly limit. Shared with others that use the same credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remaining {
     /// A digest of the credentials and GitHub's address: not the token itself.
     pub scope: String,
-    /// Requests an hour.
+    /// Requests per hour.
     pub limit: u32,
-    /// Requests that were left.
+    /// Requests that remained.
     pub remaining: u32,
-    /// When the limit starts anew.
+    /// When the limit resets.
     pub resets_at: DateTime<Utc>,
 }
 
@@ -117,30 +118,35 @@ pub struct Remaining {
 #[derive(Debug, Clone, Copy)]
 struct Window {
     limit: u32,
-    /// The lowest that was told of this window: answers do not arrive in the order in which GitHub counted them.
+    /// The lowest value reported for this window: responses may arrive in another order than GitHub counted them.
     remaining: u32,
     resets_at: Instant,
-    told_at: Instant,
+    reported_at: Instant,
 }
 
 impl Window {
-    /// What is known after an answer to a request that was sent at `sent_at`.
-    fn after(before: Option<Self>, told: ReportedLimit, sent_at: Instant, now: Instant) -> Self {
-        let fresh = Self { limit: told.limit, remaining: told.remaining, resets_at: now + told.reset_in, told_at: now };
-        let Some(before) = before.filter(|window| window.resets_at > now && window.limit == told.limit) else {
+    /// The state after a response to a request that was sent at `sent_at`.
+    fn after(before: Option<Self>, reported: ReportedLimit, sent_at: Instant, now: Instant) -> Self {
+        let fresh = Self {
+            limit: reported.limit,
+            remaining: reported.remaining,
+            resets_at: now + reported.reset_in,
+            reported_at: now,
+        };
+        let Some(before) = before.filter(|window| window.resets_at > now && window.limit == reported.limit) else {
             return fresh;
         };
         if fresh.resets_at > before.resets_at + SAME_WINDOW {
             return fresh;
         }
         if fresh.resets_at + SAME_WINDOW < before.resets_at {
-            // Of the window before, and late; or this one has become shorter.
-            return if sent_at < before.told_at { before } else { fresh };
+            // A late response from the window before, or this window has become shorter.
+            return if sent_at < before.reported_at { before } else { fresh };
         }
-        Self { remaining: before.remaining.min(told.remaining), ..before }
+        Self { remaining: before.remaining.min(reported.remaining), ..before }
     }
 
-    /// What may still be used with so many requests under way, of which one is expected to cost one. The reserve is not
+    /// Whether another request fits in with this many in flight. Each is expected to cost one. The reserve is not
     /// touched.
     fn has_room(&self, in_flight: u32, reserve: f64) -> bool {
         f64::from(self.remaining.saturating_sub(in_flight)) > f64::from(self.limit) * reserve
@@ -153,14 +159,14 @@ struct BlockState {
     is_reported: bool,
 }
 
-/// What is known of one set of credentials.
+/// The state of one set of credentials.
 #[derive(Debug, Default)]
 struct State {
     windows: HashMap<Resource, Window>,
     blocks: HashMap<BlockKind, BlockState>,
     in_flight: HashMap<Resource, u32>,
-    /// Whether GitHub's last word was an answer and no limit. Before the first one, and after a refusal, requests are sent
-    /// one at a time: it takes only one to find out.
+    /// Whether GitHub's latest response was not a limit. Before the first response, and after a refusal, requests are
+    /// sent one at a time: one is enough to find out.
     is_open: bool,
     refused_at: Option<Instant>,
 }
@@ -170,7 +176,7 @@ impl State {
         self.in_flight.get(&resource).copied().unwrap_or_default()
     }
 
-    /// Whether another request may be sent now; `Ok(false)` when that depends on those that are under way.
+    /// Whether another request may be sent now; `Ok(false)` if that depends on those in flight.
     fn admits(&self, resource: Resource, reserve: f64, now: Instant) -> Result<bool, GitHubError> {
         let block = self.blocks.iter().filter(|(kind, block)| kind.concerns(resource) && block.until > now);
         if let Some((kind, block)) = block.max_by_key(|(_, block)| block.until) {
@@ -189,15 +195,15 @@ impl State {
     }
 }
 
-/// The limits of all credentials in use, each known by a digest.
+/// The limits of all credentials in use, by digest.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    /// The part of the hourly limit that is left for others, between 0 and 1.
+    /// The share of the hourly limit that is reserved for others, between 0 and 1.
     reserve: f64,
     states: Mutex<HashMap<String, State>>,
-    /// A request has ended: others may be sent.
+    /// Notified when a request has ended, so that others may be sent.
     ended: Notify,
-    /// There is a block to be reported.
+    /// Notified when there is a block to report.
     blocked: Notify,
 }
 
@@ -211,11 +217,11 @@ impl Limits {
         look(states.entry(scope.to_owned()).or_default())
     }
 
-    /// Lets a request pass, or says why none is sent: nothing is asked of GitHub while a limit is reached, or would eat
-    /// into what is left for others. Waits for requests that are under way where it depends on their answers.
+    /// Admits a request, or returns the limit that blocks it. Nothing is sent while a limit is reached, or if the
+    /// request would use the reserve. If the decision depends on requests in flight, this waits for their responses.
     pub(crate) async fn admit(self: &Arc<Self>, scope: &str, resource: Resource) -> Result<Admission, GitHubError> {
         loop {
-            // From here on no end of a request is missed.
+            // Registered first, so that no ending request is missed.
             let ended = self.ended.notified();
             let now = Instant::now();
             let is_admitted = self.with(scope, |state| {
@@ -230,27 +236,26 @@ impl Limits {
         }
     }
 
-    /// Takes over what others have found out.
+    /// Takes over blocks that others have found.
     pub(crate) fn know(&self, blocks: &[Block], today: DateTime<Utc>) {
         let now = Instant::now();
         for block in blocks {
             let Ok(pause) = (block.until - today).to_std() else { continue };
-            // By a clock that may be another: never longer than a limit lasts.
+            // The other clock may differ: never longer than a limit lasts.
             let until = now + pause.min(LONGEST_PAUSE);
             self.with(&block.scope, |state| state.block(block.kind, until, true));
         }
     }
 
-    /// Takes over what others were told a short while ago, as long as it leaves room: with that, requests may be sent beside each
-    /// other from the first one on. Where it leaves none, GitHub is asked all the same: an address that has changed, or a larger
-    /// limit, may have made room.
+    /// Takes over recent values from others if there is room, so that requests can run concurrently from the start.
+    /// If there is no room, GitHub is still asked: a changed address or a larger limit may have made room.
     pub(crate) fn know_remaining(&self, remaining: &[Remaining], today: DateTime<Utc>) {
         let now = Instant::now();
-        for told in remaining {
-            let Ok(left) = (told.resets_at - today).to_std() else { continue };
+        for reported in remaining {
+            let Ok(left) = (reported.resets_at - today).to_std() else { continue };
             let resets_at = now + left.min(LONGEST_PAUSE);
-            let window = Window { limit: told.limit, remaining: told.remaining, resets_at, told_at: now };
-            self.with(&told.scope, |state| {
+            let window = Window { limit: reported.limit, remaining: reported.remaining, resets_at, reported_at: now };
+            self.with(&reported.scope, |state| {
                 let is_news = state.refused_at.is_none() && !state.windows.contains_key(&Resource::Rest);
                 if is_news && resets_at > now && window.has_room(0, self.reserve) {
                     state.windows.insert(Resource::Rest, window);
@@ -260,20 +265,20 @@ impl Limits {
         }
     }
 
-    /// What is left of the limits that answers told of, and that no refusal followed.
+    /// What remains of the limits that were reported and not refused since.
     pub(crate) fn remaining(&self, today: DateTime<Utc>) -> Vec<Remaining> {
         let now = Instant::now();
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = states.iter().filter(|(_, state)| state.is_open).filter_map(|(scope, state)| {
+        let reported = states.iter().filter(|(_, state)| state.is_open).filter_map(|(scope, state)| {
             let window = state.windows.get(&Resource::Rest).filter(|window| window.resets_at > now)?;
             let left = TimeDelta::from_std(window.resets_at - now).unwrap_or_default();
             let Window { limit, remaining, .. } = *window;
             Some(Remaining { scope: scope.clone(), limit, remaining, resets_at: today + left })
         });
-        told.collect()
+        reported.collect()
     }
 
-    /// Remembers a limit, if the error is one: it holds for others too.
+    /// Records a limit, if the error is one: it applies to other requests too.
     pub(crate) fn note_refusal(&self, scope: &str, resource: Resource, error: &GitHubError) {
         let GitHubError::RateLimited { limit, retry_in } = error else { return };
         let usual = if *limit == Limit::Secondary { SECONDARY_PAUSE } else { LONGEST_PAUSE };
@@ -305,7 +310,7 @@ impl Limits {
 }
 
 impl State {
-    /// Of several blocks of a kind the longest counts.
+    /// The longest block of each kind counts.
     fn block(&mut self, kind: BlockKind, until: Instant, is_reported: bool) {
         let known = self.blocks.get(&kind).copied();
         if known.is_none_or(|known| known.until < until) {
@@ -316,7 +321,7 @@ impl State {
     }
 }
 
-/// A request that is under way, until its answer is read.
+/// A request in flight, until its response is read.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Arc<Limits>,
@@ -326,18 +331,18 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// Remembers what the answer's headers said of a limit. Returns what is known of the window now.
-    pub(crate) fn note(&self, resource: Resource, told: ReportedLimit) -> ReportedLimit {
+    /// Records the rate limit headers of the response. Returns the resulting state of the window.
+    pub(crate) fn note(&self, resource: Resource, reported: ReportedLimit) -> ReportedLimit {
         let now = Instant::now();
         self.limits.with(&self.scope, |state| {
-            let window = Window::after(state.windows.get(&resource).copied(), told, self.sent_at, now);
+            let window = Window::after(state.windows.get(&resource).copied(), reported, self.sent_at, now);
             state.windows.insert(resource, window);
             ReportedLimit { limit: window.limit, remaining: window.remaining, reset_in: window.resets_at - now }
         })
     }
 
-    /// What the answer says about others: a refusal by a limit concerns them, and after any other answer they may be sent
-    /// beside each other, unless one of them was refused in the meantime.
+    /// Applies the outcome to other requests. A rate limit refusal blocks them. After any other response they may run
+    /// concurrently, unless one was refused since.
     pub(crate) fn ended_with(self, outcome: Result<(), GitHubError>) {
         match outcome {
             Err(error @ GitHubError::RateLimited { .. }) => {
@@ -370,11 +375,11 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    fn told(limit: u32, remaining: u32) -> ReportedLimit {
+    fn reported(limit: u32, remaining: u32) -> ReportedLimit {
         ReportedLimit { limit, remaining, reset_in: HOUR }
     }
 
-    /// What becomes of a request at once: `None` when it waits for others.
+    /// The immediate decision about a request; `None` if it has to wait for others.
     fn try_admit(limits: &Arc<Limits>, scope: &str, resource: Resource) -> Option<Result<Admission, GitHubError>> {
         limits.admit(scope, resource).now_or_never()
     }
@@ -387,7 +392,7 @@ mod tests {
         Err(GitHubError::RateLimited { limit, retry_in: Some(pause) })
     }
 
-    /// Limits of which an answer has told.
+    /// Limits after one response.
     fn after(answer: ReportedLimit) -> Arc<Limits> {
         let limits = Arc::new(Limits::new(0.1));
         let first = admitted(&limits, "a", Resource::Rest);
@@ -397,9 +402,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_tenth_of_the_limit_is_left_for_others_until_it_starts_anew() {
-        admitted(&after(told(5_000, 501)), "a", Resource::Rest);
-        let limits = after(told(5_000, 500));
+    async fn the_reserve_blocks_requests_until_the_limit_resets() {
+        admitted(&after(reported(5_000, 501)), "a", Resource::Rest);
+        let limits = after(reported(5_000, 500));
         let reached = GitHubError::RateLimited { limit: Limit::Primary, retry_in: Some(HOUR) };
         assert_eq!(try_admit(&limits, "a", Resource::Rest).map(Result::err), Some(Some(reached)));
         tokio::time::advance(HOUR).await;
@@ -407,53 +412,53 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_told_in_percent_of_the_limit_whatever_that_is() {
-        let percent = |limit, remaining| told(limit, remaining).percent();
+    fn remaining_is_reported_in_percent_of_any_limit() {
+        let percent = |limit, remaining| reported(limit, remaining).percent();
         assert_eq!([percent(60, 6), percent(15_000, 1_799), percent(5_000, 5_000)], [Some(10), Some(11), Some(100)]);
         assert_eq!(percent(0, 0), None);
     }
 
     #[tokio::test]
-    async fn tokens_and_kinds_of_requests_are_counted_apart() {
-        let limits = after(told(60, 0));
+    async fn limits_are_separate_per_token_and_resource() {
+        let limits = after(reported(60, 0));
         admitted(&limits, "b", Resource::Rest).ended_with(Ok(()));
         admitted(&limits, "a", Resource::GraphQl);
         admitted(&limits, "b", Resource::Rest).ended_with(limited(Limit::Secondary, HOUR));
         let outcome = try_admit(&limits, "b", Resource::GraphQl);
-        assert!(matches!(outcome, Some(Err(_))), "a secondary limit concerns both: {outcome:?}");
+        assert!(matches!(outcome, Some(Err(_))), "a secondary limit applies to both: {outcome:?}");
     }
 
     #[tokio::test]
-    async fn requests_under_way_count_as_used_and_the_next_one_waits_for_their_answers() {
-        let limits = after(told(60, 8));
+    async fn requests_in_flight_count_as_used() {
+        let limits = after(reported(60, 8));
         let (first, second) = (admitted(&limits, "a", Resource::Rest), admitted(&limits, "a", Resource::Rest));
-        // Six are left for others, and two may be used up by now.
+        // Six are the reserve, and two may be used up by now.
         let mut third = pin!(limits.admit("a", Resource::Rest));
         assert!(third.as_mut().now_or_never().is_none());
-        // An answer that cost nothing, a 304, makes room.
-        first.note(Resource::Rest, told(60, 8));
+        // A free response, a 304, makes room.
+        first.note(Resource::Rest, reported(60, 8));
         drop(first);
         assert!(third.now_or_never().expect("at once").is_ok());
-        second.note(Resource::Rest, told(60, 6));
+        second.note(Resource::Rest, reported(60, 6));
         assert!(matches!(try_admit(&limits, "a", Resource::Rest), Some(Err(_))));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_lowest_remaining_of_a_window_counts_in_whatever_order_answers_arrive() {
-        let limits = after(told(5_000, 4_000));
+    async fn the_lowest_remaining_wins_in_any_order() {
+        let limits = after(reported(5_000, 4_000));
         let late = admitted(&limits, "a", Resource::Rest);
-        let remaining = |told: ReportedLimit| late.note(Resource::Rest, told).remaining;
-        assert_eq!([remaining(told(5_000, 3_998)), remaining(told(5_000, 3_999))], [3_998, 3_998]);
-        // Another window begins, and an answer of the one before comes late.
+        let remaining = |reported: ReportedLimit| late.note(Resource::Rest, reported).remaining;
+        assert_eq!([remaining(reported(5_000, 3_998)), remaining(reported(5_000, 3_999))], [3_998, 3_998]);
+        // Another window starts, and a response of the previous one arrives late.
         tokio::time::advance(HOUR / 2).await;
         let next = admitted(&limits, "a", Resource::Rest);
-        assert_eq!(next.note(Resource::Rest, told(5_000, 4_999)).remaining, 4_999);
-        let of_before = ReportedLimit { reset_in: HOUR / 2, ..told(5_000, 0) };
-        assert_eq!(late.note(Resource::Rest, of_before).remaining, 4_999);
+        assert_eq!(next.note(Resource::Rest, reported(5_000, 4_999)).remaining, 4_999);
+        let previous = ReportedLimit { reset_in: HOUR / 2, ..reported(5_000, 0) };
+        assert_eq!(late.note(Resource::Rest, previous).remaining, 4_999);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn before_the_first_answer_and_after_a_refusal_one_request_is_sent_and_the_others_wait_for_its_answer() {
+    async fn an_unknown_or_refused_limit_allows_one_probe() {
         let limits = Arc::new(Limits::new(0.1));
         let first = admitted(&limits, "a", Resource::Rest);
         assert!(try_admit(&limits, "a", Resource::Rest).is_none());
@@ -461,7 +466,7 @@ mod tests {
         let (early, second) = (admitted(&limits, "a", Resource::Rest), admitted(&limits, "a", Resource::Rest));
         second.ended_with(limited(Limit::Secondary, HOUR));
         tokio::time::advance(HOUR).await;
-        // Sent before the refusal, it says nothing about what holds after it.
+        // It was sent before the refusal, so it says nothing about the state after it.
         early.ended_with(Ok(()));
         let probe = admitted(&limits, "a", Resource::Rest);
         assert!(try_admit(&limits, "a", Resource::GraphQl).is_none());
@@ -470,7 +475,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_block_is_reported_once_and_known_to_others_for_as_long_as_it_lasts() {
+    async fn a_block_is_reported_once_and_shared() {
         let today = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
         let limits = Arc::new(Limits::new(0.1));
         admitted(&limits, "a", Resource::GraphQl).ended_with(limited(Limit::Primary, HOUR));
@@ -489,9 +494,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_another_process_was_told_lets_requests_be_sent_together_until_the_limit_starts_anew() {
+    async fn shared_remaining_allows_concurrency_until_the_limit_resets() {
         let today = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
-        let remaining = after(told(5_000, 4_000)).remaining(today);
+        let remaining = after(reported(5_000, 4_000)).remaining(today);
         let resets_at = today + TimeDelta::hours(1);
         assert_eq!(remaining, [Remaining { scope: "a".to_owned(), limit: 5_000, remaining: 4_000, resets_at }]);
         let sent_together = |remaining: &[Remaining], today| {
@@ -501,18 +506,18 @@ mod tests {
             try_admit(&others, "a", Resource::Rest).is_some_and(|outcome| outcome.is_ok())
         };
         assert!(sent_together(&remaining, today + TimeDelta::minutes(59)));
-        assert!(!sent_together(&remaining, resets_at), "it has started anew: nobody knows");
+        assert!(!sent_together(&remaining, resets_at), "the limit has reset: what remains is unknown");
         let used_up = Remaining { remaining: 500, ..remaining[0].clone() };
-        assert!(!sent_together(&[used_up], today), "GitHub is asked whether there is room now");
+        assert!(!sent_together(&[used_up], today), "without room, GitHub is asked first");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_another_process_was_told_does_not_outweigh_a_refusal() {
+    async fn shared_remaining_does_not_override_a_refusal() {
         let today = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
-        let limits = after(told(5_000, 4_000));
+        let limits = after(reported(5_000, 4_000));
         let remaining = limits.remaining(today);
         admitted(&limits, "a", Resource::Rest).ended_with(limited(Limit::Secondary, HOUR / 2));
-        assert_eq!(limits.remaining(today), [], "what is refused is not recommended");
+        assert_eq!(limits.remaining(today), [], "a refused limit is not shared");
         let others = Arc::new(Limits::new(0.1));
         others.know(
             &[Block { scope: "a".to_owned(), kind: BlockKind::Secondary, until: today + TimeDelta::minutes(1) }],
@@ -525,7 +530,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_block_of_a_century_is_believed_for_an_hour() {
+    async fn a_century_long_block_lasts_an_hour() {
         let today = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
         let limits = Arc::new(Limits::new(0.1));
         let century = Duration::from_secs(u64::MAX / 2);

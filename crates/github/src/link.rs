@@ -1,5 +1,5 @@
-//! The `Link` header. It says whether there is more, and is not followed: pages are asked for by their number on the
-//! configured address, so it does not matter which scheme and host a server behind a proxy believes to have.
+//! The `Link` header. It shows whether there are more pages. Its addresses are not followed: pages are requested by
+//! number on the configured address, so the scheme and host that a server behind a proxy reports do not matter.
 
 use crate::GitHubError;
 
@@ -10,15 +10,15 @@ pub(crate) fn next_page(header: &str) -> Option<&str> {
     address_of(header, "rel=\"next\"")
 }
 
-/// Whether the header of the page with this number says that more follow.
+/// Whether the header of this page announces further pages.
 ///
 /// # Errors
-/// [`GitHubError::InvalidAnswer`] when the next page is one that was read before: such pages have no end.
+/// [`GitHubError::InvalidAnswer`] if the next page is an earlier one: such pages never end.
 pub(crate) fn has_next(header: Option<&str>, number: u32) -> Result<bool, GitHubError> {
     let Some(address) = header.and_then(next_page) else { return Ok(false) };
     match page_number(address) {
         Some(next) if next <= number => {
-            Err(GitHubError::invalid(format!("the pages lead in a circle: {next} is said to follow {number}")))
+            Err(GitHubError::invalid(format!("the pages form a loop: {next} follows {number}")))
         }
         _ => Ok(true),
     }
@@ -39,7 +39,7 @@ fn address_of<'a>(header: &'a str, relation: &str) -> Option<&'a str> {
     let mut rest = header;
     while let Some((_, from_address)) = rest.split_once('<') {
         let (address, parameters) = from_address.split_once('>')?;
-        // Addresses may contain commas; parameters of one link end at the next `<`.
+        // Addresses may contain commas; the parameters of a link end at the next `<`.
         let end = parameters.find('<').unwrap_or(parameters.len());
         if parameters[..end].split([';', ',']).any(|parameter| parameter.trim() == relation) {
             return Some(address);
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_next_page_is_found_among_the_relations_whatever_host_it_is_said_to_be_on() {
+    fn a_next_page_is_found_on_any_host() {
         for next in
             ["https://h/a?page=4", "http://internal:8080/a?page=4", "/a?per_page=2&page=4", "?cursor=x", "http://["]
         {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_lead_back_are_a_circle() {
+    fn a_link_to_an_earlier_page_is_refused() {
         for (next, number) in [(1, 2), (2, 2), (1, 1)] {
             let header = format!("<https://h/a?page={next}>; rel=\"next\"");
             assert!(has_next(Some(&header), number).is_err(), "{next} after {number}");
@@ -74,13 +74,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_page_is_known_by_its_number() {
+    fn the_last_page_number_is_parsed() {
         assert_eq!(last_page("<https://h/a?per_page=100&page=17>; rel=\"last\""), Some(17));
         assert_eq!(last_page("<https://h/a?page=x>; rel=\"last\", <https://h/a?page=3>; rel=\"next\""), None);
     }
 
     #[test]
-    fn a_last_page_and_nonsense_have_no_next_page() {
+    fn last_pages_and_nonsense_have_no_next_page() {
         for header in
             ["", "<https://h/a?page=1>; rel=\"prev\"", "nonsense", "<https://h", "<>; rel=next", "<<>>;;,,rel"]
         {

@@ -18,73 +18,72 @@ use crate::{GitHubError, link};
 /// A repository with half a million pull requests has 5,000 pages; more is a loop.
 const MAX_PAGES: u32 = 5_000;
 
-/// How many pull requests are asked for at once. Each size divides the one before, so that a page of a smaller size begins
-/// where one of a larger size does.
+/// The page sizes. Each size divides the previous one, so that a smaller page starts where a larger one does.
 const PAGE_SIZES: [u8; 5] = [100, 50, 25, 5, 1];
 
-/// The next larger size of a page, if there is one.
+/// The next larger page size, if there is one.
 pub fn larger_page(size: u8) -> Option<u8> {
     PAGE_SIZES.into_iter().rev().find(|larger| *larger > size)
 }
 
-/// After so many rows in a row that cannot be read, each alone, another row is asked for: whether it is the server that cannot
-/// show anything, and not these rows.
+/// After this many unreadable rows in a row, another row is requested, to see whether the server fails at everything
+/// and not only at these rows.
 const MAX_UNREADABLE_IN_A_ROW: u32 = 5;
 
-/// So often a listing goes back because rows before it have vanished; more is a list that nobody can read.
+/// The maximum times a listing goes back because earlier rows have vanished.
 const MAX_RETURNS: u32 = 20;
 
 const TOO_FAST: &str = "rows vanish faster than the list can be read";
 
-/// So often a page is read in parts because the list has become shorter meanwhile.
+/// The maximum times a page is read in parts again because the list became shorter.
 const MAX_READINGS_IN_PARTS: u32 = 4;
 
-/// How many rows it goes back at first: mostly one row has vanished.
+/// How many rows a listing goes back at first: usually one row has vanished.
 const FIRST_RETURN: u32 = 10;
 
-/// So many pull requests on a page, none of which can be understood, are no exceptions: GitHub's answers have changed.
+/// If this many pull requests on a page are all undecodable, GitHub's format has changed.
 const NO_EXCEPTIONS: usize = 10;
 
-/// What an answer is known by, and for which token and address that holds.
+/// The ETag of a response, and the token and address that it is valid for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Etag {
-    /// As GitHub sent it, quotes included.
+    /// As GitHub sent it, including quotes.
     pub value: String,
     /// A digest of the token and the address.
     pub scope: String,
 }
 
-/// A row of a list that cannot be read, not even alone, or that has no number. Whose pull request it is, is not known.
+/// A row of a list that cannot be read even alone, or that has no number. Its pull request is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableRow {
     /// Its place in the list, from 1.
     pub position: u32,
-    /// The number of the pull request before it in the list, if that was read with it.
+    /// The number of the preceding pull request in the list, if it was read with it.
     pub after: Option<i64>,
-    /// The number of the pull request behind it, if there is one and it was read with it.
+    /// The number of the following pull request, if there is one and it was read with it.
     pub before: Option<i64>,
-    /// What GitHub answers instead.
+    /// What GitHub responds instead.
     pub reason: String,
 }
 
 /// A page of a repository's pull requests.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {
-    /// The pull requests that could be understood, in GitHub's order.
+    /// The decoded pull requests, in GitHub's order.
     pub pull_requests: Vec<PullRequest>,
-    /// Those that could not.
+    /// The pull requests that could not be decoded.
     pub undecodable: Vec<UndecodableItem>,
-    /// The rows that GitHub could not show.
+    /// The rows that GitHub could not return.
     pub unreadable: Vec<UnreadableRow>,
     /// Which repository this is; `None` on an empty page.
     pub repository: Option<RepositoryIdentity>,
-    /// What the answer is known by.
+    /// The ETag of the response.
     pub etag: Option<Etag>,
     /// Whether there are further pages.
     pub has_next: bool,
-    /// The number of the last page, as far as GitHub tells.
+    /// The number of the last page, if GitHub says so.
     pub last: Option<u32>,
-    /// How many pull requests GitHub could answer for at once, where that is fewer than were asked for.
+    /// How many pull requests GitHub could return at once, if that is fewer than requested.
     pub smaller: Option<u8>,
 }
 
@@ -94,12 +93,12 @@ impl Page {
         self.rows() == 0
     }
 
-    /// How many pull requests are on it, understood, readable or not.
+    /// How many rows are on the page, including undecodable and unreadable ones.
     pub fn rows(&self) -> usize {
         self.pull_requests.len() + self.undecodable.len() + self.unreadable.len()
     }
 
-    /// Adds what a later page listed.
+    /// Adds the rows of a later page.
     pub fn append(&mut self, mut later: Self) {
         self.pull_requests.append(&mut later.pull_requests);
         self.undecodable.append(&mut later.undecodable);
@@ -108,7 +107,7 @@ impl Page {
         self.smaller = later.smaller.or(self.smaller);
     }
 
-    /// Whether it lists what changed last before `since`: by update, so does all that follows.
+    /// Whether it has a change from before `since`. In a list by update, all later rows do too.
     pub fn is_beyond(&self, since: DateTime<Utc>) -> bool {
         self.pull_requests.iter().any(|pull_request| pull_request.updated_at < since)
     }
@@ -125,34 +124,35 @@ impl Page {
     }
 }
 
-/// An answer to a conditional question.
+/// The response to a conditional request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PageAnswer {
-    /// It is as it was (304), which costs nothing of the hourly limit.
+    /// Unchanged (304), which is free of charge against the hourly limit.
     Unchanged,
-    /// It is this now.
+    /// The current page.
     Page(Page),
 }
 
 impl PageAnswer {
-    /// The page, where nothing was said to be known.
+    /// The page, for a request without an ETag.
     ///
     /// # Errors
-    /// [`GitHubError::InvalidAnswer`] when it is unchanged all the same.
+    /// [`GitHubError::InvalidAnswer`] if it is unchanged nevertheless.
     pub fn into_page(self) -> Result<Page, GitHubError> {
         match self {
             Self::Page(page) => Ok(page),
-            Self::Unchanged => Err(GitHubError::invalid("304 although nothing was said to be known")),
+            Self::Unchanged => Err(GitHubError::invalid("304 for a request without an ETag")),
         }
     }
 }
 
-/// How long a repository's list is.
+/// The length of a repository's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListLength {
-    /// How many pull requests there are up to the newest that can be read; all of them where none of the newest can be.
+    /// The number of pull requests up to the newest readable one, or of all of them if none of the newest can be
+    /// read.
     pub rows: u32,
-    /// When that one was opened; `None` where there is none.
+    /// When the newest readable one was opened; `None` if there is none.
     pub newest: Option<DateTime<Utc>>,
 }
 
@@ -161,14 +161,14 @@ pub struct ListLength {
 pub struct RowByUpdate {
     /// When it changed last.
     pub changed_at: DateTime<Utc>,
-    /// How many rows the list has; `None` when GitHub does not say.
+    /// How many rows the list has; `None` if GitHub does not say.
     pub rows: Option<u32>,
 }
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// The one that changed last first.
+    /// The latest change first.
     Update,
     /// The oldest first.
     Creation,
@@ -177,7 +177,7 @@ enum Order {
 }
 
 impl Order {
-    /// With `sort=updated` the default direction is ascending, so it is always said.
+    /// With `sort=updated` the default direction is ascending, so the direction is always explicit.
     fn query(self) -> &'static str {
         match self {
             Self::Update => "state=all&sort=updated&direction=desc",
@@ -187,7 +187,7 @@ impl Order {
     }
 }
 
-/// A list and a piece of it: the page with a number, of so many pull requests.
+/// A page of a list: its size and number.
 #[derive(Debug, Clone, Copy)]
 struct Part<'a> {
     repository: &'a RepoName,
@@ -203,7 +203,7 @@ impl Part<'_> {
         (self.number - 1).saturating_mul(size) + 1..=self.number.saturating_mul(size)
     }
 
-    /// The pages of the next smaller size that hold these rows, the last one first; none below single pull requests.
+    /// The pages of the next smaller size that cover these rows, last page first; `None` for single pull requests.
     fn smaller(&self) -> Option<impl Iterator<Item = Self>> {
         let size = PAGE_SIZES.into_iter().find(|size| *size < self.size)?;
         let page = |row: u32| (row - 1) / u32::from(size) + 1;
@@ -212,42 +212,42 @@ impl Part<'_> {
     }
 }
 
-/// A listing by update under way, the newest first: ask for page after page, as far as needed.
+/// A listing by update in progress, newest first. Request page after page, as far as needed.
 ///
-/// Pages have no offset but their number, so a row that vanishes lets all that follow it move up, and the first one of the
-/// next page is skipped. Each page therefore begins with a row of the one before, by being a little smaller: where it does
-/// not, the listing goes back.
+/// GitHub addresses pages only by number. If a row vanishes, all later rows move up, and the first row of the next
+/// page would be skipped. Each page is therefore a little smaller, so that it starts with a row of the previous one.
+/// If that row is missing, the listing goes back.
 #[derive(Debug)]
 pub struct PullRequestPages<'a> {
     session: &'a Session<'a>,
     repository: RepoName,
     page_size: u8,
     etag: Option<Etag>,
-    /// Rows from the first one on that were read.
+    /// The number of rows read, from the first one on.
     rows: u32,
-    /// What the last of them are known by.
+    /// The last rows that were read.
     end: Option<End>,
     has_next: bool,
     pages: u32,
     returns: u32,
-    /// How often it went back since the last page that could be used.
+    /// How often it went back since the last usable page.
     returns_in_a_row: u32,
-    /// It goes on with a listing that was ended before, and has not yet found a row of that.
+    /// It resumes an earlier listing and has not yet found a row of that.
     is_resumed: bool,
 }
 
-/// How far a listing by update is.
+/// The position of a listing by update.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ListPosition {
-    /// How many rows were read, from the beginning of the list.
+    /// How many rows were read, from the start of the list.
     pub rows: u32,
     /// When the last of them changed.
     pub oldest: Option<DateTime<Utc>>,
-    /// Its number.
+    /// The number of the last of them.
     pub last: Option<i64>,
 }
 
-/// The end of what was read of a list.
+/// The end of the part of a list that was read.
 #[derive(Debug)]
 struct End {
     /// Numbers and times of change.
@@ -271,13 +271,14 @@ impl End {
         Self { rows: last.map(|number| (number, oldest)).into_iter().collect(), oldest, last }
     }
 
-    /// Whether a page holds a row that was read before, or one that has come before it since: then none is between them.
+    /// Whether a page holds a row that was read before, or one that has moved in front of it since. If so, there are
+    /// no rows between them.
     fn is_on(&self, page: &Page) -> bool {
         let is_newer = |pull_request: &PullRequest| self.oldest.is_some_and(|oldest| pull_request.updated_at > oldest);
         page.numbers().any(|number| self.rows.contains_key(&number)) || page.pull_requests.iter().any(is_newer)
     }
 
-    /// Takes out of a page what was read before and has not changed since.
+    /// Removes rows from a page that were read before and have not changed since.
     fn take_from(&self, page: &mut Page) {
         let is_same = |number: i64, updated_at| self.rows.get(&number) == Some(&updated_at);
         page.pull_requests.retain(|pull_request| !is_same(pull_request.number, Some(pull_request.updated_at)));
@@ -286,7 +287,7 @@ impl End {
 }
 
 impl<'a> Session<'a> {
-    /// The pull requests of a repository, the one that changed last first. With an `etag` the first page may be
+    /// The pull requests of a repository, latest change first. With an `etag` the first page may be
     /// [`PageAnswer::Unchanged`], which ends the listing.
     ///
     /// Source: GitHub, "List pull requests". It has no `since`.
@@ -306,8 +307,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Goes on with such a listing. What has changed since is in front of what was read. What has vanished since lets the
-    /// listing go back, to its beginning if need be.
+    /// Resumes such a listing. Rows that changed since are in front of the rows that were read. If rows have vanished
+    /// since, the listing goes back, to the start if necessary.
     pub fn by_update_after(
         &'a self,
         repository: &RepoName,
@@ -322,24 +323,25 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A page of the pull requests of a repository by creation, oldest first: an order that changes do not disturb.
+    /// A page of the pull requests of a repository by creation, oldest first. Changes do not disturb this order.
     ///
     /// # Errors
-    /// Whatever GitHub, or the way to it, says.
+    /// Any error from GitHub or the connection to it.
     pub async fn by_creation(&self, repository: &RepoName, page_size: u8, page: u32) -> Result<Page, GitHubError> {
         if page > MAX_PAGES * 100 / u32::from(page_size.max(1)) {
-            return Err(GitHubError::invalid("the pages have no end"));
+            return Err(GitHubError::invalid("the pages never end"));
         }
         let part = Part { repository, order: Order::Creation, size: page_size, number: page };
         self.page_or_parts(part, None, false).await?.into_page()
     }
 
-    /// How many pull requests a repository has up to the newest that can be read, and when that one was opened. One request:
-    /// with one pull request on a page, the last page's number says it. Further ones where the newest cannot be read.
+    /// How many pull requests a repository has up to the newest readable one, and when that one was opened. This
+    /// takes one request with one pull request per page: the last page's number is the length. It takes more requests
+    /// if the newest one cannot be read.
     ///
     /// # Errors
-    /// [`GitHubError::InvalidAnswer`] when GitHub does not tell the last page's number, or none of the newest can be read, and
-    /// whatever else GitHub, or the way to it, says.
+    /// [`GitHubError::InvalidAnswer`] if GitHub does not give the last page's number, or none of the newest can be
+    /// read, and any other error from GitHub or the connection to it.
     pub async fn list_length(&self, repository: &RepoName) -> Result<ListLength, GitHubError> {
         for number in 1..=MAX_UNREADABLE_IN_A_ROW {
             let part = Part { repository, order: Order::Newest, size: 1, number };
@@ -351,11 +353,11 @@ impl<'a> Session<'a> {
             if page.is_empty() && number == 1 {
                 return Ok(ListLength { rows: 0, newest: None });
             }
-            // The last page names no last one.
+            // The last page does not name a last page.
             let last = page.last.or((!page.has_next && !page.is_empty()).then_some(number));
             match (last, page.pull_requests.first()) {
                 (Some(last), Some(newest)) => {
-                    // Those before it in this order are newer.
+                    // Rows before it in this order are newer.
                     return Ok(ListLength { rows: last.saturating_sub(number - 1), newest: Some(newest.created_at) });
                 }
                 (Some(_), None) if page.has_next => {}
@@ -363,19 +365,19 @@ impl<'a> Session<'a> {
                 (None, _) => break,
             }
         }
-        // Then all of them count.
+        // Otherwise all of them count.
         let part = Part { repository, order: Order::Creation, size: 1, number: 1 };
         let page = self.page(part, None, false).await?.into_page()?;
         match page.last.or((!page.has_next && !page.is_empty()).then_some(1)) {
             Some(rows) => Ok(ListLength { rows, newest: None }),
-            None => Err(GitHubError::invalid("how long the list is cannot be found out")),
+            None => Err(GitHubError::invalid("the length of the list is unknown")),
         }
     }
 
-    /// The same; `None` where GitHub cannot tell.
+    /// The same; `None` if the length is unknown.
     ///
     /// # Errors
-    /// Whatever else GitHub, or the way to it, says.
+    /// Any other error from GitHub or the connection to it.
     pub async fn list_length_if_known(&self, repository: &RepoName) -> Result<Option<ListLength>, GitHubError> {
         match self.list_length(repository).await {
             Ok(length) => Ok(Some(length)),
@@ -384,10 +386,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The row with this number, from 1, in the list by update; `None` where there is none, or it cannot be read. One request.
+    /// The row with this number, from 1, in the list by update; `None` if it does not exist or cannot be read. One
+    /// request.
     ///
     /// # Errors
-    /// Whatever else GitHub, or the way to it, says.
+    /// Any other error from GitHub or the connection to it.
     pub async fn row_by_update(&self, repository: &RepoName, row: u32) -> Result<Option<RowByUpdate>, GitHubError> {
         let part = Part { repository, order: Order::Update, size: 1, number: row };
         match self.page(part, None, false).await.and_then(PageAnswer::into_page) {
@@ -400,8 +403,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A page, or all that can be read of it: where GitHub cannot answer for so many pull requests at once, smaller pages
-    /// are asked for, down to single ones.
+    /// A page, or the readable part of it. If GitHub cannot return so many pull requests at once, this requests
+    /// smaller pages, down to single rows.
     async fn page_or_parts(
         &self,
         part: Part<'_>,
@@ -414,8 +417,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// By creation it is counted what is seen of a list. By update it is read again where rows have vanished between the parts:
-    /// those behind them have moved up, and the first one of the next part was not seen.
+    /// Reads a page in parts. In a list by creation, vanished rows are accepted. In a list by update, the parts are
+    /// read again if rows vanished in between: later rows have moved up, and the first row of the next part was
+    /// skipped.
     async fn in_parts_at_rest(&self, part: Part<'_>) -> Result<Page, GitHubError> {
         if part.order != Order::Update {
             return self.in_parts(part).await;
@@ -439,13 +443,13 @@ impl<'a> Session<'a> {
         }
         let mut page = Page::default();
         let (mut smallest, mut in_a_row, mut last_number) = (whole.size, 0, None);
-        // Whether a row beyond the page is there, which cannot be read itself.
+        // Whether a row beyond the page exists that cannot be read itself.
         let mut is_more = false;
         while let Some(part) = waiting.pop() {
             smallest = smallest.min(part.size);
             match self.page(part, None, page.has_next && in_a_row == 0).await.and_then(PageAnswer::into_page) {
                 Ok(mut read) => {
-                    // By creation, those with the lowest number and with the highest one; also what is not understood has one.
+                    // By creation, the lowest and the highest number; undecodable items have a number too.
                     let (first_number, last) = match whole.order {
                         Order::Creation => (read.numbers().min(), read.numbers().max()),
                         Order::Update | Order::Newest => {
@@ -484,7 +488,8 @@ impl<'a> Session<'a> {
                             cause: Box::new(error),
                         });
                     }
-                    // One beyond the page is only looked at to see whether there is more: it is an error, and so it is there.
+                    // A row beyond the page is only requested to see whether there is more. An error means that it
+                    // exists.
                     is_more = part.number > *whole.rows().end();
                     if !is_more {
                         let reason = format!(
@@ -501,12 +506,12 @@ impl<'a> Session<'a> {
                 Err(error) => return Err(error),
             }
         }
-        // Where a single row is to blame, larger pages are good for all others. Where none is, they are too large.
+        // If single rows are unreadable, larger pages work for all others. Otherwise the pages are too large.
         page.smaller = page.unreadable.is_empty().then_some(smallest).filter(|size| *size < whole.size);
         Ok(page)
     }
 
-    /// Whether GitHub shows the newest pull request, or else the oldest: then it is not the server that cannot be read.
+    /// Whether GitHub returns the newest or the oldest pull request. If so, the server is readable.
     async fn shows_an_end(&self, repository: &RepoName) -> Result<bool, GitHubError> {
         for order in [Order::Newest, Order::Creation] {
             let part = Part { repository, order, size: 1, number: 1 };
@@ -519,7 +524,8 @@ impl<'a> Session<'a> {
         Ok(false)
     }
 
-    /// A page as GitHub answers. One that the page before announced is not empty: an error is not the end.
+    /// A page as GitHub returns it. If the previous page announced this one, an empty page is an error and not the
+    /// end.
     async fn page(&self, part: Part<'_>, known: Option<&Etag>, is_announced: bool) -> Result<PageAnswer, GitHubError> {
         let Part { repository, order, size, number } = part;
         let mut query = format!("{}&per_page={size}", order.query());
@@ -529,21 +535,21 @@ impl<'a> Session<'a> {
         let url = self.github.url(&format!("/repos/{repository}/pulls"), Some(&query));
         let scope = if order == Order::Update && number == 1 { Some(self.scope(&url).await?) } else { None };
         let usable = known.filter(|etag| scope.as_ref() == Some(&etag.scope));
-        let question = GitHubRequest { etag: usable.map(|etag| etag.value.clone()), ..GitHubRequest::get(url) };
-        self.send(question, |answer| {
+        let request = GitHubRequest { etag: usable.map(|etag| etag.value.clone()), ..GitHubRequest::get(url) };
+        self.send(request, |answer| {
             if answer.status.as_u16() == 304 {
                 return Ok(PageAnswer::Unchanged);
             }
             let page = read_page(answer, part, scope.as_deref())?;
             if is_announced && page.is_empty() {
-                return Err(GitHubError::invalid("a page is empty to which the one before it led"));
+                return Err(GitHubError::invalid("a page is empty although the previous page announced it"));
             }
             Ok(PageAnswer::Page(page))
         })
         .await
     }
 
-    /// ETags belong to a token and an address.
+    /// An ETag is valid for one token and address.
     async fn scope(&self, url: &Url) -> Result<String, GitHubError> {
         let token = self.token().await?;
         let mut hasher = Sha256::new();
@@ -556,7 +562,7 @@ impl<'a> Session<'a> {
 fn read_page(answer: &Answer, part: Part<'_>, scope: Option<&str>) -> Result<Page, GitHubError> {
     let DecodedPage { pull_requests, undecodable, nameless, repository, .. } = decode_page(&answer.body()?)?;
     if pull_requests.is_empty() && undecodable.len() + nameless.len() >= NO_EXCEPTIONS {
-        return Err(GitHubError::invalid("none of the pull requests on a page can be understood"));
+        return Err(GitHubError::invalid("no pull request on a page can be decoded"));
     }
     let etag = answer.header(&ETAG).zip(scope);
     let etag = etag.map(|(value, scope)| Etag { value: value.to_owned(), scope: scope.to_owned() });
@@ -576,14 +582,14 @@ fn read_page(answer: &Answer, part: Part<'_>, scope: Option<&str>) -> Result<Pag
 }
 
 impl PullRequestPages<'_> {
-    /// The next page, `None` after the last one. Some of its pull requests were on the one before.
+    /// The next page; `None` after the last one. It may repeat pull requests of the previous page.
     ///
     /// # Errors
-    /// Whatever GitHub, or the way to it, says; asking again repeats the request.
+    /// Any error from GitHub or the connection to it; calling this again repeats the request.
     pub async fn next(&mut self) -> Result<Option<PageAnswer>, GitHubError> {
         while self.has_next {
             if self.pages >= MAX_PAGES {
-                return Err(GitHubError::invalid("the pages have no end"));
+                return Err(GitHubError::invalid("the pages never end"));
             }
             let (size, number) = overlapping(self.rows, self.page_size);
             let part = Part { repository: &self.repository, order: Order::Update, size, number };
@@ -596,10 +602,10 @@ impl PullRequestPages<'_> {
             let rows = *part.rows().end();
             self.pages += 1;
             if number > 1 && *part.rows().start() > self.rows && !self.is_resumed {
-                // No page begins with a row of the one before: the last one of that is looked at alone.
+                // No page starts with a row of the previous one, so its last row is checked alone.
                 let last = Part { size: 1, number: self.rows, ..part };
                 let is_there = match self.session.page(last, None, false).await.and_then(PageAnswer::into_page) {
-                    // One without a usable number says nothing.
+                    // A row without a usable number proves nothing.
                     Ok(row) => !row.unreadable.is_empty() || self.end.as_ref().is_none_or(|before| before.is_on(&row)),
                     Err(error) if error.wants_smaller_page() => true,
                     Err(error) => return Err(error),
@@ -614,7 +620,7 @@ impl PullRequestPages<'_> {
             let overlaps = number > 1 && (self.is_resumed || *part.rows().start() <= self.rows);
             if let Some(before) = self.end.as_ref().filter(|_| overlaps) {
                 if !before.is_on(&page) {
-                    // Further and further, to where a row that was read must be.
+                    // Goes back further each time, until it finds a row that was read.
                     let by = FIRST_RETURN.saturating_mul(2_u32.saturating_pow(self.returns_in_a_row));
                     self.returns_in_a_row += 1;
                     self.go_back(by)?;
@@ -632,7 +638,7 @@ impl PullRequestPages<'_> {
         Ok(None)
     }
 
-    /// Goes on with rows that were read before, because some before them have vanished.
+    /// Moves back to rows that were read before, because some rows before them have vanished.
     fn go_back(&mut self, by: u32) -> Result<(), GitHubError> {
         self.returns += 1;
         if self.returns > MAX_RETURNS {
@@ -642,25 +648,25 @@ impl PullRequestPages<'_> {
         Ok(())
     }
 
-    /// How far it is.
+    /// The current position.
     pub fn position(&self) -> ListPosition {
         let (oldest, last) = self.end.as_ref().map(|end| (end.oldest, end.last)).unzip();
         ListPosition { rows: self.rows, oldest: oldest.flatten(), last: last.flatten() }
     }
 
-    /// How many pull requests GitHub can answer for at once, as far as was seen.
+    /// How many pull requests GitHub can return at once, as far as is known.
     pub fn page_size(&self) -> u8 {
         self.page_size
     }
 }
 
-/// The page that begins with a row of the first so many and goes furthest beyond them, as its size and number. Of very small
-/// pages there may be none: then it is the next one.
+/// The page, as size and number, that starts with one of the first `rows` rows and reaches furthest beyond them. If
+/// very small pages cannot do both, the next page.
 fn overlapping(rows: u32, page_size: u8) -> (u8, u32) {
     let page_of = |row: u32, size: u8| (row.max(1) - 1) / u32::from(size) + 1;
     let beyond = |(size, number): &(u8, u32)| number * u32::from(*size) - rows.min(number * u32::from(*size));
     let pages = (1..=page_size).map(|size| (size, page_of(rows, size)));
-    // The largest of those that go as far.
+    // Of the pages that reach equally far, the largest.
     let furthest = pages.max_by_key(beyond).unwrap_or((1, rows + 1));
     if beyond(&furthest) > 0 { furthest } else { (page_size, page_of(rows + 1, page_size)) }
 }
@@ -670,8 +676,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_page_begins_with_a_row_of_the_one_before_and_none_is_left_out() {
-        // What it costs, as a part of the pages without it.
+    fn pages_overlap_by_a_row_and_skip_none() {
+        // The maximum overhead, in percent of the pages without an overlap.
         for (page_size, percent) in [(25, 33), (50, 22), (100, 14)] {
             let (mut rows, mut pages) = (0, 0);
             while rows < 10_000 {
@@ -687,7 +693,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_a_few_go_on_without_an_overlap_where_there_is_none() {
+    fn tiny_pages_continue_without_overlap_where_impossible() {
         for page_size in [1, 2, 3, 5] {
             let (mut rows, mut pages) = (0, 0);
             while rows < 100 {
@@ -701,7 +707,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_read_in_pages_of_the_next_smaller_size_that_hold_its_rows() {
+    fn a_page_splits_into_next_smaller_pages() {
         let repository = "acme/api".parse().expect("a repository");
         let part = |size, number| Part { repository: &repository, order: Order::Creation, size, number };
         let smaller = |size, number| {

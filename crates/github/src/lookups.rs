@@ -1,4 +1,4 @@
-//! Single things: a repository, a pull request, an owner's repositories, the token itself.
+//! Lookups of single things: a repository, a pull request, an owner's repositories, the token itself.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::model::{RepositoryIdentity, Time, UndecodableItem, decode_single};
 use crate::text::Text;
 use crate::{GitHubError, link};
 
-/// What tokens of an App's installation begin with.
+/// The prefix of installation tokens.
 const INSTALLATION_TOKEN: &str = "ghs_";
 const WITHOUT_TOKEN: &str = "without a token GitHub lists only public repositories";
 /// More pages of repositories than any owner has.
@@ -37,7 +37,7 @@ pub struct ListedRepository {
 pub struct OwnedRepositories {
     /// By name.
     pub repositories: Vec<ListedRepository>,
-    /// Why there may be others; `None` where the list has everything that the token may see.
+    /// Why the list may be incomplete; `None` if it has everything that the token may see.
     pub incomplete: Option<String>,
 }
 
@@ -56,36 +56,36 @@ struct Found {
     reason: Option<String>,
 }
 
-fn of_another(owner: &str) -> String {
+fn not_owners_token(owner: &str) -> String {
     format!(
-        "the token is not {owner}'s: of a user GitHub lists only public repositories, and those shared with the token's own"
+        "the token is not {owner}'s: GitHub lists only the user's public repositories, and those shared with the token's account"
     )
 }
 
-/// What is left of one of the hourly limits.
+/// One of the hourly limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct RateLimit {
-    /// All in all.
+    /// Requests or points per hour.
     pub limit: u32,
-    /// What is left.
+    /// How many remain.
     pub remaining: u32,
-    /// When it starts anew.
+    /// When the limit resets.
     #[serde(rename = "reset", with = "chrono::serde::ts_seconds")]
     pub resets_at: DateTime<Utc>,
 }
 
-/// What GitHub says about the token.
+/// What GitHub reports about the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenReport {
-    /// What kind of credentials there are.
+    /// The kind of credentials in use.
     pub kind: &'static str,
     /// Scopes of a classic token.
     pub scopes: Option<String>,
     /// When the token expires, if it does.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Requests an hour; `None` on servers without limits.
+    /// Requests per hour; `None` on servers without limits.
     pub rest: Option<RateLimit>,
-    /// Points of GraphQL an hour.
+    /// GraphQL points per hour.
     pub graphql: Option<RateLimit>,
 }
 
@@ -97,7 +97,7 @@ struct RepositoryItem {
     archived: bool,
     #[serde(default)]
     created_at: Option<Time>,
-    /// Servers that do not say it have no such switch.
+    /// Servers that do not send this have no such setting.
     #[serde(default = "yes")]
     has_pull_requests: bool,
 }
@@ -117,7 +117,7 @@ struct Resources {
     graphql: Option<RateLimit>,
 }
 
-/// What an App's installation was given.
+/// The repositories that an App's installation has access to.
 #[derive(Deserialize)]
 struct GivenRepositories {
     repositories: Vec<RepositoryItem>,
@@ -144,38 +144,38 @@ fn listed(item: RepositoryItem) -> Result<ListedRepository, GitHubError> {
 }
 
 impl Session<'_> {
-    /// Which repository a name means.
+    /// Looks up a repository by name.
     ///
     /// # Errors
-    /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
+    /// [`GitHubError::NotFound`] if the token can see no repository of this name, and any other GitHub error.
     pub async fn repository(&self, name: &RepoName) -> Result<RepositoryIdentity, GitHubError> {
         self.repository_at(&format!("/repos/{name}")).await
     }
 
-    /// Which name a repository has now.
+    /// Looks up a repository by its number, to get its current name.
     ///
     /// # Errors
-    /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
+    /// [`GitHubError::NotFound`] if the token can see no repository with this number, and any other GitHub error.
     pub async fn repository_by_id(&self, id: GithubId) -> Result<RepositoryIdentity, GitHubError> {
         self.repository_at(&format!("/repositories/{id}")).await
     }
 
-    /// Which repository a name means, and whether it has pull requests at all: they can be switched off in its settings, and
-    /// its list of them is then a 404.
+    /// Looks up a repository by name, and whether it has pull requests at all. They can be switched off in its
+    /// settings. The list of pull requests then returns 404.
     ///
     /// # Errors
-    /// [`GitHubError::NotFound`] when there is none that the token may see, and whatever else GitHub says.
+    /// [`GitHubError::NotFound`] if the token can see no repository of this name, and any other GitHub error.
     pub async fn has_pull_requests(&self, name: &RepoName) -> Result<(RepositoryIdentity, bool), GitHubError> {
         let item = self.repository_item(&format!("/repos/{name}")).await?;
         let has_pull_requests = item.has_pull_requests;
         Ok((identity(item)?, has_pull_requests))
     }
 
-    /// What has become of a repository that was known by this name, and by this number once it was read; `None` where GitHub says
-    /// that it is gone.
+    /// The current state of a known repository, by its number if it was read before, else by name. `None` if GitHub
+    /// says that it is gone.
     ///
     /// # Errors
-    /// Whatever else GitHub says.
+    /// Any other GitHub error.
     pub async fn known_repository(
         &self,
         name: &RepoName,
@@ -197,10 +197,10 @@ impl Session<'_> {
         self.send(GitHubRequest::get(self.github.url(path, None)), Answer::decode).await
     }
 
-    /// One pull request, or why it cannot be understood.
+    /// One pull request, or why it cannot be decoded.
     ///
     /// # Errors
-    /// [`GitHubError::NotFound`] when it is not there, and whatever else GitHub says.
+    /// [`GitHubError::NotFound`] if it does not exist, and any other GitHub error.
     pub async fn pull_request(
         &self,
         repository: &RepoName,
@@ -209,20 +209,21 @@ impl Session<'_> {
         let url = self.github.url(&format!("/repos/{repository}/pulls/{number}"), None);
         self.send(GitHubRequest::get(url), |answer| {
             let body = answer.body()?;
-            // Half an answer is GitHub's fault; what is whole and cannot be understood is the pull request's.
+            // Truncated JSON is GitHub's fault. Complete JSON that cannot be decoded is an undecodable pull request.
             serde_json::from_slice::<IgnoredAny>(&body).map_err(|error| GitHubError::of_json(&error))?;
             Ok(decode_single(&body, number))
         })
         .await
     }
 
-    /// The repositories of an owner, an organization or a person, that the token may see, as far as GitHub lists them to it.
+    /// The repositories of an owner (organization or person) that GitHub lists to the token.
     ///
-    /// Source: GitHub, "List organization repositories", which has private ones; "List repositories for a user", which has none;
-    /// "List repositories for the authenticated user" and "List repositories accessible to the app installation", which do.
+    /// Source: GitHub. "List organization repositories", "List repositories for the authenticated user" and "List
+    /// repositories accessible to the app installation" include private ones. "List repositories for a user" does
+    /// not.
     ///
     /// # Errors
-    /// [`GitHubError::NotFound`] when there is no such owner, and whatever else GitHub says.
+    /// [`GitHubError::NotFound`] if the owner does not exist, and any other GitHub error.
     pub async fn repositories_of(&self, owner: &str) -> Result<OwnedRepositories, GitHubError> {
         let mut found = Found::default();
         match self.list(&format!("/orgs/{owner}/repos"), "", &mut found).await {
@@ -239,13 +240,13 @@ impl Session<'_> {
             return Ok(OwnedRepositories::of(owner, found.repositories, Some(WITHOUT_TOKEN.to_owned())));
         };
         if token.expose_secret().starts_with(INSTALLATION_TOKEN) {
-            // What is public need not be among what the App was given.
+            // Public repositories are not always among those that the App has access to.
             self.list(&format!("/users/{owner}/repos"), "", &mut found).await?;
             let mut given = Found::default();
             self.list_given(&mut given).await?;
             let is_given = given.repositories.keys().any(|name| name.owner().eq_ignore_ascii_case(owner));
             found.repositories.append(&mut given.repositories);
-            let reason = (!is_given && !self.is_of_installation().await?).then(|| of_another(owner));
+            let reason = (!is_given && !self.is_of_installation().await?).then(|| not_owners_token(owner));
             return Ok(OwnedRepositories::of(owner, found.repositories, reason));
         }
         let is_own = self.login_of_token().await?.is_some_and(|login| login.eq_ignore_ascii_case(owner));
@@ -255,14 +256,14 @@ impl Session<'_> {
         }
         self.list(&format!("/users/{owner}/repos"), "", &mut found).await?;
         match self.list("/user/repos", "affiliation=collaborator&", &mut found).await {
-            // Not every kind of token may ask for it.
+            // Not every kind of token may list these.
             Ok(()) | Err(GitHubError::Forbidden { .. } | GitHubError::NotFound) => {}
             Err(error) => return Err(error),
         }
-        Ok(OwnedRepositories::of(owner, found.repositories, found.reason.or_else(|| Some(of_another(owner)))))
+        Ok(OwnedRepositories::of(owner, found.repositories, found.reason.or_else(|| Some(not_owners_token(owner)))))
     }
 
-    /// Whose token it is; `None` for one that is nobody's.
+    /// The login of the token's account; `None` if it has no account.
     async fn login_of_token(&self) -> Result<Option<String>, GitHubError> {
         let url = self.github.url("/user", None);
         match self.send(GitHubRequest::get(url), Answer::decode::<LoginItem>).await {
@@ -276,7 +277,7 @@ impl Session<'_> {
         self.pages_of(path, query, found, Answer::decode::<Vec<RepositoryItem>>).await
     }
 
-    /// What an App's installation was given.
+    /// Lists the repositories that an App's installation has access to.
     async fn list_given(&self, found: &mut Found) -> Result<(), GitHubError> {
         let read = |answer: &Answer| Ok(answer.decode::<GivenRepositories>()?.repositories);
         self.pages_of("/installation/repositories", "", found, read).await
@@ -306,13 +307,13 @@ impl Session<'_> {
                 return Ok(());
             }
         }
-        Err(GitHubError::invalid("the pages of repositories have no end"))
+        Err(GitHubError::invalid("the pages of repositories never end"))
     }
 
-    /// The number of an account, `None` when there is no such login.
+    /// The number of an account; `None` if the login does not exist.
     ///
     /// # Errors
-    /// Whatever GitHub says but 404.
+    /// Any GitHub error except 404.
     pub async fn account_id(&self, login: &str) -> Result<Option<GithubId>, GitHubError> {
         let url = self.github.url(&format!("/users/{login}"), None);
         match self.send(GitHubRequest::get(url), Answer::decode::<AccountItem>).await {
@@ -322,10 +323,10 @@ impl Session<'_> {
         }
     }
 
-    /// What GitHub says about the token. Costs nothing of the limits.
+    /// What GitHub reports about the token. This request is free of charge against the limits.
     ///
     /// # Errors
-    /// [`GitHubError::Unauthorized`] for a token that is refused, and whatever else GitHub says.
+    /// [`GitHubError::Unauthorized`] if the token is refused, and any other GitHub error.
     pub async fn token_report(&self) -> Result<TokenReport, GitHubError> {
         let url = self.github.url("/rate_limit", None);
         let kind = self.github.credentials().kind();
@@ -342,7 +343,7 @@ impl Session<'_> {
             })
             .await;
         match report {
-            // What an Enterprise server without limits says.
+            // Enterprise servers without limits respond with 404.
             Err(GitHubError::NotFound) => {
                 let expires_at = self.usage().token_expires_at;
                 Ok(TokenReport { kind, scopes: None, expires_at, rest: None, graphql: None })

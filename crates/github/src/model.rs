@@ -10,43 +10,43 @@ use serde_json::value::RawValue;
 use crate::GitHubError;
 use crate::text::{Text, clean};
 
-/// One item of a page that could not be understood. The others of its page can.
+/// An item of a page that could not be decoded. The other items of the page are not affected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndecodableItem {
     /// The pull request's number.
     pub number: i64,
-    /// When it was opened, if that much could be read.
+    /// When it was opened, if that could be decoded.
     pub created_at: Option<DateTime<Utc>>,
     /// Why.
     pub reason: String,
 }
 
-/// Which repository an answer is about.
+/// The repository that a response is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryIdentity {
-    /// GitHub's number, which survives renaming and transferring.
+    /// GitHub's number, which stays the same after a rename or transfer.
     pub id: GithubId,
-    /// `owner/name` as it is called now.
+    /// The current `owner/name`.
     pub name: RepoName,
-    /// When it was created, as far as that is said.
+    /// When it was created, if GitHub says so.
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// An item of a page without a number that it could be asked for by.
+/// An item of a page without a usable number. It cannot be requested alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamelessItem {
     /// Its place on the page, from 0.
     pub(crate) index: u32,
-    /// The number of the item before it that has one.
+    /// The number of the nearest item before it that has one.
     pub(crate) after: Option<i64>,
-    /// The number of the item behind it that has one.
+    /// The number of the nearest item after it that has one.
     pub(crate) before: Option<i64>,
-    /// The same of those that were understood: only these say when they changed.
+    /// The same for items that were decoded: only those have a known time of change.
     pub(crate) understood: (Option<i64>, Option<i64>),
     pub(crate) reason: String,
 }
 
-/// A page as far as it could be understood.
+/// A page, as far as it could be decoded.
 #[derive(Debug, Default)]
 pub(crate) struct DecodedPage {
     pub(crate) pull_requests: Vec<PullRequest>,
@@ -102,7 +102,7 @@ struct BaseRepository {
     created_at: Option<Time>,
 }
 
-/// A time that only helps: whatever else is there in its place is as good as none. Read when it is asked for.
+/// An optional time: anything else in its place counts as missing. It is parsed on demand.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Time(Box<RawValue>);
@@ -123,10 +123,10 @@ struct CreationOnly {
     created_at: DateTime<Utc>,
 }
 
-/// Decodes a page. One item that cannot be understood does not take the others with it.
+/// Decodes a page. An item that cannot be decoded does not affect the others.
 pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
     let mut page = DecodedPage::default();
-    // Nearly always everything is as it should be, and is read in one go.
+    // The fast path: nearly always every item is valid.
     if let Ok(items) = serde_json::from_slice::<Vec<Item>>(body) {
         page.pull_requests.reserve(items.len());
         for item in items {
@@ -147,18 +147,18 @@ pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
     Ok(page)
 }
 
-/// Decodes the answer about the pull request that was asked for by this number.
+/// Decodes the response for the pull request with this number.
 pub(crate) fn decode_single(body: &[u8], number: i64) -> Result<PullRequest, UndecodableItem> {
     let refused = |created_at, reason: &str| UndecodableItem::new(number, created_at, reason);
     let item = serde_json::from_slice::<Item>(body).map_err(|error| refused(creation_of(body), &error.to_string()))?;
     let (answered, created_at) = (item.number, Some(item.created_at));
     if answered != number {
-        return Err(refused(created_at, &format!("the answer is about the number {answered}")));
+        return Err(refused(created_at, &format!("the response is for number {answered}")));
     }
     pull_request(item).map_err(|reason| refused(created_at, &reason))
 }
 
-/// The number of an item, where it has a usable one.
+/// The number of an item, if it has a usable one.
 pub(crate) fn number_of(raw: &[u8]) -> Option<i64> {
     let number = serde_json::from_slice::<NumberOnly>(raw).ok().map(|item| item.number);
     number.filter(|number| NUMBERS.contains(number))
@@ -169,14 +169,14 @@ fn creation_of(raw: &[u8]) -> Option<DateTime<Utc>> {
 }
 
 impl UndecodableItem {
-    /// A reason quotes what GitHub sent: it is shown and stored, so it is as clean as a title.
+    /// The reason quotes GitHub and is displayed and stored, so it is cleaned like a title.
     fn new(number: i64, created_at: Option<DateTime<Utc>>, reason: &str) -> Self {
         Self { number, created_at: created_at.filter(|at| is_sane(*at)), reason: clean(reason) }
     }
 }
 
 impl DecodedPage {
-    /// An item that cannot be understood: known by its number, or by its place where it has none.
+    /// Records an item that cannot be decoded, by its number, or by its place if it has none.
     fn refuse(&mut self, number: Option<i64>, created_at: Option<DateTime<Utc>>, reason: &str) {
         let number = number.filter(|number| NUMBERS.contains(number));
         if let Some(number) = number {
@@ -191,7 +191,7 @@ impl DecodedPage {
         }
     }
 
-    /// Names the neighbor of those that have no number.
+    /// Sets the following neighbor of items that have no number.
     fn note_number(&mut self, number: i64) {
         let waiting = self.nameless.iter_mut().rev().take_while(|item| item.before.is_none());
         waiting.for_each(|item| item.before = Some(number));
@@ -225,28 +225,28 @@ impl DecodedPage {
 /// GitHub numbers issues and pull requests together; 2^31 is far beyond any repository.
 const NUMBERS: std::ops::Range<i64> = 1..2_147_483_648;
 
-/// GitHub opened in 2008, and imported history may be older; everything beyond is a broken clock.
+/// GitHub opened in 2008, and imported history may be older; anything outside this range is a broken clock.
 const YEARS: std::ops::Range<i32> = 1970..2200;
 
-/// Whether a time may be true.
+/// Whether a time is plausible.
 pub(crate) fn is_sane(time: DateTime<Utc>) -> bool {
     YEARS.contains(&time.year())
 }
 
 fn pull_request(item: Item) -> Result<PullRequest, String> {
     if !NUMBERS.contains(&item.number) {
-        return Err(format!("the number {} is no pull request's", item.number));
+        return Err(format!("{} is not a pull request number", item.number));
     }
     let times = [Some(item.created_at), Some(item.updated_at), item.closed_at, item.merged_at];
     if let Some(absurd) = times.into_iter().flatten().find(|time| !is_sane(*time)) {
-        return Err(format!("the time {absurd} is absurd"));
+        return Err(format!("the time {absurd} is out of range"));
     }
-    // `merged_at` alone says that it was merged: `merge_commit_sha` is set on closed ones too.
+    // Only `merged_at` shows a merge: `merge_commit_sha` is also set on closed ones.
     let state = match (item.merged_at, item.closed_at, item.state.as_deref()) {
         (Some(at), closed_at, _) => State::Merged { at, closed_at: closed_at.unwrap_or(at) },
         (None, Some(at), Some("closed") | None) => State::Closed { at },
         (None, _, Some("open")) | (None, None, None) => State::Open,
-        (None, _, Some(state)) => return Err(format!("state `{state}` without a time of closing")),
+        (None, _, Some(state)) => return Err(format!("state `{state}` without `closed_at`")),
     };
     let author = item.user.map(|user| Author {
         id: user.id,
@@ -306,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn times_with_offsets_are_read_as_utc_and_unknown_fields_are_ignored() {
+    fn offsets_become_utc_and_unknown_fields_are_ignored() {
         let decoded = decode(&item()).expect("valid");
         assert_eq!(decoded.merged_at().map(|at| at.to_rfc3339()), Some("2026-01-02T10:00:00+00:00".to_owned()));
         assert_eq!(decoded.author.map(|author| author.login.to_string()), Some("ana".to_owned()));
     }
 
     #[test]
-    fn a_deleted_account_is_no_author_or_the_one_that_stands_in_for_it() {
+    fn a_deleted_account_has_no_author_or_ghost() {
         assert_eq!(decode(&with("user", Value::Null)).expect("valid").author, None);
         let ghost = json!({ "id": 10137, "login": "ghost", "type": "User" });
         let author = decode(&with("user", ghost)).expect("valid").author.expect("an author");
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_is_not_merged_even_with_a_merge_commit() {
+    fn closed_with_a_merge_commit_is_not_merged() {
         let mut closed = with("merged_at", Value::Null);
         closed["merge_commit_sha"] = json!("abc");
         assert!(matches!(decode(&closed).expect("valid").state, State::Closed { .. }));
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_items_are_refused_one_by_one_with_their_number() {
+    fn absurd_items_are_refused_with_their_number() {
         for (field, value) in [
             ("created_at", json!("9999-01-01T00:00:00Z")),
             ("created_at", Value::Null),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn g18_an_item_without_a_usable_number_is_known_by_its_place_between_its_neighbors() {
+    fn g18_an_unnumbered_item_is_located_by_its_neighbors() {
         for number in [json!(0), json!(-1), json!(2_147_483_648_u64), json!("7"), Value::Null] {
             let nameless = with("number", number.clone());
             let page =
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn g06_null_in_what_only_describes_keeps_no_pull_request_out() {
+    fn g06_null_in_descriptive_fields_is_accepted() {
         for field in
             ["title", "node_id", "draft", "user.type", "base", "base.ref", "base.repo", "base.repo.full_name", "state"]
         {
@@ -399,21 +399,21 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_about_another_pull_request_is_refused() {
+    fn a_response_for_another_pull_request_is_refused() {
         let body = item().to_string();
         assert_eq!(decode_single(body.as_bytes(), 7).expect("its own").number, 7);
         assert_eq!(decode_single(body.as_bytes(), 8).expect_err("another").number, 8);
     }
 
     #[test]
-    fn titles_lose_control_characters_and_what_is_beyond_a_kilobyte() {
+    fn titles_lose_control_characters_and_excess_length() {
         let title = decode(&with("title", json!(format!("a\0b\u{1b}[31m{}", "é".repeat(2_000))))).expect("valid").title;
         assert!(title.starts_with("ab[31mé"));
         assert!(title.len() <= 1_024);
     }
 
     #[test]
-    fn g16_text_that_only_describes_never_keeps_a_pull_request_out() {
+    fn g16_bad_descriptive_text_never_rejects_an_item() {
         for field in ["title", "node_id", "user.login", "user.type", "base.ref", "base.repo.full_name"] {
             let mut odd = item();
             odd["node_id"] = json!("PR_7");
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_no_page() {
+    fn a_body_that_is_not_a_list_is_refused() {
         for body in ["{}", "[", "", "null", "<html>", "[{\"number\": 1"] {
             assert!(decode_page(body.as_bytes()).is_err(), "{body}");
         }

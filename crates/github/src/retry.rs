@@ -1,32 +1,33 @@
-//! How long to wait before a request is sent again. Waiting itself is done in one place, [`crate::Session`].
+//! The pause before a retry. The wait itself is in one place, [`crate::Session`].
 
 use std::time::Duration;
 
 use crate::{GitHubError, Limit};
 
-/// How often a request that got no usable answer is sent in all.
+/// The maximum tries of a request without a usable response.
 const MAX_TRIES: u32 = 3;
-/// How often a request against a secondary limit is sent in all; GitHub may ban who goes on for ever.
+/// The maximum tries of a request against a secondary limit. GitHub may ban clients that never stop.
 const MAX_SECONDARY_TRIES: u32 = 5;
-/// What GitHub asks for when it names no time. Source: GitHub, "Best practices for using the REST API".
+/// The pause that GitHub asks for when it gives no time. Source: GitHub, "Best practices for using the REST API".
 pub(crate) const SECONDARY_PAUSE: Duration = Duration::from_secs(60);
-/// A reset that lies in the past is a matter of seconds.
+/// The pause for a reset in the past.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// The hourly limit starts anew after an hour; what is later is a broken clock.
+/// The hourly limit resets within an hour; a later time is a broken clock.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(3_660);
 
-/// The part of a pause by which those who wait for the same limit come back later than it ends, at most.
+/// The maximum jitter for requests that wait for the same limit, as a share of the pause.
 const JITTER: f64 = 0.1;
-/// The longest such delay: enough to spread twenty requests.
+/// The maximum jitter: enough to spread twenty requests.
 const LONGEST_JITTER: Duration = Duration::from_secs(5);
 
-/// How much later than after a `pause` one of several that wait for the same limit comes back. `chance` is a number in `[0, 1)`.
+/// The jitter after a `pause` for one of several requests that wait for the same limit. `chance` is a number in `[0,
+/// 1)`.
 pub(crate) fn jitter(pause: Duration, chance: f64) -> Duration {
     pause.mul_f64(JITTER * chance).min(LONGEST_JITTER.mul_f64(chance))
 }
 
-/// The pause before a request that failed so often (0 for the first failure) is sent again; `None` when it is not.
-/// `first_pause` is the unit of the pauses after unusable answers, `chance` a number in `[0, 1)`.
+/// The pause before a retry, after `failures_before` earlier failures (0 for the first one); `None` for no retry.
+/// `first_pause` is the unit of the pauses after unusable responses, `chance` a number in `[0, 1)`.
 pub(crate) fn pause_before_retry(
     error: &GitHubError,
     failures_before: u32,
@@ -35,13 +36,13 @@ pub(crate) fn pause_before_retry(
 ) -> Option<Duration> {
     let doubled = |pause: Duration| pause.saturating_mul(2_u32.saturating_pow(failures_before));
     match error {
-        // The limit that starts anew is waited for once; if it is still reached then, somebody else uses it up.
+        // A limit that resets is waited for once. If it is still reached then, something else uses it up.
         GitHubError::RateLimited { limit: Limit::Primary, retry_in } => {
             (failures_before == 0).then(|| retry_in.unwrap_or(LONGEST_PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE))
         }
         GitHubError::RateLimited { limit: Limit::Secondary, retry_in } => (failures_before + 1 < MAX_SECONDARY_TRIES)
             .then(|| match retry_in {
-                Some(told) => *told,
+                Some(reported) => *reported,
                 None => doubled(SECONDARY_PAUSE).mul_f64(1.0 + chance / 4.0),
             }),
         GitHubError::UnexpectedStatus { status: 500.. }
@@ -50,7 +51,7 @@ pub(crate) fn pause_before_retry(
         | GitHubError::Transport { .. } => {
             (failures_before + 1 < MAX_TRIES).then(|| doubled(first_pause).mul_f64(1.0 + chance))
         }
-        // What is too much stays too much, and a permission does not come by waiting.
+        // A request that is too large stays too large, and waiting does not grant a permission.
         _ => None,
     }
 }
@@ -68,13 +69,13 @@ mod tests {
     }
 
     #[test]
-    fn f12_a_secondary_limit_is_waited_for_exactly_as_long_as_it_says() {
-        let told = GitHubError::RateLimited { limit: Limit::Secondary, retry_in: Some(Duration::from_secs(17)) };
-        assert_eq!([0, 1, 2, 3, 4].map(|n| seconds(&told, n)), [Some(17), Some(17), Some(17), Some(17), None]);
+    fn f12_a_secondary_limit_waits_exactly_retry_after() {
+        let reported = GitHubError::RateLimited { limit: Limit::Secondary, retry_in: Some(Duration::from_secs(17)) };
+        assert_eq!([0, 1, 2, 3, 4].map(|n| seconds(&reported, n)), [Some(17), Some(17), Some(17), Some(17), None]);
     }
 
     #[test]
-    fn f13_a_secondary_limit_without_headers_is_waited_for_a_minute_and_then_exponentially() {
+    fn f13_headerless_limits_wait_a_minute_then_exponentially() {
         let silent = GitHubError::RateLimited { limit: Limit::Secondary, retry_in: None };
         assert_eq!([0, 1, 2, 3, 4].map(|n| seconds(&silent, n)), [Some(60), Some(120), Some(240), Some(480), None]);
         let jittered = pause_before_retry(&silent, 0, Duration::from_secs(1), 0.99);
@@ -82,21 +83,21 @@ mod tests {
     }
 
     #[test]
-    fn f14_a_reset_in_the_past_or_far_away_never_becomes_an_endless_wait() {
+    fn f14_odd_resets_never_wait_forever() {
         assert_eq!(seconds(&primary(0), 0), Some(1));
         assert_eq!(seconds(&primary(u64::MAX), 0), Some(3_660));
         assert_eq!(seconds(&primary(0), 1), None, "one wait at most");
     }
 
     #[test]
-    fn those_who_wait_for_the_same_limit_come_back_one_after_the_other_within_seconds() {
+    fn waiters_for_one_limit_return_spread_out() {
         let after = |pause: u64, chance: f64| jitter(Duration::from_secs(pause), chance);
         assert_eq!([after(10, 0.0), after(10, 0.5)], [Duration::ZERO, Duration::from_millis(500)]);
         assert_eq!(after(3_600, 0.8), Duration::from_secs(4));
     }
 
     #[test]
-    fn f15_unusable_answers_are_asked_for_three_times_with_growing_pauses() {
+    fn f15_unusable_answers_are_tried_three_times() {
         for error in [
             GitHubError::UnexpectedStatus { status: 502 },
             GitHubError::invalid("html"),
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waiting_does_not_mend_is_not_sent_again() {
+    fn permanent_errors_are_not_retried() {
         for error in [
             GitHubError::Unauthorized,
             GitHubError::Forbidden { cause: crate::Refusal::Permission, message: String::new() },

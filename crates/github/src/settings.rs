@@ -1,4 +1,4 @@
-//! Where GitHub is and with which token it is asked.
+//! Where GitHub is, and the credentials for it.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ const GITHUB_COM: &str = "https://api.github.com";
 const MAX_CONCURRENCY: u16 = 20;
 /// GitHub asks for one request at a time for each token.
 const DEFAULT_CONCURRENCY: u16 = 1;
-/// What is left of the hourly limit for everybody else who uses the token's account.
+/// The share of the hourly limit that is reserved for everyone else who uses the token's account.
 const DEFAULT_RESERVE_PERCENT: u16 = 10;
-/// The unit of the pauses after answers that could not be used.
+/// The unit of the pauses after unusable responses.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where GitHub is, with which credentials it is asked, and how politely.
+/// GitHub's address, the credentials for it, and how many requests it gets.
 #[derive(Debug, Clone)]
 pub struct GitHubSettings {
     pub(crate) api_url: Url,
@@ -47,13 +47,14 @@ impl std::fmt::Debug for AppSettings {
 }
 
 impl GitHubSettings {
-    /// Reads `GITHUB_API_URL` (github.com when unset), `GITHUB_PAT` (when unset 60 requests an hour, public
-    /// repositories only, and nothing by GraphQL), `GITHUB_APP_ID` with `GITHUB_APP_PRIVATE_KEY`, `COLLECT_CONCURRENCY` (1),
+    /// Reads `GITHUB_API_URL` (github.com if unset), `GITHUB_PAT` (if unset: 60 requests per hour, public
+    /// repositories only, no GraphQL), `GITHUB_APP_ID` with `GITHUB_APP_PRIVATE_KEY`, `COLLECT_CONCURRENCY` (1),
     /// `GITHUB_RESERVE_PERCENT` (10), and `HTTPS_PROXY` or `ALL_PROXY` with `NO_PROXY`.
     ///
     /// # Errors
-    /// `config.base_url` for an address that is not HTTPS, `config.token_format` for what cannot be a token,
-    /// `config.app_key` for what cannot be an App's key, `config.proxy` for what cannot be a proxy, `config.range` for numbers. No secret is ever shown.
+    /// `config.base_url` for an address that is not HTTPS, `config.token_format` for an invalid token,
+    /// `config.app_key` for an invalid App key, `config.proxy` for an invalid proxy, `config.range` for numbers.
+    /// Errors never contain a secret.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let address = lookup("GITHUB_API_URL").filter(|text| !text.trim().is_empty());
@@ -90,7 +91,7 @@ impl GitHubSettings {
         self.concurrency
     }
 
-    /// With shorter pauses and time-outs than the usual, for trying what happens after them.
+    /// Shorter pauses and timeouts than usual, to test what happens after them.
     #[must_use]
     pub fn with_pace(mut self, first_pause: Duration, total_timeout: Duration) -> Self {
         self.first_pause = first_pause;
@@ -105,50 +106,51 @@ fn app(id: Option<String>, key: Option<String>) -> Result<Option<AppSettings>, P
         (None, None) => Ok(None),
         (Some(_), None) => {
             let help = "set it to the App's private key (PEM), or unset GITHUB_APP_ID";
-            refuse("GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_ID is set, and no key is", help)
+            refuse("GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_ID is set without a key", help)
         }
         (None, Some(_)) => {
             let help = "set it to the App's number or client id";
-            refuse("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY is set, and no App is", help)
+            refuse("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY is set without an App", help)
         }
         (Some(id), Some(key)) => {
             let id = id.trim().to_owned();
             if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '.') {
                 return refuse(
                     "GITHUB_APP_ID",
-                    "it is no App's number or client id",
+                    "it is not an App's number or client id",
                     "copy it from the App's settings",
                 );
             }
-            // Many places keep a line break as two characters.
+            // Many places store a line break as two characters.
             if let Ok(key) = EncodingKey::from_rsa_pem(key.replace("\\n", "\n").trim().as_bytes()) {
                 Ok(Some(AppSettings { id, key }))
             } else {
                 let help = "set it to the whole PEM file that GitHub gave, BEGIN and END lines included";
-                refuse("GITHUB_APP_PRIVATE_KEY", "it is no RSA private key in PEM form", help)
+                refuse("GITHUB_APP_PRIVATE_KEY", "it is not an RSA private key in PEM form", help)
             }
         }
     }
 }
 
-/// The address of the REST API. People also write the one of the site: `https://github.com`, `https://HOST`.
+/// The address of the REST API. The address of the site also works: `https://github.com`, `https://HOST`.
 fn base_url(text: &str) -> Result<Url, Problem> {
     let refuse = |message: String| {
         let help = "write https://api.github.com, https://api.TENANT.ghe.com, or https://HOST/api/v3 for GitHub Enterprise Server";
         Problem::setting("config.base_url", "GITHUB_API_URL", message, help)
     };
-    let mut url = Url::parse(text.trim().trim_end_matches('/')).map_err(|error| refuse(format!("no URL: {error}")))?;
+    let mut url =
+        Url::parse(text.trim().trim_end_matches('/')).map_err(|error| refuse(format!("not a URL: {error}")))?;
     if url.host().is_none() {
-        return Err(refuse("it names no host".to_owned()));
+        return Err(refuse("it has no host".to_owned()));
     }
     let is_loopback = is_loopback(&url);
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("it carries a user or password; the token goes into GITHUB_PAT".to_owned()));
+        return Err(refuse("it contains a user or password; the token goes into GITHUB_PAT".to_owned()));
     }
     if url.path() == "/api" || url.path() == "/" && !is_loopback {
         match cloud_host(url.host_str().unwrap_or_default()) {
             Some(host) => {
-                url.set_host(Some(&host)).map_err(|error| refuse(format!("no URL: {error}")))?;
+                url.set_host(Some(&host)).map_err(|error| refuse(format!("not a URL: {error}")))?;
                 url.set_path("");
             }
             None => url.set_path("/api/v3"),
@@ -161,7 +163,7 @@ fn base_url(text: &str) -> Result<Url, Problem> {
     }
 }
 
-/// Whether an address is of this machine.
+/// Whether an address is on this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
@@ -171,13 +173,12 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Whether the API may be below this address: on this machine there may be anything, a tunnel to the site of a server for
-/// example.
+/// Whether the API may be below this address. On this machine it may be any server, for example a tunnel to a site.
 pub(crate) fn may_be_a_site(url: &Url) -> bool {
     is_loopback(url) && url.path() == "/"
 }
 
-/// The API's host of a site that GitHub runs itself, `None` for a server of somebody's own.
+/// The API host of a site that GitHub runs; `None` for a self-hosted server.
 ///
 /// Source: GitHub, "Getting started with the REST API" and "About GitHub Enterprise Cloud with data residency".
 fn cloud_host(host: &str) -> Option<String> {
@@ -197,7 +198,7 @@ fn token(text: &str) -> Result<SecretString, Problem> {
         return refuse("it is empty");
     }
     if text.trim() != text {
-        return refuse("there is white space around it, a line break perhaps");
+        return refuse("there is white space around it, perhaps a line break");
     }
     if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
         return refuse("there are quotes around it");
@@ -208,7 +209,7 @@ fn token(text: &str) -> Result<SecretString, Problem> {
         return refuse("it looks like a placeholder");
     }
     if !text.chars().all(|c| c.is_ascii_graphic()) {
-        return refuse("it contains characters that no token has");
+        return refuse("it contains characters that a token cannot have");
     }
     Ok(SecretString::from(text))
 }
@@ -227,12 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn github_com_is_meant_when_no_address_is_set() {
+    fn github_com_is_the_default_address() {
         assert_eq!(settings(None, None).expect("valid").api_url.as_str(), "https://api.github.com/");
     }
 
     #[test]
-    fn the_address_of_a_site_means_its_api() {
+    fn a_site_address_maps_to_its_api() {
         for (written, api) in [
             ("https://github.com", "https://api.github.com/"),
             ("https://api.github.com/", "https://api.github.com/"),
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_asked_without_tls() {
+    fn only_loopback_is_allowed_without_tls() {
         for url in ["https://ghe.example.com/api/v3", "http://127.0.0.1:8080", "http://localhost:1"] {
             assert!(settings(Some(url), None).is_ok(), "{url}");
         }
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_needs_its_number_and_its_key_and_the_key_is_never_shown() {
+    fn an_app_needs_id_and_key_never_shown() {
         let with = |id: Option<&str>, key: Option<&str>| {
             let lookup = |name: &str| match name {
                 "GITHUB_APP_ID" => id.map(str::to_owned),
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_token_is_refused_and_never_shown() {
+    fn an_invalid_token_is_refused_and_never_shown() {
         for token in ["", " ", "ghp_s3cret\n", "\"ghp_s3cret\"", "changeme-s3cret", "<s3cret>", "s3crét"] {
             let lookup = |name: &str| (name == "GITHUB_PAT").then(|| token.to_owned());
             let problems = GitHubSettings::from_vars(lookup).expect_err("refused");

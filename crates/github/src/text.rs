@@ -1,29 +1,29 @@
-//! Text in GitHub's JSON, which is what people wrote.
+//! User-written text in GitHub's JSON.
 
 use std::fmt;
 use std::ops::Deref;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// More than any title, login or branch has.
+/// Longer than any title, login or branch.
 const MAX_BYTES: usize = 1_024;
-/// The longest known sentence of GitHub's about a failure has 230 characters.
+/// The longest known error message from GitHub has 230 characters.
 pub(crate) const MAX_SENTENCE: usize = 300;
 
-/// Text that only describes: it never makes an answer unreadable.
+/// Descriptive text. It never makes a response undecodable.
 ///
-/// JSON can escape half a surrogate pair (`\ud83d`), and GitHub does so for a title that was cut in the middle of an emoji.
-/// No Rust string can hold one: it becomes the replacement character.
+/// JSON can escape half a surrogate pair (`\ud83d`). GitHub sends that for a title that was cut in the middle of an
+/// emoji. A Rust string cannot hold one, so it becomes the replacement character.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Text(String);
 
 impl Text {
-    /// As it may be shown and stored, see [`clean`].
+    /// The text, safe for display and storage, see [`clean`].
     pub(crate) fn clean(&self) -> String {
         clean(&self.0)
     }
 
-    /// The same, of text that is needed no more.
+    /// Like `clean`, but consumes the text.
     pub(crate) fn into_clean(self) -> String {
         if is_clean(&self.0) { self.0 } else { clean(&self.0) }
     }
@@ -39,7 +39,8 @@ impl Deref for Text {
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As bytes, since `serde_json` refuses half a pair for a string, and writes it as if it were a character for bytes.
+        // Read as bytes: `serde_json` refuses half a pair in a string, but passes it through encoded like a character
+        // in bytes.
         deserializer.deserialize_bytes(TextVisitor)
     }
 }
@@ -65,7 +66,8 @@ impl Visitor<'_> for TextVisitor {
     }
 }
 
-/// Replaces what half a surrogate pair is written as: three bytes that no UTF-8 has, and so many has the replacement.
+/// Replaces each half of a surrogate pair. It is encoded in three bytes that UTF-8 does not allow; the replacement
+/// also has three.
 fn with_halves_replaced(bytes: &[u8]) -> Vec<u8> {
     let mut replaced = bytes.to_vec();
     let mut rest = &mut replaced[..];
@@ -76,12 +78,12 @@ fn with_halves_replaced(bytes: &[u8]) -> Vec<u8> {
     replaced
 }
 
-/// As much of what GitHub says about a failure as an error of ours has, of text that is clean.
+/// GitHub's error message, cut to the length that our errors carry. The text must be clean.
 pub(crate) fn sentence(clean: &str) -> String {
     clean.chars().take(MAX_SENTENCE).collect()
 }
 
-/// At most 1 kB without control characters: PostgreSQL refuses NUL, and terminals obey the others.
+/// At most 1 kB without control characters: PostgreSQL refuses NUL, and terminals interpret the others.
 pub(crate) fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len().min(MAX_BYTES));
     for character in text.chars().filter(|character| !character.is_control()) {
@@ -93,7 +95,7 @@ pub(crate) fn clean(text: &str) -> String {
     clean
 }
 
-/// Whether text is surely as [`clean`] would leave it, by a quick look: 0xc2 begins control characters, and others.
+/// A quick check whether [`clean`] would leave the text unchanged. 0xc2 starts control characters, among others.
 fn is_clean(text: &str) -> bool {
     text.len() <= MAX_BYTES && text.bytes().all(|byte| byte >= b' ' && byte != 0x7f && byte != 0xc2)
 }
@@ -103,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_cleaned_alike_whether_it_is_needed_any_more_or_not() {
+    fn both_ways_of_cleaning_text_agree() {
         for text in ["Fix it", "a\u{0}b", "tab\tand\n", "\u{7f}", "c1 \u{85}", "café °", "🚀", &"ü".repeat(600), ""]
         {
             assert_eq!(Text(text.to_owned()).into_clean(), clean(text), "{text:?}");
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn g16_each_half_of_a_surrogate_pair_is_replaced_and_whole_pairs_stay() {
+    fn g16_only_half_surrogate_pairs_are_replaced() {
         for (json, text) in [
             (r#""Fix \ud83d""#, "Fix \u{fffd}"),
             (r#""\ude80 and \uD83D\u0041""#, "\u{fffd} and \u{fffd}A"),
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn g15_what_is_not_a_string_or_not_utf8_is_not_text() {
+    fn g15_text_must_be_a_utf8_string() {
         for json in ["null", "7", "[1, 2]", "{}", "\"\\x\""] {
             assert_eq!(read(json), None, "{json}");
         }

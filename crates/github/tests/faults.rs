@@ -1,4 +1,4 @@
-//! What the client makes of broken connections, limits and pages. docs/faults.md has the table.
+//! How the client handles broken connections, limits and pages. docs/faults.md has the table.
 
 mod common;
 
@@ -24,7 +24,7 @@ async fn first_page(session: &Session<'_>) -> Result<Page, GitHubError> {
     }
 }
 
-/// A fake with one pull request and these faults before its answers.
+/// A fake with one pull request and these faults before its responses.
 async fn fake(faults: impl IntoIterator<Item = Fault>) -> Result<FakeGitHub> {
     let fake = FakeGitHub::start().await?;
     fake.put([pr(REPOSITORY, 1)]);
@@ -32,50 +32,50 @@ async fn fake(faults: impl IntoIterator<Item = Fault>) -> Result<FakeGitHub> {
     Ok(fake)
 }
 
-/// A piece of work that waits as long as it takes.
-fn patient(github: &GitHub) -> Session<'_> {
-    let patience = WaitBudget { deadline: None, longest_wait: Duration::MAX };
-    github.session(Some("acme"), patience, at("2026-06-15T12:00:00Z"))
+/// A session without a limit on waits.
+fn unlimited_session(github: &GitHub) -> Session<'_> {
+    let budget = WaitBudget { deadline: None, longest_wait: Duration::MAX };
+    github.session(Some("acme"), budget, at("2026-06-15T12:00:00Z"))
 }
 
-fn seconds_since(begun: Instant) -> u64 {
-    begun.elapsed().as_secs()
+fn seconds_since(started: Instant) -> u64 {
+    started.elapsed().as_secs()
 }
 
 #[tokio::test(start_paused = true)]
-async fn f12_a_secondary_limit_is_waited_for_as_long_as_it_says_and_then_the_work_goes_on() -> Result<()> {
+async fn f12_work_resumes_after_waiting_out_secondary_limit() -> Result<()> {
     let fake = fake([Fault::SecondaryLimit { retry_after: 17 }]).await?;
-    let (github, begun) = (connect(&fake.url(), None)?, Instant::now());
-    assert_eq!(first_page(&patient(&github)).await?.pull_requests.len(), 1);
-    assert_eq!(seconds_since(begun), 17);
+    let (github, started) = (connect(&fake.url(), None)?, Instant::now());
+    assert_eq!(first_page(&unlimited_session(&github)).await?.pull_requests.len(), 1);
+    assert_eq!(seconds_since(started), 17);
     Ok(())
 }
 
 #[tokio::test]
-async fn f12_a_longer_wait_than_there_is_patience_for_is_put_off_at_once() -> Result<()> {
+async fn f12_a_wait_over_budget_fails_at_once() -> Result<()> {
     let fake = fake([Fault::SecondaryLimit { retry_after: 17 }]).await?;
     let github = connect(&fake.url(), None)?;
     let limited = GitHubError::RateLimited { limit: Limit::Secondary, retry_in: Some(Duration::from_secs(17)) };
     assert_eq!(first_page(&session(&github)).await, Err(limited));
-    // Another piece of work with the same token asks nothing meanwhile.
+    // Another session with the same token sends nothing.
     assert!(first_page(&session(&github)).await.is_err());
     assert_eq!(fake.requests().len(), 1);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn f13_a_limit_without_a_time_is_tried_five_times_with_a_minute_and_more_in_between() -> Result<()> {
+async fn f13_a_limit_without_time_gets_five_tries() -> Result<()> {
     let fake = fake(std::iter::repeat_n(Fault::TooManyRequests { retry_after: None }, 5)).await?;
-    let (github, begun) = (connect(&fake.url(), None)?, Instant::now());
-    let outcome = first_page(&patient(&github)).await;
+    let (github, started) = (connect(&fake.url(), None)?, Instant::now());
+    let outcome = first_page(&unlimited_session(&github)).await;
     assert!(matches!(outcome, Err(GitHubError::RateLimited { limit: Limit::Secondary, .. })), "{outcome:?}");
     assert_eq!(fake.requests().len(), 5);
-    // 60 + 120 + 240 + 480, and up to a quarter more by chance.
-    assert!((900..1_126).contains(&seconds_since(begun)), "{}", seconds_since(begun));
+    // 60 + 120 + 240 + 480, and up to a quarter more as jitter.
+    assert!((900..1_126).contains(&seconds_since(started)), "{}", seconds_since(started));
     Ok(())
 }
 
-/// A client that sends so many requests at a time.
+/// A client with this concurrency.
 fn connect_at_once(url: &str, concurrency: usize) -> Result<GitHub> {
     let settings = GitHubSettings::from_vars(|name| match name {
         "GITHUB_API_URL" => Some(url.to_owned()),
@@ -86,7 +86,7 @@ fn connect_at_once(url: &str, concurrency: usize) -> Result<GitHub> {
 }
 
 #[tokio::test]
-async fn f12_of_eight_workers_one_is_refused_and_the_others_ask_nothing() -> Result<()> {
+async fn f12_one_refusal_stops_all_eight_workers() -> Result<()> {
     let fake = fake(std::iter::repeat_n(Fault::SecondaryLimit { retry_after: 90 }, 8)).await?;
     let github = connect_at_once(&fake.url(), 8)?;
     let work = futures::future::join_all((0..8).map(async |_| first_page(&session(&github)).await)).await;
@@ -96,19 +96,19 @@ async fn f12_of_eight_workers_one_is_refused_and_the_others_ask_nothing() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn f12_when_a_limit_ends_one_request_finds_out_whether_it_has_and_the_other_workers_follow() -> Result<()> {
+async fn f12_one_probe_precedes_workers_after_a_limit() -> Result<()> {
     let refusals = std::iter::repeat_n(Fault::SecondaryLimit { retry_after: 30 }, 3);
     let fake = fake(refusals).await?;
     let github = connect_at_once(&fake.url(), 8)?;
-    let work = futures::future::join_all((0..8).map(async |_| first_page(&patient(&github)).await)).await;
+    let work = futures::future::join_all((0..8).map(async |_| first_page(&unlimited_session(&github)).await)).await;
     assert!(work.iter().all(Result::is_ok), "{work:?}");
-    // One for each time, and then each its own.
+    // One probe per limit, and then one request for each worker.
     assert_eq!(fake.requests().len(), 3 + 8);
     Ok(())
 }
 
 #[tokio::test]
-async fn f12_a_limit_that_others_have_met_with_the_same_token_is_respected_and_no_other_tokens() -> Result<()> {
+async fn f12_a_shared_block_applies_to_its_token_only() -> Result<()> {
     let now = at("2026-06-15T12:00:00Z");
     let fake = fake([Fault::SecondaryLimit { retry_after: 90 }]).await?;
     let one = connect(&fake.url(), Some("ghp_one"))?;
@@ -127,7 +127,7 @@ async fn f12_a_limit_that_others_have_met_with_the_same_token_is_respected_and_n
 }
 
 #[tokio::test]
-async fn f11_workers_together_leave_a_tenth_of_the_limit_to_others() -> Result<()> {
+async fn f11_workers_together_respect_the_reserve() -> Result<()> {
     let fake = fake([]).await?;
     fake.set_rate_limit(20, 0);
     let github = connect_at_once(&fake.url(), 8)?;
@@ -138,7 +138,7 @@ async fn f11_workers_together_leave_a_tenth_of_the_limit_to_others() -> Result<(
 }
 
 #[tokio::test]
-async fn f13_a_limit_without_a_time_stops_everything_that_uses_the_token() -> Result<()> {
+async fn f13_a_limit_without_time_stops_the_whole_token() -> Result<()> {
     for fault in
         [Fault::SecondaryLimitWithoutHeaders, Fault::TooManyRequests { retry_after: None }, Fault::NonNumericRefusal]
     {
@@ -154,21 +154,21 @@ async fn f13_a_limit_without_a_time_stops_everything_that_uses_the_token() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn f14_a_reset_in_the_past_is_waited_for_once_and_for_a_second() -> Result<()> {
+async fn f14_a_past_reset_waits_one_second_once() -> Result<()> {
     for reset in [0, -62_135_596_800, 999] {
         let fake = fake([Fault::ResetAt(reset)]).await?;
-        let (github, begun) = (connect(&fake.url(), None)?, Instant::now());
-        first_page(&patient(&github)).await?;
-        assert_eq!(seconds_since(begun), 1, "{reset}");
+        let (github, started) = (connect(&fake.url(), None)?, Instant::now());
+        first_page(&unlimited_session(&github)).await?;
+        assert_eq!(seconds_since(started), 1, "{reset}");
         (0..2).for_each(|_| fake.fail_next(REPOSITORY, Fault::ResetAt(reset)));
-        let outcome = first_page(&patient(&github)).await;
+        let outcome = first_page(&unlimited_session(&github)).await;
         assert!(matches!(outcome, Err(GitHubError::RateLimited { .. })), "{reset}: {outcome:?}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn f14_a_reset_in_the_far_future_is_an_hour_away() -> Result<()> {
+async fn f14_a_far_future_reset_counts_as_an_hour() -> Result<()> {
     let fake = fake([Fault::RateLimited { reset: 250_000_000_000 }]).await?;
     let github = connect(&fake.url(), None)?;
     let about_an_hour = Some(Duration::from_secs(3_660));
@@ -178,13 +178,13 @@ async fn f14_a_reset_in_the_far_future_is_an_hour_away() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f15_unusable_answers_are_asked_for_again_and_counted() -> Result<()> {
+async fn f15_unusable_answers_are_retried_and_counted() -> Result<()> {
     for fault in [Fault::Status(500), Fault::Status(503), Fault::BadGatewayHtml, Fault::Html, Fault::TruncatedJson] {
         let fake = fake([fault.clone(), fault.clone()]).await?;
         let github = connect(&fake.url(), None)?;
         let session = session(&github);
         assert_eq!(first_page(&session).await?.pull_requests.len(), 1, "{fault:?}");
-        // A page of HTML may be a site's: whether the API is elsewhere on this machine is looked for once.
+        // An HTML page may come from a site, so the client checks once whether the API is elsewhere on this machine.
         let requests = if matches!(fault, Fault::Html) { 4 } else { 3 };
         assert_eq!((session.usage().requests, session.usage().errors), (requests, 2), "{fault:?}");
     }
@@ -192,7 +192,7 @@ async fn f15_unusable_answers_are_asked_for_again_and_counted() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f16_a_connection_that_breaks_is_made_anew() -> Result<()> {
+async fn f16_a_broken_connection_is_made_again() -> Result<()> {
     for fault in [Fault::Reset, Fault::Truncated, Fault::HalfResponse] {
         let fake = fake([fault.clone(), fault.clone()]).await?;
         let github = connect(&fake.url(), None)?;
@@ -202,7 +202,7 @@ async fn f16_a_connection_that_breaks_is_made_anew() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f16_a_byte_a_second_is_not_waited_for_to_its_end() -> Result<()> {
+async fn f16_a_byte_per_second_runs_into_the_timeout() -> Result<()> {
     let fake = fake(std::iter::repeat_n(Fault::SlowBody, 3)).await?;
     let pace = settings(&fake.url(), None).with_pace(Duration::from_millis(1), Duration::from_millis(50));
     let github = GitHub::connect(&pace)?;
@@ -212,7 +212,7 @@ async fn f16_a_byte_a_second_is_not_waited_for_to_its_end() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f17_a_closed_port_and_a_server_without_tls_are_errors_that_say_so() -> Result<()> {
+async fn f17_closed_ports_and_missing_tls_are_transport_errors() -> Result<()> {
     let plain = fake([]).await?.url().replace("http:", "https:");
     for url in ["http://127.0.0.1:1", &plain] {
         let outcome = first_page(&session(&connect(url, Some("ghp_s3cret"))?)).await;
@@ -223,7 +223,7 @@ async fn f17_a_closed_port_and_a_server_without_tls_are_errors_that_say_so() -> 
 }
 
 #[tokio::test]
-async fn f31_how_far_our_clock_is_ahead_is_known() -> Result<()> {
+async fn f31_the_clock_skew_is_measured() -> Result<()> {
     let answer = ok("date: Mon, 15 Jun 2026 11:50:00 GMT\r\n", b"[]");
     let github = connect(&always(answer)?, None)?;
     let session = session(&github);
@@ -234,7 +234,7 @@ async fn f31_how_far_our_clock_is_ahead_is_known() -> Result<()> {
 }
 
 #[tokio::test]
-async fn g12_pages_without_end_end() -> Result<()> {
+async fn g12_endless_pages_end_with_an_error() -> Result<()> {
     let fake = fake([]).await?;
     let github = connect(&fake.url(), None)?;
     let outcome = session(&github).by_creation(&repository(), 100, 5_001).await;
@@ -244,7 +244,7 @@ async fn g12_pages_without_end_end() -> Result<()> {
 }
 
 #[tokio::test]
-async fn g12_a_link_is_not_followed_and_one_that_leads_back_is_refused() -> Result<()> {
+async fn g12_links_are_not_followed_and_loops_are_refused() -> Result<()> {
     for address in ["http://127.0.0.1:9/repos/acme/api/pulls?page=2", "https://api.github.com.example.com/", "http://["]
     {
         let fake = fake([Fault::NextPageAt(address.to_owned())]).await?;
@@ -261,7 +261,7 @@ async fn g12_a_link_is_not_followed_and_one_that_leads_back_is_refused() -> Resu
 }
 
 #[tokio::test]
-async fn g14_an_empty_page_to_which_another_one_led_is_asked_for_again() -> Result<()> {
+async fn g14_an_empty_linked_page_is_retried() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put((1..=150).map(|number| pr(REPOSITORY, number)));
     let github = connect(&fake.url(), None)?;
@@ -275,7 +275,7 @@ async fn g14_an_empty_page_to_which_another_one_led_is_asked_for_again() -> Resu
 }
 
 #[tokio::test]
-async fn g15_bytes_that_are_no_utf8_and_damaged_gzip_are_errors_and_no_empty_page() -> Result<()> {
+async fn g15_invalid_utf8_and_bad_gzip_are_errors() -> Result<()> {
     for (headers, body, code) in [
         ("", &b"[{\"number\": 1, \"title\": \"caf\xe9\"}]"[..], "github_invalid_answer"),
         ("", b"\xff\xfe[\0]\0", "github_invalid_answer"),
@@ -290,7 +290,7 @@ async fn g15_bytes_that_are_no_utf8_and_damaged_gzip_are_errors_and_no_empty_pag
 }
 
 #[tokio::test]
-async fn g15_half_an_answer_about_one_pull_request_is_asked_for_again() -> Result<()> {
+async fn g15_half_a_pull_request_is_retried() -> Result<()> {
     let fake = fake([Fault::TruncatedJson]).await?;
     let github = connect(&fake.url(), None)?;
     let outcome = session(&github).pull_request(&repository(), 1).await?;
@@ -299,18 +299,18 @@ async fn g15_half_an_answer_about_one_pull_request_is_asked_for_again() -> Resul
 }
 
 #[tokio::test]
-async fn g20_without_a_word_on_the_limit_a_refusal_is_waited_for_a_minute() -> Result<()> {
+async fn g20_a_limit_without_usable_headers_waits_a_minute() -> Result<()> {
     let fake = fake([Fault::NonNumericRefusal]).await?;
     let github = connect(&fake.url(), None)?;
     let Err(GitHubError::RateLimited { retry_in: Some(pause), .. }) = first_page(&session(&github)).await else {
-        panic!("it is no limit")
+        panic!("expected a rate limit")
     };
     assert!(pause >= Duration::from_secs(60), "{pause:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn g22_json_that_is_not_said_to_be_json_is_not_believed() -> Result<()> {
+async fn g22_json_with_another_content_type_is_refused() -> Result<()> {
     let answer = ok("", b"[]");
     let answer = String::from_utf8(answer)?.replace("application/json", "text/html; charset=utf-8");
     let github = connect(&always(answer)?, None)?;

@@ -25,7 +25,7 @@ async fn read_all(github: &GitHub, repository: &str) -> Result<Vec<PullRequest>,
     Ok(all)
 }
 
-/// So many pull requests, each updated a minute after the one before.
+/// This many pull requests, each updated a minute after the previous one.
 fn many(count: i64) -> impl Iterator<Item = FakePullRequest> {
     (1..=count).map(|number| {
         let mut pull_request = pr(REPOSITORY, number);
@@ -46,7 +46,7 @@ async fn all_pages_are_read_newest_update_first() -> Result<()> {
 }
 
 #[tokio::test]
-async fn pages_by_creation_are_the_same_whatever_changes_meanwhile() -> Result<()> {
+async fn changes_do_not_disturb_pages_by_creation() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put(many(250));
     let github = connect(&fake.url(), None)?;
@@ -60,7 +60,7 @@ async fn pages_by_creation_are_the_same_whatever_changes_meanwhile() -> Result<(
 }
 
 #[tokio::test]
-async fn an_unchanged_page_is_a_304_that_costs_nothing_of_the_limit() -> Result<()> {
+async fn an_unchanged_page_is_a_free_304() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put(many(3));
     let github = connect(&fake.url(), Some("ghp_right"))?;
@@ -70,7 +70,7 @@ async fn an_unchanged_page_is_a_304_that_costs_nothing_of_the_limit() -> Result<
     let second = session(&github);
     assert_eq!(second.by_update(&repository, 100, page.etag.clone()).next().await?, Some(PageAnswer::Unchanged));
     assert_eq!(first.usage().rate_limit_remaining, second.usage().rate_limit_remaining);
-    // Another token's ETag is not even sent.
+    // An ETag of another token is not even sent.
     let other = connect(&fake.url(), Some("ghp_other"))?;
     let third = session(&other);
     assert!(matches!(third.by_update(&repository, 100, page.etag).next().await?, Some(PageAnswer::Page(_))));
@@ -79,7 +79,7 @@ async fn an_unchanged_page_is_a_304_that_costs_nothing_of_the_limit() -> Result<
 }
 
 #[tokio::test]
-async fn every_request_names_the_api_version_and_carries_the_token() -> Result<()> {
+async fn every_request_has_api_version_and_token() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.require_token("ghp_right");
     fake.put(many(150));
@@ -92,7 +92,7 @@ async fn every_request_names_the_api_version_and_carries_the_token() -> Result<(
 }
 
 #[tokio::test]
-async fn a_wrong_token_a_missing_repository_and_a_forbidden_one_are_told_apart() -> Result<()> {
+async fn bad_token_missing_and_forbidden_repositories_are_distinct() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.require_token("ghp_right");
     fake.put(many(1));
@@ -115,7 +115,7 @@ async fn a_wrong_token_a_missing_repository_and_a_forbidden_one_are_told_apart()
 }
 
 #[tokio::test]
-async fn g09_each_cause_of_a_403_is_named_with_githubs_sentence() -> Result<()> {
+async fn g09_each_403_names_cause_and_github_message() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put(many(1));
     let github = connect(&fake.url(), Some("ghp_right"))?;
@@ -135,13 +135,13 @@ async fn g09_each_cause_of_a_403_is_named_with_githubs_sentence() -> Result<()> 
         assert_eq!(error.code(), code, "{error}");
         assert!(error.to_string().contains(sentence), "{error}");
     }
-    assert_eq!(fake.requests().len(), 9, "none is asked again");
+    assert_eq!(fake.requests().len(), 9, "no request is retried");
     Ok(())
 }
 
-/// A client with an App of this number, and a personal token.
+/// A client with the App of this number, and perhaps a personal token.
 fn with_app(fake: &FakeGitHub, id: &str, token: Option<&str>) -> Result<GitHub> {
-    // Making one takes a second.
+    // Making a key takes a second.
     static KEY: OnceLock<String> = OnceLock::new();
     let key = KEY.get_or_init(|| app_key().expect("`openssl` makes the test's key"));
     let settings = GitHubSettings::from_vars(|name| match name {
@@ -164,13 +164,13 @@ async fn fake_with_app() -> Result<FakeGitHub> {
 }
 
 #[tokio::test]
-async fn where_the_app_is_suspended_the_personal_token_is_used_and_without_one_that_is_said() -> Result<()> {
+async fn a_suspended_app_falls_back_to_the_token() -> Result<()> {
     let fake = fake_with_app().await?;
     let (both, alone) = (with_app(&fake, "4711", Some("ghp_right"))?, with_app(&fake, "4711", None)?);
     for github in [&both, &alone] {
         assert_eq!(read_all(github, REPOSITORY).await?.len(), 1);
     }
-    // With a token that was given before, and without.
+    // With a token from before the suspension, and without.
     fake.suspend_installation("acme", true);
     for (both, alone) in [(both, alone), (with_app(&fake, "4711", Some("ghp_right"))?, with_app(&fake, "4711", None)?)]
     {
@@ -181,13 +181,13 @@ async fn where_the_app_is_suspended_the_personal_token_is_used_and_without_one_t
             assert!(refused.to_string().contains("This installation has been suspended"), "{refused}");
         }
     }
-    let asked = fake.requests().iter().filter(|request| request.status == 403 && request.method == "POST").count();
-    assert_eq!(asked, 2, "only those who had a token ask for another one, once each");
+    let refused = fake.requests().iter().filter(|request| request.status == 403 && request.method == "POST").count();
+    assert_eq!(refused, 2, "only clients with a token request another one, once each");
     Ok(())
 }
 
 #[tokio::test]
-async fn an_app_that_github_does_not_know_leaves_the_work_to_the_personal_token() -> Result<()> {
+async fn an_unknown_app_falls_back_to_the_token() -> Result<()> {
     let fake = fake_with_app().await?;
     let both = with_app(&fake, "4712", Some("ghp_right"))?;
     for _ in 0..2 {
@@ -201,7 +201,7 @@ async fn an_app_that_github_does_not_know_leaves_the_work_to_the_personal_token(
 }
 
 #[tokio::test]
-async fn limits_are_not_permissions() -> Result<()> {
+async fn limits_are_not_reported_as_permissions() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put(many(1));
     for (fault, limit) in [
@@ -233,7 +233,7 @@ async fn a_renamed_repository_is_followed_on_the_same_host() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_enterprise_server_is_asked_for_everything_where_it_has_it() -> Result<()> {
+async fn enterprise_requests_go_to_enterprise_paths() -> Result<()> {
     let fake = FakeGitHub::start_as(Layout::EnterpriseServer).await?;
     let pull_requests: Vec<_> = many(150).collect();
     fake.put(pull_requests.clone());
@@ -252,7 +252,7 @@ async fn an_enterprise_server_is_asked_for_everything_where_it_has_it() -> Resul
 }
 
 #[tokio::test]
-async fn an_enterprise_server_behind_a_tunnel_of_this_machine_is_recognised_by_its_answers() -> Result<()> {
+async fn a_tunneled_enterprise_server_is_detected_by_responses() -> Result<()> {
     let fake = FakeGitHub::start_as(Layout::EnterpriseServer).await?;
     let pull_requests: Vec<_> = many(150).collect();
     fake.put(pull_requests.clone());
@@ -266,7 +266,7 @@ async fn an_enterprise_server_behind_a_tunnel_of_this_machine_is_recognised_by_i
             assert!(session.histories(&ids[..1]).await?[0].1.is_ok());
         }
         assert_eq!(read_all(&github, REPOSITORY).await?.len(), 150);
-        // As after a rename, by the name that the server has where the tunnel ends.
+        // As after a rename, with the name that the server has at the end of the tunnel.
         let id = fake.repository_id(REPOSITORY).context("a repository")?;
         fake.fail_next(REPOSITORY, Fault::RedirectTo(format!("https://ghe.example.com/api/v3/repositories/{id}")));
         assert_eq!(session.repository(&REPOSITORY.parse()?).await?.name.as_str(), REPOSITORY);
@@ -282,7 +282,7 @@ async fn an_enterprise_server_behind_a_tunnel_of_this_machine_is_recognised_by_i
 }
 
 #[tokio::test]
-async fn a_missing_repository_of_a_github_on_this_machine_is_no_reason_to_look_for_another_layout() -> Result<()> {
+async fn a_local_404_does_not_trigger_layout_detection() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let github = connect(&fake.url(), None)?;
     assert_eq!(session(&github).repository(&REPOSITORY.parse()?).await.err(), Some(GitHubError::NotFound));
@@ -304,14 +304,14 @@ async fn fake_of_a_user() -> Result<FakeGitHub> {
 }
 
 async fn names_of(github: &GitHub, owner: &str) -> Result<(Vec<String>, Option<String>)> {
-    let patience = WaitBudget { deadline: None, longest_wait: Duration::ZERO };
-    let listed = github.session(Some(owner), patience, at("2026-06-15T12:00:00Z")).repositories_of(owner).await?;
+    let budget = WaitBudget { deadline: None, longest_wait: Duration::ZERO };
+    let listed = github.session(Some(owner), budget, at("2026-06-15T12:00:00Z")).repositories_of(owner).await?;
     let names = listed.repositories.iter().map(|one| one.name.name().to_owned()).collect();
     Ok((names, listed.incomplete))
 }
 
 #[tokio::test]
-async fn a_users_own_token_and_an_app_list_private_repositories_too_and_others_say_what_they_cannot() -> Result<()> {
+async fn only_own_tokens_and_apps_list_private_repositories() -> Result<()> {
     let fake = fake_of_a_user().await?;
     let all = ["one", "secret", "shared", "three", "two"];
     fake.set_token_owner(FakeUser::person("alice"));
@@ -334,7 +334,7 @@ async fn a_users_own_token_and_an_app_list_private_repositories_too_and_others_s
 }
 
 #[tokio::test]
-async fn all_pages_of_a_users_private_repositories_are_listed() -> Result<()> {
+async fn private_repositories_are_listed_across_all_pages() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.add_user(FakeUser::person("alice"));
     fake.set_token_owner(FakeUser::person("alice"));
@@ -343,7 +343,7 @@ async fn all_pages_of_a_users_private_repositories_are_listed() -> Result<()> {
     }
     let own = connect(&fake.url(), Some("ghp_right"))?;
     assert_eq!(names_of(&own, "alice").await?.0.len(), 250);
-    // Whether it is an organization, whose token it is, and three pages.
+    // One request to check for an organization, one for the token's account, and three pages.
     assert_eq!(fake.requests().len(), 1 + 1 + 3);
     fake.install_app("4711", &["alice"]);
     assert_eq!(names_of(&with_app(&fake, "4711", None)?, "alice").await?.0.len(), 250);
@@ -360,7 +360,7 @@ async fn the_token_never_goes_to_another_host() -> Result<()> {
     fake.fail_next(REPOSITORY, Fault::RedirectTo(address.clone()));
     let outcome = read_all(&github, REPOSITORY).await;
     assert!(matches!(outcome, Err(GitHubError::CrossHostRedirect { .. })), "{outcome:?}");
-    // A link is not followed: it only says that there is more.
+    // A link is not followed: it only shows that there are more pages.
     fake.fail_next(REPOSITORY, Fault::NextPageAt(address));
     assert_eq!(read_all(&github, REPOSITORY).await?.len(), 150);
     assert_eq!(elsewhere.requests(), []);
@@ -368,7 +368,7 @@ async fn the_token_never_goes_to_another_host() -> Result<()> {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_that_ends_tls_pages_are_asked_for_at_the_configured_address() -> Result<()> {
+async fn pages_behind_tls_proxies_use_the_configured_address() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put(many(250));
     let github = connect(&fake.url(), Some("ghp_right"))?;
@@ -383,7 +383,7 @@ async fn behind_a_proxy_that_ends_tls_pages_are_asked_for_at_the_configured_addr
 }
 
 #[tokio::test]
-async fn pages_that_lead_in_a_circle_end_the_listing() -> Result<()> {
+async fn a_loop_of_pages_ends_the_listing() -> Result<()> {
     for next in [1, 2] {
         let fake = FakeGitHub::start().await?;
         fake.put(many(150));
@@ -392,17 +392,17 @@ async fn pages_that_lead_in_a_circle_end_the_listing() -> Result<()> {
         let repository = REPOSITORY.parse()?;
         let mut pages = session.by_update(&repository, 100, None);
         pages.next().await?;
-        // The second page leads to the first one, or to itself.
+        // The second page links to the first one, or to itself.
         let address = format!("{}/repos/{REPOSITORY}/pulls?page={next}", fake.url());
         (0..3).for_each(|_| fake.fail_next(REPOSITORY, Fault::NextPageAt(address.clone())));
         let outcome = pages.next().await;
-        assert!(matches!(&outcome, Err(GitHubError::InvalidAnswer { reason }) if reason.contains("circle")));
+        assert!(matches!(&outcome, Err(GitHubError::InvalidAnswer { reason }) if reason.contains("loop")));
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_row_that_vanishes_between_two_pages_takes_no_other_with_it() -> Result<()> {
+async fn a_row_vanishing_between_pages_hides_none() -> Result<()> {
     for gone in [250, 151, 152, 60] {
         let fake = FakeGitHub::start().await?;
         fake.put(many(250));
@@ -422,7 +422,7 @@ async fn a_row_that_vanishes_between_two_pages_takes_no_other_with_it() -> Resul
 }
 
 #[tokio::test]
-async fn a_listing_that_goes_on_later_leaves_no_row_out_whatever_has_vanished_moved_or_changed_at_once() -> Result<()> {
+async fn a_resumed_listing_skips_no_row_after_changes() -> Result<()> {
     for (vanished, moved, together) in
         [(0, 0, false), (1, 0, false), (0, 50, false), (120, 3, false), (240, 0, false), (5, 5, true)]
     {
@@ -455,7 +455,7 @@ async fn a_listing_that_goes_on_later_leaves_no_row_out_whatever_has_vanished_mo
 }
 
 #[tokio::test]
-async fn a_page_that_github_cannot_show_is_read_in_parts_and_the_one_pull_request_is_told() -> Result<()> {
+async fn an_unreadable_page_splits_to_find_the_row() -> Result<()> {
     for (status, broken) in [(502, 157), (500, 101), (503, 200), (504, 250)] {
         let fake = FakeGitHub::start().await?;
         fake.put(many(250));
@@ -468,16 +468,16 @@ async fn a_page_that_github_cannot_show_is_read_in_parts_and_the_one_pull_reques
         assert_eq!((page.has_next, page.smaller), (number < 3, None), "#{broken}");
         let [row] = &page.unreadable[..] else { panic!("{:?}", page.unreadable) };
         assert_eq!(i64::from(row.position), broken);
-        assert_eq!(row.after, (broken != 101).then_some(broken - 1), "#{broken}: the page before is not looked at");
+        assert_eq!(row.after, (broken != 101).then_some(broken - 1), "#{broken}: the previous page is not read");
         assert_eq!(row.before, (broken != 250).then_some(broken + 1), "#{broken}");
-        // Three tries of each size; of the smaller ones those that hold it, and the others once.
+        // Three tries of each size; of the smaller sizes the parts that hold it, and the other parts once.
         assert!(fake.requests().len() <= 3 * 5 + 1 + 1 + 4 + 4 + 1, "{}", fake.requests().len());
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_length_of_a_list_is_one_request() -> Result<()> {
+async fn the_list_length_takes_one_request() -> Result<()> {
     for count in [0, 1, 2, 250] {
         let fake = FakeGitHub::start().await?;
         fake.add_repository(REPOSITORY);
@@ -492,7 +492,7 @@ async fn the_length_of_a_list_is_one_request() -> Result<()> {
 }
 
 #[tokio::test]
-async fn answers_that_are_not_githubs_are_errors_and_never_empty_pages() -> Result<()> {
+async fn foreign_responses_are_errors_not_empty_pages() -> Result<()> {
     for (fault, code) in [
         (Fault::Html, "github_invalid_answer"),
         (Fault::Truncated, "github_truncated"),
@@ -503,7 +503,7 @@ async fn answers_that_are_not_githubs_are_errors_and_never_empty_pages() -> Resu
     ] {
         let fake = FakeGitHub::start().await?;
         fake.put(many(1));
-        // As often as it is asked for, in parts too.
+        // One fault for each try, including the parts.
         for _ in 0..100 {
             fake.fail_next(REPOSITORY, fault.clone());
         }
@@ -514,7 +514,7 @@ async fn answers_that_are_not_githubs_are_errors_and_never_empty_pages() -> Resu
 }
 
 #[tokio::test]
-async fn a_closed_port_is_an_error_that_says_so() -> Result<()> {
+async fn a_closed_port_is_a_transport_error() -> Result<()> {
     let address = { FakeGitHub::start().await?.url() };
     tokio::task::yield_now().await;
     let outcome = read_all(&connect("http://127.0.0.1:1", None)?, REPOSITORY).await;

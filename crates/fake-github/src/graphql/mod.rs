@@ -1,4 +1,4 @@
-//! GraphQL: what is selected of pull requests, found by their ids.
+//! GraphQL: selects fields of pull requests by their ids.
 
 mod object;
 mod selection;
@@ -14,11 +14,11 @@ use crate::contract::time;
 use crate::world::World;
 use selection::{Document, Field, Selection};
 
-/// GitHub takes no more ids than that.
+/// GitHub accepts at most this many ids.
 const MAX_IDS: usize = 100;
-/// GitHub gives no more of a connection at once.
+/// GitHub returns at most this many nodes of a connection at once.
 const MAX_FIRST: usize = 100;
-/// What cursors begin with.
+/// The prefix of cursors.
 const CURSOR: &str = "cursor:";
 
 /// An entry of `errors`.
@@ -29,13 +29,13 @@ impl Refusal {
         Self(json!({ "type": kind, "message": message }))
     }
 
-    /// What GitHub says about a query that does not fit its schema.
+    /// GitHub's error for a query that does not fit its schema.
     fn of_query(message: &str) -> Self {
         Self(json!({ "message": message, "extensions": { "code": "undefinedField" } }))
     }
 }
 
-/// The answer to a query, and its cost in points.
+/// The response to a query, and its cost in points.
 pub(crate) fn answer(world: &World, call: &Call) -> (Answer, u32) {
     let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
     let Some(query) = body["query"].as_str() else {
@@ -64,7 +64,7 @@ pub(crate) fn answer(world: &World, call: &Call) -> (Answer, u32) {
     (Answer::page(StatusCode::OK, &Page::of(&answered, call.accepts_gzip())), cost)
 }
 
-/// What GitHub answers once the points are used up: 200.
+/// GitHub's response once the points are used up: 200.
 pub(crate) fn used_up() -> Answer {
     let error = json!({
         "type": "RATE_LIMIT",
@@ -74,14 +74,14 @@ pub(crate) fn used_up() -> Answer {
     Answer::json(StatusCode::OK, &json!({ "errors": [error] }))
 }
 
-/// What GitHub answers whoever brings no token: there is no limit to use up, and nothing to be had.
+/// GitHub's response without a token: there is no limit to use up, and no data.
 pub(crate) fn without_a_token() -> Answer {
     Answer::error(StatusCode::UNAUTHORIZED, "This endpoint requires you to be authenticated.")
         .saying("x-ratelimit-limit", "0")
         .saying("x-ratelimit-remaining", "0")
 }
 
-/// A hundredth of the requests that it takes to read every connection of every node, 1 at least.
+/// A hundredth of the requests needed to read every connection of every node, at least 1.
 fn cost(document: &Document) -> u32 {
     let requests: usize = document
         .query
@@ -170,7 +170,7 @@ impl Execution<'_> {
         Ok(Value::Array(nodes))
     }
 
-    /// What is selected of the node with this id; null and an error when there is none.
+    /// The selected fields of the node with this id; null and an error if it does not exist.
     fn found(&mut self, id: &str, field: &Field, path: &Value) -> Result<Value, Refusal> {
         if let Some(object) = self.object(id) {
             let mut selected = self.select(&object, field)?;
@@ -184,7 +184,7 @@ impl Execution<'_> {
         Ok(Value::Null)
     }
 
-    /// Null and an error for each commit.
+    /// Replaces each commit by null and an error.
     fn withhold_commits(&mut self, selected: &mut Value, path: &Value) {
         let commits = selected.pointer_mut("/commits/nodes").and_then(Value::as_array_mut);
         for (index, commit) in commits.into_iter().flatten().enumerate() {
@@ -211,7 +211,7 @@ impl Execution<'_> {
         })
     }
 
-    /// What the field selects of its value.
+    /// The selected fields of a field's value.
     fn select(&self, value: &Value, field: &Field) -> Result<Value, Refusal> {
         match value {
             Value::Object(object) => {
@@ -265,7 +265,7 @@ impl Execution<'_> {
     }
 }
 
-/// Whether an object of this type is meant by a fragment's type, which may be an interface.
+/// Whether an object of this type matches a fragment's type, which may be an interface.
 fn is_a(kind: &str, on: &str) -> bool {
     let is_account = matches!(kind, "User" | "Bot" | "Organization" | "Mannequin" | "EnterpriseUserAccount");
     kind == on || on == "Node" || (on == "Actor" && is_account)

@@ -1,4 +1,4 @@
-//! The objects that GraphQL tells about, whole: what is asked for is taken from them.
+//! The complete objects of GraphQL, from which queries select fields.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::contract::{merge_commit, time};
 use crate::world::Repository;
 use crate::{FakePullRequest, FakeReview, FakeUser};
 
-/// When a review was dismissed, in hours after it was submitted.
+/// How many hours after its submission a review was dismissed.
 const HOURS_TO_DISMISSAL: i64 = 1;
 
 /// A pull request with all its connections.
@@ -51,12 +51,12 @@ pub(super) fn pull_request(pull_request: &FakePullRequest, repository_id: i64, r
     })
 }
 
-/// A list that is read in pages.
+/// A connection with all its nodes.
 fn connection(of: &str, nodes: &[Value]) -> Value {
     json!({ "__typename": format!("{of}Connection"), "totalCount": nodes.len(), "nodes": nodes })
 }
 
-/// An account; a deleted one is nobody, and a bot has no `[bot]`.
+/// An account. A deleted one is null, and a bot's login has no `[bot]`.
 fn actor(user: Option<&FakeUser>) -> Value {
     let Some(user) = user.filter(|user| user.login != "ghost") else { return Value::Null };
     let login = user.login.strip_suffix("[bot]").unwrap_or(&user.login);

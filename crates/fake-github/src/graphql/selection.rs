@@ -1,14 +1,14 @@
-//! Enough of GraphQL's grammar to read a query: fields with arguments and aliases, and fragments.
+//! The part of GraphQL's grammar that is needed to read a query: fields with arguments and aliases, and fragments.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-/// What is selected of an object.
+/// A selection of an object.
 #[derive(Debug, Clone)]
 pub(super) enum Selection {
     Field(Field),
-    /// An inline fragment and the type that it is for.
+    /// An inline fragment and its type.
     On(Option<String>, Vec<Selection>),
     /// The name of a fragment.
     Spread(String),
@@ -17,18 +17,18 @@ pub(super) enum Selection {
 /// A selected field.
 #[derive(Debug, Clone)]
 pub(super) struct Field {
-    /// The name that it has in the answer.
+    /// The name in the response.
     pub(super) key: String,
     pub(super) name: String,
     pub(super) arguments: Map<String, Value>,
     pub(super) selection: Vec<Selection>,
 }
 
-/// A query and its fragments, with the variables put in.
+/// A query and its fragments, with variables substituted.
 #[derive(Debug, Default)]
 pub(super) struct Document {
     pub(super) query: Vec<Selection>,
-    /// Fragments with the type that each is for.
+    /// Fragments with their types.
     pub(super) fragments: HashMap<String, (String, Vec<Selection>)>,
 }
 
@@ -50,7 +50,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             '#' => rest.find('\n').unwrap_or(rest.len()),
             _ if first.is_whitespace() || first == ',' => first.len_utf8(),
             '"' => {
-                let end = rest[1..].find('"').ok_or("a text does not end")? + 2;
+                let end = rest[1..].find('"').ok_or("unterminated string")? + 2;
                 tokens.push(Token::Text(rest[1..end - 1].to_owned()));
                 end
             }
@@ -93,7 +93,7 @@ impl Document {
                     let kind = reader.name()?;
                     document.fragments.insert(name, (kind, reader.selection()?));
                 }
-                other => return Err(format!("{other:?} is not expected")),
+                other => return Err(format!("unexpected {other:?}")),
             }
         }
         Ok(document)
@@ -117,7 +117,7 @@ impl Reader {
         Ok(token)
     }
 
-    /// Goes on when this mark is next.
+    /// Consumes this mark if it is next.
     fn takes(&mut self, mark: char) -> bool {
         let is_next = self.peek() == Some(&Token::Mark(mark));
         self.at += usize::from(is_next);
@@ -144,7 +144,7 @@ impl Reader {
             self.at += 1;
         }
         if self.takes('(') {
-            // What variables there are follows from where they are used.
+            // Which variables exist follows from where they are used.
             while !self.takes(')') {
                 self.next()?;
             }

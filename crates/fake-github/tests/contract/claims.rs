@@ -1,4 +1,4 @@
-// The fake GitHub keeps GitHub's contract: its answers pass GitHub's own description, where that is at hand. Included
+// The fake GitHub follows GitHub's contract: its responses match GitHub's own schema, if that is available. Included
 // once for each layout.
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const REPOSITORY: &str = "acme/api";
-/// Stands for GraphQL wherever it is.
+/// A placeholder for GraphQL's path in either layout.
 const GRAPHQL: &str = "/graphql";
 
 struct Answer {
@@ -39,7 +39,7 @@ async fn start() -> Result<FakeGitHub> {
     Ok(FakeGitHub::start_as(LAYOUT).await?)
 }
 
-/// A request as plain as `curl` sends it: no client of ours stands between the test and the fake.
+/// A plain request, like `curl` sends it, without Mergeline's client.
 async fn get(fake: &FakeGitHub, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
     let (answer, _) = send(fake, "GET", path, headers, "").await?;
     Ok(answer)
@@ -50,7 +50,7 @@ async fn post(fake: &FakeGitHub, path: &str, headers: &[(&str, &str)], body: &Va
     Ok(answer)
 }
 
-/// The answer, and its body as it came.
+/// The response, and its raw body.
 async fn send(
     fake: &FakeGitHub,
     method: &str,
@@ -99,7 +99,7 @@ fn many(count: i64) -> impl Iterator<Item = FakePullRequest> {
     })
 }
 
-/// GitHub's own description of its REST answers.
+/// GitHub's own OpenAPI description of its REST responses.
 struct Description(Value);
 
 impl Description {
@@ -110,7 +110,7 @@ impl Description {
         Ok(Self(document))
     }
 
-    /// What is wrong with the answer to a path of the description.
+    /// Schema violations in the response to a path of the description.
     fn problems(&self, path: &str, answer: &Value) -> Result<Vec<String>> {
         let mut schema =
             self.0["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"].clone();
@@ -122,7 +122,7 @@ impl Description {
     }
 }
 
-/// OpenAPI 3.0 says `nullable` where JSON Schema lists `null` as a type.
+/// OpenAPI 3.0 uses `nullable` where JSON Schema lists `null` as a type.
 fn translate(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -142,7 +142,7 @@ fn translate(value: &mut Value) {
 }
 
 #[tokio::test]
-async fn every_listed_pull_request_passes_githubs_own_description() -> Result<()> {
+async fn listed_pull_requests_match_the_github_schema() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let description = Description::read(&folder)?;
     let fake = start().await?;
@@ -156,7 +156,7 @@ async fn every_listed_pull_request_passes_githubs_own_description() -> Result<()
         |mut recorded| {
             recorded.repository = REPOSITORY.to_owned();
             recorded.number += 100;
-            // GitHub itself leaves its description here: the schema does not allow the fork to be gone.
+            // Real GitHub deviates from its schema here: the schema does not allow the fork to be gone.
             recorded.is_fork_gone = false;
             recorded
         },
@@ -169,7 +169,7 @@ async fn every_listed_pull_request_passes_githubs_own_description() -> Result<()
 }
 
 #[tokio::test]
-async fn every_other_answer_passes_githubs_own_description() -> Result<()> {
+async fn other_rest_responses_match_the_github_schema() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let description = Description::read(&folder)?;
     let fake = start().await?;
@@ -194,7 +194,7 @@ async fn every_other_answer_passes_githubs_own_description() -> Result<()> {
 }
 
 #[tokio::test]
-async fn links_lead_through_all_pages_by_the_repositorys_number() -> Result<()> {
+async fn links_page_through_by_repository_number() -> Result<()> {
     let fake = start().await?;
     fake.put(many(25));
     let first = get(&fake, &pulls("state=all&per_page=10"), &[]).await?;
@@ -217,7 +217,7 @@ async fn links_lead_through_all_pages_by_the_repositorys_number() -> Result<()> 
 }
 
 #[tokio::test]
-async fn defaults_are_githubs_own() -> Result<()> {
+async fn list_defaults_are_the_github_ones() -> Result<()> {
     let fake = start().await?;
     fake.put(many(120));
     fake.put([pr(REPOSITORY, 500).closed("2026-01-02T00:00:00Z")]);
@@ -236,7 +236,7 @@ async fn defaults_are_githubs_own() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_unchanged_answer_is_a_304_that_costs_nothing() -> Result<()> {
+async fn an_unchanged_response_is_a_free_304() -> Result<()> {
     let fake = start().await?;
     fake.put(many(3));
     let first = get(&fake, &pulls("state=all"), &[]).await?;
@@ -252,7 +252,7 @@ async fn an_unchanged_answer_is_a_304_that_costs_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_newer_api_version_has_no_merge_commit_and_an_unknown_one_is_refused() -> Result<()> {
+async fn the_newer_api_version_drops_the_merge_commit() -> Result<()> {
     let fake = start().await?;
     fake.put([pr(REPOSITORY, 1).closed("2026-01-02T00:00:00Z")]);
     let item = async |version: &str| -> Result<Value> {
@@ -266,7 +266,7 @@ async fn the_newer_api_version_has_no_merge_commit_and_an_unknown_one_is_refused
 }
 
 #[tokio::test]
-async fn refusals_have_githubs_form() -> Result<()> {
+async fn refusals_have_the_github_format() -> Result<()> {
     let fake = start().await?;
     fake.put(many(1));
     let missing = get(&fake, "/repos/acme/nowhere/pulls", &[]).await?;
@@ -286,7 +286,7 @@ async fn refusals_have_githubs_form() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_repositorys_name_may_change_and_its_number_stays() -> Result<()> {
+async fn a_renamed_repository_keeps_its_number() -> Result<()> {
     let fake = start().await?;
     fake.put(many(2));
     let id = fake.repository_id(REPOSITORY).context("a repository")?;
@@ -296,7 +296,7 @@ async fn the_repositorys_name_may_change_and_its_number_stays() -> Result<()> {
     let listed = get(&fake, "/repos/acme/core/pulls", &[]).await?;
     let base = &listed.body[0]["base"]["repo"];
     assert_eq!((&base["full_name"], &base["id"]), (&json!("acme/core"), &json!(id)));
-    // Another repository takes the name: its pull request is another one, though it was written down alike.
+    // Another repository takes the name. Its pull request is a different one, although it has the same data.
     fake.put([pr(REPOSITORY, 1)]);
     let taken = get(&fake, "/repos/acme/api/pulls/1", &[]).await?;
     assert_ne!((&taken.body["base"]["repo"]["id"], &taken.body["id"]), (&json!(id), &json!(pr(REPOSITORY, 1).id)));
@@ -304,7 +304,7 @@ async fn the_repositorys_name_may_change_and_its_number_stays() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_deleted_is_gone_and_what_is_created_anew_is_another() -> Result<()> {
+async fn recreating_a_deleted_repository_gives_another_number() -> Result<()> {
     let fake = start().await?;
     fake.put(many(3));
     fake.delete_pull_request(REPOSITORY, 2);
@@ -323,7 +323,7 @@ async fn what_is_deleted_is_gone_and_what_is_created_anew_is_another() -> Result
 }
 
 #[tokio::test]
-async fn an_owner_is_an_organization_or_a_person() -> Result<()> {
+async fn an_owner_is_an_organization_or_person() -> Result<()> {
     let fake = start().await?;
     fake.put([pr("acme/api", 1), pr("acme/web", 1), pr("ana/dotfiles", 1)]);
     assert_eq!(get(&fake, "/orgs/ana/repos", &[]).await?.status, 404);
@@ -343,11 +343,11 @@ async fn an_owner_is_an_organization_or_a_person() -> Result<()> {
     Ok(())
 }
 
-/// `{"iss":"4711"}`, signed by nobody.
+/// `{"iss":"4711"}`, without a signature.
 const WEB_TOKEN: &str = "Bearer e30.eyJpc3MiOiI0NzExIn0.c2ln";
 
 #[tokio::test]
-async fn private_repositories_of_a_user_are_listed_to_the_user_and_to_those_they_are_shared_with() -> Result<()> {
+async fn owners_and_collaborators_see_private_user_repositories() -> Result<()> {
     let fake = start().await?;
     fake.add_user(FakeUser::person("alice"));
     fake.add_repository("alice/open");
@@ -382,7 +382,7 @@ async fn private_repositories_of_a_user_are_listed_to_the_user_and_to_those_they
 }
 
 #[tokio::test]
-async fn an_installation_token_is_good_for_one_owner_until_it_expires() -> Result<()> {
+async fn an_installation_token_covers_one_owner_until_expiry() -> Result<()> {
     let fake = start().await?;
     fake.put([pr("acme/api", 1), pr("other/api", 1)]);
     fake.install_app("4711", &["acme", "other"]);
@@ -410,11 +410,11 @@ async fn an_installation_token_is_good_for_one_owner_until_it_expires() -> Resul
 }
 
 #[tokio::test]
-async fn the_limit_is_counted_down_and_starts_anew() -> Result<()> {
+async fn the_limit_counts_down_and_resets() -> Result<()> {
     let fake = start().await?;
     fake.put(many(1));
     fake.set_rate_limit(2, 0);
-    // Long enough for three requests on a machine that is busy.
+    // Long enough for three requests on a busy machine.
     fake.set_reset_in(Duration::from_secs(3));
     let remaining = async || -> Result<(u16, Option<String>)> {
         let answer = get(&fake, &pulls(""), &[]).await?;
@@ -436,7 +436,7 @@ async fn the_limit_is_counted_down_and_starts_anew() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_token_is_told_its_scopes_and_its_end() -> Result<()> {
+async fn responses_carry_token_scopes_and_expiration() -> Result<()> {
     let fake = start().await?;
     fake.put(many(1));
     fake.require_token("ghp_old");
@@ -452,7 +452,7 @@ async fn a_token_is_told_its_scopes_and_its_end() -> Result<()> {
 }
 
 #[tokio::test]
-async fn faults_look_as_they_do_at_github() -> Result<()> {
+async fn faults_look_like_the_github_ones() -> Result<()> {
     let fake = start().await?;
     fake.put(many(1));
     for (fault, status, header, value) in [
@@ -483,7 +483,7 @@ async fn faults_look_as_they_do_at_github() -> Result<()> {
 }
 
 #[tokio::test]
-async fn connections_break_as_they_do_on_the_way() -> Result<()> {
+async fn connections_break_as_on_a_real_network() -> Result<()> {
     let fake = start().await?;
     fake.put(many(2));
     let (_, whole) = send(&fake, "GET", &pulls(""), &[], "").await?;
@@ -500,12 +500,12 @@ async fn connections_break_as_they_do_on_the_way() -> Result<()> {
     fake.fail_next(REPOSITORY, Fault::SlowBody);
     let slow = tokio::time::timeout(Duration::from_millis(1_500), get(&fake, &pulls(""), &[])).await;
     assert!(slow.is_err(), "without an end");
-    assert_eq!(get(&fake, &pulls(""), &[]).await?.status, 200, "the fake lives on");
+    assert_eq!(get(&fake, &pulls(""), &[]).await?.status, 200, "the fake still works");
     Ok(())
 }
 
 #[tokio::test]
-async fn it_is_counted_how_many_requests_are_under_way_at_once() -> Result<()> {
+async fn concurrent_requests_are_counted() -> Result<()> {
     let fake = start().await?;
     fake.put(many(1));
     fake.set_latency(Duration::from_millis(200));
@@ -519,15 +519,15 @@ async fn it_is_counted_how_many_requests_are_under_way_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_page_is_made_once_and_anew_after_a_change() -> Result<()> {
+async fn a_page_is_cached_until_a_change() -> Result<()> {
     let fake = start().await?;
     fake.put(many(100).map(|pull_request| pull_request.with_body(20_000)));
     let path = pulls("per_page=100");
     let mut took = Vec::new();
     for _ in 0..3 {
-        let begun = Instant::now();
+        let started = Instant::now();
         get(&fake, &path, &[("Accept-Encoding", "gzip")]).await?;
-        took.push(begun.elapsed());
+        took.push(started.elapsed());
     }
     assert!(took[2] < took[0], "{took:?}");
     fake.put([pr(REPOSITORY, 1).titled("changed")]);
@@ -540,7 +540,7 @@ const DETAILS: &str = include_str!("../../../github/src/queries/pull_request_det
 const MORE_COMMITS: &str = include_str!("../../../github/src/queries/more_commits.graphql");
 const MORE_REVIEWS: &str = include_str!("../../../github/src/queries/more_reviews.graphql");
 const MORE_TIMELINE: &str = include_str!("../../../github/src/queries/more_timeline.graphql");
-/// What the collector does not ask for, and the fake answers.
+/// Fields that the collector does not request, but the fake supports.
 const EVERYTHING: &str = "\
 query($ids: [ID!]!) {
   rateLimit { cost remaining limit resetAt used }
@@ -562,7 +562,7 @@ fn node_id(pull_request: &FakePullRequest) -> String {
     format!("PR_{}", pull_request.id)
 }
 
-/// One with 120 reviews and 130 changes between draft and ready, and what is peculiar about accounts.
+/// A pull request with 120 reviews, 130 changes between draft and ready, and special accounts.
 fn much_discussed() -> FakePullRequest {
     let instant = |minute: usize| format!("2026-01-02T{:02}:{:02}:00Z", minute / 60, minute % 60);
     let mut made = pr(REPOSITORY, 1).by_user(Some(FakeUser::bot("renovate"))).approved_by("bob", &instant(0));
@@ -578,7 +578,7 @@ fn much_discussed() -> FakePullRequest {
 }
 
 #[tokio::test]
-async fn graphql_answers_fit_githubs_schema_and_have_what_is_selected() -> Result<()> {
+async fn graphql_responses_fit_the_schema_and_selection() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let text = std::fs::read_to_string(folder.join("github-contract/schema.graphql"))?;
     let schema = githubs_schema(text);
@@ -607,12 +607,12 @@ async fn graphql_answers_fit_githubs_schema_and_have_what_is_selected() -> Resul
     Ok(())
 }
 
-/// GitHub's schema. It defines two fields of `EnterpriseOwnerInfo` twice, for which it would be refused.
+/// GitHub's schema. It defines two fields of `EnterpriseOwnerInfo` twice, which would make it invalid.
 fn githubs_schema(text: String) -> Valid<Schema> {
     Valid::assume_valid(Schema::parse(text, "schema.graphql").unwrap_or_else(|twice| twice.partial))
 }
 
-/// Compares an answer with what its query selects.
+/// Compares a response with the selection of its query.
 struct Fit<'a> {
     schema: &'a Schema,
     document: &'a ExecutableDocument,
@@ -631,7 +631,7 @@ impl Fit<'_> {
                         self.value(of.item_type(), selected, item, &format!("{path}[{index}]"), problems);
                     }
                 }
-                None => problems.push(format!("{path} is no list")),
+                None => problems.push(format!("{path} is not a list")),
             }
         } else if selected.selections.is_empty() {
             self.leaf(of.inner_named_type(), value, path, problems);
@@ -654,7 +654,7 @@ impl Fit<'_> {
             _ => value.is_string(),
         };
         if !fits {
-            problems.push(format!("{path} is no {of}: {value}"));
+            problems.push(format!("{path} is not a valid {of}: {value}"));
         }
     }
 
@@ -702,7 +702,7 @@ impl Fit<'_> {
         }
     }
 
-    /// Its fields are expected in objects of its type. What has no `__typename` is a pull request.
+    /// Its fields are expected in objects of its type. An object without `__typename` is a pull request.
     fn fragment(
         &self,
         on: Option<&str>,
@@ -720,7 +720,7 @@ impl Fit<'_> {
 }
 
 #[tokio::test]
-async fn connections_are_read_in_pages_to_their_end() -> Result<()> {
+async fn graphql_connections_are_paged_to_the_end() -> Result<()> {
     let fake = start().await?;
     let pull_request = much_discussed();
     let id = node_id(&pull_request);
@@ -747,7 +747,7 @@ async fn connections_are_read_in_pages_to_their_end() -> Result<()> {
 }
 
 #[tokio::test]
-async fn graphql_knows_bots_and_deleted_accounts_by_other_names() -> Result<()> {
+async fn graphql_names_bots_and_deleted_accounts_differently() -> Result<()> {
     let fake = start().await?;
     let pull_request = much_discussed();
     fake.put([pull_request.clone()]);
@@ -765,7 +765,7 @@ async fn graphql_knows_bots_and_deleted_accounts_by_other_names() -> Result<()> 
 }
 
 #[tokio::test]
-async fn graphql_refuses_with_200() -> Result<()> {
+async fn graphql_refuses_with_status_200() -> Result<()> {
     let fake = start().await?;
     let pull_requests: Vec<_> = many(3).collect();
     fake.put(pull_requests.clone());
@@ -796,7 +796,7 @@ async fn graphql_refuses_with_200() -> Result<()> {
 }
 
 #[tokio::test]
-async fn half_a_surrogate_pair_is_escaped_as_githubs_json_has_it() -> Result<()> {
+async fn half_a_surrogate_pair_is_escaped_in_json() -> Result<()> {
     let fake = start().await?;
     fake.put([pr(REPOSITORY, 1).titled(&format!("Fix {HALF_A_PAIR}"))]);
     for path in [pulls(""), "/repos/acme/api/pulls/1".to_owned()] {
@@ -807,7 +807,7 @@ async fn half_a_surrogate_pair_is_escaped_as_githubs_json_has_it() -> Result<()>
 }
 
 #[tokio::test]
-async fn commits_are_counted_though_not_all_of_them_are_listed() -> Result<()> {
+async fn unlisted_commits_are_still_counted() -> Result<()> {
     let fake = start().await?;
     let instant = at("2026-01-01T00:00:00Z");
     let mut long = pr(REPOSITORY, 1);
@@ -822,7 +822,7 @@ async fn commits_are_counted_though_not_all_of_them_are_listed() -> Result<()> {
 }
 
 #[tokio::test]
-async fn graphql_answers_nobody_without_a_token() -> Result<()> {
+async fn graphql_requires_a_token() -> Result<()> {
     let fake = start().await?;
     let answer = post(&fake, GRAPHQL, &[], &json!({ "query": "{ rateLimit { cost } }" })).await?;
     assert_eq!((answer.status, answer.header("x-ratelimit-limit")), (401, Some("0")));
@@ -830,7 +830,7 @@ async fn graphql_answers_nobody_without_a_token() -> Result<()> {
 }
 
 #[tokio::test]
-async fn graphqls_points_are_counted_by_themselves() -> Result<()> {
+async fn graphql_points_have_a_separate_limit() -> Result<()> {
     let fake = start().await?;
     let pull_requests: Vec<_> = many(100).collect();
     fake.put(pull_requests.clone());
@@ -849,7 +849,7 @@ async fn graphqls_points_are_counted_by_themselves() -> Result<()> {
 }
 
 #[tokio::test]
-async fn requests_are_recorded_as_they_came() -> Result<()> {
+async fn requests_are_recorded_as_received() -> Result<()> {
     let fake = start().await?;
     fake.put(many(1));
     get(&fake, &pulls(""), &[("If-None-Match", "\"known\"")]).await?;

@@ -1,4 +1,4 @@
-//! The fake GitHub keeps GitHub's contract in both layouts.
+//! The fake GitHub follows GitHub's contract in both layouts.
 
 mod cloud {
     const LAYOUT: mergeline_fake_github::Layout = mergeline_fake_github::Layout::Cloud;
@@ -10,7 +10,7 @@ mod enterprise_server {
     include!("claims.rs");
 
     #[tokio::test]
-    async fn an_enterprise_server_has_rest_below_api_v3_only_and_graphql_beside_it_only() -> Result<()> {
+    async fn enterprise_serves_only_api_v3_and_api_graphql() -> Result<()> {
         let fake = start().await?;
         fake.put(many(1));
         let root = fake.url().strip_suffix("/api/v3").context("the prefix")?.to_owned();

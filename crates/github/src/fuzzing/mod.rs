@@ -1,6 +1,6 @@
-//! What must hold of every answer, whatever its bytes: called by the fuzz targets and by the tests on their corpora.
+//! Properties that hold for any response body. The fuzz targets and the tests on their corpora call these functions.
 //!
-//! Each function panics when a property does not hold, and returns what it saw otherwise.
+//! Each function panics if a property does not hold, and otherwise returns what it saw.
 
 #[cfg(test)]
 mod corpus;
@@ -14,16 +14,16 @@ use crate::GitHubError;
 use crate::details::histories;
 use crate::model::{decode_page, decode_single, number_of};
 
-/// What a page or an answer came to.
+/// The outcome of decoding a page or a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// It is refused as a whole.
     Refused,
-    /// It is read.
+    /// It is decoded.
     Read {
-        /// How many pull requests are understood.
+        /// How many pull requests were decoded.
         understood: usize,
-        /// How many are not.
+        /// How many could not be decoded.
         undecodable: usize,
     },
 }
@@ -31,10 +31,10 @@ pub enum Seen {
 /// Decodes bytes as a page of pull requests.
 ///
 /// # Panics
-/// When an item is lost or told twice, when reading all at once differs from reading one by one or from reading again,
-/// or when something comes through that a database or a terminal stumbles over.
+/// If an item is lost or duplicated, if decoding all at once differs from decoding one by one or decoding twice, or
+/// if the result has something that a database or a terminal cannot handle.
 pub fn page(body: &[u8]) -> Seen {
-    // A JSON list by another reader, which looks at nothing but the brackets.
+    // An independent decoder that only counts the items of a JSON list.
     let listed = serde_json::from_slice::<Vec<IgnoredAny>>(body).ok().map(|items| items.len());
     let page = match decode_page(body) {
         Ok(page) => page,
@@ -47,7 +47,7 @@ pub fn page(body: &[u8]) -> Seen {
     let (understood, undecodable) = (page.pull_requests.len(), page.undecodable.len() + page.nameless.len());
     assert_eq!(listed, Some(understood + undecodable), "items are lost or invented");
 
-    let again = decode_page(body).expect("it was a page a moment ago");
+    let again = decode_page(body).expect("the same bytes were a page before");
     assert_eq!(page.pull_requests, again.pull_requests, "the second reading differs");
     assert_eq!(page.undecodable, again.undecodable, "the second reading differs");
     assert_eq!(page.nameless, again.nameless, "the second reading differs");
@@ -62,15 +62,15 @@ pub fn page(body: &[u8]) -> Seen {
                 Err(item) => refused.push(item),
             }
         }
-        assert_eq!(page.pull_requests, single, "one by one they are read differently");
-        assert_eq!(page.undecodable, refused, "one by one others are refused");
+        assert_eq!(page.pull_requests, single, "decoding one by one gives different pull requests");
+        assert_eq!(page.undecodable, refused, "decoding one by one refuses different items");
     }
 
     for pull_request in &page.pull_requests {
         check_pull_request(pull_request);
     }
     for item in &page.undecodable {
-        assert!(is_number(item.number), "the number {} is no pull request's", item.number);
+        assert!(is_number(item.number), "{} is not a pull request number", item.number);
         check_text("reason", &item.reason);
         assert!(!item.reason.is_empty(), "no reason is given");
     }
@@ -82,10 +82,10 @@ pub fn page(body: &[u8]) -> Seen {
     Seen::Read { understood, undecodable }
 }
 
-/// How many pull requests the answers of the corpus are about.
+/// How many pull requests are requested in each response of the corpus.
 const ASKED: [usize; 3] = [1, 2, 3];
 
-/// Decodes bytes as GraphQL's answer about one, two and three pull requests.
+/// Decodes bytes as a GraphQL response for one, two and three pull requests.
 ///
 /// # Panics
 /// As [`details`] does.
@@ -94,28 +94,28 @@ pub fn answer(body: &[u8]) -> Seen {
     seen.into_iter().find(|seen| *seen != Seen::Refused).unwrap_or(Seen::Refused)
 }
 
-/// Decodes bytes as GraphQL's answer about `PR_0`, `PR_1` and so on, so many of them.
+/// Decodes bytes as a GraphQL response for `asked` pull requests: `PR_0`, `PR_1` and so on.
 ///
 /// # Panics
-/// When one of them is not told about exactly once, when reading again gives something else, or when something comes
-/// through that a database stumbles over.
+/// If one of them is not in the result exactly once, if decoding twice differs, or if the result has something that a
+/// database cannot handle.
 pub fn details(body: &[u8], asked: usize) -> Seen {
     let ids: Vec<String> = (0..asked).map(|index| format!("PR_{index}")).collect();
-    let told = match histories(body, &ids) {
-        Ok(told) => told,
+    let decoded = match histories(body, &ids) {
+        Ok(decoded) => decoded,
         Err(error) => {
             check_error(&error);
             return Seen::Refused;
         }
     };
-    let mut names: Vec<&String> = told.iter().map(|(id, _)| id).collect();
+    let mut names: Vec<&String> = decoded.iter().map(|(id, _)| id).collect();
     names.sort();
     let mut expected: Vec<&String> = ids.iter().collect();
     expected.sort();
-    assert_eq!(names, expected, "one is told about twice or not at all");
-    assert_eq!(histories(body, &ids).as_ref(), Ok(&told), "the second reading differs");
+    assert_eq!(names, expected, "a pull request is missing or duplicated");
+    assert_eq!(histories(body, &ids).as_ref(), Ok(&decoded), "the second reading differs");
 
-    for (_, history) in told {
+    for (_, history) in decoded {
         for text in [&history.base_ref, &history.merge_commit].into_iter().flatten() {
             check_stored("text", text);
         }
@@ -141,7 +141,7 @@ pub fn details(body: &[u8], asked: usize) -> Seen {
 
 fn check_pull_request(pull_request: &PullRequest) {
     let PullRequest { number, title, node_id, base_ref, author, state, created_at, updated_at, .. } = pull_request;
-    assert!(is_number(*number), "the number {number} is no pull request's");
+    assert!(is_number(*number), "{number} is not a pull request number");
     check_text("title", title);
     for text in [node_id, base_ref].into_iter().flatten() {
         check_stored("text", text);
@@ -165,7 +165,7 @@ fn is_number(number: i64) -> bool {
     (1..=i64::from(i32::MAX)).contains(&number)
 }
 
-/// Errors are logged and stored in the ledger, so they quote what was sent in bounds only.
+/// Errors are logged and stored in the ledger, so what they quote must be bounded.
 fn check_error(error: &GitHubError) {
     match error {
         GitHubError::InvalidAnswer { reason }
@@ -174,17 +174,17 @@ fn check_error(error: &GitHubError) {
         | GitHubError::Truncated { reason }
         | GitHubError::TooMuch { reason } => check_text("error's reason", reason),
         GitHubError::RateLimited { .. } => {}
-        other => panic!("a body alone does not tell {other:?}"),
+        other => panic!("a body alone cannot cause {other:?}"),
     }
 }
 
-/// Text that people are shown: a kilobyte at most, and nothing that a terminal obeys.
+/// Text for display: at most a kilobyte, without control characters.
 fn check_text(what: &str, text: &str) {
     assert!(text.len() <= 1_024, "the {what} has {} bytes", text.len());
     assert!(!text.chars().any(char::is_control), "the {what} has control characters: {text:?}");
 }
 
-/// Text that is stored: PostgreSQL refuses NUL.
+/// Text for storage: PostgreSQL refuses NUL.
 fn check_stored(what: &str, text: &str) {
     assert!(!text.contains('\0'), "the {what} has a NUL: {text:?}");
 }

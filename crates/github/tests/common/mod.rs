@@ -1,4 +1,4 @@
-//! What the client's tests share.
+//! Helpers for the client's tests.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -10,7 +10,7 @@ use anyhow::Result;
 use mergeline_fake_github::at;
 use mergeline_github::{GitHub, GitHubSettings, Session, WaitBudget};
 
-/// Settings for a fake, with pauses that a test can wait for.
+/// Settings for a fake, with pauses that are short enough for a test.
 pub(crate) fn settings(url: &str, token: Option<&str>) -> GitHubSettings {
     let settings = GitHubSettings::from_vars(|name| match name {
         "GITHUB_API_URL" => Some(url.to_owned()),
@@ -24,11 +24,11 @@ pub(crate) fn connect(url: &str, token: Option<&str>) -> Result<GitHub> {
     Ok(GitHub::connect(&settings(url, token))?)
 }
 
-/// The address of a server that gives every request this answer, byte by byte as it is.
+/// The address of a server that sends these bytes in response to every request.
 pub(crate) fn always(answer: impl Into<Vec<u8>>) -> Result<String> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let (url, answer) = (format!("http://{}", listener.local_addr()?), answer.into());
-    // Ends with the process; there is nobody to tell.
+    // Ends with the process, so the result is dropped.
     std::thread::spawn(move || {
         for mut connection in listener.incoming().flatten() {
             let _ = connection.read(&mut [0; 8_192]).and_then(|_| connection.write_all(&answer));
@@ -37,7 +37,7 @@ pub(crate) fn always(answer: impl Into<Vec<u8>>) -> Result<String> {
     Ok(url)
 }
 
-/// A complete answer with this body.
+/// A complete response with this body.
 pub(crate) fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
@@ -46,8 +46,8 @@ pub(crate) fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A piece of work that waits two seconds at most.
+/// A session that waits at most two seconds.
 pub(crate) fn session(github: &GitHub) -> Session<'_> {
-    let patience = WaitBudget { deadline: None, longest_wait: Duration::from_secs(2) };
-    github.session(Some("acme"), patience, at("2026-06-15T12:00:00Z"))
+    let budget = WaitBudget { deadline: None, longest_wait: Duration::from_secs(2) };
+    github.session(Some("acme"), budget, at("2026-06-15T12:00:00Z"))
 }
