@@ -23,55 +23,55 @@ pub(crate) struct Args {
     pub(crate) options: Options,
 }
 
-/// A line for each paragraph: clap breaks them where the terminal ends.
+/// One line per paragraph: clap wraps them to the terminal's width.
 const AFTER_HELP: &str = "\
 Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset), TEAMS_FILE or TEAM_CONFIG_JSON with \
 REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, LEDGER_DAYS, COLLECT_CONCURRENCY, API_KEY, API_KEYS, RUST_LOG; for replay WORK_QUEUE_URL, \
-DEAD_LETTER_QUEUE_URL and the usual ones of AWS. The README explains each.
+DEAD_LETTER_QUEUE_URL and the usual AWS variables. The README explains each.
 
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected, 130, 143 or 129 ended by \
-Ctrl-C, SIGTERM or SIGHUP (serve and demo: 0). status: 3 while some \
+Ctrl-C, SIGTERM or SIGHUP (serve and demo: 0). status: 3 while any \
 repository fails. doctor: 0 also with warnings, 1 it found an error, 2 the error is in the settings or the teams file. \
-explain: 1 also when there is no such pull request.";
+explain: 1 also when the pull request does not exist.";
 
-/// What all commands take.
+/// Options of all commands.
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct Options {
     /// Print JSON for machines instead of tables for people
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Where the private PostgreSQL keeps its data
-    // An empty one of the environment counts as unset.
+    // An empty environment variable counts as unset.
     #[arg(long, global = true, env = "MERGELINE_DATA_DIR", value_name = "FOLDER", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Collect a made-up organization, print its numbers and serve them: needs no token and no account
+    /// Collect a made-up organization, print its numbers and serve them; needs no token or account
     Demo(Demo),
     /// Read pull requests from GitHub into the database
     Collect(Collect),
     /// Show the stored numbers of all teams, or of one by week with its phases
     Show(Show),
-    /// Show the last runs, and how the collection of each repository stands
+    /// Show the last runs and the collection state of each repository
     Status(Status),
-    /// Check settings, teams file, database, GitHub, repositories and logins, and say how to mend what is wrong
+    /// Check settings, teams file, database, GitHub, repositories and logins, and say how to fix what is wrong
     Doctor(Doctor),
-    /// Say for which teams a pull request counts, with which weight, and why
+    /// Explain which teams a pull request counts for, with which weight, and why
     Explain(Explain),
-    /// What could not be read: accept that it is missing
+    /// Accept that unreadable pull requests are missing
     #[command(subcommand)]
     Quarantine(Quarantine),
-    /// Erase what is stored of a person who is no longer in the teams file; without --yes, say what that is
+    /// Erase what is stored about a person who is no longer in the teams file; without --yes, a dry run
     Erase(Erase),
-    /// Delete pull requests that were merged or closed before a day, for good; without --yes, say what that is
+    /// Permanently delete pull requests that were merged or closed before a day; without --yes, a dry run
     Prune(Prune),
-    /// Put the work that failed each time back into the work queue
+    /// Put dead letters back into the work queue
     Replay,
     /// Answer HTTP requests on this machine
     Serve(Serve),
-    /// Make keys for the API
+    /// Create API keys
     #[command(subcommand)]
     Keys(Keys),
     /// Print the API as an OpenAPI 3.1 document
@@ -79,16 +79,16 @@ pub(crate) enum Command {
     OpenApi,
     /// Bring the database schema up to date
     Migrate,
-    /// Run another program with DB_URL set to the database, `mergeline with-db psql` for example
+    /// Run another program with DB_URL set to the database, for example `mergeline with-db psql`
     #[expect(clippy::doc_markdown, reason = "shown as it is by --help")]
     WithDb(WithDb),
-    /// Find, keep and remove what the private PostgreSQL holds
+    /// Locate, dump, restore and remove the data of the private PostgreSQL
     #[command(subcommand)]
     Data(Data),
     /// Check, compare and apply the teams file
     #[command(subcommand)]
     Teams(Teams),
-    /// Print velocity and lead time of a repository or a teams file, live from GitHub, and keep nothing
+    /// Print velocity and lead time of a repository or a teams file, live from GitHub; stores nothing
     Report(Report),
     /// Print completions for a shell
     Completions {
@@ -101,11 +101,11 @@ pub(crate) enum Command {
 #[derive(Debug, Clone)]
 pub(crate) struct ListenAddress {
     pub(crate) address: SocketAddr,
-    /// The host as it was written, by which people will call it.
+    /// The host as the user wrote it. Clients will use it too.
     pub(crate) host: String,
 }
 
-/// `127.0.0.1:8787`, `[::1]:8787`, `localhost:8787`, and for this machine alone `:8787` and `8787`.
+/// Accepts `127.0.0.1:8787`, `[::1]:8787` and `localhost:8787`. `:8787` and `8787` listen on this machine only.
 fn listen_address(text: &str) -> Result<ListenAddress, String> {
     let address = socket_address(text)?;
     let host = text.rsplit_once(':').map_or("", |(host, _)| host);
@@ -126,7 +126,7 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
     let found = (host, port)
         .to_socket_addrs()
         .map_err(|error| format!("`{host}` is not an address of this machine: {error}; {help}"))?;
-    // The first one, as IPv4 where there is one: what clients try may be either.
+    // The first IPv4 address if there is one, because clients may try either family.
     let mut found: Vec<SocketAddr> = found.collect();
     found.sort_by_key(|address| !address.is_ipv4());
     found.into_iter().next().ok_or_else(|| help.to_owned())
@@ -134,10 +134,10 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Demo {
-    /// Where the API listens; port 0 takes a free one
+    /// Where the API listens; port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
     pub(crate) listen: ListenAddress,
-    /// Print the numbers and end, without serving them
+    /// Print the numbers and exit without serving them
     #[arg(long)]
     pub(crate) no_serve: bool,
 }
@@ -147,10 +147,10 @@ pub(crate) struct Collect {
     /// The teams file (default: `TEAMS_FILE`, else teams.yaml)
     #[arg(long, value_name = "FILE")]
     pub(crate) teams: Option<PathBuf>,
-    /// Apply the teams file although it takes out a large part of the memberships
+    /// Apply the teams file even if it removes a large part of the memberships
     #[arg(long)]
     pub(crate) allow_removals: bool,
-    /// List everything again, find what was deleted on GitHub, and mend what differs
+    /// List everything again, find what was deleted on GitHub, and fix what differs
     #[arg(long)]
     pub(crate) verify: bool,
 }
@@ -160,7 +160,7 @@ pub(crate) struct Show {
     /// A team, by its slug
     #[arg(value_name = "TEAM")]
     pub(crate) team: Option<String>,
-    /// How far to look back: days, weeks, months or years, the running one included
+    /// How far to look back: days, weeks, months or years, including the current one
     #[arg(long, default_value = "P12W", value_name = "PERIOD", value_parser = lookback)]
     pub(crate) last: Lookback,
 }
@@ -178,7 +178,7 @@ pub(crate) struct Status {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Doctor {
-    /// Ask nothing of GitHub
+    /// Send no requests to GitHub
     #[arg(long)]
     pub(crate) offline: bool,
     /// The teams file (default: `TEAMS_FILE`, else teams.yaml)
@@ -188,19 +188,19 @@ pub(crate) struct Doctor {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Explain {
-    /// The pull request as owner/name#123, or its address
+    /// The pull request as owner/name#123, or its URL
     #[arg(value_name = "OWNER/NAME#NUMBER")]
     pub(crate) pull_request: PullRequestName,
-    /// Ask GitHub when it is not stored
+    /// Ask GitHub if it is not stored
     #[arg(long)]
     pub(crate) ask: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Quarantine {
-    /// Call weeks complete without a pull request that cannot be read; answers still say that it is missing
+    /// Treat weeks as complete without an unreadable pull request; answers still say that it is missing
     Accept {
-        /// The pull request as owner/name#123, or owner/name@57 where `status` shows only its place
+        /// The pull request as owner/name#123, or owner/name@57 where `status` shows only its position
         #[arg(value_name = "OWNER/NAME#NUMBER")]
         pull_request: QuarantineName,
     },
@@ -211,7 +211,7 @@ pub(crate) struct Erase {
     /// A login that the person has or had
     #[arg(value_name = "LOGIN")]
     pub(crate) login: Login,
-    /// The account's number at GitHub, where several accounts had that login one after the other
+    /// The account's number at GitHub, if several accounts had that login at different times
     #[arg(long, value_name = "NUMBER")]
     pub(crate) account: Option<GithubId>,
     /// Do it
@@ -221,7 +221,7 @@ pub(crate) struct Erase {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Prune {
-    /// The first day that is kept, in the time zone of the teams file
+    /// The first day to keep, in the time zone of the teams file
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub(crate) before: NaiveDate,
     /// Do it
@@ -229,29 +229,29 @@ pub(crate) struct Prune {
     pub(crate) yes: bool,
 }
 
-/// A day as the teams file writes it.
+/// A day in the format of the teams file.
 fn date(text: &str) -> Result<NaiveDate, String> {
     let date = text.parse::<NaiveDate>().ok().filter(|date| date.to_string() == text);
-    date.ok_or_else(|| format!("`{text}` is not a day: write YYYY-MM-DD, 2026-01-01 for example"))
+    date.ok_or_else(|| format!("`{text}` is not a day: write YYYY-MM-DD, for example 2026-01-01"))
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct WithDb {
-    /// The program and its arguments; psql is given the database as well
+    /// The program and its arguments; psql also gets the database URL
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
-    /// Where the API listens; beyond this machine `API_KEY` or `API_KEYS` must be set
+    /// Where the API listens; to accept other machines, set `API_KEY` or `API_KEYS`
     #[arg(long, default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
     pub(crate) listen: ListenAddress,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
-    /// Make a key: it is shown once, with the entry that makes the API know it
+    /// Create a key and show it once, with its entry for `API_KEYS`
     Create(CreateKey),
 }
 
@@ -260,15 +260,15 @@ pub(crate) struct CreateKey {
     /// Who or what will use it: letters, digits, `.`, `_` and `-`
     #[arg(long)]
     pub(crate) name: KeyName,
-    /// What it may be used for, once for each scope
+    /// What it may be used for; repeat for each scope
     #[arg(long = "scope", required = true, value_name = "SCOPE", value_parser = scopes())]
     pub(crate) scopes: Vec<Scope>,
-    /// The slug of a team, once for each: it then shows these teams only
+    /// The slug of a team that it may see; repeat for each team (default: all teams)
     #[arg(long = "team", value_name = "TEAM")]
     pub(crate) teams: Vec<TeamSlug>,
 }
 
-/// The scopes, named by `--help` and by the error for another one.
+/// The scopes, which `--help` and the error for an unknown scope list.
 fn scopes() -> impl TypedValueParser<Value = Scope> {
     PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)).try_map(|text| text.parse())
 }
@@ -279,9 +279,9 @@ pub(crate) enum Data {
     Path,
     /// Print all data as SQL, for `data restore`
     Dump,
-    /// Make a private database from what `data dump` printed; there must be none yet
+    /// Create a private database from the output of `data dump`; there must be none yet
     Restore {
-        /// What was printed
+        /// The output of `data dump`
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -297,9 +297,9 @@ pub(crate) enum Data {
 pub(crate) enum Teams {
     /// Check a teams file without a database
     Validate(TeamsFile),
-    /// Say what applying a teams file would change
+    /// Show what applying a teams file would change
     Plan(TeamsFile),
-    /// Make a teams file the configuration in force
+    /// Apply a teams file
     Apply(Apply),
     /// Print the JSON Schema of the teams file
     Schema,
@@ -318,12 +318,12 @@ pub(crate) struct TeamsFile {
 pub(crate) struct Apply {
     #[command(flatten)]
     pub(crate) teams: TeamsFile,
-    /// Apply it although it takes out a large part of the memberships
+    /// Apply it even if it removes a large part of the memberships
     #[arg(long)]
     pub(crate) allow_removals: bool,
 }
 
-/// `owner/name`, or the address of any of its pages.
+/// Parses `owner/name`, or the URL of any page of the repository.
 fn repository(text: &str) -> Result<RepoName, String> {
     let address = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let path = address.map(|address| address.split_once('/').map_or("", |(_, path)| path));
@@ -340,13 +340,13 @@ fn repository(text: &str) -> Result<RepoName, String> {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Report {
-    /// A repository as owner/name, or its address: its authors count as one team
+    /// A repository as owner/name, or its URL; its authors count as one team
     #[arg(value_name = "OWNER/NAME", conflicts_with = "teams", value_parser = repository)]
     pub(crate) repository: Option<RepoName>,
     /// A teams file instead of a repository
     #[arg(long, value_name = "FILE")]
     pub(crate) teams: Option<PathBuf>,
-    /// How many days to look back; the first week is shown whole
+    /// How many days to look back; the first week is shown in full
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) days: u16,
 }
@@ -356,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_to_listen_on_is_a_number_a_name_or_a_port_of_this_machine() {
+    fn listen_addresses_are_an_ip_name_or_local_port() {
         let address = |text: &str| listen_address(text).map(|listen| listen.address.to_string());
         for text in ["127.0.0.1:8787", "localhost:8787", ":8787", "8787"] {
             assert_eq!(address(text), Ok("127.0.0.1:8787".to_owned()), "{text}");
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_is_named_by_its_name_or_by_any_of_its_addresses() {
+    fn a_repository_parses_from_its_name_or_any_url() {
         for text in [
             "acme/api",
             "acme/api/",

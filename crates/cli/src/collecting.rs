@@ -1,4 +1,4 @@
-//! `mergeline collect`, and the run that demo and report share with it.
+//! `mergeline collect`, and the run that `demo` and `report` share with it.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
@@ -26,13 +26,13 @@ use crate::signals::EndingSignals;
 use crate::tables::wrapped;
 use crate::terminal;
 
-/// What the tables at the end show, as `mergeline show` does.
+/// The range of the tables at the end, the same as in `mergeline show`.
 pub(crate) const USUAL_RANGE: RangeRequest = RangeRequest::Lookback(Lookback::Weeks(12));
 
 /// `mergeline collect`
 pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let now = clock();
-    // The teams file first: a mistake in it is told before a server is started.
+    // Load the teams file first, to report its mistakes before a server starts.
     let teams = teams_source(args.teams.as_ref())?;
     let file = teams.load()?;
     let database = Database::open(options).await?;
@@ -40,13 +40,13 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     settings.teams = teams;
     settings.allow_removals |= args.allow_removals;
     let store = Store::connect(&settings.database);
-    // The machine's certificates are read while the database is made ready.
+    // Read the machine's certificates while the database is prepared.
     let github = settings.github.clone();
     let connecting = tokio::task::spawn_blocking(move || GitHub::connect(&github));
     store.migrate().await?;
     let github = connecting.await.map_err(anyhow::Error::from)??;
     let mut refusal = None;
-    // Where nothing is to be applied, the run itself finds out whether the token is refused: one request less delays it.
+    // If there is nothing to apply, the run itself finds out whether the token is refused. That saves a request.
     if let Some(file) = &file
         && !store.plan(file, now).await?.is_in_force()
     {
@@ -55,7 +55,8 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
         let owner = repository.or_else(|| file.rules.patterns().next().map(RepoPattern::owner));
         refusal = token_refusal(&github, &store, owner, now).await?;
         if let Some(refusal) = &refusal {
-            // Nothing can be collected for a teams file that is new. The run is made all the same: the ledger is to know.
+            // With a new teams file nothing can be collected. Otherwise the run still starts, so that the ledger
+            // records it.
             if store.roster().await?.is_none() {
                 return Err(refusal.clone().into());
             }
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
                     if ended_by.replace(code).is_some() {
                         return Ok(ExitCode::from(code));
                     }
-                    writeln!(terminal::stderr(), "Stopping: what is being written is finished first. Press Ctrl-C again to stop at once.")?;
+                    writeln!(terminal::stderr(), "Stopping after the current write. Repeat to stop at once.")?;
                     stop.cancel();
                 }
             }
@@ -89,10 +90,10 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     };
     report.token_refusal = report.token_refusal.or(refusal);
     if file.is_none() && !options.json {
-        writeln!(terminal::stderr(), "There is no teams file: what was applied before is in force.")?;
+        writeln!(terminal::stderr(), "There is no teams file: the last applied one is in effect.")?;
     }
     print_report(&report, options)?;
-    // Where nothing was collected, tables would only hide why.
+    // If nothing was collected, tables would only hide the reason.
     if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {
         writeln!(terminal::stdout(), "\n{}", show::all_teams(&store, USUAL_RANGE, clock()).await?)?;
     }
@@ -100,7 +101,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
         trim_ledger(&store, settings.ledger, clock()).await;
     }
     if database.is_private() {
-        // A server that ends under open connections says so in its log; any other outlives them.
+        // A private server logs connections that are still open when it stops; other servers keep running.
         store.close().await;
     }
     Ok(ended_by.map_or_else(|| exit_code(&report), ExitCode::from))
@@ -110,7 +111,7 @@ fn is_teams_variable(name: &str) -> bool {
     matches!(name, "TEAMS_FILE" | "TEAM_CONFIG_JSON" | "REPOSITORIES")
 }
 
-/// The teams file that a flag names, else what the environment says.
+/// The teams file from the flag, else from the environment.
 pub(crate) fn teams_source(file: Option<&std::path::PathBuf>) -> Result<TeamsSource, Failure> {
     match file {
         Some(file) => Ok(TeamsSource::File(file.clone())),
@@ -118,7 +119,7 @@ pub(crate) fn teams_source(file: Option<&std::path::PathBuf>) -> Result<TeamsSou
     }
 }
 
-/// A run with a line that moves while a person watches. `verifies` lists the last weeks again.
+/// Runs a collection with a progress bar on a terminal. `verifies` lists the last weeks again.
 pub(crate) async fn collect_with_progress(
     github: &GitHub,
     store: &Store,
@@ -132,7 +133,7 @@ pub(crate) async fn collect_with_progress(
     Box::pin(collect_until_stopped(github, store, settings, verifies, options, now, &stop)).await
 }
 
-/// The same until `stop` is cancelled.
+/// Like [`collect_with_progress`], but ends when `stop` is cancelled.
 async fn collect_until_stopped(
     github: &GitHub,
     store: &Store,
@@ -162,7 +163,7 @@ async fn collect_until_stopped(
     Ok(report)
 }
 
-/// A progress bar on a terminal, nothing elsewhere.
+/// A progress bar on a terminal; hidden elsewhere.
 pub(crate) fn progress_bar(options: &Options) -> ProgressBar {
     if options.json || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -175,19 +176,19 @@ pub(crate) fn progress_bar(options: &Options) -> ProgressBar {
     bar
 }
 
-/// What there is to say about a run.
+/// Prints the report of a run.
 pub(crate) fn print_report(report: &RunReport, options: &Options) -> Result<(), Failure> {
     print_report_as(&format!("Run {}", report.run.0), report, options)
 }
 
-/// The summary under a title, and what there is to say about repositories that are not complete.
+/// Prints the summary under a title, and the reasons why repositories are not complete.
 pub(crate) fn print_report_as(title: &str, report: &RunReport, options: &Options) -> Result<(), Failure> {
     let mut out = terminal::stdout();
     if options.json {
         writeln!(out, "{}", serde_json::to_string(report)?)?;
         return Ok(());
     }
-    // A clause each: together they are longer than most terminals are wide.
+    // One line per clause: together they are wider than most terminals.
     let mut lines = format!("{title}: {}", report.summary().replace("; ", "\n  "));
     for problem in &report.problems {
         let _ = write!(lines, "\n  {problem}");
@@ -211,7 +212,7 @@ pub(crate) fn print_report_as(title: &str, report: &RunReport, options: &Options
     Ok(())
 }
 
-/// What `mergeline doctor` advises, unless it is there already: refusals have it in their sentence.
+/// Adds the advice of `mergeline doctor`, unless the text already has it: refusals include it.
 fn add_remedy(lines: &mut String, cause: &GitHubError) {
     let remedy = remedy(cause);
     if !lines.contains(remedy) {
@@ -219,7 +220,7 @@ fn add_remedy(lines: &mut String, cause: &GitHubError) {
     }
 }
 
-/// Why repositories are not complete, each cause once, with GitHub's error where it is a failure.
+/// Why repositories are not complete: each cause once, with GitHub's error for failures.
 fn causes(report: &RunReport) -> Vec<(String, Option<&GitHubError>)> {
     let mut groups: Vec<(&Reason, Option<&GitHubError>, Vec<&str>)> = Vec::new();
     for incomplete in report.incomplete() {
@@ -244,7 +245,7 @@ fn causes(report: &RunReport) -> Vec<(String, Option<&GitHubError>)> {
     groups.into_iter().map(line).collect()
 }
 
-/// Whether two sentences differ in numbers at most, the seconds until a limit ends for example.
+/// Whether two sentences differ only in numbers, for example the seconds until a limit ends.
 fn is_alike(one: &str, other: &str) -> bool {
     let parts = |text: &str| {
         text.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>()
@@ -252,7 +253,7 @@ fn is_alike(one: &str, other: &str) -> bool {
     parts(one) == parts(other)
 }
 
-/// What a run means for a script.
+/// The exit code for a run.
 pub(crate) fn exit_code(report: &RunReport) -> ExitCode {
     match report.state {
         RunState::Succeeded => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `mergeline data`: the folder of the private PostgreSQL, kept, moved and removed.
+//! `mergeline data`: show, dump, restore and remove the private PostgreSQL.
 
 use std::io::{BufRead, Seek, Write};
 use std::path::Path;
@@ -35,13 +35,13 @@ fn path(folder: &DataFolder, options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Of a database that others look after, they also look after copies.
+/// Fails if `DB_URL` is set: backups of an external database are up to its owner.
 fn refuse_foreign(what: &str) -> Result<(), Failure> {
     if variable("DB_URL").is_none() {
         return Ok(());
     }
     Err(Failure::Input(format!(
-        "DB_URL names the database, and this is about the private one\n  help: unset DB_URL, or use PostgreSQL's own \
+        "DB_URL is set, but this command is for the private database\n  help: unset DB_URL, or use PostgreSQL's own \
          program: {what}"
     )))
 }
@@ -65,18 +65,18 @@ async fn dump(folder: &DataFolder, options: &Options) -> Result<ExitCode, Failur
 
 async fn restore(folder: &DataFolder, file: &Path, options: &Options) -> Result<ExitCode, Failure> {
     refuse_foreign("`psql \"$DB_URL\" --file FILE`")?;
-    // Read by this program: the server's account may not reach it.
+    // Open it here, because the server's account may not have access.
     let dump = std::fs::File::open(file).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
     if folder.version().is_some() {
         return Err(Failure::Input(format!(
-            "there is data in {} already\n  help: keep it with `mergeline data dump`, then `mergeline data remove --yes`",
+            "there is data in {} already\n  help: save it with `mergeline data dump`, then `mergeline data remove --yes`",
             folder.path().display()
         )));
     }
     if !is_whole_dump(&dump)? {
         return Err(Failure::Input(format!(
-            "{} is not a whole dump of Mergeline's data: nothing was restored\n  help: make one with `mergeline data dump`, and keep the \
-             data until it has ended with success",
+            "{} is not a complete dump of Mergeline's data: nothing was restored\n  help: make one with `mergeline data dump`, and keep the \
+             data until the dump succeeds",
             file.display()
         )));
     }
@@ -87,10 +87,13 @@ async fn restore(folder: &DataFolder, file: &Path, options: &Options) -> Result<
     let restored = tokio::process::Command::new(&program).args(arguments).arg(&url).stdin(dump).status().await;
     drop(database);
     if !restored.as_ref().is_ok_and(ExitStatus::success) {
-        // Half a restore, or an empty one, would look like a database.
+        // A partial or empty restore would look like a valid database.
         folder.remove()?;
         restored.with_context(|| format!("cannot run {}", program.display()))?;
-        return Err(Failure::Other(anyhow::anyhow!("{} could not be restored: nothing is kept of it", file.display())));
+        return Err(Failure::Other(anyhow::anyhow!(
+            "{} could not be restored: the private database was removed again",
+            file.display()
+        )));
     }
     let mut out = terminal::stdout();
     if options.json {
@@ -101,8 +104,8 @@ async fn restore(folder: &DataFolder, file: &Path, options: &Options) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether a file has Mergeline's tables and ends as `pg_dump` ends it: psql is content with any part of a dump that ends between
-/// two statements. Goes back to the beginning.
+/// Whether a file has Mergeline's tables and the last line of a `pg_dump`. psql accepts any part of a dump that ends
+/// between two statements. Rewinds the file.
 fn is_whole_dump(mut file: &std::fs::File) -> Result<bool, Failure> {
     let (mut has_tables, mut has_end) = (false, false);
     for line in std::io::BufReader::new(file).split(b'\n') {
@@ -118,12 +121,10 @@ fn remove(folder: &DataFolder, yes: bool, options: &Options) -> Result<(), Failu
     let mut out = terminal::stdout();
     let path = folder.path().display();
     if !yes && folder.path().exists() {
-        return Err(Failure::Input(format!(
-            "this removes {path} with everything that was collected: say --yes for it"
-        )));
+        return Err(Failure::Input(format!("this removes {path} with all collected data: confirm with --yes")));
     }
     let is_removed = folder.remove()?;
-    // The folder around it, when nothing else is in it.
+    // The parent folder too, if it is empty.
     if let Some(parent) = folder.path().parent().filter(|_| is_removed) {
         let _ = std::fs::remove_dir(parent);
     }

@@ -1,4 +1,4 @@
-//! The database of a command: the one in `DB_URL`, else a private one below the data folder.
+//! The database of a command: the one in `DB_URL`, else a private one in the data folder.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use crate::args::{Options, WithDb};
 use crate::failure::Failure;
 use crate::terminal;
 
-/// The one database that a private server is used for.
+/// The database to use on a private server.
 const PRIVATE_DATABASE: &str = "postgres";
-/// How often `serve` looks whether its private server is there.
+/// How often `serve` checks its private server.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Mostly the private server is there in less than a second; what takes longer is explained.
+/// The private server usually starts in less than a second. A longer wait prints a message.
 const SILENT_AT_MOST: Duration = Duration::from_secs(3);
 
 /// A database with the server that must be kept running for it.
@@ -29,13 +29,13 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// The database of `DB_URL`, else the private one, started if need be.
+    /// Opens the database of `DB_URL`, else the private one, which is started if needed.
     pub(crate) async fn open(options: &Options) -> Result<Self, Failure> {
         if variable("DB_URL").is_some() {
             return Ok(Self { server: None });
         }
         if mergeline_telemetry::is_lambda() {
-            let help = "name the database in DB_URL; a private one would be gone with the sandbox";
+            let help = "name the database in DB_URL; a private one would be lost with the sandbox";
             return Err(Problem::setting("config.db_url", "DB_URL", "it is not set", help).into());
         }
         let folder = private_folder(options)?;
@@ -53,7 +53,7 @@ impl Database {
         Ok(Self { server: Some(started.map_err(anyhow::Error::from)??) })
     }
 
-    /// The same, `None` when it would be the private one and that was never made.
+    /// Like [`Database::open`], but `None` if the private database is needed and was never created.
     pub(crate) async fn open_existing(options: &Options) -> Result<Option<Self>, Failure> {
         if variable("DB_URL").is_none() && !private_folder(options)?.join("data").exists() {
             return Ok(None);
@@ -61,13 +61,13 @@ impl Database {
         Self::open(options).await.map(Some)
     }
 
-    /// A database that vanishes at the end.
+    /// A database that is deleted at the end.
     pub(crate) async fn throwaway() -> Result<Self, Failure> {
         let server = tokio::task::spawn_blocking(Server::throwaway).await.map_err(anyhow::Error::from)??;
         Ok(Self { server: Some(server) })
     }
 
-    /// The environment as the libraries read it, with this database as `DB_URL`.
+    /// The environment for the libraries, with this database as `DB_URL`.
     pub(crate) fn lookup(&self, name: &str) -> Option<String> {
         match (&self.server, name) {
             (Some(server), "DB_URL") => Some(server.url(PRIVATE_DATABASE)),
@@ -75,18 +75,18 @@ impl Database {
         }
     }
 
-    /// A program of the private server's version, and the database's URL for it.
+    /// The path of a PostgreSQL program in the private server's version, and the database URL to give it.
     pub(crate) fn program(&self, name: &str) -> Result<(PathBuf, String), Failure> {
         let server = self.server.as_ref().context("there is no private database")?;
         Ok((server.binaries().path(name), server.url(PRIVATE_DATABASE)))
     }
 
-    /// A store on it.
+    /// A store for this database.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
         Ok(Store::connect(&DatabaseSettings::from_vars(|name| self.lookup(name))?))
     }
 
-    /// Never ends, and starts a private server again that was killed together with what watches over it.
+    /// Never returns. Restarts the private server if it and its supervisor were killed.
     pub(crate) async fn keep_running(&self) {
         let Some(server) = &self.server else { return std::future::pending().await };
         let mut another: Option<Server> = None;
@@ -106,7 +106,7 @@ impl Database {
                 Ok(Err(error)) => error_chain(&error),
                 Err(error) => error.to_string(),
             };
-            // Once, however often it is looked at.
+            // Log each cause only once.
             if why != said {
                 tracing::warn!("The private PostgreSQL does not answer: {why}");
                 said = why;
@@ -114,23 +114,23 @@ impl Database {
         }
     }
 
-    /// Whether it is this program's own, to be migrated without being asked.
+    /// Whether this is the private database, which is migrated automatically.
     pub(crate) fn is_private(&self) -> bool {
         self.server.is_some()
     }
 }
 
-/// Where the private PostgreSQL lives.
+/// The folder of the private PostgreSQL.
 pub(crate) fn private_folder(options: &Options) -> Result<PathBuf, Failure> {
     let named = options.data_dir.clone().filter(|folder| !folder.as_os_str().is_empty());
     Ok(named.map_or_else(data_folder, Ok)?.join("postgres"))
 }
 
-/// A store to read what was collected from, with the server that must be kept running for it. `None` when nothing was
-/// ever collected: there is no private database yet, or the database is empty.
+/// A store with the collected data, and the server that must keep running for it. `None` if nothing was ever collected:
+/// there is no private database yet, or the database is empty.
 ///
 /// # Errors
-/// When the database cannot be asked, or its schema is older than this program.
+/// If the database cannot be queried, or its schema is older than this program.
 pub(crate) async fn collected(options: &Options) -> Result<Option<(Database, Store)>, Failure> {
     let Some(database) = Database::open_existing(options).await? else { return Ok(None) };
     let store = database.store()?;
@@ -149,7 +149,7 @@ pub(crate) async fn collected(options: &Options) -> Result<Option<(Database, Sto
     Ok(Some((database, store)))
 }
 
-/// A variable of the environment; set to nothing is the same as unset.
+/// An environment variable; an empty value counts as unset.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
@@ -180,7 +180,7 @@ pub(crate) async fn run_with(args: &WithDb, options: &Options) -> Result<ExitCod
         command.arg(&url);
     }
     command.args(arguments).env("DB_URL", &url);
-    // Ctrl-C is for the program that runs, psql cancels a query by it; the database stays until that program ends.
+    // Ctrl-C is for the child: psql uses it to cancel a query. The database stays until the child exits.
     let mut interrupted = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut running = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
@@ -188,7 +188,7 @@ pub(crate) async fn run_with(args: &WithDb, options: &Options) -> Result<ExitCod
         tokio::select! {
             status = running.wait() => break status?,
             _ = interrupted.recv() => {}
-            // Without its database it has nothing left to do.
+            // The child is useless without its database.
             _ = terminated.recv() => running.start_kill()?,
         }
     };

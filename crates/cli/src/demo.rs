@@ -1,4 +1,4 @@
-//! `mergeline demo`: a made-up organization, collected and served for real.
+//! `mergeline demo`: a made-up organization, collected and served by the real code.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -21,19 +21,19 @@ use crate::tables::wrapped;
 use crate::terminal;
 use crate::{serve, show};
 
-/// How the demo's API limits a request.
+/// The time limit for a request to the demo's API.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// What a token may not see is a 404 at GitHub.
+/// GitHub answers 404 for what a token may not see.
 const NOT_VISIBLE: u16 = 404;
 
 pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let now = clock();
     let mut out = terminal::stdout();
     if !args.listen.address.ip().is_loopback() {
-        return Err(Failure::Input("the demo is open to everybody who can reach it: listen on 127.0.0.1".to_owned()));
+        return Err(Failure::Input("the demo is open to anyone who can reach it: listen on 127.0.0.1".to_owned()));
     }
     let hosts = AllowedHosts::from_vars(variable)?.and(&args.listen.host);
-    // Taken first: a port in use is told at once.
+    // Bind first, to report a port in use right away.
     let listener = if args.no_serve { None } else { Some(serve::listen(args.listen.address).await?) };
     let organization = organization(now);
     let github = FakeGitHub::start().await?;
@@ -52,12 +52,12 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     store.apply(&file, ApplyOptions::default(), now).await?;
     let connected = GitHub::connect(&settings.github)?;
     let first = collect_with_progress(&connected, &store, &settings, false, options, now).await?;
-    // What was read stays and counts, and the weeks before are complete: a failure spoils nothing of the past.
+    // Stored data still counts and earlier weeks stay complete: a failure does not affect the past.
     github.break_repository(organization.lost_repository, Some(NOT_VISIBLE));
     let report = collect_with_progress(&connected, &store, &settings, false, options, clock()).await?;
     if !options.json {
         let opening = "Everything below is SYNTHETIC: a made-up organization, served by a fake GitHub on this machine, collected by \
-                       the real collector into a private PostgreSQL that vanishes when this ends.\n";
+                       the real collector into a private PostgreSQL that is deleted at the end.\n";
         writeln!(out, "{}", wrapped(opening, 0))?;
         for peculiarity in &organization.peculiarities {
             writeln!(out, "{}", wrapped(&format!("  - {peculiarity}"), 4))?;
@@ -73,17 +73,17 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     }
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
-        // With --json standard output is for machines only.
-        let mut told: Box<dyn Write> =
+        // With --json, standard output is for machines only.
+        let mut out: Box<dyn Write> =
             if options.json { Box::new(terminal::stderr()) } else { Box::new(terminal::stdout()) };
-        writeln!(told, "\nThe API answers until Ctrl-C. In another terminal:\n")?;
+        writeln!(out, "\nThe API runs until Ctrl-C. In another terminal:\n")?;
         for path in ["v1/teams", "v1/metrics/team/payments/velocity", "v1/metrics/team/platform/lead-time?tz=UTC"] {
-            writeln!(told, "  curl -s 'http://{address}/{path}'")?;
+            writeln!(out, "  curl -s 'http://{address}/{path}'")?;
         }
-        writeln!(told, "\nWith your own repositories: `mergeline teams example > teams.yaml`, edit it, then")?;
-        writeln!(told, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
-        told.flush()?;
-        drop(told);
+        writeln!(out, "\nWith your own repositories: `mergeline teams example > teams.yaml`, edit it, then")?;
+        writeln!(out, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
+        out.flush()?;
+        drop(out);
         let api = Api { hosts: Some(hosts), ..Api::new(store.clone(), TIMEOUT, clock) };
         serve::until_interrupted(listener, router(api), &store).await?;
     } else {

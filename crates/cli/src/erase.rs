@@ -1,4 +1,4 @@
-//! `mergeline erase`: what is stored of a person, and its end.
+//! `mergeline erase`: shows and erases what is stored about a person.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -27,8 +27,8 @@ pub(crate) async fn run(args: &Erase, options: &Options, clock: fn() -> DateTime
     let traces = store.traces(person, &subject.logins).await?;
     if person.is_none() && traces.is_empty() {
         return Err(Failure::Input(format!(
-            "nothing is stored of `{0}`: no account has this login or had it, and no message quotes it\n  help: take a login \
-             that the teams file had, or that GitHub showed; `mergeline teams plan` shows who is in the file",
+            "nothing is stored about `{0}`: no account has or had this login, and no message quotes it\n  help: use a login \
+             from the teams file or from GitHub; `mergeline teams plan` shows who is in the file",
             args.login
         )));
     }
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &Erase, options: &Options, clock: fn() -> DateTime
 
 /// Who is to be erased.
 struct Subject {
-    /// `None` when only messages know the login.
+    /// `None` if only messages mention the login.
     account: Option<Account>,
     logins: Vec<String>,
 }
@@ -67,7 +67,7 @@ impl Subject {
             accounts.retain(|account| account.github_id == Some(number));
             if accounts.is_empty() {
                 return Err(Failure::Input(format!(
-                    "account {number} never had the login `{login}`, as far as it is known here\n  help: leave --account out \
+                    "account {number} never had the login `{login}`, as far as the database knows\n  help: omit --account \
                      to see which accounts had it"
                 )));
             }
@@ -75,7 +75,7 @@ impl Subject {
         if accounts.len() > 1 {
             let known: Vec<String> = accounts.iter().map(|account| format!("\n  {}", described(account))).collect();
             return Err(Failure::Input(format!(
-                "{} have or had the login `{login}`, one after the other:{}\n  help: say which with --account NUMBER",
+                "{} have or had the login `{login}` at different times:{}\n  help: say which with --account NUMBER",
                 count_of(accounts.len(), "account"),
                 known.concat()
             )));
@@ -85,14 +85,14 @@ impl Subject {
         Ok(Self { account, logins })
     }
 
-    /// Whom a teams file names, the next collection would bring back.
+    /// Fails if a teams file names the person: the next collection would restore the data.
     async fn refuse_configured(&self, store: &Store, file: Option<&TeamsFile>) -> Result<(), Failure> {
-        let help = "help: take the person out of the teams file, apply or deploy that file, and come back";
+        let help = "help: remove the person from the teams file, apply or deploy that file, and try again";
         let account = self.account.as_ref();
         if let Some(account) = account.filter(|account| !account.teams.is_empty()) {
             let teams = account.teams.join(", ");
             return Err(Failure::Input(format!(
-                "`{}` is in the configuration in force, in {teams}: the next collection would bring everything back\n  {help}",
+                "`{}` is in the current configuration, in {teams}: the next collection would restore everything\n  {help}",
                 account.login
             )));
         }
@@ -100,15 +100,15 @@ impl Subject {
         for login in self.logins.iter().map(|login| Login::from_github(login)) {
             if bots.as_ref().is_some_and(|roster| roster.names_as_bot(&login)) {
                 return Err(Failure::Input(format!(
-                    "`{login}` is among the bots of the configuration in force\n  {help}"
+                    "`{login}` is one of the bots in the current configuration\n  {help}"
                 )));
             }
-            // A login that another account has by now is that one's.
+            // A login that another account has now belongs to that account.
             let is_theirs = account.is_none_or(|account| account.login == login.as_str())
                 || store.accounts_of(&login).await?.len() < 2;
             if is_theirs && file.is_some_and(|file| names(file, &login, account)) {
                 return Err(Failure::Input(format!(
-                    "the teams file names `{login}`: the next collection would bring everything back\n  {help}"
+                    "the teams file names `{login}`: the next collection would restore everything\n  {help}"
                 )));
             }
         }
@@ -124,7 +124,7 @@ fn names(file: &TeamsFile, login: &Login, account: Option<&Account>) -> bool {
         .any(|member| member.login == *login || (number.is_some() && member.github_id == number))
 }
 
-/// `octocat, account 583231, formerly octo`
+/// For example `octocat, account 583231, also known as octo`.
 fn described(account: &Account) -> String {
     let mut text = account.login.clone();
     match account.github_id {
@@ -153,10 +153,10 @@ fn text(args: &Erase, subject: &Subject, traces: &Traces, remaining: Stored) -> 
         count_of(remaining.people, "account")
     );
     let outcome = if args.yes {
-        format!("This is erased. {stay}. Backups, logs and versions of the teams file are yours to clear.")
+        format!("This is erased. {stay}. You must clear backups, logs and old versions of the teams file yourself.")
     } else {
         format!(
-            "Nothing is erased yet: with --yes this goes, and comes back only when a teams file names the person. {stay}."
+            "Nothing is erased yet. With --yes this is erased, and only a teams file that names the person restores it. {stay}."
         )
     };
     format!("{}\n{table}\n\n{}\n", wrapped(&who, 0), wrapped(&outcome, 0))

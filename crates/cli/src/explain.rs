@@ -1,4 +1,4 @@
-//! `mergeline explain`: why a pull request counts for which team.
+//! `mergeline explain`: which teams a pull request counts for, and why.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ use crate::failure::{FAILED, Failure};
 use crate::tables::{ago, duration, local, wrapped_for_people};
 use crate::terminal;
 
-/// A pull request as people name it.
+/// A pull request as users write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PullRequestName {
     repository: RepoName,
@@ -33,7 +33,6 @@ impl std::fmt::Display for PullRequestName {
 }
 
 impl PullRequestName {
-    /// The repository and the number.
     pub(crate) fn into_parts(self) -> (RepoName, i64) {
         (self.repository, self.number)
     }
@@ -42,9 +41,9 @@ impl PullRequestName {
 impl FromStr for PullRequestName {
     type Err = String;
 
-    /// Reads `owner/name#123`, or the address of any page of a pull request.
+    /// Parses `owner/name#123`, or the URL of any page of a pull request.
     fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || format!("`{text}` is no pull request: write owner/name#123, or paste its address");
+        let refuse = || format!("`{text}` is not a pull request: write owner/name#123, or paste its URL");
         let address = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let (repository, number) = match address {
             None => {
@@ -78,8 +77,7 @@ pub(crate) async fn run(args: &Explain, options: &Options, now: DateTime<Utc>) -
             let mut answer = Answer::stored(name, &explanation, zone);
             let quarantine = store.quarantine_reason(&name.repository, name.number).await?;
             if let Some(QuarantineReason { reason, .. }) = quarantine {
-                let _ =
-                    writeln!(answer.text, "It is in quarantine, so what changed since then is not known: {reason}.");
+                let _ = writeln!(answer.text, "It is in quarantine, so later changes are not known: {reason}.");
                 answer.json["quarantine"] = reason.into();
             }
             answer
@@ -95,9 +93,9 @@ pub(crate) async fn run(args: &Explain, options: &Options, now: DateTime<Utc>) -
     Ok(if answer.is_found { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// What is said about a pull request.
+/// The answer about a pull request.
 struct Answer {
-    /// Whether it is stored, or else at GitHub.
+    /// Whether it is stored or exists on GitHub.
     is_found: bool,
     json: serde_json::Value,
     text: String,
@@ -107,7 +105,7 @@ impl Answer {
     fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> Self {
         let unallocated = f64::from(unallocated_units(&explanation.shares)) / f64::from(Weight::UNITS);
         let mut json = serde_json::json!({ "stored": explanation, "unallocated": unallocated });
-        // As the API says it: one that is not merged counts for nobody yet.
+        // Same as the API: an unmerged pull request does not count yet.
         json["stored"]["excluded"] = match (explanation.is_deleted, explanation.merged_at) {
             (true, _) => "deleted".into(),
             (false, None) => "not_merged".into(),
@@ -161,7 +159,7 @@ impl Known {
         };
         match &self.quarantine {
             Some(QuarantineReason { reason, is_by_place: false }) => {
-                return format!("it is in quarantine, as it cannot be read or understood: {reason}.");
+                return format!("it is in quarantine because it cannot be read or decoded: {reason}.");
             }
             Some(QuarantineReason { reason, is_by_place: true }) => {
                 return format!(
@@ -173,12 +171,12 @@ impl Known {
         let mut text = match (repository.collected_at, repository.covered_since) {
             (Some(collected_at), Some(since)) => format!(
                 "{} was collected {}, with what changed since {}. Either it has not changed since then or is newer, or \
-                 its author was in no team, a bot or a deleted account.",
+                 its author was not in a team, or is a bot or a deleted account.",
                 repository.name,
                 ago(collected_at, now),
                 local(since, zone)
             ),
-            _ => format!("{} is not collected completely yet.", repository.name),
+            _ => format!("{} is not fully collected yet.", repository.name),
         };
         if let Some(since) = self.kept_since {
             let _ = write!(text, " What was merged or closed before {} was pruned.", local(since, zone));
@@ -190,7 +188,7 @@ impl Known {
     }
 }
 
-/// What GitHub says about a pull request, and what follows from it.
+/// What GitHub says about a pull request, and the resulting verdict.
 struct Asked {
     is_there: bool,
     verdict: String,
@@ -215,7 +213,7 @@ async fn ask(
     let pull_request = match within_known_limits(&github, store, now, asking).await? {
         Ok(Ok(pull_request)) => pull_request,
         Ok(Err(UndecodableItem { reason, .. })) => {
-            return Ok(absent(format!("its answer cannot be understood: {reason}")));
+            return Ok(absent(format!("its response cannot be decoded: {reason}")));
         }
         Err(GitHubError::NotFound) => {
             return Ok(absent(format!("there is no {name}, or the token may not see it (404)")));
@@ -227,7 +225,7 @@ async fn ask(
         Some((_, roster)) => judged(&roster.judge(&pull_request), &pull_request, &teams),
         None => "counts for nobody: no teams are configured".to_owned(),
     };
-    let mut text = format!("At GitHub it {}.\n", at_github(&pull_request, zone));
+    let mut text = format!("On GitHub it {}.\n", at_github(&pull_request, zone));
     let _ = writeln!(text, "It {verdict}.");
     if let Some(hint) = known.when_stored(&pull_request, zone) {
         let _ = writeln!(text, "{hint}");
@@ -248,16 +246,18 @@ impl Known {
         }
         let changed = local(pull_request.updated_at, zone);
         if repository.covered_since.is_some_and(|since| pull_request.updated_at < since) {
-            return Some(format!("It changed last at {changed}, before what is collected: BACKFILL_DAYS widens that."));
+            return Some(format!(
+                "It last changed at {changed}, before the collected range: raise BACKFILL_DAYS to include it."
+            ));
         }
         if repository.collected_at.is_none_or(|at| pull_request.updated_at >= at) {
-            return Some(format!("It changed last at {changed}: the next `mergeline collect` reads it."));
+            return Some(format!("It last changed at {changed}: the next `mergeline collect` reads it."));
         }
         None
     }
 }
 
-/// Title, author and times as GitHub has them.
+/// Title, author and time from GitHub.
 fn at_github(pull_request: &PullRequest, zone: Tz) -> String {
     let author = pull_request.author.as_ref().map_or("a deleted account", |author| author.login.as_str());
     let (state, at) = match pull_request.state {
@@ -268,7 +268,7 @@ fn at_github(pull_request: &PullRequest, zone: Tz) -> String {
     format!("is \"{}\" by {author}, {state} {}", pull_request.title, local(at, zone))
 }
 
-/// What becomes of it, as the end of a sentence that begins with "It".
+/// The verdict, as the end of a sentence that starts with "It".
 fn judged(verdict: &Verdict<'_>, pull_request: &PullRequest, teams: &HashMap<TeamId, String>) -> String {
     let author = pull_request.author.as_ref().map(|author| &author.login).map_or("", Login::as_str);
     match verdict {
@@ -276,18 +276,16 @@ fn judged(verdict: &Verdict<'_>, pull_request: &PullRequest, teams: &HashMap<Tea
         Verdict::Skip(SkipReason::Bot) => format!("counts for nobody: {author} is a bot"),
         Verdict::Skip(SkipReason::NotAMember) => format!("counts for nobody: {author} is in no team"),
         Verdict::DuplicatePerson { .. } => {
-            format!(
-                "waits for the next collection, which learns that {author} is somebody who is known by another login"
-            )
+            format!("waits for the next collection, which finds out that {author} is a person known by another login")
         }
         Verdict::Keep { attributions, .. } if attributions.is_empty() => {
-            format!("counts for no team: {author} was in none at that time")
+            format!("counts for no team: {author} was not in a team at that time")
         }
         Verdict::Keep { attributions, .. } => {
             let shares: Vec<String> = attributions
                 .iter()
                 .map(|share| {
-                    let team = teams.get(&share.team).map_or("a team that is gone", String::as_str);
+                    let team = teams.get(&share.team).map_or("a deleted team", String::as_str);
                     format!("{team} ({})", share.weight)
                 })
                 .collect();
@@ -296,7 +294,7 @@ fn judged(verdict: &Verdict<'_>, pull_request: &PullRequest, teams: &HashMap<Tea
     }
 }
 
-/// What is left of a whole pull request, in ten-thousandths.
+/// The part of a pull request that no team gets, in ten-thousandths.
 fn unallocated_units(shares: &[Share]) -> u32 {
     let counted: u32 = shares.iter().filter(|share| share.counts).map(|share| share.weight_units.unsigned_abs()).sum();
     u32::from(Weight::UNITS).saturating_sub(counted)
@@ -316,10 +314,10 @@ fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> String
     };
     let _ = writeln!(text, "  {decides}");
     if explanation.is_deleted {
-        let _ = writeln!(text, "  GitHub does not have it any more: it counts for nobody");
+        let _ = writeln!(text, "  It was deleted on GitHub: it counts for nobody");
         return text;
     }
-    // A team that somebody was in twice is told of by the membership that counts, or by all that do not.
+    // If a person was in a team twice, show the membership that counts, or all if none counts.
     let counting: HashSet<&str> =
         explanation.shares.iter().filter(|share| share.counts).map(|share| share.team.as_str()).collect();
     let verb = match (explanation.merged_at, state.as_str()) {
@@ -341,7 +339,7 @@ fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> String
     }
     let left = unallocated_units(&explanation.shares);
     if explanation.shares.is_empty() {
-        let _ = writeln!(text, "  counts for no team: {author} is in none any more");
+        let _ = writeln!(text, "  counts for no team: {author} is not in a team any more");
     } else if left == u32::from(Weight::UNITS) {
         let _ = writeln!(text, "  it belongs to no team");
     } else if left > 0 {
@@ -353,7 +351,7 @@ fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> String
     text
 }
 
-/// A membership's span, and where the deciding instant lies when it is outside.
+/// A membership's period, and whether the deciding time is before or after it.
 fn membership(share: &Share, explanation: &Explanation, zone: Tz) -> String {
     let span = match (share.joined_at, share.left_at) {
         (None, None) => "a member all the time".to_owned(),
@@ -390,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pull_request_is_named_by_number_or_by_the_address_of_any_of_its_pages() {
+    fn pull_requests_parse_from_number_or_page_url() {
         for text in [
             "Acme/API#12",
             "https://github.com/acme/api/pull/12",

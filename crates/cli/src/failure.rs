@@ -16,13 +16,13 @@ use crate::database::variable;
 pub(crate) const FAILED: u8 = 1;
 /// The exit code for input that is wrong.
 pub(crate) const BAD_INPUT: u8 = 2;
-/// The exit code for a run that is complete for some repositories only.
+/// The exit code for a run that is complete for only some repositories.
 pub(crate) const PARTIAL: u8 = 3;
 
 /// Why a command ended early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The input is wrong: its author can mend it.
+    /// The input is wrong: its author can fix it.
     Input(String),
     /// The configuration is wrong, in all these places.
     Problems(Problems),
@@ -40,7 +40,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// Whether whoever read the output has gone.
+    /// Whether the reader of the output has closed it.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         let Self::Other(error) = self else { return false };
         error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
@@ -60,7 +60,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Input(text) => f.write_str(text),
             Self::Problems(problems) => problems.fmt(f),
-            // With its causes on one line, each said once.
+            // All causes on one line, each only once.
             Self::Other(error) => {
                 f.write_str(&error_chain(error.as_ref()))?;
                 let remedy = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()).and_then(remedy);
@@ -72,7 +72,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What to do about a database that does not do what it is asked; `None` where the error says it.
+/// What to do about a database error; `None` if the error already says it.
 pub(crate) fn remedy(error: &StoreError) -> Option<Cow<'static, str>> {
     Some(Cow::Borrowed(match error {
         StoreError::MayNotCreate { grant } => return Some(grant_remedy(grant).into()),
@@ -80,24 +80,22 @@ pub(crate) fn remedy(error: &StoreError) -> Option<Cow<'static, str>> {
             return Some(format!("as the owner of the database or a superuser, run `{grant};`").into());
         }
         StoreError::NoSchema { statements, .. } => {
-            return Some(
-                format!("{}; or let search_path name a schema that is there", grant_remedy(statements)).into(),
-            );
+            return Some(format!("{}; or let search_path name an existing schema", grant_remedy(statements)).into());
         }
         StoreError::Unavailable(_) if variable("DB_URL").is_none() => {
             "it is the private PostgreSQL: `mergeline doctor` says what is wrong with it"
         }
         StoreError::Unavailable(_) => "check host, port and network of DB_URL, and whether the server runs",
         StoreError::Unauthorized(_) => "check user and password of DB_URL",
-        StoreError::DiskFull(_) => "give the server's disk more room",
+        StoreError::DiskFull(_) => "give the server more disk space",
         StoreError::ReadOnly(_) => "name the primary in DB_URL, not a replica",
-        StoreError::Timeout(_) | StoreError::Conflict(_) => "try again; the server's log says what it waited for",
-        StoreError::Other(_) => "look into the server's log",
+        StoreError::Timeout(_) | StoreError::Conflict(_) => "try again; the server's log shows what it waited for",
+        StoreError::Other(_) => "check the server's log",
         _ => return None,
     }))
 }
 
-/// What to do for a login that may not make tables.
+/// What to do for a login that may not create tables.
 pub(crate) fn grant_remedy(grant: &str) -> String {
     format!("in this database, as its owner or a superuser, run `{grant};`, then `mergeline migrate`")
 }

@@ -1,4 +1,4 @@
-//! The HTTP server of `serve` and `demo`, in which no client takes all connections for itself.
+//! The HTTP server of `serve` and `demo`. No client can take up all connections.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,22 +18,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tower::ServiceExt;
 
-/// How long a client may take to send the head of a request, and how long a connection is kept for the next one.
+/// The time limit for a client to send the headers of a request, and the keep-alive time between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// More clients than this at a time are nobody's laptop.
+/// More simultaneous clients than this do not happen on a laptop.
 const MAX_CONNECTIONS: usize = 512;
-/// Files that are not connections of clients: the database's, the terminal, and what the runtime opens.
+/// Open files other than client connections: for the database, the terminal and the runtime.
 const OTHER_FILES: u64 = 64;
-/// As many as the smallest limit of files leaves.
+/// The minimum, even with a very low limit on open files.
 const MIN_CONNECTIONS: usize = 8;
-/// After this long a request that is under way has been given up anyway.
+/// Any running request has timed out by then.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
-/// What lets the system find files again.
+/// The pause after a failed accept, so that files can be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often the log says the same.
+/// The minimum time between two warnings.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
-/// How much clients may take.
+/// Limits on clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     connections: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// As many connections as the process may open files, less those that it needs itself.
+    /// As many connections as the process may open files, minus [`OTHER_FILES`].
     pub(crate) fn of_this_process() -> Self {
         let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
         let left = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
@@ -49,7 +49,7 @@ impl Limits {
     }
 }
 
-/// Answers until `stop` is ready; requests under way are finished.
+/// Serves until `stop` is ready. Running requests are finished.
 pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: impl Future<Output = ()>) {
     let open = Arc::new(Open::new(limits));
     let (stopping, is_stopping) = watch::channel(false);
@@ -59,7 +59,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
-                // It was gone again before it was accepted.
+                // The client disconnected before the accept.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {
                     open.log(|| format!("A connection could not be accepted: {error}"));
@@ -79,14 +79,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
         });
     }
     drop(listener);
-    // Nobody listens where nobody is connected.
+    // Sending fails if there is no connection. That is fine.
     let _ = stopping.send(true);
     if tokio::time::timeout(SHUTDOWN_TIMEOUT, open.until_empty()).await.is_err() {
-        tracing::warn!("Some clients did not take their answers: their connections are closed");
+        tracing::warn!("Some clients did not read their responses: their connections are closed");
     }
 }
 
-/// Answers the requests of one connection.
+/// Serves the requests of one connection.
 async fn attend(
     stream: TcpStream,
     router: Router,
@@ -134,9 +134,9 @@ async fn attend(
 #[derive(Debug)]
 struct Connection {
     number: u64,
-    /// Since when it waits for a request of the client, or for the client to take an answer; `None` while a request is answered.
+    /// Since when it waits for the client to send a request or read a response; `None` while a request is processed.
     waits_since: Mutex<Option<Instant>>,
-    /// Told when somebody else needs its place.
+    /// Notified when a new connection needs its slot.
     closed: Notify,
 }
 
@@ -154,7 +154,7 @@ impl Connection {
     }
 }
 
-/// The connections that are open, at most as many as the limit.
+/// The open connections, up to the limit.
 #[derive(Debug)]
 struct Open {
     limit: usize,
@@ -167,7 +167,7 @@ struct Open {
 struct Places {
     next_number: u64,
     taken: BTreeMap<u64, Arc<Connection>>,
-    /// Being closed for somebody else.
+    /// The connection that is being closed for a new one.
     closing: Option<u64>,
 }
 
@@ -176,8 +176,8 @@ impl Open {
         Self { limit: limits.connections, places: Mutex::default(), changed: Notify::new(), logged: Mutex::new(None) }
     }
 
-    /// A place for a new connection. Where there is none, the connection that has waited longest gives its place up: a client
-    /// that sends its requests has it for moments only.
+    /// Takes a slot for a new connection. If none is free, closes the connection that has been idle longest: an active
+    /// client is idle only for moments.
     async fn take_place(&self) -> Arc<Connection> {
         loop {
             let changed = self.changed.notified();
@@ -187,7 +187,7 @@ impl Open {
             self.log(|| {
                 format!("All {} connections are taken: those that send no request are closed for new ones", self.limit)
             });
-            // Where all are being answered, one is done soon; it then waits, and can be closed.
+            // If all are busy, one finishes soon. It is then idle and can be closed.
             let _ = tokio::time::timeout(ACCEPT_PAUSE, changed).await;
         }
     }
@@ -226,7 +226,7 @@ impl Open {
         }
     }
 
-    /// Says something, unless the log has had a line just before.
+    /// Logs a warning, unless there was one just before.
     fn log(&self, message: impl FnOnce() -> String) {
         let mut logged = locked(&self.logged);
         if logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE) {
@@ -257,9 +257,9 @@ mod tests {
 
     struct Server {
         address: SocketAddr,
-        /// Told when `/slow` is asked.
+        /// Notified when `/slow` is requested.
         is_asked: Arc<Notify>,
-        /// Lets `/slow` be answered.
+        /// Lets `/slow` respond.
         go: watch::Sender<bool>,
         stop: oneshot::Sender<()>,
         serving: JoinHandle<()>,
@@ -301,16 +301,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_never_ends_the_head_of_its_request_is_given_up() -> anyhow::Result<()> {
+    async fn a_client_with_unfinished_headers_is_disconnected() -> anyhow::Result<()> {
         let limits = Limits { connections: 4, header_timeout: Duration::from_millis(50) };
         let server = server(limits).await?;
         let mut half = send(server.address, HALF).await?;
-        assert!(!answer(&mut half).await?.contains("hello"), "it ends without an answer");
+        assert!(!answer(&mut half).await?.contains("hello"), "it ends without a response");
         Ok(())
     }
 
     #[tokio::test]
-    async fn the_connection_that_waited_longest_makes_room_and_one_that_is_answered_does_not() -> anyhow::Result<()> {
+    async fn only_idle_connections_make_room_for_new_ones() -> anyhow::Result<()> {
         let limits = Limits { connections: 2, header_timeout: Duration::from_secs(60) };
         let server = server(limits).await?;
         let mut slow = send(server.address, SLOW).await?;
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn at_the_end_requests_under_way_are_finished_and_nobody_else_is_waited_for() -> anyhow::Result<()> {
+    async fn shutdown_finishes_running_requests_and_drops_idle_clients() -> anyhow::Result<()> {
         let limits = Limits { connections: 4, header_timeout: Duration::from_secs(60) };
         let server = server(limits).await?;
         let mut slow = send(server.address, SLOW).await?;

@@ -20,14 +20,14 @@ pub(crate) fn run(command: &Keys, options: &Options) -> Result<ExitCode, Failure
     } else {
         let NewKey { key, entry } = &made;
         let entry = serde_json::to_string(entry)?;
-        writeln!(out, "The key, which is shown only now. Requests carry it in the header x-api-key:\n\n{key}\n")?;
-        writeln!(out, "Its entry, one of the list in API_KEYS ([entry, entry, …]), which holds no secret:\n\n{entry}")?;
+        writeln!(out, "The key, shown only this once. Send it in the x-api-key header:\n\n{key}\n")?;
+        writeln!(out, "Its entry for the list in API_KEYS ([entry, entry, …]), which contains no secret:\n\n{entry}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn create(args: &CreateKey) -> Result<NewKey, Failure> {
     let mut random = [0; 32];
-    getrandom::fill(&mut random).context("the system gives no random bytes to make a key of")?;
+    getrandom::fill(&mut random).context("the system provides no random bytes for a key")?;
     Ok(NewKey::from_random(random, args.name.clone(), args.scopes.iter().copied(), args.teams.iter().cloned()))
 }

@@ -33,14 +33,14 @@ use clap::{CommandFactory, Parser};
 use args::{Args, Command};
 use failure::Failure;
 
-/// On a terminal people read tables and progress; logs only warn unless `RUST_LOG` asks for more. The run's
-/// summary is printed anyway.
+/// The log filter unless `RUST_LOG` is set: only warnings, because users see tables and progress. The run's summary is
+/// printed anyway.
 const LOGS: &str = "warn,mergeline_collector::report=off";
 
-/// Said by the one command that this program may lack.
+/// The error of the one command that needs an optional feature.
 #[cfg(not(feature = "aws"))]
-const WITHOUT_AWS: &str = "this mergeline was built without AWS, which replay speaks to\n  help: `cargo install --path crates/cli \
-                           --features aws`, or take a release";
+const WITHOUT_AWS: &str = "this mergeline was built without AWS support, which replay needs\n  help: `cargo install --path crates/cli \
+                           --features aws`, or use a release";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -52,21 +52,21 @@ async fn main() -> ExitCode {
     let is_json = args.options.json;
     match run(args).await {
         Ok(code) => code,
-        // A reader that has gone (`| head`) has what it wanted.
+        // A reader that closed the pipe (`| head`) has what it wanted.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) if is_json => {
             let _ = writeln!(terminal::stdout(), "{}", failure.as_json());
             failure.exit_code()
         }
         Err(failure) => {
-            // Nobody is left to tell when standard error is gone as well.
+            // If standard error is closed too, the error cannot be shown.
             let _ = writeln!(terminal::stderr(), "error: {failure}");
             failure.exit_code()
         }
     }
 }
 
-/// Prints what clap says about the command line, or its help, as everything else is printed.
+/// Prints clap's error or help through our own output filter.
 fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render();
     let is_plain = |is_terminal: bool| {
@@ -74,7 +74,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         !is_terminal || is_set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
     };
     let shown = |is_terminal| if is_plain(is_terminal) { text.to_string() } else { text.ansi().to_string() };
-    // Nobody is left to tell when the output is gone.
+    // If the output is closed, the text cannot be shown.
     let _ = if error.use_stderr() {
         write!(terminal::stderr(), "{}", shown(io::stderr().is_terminal()))
     } else {

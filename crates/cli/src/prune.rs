@@ -1,4 +1,4 @@
-//! `mergeline prune`: pull requests that are too old, and their end.
+//! `mergeline prune`: shows and deletes pull requests that are too old.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ pub(crate) async fn run(args: &Prune, options: &Options, now: DateTime<Utc>) -> 
     if before > now {
         let today = now.with_timezone(&zone).date_naive();
         return Err(Failure::Input(format!(
-            "--before {} is in the future: everything would go, and what is collected until then\n  help: write a day up to \
+            "--before {} is in the future: it would delete everything, and what is collected until then\n  help: write a day up to \
              today, {today} ({zone})",
             args.before
         )));
@@ -56,22 +56,22 @@ pub(crate) async fn run(args: &Prune, options: &Options, now: DateTime<Utc>) -> 
         let kinds: [(&str, &[Count]); 3] = [
             ("pull requests", &found.pull_requests),
             ("shares of teams", &found.shares),
-            ("that stay", &found.remaining),
+            ("remaining", &found.remaining),
         ];
         writeln!(out, "Merged or closed before {at}:\n{}\n", counts_table(&kinds))?;
     } else {
-        writeln!(out, "Nothing that is stored was merged or closed before {at}.")?;
+        writeln!(out, "No stored pull request was merged or closed before {at}.")?;
     }
     let text = match (args.yes, kept_since) {
         (false, Some(since)) if since >= before => {
-            format!("Pull requests are kept since {} already: --yes changes nothing.", local(since, zone))
+            format!("Pull requests are already kept only since {}: --yes changes nothing.", local(since, zone))
         }
         (false, _) => format!(
-            "Nothing is deleted yet. With --yes this goes for good, is not read again however far back BACKFILL_DAYS goes, and \
-             nothing before {at} is called complete any more. {stay} stay, open ones among them."
+            "Nothing is deleted yet. With --yes this is deleted permanently: it is not read again, even with a larger \
+             BACKFILL_DAYS, and nothing before {at} counts as complete. {stay} stay, including open ones."
         ),
         (true, since) => format!(
-            "{} deleted, {stay} stay. Pull requests are kept since {}: before that nothing is complete, and nothing is read \
+            "{} deleted, {stay} stay. Pull requests are kept since {}: nothing before that is complete or read \
              again.",
             count_of(gone, "pull request"),
             local(since.unwrap_or(before), zone)

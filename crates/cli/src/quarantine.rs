@@ -1,4 +1,4 @@
-//! `mergeline quarantine accept`: weeks are called complete without what cannot be read.
+//! `mergeline quarantine accept`: treats weeks as complete without an unreadable pull request.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::database::collected;
 use crate::explain::PullRequestName;
 use crate::failure::Failure;
 
-/// A pull request in quarantine as people name it.
+/// A pull request in quarantine, as users write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct QuarantineName {
     repository: RepoName,
@@ -29,15 +29,15 @@ impl std::fmt::Display for QuarantineName {
 impl FromStr for QuarantineName {
     type Err = String;
 
-    /// Reads `owner/name#123`, the address of a pull request, or `owner/name@57` for a place in the list.
+    /// Parses `owner/name#123`, the URL of a pull request, or `owner/name@57` for a position in the list.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some((repository, position)) = text.split_once('@').filter(|_| !text.contains("://")) {
             let repository = repository.parse().map_err(|error| format!("{error}"))?;
             return match position.parse() {
                 Ok(position) if position > 0 => Ok(Self { repository, key: QuarantineKey::Position(position) }),
-                _ => {
-                    Err(format!("`{position}` is not a place in a list: `mergeline status` shows those in quarantine"))
-                }
+                _ => Err(format!(
+                    "`{position}` is not a position in a list: `mergeline status` shows what is in quarantine"
+                )),
             };
         }
         let (repository, number) = text.parse::<PullRequestName>()?.into_parts();
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_quarantine_is_named_by_number_address_or_place() {
+    fn quarantined_items_parse_from_number_url_or_position() {
         let named = |text: &str| text.parse::<QuarantineName>().map(|name| name.to_string());
         assert_eq!(named("acme/web#12").as_deref(), Ok("acme/web#12"));
         assert_eq!(named("https://github.com/acme/web/pull/12").as_deref(), Ok("acme/web#12"));

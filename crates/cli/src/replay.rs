@@ -1,4 +1,4 @@
-//! `mergeline replay`: work that failed each time, tried once more.
+//! `mergeline replay`: puts dead letters back into the work queue.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::database::variable;
 use crate::failure::Failure;
 use crate::terminal;
 
-/// As much of a letter that cannot be read is shown.
+/// The number of characters to show of a dead letter that cannot be decoded.
 const SHOWN: usize = 200;
 
 pub(crate) async fn run(options: &Options) -> Result<ExitCode, Failure> {
@@ -21,15 +21,15 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode, Failure> {
     let aws = Aws::from_environment().await;
     let (work, dead_letters) = (aws.queue(&work), aws.queue(&dead_letters));
     let letters = RefCell::new(Vec::new());
-    let told = |letter: &str| {
+    let on_letter = |letter: &str| {
         if !options.json {
-            // Whoever reads has gone: the letters are put back all the same.
+            // Ignore a closed output: the dead letters are put back anyway.
             let _ = writeln!(terminal::stdout(), "{}", sentence(letter));
         }
         letters.borrow_mut().push(letter.to_owned());
     };
-    let replayed = replay(&work, &dead_letters, told).await?;
-    // SQS asks only some of its servers: an empty answer does not prove that nothing is left.
+    let replayed = replay(&work, &dead_letters, on_letter).await?;
+    // SQS samples only some of its servers: an empty response does not prove that the queue is empty.
     let left = dead_letters.depth().await.ok();
     let mut out = terminal::stdout();
     if options.json {
@@ -68,10 +68,10 @@ fn sentence(letter: &str) -> String {
         return format!("{} of run {}, after {receives} attempts: {code}: {cause}", task.name, task.run.0);
     }
     if let Ok(Task::Collect(task)) = Task::from_body(letter) {
-        return format!("{} of run {}: its worker ended without a word", task.name, task.run.0);
+        return format!("{} of run {}: its worker ended without reporting an error", task.name, task.run.0);
     }
     let shown: String = letter.escape_debug().take(SHOWN).collect();
-    format!("not understood, put back as it is: {shown}")
+    format!("unknown format, put back unchanged: {shown}")
 }
 
 fn as_json(letter: &str) -> serde_json::Value {

@@ -1,4 +1,4 @@
-//! `mergeline report`: live from GitHub into a database that vanishes.
+//! `mergeline report`: reads live from GitHub into a temporary database.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,13 +21,13 @@ use crate::failure::Failure;
 use crate::terminal;
 use crate::{show, tables};
 
-/// The team of all authors of a repository.
+/// The team with all authors of a repository.
 const EVERYONE: &str = "everyone";
-/// As many rows as a page of GitHub has.
+/// The rows of a page, as at GitHub.
 const PAGE: u8 = 100;
-/// Read beyond the first week, whose beginning is reckoned from an instant before the reading begins.
+/// Extra time to read before the first week, because its start is computed before the reading starts.
 const MARGIN: TimeDelta = TimeDelta::minutes(10);
-/// Nobody else works on a database that is made for one report.
+/// Long enough: no other program uses the temporary database.
 const LEASE: std::time::Duration = std::time::Duration::from_secs(600);
 
 pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         None => None,
     };
     let zone = file.as_ref().map_or(chrono_tz::Tz::UTC, |file| file.timezone);
-    // Whole weeks, all of them read: a week that is cut would look like a slow one.
+    // Read whole weeks: a partial week would look like a slow one.
     let first = tables::monday_before(now, args.days.into(), zone);
     let database = Database::throwaway().await?;
     let settings = Settings::from_vars(|name| match name {
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
     }
     let asked = ask(args, file, &store, &settings, options, now).await;
     if let Some((_, known)) = &collections {
-        // Also of a report that a limit ended.
+        // Even if a rate limit ended the report.
         carry_limits(&store, known, clock()).await;
         known.close().await;
     }
@@ -72,10 +72,10 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
     Ok(code)
 }
 
-/// The database that collections use, if there is one: it knows what GitHub refuses. A report does not depend on it.
+/// The database of the collections, if there is one: it has the known rate limits. The report works without it.
 async fn of_collections(options: &Options) -> Option<(Database, Store)> {
     collected(options).await.unwrap_or_else(|failure| {
-        tracing::warn!("It is not known whether a limit of GitHub lasts that ended a collection: {failure}");
+        tracing::warn!("Cannot read which GitHub rate limits are active: {failure}");
         None
     })
 }
@@ -83,11 +83,15 @@ async fn of_collections(options: &Options) -> Option<(Database, Store)> {
 async fn carry_limits(from: &Store, to: &Store, now: DateTime<Utc>) {
     let carrying = async { to.store_rate_limit_blocks(&from.rate_limit_blocks(now).await?, now).await };
     if let Err(error) = carrying.await {
-        tracing::warn!(code = error.code(), "Limits of GitHub are not known to others: {}", error_chain(&error));
+        tracing::warn!(
+            code = error.code(),
+            "Cannot share GitHub rate limits with other commands: {}",
+            error_chain(&error)
+        );
     }
 }
 
-/// Reads what the report is about.
+/// Reads the data for the report.
 async fn ask(
     args: &Report,
     file: Option<TeamsFile>,
@@ -119,7 +123,7 @@ async fn ask(
     }
 }
 
-/// Reads one repository, and counts all its authors but bots as one team.
+/// Reads one repository. All its authors except bots count as one team.
 async fn one_repository(
     github: &GitHub,
     store: &Store,
@@ -154,7 +158,7 @@ async fn one_repository(
     };
     store.apply(&file, ApplyOptions::default(), now).await?;
     let snapshot = store.snapshot().await?.ok_or_else(|| anyhow::anyhow!("nothing is configured"))?;
-    // Answers say so, as they do of what a collection cannot read.
+    // Put unreadable pull requests into quarantine, as a collection does, so that answers report them.
     let unread = (1..).zip(unread).map(|(place, (number, reason, created_from))| {
         let by_place = KnownBy::Place { position: place, place: Place { after: 0, rows: place }, following: None };
         Undecodable { known_by: number.map_or(by_place, KnownBy::Number), reason, created_from }
@@ -182,7 +186,7 @@ async fn one_repository(
     Ok(())
 }
 
-/// A teams file with all authors but bots in one team.
+/// A teams file with all authors except bots in one team.
 fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<TeamsFile> {
     let authors = pull_requests.iter().filter_map(|pull_request| pull_request.author.as_ref());
     let people: BTreeMap<i64, &Author> =

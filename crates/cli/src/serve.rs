@@ -1,4 +1,4 @@
-//! `mergeline serve`, and the server that the demo shares with it.
+//! `mergeline serve`, and the server that `demo` shares with it.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     let mut out = terminal::stdout();
     writeln!(out, "Listening on http://{address} ({guard})")?;
     writeln!(out, "  curl -s{key} http://{address}/v1/teams")?;
-    writeln!(out, "  http://{address}/v1/docs says what else there is. Ctrl-C ends it.")?;
+    writeln!(out, "  http://{address}/v1/docs has the documentation. Press Ctrl-C to stop.")?;
     let hosts = settings.hosts.and(&args.listen.host);
     let api = Api { keys: settings.keys, hosts: Some(hosts), ..Api::new(store.clone(), settings.timeout, clock) };
     tokio::select! {
@@ -53,23 +53,23 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes the address, or says who probably has it.
+/// Binds the address. The error suggests another port.
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         Failure::Other(anyhow::anyhow!(
-            "cannot listen on {address}: {error}\n  help: if another program does, choose a port with --listen 127.0.0.1:0"
+            "cannot listen on {address}: {error}\n  help: if another program uses the port, pick a free one with --listen 127.0.0.1:0"
         ))
     })
 }
 
-/// Answers until Ctrl-C, SIGTERM or SIGHUP; requests under way are finished, and then the database is left, which may end
-/// with this program.
+/// Serves until Ctrl-C, SIGTERM or SIGHUP. Running requests are finished, then the database connections are closed: the
+/// server may stop with this program.
 pub(crate) async fn until_interrupted(listener: TcpListener, router: Router, store: &Store) -> Result<(), Failure> {
     let mut signals = EndingSignals::new()?;
     let interrupted = async move {
         signals.next().await;
     };
-    // In the cloud API Gateway would need the answers in another encoding for it.
+    // Compression is for local use only: in the cloud, API Gateway would need the responses in another encoding.
     let router = router.layer(CompressionLayer::new());
     http_server::serve(listener, router, Limits::of_this_process(), interrupted).await;
     store.close().await;

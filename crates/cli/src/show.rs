@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tables of all teams that are in the configuration.
+/// The tables of all configured teams.
 pub(crate) async fn all_teams(store: &Store, range: RangeRequest, now: DateTime<Utc>) -> Result<String, Failure> {
     let mut all = Vec::new();
     for team in current(store, now).await? {
@@ -62,7 +62,7 @@ pub(crate) async fn all_teams(store: &Store, range: RangeRequest, now: DateTime<
     Ok(tables::all_teams(&all, now))
 }
 
-/// Velocity and lead time of these teams, as the API answers them.
+/// Velocity and lead time of these teams, in the format of the API.
 pub(crate) async fn as_json(
     store: &Store,
     teams: &[TeamSlug],
@@ -94,13 +94,13 @@ async fn statistics(
     Ok((report, statistics))
 }
 
-/// The teams that are in the configuration, by slug.
+/// The slugs of the configured teams.
 pub(crate) async fn current(store: &Store, now: DateTime<Utc>) -> Result<Vec<TeamSlug>, Failure> {
     let teams = store.teams(now).await?.into_iter();
     Ok(teams.filter(|team| team.archived_at.is_none()).map(|team| team.slug).collect())
 }
 
-/// The team of a slug or a number.
+/// Finds a team by its slug or number.
 fn find(teams: Vec<Team>, name: &str) -> Result<TeamSlug, Failure> {
     let known: Vec<String> = teams.iter().map(|team| team.slug.to_string()).collect();
     let is_meant = |team: &Team| team.slug.as_str() == name || team.id.0.to_string() == name;

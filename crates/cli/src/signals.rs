@@ -1,4 +1,4 @@
-//! What a terminal, a shell and a service manager end programs by.
+//! The signals that a terminal, a shell or a service manager sends to end a program.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(target_os = "linux")]
 const HANGUP: u64 = 1;
 
-/// Ctrl-C, SIGTERM and SIGHUP. From the first of these on they do not end the program by themselves.
+/// Ctrl-C, SIGTERM and SIGHUP. Once this exists, they no longer end the program.
 pub(crate) struct EndingSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -17,12 +17,12 @@ pub(crate) struct EndingSignals {
 
 impl EndingSignals {
     pub(crate) fn new() -> io::Result<Self> {
-        // Under `nohup` a terminal may go.
+        // Under `nohup` the terminal may close.
         let hangup = if is_hangup_handled() { Some(signal(SignalKind::hangup())?) } else { None };
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup })
     }
 
-    /// Waits for the next one. Returns what a shell calls a program that it ended: 128 and the signal's number.
+    /// Waits for the next signal. Returns the exit code that a shell reports for it: 128 plus the signal's number.
     pub(crate) async fn next(&mut self) -> u8 {
         let hangup = async {
             match &mut self.hangup {
@@ -40,7 +40,7 @@ impl EndingSignals {
     }
 }
 
-/// Whether SIGHUP is not ignored already. Where that is not known, it does what it does to any program.
+/// Whether to handle SIGHUP, which is when it is not already ignored. If that is unknown, keep the default action.
 #[cfg(target_os = "linux")]
 fn is_hangup_handled() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

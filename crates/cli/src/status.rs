@@ -1,4 +1,4 @@
-//! `mergeline status`: the ledger, and how the collection of each repository stands.
+//! `mergeline status`: the ledger, and the collection state of each repository.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -52,12 +52,12 @@ pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) ->
         let missing = Missing { patterns: &patterns, quarantine: &quarantine, kept_since };
         write!(out, "{}", text(&runs, &repositories, &coverage, &missing, zone, now))?;
     }
-    // A refused token is held against no repository, and still nothing of them is collected.
+    // A refused token marks no repository as failing, but nothing is collected from them either.
     let is_any_failing = !coverage.failing.is_empty() || repositories.iter().any(has_failed);
     Ok(if is_any_failing { ExitCode::from(PARTIAL) } else { ExitCode::SUCCESS })
 }
 
-/// So many pull requests in quarantine are shown to people; all of them to machines.
+/// How many pull requests in quarantine the text shows. The JSON has all of them.
 const SHOWN: u32 = 20;
 const ALL: u32 = 10_000;
 
@@ -67,7 +67,7 @@ fn has_failed(repository: &RepositoryStatus) -> bool {
     repository.state.as_deref() == Some("failed")
 }
 
-/// What is not counted, beside what repositories lack.
+/// What is not counted, apart from incomplete repositories.
 struct Missing<'a> {
     patterns: &'a [(String, String)],
     quarantine: &'a [QuarantineEntry],
@@ -123,7 +123,7 @@ fn text(
     text
 }
 
-/// At most 80 columns: what else a run counts is in the JSON.
+/// At most 80 columns: the JSON has the other counts of a run.
 fn runs_table(runs: &[RunStatus], zone: Tz) -> Table {
     let header = ["run", "state", "started", "took", "complete", "requests", "kept", "changed"];
     let mut table = table(header.map(str::to_owned).to_vec());
@@ -143,7 +143,7 @@ fn runs_table(runs: &[RunStatus], zone: Tz) -> Table {
     table
 }
 
-/// At most 80 columns, in which long names are shortened; why a repository is not complete stands below.
+/// At most 80 columns, with long names shortened. The lines below the table say why a repository is not complete.
 fn repositories_table(repositories: &[RepositoryStatus], zone: Tz, now: DateTime<Utc>) -> Table {
     let header = ["repository", "state", "collected", "back to", "stored", "next try"];
     let rows = repositories.iter().map(|repository| {
@@ -161,7 +161,7 @@ fn repositories_table(repositories: &[RepositoryStatus], zone: Tz, now: DateTime
     table
 }
 
-/// What a row of the table has no room for, a line each.
+/// What does not fit into the table, one line each.
 fn remarks(repository: &RepositoryStatus) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(configured_as) = &repository.configured_as {
@@ -172,9 +172,8 @@ fn remarks(repository: &RepositoryStatus) -> Vec<String> {
         remarks.push(format!("{code}{reason}"));
     }
     if !repository.has_pull_requests {
-        remarks.push(
-            "pull requests are switched off in its settings at GitHub: it is complete without new ones".to_owned(),
-        );
+        remarks
+            .push("pull requests are switched off in its GitHub settings: it is complete without new ones".to_owned());
     }
     for (count, what) in [(repository.without_details, "without details"), (repository.quarantined, "in quarantine")] {
         if count > 0 {
@@ -194,7 +193,7 @@ fn read_back_to(repository: &RepositoryStatus, zone: Tz) -> String {
 
 fn covered(coverage: &Coverage, zone: Tz, now: DateTime<Utc>) -> String {
     let (Some(since), Some(as_of)) = (coverage.covered_since, coverage.data_as_of) else {
-        return "No repository is read completely yet.".to_owned();
+        return "No repository is fully read yet.".to_owned();
     };
     let mut text = format!("Everything that changed since {} is stored, as of {}", local(since, zone), ago(as_of, now));
     if !coverage.pending.is_empty() {
@@ -209,7 +208,7 @@ fn covered(coverage: &Coverage, zone: Tz, now: DateTime<Utc>) -> String {
     }
     text.push('.');
     if coverage.is_reattributing {
-        text.push_str(" Memberships have changed, and some stored pull requests still count as before: the next collection goes over them first.");
+        text.push_str(" Memberships have changed, and some stored pull requests still count the old way: the next collection updates them first.");
     }
     text
 }
@@ -227,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_is_told_with_what_is_missing() {
+    fn coverage_text_names_what_is_still_missing() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().ok();
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let coverage = Coverage {
@@ -248,6 +247,6 @@ mod tests {
         insta::assert_snapshot!(text(&in_quarantine), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago, but not what is in quarantine.");
         let coverage = Coverage { failing: Vec::new(), pending: Vec::new(), never_collected: Vec::new(), ..coverage };
         insta::assert_snapshot!(text(&coverage), @"Everything that changed since 2026-05-01 00:00 UTC is stored, as of 4 h ago.");
-        insta::assert_snapshot!(text(&Coverage { covered_since: None, data_as_of: None, ..coverage }), @"No repository is read completely yet.");
+        insta::assert_snapshot!(text(&Coverage { covered_since: None, data_as_of: None, ..coverage }), @"No repository is fully read yet.");
     }
 }

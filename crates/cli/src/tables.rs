@@ -1,4 +1,4 @@
-//! Numbers as tables for people.
+//! Numbers as text tables.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,17 +12,17 @@ use mergeline_domain::{Weight, monday_of};
 use mergeline_reporting::{BucketNumbers, Numbers, TeamStatistics};
 use mergeline_store::Count;
 
-/// Rows stand close together: a table of weeks is read downwards.
+/// No lines between rows: a table of weeks is read downwards.
 const LINE_BELOW_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-/// How wide text is where no terminal says otherwise.
+/// The text width without a terminal.
 const USUAL_WIDTH: usize = 80;
 /// The space between two columns.
 const GAP: usize = 2;
-/// A name is not shortened further, even where a terminal is narrow.
+/// The minimum width of a shortened name, even on a narrow terminal.
 const SHORTEST_NAME: usize = 12;
-/// A team's name at the head of a column, so that several of them stand side by side.
+/// The maximum width of a team's name in a column header, so that several teams fit side by side.
 const LONGEST_TITLE: usize = 30;
-/// Warnings that say nothing about the tables: they speak of what is not shown, or of what a 0 shows.
+/// Warnings that do not apply to the tables: about data that is not shown, or that a 0 already shows.
 const NOT_SHOWN: [WarningCode; 3] = [WarningCode::NoData, WarningCode::NoChange, WarningCode::DetailsPending];
 
 const NO_TEAM: &str = "No team is configured: run `mergeline teams apply`, or `mergeline collect`.";
@@ -31,7 +31,7 @@ const SECONDS_OF_HOUR: f64 = 3_600.0;
 
 const CAVEAT: &str = "Not for comparing people, and with care between teams.";
 
-/// The Monday of the week that holds the day so many days ago.
+/// The Monday of the week that contains the day `days` days ago.
 pub(crate) fn monday_before(now: DateTime<Utc>, days: u64, zone: Tz) -> NaiveDate {
     monday_of(now.with_timezone(&zone).date_naive() - Days::new(days))
 }
@@ -109,7 +109,7 @@ pub(crate) fn table(header: Vec<String>) -> Table {
     table
 }
 
-/// How many there are of what, and where.
+/// A table of counts by kind and place.
 pub(crate) fn counts_table(kinds: &[(&str, &[Count])]) -> Table {
     let mut table = table(["what", "where", "count"].map(str::to_owned).to_vec());
     for (kind, counts) in kinds {
@@ -124,7 +124,7 @@ pub(crate) fn counts_table(kinds: &[(&str, &[Count])]) -> Table {
     table
 }
 
-/// A table whose first column has the names, shortened so that a line has room for the other columns.
+/// A table with names in the first column, shortened so that the other columns fit on the line.
 pub(crate) fn table_of_names(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     let width_of = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str).chain([header[column]]);
@@ -142,7 +142,7 @@ pub(crate) fn table_of_names(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     table
 }
 
-/// A name in so many characters: without its middle where it is longer, as names often differ at their ends.
+/// A name in at most `width` characters. A longer name loses its middle, because names often differ at their ends.
 fn shortened(name: &str, width: usize) -> String {
     let length = name.chars().count();
     if length <= width {
@@ -153,14 +153,14 @@ fn shortened(name: &str, width: usize) -> String {
     name.chars().take(start).chain(['…']).chain(name.chars().skip(length - end)).collect()
 }
 
-/// All columns but the first hold numbers.
+/// Aligns all columns except the first to the right: they hold numbers.
 fn align(table: &mut Table) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
 }
 
-/// As many tables side by side as a line has room for would be hard to read: the teams go on in a table below.
+/// Velocity by week, one column per team. Teams that do not fit on a line continue in a table below.
 fn velocity(teams: &[TeamStatistics], today: NaiveDate) -> Vec<Table> {
     let labels =
         teams.first().map_or_else(Vec::new, |team| team.buckets.iter().map(|bucket| label(bucket, today)).collect());
@@ -203,7 +203,7 @@ fn velocity(teams: &[TeamStatistics], today: NaiveDate) -> Vec<Table> {
         .collect()
 }
 
-/// A week, with what there is to know about it.
+/// The label of a week, marked if it is running or not complete.
 fn label(bucket: &BucketNumbers, today: NaiveDate) -> String {
     let mark = match bucket {
         bucket if is_running(bucket, today) => " (running)",
@@ -239,13 +239,13 @@ fn cycle_times(teams: &[TeamStatistics], unit: Unit) -> Table {
     table
 }
 
-/// What is to be known about the tables, a paragraph each.
+/// Notes about the tables, one paragraph each.
 fn notes(teams: &[TeamStatistics], today: NaiveDate, left_out: &[WarningCode]) -> String {
     let mut text = "\n".to_owned();
     let is_partly_read = |bucket: &BucketNumbers| !bucket.is_complete && !is_running(bucket, today);
     if teams.iter().any(|team| team.buckets.iter().any(is_partly_read)) {
         text.push_str(
-            "* Not complete: not everything of that week was read, or asked for. `mergeline status` says why.\n",
+            "* Not complete: part of that week was not read or not requested. `mergeline status` says why.\n",
         );
     }
     let mut said = BTreeSet::new();
@@ -264,12 +264,12 @@ fn notes(teams: &[TeamStatistics], today: NaiveDate, left_out: &[WarningCode]) -
     wrapped(&text, 0)
 }
 
-/// A warning as a line below a table, which has no `coverage` to be looked up.
+/// A warning as a line below a table. It must not refer to `coverage`, which only the API has.
 fn line_of(warning: &Warning) -> String {
     warning.to_string().replace("; see coverage", "")
 }
 
-/// The unit of all durations of a table: side by side or above each other, they are compared.
+/// The unit of all durations in a table. They share one because readers compare them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Minutes,
@@ -278,7 +278,7 @@ enum Unit {
 }
 
 impl Unit {
-    /// Hours, unless all of these seconds are long or all of them short.
+    /// Days if all durations are at least 48 hours, minutes if all are below 2 hours, else hours.
     fn of(seconds: impl Iterator<Item = f64>) -> Self {
         let (shortest, longest) =
             seconds.fold((f64::INFINITY, 0.0_f64), |(s, l), seconds| (s.min(seconds), l.max(seconds)));
@@ -313,18 +313,18 @@ impl Unit {
     }
 }
 
-/// How many characters a line has: as many as the terminal, 80 elsewhere.
+/// The line width in characters: the terminal's, at least 40; 80 without a terminal.
 pub(crate) fn line_width() -> usize {
     Table::new().width().map_or(USUAL_WIDTH, |width| usize::from(width).max(40))
 }
 
-/// Text for standard output: wrapped on a terminal, and a line each elsewhere, where programs search it.
+/// Text for standard output: wrapped on a terminal, unwrapped elsewhere, so that programs can search it.
 pub(crate) fn wrapped_for_people(text: &str, indent: usize) -> String {
     if io::stdout().is_terminal() { wrapped(text, indent) } else { text.to_owned() }
 }
 
-/// Text whose lines are broken between words where they would be too long; what goes on is indented by so many spaces. A word
-/// that is longer than a line is broken too.
+/// Wraps long lines between words and indents continuation lines by `indent` spaces. A word that is longer than a line
+/// is broken too.
 pub(crate) fn wrapped(text: &str, indent: usize) -> String {
     wrapped_to(text, line_width(), indent)
 }
@@ -359,25 +359,25 @@ fn wrapped_to(text: &str, width: usize, indent: usize) -> String {
     out
 }
 
-/// How long ago an instant was, or how long it is until then, in its largest unit.
+/// The time since or until an instant, in its largest unit.
 pub(crate) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let span = largest_unit((now - at).abs());
     if at <= now { format!("{span} ago") } else { format!("in {span}") }
 }
 
-/// A span of time in its largest unit that it has two of: 90 minutes are minutes still, two hours are hours.
+/// A time span in the largest unit with a count of at least two: 90 minutes stay minutes, two hours become hours.
 pub(crate) fn largest_unit(span: TimeDelta) -> String {
     let unit = [(span.num_days(), "d"), (span.num_hours(), "h"), (span.num_minutes(), "min")];
     let (count, unit) = unit.into_iter().find(|(count, _)| *count >= 2).unwrap_or((span.num_seconds(), "s"));
     format!("{count} {unit}")
 }
 
-/// An instant as people of a zone read it.
+/// An instant in local time.
 pub(crate) fn local(at: DateTime<Utc>, zone: Tz) -> String {
     at.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
 }
 
-/// Hours with one decimal, days from three of them on.
+/// Hours with one decimal, or days from three days on.
 pub(crate) fn duration(seconds: f64) -> String {
     let hours = seconds / 3_600.0;
     if seconds < 72.0 * 3_600.0 { format!("{hours:.1} h") } else { format!("{:.1} d", hours / 24.0) }
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn all_durations_of_a_table_have_one_unit() {
+    fn durations_in_one_table_share_a_unit() {
         let unit = |hours: &[f64]| Unit::of(hours.iter().map(|hours| hours * SECONDS_OF_HOUR));
         assert_eq!(unit(&[16.5, 19.2]), Unit::Hours);
         assert_eq!(unit(&[0.5, 900.0]), Unit::Hours, "days would make the short one 0.0");
@@ -410,13 +410,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_too_long_loses_its_middle() {
+    fn a_long_name_is_shortened_in_the_middle() {
         assert_eq!([5, 6, 7].map(|width| shortened("abcdefg", width)), ["ab…fg", "abc…fg", "abcdefg"]);
         assert_eq!(shortened("größer", 4), "gr…r");
     }
 
     #[test]
-    fn long_lines_break_between_words_and_go_on_indented() {
+    fn long_lines_wrap_at_words_and_indent_continuations() {
         assert_eq!(wrapped_to("one two three\nfour", 8, 2), "one two\n  three\nfour");
         assert_eq!(wrapped_to("  * unbreakable b", 6, 2), "  *\n  unbr\n  eaka\n  ble\n  b");
         assert_eq!(wrapped_to("acme/a-name: why", 8, 2), "acme/a-n\n  ame:\n  why");

@@ -18,13 +18,13 @@ use crate::terminal;
 const EXAMPLE: &str = "\
 # yaml-language-server: $schema=https://raw.githubusercontent.com/mergeline/mergeline/main/docs/teams.schema.json
 version: 1
-timezone: Europe/Oslo            # in which dates start and weeks are counted
+timezone: Europe/Oslo            # for the start of days and weeks
 repositories: [acme/api, acme/web]
 teams:
-  - slug: payments               # keep it: the team's history hangs on it
+  - slug: payments               # keep it: it identifies the team's history
     name: Payments
     members:
-      - { github: alice }        # from the beginning, all of her work
+      - { github: alice }        # from the start, all of her work
       - { github: bob, weight: 0.5, from: 2026-01-01, to: 2026-07-01 }   # `to` is the first day after it
   - slug: platform
     name: Platform
@@ -63,7 +63,7 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
             if applied.plan.removes_too_much() && !options.json {
                 writeln!(
                     out,
-                    "! a large part of the memberships would go: apply it with --allow-removals if that is meant"
+                    "! this removes a large part of the memberships: apply it with --allow-removals if that is intended"
                 )?;
             }
         }
@@ -75,7 +75,7 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
                 apply(&file, ApplyOptions { allow_removals, ..ApplyOptions::default() }, options, now).await?;
             print(&applied, options)?;
             if !applied.plan.is_empty() && !options.json {
-                writeln!(out, "Applied: this is in force now.")?;
+                writeln!(out, "Applied.")?;
             }
         }
     }
@@ -87,7 +87,7 @@ async fn apply(file: &TeamsFile, how: ApplyOptions, options: &Options, now: Date
     let store = database.store()?;
     store.migrate().await?;
     let mut applied = store.apply(file, how, now).await?;
-    // Also what an earlier one, which was ended, has left to do.
+    // Also finishes what an earlier, interrupted one left to do.
     let mut is_finished = how.dry_run;
     while !is_finished {
         let step = store.reattribute(PULL_REQUESTS_AT_ONCE).await?;

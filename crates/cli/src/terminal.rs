@@ -1,15 +1,15 @@
-//! Standard output and error, on which texts of others turn nothing around.
+//! Standard output and error, with bidirectional control characters from foreign text made visible.
 
 use std::io::{self, Stderr, Stdout};
 
 use mergeline_telemetry::Visible;
 
-/// Where answers go.
+/// For results.
 pub(crate) fn stdout() -> Visible<Stdout> {
     Visible(io::stdout())
 }
 
-/// Where everything else goes.
+/// For everything else.
 pub(crate) fn stderr() -> Visible<Stderr> {
     Visible(io::stderr())
 }

@@ -1,4 +1,4 @@
-//! The real binary `mergeline`, used as a person and as a script use it.
+//! Runs the real `mergeline` binary, as a person and as a script would.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
     http_get_as(address, address, path, headers)
 }
 
-/// Asks the server at an address by another name.
+/// Sends a request to the server at `address` with another `Host` header.
 fn http_get_as(address: &str, host: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n")?;
@@ -28,7 +28,7 @@ fn http_get_as(address: &str, host: &str, path: &str, headers: &str) -> Result<(
 }
 
 #[tokio::test]
-async fn the_demo_says_that_it_is_synthetic_and_shows_its_numbers() -> Result<()> {
+async fn demo_says_it_is_synthetic_and_prints_numbers() -> Result<()> {
     let ran = Laptop::new()?.run(&["demo", "--no-serve"]).await?;
     assert_eq!(ran.code(), Some(0), "{}", ran.err());
     for expected in [
@@ -47,7 +47,7 @@ async fn the_demo_says_that_it_is_synthetic_and_shows_its_numbers() -> Result<()
 }
 
 #[tokio::test]
-async fn the_demos_failing_repository_leaves_every_week_before_it_complete() -> Result<()> {
+async fn demo_repository_failure_leaves_earlier_weeks_complete() -> Result<()> {
     let ran = Laptop::new()?.run(&["demo", "--no-serve"]).await?;
     let (_, tables) =
         ran.out().split_once("Velocity by ISO week").map(|(a, b)| (a.to_owned(), b.to_owned())).context("tables")?;
@@ -61,7 +61,7 @@ async fn the_demos_failing_repository_leaves_every_week_before_it_complete() -> 
 }
 
 #[tokio::test]
-async fn what_was_collected_is_shown_again_by_team_and_by_week() -> Result<()> {
+async fn show_prints_collected_data_by_team_and_week() -> Result<()> {
     let fake = github().await?;
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
@@ -88,7 +88,7 @@ async fn what_was_collected_is_shown_again_by_team_and_by_week() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_week_that_was_not_read_completely_is_marked_with_the_reason() -> Result<()> {
+async fn incomplete_weeks_are_marked_with_the_reason() -> Result<()> {
     let fake = github().await?;
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
@@ -103,14 +103,14 @@ async fn a_week_that_was_not_read_completely_is_marked_with_the_reason() -> Resu
 }
 
 #[tokio::test]
-async fn many_teams_and_long_names_stay_within_eighty_columns() -> Result<()> {
+async fn many_teams_and_long_names_fit_eighty_columns() -> Result<()> {
     let fake = github().await?;
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
     let teams =
         (1..=9).map(|n| format!("  - {{ slug: team-{n}, name: Team number {n}, members: [{{ github: p{n} }}] }}\n"));
     let teams: String = teams.collect();
-    // One that is read and one that is not of either length, and the longest name that a team may have.
+    // Two lengths, each with a repository that can be read and one that cannot, and the longest team name.
     let named = |owner: &str, length: usize| format!("{owner}/{}-read", "long".repeat(26).split_at(length - 5).0);
     let [read, longer] = [named("acme", 62), named("acme-corp", 96)];
     let [missing, lost] = [&read, &longer].map(|name| name.replace("-read", "-lost"));
@@ -132,7 +132,7 @@ async fn many_teams_and_long_names_stay_within_eighty_columns() -> Result<()> {
         let too_long: Vec<&str> = printed.lines().filter(|line| line.chars().count() > 80).collect();
         assert_eq!(too_long, Vec::<&str>::new(), "{printed}");
         if arguments == ["status"] {
-            // Both ends of a name are seen in the table, and all of it beside the reason.
+            // The table shows both ends of a name, and the reason has the full name.
             let rows = printed.lines().filter(|line| line.starts_with("acme") && line.contains("…"));
             assert_eq!(rows.filter(|line| line.contains("-read ") || line.contains("-lost ")).count(), 4, "{printed}");
             assert!(printed.contains(&format!("  {missing}:")), "{printed}");
@@ -141,8 +141,8 @@ async fn many_teams_and_long_names_stay_within_eighty_columns() -> Result<()> {
     Ok(())
 }
 
-/// Whom a server without keys answers: a page that was rebound to this machine it does not.
-fn answers_no_rebound_page(address: &str) -> Result<()> {
+/// Asserts that a server without keys refuses pages that use DNS rebinding, and answers local requests.
+fn assert_refuses_rebinding(address: &str) -> Result<()> {
     let path = "/v1/teams";
     for host in ["evil.example", "evil.example:8787", "localhost.evil.example"] {
         let (status, refused) = http_get_as(address, host, path, "")?;
@@ -159,18 +159,18 @@ fn answers_no_rebound_page(address: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn serve_and_demo_without_a_key_answer_no_page_that_was_rebound_to_this_machine() -> Result<()> {
+async fn serve_and_demo_without_keys_reject_dns_rebinding() -> Result<()> {
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("DB_URL", database.url()).with("ALLOWED_HOSTS", "devbox.internal");
     for command in ["serve", "demo"] {
         let command = laptop.command(&[command, "--listen", "127.0.0.1:0"]);
-        tokio::task::spawn_blocking(move || while_serving(command, answers_no_rebound_page)).await??;
+        tokio::task::spawn_blocking(move || while_serving(command, assert_refuses_rebinding)).await??;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn clients_that_never_end_their_requests_do_not_keep_others_out_and_are_in_the_log() -> Result<()> {
+async fn stalled_clients_cannot_block_others_and_are_logged() -> Result<()> {
     const FILES: u32 = 100;
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("DB_URL", database.url());
@@ -179,7 +179,7 @@ async fn clients_that_never_end_their_requests_do_not_keep_others_out_and_are_in
         let mut half_sent = Vec::new();
         for number in 0..2 * FILES {
             let mut stream = TcpStream::connect(address)?;
-            // Those that were closed for others take nothing any more.
+            // Connections that were closed for others accept no more data.
             let _ = write!(stream, "GET /v1/teams HTTP/1.1\r\nHost: {address}\r\n");
             half_sent.push(stream);
             if number % 20 == 0 {
@@ -191,12 +191,12 @@ async fn clients_that_never_end_their_requests_do_not_keep_others_out_and_are_in
     };
     let said = tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
     assert!(said.contains("connections are taken: those that send no request are closed"), "{said}");
-    assert!(!said.contains("could not be accepted"), "files were left: {said}");
+    assert!(!said.contains("could not be accepted"), "no files left: {said}");
     Ok(())
 }
 
 #[test]
-fn the_demos_api_answers_the_lines_that_it_prints() -> Result<()> {
+fn the_demo_api_answers_its_printed_commands() -> Result<()> {
     let laptop = Laptop::new()?;
     let printed = while_serving(laptop.command(&["demo", "--listen", "127.0.0.1:0"]), |address| {
         let (status, teams) = http_get(address, "/v1/teams", "")?;
@@ -210,7 +210,7 @@ fn the_demos_api_answers_the_lines_that_it_prints() -> Result<()> {
 }
 
 #[tokio::test]
-async fn collect_then_serve_needs_no_database_server_and_no_set_up() -> Result<()> {
+async fn collect_then_serve_needs_no_database_setup() -> Result<()> {
     let fake = github().await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("API_KEY", "a-key-of-sixteen-or-more");
     let first = laptop.run(&["collect"]).await?;
@@ -233,7 +233,7 @@ async fn collect_then_serve_needs_no_database_server_and_no_set_up() -> Result<(
 }
 
 #[tokio::test]
-async fn serve_answers_again_when_its_private_server_and_what_watches_over_it_are_killed() -> Result<()> {
+async fn serve_recovers_after_its_private_server_is_killed() -> Result<()> {
     let fake = github().await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url());
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
@@ -251,7 +251,7 @@ async fn serve_answers_again_when_its_private_server_and_what_watches_over_it_ar
         };
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !is_back()? {
-            anyhow::ensure!(std::time::Instant::now() < deadline, "it does not answer again");
+            anyhow::ensure!(std::time::Instant::now() < deadline, "it does not recover");
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         Ok(())
@@ -261,7 +261,7 @@ async fn serve_answers_again_when_its_private_server_and_what_watches_over_it_ar
 }
 
 #[tokio::test]
-async fn a_private_server_that_was_stopped_by_a_signal_has_its_own_advice_and_not_that_about_db_url() -> Result<()> {
+async fn a_stopped_private_server_gets_its_own_advice() -> Result<()> {
     let fake = github().await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url());
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
@@ -272,10 +272,10 @@ async fn a_private_server_that_was_stopped_by_a_signal_has_its_own_advice_and_no
         let process: i32 = std::fs::read_to_string(&state)?.lines().next().unwrap_or_default().parse()?;
         let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), signal);
         signal(nix::sys::signal::Signal::SIGSTOP)?;
-        // For longer than `serve` takes to look.
+        // Longer than the check interval of `serve`.
         let health = http_get(address, "/health", "")?.0;
         let refused = others.map(|mut other| other.output());
-        // Before anything can fail: it is not left behind.
+        // Before any assertion can fail, so that no stopped process is left.
         signal(nix::sys::signal::Signal::SIGCONT)?;
         for output in refused {
             let ran = Ran::of(output?);
@@ -292,7 +292,7 @@ async fn a_private_server_that_was_stopped_by_a_signal_has_its_own_advice_and_no
 }
 
 #[tokio::test]
-async fn a_repository_that_fails_is_exit_code_three_and_all_of_them_is_one() -> Result<()> {
+async fn one_failing_repository_exits_three_and_all_exit_one() -> Result<()> {
     let fake = github().await?;
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", database.url());
@@ -306,7 +306,7 @@ async fn a_repository_that_fails_is_exit_code_three_and_all_of_them_is_one() -> 
 }
 
 #[tokio::test]
-async fn mistakes_in_the_input_are_exit_code_two_with_all_places() -> Result<()> {
+async fn input_errors_exit_two_and_list_all_places() -> Result<()> {
     let laptop = Laptop::new()?;
     laptop.write(
         "teams.yaml",
@@ -334,7 +334,7 @@ async fn mistakes_in_the_input_are_exit_code_two_with_all_places() -> Result<()>
 }
 
 #[tokio::test]
-async fn without_postgresql_the_error_says_where_it_was_sought_and_how_to_install_it() -> Result<()> {
+async fn missing_postgresql_error_lists_searched_paths_and_help() -> Result<()> {
     let ran = Laptop::new()?.with("PG_BINDIR", "/nowhere").run(&["demo", "--no-serve"]).await?;
     assert_eq!(ran.code(), Some(1));
     assert!(ran.err().contains("/nowhere (no initdb)") && ran.err().contains("help:"), "{}", ran.err());
@@ -350,7 +350,7 @@ async fn serving_other_machines_needs_a_key() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_key_that_was_made_is_accepted_by_the_entry_that_was_printed_with_it() -> Result<()> {
+async fn a_created_key_works_with_its_printed_entry() -> Result<()> {
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("DB_URL", database.url());
     let create = ["keys", "create", "--name", "grafana", "--scope", "metrics:read", "--team", "payments"];
@@ -377,7 +377,7 @@ async fn a_key_that_was_made_is_accepted_by_the_entry_that_was_printed_with_it()
 }
 
 #[tokio::test]
-async fn keys_without_a_scope_or_with_an_unknown_one_are_not_made() -> Result<()> {
+async fn keys_with_invalid_arguments_are_not_created() -> Result<()> {
     let laptop = Laptop::new()?;
     for (arguments, said) in [
         (&["--name", "grafana"][..], "--scope"),
@@ -393,13 +393,13 @@ async fn keys_without_a_scope_or_with_an_unknown_one_are_not_made() -> Result<()
 }
 
 #[tokio::test]
-async fn teams_are_planned_applied_and_left_alone_the_second_time() -> Result<()> {
+async fn teams_plan_and_apply_then_reapply_changes_nothing() -> Result<()> {
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("DB_URL", database.url());
     let planned = laptop.run(&["teams", "plan"]).await?;
     assert!(planned.out().contains("+ team        payments (payments)"), "{} {}", planned.out(), planned.err());
     let applied = laptop.run(&["teams", "apply"]).await?;
-    assert_eq!(applied.out(), format!("{}Applied: this is in force now.\n", planned.out()));
+    assert_eq!(applied.out(), format!("{}Applied.\n", planned.out()));
     assert_eq!(laptop.run(&["teams", "apply"]).await?.out(), "Nothing changes.\n");
     let json = laptop.run(&["teams", "plan", "--json"]).await?.json()?;
     assert_eq!(json["memberships"], json!([]));
@@ -407,7 +407,7 @@ async fn teams_are_planned_applied_and_left_alone_the_second_time() -> Result<()
 }
 
 #[tokio::test]
-async fn the_example_is_valid_and_the_schema_is_the_committed_one() -> Result<()> {
+async fn example_is_valid_and_schema_matches_committed_file() -> Result<()> {
     let laptop = Laptop::new()?;
     laptop.write("example.yaml", &laptop.run(&["teams", "example"]).await?.out())?;
     let valid = laptop.run(&["teams", "validate", "example.yaml"]).await?;
@@ -417,17 +417,17 @@ async fn the_example_is_valid_and_the_schema_is_the_committed_one() -> Result<()
 }
 
 #[tokio::test]
-async fn a_report_of_one_repository_counts_its_people_and_keeps_nothing() -> Result<()> {
+async fn a_repository_report_counts_people_and_stores_nothing() -> Result<()> {
     let fake = github().await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url());
     let ran = laptop.run(&["report", "acme/api", "--json"]).await?;
     let answers = ran.json()?;
-    assert_eq!(answers["teams"][0]["velocity"]["data"]["total"]["prs_merged"], json!(2), "the bot is left out");
+    assert_eq!(answers["teams"][0]["velocity"]["data"]["total"]["prs_merged"], json!(2), "the bot is not counted");
     assert_eq!(fake.requests().len(), 1);
     let answers = laptop.run(&["report", "--teams", "teams.yaml", "--json"]).await?.json()?;
     let velocity = &answers["teams"][0]["velocity"];
     assert_eq!(velocity["data"]["total"]["prs_merged"], json!(1));
-    assert_eq!(velocity["data"]["buckets"][0]["complete"], json!(true), "the first week is read whole: {velocity}");
+    assert_eq!(velocity["data"]["buckets"][0]["complete"], json!(true), "the first week is fully read: {velocity}");
     let neither = laptop.run(&["report"]).await?;
     assert_eq!((neither.code(), neither.err().contains("--teams")), (Some(2), true), "{}", neither.err());
     let table = laptop.run(&["report", "--teams", "teams.yaml"]).await?;
@@ -445,7 +445,7 @@ async fn a_report_of_one_repository_counts_its_people_and_keeps_nothing() -> Res
 }
 
 #[tokio::test]
-async fn completions_and_migrations_are_at_hand() -> Result<()> {
+async fn completions_and_migrations_are_available() -> Result<()> {
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("DB_URL", database.url());
     assert!(laptop.run(&["completions", "bash"]).await?.out().contains("_mergeline"));

@@ -1,4 +1,4 @@
-//! The commands that look after a collection: `status`, `doctor`, `explain`, `replay`, `collect --verify`.
+//! The commands for operating a collection: `status`, `doctor`, `explain`, `replay`, `collect --verify` and others.
 
 mod common;
 
@@ -18,16 +18,16 @@ use serde_json::{Value, json};
 
 const TOKEN: &str = "github_pat_s3cret-canary";
 
-/// A laptop beside this GitHub, with a database of its own.
+/// A laptop that uses this GitHub, with its own database.
 async fn laptop(fake: &FakeGitHub) -> Result<(Laptop, TestDatabase)> {
     let database = TestDatabase::create().await?;
     let laptop =
         Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("GITHUB_PAT", TOKEN).with("DB_URL", database.url());
-    // Far enough for pull requests of fixed dates.
+    // Far enough back for pull requests with fixed dates.
     Ok((laptop.with("BACKFILL_DAYS", "3650"), database))
 }
 
-/// The text without what differs from run to run: instants, ages, and the widths that follow from them.
+/// The text with times and ages masked and without column widths, because these differ from run to run.
 fn masked(text: &str) -> String {
     let is_time = |word: &str| {
         let word = word.trim_matches([',', '.', ';']);
@@ -46,7 +46,7 @@ fn masked(text: &str) -> String {
     text.lines().map(mask).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// The lines of a doctor's text that are not ok.
+/// The warnings and errors in the text of `doctor`.
 fn complaints(ran: &Ran) -> String {
     ran.out()
         .lines()
@@ -55,7 +55,7 @@ fn complaints(ran: &Ran) -> String {
         .join("\n")
 }
 
-/// The states of a doctor's checks of this name.
+/// The states of the doctor checks with this name.
 fn states(answer: &Value, name: &str) -> Vec<String> {
     let checks = answer["checks"].as_array().cloned().unwrap_or_default();
     let named = checks.iter().filter(|check| check["name"] == json!(name));
@@ -63,7 +63,7 @@ fn states(answer: &Value, name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn status_and_explain_say_so_when_nothing_was_ever_collected_and_make_no_database() -> Result<()> {
+async fn status_and_explain_create_no_database_before_collecting() -> Result<()> {
     let laptop = Laptop::new()?;
     let status = laptop.run(&["status"]).await?;
     assert_eq!((status.code(), status.out().contains("Nothing was ever collected")), (Some(0), true));
@@ -75,7 +75,7 @@ async fn status_and_explain_say_so_when_nothing_was_ever_collected_and_make_no_d
 }
 
 #[tokio::test]
-async fn status_shows_runs_and_repositories_and_ends_with_three_while_one_fails() -> Result<()> {
+async fn status_shows_runs_and_exits_three_on_failures() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
@@ -102,7 +102,7 @@ async fn status_shows_runs_and_repositories_and_ends_with_three_while_one_fails(
 }
 
 #[tokio::test]
-async fn status_says_of_a_repository_that_its_pull_requests_are_switched_off() -> Result<()> {
+async fn status_says_when_pull_requests_are_switched_off() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     fake.switch_off_pull_requests("acme/web");
@@ -117,7 +117,7 @@ async fn status_says_of_a_repository_that_its_pull_requests_are_switched_off() -
 }
 
 #[tokio::test]
-async fn what_is_in_quarantine_is_named_by_status_and_doctor_and_accepted_by_that_name() -> Result<()> {
+async fn quarantined_items_are_listed_and_accepted_by_name() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
@@ -147,22 +147,26 @@ async fn what_is_in_quarantine_is_named_by_status_and_doctor_and_accepted_by_tha
 }
 
 #[tokio::test]
-async fn doctor_counts_what_exclusions_take_from_a_pattern() -> Result<()> {
+async fn doctor_counts_exclusions_from_a_repository_pattern() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     let teams = |rules: &str| TEAMS.replace("[acme/api, acme/web]", rules);
     laptop.write("teams.yaml", &teams("[\"acme/*\", \"!acme/web\"]"))?;
     let doctor = laptop.run(&["doctor"]).await?;
-    assert!(doctor.out().contains("pattern acme/*: means 1 of 2 repositories, 1 more is excluded"), "{}", doctor.out());
+    assert!(
+        doctor.out().contains("pattern acme/*: matches 1 of 2 repositories, 1 more is excluded"),
+        "{}",
+        doctor.out()
+    );
     laptop.write("teams.yaml", &teams("[\"acme/w*\", \"!acme/web\", acme/api]"))?;
     let doctor = laptop.run(&["doctor"]).await?;
-    let warned = "means 1 repository, and that is excluded; help: check the entries with `!`";
+    let warned = "matches 1 repository, which is excluded; help: check the entries with `!`";
     assert!(doctor.out().contains(warned), "{}", doctor.out());
     Ok(())
 }
 
 #[tokio::test]
-async fn an_older_schema_is_named_by_status_and_doctor() -> Result<()> {
+async fn status_and_doctor_report_an_outdated_schema() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     let last = "delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)";
@@ -180,7 +184,7 @@ async fn an_older_schema_is_named_by_status_and_doctor() -> Result<()> {
 }
 
 #[tokio::test]
-async fn doctor_finds_no_error_in_what_works_and_asks_little() -> Result<()> {
+async fn a_healthy_setup_passes_doctor_with_few_requests() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
@@ -189,7 +193,7 @@ async fn doctor_finds_no_error_in_what_works_and_asks_little() -> Result<()> {
     fake.set_graphql_rate_limit(5_000, 4_500);
     let doctor = laptop.run(&["doctor"]).await?;
     assert_eq!(doctor.code(), Some(0), "{}", doctor.err());
-    // The server of whoever runs the test, and a schema that grows.
+    // Mask the local server's version and the growing number of migrations.
     let numbers = |text: &str| {
         let mask = |line: &str| match line.split_once(": ") {
             Some(("ok database", rest)) => format!("ok database: PostgreSQL X{}", &rest[rest.find(',').unwrap_or(0)..]),
@@ -199,37 +203,38 @@ async fn doctor_finds_no_error_in_what_works_and_asks_little() -> Result<()> {
         text.lines().map(mask).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(numbers(&masked(&doctor.out())), @r#"
-    ok settings: nothing is wrong with GITHUB_PAT, GITHUB_API_URL, DB_URL, BACKFILL_DAYS
+    ok settings: valid: GITHUB_PAT, GITHUB_API_URL, DB_URL, BACKFILL_DAYS
     ok teams file: 1 team, 1 membership; repositories: 2, patterns: 0
     ok database: PostgreSQL X, on this machine, without TLS
     ok schema: up to date (N migrations)
     ok time zone: UTC
-    ok collection: run 1 was the last one: succeeded, begun … s ago
+    ok collection: run 1 was the last one: succeeded, started … s ago
     ok quarantine: empty
     ok details: complete
     ok GitHub: answers; a fine-grained personal token
-    ok rate limit: 4000 of 5000 are left, starts anew in … min
-    warning GraphQL rate limit: 500 of 5000 are left, starts anew in … min; help: wait; a token of its own shares its limit with nobody
+    ok rate limit: 4000 of 5000 are left, resets in … min
+    warning GraphQL rate limit: 500 of 5000 are left, resets in … min; help: wait, or use a dedicated token, which has its own limit
     ok clock: agrees with GitHub's
     ok repository acme/api: can be read
-    ok repository acme/web: has no pull requests, or none that the token may see
+    ok repository acme/web: has no pull requests that the token may see
     ok login ana: is number 3245054725
     14 ok, 1 warning, 0 errors
     "#);
-    // The token, two for each of two repositories, one for the only pull request's history, one for a login.
+    // One for the token, two for each of two repositories, one for the history of the only pull request, one for a
+    // login.
     assert_eq!((fake.requests().len(), fake.most_at_once()), (7, 1));
     Ok(())
 }
 
 #[tokio::test]
-async fn doctor_says_what_a_token_without_contents_cannot_read_and_what_none_can() -> Result<()> {
+async fn doctor_says_what_a_limited_token_cannot_read() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     fake.withhold_commits();
     let doctor = laptop.run(&["doctor"]).await?;
     assert_eq!(doctor.code(), Some(0), "{}", doctor.err());
     let about_it = |ran: &Ran| complaints(ran).lines().find(|line| line.contains("acme/api")).map(str::to_owned);
-    insta::assert_snapshot!(about_it(&doctor).unwrap_or_default(), @"warning  repository acme/api: can be read, but not its reviews, commits and sizes: the token may not read all of a pull request: give it read access to contents, for the commits; help: give the token read access to contents of this repository");
+    insta::assert_snapshot!(about_it(&doctor).unwrap_or_default(), @"warning  repository acme/api: can be read, except its reviews, commits and sizes: the token may not read all of a pull request: give it read access to contents, for the commits; help: give the token read access to contents of this repository");
     fake.forget_requests();
     let anonymous = laptop.with("GITHUB_PAT", "").run(&["doctor"]).await?;
     assert_eq!(about_it(&anonymous), None);
@@ -239,7 +244,7 @@ async fn doctor_says_what_a_token_without_contents_cannot_read_and_what_none_can
 }
 
 #[tokio::test]
-async fn doctor_says_until_when_a_limit_lasts_that_ended_a_run() -> Result<()> {
+async fn doctor_says_when_a_run_ending_limit_expires() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
@@ -250,12 +255,12 @@ async fn doctor_says_until_when_a_limit_lasts_that_ended_a_run() -> Result<()> {
     let limits: Vec<_> =
         complaints(&doctor).lines().filter(|line| line.contains(" limits: ")).map(str::to_owned).collect();
     assert_eq!(limits.len(), 1, "{}", doctor.out());
-    assert!(limits[0].contains("GitHub's limit `secondary` ended a run, and ends in 59 min"), "{limits:?}");
+    assert!(limits[0].contains("GitHub's rate limit `secondary` stopped a run; it expires in 59 min"), "{limits:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_github_refuses_to_one_command_the_next_one_does_not_ask() -> Result<()> {
+async fn a_rate_limit_stops_the_next_commands_requests() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
@@ -282,7 +287,7 @@ async fn what_github_refuses_to_one_command_the_next_one_does_not_ask() -> Resul
 }
 
 #[tokio::test]
-async fn a_zone_that_the_database_does_not_know_fails_doctor_and_is_not_applied() -> Result<()> {
+async fn an_unknown_timezone_fails_doctor_and_collect() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
@@ -295,7 +300,7 @@ async fn a_zone_that_the_database_does_not_know_fails_doctor_and_is_not_applied(
     assert_eq!(applied.code(), Some(0), "{}", applied.err());
     laptop.write("teams.yaml", &format!("timezone: Europe/Oslo\n{TEAMS}"))?;
     let doctor = laptop.run(&["doctor"]).await?;
-    let unknown = "error time zone: the database does not know Europe/Oslo, nor another name of it; help: name another";
+    let unknown = "error time zone: the database does not know Europe/Oslo or another name for it; help: name another";
     assert_eq!((doctor.code(), masked(&complaints(&doctor)).contains(unknown)), (Some(1), true), "{}", doctor.out());
     let refused = laptop.run(&["collect"]).await?;
     assert_eq!(refused.code(), Some(2), "{}", refused.err());
@@ -304,7 +309,7 @@ async fn a_zone_that_the_database_does_not_know_fails_doctor_and_is_not_applied(
 }
 
 #[tokio::test]
-async fn doctor_names_each_problem_with_its_remedy_and_goes_on() -> Result<()> {
+async fn doctor_reports_every_problem_with_its_remedy() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     fake.put([pr("acme/api", 4).merged("2026-02-02T10:00:00Z").overriding("created_at", json!("soon"))]);
@@ -319,21 +324,21 @@ async fn doctor_names_each_problem_with_its_remedy_and_goes_on() -> Result<()> {
     )?;
     let doctor = laptop.run(&["doctor"]).await?;
     assert_eq!(doctor.code(), Some(1), "{}", doctor.err());
-    assert!(doctor.out().contains("pattern acme/a*: means 1 of 2 repositories"), "{}", doctor.out());
+    assert!(doctor.out().contains("pattern acme/a*: matches 1 of 2 repositories"), "{}", doctor.out());
     insta::assert_snapshot!(masked(&complaints(&doctor)), @r#"
-    warning quarantine: 1 pull request unreadable, and not counted (acme/api): acme/api#4: input contains invalid characters at line 1 column 6672; help: `mergeline collect` tries them again; where one stays, report it, and `mergeline quarantine accept` with its name calls weeks complete without it
-    warning token: expired … d ago (2026-01-01); help: make a new one at GitHub, and set it in GITHUB_PAT
+    warning quarantine: 1 pull request unreadable and not counted (acme/api): acme/api#4: input contains invalid characters at line 1 column 6672; help: `mergeline collect` retries them; if one stays, report it, and run `mergeline quarantine accept` with its name to treat weeks as complete without it
+    warning token: expired … d ago (2026-01-01); help: create a new one at GitHub, and set it in GITHUB_PAT
     warning repository acme/web: is called acme/site now; help: write acme/site into the teams file
     error repository acme/nowhere: not found (404): the repository does not exist, or the token may not see it; help: check the spelling, and what the token may see
-    error pattern other/*: there is no other that the token may see (404); help: check the owner's spelling, and for whom the token is
-    error login nobody-there: GitHub knows no such account; help: check the spelling; bots are written name[bot]; an account that was renamed needs the same `id` beside the old login and the new one
-    error login bob: now belongs to another account (number 77); number 78 is meant; help: write the present login of number 78 into the teams file, with `id: 78`; if number 77 is meant, `{ github: bob, id: 77 }`
+    error pattern other/*: the token cannot see an owner other (404); help: check the owner's spelling, and which owner the token is for
+    error login nobody-there: GitHub does not know this account; help: check the spelling; bots are written name[bot]; a renamed account needs the same `id` for its old and new login
+    error login bob: now belongs to another account (number 77); number 78 is expected; help: write the current login of number 78 into the teams file, with `id: 78`; if you mean number 77, write `{ github: bob, id: 77 }`
     "#);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_login_that_may_be_a_former_one_is_told_by_plan_collect_and_doctor_with_the_lines_to_write() -> Result<()> {
+async fn a_possible_former_login_gets_suggested_file_lines() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     let id = FakeUser::person("ana").id;
@@ -342,16 +347,17 @@ async fn a_login_that_may_be_a_former_one_is_told_by_plan_collect_and_doctor_wit
     laptop.write("teams.yaml", &teams)?;
     let lines = |id: &str| format!("`{{ github: ana-old, id: {id} }}` and `{{ github: ana, id: {id} }}`");
     let (known, unknown) = (lines(&id.to_string()), lines("…"));
-    let told = |ran: &Ran, lines: &str| assert!(masked(&ran.out()).replace('\n', " ").contains(lines), "{}", ran.out());
-    told(&laptop.run(&["doctor"]).await?, "where that ends, on … ana begins; help: if it is a former login");
-    // GitHub knows the number before anything is collected.
-    told(&laptop.run(&["doctor"]).await?, &known);
-    told(&laptop.run(&["doctor", "--offline"]).await?, &unknown);
-    told(&laptop.run(&["teams", "plan"]).await?, &unknown);
-    told(&laptop.run(&["teams", "apply"]).await?, &unknown);
-    told(&laptop.run(&["collect"]).await?, &known);
-    told(&laptop.run(&["teams", "plan"]).await?, &known);
-    told(&laptop.run(&["doctor", "--offline"]).await?, &known);
+    let assert_shows =
+        |ran: &Ran, lines: &str| assert!(masked(&ran.out()).replace('\n', " ").contains(lines), "{}", ran.out());
+    assert_shows(&laptop.run(&["doctor"]).await?, "where that ends, on … ana begins; help: if it is a former login");
+    // GitHub knows the number before the first collection.
+    assert_shows(&laptop.run(&["doctor"]).await?, &known);
+    assert_shows(&laptop.run(&["doctor", "--offline"]).await?, &unknown);
+    assert_shows(&laptop.run(&["teams", "plan"]).await?, &unknown);
+    assert_shows(&laptop.run(&["teams", "apply"]).await?, &unknown);
+    assert_shows(&laptop.run(&["collect"]).await?, &known);
+    assert_shows(&laptop.run(&["teams", "plan"]).await?, &known);
+    assert_shows(&laptop.run(&["doctor", "--offline"]).await?, &known);
     laptop.write(
         "teams.yaml",
         &teams.replace(", to:", &format!(", id: {id}, to:")).replace(", from:", &format!(", id: {id}, from:")),
@@ -364,7 +370,7 @@ async fn a_login_that_may_be_a_former_one_is_told_by_plan_collect_and_doctor_wit
 }
 
 #[tokio::test]
-async fn doctor_takes_no_exchanged_logins_for_former_ones_and_says_what_to_write() -> Result<()> {
+async fn doctor_recognizes_swapped_logins_and_suggests_a_fix() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     let teams = "version: 1\nrepositories: [acme/api]\nteams: [{ slug: pay, members: [{ github: ana }] }, { slug: web, members: [{ github: bob }] }]";
@@ -383,16 +389,16 @@ async fn doctor_takes_no_exchanged_logins_for_former_ones_and_says_what_to_write
         lines.join("\n").replace(&ana.id.to_string(), "ANA").replace(&bob.id.to_string(), "BOB")
     };
     insta::assert_snapshot!(of_logins(&laptop.run(&["doctor"]).await?), @r"
-    error    login ana: now belongs to another account (number BOB); number ANA is meant; help: write `{ github: bob, id: ANA }` in its place; if number BOB is meant, `{ github: ana, id: BOB }`
-    error    login bob: now belongs to another account (number ANA); number BOB is meant; help: write `{ github: ana, id: BOB }` in its place; if number ANA is meant, `{ github: bob, id: ANA }`
+    error    login ana: now belongs to another account (number BOB); number ANA is expected; help: replace it with `{ github: bob, id: ANA }`; if you mean number BOB, write `{ github: ana, id: BOB }`
+    error    login bob: now belongs to another account (number ANA); number BOB is expected; help: replace it with `{ github: ana, id: BOB }`; if you mean number ANA, write `{ github: bob, id: ANA }`
     ");
     for (number, user) in (6..).zip(exchanged) {
         fake.put([pr("acme/api", number).by_user(Some(user)).merged_at_instant(yesterday())]);
     }
     laptop.run(&["collect"]).await?;
     insta::assert_snapshot!(of_logins(&laptop.run(&["doctor", "--offline"]).await?), @r"
-    warning  login ana: is now bob; help: write bob into the teams file, with id ANA; what was collected stays theirs
-    warning  login bob: is now ana; help: write ana into the teams file, with id BOB; what was collected stays theirs
+    warning  login ana: is now bob; help: write bob into the teams file, with id ANA; collected data stays with the account
+    warning  login bob: is now ana; help: write ana into the teams file, with id BOB; collected data stays with the account
     warning  login ana: ana may mean two accounts: number ANA, which had it before and is bob now, or number BOB, which was bob before and has it now; help: it counts for number ANA: write `{ github: bob, id: ANA }` in its place; if number BOB is meant, `{ github: ana, id: BOB }`
     warning  login bob: bob may mean two accounts: number BOB, which had it before and is ana now, or number ANA, which was ana before and has it now; help: it counts for number BOB: write `{ github: ana, id: BOB }` in its place; if number ANA is meant, `{ github: bob, id: ANA }`
     ");
@@ -400,7 +406,7 @@ async fn doctor_takes_no_exchanged_logins_for_former_ones_and_says_what_to_write
 }
 
 #[tokio::test]
-async fn an_owner_that_refuses_the_token_is_said_once_with_the_cause_and_the_others_are_checked() -> Result<()> {
+async fn an_owner_refusing_the_token_is_reported_once() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     fake.put([pr("bolt/site", 1)]);
@@ -412,14 +418,14 @@ async fn an_owner_that_refuses_the_token_is_said_once_with_the_cause_and_the_oth
     )?;
     let doctor = laptop.run(&["doctor"]).await?;
     assert_eq!(doctor.code(), Some(1), "{}", doctor.err());
-    let said = "error    GitHub (acme): not everything was asked: the organization does not admit this machine's address (403); \
+    let said = "error    GitHub (acme): some checks were skipped: the organization does not admit this machine's address (403); \
                 GitHub says: Although you appear to have the correct authorization credentials, the `acme` organization has an \
                 IP allow list enabled, and your IP address is not permitted to access this resource; help: let an owner of the \
                 organization add the address that requests come from to its IP allow list";
     let errors: Vec<String> =
         complaints(&doctor).lines().filter(|line| line.starts_with("error")).map(str::to_owned).collect();
     assert_eq!(errors, [said]);
-    for checked in ["repository bolt/site: can be read", "pattern bolt/*: means 1 of 1", "login ana: is number"] {
+    for checked in ["repository bolt/site: can be read", "pattern bolt/*: matches 1 of 1", "login ana: is number"] {
         assert!(doctor.out().contains(checked), "{}", doctor.out());
     }
     let collect = laptop.run(&["collect"]).await?;
@@ -436,7 +442,7 @@ async fn an_owner_that_refuses_the_token_is_said_once_with_the_cause_and_the_oth
 }
 
 #[tokio::test]
-async fn doctor_checks_each_owner_with_the_apps_token_for_it_and_says_where_it_is_suspended() -> Result<()> {
+async fn doctor_checks_each_owner_with_its_app_token() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     fake.put([pr("bolt/site", 1)]);
@@ -463,7 +469,7 @@ async fn doctor_checks_each_owner_with_the_apps_token_for_it_and_says_where_it_i
 }
 
 #[tokio::test]
-async fn an_app_that_github_does_not_know_is_a_failure_with_its_own_remedy() -> Result<()> {
+async fn an_unknown_github_app_fails_with_a_remedy() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     fake.require_token(TOKEN);
@@ -483,7 +489,7 @@ async fn an_app_that_github_does_not_know_is_a_failure_with_its_own_remedy() -> 
 }
 
 #[tokio::test]
-async fn a_pattern_that_the_token_cannot_list_completely_is_said_by_doctor_status_and_the_tables() -> Result<()> {
+async fn an_incompletely_listed_pattern_is_reported_everywhere() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     fake.add_user(FakeUser::person("alice"));
@@ -500,7 +506,7 @@ async fn a_pattern_that_the_token_cannot_list_completely_is_said_by_doctor_statu
     let reason = "the token is not alice's: of a user GitHub lists only public repositories, and those shared with the token's own";
     let doctor = laptop.run(&["doctor"]).await?;
     let warned = format!(
-        "warning  pattern alice/*: means 1 of 1 repositories; others may be missing: {reason}; help: use a token"
+        "warning  pattern alice/*: matches 1 of 1 repositories; others may be missing: {reason}; help: use a token"
     );
     assert!(doctor.out().contains(&warned), "{}", doctor.out());
     let status = laptop.run(&["status", "--json"]).await?.json()?;
@@ -510,13 +516,13 @@ async fn a_pattern_that_the_token_cannot_list_completely_is_said_by_doctor_statu
     fake.set_token_owner(FakeUser::person("alice"));
     laptop.run(&["collect"]).await?;
     let doctor = laptop.run(&["doctor"]).await?;
-    assert!(doctor.out().contains("ok       pattern alice/*: means 2 of 2 repositories"), "{}", doctor.out());
+    assert!(doctor.out().contains("ok       pattern alice/*: matches 2 of 2 repositories"), "{}", doctor.out());
     let status = laptop.run(&["status", "--json"]).await?.json()?;
     assert_eq!(status["coverage"]["incomplete_patterns"], json!([]));
     Ok(())
 }
 
-/// An Enterprise Server with an internal authority, which only a proxy leads to.
+/// An Enterprise Server with an internal authority, reachable only through a proxy.
 struct Intranet {
     fake: FakeGitHub,
     _front: TlsFront,
@@ -525,7 +531,7 @@ struct Intranet {
     _database: TestDatabase,
 }
 
-/// Its name, which no machine knows.
+/// Its name, which does not resolve anywhere.
 const ENTERPRISE: &str = "ghe.mergeline.test";
 
 impl Intranet {
@@ -546,7 +552,7 @@ impl Intranet {
         Ok(Self { fake, _front: front, proxy, laptop, _database: database })
     }
 
-    /// What `doctor` says, with this environment on top.
+    /// Runs `doctor` with additional environment variables.
     async fn doctor(&self, environment: &[(&'static str, &str)]) -> Result<Ran> {
         let mut command = self.laptop.command(&["doctor"]);
         command.envs(environment.iter().copied());
@@ -557,13 +563,13 @@ impl Intranet {
 }
 
 #[tokio::test]
-async fn an_enterprise_server_with_an_internal_authority_is_reached_by_the_proxy_of_the_environment() -> Result<()> {
+async fn an_enterprise_server_works_through_the_environment_proxy() -> Result<()> {
     let intranet = Intranet::new().await?;
     let collect = intranet.laptop.run(&["collect"]).await?;
     assert_eq!(collect.code(), Some(0), "{} {}", collect.out(), collect.err());
     let doctor = intranet.doctor(&[]).await?;
     assert_eq!(doctor.code(), Some(0), "{}", doctor.out());
-    let answers = format!("GitHub: answers by the proxy http://{}; ", intranet.proxy.address());
+    let answers = format!("GitHub: answers through the proxy http://{}; ", intranet.proxy.address());
     assert!(doctor.out().contains(&answers), "{}", doctor.out());
     assert!(doctor.out().contains("HTTPS_PROXY, SSL_CERT_FILE"), "{}", doctor.out());
     let asked_for = intranet.proxy.asked_for();
@@ -573,7 +579,7 @@ async fn an_enterprise_server_with_an_internal_authority_is_reached_by_the_proxy
 }
 
 #[tokio::test]
-async fn help_names_the_proxy_where_there_is_one_and_no_proxy_where_there_is_none() -> Result<()> {
+async fn help_mentions_the_proxy_only_when_one_applies() -> Result<()> {
     let intranet = Intranet::new().await?;
     let proxy = format!("http://{}", intranet.proxy.address());
     let unknown = intranet.laptop.command(&[]).get_current_dir().map(|folder| folder.join("teams.yaml"));
@@ -582,14 +588,14 @@ async fn help_names_the_proxy_where_there_is_one_and_no_proxy_where_there_is_non
         (
             [("HTTPS_PROXY", proxy.as_str())],
             format!("by the proxy {proxy}"),
-            "help: check HTTPS_PROXY and NO_PROXY, and whom the proxy lets through",
+            "help: check HTTPS_PROXY and NO_PROXY, and what the proxy allows",
         ),
         ([("NO_PROXY", ENTERPRISE)], "cannot be reached: ".to_owned(), "help: check the network and GITHUB_API_URL"),
         ([("HTTPS_PROXY", "")], "cannot be reached: ".to_owned(), "help: check the network and GITHUB_API_URL"),
         (
             [("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")],
             "UnknownIssuer".to_owned(),
-            "help: name a file with the authority that signed the server's certificate in SSL_CERT_FILE",
+            "help: set SSL_CERT_FILE to a file with the authority that signed the server's certificate",
         ),
     ] {
         let doctor = intranet.doctor(&environment).await?;
@@ -614,7 +620,7 @@ async fn help_names_the_proxy_where_there_is_one_and_no_proxy_where_there_is_non
 }
 
 #[tokio::test]
-async fn doctor_tells_all_problems_of_settings_and_teams_file_and_ends_with_two() -> Result<()> {
+async fn doctor_reports_all_configuration_problems_and_exits_two() -> Result<()> {
     let laptop = Laptop::new()?.with("BACKFILL_DAYS", "0").with("API_KEY", "short").with("GITHUB_TOKEN", TOKEN);
     laptop.write("teams.yaml", "version: 1\nrepositories: [acme]\nteams: [{ slug: Payments, members: [] }]\n")?;
     let doctor = laptop.run(&["doctor", "--offline"]).await?;
@@ -622,7 +628,7 @@ async fn doctor_tells_all_problems_of_settings_and_teams_file_and_ends_with_two(
     insta::assert_snapshot!(complaints(&doctor), @r#"
     error    settings: BACKFILL_DAYS: config.range: `0` is out of range; help: write a whole number from 1 to 3650, or unset it
     error    settings: API_KEY: config.weak_secret: it is shorter than 16 characters; help: make one with `openssl rand -hex 24`
-    warning  settings: GITHUB_TOKEN is set, which Mergeline does not read; help: set GITHUB_PAT if that was meant
+    warning  settings: GITHUB_TOKEN is set, which Mergeline does not read; help: set GITHUB_PAT if you meant that
     error    teams file: teams.yaml:2:16: config.repo_syntax: `acme` names no owner: write `owner/name`; help: write it as `owner/name`
     error    teams file: teams.yaml:3:17: config.team_slug: `Payments` is no slug (lower-case letters, digits and inner hyphens, a letter at least, 63 characters at most); help: write `payments`
     "#);
@@ -630,7 +636,7 @@ async fn doctor_tells_all_problems_of_settings_and_teams_file_and_ends_with_two(
 }
 
 #[tokio::test]
-async fn a_login_that_github_showed_under_another_name_is_known_without_asking() -> Result<()> {
+async fn a_renamed_login_is_known_without_a_request() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
@@ -646,7 +652,7 @@ async fn a_login_that_github_showed_under_another_name_is_known_without_asking()
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_told_once_and_never_shown() -> Result<()> {
+async fn a_refused_token_is_reported_once_without_secrets() -> Result<()> {
     let fake = github().await?;
     fake.require_token("github_pat_another");
     let (laptop, database) = laptop(&fake).await?;
@@ -677,7 +683,7 @@ const SPLIT: &str = "version: 1\nrepositories: [acme/api]\ntimezone: Europe/Oslo
                      }, { github: bob, from: 2026-03-01 }] }\n";
 
 #[tokio::test]
-async fn nothing_that_turns_text_around_reaches_the_terminal() -> Result<()> {
+async fn bidirectional_controls_never_reach_the_terminal() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put([pr("acme/api", 1)
         .merged("2026-02-28T22:59:59Z")
@@ -693,8 +699,8 @@ async fn nothing_that_turns_text_around_reaches_the_terminal() -> Result<()> {
     }
     let wrong = laptop.with("ALLOWED_HOSTS", "host\u{202e}name").run(&["serve", "--listen", "127.0.0.1:0"]).await?;
     assert_eq!((wrong.code(), turns(&wrong.err())), (Some(2), false));
-    assert!(wrong.err().contains("host\\u202ename"), "what was there is seen: {}", wrong.err());
-    // What the command line itself is wrong about is printed by a library.
+    assert!(wrong.err().contains("host\\u202ename"), "the control is shown as an escape: {}", wrong.err());
+    // Errors in the command line itself are printed by a library.
     let laptop = Laptop::new()?;
     for arguments in [
         &["report", "acme/\u{202e}api"][..],
@@ -713,7 +719,7 @@ async fn nothing_that_turns_text_around_reaches_the_terminal() -> Result<()> {
 }
 
 #[tokio::test]
-async fn explain_says_which_time_decides_and_what_belongs_to_no_team() -> Result<()> {
+async fn explain_shows_the_deciding_time_and_unallocated_share() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put([
         pr("acme/api", 1).merged("2026-02-28T22:59:59Z"),
@@ -756,7 +762,7 @@ async fn explain_says_which_time_decides_and_what_belongs_to_no_team() -> Result
 }
 
 #[tokio::test]
-async fn explain_asks_github_about_what_is_not_stored_and_judges_it() -> Result<()> {
+async fn explain_asks_github_about_unstored_pull_requests() -> Result<()> {
     let fake = github().await?;
     fake.put([
         pr("acme/api", 4).merged("2026-02-02T10:00:00Z").overriding("created_at", json!("soon")),
@@ -785,13 +791,13 @@ async fn explain_asks_github_about_what_is_not_stored_and_judges_it() -> Result<
 }
 
 #[tokio::test]
-async fn collect_verify_finds_what_github_does_not_have_any_more() -> Result<()> {
+async fn collect_verify_finds_pull_requests_deleted_on_github() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
     fake.delete_pull_request("acme/api", 1);
     laptop.run(&["collect"]).await?;
-    let is_gone = "GitHub does not have it any more: it counts for nobody";
+    let is_gone = "It was deleted on GitHub: it counts for nobody";
     assert!(!laptop.run(&["explain", "acme/api#1"]).await?.out().contains(is_gone));
     laptop.run(&["collect", "--verify"]).await?;
     let explained = laptop.run(&["explain", "acme/api#1"]).await?;
@@ -801,7 +807,7 @@ async fn collect_verify_finds_what_github_does_not_have_any_more() -> Result<()>
 
 #[cfg(feature = "aws")]
 #[tokio::test]
-async fn replay_puts_dead_letters_back_and_names_them() -> Result<()> {
+async fn replay_requeues_dead_letters_and_names_them() -> Result<()> {
     let aws = mergeline_test_support::AwsEmulator::start().await?;
     let queue = aws.create_queue("work", 5).await?;
     let mut laptop = Laptop::new()?
@@ -817,12 +823,12 @@ async fn replay_puts_dead_letters_back_and_names_them() -> Result<()> {
     assert_eq!(replayed.code(), Some(0), "{}", replayed.err());
     insta::assert_snapshot!(replayed.out(), @r#"
     acme/api of run 7, after 5 attempts: github_status: 502
-    acme/api of run 7: its worker ended without a word
-    not understood, put back as it is: {}
+    acme/api of run 7: its worker ended without reporting an error
+    unknown format, put back unchanged: {}
     Put back into the work queue: 3 dead letters.
     "#);
     let back: Vec<String> = aws.messages(&queue.url).await?.into_iter().map(|message| message.body).collect();
-    // What is understood goes back in the form of today.
+    // A letter that can be decoded is put back in the current format.
     let task = r#"{"version":1,"kind":"collect","run":7,"repository":3,"name":"acme/api"}"#;
     assert_eq!(back, [task, work, "{}"]);
     assert_eq!(aws.messages(&queue.dead_letters_url).await?, []);
@@ -831,7 +837,7 @@ async fn replay_puts_dead_letters_back_and_names_them() -> Result<()> {
 
 #[cfg(feature = "aws")]
 #[tokio::test]
-async fn aws_is_reached_by_the_proxy_of_the_environment() -> Result<()> {
+async fn aws_is_reached_through_the_environment_proxy() -> Result<()> {
     let aws = mergeline_test_support::AwsEmulator::start().await?;
     let queue = aws.create_queue("work", 5).await?;
     let mut laptop = Laptop::new()?;
@@ -855,7 +861,7 @@ async fn aws_is_reached_by_the_proxy_of_the_environment() -> Result<()> {
 
 #[cfg(not(feature = "aws"))]
 #[tokio::test]
-async fn replay_in_a_program_without_aws_says_how_to_get_one_with_it() -> Result<()> {
+async fn replay_without_aws_support_says_how_to_install() -> Result<()> {
     let ran = Laptop::new()?.run(&["replay"]).await?;
     assert_eq!((ran.code(), ran.err().contains("--features aws")), (Some(2), true), "{}", ran.err());
     Ok(())
@@ -872,7 +878,7 @@ async fn replay_needs_both_queues() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_a_failure_with_one_cause_and_its_remedy_and_applies_no_teams_file() -> Result<()> {
+async fn a_wrong_token_fails_and_applies_no_teams() -> Result<()> {
     let fake = github().await?;
     fake.require_token("github_pat_another");
     let (laptop, database) = laptop(&fake).await?;
@@ -899,14 +905,14 @@ async fn a_wrong_token_is_a_failure_with_one_cause_and_its_remedy_and_applies_no
         assert!(out.contains(cause) && out.contains(help), "{out}");
         assert_eq!(out.matches("refused the token").count(), 1, "{out}");
         let is_checked_first = fake.requests().iter().any(|request| request.path.contains("rate_limit"));
-        assert_eq!(is_checked_first, is_changed, "where nothing is to be applied, the run finds out");
+        assert_eq!(is_checked_first, is_changed, "if there is nothing to apply, the run itself finds out");
     }
     assert_eq!(teams().await?, 1, "the teams file with two teams is not applied");
     Ok(())
 }
 
 #[tokio::test]
-async fn an_owner_whose_repositories_cannot_be_listed_is_a_failure_when_there_is_nothing_else() -> Result<()> {
+async fn an_unlistable_owner_alone_fails_the_collection() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     laptop.write(
@@ -920,7 +926,7 @@ async fn an_owner_whose_repositories_cannot_be_listed_is_a_failure_when_there_is
 }
 
 #[tokio::test]
-async fn a_failed_run_says_once_what_to_do_about_its_cause() -> Result<()> {
+async fn a_failed_run_gives_its_remedy_only_once() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     let collect = async |laptop: &Laptop, cause: &str, help: &str| -> Result<()> {
@@ -950,7 +956,7 @@ async fn a_failed_run_says_once_what_to_do_about_its_cause() -> Result<()> {
 }
 
 #[tokio::test]
-async fn status_ends_with_three_after_a_refused_token_for_which_no_repository_has_to_pause() -> Result<()> {
+async fn status_exits_three_after_a_refused_token() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
@@ -966,8 +972,9 @@ async fn status_ends_with_three_after_a_refused_token_for_which_no_repository_ha
 }
 
 #[tokio::test]
-async fn a_collection_that_is_ended_by_a_signal_gives_its_repositories_back() -> Result<()> {
-    // A child inherits that SIGHUP is ignored, as below `nohup`, but not that it is handled: then it has the default again.
+async fn a_signal_ends_collect_and_releases_its_repositories() -> Result<()> {
+    // A child inherits an ignored SIGHUP, as under `nohup`, but not a handler: with one here, it gets the default
+    // action.
     let _handled = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let fake = github().await?;
@@ -997,7 +1004,7 @@ async fn a_collection_that_is_ended_by_a_signal_gives_its_repositories_back() ->
 }
 
 #[tokio::test]
-async fn a_collection_that_is_killed_is_gone_on_with_at_once() -> Result<()> {
+async fn a_killed_collection_can_be_resumed_immediately() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     fake.fail_next("acme/api", Fault::SlowBody);
@@ -1014,7 +1021,7 @@ async fn a_collection_that_is_killed_is_gone_on_with_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_said_once_with_what_to_do() -> Result<()> {
+async fn an_unreachable_database_is_reported_once_with_help() -> Result<()> {
     let laptop = Laptop::new()?.with("DB_URL", "postgres://u:s3cret-canary@127.0.0.1:1/m");
     for arguments in [&["status"][..], &["collect"], &["migrate"], &["show"]] {
         let ran = laptop.run(arguments).await?;
@@ -1054,12 +1061,12 @@ async fn private_data_is_found_dumped_restored_and_removed() -> Result<()> {
         laptop.write("part.sql", &part)?;
         let refused = laptop.run(&["data", "restore", "part.sql"]).await?;
         assert_eq!((refused.code(), std::path::Path::new(&folder).exists()), (Some(2), false), "{}", refused.err());
-        assert!(refused.err().contains("part.sql is not a whole dump of Mergeline's data"), "{}", refused.err());
+        assert!(refused.err().contains("part.sql is not a complete dump of Mergeline's data"), "{}", refused.err());
     }
     laptop.write("broken.sql", &format!("nonsense;\n{dump}"))?;
     let broken = laptop.run(&["data", "restore", "broken.sql"]).await?;
     assert_eq!((broken.code(), std::path::Path::new(&folder).exists()), (Some(1), false), "{}", broken.err());
-    // A folder of the server alone.
+    // A folder with only the server programs.
     let programs = tempfile::tempdir()?;
     std::fs::set_permissions(programs.path(), std::fs::Permissions::from_mode(0o755))?;
     let binaries = Binaries::find()?;
@@ -1070,16 +1077,17 @@ async fn private_data_is_found_dumped_restored_and_removed() -> Result<()> {
     restoring.env("PG_BINDIR", programs.path());
     let restored = Ran::of(tokio::task::spawn_blocking(move || restoring.output()).await??);
     assert_eq!((restored.code(), restored.err().contains("psql")), (Some(1), true), "{}", restored.err());
-    assert!(!std::path::Path::new(&folder).exists(), "nothing is kept");
+    assert!(!std::path::Path::new(&folder).exists(), "the failed restore is removed");
     let named = laptop.with("DB_URL", "postgres://localhost/m");
     assert!(named.run(&["data", "dump"]).await?.err().contains("pg_dump"));
     Ok(())
 }
 
-/// Moves data as the README says, where two versions of PostgreSQL are at hand: `PG_BINDIR_OF_NEWER` names the other one.
+/// Moves data as the README says. Needs two versions of PostgreSQL: `PG_BINDIR_OF_NEWER` is the folder of the newer
+/// one.
 #[tokio::test]
 #[ignore = "needs a newer PostgreSQL: PG_BINDIR_OF_NEWER=… cargo test -p mergeline-cli --test operations -- --ignored another_major"]
-async fn data_moves_to_another_major_version_as_the_readme_says_and_all_goes_on_there() -> Result<()> {
+async fn data_moves_to_another_major_version_as_documented() -> Result<()> {
     let newer = std::env::var("PG_BINDIR_OF_NEWER").context("PG_BINDIR_OF_NEWER")?;
     let older = Binaries::find()?;
     let fake = github().await?;
@@ -1087,7 +1095,7 @@ async fn data_moves_to_another_major_version_as_the_readme_says_and_all_goes_on_
         Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("PG_BINDIR", older.folder().display().to_string());
     laptop.run(&["collect"]).await?;
     let shown = laptop.run(&["show"]).await?.out();
-    // The newer one alone leaves the data as it is, and says what to do.
+    // The newer version alone leaves the data unchanged and says what to do.
     let laptop = laptop.with("PG_BINDIR", &newer);
     for arguments in [&["show"][..], &["collect"], &["data", "dump"]] {
         let refused = laptop.run(arguments).await?;
@@ -1098,7 +1106,7 @@ async fn data_moves_to_another_major_version_as_the_readme_says_and_all_goes_on_
             refused.err()
         );
     }
-    // Beside the older one, which serves the data that it made, whatever `pg_config` is of.
+    // With both versions installed, the older one serves its data, regardless of the version of `pg_config`.
     let programs = tempfile::tempdir()?;
     let pg_config = programs.path().join("pg_config");
     std::fs::write(&pg_config, format!("#!/bin/sh\necho {newer}\n"))?;
@@ -1123,7 +1131,7 @@ async fn data_moves_to_another_major_version_as_the_readme_says_and_all_goes_on_
 }
 
 #[tokio::test]
-async fn a_login_that_may_not_create_tables_is_told_the_grant_to_run_once_and_doctor_fails() -> Result<()> {
+async fn a_login_without_create_rights_gets_the_grant() -> Result<()> {
     let fake = github().await?;
     let database = TestDatabase::create().await?;
     let (role, _, owner, url) = empty_database_with_login(&database).await?;
@@ -1140,7 +1148,7 @@ async fn a_login_that_may_not_create_tables_is_told_the_grant_to_run_once_and_do
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(&owner).await?;
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
-    // Where nothing is missing, the right is not needed, and everything goes on without it.
+    // If no migration is missing, everything works without the privilege.
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("revoke create on schema public from {role}"))).execute(&owner).await?;
     for arguments in [&["migrate"][..], &["collect"], &["doctor", "--offline"]] {
         let ran = laptop.run(arguments).await?;
@@ -1149,11 +1157,11 @@ async fn a_login_that_may_not_create_tables_is_told_the_grant_to_run_once_and_do
     Ok(())
 }
 
-/// A login of its own for a new database on this server, with the database's owner and its URL for the login.
+/// Creates a login and an empty database. Returns the role, the database name, the owner's pool and the login's URL.
 async fn empty_database_with_login(database: &TestDatabase) -> Result<(String, String, sqlx::PgPool, String)> {
     let pool = database.pool().await?;
     let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(&pool).await?;
-    // Roles and databases are the server's, which other tests may share.
+    // Other tests may share the server, so role and database names must be unique.
     let (role, empty) = (format!("{name}_role"), format!("{name}_empty"));
     for statement in [format!("create role {role} login"), format!("create database {empty}")] {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await?;
@@ -1164,8 +1172,8 @@ async fn empty_database_with_login(database: &TestDatabase) -> Result<(String, S
     Ok((role, empty, owner, url))
 }
 
-/// Each command fails with one message that has the statements to run, until the database's owner has run them.
-async fn mended_by(laptop: &Laptop, owner: &sqlx::PgPool, cause: &str, statements: &str) -> Result<()> {
+/// Asserts that each command fails with one message that has the statements to run, and works after the owner ran them.
+async fn assert_fixed_by(laptop: &Laptop, owner: &sqlx::PgPool, cause: &str, statements: &str) -> Result<()> {
     for arguments in [&["migrate"][..], &["collect"], &["status"], &["doctor", "--offline"]] {
         let ran = laptop.run(arguments).await?;
         let said = ran.out() + &ran.err();
@@ -1184,7 +1192,7 @@ async fn mended_by(laptop: &Laptop, owner: &sqlx::PgPool, cause: &str, statement
 }
 
 #[tokio::test]
-async fn a_login_that_may_not_connect_is_told_the_grant_to_run_once_and_doctor_fails() -> Result<()> {
+async fn a_login_without_connect_rights_gets_the_grant() -> Result<()> {
     let fake = github().await?;
     let database = TestDatabase::create().await?;
     let (role, name, owner, url) = empty_database_with_login(&database).await?;
@@ -1193,11 +1201,11 @@ async fn a_login_that_may_not_connect_is_told_the_grant_to_run_once_and_doctor_f
     sqlx::raw_sql(sqlx::AssertSqlSafe(refuse)).execute(&owner).await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", url);
     let grant = format!("GRANT CONNECT ON DATABASE \"{name}\" TO \"{role}\"");
-    mended_by(&laptop, &owner, "the login may not connect to the database", &grant).await
+    assert_fixed_by(&laptop, &owner, "the login may not connect to the database", &grant).await
 }
 
 #[tokio::test]
-async fn a_search_path_without_a_usable_schema_is_told_what_to_run_once_and_doctor_fails() -> Result<()> {
+async fn an_unusable_search_path_gets_the_statements_to_run() -> Result<()> {
     let fake = github().await?;
     for (search_path, before, statements) in [
         ("metrics", "", "CREATE SCHEMA metrics; GRANT USAGE, CREATE ON SCHEMA metrics TO <role>"),
@@ -1215,13 +1223,13 @@ async fn a_search_path_without_a_usable_schema_is_told_what_to_run_once_and_doct
         let prepare = format!("{} alter role {role} set search_path = {search_path}", filled(before));
         sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&owner).await?;
         let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("DB_URL", url);
-        mended_by(&laptop, &owner, "names no schema that it may use", &filled(statements)).await?;
+        assert_fixed_by(&laptop, &owner, "names no schema that it may use", &filled(statements)).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn collect_deletes_runs_that_are_older_than_the_ledger_goes_and_does_not_fail_when_it_cannot() -> Result<()> {
+async fn collect_trims_old_runs_and_tolerates_failed_deletes() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     let pool = database.pool().await?;
@@ -1233,13 +1241,13 @@ async fn collect_deletes_runs_that_are_older_than_the_ledger_goes_and_does_not_f
         select now() - make_interval(days => age), now(), 'succeeded' from unnest(array[401, 399, 31, 29]) as age";
     sqlx::raw_sql(old).execute(&pool).await?;
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
-    assert_eq!(runs().await?, [399, 31, 29, 0], "400 days, unless it is said");
+    assert_eq!(runs().await?, [399, 31, 29, 0], "the default is 400 days");
     let refuse = "create function refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
         create trigger refuse before delete on collection_runs execute function refuse()";
     sqlx::raw_sql(refuse).execute(&pool).await?;
     let laptop = laptop.with("LEDGER_DAYS", "30");
-    let hindered = laptop.run(&["collect"]).await?;
-    assert_eq!((hindered.code(), hindered.err().contains("Old runs stay")), (Some(0), true), "{}", hindered.err());
+    let blocked = laptop.run(&["collect"]).await?;
+    assert_eq!((blocked.code(), blocked.err().contains("Old runs stay")), (Some(0), true), "{}", blocked.err());
     sqlx::raw_sql("drop trigger refuse on collection_runs").execute(&pool).await?;
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
     assert_eq!(runs().await?, [29, 0, 0, 0]);
@@ -1249,7 +1257,7 @@ async fn collect_deletes_runs_that_are_older_than_the_ledger_goes_and_does_not_f
     Ok(())
 }
 
-/// Ana and ben in payments, ana under a login that she has changed since; a collection has seen all of it.
+/// Collects ana and ben in payments. Ana changes her login between two collections.
 async fn with_ana_and_ben(fake: &FakeGitHub, laptop: &Laptop) -> Result<()> {
     const BOTH: &str = "version: 1\nrepositories: [acme/api, acme/web]\nteams:\n  - slug: payments\n    members: [{ github: \
                         ana-canary }, { github: ben }]\n";
@@ -1269,7 +1277,7 @@ async fn with_ana_and_ben(fake: &FakeGitHub, laptop: &Laptop) -> Result<()> {
 const ONLY_BEN: &str =
     "version: 1\nrepositories: [acme/api, acme/web]\nteams: [{ slug: payments, members: [{ github: ben }] }]\n";
 
-/// Everything that is in the database, as text.
+/// All rows of the database, as text.
 async fn all_rows(database: &TestDatabase) -> Result<String> {
     let pool = database.pool().await?;
     let tables = "select relname::text from pg_class
@@ -1283,12 +1291,12 @@ async fn all_rows(database: &TestDatabase) -> Result<String> {
 }
 
 #[tokio::test]
-async fn erasing_a_person_leaves_no_trace_and_no_collection_brings_anything_back() -> Result<()> {
+async fn an_erased_person_leaves_no_trace_after_collecting() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     with_ana_and_ben(&fake, &laptop).await?;
     let account = FakeUser::person("ana-canary").id.to_string();
-    // A message of the ledger, one of a plan, one of the quarantine, and the bots of a former configuration.
+    // Messages in the ledger, a plan and the quarantine, and the bots of a former configuration.
     let traces = "update collection_results set state = 'failed', error_code = 'config.same_person',
             error_message = '`ana-canary` and `ana-now` are the same GitHub account' where run_id = 1;
         update collection_runs set problems = array['`ana-canary` twice', 'of `ben`'] where id = 1;
@@ -1299,7 +1307,7 @@ async fn erasing_a_person_leaves_no_trace_and_no_collection_brings_anything_back
     for login in ["ana-canary", "Ana-Now"] {
         let refused = laptop.run(&["erase", login, "--yes"]).await?;
         assert_eq!((refused.code(), refused.err().contains("in payments")), (Some(2), true), "{}", refused.err());
-        assert!(refused.err().contains("take the person out of the teams file"), "{}", refused.err());
+        assert!(refused.err().contains("remove the person from the teams file"), "{}", refused.err());
     }
     laptop.write("teams.yaml", ONLY_BEN)?;
     let ran = laptop.run(&["collect", "--allow-removals"]).await?;
@@ -1315,13 +1323,13 @@ async fn erasing_a_person_leaves_no_trace_and_no_collection_brings_anything_back
     acme/web 1
     memberships payments 1
     messages ledger, history 5
-    Nothing is erased yet: with --yes this goes, and comes back only when a teams
-    file names the person. 1 pull request of 1 account stay.
+    Nothing is erased yet. With --yes this is erased, and only a teams file that
+    names the person restores it. 1 pull request of 1 account stay.
     ");
     let json = laptop.run(&["erase", "ana-canary", "--json"]).await?.json()?;
     assert_eq!((&json["erased"], &json["remaining"]), (&json!(false), &json!({ "pull_requests": 1, "people": 1 })));
     assert_eq!(all_rows(&database).await?, before, "a dry run changes nothing");
-    // Who still has a file that names her would bring her back.
+    // A teams file that still names her would restore her data.
     laptop.write(
         "old.yaml",
         "version: 1\nrepositories: [acme/api]\nteams: [{ slug: a, members: [{ github: ana-now }] }]\n",
@@ -1346,12 +1354,12 @@ async fn erasing_a_person_leaves_no_trace_and_no_collection_brings_anything_back
     let counted = [0, 1].map(|index| status["repositories"][index]["pull_requests"].clone());
     assert_eq!(counted, [json!(0), json!(1)]);
     let again = laptop.run(&["erase", "ana-canary", "--yes"]).await?;
-    assert!(again.code() == Some(2) && again.err().contains("nothing is stored of `ana-canary`"), "{}", again.err());
+    assert!(again.code() == Some(2) && again.err().contains("nothing is stored about `ana-canary`"), "{}", again.err());
     Ok(())
 }
 
 #[tokio::test]
-async fn of_several_accounts_that_had_a_login_one_is_erased_by_its_number() -> Result<()> {
+async fn erase_picks_one_of_several_accounts_by_number() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
@@ -1375,7 +1383,7 @@ async fn of_several_accounts_that_had_a_login_one_is_erased_by_its_number() -> R
 }
 
 #[tokio::test]
-async fn pruning_deletes_what_is_old_after_a_dry_run_and_explain_and_status_say_so() -> Result<()> {
+async fn prune_dry_runs_then_deletes_old_pull_requests() -> Result<()> {
     let fake = github().await?;
     fake.put([
         pr("acme/api", 20).by("ana").created("2025-12-01T00:00:00Z").merged("2025-12-31T22:59:59Z"),
@@ -1395,18 +1403,18 @@ async fn pruning_deletes_what_is_old_after_a_dry_run_and_explain_and_status_say_
     what where count
     pull requests acme/api 1
     shares of teams payments 1
-    that stay acme/api 2
+    remaining acme/api 2
     acme/web 1
-    Nothing is deleted yet. With --yes this goes for good, is not read again however
-    far back BACKFILL_DAYS goes, and nothing before … … CET is called
-    complete any more. 3 pull requests stay, open ones among them.
+    Nothing is deleted yet. With --yes this is deleted permanently: it is not read
+    again, even with a larger BACKFILL_DAYS, and nothing before … … CET
+    counts as complete. 3 pull requests stay, including open ones.
     ");
     assert_eq!(all_rows(&database).await?, before, "a dry run changes nothing");
     let pruned = laptop.run(&["prune", "--before", "2026-01-01", "--yes", "--json"]).await?.json()?;
     assert_eq!((&pruned["pruned"], &pruned["kept_since"]), (&json!(true), &json!("2025-12-31T23:00:00Z")));
     assert_eq!(pruned["found"]["pull_requests"], json!([{ "name": "acme/api", "count": 1 }]));
     let again = laptop.run(&["prune", "--before", "2025-06-01"]).await?;
-    assert!(again.out().contains("kept since 2026-01-01 00:00 CET already"), "{}", again.out());
+    assert!(again.out().contains("already kept only since 2026-01-01 00:00 CET"), "{}", again.out());
     fake.put([pr("acme/api", 20)
         .by("ana")
         .created("2025-12-01T00:00:00Z")
@@ -1425,7 +1433,7 @@ async fn pruning_deletes_what_is_old_after_a_dry_run_and_explain_and_status_say_
 }
 
 #[tokio::test]
-async fn erase_and_prune_refuse_what_cannot_be_meant_and_an_older_schema_and_say_what_to_do() -> Result<()> {
+async fn erase_and_prune_refuse_bad_input_with_help() -> Result<()> {
     let nothing = Laptop::new()?;
     for arguments in [&["erase", "ana"][..], &["prune", "--before", "2026-01-01"]] {
         let ran = nothing.run(arguments).await?;
@@ -1436,10 +1444,10 @@ async fn erase_and_prune_refuse_what_cannot_be_meant_and_an_older_schema_and_say
     laptop.run(&["collect"]).await?;
     for (arguments, said) in [
         (&["prune", "--before", "2999-01-01", "--yes"][..], "is in the future"),
-        (&["prune", "--before", "01.02.2026"], "write YYYY-MM-DD, 2026-01-01 for example"),
+        (&["prune", "--before", "01.02.2026"], "write YYYY-MM-DD, for example 2026-01-01"),
         (&["prune", "--before", "2026-02-30"], "is not a day"),
         (&["prune", "--yes"], "--before <DATE>"),
-        (&["erase", "nobody-knows", "--yes"], "nothing is stored of `nobody-knows`"),
+        (&["erase", "nobody-knows", "--yes"], "nothing is stored about `nobody-knows`"),
         (&["erase", "not a login"], "invalid value"),
     ] {
         let ran = laptop.run(arguments).await?;

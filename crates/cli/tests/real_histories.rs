@@ -1,5 +1,5 @@
-//! Real histories through the whole of Mergeline: fake GitHub, real collector, real PostgreSQL, the API's answers.
-//! Every figure that can be expressed equals what was computed independently of this project.
+//! Runs real histories through all of Mergeline: fake GitHub, real collector, real PostgreSQL, the API's answers.
+//! Every figure that the API can express equals the one that was computed independently of this project.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,7 +23,7 @@ use tower::ServiceExt;
 
 /// After the last recorded change.
 const NOW: &str = "2026-09-01T00:00:00Z";
-/// Everything that was recorded, in whole ISO weeks.
+/// All recorded data, in whole ISO weeks.
 const RANGE: &str = "from=2020-06-01&to=2026-08-31&tz=UTC";
 
 struct World {
@@ -32,7 +32,7 @@ struct World {
     expected: Value,
 }
 
-/// Collects one recorded repository under a teams file made from its authors.
+/// Collects one recorded repository with a teams file made from its authors.
 async fn collected(folder: &Path, name: &str, teams: impl Fn(&[&str]) -> String) -> Result<World> {
     let pull_requests = recorded::pull_requests(folder, name)?;
     let repository = pull_requests.first().context("pull requests")?.repository.clone();
@@ -68,7 +68,7 @@ fn connect(fake: &FakeGitHub) -> Result<GitHub> {
     Ok(GitHub::connect(&settings.expect("valid settings"))?)
 }
 
-/// One team with these members, all with this weight.
+/// A team with these members, all with the same weight.
 fn team(slug: &str, members: &[&str], weight: &str) -> String {
     let members: Vec<String> =
         members.iter().map(|login| format!("{{ github: '{login}', weight: {weight} }}")).collect();
@@ -87,7 +87,7 @@ impl World {
         self.ask(path, RANGE).await
     }
 
-    /// The pull requests of a team, of all pages.
+    /// All pages of a team's pull requests.
     async fn pull_requests(&self, slug: &str) -> Result<Vec<Value>> {
         let mut all = Vec::new();
         let mut cursor = String::new();
@@ -103,14 +103,14 @@ impl World {
         self.ask(&format!("{slug}/pull-requests"), &format!("{RANGE}&limit=100{cursor}")).await
     }
 
-    /// Percentiles and mean of a team, in seconds, equal the expected ones of opening to merge.
+    /// Asserts that a team's percentiles and mean equal the expected ones from opening to merge.
     async fn assert_cycle_times(&self, slug: &str) -> Result<()> {
         let answer = self.get(&format!("{slug}/lead-time")).await?;
         assert_statistics(&answer["data"]["total"]["cycle_time"], &self.expected["open_to_merge"], slug)
     }
 }
 
-/// That an answer's statistics are the expected ones, which are in seconds.
+/// Asserts that an answer's statistics equal the expected ones, which are in seconds.
 fn assert_statistics(found: &Value, expected: &Value, context: &str) -> Result<()> {
     assert_eq!(found["n"], expected["n"], "{context}");
     for (ours, theirs) in [
@@ -129,23 +129,23 @@ fn assert_statistics(found: &Value, expected: &Value, context: &str) -> Result<(
 /// Expected figures are given to three decimals of a second.
 fn assert_near(found: f64, expected: &Value, context: &str) {
     let expected = expected.as_f64().unwrap_or(f64::NAN);
-    assert!((found - expected).abs() <= 0.000_6 + expected * 1e-12, "{context}: {found} is not {expected}");
+    assert!((found - expected).abs() <= 0.000_6 + expected * 1e-12, "{context}: found {found}, expected {expected}");
 }
 
-/// That all expected figures of a duration can be made from those of the listed pull requests.
+/// Asserts that all expected figures of a duration follow from the listed pull requests.
 fn assert_figures(mut seconds: Vec<i64>, expected: &Value, context: &str) {
     seconds.sort_unstable();
     let last = seconds.len() - 1;
     assert_eq!(expected["n"], seconds.len(), "{context}");
     assert_eq!(expected["min"], seconds[0], "{context}");
     assert_eq!(expected["max"], seconds[last], "{context}");
-    assert_eq!(expected["negative"], 0, "{context}: there are none to leave out");
+    assert_eq!(expected["negative"], 0, "{context}: no negative durations");
     assert_near(real(seconds.iter().sum()) / real_length(&seconds), &expected["mean"], &format!("{context} mean"));
     for percent in [50, 75, 90, 95] {
-        // The nearest rank.
+        // Nearest rank.
         let rank = (percent * seconds.len()).div_ceil(100);
         assert_eq!(expected[format!("p{percent}_disc")], seconds[rank - 1], "{context}");
-        // Between two of them.
+        // Interpolated between two ranks.
         let (below, hundredths) = (percent * last / 100, percent * last % 100);
         let (low, high) = (seconds[below], seconds[last.min(below + 1)]);
         let hundredths = real(i64::try_from(hundredths).unwrap_or_default());
@@ -163,13 +163,13 @@ fn real_length(list: &[i64]) -> f64 {
     real(i64::try_from(list.len()).unwrap_or_default())
 }
 
-/// A duration of a listed pull request, which was whole seconds before it was divided.
+/// A duration of a listed pull request in seconds, which the API divided into hours.
 fn seconds(pull_request: &Value, field: &str) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
     pull_request[field].as_f64().map(|hours| (hours * 3_600.0).round() as i64)
 }
 
-/// Merged pull requests by ISO week, weeks without any left out.
+/// Merged pull requests by ISO week, without empty weeks.
 fn by_week(velocity: &Value, field: &str) -> BTreeMap<String, f64> {
     let buckets = velocity["data"]["buckets"].as_array().cloned().unwrap_or_default();
     let count = |bucket: &Value| {
@@ -183,7 +183,7 @@ fn expected_by_week(expected: &Value) -> BTreeMap<String, f64> {
     weeks.into_iter().map(|(week, merged)| (week, merged.as_f64().unwrap_or(-1.0))).collect()
 }
 
-/// How many there are of each name.
+/// The count of each name.
 fn counted<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for name in names {
@@ -196,7 +196,7 @@ fn text<'a>(pull_request: &'a Value, field: &str) -> &'a str {
     pull_request[field].as_str().unwrap_or_default()
 }
 
-/// All figures but one: `by_user_type`, as the API does not say whether an account is a person's.
+/// Checks all figures except `by_user_type`, because the API does not say whether an account belongs to a person.
 async fn all_figures_equal(name: &str) -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let world = collected(&folder, name, |authors| team("everyone", authors, "1")).await?;
@@ -218,7 +218,7 @@ async fn all_figures_equal(name: &str) -> Result<()> {
     assert_durations(&listed, expected, &recorded::pull_requests(&folder, name)?)
 }
 
-/// What is counted in the list: by state, by author, by the week of opening.
+/// Checks the counts in the list: by state, by author, by week of opening.
 fn assert_lists(listed: &[Value], expected: &Value) -> Result<()> {
     assert_eq!(expected["prs"], listed.len());
     let states = counted(listed.iter().map(|pull_request| text(pull_request, "state")));
@@ -232,13 +232,13 @@ fn assert_lists(listed: &[Value], expected: &Value) -> Result<()> {
         counted(of_merged.map(|pull_request| text(pull_request, "author"))).into_iter().collect();
     by_author.sort_by_key(|(login, count)| (std::cmp::Reverse(*count), login.clone()));
     let top = expected["merged_by_author_top10"].as_object().context("authors")?;
-    // Logins compare without case. Of several with as many merges any may be the tenth.
+    // Compare logins without case. With equal counts, any author may be the tenth.
     let least = top.values().filter_map(Value::as_u64).min().context("ten authors")?;
     for (login, count) in top {
         let found = by_author.iter().find(|(author, _)| *author == login.to_lowercase());
         assert_eq!(found.map(|(_, count)| json!(count)), Some(count.clone()), "{login}");
     }
-    assert!(by_author.iter().skip(top.len()).all(|(_, count)| *count as u64 <= least), "nobody else has more");
+    assert!(by_author.iter().skip(top.len()).all(|(_, count)| *count as u64 <= least), "no other author has more");
     let mut opened = BTreeMap::new();
     for pull_request in listed {
         let week = text(pull_request, "created_at").parse::<DateTime<Utc>>()?.format("%G-W%V").to_string();
@@ -248,8 +248,8 @@ fn assert_lists(listed: &[Value], expected: &Value) -> Result<()> {
     Ok(())
 }
 
-/// What can be made of the durations in the list, which leads to figures that no answer has: smallest, largest, nearest
-/// ranks, and times between other instants than those of our phases.
+/// Checks figures that no answer has but that follow from the listed durations: smallest, largest, nearest ranks, and
+/// times between instants that are not phase boundaries.
 fn assert_durations(listed: &[Value], expected: &Value, recorded: &[FakePullRequest]) -> Result<()> {
     let recorded: BTreeMap<i64, &FakePullRequest> = recorded.iter().map(|record| (record.number, record)).collect();
     let (mut open_to_merge, mut commit_to_merge, mut open_to_review) = (Vec::new(), Vec::new(), Vec::new());
@@ -259,16 +259,16 @@ fn assert_durations(listed: &[Value], expected: &Value, recorded: &[FakePullRequ
         let cycle = seconds(pull_request, "cycle_time_hours").context("merged after it was opened")?;
         open_to_merge.push(cycle);
         of_years.entry(text(pull_request, "merged_at").get(..4).unwrap_or_default()).or_default().push(cycle);
-        // Coding and cycle time, where a first commit came before the opening. After a force push, author dates are later:
-        // then pr_phases@1 takes the commit date, and has no coding time when that is later as well; the expected figure
-        // takes the author date all the same, and the API does not tell it.
+        // Coding plus cycle time, if the first commit came before the opening. After a force push, author dates are
+        // later. Then pr_phases@1 uses the commit date, and has no coding time if that is later too. The expected
+        // figure still uses the author date, which the API does not return.
         let written_at = record.commits.iter().map(|commit| commit.authored_at).min();
         match written_at.filter(|at| *at > record.created_at) {
             None => commit_to_merge.extend(seconds(pull_request, "coding_hours").map(|coding| coding + cycle)),
             Some(at) => commit_to_merge.push(cycle - (at - record.created_at).num_seconds()),
         }
-        // Our pickup begins when a draft becomes ready, the expected figure at the opening: cycle time without review is
-        // that. A first review after the merge belongs to no phase of ours, and is one to the expected figure.
+        // Our pickup starts when a draft becomes ready, the expected figure at the opening: that is cycle time minus
+        // review. A first review after the merge is not in any of our phases, but the expected figure counts it.
         let review = seconds(pull_request, "review_hours").map(|review| cycle - review);
         let pickup = seconds(pull_request, "pickup_hours");
         let is_late =
@@ -281,14 +281,14 @@ fn assert_durations(listed: &[Value], expected: &Value, recorded: &[FakePullRequ
         let after_merge = record.reviews.iter().filter_map(|review| review.submitted_at);
         let after_merge = after_merge.filter(|at| is_late && Some(*at) > record.merged_at).min();
         let after_merge = after_merge.map(|at| (at - record.created_at).num_seconds());
-        // A review by an account that was deleted since is nobody's to us: it may have been the author's. The expected figure
-        // takes it for somebody else's.
+        // We ignore a review by an account that was deleted later: it may have been the author's. The expected figure
+        // counts it as another person's.
         let by_deleted =
             record.reviews.iter().filter(|review| review.user.is_none()).filter_map(|r| r.submitted_at).min();
         let by_deleted = by_deleted.map(|at| (at - record.created_at).num_seconds());
         open_to_review.extend(review.or(pickup).or(after_merge).into_iter().chain(by_deleted).min());
         if let (Some(review), Some(pickup), []) = (review, pickup, &record.draft_events[..]) {
-            assert_eq!(review, pickup, "{}: both say when the first review was", record.number);
+            assert_eq!(review, pickup, "{}: both give the time of the first review", record.number);
         }
     }
     assert_figures(open_to_merge, &expected["open_to_merge"], "open_to_merge");
@@ -311,7 +311,7 @@ async fn a_graphql_recording_has_all_its_expected_figures() -> Result<()> {
 }
 
 #[tokio::test]
-async fn half_of_everybody_is_half_of_the_pull_requests_with_the_same_percentiles() -> Result<()> {
+async fn half_weights_halve_counts_and_keep_percentiles() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let halves = |authors: &[&str]| team("left", authors, "0.5") + &team("right", authors, "0.5");
     let world = collected(&folder, "bitcoin-core__gui", halves).await?;
@@ -329,7 +329,7 @@ async fn half_of_everybody_is_half_of_the_pull_requests_with_the_same_percentile
 }
 
 #[tokio::test]
-async fn teams_of_one_have_the_merges_of_their_author() -> Result<()> {
+async fn one_person_teams_have_exactly_their_authors_merges() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let one_each = |authors: &[&str]| {
         authors.iter().enumerate().map(|(n, login)| team(&format!("author-{n}"), &[login], "1")).collect::<String>()
@@ -344,20 +344,20 @@ async fn teams_of_one_have_the_merges_of_their_author() -> Result<()> {
             let merged = total["prs_merged"].as_i64().context("a number")?;
             assert_eq!(total["contributors"], i64::from(merged > 0), "{login}");
             let expected = &world.expected["merged_by_author_top10"][login];
-            assert!(expected.is_null() || *expected == merged, "{login}: {merged} is not {expected}");
+            assert!(expected.is_null() || *expected == merged, "{login}: found {merged}, expected {expected}");
             sum += merged;
         }
-        assert_eq!(world.expected["merged"], sum, "all teams together have all of them");
+        assert_eq!(world.expected["merged"], sum, "all teams together have all merges");
         let by_team: i64 = sqlx::query_scalar("select sum(prs_merged)::bigint from view_team_velocity")
             .fetch_one(&world.database.pool().await?)
             .await?;
-        assert_eq!(Some(by_team), world.expected["merged"].as_i64(), "the view conserves them");
+        assert_eq!(Some(by_team), world.expected["merged"].as_i64(), "the view has all merges");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_change_of_team_in_the_middle_splits_the_history_without_loss() -> Result<()> {
+async fn changing_teams_splits_the_history_without_loss() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let split = |authors: &[&str]| {
         let until: Vec<String> =
@@ -381,7 +381,7 @@ async fn a_change_of_team_in_the_middle_splits_the_history_without_loss() -> Res
 }
 
 #[tokio::test]
-async fn collecting_a_real_history_again_touches_no_row() -> Result<()> {
+async fn recollecting_a_real_history_changes_no_rows() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
     let world = collected(&folder, "cfrg__draft-irtf-cfrg-vdaf", |authors| team("everyone", authors, "1")).await?;
     let before = world.database.digest().await?;
@@ -390,7 +390,7 @@ async fn collecting_a_real_history_again_touches_no_row() -> Result<()> {
     fake.put(pull_requests);
     let github = connect(&fake)?;
     let store = world.database.store()?;
-    // As if nothing had been read before: every page comes again.
+    // Without a watermark, every page is read again.
     sqlx::query("update repositories set watermark = null").execute(&world.database.pool().await?).await?;
     let options = CollectOptions::at_a_terminal(at(NOW), TimeDelta::days(3_650), 1);
     let report = collect(&github, &store, &options, &|_| {}).await?;

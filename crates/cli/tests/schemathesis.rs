@@ -1,5 +1,5 @@
-//! Every operation of the API's document, asked as the document says and as it does not, by Schemathesis. Only
-//! `/v1/openapi.json` is not asked again: it is where Schemathesis reads the document.
+//! Schemathesis tests every operation of the API document with valid and invalid requests. It does not test
+//! `/v1/openapi.json`, where it reads the document.
 
 mod common;
 
@@ -22,13 +22,13 @@ const SCHEMATHESIS: PythonTool = PythonTool {
     variable: "SCHEMATHESIS_PYTHON",
 };
 
-/// The same requests each time, for half a minute on a machine that does nothing else.
+/// The same requests each time. They take half a minute on an idle machine.
 const USUALLY: [&str; 4] = ["--seed", "20260617", "--max-examples", "150"];
-/// Options that go before the usual ones, `--seed 7 --max-examples 5000` for example.
+/// A variable with options that override the usual ones, for example `--seed 7 --max-examples 5000`.
 const OPTIONS_VARIABLE: &str = "SCHEMATHESIS_OPTIONS";
 
-/// The demo's teams, and those that answers look different for: nobody in it, one person in it, taken out since. No group is too
-/// small: where one would be hidden, some of what the document allows is refused.
+/// The demo's teams, and special cases: an empty team, a team of one person, and a former team. No minimum group size
+/// is set: with hidden groups, the API would refuse some requests that the document allows.
 const TEAMS: &str = "
 version: 1
 timezone: Europe/Oslo
@@ -42,8 +42,8 @@ teams:
 ";
 const FORMER: &str = "  - { slug: former, members: [{ github: guest, weight: 0.25 }] }\n";
 
-/// Collects what has every peculiarity that an answer can show: several runs, one of them partial, a repository that
-/// fails, pull requests in quarantine, deleted, hostile, imported, and of former members.
+/// Collects data with every special case that an answer can show: several runs, one of them partial, a failing
+/// repository, and pull requests that are in quarantine, deleted, hostile, imported or from former members.
 async fn collect(laptop: &Laptop, fake: &FakeGitHub) -> Result<()> {
     let now = DateTime::<Utc>::from(std::time::SystemTime::now());
     let merged = |number| pr("acme/web.js", number).merged_at_instant(yesterday());
@@ -69,7 +69,7 @@ async fn collect(laptop: &Laptop, fake: &FakeGitHub) -> Result<()> {
     Ok(())
 }
 
-/// Runs the checks and hands over what they said, as an error when they found anything.
+/// Runs the checks and returns their output, as an error if they found a problem.
 fn check(python: &Path, address: &str) -> Result<String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis");
     let scratch = tempfile::tempdir()?;
@@ -82,7 +82,7 @@ fn check(python: &Path, address: &str) -> Result<String> {
         .env("API_KEY", KEY)
         .env("SCHEMATHESIS_HOOKS", sources.join("hooks.py"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        // What it remembers of earlier runs must not decide about this one.
+        // A new folder, so that state from earlier runs does not affect this one.
         .current_dir(scratch.path())
         .stdin(Stdio::null())
         .output()
@@ -93,19 +93,19 @@ fn check(python: &Path, address: &str) -> Result<String> {
 }
 
 #[test]
-fn the_document_is_openapi() -> Result<()> {
+fn the_api_document_is_valid_openapi() -> Result<()> {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
     let output = Command::new(SCHEMATHESIS.python()?)
         .args(["-m", "openapi_spec_validator", "--schema", "3.1", "--validation-errors", "all"])
         .arg(document)
         .output()?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    ensure!(output.status.success(), "it breaks the specification of OpenAPI 3.1:\n{said}");
+    ensure!(output.status.success(), "it violates the OpenAPI 3.1 specification:\n{said}");
     Ok(())
 }
 
 #[tokio::test]
-async fn the_api_answers_every_request_as_its_document_says_and_refuses_what_the_document_refuses() -> Result<()> {
+async fn the_api_accepts_and_refuses_as_documented() -> Result<()> {
     let python = tokio::task::spawn_blocking(|| SCHEMATHESIS.python()).await??;
     let database = TestDatabase::create().await?;
     let fake = FakeGitHub::start().await?;
@@ -113,10 +113,10 @@ async fn the_api_answers_every_request_as_its_document_says_and_refuses_what_the
         .with("GITHUB_API_URL", fake.url())
         .with("DB_URL", database.url())
         .with("API_KEY", KEY)
-        // A machine that is busy with something else is no finding.
+        // A busy machine must not cause a finding.
         .with("REQUEST_TIMEOUT_SECONDS", "28");
     collect(&laptop, &fake).await?;
-    // More runs than a page of them has, of every state.
+    // More runs than fit on a page, in every state.
     let runs = "insert into collection_runs (state, started_at, finished_at, planned, problems)
         select s, now() - n * interval '4 hours', case when s <> 'running' then now() - n * interval '3 hours' end, n, '{}'
         from generate_series(1, 150) as n

@@ -1,4 +1,4 @@
-//! The database, its schema, and what the collection has left in it.
+//! Checks of the database, its schema and its data.
 
 use std::borrow::Cow;
 
@@ -19,23 +19,23 @@ use crate::database::Database;
 use crate::failure::{self, Failure};
 use crate::tables::ago;
 
-/// The oldest server that has what the schema uses.
+/// The oldest PostgreSQL version with all features that the schema uses.
 const MIN_VERSION: i32 = 15;
-/// So many pull requests in quarantine are told with their reasons; `status` has more.
+/// How many pull requests in quarantine are listed with their reasons; `status` shows more.
 const LISTED: u32 = 5;
-/// A collection that ran at some time and then no more: its timer may be gone.
+/// After this time without a run, the timer may be gone.
 const OLD: TimeDelta = TimeDelta::days(7);
 
-/// What the database knows.
+/// What the checks found in the database.
 #[derive(Default)]
 pub(super) struct Checked {
-    /// The database itself, where its schema is up to date.
+    /// The database itself, if its schema is up to date.
     pub(super) opened: Option<(Database, Store)>,
-    /// The configuration in force, `None` when there is none.
+    /// The current configuration, `None` if there is none.
     pub(super) configured: Option<Configured>,
-    /// The people, with the login that GitHub showed last.
+    /// The people, with the last login that GitHub showed.
     pub(super) known: Vec<ConfiguredLogin>,
-    /// Logins that may mean somebody else than they count for.
+    /// Logins that may belong to another person than the one they count for.
     pub(super) doubts: Vec<Doubt>,
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn check(
             findings.add(private_to_come())?;
             return Ok(Checked::default());
         }
-        // What is wrong with DB_URL was told with the settings.
+        // Problems with DB_URL were reported with the settings.
         Err(Failure::Problems(_)) => return Ok(Checked::default()),
         Err(failure) => {
             let (message, help) = split_help(&failure.to_string());
@@ -89,10 +89,10 @@ pub(super) async fn check(
     }
 }
 
-/// Why the data was not read to its end.
+/// Why reading the data stopped early.
 enum Unread {
     Store(StoreError),
-    /// Nobody reads what is found.
+    /// The findings cannot be printed.
     Failure(Failure),
 }
 
@@ -114,7 +114,7 @@ fn private_to_come() -> Check {
             let (version, folder) = (binaries.version(), binaries.folder().display());
             Check::ok(
                 "database",
-                format!("none yet: `collect` makes a private one with PostgreSQL {version} ({folder})"),
+                format!("none yet: `collect` creates a private one with PostgreSQL {version} ({folder})"),
             )
         }
         Err(error) => {
@@ -124,9 +124,9 @@ fn private_to_come() -> Check {
     }
 }
 
-/// Errors of the private server carry their remedy in the text.
+/// Errors of the private server include their remedy in the text.
 fn split_help(text: &str) -> (String, String) {
-    let (message, help) = text.split_once("help: ").unwrap_or((text, "mend the cause, and try again"));
+    let (message, help) = text.split_once("help: ").unwrap_or((text, "fix the cause, and try again"));
     (message.to_owned(), help.to_owned())
 }
 
@@ -142,8 +142,8 @@ fn server(status: &DatabaseStatus, is_private: bool) -> Check {
     }
     let way = match (is_private, is_encrypted) {
         (true, _) => "the private one",
-        (false, true) => "reached by TLS",
-        // Anything beyond this machine is refused without verified TLS before a connection is made.
+        (false, true) => "over TLS",
+        // Connections to other machines without verified TLS are refused earlier.
         (false, false) => "on this machine, without TLS",
     };
     Check::ok("database", format!("PostgreSQL {version}, {way}"))
@@ -157,7 +157,7 @@ fn schema(status: &DatabaseStatus) -> Check {
         return Check::error("schema", message, failure::grant_remedy(grant));
     }
     if status.is_of_before_first_release() {
-        let message = "a version of before the first release made it, which cannot be migrated";
+        let message = "a version from before the first release created it; it cannot be migrated";
         let help = "name an empty database in DB_URL (the private one: `mergeline data remove`), and collect again";
         return Check::error("schema", message, help);
     }
@@ -167,13 +167,14 @@ fn schema(status: &DatabaseStatus) -> Check {
         }
         (Some((version, name)), _) => {
             let count = missing.len();
-            Check::error("schema", format!("{count} of {all} migrations missing, from {version} ({name}) on"), help)
+            Check::error("schema", format!("{count} of {all} migrations missing, starting at {version} ({name})"), help)
         }
         (None, Some(version)) => {
             let count = unknown.len();
-            let message =
-                format!("a newer Mergeline has migrated it: {count} migrations are unknown here, from {version} on");
-            Check::warning("schema", message, "use that version here too")
+            let message = format!(
+                "a newer Mergeline has migrated it: {count} migrations are unknown here, starting at {version}"
+            );
+            Check::warning("schema", message, "use that version on this machine too")
         }
         (None, None) => Check::ok("schema", format!("up to date ({all} migrations)")),
     }
@@ -196,9 +197,9 @@ async fn read(
     findings.add(match runs.first() {
         None => Check::warning("collection", "nothing was ever collected", "run `mergeline collect`"),
         Some(run) => {
-            let message = format!("run {} {} {}", run.id, began(&run.state), ago(run.started_at, now));
+            let message = format!("run {} {} {}", run.id, started(&run.state), ago(run.started_at, now));
             if now - run.started_at > OLD {
-                Check::warning("collection", message, "run `mergeline collect`, or look why its timer does not")
+                Check::warning("collection", message, "run `mergeline collect`, or check its timer")
             } else if matches!(run.state.as_str(), "failed" | "interrupted") {
                 Check::warning("collection", message, "`mergeline status` shows why")
             } else {
@@ -207,18 +208,15 @@ async fn read(
         }
     })?;
     for repository in repositories.iter().filter(|one| one.state.as_deref() == Some("failed")) {
-        let reason = repository.reason.as_deref().unwrap_or("no reason is known");
+        let reason = repository.reason.as_deref().unwrap_or("unknown reason");
         let code = repository.reason_code.as_deref().unwrap_or("failed");
         let message = format!("{}: its last collection failed: {code}: {reason}", repository.name);
-        findings.add(Check::warning("collection", message, "mend the cause, and run `mergeline collect`"))?;
+        findings.add(Check::warning("collection", message, "fix the cause, and run `mergeline collect`"))?;
     }
     for block in store.rate_limit_blocks(now).await? {
-        let message = format!("GitHub's limit `{}` ended a run, and ends {}", block.kind, ago(block.until, now));
-        findings.add(Check::warning(
-            "limits",
-            message,
-            "nothing is to be done: runs ask nothing until then, and go on",
-        ))?;
+        let message =
+            format!("GitHub's rate limit `{}` stopped a run; it expires {}", block.kind, ago(block.until, now));
+        findings.add(Check::warning("limits", message, "no action needed: runs wait until then and continue"))?;
     }
     if !runs.is_empty() {
         findings.add(quarantine(&repositories, &store.quarantine_entries(LISTED).await?))?;
@@ -234,7 +232,7 @@ async fn read(
     Ok(Checked { opened: None, configured, known, doubts })
 }
 
-/// What is in doubt once the file is applied, else of the configuration in force.
+/// The doubts after applying the file, or of the current configuration if there is no file.
 async fn doubts(
     store: &Store,
     file: Option<&TeamsFile>,
@@ -245,16 +243,16 @@ async fn doubts(
     match store.plan(file, now).await {
         Ok(plan) => Ok(plan.doubts),
         Err(ApplyError::Problems(problems)) => {
-            settings::tell("teams file", &problems, findings)?;
+            settings::report("teams file", &problems, findings)?;
             Ok(Vec::new())
         }
         Err(ApplyError::Store(error)) => Err(error.into()),
-        // Told by itself.
+        // Reported by other checks.
         Err(ApplyError::TooManyRemovals { .. } | ApplyError::UnknownTimezone(_)) => Ok(Vec::new()),
     }
 }
 
-/// Whether the database can count weeks in the time zone of the teams file, else of the configuration in force.
+/// Checks that the database knows the time zone of the teams file, or of the current configuration if there is no file.
 async fn timezone(store: &Store, file: Option<&TeamsFile>) -> Result<Check, StoreError> {
     let zone = match file {
         Some(file) => file.timezone,
@@ -262,7 +260,7 @@ async fn timezone(store: &Store, file: Option<&TeamsFile>) -> Result<Check, Stor
     };
     Ok(match store.known_zone(zone).await? {
         None => {
-            let message = format!("the database does not know {zone}, nor another name of it");
+            let message = format!("the database does not know {zone} or another name for it");
             Check::error("time zone", message, UNKNOWN_ZONE_HELP)
         }
         Some(known) if known != zone => Check::ok("time zone", format!("{zone}, which the database calls {known}")),
@@ -270,20 +268,20 @@ async fn timezone(store: &Store, file: Option<&TeamsFile>) -> Result<Check, Stor
     })
 }
 
-/// The repositories that are named; what patterns mean is asked for by the pattern.
+/// The repositories that are configured by name. Those that a pattern matches are checked with the pattern.
 fn repositories_by_name(snapshot: &Snapshot) -> Vec<RepoName> {
-    let is_meant_by_a_pattern = |name: &RepoName| snapshot.rules.patterns().any(|pattern| pattern.matches(name));
+    let is_matched_by_pattern = |name: &RepoName| snapshot.rules.patterns().any(|pattern| pattern.matches(name));
     let names = snapshot.repositories.iter().map(|repository| repository.name.clone());
-    let mut names: Vec<_> = names.filter(|name| !is_meant_by_a_pattern(name)).collect();
+    let mut names: Vec<_> = names.filter(|name| !is_matched_by_pattern(name)).collect();
     names.sort();
     names
 }
 
-/// How the last run stands, before the word on when it began.
-fn began(state: &str) -> String {
+/// The state of the last run, up to its start time.
+fn started(state: &str) -> String {
     match state {
-        "running" => "is under way, begun".to_owned(),
-        ended => format!("was the last one: {ended}, begun"),
+        "running" => "is in progress, started".to_owned(),
+        ended => format!("was the last one: {ended}, started"),
     }
 }
 
@@ -302,12 +300,12 @@ fn quarantine(repositories: &[RepositoryStatus], entries: &[QuarantineEntry]) ->
             Check::warning(
                 "quarantine",
                 format!(
-                    "{} unreadable, and not counted ({names}): {}{more}",
+                    "{} unreadable and not counted ({names}): {}{more}",
                     count_of(count, "pull request"),
                     listed.join("; ")
                 ),
-                "`mergeline collect` tries them again; where one stays, report it, and `mergeline quarantine accept` with \
-                 its name calls weeks complete without it",
+                "`mergeline collect` retries them; if one stays, report it, and run `mergeline quarantine accept` with \
+                 its name to treat weeks as complete without it",
             )
         }
     }
@@ -319,17 +317,17 @@ fn details(repositories: &[RepositoryStatus], has_details: bool) -> Check {
         (count, _) if !has_details => Check::ok(
             "details",
             format!(
-                "{} without commits and reviews, as COLLECT_DETAILS=false wants it",
+                "{} without commits and reviews, because of COLLECT_DETAILS=false",
                 count_of(count, "pull request")
             ),
         ),
         (count, names) => Check::warning(
             "details",
             format!(
-                "{} without commits and reviews, whose phases are not counted yet ({names})",
+                "{} without commits and reviews: their phases are not counted yet ({names})",
                 count_of(count, "pull request")
             ),
-            "run `mergeline collect`, with a token: without one GitHub does not show them",
+            "run `mergeline collect` with a token: without one GitHub does not show them",
         ),
     }
 }
@@ -350,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_schema_is_an_error_a_newer_one_a_warning_and_none_at_all_is_a_beginning() {
+    fn older_schemas_fail_and_newer_or_empty_ones_warn() {
         let known: Vec<i64> = Store::known_migrations().into_iter().map(|(version, _)| version).collect();
         let newer = known.iter().copied().chain([99_991_231_000_000]).collect();
         let outcomes = [known[..3].to_vec(), newer, Vec::new(), known.clone()].map(|m| schema(&status(17, m)).outcome);

@@ -1,4 +1,4 @@
-//! What was found, told at once or as JSON at the end.
+//! The findings, printed as they come or as JSON at the end.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use crate::tables::wrapped_for_people;
 use crate::terminal;
 use mergeline_domain::count_of;
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Outcome {
     Ok,
@@ -83,7 +83,7 @@ impl Findings {
         Self { is_json, checks: Vec::new() }
     }
 
-    /// Notes a check, and tells people at once: asking about many repositories takes its time.
+    /// Adds a check and prints it right away, because checking many repositories takes a while.
     pub(super) fn add(&mut self, check: Check) -> Result<(), Failure> {
         if !self.is_json {
             let mut out = terminal::stdout();
@@ -100,7 +100,7 @@ impl Findings {
         self.checks.iter().filter(|check| check.outcome == outcome).count()
     }
 
-    /// Prints the JSON or the sum, and says what it means for a script.
+    /// Prints the JSON or the totals. Returns the exit code.
     pub(super) fn finish(self) -> Result<ExitCode, Failure> {
         let mut out = terminal::stdout();
         let errors = self.count(Outcome::Error);

@@ -1,4 +1,4 @@
-//! GitHub: the token, the limits, the clocks, and whether it knows what is configured.
+//! Checks of GitHub: the token, the rate limits, the clock, and the configured repositories and logins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,29 +14,29 @@ use super::findings::{Check, Findings};
 use crate::failure::Failure;
 use crate::tables::ago;
 
-/// Time enough to make a new token and bring it to where it is used.
+/// Enough time to create and deploy a new token.
 const EXPIRES_SOON: TimeDelta = TimeDelta::days(14);
-/// More than an answer takes.
+/// More than the time a response takes.
 const MAX_SKEW_SECONDS: i64 = 60;
-/// What is kept for others unless `GITHUB_RESERVE_PERCENT` says otherwise.
+/// The default of `GITHUB_RESERVE_PERCENT`: the share of a rate limit that is left to others.
 const RESERVE_PERCENT: u64 = 10;
-/// Somebody waits for the answer.
+/// Short, because a user is waiting.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A client, what it is for, and when the checks began.
-pub(super) struct Asking {
+/// A client for the checks, and when they started.
+pub(super) struct Checks {
     github: GitHub,
     has_details: bool,
     now: DateTime<Utc>,
 }
 
-/// The numbers of accounts, by the logins that they have now.
+/// Account numbers by current login.
 pub(super) type Numbers = BTreeMap<Login, GithubId>;
 
-/// What makes all further questions needless.
+/// An error that makes further requests pointless.
 struct Abandoned(GitHubError);
 
-impl Asking {
+impl Checks {
     pub(super) fn new(settings: &GitHubSettings, has_details: bool, now: DateTime<Utc>) -> Result<Self, Failure> {
         Ok(Self { github: GitHub::connect(settings)?, has_details, now })
     }
@@ -45,7 +45,7 @@ impl Asking {
         self.github.session(owner, WaitBudget { deadline: None, longest_wait: LONGEST_WAIT }, self.now)
     }
 
-    /// Asks nothing that GitHub refuses as other commands know, and lets them know what it refuses now.
+    /// Runs the checks within the rate limits that other commands found, and shares new ones with them.
     pub(super) async fn check_within_known_limits(
         &self,
         store: Option<&Store>,
@@ -61,8 +61,8 @@ impl Asking {
         }
     }
 
-    /// Asks GitHub about everything, one question after the other. What stops the questions about one owner's things does
-    /// not stop those about another's. Returns the numbers of accounts.
+    /// Checks everything at GitHub, one request at a time. An error that stops the checks of one owner does not stop
+    /// those of other owners. Returns the account numbers.
     async fn check(
         &self,
         configured: &Configured,
@@ -84,7 +84,7 @@ impl Asking {
         self.logins(configured, known, &mut stops, findings).await
     }
 
-    /// Asks with the token of each owner: an App has one for each, a personal one is the same for all.
+    /// Checks the token of each owner: an App has one per owner, a personal token is the same for all.
     async fn tokens(&self, configured: &Configured, stops: &mut Stops, findings: &mut Findings) -> Result<(), Failure> {
         let repositories = configured.repositories.iter().map(RepoName::owner);
         let mut owners: Vec<&str> = Vec::new();
@@ -102,7 +102,7 @@ impl Asking {
                 break;
             }
             let about = several.then_some(owner);
-            // The App itself is refused for every owner: said once.
+            // The App itself is refused for every owner: report it once.
             if is_app_refused {
                 return self.token(None, None, stops, findings).await;
             }
@@ -120,7 +120,7 @@ impl Asking {
         Ok(())
     }
 
-    /// Remembers what need not be asked any more, and says so.
+    /// Records what is no longer checked, and reports it.
     fn stop(
         &self,
         owner: Option<&str>,
@@ -129,7 +129,7 @@ impl Asking {
         findings: &mut Findings,
     ) -> Result<(), Failure> {
         let owner = owner.filter(|_| stops_owner_only(&error, self.github.has_app()));
-        let message = format!("not everything was asked: {error}");
+        let message = format!("some checks were skipped: {error}");
         findings.add(Check::error(named("GitHub", owner), message, remedy(&error)))?;
         stops.add(owner);
         Ok(())
@@ -151,7 +151,7 @@ impl Asking {
             let of_login = known.iter().find(|one| one.login == login.as_str());
             if let Some(of_login) = of_login.filter(|one| names_both(configured, known, one)) {
                 findings
-                    .add(Check::ok(format!("login {login}"), format!("was that of {} before", of_login.seen_as)))?;
+                    .add(Check::ok(format!("login {login}"), format!("is a former login of {}", of_login.seen_as)))?;
                 continue;
             }
             let found = match self.session(None).account_id(login.as_str()).await.map_err(stopped) {
@@ -169,7 +169,7 @@ impl Asking {
             let meant = id.or(of_login.and_then(|known| known.github_id));
             let is_meant = found.is_some_and(|found| meant.is_none_or(|meant| meant == found));
             if !is_meant && self.has_another_login(configured, login, *id).await {
-                let message = "is a former login: another one of the file has its number now";
+                let message = "is a former login: another login in the file has its number now";
                 findings.add(Check::ok(format!("login {login}"), message))?;
                 continue;
             }
@@ -178,7 +178,7 @@ impl Asking {
                 _ => findings.add(account(login, found, meant, of_login))?,
             }
         }
-        // Another login of the file may turn out to be the present one of the account that is meant.
+        // Another login in the file may be the current login of the intended account.
         for (login, found, meant, known) in others {
             let now_called = numbers.iter().find(|(_, number)| **number == meant).map(|(login, _)| login.as_str());
             let seen_as = known.map(|known| known.seen_as.as_str()).filter(|seen_as| *seen_as != login.as_str());
@@ -188,7 +188,7 @@ impl Asking {
     }
 }
 
-/// What is not asked any more.
+/// What is no longer checked.
 #[derive(Default)]
 struct Stops {
     everything: bool,
@@ -208,12 +208,12 @@ impl Stops {
     }
 }
 
-/// The name of a check, with the owner that it is about.
+/// The name of a check, with its owner.
 fn named(name: &str, owner: Option<&str>) -> String {
     owner.map_or_else(|| name.to_owned(), |owner| format!("{name} ({owner})"))
 }
 
-/// What the database alone tells about logins.
+/// Checks logins with the database alone.
 pub(super) fn check_known(
     configured: &Configured,
     known: &[ConfiguredLogin],
@@ -228,7 +228,7 @@ pub(super) fn check_known(
     Ok(())
 }
 
-/// Whether the present login of a renamed account is configured too, and not for somebody else.
+/// Whether the current login of a renamed account is also configured, and not for another account.
 fn names_both(configured: &Configured, known: &[ConfiguredLogin], one: &ConfiguredLogin) -> bool {
     let present = known.iter().find(|other| other.login == one.seen_as).map(|other| other.github_id);
     one.login != one.seen_as
@@ -236,8 +236,8 @@ fn names_both(configured: &Configured, known: &[ConfiguredLogin], one: &Configur
         && configured.logins.contains_key(&Login::from_github(&one.seen_as))
 }
 
-impl Asking {
-    /// Asks what is left of the limits; `about` is the owner that findings name.
+impl Checks {
+    /// Checks the token and its rate limits; `about` is the owner to name in findings.
     async fn token(
         &self,
         owner: Option<&str>,
@@ -251,7 +251,7 @@ impl Asking {
         match report {
             Err(error) => {
                 findings.add(Check::error(named("GitHub", about), error.to_string(), remedy(&error)))?;
-                // Without this answer nothing else is worth asking with the same token.
+                // If this fails, no other request with the same token is worth sending.
                 stops.add(owner.filter(|_| stops_owner_only(&error, self.github.has_app())));
             }
             Ok(report) => {
@@ -260,7 +260,7 @@ impl Asking {
                     findings.add(expiry(expires_at, self.now))?;
                 }
                 for (name, limit) in [("rate limit", report.rest), ("GraphQL rate limit", report.graphql)] {
-                    // 0 of 0: an Enterprise server without limits, or GraphQL without a token.
+                    // 0 of 0: an Enterprise Server without rate limits, or GraphQL without a token.
                     if let Some(limit) = limit.filter(|limit| limit.limit > 0) {
                         findings.add(rate_limit(&named(name, about), limit, self.now))?;
                     }
@@ -275,7 +275,7 @@ impl Asking {
 }
 
 fn credentials(report: &TokenReport, about: Option<&str>, proxy: Option<&str>) -> Check {
-    let way = proxy.map(|proxy| format!(" by the proxy {proxy}")).unwrap_or_default();
+    let way = proxy.map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
     let scopes = match report.scopes.as_deref().map(str::trim) {
         None => String::new(),
         Some("") => ", without scopes: public repositories only".to_owned(),
@@ -283,7 +283,9 @@ fn credentials(report: &TokenReport, about: Option<&str>, proxy: Option<&str>) -
     };
     let limits = match report.rest {
         Some(_) => "",
-        None => "; it names no rate limits, as Enterprise servers may; if nothing is found, check GITHUB_API_URL",
+        None => {
+            "; it reports no rate limits, which is normal for some Enterprise Servers; if nothing is found, check GITHUB_API_URL"
+        }
     };
     Check::ok(named("GitHub", about), format!("answers{way}; {}{scopes}{limits}", report.kind))
 }
@@ -292,16 +294,16 @@ fn expiry(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Check {
     let verb = if expires_at > now { "expires" } else { "expired" };
     let message = format!("{verb} {} ({})", ago(expires_at, now), expires_at.format("%Y-%m-%d"));
     if expires_at - now < EXPIRES_SOON {
-        return Check::warning("token", message, "make a new one at GitHub, and set it in GITHUB_PAT");
+        return Check::warning("token", message, "create a new one at GitHub, and set it in GITHUB_PAT");
     }
     Check::ok("token", message)
 }
 
 fn rate_limit(name: &str, limit: RateLimit, now: DateTime<Utc>) -> Check {
     let RateLimit { limit, remaining, resets_at } = limit;
-    let message = format!("{remaining} of {limit} are left, starts anew {}", ago(resets_at, now));
+    let message = format!("{remaining} of {limit} are left, resets {}", ago(resets_at, now));
     if u64::from(remaining) * 100 <= u64::from(limit) * RESERVE_PERCENT {
-        return Check::warning(name, message, "wait; a token of its own shares its limit with nobody");
+        return Check::warning(name, message, "wait, or use a dedicated token, which has its own limit");
     }
     Check::ok(name, message)
 }
@@ -310,12 +312,12 @@ fn clock(skew_seconds: i64) -> Check {
     let (seconds, direction) = (skew_seconds.abs(), if skew_seconds > 0 { "ahead of" } else { "behind" });
     if seconds > MAX_SKEW_SECONDS {
         let message = format!("this machine's clock is {seconds} s {direction} GitHub's");
-        return Check::warning("clock", message, "let it be set by NTP (`timedatectl set-ntp true`)");
+        return Check::warning("clock", message, "set it with NTP (`timedatectl set-ntp true`)");
     }
     Check::ok("clock", "agrees with GitHub's")
 }
 
-impl Asking {
+impl Checks {
     async fn patterns(
         &self,
         configured: &Configured,
@@ -342,8 +344,8 @@ impl Asking {
                 let name = format!("pattern {pattern}");
                 findings.add(match &listed {
                     Err(GitHubError::NotFound) => {
-                        let message = format!("there is no {owner} that the token may see (404)");
-                        Check::error(name, message, "check the owner's spelling, and for whom the token is")
+                        let message = format!("the token cannot see an owner {owner} (404)");
+                        Check::error(name, message, "check the owner's spelling, and which owner the token is for")
                     }
                     Err(error) => Check::error(name, error.to_string(), remedy(error)),
                     Ok(listed) => {
@@ -353,18 +355,20 @@ impl Asking {
                         let is_excluded =
                             |one: &mergeline_github::ListedRepository| configured.rules.exclude(&one.name);
                         let repositories = &listed.repositories;
-                    let meant: Vec<_> = repositories.iter().filter(is_meant).collect();
+                        let meant: Vec<_> = repositories.iter().filter(is_meant).collect();
                         let excluded = meant.iter().filter(|one| is_excluded(one)).count();
                         match meant.len() {
                             0 => {
-                                let message =
-                                    format!("means none of the repositories that the token may see ({})", repositories.len());
+                                let message = format!(
+                                    "matches none of the repositories that the token may see ({})",
+                                    repositories.len()
+                                );
                                 Check::error(name, message, "check the prefix, and what the token may see")
                             }
                             count if excluded == count => {
                                 let message = match count {
-                                    1 => "means 1 repository, and that is excluded".to_owned(),
-                                    _ => format!("means {count} repositories, and all of them are excluded"),
+                                    1 => "matches 1 repository, which is excluded".to_owned(),
+                                    _ => format!("matches {count} repositories, all of which are excluded"),
                                 };
                                 Check::warning(name, message, "check the entries with `!` in the teams file")
                             }
@@ -375,12 +379,15 @@ impl Asking {
                                     _ => format!(", {excluded} more are excluded"),
                                 };
                                 let counted = count - excluded;
-                                let found = format!("means {counted} of {} repositories{left_out}", repositories.len());
+                                let found =
+                                    format!("matches {counted} of {} repositories{left_out}", repositories.len());
                                 match &listed.incomplete {
                                     None => Check::ok(name, found),
                                     Some(reason) => {
                                         let message = format!("{found}; others may be missing: {reason}");
-                                        let help = format!("use a token of {owner}'s with access to them, or install a GitHub App there");
+                                        let help = format!(
+                                            "use a token of {owner} with access to them, or install a GitHub App there"
+                                        );
                                         Check::warning(name, message, help)
                                     }
                                 }
@@ -394,7 +401,7 @@ impl Asking {
     }
 }
 
-/// Errors that will come again with every question, about the same owner's things at least.
+/// Separates errors that every further request would get too, at least for the same owner.
 fn stopped(error: GitHubError) -> Result<Abandoned, GitHubError> {
     match error {
         GitHubError::RateLimited { .. } | GitHubError::Transport { .. } => Ok(Abandoned(error)),
@@ -403,7 +410,7 @@ fn stopped(error: GitHubError) -> Result<Abandoned, GitHubError> {
     }
 }
 
-/// Whether an error comes again with questions about one owner's things only: an App has a token and a limit for each.
+/// Whether an error affects only one owner: an App has a token and a rate limit per owner.
 fn stops_owner_only(error: &GitHubError, has_app: bool) -> bool {
     match error {
         GitHubError::Transport { .. } | GitHubError::OutOfTime | GitHubError::AppRefused { .. } => false,
@@ -411,9 +418,9 @@ fn stops_owner_only(error: &GitHubError, has_app: bool) -> bool {
     }
 }
 
-impl Asking {
-    /// Looks a repository up, and reads one of its pull requests as collecting does.
-    /// Of another name that it has now, `is_named` says whether it is configured too.
+impl Checks {
+    /// Looks up a repository and reads one of its pull requests, as a collection does. If the repository was renamed,
+    /// `is_named` says whether its new name is configured too.
     async fn repository(
         &self,
         repository: &RepoName,
@@ -435,7 +442,7 @@ impl Asking {
                 let message = format!("is called {} now", identity.name);
                 let help = if is_named(&identity.name) {
                     format!(
-                        "{} is in the teams file too: collect, then `mergeline teams plan` says which lines to write together",
+                        "{} is in the teams file too: run `mergeline collect`, then `mergeline teams plan` shows which lines to merge",
                         identity.name
                     )
                 } else {
@@ -444,13 +451,13 @@ impl Asking {
                 Ok(Check::warning(&name, message, help))
             }
             Ok(Some(PageAnswer::Page(page))) if page.is_empty() => {
-                Ok(Check::ok(&name, "has no pull requests, or none that the token may see"))
+                Ok(Check::ok(&name, "has no pull requests that the token may see"))
             }
             Ok(Some(PageAnswer::Page(page))) => match self.history(&session, &page).await {
                 Ok(()) => Ok(Check::ok(&name, "can be read")),
                 Err(error) => stopped(error).map_or_else(
                     |error| {
-                        let message = format!("can be read, but not its reviews, commits and sizes: {error}");
+                        let message = format!("can be read, except its reviews, commits and sizes: {error}");
                         Ok(Check::warning(&name, message, remedy(&error)))
                     },
                     Err,
@@ -460,7 +467,7 @@ impl Asking {
         }
     }
 
-    /// Reads the history of a page's first pull request, where histories are collected.
+    /// Reads the history of a page's first pull request, if histories are collected.
     async fn history(&self, session: &mergeline_github::Session<'_>, page: &Page) -> Result<(), GitHubError> {
         let newest = page.pull_requests.first().and_then(|pull_request| pull_request.node_id.clone());
         let Some(id) = newest.filter(|_| self.has_details) else { return Ok(()) };
@@ -470,7 +477,7 @@ impl Asking {
         session.histories(&[id]).await?.into_iter().try_for_each(|(_, history)| history.map(drop))
     }
 
-    /// Whether the account that is meant goes by another login of the file.
+    /// Whether the intended account now has another login in the file.
     async fn has_another_login(&self, configured: &Configured, login: &Login, meant: Option<GithubId>) -> bool {
         let is_another =
             |(other, number): &(&Login, &Option<GithubId>)| *other != login && meant.is_some() && **number == meant;
@@ -483,42 +490,43 @@ impl Asking {
     }
 }
 
-/// A login belongs to another account than the one that is meant, whose present login may be known.
+/// The error for a login that belongs to another account than intended. `present` is the intended account's login, if
+/// known.
 fn another_account(login: &Login, found: GithubId, meant: GithubId, present: Option<&str>) -> Check {
-    let message = format!("now belongs to another account (number {found}); number {meant} is meant");
+    let message = format!("now belongs to another account (number {found}); number {meant} is expected");
     let write = match present {
-        Some(present) => format!("write `{{ github: {present}, id: {meant} }}` in its place"),
-        None => format!("write the present login of number {meant} into the teams file, with `id: {meant}`"),
+        Some(present) => format!("replace it with `{{ github: {present}, id: {meant} }}`"),
+        None => format!("write the current login of number {meant} into the teams file, with `id: {meant}`"),
     };
-    let help = format!("{write}; if number {found} is meant, `{{ github: {login}, id: {found} }}`");
+    let help = format!("{write}; if you mean number {found}, write `{{ github: {login}, id: {found} }}`");
     Check::error(format!("login {login}"), message, help)
 }
 
-/// What it means that a login belongs to this account, or to none.
+/// The result for a login that belongs to the intended account, or to none.
 fn account(login: &Login, found: Option<GithubId>, meant: Option<GithubId>, known: Option<&ConfiguredLogin>) -> Check {
     let name = format!("login {login}");
     match (found, meant) {
         (Some(found), _) => Check::ok(name, format!("is number {found}")),
         (None, _) => known.and_then(renamed).unwrap_or_else(|| {
             let help = match meant {
-                Some(meant) => format!("write the present login of number {meant} into the teams file"),
-                None => "check the spelling; bots are written name[bot]; an account that was renamed needs the same `id` beside \
-                         the old login and the new one"
+                Some(meant) => format!("write the current login of number {meant} into the teams file"),
+                None => "check the spelling; bots are written name[bot]; a renamed account needs the same `id` for \
+                         its old and new login"
                     .to_owned(),
             };
-            Check::error(name, "GitHub knows no such account", help)
+            Check::error(name, "GitHub does not know this account", help)
         }),
     }
 }
 
-/// A person who was seen under another login since.
+/// The warning for a person who was last seen with another login.
 fn renamed(known: &ConfiguredLogin) -> Option<Check> {
     let ConfiguredLogin { login, github_id, seen_as } = known;
     if login == seen_as {
         return None;
     }
     let id = github_id.map(|id| format!(", with id {id}")).unwrap_or_default();
-    let help = format!("write {seen_as} into the teams file{id}; what was collected stays theirs");
+    let help = format!("write {seen_as} into the teams file{id}; collected data stays with the account");
     Some(Check::warning(format!("login {login}"), format!("is now {seen_as}"), help))
 }
 
@@ -531,20 +539,18 @@ pub(crate) fn remedy(error: &GitHubError) -> &'static str {
         GitHubError::InsufficientPermission => "give the token read access to contents of this repository",
         GitHubError::NotFound => "check the spelling, and what the token may see",
         GitHubError::NoGraphql { .. } => {
-            "check GITHUB_API_URL, and that a proxy before the server lets /api/graphql through; COLLECT_DETAILS=false collects \
+            "check GITHUB_API_URL, and that any proxy in front of the server allows /api/graphql; COLLECT_DETAILS=false collects \
              without phases"
         }
-        GitHubError::Gone { .. } => "take it out of the teams file if it will not come back; what was collected stays",
-        GitHubError::RateLimited { .. } => "wait; with a token GitHub answers more often",
+        GitHubError::Gone { .. } => "remove it from the teams file if it will not come back; collected data stays",
+        GitHubError::RateLimited { .. } => "wait; with a token GitHub allows more requests",
         GitHubError::Transport { reason, .. } if reason.contains("UnknownIssuer") => {
-            "name a file with the authority that signed the server's certificate in SSL_CERT_FILE"
+            "set SSL_CERT_FILE to a file with the authority that signed the server's certificate"
         }
-        GitHubError::Transport { proxy: Some(_), .. } => {
-            "check HTTPS_PROXY and NO_PROXY, and whom the proxy lets through"
-        }
+        GitHubError::Transport { proxy: Some(_), .. } => "check HTTPS_PROXY and NO_PROXY, and what the proxy allows",
         GitHubError::Transport { proxy: None, .. } => "check the network and GITHUB_API_URL",
         GitHubError::InvalidAnswer { .. } | GitHubError::CrossHostRedirect { .. } => "check GITHUB_API_URL",
-        _ => "try again later; https://www.githubstatus.com tells of disturbances",
+        _ => "try again later; https://www.githubstatus.com shows outages",
     }
 }
 
@@ -558,25 +564,25 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_renewed_two_weeks_before_its_end() {
+    fn a_token_expiring_within_two_weeks_is_a_warning() {
         assert_eq!(expiry(now() + TimeDelta::days(14), now()).outcome, Outcome::Ok);
         assert_eq!(expiry(now() + TimeDelta::days(13), now()).outcome, Outcome::Warning);
     }
 
     #[test]
-    fn a_clock_may_be_a_minute_off_in_either_direction() {
+    fn a_clock_one_minute_off_is_still_ok() {
         assert_eq!([-61, -60, 60, 61].map(|skew| clock(skew).outcome == Outcome::Ok), [false, true, true, false]);
         assert!(clock(-61).message.contains("61 s behind"), "{:?}", clock(-61));
     }
 
     #[test]
-    fn a_limit_of_which_a_tenth_is_left_is_a_warning() {
+    fn a_limit_at_ten_percent_is_a_warning() {
         let left = |remaining| rate_limit("rate limit", RateLimit { limit: 5_000, remaining, resets_at: now() }, now());
         assert_eq!([500, 501].map(|remaining| left(remaining).outcome), [Outcome::Warning, Outcome::Ok]);
     }
 
     #[test]
-    fn a_login_is_judged_by_the_account_that_is_meant() {
+    fn a_login_is_checked_against_the_intended_account() {
         let login = Login::from_github("ana");
         let seen = |github_id, seen_as: &str| ConfiguredLogin {
             login: "ana".to_owned(),

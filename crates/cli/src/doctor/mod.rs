@@ -1,4 +1,4 @@
-//! `mergeline doctor`: checks everything that can be checked, one line each, and goes on after failures.
+//! `mergeline doctor`: runs all checks, one line each, and continues after failures.
 
 mod database;
 mod findings;
@@ -20,7 +20,7 @@ use findings::{Check, Findings};
 
 pub(crate) use github::remedy;
 
-/// What is configured, by the teams file, else by the database.
+/// The configuration from the teams file, else from the database.
 #[derive(Debug, Default)]
 struct Configured {
     repositories: Vec<RepoName>,
@@ -34,38 +34,38 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
     let settings = settings::check(args.teams.is_some(), &mut findings)?;
     let teams = match teams_source(args.teams.as_ref()) {
         Ok(source) => source.load().map_err(Some),
-        // Told with the settings.
+        // Reported with the settings.
         Err(_) => Err(None),
     };
     match &teams {
         Ok(Some(file)) => findings.add(teams_file(file))?,
         Ok(None) | Err(None) => {}
-        Err(Some(problems)) => settings::tell("teams file", problems, &mut findings)?,
+        Err(Some(problems)) => settings::report("teams file", problems, &mut findings)?,
     }
     let file = teams.as_ref().ok().and_then(Option::as_ref);
     let mut database = database::check(options, file, settings.details, &mut findings, now).await?;
     if let (None, Some(file)) = (&database.configured, file) {
-        // Nothing is known yet: what the file alone says.
+        // The database knows nothing yet, so use the file alone.
         database.doubts = Plan::between(&Current::default(), file, now).map(|plan| plan.doubts).unwrap_or_default();
     }
     let configured = match (teams, database.configured) {
         (Ok(Some(file)), _) => Configured::by(&file),
         (Ok(None), Some(in_force)) => {
-            findings.add(Check::ok("teams file", "there is none: what was applied before is in force"))?;
+            findings.add(Check::ok("teams file", "there is none: the last applied one is in effect"))?;
             in_force
         }
         (Ok(None), None) => {
-            let help = "write one (`mergeline teams example > teams.yaml` starts it), or name it in TEAMS_FILE";
-            findings.add(Check::error("teams file", "there is none, and none was ever applied", help))?;
+            let help = "write one (start with `mergeline teams example > teams.yaml`), or set TEAMS_FILE";
+            findings.add(Check::error("teams file", "there is none, and none was applied before", help))?;
             Configured::default()
         }
         (Err(_), in_force) => in_force.unwrap_or_default(),
     };
     let numbers = match settings.github {
         Some(github) if !args.offline => {
-            let asking = github::Asking::new(&github, settings.details, now)?;
+            let checks = github::Checks::new(&github, settings.details, now)?;
             let store = database.opened.as_ref().map(|(_, store)| store);
-            asking.check_within_known_limits(store, &configured, &database.known, &mut findings).await?
+            checks.check_within_known_limits(store, &configured, &database.known, &mut findings).await?
         }
         _ => {
             github::check_known(&configured, &database.known, &mut findings)?;
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         findings.add(Check::warning(format!("login {}", doubt.login()), doubt.message(), doubt.remedy()))?;
     }
     if let Some((_, store)) = &database.opened {
-        // A private server that ends under open connections says so in the log.
+        // A private server logs connections that are still open when it stops.
         store.close().await;
     }
     findings.finish()

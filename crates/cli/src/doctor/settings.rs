@@ -1,4 +1,4 @@
-//! Everything that the environment decides.
+//! Checks of the settings in the environment.
 
 use mergeline_domain::{Problem, Problems};
 use mergeline_github::GitHubSettings;
@@ -7,7 +7,7 @@ use super::findings::{Check, Findings, Outcome};
 use crate::database::variable;
 use crate::failure::Failure;
 
-/// What is shown as set.
+/// The settings to list if they are set.
 const NAMES: [&str; 23] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
@@ -33,26 +33,26 @@ const NAMES: [&str; 23] = [
     "ALLOWED_HOSTS",
     "REQUEST_TIMEOUT_SECONDS",
 ];
-/// What others call a setting, and people set in its place.
+/// Names that other tools use for a setting, and the right name here.
 const MISTAKEN: [(&str, &str); 4] = [
     ("GITHUB_TOKEN", "GITHUB_PAT"),
     ("GH_TOKEN", "GITHUB_PAT"),
     ("DATABASE_URL", "DB_URL"),
     ("TEAMS_CONFIG_JSON", "TEAM_CONFIG_JSON"),
 ];
-/// Stands for the private database, which is looked at later.
+/// A placeholder for the private database, which is checked later.
 const PRIVATE: &str = "postgres://postgres@localhost/postgres";
 
 /// What the other checks need of the settings.
 pub(super) struct Checked {
-    /// `None` when they cannot be used.
+    /// `None` if they are invalid.
     pub(super) github: Option<GitHubSettings>,
     /// Whether details are collected.
     pub(super) details: bool,
 }
 
-/// Checks all settings, those of the collection and those of the API. A teams file that a flag names is taken instead
-/// of what the environment says.
+/// Checks all settings, those of the collection and those of the API. A teams file from a flag takes precedence over
+/// the environment.
 pub(super) fn check(is_file_named: bool, findings: &mut Findings) -> Result<Checked, Failure> {
     let lookup = |name: &str| match name {
         "TEAMS_FILE" | "TEAM_CONFIG_JSON" | "REPOSITORIES" if is_file_named => None,
@@ -71,24 +71,24 @@ pub(super) fn check(is_file_named: bool, findings: &mut Findings) -> Result<Chec
     if problems.is_empty() {
         let set: Vec<&str> = NAMES.into_iter().filter(|name| variable(name).is_some()).collect();
         let message = match set.as_slice() {
-            [] => "none is set, the defaults hold".to_owned(),
-            set => format!("nothing is wrong with {}", set.join(", ")),
+            [] => "none is set, using the defaults".to_owned(),
+            set => format!("valid: {}", set.join(", ")),
         };
         findings.add(Check::ok("settings", message))?;
     } else {
-        tell("settings", &Problems::of_settings(problems), findings)?;
+        report("settings", &Problems::of_settings(problems), findings)?;
     }
     for (theirs, ours) in MISTAKEN {
         if variable(theirs).is_some() && variable(ours).is_none() {
             let message = format!("{theirs} is set, which Mergeline does not read");
-            findings.add(Check::warning("settings", message, format!("set {ours} if that was meant")))?;
+            findings.add(Check::warning("settings", message, format!("set {ours} if you meant that")))?;
         }
     }
     Ok(Checked { github: GitHubSettings::from_vars(variable).ok(), details })
 }
 
-/// One line for each problem.
-pub(super) fn tell(name: &str, problems: &Problems, findings: &mut Findings) -> Result<(), Failure> {
+/// Adds one error for each problem.
+pub(super) fn report(name: &str, problems: &Problems, findings: &mut Findings) -> Result<(), Failure> {
     for problem in &problems.list {
         let Problem { code, at, path, message, help, .. } = problem;
         let place = match at {

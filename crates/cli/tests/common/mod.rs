@@ -1,6 +1,6 @@
-//! A laptop on which the real binary runs.
+//! A laptop that runs the real binary.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod tls;
 
@@ -19,14 +19,14 @@ use tempfile::TempDir;
 pub(crate) const TEAMS: &str =
     "version: 1\nrepositories: [acme/api, acme/web]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
 
-/// A working folder, and the environment that commands run in.
+/// A working folder, and the environment for commands.
 pub(crate) struct Laptop {
     folder: TempDir,
     pub(crate) environment: HashMap<&'static str, String>,
 }
 
 impl Laptop {
-    /// A working folder with a teams file, and nothing in the environment but where things are.
+    /// Creates a working folder with a teams file, and an environment with only the necessary paths.
     pub(crate) fn new() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // The account that runs the private server must reach its data.
@@ -61,7 +61,7 @@ impl Laptop {
         command
     }
 
-    /// A command that may open so many files at a time.
+    /// A command with a limit on open files.
     pub(crate) fn command_with_files(&self, files: u32, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
         command
@@ -74,14 +74,14 @@ impl Laptop {
         command
     }
 
-    /// Runs a command to its end beside the fake GitHub, which lives on this test's own runtime.
+    /// Runs a command to its end. A blocking thread is used because the fake GitHub runs on this test's runtime.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<Ran> {
         let mut command = self.command(arguments);
         Ok(Ran(tokio::task::spawn_blocking(move || command.output()).await??))
     }
 }
 
-/// What a command has printed, and how it ended.
+/// The output and exit status of a command.
 pub(crate) struct Ran(Output);
 
 impl Ran {
@@ -106,7 +106,7 @@ impl Ran {
     }
 }
 
-/// A GitHub with a repository of three pull requests, one of them by a member, and an empty one.
+/// A GitHub with an empty repository and one with three pull requests, one of them by a member.
 pub(crate) async fn github() -> Result<FakeGitHub> {
     let fake = FakeGitHub::start().await?;
     fake.add_repository("acme/web");
@@ -119,12 +119,12 @@ pub(crate) async fn github() -> Result<FakeGitHub> {
     Ok(fake)
 }
 
-/// A day ago by the real clock, which the binary lives by.
+/// A day ago by the real clock, which the binary uses.
 pub(crate) fn yesterday() -> DateTime<Utc> {
     DateTime::from(SystemTime::now() - Duration::from_secs(86_400))
 }
 
-/// Starts a command that serves, asks it through `ask`, and ends it as Ctrl-C would. Returns what it printed, then its log.
+/// Starts a server command, runs `ask` with its address, and stops it with SIGTERM. Returns its output, then its log.
 pub(crate) fn while_serving(mut command: Command, ask: impl FnOnce(&str) -> Result<()>) -> Result<String> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(child.stdout.take().context("an output")?).lines();
@@ -145,7 +145,7 @@ pub(crate) fn while_serving(mut command: Command, ask: impl FnOnce(&str) -> Resu
     }
     let outcome = match &address {
         Some(address) => ask(address),
-        None => Err(anyhow::anyhow!("it never listened: {printed}")),
+        None => Err(anyhow::anyhow!("it never printed an address: {printed}")),
     };
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id())?);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;

@@ -1,4 +1,4 @@
-//! A server with a certificate of an authority that nobody else knows.
+//! A server with a certificate from a private authority.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// Ends TLS before a server that knows none. It stops when the value goes.
+/// Terminates TLS in front of a plain HTTP server. It stops when it is dropped.
 pub(crate) struct TlsFront {
     pub(crate) address: SocketAddr,
     /// The authority's certificate, as PEM.
@@ -27,7 +27,7 @@ impl Drop for TlsFront {
 }
 
 impl TlsFront {
-    /// Starts one that is called `name`, before a server at this address.
+    /// Starts one with the host name `name`, in front of the server at `upstream`.
     pub(crate) async fn start(name: &str, upstream: SocketAddr) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -45,7 +45,7 @@ impl TlsFront {
             while let Ok((client, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
-                    // A client that does not trust the certificate goes away.
+                    // A client that does not trust the certificate disconnects.
                     let mut client = acceptor.accept(client).await.ok()?;
                     let mut server = TcpStream::connect(upstream).await.ok()?;
                     copy_bidirectional(&mut client, &mut server).await.ok()

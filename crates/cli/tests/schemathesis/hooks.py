@@ -1,22 +1,22 @@
-"""What Schemathesis does not know of this API: the API refuses what it does not know, and says nothing that is not
-documented; and some of its rules no JSON schema can say."""
+"""What Schemathesis does not know about this API: it refuses unknown parameters, returns no undocumented fields, and
+has rules that JSON Schema cannot express."""
 
 from urllib.parse import parse_qsl, urlsplit
 
 import schemathesis
 from schemathesis.generation.meta import TestPhase
 
-# Refusals of what the document allows: the parameter and the reason that the answer names. No schema can say that one
-# day lies before another, or what exists.
+# Refusals of what the document allows: the parameter and the reason in the answer. A schema cannot say that one day
+# is before another, or what exists.
 NOT_IN_A_SCHEMA = {
     ("from", "empty_range"),
     ("from", "range_too_large"),
     ("interval", "range_too_large"),
     ("repo", "unknown_repository"),
 }
-# Ways to say the range, which exclude each other.
+# Mutually exclusive ways to give the range.
 RANGES = ["from", "last", "week"]
-# What the test has stored.
+# The repositories that the test stored.
 REPOSITORIES = ["acme/web.js", "acme/api", "acme/legacy"]
 
 
@@ -33,15 +33,15 @@ def objects(schema):
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    """Lets no answer have a field that is not documented. The document itself leaves room for later ones."""
+    """Forbids undocumented fields in answers. The document itself allows fields that are added later."""
     for schema in objects([raw_schema["components"]["schemas"], raw_schema["paths"]]):
         schema["additionalProperties"] = False
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Makes questions such that they are answered: without contradictions, about what there is, and with a cursor only
-    where an answer has given it. What is tried stays as it is: a bad question can then be refused for nothing else."""
+    """Makes requests valid: without contradictions, about existing data, and with a cursor only if an answer returned
+    it. The tested parameter stays unchanged, so that it is the only possible reason for a refusal."""
     if case.meta is None:
         return
     tried = {mutation.parameter for mutation in case.meta.phase.data.mutations} | {case.meta.phase.data.parameter}
@@ -64,7 +64,7 @@ def before_call(context, case, kwargs):
 
 @schemathesis.check
 def refusal_of_what_the_document_allows(ctx, response, case):
-    """`positive_data_acceptance` for each of the reasons, instead of for all 400 alike."""
+    """Like `positive_data_acceptance`, but for each reason instead of for every 400."""
     if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code != 400:
         return
     error = response.json()["error"]
@@ -74,8 +74,8 @@ def refusal_of_what_the_document_allows(ctx, response, case):
 
 @schemathesis.check
 def acceptance_of_unknown_parameters(ctx, response, case):
-    """`negative_data_rejection` lets unknown parameters pass, as most programs ignore them."""
+    """Also rejects unknown parameters, which `negative_data_rejection` allows because most programs ignore them."""
     sent = [name for name, _ in parse_qsl(urlsplit(response.request.url).query, keep_blank_values=True)]
     known = {parameter.name for parameter in case.operation.query}
     wrong = [name for name in sent if name not in known or sent.count(name) > 1]
-    assert not wrong or response.status_code >= 400, f"accepted although unknown or repeated: {wrong}"
+    assert not wrong or response.status_code >= 400, f"accepted unknown or repeated parameters: {wrong}"
