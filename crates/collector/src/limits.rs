@@ -1,4 +1,4 @@
-//! What GitHub refuses by its limits, carried between its client, which forgets it with the process, and the store.
+//! Carries GitHub's rate limits between the client, which forgets them when the process ends, and the store.
 
 use std::pin::pin;
 
@@ -9,11 +9,11 @@ use mergeline_github::{Block, BlockKind, GitHub, Remaining};
 use mergeline_store::{RateLimitBlock, RateLimitRemaining, Store, StoreError};
 use tokio::time::Instant;
 
-/// Does some work that begins `now` with what an earlier run, or another process, was refused, and stores what is refused
-/// meanwhile.
+/// Runs `work`, which starts `now`, with the rate limits that earlier runs or other processes met. Stores those met
+/// during the work.
 ///
 /// # Errors
-/// When the database fails before the work begins.
+/// When the database fails before the work starts.
 pub async fn within_known_limits<T>(
     github: &GitHub,
     store: &Store,
@@ -21,18 +21,18 @@ pub async fn within_known_limits<T>(
     work: impl Future<Output = T>,
 ) -> Result<T, StoreError> {
     learn(github, store, now).await?;
-    let begun = Instant::now();
-    let clock = || now + TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
+    let started = Instant::now();
+    let clock = || now + TimeDelta::from_std(started.elapsed()).unwrap_or_default();
     Ok(remembering(github, store, clock, work).await)
 }
 
-/// Lets the client know what an earlier run, or another process, was refused.
+/// Loads the rate limits that earlier runs or other processes met into the client.
 ///
 /// # Errors
 /// When the database fails.
 pub(crate) async fn learn(github: &GitHub, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
     let stored = store.rate_limit_blocks(now).await?;
-    // Of another kind: a newer program's, which shares the database.
+    // An unknown kind comes from a newer version that shares the database.
     let known = stored.into_iter().filter_map(|RateLimitBlock { scope, kind, until }| {
         BlockKind::from_name(&kind).map(|kind| Block { scope, kind, until })
     });
@@ -40,7 +40,7 @@ pub(crate) async fn learn(github: &GitHub, store: &Store, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// Lets the client know what GitHub told an earlier run of what is left.
+/// Loads the remaining requests that GitHub reported to an earlier run into the client.
 ///
 /// # Errors
 /// When the database fails.
@@ -56,21 +56,26 @@ pub(crate) async fn learn_remaining(github: &GitHub, store: &Store, now: DateTim
     Ok(())
 }
 
-/// Stores what GitHub has said is left, for the next run. That one can do without.
+/// Stores the remaining requests that GitHub reported, for the next run. A failure is only logged: the next run can do
+/// without.
 pub(crate) async fn remember_remaining(github: &GitHub, store: &Store, now: DateTime<Utc>) {
-    let told = github.remaining(now).into_iter().map(|Remaining { scope, limit, remaining, resets_at }| {
+    let reported = github.remaining(now).into_iter().map(|Remaining { scope, limit, remaining, resets_at }| {
         RateLimitRemaining { scope, hourly_limit: limit, remaining, resets_at }
     });
-    let remaining: Vec<RateLimitRemaining> = told.collect();
+    let remaining: Vec<RateLimitRemaining> = reported.collect();
     if remaining.is_empty() {
         return;
     }
     if let Err(error) = store.store_rate_limit_remaining(&remaining, now).await {
-        tracing::warn!(code = error.code(), "The next run begins with one request: {}", error_chain(&error));
+        tracing::warn!(
+            code = error.code(),
+            "Could not store the remaining requests; the next run starts with a single one: {}",
+            error_chain(&error)
+        );
     }
 }
 
-/// Does some work, and stores at once what GitHub refuses pipeline: the process may end while it waits for a limit.
+/// Runs `work` and stores each rate limit as soon as it is met: the process may end while it waits for one.
 pub(crate) async fn remembering<T>(
     github: &GitHub,
     store: &Store,
@@ -97,9 +102,9 @@ async fn remember(github: &GitHub, store: &Store, now: DateTime<Utc>) {
     if blocks.is_empty() {
         return;
     }
-    // The work itself does not depend on it, and whatever it writes next tells of a database that is gone.
+    // The work does not depend on this. If the database is gone, its next write fails anyway.
     if let Err(error) = store.store_rate_limit_blocks(&blocks, now).await {
         let code = error.code();
-        tracing::warn!(code, "Other processes will not know of a limit of GitHub: {}", error_chain(&error));
+        tracing::warn!(code, "Could not store a GitHub rate limit for other processes: {}", error_chain(&error));
     }
 }

@@ -1,4 +1,4 @@
-//! What a run sets out to do: which repositories there are, and which of them are due.
+//! Plans a run: which repositories there are, and which of them are due.
 
 use std::collections::BTreeSet;
 
@@ -13,41 +13,41 @@ use crate::reattribution::reattribute;
 use crate::run::{CollectError, CollectOptions};
 use crate::settings::not_found;
 
-/// A run that has not ended after this long, with nobody at work, ended without a word.
+/// A run that is still open after this long, with no work in progress, was interrupted.
 const INTERRUPTED_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// A run that is about to begin.
+/// A planned run.
 #[derive(Debug)]
 pub struct Plan {
     /// The run's number in the ledger.
     pub run: RunId,
-    /// The configuration that it was planned by.
+    /// The configuration used for planning.
     pub snapshot: Snapshot,
-    /// The repositories that are due, the one served longest ago first.
+    /// The repositories that are due, least recently served first.
     pub due: Vec<Repository>,
     /// What went wrong while planning.
     pub problems: Vec<String>,
     /// GitHub's errors among them.
     pub problem_causes: Vec<GitHubError>,
-    /// What planning asked and found.
+    /// What planning requested and found.
     pub planning: Planning,
 }
 
-/// What planning asked of GitHub, and what it found.
+/// What planning requested from GitHub, and what it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planning {
-    /// What was asked.
+    /// The requests.
     pub usage: Usage,
-    /// How the run before left the collection.
+    /// How the previous run left the collection.
     pub last_run: LastRun,
 }
 
-/// How the run before left the collection, with all that was tried again.
+/// How the previous run left the collection, including retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastRun {
-    /// Everything was collected, or goes on.
+    /// Everything was collected, or continues.
     Whole,
-    /// The last attempt at some repositories failed, or a pattern finds none.
+    /// The last attempt at some repositories failed, or a pattern matches none.
     Partial,
     /// The last attempt at each repository failed.
     Failed,
@@ -66,8 +66,8 @@ impl LastRun {
     }
 }
 
-/// Finds out what is to be done, and opens a run for it. What a changed teams file has left to do goes first. Logs logins that are
-/// in doubt, as nobody sees the whole run.
+/// Plans a run and opens it in the ledger. Work that a changed teams file left goes first. Logs logins that are in
+/// doubt, because no single process sees the whole run.
 ///
 /// # Errors
 /// When there is no configuration or the database fails.
@@ -79,7 +79,7 @@ pub async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> R
     Ok(plan)
 }
 
-/// The same until somebody cancels `stop`: then it ends soon.
+/// Like [`plan`], but ends soon after `stop` is cancelled.
 pub(crate) async fn plan_until(
     github: &GitHub,
     store: &Store,
@@ -107,18 +107,17 @@ async fn configured(store: &Store) -> Result<Snapshot, CollectError> {
     store.snapshot().await?.ok_or_else(|| CollectError::NotConfigured(Box::new(not_found())))
 }
 
-/// What came of asking for the repositories of patterns.
+/// The result of resolving patterns.
 #[derive(Default)]
 struct Resolved {
-    /// A sentence for each owner and pattern that brought none.
+    /// A sentence for each owner and pattern without repositories.
     problems: Vec<String>,
     /// GitHub's errors among them.
     problem_causes: Vec<GitHubError>,
     usage: Usage,
 }
 
-/// Makes the repositories that patterns mean the ones that are collected. An owner that cannot be listed keeps those
-/// that were found before.
+/// Resolves patterns into the repositories to collect. An owner that cannot be listed keeps those found before.
 async fn resolve_patterns(
     github: &GitHub,
     store: &Store,
@@ -128,27 +127,28 @@ async fn resolve_patterns(
     let Resolved { mut problems, mut problem_causes, mut usage } = Resolved::default();
     let owners: BTreeSet<&str> = snapshot.rules.patterns().map(RepoPattern::owner).collect();
     for owner in owners {
-        let session = github.session(Some(owner), options.patience(), options.now);
+        let session = github.session(Some(owner), options.wait_budget(), options.now);
         let listed = session.repositories_of(owner).await;
         usage.add(&session.usage());
         match listed {
             Ok(OwnedRepositories { repositories, incomplete }) => {
                 if let Some(reason) = &incomplete {
-                    tracing::warn!("Not all repositories of {owner} may be known: {reason}");
+                    tracing::warn!("The list of repositories of {owner} may be incomplete: {reason}");
                 }
                 let mut listed = repositories;
                 if incomplete.is_none() && !listed.is_empty() {
-                    let session = github.session(Some(owner), options.patience(), options.now);
-                    let unlisted = unlisted_ones(&session, snapshot, owner, &listed).await;
+                    let session = github.session(Some(owner), options.wait_budget(), options.now);
+                    let unlisted = find_unlisted(&session, snapshot, owner, &listed).await;
                     usage.add(&session.usage());
                     listed.extend(unlisted);
                 }
                 for pattern in patterns_of(snapshot, owner) {
-                    let is_meant = |one: &&ListedRepository| {
+                    let is_match = |one: &&ListedRepository| {
                         pattern.matches(&one.name) && (snapshot.includes_archived || !one.is_archived)
                     };
-                    let meant = listed.iter().filter(is_meant).map(|one| &one.name).collect();
-                    problems.extend(apply(store, snapshot, pattern, meant, incomplete.as_deref(), options.now).await?);
+                    let matching = listed.iter().filter(is_match).map(|one| &one.name).collect();
+                    problems
+                        .extend(apply(store, snapshot, pattern, matching, incomplete.as_deref(), options.now).await?);
                 }
             }
             Err(error) => {
@@ -166,9 +166,10 @@ async fn resolve_patterns(
     Ok(Resolved { problems, problem_causes, usage })
 }
 
-/// What an owner's list should have and has not. Lists are read page by page, so that one that vanishes meanwhile hides another one:
-/// each that was known is asked for by itself, and stays unless GitHub says that it is gone or somebody else's.
-async fn unlisted_ones(
+/// Returns repositories that are missing from an owner's list but still exist. Lists are read page by page, so one that
+/// vanishes during the listing hides another. Each known one is requested separately and stays unless GitHub says that
+/// it is gone or belongs to another owner.
+async fn find_unlisted(
     session: &Session<'_>,
     snapshot: &Snapshot,
     owner: &str,
@@ -187,10 +188,16 @@ async fn unlisted_ones(
         match session.known_repository(name, repository.github_id).await {
             Ok(Some(known)) => unlisted.push(known),
             Ok(None) => {
-                tracing::info!(repo.name = %name, "{name} is gone at GitHub, or hidden from the token: it is collected no more");
+                tracing::info!(
+                    repo.name = %name,
+                    "{name} is gone from GitHub or hidden from the token: it is no longer collected"
+                );
             }
             Err(error) => {
-                tracing::warn!(repo.name = %name, "{name} is missing in the list of {owner}, and stays: {}", error_chain(&error));
+                tracing::warn!(
+                    repo.name = %name,
+                    "{name} is missing from the list of {owner} and stays: {}", error_chain(&error)
+                );
                 let id = repository.github_id.unwrap_or_default();
                 unlisted.push(ListedRepository { name: name.clone(), id, is_archived: false });
             }
@@ -207,26 +214,29 @@ async fn apply(
     store: &Store,
     snapshot: &Snapshot,
     pattern: &RepoPattern,
-    meant: Vec<&RepoName>,
+    matching: Vec<&RepoName>,
     incomplete: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Option<String>, StoreError> {
-    if meant.is_empty() {
-        // An empty list may mean that the token sees nothing any more: nothing is taken out because of it.
+    if matching.is_empty() {
+        // An empty list may mean that the token lost its access, so nothing is removed because of it.
         if let Some(reason) = incomplete {
             store.note_unlisted(pattern, reason).await?;
         }
-        return Ok(Some(format!("`{pattern}` means no repository that the token may see; what it meant before stays")));
+        return Ok(Some(format!(
+            "`{pattern}` matches no repository that the token may see; those it matched before stay"
+        )));
     }
-    let found: BTreeSet<RepoName> = meant.into_iter().filter(|name| !snapshot.rules.exclude(name)).cloned().collect();
+    let found: BTreeSet<RepoName> =
+        matching.into_iter().filter(|name| !snapshot.rules.exclude(name)).cloned().collect();
     match store.resolve_pattern(pattern, &found, incomplete, snapshot.revision, now).await {
         Ok(added) => {
             if added > 0 {
-                tracing::info!(added, "`{pattern}` means {added} repositories that were not collected before");
+                tracing::info!(added, "`{pattern}` matches {added} repositories that were not collected before");
             }
             Ok(None)
         }
-        // A teams file was applied in between: the next run resolves what it says.
+        // A teams file was applied in the meantime: the next run resolves its patterns.
         Err(StoreError::StaleConfiguration) => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,4 +1,4 @@
-//! What a changed teams file has left to do, before anything new is read.
+//! Applies what a changed teams file left to do, before anything new is read.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use mergeline_store::{PULL_REQUESTS_AT_ONCE, Store, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Attributes stored pull requests again as far as time allows: half of what there is, so that reading goes on as well. The next
+/// Reattributes stored pull requests for up to half of the remaining time, so that reading gets its share too. The next
 /// run continues.
 ///
 /// # Errors
-/// Only what everything stands on: the database.
+/// Only fatal errors of the database.
 pub(crate) async fn reattribute(
     store: &Store,
     deadline: Option<Instant>,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
-    let begun = Instant::now();
-    let half = deadline.map(|deadline| deadline.saturating_duration_since(begun) / 2);
+    let started = Instant::now();
+    let half = deadline.map(|deadline| deadline.saturating_duration_since(started) / 2);
     let has_time = |spent: Duration| !stop.is_cancelled() && half.is_none_or(|half| spent < half);
     let mut pull_requests = 0;
-    while has_time(begun.elapsed()) {
+    while has_time(started.elapsed()) {
         let done = match store.reattribute(PULL_REQUESTS_AT_ONCE).await {
             Ok(done) => done,
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
-                tracing::warn!(code = error.code(), "Stored pull requests are not all counted again yet: {error}");
+                tracing::warn!(code = error.code(), "Could not finish reattributing stored pull requests: {error}");
                 break;
             }
         };
@@ -35,7 +35,7 @@ pub(crate) async fn reattribute(
         }
     }
     if pull_requests > 0 {
-        tracing::info!(pull_requests, "{pull_requests} stored pull requests count differently, as the teams file says");
+        tracing::info!(pull_requests, "Reattributed {pull_requests} stored pull requests after a teams file change");
     }
     Ok(())
 }

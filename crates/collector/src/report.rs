@@ -24,15 +24,15 @@ pub struct RunReport {
     pub problem_causes: Vec<GitHubError>,
     /// What it did to each repository.
     pub repositories: Vec<RepositoryReport>,
-    /// Logins of the teams file that may mean somebody else than they count for.
+    /// Logins in the teams file that may belong to someone other than the person they count for.
     pub doubts: Box<[Doubt]>,
-    /// What planning asked of GitHub, and found.
+    /// What planning requested from GitHub, and what it found.
     #[serde(skip)]
     pub planning: Planning,
-    /// Whether it completed by this.
+    /// Whether the run became complete with this report: it was not before, and has not failed.
     #[serde(skip)]
     pub completes: bool,
-    /// How GitHub refused the token, or the App, so that repositories were left out.
+    /// GitHub's refusal of the token, or of the App, because of which repositories were left out.
     #[serde(rename = "is_token_refused", serialize_with = "whether_some")]
     pub token_refusal: Option<GitHubError>,
 }
@@ -56,14 +56,14 @@ pub struct RepositoryReport {
 }
 
 impl RepositoryReport {
-    /// Logs why a repository is not complete. Whoever prints the report leaves this module out of its log.
+    /// Logs why a repository is not complete. A program that prints the report filters this module out of its log.
     pub fn log(&self) {
         let Self { repository, result, .. } = self;
         let Some(Reason { code, message }) = &result.reason else { return };
         if result.state == ResultState::Failed {
             tracing::warn!(repo.name = %repository, code, "Could not collect {repository}: {message}");
         } else {
-            tracing::info!(repo.name = %repository, code, "{repository} goes on later: {message}");
+            tracing::info!(repo.name = %repository, code, "{repository} continues later: {message}");
         }
     }
 }
@@ -108,7 +108,7 @@ impl RunReport {
         self.repositories.iter().filter(|report| report.result.state == ResultState::Failed)
     }
 
-    /// How it ended and what it has read, in clauses that semicolons part.
+    /// How it ended and what it read, in clauses separated by semicolons.
     pub fn summary(&self) -> String {
         let lacking = self.total(|result| result.without_details);
         let lacking = match lacking {
@@ -134,7 +134,7 @@ impl RunReport {
         )
     }
 
-    /// The repositories that failed or go on later.
+    /// The repositories that failed or continue later.
     pub fn incomplete(&self) -> impl Iterator<Item = &RepositoryReport> {
         self.repositories.iter().filter(|report| report.result.state != ResultState::Succeeded)
     }

@@ -1,14 +1,14 @@
-//! How long the ledger remembers.
+//! How long the ledger keeps runs.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::error_chain;
 use mergeline_store::Store;
 
-/// How many batches are deleted after one run. A backlog of years takes some runs to go.
+/// Batches deleted after each run. A backlog of years takes several runs.
 const BATCHES: usize = 20;
 
-/// Deletes what the ledger has of runs that began longer than `keep` ago, a few batches of it at most. Called after a run is over
-/// and reported. That it fails is no reason for the run to fail: the next one tries again.
+/// Deletes ledger rows of runs that started more than `keep` ago, a few batches at most. Call it after a run is over
+/// and reported. A failure here does not fail the run: the next one tries again.
 pub async fn trim_ledger(store: &Store, keep: TimeDelta, now: DateTime<Utc>) {
     for _ in 0..BATCHES {
         match store.trim_ledger(now - keep).await {
@@ -16,7 +16,7 @@ pub async fn trim_ledger(store: &Store, keep: TimeDelta, now: DateTime<Utc>) {
             Ok(false) => return,
             Err(error) => {
                 let cause = error_chain(&error);
-                tracing::warn!(code = error.code(), "Old runs stay in the ledger until after the next run: {cause}");
+                tracing::warn!(code = error.code(), "Could not trim the ledger; the next run tries again: {cause}");
                 return;
             }
         }

@@ -20,32 +20,32 @@ use crate::plan::{Plan, plan_until};
 use crate::report::{RepositoryReport, RunReport};
 use crate::work::{Attempt, TURN_OVER};
 
-/// How many pages a repository may read before others have their turn.
+/// How many pages a repository may read before others get their turn.
 const PAGES_A_TURN: u32 = 50;
 
-/// How a run is done.
+/// Options of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct CollectOptions {
-    /// When the run begins.
+    /// When the run starts.
     pub now: DateTime<Utc>,
     /// How far the first collection of a repository goes back.
     pub backfill: TimeDelta,
     /// How many repositories are worked on at a time.
     pub concurrency: usize,
-    /// When everything has to be over; `None` for no end.
+    /// When the run must be over; `None` for no deadline.
     pub deadline: Option<Instant>,
-    /// The longest single wait for one of GitHub's limits. What takes longer is put off.
+    /// The longest single wait for a GitHub rate limit. Longer waits are deferred.
     pub longest_wait: Duration,
     /// Whether reviews, commits and sizes are read too.
     pub details: bool,
-    /// Whether repositories that failed lately are tried again before their pause is over.
+    /// Whether repositories that failed recently are retried before their pause is over.
     pub ignores_pauses: bool,
-    /// Whether the last weeks are listed again although it is not time for that yet.
+    /// Whether everything stored is compared with GitHub's list now, even if the weekly comparison is not due.
     pub verifies: bool,
 }
 
 impl CollectOptions {
-    /// A run of a person who waits for it: without an end, and without regard to former failures.
+    /// Options for a person who waits at a terminal: no deadline, and repositories that failed before are retried.
     pub fn at_a_terminal(now: DateTime<Utc>, backfill: TimeDelta, concurrency: usize) -> Self {
         let WaitBudget { deadline, longest_wait } = WaitBudget::AT_A_TERMINAL;
         Self {
@@ -60,13 +60,13 @@ impl CollectOptions {
         }
     }
 
-    /// How long the run is ready to wait for GitHub.
-    pub(crate) fn patience(&self) -> WaitBudget {
+    /// How long the run may wait for GitHub.
+    pub(crate) fn wait_budget(&self) -> WaitBudget {
         WaitBudget { deadline: self.deadline, longest_wait: self.longest_wait }
     }
 }
 
-/// Why a run could not be done at all. A failing repository is no such reason.
+/// Why a whole run failed. A failing repository is not a reason.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
     /// No teams file was ever applied.
@@ -77,10 +77,10 @@ pub enum CollectError {
     Store(#[from] StoreError),
 }
 
-/// What happens while a run is under way.
+/// An event during a run.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// So many repositories are to be read.
+    /// The run starts to read repositories.
     Started {
         /// How many.
         repositories: usize,
@@ -96,19 +96,19 @@ pub enum Progress<'a> {
     Finished(&'a RepositoryReport),
 }
 
-/// Who wants to know. Called from within the run: it must be quick.
+/// A callback for progress. It is called from within the run, so it must be quick.
 pub type Observer<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);
 
-/// The people by whom pull requests are judged, and the number of the configuration that they are from.
+/// The people to whom pull requests are attributed, with the revision of their configuration.
 #[derive(Debug)]
 pub struct RosterSnapshot {
-    /// The number.
+    /// The revision.
     pub revision: Revision,
     /// The people.
     pub roster: Roster,
 }
 
-/// What the work on all repositories of a run shares.
+/// State shared by the work on all repositories of a run.
 pub struct RunContext<'a> {
     pub(crate) github: &'a GitHub,
     /// The database.
@@ -118,14 +118,14 @@ pub struct RunContext<'a> {
     /// How many pages a repository may read in a row.
     pub(crate) pages_a_turn: u32,
     rostered: Mutex<Arc<RosterSnapshot>>,
-    begun: Instant,
+    started: Instant,
     token_refusal: OnceLock<GitHubError>,
-    /// Cancelled once the run is to end.
+    /// Cancelled when the run should end.
     pub(crate) stop: CancellationToken,
 }
 
 impl<'a> RunContext<'a> {
-    /// Work by a roster, with an observer of its progress.
+    /// Creates the context of a run that uses this roster and reports progress to `observer`.
     pub fn new(
         github: &'a GitHub,
         store: &'a Store,
@@ -140,15 +140,15 @@ impl<'a> RunContext<'a> {
             observer,
             pages_a_turn: u32::MAX,
             rostered: Mutex::new(Arc::new(rostered)),
-            begun: Instant::now(),
+            started: Instant::now(),
             token_refusal: OnceLock::new(),
             stop: CancellationToken::new(),
         }
     }
 
-    /// The present instant: when the run began, by the caller's clock, and what has passed since.
+    /// The current time: the caller's start time plus what has elapsed since.
     pub fn now(&self) -> DateTime<Utc> {
-        self.options.now + TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default()
+        self.options.now + TimeDelta::from_std(self.started.elapsed()).unwrap_or_default()
     }
 
     pub(crate) fn is_out_of_time(&self) -> bool {
@@ -159,7 +159,7 @@ impl<'a> RunContext<'a> {
         self.rostered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the roster again, after a teams file was applied.
+    /// Reloads the roster after a teams file was applied.
     pub(crate) async fn renew_roster(&self) -> Result<Arc<RosterSnapshot>, StoreError> {
         let Some((revision, roster)) = self.store.roster().await? else { return Ok(self.rostered()) };
         let fresh = Arc::new(RosterSnapshot { revision, roster });
@@ -167,19 +167,19 @@ impl<'a> RunContext<'a> {
         Ok(fresh)
     }
 
-    /// A refused token, or App, is refused for every repository: none is begun any more.
+    /// Records that GitHub refused the token, or the App. That applies to every repository, so no other one is started.
     pub fn refuse_token(&self, refusal: GitHubError) {
-        // The first one is as good as those that follow.
+        // The first refusal is enough.
         let _ = self.token_refusal.set(refusal);
     }
 
-    /// How GitHub refused the token, or the App, since this was made.
+    /// GitHub's refusal of the token, or of the App, if there was one in this run.
     pub fn token_refusal(&self) -> Option<&GitHubError> {
         self.token_refusal.get()
     }
 }
 
-/// The reason of work that somebody ended.
+/// The reason for work that was interrupted.
 pub(crate) const INTERRUPTED: (&str, &str) = ("interrupted", "the run was interrupted; the next one continues here");
 
 fn interrupted() -> RepositoryResult {
@@ -188,10 +188,10 @@ fn interrupted() -> RepositoryResult {
     RepositoryResult { state: ResultState::Deferred, reason, ..RepositoryResult::default() }
 }
 
-/// Collects every configured repository that is due, the one served longest ago first. Running it again changes nothing.
+/// Collects every configured repository that is due, least recently served first. Running it again changes nothing.
 ///
 /// # Errors
-/// When there is no configuration or the database fails. What fails for one repository is in its report.
+/// When there is no configuration or the database fails. Failures of single repositories are in the report.
 pub async fn collect(
     github: &GitHub,
     store: &Store,
@@ -202,8 +202,8 @@ pub async fn collect(
     Box::pin(collect_until(github, store, options, observer, &CancellationToken::new())).await
 }
 
-/// The same until somebody cancels `stop`: what is being written then is finished, every repository is given back, and the run
-/// ends with what it has. The next one goes on there.
+/// Like [`collect`] until `stop` is cancelled. Then the current write finishes, every lease is released, and the run
+/// ends with what it has. The next run continues there.
 ///
 /// # Errors
 /// As [`collect`].
@@ -229,7 +229,7 @@ pub async fn collect_until(
     let collecting = &collecting;
     let mut waiting: VecDeque<_> = due.iter().map(|repository| (repository.id, repository.called().clone())).collect();
     let mut working = FuturesUnordered::new();
-    // By number: names can move on to other repositories during the run.
+    // By id: a name can move to another repository during the run.
     let mut reports: BTreeMap<RepositoryId, RepositoryReport> = BTreeMap::new();
     loop {
         while working.len() < options.concurrency
@@ -256,7 +256,7 @@ pub async fn collect_until(
             }
             None => result,
         };
-        // Called what it was called last.
+        // Under its latest name.
         let report = RepositoryReport { repository: name.clone(), result, cause };
         if is_turn_over && !collecting.is_out_of_time() {
             waiting.push_back((id, name));
@@ -265,7 +265,7 @@ pub async fn collect_until(
         }
         reports.insert(id, report);
     }
-    // The turns of these never came.
+    // These never got a turn.
     for (id, repository) in waiting {
         if reports.contains_key(&id) {
             continue;
@@ -287,7 +287,7 @@ pub async fn collect_until(
         problems,
         problem_causes,
         repositories,
-        // With what the run has shown of accounts.
+        // Includes what the run learned about accounts.
         doubts: store.doubts().await?.into(),
         planning,
         token_refusal: collecting.token_refusal().cloned(),

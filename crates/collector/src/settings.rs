@@ -1,4 +1,4 @@
-//! Everything that the environment decides about a collection.
+//! Settings of a collection, read from the environment.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use mergeline_domain::{Problem, Problems, bounded_integer};
 use mergeline_github::GitHubSettings;
 use mergeline_store::{Applied, ApplyError, ApplyOptions, DatabaseSettings, Store};
 
-/// Where a teams file is sought when nothing names one: the working folder, and the folder of Lambda's layers.
+/// Where a teams file is looked for when none is named: the working folder, and the folder of Lambda's layers.
 const USUAL_FILES: [&str; 2] = ["teams.yaml", "/opt/teams.yaml"];
 /// Half a year: two quarters to compare.
 const DEFAULT_BACKFILL_DAYS: u16 = 180;
@@ -17,33 +17,33 @@ const DEFAULT_BACKFILL_DAYS: u16 = 180;
 const MAX_BACKFILL_DAYS: u16 = 3_650;
 /// A year, and time to look at it.
 const DEFAULT_LEDGER_DAYS: u16 = 400;
-/// A dead letter names its run, and can come back from its queue for two weeks.
+/// A dead letter names its run and can come back from its queue for two weeks.
 const MIN_LEDGER_DAYS: u16 = 30;
 /// Ten years.
 const MAX_LEDGER_DAYS: u16 = 3_650;
-/// A sandbox that waits is paid for; what takes longer is put off.
+/// A waiting sandbox costs money; longer waits are deferred.
 const DEFAULT_LONGEST_WAIT: u16 = 60;
-/// As long as a Lambda function runs.
+/// The longest run of a Lambda function.
 const MAX_LONGEST_WAIT: u16 = 900;
 
-/// Everything that the environment decides about a collection.
+/// Settings of a collection, read from the environment.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where GitHub is, and the token.
+    /// GitHub's address and the token.
     pub github: GitHubSettings,
-    /// Where the database is.
+    /// The database connection.
     pub database: DatabaseSettings,
     /// Where the teams come from.
     pub teams: TeamsSource,
     /// How far the first collection of a repository goes back.
     pub backfill: TimeDelta,
-    /// The longest single wait for one of GitHub's limits.
+    /// The longest single wait for a GitHub rate limit.
     pub longest_wait: Duration,
     /// Whether reviews, commits and sizes are read too.
     pub details: bool,
-    /// Whether a teams file may take out a large part of the memberships.
+    /// Whether a teams file may remove a large part of the memberships.
     pub allow_removals: bool,
-    /// How long the ledger keeps what runs did.
+    /// How long the ledger keeps runs.
     pub ledger: TimeDelta,
 }
 
@@ -51,7 +51,7 @@ impl Settings {
     /// Reads the environment, each variable through `lookup`.
     ///
     /// # Errors
-    /// Every variable that is missing or cannot be used.
+    /// Lists every variable that is missing or invalid.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let github = GitHubSettings::from_vars(&lookup).map_err(|found| problems.extend(found)).ok();
@@ -97,7 +97,7 @@ fn flag(lookup: impl Fn(&str) -> Option<String>, name: &str, default: bool) -> R
 /// Where the teams come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TeamsSource {
-    /// A file that was named.
+    /// A named file.
     File(PathBuf),
     /// `TEAM_CONFIG_JSON` and `REPOSITORIES`.
     Variables {
@@ -106,7 +106,7 @@ pub enum TeamsSource {
         /// The repositories, comma separated.
         repositories: String,
     },
-    /// Nothing was named: a file in a usual place, else what the database has from before.
+    /// Nothing was named: a file in a usual place, or else the configuration already in the database.
     Usual,
 }
 
@@ -128,13 +128,13 @@ impl TeamsSource {
             (None, None, Some(_)) => Err(Problem::setting(
                 "config.missing_key",
                 "TEAM_CONFIG_JSON",
-                "REPOSITORIES is set, and no teams are",
-                "set TEAM_CONFIG_JSON as well, or name both in a teams file",
+                "REPOSITORIES is set without TEAM_CONFIG_JSON",
+                "set TEAM_CONFIG_JSON too, or put both in a teams file",
             )),
         }
     }
 
-    /// The teams file, `None` when nothing was named and there is none in a usual place.
+    /// Loads the teams file; `None` when nothing was named and there is none in a usual place.
     ///
     /// # Errors
     /// When it cannot be read, or has problems.
@@ -148,10 +148,10 @@ impl TeamsSource {
         }
     }
 
-    /// The teams file, which must be there.
+    /// Loads the teams file, which must exist.
     ///
     /// # Errors
-    /// `config.not_found` when there is none, and whatever [`Self::load`] reports.
+    /// `config.not_found` when there is none, and the errors of [`Self::load`].
     pub fn load_required(&self) -> Result<TeamsFile, Problems> {
         self.load()?.ok_or_else(|| not_found().into())
     }
@@ -159,10 +159,10 @@ impl TeamsSource {
 
 fn ambiguous(variable: &str) -> Problem {
     let message = format!("TEAMS_FILE and {variable} are both set");
-    Problem::setting("config.ambiguous_source", "TEAMS_FILE", message, "unset one of them: a file says it all")
+    Problem::setting("config.ambiguous_source", "TEAMS_FILE", message, "unset one of them: a file contains everything")
 }
 
-/// There is no configuration anywhere.
+/// The problem that there is no configuration.
 pub fn not_found() -> Problem {
     let message = format!("no teams are configured; looked for {}", USUAL_FILES.join(" and "));
     let help = "write a teams file (`mergeline teams example > teams.yaml` starts one), or name it in TEAMS_FILE";
@@ -173,7 +173,7 @@ fn read_file(path: &Path) -> Result<TeamsFile, Problems> {
     let shown = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| {
         let help = if path.starts_with("~") {
-            "only a shell replaces `~`, and not in quotes: write the whole path"
+            "only a shell expands `~`, and only outside quotes: write the full path"
         } else {
             "name an existing file"
         };
@@ -182,7 +182,7 @@ fn read_file(path: &Path) -> Result<TeamsFile, Problems> {
     TeamsFile::parse(&shown, &bytes)
 }
 
-/// Makes the teams file, if there is one, the configuration in force.
+/// Applies the teams file, if there is one.
 ///
 /// # Errors
 /// When it has problems, would remove too much, or the database fails.
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_in_words_and_paths_that_only_a_shell_knows_are_told_how_to_be_written() {
+    fn bad_durations_and_tilde_paths_get_helpful_hints() {
         let lookup = |days: &'static str| {
             move |name: &str| match name {
                 "BACKFILL_DAYS" => Some(days.to_owned()),

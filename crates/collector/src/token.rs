@@ -1,4 +1,4 @@
-//! Whether the token is good for anything, before anything is changed for a run.
+//! Checks the token before a run changes anything.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use mergeline_store::{Store, StoreError};
 
 use crate::limits::within_known_limits;
 
-/// How GitHub refuses the token, or the App, for this owner's things. Costs nothing of the hourly limit. Whatever else is wrong
-/// passes, or concerns single repositories: the run says so.
+/// Returns GitHub's refusal of the token, or of the App, for this owner. Does not use up the hourly limit. Other errors
+/// are ignored here: they are transient or concern single repositories, and the run reports them.
 ///
 /// # Errors
-/// When the database fails, which knows how long GitHub wants to be left alone.
+/// When the database fails, which stores how long GitHub's rate limits last.
 pub async fn token_refusal(
     github: &GitHub,
     store: &Store,
@@ -20,13 +20,13 @@ pub async fn token_refusal(
     now: DateTime<Utc>,
 ) -> Result<Option<GitHubError>, StoreError> {
     let session = github.session(owner, WaitBudget { deadline: None, longest_wait: Duration::ZERO }, now);
-    let asking = async {
+    let check = async {
         match session.has_token().await {
             Ok(true) => session.token_report().await.map(drop),
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         }
     };
-    let outcome = within_known_limits(github, store, now, asking).await?;
+    let outcome = within_known_limits(github, store, now, check).await?;
     Ok(outcome.err().filter(GitHubError::is_token_refused))
 }

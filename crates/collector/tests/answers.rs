@@ -1,4 +1,4 @@
-//! Answers of GitHub that nobody would wish for, through the whole collector. docs/faults.md has the table.
+//! Unusual and broken answers from GitHub, through the whole collector. docs/faults.md has the table.
 
 mod common;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const TITLES: &str = "select title from pull_requests order by number";
 
 #[tokio::test]
-async fn g01_deleted_accounts_are_counted_and_attributed_to_nobody() -> Result<()> {
+async fn g01_deleted_accounts_are_counted_but_not_attributed() -> Result<()> {
     let world = World::new().await?;
     let ghost = FakeUser { id: 10_137, ..FakeUser::person("ghost") };
     let of_a_ghost = FakeReview {
@@ -29,12 +29,12 @@ async fn g01_deleted_accounts_are_counted_and_attributed_to_nobody() -> Result<(
     let report = world.collect().await?;
     assert_eq!(report.total(|result| result.skipped_ghost), 2);
     assert_eq!(world.numbers().await?, [3]);
-    assert_eq!(world.number("select count(first_review_at) from pull_requests").await?, 0, "nobody knows whose it was");
+    assert_eq!(world.number("select count(first_review_at) from pull_requests").await?, 0, "the reviewer is unknown");
     Ok(())
 }
 
 #[tokio::test]
-async fn g01_a_member_whose_account_is_deleted_keeps_what_is_stored() -> Result<()> {
+async fn g01_deleted_member_account_keeps_its_stored_history() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.collect().await?;
@@ -45,7 +45,7 @@ async fn g01_a_member_whose_account_is_deleted_keeps_what_is_stored() -> Result<
 }
 
 #[tokio::test]
-async fn g02_a_merge_before_the_creation_is_kept_flagged_and_has_no_cycle_time() -> Result<()> {
+async fn g02_merge_before_creation_is_flagged_without_cycle_time() -> Result<()> {
     let world = World::new().await?;
     let mut imported = merged(1);
     imported.created_at = at("2026-06-05T00:00:00Z");
@@ -58,7 +58,7 @@ async fn g02_a_merge_before_the_creation_is_kept_flagged_and_has_no_cycle_time()
 }
 
 #[tokio::test]
-async fn g03_closed_reopened_and_merged_ends_as_merged_and_counts_once() -> Result<()> {
+async fn g03_closed_reopened_and_merged_counts_once_as_merged() -> Result<()> {
     let world = World::new().await?;
     let opened = pr("acme/api", 1).created("2026-06-01T09:00:00Z");
     let mut states = Vec::new();
@@ -78,9 +78,9 @@ async fn g03_closed_reopened_and_merged_ends_as_merged_and_counts_once() -> Resu
 }
 
 #[tokio::test]
-async fn g04_without_the_times_of_a_draft_pickup_begins_with_the_creation_and_is_flagged() -> Result<()> {
+async fn g04_missing_draft_times_start_pickup_at_creation() -> Result<()> {
     let world = World::new().await?;
-    // A draft since the 1st at noon; when it became ready GitHub does not say any more.
+    // A draft since the 1st at noon; GitHub no longer says when it became ready.
     let mut merged_draft = merged(1).drafted_at("2026-06-01T12:00:00Z").reviewed_by("bob", "2026-06-01T19:00:00Z");
     merged_draft.draft = false;
     world.fake.put([merged_draft]);
@@ -91,7 +91,7 @@ async fn g04_without_the_times_of_a_draft_pickup_begins_with_the_creation_and_is
 }
 
 #[tokio::test]
-async fn g05_new_fields_and_unknown_kinds_are_borne() -> Result<()> {
+async fn g05_new_fields_and_unknown_kinds_are_accepted() -> Result<()> {
     let world = World::new().await?;
     let mannequin = FakeUser { kind: "Mannequin".to_owned(), ..FakeUser::person("ana") };
     let mut unusual = merged(1).by_user(Some(mannequin)).overriding("brand_new", json!({ "a": [1, null] }));
@@ -108,7 +108,7 @@ async fn g05_new_fields_and_unknown_kinds_are_borne() -> Result<()> {
 }
 
 #[tokio::test]
-async fn g06_a_pull_request_that_lacks_a_field_is_in_quarantine_and_the_others_are_stored() -> Result<()> {
+async fn g06_only_pull_request_missing_a_field_is_quarantined() -> Result<()> {
     for field in ["id", "created_at", "updated_at"] {
         let world = World::new().await?;
         world.fake.put([merged(1), merged(2).overriding(field, Value::Null), merged(3)]);
@@ -121,7 +121,7 @@ async fn g06_a_pull_request_that_lacks_a_field_is_in_quarantine_and_the_others_a
 }
 
 #[tokio::test]
-async fn g06_a_field_that_only_describes_may_be_null() -> Result<()> {
+async fn g06_a_purely_descriptive_field_may_be_null() -> Result<()> {
     for field in ["title", "state", "draft", "base", "node_id"] {
         let world = World::new().await?;
         world.fake.put([merged(1), merged(2).overriding(field, Value::Null), merged(3)]);
@@ -135,7 +135,7 @@ async fn g06_a_field_that_only_describes_may_be_null() -> Result<()> {
 const DETAILED: &str = "select count(*) from pull_requests where detailed_at = updated_at";
 
 #[tokio::test]
-async fn g07_a_part_of_an_answer_of_graphql_is_not_taken_and_the_whole_is_asked_for_again() -> Result<()> {
+async fn g07_partial_graphql_answer_is_discarded_and_retried_whole() -> Result<()> {
     for (kind, with_data) in
         [("", true), ("", false), ("NOT_FOUND", true), ("FORBIDDEN", true), ("SERVICE_UNAVAILABLE", false)]
     {
@@ -151,7 +151,7 @@ async fn g07_a_part_of_an_answer_of_graphql_is_not_taken_and_the_whole_is_asked_
 }
 
 #[tokio::test]
-async fn g07_commits_that_the_token_may_not_read_cost_one_query_and_are_put_off() -> Result<()> {
+async fn g07_forbidden_commits_cost_one_query_and_are_deferred() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(4));
     world.fake.withhold_commits();
@@ -164,12 +164,12 @@ async fn g07_commits_that_the_token_may_not_read_cost_one_query_and_are_put_off(
 }
 
 #[tokio::test]
-async fn the_first_commit_is_the_earliest_of_all_and_not_of_the_first_hundred() -> Result<()> {
+async fn first_commit_is_earliest_across_all_commit_pages() -> Result<()> {
     let world = World::new().await?;
     let mut long = merged(1);
     long.commits = (1..=250_i64)
         .map(|number| {
-            // The listing is by ancestry: what was written first can come anywhere.
+            // The list is ordered by ancestry: the commit written first can be anywhere.
             let days_before = if number == 230 { 30 } else { 2 };
             let at = long.created_at - TimeDelta::days(days_before);
             FakeCommit { authored_at: at, committed_at: at }
@@ -185,7 +185,7 @@ async fn the_first_commit_is_the_earliest_of_all_and_not_of_the_first_hundred() 
 }
 
 #[tokio::test]
-async fn where_github_lists_not_all_commits_coding_is_unknown_and_flagged() -> Result<()> {
+async fn incomplete_commit_list_leaves_coding_unknown_and_flagged() -> Result<()> {
     for fault in ["few", "circle", "FORBIDDEN", "RESOURCE_LIMITS_EXCEEDED", "502", "truncated"] {
         let world = World::new().await?;
         let mut long = merged(1).reviewed_by("bob", "2026-06-01T19:00:00Z");
@@ -208,7 +208,7 @@ async fn where_github_lists_not_all_commits_coding_is_unknown_and_flagged() -> R
 }
 
 #[tokio::test]
-async fn a_first_review_after_the_merge_gives_neither_pickup_nor_review_and_is_flagged() -> Result<()> {
+async fn review_after_merge_is_flagged_without_pickup_time() -> Result<()> {
     let world = World::new().await?;
     // Merged after 25 hours, reviewed after 72.
     world.fake.put([
@@ -228,7 +228,7 @@ async fn a_first_review_after_the_merge_gives_neither_pickup_nor_review_and_is_f
 }
 
 #[tokio::test]
-async fn g16_half_a_surrogate_pair_keeps_no_pull_request_out_and_none_without_phases() -> Result<()> {
+async fn g16_lone_surrogate_does_not_block_storage_or_phases() -> Result<()> {
     let world = World::new().await?;
     let odd = format!("Fix {HALF_A_PAIR}");
     let reviewer = FakeUser { login: format!("bo{HALF_A_PAIR}b"), ..FakeUser::person("bob") };
@@ -250,16 +250,16 @@ async fn g16_half_a_surrogate_pair_keeps_no_pull_request_out_and_none_without_ph
 }
 
 #[tokio::test]
-async fn what_graphql_refuses_is_said_with_its_count_its_first_number_and_githubs_words() -> Result<()> {
+async fn graphql_refusal_logs_count_first_number_and_message() -> Result<()> {
     let lacking = |log: &Log| -> Result<String> {
         let text = log.text()?;
         let mut lines = text.lines().filter(|line| line.contains("no phases of"));
         let line = lines.next().unwrap_or_default().to_owned();
-        assert_eq!(lines.count(), 0, "once for all of them: {text}");
+        assert_eq!(lines.count(), 0, "one line for all of them: {text}");
         Ok(line)
     };
     let numbers = || (6..10).map(merged);
-    // Each query about several of them is refused, and so is each about one.
+    // Every query is refused, for several of them and for each alone.
     for (kind, words) in [
         (
             "NOT_FOUND",
@@ -279,7 +279,7 @@ async fn what_graphql_refuses_is_said_with_its_count_its_first_number_and_github
         assert!(report.to_string().ends_with("; 4 pull requests lack phases"), "{report}");
         let line = lacking(&log)?;
         assert!(line.contains(words) && line.contains(kind), "{line}");
-        assert!(!line.contains("PR_") && !log.text()?.contains("PR_"), "no number of GitHub's is of use: {line}");
+        assert!(!line.contains("PR_") && !log.text()?.contains("PR_"), "node ids do not help a reader: {line}");
     }
     let world = World::new().await?;
     world.fake.put(numbers());
@@ -291,7 +291,7 @@ async fn what_graphql_refuses_is_said_with_its_count_its_first_number_and_github
     assert!(line.contains("no phases of 4 pull requests, the first #6: the token may not read all"), "{line}");
     assert!(line.contains("read access to contents") && !log.text()?.contains("PR_"), "{line}");
     drop(log);
-    // Nor are they forgotten by a run that does not ask for them.
+    // A run that does not request them still counts them.
     let later = world.collect().await?;
     assert_eq!((later.total(|result| result.graphql_requests), later.total(|result| result.without_details)), (0, 4));
     let world = World::new().await?;
@@ -301,7 +301,7 @@ async fn what_graphql_refuses_is_said_with_its_count_its_first_number_and_github
 }
 
 #[tokio::test]
-async fn without_a_token_public_pull_requests_are_stored_and_graphql_is_not_asked() -> Result<()> {
+async fn without_a_token_public_repositories_skip_graphql() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(4));
     world.fake.require_no_token();
@@ -310,14 +310,14 @@ async fn without_a_token_public_pull_requests_are_stored_and_graphql_is_not_aske
     assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
     assert_eq!(world.numbers().await?, [1, 2, 3, 4]);
     assert_eq!(report.total(|result| result.graphql_requests), 0);
-    // Nothing was given up for good.
+    // Nothing was given up permanently.
     world.collect().await?;
     assert_eq!(world.number(DETAILED).await?, 4);
     Ok(())
 }
 
 #[tokio::test]
-async fn reviews_by_configured_bots_are_no_reviews_by_people_from_when_they_are_configured() -> Result<()> {
+async fn configured_bots_stop_counting_as_human_reviewers() -> Result<()> {
     let world = World::new().await?;
     let robot = "2026-06-01T10:00:00Z";
     world.fake.put([merged(1).approved_by("acme-ci", robot).reviewed_by("bob", "2026-06-01T19:00:00Z")]);
@@ -335,7 +335,7 @@ async fn reviews_by_configured_bots_are_no_reviews_by_people_from_when_they_are_
 }
 
 #[tokio::test]
-async fn g08_a_query_that_is_too_large_is_asked_in_halves() -> Result<()> {
+async fn g08_oversized_graphql_query_is_split_in_half() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(40));
     world.fake.limit_graphql_nodes(10);
@@ -345,7 +345,7 @@ async fn g08_a_query_that_is_too_large_is_asked_in_halves() -> Result<()> {
 }
 
 #[tokio::test]
-async fn g09_a_limit_a_permission_and_single_sign_on_have_codes_of_their_own() -> Result<()> {
+async fn g09_each_kind_of_refusal_has_its_own_code() -> Result<()> {
     for (fault, state, code) in [
         (Fault::RateLimited { reset: 4_000_000_000 }, ResultState::Deferred, "github_rate_limited"),
         (Fault::ResourceNotAccessible, ResultState::Failed, "github_forbidden"),
@@ -363,7 +363,7 @@ async fn g09_a_limit_a_permission_and_single_sign_on_have_codes_of_their_own() -
 }
 
 #[tokio::test]
-async fn g10_a_repository_that_the_token_may_not_see_is_an_error_that_says_what_to_look_at() -> Result<()> {
+async fn g10_inaccessible_repository_error_says_what_to_check() -> Result<()> {
     let world = World::new().await?;
     world.apply_to("acme/api, acme/web, acme/secret", ANA).await?;
     let report = world.collect().await?;
@@ -374,7 +374,7 @@ async fn g10_a_repository_that_the_token_may_not_see_is_an_error_that_says_what_
 }
 
 #[tokio::test]
-async fn an_enterprise_server_gives_details_and_follows_renames_too() -> Result<()> {
+async fn enterprise_server_provides_details_and_follows_renames() -> Result<()> {
     let world = World::unconfigured_on(Layout::EnterpriseServer).await?;
     world.apply(ANA).await?;
     world.fake.put(many(4));
@@ -389,14 +389,14 @@ async fn an_enterprise_server_gives_details_and_follows_renames_too() -> Result<
 }
 
 #[tokio::test]
-async fn g11_a_redirect_to_another_host_fails_the_repository_and_the_token_goes_nowhere() -> Result<()> {
+async fn g11_cross_host_redirect_fails_without_leaking_the_token() -> Result<()> {
     let elsewhere = mergeline_fake_github::FakeGitHub::start().await?;
     let world = World::new().await?;
     let address = format!("{}/repositories/1/pulls?page=2", elsewhere.url());
     world.fake.put(many(150));
     world.fake.fail_next("acme/api", Fault::RedirectTo(address.clone()));
     assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Failed, Some("github_cross_host_redirect")));
-    // A link is not followed, so it does not matter where it leads.
+    // Links are not followed, so their target does not matter.
     world.fake.set_link_address(&elsewhere.url());
     assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
     assert_eq!(world.numbers().await?, (1..=150).collect::<Vec<_>>());
@@ -405,7 +405,7 @@ async fn g11_a_redirect_to_another_host_fails_the_repository_and_the_token_goes_
 }
 
 #[tokio::test]
-async fn g13_a_304_for_something_unknown_is_no_empty_repository() -> Result<()> {
+async fn g13_unsolicited_304_does_not_mean_empty_repository() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.fake.fail_next("acme/api", Fault::NotModified);
@@ -416,11 +416,11 @@ async fn g13_a_304_for_something_unknown_is_no_empty_repository() -> Result<()> 
 }
 
 #[tokio::test]
-async fn g13_a_304_that_nobody_asked_for_changes_nothing_and_claims_no_more_than_before() -> Result<()> {
+async fn g13_unsolicited_304_does_not_extend_coverage() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.collect().await?;
-    // The ETag is lost, and somebody is new: everything is to be read again.
+    // The ETag is lost and there is a new member: everything must be read again.
     world.execute("update repositories set etag = null").await?;
     world.fake.put([merged(4).by("bob")]);
     world.apply("{ slug: payments, members: [{ github: ana }, { github: bob }] }").await?;
@@ -433,8 +433,8 @@ async fn g13_a_304_that_nobody_asked_for_changes_nothing_and_claims_no_more_than
 }
 
 #[tokio::test]
-async fn g14_an_empty_page_in_the_middle_is_no_end() -> Result<()> {
-    // Of the first reading, by creation; each page is asked for three times at most.
+async fn g14_empty_page_does_not_end_a_backfill() -> Result<()> {
+    // During the first reading, by creation; each page is requested three times at most.
     for (after, times) in [(1, 1), (2, 1), (3, 1), (1, 3), (2, 3)] {
         let world = World::on_small_pages(12).await?;
         let empty = |pages| {
@@ -443,7 +443,7 @@ async fn g14_an_empty_page_in_the_middle_is_no_end() -> Result<()> {
             }
         };
         world.collect_and(&options(), empty).await?;
-        // The last of them may meet the next run.
+        // The last of these answers may reach the next run.
         world.collect().await?;
         world.collect().await?;
         assert_eq!(world.numbers().await?, (1..=12).collect::<Vec<_>>(), "after {after}, {times} times");
@@ -452,7 +452,7 @@ async fn g14_an_empty_page_in_the_middle_is_no_end() -> Result<()> {
 }
 
 #[tokio::test]
-async fn g14_an_empty_page_after_changes_is_no_end() -> Result<()> {
+async fn g14_empty_page_does_not_end_incremental_listing() -> Result<()> {
     for times in [1, 3] {
         let world = World::on_small_pages(12).await?;
         world.collect().await?;
@@ -471,9 +471,9 @@ async fn g14_an_empty_page_after_changes_is_no_end() -> Result<()> {
 }
 
 #[tokio::test]
-async fn g14_a_backfill_whose_last_page_has_been_emptied_still_ends() -> Result<()> {
+async fn g14_backfill_ends_when_its_last_page_empties() -> Result<()> {
     let world = World::on_small_pages(10).await?;
-    // The only one of the fourth page goes when three pages are stored.
+    // The only pull request of the fourth page is deleted after three pages are stored.
     let delete = |pages| {
         if pages == 3 {
             world.fake.delete_pull_request("acme/api", 10);
@@ -485,12 +485,12 @@ async fn g14_a_backfill_whose_last_page_has_been_emptied_still_ends() -> Result<
 }
 
 #[tokio::test]
-async fn g15_half_an_answer_about_one_pull_request_puts_nothing_into_quarantine() -> Result<()> {
+async fn g15_truncated_single_answer_does_not_quarantine_anything() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.collect().await?;
     world.fake.delete_pull_request("acme/api", 2);
-    // The list is whole; then #2 is asked for by its number.
+    // The list is complete; then #2 is requested by number.
     let half = |_| world.fail(2, &Fault::TruncatedJson);
     world.collect_and(&CollectOptions { verifies: true, ..options() }, half).await?;
     assert_eq!(world.number("select count(*) from quarantined_pull_requests").await?, 0);
@@ -498,11 +498,11 @@ async fn g15_half_an_answer_about_one_pull_request_puts_nothing_into_quarantine(
 }
 
 #[tokio::test]
-async fn g15_an_answer_without_end_is_asked_for_in_smaller_parts_and_then_given_up() -> Result<()> {
+async fn g15_endless_answer_shrinks_pages_and_then_fails() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
-    // Of 100 pull requests, of the list's length by its five newest rows and by the oldest, of 50, 25 and 5, then of five alone, and
-    // of the newest and the oldest.
+    // The requests: 100 pull requests; the length of the list by its five newest rows and by the oldest; pages of 50,
+    // 25 and 5; then five alone; then the newest and the oldest.
     world.fail(17, &Fault::GzipBomb);
     let report = world.collect().await?;
     assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("github_too_much")));
@@ -512,7 +512,7 @@ async fn g15_an_answer_without_end_is_asked_for_in_smaller_parts_and_then_given_
 }
 
 #[tokio::test]
-async fn g16_titles_are_stored_without_control_characters_and_in_a_kilobyte() -> Result<()> {
+async fn g16_titles_are_stripped_of_controls_and_truncated() -> Result<()> {
     let world = World::new().await?;
     let long = "x".repeat(64 * 1024);
     let titles = ["a\0b", "\u{202e}rtl", "🎉 \u{1b}[31mred", &long, "'; drop table pull_requests; --"];
@@ -524,7 +524,7 @@ async fn g16_titles_are_stored_without_control_characters_and_in_a_kilobyte() ->
 }
 
 #[tokio::test]
-async fn g17_times_with_offsets_and_fractions_are_read_and_absurd_ones_put_into_quarantine() -> Result<()> {
+async fn g17_valid_times_parse_and_absurd_ones_are_quarantined() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([
         merged(1).overriding("merged_at", json!("2026-06-02T12:00:00.123456789+02:00")),
@@ -541,7 +541,7 @@ async fn g17_times_with_offsets_and_fractions_are_read_and_absurd_ones_put_into_
 }
 
 #[tokio::test]
-async fn g18_what_has_no_usable_number_in_the_list_is_in_quarantine_by_the_number_that_it_must_have() -> Result<()> {
+async fn g18_unusable_numbers_are_quarantined_by_inferred_number() -> Result<()> {
     let world = World::new().await?;
     let numbers = [json!(0), json!(-7), json!(2_147_483_648_i64), json!(9_300_000_000_000_000_000_u64), json!("seven")];
     world.fake.put([merged(1)]);
@@ -560,16 +560,16 @@ async fn g18_what_has_no_usable_number_in_the_list_is_in_quarantine_by_the_numbe
 }
 
 #[tokio::test]
-async fn g19_a_pull_request_on_two_pages_is_stored_once() -> Result<()> {
+async fn g19_pull_request_on_two_pages_is_stored_once() -> Result<()> {
     let world = World::on_small_pages(9).await?;
     world.collect().await?;
     world.set_page_size(3).await?;
     let changed = |number| merged(number).titled("changed").updated("2026-06-10T00:00:00Z");
     world.fake.put((1..=9).map(changed));
-    // Comes to the front after the first page, so that the last of that is the first of the second.
+    // It moves to the front after the first page, so the last row of that page is the first of the second.
     world.fake.put_after(1, merged(1).titled("newest").updated("2026-06-11T00:00:00Z"));
     let report = world.collect().await?;
-    // The last one has come to the front meanwhile, and is read by the next run.
+    // The last one moved to the front in the meantime, and the next run reads it.
     assert_eq!((report.repositories[0].result.listed, world.numbers().await?.len()), (8, 9));
     world.collect().await?;
     assert_eq!(world.number("select count(*) from pull_requests where title in ('changed', 'newest')").await?, 9);
@@ -577,7 +577,7 @@ async fn g19_a_pull_request_on_two_pages_is_stored_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn g20_without_usable_words_on_limits_the_work_goes_on() -> Result<()> {
+async fn g20_work_continues_without_usable_rate_limit_headers() -> Result<()> {
     for fault in [Fault::NonNumericLimits, Fault::ZeroOfZero] {
         let world = World::new().await?;
         world.fake.put(many(3));
@@ -593,7 +593,7 @@ async fn g20_without_usable_words_on_limits_the_work_goes_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn g21_a_repository_that_github_no_longer_offers_keeps_its_history() -> Result<()> {
+async fn g21_unavailable_repository_keeps_its_stored_history() -> Result<()> {
     for status in [410, 451] {
         let world = World::new().await?;
         world.fake.put(many(3));
@@ -607,7 +607,7 @@ async fn g21_a_repository_that_github_no_longer_offers_keeps_its_history() -> Re
 }
 
 #[tokio::test]
-async fn g22_a_proxys_page_is_asked_for_again_and_is_never_an_empty_list() -> Result<()> {
+async fn g22_proxy_html_is_retried_and_never_means_empty() -> Result<()> {
     for (times, state) in [(2, ResultState::Succeeded), (3, ResultState::Failed)] {
         let world = World::new().await?;
         world.fake.put(many(3));
@@ -618,7 +618,7 @@ async fn g22_a_proxys_page_is_asked_for_again_and_is_never_an_empty_list() -> Re
 }
 
 #[tokio::test]
-async fn g23_missing_labels_branches_and_forks_are_borne() -> Result<()> {
+async fn g23_missing_labels_branches_and_forks_are_accepted() -> Result<()> {
     let world = World::new().await?;
     let mut forked = merged(1);
     forked.is_fork_gone = true;

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 const WITHIN_THE_LEASE: &str = "2026-06-15T12:05:00Z";
 const AFTER_THE_LEASE: &str = "2026-06-15T12:11:00Z";
 
-/// Lets a run go on until so many pages are stored. From then on it stands still, as a frozen sandbox does.
+/// Polls a run until `count` pages are stored. From then on it stands still, like a frozen sandbox.
 async fn until_pages<F>(mut run: std::pin::Pin<&mut F>, pages: &Semaphore, count: u32) -> Result<()>
 where
     F: Future<Output = Result<RunReport, CollectError>>,
@@ -50,7 +50,7 @@ fn counting(pages: &Semaphore) -> impl Fn(Progress<'_>) + Send + Sync {
 const FENCE: &str = "select fence from repositories where name = 'acme/api' and removed_at is null";
 
 #[tokio::test]
-async fn f02_of_two_runs_at_once_one_works_and_the_other_says_that_it_is_busy() -> Result<()> {
+async fn f02_second_concurrent_run_reports_a_busy_repository() -> Result<()> {
     let world = World::on_small_pages(7).await?;
     let (pages, options) = (Semaphore::new(0), options());
     let observer = counting(&pages);
@@ -66,7 +66,7 @@ async fn f02_of_two_runs_at_once_one_works_and_the_other_says_that_it_is_busy() 
 }
 
 #[tokio::test]
-async fn f02_a_run_that_fails_at_one_repository_while_another_is_busy_is_partial_and_no_failure() -> Result<()> {
+async fn f02_one_failed_and_one_busy_repository_is_partial() -> Result<()> {
     let world = World::on_small_pages(7).await?;
     let (pages, options) = (Semaphore::new(0), options());
     let observer = counting(&pages);
@@ -81,7 +81,7 @@ async fn f02_a_run_that_fails_at_one_repository_while_another_is_busy_is_partial
 }
 
 #[tokio::test]
-async fn f03_after_a_kill_the_lease_ends_and_the_next_run_takes_over_with_a_higher_fence() -> Result<()> {
+async fn f03_expired_lease_is_taken_over_with_higher_fence() -> Result<()> {
     let world = World::on_small_pages(10).await?;
     {
         let (pages, options) = (Semaphore::new(0), options());
@@ -100,7 +100,7 @@ async fn f03_after_a_kill_the_lease_ends_and_the_next_run_takes_over_with_a_high
 }
 
 #[tokio::test]
-async fn f04_a_frozen_run_that_wakes_up_after_its_lease_writes_nothing() -> Result<()> {
+async fn f04_frozen_run_writes_nothing_after_its_lease() -> Result<()> {
     let world = World::on_small_pages(10).await?;
     let (pages, options) = (Semaphore::new(0), options());
     let observer = counting(&pages);
@@ -115,10 +115,10 @@ async fn f04_a_frozen_run_that_wakes_up_after_its_lease_writes_nothing() -> Resu
 }
 
 #[tokio::test]
-async fn f06_a_run_stops_before_its_time_is_up_and_the_next_one_goes_on_where_it_stopped() -> Result<()> {
+async fn f06_run_stops_before_deadline_and_next_one_resumes() -> Result<()> {
     let world = World::on_small_pages(30).await?;
     let deadline = Some(Instant::now() + Duration::from_millis(300));
-    // From the third page on GitHub does not answer in time.
+    // From the third page on, GitHub does not answer in time.
     let stall = |pages| {
         if pages == 3 {
             world.fake.set_latency(Duration::from_secs(3_600));
@@ -137,7 +137,7 @@ async fn f06_a_run_stops_before_its_time_is_up_and_the_next_one_goes_on_where_it
 }
 
 #[tokio::test]
-async fn f07_a_run_without_any_time_left_stores_nothing_and_leaves_no_lease_behind() -> Result<()> {
+async fn f07_run_without_time_left_leaves_no_lease() -> Result<()> {
     let world = World::on_small_pages(7).await?;
     let report = world.collect_and(&CollectOptions { deadline: Some(Instant::now()), ..options() }, |_| {}).await?;
     assert_eq!(report.state, RunState::Deferred);
@@ -147,14 +147,14 @@ async fn f07_a_run_without_any_time_left_stores_nothing_and_leaves_no_lease_behi
     Ok(())
 }
 
-/// A refusal until 40 minutes from now, by the real clock, which the fake's `Date` header shows too.
+/// A refusal for the next 40 minutes of the real clock, which the fake's `Date` header shows too.
 fn limited_for_forty_minutes() -> Result<Fault> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(Fault::RateLimited { reset: now.as_secs() + 2_400 })
 }
 
 #[tokio::test]
-async fn f11_a_limit_reached_in_the_middle_keeps_what_is_stored_and_puts_the_rest_off() -> Result<()> {
+async fn f11_rate_limit_mid_run_defers_the_rest() -> Result<()> {
     let world = World::on_small_pages(30).await?;
     let fault = limited_for_forty_minutes()?;
     let report = world
@@ -175,7 +175,7 @@ async fn f11_a_limit_reached_in_the_middle_keeps_what_is_stored_and_puts_the_res
 }
 
 #[tokio::test]
-async fn f11_while_a_limit_is_reached_nothing_is_asked_for_any_repository() -> Result<()> {
+async fn f11_rate_limit_stops_requests_for_every_repository() -> Result<()> {
     let faults = [
         limited_for_forty_minutes()?,
         Fault::SecondaryLimit { retry_after: 90 },
@@ -194,7 +194,7 @@ async fn f11_while_a_limit_is_reached_nothing_is_asked_for_any_repository() -> R
 }
 
 #[tokio::test]
-async fn f11_a_limit_of_graphql_puts_only_the_details_off() -> Result<()> {
+async fn f11_a_graphql_rate_limit_defers_only_the_details() -> Result<()> {
     for kind in ["RATE_LIMITED", "RATE_LIMIT"] {
         let world = World::new().await?;
         world.fake.put([merged(1), merged(2).by("stranger")]);
@@ -210,24 +210,24 @@ async fn f11_a_limit_of_graphql_puts_only_the_details_off() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f15_a_pull_request_at_which_graphql_always_fails_is_put_off_and_the_others_are_told() -> Result<()> {
+async fn f15_only_the_pull_request_failing_graphql_is_deferred() -> Result<()> {
     for fault in [Fault::Status(500), Fault::Status(502), Fault::Truncated] {
         let world = World::new().await?;
         world.fake.put([merged(1), merged(2)]);
-        // Both of them, and the first one alone, three times each.
+        // Both together, and the first one alone, three times each.
         for _ in 0..6 {
             world.fake.fail_next_graphql(fault.clone());
         }
         let report = world.collect().await?;
         assert_eq!(report.state, RunState::Succeeded, "{fault:?}: {report}");
-        let told = (report.total(|result| result.enriched), report.total(|result| result.without_details));
-        assert_eq!(told, (1, 1), "{fault:?}");
+        let counts = (report.total(|result| result.enriched), report.total(|result| result.without_details));
+        assert_eq!(counts, (1, 1), "{fault:?}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn graphql_that_is_not_there_or_fails_at_everything_is_said_and_not_asked_a_hundred_times() -> Result<()> {
+async fn missing_or_failing_graphql_costs_few_requests() -> Result<()> {
     for (status, code, requests) in [(404, "github_no_graphql", 1), (500, "github_status", 3 * 12)] {
         let world = World::new().await?;
         world.fake.put(many(150));
@@ -236,13 +236,13 @@ async fn graphql_that_is_not_there_or_fails_at_everything_is_said_and_not_asked_
         assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some(code)));
         let asked = world.fake.requests().iter().filter(|request| request.path.ends_with("/graphql")).count();
         assert_eq!(asked, requests, "{status}");
-        assert_eq!(world.numbers().await?.len(), 150, "the numbers need no phases");
+        assert_eq!(world.numbers().await?.len(), 150, "pull requests do not need phases");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn f12_a_limit_that_ended_a_run_is_known_to_the_next_one_and_to_other_sandboxes_until_it_ends() -> Result<()> {
+async fn f12_rate_limit_blocks_later_runs_until_its_reset() -> Result<()> {
     let faults = [
         limited_for_forty_minutes()?,
         Fault::SecondaryLimit { retry_after: 600 },
@@ -253,10 +253,10 @@ async fn f12_a_limit_that_ended_a_run_is_known_to_the_next_one_and_to_other_sand
         world.fake.put([merged(1)]);
         world.fake.fail_next("acme/api", fault.clone());
         world.collect_and(&options(), |_| {}).await?;
-        let meanwhile = world.collect_elsewhere(&options_at(at("2026-06-15T12:09:00Z"))).await?;
-        assert_eq!(outcome(&meanwhile, "acme/api"), (ResultState::Deferred, Some("github_rate_limited")), "{fault:?}");
-        assert_eq!(world.fake.requests().len(), 1, "{fault:?}: nothing is asked within the window");
-        // Another account's token has limits of its own.
+        let blocked = world.collect_elsewhere(&options_at(at("2026-06-15T12:09:00Z"))).await?;
+        assert_eq!(outcome(&blocked, "acme/api"), (ResultState::Deferred, Some("github_rate_limited")), "{fault:?}");
+        assert_eq!(world.fake.requests().len(), 1, "{fault:?}: no request within the window");
+        // Another account's token has its own limits.
         world.fake.require_no_token();
         let another = connect_with(&world.fake.url(), Some("ghp_another"))?;
         let report = world.collect_with(&another, &options_at(at("2026-06-15T12:09:30Z")), |_| {}).await?;
@@ -268,12 +268,12 @@ async fn f12_a_limit_that_ended_a_run_is_known_to_the_next_one_and_to_other_sand
 }
 
 #[tokio::test]
-async fn f12_a_limit_is_known_to_others_as_soon_as_it_is_met_and_not_only_when_the_run_ends() -> Result<()> {
+async fn f12_rate_limit_is_shared_before_the_run_ends() -> Result<()> {
     let world = World::new().await?;
     world.fake.fail_next("acme/api", Fault::SecondaryLimit { retry_after: 600 });
     let patient = CollectOptions { longest_wait: Duration::from_secs(3_600), ..options() };
     let mut killed = pin!(collect(&world.github, &world.store, &patient, &|_| {}));
-    // It waits for ten minutes, and is killed in these.
+    // It waits for ten minutes and is killed while waiting.
     loop {
         tokio::select! {
             report = &mut killed => bail!("it ended before: {}", report?),
@@ -287,7 +287,7 @@ async fn f12_a_limit_is_known_to_others_as_soon_as_it_is_met_and_not_only_when_t
 }
 
 #[tokio::test]
-async fn f12_what_is_left_of_the_limit_is_known_to_the_next_run_until_a_refusal_or_the_next_hour() -> Result<()> {
+async fn f12_remaining_limit_is_shared_until_a_refusal() -> Result<()> {
     const KNOWN: &str = "select count(*) from rate_limit_remaining where remaining between 1 and hourly_limit";
     let world = World::new().await?;
     world.fake.put([merged(1)]);
@@ -295,12 +295,12 @@ async fn f12_what_is_left_of_the_limit_is_known_to_the_next_run_until_a_refusal_
     assert_eq!(world.number(KNOWN).await?, 1);
     world.fake.fail_next("acme/api", Fault::SecondaryLimit { retry_after: 600 });
     world.collect_elsewhere(&options_at(at("2026-06-15T12:02:00Z"))).await?;
-    assert_eq!(world.number(KNOWN).await?, 0, "the run after the refusal begins with one request");
+    assert_eq!(world.number(KNOWN).await?, 0, "the run after the refusal starts with one request");
     Ok(())
 }
 
 #[tokio::test]
-async fn f11_a_tenth_of_the_limit_is_left_for_others() -> Result<()> {
+async fn f11_tenth_of_the_limit_is_left_for_others() -> Result<()> {
     let world = World::on_small_pages(90).await?;
     world.fake.set_rate_limit(20, 0);
     let report = world.collect_and(&options(), |_| {}).await?;
@@ -311,7 +311,7 @@ async fn f11_a_tenth_of_the_limit_is_left_for_others() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f14_an_absurd_reset_puts_work_off_for_about_an_hour_and_not_for_years() -> Result<()> {
+async fn f14_absurd_reset_defers_work_about_an_hour() -> Result<()> {
     let world = World::new().await?;
     world.fake.fail_next("acme/api", Fault::RateLimited { reset: 250_000_000_000 });
     let report = world.collect_and(&options(), |_| {}).await?;
@@ -322,7 +322,7 @@ async fn f14_an_absurd_reset_puts_work_off_for_about_an_hour_and_not_for_years()
 
 const PAGE_SIZE: &str = "select page_size::bigint from repositories where name = 'acme/api'";
 
-/// How many pull requests were asked for on the pages so far, each size once in a row.
+/// The page sizes requested so far, without consecutive repeats.
 fn page_sizes(world: &World) -> Vec<u32> {
     let size = |path: &String| path.split("per_page=").nth(1)?.split('&').next()?.parse().ok();
     let mut sizes: Vec<u32> = world.asked_about("acme/api").iter().filter_map(size).collect();
@@ -331,7 +331,7 @@ fn page_sizes(world: &World) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn f15_pages_become_smaller_down_to_single_pull_requests_and_then_the_repository_fails() -> Result<()> {
+async fn f15_pages_shrink_to_one_before_the_repository_fails() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     // Each size is tried three times.
@@ -345,7 +345,7 @@ async fn f15_pages_become_smaller_down_to_single_pull_requests_and_then_the_repo
     world.fail(100, &Fault::BadGatewayHtml);
     let report = world.collect().await?;
     assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("github_status")));
-    // The length of the list is asked for before a page is read in parts.
+    // The length of the list is requested before a page is read in parts.
     assert_eq!(page_sizes(&world), [100, 1, 50, 25, 5, 1]);
     let reason = report.repositories[0].result.reason.as_ref().map(|reason| reason.message.clone());
     assert_eq!(
@@ -355,12 +355,16 @@ async fn f15_pages_become_smaller_down_to_single_pull_requests_and_then_the_repo
              GitHub answered with status 502"
         )
     );
-    assert_eq!(world.number("select count(*) from quarantined_pull_requests").await?, 0, "nobody is blamed for it");
+    assert_eq!(
+        world.number("select count(*) from quarantined_pull_requests").await?,
+        0,
+        "no pull request is blamed for it"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn f15_a_server_that_fails_at_more_than_fifty_on_a_page_is_asked_for_fifty() -> Result<()> {
+async fn f15_page_size_drops_to_what_the_server_handles() -> Result<()> {
     for status in [500, 502, 503, 504] {
         let world = World::new().await?;
         world.fake.put(many(230));
@@ -377,8 +381,7 @@ const QUARANTINED: &str =
     "select coalesce('#' || number, '@' || position) from quarantined_pull_requests order by number, position";
 
 #[tokio::test]
-async fn f15_one_pull_request_at_which_github_always_fails_is_in_quarantine_by_number_and_the_rest_is_stored()
--> Result<()> {
+async fn f15_failing_pull_request_is_quarantined_by_its_number() -> Result<()> {
     for (count, broken) in [(250, 57), (250, 1), (250, 250), (250, 101), (40, 40), (40, 1), (1, 1)] {
         let world = World::new().await?;
         world.fake.put(many(count));
@@ -391,14 +394,14 @@ async fn f15_one_pull_request_at_which_github_always_fails_is_in_quarantine_by_n
         let reasons = world.texts("select reason from quarantined_pull_requests").await?;
         assert!(reasons[0].contains(&format!("row {broken} of the list (page ")), "{reasons:?}");
         assert!(reasons[0].contains(&format!("#{broken} cannot be read, not even alone")), "{reasons:?}");
-        // It is known by now: the next run does not read the past again.
+        // It is known now: the next run does not read the past again.
         world.fake.forget_requests();
         assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
         assert!(
             world.asked_about("acme/api").iter().all(|path| !path.contains("direction=asc&per_page=100")),
             "#{broken} of {count}"
         );
-        // And once it can be read it is stored.
+        // Once it can be read, it is stored.
         world.fake.break_pull_request("acme/api", broken, None);
         world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
         assert_eq!(world.numbers().await?.len(), rest.len() + 1, "#{broken} of {count}");
@@ -407,7 +410,7 @@ async fn f15_one_pull_request_at_which_github_always_fails_is_in_quarantine_by_n
     Ok(())
 }
 
-/// Pull requests with issues between them, which have numbers too: more of them than are tried to find one.
+/// Pull requests with issues between them, which have numbers too: more than are tried to find one.
 fn sparse(count: i64) -> Vec<FakePullRequest> {
     let opened = |number: i64| {
         let mut pull_request = pr("acme/api", number * 50).created("2026-06-01T09:00:00Z");
@@ -419,7 +422,7 @@ fn sparse(count: i64) -> Vec<FakePullRequest> {
 }
 
 #[tokio::test]
-async fn f15_a_row_that_cannot_be_read_is_known_by_its_place_where_its_number_cannot_be_found() -> Result<()> {
+async fn f15_unreadable_row_without_number_is_quarantined_by_place() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(sparse(120));
     world.fake.break_pull_request("acme/api", 57 * 50, Some(500));
@@ -434,18 +437,18 @@ async fn f15_a_row_that_cannot_be_read_is_known_by_its_place_where_its_number_ca
 }
 
 #[tokio::test]
-async fn f15_a_row_that_is_known_by_its_place_stays_the_same_one_when_earlier_ones_are_deleted() -> Result<()> {
+async fn f15_row_known_by_place_survives_earlier_deletions() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(sparse(120));
     world.fake.break_pull_request("acme/api", 57 * 50, Some(500));
     world.collect().await?;
     assert!(world.store.accept_quarantined(&"acme/api".parse()?, QuarantineKey::Position(57), at(NOW)).await?);
-    // #58 is row 57 now, and can be read.
+    // #58 is now row 57, and readable.
     world.fake.delete_pull_request("acme/api", 3 * 50);
     world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
     assert_eq!(world.texts(QUARANTINED).await?, ["@56"]);
     let accepted = "select count(*) from quarantined_pull_requests where accepted_at is not null";
-    assert_eq!(world.number(accepted).await?, 1, "by whoever accepted it, wherever it is listed");
+    assert_eq!(world.number(accepted).await?, 1, "it stays accepted wherever it is listed");
     assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
     for (number, is_by_place) in [(57 * 50, Some(true)), (57 * 50 - 1, Some(true)), (58 * 50, None), (56 * 50, None)] {
         let reason = world.store.quarantine_reason(&"acme/api".parse()?, number).await?;
@@ -461,8 +464,8 @@ async fn f15_a_row_that_is_known_by_its_place_stays_the_same_one_when_earlier_on
 const ACCEPTED: &str = "select count(*) from quarantined_pull_requests where accepted_at is not null";
 
 #[tokio::test]
-async fn f15_what_was_accepted_by_its_place_is_not_another_one_that_comes_there() -> Result<()> {
-    // Which one cannot be read when #57 is deleted, and whether it could not before.
+async fn f15_acceptance_by_place_does_not_cover_another_row() -> Result<()> {
+    // Which one is unreadable when #57 is deleted, and whether it already was before.
     for (broken, is_known) in [(58, true), (58, false), (56, true)] {
         let world = World::new().await?;
         world.fake.put(sparse(120));
@@ -485,7 +488,7 @@ async fn f15_what_was_accepted_by_its_place_is_not_another_one_that_comes_there(
 }
 
 #[tokio::test]
-async fn f15_the_newest_row_stays_accepted_by_its_place_until_another_one_follows_it() -> Result<()> {
+async fn f15_newest_row_stays_accepted_until_another_follows() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(sparse(120));
     world.fake.break_pull_request("acme/api", 120 * 50, Some(500));
@@ -493,7 +496,7 @@ async fn f15_the_newest_row_stays_accepted_by_its_place_until_another_one_follow
     assert!(world.store.accept_quarantined(&"acme/api".parse()?, QuarantineKey::Position(120), at(NOW)).await?);
     world.collect_at(at("2026-06-15T14:00:00Z"), 1).await?;
     assert_eq!((world.texts(QUARANTINED).await?, world.number(ACCEPTED).await?), (vec!["@120".to_owned()], 1));
-    // By now #6000 may be deleted, and the row before this one be a later one: the list does not tell.
+    // #6000 may be deleted by now, and a later row may be before this one: the list does not show it.
     world.fake.put([pr("acme/api", 121 * 50).created("2026-06-15T20:30:00Z")]);
     world.collect_at(at("2026-06-16T20:00:00Z"), 1).await?;
     assert_eq!((world.texts(QUARANTINED).await?, world.number(ACCEPTED).await?), (vec!["@120".to_owned()], 0));
@@ -504,8 +507,8 @@ async fn f15_the_newest_row_stays_accepted_by_its_place_until_another_one_follow
 }
 
 #[tokio::test]
-async fn f15_a_row_is_not_taken_for_another_one_because_it_is_not_found_alone() -> Result<()> {
-    // In the midst of a page, at its end, at the list's end, and beside another one that cannot be read.
+async fn f15_hidden_row_is_not_mistaken_for_another() -> Result<()> {
+    // In the middle of a page, at its end, at the end of the list, and next to another unreadable one.
     for (hidden, other) in [(57, None), (100, None), (250, None), (57, Some(58)), (58, Some(57))] {
         let world = World::new().await?;
         world.fake.put(many(250));
@@ -525,7 +528,7 @@ async fn f15_a_row_is_not_taken_for_another_one_because_it_is_not_found_alone() 
 }
 
 #[tokio::test]
-async fn f15_the_first_rows_are_tried_again_without_reading_the_past() -> Result<()> {
+async fn f15_first_rows_are_retried_without_a_full_reading() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(sparse(120));
     for row in [1, 2] {
@@ -545,7 +548,7 @@ async fn f15_the_first_rows_are_tried_again_without_reading_the_past() -> Result
 }
 
 #[tokio::test]
-async fn f15_the_last_rows_are_in_quarantine_also_where_a_page_begins_between_them() -> Result<()> {
+async fn f15_last_rows_across_a_page_boundary_are_quarantined() -> Result<()> {
     for (count, broken) in [(201, 200..=201), (203, 200..=203), (203, 199..=203)] {
         let world = World::new().await?;
         world.fake.put(many(count));
@@ -558,7 +561,7 @@ async fn f15_the_last_rows_are_in_quarantine_also_where_a_page_begins_between_th
 }
 
 #[tokio::test]
-async fn f15_a_mended_row_is_stored_also_where_the_past_is_read_for_the_sake_of_another_one() -> Result<()> {
+async fn f15_fixed_row_is_stored_by_rereading_for_another() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(sparse(120));
     world.fake.break_pull_request("acme/api", 57 * 50, Some(500));
@@ -574,7 +577,7 @@ async fn f15_a_mended_row_is_stored_also_where_the_past_is_read_for_the_sake_of_
 }
 
 #[tokio::test]
-async fn f15_a_new_row_is_in_quarantine_also_while_a_repository_is_reopened() -> Result<()> {
+async fn f15_new_unreadable_row_is_quarantined_during_reopened_reading() -> Result<()> {
     for is_newcomer in [false, true] {
         let world = World::new().await?;
         world.fake.put(many(250));
@@ -597,7 +600,7 @@ async fn f15_a_new_row_is_in_quarantine_also_while_a_repository_is_reopened() ->
 }
 
 #[tokio::test]
-async fn f15_a_row_that_is_mended_or_gone_explains_no_new_one() -> Result<()> {
+async fn f15_fixed_or_deleted_row_explains_no_new_row() -> Result<()> {
     for (known, is_gone) in [(250, false), (249, false), (250, true), (249, true)] {
         let world = World::new().await?;
         world.fake.put(many(250));
@@ -620,15 +623,15 @@ async fn f15_a_row_that_is_mended_or_gone_explains_no_new_one() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f15_a_row_that_could_not_be_read_for_a_moment_explains_no_new_one() -> Result<()> {
+async fn f15_briefly_unreadable_row_explains_no_new_row() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     let plain_at = |now| CollectOptions { details: false, now: at(now), ..options() };
     in_one_run(&world, &plain_at(NOW)).await?;
     world.fake.put([merged(251).created("2026-06-15T12:10:00Z").merged("2026-06-15T12:11:00Z")]);
     world.fake.break_pull_request("acme/api", 251, Some(502));
-    let mend = |_| world.fake.break_pull_request("acme/api", 251, None);
-    world.collect_and(&plain_at("2026-06-15T12:15:00Z"), mend).await?;
+    let fix = |_| world.fake.break_pull_request("acme/api", 251, None);
+    world.collect_and(&plain_at("2026-06-15T12:15:00Z"), fix).await?;
     assert!(world.numbers().await?.contains(&251));
     world.fake.put([merged(252).created("2026-06-15T12:20:00Z").merged("2026-06-15T12:21:00Z")]);
     world.fake.break_pull_request("acme/api", 252, Some(502));
@@ -638,7 +641,7 @@ async fn f15_a_row_that_could_not_be_read_for_a_moment_explains_no_new_one() -> 
 }
 
 #[tokio::test]
-async fn f22_of_two_repositories_that_have_exchanged_names_one_accepts() -> Result<()> {
+async fn f22_acceptance_after_a_name_swap_affects_one_repository() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(5));
     world.fake.put((1..=5).map(|it| pr("acme/web", it).created("2026-06-01T09:00:00Z").merged("2026-06-02T10:00:00Z")));
@@ -659,7 +662,7 @@ async fn f22_of_two_repositories_that_have_exchanged_names_one_accepts() -> Resu
 }
 
 #[tokio::test]
-async fn f15_what_is_gone_when_it_is_tried_again_counts_no_more() -> Result<()> {
+async fn f15_row_gone_on_retry_is_marked_deleted() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(5));
     let plain_at = |now| CollectOptions { details: false, now: at(now), ..options() };
@@ -677,7 +680,7 @@ async fn f15_what_is_gone_when_it_is_tried_again_counts_no_more() -> Result<()> 
 }
 
 #[tokio::test]
-async fn f15_rows_in_a_row_that_cannot_be_read_are_in_quarantine_and_the_rest_is_stored() -> Result<()> {
+async fn f15_only_the_consecutive_unreadable_rows_are_quarantined() -> Result<()> {
     for broken in [57..=63, 98..=103, 1..=7, 244..=250] {
         let world = World::new().await?;
         world.fake.put(many(250));
@@ -692,7 +695,7 @@ async fn f15_rows_in_a_row_that_cannot_be_read_are_in_quarantine_and_the_rest_is
 }
 
 #[tokio::test]
-async fn f15_a_row_in_quarantine_explains_no_other_one_that_cannot_be_read() -> Result<()> {
+async fn f15_quarantined_row_explains_no_other_unreadable_row() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.fake.break_pull_request("acme/api", 3, Some(502));
@@ -711,7 +714,7 @@ async fn f15_a_row_in_quarantine_explains_no_other_one_that_cannot_be_read() -> 
 }
 
 #[tokio::test]
-async fn f15_a_comparison_is_done_too_where_a_row_cannot_be_read_any_more() -> Result<()> {
+async fn f15_comparison_completes_despite_a_newly_unreadable_row() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.collect().await?;
@@ -725,7 +728,7 @@ async fn f15_a_comparison_is_done_too_where_a_row_cannot_be_read_any_more() -> R
 }
 
 #[tokio::test]
-async fn a_comparison_that_is_asked_for_during_a_backfill_follows_it() -> Result<()> {
+async fn a_requested_comparison_runs_after_the_backfill() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.collect().await?;
@@ -739,7 +742,7 @@ async fn a_comparison_that_is_asked_for_during_a_backfill_follows_it() -> Result
 }
 
 #[tokio::test]
-async fn a_first_collection_lists_nothing_again_to_compare_it() -> Result<()> {
+async fn a_first_collection_sends_no_comparison_requests() -> Result<()> {
     let mut requests = Vec::new();
     for verifies in [false, true] {
         let world = World::new().await?;
@@ -753,7 +756,7 @@ async fn a_first_collection_lists_nothing_again_to_compare_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f15_a_server_that_closes_the_connection_is_asked_for_less() -> Result<()> {
+async fn f15_closed_connections_make_the_pages_smaller() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.fail(3, &Fault::Reset);
@@ -763,7 +766,7 @@ async fn f15_a_server_that_closes_the_connection_is_asked_for_less() -> Result<(
 }
 
 #[tokio::test]
-async fn f15_a_pull_request_at_which_github_begins_to_fail_later_is_found_too() -> Result<()> {
+async fn f15_pull_request_that_fails_later_is_quarantined() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(150));
     world.collect().await?;
@@ -777,7 +780,7 @@ async fn f15_a_pull_request_at_which_github_begins_to_fail_later_is_found_too() 
 }
 
 #[tokio::test]
-async fn f15_very_small_pages_become_larger_again_while_a_repository_is_read() -> Result<()> {
+async fn f15_very_small_pages_grow_back_during_reading() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(200));
     world.set_page_size(5).await?;
@@ -788,11 +791,11 @@ async fn f15_very_small_pages_become_larger_again_while_a_repository_is_read() -
 }
 
 #[tokio::test]
-async fn f27_a_pull_request_that_vanishes_while_pages_are_read_takes_no_other_with_it() -> Result<()> {
+async fn f27_row_vanishing_during_backfill_loses_no_other() -> Result<()> {
     for (answers, gone) in [(1, 12), (2, 12), (3, 12), (3, 100), (3, 101), (4, 150), (4, 250)] {
         let world = World::new().await?;
         world.fake.put(many(250));
-        // Its own details would be asked for in vain.
+        // Without details, which do not exist for the deleted one.
         world.fake.delete_after(answers, "acme/api", gone);
         let options = CollectOptions { details: false, ..options() };
         assert_eq!(outcome(&world.collect_and(&options, |_| {}).await?, "acme/api"), (ResultState::Succeeded, None));
@@ -804,7 +807,7 @@ async fn f27_a_pull_request_that_vanishes_while_pages_are_read_takes_no_other_wi
 }
 
 #[tokio::test]
-async fn f27_the_length_of_a_list_is_known_where_its_newest_row_cannot_be_read_too() -> Result<()> {
+async fn f27_list_length_survives_an_unreadable_newest_row() -> Result<()> {
     for unreadable in [1, 2, 3, 5, 7] {
         let world = World::new().await?;
         world.fake.put(many(250));
@@ -820,14 +823,14 @@ async fn f27_the_length_of_a_list_is_known_where_its_newest_row_cannot_be_read_t
         world.collect_and(&CollectOptions { details: false, ..options() }, delete).await?;
         let numbers = world.numbers().await?;
         let lost: Vec<i64> = (1..=shown).filter(|number| *number != 12 && !numbers.contains(number)).collect();
-        assert_eq!(lost, Vec::<i64>::new(), "with {unreadable} that cannot be read");
+        assert_eq!(lost, Vec::<i64>::new(), "with {unreadable} unreadable rows");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn f27_a_row_that_cannot_be_read_and_is_new_makes_up_for_no_other_one() -> Result<()> {
-    // Unreadable from the beginning, and new.
+async fn f27_new_unreadable_row_does_not_hide_a_loss() -> Result<()> {
+    // Unreadable from the start, and new.
     for (unreadable, new) in [(None, 13..=13), (Some(12), 13..=13), (None, 13..=17), (Some(12), 13..=17)] {
         let world = World::on_small_pages(12).await?;
         if let Some(number) = unreadable {
@@ -852,12 +855,12 @@ async fn f27_a_row_that_cannot_be_read_and_is_new_makes_up_for_no_other_one() ->
 }
 
 #[tokio::test]
-async fn f27_a_row_on_two_pages_that_cannot_be_read_on_one_of_them_counts_once() -> Result<()> {
+async fn f27_row_unreadable_on_one_page_counts_once() -> Result<()> {
     let world = World::on_small_pages(12).await?;
     world.fake.set_latency(Duration::from_millis(30));
     world.fake.break_pull_request("acme/api", 5, Some(502));
     let github = connect_at_once(&world.fake.url(), Some("ghp_canary"), 4)?;
-    // The first page has been answered by then, and mostly all but the second, which is read row by row.
+    // The first page has been answered by then, and usually all others except the second, which is read row by row.
     let change = |pages| {
         if pages == 1 {
             world.fake.delete_pull_request("acme/api", 2);
@@ -874,7 +877,7 @@ async fn f27_a_row_on_two_pages_that_cannot_be_read_on_one_of_them_counts_once()
 }
 
 #[tokio::test]
-async fn f27_a_pull_request_that_vanishes_while_changes_are_read_takes_no_other_with_it() -> Result<()> {
+async fn f27_row_vanishing_during_incremental_loses_no_other() -> Result<()> {
     for (answers, gone) in [(1, 240), (1, 151), (2, 240), (2, 60)] {
         let world = World::new().await?;
         world.fake.put(many(250));
@@ -889,11 +892,11 @@ async fn f27_a_pull_request_that_vanishes_while_changes_are_read_takes_no_other_
 }
 
 #[tokio::test]
-async fn f15_a_backfill_goes_on_with_smaller_pages_where_it_was() -> Result<()> {
+async fn f15_backfill_resumes_in_place_with_smaller_pages() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(350));
     let fail = |pages| {
-        // Of four pages of a hundred.
+        // Two of four pages of 100 are stored.
         if pages == 2 {
             world.fail(3, &Fault::Status(504));
         }
@@ -908,7 +911,7 @@ async fn f15_a_backfill_goes_on_with_smaller_pages_where_it_was() -> Result<()> 
 }
 
 #[tokio::test]
-async fn f15_the_weekly_comparison_tries_whole_pages_again() -> Result<()> {
+async fn f15_weekly_comparison_tries_full_pages_again() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.collect().await?;
@@ -919,7 +922,7 @@ async fn f15_the_weekly_comparison_tries_whole_pages_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f17_without_a_way_to_github_the_run_fails_with_a_code_and_changes_nothing() -> Result<()> {
+async fn f17_unreachable_github_fails_the_run_without_changes() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.collect().await?;
@@ -935,7 +938,7 @@ async fn f17_without_a_way_to_github_the_run_fails_with_a_code_and_changes_nothi
 }
 
 #[tokio::test]
-async fn f21_one_repository_without_permission_leaves_the_others_and_its_own_history_alone() -> Result<()> {
+async fn f21_lost_permission_keeps_history_and_other_repositories() -> Result<()> {
     for (status, code) in [(403, "github_forbidden"), (404, "repo_not_accessible")] {
         let world = World::new().await?;
         world.fake.put([merged(1), pr("acme/web", 2).merged("2026-06-02T10:00:00Z")]);
@@ -952,7 +955,7 @@ async fn f21_one_repository_without_permission_leaves_the_others_and_its_own_his
 }
 
 #[tokio::test]
-async fn f21_a_repository_that_failed_is_left_alone_for_a_while_and_then_tried_again() -> Result<()> {
+async fn f21_failed_repository_is_retried_after_a_pause() -> Result<()> {
     let world = World::new().await?;
     world.fake.break_repository("acme/api", Some(403));
     let later = |now| CollectOptions { ignores_pauses: false, ..options_at(at(now)) };
@@ -966,7 +969,7 @@ async fn f21_a_repository_that_failed_is_left_alone_for_a_while_and_then_tried_a
 }
 
 #[tokio::test]
-async fn f22_a_renamed_repository_keeps_its_row_and_its_pull_requests_and_is_asked_by_its_new_name() -> Result<()> {
+async fn f22_renamed_repository_keeps_its_row_and_pull_requests() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.collect().await?;
@@ -983,7 +986,7 @@ async fn f22_a_renamed_repository_keeps_its_row_and_its_pull_requests_and_is_ask
 }
 
 #[tokio::test]
-async fn f22_a_repository_of_a_pattern_that_is_renamed_counts_once() -> Result<()> {
+async fn f22_renamed_repository_of_a_pattern_counts_once() -> Result<()> {
     let world = World::unconfigured().await?;
     world.apply_to("'acme/*'", ANA).await?;
     world.fake.put(many(3));
@@ -996,7 +999,7 @@ async fn f22_a_repository_of_a_pattern_that_is_renamed_counts_once() -> Result<(
 }
 
 #[tokio::test]
-async fn f22_names_that_move_on_are_followed_and_the_file_with_the_corrected_lines_loses_no_repository() -> Result<()> {
+async fn f22_chained_renames_and_corrected_file_lose_no_repository() -> Result<()> {
     let world = World::unconfigured().await?;
     world.fake.add_repository("acme/b");
     world.apply_to("acme/api, acme/b", ANA).await?;
@@ -1013,11 +1016,12 @@ async fn f22_names_that_move_on_are_followed_and_the_file_with_the_corrected_lin
         assert_eq!(report.state, RunState::Succeeded, "{file}: {report}");
         assert_eq!(world.texts(rows).await?, ["1 acme/b", "2 acme/c", "3 acme/b", "4 acme/c"], "{file}");
     }
-    assert_eq!(world.number("select count(*) from repositories").await?, 2, "both rows are what they were");
+    assert_eq!(world.number("select count(*) from repositories").await?, 2, "both rows are the same as before");
     Ok(())
 }
 
-/// A world with `acme/a`, `acme/b` and so on, each collected with a pull request of its own, and where each of them is stored.
+/// A world with `acme/a`, `acme/b` and so on, each collected with its own pull request, and the row where each is
+/// stored.
 async fn collected_repositories(repositories: &str, names: &[&str]) -> Result<(World, Vec<String>)> {
     let world = World::unconfigured().await?;
     world.apply_to(repositories, ANA).await?;
@@ -1030,27 +1034,27 @@ async fn collected_repositories(repositories: &str, names: &[&str]) -> Result<(W
     Ok((world, places))
 }
 
-/// In which row each pull request of [`collected_repositories`] is.
+/// The row of each pull request of [`collected_repositories`].
 const PLACES: &str =
     "select concat_ws(' ', number, repository_id) from pull_requests where number < 10 order by number";
-/// What is collected, with the pull requests of each.
+/// The collected repositories with the pull requests of each.
 const COLLECTED: &str =
     "select concat_ws(' ', r.name, r.current_name, string_agg(p.number::text, '+' order by p.number))
     from repositories as r left join pull_requests as p on p.repository_id = r.id
     where r.removed_at is null group by r.id order by r.name";
 
 #[tokio::test]
-async fn f22_a_file_that_is_corrected_before_the_next_run_goes_on_with_the_rows_of_all_repositories() -> Result<()> {
+async fn f22_file_corrected_before_the_run_keeps_all_rows() -> Result<()> {
     let three = ["acme/a", "acme/b", "acme/c"];
     let chain = [("acme/c", "acme/d"), ("acme/b", "acme/c"), ("acme/a", "acme/b")];
     for (names, renames, corrected, expected) in [
         (&three[..2], &chain[1..2], "acme/a, acme/c", &["acme/a acme/a 1+11", "acme/c acme/c 2+12"][..]),
         (&three[..2], &chain[1..], "acme/b, acme/c", &["acme/b acme/b 1+11", "acme/c acme/c 2+12"]),
         (&three, &chain, "acme/b, acme/c, acme/d", &["acme/b acme/b 1+11", "acme/c acme/c 2+12", "acme/d acme/d 3+13"]),
-        // Only a part of the lines is corrected.
+        // Only some of the lines are corrected.
         (&three, &chain, "acme/a, acme/c, acme/d", &["acme/a acme/b 1+11", "acme/c acme/c 2+12", "acme/d acme/d 3+13"]),
     ] {
-        // One after the other in either order, and several at a time.
+        // One at a time in either order, and several at a time.
         for (concurrency, is_new_first) in [(1, true), (1, false), (4, true)] {
             let (world, places) = collected_repositories(&names.join(", "), names).await?;
             for (from, to) in renames {
@@ -1076,53 +1080,53 @@ async fn f22_a_file_that_is_corrected_before_the_next_run_goes_on_with_the_rows_
                 world.collect_at(at("2026-06-15T12:40:00Z"), 1).await?;
             }
             assert_eq!(world.texts(COLLECTED).await?, expected, "{case}: {report}");
-            assert_eq!(world.texts(PLACES).await?, places, "{case}: each stays where it was");
+            assert_eq!(world.texts(PLACES).await?, places, "{case}: each stays in its row");
             world.apply_to(corrected, ANA).await?;
             assert_eq!(world.collect_at(at("2026-06-15T13:00:00Z"), 1).await?.state, RunState::Succeeded, "{case}");
-            assert_eq!(world.texts(COLLECTED).await?, expected, "{case}: and does not change");
+            assert_eq!(world.texts(COLLECTED).await?, expected, "{case}: no further change");
         }
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn f22_a_line_too_many_after_a_rename_is_answered_by_the_line_to_take_out_and_nothing_is_lost() -> Result<()> {
-    let told = |report: &RunReport| {
+async fn f22_extra_line_after_rename_names_the_correct_line() -> Result<()> {
+    let failure = |report: &RunReport| {
         let failed: Vec<_> = report.failed().filter_map(|one| one.result.reason.as_ref()).collect();
         assert_eq!(failed.len(), 1, "{report}");
         (failed[0].code, failed[0].message.clone())
     };
-    // The new name is written beside the former one, which is nobody's.
+    // The new name is written next to the former one, which no repository has.
     let (world, places) = collected_repositories("acme/a", &["acme/a"]).await?;
     world.fake.rename("acme/a", "acme/b");
     world.apply_to("acme/a, acme/b", ANA).await?;
     let message = "`acme/b` and `acme/a` are one repository, which GitHub calls `acme/b` now: in the teams file, write `acme/b` in \
          place of the two";
-    assert_eq!(told(&world.collect().await?), ("config.same_repository", message.to_owned()));
+    assert_eq!(failure(&world.collect().await?), ("config.same_repository", message.to_owned()));
     world.apply_to("acme/b", ANA).await?;
     assert_eq!(world.collect().await?.state, RunState::Succeeded);
     assert_eq!(world.texts(COLLECTED).await?, ["acme/b acme/b 1"]);
     assert_eq!(world.texts(PLACES).await?, places);
-    // The one that had the name before is deleted.
+    // The repository that had the name before is deleted.
     let (world, places) = collected_repositories("acme/a, acme/b", &["acme/a", "acme/b"]).await?;
     world.fake.delete_repository("acme/b");
     world.fake.rename("acme/a", "acme/b");
     let message = "what was collected as `acme/b` is gone at GitHub, and `acme/a` is called `acme/b` now: in the teams file, \
          take the line `acme/a` out and keep `acme/b`";
-    assert_eq!(told(&world.collect().await?), ("config.same_repository", message.to_owned()));
+    assert_eq!(failure(&world.collect().await?), ("config.same_repository", message.to_owned()));
     world.apply_to("acme/b", ANA).await?;
     assert_eq!(world.collect().await?.state, RunState::Succeeded);
     assert_eq!(world.texts(COLLECTED).await?, ["acme/b acme/b 1"]);
-    assert_eq!(world.texts(PLACES).await?, places, "what was merged before stays, too");
+    assert_eq!(world.texts(PLACES).await?, places, "earlier merges stay too");
     Ok(())
 }
 
 #[tokio::test]
-async fn f22_two_repositories_that_exchange_names_during_a_run_both_get_their_reports() -> Result<()> {
+async fn f22_repositories_swapping_names_mid_run_both_report() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1), pr("acme/web", 2).merged("2026-06-03T10:00:00Z")]);
     world.collect().await?;
-    // Somebody new, with so many pull requests that they take several turns.
+    // A new member with enough pull requests for several turns.
     world.fake.put([pr("acme/api", 3).by("ben").merged("2026-06-03T10:00:00Z")]);
     world.fake.put((100..300).map(|number| pr("acme/web", number).by("ben").merged("2026-06-03T10:00:00Z")));
     world.apply("{ slug: payments, members: [{ github: ana }, { github: ben }] }").await?;
@@ -1137,13 +1141,13 @@ async fn f22_two_repositories_that_exchange_names_during_a_run_both_get_their_re
     };
     let report = collect(&world.github, &world.store, &options(), &observer).await?;
     let of_each: Vec<_> = report.repositories.iter().map(|one| (one.repository.as_str(), one.result.changed)).collect();
-    assert_eq!(of_each, [("acme/api", 1), ("acme/api", 200)], "each as it was called when it was read last");
+    assert_eq!(of_each, [("acme/api", 1), ("acme/api", 200)], "each under the name it had when it was last read");
     assert_eq!((report.state, world.numbers().await?.len()), (RunState::Succeeded, 203));
     Ok(())
 }
 
 #[tokio::test]
-async fn excluded_repositories_of_an_owner_are_not_collected_and_what_was_collected_of_them_stays() -> Result<()> {
+async fn excluded_repositories_are_skipped_and_keep_their_data() -> Result<()> {
     let world = World::unconfigured().await?;
     world.fake.add_repository("acme/old-archive");
     world.apply_to("'acme/*'", ANA).await?;
@@ -1168,7 +1172,7 @@ async fn excluded_repositories_of_an_owner_are_not_collected_and_what_was_collec
 }
 
 #[tokio::test]
-async fn f23_another_repository_of_the_same_name_gets_a_row_of_its_own_and_the_former_is_archived() -> Result<()> {
+async fn f23_recreated_repository_gets_its_own_new_row() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1), merged(2)]);
     world.collect().await?;
@@ -1183,7 +1187,7 @@ async fn f23_another_repository_of_the_same_name_gets_a_row_of_its_own_and_the_f
 }
 
 #[tokio::test]
-async fn f24_an_empty_and_an_archived_repository_are_complete_and_a_blocked_one_says_so() -> Result<()> {
+async fn f24_empty_and_archived_complete_while_blocked_one_fails() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1)]);
     world.fake.archive_repository("acme/api");
@@ -1194,12 +1198,12 @@ async fn f24_an_empty_and_an_archived_repository_are_complete_and_a_blocked_one_
     world.fake.break_repository("acme/api", Some(451));
     let report = world.collect().await?;
     assert_eq!(outcome(&report, "acme/api"), (ResultState::Failed, Some("repo_unavailable")));
-    assert_eq!(world.numbers().await?, [1, 2], "and the first pull request of the empty one is found");
+    assert_eq!(world.numbers().await?, [1, 2], "the first pull request of the empty one is found");
     Ok(())
 }
 
 #[tokio::test]
-async fn f24_a_repository_whose_pull_requests_are_switched_off_is_complete_and_keeps_what_it_had() -> Result<()> {
+async fn f24_disabled_pull_requests_complete_and_keep_their_history() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1)]);
     world.fake.switch_off_pull_requests("acme/web");
@@ -1210,15 +1214,15 @@ async fn f24_a_repository_whose_pull_requests_are_switched_off_is_complete_and_k
     world.fake.switch_off_pull_requests("acme/api");
     let report = world.collect_at(at("2026-06-16T12:00:00Z"), 1).await?;
     assert_eq!(report.state, RunState::Succeeded, "{report:?}");
-    // Each repository's own start, by a clock that goes on from the run's.
+    // The start of each repository, by a clock that continues from the run's.
     let data_as_of = world.store.coverage().await?.data_as_of;
     assert!(data_as_of >= Some(at("2026-06-16T12:00:00Z")), "{data_as_of:?}");
-    assert_eq!(world.numbers().await?, [1], "what was merged before was merged");
+    assert_eq!(world.numbers().await?, [1], "earlier merges stay");
     Ok(())
 }
 
 #[tokio::test]
-async fn f24_a_repository_whose_only_pull_request_was_deleted_is_complete_without_it() -> Result<()> {
+async fn f24_repository_is_complete_after_its_only_deletion() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1)]);
     world.collect().await?;
@@ -1232,12 +1236,11 @@ async fn f24_a_repository_whose_only_pull_request_was_deleted_is_complete_withou
     Ok(())
 }
 
-/// How many stored pull requests are not at GitHub any more.
+/// How many stored pull requests no longer exist at GitHub.
 const GONE: &str = "select count(*) from pull_requests where deleted_at is not null";
 
 #[tokio::test]
-async fn f24_a_repository_all_of_whose_pull_requests_were_deleted_is_complete_without_them_by_several_runs()
--> Result<()> {
+async fn f24_deleting_all_pull_requests_completes_over_several_runs() -> Result<()> {
     let world = World::unconfigured().await?;
     world.apply_to("acme/api", ANA).await?;
     world.fake.put(many(60));
@@ -1245,7 +1248,7 @@ async fn f24_a_repository_all_of_whose_pull_requests_were_deleted_is_complete_wi
     for number in 1..=60 {
         world.fake.delete_pull_request("acme/api", number);
     }
-    // Forty are left, and four are for others.
+    // Forty requests are left, and four of them are reserved for others.
     world.fake.set_rate_limit(40, 0);
     world.fake.forget_requests();
     let report = world.collect_elsewhere(&options_at(at("2026-06-16T12:00:00Z"))).await?;
@@ -1266,8 +1269,7 @@ async fn f24_a_repository_all_of_whose_pull_requests_were_deleted_is_complete_wi
 }
 
 #[tokio::test]
-async fn f24_nothing_is_deleted_where_the_token_loses_its_access_or_one_is_there_though_the_list_is_empty() -> Result<()>
-{
+async fn f24_empty_list_deletes_only_what_is_confirmed_gone() -> Result<()> {
     for is_hidden in [true, false] {
         let world = World::unconfigured().await?;
         world.apply_to("acme/api", ANA).await?;
@@ -1275,7 +1277,7 @@ async fn f24_nothing_is_deleted_where_the_token_loses_its_access_or_one_is_there
         world.collect().await?;
         world.fake.empty_list("acme/api");
         if is_hidden {
-            // Once the list, the repository and the length of the list are answered.
+            // After the answers for the list, the repository and the length of the list.
             world.fake.delete_repository_after(3, "acme/api");
         } else {
             world.fake.delete_pull_request("acme/api", 1);
@@ -1290,9 +1292,9 @@ async fn f24_nothing_is_deleted_where_the_token_loses_its_access_or_one_is_there
 }
 
 #[tokio::test]
-async fn f25_what_cannot_be_understood_is_in_quarantine_until_it_can_be_and_the_rest_goes_on() -> Result<()> {
+async fn f25_undecodable_item_stays_quarantined_until_it_decodes() -> Result<()> {
     let world = World::new().await?;
-    // The broken one is not among what changes later.
+    // The broken one does not change later.
     let broken = merged(1).overriding("created_at", serde_json::Value::Null);
     world.fake.put([broken, merged(2).updated("2026-06-10T00:00:00Z")]);
     assert_eq!(world.collect().await?.state, RunState::Succeeded);
@@ -1303,12 +1305,12 @@ async fn f25_what_cannot_be_understood_is_in_quarantine_until_it_can_be_and_the_
     world.collect_at(at("2026-06-15T13:00:01Z"), 1).await?;
     assert_eq!(world.numbers().await?, [1, 2]);
     assert_eq!(world.number("select count(*) from quarantined_pull_requests").await?, 0);
-    assert!(world.asked_about("acme/api").iter().any(|path| path.ends_with("/pulls/1")), "it is asked for singly");
+    assert!(world.asked_about("acme/api").iter().any(|path| path.ends_with("/pulls/1")), "it is requested alone");
     Ok(())
 }
 
 #[tokio::test]
-async fn f25_what_stays_broken_is_asked_for_less_and_less_often() -> Result<()> {
+async fn f25_persistently_broken_item_is_retried_less_often() -> Result<()> {
     let world = World::new().await?;
     let broken = merged(1).overriding("created_at", serde_json::Value::Null);
     world.fake.put([broken, merged(2).updated("2026-06-10T00:00:00Z")]);
@@ -1323,7 +1325,7 @@ async fn f25_what_stays_broken_is_asked_for_less_and_less_often() -> Result<()> 
     Ok(())
 }
 
-/// The repositories of the requests in order, each once as long as it is asked about.
+/// The repositories of the requests in order, without consecutive repeats.
 fn turns(world: &World) -> Vec<&'static str> {
     let api = world.asked_about("acme/api");
     let mut turns = Vec::new();
@@ -1337,7 +1339,7 @@ fn turns(world: &World) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn f26_a_giant_repository_makes_room_for_the_others_in_the_same_run() -> Result<()> {
+async fn f26_giant_repository_takes_turns_with_the_others() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(1_500));
     world.set_page_size(25).await?;
@@ -1349,15 +1351,15 @@ async fn f26_a_giant_repository_makes_room_for_the_others_in_the_same_run() -> R
     Ok(())
 }
 
-/// Changes before each run.
+/// The pull request that changes before each run.
 const CHANGING: i64 = 1_000;
 
-/// Runs of one sandbox after the other, each of which reaches a limit after so many pages, until one is complete.
-/// Returns how many it took.
+/// Runs in one sandbox after another until one is complete. Each run meets a rate limit after `pages` pages. Returns
+/// how many runs it took.
 async fn runs_of(world: &World, pages: usize, options: CollectOptions) -> Result<usize> {
     let fault = limited_for_forty_minutes()?;
     for run in 1..=8 {
-        // Each after the limit that ended the one before.
+        // Each starts after the rate limit that ended the previous one.
         let now = options.now + TimeDelta::hours(run);
         let options = CollectOptions { details: false, now, ..options };
         world.fake.put([pr("acme/api", CHANGING).updated(&format!("2026-06-10T00:00:0{run}Z"))]);
@@ -1375,14 +1377,14 @@ async fn runs_of(world: &World, pages: usize, options: CollectOptions) -> Result
 }
 
 #[tokio::test]
-async fn f26_a_backfill_that_no_run_has_the_time_for_is_done_by_several() -> Result<()> {
+async fn f26_long_backfill_is_finished_over_several_runs() -> Result<()> {
     let world = World::on_small_pages(40).await?;
     assert_eq!(runs_of(&world, 5, options()).await?, 4);
     assert_eq!(world.numbers().await?, (1..=40).chain([CHANGING]).collect::<Vec<_>>());
     Ok(())
 }
 
-/// Everything changes three days later, as when somebody relabels it.
+/// Everything changes three days later, as after a bulk relabeling.
 fn relabelled(count: i64) -> impl Iterator<Item = FakePullRequest> {
     many(count).map(|mut pull_request| {
         pull_request.updated_at += TimeDelta::days(3);
@@ -1391,7 +1393,7 @@ fn relabelled(count: i64) -> impl Iterator<Item = FakePullRequest> {
 }
 
 #[tokio::test]
-async fn f26_more_changes_than_a_turn_has_pages_for_are_read_once() -> Result<()> {
+async fn f26_changes_exceeding_a_turn_are_read_once() -> Result<()> {
     let world = World::on_small_pages(180).await?;
     world.collect().await?;
     world.set_page_size(3).await?;
@@ -1399,13 +1401,14 @@ async fn f26_more_changes_than_a_turn_has_pages_for_are_read_once() -> Result<()
     world.fake.forget_requests();
     let report = world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
     assert_eq!(report.state, RunState::Succeeded);
-    // 90 pages of three and two, which overlap; where none does, the last row of the page before is looked at alone.
+    // 90 overlapping pages of three and two; where pages do not overlap, the last row of the previous page is checked
+    // alone.
     assert_eq!(world.asked_about("acme/api").len(), 119);
     Ok(())
 }
 
 #[tokio::test]
-async fn f26_more_changes_than_a_run_has_the_time_for_are_read_by_several() -> Result<()> {
+async fn f26_changes_exceeding_a_run_take_several_runs() -> Result<()> {
     let world = World::on_small_pages(180).await?;
     world.collect().await?;
     world.set_page_size(3).await?;
@@ -1417,9 +1420,9 @@ async fn f26_more_changes_than_a_run_has_the_time_for_are_read_by_several() -> R
 }
 
 #[tokio::test]
-async fn f26_a_raised_backfill_that_no_run_has_the_time_for_is_done_by_several() -> Result<()> {
+async fn f26_raised_backfill_is_finished_over_several_runs() -> Result<()> {
     let world = World::new().await?;
-    // Forty that last changed before the window of 180 days.
+    // Forty pull requests that last changed before the window of 180 days.
     world.fake.put(
         (1..=40).map(|number| pr("acme/api", number).created("2025-11-01T00:00:00Z").updated("2025-12-01T00:00:00Z")),
     );
@@ -1448,8 +1451,8 @@ async fn a_raised_backfill_reads_further_back_once() -> Result<()> {
     Ok(())
 }
 
-/// So many pull requests of ana, the last so many of which were opened and merged within two weeks, a minute after the other,
-/// and the others long ago.
+/// `count` pull requests of ana. The last `recent` were opened and merged within two weeks, a minute apart, and the
+/// others long ago.
 fn long_history(count: i64, recent: i64) -> impl Iterator<Item = FakePullRequest> {
     (1..=count).map(move |number| {
         let pull_request = pr("acme/api", number);
@@ -1463,7 +1466,7 @@ fn long_history(count: i64, recent: i64) -> impl Iterator<Item = FakePullRequest
     })
 }
 
-/// With a window of two weeks, without details.
+/// A window of two weeks, without details.
 fn two_weeks() -> CollectOptions {
     CollectOptions { backfill: TimeDelta::days(14), details: false, ..options() }
 }
@@ -1475,11 +1478,11 @@ async fn in_one_run(world: &World, options: &CollectOptions) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_window_of_a_long_history_costs_its_pages_and_at_most_one_more() -> Result<()> {
+async fn window_costs_its_pages_plus_at_most_one() -> Result<()> {
     for (recent, requests) in [(40, 1), (150, 2), (290, 3), (300, 4), (500, 6), (900, 10)] {
         let world = World::new().await?;
         world.fake.put(long_history(6_100, recent));
-        // Opened long ago, and in the window all the same.
+        // Opened long ago, but in the window.
         world.fake.put([pr("acme/api", 1).created("2024-01-01T09:00:00Z").updated("2026-06-04T00:00:00Z")]);
         in_one_run(&world, &two_weeks()).await?;
         let expected: Vec<i64> = [1].into_iter().chain(6_101 - recent..=6_100).collect();
@@ -1493,7 +1496,7 @@ async fn a_window_of_a_long_history_costs_its_pages_and_at_most_one_more() -> Re
 }
 
 #[tokio::test]
-async fn a_history_that_the_window_holds_is_read_by_creation() -> Result<()> {
+async fn history_within_the_window_is_read_by_creation() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     in_one_run(&world, &CollectOptions { details: false, ..options() }).await?;
@@ -1508,11 +1511,11 @@ async fn a_history_that_the_window_holds_is_read_by_creation() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f27_the_newest_row_need_not_be_among_those_that_changed_last() -> Result<()> {
+async fn f27_newest_row_may_be_outside_the_last_updated() -> Result<()> {
     for vanishes in [false, true] {
         let world = World::new().await?;
         world.fake.put(many(350));
-        // A label for all but the last twenty.
+        // All but the last twenty are relabeled.
         world.fake.put((1..=330).map(|number| merged(number).updated("2026-06-14T00:00:00Z")));
         world.fake.set_repository_creation("acme/api", at("2020-01-01T00:00:00Z"));
         if vanishes {
@@ -1528,8 +1531,7 @@ async fn f27_the_newest_row_need_not_be_among_those_that_changed_last() -> Resul
 }
 
 #[tokio::test]
-async fn an_old_repository_half_of_which_changed_in_the_window_is_read_by_creation_where_that_is_at_once() -> Result<()>
-{
+async fn half_changed_repository_reads_concurrently_by_creation() -> Result<()> {
     for (at_once, by_creation, requests) in [(1, 0, 3), (4, 3, 3 + 2)] {
         let world = World::new().await?;
         world.fake.put(many(250));
@@ -1544,14 +1546,14 @@ async fn an_old_repository_half_of_which_changed_in_the_window_is_read_by_creati
             by_creation,
             "{asked:?}"
         );
-        // Beside the pages: the first page by update, and the row in the middle, which tells the length too.
+        // In addition to the pages: the first page by update, and the row in the middle, which shows the length too.
         assert_eq!(asked.len(), requests, "{asked:?}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn without_a_token_the_first_collection_of_a_long_history_is_done_within_the_hour() -> Result<()> {
+async fn first_collection_without_token_fits_one_hourly_limit() -> Result<()> {
     let world = World::new().await?;
     world.fake.require_no_token();
     world.fake.set_rate_limit(60, 0);
@@ -1564,8 +1566,8 @@ async fn without_a_token_the_first_collection_of_a_long_history_is_done_within_t
 }
 
 #[tokio::test]
-async fn f27_what_changes_while_a_window_is_read_is_not_lost() -> Result<()> {
-    // The oldest of all, one that is read later, and one that was read before.
+async fn f27_change_during_window_reading_is_not_lost() -> Result<()> {
+    // The oldest of all, one that is read later, and one that was read earlier.
     for (answers, number) in [(1, 5), (2, 5), (1, 620), (2, 620), (3, 995)] {
         let world = World::new().await?;
         world.fake.put(long_history(1_000, 390));
@@ -1585,7 +1587,7 @@ async fn f27_what_changes_while_a_window_is_read_is_not_lost() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f27_what_vanishes_while_a_window_is_read_takes_no_other_with_it() -> Result<()> {
+async fn f27_row_vanishing_during_window_loses_no_other() -> Result<()> {
     for (answers, gone) in [(1, 990), (2, 990), (2, 850), (3, 703), (3, 803)] {
         let world = World::new().await?;
         world.fake.put(long_history(1_000, 390));
@@ -1599,21 +1601,21 @@ async fn f27_what_vanishes_while_a_window_is_read_takes_no_other_with_it() -> Re
 }
 
 #[tokio::test]
-async fn f26_a_window_that_no_run_has_the_time_for_is_read_by_several_and_no_page_twice() -> Result<()> {
+async fn f26_long_window_spans_runs_without_repeating_pages() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(long_history(3_000, 1_000));
-    // One is changed before each run, and moves to the front.
+    // One changes before each run and moves to the front.
     let runs = runs_of(&world, 4, two_weeks()).await?;
     assert_eq!(world.numbers().await?, [CHANGING].into_iter().chain(2_001..=3_000).collect::<Vec<_>>());
     let asked = world.asked_about("acme/api");
     assert!(asked.iter().all(|path| path.contains("sort=updated")), "{asked:?}");
-    // Each run has the first page, which has changed, and three further ones, and is refused the next.
+    // Each run reads the first page, which has changed, and three more, and is refused the next.
     assert_eq!((runs, asked.len()), (4, 5 + 5 + 5 + 3), "{asked:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn f05_a_window_whose_reading_was_killed_is_read_on_by_another_sandbox_whatever_has_vanished() -> Result<()> {
+async fn f05_killed_window_reading_resumes_in_another_sandbox() -> Result<()> {
     for vanished in [0, 1, 60, 290] {
         let world = World::new().await?;
         world.fake.put(long_history(1_000, 390));
@@ -1625,7 +1627,7 @@ async fn f05_a_window_whose_reading_was_killed_is_read_on_by_another_sandbox_wha
         }
         let stored = world.numbers().await?;
         assert_eq!(stored.len(), 294);
-        // Of what was read, and one that was not read comes to the front.
+        // Some of the read ones are deleted, and an unread one moves to the front.
         (1_001 - vanished..=1_000).for_each(|number| world.fake.delete_pull_request("acme/api", number));
         world.fake.put([pr("acme/api", 650).created("2026-06-02T09:00:00Z").updated("2026-06-14T00:00:00Z")]);
         world.fake.forget_requests();
@@ -1640,7 +1642,7 @@ async fn f05_a_window_whose_reading_was_killed_is_read_on_by_another_sandbox_wha
 }
 
 #[tokio::test]
-async fn a_window_that_is_enlarged_has_its_older_part_read_by_update_also_by_several_runs() -> Result<()> {
+async fn enlarged_window_reads_its_older_part_by_update() -> Result<()> {
     for pages in [usize::MAX, 3] {
         let world = World::new().await?;
         world.fake.put(long_history(3_000, 150));
@@ -1660,7 +1662,7 @@ async fn a_window_that_is_enlarged_has_its_older_part_read_by_update_also_by_sev
         assert!(asked.iter().all(|path| path.contains("sort=updated")), "{asked:?}");
         assert_eq!((runs, asked.len()), if pages == 3 { (3, 10) } else { (1, 6) }, "{asked:?}");
         assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
-        // It goes on as if it had been read so from the beginning.
+        // It continues as if it had been read with this window from the start.
         world.fake.forget_faults("acme/api");
         world.fake.forget_requests();
         let later = CollectOptions { now: at("2026-06-16T12:00:00Z"), ..two_months };
@@ -1671,8 +1673,7 @@ async fn a_window_that_is_enlarged_has_its_older_part_read_by_update_also_by_sev
 }
 
 #[tokio::test]
-async fn f15_a_pull_request_of_a_window_at_which_github_always_fails_is_in_quarantine_and_the_rest_is_stored()
--> Result<()> {
+async fn f15_failing_pull_request_in_window_is_quarantined() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(long_history(400, 250));
     world.fake.break_pull_request("acme/api", 200, Some(502));
@@ -1683,7 +1684,7 @@ async fn f15_a_pull_request_of_a_window_at_which_github_always_fails_is_in_quara
 }
 
 #[tokio::test]
-async fn what_was_pruned_is_not_stored_again_by_any_reading() -> Result<()> {
+async fn no_kind_of_reading_stores_pruned_rows_again() -> Result<()> {
     let world = World::new().await?;
     let old = || pr("acme/api", 1).created("2026-01-05T00:00:00Z").merged("2026-02-02T10:00:00Z");
     world.fake.put([
@@ -1699,7 +1700,7 @@ async fn what_was_pruned_is_not_stored_again_by_any_reading() -> Result<()> {
     let covered = "select count(*) from repositories where covered_since = '2026-03-01 00:00Z'";
     assert_eq!(world.number(covered).await?, 2);
     let further_back = CollectOptions { backfill: TimeDelta::days(3_650), ..options() };
-    // Raised days, a comparison with all of the list, a comment, a repository that is new, a member that is new: all are read.
+    // A longer backfill, a full comparison, a comment, a new repository and a new member: each causes reading.
     let verifying = CollectOptions { verifies: true, ..further_back };
     world.collect_and(&further_back, |_| {}).await?;
     world.fake.put([old().updated("2026-06-14T00:00:00Z")]);
@@ -1727,7 +1728,7 @@ async fn what_was_pruned_is_not_stored_again_by_any_reading() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_backfill_that_is_under_way_while_it_is_pruned_covers_only_what_is_kept() -> Result<()> {
+async fn pruning_during_a_backfill_limits_what_it_covers() -> Result<()> {
     let world = World::on_small_pages(0).await?;
     world.fake.put((1..=9).map(|number| match number % 2 {
         0 => pr("acme/api", number).created("2026-01-05T00:00:00Z").merged("2026-02-02T10:00:00Z"),
@@ -1748,9 +1749,9 @@ async fn a_backfill_that_is_under_way_while_it_is_pruned_covers_only_what_is_kep
 }
 
 #[tokio::test]
-async fn f28_a_pull_request_that_is_listed_on_two_pages_is_stored_once_and_newest() -> Result<()> {
+async fn f28_pull_request_listed_twice_keeps_the_newest() -> Result<()> {
     let world = World::on_small_pages(9).await?;
-    // After the second answer the list by creation shows it for the first time, and the list by update again.
+    // After the second answer, the list by creation shows it for the first time, and the list by update again.
     world.fake.put_after(2, merged(4).titled("newer").updated("2026-06-14T00:00:00Z"));
     world.collect().await?;
     world.collect().await?;
@@ -1760,10 +1761,10 @@ async fn f28_a_pull_request_that_is_listed_on_two_pages_is_stored_once_and_newes
 }
 
 #[tokio::test]
-async fn f31_a_clock_that_is_wrong_does_not_move_the_watermark() -> Result<()> {
+async fn f31_wrong_local_clock_does_not_move_the_watermark() -> Result<()> {
     for minutes in [-10, 0, 10] {
         let world = World::new().await?;
-        // The last change happened this moment, by GitHub's clock.
+        // The last change happened just now, by GitHub's clock.
         world.fake.put([merged(1), merged(2).updated(NOW)]);
         world.collect_at(at(NOW) + TimeDelta::minutes(minutes), 1).await?;
         assert_eq!(world.watermarks().await?["acme/api"], Some(at(NOW)), "{minutes}");
@@ -1775,7 +1776,7 @@ async fn f31_a_clock_that_is_wrong_does_not_move_the_watermark() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f31_a_change_in_the_far_future_does_not_hide_what_comes_before_it() -> Result<()> {
+async fn f31_far_future_change_does_not_hide_earlier_ones() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1), merged(2).updated("2031-01-01T00:00:00Z")]);
     world.collect().await?;
@@ -1787,7 +1788,7 @@ async fn f31_a_change_in_the_far_future_does_not_hide_what_comes_before_it() -> 
 }
 
 #[tokio::test]
-async fn f33_without_a_database_github_is_not_asked() -> Result<()> {
+async fn f33_without_a_database_github_gets_no_request() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let url = "postgres://postgres@localhost:5432/mergeline?host=/nowhere";
     let settings = DatabaseSettings::parse(&SecretString::from(url)).map_err(mergeline_domain::Problems::from)?;
@@ -1798,7 +1799,7 @@ async fn f33_without_a_database_github_is_not_asked() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f34_a_database_that_starts_anew_between_two_pages_is_found_again() -> Result<()> {
+async fn f34_database_restart_between_pages_is_survived() -> Result<()> {
     let folder = tempfile::tempdir()?;
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let server = std::sync::Mutex::new(Some(Server::persistent(folder.path())?));
@@ -1813,7 +1814,7 @@ async fn f34_a_database_that_starts_anew_between_two_pages_is_found_again() -> R
         if let (Progress::Page { result, .. }, Ok(mut server)) = (progress, server.lock())
             && result.pages == 2
         {
-            // Everybody's connection ends here.
+            // All connections end here.
             drop(server.take());
             *server = Server::persistent(folder.path()).ok();
         }
@@ -1825,7 +1826,7 @@ async fn f34_a_database_that_starts_anew_between_two_pages_is_found_again() -> R
 }
 
 #[tokio::test]
-async fn f35_a_read_only_database_fails_the_run_before_anything_is_asked() -> Result<()> {
+async fn f35_read_only_database_fails_before_any_request() -> Result<()> {
     let world = World::new().await?;
     world
         .execute(
@@ -1841,9 +1842,9 @@ async fn f35_a_read_only_database_fails_the_run_before_anything_is_asked() -> Re
 }
 
 #[tokio::test]
-async fn f39_a_full_disk_fails_the_run_and_leaves_no_checkpoint_without_its_data() -> Result<()> {
+async fn f39_full_disk_leaves_no_checkpoint_without_data() -> Result<()> {
     let world = World::on_small_pages(9).await?;
-    // Full from the fourth pull request on, as PostgreSQL says it.
+    // Full from the fourth pull request on, with PostgreSQL's error.
     world
         .execute(
             "create function refuse() returns trigger language plpgsql as $$ begin
@@ -1862,14 +1863,14 @@ async fn f39_a_full_disk_fails_the_run_and_leaves_no_checkpoint_without_its_data
 }
 
 #[tokio::test]
-async fn f52_a_panic_in_the_work_on_one_repository_fails_it_alone() -> Result<()> {
+async fn f52_panic_in_one_repository_fails_it_alone() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1), pr("acme/web", 2).merged("2026-06-02T10:00:00Z")]);
     let observer = |progress: Progress<'_>| {
         if let Progress::Page { repository, .. } = progress
             && repository.as_str() == "acme/api"
         {
-            // A panic without its message on standard error.
+            // A panic without a message on standard error.
             std::panic::resume_unwind(Box::new("by request"));
         }
     };
@@ -1882,7 +1883,7 @@ async fn f52_a_panic_in_the_work_on_one_repository_fails_it_alone() -> Result<()
 }
 
 #[tokio::test]
-async fn f52_a_run_that_ended_without_a_word_is_closed_by_a_later_one() -> Result<()> {
+async fn f52_silently_ended_run_is_closed_by_later_one() -> Result<()> {
     let world = World::on_small_pages(7).await?;
     {
         let (pages, options) = (Semaphore::new(0), options());
@@ -1898,7 +1899,7 @@ async fn f52_a_run_that_ended_without_a_word_is_closed_by_a_later_one() -> Resul
 }
 
 #[tokio::test]
-async fn f56_a_watermark_that_is_older_than_the_data_collects_the_same_again() -> Result<()> {
+async fn f56_watermark_older_than_data_collects_same_rows() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.collect().await?;
@@ -1918,7 +1919,7 @@ async fn f56_a_watermark_that_is_older_than_the_data_collects_the_same_again() -
 }
 
 #[tokio::test]
-async fn one_request_is_under_way_at_a_time_unless_more_are_allowed() -> Result<()> {
+async fn requests_run_one_at_a_time_by_default() -> Result<()> {
     let world = World::on_small_pages(30).await?;
     world.fake.put((1..=9).map(|number| pr("acme/web", number).updated("2026-06-10T00:00:00Z")));
     world.fake.set_latency(Duration::from_millis(2));
@@ -1928,7 +1929,7 @@ async fn one_request_is_under_way_at_a_time_unless_more_are_allowed() -> Result<
 }
 
 #[tokio::test]
-async fn a_comparison_takes_out_what_github_has_no_more_and_brings_back_what_is_missing() -> Result<()> {
+async fn comparison_removes_deleted_rows_and_restores_missing_ones() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(5));
     world.collect().await?;
@@ -1947,7 +1948,7 @@ async fn a_comparison_takes_out_what_github_has_no_more_and_brings_back_what_is_
 }
 
 #[tokio::test]
-async fn a_comparison_that_is_asked_for_finds_what_is_gone_however_old_it_is() -> Result<()> {
+async fn requested_comparison_finds_deletions_of_any_age() -> Result<()> {
     let world = World::new().await?;
     let old = |number| pr("acme/api", number).created("2026-02-01T00:00:00Z").merged("2026-02-02T00:00:00Z");
     world.fake.put([old(1), old(2)]);
@@ -1956,11 +1957,11 @@ async fn a_comparison_that_is_asked_for_finds_what_is_gone_however_old_it_is() -
     world.fake.delete_pull_request("acme/api", 1);
     let counted = "select count(distinct pull_request_id) from pr_attributions";
     world.collect_at(at("2026-06-23T12:00:00Z"), 1).await?;
-    assert_eq!(world.number(counted).await?, 150, "the weekly one looks at four weeks");
+    assert_eq!(world.number(counted).await?, 150, "the weekly comparison covers four weeks");
     world.collect_and(&CollectOptions { verifies: true, ..options_at(at("2026-06-23T13:00:00Z")) }, |_| {}).await?;
     assert_eq!(world.number(counted).await?, 149);
     assert_eq!(world.texts("select number::text from pull_requests where deleted_at is not null").await?, ["1"]);
-    // And however new: the one that changed last of all.
+    // However new, too: the one that changed last of all.
     let newest =
         "select number from pull_requests where deleted_at is null order by updated_at desc, number desc limit 1";
     world.fake.delete_pull_request("acme/api", world.number(newest).await?);
@@ -1970,7 +1971,7 @@ async fn a_comparison_that_is_asked_for_finds_what_is_gone_however_old_it_is() -
 }
 
 #[tokio::test]
-async fn a_comparison_mends_what_changed_without_a_later_time_of_change() -> Result<()> {
+async fn comparison_repairs_changes_without_a_newer_timestamp() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(5));
     world.collect().await?;
@@ -1981,7 +1982,7 @@ async fn a_comparison_mends_what_changed_without_a_later_time_of_change() -> Res
 }
 
 #[tokio::test]
-async fn a_comparison_happens_once_a_week_and_costs_nothing_in_between() -> Result<()> {
+async fn comparison_runs_weekly_and_costs_nothing_between() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     let mut unchanged = Vec::new();
@@ -2013,10 +2014,10 @@ async fn reviews_beyond_the_first_page_are_read_too() -> Result<()> {
 const DETAILED: &str = "select p.number::text from pull_requests as p where detailed_at = updated_at and deleted_at is null order by p.number";
 
 #[tokio::test]
-async fn details_that_github_cannot_tell_are_put_off_and_the_others_are_told() -> Result<()> {
+async fn unavailable_details_are_deferred_without_affecting_others() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(10));
-    // REST names it in a way that GraphQL does not know.
+    // REST gives it a node id that GraphQL does not know.
     world.fake.put(many(7).skip(6).map(|it| it.overriding("node_id", json!("PR_elsewhere"))));
     assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
     assert_eq!(world.texts(DETAILED).await?, ["1", "2", "3", "4", "5", "6", "8", "9", "10"]);
@@ -2028,7 +2029,7 @@ async fn details_that_github_cannot_tell_are_put_off_and_the_others_are_told() -
 const POSTPONED: &str = "select number::text from pull_requests where detail_retry_at > '2026-06-15T12:59:00Z'";
 
 #[tokio::test]
-async fn what_was_deleted_before_its_details_were_read_is_asked_for_once_and_counts_no_more() -> Result<()> {
+async fn deletion_before_details_is_checked_once_and_uncounted() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(10));
     world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
@@ -2045,7 +2046,7 @@ async fn what_was_deleted_before_its_details_were_read_is_asked_for_once_and_cou
         assert_eq!(later.total(|result| result.graphql_requests + result.without_details), 0, "after {hours} h");
         assert_eq!(world.asked_about("acme/api").len(), 1, "after {hours} h");
     }
-    // Hidden for a while only.
+    // It was only hidden for a while.
     world.fake.put([merged(7).updated("2026-06-18T00:00:00Z")]);
     world.collect_at(at("2026-06-18T12:00:00Z"), 1).await?;
     assert_eq!(world.texts(deleted).await?, ["3"]);
@@ -2054,11 +2055,11 @@ async fn what_was_deleted_before_its_details_were_read_is_asked_for_once_and_cou
 }
 
 #[tokio::test]
-async fn one_wrong_404_deletes_nothing_of_which_graphql_does_not_know() -> Result<()> {
+async fn one_wrong_404_never_deletes_a_pull_request() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1), merged(2).overriding("node_id", json!("PR_elsewhere"))]);
     world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;
-    // The list, and the pull request by its number.
+    // The answers for the list, and for the pull request by number.
     world.fake.fail_next("acme/api", Fault::Nothing);
     world.fake.fail_next("acme/api", Fault::Status(404));
     assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
@@ -2069,11 +2070,11 @@ async fn one_wrong_404_deletes_nothing_of_which_graphql_does_not_know() -> Resul
 }
 
 #[tokio::test]
-async fn further_reviews_that_github_cannot_tell_put_off_their_pull_request_alone() -> Result<()> {
+async fn unavailable_review_pages_defer_only_their_pull_request() -> Result<()> {
     let world = World::new().await?;
     let discussed = (0..60).fold(merged(1), |discussed, _| discussed.reviewed_by("bob", "2026-06-01T10:00:00Z"));
     world.fake.put([discussed, merged(2)]);
-    // The first answer tells of both and is whole; the second one should tell more of the first.
+    // The first answer is complete and covers both; the second should return more of the first.
     world.fake.fail_next_graphql(Fault::NonNumericLimits);
     world.fake.fail_next_graphql(Fault::GraphqlErrors { kind: String::new(), with_data: true });
     assert_eq!(outcome(&world.collect().await?, "acme/api"), (ResultState::Succeeded, None));
@@ -2082,7 +2083,7 @@ async fn further_reviews_that_github_cannot_tell_put_off_their_pull_request_alon
 }
 
 #[tokio::test]
-async fn a_pattern_means_every_repository_of_the_owner_but_the_archived_also_a_new_one() -> Result<()> {
+async fn pattern_covers_new_repositories_but_not_archived_ones() -> Result<()> {
     let world = World::unconfigured().await?;
     world.fake.add_repository("other/api");
     world.fake.archive_repository("acme/web");
@@ -2095,7 +2096,7 @@ async fn a_pattern_means_every_repository_of_the_owner_but_the_archived_also_a_n
 }
 
 #[tokio::test]
-async fn a_repository_that_a_list_skips_because_another_one_vanishes_stays_and_what_is_gone_goes() -> Result<()> {
+async fn repository_skipped_by_a_shifting_list_stays() -> Result<()> {
     let world = World::unconfigured().await?;
     let names: Vec<String> = (100..202).map(|number| format!("acme/r-{number}")).collect();
     for name in &names {
@@ -2112,20 +2113,21 @@ async fn a_repository_that_a_list_skips_because_another_one_vanishes_stays_and_w
     let without = |gone: &[&str]| -> Vec<String> {
         names.iter().filter(|name| !gone.contains(&name.as_str())).cloned().collect()
     };
-    // The newest come first. Once the first is gone, the first of the second page moves up, and is on neither.
+    // The newest come first. When the first is gone, the first of the second page moves up and is on neither page.
     world.fake.delete_repository_after(1, "acme/r-201");
     world.fake.forget_requests();
     assert_eq!(planned().await?, names);
     let asked = || world.fake.requests().into_iter().map(|request| request.path).collect::<Vec<_>>();
     assert_eq!(asked().last().map(String::as_str), Some("/repos/acme/r-101"));
-    // One that is there no more is asked for once, in the next run.
+    // One that no longer exists is requested once, in the next run.
     world.fake.forget_requests();
     assert_eq!(planned().await?, without(&["acme/r-201"]));
     assert_eq!(asked().last().map(String::as_str), Some("/repos/acme/r-201"));
     world.fake.forget_requests();
     assert_eq!(planned().await?, without(&["acme/r-201"]));
     assert_eq!(asked().len(), 2, "{:?}", asked());
-    // So goes one that belongs to somebody else by now, and one that is archived; where GitHub fails, nothing goes.
+    // The same happens to one that now belongs to another owner, and to an archived one. If GitHub fails, nothing is
+    // removed.
     world.fake.delete_repository_after(1, "acme/r-200");
     world.fake.break_repository("acme/r-100", Some(502));
     world.fake.rename("acme/r-102", "other/r-102");
@@ -2135,8 +2137,7 @@ async fn a_repository_that_a_list_skips_because_another_one_vanishes_stays_and_w
 }
 
 #[tokio::test]
-async fn a_repository_that_is_renamed_while_github_fails_at_it_is_one_in_the_end_whether_it_was_read_or_not()
--> Result<()> {
+async fn repository_renamed_during_failures_stays_one_repository() -> Result<()> {
     for was_read in [true, false] {
         let world = World::unconfigured().await?;
         world.fake.put([pr("acme/web", 1).merged("2026-06-03T10:00:00Z")]);
@@ -2159,9 +2160,9 @@ async fn a_repository_that_is_renamed_while_github_fails_at_it_is_one_in_the_end
 }
 
 #[tokio::test]
-async fn f22_what_cannot_be_read_any_more_goes_along_with_its_renamed_repository() -> Result<()> {
+async fn f22_unreadable_row_moves_with_its_renamed_repository() -> Result<()> {
     for (before, after) in [("'acme/*'", "'acme/*'"), ("acme/web", "acme/web"), ("acme/web", "acme/site")] {
-        // Some servers do not say of which repository a pull request is.
+        // Some servers do not say which repository a pull request belongs to.
         for is_named in [true, false] {
             let world = World::unconfigured().await?;
             let web = |number: i64| {
@@ -2193,8 +2194,7 @@ async fn f22_what_cannot_be_read_any_more_goes_along_with_its_renamed_repository
 }
 
 #[tokio::test]
-async fn private_repositories_of_a_users_pattern_are_collected_and_a_token_that_cannot_list_them_takes_none_out()
--> Result<()> {
+async fn private_repositories_of_a_user_survive_weaker_tokens() -> Result<()> {
     let world = World::unconfigured().await?;
     world.fake.add_user(FakeUser::person("alice"));
     world.fake.set_token_owner(FakeUser::person("alice"));
@@ -2209,7 +2209,7 @@ async fn private_repositories_of_a_users_pattern_are_collected_and_a_token_that_
     let incomplete = async || anyhow::Ok(world.store.coverage().await?.incomplete_patterns);
     assert_eq!(incomplete().await?, Vec::<String>::new());
     world.fake.set_token_owner(FakeUser::person("bob"));
-    assert_eq!(of(&world.collect().await?), all, "they fail, and none is forgotten");
+    assert_eq!(of(&world.collect().await?), all, "they fail but stay configured");
     assert_eq!(incomplete().await?, ["alice/*"]);
     assert_eq!(world.numbers().await?, [1, 2, 3]);
     world.fake.set_token_owner(FakeUser::person("alice"));
@@ -2220,7 +2220,7 @@ async fn private_repositories_of_a_users_pattern_are_collected_and_a_token_that_
 }
 
 #[tokio::test]
-async fn an_owner_that_cannot_be_listed_keeps_the_repositories_that_were_known() -> Result<()> {
+async fn unlistable_owner_keeps_its_known_repositories() -> Result<()> {
     let world = World::unconfigured().await?;
     world.apply_to("'acme/*'", ANA).await?;
     world.fake.put(many(3));
@@ -2238,14 +2238,14 @@ async fn an_owner_that_cannot_be_listed_keeps_the_repositories_that_were_known()
 }
 
 #[tokio::test]
-async fn for_a_newcomer_a_repository_is_read_again_only_as_far_as_the_membership_goes() -> Result<()> {
+async fn new_member_rereading_stops_at_the_membership_start() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(
         many(350).map(|pull_request| if pull_request.number % 2 == 0 { pull_request } else { pull_request.by("bob") }),
     );
     world.collect().await?;
     world.fake.forget_requests();
-    // Of the last 50 or so.
+    // Covers about the last 50.
     let both = "{ slug: payments, members: [{ github: ana }, { github: bob, from: 2026-06-02T15:00:00Z }] }";
     world.apply(both).await?;
     world.collect_and(&CollectOptions { details: false, ..options() }, |_| {}).await?;

@@ -12,7 +12,7 @@ use mergeline_store::{ApplyOptions, ResultState, RunState};
 use tokio::sync::Notify;
 
 #[tokio::test]
-async fn a_run_keeps_the_members_and_counts_the_others_by_reason() -> Result<()> {
+async fn run_keeps_members_and_counts_skipped_by_reason() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([
         merged(1),
@@ -40,7 +40,7 @@ async fn a_run_keeps_the_members_and_counts_the_others_by_reason() -> Result<()>
 }
 
 #[tokio::test]
-async fn f01_running_again_changes_nothing_and_costs_one_request_for_each_repository() -> Result<()> {
+async fn f01_repeated_run_changes_nothing_with_one_request_each() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.collect().await?;
@@ -54,7 +54,7 @@ async fn f01_running_again_changes_nothing_and_costs_one_request_for_each_reposi
 }
 
 #[tokio::test]
-async fn a_run_first_counts_what_a_changed_teams_file_left_and_does_so_with_a_token_that_is_refused() -> Result<()> {
+async fn pending_reattribution_runs_even_with_a_refused_token() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(5));
     world.collect().await?;
@@ -73,7 +73,7 @@ async fn a_run_first_counts_what_a_changed_teams_file_left_and_does_so_with_a_to
 }
 
 #[tokio::test]
-async fn a_later_run_reads_only_the_pages_that_hold_changes() -> Result<()> {
+async fn a_later_run_reads_only_changed_pages() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(350));
     world.collect().await?;
@@ -84,12 +84,12 @@ async fn a_later_run_reads_only_the_pages_that_hold_changes() -> Result<()> {
     let report = world.collect().await?;
     assert_eq!(report.total(|result| result.changed), 2);
     let paths: Vec<String> = world.fake.requests().into_iter().map(|request| request.method).collect();
-    assert_eq!(paths, ["GET", "POST", "GET"], "one page of each repository, and one query for what changed");
+    assert_eq!(paths, ["GET", "POST", "GET"], "one page for each repository, and one query for the changes");
     Ok(())
 }
 
 #[tokio::test]
-async fn the_watermark_is_the_newest_update_and_never_the_clock() -> Result<()> {
+async fn watermark_is_the_newest_update_not_the_clock() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1).updated("2026-06-03T10:00:00Z")]);
     world.collect().await?;
@@ -100,7 +100,7 @@ async fn the_watermark_is_the_newest_update_and_never_the_clock() -> Result<()> 
 }
 
 #[tokio::test]
-async fn f29_pull_requests_with_equal_times_at_the_watermark_are_not_lost() -> Result<()> {
+async fn f29_equal_timestamps_at_the_watermark_are_not_lost() -> Result<()> {
     let world = World::new().await?;
     world.fake.put((1..=150).map(merged));
     world.collect().await?;
@@ -111,10 +111,10 @@ async fn f29_pull_requests_with_equal_times_at_the_watermark_are_not_lost() -> R
 }
 
 #[tokio::test]
-async fn f27_what_changes_while_paging_is_neither_lost_nor_stored_twice() -> Result<()> {
+async fn f27_change_during_paging_is_stored_exactly_once() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
-    // After the first answer the oldest one comes to the front and pushes all others down by one.
+    // After the first answer, the oldest one moves to the front and pushes all others down by one.
     world.fake.put_after(1, merged(1).updated("2026-06-14T10:00:00Z").titled("moved"));
     world.collect().await?;
     world.collect().await?;
@@ -127,7 +127,7 @@ async fn f27_what_changes_while_paging_is_neither_lost_nor_stored_twice() -> Res
 }
 
 #[tokio::test]
-async fn the_first_run_goes_back_as_far_as_the_backfill_and_no_further() -> Result<()> {
+async fn first_run_stops_at_the_backfill_limit() -> Result<()> {
     let world = World::new().await?;
     let old = pr("acme/api", 1).created("2025-10-01T00:00:00Z").updated("2025-12-01T00:00:00Z");
     world.fake.put([old, merged(2)]);
@@ -137,7 +137,7 @@ async fn the_first_run_goes_back_as_far_as_the_backfill_and_no_further() -> Resu
 }
 
 #[tokio::test]
-async fn a_failing_repository_does_not_stop_the_others_and_the_run_says_so() -> Result<()> {
+async fn failing_repository_is_reported_without_stopping_the_others() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1)]);
     world.fake.break_repository("acme/web", Some(502));
@@ -159,7 +159,7 @@ async fn a_failing_repository_does_not_stop_the_others_and_the_run_says_so() -> 
 }
 
 #[tokio::test]
-async fn a_repository_that_fails_half_way_goes_on_where_its_watermark_was() -> Result<()> {
+async fn repository_failing_midway_resumes_from_its_watermark() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.collect().await?;
@@ -199,7 +199,7 @@ async fn a_bad_answer_deletes_and_zeroes_nothing() -> Result<()> {
         world.fake.put(many(3));
         world.collect().await?;
         let before = world.database.digest().await?;
-        // As often as it is asked for, in smaller and smaller parts too.
+        // Every request fails, also for smaller and smaller parts.
         world.fail(100, &fault);
         assert_eq!(world.collect().await?.state, RunState::Partial, "{fault:?}");
         assert_eq!(world.database.digest().await?, before, "{fault:?}");
@@ -208,7 +208,7 @@ async fn a_bad_answer_deletes_and_zeroes_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_corrected_membership_needs_no_request_to_github() -> Result<()> {
+async fn a_corrected_membership_sends_no_github_request() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(30));
     world.collect().await?;
@@ -223,7 +223,7 @@ async fn a_corrected_membership_needs_no_request_to_github() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_new_member_has_the_window_read_again() -> Result<()> {
+async fn a_new_member_triggers_rereading_the_window() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1), merged(2).by("bob")]);
     world.collect().await?;
@@ -235,7 +235,7 @@ async fn a_new_member_has_the_window_read_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn several_repositories_at_a_time_give_the_same_rows() -> Result<()> {
+async fn concurrent_repositories_give_the_same_rows() -> Result<()> {
     let facts = async |concurrency: usize| -> Result<String> {
         let world = World::new().await?;
         world.fake.put(many(150));
@@ -259,7 +259,7 @@ async fn several_repositories_at_a_time_give_the_same_rows() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f45_a_teams_file_applied_during_a_run_leaves_attributions_of_the_new_one() -> Result<()> {
+async fn f45_teams_file_applied_mid_run_sets_the_attributions() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     let first_page = Notify::new();
@@ -287,7 +287,7 @@ async fn f45_a_teams_file_applied_during_a_run_leaves_attributions_of_the_new_on
 }
 
 #[tokio::test]
-async fn a_member_who_comes_back_under_a_new_login_keeps_the_history() -> Result<()> {
+async fn member_returning_under_a_new_login_keeps_history() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1)]);
     world.collect().await?;
@@ -304,11 +304,11 @@ async fn a_member_who_comes_back_under_a_new_login_keeps_the_history() -> Result
 }
 
 #[tokio::test]
-async fn reading_again_for_a_newcomer_forgets_nothing_that_lies_before_the_window() -> Result<()> {
+async fn rereading_for_a_new_member_loses_no_changes() -> Result<()> {
     let world = World::new().await?;
     world.fake.put([merged(1).updated("2026-06-03T00:00:00Z")]);
     world.collect().await?;
-    // The repository is not read for most of a year, and changes in between.
+    // The repository is not read for most of a year and changes in the meantime.
     world.fake.put([merged(2).updated("2026-07-01T00:00:00Z")]);
     world.apply("{ slug: payments, members: [{ github: ana }, { github: bob }] }").await?;
     world.collect_at(at("2027-04-01T00:00:00Z"), 1).await?;
@@ -317,7 +317,7 @@ async fn reading_again_for_a_newcomer_forgets_nothing_that_lies_before_the_windo
 }
 
 #[tokio::test]
-async fn g14_an_empty_list_where_there_was_a_history_is_no_fresh_data() -> Result<()> {
+async fn g14_suddenly_empty_list_does_not_refresh_the_data() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.collect().await?;
@@ -331,7 +331,7 @@ async fn g14_an_empty_list_where_there_was_a_history_is_no_fresh_data() -> Resul
 }
 
 #[tokio::test]
-async fn a_page_that_cannot_be_understood_at_all_fails_its_repository() -> Result<()> {
+async fn a_wholly_undecodable_page_fails_its_repository() -> Result<()> {
     let world = World::new().await?;
     world.fake.put((1..=10).map(|number| merged(number).overriding("created_at", serde_json::Value::Null)));
     let report = world.collect().await?;
@@ -342,7 +342,7 @@ async fn a_page_that_cannot_be_understood_at_all_fails_its_repository() -> Resul
 }
 
 #[tokio::test]
-async fn without_a_teams_file_nothing_is_asked_of_github() -> Result<()> {
+async fn without_a_teams_file_github_gets_no_request() -> Result<()> {
     let world = World::unconfigured().await?;
     let outcome = world.collect_at(at(NOW), 1).await;
     assert!(matches!(outcome, Err(CollectError::NotConfigured(_))), "{outcome:?}");
@@ -351,7 +351,7 @@ async fn without_a_teams_file_nothing_is_asked_of_github() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_token_is_nowhere_in_the_database_or_the_report() -> Result<()> {
+async fn token_appears_in_neither_database_nor_report() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
     world.fake.fail_next("acme/web", Fault::Status(401));
@@ -367,12 +367,12 @@ async fn the_token_is_nowhere_in_the_database_or_the_report() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_account_that_is_renamed_while_it_is_read_is_one_person_in_the_same_run() -> Result<()> {
+async fn account_renamed_mid_run_stays_one_person() -> Result<()> {
     let world = World::on_small_pages(0).await?;
     let teams = "{ slug: payments, members: [{ github: ana, to: 2026-06-02 }, { github: ana-b, from: 2026-06-02 }] }";
     world.apply(teams).await?;
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
-    // The rename falls between the rows of the second page, and between the first page and it.
+    // The rename falls between the rows of the second page, and between it and the first page.
     world.fake.put(many(8).map(|pull_request| match pull_request.number {
         1..=4 => pull_request.merged("2026-06-01T10:00:00Z"),
         _ => pull_request.by_user(Some(renamed.clone())),
@@ -393,21 +393,21 @@ fn renamed(person: &str, login: &str) -> FakeUser {
     FakeUser { login: login.to_owned(), ..FakeUser::person(person) }
 }
 
-/// For which team each pull request counts.
+/// The team that each pull request counts for.
 const COUNTED: &str = "select concat_ws(' ', p.number, t.slug) from pull_requests as p
     left join pr_attributions as a on a.pull_request_id = p.id left join teams as t on a.team_id = t.id order by p.number, t.slug";
 
-/// What is in doubt after a run: the login, and the number that it counts for or that is to be written.
+/// The doubts after a run: the login, and the account number that it counts for or that should be written.
 fn doubts(report: &RunReport) -> Vec<(&str, Option<i64>)> {
-    let told = |doubt: &Doubt| match doubt {
+    let number = |doubt: &Doubt| match doubt {
         Doubt::TwoAccounts { counted, .. } => counted.id,
         Doubt::FormerLogin { successors, .. } => successors.first().and_then(|one| one.id),
     };
-    report.doubts.iter().map(|doubt| (doubt.login().as_str(), told(doubt))).collect()
+    report.doubts.iter().map(|doubt| (doubt.login().as_str(), number(doubt))).collect()
 }
 
 #[tokio::test]
-async fn two_accounts_that_exchange_logins_keep_their_teams_by_the_old_file_and_by_the_corrected_one() -> Result<()> {
+async fn accounts_that_swap_logins_keep_their_teams() -> Result<()> {
     let old = "{ slug: pay, members: [{ github: ana }] }, { slug: web, members: [{ github: bob }] }";
     let corrected = "{ slug: pay, members: [{ github: bob }] }, { slug: web, members: [{ github: ana }] }";
     let (ana, bob) = (FakeUser::person("ana").id, FakeUser::person("bob").id);
@@ -432,7 +432,7 @@ async fn two_accounts_that_exchange_logins_keep_their_teams_by_the_old_file_and_
         assert_eq!(doubts(&world.collect().await?), []);
         assert_eq!(world.texts(COUNTED).await?, as_they_are);
     }
-    // It is corrected before: nobody can know, until it has numbers.
+    // It is corrected before that: the accounts are ambiguous until it has numbers.
     let world = World::unconfigured().await?;
     world.apply(old).await?;
     world.fake.put([merged(1), merged(2).by("bob")]);
@@ -449,7 +449,7 @@ async fn two_accounts_that_exchange_logins_keep_their_teams_by_the_old_file_and_
 }
 
 #[tokio::test]
-async fn an_account_that_took_over_the_login_of_somebody_who_was_never_seen_counts_only_where_it_did() -> Result<()> {
+async fn taking_over_an_unseen_login_changes_no_team() -> Result<()> {
     let teams = "{ slug: pay, members: [{ github: ana, weight: 0.5 }] }, { slug: web, members: [{ github: carl, weight: 0.5 }] }";
     let world = World::unconfigured().await?;
     world.apply(teams).await?;
@@ -473,7 +473,7 @@ async fn an_account_that_took_over_the_login_of_somebody_who_was_never_seen_coun
 }
 
 #[tokio::test]
-async fn a_former_login_that_a_new_database_never_saw_is_told_and_counts_once_both_have_the_number() -> Result<()> {
+async fn unseen_former_login_is_reported_until_ids_match() -> Result<()> {
     let teams = |id: &str| {
         format!(
             "{{ slug: pay, members: [{{ github: ana{id}, to: 2026-06-02 }}, {{ github: ana-b{id}, from: 2026-06-02 }}] }}"
@@ -495,7 +495,7 @@ async fn a_former_login_that_a_new_database_never_saw_is_told_and_counts_once_bo
         assert_eq!((report.state, doubts(&report)), (RunState::Succeeded, vec![]));
         assert_eq!(world.texts(COUNTED).await?, ["1 pay", "2 pay"], "{file}");
     }
-    // The number is written before anybody was seen.
+    // The number is written before any account was seen.
     let world = World::unconfigured().await?;
     world.fake.put(pull_requests());
     for file in [&teams(""), &numbered] {

@@ -1,5 +1,5 @@
-//! The backfill stream: by creation, the oldest first, which changes do not disturb, or by update, the newest first, down to the
-//! window's beginning. It goes on where it stopped.
+//! The backfill stream, down to the start of the window. It reads by creation, oldest first, which changes do not
+//! disturb, or by update, newest first. It continues where it stopped.
 
 use std::collections::HashSet;
 
@@ -12,21 +12,21 @@ use mergeline_store::{Backfill, BackfillStep, KnownBy, Place, ReadBack, Undecoda
 use super::incremental::ListingProgress;
 use super::{Interruption, RepositoryJob, pipeline, timed};
 
-/// How often a backfill is begun when each time pull requests vanish while it reads.
+/// How often a backfill is read if pull requests vanish during each reading.
 const MAX_READINGS: u32 = 4;
-/// After so many pages that could be read, larger ones are tried, where the pages are very small: they are dear.
+/// Very small pages are expensive: after this many readable ones, a larger size is tried.
 const PAGES_BEFORE_LARGER: u32 = 10;
-/// Pages of at least so many are not very small.
+/// Pages of at least this size are not very small.
 const SMALL_PAGE: u8 = 25;
-/// The smallest page that is asked for from the beginning.
+/// The smallest page size that a reading starts with.
 pub(super) const SMALLEST_PAGE: u8 = 5;
 
 impl RepositoryJob<'_> {
-    /// Reads a repository's past as far as time allows, if that is under way.
+    /// Continues a repository's backfill, if there is one, as far as time allows.
     pub(super) async fn backfill(&mut self) -> Result<(), Interruption> {
         while let Some(backfill) = self.repository.backfill {
             if let Some(ReadBack { rows, oldest, last }) = backfill.read_back {
-                self.may_go_on()?;
+                self.may_continue()?;
                 let (session, name, page_size) = (self.session, self.repository.called(), self.repository.page_size);
                 let pages = session.by_update_after(name, page_size, ListPosition { rows, oldest, last });
                 Box::pin(self.read_back(backfill, pages, None)).await?;
@@ -36,18 +36,18 @@ impl RepositoryJob<'_> {
                 self.begin_reading(backfill).await?;
                 continue;
             }
-            if !self.read_up(backfill).await? {
-                // With pages of another size.
+            if !self.read_by_creation(backfill).await? {
+                // Continue with another page size.
                 continue;
             }
             let backfill = self.repository.backfill.unwrap_or(backfill);
             if backfill.length.is_some_and(|length| backfill.seen < length) && backfill.readings < MAX_READINGS {
-                // One has vanished meanwhile, those behind it have moved up, and one of them, at the beginning of a page, was
-                // not seen.
+                // A pull request vanished in the meantime. Those behind it moved up, and one at the start of a page was
+                // missed.
                 let (repository, seen, length) = (self.repository.called(), backfill.seen, backfill.length);
                 tracing::info!(
                     repo.name = %repository, seen, length,
-                    "Reading {repository} again: fewer pull requests were listed, {seen}, than there were"
+                    "Reading {repository} again: only {seen} pull requests were listed, fewer than there were"
                 );
                 self.begin_reading(backfill).await?;
                 continue;
@@ -64,9 +64,9 @@ impl RepositoryJob<'_> {
         Ok(())
     }
 
-    /// Reads a backfill by update, page after page, each of which is stored with how far it is. It has ended then, unless there
-    /// are rows that cannot be read: by creation they have neighbours that tell which they are. `first` is what the first page
-    /// showed, where it is the beginning of the list that is read.
+    /// Reads a backfill by update, page by page, and stores the position with each page. After the last page it is
+    /// finished, unless there are unreadable rows: in the list by creation, neighbors identify those. `first` is what
+    /// the first page showed, if the reading starts at the beginning of the list.
     pub(super) async fn read_back(
         &mut self,
         backfill: Backfill,
@@ -98,7 +98,7 @@ impl RepositoryJob<'_> {
                         seen.note_unreadable(&page, self.now());
                         page
                     }
-                    // The page before was the last one, which has ended it.
+                    // The previous page was the last one, so the backfill is finished.
                     Some(PageAnswer::Unchanged) | None => return self.finish_backfill().await,
                 },
             };
@@ -110,7 +110,7 @@ impl RepositoryJob<'_> {
             let is_readable =
                 page.unreadable.is_empty() || (is_from_the_beginning && self.is_accounted_for(&seen).await?);
             if !is_readable {
-                // Rows of a part of the list are not remembered: the next listing looks into them.
+                // Unreadable rows of a partial list are not stored: the next listing checks them.
                 self.keep(page, backfill.since, None).await?;
                 self.observe();
                 return self.begin_reading(Backfill { read_back: None, ..backfill }).await;
@@ -123,11 +123,11 @@ impl RepositoryJob<'_> {
             if is_over {
                 return self.finish_backfill().await;
             }
-            self.may_go_on()?;
+            self.may_continue()?;
         }
     }
 
-    /// Begins at the first page, with a look at how long the list is. Not knowing that is no reason not to begin.
+    /// Starts at the first page, after asking for the length of the list. An unknown length does not prevent that.
     async fn begin_reading(&mut self, backfill: Backfill) -> Result<(), Interruption> {
         let length = match self.length.take() {
             Some(length) => Some(length),
@@ -141,15 +141,15 @@ impl RepositoryJob<'_> {
             readings: backfill.readings + 1,
             ..backfill
         };
-        let begun = self.collecting.store.begin_reading(&self.lease, reading, self.now());
-        timed(&mut self.result.database, begun).await?;
+        let saved = self.collecting.store.begin_reading(&self.lease, reading, self.now());
+        timed(&mut self.result.database, saved).await?;
         self.repository.backfill = Some(reading);
         Ok(())
     }
 
-    /// Reads page after page, several on their way at a time, and stores them in order. Says whether that was all; else the size
-    /// of pages has changed.
-    async fn read_up(&mut self, backfill: Backfill) -> Result<bool, Interruption> {
+    /// Reads page by page, with several requests in flight, and stores the pages in order. Returns true at the end of
+    /// the list, or false if the page size has changed.
+    async fn read_by_creation(&mut self, backfill: Backfill) -> Result<bool, Interruption> {
         let (session, name, page_size) = (self.session, self.repository.called().clone(), self.repository.page_size);
         let ahead = self.collecting.github.concurrency();
         let mut next = backfill.next_page;
@@ -157,7 +157,7 @@ impl RepositoryJob<'_> {
         let (mut is_read, mut other_size, mut pages_read) = (false, None, 0);
         let mut counted = Counted::default();
         while !is_read && other_size.is_none() {
-            self.may_go_on()?;
+            self.may_continue()?;
             let name = &name;
             let pages = futures::stream::iter(next..=last)
                 .map(|number| async move { session.by_creation(name, page_size, number).await })
@@ -184,7 +184,7 @@ impl RepositoryJob<'_> {
                         break;
                     }
                 }
-                // What came before the one that cannot be used is stored all the same.
+                // Pages before the failed one are stored anyway.
                 if let Some(mut page) = arrived {
                     let unread = self.name_unreadable(&mut page).await?;
                     let seen = counted.add(&page, &unread, backfill.newest, is_read);
@@ -198,11 +198,11 @@ impl RepositoryJob<'_> {
                 }
                 outcome?;
                 if !is_read {
-                    self.may_go_on()?;
+                    self.may_continue()?;
                 }
                 Ok(!is_read && other_size.is_none())
             });
-            // Pages on their way and the one that is being stored make a large future.
+            // Boxed: pages in flight and the one being stored make a large future.
             Box::pin(reading).await?;
             last = last.max(next);
         }
@@ -212,7 +212,7 @@ impl RepositoryJob<'_> {
         Ok(is_read)
     }
 
-    /// A page of the repository that is meant, and no empty one before the end.
+    /// Checks that a page is from the right repository, and that an empty page is really the end.
     async fn checked(
         &mut self,
         page: Result<Page, GitHubError>,
@@ -229,7 +229,7 @@ impl RepositoryJob<'_> {
         Ok(page)
     }
 
-    /// An empty page is the end only where the first one agrees: an error is never an end.
+    /// An empty page is the end only if the first page agrees: an error is never an end.
     async fn confirm_end(&self, name: &RepoName, page_size: u8, number: u32) -> Result<(), Interruption> {
         let first = self.session.by_creation(name, page_size, 1).await?;
         if first.is_empty() {
@@ -239,14 +239,17 @@ impl RepositoryJob<'_> {
         if is_behind_the_last {
             return Ok(());
         }
-        let reason = format!("page {number} is empty, and there are further ones");
+        let reason = format!("page {number} is empty, but there are more pages");
         Err(GitHubError::InvalidAnswer { reason }.into())
     }
 
-    /// Asks for pages of another size from now on.
+    /// Uses another page size from now on.
     pub(super) async fn set_page_size(&mut self, page_size: u8) -> Result<(), Interruption> {
         let before = self.repository.page_size;
-        tracing::info!(repo.name = %self.repository.called(), page_size, "Asking for pages of {page_size} instead of {before}");
+        tracing::info!(
+            repo.name = %self.repository.called(), page_size,
+            "Using a page size of {page_size} instead of {before}"
+        );
         let set = self.collecting.store.set_page_size(&self.lease, page_size, self.now());
         timed(&mut self.result.database, set).await?;
         self.repository.page_size = page_size;
@@ -258,25 +261,25 @@ impl RepositoryJob<'_> {
     }
 }
 
-/// How far a listing is, as it is stored.
+/// The position of a listing, as stored.
 pub(super) fn read_back(position: ListPosition) -> ReadBack {
     let ListPosition { rows, oldest, last } = position;
     ReadBack { rows, oldest, last }
 }
 
-/// What a reading by creation has met of the pull requests that were there when it began.
+/// Counts what a reading by creation has seen of the pull requests that existed when it started.
 #[derive(Debug, Default)]
 struct Counted {
     numbers: HashSet<i64>,
     /// Those without a number.
     places: HashSet<Place>,
-    /// The newest of then has come: what follows is new.
+    /// The newest of them has been seen: what follows is new.
     is_past: bool,
 }
 
 impl Counted {
-    /// How many a page adds. Each counts once: of pages that are on their way at the same time, two may list the same one after
-    /// another one has vanished. What has no date was there if one that was there follows it.
+    /// Returns how many a page adds. Each counts once: of pages requested at the same time, two may list the same row
+    /// after another one has vanished. An item without a date existed if one that existed follows it.
     fn add(&mut self, page: &Page, unread: &[Undecodable], newest: Option<DateTime<Utc>>, is_last: bool) -> u32 {
         let was_there = |created_at| newest.is_none_or(|newest| created_at <= newest);
         let dated = || page.pull_requests.iter().map(|it| (it.number, it.created_at));
@@ -301,13 +304,13 @@ impl Counted {
     }
 }
 
-/// The size that pages should have from the next one on, where that is another.
+/// The page size from the next page on, if it changes.
 fn other_page_size(page_size: u8, smaller: Option<u8>, pages_read: u32, next: u32) -> Option<u8> {
     if let Some(smaller) = smaller {
         return Some(smaller.max(SMALLEST_PAGE)).filter(|smaller| *smaller < page_size);
     }
     let larger = larger_page(page_size).filter(|_| page_size < SMALL_PAGE && pages_read >= PAGES_BEFORE_LARGER)?;
-    // Where a page of the larger size begins.
+    // Only where a page of the larger size starts.
     ((next - 1) * u32::from(page_size)).is_multiple_of(larger.into()).then_some(larger)
 }
 
@@ -339,25 +342,25 @@ mod tests {
     }
 
     #[test]
-    fn f27_what_two_pages_on_their_way_list_counts_once() {
+    fn f27_row_listed_on_two_pages_counts_once() {
         let mut counted = Counted::default();
-        // #2 has vanished when the first page and the third one were answered, and not yet when the second was: #7 is not listed.
+        // #2 has vanished from the first and third answers, but not yet from the second: #7 is not listed.
         let pages = [&[1, 3, 4][..], &[4, 5, 6], &[8, 9, 10]];
         let seen = pages.map(|numbers| counted.add(&listed(numbers), &[], Some(on_day(9)), false));
         assert_eq!(seen, [3, 2, 2], "fewer than 9");
     }
 
     #[test]
-    fn pages_become_smaller_at_once_and_very_small_ones_larger_after_a_while() {
+    fn pages_shrink_at_once_and_grow_back_later() {
         assert_eq!(other_page_size(100, Some(50), 1, 2), Some(50));
         assert_eq!(
             other_page_size(25, Some(1), 1, 2),
             Some(5),
-            "single pull requests are asked for where they must be"
+            "single pull requests are requested only where necessary"
         );
         assert_eq!(other_page_size(5, Some(1), 1, 2), None);
         assert_eq!([9, 10, 11].map(|read| other_page_size(5, None, read, 11)), [None, Some(25), Some(25)]);
-        assert_eq!(other_page_size(5, None, 11, 12), None, "the page of 25 has begun");
+        assert_eq!(other_page_size(5, None, 11, 12), None, "in the middle of a page of 25");
         assert_eq!([25, 50, 100].map(|size| other_page_size(size, None, 100, 101)), [None, None, None]);
     }
 }

@@ -1,4 +1,5 @@
-//! What the list does not tell: commits, reviews, drafts, sizes. By GraphQL, for pull requests that changed.
+//! Details that a list does not include: commits, reviews, drafts, sizes. Read by GraphQL for pull requests that
+//! changed.
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
@@ -9,11 +10,11 @@ use mergeline_store::WithoutDetails;
 use super::quarantine::AT_ONCE;
 use super::{Interruption, RepositoryJob, pipeline, timed};
 
-/// As many as GraphQL tells about in one query.
+/// How many pull requests GraphQL returns in one query.
 const IN_A_QUERY: u32 = 100;
 
 impl RepositoryJob<'_> {
-    /// Reads the details of stored pull requests that changed since theirs were read, the last changed first.
+    /// Reads the details of stored pull requests that changed since theirs were read, most recently changed first.
     pub(super) async fn details(&mut self) -> Result<(), Interruption> {
         let outcome = self.read_details().await;
         let counting = self.collecting.store.count_without_details(self.repository.id);
@@ -25,7 +26,10 @@ impl RepositoryJob<'_> {
     async fn read_details(&mut self) -> Result<(), Interruption> {
         let (session, store) = (self.session, self.collecting.store);
         if !session.has_token().await? {
-            tracing::warn!(repo.name = %self.repository.called(), "No reviews, commits and sizes: they need a token");
+            tracing::warn!(
+                repo.name = %self.repository.called(),
+                "Skipping reviews, commits and sizes: they need a token"
+            );
             return Ok(());
         }
         let ahead = u32::try_from(self.collecting.github.concurrency()).unwrap_or(1);
@@ -47,7 +51,7 @@ impl RepositoryJob<'_> {
                     self.keep_details(batch, histories?, now).await?;
                     self.observe();
                 }
-                self.may_go_on()?;
+                self.may_continue()?;
                 Ok(true)
             });
             Box::pin(reading).await?;
@@ -61,39 +65,40 @@ impl RepositoryJob<'_> {
         now: DateTime<Utc>,
     ) -> Result<(), Interruption> {
         let store = self.collecting.store;
-        let mut told: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
-        let mut untold: Vec<(&WithoutDetails, GitHubError)> = Vec::new();
+        let mut received: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
+        let mut unavailable: Vec<(&WithoutDetails, GitHubError)> = Vec::new();
         for (id, history) in histories {
             let Some(one) = batch.iter().find(|one| one.node_id == id) else { continue };
             match history {
                 Ok(history) => {
-                    told.push((one.clone(), history.with_bots_of(&self.rostered.roster).into()));
+                    received.push((one.clone(), history.with_bots_of(&self.rostered.roster).into()));
                 }
-                Err(error) => untold.push((one, error)),
+                Err(error) => unavailable.push((one, error)),
             }
         }
-        timed(&mut self.result.database, store.store_details(&self.lease, self.rostered.revision, &told, now)).await?;
-        self.result.enriched += u32::try_from(told.len()).unwrap_or(u32::MAX);
+        timed(&mut self.result.database, store.store_details(&self.lease, self.rostered.revision, &received, now))
+            .await?;
+        self.result.enriched += u32::try_from(received.len()).unwrap_or(u32::MAX);
         let is_missing = |error: &GitHubError| matches!(error, GitHubError::NodeNotFound { .. });
-        let missing = untold.iter().filter(|(_, error)| is_missing(error)).map(|(one, _)| one.number);
+        let missing = unavailable.iter().filter(|(_, error)| is_missing(error)).map(|(one, _)| one.number);
         let missing: Vec<i64> = missing.take(AT_ONCE as usize).collect();
         let gone = self.confirmed_gone(&missing).await?;
         self.mark_deleted(&gone).await?;
-        untold.retain(|(one, _)| !gone.contains(&one.number));
-        if let Some((_, reason)) = untold.first() {
-            let (repository, count) = (self.repository.called(), untold.len());
-            let first = untold.iter().map(|(one, _)| one.number).min().unwrap_or_default();
+        unavailable.retain(|(one, _)| !gone.contains(&one.number));
+        if let Some((_, reason)) = unavailable.first() {
+            let (repository, count) = (self.repository.called(), unavailable.len());
+            let first = unavailable.iter().map(|(one, _)| one.number).min().unwrap_or_default();
             let which =
                 if count == 1 { format!("#{first}") } else { format!("{count} pull requests, the first #{first}") };
             tracing::warn!(repo.name = %repository, count, "{repository}: no phases of {which}: {reason}");
-            let ids: Vec<String> = untold.iter().map(|(one, _)| one.node_id.clone()).collect();
+            let ids: Vec<String> = unavailable.iter().map(|(one, _)| one.node_id.clone()).collect();
             timed(&mut self.result.database, store.postpone_details(&self.lease, &ids, now)).await?;
         }
         Ok(())
     }
 
-    /// Those of these pull requests that are not there by their numbers; the others are stored. The repository is there, and they are
-    /// asked for twice: a pull request must not be lost to one wrong answer.
+    /// Returns those of these numbers that do not exist; the others are stored. Checks that the repository exists and
+    /// requests each number twice: a pull request must not be lost to one wrong answer.
     pub(super) async fn confirmed_gone(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Interruption> {
         let gone = self.read_singly(numbers).await?;
         if gone.is_empty() {

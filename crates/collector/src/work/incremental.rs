@@ -1,4 +1,4 @@
-//! The incremental stream: by update, the newest first, down to what is known.
+//! The incremental stream: by update, newest first, down to what is known.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,42 +9,44 @@ use mergeline_store::{Backfill, Listed, ReadBack, StoredEtag, UnreadableChange};
 use super::backfill::{SMALLEST_PAGE, read_back};
 use super::{Interruption, RepositoryJob, known, stored, timed};
 
-/// Read again before the watermark: GitHub's answers may lag behind its clock by minutes.
+/// How far before the watermark to read again: GitHub's answers may lag behind its clock by minutes.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
-/// How often the last weeks are listed again to find what differs.
+/// How often the last weeks are listed again to find differences.
 const VERIFY_EVERY: TimeDelta = TimeDelta::days(7);
-/// How far back that goes: what is older hardly changes.
+/// How far back that goes: older pull requests hardly change.
 const VERIFY_WINDOW: TimeDelta = TimeDelta::days(28);
-/// How many pull requests are marked as deleted at a time where all of a repository's are: what it costs to be stopped there.
+/// How many pull requests are marked as deleted at a time when all of a repository's are gone. An interruption loses at
+/// most this much work.
 const GONE_AT_ONCE: usize = 20;
-/// A change that is said to lie further ahead is a broken clock, and must not hide what comes before it.
+/// A change that is further ahead comes from a broken clock, and must not hide earlier changes.
 const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
-/// What a page has at most.
+/// The largest page size.
 const WHOLE_PAGE: u8 = 100;
-/// The window of the backfill counts as widened when it begins so much earlier than what is covered.
+/// The window of the backfill counts as widened when it starts this much before what is covered.
 const WIDENED_BY: TimeDelta = TimeDelta::days(1);
-/// A reading that was reopened and has more pages than this is not begun again from its start when it was interrupted.
+/// A reopened reading with more pages than this does not restart from its beginning after an interruption.
 const LONG: u32 = 10;
-/// Nor is any other that has more than this: what is complete without it would not be until it has ended.
+/// Nor does any other reading with more pages than this. The limit is higher because a complete repository counts as
+/// incomplete until its backfill ends.
 const VERY_LONG: u32 = 50;
 
-/// Whether what is stored is compared with what is listed.
+/// Whether stored pull requests are compared with listed ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comparison {
     No,
-    /// As every week: of the last weeks.
+    /// The weekly one: of the last weeks.
     Recent,
-    /// As somebody asked for: of all that is stored.
+    /// A requested one: of everything stored.
     Whole,
 }
 
-/// How far the stream is to be read, and why.
+/// How far to read the stream, and why.
 #[derive(Debug, Clone, Copy)]
 struct ListingPlan {
     down_to: DateTime<Utc>,
     /// Nothing of the repository was read before.
     is_first: bool,
-    /// It goes further back than what is new since the last time.
+    /// It goes further back than what changed since the last time.
     is_reopened: bool,
     comparison: Comparison,
     started_at: DateTime<Utc>,
@@ -55,10 +57,10 @@ impl ListingPlan {
         self.comparison != Comparison::No
     }
 
-    /// Whether a reading that was stopped after so many pages would be stopped again and again, were it begun anew.
+    /// Whether a reading that was stopped after this many pages would be stopped at every restart.
     fn should_become_backfill(&self, stopped: &Interruption, pages: u32) -> bool {
         match stopped {
-            // By creation nothing is compared. Who asked for it can ask again.
+            // A reading by creation compares nothing. A requested comparison can be requested again.
             _ if self.comparison == Comparison::Whole && !self.is_reopened => false,
             _ if stopped.is_for_lack_of_time() => pages > if self.is_reopened { LONG } else { VERY_LONG },
             Interruption::GitHub(_) => self.is_reopened && pages > LONG,
@@ -75,22 +77,22 @@ pub(super) struct ListingProgress {
     newest: Option<DateTime<Utc>>,
     etag: Option<Etag>,
     numbers: HashSet<i64>,
-    /// Rows that could not be read by their position.
+    /// Unreadable rows by position.
     unreadable: BTreeMap<u32, UnreadableChange>,
-    /// When those changed that could be read.
+    /// When the readable rows changed.
     readable: Vec<DateTime<Utc>>,
-    /// When the last row of the pages before changed.
+    /// When the last row of the previous pages changed.
     oldest: Option<DateTime<Utc>>,
-    /// How many pull requests GitHub could answer for at once.
+    /// How many pull requests GitHub could return at once.
     page_size: Option<u8>,
-    /// How far what is stored goes.
+    /// The position up to which rows are stored.
     read_back: ReadBack,
 }
 
 impl ListingProgress {
-    /// Remembers what a page showed. Says whether there is more that is new enough.
+    /// Notes what a page showed. Returns whether there is more that is new enough.
     fn note(&mut self, plan: &ListingPlan, page: &Page) -> bool {
-        // The watermark is what the first page showed: later changes come to the front and are seen next time.
+        // The watermark comes from the first page: later changes move to the front and are seen next time.
         if self.pages == 0 {
             let horizon = plan.started_at + MAX_AHEAD;
             let times = page.pull_requests.iter().map(|pull_request| pull_request.updated_at);
@@ -103,24 +105,24 @@ impl ListingProgress {
         page.has_next && !page.is_beyond(plan.down_to)
     }
 
-    /// Whether a row that could not be read may have changed after this.
+    /// Whether an unreadable row may have changed after `known`.
     pub(super) fn may_be_new(&self, known: Option<DateTime<Utc>>) -> bool {
         self.unreadable.values().any(|row| known.is_none_or(|known| known < row.until))
     }
 
-    /// When the rows changed that could not be read. Of the last one that is not known: it matters only as long as it may be newer
-    /// than what was listed.
+    /// When the unreadable rows changed, as ranges. For the last row the start is unknown: it only matters while the
+    /// row may be newer than what was listed.
     pub(super) fn not_shown(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let oldest = self.oldest.unwrap_or(DateTime::UNIX_EPOCH);
         self.unreadable.values().map(move |row| (row.from.unwrap_or(oldest.min(row.until)), row.until))
     }
 
-    /// Whether a pull request was shown.
+    /// Whether a pull request was listed.
     pub(super) fn shows(&self, number: i64) -> bool {
         self.numbers.contains(&number)
     }
 
-    /// Remembers the rows of a page that could not be read, of a list that is read since `started_at`.
+    /// Notes the unreadable rows of a page, in a list that is read since `started_at`.
     pub(super) fn note_unreadable(&mut self, page: &Page, started_at: DateTime<Utc>) {
         let changed_at = |number: Option<i64>| {
             let neighbor = page.pull_requests.iter().find(|pull_request| Some(pull_request.number) == number);
@@ -140,14 +142,14 @@ impl ListingProgress {
 enum ListingEnd {
     Whole,
     Unchanged,
-    /// There is more than a page, and the past is read by creation.
+    /// There is more than one page, and the past is read by creation.
     FirstPageOnly(Option<u32>),
-    /// There is more than a page, and a backfill by update has read it.
+    /// There is more than one page, and a backfill by update has read it.
     Back,
 }
 
 impl RepositoryJob<'_> {
-    /// Reads what changed since the last time, or the newest page of a repository that is new.
+    /// Reads what changed since the last time, or the newest page of a new repository.
     pub(super) async fn incremental(&mut self) -> Result<(), Interruption> {
         let plan = self.plan();
         let mut progress = ListingProgress::default();
@@ -161,24 +163,24 @@ impl RepositoryJob<'_> {
             Ok(ListingEnd::Back) => Ok(()),
             Ok(ListingEnd::Unchanged) => self.unchanged(&plan).await,
             Err(Interruption::GitHub(GitHubError::NotFound)) if self.is_switched_off().await? => {
-                self.without_any(&plan).await
+                self.finish_without_pull_requests(&plan).await
             }
             Ok(ListingEnd::Whole) if self.is_accounted_for(&progress).await? => {
                 self.note_unreadable(plan.down_to, &progress).await?;
                 self.listed(&plan, progress).await?;
                 match smaller {
-                    // Learned just now.
+                    // Learned just now, and reset by the end of the listing.
                     Some(smaller) if self.repository.page_size != smaller => self.set_page_size(smaller).await,
                     _ => Ok(()),
                 }
             }
-            // Changes since the backfill began are read from there again, until it has found what cannot be read.
+            // Changes since the backfill started are read again from there, until it has found the unreadable rows.
             Ok(ListingEnd::Whole) if self.repository.backfill.is_some() => Ok(()),
             Ok(ListingEnd::Whole) => {
                 if plan.is_verified() {
                     self.mark_missing_as_deleted(plan.down_to, &progress).await?;
                 }
-                // By creation, rows that cannot be read have neighbors that tell which they are.
+                // In the list by creation, neighbors identify unreadable rows.
                 self.begin_backfill(&plan, &progress, None).await
             }
             Ok(ListingEnd::FirstPageOnly(last)) => {
@@ -186,7 +188,7 @@ impl RepositoryJob<'_> {
                 self.begin_backfill(&plan, &progress, None).await
             }
             Err(stopped) if plan.should_become_backfill(&stopped, progress.pages) => {
-                // It can go on where it stopped, and by creation where something on the way cannot be read.
+                // Continues where it stopped, or by creation if something on the way is unreadable.
                 let is_readable = progress.unreadable.is_empty() && stopped.is_for_lack_of_time();
                 self.begin_backfill(&plan, &progress, is_readable.then_some(progress.read_back)).await?;
                 Err(stopped)
@@ -195,11 +197,11 @@ impl RepositoryJob<'_> {
         }
     }
 
-    /// Whether the past was read before for the sake of each of the rows that could not be read, and none of them has changed
-    /// since, as far as their neighbors tell.
+    /// Whether the past was already read because of each unreadable row, and none of them has changed since, as far as
+    /// their neighbors show.
     pub(super) fn is_explained(&self, progress: &ListingProgress) -> bool {
         let mut known = self.repository.unreadable.clone();
-        // Between its neighbors there was none that could be read: one that is there now is this row, which explains no other.
+        // There was no readable row between its neighbors. One that is there now is this row, and explains no other.
         let is_read = |row: &UnreadableChange| {
             progress.readable.iter().any(|at| row.from.is_some_and(|from| from < *at) && *at < row.until)
         };
@@ -213,7 +215,7 @@ impl RepositoryJob<'_> {
         })
     }
 
-    /// Remembers the rows that could not be read, and those that are further down than it was read.
+    /// Stores the unreadable rows, and those further down than this listing went.
     pub(super) async fn note_unreadable(
         &mut self,
         down_to: DateTime<Utc>,
@@ -221,7 +223,7 @@ impl RepositoryJob<'_> {
     ) -> Result<(), Interruption> {
         let further_down = self.repository.unreadable.iter().filter(|row| row.until < down_to);
         let unreadable: Vec<UnreadableChange> = progress.unreadable.values().chain(further_down).copied().collect();
-        // As long as they are the same, what was noted first tells best which they are.
+        // While they are the same, the first note identifies them best.
         if unreadable.len() != self.repository.unreadable.len() || !self.is_explained(progress) {
             let noted = self.collecting.store.note_unreadable(&self.lease, &unreadable, self.now());
             timed(&mut self.result.database, noted).await?;
@@ -234,7 +236,7 @@ impl RepositoryJob<'_> {
         let now = self.now();
         let repository = &self.repository;
         let wanted = now - self.collecting.options.backfill;
-        // What was decided before is not stored anyway.
+        // Pull requests decided before `kept_since` are not stored anyway.
         let window = repository.kept_since.map_or(wanted, |since| since.max(wanted));
         let known = repository.position().map(|position| position - OVERLAP);
         let is_widened = |covered: &DateTime<Utc>| {
@@ -277,7 +279,7 @@ impl RepositoryJob<'_> {
         let mut pages = self.session.by_update(&name, self.repository.page_size, etag);
         loop {
             let Some(page) = self.next_page(&mut pages).await? else { return Ok(ListingEnd::Whole) };
-            // Where nothing was known, nothing can be unchanged.
+            // If nothing was known, nothing can be unchanged.
             if page == PageAnswer::Unchanged && !plan.is_first {
                 return Ok(ListingEnd::Unchanged);
             }
@@ -292,7 +294,7 @@ impl RepositoryJob<'_> {
                 return Ok(ListingEnd::Back);
             }
             if has_more && plan.is_first {
-                // It is read again by creation, with everything before it.
+                // The page is read again by creation, with everything before it.
                 return Ok(ListingEnd::FirstPageOnly(page.last));
             }
             self.keep(page, plan.down_to, None).await?;
@@ -301,13 +303,14 @@ impl RepositoryJob<'_> {
             if !has_more {
                 return Ok(ListingEnd::Whole);
             }
-            // Only what can go on where it stopped makes room for others.
-            if plan.is_reopened { self.may_go_on()? } else { self.has_time()? }
+            // Only a reading that can continue where it stopped yields to others.
+            if plan.is_reopened { self.may_continue()? } else { self.has_time()? }
         }
     }
 
-    /// Whether what is behind a first page is read by update, as something that can go on where it stopped: where the window
-    /// may end before the list does, and where a part is known. What is compared must be seen in one go.
+    /// Whether the list after its first page is read by update, as a backfill that can continue where it stopped. That
+    /// is so if the window may end before the list does, or if a part is known. A comparison must see everything in one
+    /// go.
     async fn is_read_back(
         &mut self,
         plan: &ListingPlan,
@@ -322,15 +325,15 @@ impl RepositoryJob<'_> {
         if is_reopened && !self.is_accounted_for(progress).await? {
             return Ok(false);
         }
-        // Only by creation several pages are read at a time: with half of them in the window that is the shorter way.
+        // Only by creation are several pages read at a time: that is faster if half of them are in the window.
         if !is_new || self.collecting.github.concurrency() == 1 || !may_hold_half(page, plan.down_to) {
             return Ok(true);
         }
         let middle = page.last.unwrap_or(1) * u32::from(self.repository.page_size) / 2;
         let row = self.session.row_by_update(self.repository.called(), middle).await?;
         let Some(row) = row.filter(|row| row.changed_at >= plan.down_to) else { return Ok(true) };
-        // To open one is to change it: the newest is on this page. Where it is not, fewer rows are met than these, and the list is
-        // read again with a length that is asked for.
+        // Opening a pull request changes it, so the newest one is on this page. If it is not, fewer rows are seen than
+        // this length, and the list is read again with a length that is requested.
         let newest = page.pull_requests.iter().map(|pull_request| pull_request.created_at).max();
         self.length = row.rows.map(|rows| ListLength { rows, newest });
         Ok(false)
@@ -362,7 +365,7 @@ impl RepositoryJob<'_> {
 
     async fn listed(&mut self, plan: &ListingPlan, progress: ListingProgress) -> Result<(), Interruption> {
         if !progress.is_anything && self.repository.position().is_some() {
-            self.confirm_that_all_is_gone().await?;
+            self.confirm_all_gone().await?;
         } else if plan.is_verified() {
             self.mark_missing_as_deleted(plan.down_to, &progress).await?;
         }
@@ -377,30 +380,30 @@ impl RepositoryJob<'_> {
         self.finish(&listed).await
     }
 
-    /// An empty list may mean that the token sees nothing any more, which is no complete collection. It may as well be that all
-    /// was deleted at GitHub, which says so of each by its number, while the repository itself is there and its list has no
-    /// length. What is found to be gone is marked some at a time, so that another run goes on there.
-    async fn confirm_that_all_is_gone(&mut self) -> Result<(), Interruption> {
+    /// Confirms an empty list. It may mean that the token lost its access, which is not a complete collection. Or
+    /// everything was deleted at GitHub. Then GitHub says so for each number, while the repository still exists and its
+    /// list has no rows. Deleted pull requests are marked in chunks, so that another run can continue there.
+    async fn confirm_all_gone(&mut self) -> Result<(), Interruption> {
         let store = self.collecting.store;
         let stored = store.stored_between(self.repository.id, DateTime::UNIX_EPOCH, self.now() + MAX_AHEAD);
         let stored = timed(&mut self.result.database, stored).await?;
-        self.confirm_that_it_is_empty().await?;
-        // The first one alone: mostly it is there, and the list is wrong.
+        self.confirm_empty().await?;
+        // The first one alone: usually it still exists, and the list is wrong.
         let (first, others) = stored.split_at(stored.len().min(1));
         for some in [first].into_iter().chain(others.chunks(GONE_AT_ONCE)) {
             let gone = self.read_singly(some).await?;
             if gone != some {
                 return Err(Interruption::lists_nothing());
             }
-            // A token that has lost its access meanwhile sees none of them either.
-            self.confirm_that_it_is_empty().await?;
+            // A token that lost its access in the meantime sees none of them either.
+            self.confirm_empty().await?;
             self.mark_deleted(&gone).await?;
         }
         Ok(())
     }
 
-    /// The repository is there, has pull requests in its settings, and none in its list.
-    async fn confirm_that_it_is_empty(&self) -> Result<(), Interruption> {
+    /// Checks that the repository exists, has pull requests in its settings, and lists none.
+    async fn confirm_empty(&self) -> Result<(), Interruption> {
         let name = self.repository.called();
         let (_, has_pull_requests) = self.session.has_pull_requests(name).await?;
         if !has_pull_requests || self.session.list_length(name).await?.rows > 0 {
@@ -409,7 +412,7 @@ impl RepositoryJob<'_> {
         Ok(())
     }
 
-    /// Whether a repository whose list is a 404 is there, with pull requests switched off in its settings.
+    /// Whether a repository whose list is a 404 exists, with pull requests switched off in its settings.
     async fn is_switched_off(&mut self) -> Result<bool, Interruption> {
         let name = self.repository.called().clone();
         let (identity, has_pull_requests) = match self.session.has_pull_requests(&name).await {
@@ -425,8 +428,8 @@ impl RepositoryJob<'_> {
         Ok(true)
     }
 
-    /// Pull requests are switched off: there are none to read, now and before. What is stored of former times stays.
-    async fn without_any(&mut self, plan: &ListingPlan) -> Result<(), Interruption> {
+    /// Pull requests are switched off: there are none to read, neither new nor old. What was stored earlier stays.
+    async fn finish_without_pull_requests(&mut self, plan: &ListingPlan) -> Result<(), Interruption> {
         self.has_pull_requests = false;
         let repository = self.repository.called();
         tracing::info!(
@@ -453,7 +456,7 @@ impl RepositoryJob<'_> {
         let finished = store.finish_listing(&self.lease, self.rostered.revision, listed);
         timed(&mut self.result.database, finished).await?;
         if listed.is_verified && self.repository.verified_at.is_some_and(|at| at < listed.started_at) {
-            // As there.
+            // As the store did in the database.
             self.repository.page_size = WHOLE_PAGE;
             self.last_page = None;
         }
@@ -466,25 +469,25 @@ impl RepositoryJob<'_> {
         progress: &ListingProgress,
         read_back: Option<ReadBack>,
     ) -> Result<(), Interruption> {
-        // One that is under way already may go further back.
+        // A backfill that is already running may go further back.
         let since = self.repository.backfill.map_or(plan.down_to, |backfill| backfill.since.min(plan.down_to));
         let backfill = Backfill { next_page: 1, since, anchor: progress.newest, read_back, ..Backfill::default() };
         self.start(backfill, progress.etag.clone().map(stored), plan.started_at).await?;
         self.note_unreadable(plan.down_to, progress).await
     }
 
-    /// Begins to read the whole list again, in which rows have moved.
+    /// Starts to read the whole list again because rows have moved.
     pub(super) async fn read_again(&mut self) -> Result<(), Interruption> {
         let Some(since) = self.repository.covered_since else { return Ok(()) };
         tracing::info!(
             repo.name = %self.repository.called(),
-            "Reading {} again: rows that cannot be read are not where they were", self.repository.called()
+            "Reading {} again: unreadable rows have moved", self.repository.called()
         );
         let backfill = Backfill { next_page: 1, since, anchor: self.repository.position(), ..Backfill::default() };
         self.start(backfill, self.repository.etag.clone(), self.started_at).await
     }
 
-    /// Starts a backfill. The list was read since `started_at`, and its first page had the ETag.
+    /// Starts a backfill. The list has been read since `started_at`, and `etag` belongs to its first page.
     async fn start(
         &mut self,
         backfill: Backfill,
@@ -498,7 +501,7 @@ impl RepositoryJob<'_> {
         Ok(())
     }
 
-    /// What is stored and not listed is asked for by its number: GitHub says whether it is gone.
+    /// Requests what is stored but not listed by its number: GitHub says whether it is gone.
     async fn mark_missing_as_deleted(
         &mut self,
         down_to: DateTime<Utc>,
@@ -508,7 +511,7 @@ impl RepositoryJob<'_> {
             return Ok(());
         }
         let store = self.collecting.store;
-        // Up to now, and not up to the newest that is listed: the one that changed last may be the one that is gone.
+        // Up to now, not up to the newest listed one: the one that changed last may be gone.
         let between = store.stored_between(self.repository.id, down_to, self.now() + MAX_AHEAD);
         let stored = timed(&mut self.result.database, between).await?;
         let missing: Vec<i64> = stored.into_iter().filter(|number| !progress.numbers.contains(number)).collect();
@@ -518,17 +521,18 @@ impl RepositoryJob<'_> {
 
     pub(super) async fn mark_deleted(&mut self, gone: &[i64]) -> Result<(), Interruption> {
         if !gone.is_empty() {
-            tracing::warn!(repo.name = %self.repository.called(), ?gone, "Pull requests are not at GitHub any more");
+            tracing::warn!(repo.name = %self.repository.called(), ?gone, "Pull requests no longer exist at GitHub");
             let marked = self.collecting.store.mark_deleted(&self.lease, gone, self.now());
             timed(&mut self.result.database, marked).await?;
-            // They count no more: answers that were made with them are old.
+            // They no longer count, so earlier answers are outdated.
             self.result.changed += u32::try_from(gone.len()).unwrap_or(u32::MAX);
         }
         Ok(())
     }
 }
 
-/// Whether the window may hold half of a list, at the pace of its first page; a quarter is enough for a closer look.
+/// Whether the window may hold half of a list, judging by the pace of its first page; a quarter is enough for a closer
+/// look.
 fn may_hold_half(page: &Page, since: DateTime<Utc>) -> bool {
     let Some(pages) = page.last else { return false };
     let changed_at = || page.pull_requests.iter().map(|pull_request| pull_request.updated_at);
@@ -536,7 +540,8 @@ fn may_hold_half(page: &Page, since: DateTime<Utc>) -> bool {
     (newest - since).num_seconds() * 4 >= (newest - oldest).num_seconds() * i64::from(pages)
 }
 
-/// Whether pull requests may have changed last before the window. Those of a repository that is younger have not.
+/// Whether pull requests may have last changed before the window. In a repository that is younger than the window, none
+/// have.
 fn is_bounded(page: &Page, since: DateTime<Utc>) -> bool {
     let created_at = page.repository.as_ref().and_then(|repository| repository.created_at);
     let is_older = |opened_at| opened_at < since;

@@ -1,4 +1,4 @@
-//! The work on one repository: its streams, its details, its quarantine, under a lease.
+//! The work on one repository under a lease: its streams, details and quarantine.
 
 mod backfill;
 mod details;
@@ -29,23 +29,23 @@ use crate::run::{INTERRUPTED, Progress, RosterSnapshot, RunContext};
 
 pub use page::keep_page;
 
-/// Renewed with every write: longer than any request with its repetitions takes, shorter than the pause between runs.
+/// Renewed with every write. Longer than any request with its retries, shorter than the pause between runs.
 const LEASE: Duration = Duration::from_secs(600);
-/// How long work that is under way may go on after somebody has ended the run: a transaction takes milliseconds.
+/// How long work in progress may continue after the run was stopped: a transaction takes milliseconds.
 const FINISH_WITHIN: Duration = Duration::from_secs(1);
-/// How often a repository is begun anew because a teams file was applied in the meantime.
+/// How often a repository is restarted because a teams file was applied in the meantime.
 const MAX_RESTARTS: u32 = 5;
-/// The reason of work that made room for other repositories.
+/// The reason for work that yielded to other repositories.
 pub(crate) const TURN_OVER: &str = "turn_over";
-/// The reason of work that ran out of time.
+/// The reason for work that ran out of time.
 pub const OUT_OF_TIME: &str = "out_of_time";
 
-/// Whether a failure is tried again by somebody else soon.
+/// Whether someone else retries a failure soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    /// No: a failure is one.
+    /// No: a failure counts.
     Only,
-    /// Yes: what may pass is not yet held against the repository.
+    /// Yes: a transient failure does not count against the repository yet.
     Retryable,
 }
 
@@ -53,12 +53,12 @@ pub enum Attempt {
 enum Interruption {
     GitHub(GitHubError),
     Store(StoreError),
-    /// It goes on later.
+    /// The work continues later.
     Deferred {
         code: &'static str,
         message: String,
     },
-    /// It cannot go on.
+    /// The work cannot continue.
     Failed {
         code: &'static str,
         message: String,
@@ -73,13 +73,13 @@ impl Interruption {
         Self::Deferred { code, message: message.to_owned() }
     }
 
-    /// Whether it could have gone on with more time or requests.
+    /// Whether the work could have continued with more time or requests.
     fn is_for_lack_of_time(&self) -> bool {
         matches!(self, Self::GitHub(GitHubError::OutOfTime | GitHubError::RateLimited { .. }) | Self::Deferred { .. })
     }
 
     fn lists_nothing() -> Self {
-        let message = "GitHub lists no pull requests of it any more; what is stored stays, and is not said to be fresh";
+        let message = "GitHub no longer lists any of its pull requests; stored ones stay but do not count as fresh";
         Self::Failed { code: "repo_lists_nothing", message: message.to_owned() }
     }
 }
@@ -105,9 +105,9 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn failed(code: &'static str, message: String, may_pass: bool, attempt: Attempt) -> Self {
+    fn failed(code: &'static str, message: String, is_transient: bool, attempt: Attempt) -> Self {
         let ending =
-            if may_pass && attempt == Attempt::Retryable { LeaseOutcome::Deferred } else { LeaseOutcome::Failed };
+            if is_transient && attempt == Attempt::Retryable { LeaseOutcome::Deferred } else { LeaseOutcome::Failed };
         Self { state: ResultState::Failed, ending, reason: Some(Reason { code, message }), deferred_until: None }
     }
 
@@ -118,11 +118,11 @@ impl Outcome {
 }
 
 impl RunContext<'_> {
-    /// Works on a repository as far as time, limits and turns allow, and writes the result into the ledger. Returns
-    /// the row that was worked on: another one than asked for when the repository was replaced.
+    /// Works on a repository as far as time, limits and turns allow, and writes the result into the ledger. Returns the
+    /// row that was worked on, which is not `id` if the repository was replaced.
     ///
     /// # Errors
-    /// Only what all repositories stand on: the database.
+    /// Only failures of the database, which every repository needs.
     #[tracing::instrument(target = "spans", skip_all, fields(run.id = run.0, repo.name = %name))]
     pub async fn repository(
         &self,
@@ -132,13 +132,13 @@ impl RunContext<'_> {
         attempt: Attempt,
     ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
         let started_at = self.now();
-        let begun = Instant::now();
+        let started = Instant::now();
         limits::learn(self.github, self.store, started_at).await?;
         let leased = self.store.lease(id, started_at, LEASE).await?;
         let Some((lease, repository)) = leased else {
             let held = self.store.held_lease(id, started_at).await?;
             let message = held.map_or_else(
-                || "it is no longer configured, or somebody else was quicker and is done".to_owned(),
+                || "it is no longer configured, or another run has already finished it".to_owned(),
                 |held| held.to_string(),
             );
             let reason = Some(Reason { code: "busy", message });
@@ -147,7 +147,7 @@ impl RunContext<'_> {
             return Ok((id, RepositoryReport { repository: name, result, cause: None }));
         };
         let name = repository.called().clone();
-        let session = self.github.session(Some(name.owner()), self.options.patience(), started_at);
+        let session = self.github.session(Some(name.owner()), self.options.wait_budget(), started_at);
         let mut work = RepositoryJob {
             collecting: self,
             session: &session,
@@ -160,8 +160,8 @@ impl RunContext<'_> {
             has_pull_requests: true,
             started_at,
         };
-        // A panic is a fault of ours that one repository's data brings out; the others go on.
-        // Boxed: reading and storing make a large future.
+        // A panic is a bug that one repository's data triggers; the others continue. Boxed: reading and storing make a
+        // large future.
         let working = AssertUnwindSafe(Box::pin(work.with_restarts())).catch_unwind();
         let working = limits::remembering(self.github, self.store, || self.now(), working);
         let stopped = match select(pin!(working), pin!(self.is_over())).await {
@@ -183,7 +183,7 @@ impl RunContext<'_> {
         };
         let outcome = self.outcome(stopped, attempt)?;
         match self.store.release(&lease, outcome.ending, self.now()).await {
-            // Whoever has taken over releases it.
+            // The run that took over releases it.
             Ok(()) | Err(StoreError::LostLease) => {}
             Err(error) => return Err(error),
         }
@@ -191,7 +191,7 @@ impl RunContext<'_> {
         result.state = outcome.state;
         result.reason = outcome.reason;
         result.deferred_until = outcome.deferred_until;
-        result.duration = begun.elapsed();
+        result.duration = started.elapsed();
         result.requests = usage.requests;
         result.graphql_requests = usage.graphql_requests;
         result.graphql_points = usage.graphql_points;
@@ -203,13 +203,13 @@ impl RunContext<'_> {
         Ok((id, RepositoryReport { repository: name, result, cause }))
     }
 
-    /// Some time after somebody has ended the run: enough for a transaction, and GitHub's answers are not waited for.
+    /// Waits for a moment after the run was stopped: long enough for a transaction, but not for GitHub's answers.
     async fn is_over(&self) {
         self.stop.cancelled().await;
         sleep(FINISH_WITHIN).await;
     }
 
-    /// What stopped the work, as the ledger and the next run need to know it.
+    /// Turns what stopped the work into an outcome for the ledger and the next run.
     fn outcome(&self, stopped: Result<(), Interruption>, attempt: Attempt) -> Result<Outcome, StoreError> {
         Ok(match stopped {
             Ok(()) => Outcome {
@@ -222,7 +222,7 @@ impl RunContext<'_> {
                 GitHubError::RateLimited { limit, retry_in } => {
                     let until =
                         retry_in.and_then(|pause| TimeDelta::from_std(pause).ok()).map(|pause| self.now() + pause);
-                    // Who reads it later is not helped by seconds from now.
+                    // A wait in seconds is useless to someone who reads it later.
                     let limit = GitHubError::RateLimited { limit: *limit, retry_in: None };
                     let from = until
                         .map(|until| format!("; it can be asked again from {} UTC", until.format("%Y-%m-%d %H:%M:%S")));
@@ -232,7 +232,7 @@ impl RunContext<'_> {
                 GitHubError::Unauthorized | GitHubError::AppRefused { .. } => {
                     self.refuse_token(error.clone());
                     let failed = Outcome::failed(error.code(), error.to_string(), false, attempt);
-                    // The token's fault is not held against the repository.
+                    // A refused token does not count against the repository.
                     Outcome { ending: LeaseOutcome::Refused, ..failed }
                 }
                 GitHubError::Forbidden { .. } => {
@@ -265,18 +265,18 @@ struct RepositoryJob<'a> {
     repository: Repository,
     rostered: Arc<RosterSnapshot>,
     result: RepositoryResult,
-    /// The number of the last page, as far as GitHub has told.
+    /// The number of the last page, if GitHub has reported it.
     last_page: Option<u32>,
-    /// How long the list is, where GitHub has told it by the way.
+    /// The length of the list, if another answer of GitHub included it.
     length: Option<ListLength>,
-    /// False once GitHub has said that pull requests are switched off in the repository's settings.
+    /// False once GitHub reports that pull requests are switched off in the repository's settings.
     has_pull_requests: bool,
-    /// When the work began, before anything was listed.
+    /// When the work started, before anything was listed.
     started_at: DateTime<Utc>,
 }
 
 impl RepositoryJob<'_> {
-    /// Begins anew with the new roster when a teams file was applied in the meantime.
+    /// Restarts with the new roster if a teams file was applied in the meantime.
     async fn with_restarts(&mut self) -> Result<(), Interruption> {
         if let Some(refusal) = self.collecting.token_refusal() {
             return Err(refusal.clone().into());
@@ -317,13 +317,12 @@ impl RepositoryJob<'_> {
         Ok(())
     }
 
-    /// The present instant.
     fn now(&self) -> DateTime<Utc> {
         self.collecting.now()
     }
 
-    /// Whether there is time for another page, and nobody else is waiting for it.
-    fn may_go_on(&self) -> Result<(), Interruption> {
+    /// Checks that there is time for another page and that the repository's turn is not over.
+    fn may_continue(&self) -> Result<(), Interruption> {
         self.has_time()?;
         if self.result.pages >= self.collecting.pages_a_turn {
             return Err(Interruption::Deferred {
@@ -334,7 +333,7 @@ impl RepositoryJob<'_> {
         Ok(())
     }
 
-    /// Whether there is time for another page.
+    /// Checks that there is time for another page.
     fn has_time(&self) -> Result<(), Interruption> {
         if self.collecting.stop.is_cancelled() {
             return Err(Interruption::interrupted());
@@ -342,8 +341,8 @@ impl RepositoryJob<'_> {
         if self.collecting.is_out_of_time() { Err(Interruption::GitHub(GitHubError::OutOfTime)) } else { Ok(()) }
     }
 
-    /// Learns from a page which repository it is that GitHub answers for. Where the page does not say it, GitHub is asked once: what
-    /// was collected under a former name is to go on, and not to stay behind.
+    /// Learns from a page which repository GitHub answers for. If the page does not show it, GitHub is asked once, so
+    /// that data collected under a former name continues and is not left behind.
     async fn identify(&mut self, page: &Page) -> Result<(), Interruption> {
         let asked;
         let identity = match &page.repository {
@@ -370,7 +369,10 @@ impl RepositoryJob<'_> {
         match identified? {
             Identity::Same => {
                 if self.repository.github_id.is_some() {
-                    tracing::info!(repo.name = %identity.name, "{} is called {} now", self.repository.called(), identity.name);
+                    tracing::info!(
+                        repo.name = %identity.name,
+                        "{} is now called {}", self.repository.called(), identity.name
+                    );
                 }
                 self.repository.github_id = Some(identity.id);
                 self.repository.current_name = Some(identity.name.clone());
@@ -379,7 +381,7 @@ impl RepositoryJob<'_> {
             Identity::Replaced(id) => {
                 tracing::warn!(
                     repo.name = %identity.name,
-                    "{} is another repository than before; what was collected of either stays",
+                    "{} is a different repository than before; data collected from both stays",
                     identity.name
                 );
                 Err(Interruption::Replaced(id))
@@ -387,8 +389,8 @@ impl RepositoryJob<'_> {
         }
     }
 
-    /// What was collected of the repository that is meant has a row under `other`, a name that has gone to another repository
-    /// since: that row gets this one's name. Where `other` still means the repository too, nothing is done.
+    /// This repository's data is stored in the row of `other`, a name that now belongs to another repository. That row
+    /// gets the name of this one. If `other` still refers to the same repository, nothing is done.
     async fn take_name_over(&mut self, other: &str, identity: &RepositoryIdentity) -> Result<(), Interruption> {
         let Ok(other) = other.parse::<RepoName>() else { return Ok(()) };
         match self.session.repository(&other).await {
@@ -401,13 +403,13 @@ impl RepositoryJob<'_> {
         timed(&mut self.result.database, exchanged).await?;
         tracing::info!(
             repo.name = %identity.name,
-            "{} was called {other} before, which is another repository's name now", identity.name
+            "{} was called {other} before, which now names another repository", identity.name
         );
-        // Begun again under the name that is left.
+        // Restarts under the remaining name.
         Err(Interruption::Store(StoreError::StaleConfiguration))
     }
 
-    /// Finds the name that the repository has now: its former one has gone to the repository that is configured as `other`.
+    /// Finds the current name of the repository: its former name now belongs to the one configured as `other`.
     async fn follow(&mut self, id: GithubId, other: &str) -> Result<(), Interruption> {
         let now_called = match self.session.repository_by_id(id).await {
             Ok(identity) => identity,
@@ -427,11 +429,11 @@ impl RepositoryJob<'_> {
         timed(&mut self.result.database, identified).await?;
         tracing::info!(
             repo.name = %now_called.name,
-            "{} is called {} now, and its former name is another one's",
+            "{} is now called {}; its former name belongs to another repository",
             self.repository.called(),
             now_called.name
         );
-        // Begun again under its present name.
+        // Restarts under its current name.
         Err(Interruption::Store(StoreError::StaleConfiguration))
     }
 
@@ -441,8 +443,8 @@ impl RepositoryJob<'_> {
     }
 }
 
-/// Takes what a stream brings, in order, until `take` says that it is enough. A stream that asks for several things
-/// `at_once` goes on pipeline: what arrives while `take` writes is taken together with the next write.
+/// Passes the items of a stream to `take`, in order, until it returns false. If `at_once` is more than 1, the stream
+/// runs ahead: items that arrive while `take` writes are passed together to its next call.
 async fn pipeline<T>(
     arriving: impl Stream<Item = T>,
     at_once: usize,
@@ -481,11 +483,11 @@ async fn pipeline<T>(
     }
 }
 
-/// Measures how long the database takes.
+/// Adds the time that `work` takes to `spent`.
 async fn timed<T>(spent: &mut Duration, work: impl Future<Output = T>) -> T {
-    let begun = Instant::now();
+    let started = Instant::now();
     let outcome = work.await;
-    *spent += begun.elapsed();
+    *spent += started.elapsed();
     outcome
 }
 

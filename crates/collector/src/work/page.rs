@@ -1,4 +1,4 @@
-//! What becomes of the pull requests of a page.
+//! Stores the pull requests of a page.
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::{PullRequest, Roster, SkipReason, Verdict};
@@ -10,11 +10,11 @@ use mergeline_store::{
 
 use super::{Interruption, RepositoryJob, timed};
 
-/// Judges the pull requests of a page, stores those of configured people and counts the others by reason. Says as well how many
-/// have left the quarantine.
+/// Attributes the pull requests of a page, stores those of configured people and counts the others by reason. Also
+/// returns how many have left the quarantine.
 ///
 /// # Errors
-/// When the database fails, or the roster is no longer in force, also because the page showed that two people are one.
+/// When the database fails, or the roster is stale, also because the page showed that two people are the same.
 #[expect(clippy::too_many_arguments, reason = "what a page is judged by, where it goes and what is counted")]
 pub async fn keep_page(
     store: &Store,
@@ -56,21 +56,21 @@ pub async fn keep_page(
     counts.kept = u32::try_from(page.kept.len()).unwrap_or(u32::MAX);
     let stored = store.upsert_page(lease, revision, page, now).await?;
     counts.changed = u32::try_from(stored.changed).unwrap_or(u32::MAX);
-    // As what changed before the window: too old to be listed.
+    // Not counted, like changes before the window: too old to be listed.
     let pruned = u32::try_from(stored.pruned).unwrap_or(u32::MAX);
     counts.listed = counts.listed.saturating_sub(pruned);
     counts.kept = counts.kept.saturating_sub(pruned);
     Ok((counts, stored.released))
 }
 
-/// When a pull request of a page may have been opened at the earliest: not before the one with the next lower number.
+/// The earliest time that a pull request of a page may have been opened: not before the one with the next lower number.
 pub(super) fn opened_before(page: &Page, number: i64) -> Option<DateTime<Utc>> {
     let before = page.pull_requests.iter().filter(|pull_request| pull_request.number < number);
     before.max_by_key(|pull_request| pull_request.number).map(|pull_request| pull_request.created_at)
 }
 
 impl RepositoryJob<'_> {
-    /// Stores what changed since `since` of a page, and counts it.
+    /// Stores and counts what changed on a page since `since`.
     pub(super) async fn keep(
         &mut self,
         page: Page,
@@ -80,7 +80,7 @@ impl RepositoryJob<'_> {
         self.keep_with(page, Vec::new(), since, backfill).await
     }
 
-    /// The same with rows that could not be read, which are put into quarantine.
+    /// Like `keep`, with unreadable rows to put into quarantine.
     pub(super) async fn keep_with(
         &mut self,
         mut page: Page,

@@ -1,4 +1,5 @@
-//! Pull requests that are asked for singly: those in quarantine, those that a list lacks, and those that it cannot show.
+//! Pull requests that are requested one by one: those in quarantine, those missing from a list, and those that a list
+//! cannot show.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,28 +12,28 @@ use super::incremental::ListingProgress;
 use super::page::opened_before;
 use super::{Interruption, RepositoryJob, timed};
 
-/// How many are tried again in a run.
+/// How many are retried in a run.
 pub(super) const AT_ONCE: u32 = 20;
-/// The most numbers that are tried to find the one of a row that cannot be read. Issues have numbers too.
+/// The most numbers that are tried to find that of an unreadable row. Issues have numbers too.
 const MAX_GUESSES: i64 = 20;
-/// So far a row is looked for that can be read.
+/// How many rows away to look for a readable row.
 const MAX_STEPS: u32 = 20;
 
-/// What an attempt to read a pull request by its number came to.
+/// The result of reading a pull request by its number.
 enum Single {
     Read(Box<mergeline_domain::PullRequest>),
     Undecodable(UndecodableItem),
-    /// GitHub fails at it.
+    /// GitHub fails to return it.
     Unreadable(String),
     Gone,
 }
 
-/// By then all that is in quarantine is due.
+/// After this, everything in quarantine is due.
 const LONGER_THAN_ANY_PAUSE: TimeDelta = TimeDelta::days(3);
 
 impl RepositoryJob<'_> {
-    /// Tries again what could not be read before, each after a growing pause: some of what is due at `due_at`. Says whether rows
-    /// have moved, so that what is where is known only after the list was read again.
+    /// Retries what could not be read before, each after a growing pause: some of what is due at `due_at`. Returns
+    /// whether rows have moved, so that the list must be read again to locate them.
     pub(super) async fn retry_quarantined(&mut self, due_at: DateTime<Utc>) -> Result<bool, Interruption> {
         let store = self.collecting.store;
         let now = self.now();
@@ -48,11 +49,12 @@ impl RepositoryJob<'_> {
         self.mark_deleted(&understood).await?;
         let (readable, have_moved) = self.read_rows(&rows).await?;
         if !(understood.is_empty() && readable.is_empty()) {
-            // What is not there any more has left the quarantine as well.
+            // What no longer exists has left the quarantine too.
             let page = PageOfWork { understood, readable, ..PageOfWork::default() };
             let stored = store.upsert_page(&self.lease, self.rostered.revision, page, now);
             let stored = timed(&mut self.result.database, stored).await?;
-            // Which rows these were in the list by update is not known: the next listing looks into all that it cannot show.
+            // Which rows these were in the list by update is unknown: the next listing checks all rows that it cannot
+            // show.
             if stored.released > 0 {
                 self.repository.unreadable.clear();
             }
@@ -60,9 +62,9 @@ impl RepositoryJob<'_> {
         Ok(have_moved)
     }
 
-    /// Whether the rows that a listing could not show are the ones that are known. Where one of them may have changed since they
-    /// were noted, what is in quarantine is asked for again at once, and so is what is stored and not listed: there must be as many
-    /// pull requests that can be these rows as there are rows.
+    /// Whether the rows that a listing could not show are known. If one of them may have changed since it was noted,
+    /// everything in quarantine is requested again at once, and so is what is stored but not listed. There must be at
+    /// least as many pull requests that can be these rows as there are rows.
     pub(super) async fn is_accounted_for(&mut self, seen: &ListingProgress) -> Result<bool, Interruption> {
         if !self.is_explained(seen) {
             return Ok(false);
@@ -91,7 +93,7 @@ impl RepositoryJob<'_> {
         });
         let may_be = may_be.count();
         if missing.len() > AT_ONCE as usize {
-            // To read the past takes fewer requests.
+            // Reading the whole list again takes fewer requests.
             return Ok(false);
         }
         let missing: Vec<i64> = missing.into_iter().collect();
@@ -100,8 +102,8 @@ impl RepositoryJob<'_> {
         Ok(seen.not_shown().count() <= may_be + missing.len() - gone.len())
     }
 
-    /// Asks for pull requests by number and stores them. What GitHub fails at is put into quarantine, or stays there. Returns
-    /// those that are not there.
+    /// Requests pull requests by number and stores them. Those that GitHub fails to return are put into quarantine, or
+    /// stay there. Returns the numbers that do not exist.
     pub(super) async fn read_singly(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Interruption> {
         let mut gone = Vec::new();
         for &number in numbers {
@@ -136,8 +138,8 @@ impl RepositoryJob<'_> {
         }
     }
 
-    /// Asks for rows of the list by creation and stores what is there. Returns the places that can be read now, and whether there
-    /// are others than there were.
+    /// Requests rows of the list by creation and stores what it gets. Returns the places that are readable now, and
+    /// whether rows have moved.
     async fn read_rows(
         &mut self,
         rows: &[(u32, Place, Option<Following>)],
@@ -167,7 +169,7 @@ impl RepositoryJob<'_> {
         Ok((readable, false))
     }
 
-    /// A row of the list by creation, which may be one that cannot be read.
+    /// A row of the list by creation, which may be unreadable.
     async fn row(&self, position: u32) -> Result<Page, Interruption> {
         match self.session.by_creation(self.repository.called(), 1, position).await {
             Err(error @ GitHubError::PageUnreadable { .. }) => {
@@ -178,7 +180,7 @@ impl RepositoryJob<'_> {
         }
     }
 
-    /// Whether a row is as far from the rows before and behind it as it was, as far as these are known.
+    /// Whether a row is still at the same distance from the rows before and after it, as far as these are known.
     async fn is_where_it_was(
         &self,
         position: u32,
@@ -202,7 +204,7 @@ impl RepositoryJob<'_> {
         Ok(self.row(position).await?.numbers().next())
     }
 
-    /// The nearest row behind a row that can be read.
+    /// The nearest readable row after a row.
     async fn following(&self, position: u32) -> Result<Option<Following>, Interruption> {
         for rows in 1..MAX_STEPS {
             let page = self.row(position + rows).await?;
@@ -215,7 +217,7 @@ impl RepositoryJob<'_> {
         Ok(None)
     }
 
-    /// The place of a row behind the nearest one before it that can be read, and when that one was opened.
+    /// The place of a row after the nearest readable one before it, and when that one was opened.
     async fn place_of(&self, position: u32) -> Result<(Place, Option<DateTime<Utc>>), Interruption> {
         for rows in 1..position.min(MAX_STEPS) {
             let page = self.row(position - rows).await?;
@@ -227,9 +229,9 @@ impl RepositoryJob<'_> {
         Ok((Place { after: 0, rows: position }, None))
     }
 
-    /// Finds the numbers of the rows that a page by creation cannot show: between those of their neighbors, as far as there are
-    /// few. What can be read alone is added to the page; what cannot is to be put into quarantine, by its place where its number
-    /// cannot be found.
+    /// Finds the numbers of the rows that a page by creation cannot show: between those of their neighbors, if these
+    /// are close. What can be read alone is added to the page. The rest is returned for quarantine, by place if the
+    /// number cannot be found.
     pub(super) async fn name_unreadable(&mut self, page: &mut Page) -> Result<Vec<Undecodable>, Interruption> {
         let mut named = Vec::new();
         let mut rows = std::mem::take(&mut page.unreadable).into_iter().peekable();
@@ -249,7 +251,7 @@ impl RepositoryJob<'_> {
                 Some(number) => Some(Following { number, rows: 1 }),
                 None => self.following(last).await?,
             };
-            // Of all rows in a row that cannot be read, also on the pages around this one.
+            // All consecutive unreadable rows, including those on adjacent pages.
             let (ahead, behind) =
                 (place.rows as usize - 1, following.map_or(0, |following| following.rows as usize - 1));
             let in_a_row = ahead + together.len() + behind;
@@ -281,7 +283,7 @@ impl RepositoryJob<'_> {
         Ok(named)
     }
 
-    /// The first few of some numbers that there are.
+    /// The first `at_most` of these numbers that exist.
     async fn found(&self, numbers: Range<i64>, at_most: usize) -> Result<Vec<(i64, Single)>, Interruption> {
         let mut found = Vec::new();
         for number in numbers {
@@ -297,8 +299,8 @@ impl RepositoryJob<'_> {
     }
 }
 
-/// The numbers that a row between two others may have, in a list by creation; none where there are too many, or one of them is
-/// not known.
+/// The numbers that a row between two others may have in a list by creation. Empty if there are too many, or a neighbor
+/// is unknown.
 fn between(after: Option<i64>, before: Option<i64>, is_first: bool) -> Range<i64> {
     let range = match (after, before) {
         (Some(after), Some(before)) => after + 1..before,
@@ -327,11 +329,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_looked_for_between_its_neighbors_where_they_are_near() {
+    fn number_is_searched_only_between_close_neighbors() {
         assert_eq!(between(Some(56), Some(58), false), 57..58);
         assert_eq!(between(Some(56), None, false), 57..77);
         assert_eq!(between(None, Some(3), true), 1..3);
         assert!(between(Some(56), Some(500), false).is_empty());
-        assert!(between(None, Some(500), false).is_empty(), "it may be any that was read before");
+        assert!(between(None, Some(500), false).is_empty(), "it may be any row read before");
     }
 }

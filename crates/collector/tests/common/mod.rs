@@ -26,7 +26,7 @@ pub(crate) struct World {
     pub(crate) github: GitHub,
 }
 
-/// What is logged on this thread for as long as it lives.
+/// Captures the log of this thread while it lives.
 pub(crate) struct Log {
     file: tempfile::NamedTempFile,
     _guard: tracing::subscriber::DefaultGuard,
@@ -55,7 +55,7 @@ impl World {
         Ok(world)
     }
 
-    /// The same with so many pull requests of ana in `acme/api`, on pages of three.
+    /// The same with `count` pull requests of ana in `acme/api`, on pages of three.
     pub(crate) async fn on_small_pages(count: i64) -> Result<Self> {
         let world = Self::new().await?;
         world.fake.put(many(count));
@@ -67,7 +67,7 @@ impl World {
         Self::unconfigured_on(Layout::Cloud).await
     }
 
-    /// The same on a GitHub of this layout.
+    /// The same on a GitHub with this layout.
     pub(crate) async fn unconfigured_on(layout: Layout) -> Result<Self> {
         let fake = FakeGitHub::start_as(layout).await?;
         fake.require_token("ghp_canary");
@@ -88,7 +88,7 @@ impl World {
         Ok(())
     }
 
-    /// A client as another sandbox has it: it remembers no limits.
+    /// A client as in another sandbox: it does not remember rate limits.
     pub(crate) fn another_github(&self) -> Result<GitHub> {
         connect(&self.fake.url())
     }
@@ -110,7 +110,7 @@ impl World {
         Ok(report)
     }
 
-    /// A run during which `after` is called with the number of pages that are stored so far, after each of them.
+    /// A run that calls `after` after each page with the number of pages stored so far.
     pub(crate) async fn collect_and(
         &self,
         options: &CollectOptions,
@@ -134,7 +134,7 @@ impl World {
         collect(github, &self.store, options, &observer).await
     }
 
-    /// Lets the next so many answers about `acme/api` go wrong.
+    /// Makes the next `times` answers about `acme/api` fail.
     pub(crate) fn fail(&self, times: usize, fault: &Fault) {
         for _ in 0..times {
             self.fake.fail_next("acme/api", fault.clone());
@@ -151,14 +151,14 @@ impl World {
         Ok(snapshot.repositories.into_iter().map(|r| (r.name.to_string(), r.watermark)).collect())
     }
 
-    /// The answer of the database to a question with one number.
-    pub(crate) async fn number(&self, question: &'static str) -> Result<i64> {
-        Ok(sqlx::query_scalar(question).fetch_one(&self.database.pool().await?).await?)
+    /// Runs a query that returns one number.
+    pub(crate) async fn number(&self, query: &'static str) -> Result<i64> {
+        Ok(sqlx::query_scalar(query).fetch_one(&self.database.pool().await?).await?)
     }
 
-    /// The answer of the database to a question with texts.
-    pub(crate) async fn texts(&self, question: &'static str) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar(question).fetch_all(&self.database.pool().await?).await?)
+    /// Runs a query that returns texts.
+    pub(crate) async fn texts(&self, query: &'static str) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(query).fetch_all(&self.database.pool().await?).await?)
     }
 
     /// Changes the database behind the collector's back.
@@ -173,7 +173,7 @@ impl World {
         Ok(())
     }
 
-    /// Paths with queries of the requests about a repository, renamed or not.
+    /// The paths and queries of requests about a repository, renamed or not.
     pub(crate) fn asked_about(&self, repository: &str) -> Vec<String> {
         let by_id = self.fake.repository_id(repository).map(|id| format!("/repositories/{id}/"));
         let by_name = format!("/repos/{repository}/");
@@ -196,7 +196,7 @@ pub(crate) fn connect_with(url: &str, token: Option<&str>) -> Result<GitHub> {
     connect_at_once(url, token, 1)
 }
 
-/// With so many requests at a time.
+/// A client with up to `concurrency` requests at a time.
 pub(crate) fn connect_at_once(url: &str, token: Option<&str>, concurrency: usize) -> Result<GitHub> {
     let settings = GitHubSettings::from_vars(|name| match name {
         "GITHUB_API_URL" => Some(url.to_owned()),
@@ -208,7 +208,7 @@ pub(crate) fn connect_at_once(url: &str, token: Option<&str>, concurrency: usize
     Ok(GitHub::connect(&settings.with_pace(Duration::from_millis(1), Duration::from_secs(5)))?)
 }
 
-/// A run at [`NOW`] that waits for no limit.
+/// Options of a run at [`NOW`] that does not wait for rate limits.
 pub(crate) fn options() -> CollectOptions {
     options_at(at(NOW))
 }
@@ -237,7 +237,7 @@ pub(crate) fn merged(number: i64) -> FakePullRequest {
     pr("acme/api", number).created("2026-06-01T09:00:00Z").merged("2026-06-02T10:00:00Z")
 }
 
-/// So many pull requests of ana, each updated a minute after the one before.
+/// `count` pull requests of ana, each updated a minute after the previous one.
 pub(crate) fn many(count: i64) -> impl Iterator<Item = FakePullRequest> {
     (1..=count).map(|number| {
         let mut pull_request = merged(number);

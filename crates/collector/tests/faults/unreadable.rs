@@ -1,4 +1,4 @@
-//! What cannot be read, in lists whose rows move: nothing is lost without a word.
+//! Unreadable rows in lists whose rows move: nothing is lost silently.
 
 use std::time::Duration;
 
@@ -38,9 +38,9 @@ async fn run_with(world: &World, options: &CollectOptions) -> Result<()> {
     Ok(())
 }
 
-/// Of these numbers, those that are neither stored nor in quarantine by number, while the repository is said to be complete.
+/// Returns the numbers that are neither stored nor in quarantine by number, while the repository claims to be complete.
 async fn lost(world: &World, there: impl Iterator<Item = i64>) -> Result<Vec<i64>> {
-    assert_eq!(world.number(INCOMPLETE).await?, 0, "all are said to be complete");
+    assert_eq!(world.number(INCOMPLETE).await?, 0, "all claim to be complete");
     let numbers = world.numbers().await?;
     let quarantined = world.texts(QUARANTINED).await?;
     Ok(there.filter(|number| !numbers.contains(number) && !quarantined.contains(&format!("#{number}"))).collect())
@@ -50,9 +50,10 @@ fn opened(number: i64, updated: &str) -> FakePullRequest {
     merged(number).created(updated).merged(updated)
 }
 
-/// A page by update that is read in parts: a row that vanishes between two parts takes the first row of the next part with it.
+/// A page by update is read in parts: a row that vanishes between two parts takes the first row of the next part with
+/// it.
 #[tokio::test]
-async fn f27_what_vanishes_while_a_page_by_update_is_read_in_parts_takes_no_other_with_it() -> Result<()> {
+async fn f27_row_vanishing_from_split_page_loses_no_other() -> Result<()> {
     for answers in [7, 8, 9] {
         let world = World::new().await?;
         world.fake.put(many(250));
@@ -62,7 +63,8 @@ async fn f27_what_vanishes_while_a_page_by_update_is_read_in_parts_takes_no_othe
         assert!(
             world.store.accept_quarantined(&"acme/api".parse()?, QuarantineKey::Number(250), at(common::NOW)).await?
         );
-        // Thirty change, the one that cannot be read is the row behind them. By parts: 100, 50, 25 (1 to 25), 25, 5 (26 to 30) ...
+        // Thirty change; the unreadable one is the row after them. In parts: 100, 50, 25 (1 to 25), 25, 5 (26 to 30)
+        // ...
         world.fake.put(relabelled(30).map(|mut it| {
             it.updated_at = at(common::NOW) + TimeDelta::minutes(2 * it.number);
             it
@@ -79,9 +81,9 @@ async fn f27_what_vanishes_while_a_page_by_update_is_read_in_parts_takes_no_othe
     Ok(())
 }
 
-/// The same where a server cannot show more than fifty at once.
+/// The same with a server that cannot show more than fifty at once.
 #[tokio::test]
-async fn f27_what_vanishes_while_the_first_page_by_update_is_read_in_halves_takes_no_other_with_it() -> Result<()> {
+async fn f27_row_vanishing_from_halved_page_loses_no_other() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(90));
     run(&world, common::NOW).await?;
@@ -97,9 +99,9 @@ async fn f27_what_vanishes_while_the_first_page_by_update_is_read_in_halves_take
     Ok(())
 }
 
-/// #250 can be read again since it was updated, after #251 was merged, which cannot be read.
+/// #250 is readable again after an update, which came after the merge of #251, which is unreadable.
 #[tokio::test]
-async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one() -> Result<()> {
+async fn f15_row_fixed_by_update_explains_no_new_row() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.fake.break_pull_request("acme/api", 250, Some(502));
@@ -115,9 +117,9 @@ async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one() -> Result<(
     Ok(())
 }
 
-/// The same where two changed in the same second, as a merge queue or a label for many does it.
+/// The same with two that changed in the same second, as after a merge queue or a bulk label.
 #[tokio::test]
-async fn f15_a_mended_row_that_changed_with_another_one_explains_no_new_one() -> Result<()> {
+async fn f15_fixed_row_sharing_a_timestamp_explains_no_other() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.fake.put([merged(249).updated("2026-06-10T10:00:00Z"), merged(250).updated("2026-06-10T10:00:00Z")]);
@@ -134,9 +136,9 @@ async fn f15_a_mended_row_that_changed_with_another_one_explains_no_new_one() ->
     Ok(())
 }
 
-/// The oldest row of a list has nothing behind it.
+/// The oldest row of a list has no row after it.
 #[tokio::test]
-async fn f15_the_only_row_once_it_is_mended_explains_no_new_one() -> Result<()> {
+async fn f15_fixed_only_row_explains_no_new_row() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(1));
     world.fake.break_pull_request("acme/api", 1, Some(502));
@@ -152,9 +154,10 @@ async fn f15_the_only_row_once_it_is_mended_explains_no_new_one() -> Result<()> 
     Ok(())
 }
 
-/// #250 is deleted, which is only learned when it is due; until then it explains #251, over which many others go.
+/// #250 is deleted, which is only noticed when its retry is due. Until then it explains #251, while many others move
+/// past it.
 #[tokio::test]
-async fn f15_a_row_that_is_gone_before_it_is_due_explains_no_new_one() -> Result<()> {
+async fn f15_row_deleted_before_its_retry_explains_no_other() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.fake.break_pull_request("acme/api", 250, Some(502));
@@ -177,10 +180,10 @@ async fn f15_a_row_that_is_gone_before_it_is_due_explains_no_new_one() -> Result
     Ok(())
 }
 
-/// #41 was known as a row that cannot be read, was mended by an update, and what is noted of it explains its neighbor #40 when
-/// the past is read for the sake of ben, who is new in the teams file.
+/// #41 was a known unreadable row and was fixed by an update. The note about it explains its neighbor #40 when the past
+/// is read again for ben, who is new in the teams file.
 #[tokio::test]
-async fn f15_what_is_noted_of_a_row_that_moved_explains_no_neighbor_when_a_team_is_widened() -> Result<()> {
+async fn f15_moved_row_explains_no_neighbor_on_team_change() -> Result<()> {
     for count in [90, 250] {
         let world = World::new().await?;
         world.fake.put(many(count));
@@ -204,9 +207,9 @@ async fn f15_what_is_noted_of_a_row_that_moved_explains_no_neighbor_when_a_team_
     Ok(())
 }
 
-/// What a comparison has learned about the size of pages is forgotten by that comparison.
+/// A comparison must not forget the page size that it has just learned.
 #[tokio::test]
-async fn f15_a_comparison_forgets_no_page_size_that_it_has_just_learned() -> Result<()> {
+async fn f15_a_comparison_keeps_its_newly_learned_page_size() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(150));
     run(&world, common::NOW).await?;
@@ -217,12 +220,12 @@ async fn f15_a_comparison_forgets_no_page_size_that_it_has_just_learned() -> Res
     Ok(())
 }
 
-/// An item without a number behind one with a number that is not understood.
+/// An item without a number comes after one with a number that cannot be decoded.
 #[tokio::test]
-async fn f15_the_past_is_read_once_for_an_item_without_a_number_behind_one_that_is_not_understood() -> Result<()> {
+async fn f15_item_without_number_triggers_only_one_full_reading() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
-    // By update: #250, #249, #248 (not understood), #247 (no number), #246.
+    // By update: #250, #249, #248 (undecodable), #247 (no number), #246.
     let at_minute = |number: i64| {
         let mut it = merged(number);
         it.updated_at += TimeDelta::minutes(number);
@@ -237,7 +240,7 @@ async fn f15_the_past_is_read_once_for_an_item_without_a_number_behind_one_that_
     for (touched, now) in
         [("2026-06-15T12:05:00Z", "2026-06-15T12:10:00Z"), ("2026-06-15T12:15:00Z", "2026-06-15T12:20:00Z")]
     {
-        // Else the list is as it was.
+        // Otherwise the list is unchanged.
         world.fake.put([merged(1).updated(touched)]);
         run(&world, now).await?;
     }
@@ -250,9 +253,9 @@ async fn f15_the_past_is_read_once_for_an_item_without_a_number_behind_one_that_
     Ok(())
 }
 
-/// Pages of five have no overlap behind row 60.
+/// Pages of five do not overlap after row 60.
 #[tokio::test]
-async fn f27_what_vanishes_while_changes_are_read_on_pages_of_five_takes_no_other_with_it() -> Result<()> {
+async fn f27_row_vanishing_between_tiny_pages_loses_no_other() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(90));
     run(&world, common::NOW).await?;
@@ -280,9 +283,9 @@ fn ends_at_sixty(path: &str) -> bool {
         && of("per_page=").zip(of("page=").or(Some(1))).is_some_and(|(size, page)| size * page == 60)
 }
 
-/// A row that no list can show, while it can be read alone: what becomes of it later is not seen in a list.
+/// A row that no list can show but that can be read alone: its later changes are not visible in a list.
 #[tokio::test]
-async fn f15_a_row_that_is_read_alone_explains_itself_only_as_it_was() -> Result<()> {
+async fn f15_row_read_alone_explains_only_its_old_state() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.fake.put([pr("acme/api", 250).created("2026-06-01T09:00:00Z").updated("2026-06-10T10:00:00Z")]);
@@ -290,7 +293,7 @@ async fn f15_a_row_that_is_read_alone_explains_itself_only_as_it_was() -> Result
     run(&world, common::NOW).await?;
     assert_eq!(lost(&world, 1..=250).await?, Vec::<i64>::new());
     assert_eq!(world.texts(QUARANTINED).await?, Vec::<String>::new());
-    // The weekly comparison would ask for it alone.
+    // The weekly comparison would request it alone.
     world.fake.put([merged(250).merged("2026-06-15T12:10:00Z")]);
     for now in ["2026-06-15T12:30:00Z", "2026-06-15T16:00:00Z", "2026-06-18T16:00:00Z"] {
         run(&world, now).await?;
@@ -300,16 +303,16 @@ async fn f15_a_row_that_is_read_alone_explains_itself_only_as_it_was() -> Result
     Ok(())
 }
 
-/// What is tried again and can be read leaves the quarantine, and what was noted of it with it.
+/// A row that can be read on retry leaves the quarantine, together with the note about it.
 #[tokio::test]
-async fn f15_a_row_that_is_mended_when_it_is_tried_again_explains_no_new_one() -> Result<()> {
+async fn f15_row_fixed_on_retry_explains_no_new_row() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     world.fake.break_pull_request("acme/api", 250, Some(502));
     run(&world, common::NOW).await?;
     assert_eq!(world.texts(QUARANTINED).await?, ["#250"]);
-    let mend = |_| world.fake.break_pull_request("acme/api", 250, None);
-    world.collect_and(&plain_at("2026-06-15T14:00:00Z"), mend).await?;
+    let fix = |_| world.fake.break_pull_request("acme/api", 250, None);
+    world.collect_and(&plain_at("2026-06-15T14:00:00Z"), fix).await?;
     assert_eq!(world.texts(QUARANTINED).await?, Vec::<String>::new());
     world.fake.put([opened(251, "2026-06-15T14:20:00Z"), merged(250).updated("2026-06-15T14:30:00Z")]);
     world.fake.break_pull_request("acme/api", 251, Some(502));
@@ -320,9 +323,9 @@ async fn f15_a_row_that_is_mended_when_it_is_tried_again_explains_no_new_one() -
     Ok(())
 }
 
-/// The comparison has put the size of pages back to a hundred in the database, and not for the run that goes on.
+/// The comparison has reset the page size to 100 in the database, but not for the run that continues.
 #[tokio::test]
-async fn f15_a_reading_that_is_killed_after_a_comparison_goes_on_where_it_was() -> Result<()> {
+async fn f15_reading_killed_after_comparison_resumes_in_place() -> Result<()> {
     for is_length_known in [false, true] {
         let world = World::new().await?;
         world.fake.put(sparse(450));
@@ -330,11 +333,11 @@ async fn f15_a_reading_that_is_killed_after_a_comparison_goes_on_where_it_was() 
         world.fake.break_pull_request("acme/api", 210 * 50, Some(500));
         run(&world, common::NOW).await?;
         assert_eq!(world.texts(QUARANTINED).await?, ["@57", "@210"]);
-        // What the list by update cannot show is known from then on.
+        // From then on, the rows that the list by update cannot show are known.
         run_with(&world, &CollectOptions { verifies: true, ..plain_at("2026-06-15T12:10:00Z") }).await?;
         run_with(&world, &CollectOptions { verifies: true, ..plain_at("2026-06-15T12:20:00Z") }).await?;
         world.set_page_size(25).await?;
-        // Both are not where they were when they are tried again.
+        // Both have moved when they are retried.
         world.fake.delete_pull_request("acme/api", 56 * 50);
         let week = "2026-06-23T12:00:00Z";
         {
@@ -350,7 +353,7 @@ async fn f15_a_reading_that_is_killed_after_a_comparison_goes_on_where_it_was() 
                 for _ in 0..WITHOUT_LENGTH {
                     world.fake.fail_next("acme/api", Fault::Nothing);
                 }
-                // How long the list is cannot be found out.
+                // The length of the list cannot be found.
                 world.fail(18, &Fault::Status(502));
             }
             let options = plain_at(week);
@@ -372,18 +375,18 @@ async fn f15_a_reading_that_is_killed_after_a_comparison_goes_on_where_it_was() 
             world.asked_about("acme/api").into_iter().filter(|it| it.contains("sort=created")).collect();
         let quarantined = world.texts(QUARANTINED).await?;
         assert_eq!(quarantined, ["@56", "@209"], "{is_length_known} {position:?} {asked:#?}");
-        // How long the list is is asked for when it is read once more.
+        // The length of the list is only requested when it is read once more.
         assert!(asked.iter().all(|it| !it.contains("direction=desc")), "{is_length_known} {position:?} {asked:#?}");
     }
     Ok(())
 }
 
-/// So many answers come before the length of the list is asked for.
+/// How many answers come before the length of the list is requested.
 const WITHOUT_LENGTH: usize = 57;
 
-/// A window that is read by update, on pages that are read in parts.
+/// A window that is read by update, with pages that are read in parts.
 #[tokio::test]
-async fn f27_what_vanishes_while_a_window_is_read_in_parts_takes_no_other_with_it() -> Result<()> {
+async fn f27_row_vanishing_from_split_window_loses_no_other() -> Result<()> {
     let mut wrong = Vec::new();
     for answers in 4..=7 {
         let world = World::new().await?;
@@ -409,9 +412,9 @@ async fn f27_what_vanishes_while_a_window_is_read_in_parts_takes_no_other_with_i
     Ok(())
 }
 
-/// What two pages count by two places is mended when these are tried again.
+/// What two pages count at two places is corrected when these are retried.
 #[tokio::test]
-async fn f15_what_is_counted_twice_is_read_when_its_place_is_tried_again() -> Result<()> {
+async fn f15_row_counted_twice_is_corrected_on_place_retry() -> Result<()> {
     let world = World::new().await?;
     let opened_at = |number: i64| {
         let mut it = merged(number * 50).created("2026-06-01T09:00:00Z");
@@ -436,9 +439,9 @@ async fn f15_what_is_counted_twice_is_read_when_its_place_is_tried_again() -> Re
     Ok(())
 }
 
-/// #250 again, while the repository is read from further back for a newcomer.
+/// #250 again, while the repository is read from further back for a new member.
 #[tokio::test]
-async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one_while_a_repository_is_reopened() -> Result<()> {
+async fn f15_fixed_row_explains_no_other_during_reopened_reading() -> Result<()> {
     for is_newcomer in [false, true] {
         let world = World::new().await?;
         world.fake.put(many(250));
@@ -452,7 +455,7 @@ async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one_while_a_repos
             world.apply("{ slug: payments, members: [{ github: ana }, { github: ben }] }").await?;
         }
         run(&world, "2026-06-15T13:00:00Z").await?;
-        // What is listed from now on ends above it.
+        // Later listings end above it.
         world.fake.put((1..=249).map(|it| merged(it).updated("2026-06-15T13:30:00Z")));
         for now in ["2026-06-15T14:00:00Z", "2026-06-15T15:00:00Z", "2026-06-18T16:00:00Z"] {
             run(&world, now).await?;
@@ -462,9 +465,9 @@ async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one_while_a_repos
     Ok(())
 }
 
-/// #250 again, with another row in quarantine that is not listed.
+/// #250 again, with another quarantined row that is not listed.
 #[tokio::test]
-async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one_beside_another_one() -> Result<()> {
+async fn f15_fixed_row_explains_no_other_beside_quarantined_row() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     for number in [3, 250] {
@@ -482,9 +485,10 @@ async fn f15_a_row_that_is_mended_by_an_update_explains_no_new_one_beside_anothe
     Ok(())
 }
 
-/// #151 is the last one of a page, so when it changed is not known; what is behind the page is not asked for one by one.
+/// #151 is the last row of a page, so its time of change is unknown. The rows after the page are not requested one by
+/// one.
 #[tokio::test]
-async fn f15_a_row_at_the_end_of_a_page_costs_no_request_for_each_older_one() -> Result<()> {
+async fn f15_unreadable_last_row_causes_no_per_row_requests() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(250));
     run(&world, common::NOW).await?;
@@ -492,7 +496,7 @@ async fn f15_a_row_at_the_end_of_a_page_costs_no_request_for_each_older_one() ->
     world.fake.put([merged(250).updated("2026-06-15T12:20:00Z")]);
     run(&world, "2026-06-15T13:00:00Z").await?;
     assert_eq!(world.texts(QUARANTINED).await?, ["#151"]);
-    // The row before it changes, and the one that is before it then has changed later.
+    // The row before it changes, and the row that is then before it has changed later.
     world.fake.put([merged(152).updated("2026-06-15T13:20:00Z")]);
     world.fake.forget_requests();
     run(&world, "2026-06-15T16:00:00Z").await?;

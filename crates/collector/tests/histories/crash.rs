@@ -1,4 +1,4 @@
-//! Killed at every point and run again is the same as never killed.
+//! A run killed at any point and repeated gives the same rows as one that was never killed.
 
 use anyhow::{Context, Result, ensure};
 use mergeline_fake_github::{at, pr};
@@ -25,7 +25,7 @@ async fn collected(database: &TestDatabase) -> Result<String> {
     Ok(rows.join("\n"))
 }
 
-/// Two repositories, three pages of backfill, reviews, a stranger and something that cannot be understood.
+/// Two repositories, three pages of backfill, reviews, a stranger and an undecodable pull request.
 async fn world(is_old: bool) -> Result<World> {
     let mut world = World::new(0).await?;
     let created_at = if is_old { "2001-01-01T00:00:00Z" } else { "2026-01-01T00:00:00Z" };
@@ -49,17 +49,17 @@ async fn world(is_old: bool) -> Result<World> {
 }
 
 #[tokio::test]
-async fn f05_killed_at_every_await_and_run_again_is_the_same_as_never_killed() -> Result<()> {
+async fn f05_kill_at_any_await_gives_the_same_rows() -> Result<()> {
     killed_and_run_again(false, 1).await
 }
 
 #[tokio::test]
-async fn f05_killed_in_a_reading_by_update_and_run_again_is_the_same_as_never_killed() -> Result<()> {
+async fn f05_kill_during_reading_by_update_gives_same_rows() -> Result<()> {
     killed_and_run_again(true, 7).await
 }
 
-/// After so many polls more each time, until nothing is left to kill. The past of repositories that are older than any window is
-/// read by update.
+/// Kills after `step` more polls each time, until nothing is left to kill. The past of repositories older than any
+/// window is read by update.
 async fn killed_and_run_again(is_old: bool, step: u64) -> Result<()> {
     let mut undisturbed = world(is_old).await?;
     let options = undisturbed.options();

@@ -1,4 +1,4 @@
-//! What holds at any time, and what holds once everything is quiet.
+//! What always holds, and what holds once everything is quiet.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ impl World {
         Ok(sqlx::query_scalar(query).fetch_one(&self.pool).await?)
     }
 
-    /// Holds whatever has happened.
+    /// Holds after any history.
     pub(crate) async fn check_always(&self) -> Result<()> {
         let wrong = self
             .number(
@@ -63,7 +63,7 @@ impl World {
                 from (
                     (select * from wanted except select * from stored) union all (select * from stored except select * from wanted)
                 ) as d
-                -- But for what the next run goes over.
+                -- Except for what the next run reattributes.
                 where not exists (
                     select from pull_requests as p inner join reattributions as r on p.author_id = r.person_id
                     where p.id = d.id
@@ -89,7 +89,7 @@ impl World {
         )
         .fetch_all(&self.pool)
         .await?;
-        // What could not be read is not lost: answers say that it is missing, until it has been asked for again.
+        // What could not be read is not lost: answers say that it is missing until it is requested again.
         let quarantined: Vec<(i64, Option<i64>)> = sqlx::query_as(
             "select r.github_id, q.number from quarantined_pull_requests as q
             inner join repositories as r on q.repository_id = r.id
@@ -117,10 +117,10 @@ impl World {
         Ok(())
     }
 
-    /// Holds once nothing happens any more.
+    /// Holds once nothing else happens.
     pub(crate) async fn check_equality(&self) -> Result<()> {
         let left = self.number("select count(*) from reattributions").await?;
-        ensure!(left == 0, "pull requests of {left} people and teams were never counted again");
+        ensure!(left == 0, "pull requests of {left} people and teams were never reattributed");
         self.check_always().await?;
         let rows = self.rows().await?;
         for (repository, expected) in self.expected() {
@@ -146,7 +146,7 @@ impl World {
         let since = self.now - chrono::TimeDelta::days(20);
         let ghosts: Vec<_> =
             rows.iter().filter(|(key, row)| !is_at_github(key) && row.updated_at > since).map(|(key, _)| key).collect();
-        ensure!(ghosts.is_empty(), "I2: {ghosts:?} are not at GitHub any more");
+        ensure!(ghosts.is_empty(), "I2: {ghosts:?} no longer exist at GitHub");
         let open = self.number("select count(*) from collection_runs where state = 'running'").await?;
         ensure!(open == 0, "I10: {open} runs never ended");
         let unbalanced = self
@@ -159,7 +159,7 @@ impl World {
         self.check_secrets().await
     }
 
-    /// I7: the token is nowhere.
+    /// I7: the token is not stored anywhere.
     async fn check_secrets(&self) -> Result<()> {
         let text: String = sqlx::query_scalar(
             "select coalesce(string_agg(t, ' '), '') from (

@@ -1,9 +1,9 @@
-//! A future that is dropped half-way, as a sandbox that is killed drops everything.
+//! A future that is dropped halfway, as when a sandbox is killed.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Lets `work` be polled so often and then drops it. `None` when that was not enough.
+/// Polls `work` up to `polls` times and then drops it. Returns `None` if it was not finished by then.
 pub(crate) async fn killed_after<T>(polls: u64, work: impl Future<Output = T>) -> Option<T> {
     Limited { work: Some(Box::pin(work)), polls }.await
 }

@@ -1,4 +1,4 @@
-//! Seeded histories of changes, faults, kills and edits: whatever happened, the database ends up equal to GitHub.
+//! Seeded histories of changes, faults, kills and edits: after each of them, the database equals GitHub.
 //!
 //! `HISTORIES` sets how many there are (100), `HISTORY_SEED` replays one and prints what happens in it.
 
@@ -14,13 +14,13 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use world::World;
 
-/// How many histories are tried when nothing else is said.
+/// How many histories are tried by default.
 const HISTORIES: u64 = 100;
 /// How many steps a history has.
 const STEPS: usize = 24;
 
 #[tokio::test]
-async fn after_any_history_of_changes_faults_and_kills_the_database_equals_github() -> Result<()> {
+async fn database_matches_github_after_any_random_history() -> Result<()> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>()).transpose();
     let replayed = number("HISTORY_SEED")?;
     let seeds = match replayed {
@@ -30,11 +30,11 @@ async fn after_any_history_of_changes_faults_and_kills_the_database_equals_githu
     for seed in seeds {
         let mut world = World::new(seed).await?;
         let outcome = history(&mut world).await;
-        let told = world.told.join("\n  ");
+        let events = world.events.join("\n  ");
         if replayed.is_some() {
-            writeln!(io::stderr(), "  {told}")?;
+            writeln!(io::stderr(), "  {events}")?;
         }
-        outcome.with_context(|| format!("replay with HISTORY_SEED={seed}\n  {told}"))?;
+        outcome.with_context(|| format!("replay with HISTORY_SEED={seed}\n  {events}"))?;
         world.close().await?;
     }
     Ok(())

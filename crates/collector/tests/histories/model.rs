@@ -1,4 +1,4 @@
-//! What is true at GitHub and in the teams file, kept apart from both.
+//! The expected state of GitHub and the teams file, kept separately from both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use mergeline_domain::Weight;
 use mergeline_fake_github::FakePullRequest;
 
-/// A repository that is configured as long as it exists.
+/// A repository that is configured while it exists.
 #[derive(Debug, Clone)]
 pub(crate) struct Repository {
     /// What the teams file calls it.
@@ -18,7 +18,7 @@ pub(crate) struct Repository {
     pub(crate) id: i64,
     /// Its pull requests by number; undecodable ones too.
     pub(crate) pull_requests: BTreeMap<i64, FakePullRequest>,
-    /// The numbers of those at which GitHub fails.
+    /// The numbers of those that GitHub fails to return.
     pub(crate) unreadable: BTreeSet<i64>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Share {
 /// The teams file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Teams {
-    /// Shares by person. Whoever has none is no member.
+    /// Shares by person. A person without shares is not a member.
     pub(crate) shares: BTreeMap<&'static str, Vec<Share>>,
     /// Whether repositories are named by `acme/*`.
     pub(crate) has_pattern: bool,
@@ -75,7 +75,7 @@ impl Teams {
         text
     }
 
-    /// Whether somebody's change at this instant has to be known: what came before all memberships counts for nobody.
+    /// Whether a person's change at this time must be known: what came before all memberships does not count.
     pub(crate) fn concerns(&self, login: &str, changed_at: DateTime<Utc>) -> bool {
         let begins = |share: &Share| share.from.map(|from| day(from).and_time(NaiveTime::MIN).and_utc());
         let shares = self.shares.get(login).map_or(&[][..], Vec::as_slice);
@@ -83,7 +83,7 @@ impl Teams {
     }
 }
 
-/// Whether the collector can understand it.
+/// Whether the collector can decode it.
 pub(crate) fn is_decodable(pull_request: &FakePullRequest) -> bool {
     pull_request.overrides.is_empty()
 }

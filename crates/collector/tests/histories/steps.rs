@@ -1,4 +1,4 @@
-//! What may happen.
+//! The steps of a history.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::world::{PEOPLE, World};
 type Counted = BTreeSet<(String, i64, i64, String)>;
 
 impl World {
-    /// One thing, by chance.
+    /// Runs one random step.
     pub(crate) async fn step(&mut self) -> Result<()> {
         match self.random.u32(0..100) {
             0..22 => self.open_some(),
@@ -65,12 +65,12 @@ impl World {
             let mut opened = pr(&name, number).by_user(self.some_user());
             (opened.created_at, opened.updated_at) = (created_at, created_at);
             opened.draft = self.random.u32(0..5) == 0;
-            self.tell(format!("{name}#{number} opened by {}", author(&opened).unwrap_or("a ghost")));
+            self.record(format!("{name}#{number} opened by {}", author(&opened).unwrap_or("a ghost")));
             self.put(repository, opened);
         }
     }
 
-    /// A pull request that is there, changed in some way at this instant.
+    /// An existing pull request, changed in some way at this time.
     fn changed(&mut self, at: DateTime<Utc>) -> Option<(usize, FakePullRequest, String)> {
         let repository = self.some_repository();
         let count = self.repositories[repository].pull_requests.len();
@@ -109,16 +109,16 @@ impl World {
                 "edited"
             }
         };
-        // What could not be understood is mended by a change.
+        // A change fixes what could not be decoded.
         changed.overrides.clear();
-        let told = format!("{}#{} {what}", self.repositories[repository].name, changed.number);
-        Some((repository, changed, told))
+        let event = format!("{}#{} {what}", self.repositories[repository].name, changed.number);
+        Some((repository, changed, event))
     }
 
     fn change_one(&mut self) {
         let at = self.tick(TimeDelta::hours(9));
-        if let Some((repository, changed, told)) = self.changed(at) {
-            self.tell(told);
+        if let Some((repository, changed, event)) = self.changed(at) {
+            self.record(event);
             self.put(repository, changed);
         }
     }
@@ -127,19 +127,19 @@ impl World {
     async fn change_while_paging(&mut self) -> Result<()> {
         self.tick(TimeDelta::minutes(1));
         let answers = self.random.u32(1..=4);
-        let Some((repository, changed, told)) = self.changed(self.now + TimeDelta::seconds(1)) else { return Ok(()) };
-        self.tell(format!("{told} after {answers} answers"));
+        let Some((repository, changed, event)) = self.changed(self.now + TimeDelta::seconds(1)) else { return Ok(()) };
+        self.record(format!("{event} after {answers} answers"));
         self.fake.put_after(answers, changed.clone());
         let options = self.options();
         let report = self.run(options, u64::MAX).await?.context("not killed")?;
-        self.tell(report.to_string());
+        self.record(report.to_string());
         self.let_answers_pass(answers).await?;
         self.repositories[repository].pull_requests.insert(changed.number, changed);
         self.now += TimeDelta::seconds(2);
         Ok(())
     }
 
-    /// What was to happen after so many answers happens by now, however few the run needed.
+    /// Triggers what was due after this many answers, even if the run needed fewer.
     async fn let_answers_pass(&self, answers: u32) -> Result<()> {
         let github = self.github("1")?;
         let session = github.session(None, WaitBudget::AT_A_TERMINAL, self.now);
@@ -160,22 +160,22 @@ impl World {
         let number = numbers[self.random.usize(0..numbers.len())];
         let answers = self.random.u32(1..=6);
         let name = self.repositories[repository].name.clone();
-        self.tell(format!("{name}#{number} vanishes after {answers} answers"));
+        self.record(format!("{name}#{number} vanishes after {answers} answers"));
         self.fake.delete_after(answers, &name, number);
-        // It is not expected any more, whether the run sees it or not.
+        // It is no longer expected, whether the run sees it or not.
         self.repositories[repository].pull_requests.remove(&number);
         let options = self.options();
         let report = self.run(options, u64::MAX).await?.context("not killed")?;
-        self.tell(report.to_string());
+        self.record(report.to_string());
         self.let_answers_pass(answers).await
     }
 
-    /// A pull request at which GitHub fails from now on, or no longer.
+    /// A pull request that GitHub fails to return from now on, or returns again.
     fn fail_at_one(&mut self) {
         let repository = self.some_repository();
         let name = self.repositories[repository].name.clone();
         if let Some(number) = self.repositories[repository].unreadable.pop_first() {
-            self.tell(format!("{name}#{number} can be read again"));
+            self.record(format!("{name}#{number} can be read again"));
             return self.fake.break_pull_request(&name, number, None);
         }
         let numbers: Vec<i64> = self.repositories[repository].pull_requests.keys().copied().collect();
@@ -183,19 +183,19 @@ impl World {
             return;
         }
         let number = numbers[self.random.usize(0..numbers.len())];
-        self.tell(format!("GitHub fails at {name}#{number}"));
+        self.record(format!("GitHub fails at {name}#{number}"));
         self.fake.break_pull_request(&name, number, Some(502));
         self.repositories[repository].unreadable.insert(number);
     }
 
-    /// An answer that cannot be understood, until somebody changes the pull request.
+    /// An answer that cannot be decoded until the pull request changes.
     fn break_one(&mut self) {
         let at = self.tick(TimeDelta::minutes(5));
         if let Some((repository, mut broken, _)) = self.changed(at) {
             if self.repositories[repository].pull_requests.len() < 2 {
                 return;
             }
-            self.tell(format!("{}#{} cannot be understood", self.repositories[repository].name, broken.number));
+            self.record(format!("{}#{} cannot be decoded", self.repositories[repository].name, broken.number));
             broken.overrides.push(("created_at".to_owned(), Value::Null));
             self.put(repository, broken);
         }
@@ -210,7 +210,7 @@ impl World {
         }
         let number = numbers[self.random.usize(0..numbers.len())];
         let name = self.repositories[repository].name.clone();
-        self.tell(format!("{name}#{number} deleted"));
+        self.record(format!("{name}#{number} deleted"));
         self.fake.delete_pull_request(&name, number);
         self.repositories[repository].pull_requests.remove(&number);
     }
@@ -218,8 +218,8 @@ impl World {
     fn rename(&mut self) {
         let repository = self.some_repository();
         let from = self.repositories[repository].name.clone();
-        let to = format!("acme/renamed-{}", self.told.len());
-        self.tell(format!("{from} renamed to {to}"));
+        let to = format!("acme/renamed-{}", self.events.len());
+        self.record(format!("{from} renamed to {to}"));
         self.fake.rename(&from, &to);
         self.repositories[repository].name.clone_from(&to);
         for pull_request in self.repositories[repository].pull_requests.values_mut() {
@@ -227,22 +227,24 @@ impl World {
         }
     }
 
-    /// Deleted, and another one of the same name in its place.
+    /// Deletes a repository and creates another one with the same name.
     fn recreate(&mut self) {
         let repository = self.some_repository();
         let Repository { name, configured, .. } = self.repositories[repository].clone();
         if name != configured {
-            // Renamed, gone and replaced before anybody looked: what the teams file names is not there, and says so.
+            // Renamed, deleted and replaced before any run: the name in the teams file does not exist, and the run
+            // reports it.
             return;
         }
-        self.tell(format!("{name} recreated"));
+        self.record(format!("{name} recreated"));
         self.fake.recreate_repository(&name);
-        // An empty list that was meant for the former one would be believed: nothing of the new one was seen yet.
+        // An empty list queued for the former repository would be believed, because nothing of the new one has been
+        // seen yet.
         self.fake.forget_faults(&name);
         self.repositories[repository].id = self.fake.repository_id(&name).unwrap_or_default();
         self.repositories[repository].pull_requests.clear();
         self.repositories[repository].unreadable.clear();
-        // GitHub shows which repository it is with a pull request.
+        // GitHub shows the repository's identity with a pull request.
         let at = self.tick(TimeDelta::minutes(5));
         let mut first = pr(&name, 1);
         (first.created_at, first.updated_at) = (at, at);
@@ -252,7 +254,7 @@ impl World {
     async fn fail_next(&mut self) -> Result<()> {
         let repository = self.some_repository();
         let name = self.repositories[repository].name.clone();
-        // Nobody can tell an empty list from an empty repository before anything of it was seen.
+        // An empty list cannot be distinguished from an empty repository before any of it was seen.
         let is_seen: bool = sqlx::query_scalar(
             "select count(*) > 0 from repositories
             where github_id = $1 and (watermark is not null or backfill_anchor is not null)",
@@ -285,11 +287,11 @@ impl World {
             if self.random.u32(0..4) == 0 {
                 let kinds = ["NOT_FOUND", "RATE_LIMITED", "MAX_NODE_LIMIT_EXCEEDED", ""];
                 let kind = kinds[self.random.usize(0..kinds.len())].to_owned();
-                self.tell(format!("GraphQL will answer with {kind}"));
+                self.record(format!("GraphQL will answer with {kind}"));
                 let with_data = self.random.bool();
                 self.fake.fail_next_graphql(Fault::GraphqlErrors { kind, with_data });
             } else {
-                self.tell(format!("{name} will answer with {fault:?}"));
+                self.record(format!("{name} will answer with {fault:?}"));
                 self.fake.fail_next(&name, fault);
             }
         }
@@ -300,7 +302,7 @@ impl World {
         self.tick(TimeDelta::days(3));
         let options = self.options();
         let report = self.run(options, u64::MAX).await?.context("not killed")?;
-        self.tell(report.to_string());
+        self.record(report.to_string());
         Ok(())
     }
 
@@ -309,7 +311,7 @@ impl World {
         let polls = self.random.u64(1..60);
         let options = self.options();
         let outcome = self.run(options, polls).await?;
-        self.tell(format!("a run, killed after {polls} polls: {}", outcome.is_none()));
+        self.record(format!("a run, killed after {polls} polls: {}", outcome.is_none()));
         if self.random.bool() {
             self.wait_for_leases();
         }
@@ -321,11 +323,11 @@ impl World {
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(self.random.u64(1..60));
         let options = CollectOptions { deadline: Some(deadline), ..self.options() };
         let report = self.run(options, u64::MAX).await?.context("not killed")?;
-        self.tell(format!("without time: {report}"));
+        self.record(format!("without time: {report}"));
         Ok(())
     }
 
-    /// Two sandboxes that began at once.
+    /// Two sandboxes that start at the same time.
     async fn run_twice_at_once(&mut self) -> Result<()> {
         self.tick(TimeDelta::hours(6));
         self.shrink_pages().await?;
@@ -335,13 +337,13 @@ impl World {
         let observer = |_: mergeline_collector::Progress<'_>| {};
         let (first, second) =
             tokio::join!(collect(&one, &here, &options, &observer), collect(&other, &there, &options, &observer));
-        self.tell(format!("twice at once: {}\n    and {}", first?, second?));
+        self.record(format!("twice at once: {}\n    and {}", first?, second?));
         here.close().await;
         there.close().await;
         Ok(())
     }
 
-    /// Somebody joins, leaves, or is weighed anew. It concerns nobody else.
+    /// A person joins, leaves or gets a new weight. It does not affect others.
     async fn edit_teams(&mut self) -> Result<()> {
         self.tick(TimeDelta::hours(2));
         let person = PEOPLE[self.random.usize(0..PEOPLE.len())];
@@ -356,8 +358,8 @@ impl World {
             3 => vec![Share { team: TEAMS[2], units: 5_000, from: Some(cut), to: Some(cut + 30) }],
             _ => vec![Share { team: TEAMS[1], units: self.random.u16(1..=10_000), from: None, to: None }],
         };
-        self.tell(format!("{person} now has {shares:?}"));
-        // What an edit of others has left is theirs.
+        self.record(format!("{person} now has {shares:?}"));
+        // Finish what edits of others left first: it belongs to them.
         while self.store.reattribute(3).await?.people_left > 0 {}
         let before = self.counted_of_others(person).await?;
         self.teams.shares.insert(person, shares);
@@ -380,7 +382,7 @@ impl World {
         Ok(rows.into_iter().collect())
     }
 
-    /// The pull requests that have to be stored.
+    /// The pull requests that must be stored.
     pub(crate) fn expected(&self) -> impl Iterator<Item = (i64, &FakePullRequest)> {
         self.repositories.iter().flat_map(|repository| {
             let is_readable = |number| !repository.unreadable.contains(number);

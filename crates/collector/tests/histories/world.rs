@@ -34,8 +34,8 @@ pub(crate) struct World {
     pub(crate) random: Rng,
     pub(crate) repositories: Vec<Repository>,
     pub(crate) teams: Teams,
-    /// What happened, for replaying.
-    pub(crate) told: Vec<String>,
+    /// What happened, for a replay.
+    pub(crate) events: Vec<String>,
 }
 
 impl World {
@@ -48,12 +48,12 @@ impl World {
         let random = Rng::with_seed(seed);
         let (repositories, teams) = (Vec::new(), Teams::default());
         let now = at("2026-03-02T08:00:00Z");
-        let mut world = Self { fake, database, pool, store, now, random, repositories, teams, told: Vec::new() };
+        let mut world = Self { fake, database, pool, store, now, random, repositories, teams, events: Vec::new() };
         world.teams.has_pattern = world.random.bool();
         for name in ["acme/api", "acme/web"] {
             world.fake.add_repository(name);
             if world.random.bool() {
-                // Before any window: its past is read by update.
+                // Created before any window: its past is read by update.
                 world.fake.set_repository_creation(name, at("2001-01-01T00:00:00Z"));
             }
             let id = world.fake.repository_id(name).context("a repository")?;
@@ -72,11 +72,11 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn tell(&mut self, what: impl Into<String>) {
-        self.told.push(format!("{} {}", self.now.format("%m-%d %H:%M:%S"), what.into()));
+    pub(crate) fn record(&mut self, what: impl Into<String>) {
+        self.events.push(format!("{} {}", self.now.format("%m-%d %H:%M:%S"), what.into()));
     }
 
-    /// Time goes on by at least a second, so that changes have an order.
+    /// Moves time forward by at least a second, so that changes have an order.
     pub(crate) fn tick(&mut self, at_most: TimeDelta) -> DateTime<Utc> {
         let seconds = self.random.i64(1..=at_most.num_seconds().max(1));
         self.now += TimeDelta::seconds(seconds);
@@ -88,14 +88,14 @@ impl World {
     }
 
     pub(crate) async fn apply(&mut self) -> Result<()> {
-        // Mostly something is left to the next run.
+        // Usually something is left for the next run.
         let at_once = self.random.u32(0..3);
         let options = ApplyOptions { allow_removals: true, at_once, ..ApplyOptions::default() };
         self.store.apply(&self.file()?, options, self.now).await?;
         Ok(())
     }
 
-    /// A client as a fresh sandbox has it: it remembers no limits.
+    /// A client as in a new sandbox: it does not remember rate limits.
     pub(crate) fn github(&self, concurrency: &str) -> Result<GitHub> {
         let settings = GitHubSettings::from_vars(|name| match name {
             "GITHUB_API_URL" => Some(self.fake.url()),
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// Small pages, except where a backfill counts its pages already.
+    /// Small pages, except where a backfill already counts its pages.
     pub(crate) async fn shrink_pages(&self) -> Result<()> {
         sqlx::query("update repositories set page_size = $1 where backfill_page is null and page_size > 25")
             .bind(PAGE_SIZE)
@@ -123,12 +123,12 @@ impl World {
         Ok(())
     }
 
-    /// A run that is killed after so many polls, if it takes that many.
+    /// A run that is killed after `polls` polls, if it takes that many.
     pub(crate) async fn run(&mut self, options: CollectOptions, polls: u64) -> Result<Option<RunReport>> {
         self.shrink_pages().await?;
         let concurrency = self.random.usize(1..=3).to_string();
         let github = self.github(&concurrency)?;
-        // Its connections die with it, as those of a killed sandbox do.
+        // Its connections end with it, like those of a killed sandbox.
         let store = self.database.store()?;
         let outcome = killed_after(polls, Box::pin(collect(&github, &store, &options, &|_| {}))).await;
         store.close().await;
@@ -144,11 +144,11 @@ impl World {
             }
         }
         for _ in 0..MOST_RUNS {
-            // Beyond the leases and pauses of everything before.
+            // After all earlier leases and pauses.
             self.now += TimeDelta::days(3);
             let options = CollectOptions { verifies: true, ..self.options() };
             let report = self.run(options, u64::MAX).await?.context("not killed")?;
-            // Details that could not be told are asked for again after a pause, and fail no run.
+            // Details that were unavailable are requested again after a pause and do not fail a run.
             let pending: i64 = sqlx::query_scalar(
                 "select count(*) from pull_requests as p inner join repositories as r on p.repository_id = r.id
                 where p.detailed_at is distinct from p.updated_at and p.deleted_at is null and r.removed_at is null",
@@ -158,7 +158,7 @@ impl World {
             if report.state == RunState::Succeeded && pending == 0 {
                 return Ok(());
             }
-            self.tell(format!("not yet: {report}"));
+            self.record(format!("not yet: {report}"));
         }
         ensure!(false, "it never became complete");
         Ok(())
