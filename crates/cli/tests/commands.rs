@@ -96,7 +96,7 @@ async fn incomplete_weeks_are_marked_with_the_reason() -> Result<()> {
     assert_eq!(laptop.run(&["collect"]).await?.code(), Some(3));
     let shown = laptop.run(&["show"]).await?.out();
     assert_eq!(shown.lines().filter(|line| line.contains(" * ")).count(), 11, "{shown}");
-    for expected in ["* Not complete", "never_collected: acme/web was never collected completely"] {
+    for expected in ["* Not complete", "never_collected: acme/web was never fully collected"] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
     Ok(())

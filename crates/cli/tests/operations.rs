@@ -503,7 +503,7 @@ async fn an_incompletely_listed_pattern_is_reported_everywhere() -> Result<()> {
     let out = collect.out().split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(collect.code(), Some(0), "{out}");
     assert!(out.contains("pattern_coverage: not all repositories of alice/* are listed to the token"), "{out}");
-    let reason = "the token is not alice's: of a user GitHub lists only public repositories, and those shared with the token's own";
+    let reason = "the token is not alice's: GitHub lists only the user's public repositories, and those shared with the token's account";
     let doctor = laptop.run(&["doctor"]).await?;
     let warned = format!(
         "warning  pattern alice/*: matches 1 of 1 repositories; others may be missing: {reason}; help: use a token"
@@ -629,8 +629,8 @@ async fn doctor_reports_all_configuration_problems_and_exits_two() -> Result<()>
     error    settings: BACKFILL_DAYS: config.range: `0` is out of range; help: write a whole number from 1 to 3650, or unset it
     error    settings: API_KEY: config.weak_secret: it is shorter than 16 characters; help: make one with `openssl rand -hex 24`
     warning  settings: GITHUB_TOKEN is set, which Mergeline does not read; help: set GITHUB_PAT if you meant that
-    error    teams file: teams.yaml:2:16: config.repo_syntax: `acme` names no owner: write `owner/name`; help: write it as `owner/name`
-    error    teams file: teams.yaml:3:17: config.team_slug: `Payments` is no slug (lower-case letters, digits and inner hyphens, a letter at least, 63 characters at most); help: write `payments`
+    error    teams file: teams.yaml:2:16: config.repo_syntax: `acme` has no owner: write `owner/name`; help: write it as `owner/name`
+    error    teams file: teams.yaml:3:17: config.team_slug: `Payments` is not a slug (lower-case letters, digits and inner hyphens, at least one letter, at most 63 characters); help: write `payments`
     "#);
     Ok(())
 }

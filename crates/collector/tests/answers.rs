@@ -263,11 +263,11 @@ async fn graphql_refusal_logs_count_first_number_and_message() -> Result<()> {
     for (kind, words) in [
         (
             "NOT_FOUND",
-            "no phases of 4 pull requests, the first #6: GitHub's answer is not whole: Could not resolve to a node",
+            "no phases of 4 pull requests, the first #6: GitHub's response is incomplete: Could not resolve to a node",
         ),
         (
             "FORBIDDEN",
-            "no phases of 4 pull requests, the first #6: GitHub's answer is not whole: Resource not accessible by",
+            "no phases of 4 pull requests, the first #6: GitHub's response is incomplete: Resource not accessible by",
         ),
     ] {
         let world = World::new().await?;
