@@ -1,4 +1,4 @@
-//! A cursor is whatever somebody sent back.
+//! A cursor is any text that a client sends.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! A page of pull requests is whatever the network brings.
+//! A page of pull requests is any bytes from the network.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {

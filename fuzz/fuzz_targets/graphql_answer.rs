@@ -1,4 +1,4 @@
-//! GraphQL's answer about pull requests is whatever the network brings.
+//! A GraphQL response about pull requests is any bytes from the network.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {

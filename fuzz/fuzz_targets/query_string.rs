@@ -1,4 +1,4 @@
-//! A query string is whatever somebody typed.
+//! A query string is any text that a client sends.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

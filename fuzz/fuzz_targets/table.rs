@@ -1,4 +1,4 @@
-//! A title is whatever somebody wrote.
+//! A title is any text that an author wrote.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! A teams file is whatever somebody saved.
+//! A teams file is any bytes that a user saved.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! What can go wrong, and what to do about it.
+//! Errors of AWS calls, with help.
 
 use std::error::Error;
 
@@ -15,7 +15,7 @@ pub enum AwsError {
         /// What AWS said.
         source: Cause,
     },
-    /// The secret was created and never given a value, or one that is not text.
+    /// The secret has no value, or one that is not text.
     #[error(
         "Secrets Manager has no value for {arn}\n  help: store it, as text, with `aws secretsmanager put-secret-value \
          --secret-id {arn} --secret-string file:///dev/stdin`"
@@ -27,7 +27,7 @@ pub enum AwsError {
     /// The secret may not be read.
     #[error(
         "not allowed to read {arn}\n  help: the role needs secretsmanager:GetSecretValue on it, and kms:Decrypt when it \
-         has a key of its own"
+         has its own KMS key"
     )]
     SecretDenied {
         /// The secret.
@@ -36,7 +36,7 @@ pub enum AwsError {
         source: Cause,
     },
     /// The queue does not exist.
-    #[error("no queue {url}\n  help: check the URL, its region and its account")]
+    #[error("queue {url} does not exist\n  help: check the URL, its region and its account")]
     QueueNotFound {
         /// The queue.
         url: String,
@@ -53,16 +53,16 @@ pub enum AwsError {
         /// What AWS said.
         source: Cause,
     },
-    /// The message was deleted, or became visible to others: it is no longer the caller's.
-    #[error("the message of {url} is no longer held by this receiver")]
+    /// The message was deleted, or became visible to others. The caller no longer holds it.
+    #[error("this receiver no longer holds the message from {url}")]
     ReceiptExpired {
         /// The queue.
         url: String,
         /// What AWS said.
         source: Cause,
     },
-    /// Some messages were not taken, also not the second time.
-    #[error("{lost} of {all} messages did not get into {url}")]
+    /// Some messages were rejected twice.
+    #[error("{lost} of {all} messages could not be sent to {url}")]
     Undelivered {
         /// The queue.
         url: String,
@@ -70,7 +70,7 @@ pub enum AwsError {
         lost: usize,
         /// How many there were.
         all: usize,
-        /// What SQS said of the first.
+        /// What SQS said about the first.
         source: Cause,
     },
     /// Metrics may not be written.
@@ -86,29 +86,29 @@ pub enum AwsError {
     },
     /// Region or credentials are missing or refused.
     #[error(
-        "AWS cannot be called from here\n  help: set AWS_REGION, and sign in, for example with `aws sso login`, or set \
+        "cannot call AWS from here\n  help: set AWS_REGION, and sign in, for example with `aws sso login`, or set \
          AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     )]
     NotConfigured {
         /// What is missing.
         source: Cause,
     },
-    /// AWS did not answer, or said that it cannot now. Trying later helps.
+    /// AWS did not respond, or reported a transient failure. A later retry helps.
     #[error("{action} failed for {subject}: AWS is unavailable")]
     Unavailable {
-        /// What was asked.
+        /// The call.
         action: &'static str,
-        /// Of which secret, queue or namespace.
+        /// The secret, queue or namespace.
         subject: String,
         /// What AWS said.
         source: Cause,
     },
-    /// AWS refused the request. Trying again does not help.
+    /// AWS refused the request. A retry does not help.
     #[error("{action} was refused for {subject}")]
     Refused {
-        /// What was asked.
+        /// The call.
         action: &'static str,
-        /// Of which secret, queue or namespace.
+        /// The secret, queue or namespace.
         subject: String,
         /// What AWS said.
         source: Cause,
@@ -136,7 +136,7 @@ impl AwsError {
 
 /// What AWS said, as text.
 ///
-/// The SDK's own error is not kept: printed with `{:?}` it shows the whole answer, and that may be a secret.
+/// The SDK's error is not kept. Printed with `{:?}` it shows the whole response, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Cause(String);
@@ -147,30 +147,30 @@ impl Cause {
         self.0.contains(text)
     }
 
-    /// The code and message that came with the answer.
-    pub(crate) fn of_answer(code: Option<&str>, message: Option<&str>) -> Self {
+    /// The code and message of a response.
+    pub(crate) fn of_response(code: Option<&str>, message: Option<&str>) -> Self {
         Self([code, message].into_iter().flatten().collect::<Vec<_>>().join(": "))
     }
 
-    /// An answer that is no answer. What is wrong with it is not told, because that would quote it.
+    /// An unreadable response. The parse error is left out, because it would quote the response.
     fn unreadable(status: u16) -> Self {
-        Self(format!("the answer, of status {status}, cannot be read"))
+        Self(format!("unreadable response with status {status}"))
     }
 
-    /// The messages of an error and its sources, in a line.
+    /// The messages of an error and its sources, on one line.
     fn of_chain(error: &dyn Error) -> Self {
-        let mut said = error.to_string();
+        let mut text = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
-            said.push_str(": ");
-            said.push_str(&error.to_string());
+            text.push_str(": ");
+            text.push_str(&error.to_string());
             source = error.source();
         }
-        Self(said)
+        Self(text)
     }
 }
 
-/// A failure by what follows from it. Each call makes its own error of it.
+/// A kind of failure. Each call maps it to its error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Missing,
@@ -189,7 +189,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The error when nothing special is known of this kind of failure.
+    /// The error when the caller has no special case for this kind of failure.
     pub(crate) fn into_error(self, action: &'static str, subject: &str) -> AwsError {
         let (subject, source) = (subject.to_owned(), self.cause);
         match self.kind {
@@ -212,7 +212,7 @@ where
                 let (code, message) = (answer.err().code(), answer.err().message());
                 let status = answer.raw().status().as_u16();
                 let cause = match code {
-                    Some(_) => Cause::of_answer(code, message),
+                    Some(_) => Cause::of_response(code, message),
                     None => Cause::unreadable(status),
                 };
                 Self { kind: kind_of(code, message.unwrap_or_default(), status), cause }
@@ -220,8 +220,8 @@ where
             SdkError::ResponseError(answer) => {
                 Self { kind: Kind::Unavailable, cause: Cause::unreadable(answer.raw().status().as_u16()) }
             }
-            // Before anything is sent: no region, no credentials, a setting that makes no sense. A connection that
-            // breaks is "other" too, and then says which kind of retry fits.
+            // Before anything is sent: no region, no credentials, or an invalid setting. A broken connection is "other"
+            // too, but then it has a retry kind.
             SdkError::DispatchFailure(failure)
                 if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
             {
@@ -234,7 +234,7 @@ where
 }
 
 impl From<BuildError> for Failure {
-    /// A request that lacks a part.
+    /// A request with a missing part.
     fn from(error: BuildError) -> Self {
         Self { kind: Kind::Refused, cause: Cause::of_chain(&error) }
     }
@@ -242,7 +242,7 @@ impl From<BuildError> for Failure {
 
 /// Source: the "Errors" of each operation and "Common Error Types" in the services' API references.
 fn kind_of(code: Option<&str>, message: &str, status: u16) -> Kind {
-    // Without a code it is not the service that speaks: a proxy, or half an answer.
+    // Without a code the response is not from the service: it is from a proxy, or truncated.
     let Some(code) = code else { return Kind::Unavailable };
     match code {
         "ResourceNotFoundException" | "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => Kind::Missing,

@@ -23,22 +23,22 @@ pub use variables::{
     API_KEYS, DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError,
 };
 
-/// Endpoints of the own region answer within milliseconds; a missing route must not eat a function's time.
+/// Endpoints of the same region respond within milliseconds. A missing route must not use up a function's time.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// None of the calls here waits for anything on the other side.
+/// No call here makes the service wait, for example by long polling.
 const READ_WITHIN: Duration = Duration::from_secs(5);
-/// All attempts and the pauses between them.
+/// Includes all attempts and the pauses between them.
 const CALL_WITHIN: Duration = Duration::from_secs(20);
-/// Requests for one call.
+/// Requests per call.
 const ATTEMPTS: u32 = 3;
-/// The SDK's own first pause is up to a second.
+/// The SDK's default first pause is up to a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Connection to AWS: region and credentials from the environment, loaded once. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Aws(Arc<Clients>);
 
-/// Clients are made when first used, and then shared with their connections.
+/// Clients are created on first use, and then shared with their connections.
 #[derive(Debug)]
 struct Clients {
     config: SdkConfig,
@@ -48,15 +48,15 @@ struct Clients {
 }
 
 impl Aws {
-    /// Reads the variables of the process, see [`Aws::from_vars`]. Nothing is sent yet: without region or credentials
-    /// it is the first call that fails.
+    /// Reads the environment of the process, see [`Aws::from_vars`]. Nothing is sent yet: without a region or
+    /// credentials, the first call fails.
     pub async fn from_environment() -> Self {
         Self::from_vars(|name| std::env::var(name).ok()).await
     }
 
-    /// Reads the variables that `lookup` knows: `AWS_REGION`, or `AWS_DEFAULT_REGION`; `AWS_ACCESS_KEY_ID`,
-    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; `AWS_ENDPOINT_URL` for an emulator. What is not among them is
-    /// looked for where every AWS program looks: profiles, container, machine.
+    /// Reads the variables from `lookup`: `AWS_REGION` or `AWS_DEFAULT_REGION`; `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; `AWS_ENDPOINT_URL` for an emulator. Other settings come from
+    /// the usual AWS sources: profiles, container, machine.
     pub async fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let lookup = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let timeouts = TimeoutConfig::builder()
@@ -69,7 +69,7 @@ impl Aws {
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_PAUSE));
         loader = match lookup("AWS_REGION").or_else(|| lookup("AWS_DEFAULT_REGION")) {
             Some(region) => loader.region(Region::new(region)),
-            // Not the machine's metadata service: elsewhere than on a machine of AWS that is seconds of waiting.
+            // Not the machine's metadata service: outside of AWS that takes seconds to time out.
             None => loader.region(ProfileFileRegionProvider::new()),
         };
         if let Some(url) = lookup("AWS_ENDPOINT_URL") {
@@ -84,7 +84,7 @@ impl Aws {
         Self(Arc::new(Clients { config, secrets, sqs: OnceLock::new(), cloudwatch: OnceLock::new() }))
     }
 
-    /// The secrets. All that come from one connection share what they know.
+    /// The secrets. All values from one connection share a cache.
     pub fn secrets(&self) -> Secrets {
         self.0.secrets.clone()
     }

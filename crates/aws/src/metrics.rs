@@ -13,7 +13,7 @@ pub struct Metrics {
     namespace: String,
 }
 
-/// A value of now.
+/// A value as of now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Metric {
     /// Its name.
@@ -27,11 +27,11 @@ pub struct Metric {
 /// What a value counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// A number of items.
     Count,
     /// Seconds.
     Seconds,
-    /// Hundredths.
+    /// Percent.
     Percent,
     /// A number without a unit.
     None,
@@ -42,10 +42,10 @@ impl Metrics {
         Self { client, namespace: namespace.to_owned() }
     }
 
-    /// Writes all values with one request, without dimensions, as of now. Up to a thousand fit.
+    /// Writes all values in one request, without dimensions, as of now. At most a thousand.
     ///
     /// # Errors
-    /// When `CloudWatch` fails or refuses; then none of them is written.
+    /// When `CloudWatch` fails or refuses the request. Then none of the values is written.
     pub async fn put(&self, metrics: &[Metric]) -> Result<(), AwsError> {
         if metrics.is_empty() {
             return Ok(());

@@ -9,14 +9,14 @@ use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName, SendMes
 use crate::AwsError;
 use crate::error::{Cause, Failure, Kind};
 
-/// SQS takes and gives no more messages at once.
+/// The most messages that SQS sends or receives in one request.
 const MAX_BATCH: usize = 10;
-/// What a batch may weigh in all queues, whatever their `MaximumMessageSize`.
+/// The size of a batch that every queue accepts, regardless of its `MaximumMessageSize`.
 const MAX_BATCH_BYTES: usize = 256 * 1024;
-/// SQS delays a message no longer.
+/// The longest delay in SQS.
 const MAX_DELAY: Duration = Duration::from_secs(900);
-/// SQS hides a message for twelve hours *from its receipt*, and refuses what goes beyond. A quarter of an hour, the
-/// longest life of a Lambda invocation, may have passed since.
+/// SQS hides a message for at most twelve hours *after it was received*, and rejects more. Up to a quarter of an hour,
+/// the longest Lambda invocation, may have passed since.
 const MAX_HIDDEN: Duration = Duration::from_secs(12 * 60 * 60 - 15 * 60);
 
 /// An SQS queue. Delivery is at least once: a repeated request may send a message twice.
@@ -31,14 +31,14 @@ pub struct Queue {
 pub struct Message {
     /// What was sent.
     pub body: String,
-    /// With it the message is hidden or deleted.
+    /// Identifies this receive when hiding or deleting the message.
     pub receipt_handle: String,
-    /// How often it was received, this time included.
+    /// How often it was received, including this time.
     pub receives: u32,
 }
 
-/// An entry of a batch that SQS did not take.
-struct Lost<'a> {
+/// An entry of a batch that SQS rejected.
+struct Rejected<'a> {
     body: &'a str,
     cause: Cause,
 }
@@ -53,10 +53,10 @@ impl Queue {
         &self.url
     }
 
-    /// Sends messages, ten with each request. What SQS does not take of a batch is sent once more.
+    /// Sends messages, ten per request. Entries of a batch that SQS rejects are sent once more.
     ///
     /// # Errors
-    /// When messages are not taken the second time either, or SQS fails. Messages before them are sent then.
+    /// When messages are rejected a second time, or SQS fails. Earlier messages may have been sent.
     pub async fn send(&self, bodies: &[String]) -> Result<(), AwsError> {
         let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
         let mut lost = Vec::new();
@@ -70,16 +70,16 @@ impl Queue {
         let count = lost.len();
         match lost.into_iter().next() {
             None => Ok(()),
-            Some(Lost { cause, .. }) => {
+            Some(Rejected { cause, .. }) => {
                 Err(AwsError::Undelivered { url: self.url.to_string(), lost: count, all: bodies.len(), source: cause })
             }
         }
     }
 
-    /// Sends a message that arrives after a delay, of 15 minutes at most.
+    /// Sends a message that arrives after a delay of at most 15 minutes.
     ///
     /// # Errors
-    /// When SQS fails or refuses.
+    /// When SQS fails or refuses the request.
     pub async fn send_with(&self, body: &str, delay: Duration) -> Result<(), AwsError> {
         let request = self.client.send_message().queue_url(&*self.url).message_body(body);
         let sent = request.delay_seconds(seconds(delay, MAX_DELAY)).send().await;
@@ -87,10 +87,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Lets a received message come back after this time, counted from now and of 11 hours and 45 minutes at most.
+    /// Makes a received message visible again after this time, counted from now, at most 11 hours and 45 minutes.
     ///
     /// # Errors
-    /// When the message is no longer held by its receiver, or SQS fails.
+    /// When the receiver no longer holds the message, or SQS fails.
     pub async fn hide(&self, receipt_handle: &str, duration: Duration) -> Result<(), AwsError> {
         let request = self.client.change_message_visibility().queue_url(&*self.url).receipt_handle(receipt_handle);
         let hidden = request.visibility_timeout(seconds(duration, MAX_HIDDEN)).send().await;
@@ -98,11 +98,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes up to `max` messages, ten at most, without waiting. None does not prove that the queue is empty: SQS asks
-    /// only some of its servers.
+    /// Receives up to `max` messages, at most ten, without waiting. An empty result does not prove that the queue is
+    /// empty: SQS asks only some of its servers.
     ///
     /// # Errors
-    /// When SQS fails or refuses.
+    /// When SQS fails or refuses the request.
     pub async fn receive(&self, max: u8) -> Result<Vec<Message>, AwsError> {
         let request = self.client.receive_message().queue_url(&*self.url);
         let received = request
@@ -118,28 +118,28 @@ impl Queue {
     /// Removes a received message.
     ///
     /// # Errors
-    /// When the receipt is none, or SQS fails.
+    /// When the receipt handle is invalid, or SQS fails.
     pub async fn delete(&self, receipt_handle: &str) -> Result<(), AwsError> {
         let request = self.client.delete_message().queue_url(&*self.url).receipt_handle(receipt_handle);
         request.send().await.map_err(|error| self.error("sqs:DeleteMessage", error))?;
         Ok(())
     }
 
-    /// About how many messages can be received; hidden and delayed ones do not count.
+    /// The approximate number of messages that can be received. Hidden and delayed ones do not count.
     ///
     /// # Errors
-    /// When SQS fails or refuses.
+    /// When SQS fails or refuses the request.
     pub async fn depth(&self) -> Result<u64, AwsError> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
         let request = self.client.get_queue_attributes().queue_url(&*self.url).attribute_names(name.clone());
         let answer = request.send().await.map_err(|error| self.error("sqs:GetQueueAttributes", error))?;
         let depth = answer.attributes().and_then(|attributes| attributes.get(&name));
-        // SQS leaves it out of no answer in which it was asked for.
+        // SQS always returns a requested attribute.
         Ok(depth.and_then(|depth| depth.parse().ok()).unwrap_or_default())
     }
 
-    /// Sends up to ten messages and returns those that were not taken.
-    async fn send_batch<'a>(&self, bodies: &[&'a str]) -> Result<Vec<Lost<'a>>, AwsError> {
+    /// Sends up to ten messages and returns those that were rejected.
+    async fn send_batch<'a>(&self, bodies: &[&'a str]) -> Result<Vec<Rejected<'a>>, AwsError> {
         let action = "sqs:SendMessage";
         let mut request = self.client.send_message_batch().queue_url(&*self.url);
         for (id, body) in bodies.iter().enumerate() {
@@ -149,7 +149,7 @@ impl Queue {
         let answer = request.send().await.map_err(|error| self.error(action, error))?;
         let lost = answer.failed().iter().filter_map(|failed| {
             let body = *bodies.get(failed.id().parse::<usize>().ok()?)?;
-            Some(Lost { body, cause: Cause::of_answer(Some(failed.code()), failed.message()) })
+            Some(Rejected { body, cause: Cause::of_response(Some(failed.code()), failed.message()) })
         });
         Ok(lost.collect())
     }
@@ -174,12 +174,12 @@ fn message(message: aws_sdk_sqs::types::Message) -> Message {
     Message {
         body: message.body.unwrap_or_default(),
         receipt_handle: message.receipt_handle.unwrap_or_default(),
-        // It is received now.
+        // This receive counts.
         receives: receives.unwrap_or(1),
     }
 }
 
-/// Cuts a list so that every piece fits into one request. A message too heavy for any is left to SQS to refuse.
+/// Splits a list so that every part fits into one request. SQS rejects a message that is too large for any request.
 fn batches<'a, 'b>(bodies: &'a [&'b str]) -> Vec<&'a [&'b str]> {
     let mut batches = Vec::new();
     let mut rest = bodies;
@@ -196,7 +196,7 @@ fn batches<'a, 'b>(bodies: &'a [&'b str]) -> Vec<&'a [&'b str]> {
     batches
 }
 
-/// Whole seconds, rounded up so that nothing comes too early.
+/// Whole seconds, rounded up so that nothing arrives too early.
 fn seconds(duration: Duration, max: Duration) -> i32 {
     let duration = duration.min(max);
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
@@ -212,20 +212,20 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_holds_ten_messages() {
+    fn a_batch_holds_at_most_ten_messages() {
         assert_eq!(sizes(&["x"; 23]), [10, 10, 3]);
         assert_eq!(sizes(&[]), [0; 0]);
     }
 
     #[test]
-    fn a_batch_is_no_heavier_than_sqs_takes() {
+    fn batches_stay_within_the_sqs_size_limit() {
         let half = "x".repeat(MAX_BATCH_BYTES / 2);
         let whole = "x".repeat(MAX_BATCH_BYTES + 1);
         assert_eq!(sizes(&[&half, &half, "x", &whole, "x"]), [2, 1, 1, 1]);
     }
 
     #[test]
-    fn times_are_capped_and_never_shorter_than_asked() {
+    fn durations_are_capped_and_rounded_up_to_seconds() {
         assert_eq!(seconds(Duration::from_millis(1), MAX_DELAY), 1);
         assert_eq!(seconds(Duration::from_secs(900), MAX_DELAY), 900);
         assert_eq!(seconds(Duration::from_secs(901), MAX_DELAY), 900);

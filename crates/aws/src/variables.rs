@@ -1,4 +1,4 @@
-//! Settings that are secrets: given as they are, or by the ARN of where they are kept.
+//! Settings that are secrets: set_value directly, or by the ARN of the stored secret.
 
 use std::collections::HashMap;
 
@@ -8,24 +8,24 @@ use serde::Deserialize;
 
 use crate::{AwsError, Secrets};
 
-/// A variable that is a secret, and the variable that names the ARN of its value.
+/// A variable that holds a secret, and the variable with the ARN of that secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretVariable {
     /// The variable, `DB_URL` for example.
     pub name: &'static str,
     /// The variable with the ARN, `DB_URL_SECRET_ARN` for example.
     pub arn: &'static str,
-    /// How a value in JSON is read.
+    /// How to parse a JSON value.
     form: Form,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// The text as it is.
+    /// The text, unchanged.
     Text,
-    /// The text as it is, or `{"token": …}`.
+    /// The text, unchanged, or `{"token": …}`.
     Token,
-    /// A URL, or the JSON that Secrets Manager keeps for a database.
+    /// A URL, or the JSON that Secrets Manager stores for a database.
     Database,
 }
 
@@ -38,15 +38,15 @@ pub const GITHUB_TOKEN: SecretVariable =
 /// The private key of a GitHub App.
 pub const GITHUB_APP_KEY: SecretVariable =
     SecretVariable { name: "GITHUB_APP_PRIVATE_KEY", arn: "GITHUB_APP_KEY_SECRET_ARN", form: Form::Text };
-/// The hashed keys of the API, a list in JSON.
+/// The hashed API keys, a JSON array.
 pub const API_KEYS: SecretVariable = SecretVariable { name: "API_KEYS", arn: "API_KEYS_SECRET_ARN", form: Form::Text };
 
-/// The values of secret variables that are kept by ARN.
+/// The values of the secret variables that are set by ARN.
 #[derive(Debug, Clone, Default)]
 pub struct SecretValues(HashMap<&'static str, SecretString>);
 
 impl SecretValues {
-    /// The value of a variable, if it is kept by ARN.
+    /// The value of a variable, if it is set by ARN.
     pub fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).map(|value| value.expose_secret().to_owned())
     }
@@ -61,13 +61,13 @@ impl PartialEq for SecretValues {
     }
 }
 
-/// Why the secret variables could not be had.
+/// Why the secret variables could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum VariableError {
-    /// A variable is given twice, or its value is of no use.
+    /// A variable is set twice, or its value is unusable.
     #[error(transparent)]
     Problems(#[from] Problems),
-    /// Secrets Manager did not give it.
+    /// Secrets Manager did not return it.
     #[error(transparent)]
     Aws(#[from] AwsError),
 }
@@ -83,22 +83,22 @@ impl VariableError {
 }
 
 impl SecretValues {
-    /// Fetches the variables that `lookup` knows by ARN. `fresh` asks Secrets Manager whatever is cached.
+    /// Fetches the variables that `lookup` has an ARN for. `fresh` bypasses the cache.
     ///
     /// # Errors
-    /// `config.ambiguous_source` when a variable is given both ways, `config.secret_form` for JSON that does not hold
-    /// what is needed, and whatever Secrets Manager says.
+    /// `config.ambiguous_source` when a variable is set both ways, `config.secret_form` for JSON without the required
+    /// keys, and any error from Secrets Manager.
     pub async fn fetch(
         secrets: &Secrets,
         variables: &[SecretVariable],
         lookup: impl Fn(&str) -> Option<String>,
         fresh: bool,
     ) -> Result<Self, VariableError> {
-        let given = |name: &str| lookup(name).filter(|text| !text.trim().is_empty());
+        let set_value = |name: &str| lookup(name).filter(|text| !text.trim().is_empty());
         let mut values = HashMap::new();
         for variable in variables {
-            let Some(arn) = given(variable.arn) else { continue };
-            if given(variable.name).is_some() {
+            let Some(arn) = set_value(variable.arn) else { continue };
+            if set_value(variable.name).is_some() {
                 let message = format!("{} and {} are both set", variable.name, variable.arn);
                 let help = "unset one of them";
                 return Err(
@@ -112,7 +112,7 @@ impl SecretValues {
         Ok(Self(values))
     }
 
-    /// Whether any of the variables is kept by ARN.
+    /// Whether any of the variables is set by ARN.
     pub fn any_configured(variables: &[SecretVariable], lookup: impl Fn(&str) -> Option<String>) -> bool {
         variables.iter().any(|variable| lookup(variable.arn).is_some_and(|arn| !arn.trim().is_empty()))
     }
@@ -123,7 +123,7 @@ struct Token {
     token: SecretString,
 }
 
-/// What Secrets Manager keeps for a database that it manages; `url` is our own addition.
+/// What Secrets Manager stores for a database that it manages. `url` is our addition.
 #[derive(Deserialize)]
 struct Database {
     url: Option<SecretString>,
@@ -142,7 +142,7 @@ impl SecretVariable {
             return Ok(value.into());
         }
         let unusable = |needs: &str| {
-            let message = format!("the secret is JSON without what is needed here ({needs})");
+            let message = format!("the secret's JSON lacks the required keys ({needs})");
             let help = "store the bare value, or JSON with these keys";
             Problems::from(Problem::setting("config.secret_form", self.arn, message, help))
         };
@@ -192,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn bare_values_are_taken_without_the_line_break_at_their_end() {
+    fn bare_values_lose_their_trailing_line_break() {
         assert_eq!(read(GITHUB_TOKEN, "ghp_x\n"), Ok("ghp_x".to_owned()));
         assert_eq!(read(DATABASE_URL, "postgres://u:p@h/m"), Ok("postgres://u:p@h/m".to_owned()));
         assert_eq!(read(API_KEYS, "[{\"name\": \"grafana\"}]\n"), Ok("[{\"name\": \"grafana\"}]".to_owned()));
     }
 
     #[test]
-    fn json_as_secrets_manager_keeps_it_becomes_a_url_with_the_password_encoded() {
+    fn secrets_manager_json_becomes_an_encoded_database_url() {
         let rds = r#"{"engine":"postgres","host":"db.example.com","port":5433,"username":"mergeline","password":"p@ss/word","dbname":"numbers"}"#;
         let url = "postgres://mergeline:p%40ss%2Fword@db.example.com:5433/numbers";
         assert_eq!(read(DATABASE_URL, rds), Ok(url.to_owned()));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn json_without_what_is_needed_is_refused_and_not_shown() {
+    fn json_without_required_keys_is_refused_and_hidden() {
         for (variable, text) in [(GITHUB_TOKEN, r#"{"key":"s3cret"}"#), (DATABASE_URL, r#"{"password":"s3cret"}"#)] {
             let problem = read(variable, text).expect_err("refused");
             assert!(problem.contains("config.secret_form") && !problem.contains("s3cret"), "{problem}");

@@ -1,4 +1,4 @@
-//! What a Lambda invocation of the collector does.
+//! A Lambda invocation of the collector.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -23,20 +23,19 @@ use tokio::time::Instant;
 use crate::metrics::Sums;
 use crate::queue::{BatchFailures, Queues, Record, enqueue, work};
 
-/// The variables that may be kept as secrets.
+/// The variables that may be stored as secrets.
 const SECRETS: [SecretVariable; 3] = [DATABASE_URL, GITHUB_TOKEN, GITHUB_APP_KEY];
 /// The code of a secret that exists without a value.
 const SECRET_EMPTY: &str = "secret_empty";
-/// Kept at the end of an invocation for writing down how far it came: a statement may take so long.
+/// Reserved at the end of an invocation for saving progress. One statement may take this long.
 const MARGIN: Duration = Duration::from_secs(30);
-/// Longer than any event is on its way.
+/// Longer than any event takes to arrive.
 const LONG_AGO: TimeDelta = TimeDelta::days(1);
 
-/// So long nothing is asked with a token that was refused and of which there is no newer one: as long as a secret is
-/// believed to be unchanged.
+/// How long a refused token is not tried again when there is no newer one. As long as a secret is cached.
 const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// Looks a variable of the environment up.
+/// Looks up an environment variable.
 type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The collector with its clients, built once and used by every invocation of a sandbox.
@@ -49,13 +48,13 @@ pub struct Collector {
     clock: fn() -> DateTime<Utc>,
 }
 
-/// What is built from settings and secrets, anew when a secret changes.
+/// Clients built from settings and secrets, and rebuilt when a secret changes.
 struct Clients {
     secrets: SecretValues,
     settings: Settings,
     github: GitHub,
     store: Store,
-    /// How and when GitHub last refused the token, or the App, and there was no other.
+    /// How and when GitHub last refused the token or the App without a newer one to try.
     refused: std::sync::Mutex<Option<(GitHubError, Instant)>>,
 }
 
@@ -66,11 +65,11 @@ impl Clients {
         Ok(Self { secrets, settings, github, store, refused: std::sync::Mutex::default() })
     }
 
-    fn note_refusal(&self, refusal: GitHubError) {
+    fn record_refusal(&self, refusal: GitHubError) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((refusal, Instant::now()));
     }
 
-    fn refused_lately(&self) -> Option<GitHubError> {
+    fn recent_refusal(&self) -> Option<GitHubError> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.as_ref().filter(|(_, at)| at.elapsed() < REFUSED_FOR).map(|(refusal, _)| refusal.clone())
     }
@@ -79,10 +78,10 @@ impl Clients {
 /// What an invocation may ask for.
 #[derive(Debug)]
 enum Event {
-    /// Messages of the work queue.
+    /// Messages from the work queue.
     Records(Vec<Record>),
     /// Anything else.
-    Asked(Action),
+    Requested(Action),
 }
 
 impl Event {
@@ -92,16 +91,16 @@ impl Event {
         struct Batch {
             records: Vec<Record>,
         }
-        /// A schedule's event has no `action`: it asks for a collection.
+        /// A schedule event has no `action`, which means a collection.
         #[derive(Deserialize)]
-        struct Asked {
+        struct Requested {
             #[serde(default)]
             action: Action,
         }
         if payload.get("Records").is_some() {
             return Ok(Self::Records(serde_json::from_value::<Batch>(payload)?.records));
         }
-        Ok(Self::Asked(serde_json::from_value::<Asked>(payload)?.action))
+        Ok(Self::Requested(serde_json::from_value::<Requested>(payload)?.action))
     }
 }
 
@@ -113,23 +112,23 @@ enum Action {
     Migrate,
 }
 
-/// What an invocation answers.
+/// The response of an invocation.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Outcome {
-    /// What was asked for.
+    /// What was requested.
     Done(Done),
-    /// The messages of the batch that come back.
+    /// The messages of the batch to return to the queue.
     Worked(BatchFailures),
 }
 
-/// What was asked for and done.
+/// The action that was done.
 #[derive(Debug, Serialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Done {
-    /// A run was done in this process.
+    /// A run completed in this process.
     Collect(RunReport),
-    /// A run was begun: its work is in the queue.
+    /// A run started, and its work is in the queue.
     Plan {
         /// The run's number in the ledger.
         run: RunId,
@@ -140,14 +139,14 @@ pub enum Done {
     },
     /// The schema is up to date.
     Migrate,
-    /// Nothing could begin yet: a secret of the stack is still to be filled.
+    /// Nothing could start yet, because a secret of the stack has no value.
     Wait {
-        /// Which one, and how.
+        /// Which secret, and how to fill it.
         reason: String,
     },
 }
 
-/// Why an invocation failed: a code that alarms can tell apart, and a sentence.
+/// Why an invocation failed: a code for alarms, and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct FunctionError {
@@ -220,14 +219,14 @@ impl Collector {
     /// Prepares a collector that reads its settings from variables. Nothing is connected yet.
     ///
     /// # Errors
-    /// When only one of the two queues is named.
+    /// When only one of the two queue URLs is set.
     pub async fn new(
         lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, FunctionError> {
         let needs_aws = SecretValues::any_configured(&SECRETS, &lookup)
             || ["WORK_QUEUE_URL", "METRICS_NAMESPACE"].iter().any(|name| lookup(name).is_some());
-        // Loading it costs time that a laptop need not spend.
+        // Loading it takes time, which a laptop does not need to spend.
         let aws = if needs_aws { Some(Aws::from_vars(&lookup).await) } else { None };
         let queues = match (&aws, lookup("WORK_QUEUE_URL"), lookup("DEAD_LETTER_QUEUE_URL")) {
             (Some(aws), Some(work), Some(dead_letters)) => {
@@ -235,7 +234,7 @@ impl Collector {
             }
             (_, None, None) => None,
             _ => {
-                let message = "one of WORK_QUEUE_URL and DEAD_LETTER_QUEUE_URL is set without the other";
+                let message = "only one of WORK_QUEUE_URL and DEAD_LETTER_QUEUE_URL is set";
                 let problem = Problem::setting("config.queues", "WORK_QUEUE_URL", message, "set both or neither");
                 return Err(Problems::from(problem).into());
             }
@@ -244,37 +243,37 @@ impl Collector {
         Ok(Self { lookup, aws, queues, clients: Mutex::default(), is_migrated: AtomicBool::new(false), clock })
     }
 
-    /// Does what an event asks for. A repository that fails does not fail the invocation: the ledger and the
-    /// answer say so. Only what all repositories stand on does: database, secrets, configuration.
+    /// Handles an event. A repository that fails does not fail the invocation: the ledger and the response report it.
+    /// Only a failure that affects all repositories does: database, secrets, configuration.
     ///
-    /// `deadline` is when Lambda ends the invocation. One of long ago is none: `cargo lambda watch` sends a duration.
+    /// `deadline` is when Lambda ends the invocation. One in the distant past counts as not set, because
+    /// `cargo lambda watch` sends a duration.
     ///
     /// # Errors
     /// [`FunctionError`] with the code of what failed.
     pub async fn handle(&self, event: serde_json::Value, deadline: DateTime<Utc>) -> Result<Outcome, FunctionError> {
-        let event = Event::read(event).map_err(|error| {
-            FunctionError::new("event.unknown", format!("the event asks for something unknown: {error}"))
-        })?;
+        let event = Event::read(event)
+            .map_err(|error| FunctionError::new("event.unknown", format!("unknown event: {error}")))?;
         let now = (self.clock)();
-        // Before anything takes time.
+        // First, before anything takes time.
         let deadline = (deadline > now - LONG_AGO).then(|| {
             let left = (deadline - now).to_std().unwrap_or_default();
             Instant::now() + left - MARGIN.min(left / 4)
         });
-        let clients = match self.ready(matches!(event, Event::Asked(_))).await {
-            // A new stack's schedule begins at once, before anybody can have filled the secrets: no failure, and no reason to
-            // try again. That no run completes is told by the alarm of that name.
-            Err(error) if error.code == SECRET_EMPTY && matches!(event, Event::Asked(Action::Collect)) => {
+        let clients = match self.ready(matches!(event, Event::Requested(_))).await {
+            // A new stack's schedule starts right away, before anyone can fill the secrets. That is not a failure and
+            // not a reason to retry. The alarm on completed runs reports when none completes.
+            Err(error) if error.code == SECRET_EMPTY && matches!(event, Event::Requested(Action::Collect)) => {
                 tracing::warn!(code = error.code, "Nothing is collected yet: {}", error.message);
                 return Ok(Outcome::Done(Done::Wait { reason: error.message }));
             }
             ready => ready?,
         };
         let mut sums = Sums::default();
-        let is_of_schedule = matches!(event, Event::Asked(_));
+        let is_scheduled = matches!(event, Event::Requested(_));
         let outcome = match event {
-            Event::Asked(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate)),
-            Event::Asked(Action::Collect) => {
+            Event::Requested(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate)),
+            Event::Requested(Action::Collect) => {
                 let settings = &clients.settings;
                 configure(&clients.store, &settings.teams, settings.allow_removals, now).await?;
                 match &self.queues {
@@ -285,21 +284,21 @@ impl Collector {
             Event::Records(records) => self.work(&clients, &records, deadline, &mut sums).await.map(Outcome::Worked),
         };
         self.report(&clients.store, &sums, now).await;
-        // Once for each run, and last: where the work is in the queue, it has begun already.
-        if is_of_schedule && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+        // Once per run, and last: queued work has already started by then.
+        if is_scheduled && deadline.is_none_or(|deadline| Instant::now() < deadline) {
             trim_ledger(&clients.store, clients.settings.ledger, now).await;
         }
         outcome
     }
 
-    /// The clients, with the schema up to date: looked after by a cold sandbox, and whenever it `migrates`. A password
-    /// that is refused is fetched anew, once.
+    /// The clients, with the schema up to date. A cold sandbox migrates, and so does one called with `migrates`. A
+    /// refused password is fetched again, once.
     async fn ready(&self, migrates: bool) -> Result<Arc<Clients>, FunctionError> {
         let clients = self.clients(false).await?;
         if self.is_migrated.load(Ordering::Relaxed) && !migrates {
             return match clients.store.ping().await {
                 Err(StoreError::Unauthorized(_)) => Ok(self.renewed(&clients).await.unwrap_or(clients)),
-                // What else is wrong will be said by what needs it.
+                // Any other error is reported by the code that runs into it.
                 _ => Ok(clients),
             };
         }
@@ -316,15 +315,15 @@ impl Collector {
         Ok(clients)
     }
 
-    /// The clients of the secrets' present values. `fresh` asks for these whatever is remembered, and forgets the
-    /// tokens of an App's installations.
+    /// The clients for the current values of the secrets. `fresh` bypasses the cache, and drops the tokens of an App's
+    /// installations.
     async fn clients(&self, fresh: bool) -> Result<Arc<Clients>, FunctionError> {
-        let mut held = self.clients.lock().await;
+        let mut cached = self.clients.lock().await;
         let secrets = match &self.aws {
             Some(aws) => SecretValues::fetch(&aws.secrets(), &SECRETS, &self.lookup, fresh).await?,
             None => SecretValues::default(),
         };
-        let clients = match held.as_ref().filter(|clients| clients.secrets == secrets) {
+        let clients = match cached.as_ref().filter(|clients| clients.secrets == secrets) {
             Some(clients) if fresh && (self.lookup)("GITHUB_APP_ID").is_some() => {
                 Clients::new(secrets, clients.settings.clone(), clients.store.clone())?
             }
@@ -336,17 +335,17 @@ impl Collector {
             }
         };
         let clients = Arc::new(clients);
-        *held = Some(clients.clone());
+        *cached = Some(clients.clone());
         Ok(clients)
     }
 
-    /// The clients to try again with after a token or password was refused. `None` when there is nothing new; that it
-    /// cannot be had is no reason to hide the refusal.
+    /// The clients for a retry after a token or password was refused. `None` when there is nothing new, or when it
+    /// cannot be fetched: a failed fetch must not hide the refusal.
     async fn renewed(&self, refused: &Arc<Clients>) -> Option<Arc<Clients>> {
         match self.clients(true).await {
             Ok(fresh) => (!Arc::ptr_eq(&fresh, refused)).then_some(fresh),
             Err(error) => {
-                tracing::warn!(code = error.code, "What was refused cannot be had anew: {error}");
+                tracing::warn!(code = error.code, "Cannot fetch a new secret after the refusal: {error}");
                 None
             }
         }
@@ -365,7 +364,7 @@ impl Collector {
         }
     }
 
-    /// Puts a message for each repository that is due into the queue.
+    /// Queues a message for each repository that is due.
     async fn plan(
         &self,
         queues: &Queues,
@@ -381,20 +380,15 @@ impl Collector {
             clients.store.fail_run(planned.run, now).await?;
             return Err(error.into());
         }
-        // Without anything to do the run is over.
+        // With nothing to do, the run is over.
         if let Some(settled) = clients.store.settle_run(planned.run, now).await? {
             sums.add_run(settled.completes);
         }
-        tracing::info!(
-            run.id = planned.run.0,
-            queued = planned.due.len(),
-            "Queued the work on {} repositories",
-            planned.due.len()
-        );
+        tracing::info!(run.id = planned.run.0, queued = planned.due.len(), "Queued {} repositories", planned.due.len());
         Ok(Done::Plan { run: planned.run, queued: planned.due.len(), problems: planned.problems })
     }
 
-    /// Does a run in this process. A token that is refused is fetched anew, once.
+    /// Does a run in this process. A refused token is fetched again, once.
     async fn collect(
         &self,
         clients: &Arc<Clients>,
@@ -408,7 +402,7 @@ impl Collector {
         if report.token_refusal.is_some()
             && let Some(fresh) = self.renewed(clients).await
         {
-            tracing::info!("The token was refused, and there is a new one: collecting with that");
+            tracing::info!("The token was refused; collecting again with a new one");
             report = collect(&fresh.github, &fresh.store, &options, &|_| {}).await?;
             sums.add_planning(&report.planning);
         }
@@ -420,7 +414,7 @@ impl Collector {
             None => Ok(Done::Collect(report)),
             Some(GitHubError::Unauthorized) => {
                 let message =
-                    "GitHub refuses the token; nothing more was asked with it. Store a valid one in its secret";
+                    "GitHub refused the token, so no more requests were sent with it. Store a valid one in its secret";
                 Err(FunctionError::new("github_unauthorized", message))
             }
             Some(refusal) => {
@@ -430,7 +424,7 @@ impl Collector {
         }
     }
 
-    /// Works a batch of messages. A token that is refused is fetched anew, once.
+    /// Processes a batch of messages. A refused token is fetched again, once.
     async fn work(
         &self,
         clients: &Arc<Clients>,
@@ -439,7 +433,7 @@ impl Collector {
         sums: &mut Sums,
     ) -> Result<BatchFailures, FunctionError> {
         let Some(queues) = &self.queues else {
-            return Err(FunctionError::new("config.queues", "a message came, and WORK_QUEUE_URL is not set"));
+            return Err(FunctionError::new("config.queues", "received a queue message, but WORK_QUEUE_URL is not set"));
         };
         let mut clients = clients.clone();
         let mut records = records;
@@ -449,29 +443,29 @@ impl Collector {
             let Some((revision, roster)) = clients.store.roster().await? else {
                 return Err(Problems::from(not_found()).into());
             };
-            // A message may come minutes after the first of its batch, and leases count from now on.
+            // A message may be processed minutes after the first of its batch, and leases count from now.
             let options = Self::options(&clients.settings, deadline, (self.clock)());
-            let rostered = RosterSnapshot { revision, roster };
-            let collecting = RunContext::new(&clients.github, &clients.store, options, &|_| {}, rostered);
-            let known_refusal = clients.refused_lately();
+            let snapshot = RosterSnapshot { revision, roster };
+            let context = RunContext::new(&clients.github, &clients.store, options, &|_| {}, snapshot);
+            let known_refusal = clients.recent_refusal();
             let is_known_to_be_refused = known_refusal.is_some();
             if let Some(refusal) = known_refusal {
-                collecting.refuse_token(refusal);
+                context.refuse_token(refusal);
             }
             let sums_before = sums.clone();
-            let worked = work(&collecting, queues, std::slice::from_ref(record), sums).await?;
-            if let Some(refusal) = collecting.token_refusal().cloned().filter(|_| !is_known_to_be_refused) {
+            let worked = work(&context, queues, std::slice::from_ref(record), sums).await?;
+            if let Some(refusal) = context.token_refusal().cloned().filter(|_| !is_known_to_be_refused) {
                 let fresh = if may_renew { self.renewed(&clients).await } else { None };
                 may_renew = false;
                 if let Some(fresh) = fresh {
-                    tracing::info!("The token was refused, and there is a new one: working with that");
+                    tracing::info!("The token was refused; retrying with a new one");
                     clients = fresh;
-                    // Once more, and only that counts: in the ledger, and for CloudWatch.
+                    // Try again. Only the second attempt counts, in the ledger and in CloudWatch.
                     *sums = sums_before;
                     continue;
                 }
-                // The other messages, of this batch and the next, need not find out for themselves.
-                clients.note_refusal(refusal);
+                // Spare the other messages of this batch and the next from trying it.
+                clients.record_refusal(refusal);
             }
             failures.batch_item_failures.extend(worked.batch_item_failures);
             records = rest;
@@ -479,7 +473,7 @@ impl Collector {
         Ok(failures)
     }
 
-    /// Tells CloudWatch, if it is to be told. That it cannot be told is no reason to fail.
+    /// Sends metrics to CloudWatch when a namespace is set. A failure to send them does not fail the invocation.
     async fn report(&self, store: &Store, sums: &Sums, now: DateTime<Utc>) {
         let namespace = (self.lookup)("METRICS_NAMESPACE");
         let (Some(aws), Some(namespace)) = (&self.aws, namespace) else { return };

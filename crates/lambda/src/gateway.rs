@@ -1,4 +1,4 @@
-//! The addresses under which API Gateway reaches the API.
+//! The paths under which API Gateway reaches the API.
 
 use lambda_http::http::Uri;
 use lambda_http::http::uri::PathAndQuery;
@@ -6,11 +6,12 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use mergeline_api::ClientPath;
 
-/// The resource that takes every path.
+/// The path parameter of the resource that matches every path.
 const PROXY: &str = "proxy";
 
-/// The request as the router knows it: below `/v1`, whatever lies before that in the client's address. That may be the stage, the
-/// base path of a custom domain (`/delivery`, `/delivery/v1`), nothing, or the stage of the console's Test button.
+/// The request as the router expects it: below `/v1`, without the prefix of the client's path. The prefix may be the
+/// stage, the base path of a custom domain (`/delivery`, `/delivery/v1`), nothing, or the stage of the console's Test
+/// button.
 pub fn without_base_path(mut request: Request) -> Request {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return request };
     let raw = request.raw_http_path();
@@ -24,9 +25,9 @@ pub fn without_base_path(mut request: Request) -> Request {
     let rest = rest.strip_prefix("v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(rest);
     let rest = rest.trim_start_matches('/');
     let path = if rest.is_empty() { "/v1".to_owned() } else { format!("/v1/{rest}") };
-    // The Test button gives the resource instead of a path.
-    let asked = context.path.clone().filter(|path| !path.contains('{'));
-    let client = ClientPath(asked.unwrap_or_else(|| path.clone()));
+    // The Test button sends the resource instead of a path.
+    let requested = context.path.clone().filter(|path| !path.contains('{'));
+    let client = ClientPath(requested.unwrap_or_else(|| path.clone()));
     if let Some(uri) = with_path(request.uri(), &path) {
         *request.uri_mut() = uri;
         request.extensions_mut().insert(client);
@@ -34,7 +35,8 @@ pub fn without_base_path(mut request: Request) -> Request {
     request
 }
 
-/// The part of a path that the resource took: as it stands in the path, since the parameter may be decoded.
+/// The part of the path that the proxy resource matched. It comes from the raw path, because the parameter may be
+/// decoded.
 fn proxied<'a>(raw: &'a str, proxy: &'a str) -> &'a str {
     if raw.ends_with(proxy) {
         return proxy;
@@ -45,7 +47,7 @@ fn proxied<'a>(raw: &'a str, proxy: &'a str) -> &'a str {
 
 fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    // A path that is not encoded is in the address that was made of it.
+    // An unencoded path is also in the URI that was built from it.
     let path: PathAndQuery = format!("{path}{query}").parse().ok()?;
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path);

@@ -1,4 +1,4 @@
-//! What CloudWatch is told: sums over a run or a worker's batch, never by repository, so that the bill does not grow
+//! Metrics for CloudWatch: sums over a run or a worker's batch, never per repository, so that the bill does not grow
 //! with the organization.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use mergeline_aws::{Metric, Unit};
 use mergeline_collector::{LastRun, Planning};
 use mergeline_store::{RepositoryResult, ResultState};
 
-/// The sums of what was done since the last report.
+/// The sums since the last report.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sums {
     pull_requests: u32,
@@ -46,7 +46,7 @@ impl Sums {
             .is_some_and(|reason| matches!(reason.code, "github_unauthorized" | "github_app_refused"));
     }
 
-    /// What planning asked of GitHub, and found. Planned again within an invocation, the first finding counts.
+    /// The usage and findings of planning. When an invocation plans twice, the first `last_run` counts.
     pub(crate) fn add_planning(&mut self, Planning { usage, last_run }: &Planning) {
         self.last_run.get_or_insert(*last_run);
         self.api_errors += usage.errors;
@@ -56,12 +56,12 @@ impl Sums {
         self.token_expires_at = least(self.token_expires_at, usage.token_expires_at);
     }
 
-    /// Each run counts once, when it completes.
+    /// Counts each run once, when it completes.
     pub(crate) fn add_run(&mut self, completes: bool) {
         self.completed_runs += u32::from(completes);
     }
 
-    /// As CloudWatch takes them. `data_as_of` is when the oldest of the last complete collections began.
+    /// In CloudWatch's form. `data_as_of` is when the oldest of the last complete collections started.
     pub(crate) fn metrics(&self, data_as_of: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<Metric> {
         let count = |name, value: u32| Metric { name, value: value.into(), unit: Unit::Count };
         let mut metrics = vec![

@@ -1,4 +1,5 @@
-//! The work queue: one message for each repository, worked by whoever gets it, put back when it has to wait.
+//! The work queue: one message per repository. The worker that receives it collects it, or puts it back when it has to
+//! wait.
 
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::Sums;
 use crate::task::{CollectTask, DeadLetter, Failure, Task};
 
-/// After so many receives a message lies in the dead-letter queue. The queue's own redrive policy says the same, for
-/// workers that die without a word.
+/// After this many receives a message goes to the dead-letter queue. The queue's redrive policy has the same limit, for
+/// workers that crash.
 const MAX_RECEIVES: u32 = 5;
-/// How long a failed message rests at first; doubled with each receive.
-const FIRST_REST: Duration = Duration::from_secs(60);
+/// How long a failed message waits at first. Each receive doubles it.
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// A message as Lambda hands it over.
+/// A message as Lambda delivers it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
@@ -40,15 +41,15 @@ impl Record {
     }
 }
 
-/// The messages that have to come back; the others are done.
+/// The messages to return to the queue. The others are done.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchFailures {
-    /// One for each message that comes back.
+    /// One for each returned message.
     pub batch_item_failures: Vec<ItemFailure>,
 }
 
-/// A message that has to come back.
+/// A message to return to the queue.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemFailure {
@@ -63,14 +64,14 @@ pub(crate) struct Queues {
     pub(crate) dead_letters: Queue,
 }
 
-/// What becomes of a message.
+/// What to do with a message.
 enum Disposition {
     Ack,
-    /// It comes back after this long.
+    /// Return it to the queue after this long.
     RetryAfter(Duration),
-    /// It comes back as a fresh message at once.
+    /// Send it again as a fresh message now.
     Requeue,
-    /// It has failed too often.
+    /// It failed too often.
     DeadLetter(Reason),
 }
 
@@ -83,12 +84,12 @@ pub(crate) async fn enqueue(queue: &Queue, run: RunId, repositories: &[Repositor
     queue.send(&bodies).await
 }
 
-/// Works a batch of messages, one after the other. Returns those that come back.
+/// Processes a batch of messages one by one. Returns those to put back.
 ///
 /// # Errors
-/// Only what all messages stand on; then all of them come back.
+/// Only errors that affect all messages. Then all of them return to the queue.
 pub(crate) async fn work(
-    collecting: &RunContext<'_>,
+    context: &RunContext<'_>,
     queues: &Queues,
     records: &[Record],
     sums: &mut Sums,
@@ -96,48 +97,48 @@ pub(crate) async fn work(
     let mut failures = BatchFailures::default();
     for record in records {
         let disposition = match Task::from_body(&record.body) {
-            Ok(Task::Collect(task)) => match collect_one(collecting, record, task, sums).await {
-                // A run or repository that the database does not know, for example: the other messages can do better.
+            Ok(Task::Collect(task)) => match collect_one(context, record, task, sums).await {
+                // For example a run or repository that is not in the database. The other messages may still succeed.
                 Err(error) if !error.is_fatal() => {
                     failed(record, Reason { code: error.code(), message: error_chain(&error) })
                 }
                 outcome => outcome?,
             },
             Err(error) => {
-                let message = format!("the message cannot be understood: {error}");
+                let message = format!("cannot parse the message: {error}");
                 failed(record, Reason { code: "message.unreadable", message })
             }
         };
-        let is_back = settle(queues, record, disposition).await.unwrap_or_else(|error| {
-            // Its work is noted and can be repeated: it comes back when its visibility timeout is over, and the others
-            // are spared that.
+        let is_returned = settle(queues, record, disposition).await.unwrap_or_else(|error| {
+            // Its work is stored and can be repeated. It returns after its visibility timeout, and the other messages
+            // are not affected.
             tracing::warn!(
                 sqs.message_id = record.message_id,
                 code = error.code(),
-                "A message stays in the queue as it is: {}",
+                "Could not update a message, so it stays in the queue: {}",
                 error_chain(&error)
             );
             true
         });
-        if is_back {
+        if is_returned {
             failures.batch_item_failures.push(ItemFailure { item_identifier: record.message_id.clone() });
         }
     }
     Ok(failures)
 }
 
-/// Lets the queues know what becomes of a message. Returns whether it comes back as it is.
+/// Applies a disposition to the queues. Returns whether the same message returns to the work queue.
 async fn settle(queues: &Queues, record: &Record, disposition: Disposition) -> Result<bool, AwsError> {
     match disposition {
         Disposition::Ack => Ok(false),
-        Disposition::RetryAfter(rest) => queues.work.hide(&record.receipt_handle, rest).await.map(|()| true),
+        Disposition::RetryAfter(delay) => queues.work.hide(&record.receipt_handle, delay).await.map(|()| true),
         Disposition::Requeue => queues.work.send_with(&record.body, Duration::ZERO).await.map(|()| false),
         Disposition::DeadLetter(reason) => dead_letter(queues, record, &reason).await.map(|()| false),
     }
 }
 
 async fn collect_one(
-    collecting: &RunContext<'_>,
+    context: &RunContext<'_>,
     record: &Record,
     task: CollectTask,
     sums: &mut Sums,
@@ -146,34 +147,34 @@ async fn collect_one(
     let receives = record.receives();
     let is_last = receives >= MAX_RECEIVES;
     let attempt = if is_last { Attempt::Only } else { Attempt::Retryable };
-    let (_, report) = collecting.repository(run, repository, name, attempt).await?;
+    let (_, report) = context.repository(run, repository, name, attempt).await?;
     report.log();
     sums.add(&report.result);
-    if let Some(settled) = collecting.store.settle_run(run, collecting.now()).await? {
+    if let Some(settled) = context.store.settle_run(run, context.now()).await? {
         sums.add_run(settled.completes);
     }
     let result = report.result;
     let reason = result.reason.unwrap_or(Reason { code: "none", message: String::new() });
     Ok(match result.state {
         ResultState::Succeeded | ResultState::Busy => Disposition::Ack,
-        // Time is up here, and begins anew elsewhere.
+        // Out of time here; another invocation continues.
         ResultState::Deferred if reason.code == OUT_OF_TIME => Disposition::Requeue,
-        // Waiting for a limit is no failure: the last receive is not spent on it, the next run takes it up. Nor does
-        // waiting mend a token.
-        ResultState::Deferred if is_last || !is_worth_another_try(reason.code) => Disposition::Ack,
+        // Waiting for a rate limit is not a failure. Do not spend the last receive on it: the next run continues.
+        // Waiting does not fix a token either.
+        ResultState::Deferred if is_last || !is_retryable(reason.code) => Disposition::Ack,
         ResultState::Deferred => {
-            let until = result.deferred_until.and_then(|until| (until - collecting.now()).to_std().ok());
-            Disposition::RetryAfter(until.unwrap_or(FIRST_REST))
+            let until = result.deferred_until.and_then(|until| (until - context.now()).to_std().ok());
+            Disposition::RetryAfter(until.unwrap_or(FIRST_RETRY_DELAY))
         }
-        // What does not mend itself waits for the next run, each time longer.
-        ResultState::Failed if !is_worth_another_try(reason.code) => Disposition::Ack,
+        // Failures that a retry cannot fix wait for the next run, longer each time.
+        ResultState::Failed if !is_retryable(reason.code) => Disposition::Ack,
         ResultState::Failed if is_last => Disposition::DeadLetter(reason),
-        ResultState::Failed => Disposition::RetryAfter(rest_after(receives)),
+        ResultState::Failed => Disposition::RetryAfter(retry_delay(receives)),
     })
 }
 
-/// A refused token, a missing permission and a repository that is not there are for people to mend.
-fn is_worth_another_try(code: &str) -> bool {
+/// A person has to fix a refused token, a missing permission, or a missing repository.
+fn is_retryable(code: &str) -> bool {
     !matches!(
         code,
         "github_unauthorized"
@@ -193,24 +194,24 @@ fn is_worth_another_try(code: &str) -> bool {
     )
 }
 
-fn rest_after(receives: u32) -> Duration {
-    FIRST_REST * 2_u32.saturating_pow(receives.saturating_sub(1).min(10))
+fn retry_delay(receives: u32) -> Duration {
+    FIRST_RETRY_DELAY * 2_u32.saturating_pow(receives.saturating_sub(1).min(10))
 }
 
-/// A message that could not be worked at all.
+/// A message that could not be processed at all.
 fn failed(record: &Record, reason: Reason) -> Disposition {
     tracing::error!(sqs.message_id = record.message_id, code = reason.code, "{}", reason.message);
     match record.receives() {
         receives if receives >= MAX_RECEIVES => Disposition::DeadLetter(reason),
-        receives => Disposition::RetryAfter(rest_after(receives)),
+        receives => Disposition::RetryAfter(retry_delay(receives)),
     }
 }
 
-/// Puts a message where people look, with run, repository and cause.
+/// Sends a message to the dead-letter queue, with run, repository and cause.
 async fn dead_letter(queues: &Queues, record: &Record, reason: &Reason) -> Result<(), AwsError> {
     tracing::error!(
         code = reason.code,
-        "Gave up after {} attempts, in the dead-letter queue now: {}: {}",
+        "Gave up after {} attempts, moving the message to the dead-letter queue: {}: {}",
         record.receives(),
         record.body,
         reason.message
@@ -220,17 +221,17 @@ async fn dead_letter(queues: &Queues, record: &Record, reason: &Reason) -> Resul
             let (code, cause) = (reason.code.to_owned(), reason.message.clone());
             DeadLetter { task, failure: Failure { code, cause, receives: record.receives() } }.body()
         }
-        // As it is: nothing is lost.
+        // Unchanged, so nothing is lost.
         Err(_) => record.body.clone(),
     };
     queues.dead_letters.send_with(&letter, Duration::ZERO).await
 }
 
-/// Puts dead letters back into the work queue. `told` is called with each. Returns how many.
+/// Puts dead letters back into the work queue. Calls `on_letter` with the body of each. Returns how many.
 ///
 /// # Errors
-/// When a queue fails; what was put back by then stays so.
-pub async fn replay(work: &Queue, dead_letters: &Queue, told: impl Fn(&str)) -> Result<usize, AwsError> {
+/// When a queue fails. Letters that were already put back stay in the work queue.
+pub async fn replay(work: &Queue, dead_letters: &Queue, on_letter: impl Fn(&str)) -> Result<usize, AwsError> {
     let mut replayed = 0;
     loop {
         let letters = dead_letters.receive(10).await?;
@@ -238,10 +239,10 @@ pub async fn replay(work: &Queue, dead_letters: &Queue, told: impl Fn(&str)) -> 
             return Ok(replayed);
         }
         for letter in letters {
-            told(&letter.body);
+            on_letter(&letter.body);
             let fresh = match DeadLetter::from_body(&letter.body) {
                 Ok(DeadLetter { task, .. }) => task.body(),
-                // From a worker that died without a word: it is as it was sent.
+                // From a worker that crashed: the message is as it was sent.
                 Err(_) => letter.body,
             };
             work.send_with(&fresh, Duration::ZERO).await?;
@@ -256,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failed_messages_rest_longer_each_time() {
-        assert_eq!([1, 2, 3, 4].map(|receives| rest_after(receives).as_secs()), [60, 120, 240, 480]);
+    fn failed_messages_wait_longer_after_each_receive() {
+        assert_eq!([1, 2, 3, 4].map(|receives| retry_delay(receives).as_secs()), [60, 120, 240, 480]);
     }
 }

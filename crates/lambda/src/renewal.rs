@@ -1,16 +1,16 @@
-//! How often the function `api` looks whether its secrets are others.
+//! How often the function `api` checks whether its secrets have changed.
 
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mergeline_store::Renewal;
 
-/// As long as the collector goes by what it knows.
-const SECRETS_ARE_KNOWN_FOR: Duration = Duration::from_secs(5 * 60);
-/// While the database is down, each request would look whether its secret is another one.
-const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+/// As long as the collector caches a secret.
+const SECRETS_FRESH_FOR: Duration = Duration::from_secs(5 * 60);
+/// Without this, every request would check the secret while the database is down.
+const PAUSE_BETWEEN_CHECKS: Duration = Duration::from_secs(10);
 
-/// Looks at the secrets as often as the function does. `look` says whether they are others than before.
-pub fn renewal(look: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Renewal {
-    Renewal::new(SECRETS_ARE_KNOWN_FOR, PAUSE_BETWEEN_LOOKS, look)
+/// Checks the secrets as often as the function does. `check` returns whether they have changed.
+pub fn renewal(check: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Renewal {
+    Renewal::new(SECRETS_FRESH_FOR, PAUSE_BETWEEN_CHECKS, check)
 }

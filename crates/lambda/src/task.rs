@@ -1,11 +1,11 @@
-//! What the work queue carries: tasks in a form that says its version, and what becomes of one that failed each time.
+//! Messages of the work queue: tasks in a versioned format, and dead letters for tasks that failed every time.
 
 use mergeline_domain::RepoName;
 use mergeline_store::{RepositoryId, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The version of the form that is written. One that is read may be older, and none newer.
+/// The version of the format that is written. Older versions are readable, newer ones are not.
 const VERSION: u64 = 1;
 
 /// Work that is queued.
@@ -19,7 +19,7 @@ pub enum Task {
 /// The collection of one repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CollectTask {
-    /// The run that it belongs to.
+    /// The run it belongs to.
     pub run: RunId,
     /// Which repository.
     pub repository: RepositoryId,
@@ -27,7 +27,7 @@ pub struct CollectTask {
     pub name: RepoName,
 }
 
-/// A task that failed each time it was tried.
+/// A task that failed on every attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetter {
     /// The task.
@@ -43,7 +43,7 @@ pub struct Failure {
     pub code: String,
     /// A sentence.
     pub cause: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub receives: u32,
 }
 
@@ -57,10 +57,10 @@ struct Versioned<'a> {
 }
 
 impl Task {
-    /// Reads a message. One without a kind is of a time when the only task was to collect a repository.
+    /// Parses a message. One without a kind is from a time when the only task was to collect a repository.
     ///
     /// # Errors
-    /// When it is none, or one that only a newer version knows, as a sentence.
+    /// A sentence, when it is not a task, or when only a newer version can read it.
     pub fn from_body(body: &str) -> Result<Self, String> {
         Self::from_value(serde_json::from_str(body).map_err(|error| error.to_string())?)
     }
@@ -68,7 +68,9 @@ impl Task {
     fn from_value(value: Value) -> Result<Self, String> {
         match value.get("version").and_then(Value::as_u64) {
             Some(version) if version > VERSION => {
-                return Err(format!("its form is of version {version}, and this program knows {VERSION}"));
+                return Err(format!(
+                    "unsupported message version {version}, this program reads up to version {VERSION}"
+                ));
             }
             _ => {}
         }
@@ -86,17 +88,17 @@ impl Task {
 }
 
 impl DeadLetter {
-    /// Reads a letter.
+    /// Parses a dead letter.
     ///
     /// # Errors
-    /// When it is none, as a sentence.
+    /// A sentence, when it is not a dead letter.
     pub fn from_body(body: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
         let failure = serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
         Ok(Self { task: Task::from_value(value)?, failure })
     }
 
-    /// The message: the task's, with the failure beside it.
+    /// The message of the task, with the failure added.
     pub fn body(&self) -> String {
         body(&Versioned { version: VERSION, task: &self.task, failure: Some(&self.failure) })
     }
@@ -119,27 +121,27 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_letter_names_run_repository_and_cause_and_becomes_the_message_again() {
+    fn a_dead_letter_keeps_its_task_and_cause() {
         let failure = Failure { code: "github_status".into(), cause: "502".into(), receives: 5 };
         let letter = DeadLetter { task: task(), failure };
         let expected = r#"{"version":1,"kind":"collect","run":7,"repository":3,"name":"acme/api","code":"github_status","cause":"502","receives":5}"#;
         assert_eq!(letter.body(), expected);
         assert_eq!(DeadLetter::from_body(expected), Ok(letter));
-        assert_eq!(Task::from_body(expected), Ok(task()), "a letter that is put back as it is works as well");
+        assert_eq!(Task::from_body(expected), Ok(task()), "a letter that is put back unchanged works too");
         assert_eq!(Task::from_body(&task().body()), Ok(task()));
     }
 
     #[test]
-    fn messages_and_letters_without_a_version_are_read_on() {
+    fn unversioned_messages_and_letters_are_still_readable() {
         let message = r#"{"run":7,"repository":3,"name":"acme/api"}"#;
         assert_eq!(Task::from_body(message), Ok(task()));
         let letter = r#"{"run":7,"repository":3,"name":"acme/api","code":"github_status","cause":"502","receives":5}"#;
         assert_eq!(DeadLetter::from_body(letter).map(|letter| letter.task), Ok(task()));
-        assert!(DeadLetter::from_body(message).is_err(), "a message is no letter");
+        assert!(DeadLetter::from_body(message).is_err(), "a message is not a dead letter");
     }
 
     #[test]
-    fn what_only_a_newer_version_knows_is_refused_and_says_so() {
+    fn newer_versions_and_unknown_kinds_are_rejected() {
         let newer = task().body().replace(r#""version":1"#, r#""version":2"#);
         assert!(Task::from_body(&newer).is_err_and(|error| error.contains("version 2")));
         let other = Task::from_body(r#"{"version":1,"kind":"deliver"}"#);

@@ -28,7 +28,7 @@ async fn start(backend: &Backend) -> Result<LambdaRuntime> {
     LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await
 }
 
-/// A proxy answer as API Gateway gets it.
+/// A proxy response as API Gateway receives it.
 async fn invoke(function: &mut LambdaRuntime, event: Value) -> Result<Value> {
     match function.invoke(event).await? {
         Invocation::Answer(answer) => Ok(answer),
@@ -36,7 +36,7 @@ async fn invoke(function: &mut LambdaRuntime, event: Value) -> Result<Value> {
     }
 }
 
-/// The status and the JSON of a proxy answer.
+/// The status and the JSON of a proxy response.
 async fn ask(function: &mut LambdaRuntime, event: &str) -> Result<(i64, Value)> {
     let answer = invoke(function, serde_json::from_str(event)?).await?;
     let body = answer["body"].as_str().context("a body")?;
@@ -58,7 +58,7 @@ fn event(path: &str, parameters: &[(&str, &str)], (name, value): (&str, &str)) -
 }
 
 #[tokio::test]
-async fn rest_events_are_answered_with_the_numbers_of_the_router() -> Result<()> {
+async fn rest_events_return_the_routers_data() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let mut function = start(&backend).await?;
     for (event, path) in [
@@ -79,13 +79,13 @@ async fn rest_events_are_answered_with_the_numbers_of_the_router() -> Result<()>
             without_completeness(backend.get(path).await?.1["data"].clone(), &answer["data"]),
             "{path}"
         );
-        assert_eq!(answer["trace_id"], json!(LambdaRuntime::TRACE_ID), "Lambda's own, which its logs carry");
+        assert_eq!(answer["trace_id"], json!(LambdaRuntime::TRACE_ID), "the trace id that Lambda also logs");
     }
     Ok(())
 }
 
-/// The event of a function's own address, which `cargo lambda watch` makes of whatever reaches its port.
-fn of_function_url(headers: &[(&str, &str)]) -> Value {
+/// A function URL event. `cargo lambda watch` sends one for every request to its port.
+fn function_url_event(headers: &[(&str, &str)]) -> Value {
     let headers: serde_json::Map<_, _> =
         headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     json!({
@@ -100,8 +100,7 @@ fn of_function_url(headers: &[(&str, &str)]) -> Value {
 }
 
 #[tokio::test]
-async fn without_keys_the_functions_own_address_answers_no_page_of_another_site_and_the_gateway_is_trusted()
--> Result<()> {
+async fn without_keys_function_urls_reject_cross_site_requests() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let mut function = start(&backend).await?;
     for (headers, expected) in [
@@ -111,14 +110,14 @@ async fn without_keys_the_functions_own_address_answers_no_page_of_another_site_
         (&[("host", "localhost:9000"), ("origin", "http://evil.example")], (403, json!("cross_site"))),
         (&[("host", "localhost:9000"), ("sec-fetch-site", "cross-site")], (403, json!("cross_site"))),
     ] {
-        let (status, answer) = ask(&mut function, &of_function_url(headers).to_string()).await?;
+        let (status, answer) = ask(&mut function, &function_url_event(headers).to_string()).await?;
         assert_eq!((status, answer["error"]["code"].clone()), expected, "{headers:?}: {answer}");
     }
     assert_eq!(ask(&mut function, include_str!("../../../infra/events/api-teams.json")).await?.0, 200);
     Ok(())
 }
 
-/// The binary lives by the real clock, the router of the test by its own: only whether a bucket is over differs.
+/// The binary uses the real clock and the test's router a fixed one, so only `complete` of a bucket may differ.
 fn without_completeness(mut expected: Value, found: &Value) -> Value {
     let buckets = expected.pointer_mut("/buckets").and_then(Value::as_array_mut);
     if let (Some(expected), Some(found)) = (buckets, found["buckets"].as_array()) {
@@ -129,7 +128,7 @@ fn without_completeness(mut expected: Value, found: &Value) -> Value {
     expected
 }
 
-/// The event of an address: the client's path, the path that the function is told, and what the gateway took for `{proxy+}`.
+/// The event for an address: the client's path, the path in the event, and the gateway's value of `{proxy+}`.
 fn addressed(client: &str, path: &str, proxy: Option<&str>) -> Result<Value> {
     let mut event = event(path, &[], ("accept", "*/*"))?;
     event["resource"] = json!(if proxy.is_some() { "/{proxy+}" } else { "/" });
@@ -140,7 +139,7 @@ fn addressed(client: &str, path: &str, proxy: Option<&str>) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn every_address_of_the_gateway_is_answered_also_below_a_base_path() -> Result<()> {
+async fn every_gateway_path_works_below_a_base_path() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let mut function = start(&backend).await?;
     for (client, path, proxy) in [
@@ -154,7 +153,7 @@ async fn every_address_of_the_gateway_is_answered_also_below_a_base_path() -> Re
         let answer = invoke(&mut function, addressed(client, path, Some(proxy))?).await?;
         assert_eq!(answer["statusCode"], json!(200), "{client} {proxy}: {answer}");
     }
-    // The console's Test button.
+    // The Test button of the console.
     let mut event = addressed("/{proxy+}", "/teams/payments", Some("teams/payments"))?;
     event["requestContext"]["stage"] = json!("test-invoke-stage");
     (event["headers"], event["multiValueHeaders"]) = (Value::Null, Value::Null);
@@ -165,7 +164,7 @@ async fn every_address_of_the_gateway_is_answered_also_below_a_base_path() -> Re
 }
 
 #[tokio::test]
-async fn the_addresses_above_the_page_lead_to_it_at_every_base_path_and_never_to_themselves() -> Result<()> {
+async fn every_base_path_redirects_to_its_docs_page() -> Result<()> {
     let backend = Backend::empty().await?;
     let mut function = start(&backend).await?;
     for (client, path, proxy, target) in [
@@ -186,7 +185,7 @@ async fn the_addresses_above_the_page_lead_to_it_at_every_base_path_and_never_to
 }
 
 #[tokio::test]
-async fn unknown_paths_and_parameters_get_the_envelope_in_lambda_too() -> Result<()> {
+async fn unknown_paths_and_parameters_return_the_error_envelope() -> Result<()> {
     let backend = Backend::empty().await?;
     let mut function = start(&backend).await?;
     let event = include_str!("../../../infra/events/api-teams.json");
@@ -199,7 +198,7 @@ async fn unknown_paths_and_parameters_get_the_envelope_in_lambda_too() -> Result
 }
 
 #[tokio::test]
-async fn every_form_of_an_answer_arrives_as_readable_text_under_its_type_and_a_304_as_nothing() -> Result<()> {
+async fn every_response_format_arrives_as_readable_text() -> Result<()> {
     let title = "Ærlig, \"talt\" 🦀\\";
     let merged = pr("acme/api", 8).merged("2026-06-10T00:00:00Z").titled(title);
     let backend = Backend::with(&[merged]).await?;
@@ -229,11 +228,11 @@ async fn every_form_of_an_answer_arrives_as_readable_text_under_its_type_and_a_3
 }
 
 #[tokio::test]
-async fn the_largest_page_fits_into_what_lambda_takes_of_an_answer() -> Result<()> {
+async fn the_largest_page_fits_lambdas_response_limit() -> Result<()> {
     let merged = |number: i64| pr("acme/api", 2_000_000_000 + number).merged("2026-06-10T00:00:00Z");
     let backend = Backend::with(&(1..=1_001).map(merged).collect::<Vec<_>>()).await?;
-    // Names as long as they can be, every flag, and of all characters those that take most: a quote is escaped in the page
-    // and both of that again in the proxy answer.
+    // The longest possible names, every flag, and the characters that take the most bytes: a quote is escaped in the
+    // page, and both characters of that again in the proxy response.
     sqlx::raw_sql(
         r#"update repositories set current_name = repeat('o', 39) || '/' || repeat('n', 100);
         update people set login = repeat('l', 39) where login = 'ana';
@@ -249,7 +248,7 @@ async fn the_largest_page_fits_into_what_lambda_takes_of_an_answer() -> Result<(
     for format in ["json", "csv"] {
         let parameters = [("from", "2026-06-01"), ("to", "2026-06-15"), ("limit", "1000"), ("format", format)];
         let event = event("/metrics/team/payments/pull-requests", &parameters, ("accept", "*/*"))?;
-        // One that is longer would be refused here, as by Lambda.
+        // A longer response would be refused here, as in Lambda.
         let answer = invoke(&mut function, event).await?;
         let body = answer["body"].as_str().context("a body")?;
         assert_eq!(
@@ -262,7 +261,7 @@ async fn the_largest_page_fits_into_what_lambda_takes_of_an_answer() -> Result<(
 }
 
 #[tokio::test]
-async fn the_databases_url_is_read_from_its_secret_at_the_start_and_shown_nowhere() -> Result<()> {
+async fn the_database_url_is_read_from_its_secret() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let aws = AwsEmulator::start().await?;
     let url = backend.database.url().replacen("postgres://postgres@", "postgres://postgres:canary@", 1);
@@ -280,7 +279,7 @@ async fn the_databases_url_is_read_from_its_secret_at_the_start_and_shown_nowher
 }
 
 #[tokio::test]
-async fn hashed_keys_are_read_from_their_secret_and_checked_here() -> Result<()> {
+async fn hashed_api_keys_from_a_secret_are_checked() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let aws = AwsEmulator::start().await?;
     // printf %s local-only-not-a-secret | sha256sum
@@ -301,24 +300,24 @@ async fn hashed_keys_are_read_from_their_secret_and_checked_here() -> Result<()>
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_ends_the_start_with_what_to_do() -> Result<()> {
+async fn an_unreadable_secret_stops_startup_with_advice() -> Result<()> {
     let backend = Backend::empty().await?;
     let aws = AwsEmulator::start().await?;
     let arn = aws.create_secret("created-empty", None).await?;
-    for (also, said) in [(None, "put-secret-value"), (Some(backend.database.url()), "unset one of them")] {
+    for (also, expected) in [(None, "put-secret-value"), (Some(backend.database.url()), "unset one of them")] {
         let mut environment = aws.environment();
         environment.insert("DB_URL_SECRET_ARN", arn.clone());
         environment.extend(also.map(|url| ("DB_URL", url.to_owned())));
         let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
         let event = serde_json::from_str(include_str!("../../../infra/events/api-teams.json"))?;
-        let error = function.invoke(event).await.err().context("it starts")?;
-        assert!(error.to_string().contains(said), "{error}");
+        let error = function.invoke(event).await.err().context("the function started")?;
+        assert!(error.to_string().contains(expected), "{error}");
     }
     Ok(())
 }
 
-/// A private server that wants a password from `api`, and the URL of a database of it with teams, with `{}` for the
-/// password, which is `canary-1`.
+/// A private server that requires a password from `api`, and the URL of a database on it that has teams. `{}` stands
+/// for the password, which is `canary-1`.
 async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     let server = tokio::task::spawn_blocking(Server::throwaway).await??;
     let pool = PgPool::connect(&server.url("postgres")).await?;
@@ -332,7 +331,7 @@ async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
         sqlx::raw_sql(step).execute(&pool).await?;
     }
     let url = server.url("numbers").replacen("postgres@", "api:{}@", 1);
-    // The server reads its rules at its leisure.
+    // The server reloads its rules asynchronously.
     let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;
     let settings = DatabaseSettings::parse(&url.replace("{}", "canary-1").into()).map_err(Problems::from)?;
@@ -344,7 +343,7 @@ async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     Ok((server, pool, url))
 }
 
-/// Changes the password, and ends the connections that were let in with the one before.
+/// Changes the password, and ends the connections that used the previous one.
 async fn change_password(pool: &PgPool, password: &str) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(format!("alter role api password '{password}'"))).execute(pool).await?;
     sqlx::raw_sql("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = 'api'")
@@ -353,28 +352,29 @@ async fn change_password(pool: &PgPool, password: &str) -> Result<()> {
     Ok(())
 }
 
-/// Asks until there is an answer: the secret is looked at again some seconds after it was looked at in vain.
+/// Repeats the request until it succeeds. The function checks the secret again a few seconds after a check that found
+/// no change.
 async fn until_answered(function: &mut LambdaRuntime, event: &str) -> Result<()> {
-    let answered = async {
+    let response = async {
         while ask(function, event).await?.0 != 200 {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         Ok(())
     };
-    tokio::time::timeout(Duration::from_secs(60), answered).await.context("the new secret is never used")?
+    tokio::time::timeout(Duration::from_secs(60), response).await.context("the new secret is never used")?
 }
 
 #[tokio::test]
-async fn while_the_database_is_down_its_secret_is_looked_at_once_and_not_for_each_request() -> Result<()> {
+async fn during_an_outage_requests_share_one_secret_check() -> Result<()> {
     let settings = |name: &str| match name {
         "DB_URL" => Some("postgres://nobody@127.0.0.1:9/none".to_owned()),
         "REQUEST_TIMEOUT_SECONDS" => Some("1".to_owned()),
         _ => None,
     };
     let settings = mergeline_api::Settings::from_vars(settings)?;
-    let looks = async |pause: Duration| -> Result<usize> {
-        let looks = Arc::new(AtomicUsize::new(0));
-        let counted = looks.clone();
+    let checks = async |pause: Duration| -> Result<usize> {
+        let checks = Arc::new(AtomicUsize::new(0));
+        let counted = checks.clone();
         let renewal = Renewal::new(Duration::from_secs(3_600), pause, move || {
             counted.fetch_add(1, Ordering::Relaxed);
             async { false }.boxed()
@@ -384,41 +384,41 @@ async fn while_the_database_is_down_its_secret_is_looked_at_once_and_not_for_eac
         for path in ["/v1/teams", "/v1/health", "/v1/teams"] {
             assert_eq!(common::ask(&router, "GET", path, &[]).await?.status, 503, "{path}");
         }
-        Ok(looks.load(Ordering::Relaxed))
+        Ok(checks.load(Ordering::Relaxed))
     };
-    assert_eq!((looks(Duration::from_secs(3_600)).await?, looks(Duration::ZERO).await?), (1, 3));
+    assert_eq!((checks(Duration::from_secs(3_600)).await?, checks(Duration::ZERO).await?), (1, 3));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_database_is_down_its_secret_is_looked_at_once_in_ten_seconds_however_many_ask() -> Result<()> {
+async fn outages_check_secrets_at_most_every_ten_seconds() -> Result<()> {
     let settings = DatabaseSettings::parse(&"postgres://nobody@127.0.0.1:9/none".to_owned().into());
     let timeout = Duration::from_secs(1);
     let store = Store::connect(&settings.map_err(Problems::from)?.for_requests_within(timeout));
-    let looks = Arc::new(Mutex::new(Vec::new()));
-    let seen = looks.clone();
+    let checks = Arc::new(Mutex::new(Vec::new()));
+    let seen = checks.clone();
     let renewal = mergeline_lambda::renewal(move || {
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
         async { false }.boxed()
     });
     let router = router(Api::new(store.with_renewal(renewal), timeout, || at(common::NOW)));
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(60) {
-        let asking = (0..5).map(|_| common::ask(&router, "GET", "/v1/teams", &[]));
-        for answered in futures::future::try_join_all(asking).await? {
-            assert_eq!(answered.status, 503, "{}", answered.text);
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(60) {
+        let requests = (0..5).map(|_| common::ask(&router, "GET", "/v1/teams", &[]));
+        for response in futures::future::try_join_all(requests).await? {
+            assert_eq!(response.status, 503, "{}", response.text);
         }
         tokio::time::advance(Duration::from_millis(300)).await;
     }
-    let looks = looks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    assert!(looks.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(10)), "{looks:?}");
-    // And as soon as it may be.
-    assert!(looks.len() >= 5, "{looks:?}");
+    let checks = checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert!(checks.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(10)), "{checks:?}");
+    // And each check as soon as allowed.
+    assert!(checks.len() >= 5, "{checks:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn f19_a_password_that_was_changed_is_used_by_the_warm_api_after_one_look_at_its_secret() -> Result<()> {
+async fn f19_the_warm_api_picks_up_a_rotated_password() -> Result<()> {
     let (_server, pool, url) = server_with_passwords().await?;
     let aws = AwsEmulator::start().await?;
     let arn = aws.create_secret("database", Some(&url.replace("{}", "canary-1"))).await?;
@@ -434,14 +434,14 @@ async fn f19_a_password_that_was_changed_is_used_by_the_warm_api_after_one_look_
         let (status, answer) = ask(&mut function, event).await?;
         assert_eq!((status, &answer["data"]), (200, &before["data"]), "{answer}");
     }
-    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 1, "at the start, and once for the new one");
+    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 1, "once at the start and once for the new password");
     let log = function.stop().await?;
     assert!(!log.contains("canary"), "{log}");
     Ok(())
 }
 
 #[tokio::test]
-async fn f19_an_address_that_leads_nowhere_is_looked_up_anew() -> Result<()> {
+async fn f19_an_unreachable_database_address_is_looked_up_again() -> Result<()> {
     let backend = Backend::empty().await?;
     let aws = AwsEmulator::start().await?;
     let arn = aws.create_secret("database", Some("postgres://api:canary@127.0.0.1:1/numbers")).await?;
@@ -452,16 +452,20 @@ async fn f19_an_address_that_leads_nowhere_is_looked_up_anew() -> Result<()> {
     assert_eq!(ask(&mut function, event).await?.0, 503);
     aws.put_secret(&arn, backend.database.url()).await?;
     until_answered(&mut function, event).await?;
-    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 2, "at the start, in vain, and for the new one");
+    assert_eq!(
+        aws.requests("GetSecretValue").await?,
+        1 + 2,
+        "at the start, once without a change, and once for the new address"
+    );
     function.stop().await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn f19_an_address_that_was_changed_is_used_although_the_old_one_still_answers() -> Result<()> {
+async fn f19_a_changed_address_replaces_one_that_still_answers() -> Result<()> {
     let (before, after) = (Backend::empty().await?, Backend::with_teams(&TEAMS.replace("payments", "billing")).await?);
     let settings = DatabaseSettings::parse(&after.database.url().to_owned().into()).map_err(Problems::from)?;
-    // A connection to the old one is at hand.
+    // A connection to the old database is open.
     assert_eq!(before.get("/v1/teams/payments").await?.0, 200);
     let store = before.store.clone();
     let renewal = Renewal::new(Duration::ZERO, Duration::ZERO, move || {
@@ -478,7 +482,7 @@ async fn f19_an_address_that_was_changed_is_used_although_the_old_one_still_answ
 }
 
 #[tokio::test]
-async fn f41_a_password_that_no_secret_knows_is_a_503_until_the_secret_does() -> Result<()> {
+async fn f41_wrong_passwords_return_503_until_the_secret_changes() -> Result<()> {
     let (_server, pool, url) = server_with_passwords().await?;
     let aws = AwsEmulator::start().await?;
     let arn = aws.create_secret("database", Some(&url.replace("{}", "canary-0"))).await?;
@@ -488,13 +492,13 @@ async fn f41_a_password_that_no_secret_knows_is_a_503_until_the_secret_does() ->
     let event = include_str!("../../../infra/events/api-teams.json");
     let (status, answer) = ask(&mut function, event).await?;
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("unavailable")));
-    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 1, "at the start, and once in vain");
+    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 1, "at the start, and once without a change");
     aws.put_secret(&arn, &url.replace("{}", "canary-1")).await?;
     until_answered(&mut function, event).await?;
-    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 2, "however many requests there were meanwhile");
+    assert_eq!(aws.requests("GetSecretValue").await?, 1 + 2, "no matter how many requests there were");
     change_password(&pool, "canary-3").await?;
     assert_eq!(ask(&mut function, event).await?.0, 503);
-    // Whoever only watches the health learns of the new one too.
+    // The health endpoint also picks up the new password.
     aws.put_secret(&arn, &url.replace("{}", "canary-3")).await?;
     until_answered(&mut function, &event.replace("/teams", "/health")).await?;
     assert_eq!(aws.requests("GetSecretValue").await?, 1 + 3);

@@ -43,7 +43,7 @@ fn answer(outcome: Invocation) -> Value {
 }
 
 #[tokio::test]
-async fn a_schedules_event_collects_and_a_second_one_changes_nothing() -> Result<()> {
+async fn a_second_schedule_event_changes_nothing() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.put([pr("acme/api", 1).merged("2026-06-02T10:00:00Z")]);
     let database = TestDatabase::create().await?;
@@ -64,7 +64,7 @@ async fn a_schedules_event_collects_and_a_second_one_changes_nothing() -> Result
 }
 
 #[tokio::test]
-async fn a_migrate_event_migrates_an_empty_database_and_asks_github_nothing() -> Result<()> {
+async fn a_migrate_event_migrates_without_calling_github() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let database = TestDatabase::create().await?;
     let pool = database.pool().await?;
@@ -78,7 +78,7 @@ async fn a_migrate_event_migrates_an_empty_database_and_asks_github_nothing() ->
 }
 
 #[tokio::test]
-async fn a_warm_sandbox_migrates_too_when_it_is_asked_to_or_begins_a_run() -> Result<()> {
+async fn a_warm_sandbox_migrates_on_request_and_schedule() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let database = TestDatabase::create().await?;
     let pool = database.pool().await?;
@@ -93,7 +93,7 @@ async fn a_warm_sandbox_migrates_too_when_it_is_asked_to_or_begins_a_run() -> Re
 }
 
 #[tokio::test]
-async fn errors_of_the_foundation_fail_the_invocation_with_a_code() -> Result<()> {
+async fn fatal_errors_fail_the_invocation_with_a_code() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let database = TestDatabase::create().await?;
     for (variable, value, code) in [
@@ -112,7 +112,7 @@ async fn errors_of_the_foundation_fail_the_invocation_with_a_code() -> Result<()
 }
 
 #[tokio::test]
-async fn an_event_that_asks_for_something_unknown_is_refused() -> Result<()> {
+async fn an_event_with_an_unknown_action_is_refused() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let database = TestDatabase::create().await?;
     let mut function = start(&environment(&fake, &database)).await?;
@@ -121,10 +121,10 @@ async fn an_event_that_asks_for_something_unknown_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// Requests of one failing call.
+/// Requests per failing call.
 const ATTEMPTS: u32 = 3;
 
-/// A deployment without queues and a pull request of ana in each of two repositories.
+/// A deployment without queues, with a pull request by ana in each of two repositories.
 async fn one_process() -> Result<Cloud> {
     let cloud = Cloud::without_queues(&["acme/api", "acme/web"]).await?;
     cloud.fake.put([pr("acme/api", 1), pr("acme/web", 2)]);
@@ -132,7 +132,7 @@ async fn one_process() -> Result<Cloud> {
 }
 
 #[tokio::test]
-async fn secrets_are_read_by_their_arns_once_for_many_invocations_and_shown_nowhere() -> Result<()> {
+async fn secrets_are_fetched_once_for_many_invocations() -> Result<()> {
     let cloud = one_process().await?;
     let mut sandbox = cloud.sandbox().await?;
     for _ in 0..2 {
@@ -145,7 +145,7 @@ async fn secrets_are_read_by_their_arns_once_for_many_invocations_and_shown_nowh
 }
 
 #[tokio::test]
-async fn a_secret_without_a_value_is_waited_for_and_the_sandbox_goes_on_once_it_has_one() -> Result<()> {
+async fn a_scheduled_run_waits_for_an_empty_secret() -> Result<()> {
     let mut cloud = one_process().await?;
     let arn = cloud.aws.create_secret("created-empty", None).await?;
     cloud.environment.insert("GITHUB_TOKEN_SECRET_ARN", arn.clone());
@@ -153,7 +153,7 @@ async fn a_secret_without_a_value_is_waited_for_and_the_sandbox_goes_on_once_it_
     let answer = sandbox.answer(schedule()?).await?;
     assert_eq!(answer["action"], json!("wait"));
     assert!(answer["reason"].as_str().is_some_and(|text| text.contains(&arn)), "{answer}");
-    // Whoever asks for the migration is waiting for it.
+    // A migration request must fail, because its caller waits for the result.
     assert_eq!(sandbox.error(json!({ "action": "migrate" })).await?, "secret_empty");
     cloud.aws.put_secret(&arn, TOKEN).await?;
     assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"));
@@ -162,7 +162,7 @@ async fn a_secret_without_a_value_is_waited_for_and_the_sandbox_goes_on_once_it_
 }
 
 #[tokio::test]
-async fn only_one_of_the_two_queues_is_refused_with_a_code() -> Result<()> {
+async fn setting_only_one_queue_url_is_refused() -> Result<()> {
     let mut cloud = Cloud::new(&["acme/api"]).await?;
     cloud.environment.remove("DEAD_LETTER_QUEUE_URL");
     let mut sandbox = cloud.sandbox().await?;
@@ -172,7 +172,7 @@ async fn only_one_of_the_two_queues_is_refused_with_a_code() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f18_a_refused_token_is_refreshed_once_and_then_nothing_is_asked_for_any_repository() -> Result<()> {
+async fn f18_a_refused_token_is_refreshed_only_once() -> Result<()> {
     let cloud = one_process().await?;
     cloud.fake.require_token("ghp_another");
     let mut sandbox = cloud.sandbox().await?;
@@ -188,7 +188,7 @@ async fn f18_a_refused_token_is_refreshed_once_and_then_nothing_is_asked_for_any
 }
 
 #[tokio::test]
-async fn f19_a_token_that_was_changed_is_used_by_a_warm_sandbox() -> Result<()> {
+async fn f19_a_warm_sandbox_picks_up_a_rotated_token() -> Result<()> {
     let cloud = one_process().await?;
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
@@ -201,7 +201,8 @@ async fn f19_a_token_that_was_changed_is_used_by_a_warm_sandbox() -> Result<()> 
     Ok(())
 }
 
-/// A private server that wants a password from `collector`, and the URL of a database of it, with `{}` for the password.
+/// A private server that requires a password from `collector`, and the URL of a database on it, with `{}` for the
+/// password.
 async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     let server = tokio::task::spawn_blocking(Server::throwaway).await??;
     let pool = PgPool::connect(&server.url("postgres")).await?;
@@ -215,14 +216,14 @@ async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
         sqlx::raw_sql(step).execute(&pool).await?;
     }
     let url = server.url("numbers").replacen("postgres@", "collector:{}@", 1);
-    // The server reads its rules at its leisure.
+    // The server reloads its rules asynchronously.
     let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;
     Ok((server, pool, url))
 }
 
 #[tokio::test]
-async fn f19_f41_a_password_that_was_changed_is_used_by_a_warm_sandbox_and_a_wrong_one_is_db_auth() -> Result<()> {
+async fn f19_f41_a_warm_sandbox_picks_up_a_rotated_password() -> Result<()> {
     let (_server, pool, url) = server_with_passwords().await?;
     let mut cloud = one_process().await?;
     let arn = cloud.aws.create_secret("rotated", Some(&url.replace("{}", "canary-wrong"))).await?;
@@ -234,7 +235,7 @@ async fn f19_f41_a_password_that_was_changed_is_used_by_a_warm_sandbox_and_a_wro
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("alter role collector password '{password}'")))
             .execute(&pool)
             .await?;
-        // Connections that were let in before are of no help.
+        // End the connections that used the previous password.
         sqlx::raw_sql("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = 'collector'")
             .execute(&pool)
             .await?;
@@ -246,7 +247,7 @@ async fn f19_f41_a_password_that_was_changed_is_used_by_a_warm_sandbox_and_a_wro
 }
 
 #[tokio::test]
-async fn f20_without_secrets_manager_a_warm_sandbox_goes_on_and_a_cold_one_fails() -> Result<()> {
+async fn f20_only_cold_sandboxes_fail_without_secrets_manager() -> Result<()> {
     let cloud = one_process().await?;
     let mut warm = cloud.sandbox().await?;
     warm.answer(schedule()?).await?;
@@ -254,14 +255,14 @@ async fn f20_without_secrets_manager_a_warm_sandbox_goes_on_and_a_cold_one_fails
     let mut cold = cloud.sandbox().await?;
     assert_eq!(warm.answer(schedule()?).await?["state"], json!("succeeded"));
     assert_eq!(cold.error(schedule()?).await?, "aws_unavailable");
-    assert_eq!(cold.answer(schedule()?).await?["state"], json!("succeeded"), "and recovers by itself");
+    assert_eq!(cold.answer(schedule()?).await?["state"], json!("succeeded"), "the cold sandbox recovers");
     cloud.end(warm).await?;
     cloud.end(cold).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn f20_a_refused_token_is_said_to_be_one_also_when_no_other_can_be_had() -> Result<()> {
+async fn f20_a_refused_token_is_reported_without_secrets_manager() -> Result<()> {
     let cloud = one_process().await?;
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
@@ -275,7 +276,7 @@ async fn f20_a_refused_token_is_said_to_be_one_also_when_no_other_can_be_had() -
 }
 
 #[tokio::test]
-async fn f51_metrics_that_are_refused_do_not_fail_a_run() -> Result<()> {
+async fn f51_refused_metrics_do_not_fail_a_run() -> Result<()> {
     let cloud = one_process().await?;
     cloud.aws.fail_next(AwsService::CloudWatch, AwsFault::Denied, 1).await?;
     let mut sandbox = cloud.sandbox().await?;
@@ -286,7 +287,7 @@ async fn f51_metrics_that_are_refused_do_not_fail_a_run() -> Result<()> {
     Ok(())
 }
 
-/// A deployment with an App that is installed at acme, and a personal token for the rest.
+/// A deployment with an App that is installed at acme, and a personal token for all others.
 async fn with_an_app(key: &str) -> Result<Cloud> {
     let mut cloud = Cloud::without_queues(&["acme/api", "bolt/web"]).await?;
     cloud.fake.put([pr("acme/api", 1), pr("bolt/web", 2)]);
@@ -296,7 +297,7 @@ async fn with_an_app(key: &str) -> Result<Cloud> {
     Ok(cloud)
 }
 
-/// The tokens with which the repositories of an owner were asked for.
+/// The tokens of the requests for the repositories of an owner.
 fn tokens(fake: &FakeGitHub, owner: &str) -> BTreeSet<String> {
     let of_owner = |path: &str| path.starts_with(&format!("/repos/{owner}/"));
     let requests = fake.requests().into_iter().filter(|request| of_owner(&request.path));
@@ -304,25 +305,25 @@ fn tokens(fake: &FakeGitHub, owner: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn an_apps_token_is_used_where_it_is_installed_and_the_personal_one_elsewhere() -> Result<()> {
+async fn app_tokens_are_used_only_where_installed() -> Result<()> {
     let key = app_key()?;
     let cloud = with_an_app(&key).await?;
     let mut sandbox = cloud.sandbox().await?;
     assert_eq!(sandbox.answer(schedule()?).await?["state"], json!("succeeded"));
     assert_eq!(tokens(&cloud.fake, "acme"), BTreeSet::from(["ghs_1_acme".to_owned()]));
     assert_eq!(tokens(&cloud.fake, "bolt"), BTreeSet::from([TOKEN.to_owned()]));
-    let given = |cloud: &Cloud| cloud.fake.requests().iter().filter(|one| one.path.ends_with("access_tokens")).count();
-    assert_eq!(given(&cloud), 1);
+    let issued = |cloud: &Cloud| cloud.fake.requests().iter().filter(|one| one.path.ends_with("access_tokens")).count();
+    assert_eq!(issued(&cloud), 1);
     sandbox.answer(schedule()?).await?;
-    assert_eq!(given(&cloud), 1, "it is kept by the warm sandbox");
-    let said = format!("{:?}", cloud.end(sandbox).await?);
+    assert_eq!(issued(&cloud), 1, "the warm sandbox keeps it");
+    let log = format!("{:?}", cloud.end(sandbox).await?);
     let middle = key.lines().nth(5).context("a line of the key")?;
-    assert!(!said.contains(middle) && !said.contains("ghs_"), "{said}");
+    assert!(!log.contains(middle) && !log.contains("ghs_"), "{log}");
     Ok(())
 }
 
 #[tokio::test]
-async fn an_apps_token_that_has_ended_is_renewed_within_the_invocation() -> Result<()> {
+async fn expired_app_tokens_are_renewed_within_the_invocation() -> Result<()> {
     let cloud = with_an_app(&app_key()?).await?;
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
@@ -335,7 +336,7 @@ async fn an_apps_token_that_has_ended_is_renewed_within_the_invocation() -> Resu
 }
 
 #[tokio::test]
-async fn an_apps_key_that_is_none_is_refused_and_not_shown() -> Result<()> {
+async fn an_invalid_app_key_is_refused_and_hidden() -> Result<()> {
     let cloud = with_an_app("-----BEGIN RSA PRIVATE KEY-----\ncanary\n-----END RSA PRIVATE KEY-----").await?;
     let mut sandbox = cloud.sandbox().await?;
     assert_eq!(sandbox.error(schedule()?).await?, "config.app_key");

@@ -1,4 +1,4 @@
-//! The collector in the cloud: a schedule's event plans, Lambda's poller hands the work over, message by message.
+//! The collector in the cloud: a schedule event plans, then Lambda's poller delivers the work message by message.
 
 mod cloud;
 
@@ -12,7 +12,7 @@ use mergeline_fake_github::{FakePullRequest, Fault, pr};
 use mergeline_test_support::{AwsFault, AwsService, Invocation};
 use serde_json::{Value, json};
 
-/// Requests of one failing call.
+/// Requests per failing call.
 const ATTEMPTS: u32 = 3;
 const THREE: [&str; 3] = ["acme/api", "acme/web", "acme/ios"];
 
@@ -23,7 +23,7 @@ fn merged(repository: &str, number: i64) -> FakePullRequest {
         .approved_by("bob", "2026-06-02T08:00:00Z")
 }
 
-/// Three repositories with a pull request of ana in each.
+/// Three repositories, each with a pull request by ana.
 async fn three() -> Result<Cloud> {
     let cloud = Cloud::new(&THREE).await?;
     cloud.fake.put((1..).zip(THREE).map(|(number, repository)| merged(repository, number)));
@@ -35,7 +35,7 @@ fn names(bodies: &[Value]) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn a_schedules_event_queues_a_message_for_each_due_repository_and_asks_github_nothing() -> Result<()> {
+async fn schedule_event_queues_due_repositories_without_calling_github() -> Result<()> {
     let cloud = three().await?;
     let mut sandbox = cloud.sandbox().await?;
     let answer = sandbox.answer(schedule()?).await?;
@@ -49,7 +49,7 @@ async fn a_schedules_event_queues_a_message_for_each_due_repository_and_asks_git
 }
 
 #[tokio::test]
-async fn a_queue_worked_off_leaves_the_rows_of_a_run_in_one_process_and_a_settled_run() -> Result<()> {
+async fn queued_and_single_process_runs_store_equal_rows() -> Result<()> {
     let queued = three().await?;
     let mut sandbox = queued.sandbox().await?;
     queued.collect(&mut sandbox).await?;
@@ -69,7 +69,7 @@ async fn a_queue_worked_off_leaves_the_rows_of_a_run_in_one_process_and_a_settle
 }
 
 #[tokio::test]
-async fn a_repository_that_is_not_there_is_said_at_once_and_the_run_is_partial() -> Result<()> {
+async fn a_missing_repository_makes_the_run_partial() -> Result<()> {
     let cloud = Cloud::new(&["acme/api", "acme/gone"]).await?;
     cloud.fake.put([merged("acme/api", 1)]);
     let mut sandbox = cloud.sandbox().await?;
@@ -77,18 +77,18 @@ async fn a_repository_that_is_not_there_is_said_at_once_and_the_run_is_partial()
     assert_eq!(cloud.run_state().await?, "partial");
     let gone = ("failed".to_owned(), Some("repo_not_accessible".to_owned()));
     assert_eq!(cloud.results().await?["acme/gone"], gone);
-    assert_eq!((cloud.queued().await?, cloud.dead().await?), (vec![], vec![]), "waiting does not mend it");
-    // Told when the next run begins, which leaves the repository to its rest.
+    assert_eq!((cloud.queued().await?, cloud.dead().await?), (vec![], vec![]), "waiting does not fix it");
+    // Reported when the next run starts. That run skips the paused repository.
     cloud.collect(&mut sandbox).await?;
     assert_eq!(cloud.metric("RunsPartial").await?, [0.0, 1.0]);
     assert_eq!(cloud.metric("RunsFailed").await?, [0.0, 0.0]);
-    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 1.0, 0.0, 1.0], "a partial run is one that completed, too");
+    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 1.0, 0.0, 1.0], "a partial run counts as completed too");
     cloud.end(sandbox).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn f01_messages_that_are_delivered_twice_change_nothing() -> Result<()> {
+async fn f01_work_messages_delivered_twice_change_nothing() -> Result<()> {
     let cloud = three().await?;
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
@@ -105,7 +105,7 @@ async fn f01_messages_that_are_delivered_twice_change_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f01_a_schedules_event_that_is_delivered_twice_changes_nothing() -> Result<()> {
+async fn f01_a_schedule_event_delivered_twice_changes_nothing() -> Result<()> {
     let cloud = three().await?;
     let mut sandbox = cloud.sandbox().await?;
     cloud.collect(&mut sandbox).await?;
@@ -118,20 +118,20 @@ async fn f01_a_schedules_event_that_is_delivered_twice_changes_nothing() -> Resu
 }
 
 #[tokio::test]
-async fn f50_of_a_batch_only_the_bad_messages_come_back_and_after_five_receives_they_are_dead_letters() -> Result<()> {
+async fn f50_bad_messages_become_dead_letters_after_five_receives() -> Result<()> {
     let cloud = three().await?;
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
     let unreadable = "{\"run\": 1".to_owned();
-    let of_no_run = json!({ "run": 999_999, "repository": 1, "name": "acme/api" });
-    cloud.work.send(&[unreadable.clone(), of_no_run.to_string()]).await?;
+    let unknown_run = json!({ "run": 999_999, "repository": 1, "name": "acme/api" });
+    cloud.work.send(&[unreadable.clone(), unknown_run.to_string()]).await?;
     let batch = cloud.poll(&mut sandbox, BATCH).await?.context("a batch")?;
-    assert_eq!((batch.messages, batch.back), (5, vec![unreadable.clone(), of_no_run.to_string()]));
+    assert_eq!((batch.messages, batch.back), (5, vec![unreadable.clone(), unknown_run.to_string()]));
     assert_eq!(cloud.run_state().await?, "succeeded");
     for _ in 2..=5 {
         assert_eq!(cloud.dead().await?, [json!(null); 0]);
         cloud.aws.release(&cloud.queue.url).await?;
-        cloud.work_off(&mut sandbox).await?;
+        cloud.drain_queue(&mut sandbox).await?;
     }
     let dead = cloud.dead().await?;
     assert_eq!(dead[0], json!(unreadable));
@@ -142,9 +142,9 @@ async fn f50_of_a_batch_only_the_bad_messages_come_back_and_after_five_receives_
 }
 
 #[tokio::test]
-async fn f08_a_repository_that_fails_each_time_becomes_a_dead_letter_which_can_be_replayed() -> Result<()> {
+async fn f08_a_failing_repository_becomes_a_replayable_dead_letter() -> Result<()> {
     let cloud = three().await?;
-    // Not worth another try within a request, as 502 is: the queue's tries are what is looked at.
+    // Unlike 502, not retried within a request: this test looks at the queue's retries.
     cloud.fake.break_repository("acme/web", Some(422));
     let mut sandbox = cloud.sandbox().await?;
     cloud.collect(&mut sandbox).await?;
@@ -154,7 +154,7 @@ async fn f08_a_repository_that_fails_each_time_becomes_a_dead_letter_which_can_b
         assert_eq!((left.len(), left[0].receives), (1, receives));
         assert!(left[0].hidden_seconds > 50.0 * f64::from(1 << (receives - 1)), "{left:?}");
         cloud.aws.release(&cloud.queue.url).await?;
-        cloud.work_off(&mut sandbox).await?;
+        cloud.drain_queue(&mut sandbox).await?;
     }
     let dead = cloud.dead().await?;
     let letter = json!({
@@ -165,7 +165,7 @@ async fn f08_a_repository_that_fails_each_time_becomes_a_dead_letter_which_can_b
     cloud.fake.break_repository("acme/web", None);
     let replayed = mergeline_lambda::replay(&cloud.work, &cloud.dead_letters, |_| {}).await?;
     assert_eq!((replayed, cloud.dead().await?), (1, vec![]));
-    cloud.work_off(&mut sandbox).await?;
+    cloud.drain_queue(&mut sandbox).await?;
     assert_eq!(cloud.run_state().await?, "succeeded");
     assert_eq!(cloud.ledger("kept").await?, 3);
     cloud.end(sandbox).await?;
@@ -173,7 +173,7 @@ async fn f08_a_repository_that_fails_each_time_becomes_a_dead_letter_which_can_b
 }
 
 #[tokio::test]
-async fn f08_what_a_worker_left_that_died_without_a_word_can_be_replayed_too() -> Result<()> {
+async fn f08_messages_from_a_crashed_worker_can_be_replayed() -> Result<()> {
     let cloud = three().await?;
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
@@ -181,16 +181,16 @@ async fn f08_what_a_worker_left_that_died_without_a_word_can_be_replayed_too() -
         cloud.work.receive(BATCH).await?;
         cloud.aws.release(&cloud.queue.url).await?;
     }
-    assert_eq!(names(&cloud.dead().await?), BTreeSet::from(THREE), "moved by the queue itself");
+    assert_eq!(names(&cloud.dead().await?), BTreeSet::from(THREE), "the queue moved them");
     assert_eq!(mergeline_lambda::replay(&cloud.work, &cloud.dead_letters, |_| {}).await?, 3);
-    cloud.work_off(&mut sandbox).await?;
+    cloud.drain_queue(&mut sandbox).await?;
     assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 3));
     cloud.end(sandbox).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn f11_a_limit_hides_the_message_until_githubs_reset_and_is_no_failure() -> Result<()> {
+async fn f11_rate_limits_hide_the_message_until_the_reset() -> Result<()> {
     let cloud = Cloud::new(&["acme/api"]).await?;
     cloud.fake.put([merged("acme/api", 1)]);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
@@ -201,10 +201,10 @@ async fn f11_a_limit_hides_the_message_until_githubs_reset_and_is_no_failure() -
     assert!((2_200.0..2_500.0).contains(&left[0].hidden_seconds), "{left:?}");
     let deferred = ("deferred".to_owned(), Some("github_rate_limited".to_owned()));
     assert_eq!(cloud.results().await?["acme/api"], deferred);
-    // Nothing is asked while the limit lasts. The fifth receive leaves it to the next run.
+    // No requests while the limit lasts. The fifth receive leaves the work to the next run.
     for _ in 2..=5 {
         cloud.aws.release(&cloud.queue.url).await?;
-        cloud.work_off(&mut sandbox).await?;
+        cloud.drain_queue(&mut sandbox).await?;
     }
     assert_eq!(cloud.fake.requests().len(), 1);
     assert_eq!((cloud.queued().await?, cloud.dead().await?), (vec![], vec![]));
@@ -212,17 +212,17 @@ async fn f11_a_limit_hides_the_message_until_githubs_reset_and_is_no_failure() -
     let pool = cloud.database.pool().await?;
     let failures: i32 = sqlx::query_scalar("select failures from repositories").fetch_one(&pool).await?;
     assert_eq!(failures, 0);
-    // Another sandbox, and the next run, know of it.
+    // Another sandbox and the next run also know about the limit.
     let mut later = cloud.sandbox().await?;
     cloud.collect(&mut later).await?;
     assert_eq!((cloud.run_state().await?.as_str(), cloud.fake.requests().len()), ("deferred", 1));
-    // Forty minutes later, and in a sandbox that remembers nothing.
+    // Forty minutes later, in a cold sandbox.
     sqlx::raw_sql("update rate_limit_blocks set blocked_until = now() - interval '1 second'").execute(&pool).await?;
     cloud.end(later).await?;
     cloud.aws.release(&cloud.queue.url).await?;
     let mut later = cloud.sandbox().await?;
     cloud.collect(&mut later).await?;
-    // Which of the runs' two messages brought it is open.
+    // Either run's message may have collected it.
     let stored: i64 = sqlx::query_scalar("select count(*) from pull_requests").fetch_one(&pool).await?;
     assert_eq!((cloud.run_state().await?.as_str(), stored), ("succeeded", 1));
     cloud.end(sandbox).await?;
@@ -230,8 +230,8 @@ async fn f11_a_limit_hides_the_message_until_githubs_reset_and_is_no_failure() -
     Ok(())
 }
 
-/// Eight pages, which take longer than the shortest of the invocations below.
-fn much(mut cloud: Cloud) -> Cloud {
+/// Eight pages, which take longer than the shortest invocation below.
+fn with_eight_pages(mut cloud: Cloud) -> Cloud {
     cloud.fake.put((1..=800).map(|number| {
         let mut pull_request = merged("acme/api", number);
         pull_request.updated_at += TimeDelta::minutes(number);
@@ -243,8 +243,8 @@ fn much(mut cloud: Cloud) -> Cloud {
 }
 
 #[tokio::test]
-async fn f06_work_that_runs_out_of_time_goes_on_as_a_fresh_message_and_the_ledger_adds_up() -> Result<()> {
-    let cloud = much(Cloud::new(&["acme/api"]).await?);
+async fn f06_timed_out_work_resumes_in_a_fresh_message() -> Result<()> {
+    let cloud = with_eight_pages(Cloud::new(&["acme/api"]).await?);
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
     let planned = cloud.queued().await?;
@@ -256,7 +256,7 @@ async fn f06_work_that_runs_out_of_time_goes_on_as_a_fresh_message_and_the_ledge
     assert_eq!(cloud.queued().await?, planned);
     assert_eq!(cloud.run_state().await?, "deferred");
     sandbox.runtime.set_time(Duration::from_secs(60));
-    cloud.work_off(&mut sandbox).await?;
+    cloud.drain_queue(&mut sandbox).await?;
     assert_eq!((cloud.run_state().await?.as_str(), cloud.queued().await?), ("succeeded", vec![]));
     assert_eq!((cloud.ledger("changed").await?, cloud.ledger("listed").await?), (800, 800));
     cloud.end(sandbox).await?;
@@ -264,7 +264,7 @@ async fn f06_work_that_runs_out_of_time_goes_on_as_a_fresh_message_and_the_ledge
 }
 
 #[tokio::test]
-async fn f06_a_batch_that_runs_out_of_time_goes_on_as_fresh_messages_and_none_of_it_is_lost() -> Result<()> {
+async fn f06_a_timed_out_batch_loses_no_messages() -> Result<()> {
     let names: Vec<String> = (1..=5).map(|number| format!("acme/many-{number}")).collect();
     let mut cloud = Cloud::new(&names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     cloud.fake.put((1..).zip(&names).map(|(number, name)| merged(name, number)));
@@ -278,15 +278,15 @@ async fn f06_a_batch_that_runs_out_of_time_goes_on_as_fresh_messages_and_none_of
     let fresh = cloud.aws.messages(&cloud.queue.url).await?;
     assert!(!fresh.is_empty() && fresh.iter().all(|message| message.receives == 0), "{fresh:?}");
     sandbox.runtime.set_time(Duration::from_secs(60));
-    cloud.work_off(&mut sandbox).await?;
+    cloud.drain_queue(&mut sandbox).await?;
     assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 5));
     cloud.end(sandbox).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn f06_a_run_in_one_process_stops_by_itself_and_the_next_goes_on() -> Result<()> {
-    let cloud = much(Cloud::without_queues(&["acme/api"]).await?);
+async fn f06_a_single_process_run_resumes_after_a_timeout() -> Result<()> {
+    let cloud = with_eight_pages(Cloud::without_queues(&["acme/api"]).await?);
     let mut sandbox = cloud.sandbox().await?;
     sandbox.runtime.set_time(Duration::from_secs(1));
     let first = sandbox.answer(schedule()?).await?;
@@ -304,12 +304,12 @@ async fn f06_a_run_in_one_process_stops_by_itself_and_the_next_goes_on() -> Resu
 }
 
 #[tokio::test]
-async fn f18_a_refused_token_is_tried_once_and_all_messages_are_done_with_the_reason() -> Result<()> {
+async fn f18_a_refused_token_is_tried_only_once() -> Result<()> {
     let cloud = three().await?;
     cloud.fake.require_token("ghp_another");
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
-    // By two invocations: the second one knows from the first.
+    // Two invocations: the second knows from the first.
     for most in [2, 1] {
         let batch = cloud.poll(&mut sandbox, most).await?.context("a batch")?;
         assert_eq!(batch.outcome, Invocation::Answer(json!({ "batchItemFailures": [] })));
@@ -328,7 +328,7 @@ async fn f18_a_refused_token_is_tried_once_and_all_messages_are_done_with_the_re
 }
 
 #[tokio::test]
-async fn f19_a_token_that_was_changed_is_used_by_a_warm_worker_and_nothing_counts_as_refused() -> Result<()> {
+async fn f19_a_warm_worker_picks_up_a_rotated_token() -> Result<()> {
     let cloud = three().await?;
     let mut sandbox = cloud.sandbox().await?;
     cloud.collect(&mut sandbox).await?;
@@ -344,7 +344,7 @@ async fn f19_a_token_that_was_changed_is_used_by_a_warm_worker_and_nothing_count
 }
 
 #[tokio::test]
-async fn the_metrics_are_those_that_are_promised_with_one_request_for_each_invocation() -> Result<()> {
+async fn each_invocation_sends_documented_metrics_in_one_request() -> Result<()> {
     let cloud = three().await?;
     cloud.fake.set_token_expiration(Some("2126-12-31 10:00:00 UTC"));
     let mut sandbox = cloud.sandbox().await?;
@@ -353,7 +353,7 @@ async fn the_metrics_are_those_that_are_promised_with_one_request_for_each_invoc
     let metrics = cloud.aws.metrics().await?;
     let found: BTreeSet<(&str, &str)> =
         metrics.iter().map(|metric| (metric.name.as_str(), metric.unit.as_str())).collect();
-    let promised = [
+    let documented = [
         ("ApiErrors", "Count"),
         ("DataFreshness", "Seconds"),
         ("DatabaseQueryDuration", "Seconds"),
@@ -371,32 +371,32 @@ async fn the_metrics_are_those_that_are_promised_with_one_request_for_each_invoc
         ("TokenDaysLeft", "Count"),
         ("TokenRefused", "Count"),
     ];
-    assert_eq!(found, BTreeSet::from(promised));
+    assert_eq!(found, BTreeSet::from(documented));
     assert!(metrics.iter().all(|metric| metric.namespace == "Mergeline" && metric.dimensions.is_empty()));
     assert_eq!(cloud.metric("PullRequestsProcessed").await?, [0.0, 3.0]);
     assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 1.0]);
     assert_eq!((cloud.metric("RunsPartial").await?, cloud.metric("RunsFailed").await?), (vec![0.0], vec![0.0]));
-    let asked = f64::from(u32::try_from(cloud.fake.requests().len())?);
-    assert_eq!(cloud.metric("GitHubRequests").await?, [0.0, asked]);
+    let sent = f64::from(u32::try_from(cloud.fake.requests().len())?);
+    assert_eq!(cloud.metric("GitHubRequests").await?, [0.0, sent]);
     cloud.end(sandbox).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_run_without_anything_to_do_is_one_that_completed() -> Result<()> {
+async fn a_run_with_nothing_due_counts_as_completed() -> Result<()> {
     let cloud = Cloud::new(&["acme/gone"]).await?;
     let mut sandbox = cloud.sandbox().await?;
     cloud.collect(&mut sandbox).await?;
     // The repository pauses after its failure: nothing is due.
     let answer = sandbox.answer(schedule()?).await?;
     assert_eq!((&answer["queued"], cloud.run_state().await?.as_str()), (&json!(0), "succeeded"));
-    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 0.0, 1.0], "the first one failed altogether");
+    assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 0.0, 1.0], "the first run failed completely");
     cloud.end(sandbox).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_run_in_which_every_repository_fails_is_told_as_failed_by_the_next_and_never_completed() -> Result<()> {
+async fn the_next_run_reports_a_fully_failed_run() -> Result<()> {
     let cloud = Cloud::new(&["acme/gone", "acme/lost"]).await?;
     let mut sandbox = cloud.sandbox().await?;
     cloud.collect(&mut sandbox).await?;
@@ -410,7 +410,7 @@ async fn a_run_in_which_every_repository_fails_is_told_as_failed_by_the_next_and
 }
 
 #[tokio::test]
-async fn a_failure_that_the_queues_next_try_mends_counts_as_nothing_and_the_run_as_completed() -> Result<()> {
+async fn a_run_fixed_by_retry_counts_as_completed() -> Result<()> {
     let cloud = Cloud::new(&["acme/api"]).await?;
     cloud.fake.put([merged("acme/api", 1)]);
     cloud.fake.break_repository("acme/api", Some(422));
@@ -419,7 +419,7 @@ async fn a_failure_that_the_queues_next_try_mends_counts_as_nothing_and_the_run_
     assert_eq!(cloud.run_state().await?, "failed");
     cloud.fake.break_repository("acme/api", None);
     cloud.aws.release(&cloud.queue.url).await?;
-    cloud.work_off(&mut sandbox).await?;
+    cloud.drain_queue(&mut sandbox).await?;
     assert_eq!(cloud.metric("RunsCompleted").await?, [0.0, 0.0, 1.0]);
     cloud.collect(&mut sandbox).await?;
     assert_eq!((cloud.metric("RunsFailed").await?, cloud.metric("RunsPartial").await?), (vec![0.0; 2], vec![0.0; 2]));
@@ -428,12 +428,12 @@ async fn a_failure_that_the_queues_next_try_mends_counts_as_nothing_and_the_run_
 }
 
 #[tokio::test]
-async fn f51_metrics_that_cannot_be_sent_are_a_warning_and_the_work_is_done() -> Result<()> {
+async fn f51_unsent_metrics_only_log_a_warning() -> Result<()> {
     let cloud = three().await?;
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
     cloud.aws.fail_next(AwsService::CloudWatch, AwsFault::Unavailable, ATTEMPTS).await?;
-    cloud.work_off(&mut sandbox).await?;
+    cloud.drain_queue(&mut sandbox).await?;
     assert_eq!((cloud.run_state().await?.as_str(), cloud.ledger("kept").await?), ("succeeded", 3));
     let log = cloud.end(sandbox).await?;
     let warnings = at_level(&log, "WARN");
@@ -443,7 +443,7 @@ async fn f51_metrics_that_cannot_be_sent_are_a_warning_and_the_work_is_done() ->
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_hidden_comes_back_alone() -> Result<()> {
+async fn only_the_message_that_cannot_be_hidden_returns() -> Result<()> {
     let cloud = three().await?;
     cloud.fake.break_repository("acme/api", Some(422));
     let mut sandbox = cloud.sandbox().await?;
@@ -458,7 +458,7 @@ async fn a_message_that_cannot_be_hidden_comes_back_alone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_run_whose_work_cannot_be_queued_fails_and_the_ledger_says_so() -> Result<()> {
+async fn a_run_that_cannot_queue_its_work_fails() -> Result<()> {
     let cloud = three().await?;
     let mut sandbox = cloud.sandbox().await?;
     cloud.aws.fail_next(AwsService::Sqs, AwsFault::Unavailable, ATTEMPTS).await?;
@@ -472,27 +472,27 @@ async fn a_run_whose_work_cannot_be_queued_fails_and_the_ledger_says_so() -> Res
 }
 
 #[tokio::test]
-async fn f33_a_batch_that_finds_no_database_comes_back_whole_and_github_is_not_asked() -> Result<()> {
+async fn f33_without_a_database_the_whole_batch_returns() -> Result<()> {
     let mut cloud = three().await?;
     let mut sandbox = cloud.sandbox().await?;
     sandbox.answer(schedule()?).await?;
     cloud.environment.remove("DB_URL_SECRET_ARN");
     cloud.environment.insert("DB_URL", "postgres://nobody:canary@127.0.0.1:9/none".to_owned());
-    let mut cut_off = cloud.sandbox().await?;
-    let batch = cloud.poll(&mut cut_off, BATCH).await?.context("a batch")?;
+    let mut disconnected = cloud.sandbox().await?;
+    let batch = cloud.poll(&mut disconnected, BATCH).await?.context("a batch")?;
     let Invocation::Error(error) = &batch.outcome else { panic!("{:?}", batch.outcome) };
     assert_eq!((&error["errorType"], batch.back.len()), (&json!("db_unavailable"), 3));
     assert_eq!(cloud.fake.requests(), []);
     cloud.aws.release(&cloud.queue.url).await?;
-    cloud.work_off(&mut sandbox).await?;
+    cloud.drain_queue(&mut sandbox).await?;
     assert_eq!(cloud.run_state().await?, "succeeded");
     cloud.end(sandbox).await?;
-    cloud.end(cut_off).await?;
+    cloud.end(disconnected).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn i7_no_secret_is_shown_even_when_everything_is_logged() -> Result<()> {
+async fn i7_no_secret_appears_even_in_trace_logs() -> Result<()> {
     let mut cloud = three().await?;
     cloud.fake.break_repository("acme/web", Some(422));
     cloud.environment.insert("RUST_LOG", "trace".to_owned());
@@ -507,7 +507,7 @@ async fn i7_no_secret_is_shown_even_when_everything_is_logged() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_planned_run_is_followed_by_the_end_of_those_that_are_older_than_the_ledger_goes() -> Result<()> {
+async fn each_run_trims_expired_runs_from_the_ledger() -> Result<()> {
     for mut cloud in [Cloud::new(&["acme/api"]).await?, Cloud::without_queues(&["acme/api"]).await?] {
         cloud.environment.insert("LEDGER_DAYS", "30".to_owned());
         cloud.fake.put([merged("acme/api", 1)]);

@@ -1,4 +1,5 @@
-//! The whole system as it is deployed: secrets, queue, the real collector, GitHub, PostgreSQL, `CloudWatch`, the real API.
+//! The whole system as it is deployed: secrets, queue, the real collector, GitHub, PostgreSQL, `CloudWatch`, the real
+//! API.
 
 mod cloud;
 
@@ -11,8 +12,8 @@ use mergeline_fake_github::{FakePullRequest, pr};
 use mergeline_test_support::{Invocation, LambdaRuntime};
 use serde_json::{Value, json};
 
-/// Merged in June 2026 by ana, who gives half of her time to payments: on Tuesday 2nd 25 hours after it was opened, and on
-/// Wednesday 10th after 49. One by somebody of no team.
+/// Two pull requests by ana, who gives half of her time to payments: one merged on Tuesday, June 2, 2026, 25 hours
+/// after it was opened, the other on Wednesday, June 10, after 49 hours. A third by someone without a team.
 fn history() -> [FakePullRequest; 3] {
     [
         pr("acme/api", 1).created("2026-06-01T09:00:00Z").merged("2026-06-02T10:00:00Z"),
@@ -21,19 +22,19 @@ fn history() -> [FakePullRequest; 3] {
     ]
 }
 
-/// The API's function, with the secret of the collector's database and nothing else.
+/// The function `api`, with only the secret of the collector's database.
 async fn api(cloud: &Cloud) -> Result<LambdaRuntime> {
-    let is_its_own = |name: &&str| name.starts_with("AWS_") || *name == "DB_URL_SECRET_ARN";
+    let is_needed = |name: &&str| name.starts_with("AWS_") || *name == "DB_URL_SECRET_ARN";
     let environment: HashMap<&str, String> = cloud
         .environment
         .iter()
-        .filter(|(name, _)| is_its_own(name))
+        .filter(|(name, _)| is_needed(name))
         .map(|(name, value)| (*name, value.clone()))
         .collect();
     LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await
 }
 
-/// What API Gateway gets for an event, with its status 200.
+/// The data that API Gateway gets for an event. The status must be 200.
 async fn ask(api: &mut LambdaRuntime, event: &str) -> Result<Value> {
     let Invocation::Answer(answer) = api.invoke(serde_json::from_str(event)?).await? else { bail!("no answer") };
     let body = answer["body"].as_str().context("a body")?;
@@ -41,7 +42,7 @@ async fn ask(api: &mut LambdaRuntime, event: &str) -> Result<Value> {
     Ok(serde_json::from_str::<Value>(body)?["data"].take())
 }
 
-/// Bucket, merged pull requests and their weight, median hours; of the buckets in which something was merged.
+/// Bucket, merged pull requests, their weight, and median hours. Only buckets with merged pull requests.
 type Rows = Vec<(String, i64, f64, f64)>;
 
 fn rows(data: &Value) -> Option<Rows> {
@@ -56,21 +57,21 @@ fn rows(data: &Value) -> Option<Rows> {
     data["buckets"].as_array()?.iter().filter(|bucket| bucket["prs_merged"] != 0).map(row).collect()
 }
 
-/// What the API says of weeks and months.
+/// What the API returns for weeks and months.
 async fn answers(api: &mut LambdaRuntime) -> Result<[Rows; 2]> {
     let velocity = ask(api, include_str!("../../../infra/events/api-velocity.json")).await?;
     let lead_time = ask(api, include_str!("../../../infra/events/api-lead-time.json")).await?;
     Ok([rows(&velocity).context("weeks")?, rows(&lead_time).context("months")?])
 }
 
-/// What it must say of [`history`]. By hand: the median of two equal weights lies between them.
+/// What it must return for [`history`]. Computed by hand: the median of two equal weights is halfway between them.
 fn expected() -> [Rows; 2] {
     let row = |bucket: &str, merged: i32, hours| (bucket.to_owned(), merged.into(), 0.5 * f64::from(merged), hours);
     [vec![row("2026-W23", 1, 25.0), row("2026-W24", 1, 49.0)], vec![row("2026-06", 2, 37.0)]]
 }
 
 #[tokio::test]
-async fn from_secrets_and_a_schedules_event_to_the_answers_of_the_api() -> Result<()> {
+async fn a_schedule_event_leads_to_correct_api_responses() -> Result<()> {
     let cloud = Cloud::new(&["acme/api", "acme/web", "acme/poison"]).await?;
     cloud.fake.put(history());
     cloud.fake.put([pr("acme/poison", 4)]);
@@ -79,7 +80,7 @@ async fn from_secrets_and_a_schedules_event_to_the_answers_of_the_api() -> Resul
     cloud.collect(&mut collector).await?;
     for _ in 2..=5 {
         cloud.aws.release(&cloud.queue.url).await?;
-        cloud.work_off(&mut collector).await?;
+        cloud.drain_queue(&mut collector).await?;
     }
     assert!(cloud.fake.requests().iter().all(|request| request.token.as_deref() == Some(TOKEN)));
     let dead = cloud.dead().await?;
@@ -108,8 +109,8 @@ async fn from_secrets_and_a_schedules_event_to_the_answers_of_the_api() -> Resul
     Ok(())
 }
 
-/// What a next release may do to a schema that this one goes on with: adding.
-const OF_THE_NEXT_RELEASE: &str = "
+/// What the next release may do to a schema that this one still works with: additions only.
+const NEXT_RELEASE_ADDITIONS: &str = "
     alter table pull_requests add column cherry_picked_from bigint;
     alter table repositories add column default_branch text not null default 'main';
     alter table collection_runs add column trigger text not null default 'schedule';
@@ -118,11 +119,11 @@ const OF_THE_NEXT_RELEASE: &str = "
     values (99991231000000, 'of the next release', true, '', 0)";
 
 #[tokio::test]
-async fn this_release_works_on_the_schema_of_the_next_one_until_that_asks_for_a_newer_program() -> Result<()> {
+async fn this_release_works_with_the_next_releases_schema() -> Result<()> {
     let cloud = Cloud::new(&["acme/api", "acme/web"]).await?;
     cloud.fake.put(history());
     let pool = cloud.database.pool().await?;
-    sqlx::raw_sql(OF_THE_NEXT_RELEASE).execute(&pool).await?;
+    sqlx::raw_sql(NEXT_RELEASE_ADDITIONS).execute(&pool).await?;
     let mut collector = cloud.sandbox().await?;
     assert_eq!(collector.answer(json!({ "action": "migrate" })).await?, json!({ "action": "migrate" }));
     cloud.collect(&mut collector).await?;

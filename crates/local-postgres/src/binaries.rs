@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::Error;
 
-/// The oldest major version that Mergeline's schema works with.
+/// The oldest major version that Mergeline's schema supports.
 pub(crate) const MIN_VERSION: u32 = 15;
 
 /// Where distributions and Homebrew put the server's binaries; `*` stands for a version.
@@ -29,28 +29,28 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// The binaries for data of a major version: those of the same version where the machine has them, so that a newer
-    /// PostgreSQL can be installed beside; else whatever [`Self::find`] finds.
+    /// The binaries for data of a major version. Prefers the same version, so that a newer PostgreSQL can be installed
+    /// alongside; otherwise the result of [`Self::find`].
     ///
     /// # Errors
     /// As [`Self::find`].
     pub fn find_for(version: Option<&str>) -> Result<Self, Error> {
         let found = Self::find()?;
         let wanted = version.and_then(|version| version.parse::<u32>().ok());
-        if chosen().is_some() || wanted.is_none_or(|wanted| wanted == found.version) {
+        if pg_bindir().is_some() || wanted.is_none_or(|wanted| wanted == found.version) {
             return Ok(found);
         }
         let mut usual = usual_folders().into_iter().filter_map(|folder| Self::at(&folder, &mut Vec::new()));
         Ok(usual.find(|binaries| Some(binaries.version) == wanted).unwrap_or(found))
     }
 
-    /// Looks in `PG_BINDIR`, where `pg_config` points, in the usual folders (newest version first), on `PATH`.
+    /// Searches `PG_BINDIR`, the folder from `pg_config`, the usual folders (newest version first), and `PATH`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] with every place that was tried.
+    /// [`Error::NotFound`] with every place that was searched.
     pub fn find() -> Result<Self, Error> {
         let mut looked_in = Vec::new();
-        if let Some(folder) = chosen() {
+        if let Some(folder) = pg_bindir() {
             return Self::at(Path::new(&folder), &mut looked_in).ok_or(Error::NotFound { looked_in });
         }
         let path = env::var_os("PATH").unwrap_or_default();
@@ -67,7 +67,7 @@ impl Binaries {
         found.ok_or(Error::NotFound { looked_in })
     }
 
-    /// The binaries in one folder, when both are there and new enough.
+    /// The binaries in one folder, if both exist and are new enough.
     fn at(folder: &Path, looked_in: &mut Vec<String>) -> Option<Self> {
         let shown = folder.display();
         if !folder.join("initdb").exists() {
@@ -97,14 +97,14 @@ impl Binaries {
         &self.folder
     }
 
-    /// Where a program of them is.
+    /// The path of a program in the folder.
     pub fn path(&self, program: &str) -> PathBuf {
         self.folder.join(program)
     }
 }
 
-/// The folder that `PG_BINDIR` names; set to nothing is the same as unset.
-fn chosen() -> Option<OsString> {
+/// The folder in `PG_BINDIR`. Empty counts as unset.
+fn pg_bindir() -> Option<OsString> {
     env::var_os("PG_BINDIR").filter(|folder| !folder.is_empty())
 }
 
@@ -125,7 +125,7 @@ fn usual_folders() -> Vec<PathBuf> {
     USUAL_FOLDERS.iter().flat_map(|pattern| expand(pattern)).collect()
 }
 
-/// The existing folders that a pattern with one `*` names.
+/// The existing folders that match a pattern with one `*`.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else { return vec![PathBuf::from(pattern)] };
     let (parent, prefix) = before.rsplit_once('/').unwrap_or(("", before));
@@ -164,14 +164,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_major_version_is_read_from_every_vendors_line() {
+    fn major_versions_are_parsed_from_vendor_strings() {
         assert_eq!(major_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
         assert_eq!(major_version("postgres (PostgreSQL) 18beta1"), Some(18));
         assert_eq!(major_version("postgres: not found"), None);
     }
 
     #[test]
-    fn a_machine_without_postgresql_is_told_where_it_was_sought_and_what_to_do() {
+    fn not_found_lists_searched_folders_and_help() {
         let error = Error::NotFound { looked_in: vec!["/opt/pg/bin (version 12)".to_owned(), "PATH".to_owned()] };
         let text = error.to_string();
         for part in ["PostgreSQL 15 or later", "/opt/pg/bin (version 12), PATH", "PG_BINDIR", "DB_URL", "install"] {

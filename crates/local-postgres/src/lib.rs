@@ -6,10 +6,10 @@ mod server;
 pub use binaries::Binaries;
 pub use server::{DataFolder, Server, data_folder};
 
-/// Why a private PostgreSQL could not be had.
+/// Why a private PostgreSQL could not be started or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The machine has no PostgreSQL, or none that is new enough.
+    /// The machine has no PostgreSQL that is new enough.
     #[error(
         "no PostgreSQL {min} or later found\n  looked in: {looked}\n  help: {help}, or name a folder with `initdb` and \
          `postgres` in PG_BINDIR, or a running server in DB_URL",
@@ -18,10 +18,10 @@ pub enum Error {
         help = binaries::how_to_install()
     )]
     NotFound {
-        /// Every place that was tried, with what was there.
+        /// Every place that was searched, and what was found there.
         looked_in: Vec<String>,
     },
-    /// A command of PostgreSQL failed.
+    /// A PostgreSQL command failed.
     #[error("{command} failed: {output}")]
     Command {
         /// Which one.
@@ -32,9 +32,9 @@ pub enum Error {
     /// The data folder belongs to another major version.
     #[error(
         "the data in {folder} was made by PostgreSQL {found}, and {installed} is installed here\n  help: install \
-         PostgreSQL {found} beside it (or name its folder in PG_BINDIR), then `mergeline data dump > mergeline.sql`, \
-         `mergeline data remove --yes` and `mergeline data restore mergeline.sql` take the data to {installed}; or \
-         `mergeline data remove --yes` alone, and collect again"
+         PostgreSQL {found} alongside (or name its folder in PG_BINDIR), then `mergeline data dump > mergeline.sql`, \
+         `mergeline data remove --yes` and `mergeline data restore mergeline.sql` move the data to {installed}; or \
+         run only `mergeline data remove --yes`, and collect again"
     )]
     OtherVersion {
         /// The data folder.
@@ -44,7 +44,7 @@ pub enum Error {
         /// The version of the binaries.
         installed: u32,
     },
-    /// Somebody uses the private server.
+    /// Another process uses the private server.
     #[error(
         "the private PostgreSQL in {folder} is in use\n  help: end the other `mergeline` commands (`serve`, `collect`), and try again"
     )]
@@ -54,26 +54,26 @@ pub enum Error {
     },
     /// The server did not come up in time.
     #[error(
-        "the private PostgreSQL did not get ready within {seconds} s\n  its log: {log}\n  help: end other `mergeline` commands, and try again"
+        "the private PostgreSQL was not ready within {seconds} s\n  its log: {log}\n  help: end other `mergeline` commands, and try again"
     )]
     NotReady {
-        /// How long was waited.
+        /// How long it waited.
         seconds: u64,
         /// The end of its log.
         log: String,
     },
-    /// The server was stopped by a signal, and can neither answer nor end.
+    /// The server was stopped by a signal, so it can neither respond nor exit.
     #[error(
-        "the private PostgreSQL in {folder} was stopped by a signal, and answers nobody\n  help: `kill -CONT {process}` lets it \
-         go on; `kill -KILL {process}` ends it, and the next command starts it again"
+        "the private PostgreSQL in {folder} was stopped by a signal and does not respond\n  help: \
+         `kill -CONT {process}` resumes it; `kill -KILL {process}` ends it, and the next command starts it again"
     )]
     Stopped {
         /// The folder.
         folder: String,
-        /// The number of its process.
+        /// Its process id.
         process: String,
     },
-    /// The file system refused.
+    /// A file system error.
     #[error("{what}")]
     Io {
         /// What was attempted.

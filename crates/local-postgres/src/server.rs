@@ -23,29 +23,29 @@ use crate::{Binaries, Error};
 
 /// `initdb` takes a second on a quiet machine and much more on a busy one.
 const START_WITHIN: Duration = Duration::from_secs(60);
-/// How long a server whose last user has gone may take to end.
+/// How long a server may take to stop after its last user is gone.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-/// How often the server's state file is looked at while it starts or stops.
+/// How often the server's state file is polled while it starts or stops.
 const POLL: Duration = Duration::from_millis(10);
 /// The longest path of a Unix socket is 107 bytes, and the server appends `/.s.PGSQL.5432`.
 const MAX_SOCKET_FOLDER: usize = 90;
-/// How the names of data folders begin that `initdb` is not done with.
+/// The name prefix of data folders that `initdb` has not finished.
 const UNFINISHED: &str = "data.new";
 
-/// Part of the socket's name. Said on both sides, because PGPORT of the environment would decide otherwise.
+/// Part of the socket's name. Set on both sides, because otherwise PGPORT from the environment would apply.
 const PORT: u16 = 5432;
 
-/// Runs the server until the last writer of the pipe is gone: $1 pipe, $2 folder to remove or nothing, then the
-/// server's command line. A server that somebody stops or kills before that is started again: its users find it as soon as
-/// they ask. One that never came up is not: its log says why.
+/// Runs the server until the last writer of the pipe is gone: $1 pipe, $2 folder to remove or empty, then the server's
+/// command line. A server that is stopped or killed before that is restarted, so that its users can reconnect. One that
+/// never came up is not restarted: its log says why.
 const SUPERVISOR: &str = r#"
 pipe=$1; remove=$2; shift 2
 exec 3<"$pipe"
 ended= server=
 stop() {
   ended=yes
-  # Before the server has set up its own handling it ignores INT, as children of a shell do, and TERM ends it; afterwards
-  # INT is the one that does not wait for clients.
+  # Until the server sets up its signal handling it ignores INT, as children of a shell do, and TERM ends it. After
+  # that, INT is the signal that does not wait for clients.
   [ -z "$server" ] || { kill -TERM "$server"; kill -INT "$server"; } 2>/dev/null
 }
 trap stop USR1
@@ -58,25 +58,25 @@ while [ -z "$ended" ] && [ "$starts" -lt 100 ]; do
   [ -z "$ended" ] || stop
   wait "$server"
   status=$?
-  # It returns for the signal as well.
+  # A signal also makes wait return.
   while kill -0 "$server" 2>/dev/null; do wait "$server"; status=$?; done
-  # One that ends by itself the first time has said why; 0 and signals are somebody who stopped or killed it.
+  # A server that fails on its first start has logged why. Status 0 or a signal means that it was stopped or killed.
   [ "$starts" -gt 1 ] || [ "$status" = 0 ] || [ "$status" -gt 128 ] || break
-  # What is left of a server that was killed needs a moment to notice.
+  # The remaining processes of a killed server need a moment to notice.
   [ -n "$ended" ] || sleep 0.2
 done
 exec 3<&-
 [ -z "$remove" ] || rm -rf "$remove"
 "#;
 
-/// Removes the folder of a server that was never begun, because its first user was interrupted: $1 pipe, $2 folder.
-/// Once there is a data folder, the supervisor sees to it.
+/// Removes the folder of a server that was never started, because its first user was interrupted: $1 pipe, $2 folder.
+/// Once there is a data folder, the supervisor removes it.
 const CLEANER: &str = r#"
 cat <"$1" >/dev/null
 [ -d "$2/data" ] || rm -rf "$2"
 "#;
 
-/// A running private server. It runs as long as any process holds one of these for its folder.
+/// A running private server. It runs as long as any process holds a value of this type for its folder.
 #[derive(Debug)]
 pub struct Server {
     folder: Folder,
@@ -86,7 +86,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// The server whose data is kept in `folder`, started when it is not running yet.
+    /// The server with its data in `folder`. Starts it if it is not running yet.
     ///
     /// # Errors
     /// When the machine has no PostgreSQL, the folder cannot be used, or the server does not start.
@@ -96,7 +96,7 @@ impl Server {
         Self::enter(&folder, &binaries, &[])
     }
 
-    /// A server of its own in a temporary folder that vanishes with it.
+    /// A separate server in a temporary folder that is removed with it.
     ///
     /// # Errors
     /// When the machine has no PostgreSQL or the server does not start.
@@ -104,10 +104,10 @@ impl Server {
         Self::throwaway_with(PORT, &[])
     }
 
-    /// One that listens on this port of 127.0.0.1 as well, for what does not go over a Unix socket: TLS.
+    /// A throwaway server that also listens on this port of 127.0.0.1, for TLS, which does not work over a Unix socket.
     ///
     /// # Errors
-    /// As [`Self::throwaway`], and when somebody else listens there.
+    /// As [`Self::throwaway`], and when the port is in use.
     pub fn throwaway_on(port: u16) -> Result<Self, Error> {
         Self::throwaway_with(port, &["listen_addresses=127.0.0.1"])
     }
@@ -117,15 +117,15 @@ impl Server {
         let folder = tempfile::Builder::new()
             .prefix("mergeline-")
             .tempdir()
-            .map_err(io_error("cannot make a temporary folder"))?
+            .map_err(io_error("cannot create a temporary folder"))?
             .keep();
         let folder = Folder::open(&folder, Some(folder.clone()), port)?;
-        // Nothing of it has to survive, so nothing waits for the disk.
+        // Its data does not have to survive, so nothing waits for the disk.
         let no_durability = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=256MB"];
         Self::enter(&folder, &binaries, &[&no_durability, settings].concat())
     }
 
-    /// The programs that the server runs by, `pg_dump` and `psql` of the same version among them.
+    /// The programs of the server, including `pg_dump` and `psql` of the same version.
     pub fn binaries(&self) -> &Binaries {
         &self.binaries
     }
@@ -135,13 +135,13 @@ impl Server {
         &self.folder.root
     }
 
-    /// Whether it answers. One that was killed is started again by its supervisor, unless that was killed as well:
-    /// then [`Self::persistent`] starts another one.
+    /// Whether it responds. Its supervisor restarts a killed server. If the supervisor was killed too,
+    /// [`Self::persistent`] starts a new one.
     pub fn answers(&self) -> bool {
         self.folder.answers() && self.folder.stopped_process().is_none()
     }
 
-    /// The URL of a database on this server, for its Unix socket.
+    /// The URL of a database on this server, through its Unix socket.
     pub fn url(&self, database: &str) -> String {
         let socket: String = self.folder.socket.to_string_lossy().bytes().map(percent_encoded).collect();
         format!("postgres://postgres@localhost:{}/{database}?host={socket}", self.folder.port)
@@ -156,13 +156,13 @@ impl Server {
                 Some(holder) if folder.is_ready() && folder.answers() => {
                     return Ok(Self { folder: folder.clone(), binaries: binaries.clone(), _holder: holder });
                 }
-                // Everybody who watched was killed, but for the one that reads from the pipe. It keeps the old one.
+                // The server and its supervisor were killed, but a reader of the pipe is left. It keeps the old pipe.
                 Some(_) if folder.is_abandoned() => {
                     fs::remove_file(folder.pipe()).map_err(io_error("cannot remove an abandoned pipe"))?;
                 }
-                // Starting or stopping under another process's eyes: come back when it is done.
+                // Another process is starting or stopping the server: try again when it is done.
                 Some(_) => {}
-                // The server itself inherits the pipe's reading end: without a reader there is no server either.
+                // The server inherits the read end of the pipe: no reader means no server.
                 None => return folder.start(binaries, settings, deadline),
             }
             drop(lock);
@@ -172,12 +172,12 @@ impl Server {
     }
 }
 
-/// The private data folder of a machine, for those who keep, move or remove what is in it.
+/// The private data folder of a machine, for code that keeps, moves or removes its data.
 #[derive(Debug)]
 pub struct DataFolder(PathBuf);
 
 impl DataFolder {
-    /// The folder of [`Server::persistent`], which need not exist.
+    /// The folder of [`Server::persistent`]. It does not have to exist.
     pub fn new(folder: &Path) -> Self {
         Self(folder.canonicalize().unwrap_or_else(|_| folder.to_owned()))
     }
@@ -187,13 +187,13 @@ impl DataFolder {
         &self.0
     }
 
-    /// The major version of PostgreSQL that made the data, `None` when there is none.
+    /// The major version of PostgreSQL that created the data. `None` without data.
     pub fn version(&self) -> Option<String> {
         let text = fs::read_to_string(self.0.join("data/PG_VERSION")).ok()?;
         Some(text.trim().to_owned())
     }
 
-    /// Removes it with all data. `false` when there is nothing.
+    /// Removes it with all data. Returns `false` when it does not exist.
     ///
     /// # Errors
     /// [`Error::InUse`] while a command uses it, and when the file system refuses.
@@ -203,7 +203,7 @@ impl DataFolder {
         }
         let folder = Folder::open(&self.0, None, PORT)?;
         let _lock = folder.lock()?;
-        // The last user may have gone a moment ago.
+        // The last user may have exited just now.
         let deadline = Instant::now() + STOP_WITHIN;
         while folder.join()?.is_some() {
             if let Some(stopped) = folder.stopped() {
@@ -249,7 +249,7 @@ struct Folder {
 impl Folder {
     fn open(root: &Path, remove: Option<PathBuf>, port: u16) -> Result<Self, Error> {
         let cannot = || io_error(format!("cannot use the folder {}", root.display()));
-        // The server writes it into a file of lines.
+        // The server writes the path into a line-based file.
         if root.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
             let control =
                 io::Error::new(io::ErrorKind::InvalidInput, "its name has a line break or another control character");
@@ -269,7 +269,7 @@ impl Folder {
         self.root.join("data")
     }
 
-    /// The major version that made the data, `None` when there is none yet.
+    /// The major version that created the data. `None` without data.
     fn version(&self) -> Option<String> {
         let text = fs::read_to_string(self.data().join("PG_VERSION")).ok()?;
         Some(text.trim().to_owned())
@@ -279,7 +279,7 @@ impl Folder {
         self.root.join("users")
     }
 
-    /// One process at a time decides whether the server must be started. Released when the value goes.
+    /// Lets one process at a time decide whether to start the server. Released on drop.
     fn lock(&self) -> Result<File, Error> {
         let path = self.root.join("lock");
         let lock = File::create(&path).map_err(io_error(format!("cannot write {}", path.display())))?;
@@ -289,7 +289,7 @@ impl Folder {
 
     /// Becomes a user of the running server. `None` when no supervisor reads from the pipe.
     fn join(&self) -> Result<Option<File>, Error> {
-        // Without `O_NONBLOCK` opening a pipe that nobody reads would wait for a reader.
+        // Without `O_NONBLOCK`, opening a pipe without a reader would block.
         let nonblocking = OFlag::O_NONBLOCK.bits();
         match OpenOptions::new().write(true).custom_flags(nonblocking).open(self.pipe()) {
             Ok(holder) => Ok(Some(holder)),
@@ -299,7 +299,7 @@ impl Folder {
         }
     }
 
-    /// The lines of `postmaster.pid`: the first is the process, the eighth its state.
+    /// The lines of `postmaster.pid`: the first is the process id, the eighth the state.
     fn state(&self) -> Vec<String> {
         let text = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         text.lines().map(|line| line.trim().to_owned()).collect()
@@ -309,7 +309,7 @@ impl Folder {
         self.state().get(7).is_some_and(|state| state == "ready")
     }
 
-    /// Whether neither the server nor its supervisor is there, although somebody still reads from the pipe.
+    /// Whether both the server and its supervisor are gone, although a process still reads from the pipe.
     fn is_abandoned(&self) -> bool {
         let supervisor = fs::read_to_string(self.supervisor()).unwrap_or_default();
         let is_gone = |process: &str| {
@@ -319,7 +319,7 @@ impl Folder {
         is_gone(&supervisor) && server.first().is_none_or(|server| is_gone(server))
     }
 
-    /// The server's process, where a signal has stopped it: it is there, and does nothing.
+    /// The id of the server's process, if a signal has stopped it: it exists but does nothing.
     fn stopped_process(&self) -> Option<String> {
         self.state().into_iter().next().filter(|process| is_stopped(process) && self.answers())
     }
@@ -328,20 +328,20 @@ impl Folder {
         Some(Error::Stopped { folder: self.root.display().to_string(), process: self.stopped_process()? })
     }
 
-    /// The file with the number of the supervisor's process.
+    /// The file with the process id of the supervisor.
     fn supervisor(&self) -> PathBuf {
         self.root.join("supervisor")
     }
 
-    /// Whether somebody listens: the state file of a server that was killed still says that it is ready. The system takes
-    /// connections for one that was stopped too.
+    /// Whether a process listens. The state file of a killed server still says that it is ready, so that is not enough.
+    /// The kernel also accepts connections for a stopped server.
     fn answers(&self) -> bool {
         UnixStream::connect(self.socket.join(format!(".s.PGSQL.{}", self.port))).is_ok()
     }
 
     fn start(&self, binaries: &Binaries, settings: &[&str], deadline: Instant) -> Result<Server, Error> {
         if !self.pipe().exists() {
-            let failed = |errno: Errno| io_error(format!("cannot make {}", self.pipe().display()))(errno.into());
+            let failed = |errno: Errno| io_error(format!("cannot create {}", self.pipe().display()))(errno.into());
             mkfifo(&self.pipe(), Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
             private(&self.pipe(), self.account).map_err(io_error("cannot hand over the pipe"))?;
         }
@@ -352,21 +352,21 @@ impl Folder {
             .open(self.pipe())
             .map_err(io_error(format!("cannot open {}", self.pipe().display())))?;
         self.clean_up_if_interrupted()?;
-        self.initialise(binaries)?;
-        // A state file left behind by a crash would look like a server that is ready.
+        self.initialize(binaries)?;
+        // A leftover state file from a crash would look like a ready server.
         let _ = fs::remove_file(self.data().join("postmaster.pid"));
         let mut supervisor = self.spawn(binaries, settings)?;
         while Instant::now() < deadline {
             if supervisor.try_wait().is_ok_and(|ended| ended.is_some()) {
                 return Err(Error::Command { command: "postgres", output: self.end_of_log() });
             }
-            // Only the supervisor's end may count as a reader from now on, or a later process would take
-            // this one's end for a running server.
+            // From now on only the supervisor may hold a read end. Otherwise a later process would mistake this one's
+            // read end for a running server.
             if self.is_ready()
                 && let Some(holder) = self.join()?
             {
                 drop(starter);
-                // One that is killed must not look alive to others for as long as this process, its parent, lives.
+                // Reap the supervisor, so that a killed one does not look alive while this process, its parent, runs.
                 std::thread::spawn(move || supervisor.wait());
                 return Ok(Server { folder: self.clone(), binaries: binaries.clone(), _holder: holder });
             }
@@ -384,8 +384,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes the data folder in one step: a crash half-way leaves nothing that looks finished.
-    fn initialise(&self, binaries: &Binaries) -> Result<(), Error> {
+    /// Creates the data folder in one step: a crash halfway leaves nothing that looks finished.
+    fn initialize(&self, binaries: &Binaries) -> Result<(), Error> {
         if let Some(found) = self.version() {
             if found != binaries.version().to_string() {
                 let (folder, installed) = (self.root.display().to_string(), binaries.version());
@@ -393,7 +393,7 @@ impl Folder {
             }
             return Ok(());
         }
-        // An `initdb` whose starter was killed may still write into its own: each has one of another name.
+        // An `initdb` may still be writing after its parent was killed, so each one has its own folder name.
         for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
                 let _ = fs::remove_dir_all(entry.path());
@@ -416,9 +416,9 @@ impl Folder {
         fs::rename(&unfinished, self.data()).map_err(io_error("cannot finish the data folder"))
     }
 
-    /// A name for a data folder that nobody has used yet.
+    /// A new, unused folder for `initdb`.
     fn unfinished(&self) -> Result<PathBuf, Error> {
-        let failed = io_error(format!("cannot make a folder in {}", self.root.display()));
+        let failed = io_error(format!("cannot create a folder in {}", self.root.display()));
         let made = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&self.root).map_err(failed)?.keep();
         private(&made, self.account).map_err(io_error("cannot hand over the data folder"))?;
         Ok(made)
@@ -437,7 +437,7 @@ impl Folder {
         for setting in settings {
             command.args(["-c", setting]);
         }
-        // A group of its own, so that Ctrl-C in the terminal reaches the program and not its database.
+        // A separate process group, so that Ctrl-C in the terminal reaches the program but not its database.
         command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(log_too);
         let supervisor = command.spawn().map_err(io_error(self.cannot_run("postgres")))?;
         let file = self.supervisor();
@@ -447,9 +447,7 @@ impl Folder {
 
     fn cannot_run(&self, program: &str) -> String {
         let hint = match self.account {
-            Some(_) => {
-                "; for root it runs under the account postgres or nobody, which must be able to reach the folder"
-            }
+            Some(_) => "; as root, it runs under the account postgres or nobody, which must have access to the folder",
             None => "",
         };
         format!("cannot run {program} in {}{hint} (choose one with --data-dir)", self.root.display())
@@ -479,11 +477,11 @@ impl Folder {
     }
 }
 
-/// Where a program keeps its private server when nothing else is said: below the user's own data, or the system's
-/// for root, because the server's account cannot reach into root's home.
+/// The default folder of the private server: in the user's data folder, or in the system's for root, because the
+/// server's account has no access to root's home.
 ///
 /// # Errors
-/// When the user has no home.
+/// When the user has no home folder.
 pub fn data_folder() -> Result<PathBuf, Error> {
     if geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/mergeline"));
@@ -495,7 +493,7 @@ pub fn data_folder() -> Result<PathBuf, Error> {
     Ok(etcetera::choose_base_strategy().map_err(no_home)?.data_dir().join("mergeline"))
 }
 
-/// The account that runs the server: nobody else's when this process is not root.
+/// The account that runs the server. `None` when this process is not root: the server then runs under the same account.
 fn server_account() -> Result<Option<(u32, u32)>, Error> {
     if !geteuid().is_root() {
         return Ok(None);
@@ -504,7 +502,7 @@ fn server_account() -> Result<Option<(u32, u32)>, Error> {
     match account {
         Some(user) => Ok(Some((user.uid.as_raw(), user.gid.as_raw()))),
         None => Err(Error::Io {
-            what: "PostgreSQL does not run as root, and there is neither an account `postgres` nor `nobody`".to_owned(),
+            what: "PostgreSQL cannot run as root, and there is no account `postgres` or `nobody`".to_owned(),
             source: io::ErrorKind::PermissionDenied.into(),
         }),
     }
@@ -512,7 +510,7 @@ fn server_account() -> Result<Option<(u32, u32)>, Error> {
 
 /// Whether a signal has stopped a process.
 fn is_stopped(process: &str) -> bool {
-    // The command's name comes before it, in brackets and with whatever is in it.
+    // The command's name comes before the state, in parentheses, and may contain any character.
     let on_linux = fs::read_to_string(format!("/proc/{process}/stat"))
         .ok()
         .and_then(|stat| stat.rsplit_once(") ").map(|(_, state)| state.to_owned()));
@@ -523,7 +521,7 @@ fn is_stopped(process: &str) -> bool {
     state.is_some_and(|state| state.starts_with(['T', 't']))
 }
 
-/// Gives a path to the server's account, and keeps everybody else out of folders.
+/// Gives a path to the server's account. Only that account may access folders.
 fn private(path: &Path, account: Option<(u32, u32)>) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     if let Some((uid, gid)) = account {
@@ -535,15 +533,15 @@ fn private(path: &Path, account: Option<(u32, u32)>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a socket can lie in a folder: its path is short, and has nothing that separates or quotes in the server's list of
-/// folders, or in a client's list of hosts.
+/// Whether a folder can hold a socket: its path is short, and has no separators or quotes of the server's list of
+/// folders or a client's list of hosts.
 fn suits_a_socket(folder: &Path) -> bool {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
     let bytes = folder.as_os_str().as_bytes();
     bytes.len() <= MAX_SOCKET_FOLDER && bytes.iter().all(is_plain)
 }
 
-/// Where the socket of a server lies whose own folder does not suit one.
+/// The socket folder of a server whose own folder cannot hold a socket.
 fn short_name(root: &Path) -> PathBuf {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
@@ -553,13 +551,14 @@ fn short_name(root: &Path) -> PathBuf {
     if suits_a_socket(&usual) { usual } else { Path::new("/tmp").join(name) }
 }
 
-/// The same, made if need be.
+/// The same folder, created if it does not exist.
 fn short_folder(root: &Path) -> Result<PathBuf, Error> {
     let folder = short_name(root);
     let cannot = || io_error(format!("cannot use the folder {}", folder.display()));
     match fs::create_dir(&folder) {
         Ok(()) => Ok(folder),
-        // Left from before. A link could lead anywhere, and the folder is about to be given away.
+        // Left from an earlier run. It must not be a link: the folder is about to change owner, and a link could point
+        // anywhere.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = fs::symlink_metadata(&folder).map_err(cannot())?;
             if found.is_dir() { Ok(folder) } else { Err(cannot()(error)) }

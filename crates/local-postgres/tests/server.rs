@@ -1,4 +1,4 @@
-//! The private server, tried with PostgreSQL's own client programs.
+//! The private server, tested with PostgreSQL's client programs.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,7 @@ fn answers(url: &str) -> bool {
     psql.is_ok_and(|output| output.stdout == b"1\n")
 }
 
-/// Waits for something that another process is about to do.
+/// Waits until another process has done something.
 fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !is_true() {
@@ -39,7 +39,7 @@ fn a_throwaway_server_answers_and_leaves_nothing_behind() -> TestResult {
 }
 
 #[test]
-fn a_persistent_server_is_shared_keeps_its_data_and_stops_with_its_last_user() -> TestResult {
+fn a_persistent_server_stops_with_its_last_user() -> TestResult {
     let folder = reachable_folder()?;
     let first = Server::persistent(folder.path())?;
     let second = Server::persistent(folder.path())?;
@@ -47,7 +47,7 @@ fn a_persistent_server_is_shared_keeps_its_data_and_stops_with_its_last_user() -
     assert_eq!(second.url("postgres"), url);
     psql(&url, "create table kept as select 42 as answer");
     drop(first);
-    assert!(answers(&url), "the second user still has it");
+    assert!(answers(&url), "the second user can still use it");
     drop(second);
     eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
     let again = Server::persistent(folder.path())?;
@@ -58,7 +58,7 @@ fn a_persistent_server_is_shared_keeps_its_data_and_stops_with_its_last_user() -
 }
 
 #[test]
-fn a_server_outlives_no_process_that_is_killed() -> TestResult {
+fn a_server_stops_when_its_user_is_killed() -> TestResult {
     let folder = reachable_folder()?;
     let mut child = holder_in(folder.path())?;
     let state = folder.path().join("data/postmaster.pid");
@@ -69,13 +69,13 @@ fn a_server_outlives_no_process_that_is_killed() -> TestResult {
     child.wait()?;
     eventually("the server stops", || !state.exists());
     let server = Server::persistent(folder.path())?;
-    assert!(answers(&server.url("postgres")), "and starts again");
+    assert!(answers(&server.url("postgres")), "it starts again");
     drop(server);
     eventually("the server stops", || !state.exists());
     Ok(())
 }
 
-/// This test binary once more, as a process to be killed: it starts a server and waits.
+/// Runs this test binary as a separate process to kill. It starts a server and waits.
 fn holder_in(folder: &Path) -> std::io::Result<Child> {
     Command::new(std::env::current_exe()?)
         .args(["--exact", "hold_a_server_for_another_test", "--ignored", "--nocapture"])
@@ -86,7 +86,7 @@ fn holder_in(folder: &Path) -> std::io::Result<Child> {
 }
 
 #[test]
-#[ignore = "not a test: the process that a_server_outlives_no_process_that_is_killed kills"]
+#[ignore = "not a test: the process that a_server_stops_when_its_user_is_killed kills"]
 fn hold_a_server_for_another_test() -> TestResult {
     let Some(folder) = std::env::var_os("HOLD_SERVER_IN") else { return Ok(()) };
     let _server = Server::persistent(Path::new(&folder))?;
@@ -96,12 +96,12 @@ fn hold_a_server_for_another_test() -> TestResult {
 }
 
 #[test]
-fn a_state_file_left_by_a_crash_does_not_hinder_a_start() -> TestResult {
+fn a_leftover_state_file_does_not_block_startup() -> TestResult {
     let folder = reachable_folder()?;
     drop(Server::persistent(folder.path())?);
     let state = folder.path().join("data/postmaster.pid");
     eventually("the server stops", || !state.exists());
-    // The number of a process that lives, as after a restart of the machine.
+    // The id of a live process, as after a restart of the machine.
     let living = std::process::id();
     std::fs::write(&state, format!("{living}\n/nowhere\n0\n5432\n/nowhere\n\n0 0\nready   \n"))?;
     let server = Server::persistent(folder.path())?;
@@ -112,7 +112,7 @@ fn a_state_file_left_by_a_crash_does_not_hinder_a_start() -> TestResult {
 }
 
 #[test]
-fn a_folder_too_deep_for_a_socket_still_works() -> TestResult {
+fn a_folder_too_deep_for_sockets_still_works() -> TestResult {
     let folder = reachable_folder()?;
     let deep = folder.path().join("d".repeat(120));
     let server = Server::persistent(&deep)?;
@@ -123,7 +123,7 @@ fn a_folder_too_deep_for_a_socket_still_works() -> TestResult {
 }
 
 #[test]
-fn a_folder_with_any_name_but_a_line_break_works_and_that_is_refused_at_once() -> TestResult {
+fn only_line_breaks_are_refused_in_folder_names() -> TestResult {
     let folder = reachable_folder()?;
     for name in ["with a space", "a,b", "it's \"quoted\"", "größe", "100%"] {
         let odd = folder.path().join(name);
@@ -141,7 +141,7 @@ fn a_folder_with_any_name_but_a_line_break_works_and_that_is_refused_at_once() -
 }
 
 #[test]
-fn a_server_that_is_killed_or_stopped_starts_again_for_its_users() -> TestResult {
+fn a_killed_server_is_restarted_for_its_users() -> TestResult {
     let folder = reachable_folder()?;
     let server = Server::persistent(folder.path())?;
     let url = server.url("postgres");
@@ -155,21 +155,21 @@ fn a_server_that_is_killed_or_stopped_starts_again_for_its_users() -> TestResult
     let before = process_of(folder.path());
     assert!(Command::new("kill").args(["-KILL", &before]).status()?.success());
     let second = Server::persistent(folder.path())?;
-    assert!(answers(&second.url("postgres")), "whoever comes then gets the new one");
+    assert!(answers(&second.url("postgres")), "the next user gets the new server");
     drop((server, second));
     eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
     Ok(())
 }
 
 #[test]
-fn a_server_whose_supervisor_was_killed_with_it_is_started_by_whoever_comes_next() -> TestResult {
+fn the_next_user_replaces_a_killed_supervisor() -> TestResult {
     let folder = reachable_folder()?;
     let first = Server::persistent(folder.path())?;
     psql(&first.url("postgres"), "create table kept as select 42 as answer");
     let server = process_of(folder.path());
     let supervisor = Command::new("ps").args(["-o", "ppid=", "-p", &server]).output()?;
     let supervisor = String::from_utf8(supervisor.stdout)?.trim().to_owned();
-    // The first user's pipe is still read from: by the supervisor's child, which watches it.
+    // The supervisor's child, which watches the first user's pipe, still reads from it.
     assert!(Command::new("kill").args(["-KILL", &supervisor, &server]).status()?.success());
     let second = Server::persistent(folder.path())?;
     assert_eq!(psql(&second.url("postgres"), "select answer from kept"), "42");
@@ -179,21 +179,21 @@ fn a_server_whose_supervisor_was_killed_with_it_is_started_by_whoever_comes_next
 }
 
 #[test]
-fn a_server_that_was_stopped_by_a_signal_is_named_at_once_with_the_way_to_let_it_go_on() -> TestResult {
+fn a_suspended_server_is_reported_with_the_fix() -> TestResult {
     let folder = reachable_folder()?;
     let server = Server::persistent(folder.path())?;
     let process = process_of(folder.path());
     let signal = |name: &str| Command::new("kill").args([name, &process]).status();
     assert!(signal("-STOP")?.success());
-    // The signal is on its way when its sender goes on.
-    eventually("the server stands still", || !server.answers());
-    let advice = format!("kill -CONT {process}");
-    let refused = Server::persistent(folder.path()).expect_err("it does not answer").to_string();
-    assert!(refused.contains(&advice), "{refused}");
+    // The signal may arrive after `kill` returns.
+    eventually("the server is suspended", || !server.answers());
+    let help = format!("kill -CONT {process}");
+    let refused = Server::persistent(folder.path()).expect_err("it does not respond").to_string();
+    assert!(refused.contains(&help), "{refused}");
     drop(server);
-    // It cannot end either, and is no other command's.
-    let refused = DataFolder::new(folder.path()).remove().expect_err("it is there").to_string();
-    assert!(refused.contains(&advice), "{refused}");
+    // It cannot exit either, although no other command uses it.
+    let refused = DataFolder::new(folder.path()).remove().expect_err("it still exists").to_string();
+    assert!(refused.contains(&help), "{refused}");
     assert!(signal("-CONT")?.success());
     let server = Server::persistent(folder.path())?;
     assert!(answers(&server.url("postgres")));
@@ -202,21 +202,21 @@ fn a_server_that_was_stopped_by_a_signal_is_named_at_once_with_the_way_to_let_it
     Ok(())
 }
 
-/// The number of the server's process.
+/// The server's process id.
 fn process_of(folder: &Path) -> String {
     let state = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
     state.lines().next().unwrap_or_default().to_owned()
 }
 
 #[test]
-fn a_server_that_cannot_start_says_why_at_once() -> TestResult {
+fn a_failed_start_reports_its_cause_immediately() -> TestResult {
     let folder = reachable_folder()?;
     drop(Server::persistent(folder.path())?);
     eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
     std::fs::write(folder.path().join("data/postgresql.auto.conf"), "no_such_setting = 1\n")?;
     let refused = Server::persistent(folder.path()).expect_err("it cannot start").to_string();
     assert!(refused.starts_with("postgres failed") && refused.contains("no_such_setting"), "{refused}");
-    // A start that ends with another status is not tried again either.
+    // A start that fails with another status is not retried either.
     std::fs::remove_file(folder.path().join("data/postgresql.conf"))?;
     std::fs::write(folder.path().join("log"), "")?;
     let refused = Server::persistent(folder.path()).expect_err("it cannot start").to_string();
@@ -225,12 +225,12 @@ fn a_server_that_cannot_start_says_why_at_once() -> TestResult {
 }
 
 #[test]
-fn data_of_another_major_version_is_left_alone_with_the_way_to_move_it() -> TestResult {
+fn data_of_another_major_version_is_left_alone() -> TestResult {
     let folder = reachable_folder()?;
     drop(Server::persistent(folder.path())?);
     eventually("the server stops", || !folder.path().join("data/postmaster.pid").exists());
     std::fs::write(folder.path().join("data/PG_VERSION"), "14\n")?;
-    let refused = Server::persistent(folder.path()).expect_err("it is of another version").to_string();
+    let refused = Server::persistent(folder.path()).expect_err("it has another version").to_string();
     for part in ["made by PostgreSQL 14", "mergeline data dump", "mergeline data restore"] {
         assert!(refused.contains(part), "{refused}");
     }
@@ -242,9 +242,9 @@ fn data_of_another_major_version_is_left_alone_with_the_way_to_move_it() -> Test
 }
 
 #[test]
-fn a_kill_during_initdb_does_not_hinder_the_next_start() -> TestResult {
+fn a_kill_during_initdb_allows_the_next_start() -> TestResult {
     let folder = reachable_folder()?;
-    let is_under_way = || {
+    let is_running = || {
         let entries = std::fs::read_dir(folder.path()).into_iter().flatten().flatten();
         entries.into_iter().any(|entry| {
             entry.file_name().to_string_lossy().starts_with("data.new") && entry.path().join("base").exists()
@@ -252,7 +252,7 @@ fn a_kill_during_initdb_does_not_hinder_the_next_start() -> TestResult {
     };
     for _ in 0..3 {
         let mut child = holder_in(folder.path())?;
-        eventually("initdb is at work", is_under_way);
+        eventually("initdb is running", is_running);
         child.kill()?;
         child.wait()?;
     }
@@ -264,7 +264,7 @@ fn a_kill_during_initdb_does_not_hinder_the_next_start() -> TestResult {
 }
 
 #[test]
-fn data_that_somebody_uses_is_not_removed_and_other_data_goes_with_its_socket() -> TestResult {
+fn remove_refuses_data_that_is_in_use() -> TestResult {
     let folder = reachable_folder()?;
     let odd = folder.path().join("a,b");
     let server = Server::persistent(&odd)?;
@@ -278,7 +278,7 @@ fn data_that_somebody_uses_is_not_removed_and_other_data_goes_with_its_socket() 
     Ok(())
 }
 
-/// A temporary folder that the server's account can reach as well.
+/// A temporary folder that the server's account can access too.
 fn reachable_folder() -> std::io::Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir()?;

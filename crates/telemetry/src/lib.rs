@@ -8,14 +8,14 @@ use tracing_subscriber::EnvFilter;
 
 pub use visible::Visible;
 
-/// Libraries report what they hand back as errors anyway; of them only warnings are wanted.
+/// Libraries return their errors anyway, so only their warnings are logged.
 const DEFAULT_FILTER: &str = "warn,mergeline=info,collector=info,api=info";
 /// The target of all spans: `run`, `repository`, `request` and `query`. In Lambda, log lines carry their fields. On a terminal
 /// `RUST_LOG=warn,mergeline=info,spans=info` shows them, and `spans=debug` shows queries too.
 const SPANS: &str = "spans=info";
 
-/// Starts logging for this process. `default_filter` is what is logged while `RUST_LOG` is unset; `None` for the
-/// usual.
+/// Starts logging for this process. `default_filter` applies while `RUST_LOG` is unset; `None` selects the default
+/// filter.
 pub fn init(default_filter: Option<&str>) {
     let default_filter = default_filter.unwrap_or(DEFAULT_FILTER);
     let default_filter = if is_lambda() { format!("{default_filter},{SPANS}") } else { default_filter.to_owned() };
@@ -34,7 +34,7 @@ pub fn init(default_filter: Option<&str>) {
     }
 }
 
-/// Whether this process runs in a Lambda sandbox, a local one included.
+/// Whether this process runs in a Lambda sandbox, including a local one.
 pub fn is_lambda() -> bool {
     std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
 }

@@ -1,9 +1,10 @@
-//! Text that shows everything that is in it.
+//! Text without hidden bidirectional controls.
 
 use std::io::{self, Write};
 
-/// Writes text so that nothing in it turns around how the rest is shown: a bidirectional control (U+202E and its kind, Unicode
-/// Annex 9) is written as its escape, `\u202e`, which JSON has for it as well. Each write has whole characters.
+/// Writes text so that nothing in it reorders how the rest is displayed. Bidirectional controls such as U+202E (Unicode
+/// Annex 9) are written as escapes, for example `\u202e`, which is also valid in JSON. Each write must have whole
+/// characters.
 #[derive(Debug)]
 pub struct Visible<W>(pub W);
 
@@ -24,7 +25,7 @@ impl<W: Write> Write for Visible<W> {
     }
 }
 
-/// Where the first bidirectional control is, how many bytes it has, and its escape.
+/// The position of the first bidirectional control, its length in bytes, and its escape.
 fn first_control(bytes: &[u8]) -> Option<(usize, usize, String)> {
     (0..bytes.len()).find_map(|at| {
         let (length, code) = match bytes.get(at..)? {
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn bidirectional_controls_are_written_as_their_escapes_and_all_else_as_it_is() {
+    fn only_bidirectional_control_characters_are_escaped() {
         assert_eq!(written("safe\u{202e}txt.exe"), "safe\\u202etxt.exe");
         let controls = ['\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}'];
         for control in controls.into_iter().chain('\u{2066}'..='\u{2069}') {

@@ -1,7 +1,7 @@
-//! An AWS on this machine: Secrets Manager, SQS and `CloudWatch`, with faults on request.
+//! An AWS emulator on this machine: Secrets Manager, SQS and `CloudWatch`, with faults on request.
 //!
-//! The service is a Python program around moto, `crates/test-support/aws/emulator.py`. It needs `python3`; what else
-//! it needs is installed once, below the workspace's `target/aws-emulator`.
+//! The service is a Python program around moto, `crates/test-support/aws/emulator.py`. It needs `python3`. Its other
+//! dependencies are installed once, in `target/aws-emulator` of the workspace.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -23,15 +23,15 @@ const PYTHON: PythonTool = PythonTool {
 };
 const REGION: &str = "eu-north-1";
 
-/// One server for all tests of a process. It reads from a pipe of this process, and ends with it.
+/// One server for all tests of a process. It reads from a pipe of this process, and exits with it.
 static SERVER: OnceCell<Server> = OnceCell::const_new();
 static NEXT_ACCOUNT: AtomicU64 = AtomicU64::new(1);
 
-/// An AWS account of its own on the emulator that all tests of this process share.
+/// A separate AWS account on the emulator that all tests of this process share.
 #[derive(Debug, Clone)]
 pub struct AwsEmulator {
     address: String,
-    /// Twelve digits, used as the access key too.
+    /// Twelve digits, also used as the access key.
     account: String,
 }
 
@@ -46,20 +46,20 @@ pub enum AwsService {
     CloudWatch,
 }
 
-/// What goes wrong with a call.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AwsFault {
-    /// The service answers 500 and does nothing. The SDK tries again, up to three requests for a call.
+    /// The service responds with status 500 and does nothing. The SDK retries, up to three requests per call.
     Unavailable,
-    /// The service refuses for want of permission.
+    /// The service denies permission.
     Denied,
-    /// The service does what was asked, but the end of its answer is missing.
+    /// The service does its work, but the end of the response is missing.
     Garbled,
     /// For `SendMessageBatch`: the last entry fails, the others are sent.
     Partial,
 }
 
-/// A queue and where its messages go after too many receives.
+/// A queue and its dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmulatedQueue {
     /// The queue's URL.
@@ -75,7 +75,7 @@ pub struct EmulatedMessage {
     pub body: String,
     /// How often it was received.
     pub receives: u64,
-    /// How long it stays hidden or delayed; zero when it can be received.
+    /// How long it stays hidden or delayed. Zero when it can be received.
     pub hidden_seconds: f64,
 }
 
@@ -95,18 +95,18 @@ pub struct EmulatedMetric {
 }
 
 impl AwsEmulator {
-    /// A new, empty account. The first call in a process starts the emulator, the first on a machine installs it, which
-    /// takes a minute.
+    /// A new, empty account. The first call in a process starts the emulator. The first call on a machine installs it,
+    /// which takes a minute.
     ///
     /// # Errors
-    /// When there is no Python, or the emulator cannot be installed or started.
+    /// When Python is missing, or the emulator cannot be installed or started.
     pub async fn start() -> anyhow::Result<Self> {
         let server = SERVER.get_or_try_init(|| async { tokio::task::spawn_blocking(Server::start).await? }).await?;
         let account = format!("{:012}", NEXT_ACCOUNT.fetch_add(1, Ordering::Relaxed));
         Ok(Self { address: server.address.clone(), account })
     }
 
-    /// The environment of a program that is to use this account.
+    /// The environment variables for a program that uses this account.
     pub fn environment(&self) -> HashMap<&'static str, String> {
         HashMap::from([
             ("AWS_ENDPOINT_URL", format!("http://{}", self.address)),
@@ -116,10 +116,10 @@ impl AwsEmulator {
         ])
     }
 
-    /// Creates a secret, without a value for `None`. Returns its ARN.
+    /// Creates a secret. `None` creates it without a value. Returns its ARN.
     ///
     /// # Errors
-    /// When the emulator refuses.
+    /// When the emulator refuses the request.
     pub async fn create_secret(&self, name: &str, value: Option<&str>) -> anyhow::Result<String> {
         let mut request = json!({ "Name": name, "ClientRequestToken": request_token() });
         if let Some(value) = value {
@@ -131,17 +131,17 @@ impl AwsEmulator {
     /// Gives a secret a new value.
     ///
     /// # Errors
-    /// When the emulator refuses.
+    /// When the emulator refuses the request.
     pub async fn put_secret(&self, arn: &str, value: &str) -> anyhow::Result<()> {
         let request = json!({ "SecretId": arn, "SecretString": value, "ClientRequestToken": request_token() });
         self.aws(AwsService::SecretsManager, "secretsmanager.PutSecretValue", &request).await?;
         Ok(())
     }
 
-    /// Creates a queue, and a dead-letter queue for what was received `max_receives` times in vain.
+    /// Creates a queue, and a dead-letter queue for messages that were received `max_receives` times without success.
     ///
     /// # Errors
-    /// When the emulator refuses.
+    /// When the emulator refuses the request.
     pub async fn create_queue(&self, name: &str, max_receives: u32) -> anyhow::Result<EmulatedQueue> {
         let dead_letters = json!({ "QueueName": format!("{name}-dead-letters") });
         let dead_letters = self.aws(AwsService::Sqs, "AmazonSQS.CreateQueue", &dead_letters).await?;
@@ -154,10 +154,10 @@ impl AwsEmulator {
         Ok(EmulatedQueue { url: text(&queue, "QueueUrl")?, dead_letters_url: text(&dead_letters, "QueueUrl")? })
     }
 
-    /// All messages of a queue, also those that cannot be received now, oldest first.
+    /// All messages of a queue, including those that cannot be received now, oldest first.
     ///
     /// # Errors
-    /// When there is no such queue.
+    /// When the queue does not exist.
     pub async fn messages(&self, queue_url: &str) -> anyhow::Result<Vec<EmulatedMessage>> {
         let messages = self.control("messages", json!({ "queue": queue_url, "region": REGION })).await?;
         let read = |message: &Value| {
@@ -173,7 +173,7 @@ impl AwsEmulator {
     /// Makes all hidden and delayed messages of a queue visible, as if their time had passed.
     ///
     /// # Errors
-    /// When there is no such queue.
+    /// When the queue does not exist.
     pub async fn release(&self, queue_url: &str) -> anyhow::Result<()> {
         self.control("release", json!({ "queue": queue_url, "region": REGION })).await?;
         Ok(())
@@ -182,7 +182,7 @@ impl AwsEmulator {
     /// All values that `CloudWatch` accepted, in order.
     ///
     /// # Errors
-    /// When the emulator has ended.
+    /// When the emulator has exited.
     pub async fn metrics(&self) -> anyhow::Result<Vec<EmulatedMetric>> {
         let metrics = self.control("metrics", json!({})).await?;
         let read = |metric: &Value| {
@@ -198,11 +198,11 @@ impl AwsEmulator {
         metrics.as_array().context("no list of metrics")?.iter().map(read).collect()
     }
 
-    /// How many requests of an operation arrived, for example `SendMessageBatch`; failed ones and the SDK's repetitions
-    /// count.
+    /// How many requests of an operation arrived, for example `SendMessageBatch`. Includes failed requests and the
+    /// SDK's retries.
     ///
     /// # Errors
-    /// When the emulator has ended.
+    /// When the emulator has exited.
     pub async fn requests(&self, operation: &str) -> anyhow::Result<usize> {
         let requests = self.control("requests", json!({})).await?;
         let is_wanted = |request: &&Value| {
@@ -211,10 +211,10 @@ impl AwsEmulator {
         Ok(requests.as_array().context("no list of requests")?.iter().filter(is_wanted).count())
     }
 
-    /// Lets the next requests to a service fail.
+    /// Makes the next requests to a service fail.
     ///
     /// # Errors
-    /// When the emulator has ended.
+    /// When the emulator has exited.
     pub async fn fail_next(&self, service: AwsService, fault: AwsFault, times: u32) -> anyhow::Result<()> {
         let fault = match fault {
             AwsFault::Unavailable => "unavailable",
@@ -226,13 +226,13 @@ impl AwsEmulator {
         Ok(())
     }
 
-    /// Asks the emulator about itself.
+    /// Calls the control interface of the emulator.
     async fn control(&self, verb: &str, mut request: Value) -> anyhow::Result<Value> {
         request["account"] = self.account.as_str().into();
         self.post(&format!("/_emulator/{verb}"), "", &request).await
     }
 
-    /// Calls AWS as the one who prepares a test: not recorded, not disturbed by faults.
+    /// Calls AWS to prepare a test: not recorded, and without faults.
     async fn aws(&self, service: AwsService, target: &str, request: &Value) -> anyhow::Result<Value> {
         let headers = format!(
             "X-Amz-Target: {target}\r\nX-Emulator-Setup: yes\r\nAuthorization: AWS4-HMAC-SHA256 \
@@ -243,7 +243,7 @@ impl AwsEmulator {
         self.post("/", &headers, request).await
     }
 
-    /// One request in the HTTP of 1996, where the answer ends with the connection.
+    /// One HTTP/1.0 request, where the response ends with the connection.
     async fn post(&self, path: &str, headers: &str, request: &Value) -> anyhow::Result<Value> {
         let body = request.to_string();
         let request = format!(
@@ -252,12 +252,12 @@ impl AwsEmulator {
             self.address,
             body.len()
         );
-        let mut stream = TcpStream::connect(&self.address).await.context("the AWS emulator has ended")?;
+        let mut stream = TcpStream::connect(&self.address).await.context("the AWS emulator has exited")?;
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("the AWS emulator's answer has no body")?;
-        ensure!(head.split(' ').nth(1) == Some("200"), "the AWS emulator refuses {path}: {answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").context("the AWS emulator's response has no body")?;
+        ensure!(head.split(' ').nth(1) == Some("200"), "the AWS emulator refused {path}: {answer}");
         Ok(serde_json::from_str(body)?)
     }
 }
@@ -277,7 +277,7 @@ fn text(value: &Value, field: &str) -> anyhow::Result<String> {
     Ok(value[field].as_str().with_context(|| format!("no {field} in {value}"))?.to_owned())
 }
 
-/// A secret's version: 32 to 64 letters that differ each time.
+/// The version of a secret: 32 to 64 characters, unique per call.
 fn request_token() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("{:032}", NEXT.fetch_add(1, Ordering::Relaxed))
@@ -296,7 +296,7 @@ impl Server {
         let python = PYTHON.python()?;
         let mut child = Command::new(&python)
             .arg(workspace()?.join("crates/test-support/aws/emulator.py"))
-            // Whatever of AWS the developer has set up is none of the emulator's business.
+            // Ignore the developer's AWS configuration.
             .envs(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "emulator")))
             .env("AWS_CONFIG_FILE", "/dev/null")
             .stdin(Stdio::piped())
@@ -306,7 +306,7 @@ impl Server {
         let mut address = String::new();
         BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut address)?;
         if address.is_empty() {
-            bail!("the AWS emulator does not start ({}), see above", child.wait()?);
+            bail!("the AWS emulator did not start ({}), see above", child.wait()?);
         }
         Ok(Self { address: address.trim_end().to_owned(), _child: child })
     }

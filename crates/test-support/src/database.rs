@@ -1,4 +1,4 @@
-//! A database of its own for each test.
+//! A separate database for each test.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,23 +9,23 @@ use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
-/// The database that all others are copied from.
+/// The template of all test databases.
 const TEMPLATE: &str = "mergeline_template";
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
-/// The names of databases that no test uses any more. The next test drops them: a thousand at once take 15 GB of disk.
+/// Databases that no test uses anymore. The next test drops them, because a thousand of them take 15 GB of disk.
 static FINISHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Cluster {
     /// `None` when `TEST_DATABASE_URL` names a server.
     server: Option<Server>,
     given: Option<String>,
-    /// `CREATE DATABASE` copies its template only while nobody else does.
+    /// `CREATE DATABASE` can copy a template only once at a time.
     creating: tokio::sync::Mutex<()>,
 }
 
-/// A freshly migrated database. It is dropped some time after its last clone.
+/// A freshly migrated database. It is dropped some time after the last clone of this value.
 #[derive(Debug, Clone)]
 pub struct TestDatabase {
     url: String,
@@ -42,8 +42,8 @@ impl Drop for Name {
 }
 
 impl TestDatabase {
-    /// Creates a migrated, empty database on this process's server, which is started on the first call. Set
-    /// `TEST_DATABASE_URL` to use a server that runs already.
+    /// Creates a migrated, empty database on this process's server. The first call starts the server. Set
+    /// `TEST_DATABASE_URL` to use a running server.
     ///
     /// # Errors
     /// When there is no PostgreSQL. That is an error, not a reason to skip.
@@ -65,27 +65,27 @@ impl TestDatabase {
         &self.url
     }
 
-    /// A store on it.
+    /// A store on this database.
     ///
     /// # Errors
-    /// When the URL of a given server is refused.
+    /// When `TEST_DATABASE_URL` is invalid.
     pub fn store(&self) -> anyhow::Result<Store> {
         connect(&self.url)
     }
 
-    /// A pool for a test's own questions to it.
+    /// A pool for a test's queries.
     ///
     /// # Errors
-    /// When it cannot be reached.
+    /// When the database cannot be reached.
     pub async fn pool(&self) -> anyhow::Result<PgPool> {
         Ok(PgPool::connect(&self.url).await?)
     }
 
-    /// Lets new connections find a server that does not know the time zones Europe/Kiev, Asia/Kolkata and Europe/Oslo, as one
-    /// that is older than a name, or leaves old names out.
+    /// Makes the time zones Europe/Kiev, Asia/Kolkata and Europe/Oslo unknown to new connections, as on a server that
+    /// is older than a name or leaves out old names.
     ///
     /// # Errors
-    /// When it cannot be reached.
+    /// When the database cannot be reached.
     pub async fn forget_zones(&self) -> anyhow::Result<()> {
         let lacking = "create schema lacking;
             create function lacking.timezone(name text, at timestamptz) returns timestamp language plpgsql as $$ begin
@@ -103,11 +103,11 @@ impl TestDatabase {
         Ok(())
     }
 
-    /// All that was collected and derived, as text that is equal exactly when the data are: facts, attributions,
-    /// watermarks, people. Left out is what differs from run to run: the ledger and when a run began.
+    /// All collected and derived data as text, which is equal exactly when the data is equal: facts, attributions,
+    /// watermarks, people. Leaves out what differs from run to run: the ledger and the start of a run.
     ///
     /// # Errors
-    /// When it cannot be reached.
+    /// When the database cannot be reached.
     pub async fn digest(&self) -> anyhow::Result<String> {
         let pool = self.pool().await?;
         let rows: Vec<String> = sqlx::query_scalar(
@@ -140,7 +140,7 @@ impl Cluster {
         connection.close().await?;
         let store = connect(&cluster.url(&template))?;
         store.migrate().await?;
-        // A template must have no open connection while it is copied.
+        // A template must not have open connections while it is copied.
         store.close().await;
         Ok(cluster)
     }
@@ -158,7 +158,7 @@ impl Cluster {
     }
 }
 
-/// Drops the databases that no test uses any more. One that something is still connected to stays until the next time.
+/// Drops the databases that no test uses anymore. One with open connections stays until the next time.
 async fn drop_finished(connection: &mut PgConnection) {
     let finished = std::mem::take(&mut *FINISHED.lock().unwrap_or_else(PoisonError::into_inner));
     for name in finished {
@@ -173,7 +173,8 @@ fn connect(url: &str) -> anyhow::Result<Store> {
     Ok(Store::connect(&settings))
 }
 
-/// The repositories whose rows say another number of pull requests than there are: stored, without details, in quarantine.
+/// The repositories whose stored counts differ from the actual number of pull requests: stored, without details, in
+/// quarantine.
 ///
 /// # Errors
 /// When the database cannot be reached.
@@ -184,7 +185,7 @@ pub async fn miscounted(pool: &PgPool) -> anyhow::Result<Vec<String>> {
                 r.name,
                 row(
                     r.pull_requests, r.without_details, r.quarantined, r.missing_from, r.has_undated_missing
-                )::text as said,
+                )::text as recorded,
                 row(
                     (select count(*) from pull_requests as p where p.repository_id = r.id and p.deleted_at is null),
                     (
@@ -203,7 +204,7 @@ pub async fn miscounted(pool: &PgPool) -> anyhow::Result<Vec<String>> {
                 )::text as counted
             from repositories as r
         )
-        select name || ' says ' || said || ' of ' || counted from compared where said <> counted order by 1",
+        select name || ' has ' || recorded || ', counted ' || counted from compared where recorded <> counted order by 1",
     );
     Ok(miscounted.fetch_all(pool).await?)
 }

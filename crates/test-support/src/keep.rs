@@ -1,4 +1,4 @@
-//! Facts without a collection.
+//! Stores facts without a collection.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use mergeline_store::{KeptPullRequest, LeaseOutcome, Listed, PageOfWork, Store};
 
 use mergeline_fake_github::FakePullRequest;
 
-/// Judges pull requests of the first configured repository and stores them as a collection does. Returns how many
+/// Judges pull requests of the first configured repository and stores them, as a collection does. Returns how many
 /// rows changed.
 ///
 /// # Errors
@@ -18,7 +18,8 @@ pub async fn keep(store: &Store, pull_requests: &[FakePullRequest]) -> anyhow::R
     let snapshot = store.snapshot().await?.context("nothing is configured")?;
     let repository = snapshot.repositories.first().context("no repository is configured")?;
     let now = pull_requests.iter().map(|pull_request| pull_request.updated_at).max().unwrap_or_default();
-    let (lease, _) = store.lease(repository.id, now, Duration::ZERO).await?.context("somebody else has the lease")?;
+    let (lease, _) =
+        store.lease(repository.id, now, Duration::ZERO).await?.context("another process holds the lease")?;
     let mut page = PageOfWork::default();
     for pull_request in pull_requests.iter().map(FakePullRequest::facts) {
         if let Verdict::Keep { person, attributions } = snapshot.roster.judge(&pull_request) {
@@ -31,7 +32,7 @@ pub async fn keep(store: &Store, pull_requests: &[FakePullRequest]) -> anyhow::R
     Ok(stored.changed)
 }
 
-/// Says that the first configured repository was read completely, back to `covered_since`, by a reading that began at
+/// Records a complete listing of the first configured repository, back to `covered_since`. The listing started at
 /// `started_at` and saw `newest` as the last change.
 ///
 /// # Errors
@@ -45,7 +46,7 @@ pub async fn finish_reading(
     let snapshot = store.snapshot().await?.context("nothing is configured")?;
     let repository = snapshot.repositories.first().context("no repository is configured")?;
     let leased = store.lease(repository.id, started_at, Duration::ZERO).await?;
-    let (lease, _) = leased.context("somebody else has the lease")?;
+    let (lease, _) = leased.context("another process holds the lease")?;
     let listed =
         Listed { newest, down_to: covered_since, started_at, etag: None, is_verified: true, has_pull_requests: true };
     store.finish_listing(&lease, snapshot.revision, &listed).await?;

@@ -1,4 +1,4 @@
-//! The Lambda runtime API, as the service shows it to a function's binary.
+//! The Lambda runtime API, as a function's binary sees it.
 //!
 //! Source: AWS, "Using the Lambda runtime API for custom runtimes".
 
@@ -23,25 +23,25 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-/// A cold binary in a debug build answers within a second; a busy machine takes longer.
+/// A cold binary in a debug build responds within a second. A busy machine takes longer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
-/// What became of an invocation.
+/// The outcome of an invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Invocation {
-    /// The function's answer.
+    /// The function's response.
     Answer(Value),
     /// The function's error: `errorType` and `errorMessage`.
     Error(Value),
 }
 
-/// A function's binary, started as Lambda starts it. A warm sandbox is one that is invoked again.
+/// A function's binary, started as Lambda starts it. Invoking it again makes it a warm sandbox.
 #[derive(Debug)]
 pub struct LambdaRuntime {
     events: mpsc::Sender<Event>,
     outcomes: mpsc::Receiver<Invocation>,
     child: Child,
-    /// Standard output and standard error, read all the time so that the function never waits for its log.
+    /// Standard output and standard error, read continuously so that the function never blocks on its log.
     output: [JoinHandle<String>; 2],
     invocations: u32,
     time: Duration,
@@ -51,7 +51,7 @@ pub struct LambdaRuntime {
 struct Event {
     id: String,
     payload: Value,
-    /// What the function has until Lambda ends it.
+    /// The time until Lambda ends the function.
     time: Duration,
 }
 
@@ -61,15 +61,15 @@ struct Service {
 }
 
 impl LambdaRuntime {
-    /// The trace id of every invocation here.
+    /// The trace id of every invocation.
     pub const TRACE_ID: &'static str = "1-5bef4de7-ad49b0e87f6ef6c87fc2e700";
 
-    /// How long an answer may be, with all that it is wrapped in.
-    /// Source: AWS, "Lambda quotas", and the message with which Lambda refuses a longer one.
+    /// The maximum size of a response, including everything around it.
+    /// Source: AWS, "Lambda quotas", and the message that Lambda rejects a longer one with.
     pub const MAX_ANSWER_BYTES: usize = 6_291_556;
 
-    /// Starts a binary with this environment and nothing else of the caller's but `PATH`. `FUNCTIONS_DIR` names a folder
-    /// with others of the same names, built for another machine for example.
+    /// Starts a binary with this environment, and only `PATH` from the caller's. `FUNCTIONS_DIR` names a folder with
+    /// other binaries of the same names, for example built for another machine.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -90,7 +90,7 @@ impl LambdaRuntime {
             .layer(DefaultBodyLimit::max(Self::MAX_ANSWER_BYTES))
             .with_state(service);
         tokio::spawn(async move {
-            // Ends with the test's runtime.
+            // It stops with the test's runtime.
             let _ = axum::serve(listener, router).await;
         });
         let mut child = Command::new(binary)
@@ -113,28 +113,28 @@ impl LambdaRuntime {
         Ok(Self { events, outcomes, child, output, invocations: 0, time: ANSWER_WITHIN })
     }
 
-    /// Gives each further invocation so long until its deadline; a minute when nothing is said. Nobody ends one that
-    /// takes longer.
+    /// Sets the time until the deadline of each further invocation. The default is a minute. An invocation that takes
+    /// longer is not ended.
     pub fn set_time(&mut self, time: Duration) {
         self.time = time;
     }
 
-    /// Sends an event and waits for what becomes of it.
+    /// Sends an event and waits for its outcome.
     ///
     /// # Errors
-    /// When the binary ends or says nothing for a minute.
+    /// When the binary exits, or does not respond within a minute.
     pub async fn invoke(&mut self, payload: Value) -> anyhow::Result<Invocation> {
         self.invocations += 1;
         let id = format!("00000000-0000-4000-8000-{:012}", self.invocations);
-        self.events.send(Event { id, payload, time: self.time }).await.context("the runtime API has ended")?;
+        self.events.send(Event { id, payload, time: self.time }).await.context("the runtime API has stopped")?;
         tokio::select! {
-            outcome = self.outcomes.recv() => outcome.context("the runtime API has ended"),
-            status = self.child.wait() => bail!("the function ended: {}: {}", status?, self.written().await?),
-            () = tokio::time::sleep(ANSWER_WITHIN) => bail!("no answer within {ANSWER_WITHIN:?}"),
+            outcome = self.outcomes.recv() => outcome.context("the runtime API has stopped"),
+            status = self.child.wait() => bail!("the function exited: {}: {}", status?, self.written().await?),
+            () = tokio::time::sleep(ANSWER_WITHIN) => bail!("no response within {ANSWER_WITHIN:?}"),
         }
     }
 
-    /// Ends the function and returns all that it wrote: its log, and after that its standard error.
+    /// Stops the function and returns its output: its log, followed by its standard error.
     ///
     /// # Errors
     /// When its output cannot be read.
@@ -143,7 +143,7 @@ impl LambdaRuntime {
         self.written().await
     }
 
-    /// What a function that has ended wrote.
+    /// The output of a function that has exited.
     async fn written(&mut self) -> anyhow::Result<String> {
         let [stdout, stderr] = &mut self.output;
         Ok(stdout.await? + &stderr.await?)
@@ -152,7 +152,7 @@ impl LambdaRuntime {
 
 async fn all_of(mut stream: impl AsyncRead + Unpin) -> String {
     let mut bytes = Vec::new();
-    // What came before a failure is worth having.
+    // Keep the output from before a failure.
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -178,7 +178,7 @@ async fn response(
     body: Result<Bytes, BytesRejection>,
 ) -> StatusCode {
     let Ok(body) = body else {
-        // The caller gets this error instead of the answer.
+        // The caller gets this error instead of the response.
         let error = json!({
             "errorType": "Function.ResponseSizeTooLarge",
             "errorMessage": format!("more than {} bytes", LambdaRuntime::MAX_ANSWER_BYTES),

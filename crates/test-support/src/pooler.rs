@@ -13,13 +13,13 @@ use url::Url;
 
 use crate::TestDatabase;
 
-/// Stops PgBouncer as soon as the pipe of the test process ends, also by `kill -9`.
+/// Stops PgBouncer as soon as the pipe of the test process closes, even after `kill -9`.
 const SUPERVISOR: &str = r#""$1" "$2" & read -r _; kill "$!"; wait"#;
 
-/// Where distributions put it; for others it is on the path.
+/// Where distributions install it. Others have it on the path.
 const USUAL_PLACES: &[&str] = &["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"];
 
-/// A PgBouncer. In transaction mode it has two server connections, so that its clients have to share them.
+/// A PgBouncer. In transaction mode it has two server connections, so that clients have to share them.
 #[derive(Debug)]
 pub struct PgBouncer {
     url: String,
@@ -28,10 +28,10 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one in a mode, `session` or `transaction`.
+    /// Starts PgBouncer in a mode, `session` or `transaction`.
     ///
     /// # Errors
-    /// When there is no PgBouncer on this machine. That is an error, not a reason to skip.
+    /// When PgBouncer is not installed. That is an error, not a reason to skip.
     pub async fn start(database: &TestDatabase, mode: &str) -> anyhow::Result<Self> {
         let program = USUAL_PLACES.iter().copied().find(|place| Path::new(place).exists()).unwrap_or("pgbouncer");
         let server: PgConnectOptions = database.url().parse()?;
@@ -53,7 +53,7 @@ impl PgBouncer {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SUPERVISOR, "mergeline-pgbouncer", program]).arg(path.join("settings"));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(fs::File::create(path.join("log"))?);
-        // It does not run as root: the account of the server serves.
+        // It cannot run as root, so it runs under the account of the server.
         if fs::metadata(path)?.uid() == 0 {
             let (uid, gid) = unprivileged()?;
             for entry in [path.to_owned(), path.join("users"), path.join("settings")] {
@@ -66,7 +66,7 @@ impl PgBouncer {
         while UnixStream::connect(&socket).await.is_err() {
             let log = fs::read_to_string(path.join("log")).unwrap_or_default();
             let is_missing = log.contains("not found");
-            ensure!(!is_missing, "PgBouncer cannot be started; on Debian: apt-get install -y pgbouncer\n{log}");
+            ensure!(!is_missing, "cannot start PgBouncer; on Debian: apt-get install -y pgbouncer\n{log}");
             ensure!(supervisor.try_wait()?.is_none(), "PgBouncer has ended: {log}");
             tokio::task::yield_now().await;
         }
@@ -77,7 +77,7 @@ impl PgBouncer {
         Ok(Self { url: url.into(), supervisor, _folder: folder })
     }
 
-    /// The URL of the database behind it.
+    /// The URL of the database through PgBouncer.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -99,5 +99,5 @@ fn unprivileged() -> anyhow::Result<(u32, u32)> {
                 accounts.lines().find(|line| line.split(':').next() == Some(name))?.split(':').collect();
             Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
         })
-        .context("PgBouncer does not run as root, and there is neither an account `postgres` nor `nobody`")
+        .context("PgBouncer cannot run as root, and there is no account `postgres` or `nobody`")
 }

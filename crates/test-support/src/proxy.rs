@@ -1,4 +1,4 @@
-//! A proxy, as companies have it between their machines and the Internet.
+//! A proxy, as companies put one between their machines and the Internet.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,11 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// More than any head that is sent to it.
+/// More than any request head in the tests.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// An HTTP proxy that knows where some hosts are, which nobody else does: `CONNECT` for those that are reached by TLS,
-/// absolute addresses for the others. It stops when the value goes.
+/// An HTTP proxy for hosts that only it can resolve: `CONNECT` for hosts with TLS, absolute URLs for the others. It
+/// stops on drop.
 #[derive(Debug)]
 pub struct FakeProxy {
     address: SocketAddr,
@@ -28,11 +28,11 @@ impl Drop for FakeProxy {
 }
 
 impl FakeProxy {
-    /// Starts a proxy that lets clients through to these hosts (`name:port`), with the value of `Proxy-Authorization` that it
-    /// demands.
+    /// Starts a proxy to these hosts (`name:port`). `authorization` is the `Proxy-Authorization` value that it
+    /// requires.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is available.
     pub async fn start(hosts: &[(&str, SocketAddr)], authorization: Option<&str>) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -43,19 +43,19 @@ impl FakeProxy {
         let server = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (hosts, authorization, seen) = (hosts.clone(), authorization.clone(), seen.clone());
-                // How a connection ends is its client's business.
+                // The client handles errors of its connection.
                 tokio::spawn(async move { serve(client, &hosts, authorization.as_deref(), &seen).await });
             }
         });
         Ok(Self { address, asked_for, server })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The hosts that it was asked for, one for each connection.
+    /// The requested hosts, one per connection.
     pub fn asked_for(&self) -> Vec<String> {
         self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -83,10 +83,10 @@ async fn serve(
         if host.contains(':') { host.to_owned() } else { format!("{host}:80") }
     };
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(host.clone());
-    let is_admitted = authorization.is_none_or(|demanded| {
+    let is_admitted = authorization.is_none_or(|required| {
         text.lines()
             .filter_map(|line| line.split_once(": "))
-            .any(|(name, value)| name.eq_ignore_ascii_case("proxy-authorization") && value == demanded)
+            .any(|(name, value)| name.eq_ignore_ascii_case("proxy-authorization") && value == required)
     });
     if !is_admitted {
         return client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n").await;
@@ -98,7 +98,7 @@ async fn serve(
     if is_tunnel {
         client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
     } else {
-        // Servers take the absolute form too.
+        // Servers also accept the absolute form.
         server.write_all(&head).await?;
     }
     copy_bidirectional(&mut client, &mut server).await.map(drop)

@@ -1,4 +1,4 @@
-//! Python programs that tests use, each installed once below the workspace's `target/`.
+//! Python programs that tests use, each installed once in the workspace's `target/`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use anyhow::{Context, ensure};
 /// A program that `pip` installs.
 #[derive(Debug, Clone, Copy)]
 pub struct PythonTool {
-    /// Its folder below `target/`.
+    /// Its folder in `target/`.
     pub folder: &'static str,
-    /// All that it needs, with hashes: a `requirements.txt`, from the workspace's root.
+    /// Its dependencies with hashes: a `requirements.txt`, relative to the workspace's root.
     pub requirements: &'static str,
-    /// The variable that names a Python which has all of it; nothing is installed then.
+    /// The variable that names a Python with all dependencies. If it is set, nothing is installed.
     pub variable: &'static str,
 }
 
 impl PythonTool {
-    /// The Python that can run it: the one that the environment names, else one of our own, made when it is not there
-    /// yet.
+    /// The Python that can run it: the one from the environment, otherwise a virtual environment, which is created if
+    /// needed.
     ///
     /// # Errors
-    /// When there is no Python, or what is needed cannot be installed. That is an error, not a reason to skip.
+    /// When Python is missing, or the dependencies cannot be installed. That is an error, not a reason to skip.
     pub fn python(&self) -> anyhow::Result<PathBuf> {
         if let Some(given) = std::env::var_os(self.variable).filter(|path| !path.is_empty()) {
             return Ok(given.into());
@@ -30,12 +30,12 @@ impl PythonTool {
         let workspace = workspace()?;
         let folder = workspace.join("target").join(self.folder);
         fs::create_dir_all(&folder)?;
-        // Tests of several crates may start at once. Released when the value goes.
+        // Tests of several crates may start at once. Released on drop.
         let lock = File::create(folder.join("lock"))?;
         lock.lock()?;
         let requirements = workspace.join(self.requirements);
         let wanted = fs::read_to_string(&requirements)?;
-        // Written last: what it says is installed.
+        // Written last: it lists what is installed.
         let stamp = folder.join("installed.txt");
         let python = folder.join("bin/python");
         if python.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -43,8 +43,8 @@ impl PythonTool {
         }
         let help = || {
             format!(
-                "the Python below target/{} cannot be set up\n  help: it takes Python 3.11 or later with venv and pip \
-                 (Debian: apt install python3-venv) that reaches PyPI once; or name a Python that has what {} lists in \
+                "cannot set up the Python in target/{}\n  help: install Python 3.11 or later with venv and pip (Debian: \
+                 apt install python3-venv) and allow access to PyPI once; or name a Python with the packages of {} in \
                  {}",
                 self.folder, self.requirements, self.variable
             )
@@ -76,7 +76,7 @@ pub(crate) fn workspace() -> anyhow::Result<PathBuf> {
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let Output { status, stdout, stderr } =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
-    let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
-    ensure!(status.success(), "{command:?} failed: {said}");
+    let output = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+    ensure!(status.success(), "{command:?} failed: {output}");
     Ok(())
 }

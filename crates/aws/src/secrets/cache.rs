@@ -1,24 +1,24 @@
-//! When a secret has to be asked for. No clock, no network.
+//! When to fetch a secret. No clock, no network.
 
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-/// A value this young is used without asking: it bounds the calls of a busy function, and how long a changed secret
-/// stays unseen by those who are not refused.
+/// A value this young is used without a request. This bounds the calls of a busy function, and how long a changed
+/// secret goes unnoticed while the old value still works.
 pub(super) const FRESH_FOR: Duration = Duration::from_secs(5 * 60);
-/// A value this young serves while Secrets Manager fails: long enough for its usual incidents, short enough that a
-/// revoked secret does not live on.
-pub(super) const BRIDGED_FOR: Duration = Duration::from_secs(60 * 60);
-/// After a failure nobody waits again for a service that is likely still down.
+/// A stale value this young is used while Secrets Manager fails: long enough for its usual incidents, short enough that
+/// a revoked secret does not stay in use.
+pub(super) const STALE_FOR: Duration = Duration::from_secs(60 * 60);
+/// For this long after a failure, no request waits for a service that is probably still down.
 pub(super) const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// What is known of one secret.
+/// The cached state of one secret.
 #[derive(Debug, Default)]
 pub(super) struct CachedSecret {
     value: Option<Value>,
-    /// The last time that Secrets Manager failed, unless it has answered since.
+    /// The last time Secrets Manager failed, unless it has responded since.
     failed_at: Option<Instant>,
 }
 
@@ -28,33 +28,33 @@ struct Value {
     received_at: Instant,
 }
 
-/// A value used because there is no newer one.
+/// A value that is used because there is no newer one.
 #[derive(Debug)]
-pub(super) struct Bridge {
+pub(super) struct StaleValue {
     pub(super) secret: SecretString,
     pub(super) age: Duration,
-    /// Whether the one before was a regular answer: time to say so.
+    /// Whether this is the first failure after a regular response, and needs a warning.
     pub(super) is_first: bool,
 }
 
 impl CachedSecret {
-    /// The value to use without asking, if any.
+    /// The value to use without a request, if any.
     pub(super) fn usable(&self, now: Instant) -> Option<&SecretString> {
         let is_paused = self.failed_at.is_some_and(|at| now.duration_since(at) < PAUSE_AFTER_FAILURE);
-        let usable_for = if is_paused { BRIDGED_FOR } else { FRESH_FOR };
+        let usable_for = if is_paused { STALE_FOR } else { FRESH_FOR };
         self.younger_than(usable_for, now).map(|value| &value.secret)
     }
 
-    /// Secrets Manager has answered.
+    /// Stores a value that Secrets Manager returned.
     pub(super) fn store(&mut self, secret: SecretString, now: Instant) {
         *self = Self { value: Some(Value { secret, received_at: now }), failed_at: None };
     }
 
-    /// Secrets Manager has failed: the value that serves instead, if any is young enough.
-    pub(super) fn bridge(&mut self, now: Instant) -> Option<Bridge> {
+    /// Records a failure of Secrets Manager. Returns the value to use instead, if it is young enough.
+    pub(super) fn stale_value(&mut self, now: Instant) -> Option<StaleValue> {
         let is_first = self.failed_at.replace(now).is_none();
-        let value = self.younger_than(BRIDGED_FOR, now)?;
-        Some(Bridge { secret: value.secret.clone(), age: now.duration_since(value.received_at), is_first })
+        let value = self.younger_than(STALE_FOR, now)?;
+        Some(StaleValue { secret: value.secret.clone(), age: now.duration_since(value.received_at), is_first })
     }
 
     fn younger_than(&self, age: Duration, now: Instant) -> Option<&Value> {
@@ -77,10 +77,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_at_first() {
+    fn a_new_cache_entry_has_no_value() {
         let mut cached = CachedSecret::default();
         assert!(cached.usable(Instant::now()).is_none());
-        assert!(cached.bridge(Instant::now()).is_none());
+        assert!(cached.stale_value(Instant::now()).is_none());
     }
 
     #[test]
@@ -93,39 +93,39 @@ mod tests {
     }
 
     #[test]
-    fn a_value_bridges_failures_for_an_hour() {
+    fn a_stale_value_is_usable_for_an_hour() {
         let start = Instant::now();
         let mut cached = stored(start);
-        let bridge = cached.bridge(start + BRIDGED_FOR - SECOND);
-        assert_eq!(bridge.map(|bridge| bridge.age + SECOND), Some(BRIDGED_FOR));
-        assert!(cached.bridge(start + BRIDGED_FOR).is_none());
+        let stale = cached.stale_value(start + STALE_FOR - SECOND);
+        assert_eq!(stale.map(|stale| stale.age + SECOND), Some(STALE_FOR));
+        assert!(cached.stale_value(start + STALE_FOR).is_none());
     }
 
     #[test]
-    fn after_a_failure_there_is_a_pause_and_no_second_report() {
+    fn a_failure_starts_a_pause_and_reports_once() {
         let start = Instant::now();
         let failed = start + FRESH_FOR;
         let mut cached = stored(start);
-        assert!(cached.bridge(failed).is_some_and(|bridge| bridge.is_first));
+        assert!(cached.stale_value(failed).is_some_and(|stale| stale.is_first));
         assert!(cached.usable(failed + PAUSE_AFTER_FAILURE - SECOND).is_some());
         assert!(cached.usable(failed + PAUSE_AFTER_FAILURE).is_none());
-        assert!(cached.bridge(failed + PAUSE_AFTER_FAILURE).is_some_and(|bridge| !bridge.is_first));
+        assert!(cached.stale_value(failed + PAUSE_AFTER_FAILURE).is_some_and(|stale| !stale.is_first));
     }
 
     #[test]
     fn the_pause_does_not_outlast_the_hour() {
         let start = Instant::now();
         let mut cached = stored(start);
-        cached.bridge(start + BRIDGED_FOR - SECOND);
-        assert!(cached.usable(start + BRIDGED_FOR).is_none());
+        cached.stale_value(start + STALE_FOR - SECOND);
+        assert!(cached.usable(start + STALE_FOR).is_none());
     }
 
     #[test]
-    fn an_answer_ends_the_failure() {
+    fn a_successful_response_clears_the_failure() {
         let start = Instant::now();
         let mut cached = stored(start);
-        cached.bridge(start + FRESH_FOR);
+        cached.stale_value(start + FRESH_FOR);
         cached.store("newer".into(), start + FRESH_FOR + SECOND);
-        assert!(cached.bridge(start + FRESH_FOR + SECOND).is_some_and(|bridge| bridge.is_first));
+        assert!(cached.stale_value(start + FRESH_FOR + SECOND).is_some_and(|stale| stale.is_first));
     }
 }

@@ -7,10 +7,10 @@ use crate::emulator::{AwsFault, AwsService};
 use crate::start;
 
 const SECRET: &str = "ghs_never_to_be_shown";
-/// All attempts of one call.
+/// Requests per failing call.
 const ATTEMPTS: u32 = 3;
 
-/// Everything that a log could show of an error.
+/// Everything that a log could show about an error.
 fn shown(error: &AwsError) -> String {
     let chain = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
     chain.map(|error| format!("{error} {error:?} ")).collect()
@@ -22,7 +22,7 @@ async fn no_error_shows_a_secret() -> anyhow::Result<()> {
     let arn = emulator.create_secret("token", Some(SECRET)).await?;
     for (fault, requests) in [(AwsFault::Garbled, 1), (AwsFault::Unavailable, ATTEMPTS), (AwsFault::Denied, 1)] {
         emulator.fail_next(AwsService::SecretsManager, fault, requests).await?;
-        let error = aws.secrets().get(&arn).await.err().context("the call succeeds")?;
+        let error = aws.secrets().get(&arn).await.err().context("the call succeeded")?;
         assert!(!shown(&error).contains(SECRET), "{fault:?}: {}", shown(&error));
     }
     aws.secrets().refresh(&arn).await?;
@@ -31,7 +31,7 @@ async fn no_error_shows_a_secret() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn half_an_answer_is_aws_being_unavailable() -> anyhow::Result<()> {
+async fn a_truncated_response_means_aws_is_unavailable() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let arn = emulator.create_secret("token", Some(SECRET)).await?;
     emulator.fail_next(AwsService::SecretsManager, AwsFault::Garbled, 1).await?;
@@ -41,7 +41,7 @@ async fn half_an_answer_is_aws_being_unavailable() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_service_that_is_down_is_asked_three_times() -> anyhow::Result<()> {
+async fn a_failing_service_is_called_three_times() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let queue = aws.queue(&emulator.create_queue("work", 5).await?.url);
     emulator.fail_next(AwsService::Sqs, AwsFault::Unavailable, ATTEMPTS).await?;
@@ -53,8 +53,8 @@ async fn a_service_that_is_down_is_asked_three_times() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_aws_being_unavailable() {
-    // Port 9, "discard", is listened to by nobody.
+async fn a_refused_connection_means_aws_is_unavailable() {
+    // Nothing listens on port 9, "discard".
     let aws = Aws::from_vars(|name| match name {
         "AWS_ENDPOINT_URL" => Some("http://127.0.0.1:9".to_owned()),
         "AWS_REGION" => Some("eu-north-1".to_owned()),
@@ -66,8 +66,8 @@ async fn nobody_at_the_endpoint_is_aws_being_unavailable() {
 }
 
 #[tokio::test]
-async fn a_service_that_takes_a_call_and_says_nothing_is_given_up() -> anyhow::Result<()> {
-    // The kernel takes connections for a listener that never looks at them.
+async fn a_silent_service_times_out_as_unavailable() -> anyhow::Result<()> {
+    // The kernel accepts connections for a listener that never reads them.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     let url = format!("http://{}", silent.local_addr()?);
     let aws = Aws::from_vars(|name| match name {

@@ -1,6 +1,6 @@
-//! The crate against an AWS on this machine.
+//! Tests against an AWS emulator on this machine.
 
-// The files themselves instead of the crate: tests of AWS then build without a database.
+// These files are included directly, not through their crate, so that the AWS tests build without a database.
 #[path = "../../../test-support/src/aws.rs"]
 pub mod emulator;
 #[path = "../../../test-support/src/python.rs"]
@@ -15,7 +15,7 @@ use mergeline_aws::Aws;
 
 use crate::emulator::AwsEmulator;
 
-/// An account of the emulator and a connection to it.
+/// A new account on the emulator and a connection to it.
 async fn start() -> anyhow::Result<(AwsEmulator, Aws)> {
     let emulator = AwsEmulator::start().await?;
     let environment = emulator.environment();

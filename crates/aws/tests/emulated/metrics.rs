@@ -28,7 +28,7 @@ async fn metrics_arrive_with_their_units() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn many_metrics_are_one_request() -> anyhow::Result<()> {
+async fn many_metrics_are_sent_in_one_request() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     // Enough for the SDK to compress them.
     aws.metrics("Mergeline").put(&METRICS.repeat(300)).await?;
@@ -38,7 +38,7 @@ async fn many_metrics_are_one_request() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn no_metrics_are_no_request() -> anyhow::Result<()> {
+async fn sending_no_metrics_makes_no_request() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     aws.metrics("Mergeline").put(&[]).await?;
     assert_eq!(emulator.requests("PutMetricData").await?, 0);
@@ -46,7 +46,7 @@ async fn no_metrics_are_no_request() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn refused_metrics_say_which_permission_is_missing() -> anyhow::Result<()> {
+async fn refused_metrics_name_the_missing_permission() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     emulator.fail_next(AwsService::CloudWatch, AwsFault::Denied, 1).await?;
     let error = aws.metrics("Mergeline").put(&METRICS).await.map_err(|error| (error.code(), error.to_string()));

@@ -13,7 +13,7 @@ fn bodies(count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn messages_go_out_in_batches_and_come_back_whole() -> anyhow::Result<()> {
+async fn messages_sent_in_batches_are_received_intact() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let queue = aws.queue(&emulator.create_queue("work", 5).await?.url);
     let sent = bodies(23);
@@ -38,7 +38,7 @@ async fn messages_go_out_in_batches_and_come_back_whole() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn no_messages_are_no_request() -> anyhow::Result<()> {
+async fn sending_no_messages_makes_no_request() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     aws.queue(&emulator.create_queue("work", 5).await?.url).send(&[]).await?;
     assert_eq!(emulator.requests("SendMessageBatch").await?, 0);
@@ -46,7 +46,7 @@ async fn no_messages_are_no_request() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_taken_is_sent_once_more() -> anyhow::Result<()> {
+async fn a_rejected_message_is_sent_once_more() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let queue = aws.queue(&emulator.create_queue("work", 5).await?.url);
     emulator.fail_next(AwsService::Sqs, AwsFault::Partial, 1).await?;
@@ -57,7 +57,7 @@ async fn a_message_that_is_not_taken_is_sent_once_more() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_message_that_is_refused_twice_is_counted() -> anyhow::Result<()> {
+async fn a_message_rejected_twice_counts_as_undelivered() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let queue = aws.queue(&emulator.create_queue("work", 5).await?.url);
     emulator.fail_next(AwsService::Sqs, AwsFault::Partial, 2).await?;
@@ -68,7 +68,7 @@ async fn a_message_that_is_refused_twice_is_counted() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_delayed_message_comes_after_fifteen_minutes_at_most() -> anyhow::Result<()> {
+async fn message_delays_are_capped_at_fifteen_minutes() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let queue = aws.queue(&emulator.create_queue("work", 5).await?.url);
     queue.send_with("later", HOUR).await?;
@@ -97,7 +97,7 @@ async fn a_hidden_message_is_not_received() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_message_shown_at_once_is_received_again() -> anyhow::Result<()> {
+async fn a_message_with_zero_timeout_is_received_again() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let queue = aws.queue(&emulator.create_queue("work", 5).await?.url);
     queue.send_with("again", Duration::ZERO).await?;
@@ -109,7 +109,7 @@ async fn a_message_shown_at_once_is_received_again() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_message_received_too_often_is_a_dead_letter() -> anyhow::Result<()> {
+async fn a_message_received_too_often_is_dead_lettered() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let created = emulator.create_queue("work", 2).await?;
     let queue = aws.queue(&created.url);
@@ -124,7 +124,7 @@ async fn a_message_received_too_often_is_a_dead_letter() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_not_there_is_named() -> anyhow::Result<()> {
+async fn a_missing_queue_is_named_in_errors() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let url = emulator.create_queue("work", 5).await?.url.replace("work", "absent");
     let queue = aws.queue(&url);
@@ -135,7 +135,7 @@ async fn a_queue_that_is_not_there_is_named() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_receipt_that_is_none_is_reported_as_such() -> anyhow::Result<()> {
+async fn an_invalid_receipt_is_reported_as_expired() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let queue = aws.queue(&emulator.create_queue("work", 5).await?.url);
     let error = queue.hide("no-receipt", HOUR).await.err();

@@ -7,10 +7,10 @@ use crate::emulator::{AwsFault, AwsService};
 use crate::start;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// More than all attempts of all calls of a test.
+/// More than all requests of a test.
 const ALWAYS: u32 = 100;
 
-/// Lets time pass for the cache. Sockets need real time, so it does not stand still.
+/// Advances the time that the cache sees. Sockets need real time, so the clock keeps running.
 async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -18,7 +18,7 @@ async fn pass(time: Duration) {
 }
 
 #[tokio::test]
-async fn a_secret_is_asked_for_once_in_five_minutes() -> anyhow::Result<()> {
+async fn a_secret_is_fetched_once_per_five_minutes() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let arn = emulator.create_secret("token", Some("first")).await?;
     for _ in 0..3 {
@@ -35,7 +35,7 @@ async fn a_secret_is_asked_for_once_in_five_minutes() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn many_who_need_a_secret_ask_once() -> anyhow::Result<()> {
+async fn concurrent_callers_share_one_secret_request() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let arn = emulator.create_secret("token", Some("value")).await?;
     let secrets = aws.secrets();
@@ -61,7 +61,7 @@ async fn a_rotated_secret_is_seen_after_a_refresh() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_failing_secrets_manager_is_bridged_by_the_last_value_for_an_hour() -> anyhow::Result<()> {
+async fn a_stale_secret_is_used_for_an_hour() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let arn = emulator.create_secret("token", Some("value")).await?;
     let secrets = aws.secrets();
@@ -75,7 +75,7 @@ async fn a_failing_secrets_manager_is_bridged_by_the_last_value_for_an_hour() ->
 }
 
 #[tokio::test]
-async fn a_refresh_is_not_bridged() -> anyhow::Result<()> {
+async fn a_refresh_never_returns_a_stale_secret() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let arn = emulator.create_secret("token", Some("value")).await?;
     let secrets = aws.secrets();
@@ -87,7 +87,7 @@ async fn a_refresh_is_not_bridged() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_hiccup_is_not_noticed() -> anyhow::Result<()> {
+async fn transient_failures_are_retried_by_the_sdk() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let arn = emulator.create_secret("token", Some("value")).await?;
     emulator.fail_next(AwsService::SecretsManager, AwsFault::Unavailable, 2).await?;
@@ -97,7 +97,7 @@ async fn a_hiccup_is_not_noticed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_there_and_one_without_a_value_are_told_apart() -> anyhow::Result<()> {
+async fn missing_and_empty_secrets_are_different_errors() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let absent = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:absent-AbCdEf";
     let error = aws.secrets().get(absent).await.err();
@@ -109,7 +109,7 @@ async fn a_secret_that_is_not_there_and_one_without_a_value_are_told_apart() -> 
 }
 
 #[tokio::test]
-async fn a_forbidden_secret_says_which_permission_is_missing() -> anyhow::Result<()> {
+async fn a_forbidden_secret_names_the_missing_permission() -> anyhow::Result<()> {
     let (emulator, aws) = start().await?;
     let arn = emulator.create_secret("token", Some("value")).await?;
     emulator.fail_next(AwsService::SecretsManager, AwsFault::Denied, 1).await?;

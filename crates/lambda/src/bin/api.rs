@@ -9,7 +9,7 @@ use mergeline_aws::{API_KEYS, Aws, DATABASE_URL, SecretValues, SecretVariable, S
 use mergeline_store::{Renewal, Store};
 use tokio::sync::Mutex;
 
-/// The variables that may be kept as secrets.
+/// The variables that may be stored as secrets.
 const SECRETS: [SecretVariable; 2] = [DATABASE_URL, API_KEYS];
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,7 +17,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     mergeline_telemetry::init(None);
     #[expect(clippy::disallowed_methods, reason = "the program's one clock")]
     let clock = Utc::now;
-    // Loading what AWS needs costs time that a laptop need not spend.
+    // Loading the AWS client takes time, which a laptop does not need to spend.
     let secrets = if SecretValues::any_configured(&SECRETS, variable) {
         Some(Aws::from_vars(variable).await.secrets())
     } else {
@@ -32,7 +32,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         Some(_) => store.clone().with_renewal(renewal(function, store)),
         None => store,
     };
-    // Not every request comes by the gateway: `cargo lambda watch` hands on whatever reaches its port.
+    // Not every request comes through the gateway: `cargo lambda watch` forwards everything that reaches its port.
     let hosts = Some(settings.hosts);
     let api = Api { keys: settings.keys, hosts, ..Api::new(store, settings.timeout, clock) };
     let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
@@ -46,7 +46,7 @@ fn variable(name: &str) -> Option<String> {
 /// Where the settings come from.
 struct Function {
     secrets: Option<Secrets>,
-    /// As they were last read.
+    /// The values that were last read.
     values: SecretValues,
 }
 
@@ -73,7 +73,7 @@ fn renewal(function: Function, store: Store) -> Renewal {
                     true
                 }
                 Err(error) => {
-                    tracing::error!(code = error.code(), "The secrets cannot be read anew: {error}");
+                    tracing::error!(code = error.code(), "Could not refresh the secrets: {error}");
                     false
                 }
             }

@@ -10,12 +10,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     #[expect(clippy::disallowed_methods, reason = "the program's one clock")]
     let clock = Utc::now;
     let lookup = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
-    // A sandbox that cannot start answers each event with the reason, which Lambda shows where people look.
+    // A sandbox that cannot start fails each event with the reason, so that Lambda shows it.
     let collector = &Collector::new(lookup, clock).await;
     lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| async move {
         let deadline = DateTime::from_timestamp_millis(i64::try_from(event.context.deadline).unwrap_or_default());
         let outcome = match collector {
-            // Boxed: it is a large future, and there is one.
+            // Boxed, because it is a large future and there is only one.
             Ok(collector) => Box::pin(collector.handle(event.payload, deadline.unwrap_or_default())).await,
             Err(error) => Err(error.clone()),
         };

@@ -1,6 +1,6 @@
-//! The collector's surroundings in the cloud: its secrets, its queues, Lambda's poller.
+//! The collector's cloud environment: its secrets, its queues, Lambda's poller.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -12,12 +12,12 @@ use mergeline_fake_github::FakeGitHub;
 use mergeline_test_support::{AwsEmulator, EmulatedQueue, Invocation, LambdaRuntime, TestDatabase};
 use serde_json::{Value, json};
 
-/// In every secret: it must appear nowhere.
+/// Part of every secret. It must not appear in any output.
 pub(crate) const CANARY: &str = "canary";
 pub(crate) const TOKEN: &str = "ghp_canary";
-/// What Lambda hands over at once.
+/// How many messages Lambda delivers at once.
 pub(crate) const BATCH: u8 = 5;
-/// More batches than any test has work for.
+/// More batches than any test needs.
 const MAX_BATCHES: usize = 50;
 const TEAMS: &str = r#"[{"slug": "payments", "members": [{"github_username": "ana", "allocation_weight": 0.5}]}]"#;
 
@@ -27,29 +27,29 @@ pub(crate) struct Cloud {
     pub(crate) database: TestDatabase,
     pub(crate) queue: EmulatedQueue,
     pub(crate) token_arn: String,
-    /// What the template sets, changed as a test needs it.
+    /// The variables that the template sets, changed as a test needs.
     pub(crate) environment: HashMap<&'static str, String>,
     pub(crate) work: Queue,
     pub(crate) dead_letters: Queue,
 }
 
-/// A sandbox, and what it has answered.
+/// A sandbox and its responses.
 pub(crate) struct Sandbox {
     pub(crate) runtime: LambdaRuntime,
     answers: String,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) outcome: Invocation,
-    /// The messages that came back, by their bodies.
+    /// The bodies of the messages that were returned.
     pub(crate) back: Vec<String>,
     pub(crate) messages: usize,
 }
 
 impl Cloud {
-    /// A deployment for these repositories, none of which is there yet.
+    /// A deployment for these repositories, none of which exists yet.
     pub(crate) async fn new(repositories: &[&str]) -> Result<Self> {
         let aws = AwsEmulator::start().await?;
         let fake = FakeGitHub::start().await?;
@@ -75,7 +75,7 @@ impl Cloud {
         Ok(Self { aws, fake, database, queue, token_arn, environment, work, dead_letters })
     }
 
-    /// One without queues: a run is done by one invocation.
+    /// A deployment without queues: one invocation does a whole run.
     pub(crate) async fn without_queues(repositories: &[&str]) -> Result<Self> {
         let mut cloud = Self::new(repositories).await?;
         cloud.environment.retain(|name, _| !name.ends_with("QUEUE_URL"));
@@ -88,21 +88,21 @@ impl Cloud {
         Ok(Sandbox { runtime, answers: String::new() })
     }
 
-    /// What Lambda's poller does once: takes up to `most` messages, invokes the function with them, and deletes those
-    /// that do not come back. `None` when there is none to take.
+    /// Polls once, as Lambda does: receives up to `most` messages, invokes the function with them, and deletes those
+    /// that are not returned. `None` when there are no messages.
     pub(crate) async fn poll(&self, sandbox: &mut Sandbox, most: u8) -> Result<Option<Batch>> {
         let messages = self.work.receive(most).await?;
         if messages.is_empty() {
             return Ok(None);
         }
         let outcome = sandbox.invoke(event(&messages)?).await?;
-        let is_back = |index: usize| match &outcome {
+        let is_returned = |index: usize| match &outcome {
             Invocation::Answer(answer) => failures(answer).any(|id| id == message_id(index)),
             Invocation::Error(_) => true,
         };
         let mut back = Vec::new();
         for (index, message) in messages.iter().enumerate() {
-            if is_back(index) {
+            if is_returned(index) {
                 back.push(message.body.clone());
             } else {
                 self.work.delete(&message.receipt_handle).await?;
@@ -111,27 +111,27 @@ impl Cloud {
         Ok(Some(Batch { outcome, back, messages: messages.len() }))
     }
 
-    /// Polls until nothing can be received, without waiting for what is hidden.
-    pub(crate) async fn work_off(&self, sandbox: &mut Sandbox) -> Result<Vec<Batch>> {
+    /// Polls until there is nothing to receive. Does not wait for hidden messages.
+    pub(crate) async fn drain_queue(&self, sandbox: &mut Sandbox) -> Result<Vec<Batch>> {
         let mut batches = Vec::new();
         while let Some(batch) = self.poll(sandbox, BATCH).await? {
             if let Invocation::Error(error) = &batch.outcome {
                 bail!("the batch failed: {error}");
             }
             batches.push(batch);
-            ensure!(batches.len() < MAX_BATCHES, "the queue does not get empty");
+            ensure!(batches.len() < MAX_BATCHES, "the queue does not drain");
         }
         Ok(batches)
     }
 
-    /// Plans a run and works it off.
+    /// Plans a run and processes its messages.
     pub(crate) async fn collect(&self, sandbox: &mut Sandbox) -> Result<()> {
         sandbox.answer(schedule()?).await?;
-        self.work_off(sandbox).await?;
+        self.drain_queue(sandbox).await?;
         Ok(())
     }
 
-    /// The bodies in the work queue, hidden ones too.
+    /// The bodies in the work queue, including hidden messages.
     pub(crate) async fn queued(&self) -> Result<Vec<Value>> {
         bodies(&self.aws, &self.queue.url).await
     }
@@ -140,7 +140,7 @@ impl Cloud {
         bodies(&self.aws, &self.queue.dead_letters_url).await
     }
 
-    /// Everything that the metrics show of the collected pull requests, in an order of its own.
+    /// Every metrics row of the collected pull requests, sorted by its text.
     pub(crate) async fn rows(&self) -> Result<Vec<String>> {
         let pool = self.database.pool().await?;
         let sql = "select (to_jsonb(m) - 'pull_request_id')::text from pr_metrics as m
@@ -148,7 +148,7 @@ impl Cloud {
         Ok(sqlx::query_scalar(sql).fetch_all(&pool).await?)
     }
 
-    /// How the last run ended, `running` as long as it has not.
+    /// The state of the last run, `running` until it ends.
     pub(crate) async fn run_state(&self) -> Result<String> {
         let pool = self.database.pool().await?;
         let sql = "select state from collection_runs order by id desc limit 1";
@@ -165,7 +165,7 @@ impl Cloud {
         Ok(rows.into_iter().map(|(name, state, code)| (name, (state, code))).collect())
     }
 
-    /// One of the numbers in the ledger, summed over the last run.
+    /// A numeric column of the ledger, summed over the last run.
     pub(crate) async fn ledger(&self, column: &'static str) -> Result<i64> {
         let pool = self.database.pool().await?;
         let sql = "select coalesce(sum((to_jsonb(c) ->> $1)::bigint), 0)::bigint from collection_results as c
@@ -173,7 +173,7 @@ impl Cloud {
         Ok(sqlx::query_scalar(sql).bind(column).fetch_one(&pool).await?)
     }
 
-    /// The values that `CloudWatch` has of a metric, one for each invocation.
+    /// The values of a metric in `CloudWatch`, one per invocation.
     pub(crate) async fn metric(&self, name: &str) -> Result<Vec<f64>> {
         let metrics = self.aws.metrics().await?;
         Ok(metrics.into_iter().filter(|metric| metric.name == name).map(|metric| metric.value).collect())
@@ -184,7 +184,7 @@ impl Cloud {
         self.fake.requests().iter().filter(|request| request.status == 401).count()
     }
 
-    /// Ends a sandbox, looks for secrets in everything that leaves a trace, and returns the log's lines.
+    /// Ends a sandbox, checks all of its output for secrets, and returns the lines of the log.
     pub(crate) async fn end(&self, sandbox: Sandbox) -> Result<Vec<Value>> {
         let Sandbox { runtime, answers } = sandbox;
         let log = runtime.stop().await?;
@@ -194,10 +194,10 @@ impl Cloud {
         ) as ledger";
         let ledger: String = sqlx::query_scalar(sql).fetch_one(&pool).await?;
         let letters = format!("{:?} {:?}", self.queued().await?, self.dead().await?);
-        for said in [&log, &answers, &ledger, &letters] {
-            ensure!(!said.contains(CANARY), "a secret is shown: {said}");
+        for text in [&log, &answers, &ledger, &letters] {
+            ensure!(!text.contains(CANARY), "a secret is shown: {text}");
         }
-        log.lines().map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))).collect()
+        log.lines().map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))).collect()
     }
 }
 
@@ -208,7 +208,7 @@ impl Sandbox {
         Ok(outcome)
     }
 
-    /// The answer to an event that must not fail.
+    /// The response to an event that must not fail.
     pub(crate) async fn answer(&mut self, event: Value) -> Result<Value> {
         match self.invoke(event).await? {
             Invocation::Answer(answer) => Ok(answer),
@@ -229,7 +229,7 @@ pub(crate) fn schedule() -> Result<Value> {
     Ok(serde_json::from_str(include_str!("../../../../infra/events/schedule.json"))?)
 }
 
-/// The event that Lambda makes of messages.
+/// The event that Lambda builds from messages.
 pub(crate) fn event(messages: &[Message]) -> Result<Value> {
     let example: Value = serde_json::from_str(include_str!("../../../../infra/events/work.json"))?;
     let record = |(index, message): (usize, &Message)| {
@@ -259,12 +259,12 @@ async fn bodies(aws: &AwsEmulator, url: &str) -> Result<Vec<Value>> {
     Ok(messages.iter().map(|message| read(&message.body)).collect())
 }
 
-/// The private server asks for no password, and takes any.
+/// Adds a password to the URL. The private server does not require one and accepts any.
 fn with_password(url: &str) -> String {
     url.replacen("postgres://postgres@", "postgres://postgres:canary@", 1)
 }
 
-/// The log's lines at a level.
+/// The lines of the log at a level.
 pub(crate) fn at_level<'a>(log: &'a [Value], level: &str) -> Vec<&'a Value> {
     log.iter().filter(|line| line["level"] == level).collect()
 }
