@@ -18,4 +18,4 @@ pub use run::{CollectError, CollectOptions, Observer, Progress, RosterSnapshot, 
 pub use settings::{Settings, TeamsSource, configure, not_found};
 pub use token::token_refusal;
 pub use tokio_util::sync::CancellationToken;
-pub use work::{Attempt, OUT_OF_TIME, keep_page};
+pub use work::{Attempt, keep_page};

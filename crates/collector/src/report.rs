@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mergeline_domain::plan::Doubt;
-use mergeline_domain::{RepoName, count_of};
+use mergeline_domain::{Recovery, RepoName, count_of};
 use mergeline_github::GitHubError;
 use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState};
 use serde::{Serialize, Serializer};
@@ -53,6 +53,9 @@ pub struct RepositoryReport {
     /// GitHub's error, where that is why it is not complete.
     #[serde(skip)]
     pub cause: Option<GitHubError>,
+    /// What it takes to complete it; `None` when it is complete, or somebody else works on it.
+    #[serde(skip)]
+    pub recovery: Option<Recovery>,
 }
 
 impl RepositoryReport {

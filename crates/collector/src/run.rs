@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use mergeline_domain::{Problem, RepoName, Roster};
+use mergeline_domain::{Problem, Recovery, RepoName, Roster};
 use mergeline_github::{GitHub, GitHubError, WaitBudget};
 use mergeline_store::{
     Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunState, Settled, Store, StoreError,
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::{learn_remaining, remember_remaining};
 use crate::plan::{Plan, plan_until};
 use crate::report::{RepositoryReport, RunReport};
-use crate::work::{Attempt, TURN_OVER};
+use crate::work::Attempt;
 
 /// How many pages a repository may read before others get their turn.
 const PAGES_A_TURN: u32 = 50;
@@ -247,8 +247,8 @@ pub async fn collect_until(
                 return Err(error.into());
             }
         };
-        let RepositoryReport { repository: name, result, cause } = report;
-        let is_turn_over = result.reason.as_ref().is_some_and(|reason| reason.code == TURN_OVER);
+        let RepositoryReport { repository: name, result, cause, recovery } = report;
+        let is_turn_over = recovery == Some(Recovery::NextTurn);
         let result = match reports.remove(&id) {
             Some(mut earlier) => {
                 earlier.result.absorb(result);
@@ -257,7 +257,7 @@ pub async fn collect_until(
             None => result,
         };
         // Under its latest name.
-        let report = RepositoryReport { repository: name.clone(), result, cause };
+        let report = RepositoryReport { repository: name.clone(), result, cause, recovery };
         if is_turn_over && !collecting.is_out_of_time() {
             waiting.push_back((id, name));
         } else {
@@ -272,7 +272,7 @@ pub async fn collect_until(
         }
         let result = interrupted();
         store.record_result(run, id, collecting.now(), &result).await?;
-        reports.insert(id, RepositoryReport { repository, result, cause: None });
+        reports.insert(id, RepositoryReport { repository, result, cause: None, recovery: Some(Recovery::RETRY) });
     }
     let mut repositories: Vec<RepositoryReport> = reports.into_values().collect();
     repositories.sort_by(|one, other| one.repository.cmp(&other.repository));

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mergeline_domain::Recovery;
+
 /// Which of GitHub's limits is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
@@ -277,19 +279,19 @@ impl GitHubError {
         }
     }
 
-    /// Whether a later retry may succeed without any change on this side.
-    pub fn is_transient(&self) -> bool {
+    /// What it takes to recover. Only what may bring another answer with nothing changed on this side is retried.
+    pub fn recovery(&self) -> Recovery {
         match self {
-            Self::RateLimited { .. }
-            | Self::UnexpectedStatus { .. }
+            Self::RateLimited { retry_in, .. } => Recovery::Retry { after: *retry_in },
+            Self::OutOfTime => Recovery::MoreTime,
+            Self::UnexpectedStatus { .. }
             | Self::InvalidAnswer { .. }
             | Self::PartialAnswer { .. }
             | Self::NodeNotFound { .. }
             | Self::TooMuch { .. }
             | Self::Truncated { .. }
             | Self::PageUnreadable { .. }
-            | Self::Transport { .. }
-            | Self::OutOfTime => true,
+            | Self::Transport { .. } => Recovery::RETRY,
             Self::Unauthorized
             | Self::AppRefused { .. }
             | Self::Forbidden { .. }
@@ -297,7 +299,7 @@ impl GitHubError {
             | Self::NotFound
             | Self::NoGraphql { .. }
             | Self::Gone { .. }
-            | Self::CrossHostRedirect { .. } => false,
+            | Self::CrossHostRedirect { .. } => Recovery::NeedsPerson,
         }
     }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use mergeline_aws::{AwsError, Queue};
-use mergeline_collector::{Attempt, OUT_OF_TIME, RunContext};
-use mergeline_domain::error_chain;
+use mergeline_collector::{Attempt, RunContext};
+use mergeline_domain::{Recovery, error_chain};
 use mergeline_store::{Reason, Repository, ResultState, RunId, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -155,43 +155,20 @@ async fn collect_one(
     }
     let result = report.result;
     let reason = result.reason.unwrap_or(Reason { code: "none", message: String::new() });
-    Ok(match result.state {
-        ResultState::Succeeded | ResultState::Busy => Disposition::Ack,
+    Ok(match (result.state, report.recovery) {
         // Out of time here; another invocation continues.
-        ResultState::Deferred if reason.code == OUT_OF_TIME => Disposition::Requeue,
+        (ResultState::Deferred, Some(Recovery::MoreTime)) => Disposition::Requeue,
+        // Failures that a retry cannot fix wait for the next run, longer each time.
+        (ResultState::Succeeded | ResultState::Busy, _) | (_, Some(Recovery::NeedsPerson)) => Disposition::Ack,
         // Waiting for a rate limit is not a failure. Do not spend the last receive on it: the next run continues.
-        // Waiting does not fix a token either.
-        ResultState::Deferred if is_last || !is_retryable(reason.code) => Disposition::Ack,
-        ResultState::Deferred => {
+        (ResultState::Deferred, _) if is_last => Disposition::Ack,
+        (ResultState::Deferred, _) => {
             let until = result.deferred_until.and_then(|until| (until - context.now()).to_std().ok());
             Disposition::RetryAfter(until.unwrap_or(FIRST_RETRY_DELAY))
         }
-        // Failures that a retry cannot fix wait for the next run, longer each time.
-        ResultState::Failed if !is_retryable(reason.code) => Disposition::Ack,
-        ResultState::Failed if is_last => Disposition::DeadLetter(reason),
-        ResultState::Failed => Disposition::RetryAfter(retry_delay(receives)),
+        (ResultState::Failed, _) if is_last => Disposition::DeadLetter(reason),
+        (ResultState::Failed, _) => Disposition::RetryAfter(retry_delay(receives)),
     })
-}
-
-/// A person has to fix a refused token, a missing permission, or a missing repository.
-fn is_retryable(code: &str) -> bool {
-    !matches!(
-        code,
-        "github_unauthorized"
-            | "github_app_refused"
-            | "github_app_suspended"
-            | "github_account_suspended"
-            | "github_ip_not_allowed"
-            | "github_token_not_allowed"
-            | "github_forbidden"
-            | "github_no_graphql"
-            | "github_sso_required"
-            | "repo_not_accessible"
-            | "repo_unavailable"
-            | "repo_lists_nothing"
-            | "config.same_person"
-            | "config.same_repository"
-    )
 }
 
 fn retry_delay(receives: u32) -> Duration {

@@ -1,5 +1,6 @@
 //! What can go wrong between Mergeline and its database.
 
+use mergeline_domain::Recovery;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 
 /// Why the database did not do what was asked.
@@ -103,8 +104,8 @@ pub enum StoreError {
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl StoreError {
-    /// Whether everything stands on it: no other repository can do better.
-    pub fn is_fatal(&self) -> bool {
+    /// What it takes to recover.
+    pub fn recovery(&self) -> Recovery {
         match self {
             Self::Unavailable(_)
             | Self::Unauthorized(_)
@@ -114,16 +115,20 @@ impl StoreError {
             | Self::MayNotCreate { .. }
             | Self::MayNotConnect { .. }
             | Self::NoSchema { .. }
-            | Self::Pooler { .. } => true,
+            | Self::Pooler { .. } => Recovery::Fatal,
+            Self::DuplicatePerson { .. } | Self::DuplicateRepository { .. } => Recovery::NeedsPerson,
             Self::Timeout(_)
             | Self::StaleConfiguration
-            | Self::DuplicatePerson { .. }
             | Self::LostLease
-            | Self::DuplicateRepository { .. }
             | Self::Conflict(_)
             | Self::UnknownValue(_)
-            | Self::Other(_) => false,
+            | Self::Other(_) => Recovery::RETRY,
         }
+    }
+
+    /// Whether no other repository can do better.
+    pub fn is_fatal(&self) -> bool {
+        self.recovery() == Recovery::Fatal
     }
 
     /// A stable code for logs, the ledger and alarms.

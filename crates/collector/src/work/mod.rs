@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use futures::{FutureExt, Stream, StreamExt};
-use mergeline_domain::{GithubId, RepoName, error_chain};
+use mergeline_domain::{GithubId, Recovery, RepoName, error_chain};
 use mergeline_github::{Etag, GitHubError, ListLength, Page, RepositoryIdentity, Session};
 use mergeline_store::{
     Identity, Lease, LeaseOutcome, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
@@ -35,10 +35,6 @@ const LEASE: Duration = Duration::from_secs(600);
 const FINISH_WITHIN: Duration = Duration::from_secs(1);
 /// How often a repository is restarted because a teams file was applied in the meantime.
 const MAX_RESTARTS: u32 = 5;
-/// The reason for work that yielded to other repositories.
-pub(crate) const TURN_OVER: &str = "turn_over";
-/// The reason for work that ran out of time.
-pub const OUT_OF_TIME: &str = "out_of_time";
 
 /// Whether someone else retries a failure soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +51,13 @@ enum Interruption {
     Store(StoreError),
     /// The work continues later.
     Deferred {
-        code: &'static str,
-        message: String,
+        reason: Reason,
+        recovery: Recovery,
     },
     /// The work cannot continue.
     Failed {
-        code: &'static str,
-        message: String,
+        reason: Reason,
+        recovery: Recovery,
     },
     /// GitHub answers for another repository of the same name, which has this row now.
     Replaced(RepositoryId),
@@ -70,7 +66,7 @@ enum Interruption {
 impl Interruption {
     fn interrupted() -> Self {
         let (code, message) = INTERRUPTED;
-        Self::Deferred { code, message: message.to_owned() }
+        Self::Deferred { reason: Reason { code, message: message.to_owned() }, recovery: Recovery::RETRY }
     }
 
     /// Whether the work could have continued with more time or requests.
@@ -80,7 +76,8 @@ impl Interruption {
 
     fn lists_nothing() -> Self {
         let message = "GitHub no longer lists any of its pull requests; stored ones stay but do not count as fresh";
-        Self::Failed { code: "repo_lists_nothing", message: message.to_owned() }
+        let reason = Reason { code: "repo_lists_nothing", message: message.to_owned() };
+        Self::Failed { reason, recovery: Recovery::NeedsPerson }
     }
 }
 
@@ -102,18 +99,21 @@ struct Outcome {
     ending: LeaseOutcome,
     reason: Option<Reason>,
     deferred_until: Option<DateTime<Utc>>,
+    /// What it takes to do better; `None` when nothing is left to do here.
+    recovery: Option<Recovery>,
 }
 
 impl Outcome {
-    fn failed(code: &'static str, message: String, is_transient: bool, attempt: Attempt) -> Self {
-        let ending =
-            if is_transient && attempt == Attempt::Retryable { LeaseOutcome::Deferred } else { LeaseOutcome::Failed };
-        Self { state: ResultState::Failed, ending, reason: Some(Reason { code, message }), deferred_until: None }
+    fn failed(reason: Reason, recovery: Recovery, attempt: Attempt) -> Self {
+        let is_excused = recovery.is_transient() && attempt == Attempt::Retryable;
+        let ending = if is_excused { LeaseOutcome::Deferred } else { LeaseOutcome::Failed };
+        let (state, reason, recovery) = (ResultState::Failed, Some(reason), Some(recovery));
+        Self { state, ending, reason, deferred_until: None, recovery }
     }
 
-    fn deferred(code: &'static str, message: String, until: Option<DateTime<Utc>>) -> Self {
-        let reason = Some(Reason { code, message });
-        Self { state: ResultState::Deferred, ending: LeaseOutcome::Deferred, reason, deferred_until: until }
+    fn deferred(reason: Reason, recovery: Recovery, until: Option<DateTime<Utc>>) -> Self {
+        let (state, reason, recovery) = (ResultState::Deferred, Some(reason), Some(recovery));
+        Self { state, ending: LeaseOutcome::Deferred, reason, deferred_until: until, recovery }
     }
 }
 
@@ -144,7 +144,7 @@ impl RunContext<'_> {
             let reason = Some(Reason { code: "busy", message });
             let result = RepositoryResult { state: ResultState::Busy, reason, ..RepositoryResult::default() };
             self.store.record_result(run, id, started_at, &result).await?;
-            return Ok((id, RepositoryReport { repository: name, result, cause: None }));
+            return Ok((id, RepositoryReport { repository: name, result, cause: None, recovery: None }));
         };
         let name = repository.called().clone();
         let session = self.github.session(Some(name.owner()), self.options.wait_budget(), started_at);
@@ -166,10 +166,8 @@ impl RunContext<'_> {
         let working = limits::remembering(self.github, self.store, || self.now(), working);
         let stopped = match select(pin!(working), pin!(self.is_over())).await {
             Either::Left((stopped, _)) => stopped.unwrap_or_else(|_| {
-                Err(Interruption::Failed {
-                    code: "panic",
-                    message: "the program failed; its log has the place".to_owned(),
-                })
+                let message = "the program failed; its log has the place".to_owned();
+                Err(Interruption::Failed { reason: Reason { code: "panic", message }, recovery: Recovery::RETRY })
             }),
             Either::Right(((), _)) => Err(Interruption::interrupted()),
         };
@@ -191,6 +189,7 @@ impl RunContext<'_> {
         result.state = outcome.state;
         result.reason = outcome.reason;
         result.deferred_until = outcome.deferred_until;
+        let recovery = outcome.recovery;
         result.duration = started.elapsed();
         result.requests = usage.requests;
         result.graphql_requests = usage.graphql_requests;
@@ -200,7 +199,7 @@ impl RunContext<'_> {
         result.rate_limit_percent = usage.rate_limit_percent;
         result.token_expires_at = usage.token_expires_at;
         self.store.record_result(run, id, started_at, &result).await?;
-        Ok((id, RepositoryReport { repository: name, result, cause }))
+        Ok((id, RepositoryReport { repository: name, result, cause, recovery }))
     }
 
     /// Waits for a moment after the run was stopped: long enough for a transaction, but not for GitHub's answers.
@@ -217,6 +216,7 @@ impl RunContext<'_> {
                 ending: LeaseOutcome::Succeeded,
                 reason: None,
                 deferred_until: None,
+                recovery: None,
             },
             Err(Interruption::GitHub(error)) => match &error {
                 GitHubError::RateLimited { limit, retry_in } => {
@@ -226,32 +226,46 @@ impl RunContext<'_> {
                     let limit = GitHubError::RateLimited { limit: *limit, retry_in: None };
                     let from = until
                         .map(|until| format!("; it can be asked again from {} UTC", until.format("%Y-%m-%d %H:%M:%S")));
-                    Outcome::deferred(error.code(), format!("{limit}{}", from.unwrap_or_default()), until)
+                    let message = format!("{limit}{}", from.unwrap_or_default());
+                    Outcome::deferred(Reason { code: error.code(), message }, error.recovery(), until)
                 }
-                GitHubError::OutOfTime => Outcome::deferred(OUT_OF_TIME, error.to_string(), None),
+                GitHubError::OutOfTime => {
+                    let reason = Reason { code: error.code(), message: error.to_string() };
+                    Outcome::deferred(reason, error.recovery(), None)
+                }
                 GitHubError::Unauthorized | GitHubError::AppRefused { .. } => {
                     self.refuse_token(error.clone());
-                    let failed = Outcome::failed(error.code(), error.to_string(), false, attempt);
-                    // A refused token does not count against the repository.
+                    let reason = Reason { code: error.code(), message: error.to_string() };
+                    let failed = Outcome::failed(reason, error.recovery(), attempt);
+                    // The token's fault is not held against the repository.
                     Outcome { ending: LeaseOutcome::Refused, ..failed }
                 }
                 GitHubError::Forbidden { .. } => {
                     let advice = error.advice().map(|advice| format!(": {advice}")).unwrap_or_default();
-                    Outcome::failed(error.code(), format!("{error}{advice}"), false, attempt)
+                    let reason = Reason { code: error.code(), message: format!("{error}{advice}") };
+                    Outcome::failed(reason, error.recovery(), attempt)
                 }
-                _ => Outcome::failed(error.code(), error_chain(&error), error.is_transient(), attempt),
+                _ => {
+                    let reason = Reason { code: error.code(), message: error_chain(&error) };
+                    Outcome::failed(reason, error.recovery(), attempt)
+                }
             },
             Err(Interruption::Store(StoreError::LostLease)) => {
                 let message = StoreError::LostLease.to_string();
                 let reason = Some(Reason { code: StoreError::LostLease.code(), message });
-                Outcome { state: ResultState::Busy, ending: LeaseOutcome::Deferred, reason, deferred_until: None }
+                let (state, ending) = (ResultState::Busy, LeaseOutcome::Deferred);
+                Outcome { state, ending, reason, deferred_until: None, recovery: None }
             }
             Err(Interruption::Store(error)) if error.is_fatal() => return Err(error),
-            Err(Interruption::Store(error)) => Outcome::failed(error.code(), error_chain(&error), true, attempt),
-            Err(Interruption::Deferred { code, message }) => Outcome::deferred(code, message, None),
-            Err(Interruption::Failed { code, message }) => Outcome::failed(code, message, true, attempt),
+            Err(Interruption::Store(error)) => {
+                let reason = Reason { code: error.code(), message: error_chain(&error) };
+                Outcome::failed(reason, error.recovery(), attempt)
+            }
+            Err(Interruption::Deferred { reason, recovery }) => Outcome::deferred(reason, recovery, None),
+            Err(Interruption::Failed { reason, recovery }) => Outcome::failed(reason, recovery, attempt),
             Err(Interruption::Replaced(_)) => {
-                Outcome::deferred("repo_replaced", "another repository has its name".to_owned(), None)
+                let message = "another repository has its name".to_owned();
+                Outcome::deferred(Reason { code: "repo_replaced", message }, Recovery::RETRY, None)
             }
         })
     }
@@ -325,9 +339,10 @@ impl RepositoryJob<'_> {
     fn may_continue(&self) -> Result<(), Interruption> {
         self.has_time()?;
         if self.result.pages >= self.collecting.pages_a_turn {
+            let message = "other repositories have their turn".to_owned();
             return Err(Interruption::Deferred {
-                code: TURN_OVER,
-                message: "other repositories have their turn".to_owned(),
+                reason: Reason { code: "turn_over", message },
+                recovery: Recovery::NextTurn,
             });
         }
         Ok(())
@@ -419,7 +434,8 @@ impl RepositoryJob<'_> {
                     "what was collected as `{name}` is gone at GitHub, and `{other}` is called `{name}` now: in the teams file, \
                      take the line `{other}` out and keep `{name}`"
                 );
-                return Err(Interruption::Failed { code: "config.same_repository", message });
+                let reason = Reason { code: "config.same_repository", message };
+                return Err(Interruption::Failed { reason, recovery: Recovery::NeedsPerson });
             }
             Err(error) => return Err(error.into()),
         };
