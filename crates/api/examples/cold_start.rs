@@ -1,5 +1,5 @@
-//! How long the function `api` takes from the start of its process to its first answer, beside a Lambda runtime API on
-//! this machine: medians, in parts.
+//! How long the function `api` takes from process start to its first response, next to a Lambda runtime API on this
+//! machine: medians, by part.
 //!
 //! `DB_URL=… cold_start BINARY TEAM TIMES`
 
@@ -16,22 +16,22 @@ use serde_json::{Value, json};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// What the function asks of the runtime API, and when.
+/// What the function sends to the runtime API, and when.
 enum Call {
-    /// It is ready for an event, which it gets at once.
+    /// It is ready for an event, and gets one immediately.
     Next(Instant),
     Answer(Instant, Vec<u8>),
 }
 
-/// One start: what each part took.
+/// One start: the duration of each part.
 struct Start {
-    /// From the start of the process until it asks for an event.
+    /// From process start until it requests an event.
     ready: Duration,
-    /// From the event to the answer.
+    /// From the event to the response.
     first: Duration,
-    /// The same event once more.
+    /// The same event again.
     second: Duration,
-    /// The most memory that it had, in kB.
+    /// Its peak memory, in kB.
     memory: u64,
 }
 
@@ -52,16 +52,16 @@ fn main() -> Result<()> {
     let say = |what: &str, milliseconds: f64| println!("{what:44} {milliseconds:.1} ms");
     println!("process start to first answer, median of {times}:");
     say("  all", whole);
-    say("  until it asks for an event", median(&full, |start| start.ready));
-    say("  the first event itself, once", once(&bare));
+    say("  until it requests an event", median(&full, |start| start.ready));
+    say("  the first event alone, once", once(&bare));
     say("  connecting and preparing, once", once(&full) - once(&bare));
-    say("  the answer, as every later one", median(&full, |start| start.second));
+    say("  the response, as every later one", median(&full, |start| start.second));
     let memory = full.iter().map(|start| start.memory).max().unwrap_or_default();
     println!("{:44} {memory} kB at most", "  memory of the function");
     Ok(())
 }
 
-/// API Gateway's event for a path, with everything else left out.
+/// API Gateway's event for a path, with only the required fields.
 fn event(path: &str) -> Result<String> {
     let mut event: Value = serde_json::from_str(include_str!("../../../infra/events/api-velocity.json"))?;
     event["path"] = json!(path);
@@ -77,20 +77,20 @@ fn median(starts: &[Start], part: impl Fn(&Start) -> Duration) -> f64 {
     parts.get(parts.len() / 2).map_or(0.0, |part| part.as_secs_f64() * 1_000.0)
 }
 
-/// Starts the function, lets it answer the event twice, and ends it.
+/// Starts the function, lets it answer the event twice, and stops it.
 fn start(binary: &Path, url: &str, event: &str) -> Result<Start> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;
     let (calls, received) = mpsc::channel();
     let payload = event.to_owned();
-    // Ends with the program: nobody connects any more.
+    // Ends with the program, when there are no more connections.
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (calls, payload) = (calls.clone(), payload.clone());
             thread::spawn(move || serve(stream, &payload, &calls));
         }
     });
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut child = Command::new(binary)
         .env_clear()
         .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -103,31 +103,31 @@ fn start(binary: &Path, url: &str, event: &str) -> Result<Start> {
         .stderr(Stdio::inherit())
         .spawn()
         .with_context(|| format!("cannot start {}", binary.display()))?;
-    let measured = measure(begun, &received, &child);
+    let measured = measure(started, &received, &child);
     child.kill()?;
     child.wait()?;
     measured
 }
 
-fn measure(begun: Instant, calls: &Receiver<Call>, child: &Child) -> Result<Start> {
-    let next = || match calls.recv_timeout(ANSWER_WITHIN).context("the function says nothing")? {
+fn measure(started: Instant, calls: &Receiver<Call>, child: &Child) -> Result<Start> {
+    let next = || match calls.recv_timeout(ANSWER_WITHIN).context("the function sent nothing")? {
         Call::Next(at) => Ok(at),
-        Call::Answer(_, body) => anyhow::bail!("an answer to nothing: {}", String::from_utf8_lossy(&body)),
+        Call::Answer(_, body) => anyhow::bail!("a response without an event: {}", String::from_utf8_lossy(&body)),
     };
-    let answer = || match calls.recv_timeout(ANSWER_WITHIN).context("no answer")? {
+    let answer = || match calls.recv_timeout(ANSWER_WITHIN).context("no response")? {
         Call::Answer(at, body) => {
             let answer: Value = serde_json::from_slice(&body)?;
             ensure!(answer["statusCode"] == 200, "{answer}");
             Ok(at)
         }
-        Call::Next(_) => anyhow::bail!("it asks for more without an answer"),
+        Call::Next(_) => anyhow::bail!("it requested another event without a response"),
     };
     let (asked, answered) = (next()?, answer()?);
     let (asked_again, answered_again) = (next()?, answer()?);
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
     let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
     Ok(Start {
-        ready: asked - begun,
+        ready: asked - started,
         first: answered - asked,
         second: answered_again - asked_again,
         memory: memory.unwrap_or_default(),

@@ -1,7 +1,9 @@
-//! Asks an API on this machine one question after another, on several connections, and says how long the answers took.
+//! Sends requests one after another to an API on this machine, on several connections, and reports how long the
+//! responses took.
 //!
-//! `load ADDRESS PATH CONNECTIONS REQUESTS [--revalidate] [--times FILE]`: `{team}` in the path becomes 1 to 200 in turn.
-//! With `--revalidate` each request carries the `ETag` of an answer before it. The file gets every time in microseconds.
+//! `load ADDRESS PATH CONNECTIONS REQUESTS [--revalidate] [--times FILE]`: `{team}` in the path becomes 1 to 200 in
+//! turn. With `--revalidate` each request carries the `ETag` of an earlier response. The file gets every time in
+//! microseconds.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -15,7 +17,7 @@ use serde_json::json;
 const TEAMS: usize = 200;
 const UNMEASURED: usize = 20;
 
-/// One path, and the `ETag` that its answer had.
+/// A path and the `ETag` of its response.
 #[derive(Clone)]
 struct Question {
     path: String,
@@ -28,7 +30,7 @@ struct Answer {
     bytes: usize,
 }
 
-/// A connection that is kept alive. Blocking: nothing but the system lies between it and the server.
+/// A persistent connection. It is blocking, so that only the system is between it and the server.
 struct Connection {
     stream: BufReader<TcpStream>,
     address: String,
@@ -52,7 +54,7 @@ fn main() -> Result<()> {
     let mut questions: Vec<Question> =
         (1..=TEAMS).map(|team| Question { path: path.replace("{team}", &team.to_string()), etag: None }).collect();
 
-    // Not measured: what makes the server's connections and statements ready, or finds the ETags.
+    // Not measured: this warms up the server's connections and statements, or finds the ETags.
     let mut first = Connection::to(address)?;
     let before = if revalidate { TEAMS } else { UNMEASURED };
     for question in questions.iter_mut().take(before) {
@@ -65,7 +67,7 @@ fn main() -> Result<()> {
         }
     }
     let expected = if revalidate { 304 } else { 200 };
-    let begun = Instant::now();
+    let started = Instant::now();
     let threads: Vec<_> = (0..connections)
         .map(|number| {
             let mut connection = Connection::to(address)?;
@@ -80,7 +82,7 @@ fn main() -> Result<()> {
         times.extend(taken);
         bytes += read;
     }
-    let took = begun.elapsed().as_secs_f64();
+    let took = started.elapsed().as_secs_f64();
     if let Some(file) = times_file {
         let mut file = BufWriter::new(File::create(&file).with_context(|| format!("cannot write {file}"))?);
         for time in &times {
@@ -107,13 +109,13 @@ fn in_ms(time: &Duration) -> f64 {
 
 impl Connection {
     fn to(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| format!("nobody listens on {address}"))?;
+        let stream = TcpStream::connect(address).with_context(|| format!("nothing listens on {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self { stream: BufReader::new(stream), address: address.to_owned() })
     }
 
-    /// The times of so many answers, and how many bytes their bodies had.
+    /// The times of this many responses, and the total size of their bodies in bytes.
     fn ask_in_turn(
         &mut self,
         questions: &[Question],
@@ -122,9 +124,9 @@ impl Connection {
     ) -> Result<(Vec<Duration>, usize)> {
         let (mut times, mut bytes) = (Vec::with_capacity(requests), 0);
         for question in questions.iter().cycle().take(requests) {
-            let begun = Instant::now();
+            let started = Instant::now();
             let answer = self.ask(question)?;
-            times.push(begun.elapsed());
+            times.push(started.elapsed());
             ensure!(answer.status == expected, "{} was answered with {}", question.path, answer.status);
             bytes += answer.bytes;
         }
@@ -151,7 +153,7 @@ impl Connection {
                 None => status = line.split(' ').nth(1).context("no status")?.parse()?,
             }
         }
-        // A 304 may say how long the body would be that it leaves out.
+        // A 304 may state the length of the body that it omits.
         let bytes = if status == 304 { 0 } else { length };
         let mut body = vec![0; bytes];
         self.stream.read_exact(&mut body)?;

@@ -1,4 +1,4 @@
-//! Every path, with what leads to its operation.
+//! Every path, with the middleware in front of its operation.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::http::layers::around;
 use crate::http::operation::{Admit, Operation};
 use crate::state::Api;
 
-/// The addresses above the documentation, which people open first.
+/// The addresses above the documentation, which people try first.
 const ABOVE: [&str; 3] = ["/", "/v1", "/v1/"];
 
 /// The API as a service for Lambda, the laptop and the tests.
 pub fn router(api: Api) -> Router {
     let admission = Arc::new(Admission::of(&api));
-    // Of the layers, the last one is the first that a request goes through.
+    // A request passes through the last layer first.
     let with_key = Router::new()
         .merge(
             of(Admit::Lookup)
@@ -36,7 +36,7 @@ pub fn router(api: Api) -> Router {
     let health = || of(Admit::Health).route_layer(from_fn_with_state(admission.clone(), admit_health));
     let above = ABOVE.into_iter().fold(Router::new(), |router, path| router.route(path, get(redirect)));
     let router = above
-        // Behind API Gateway every path begins with the stage, which is named v1.
+        // Behind API Gateway every path starts with the stage, which is named v1.
         .nest("/v1", Router::new().merge(with_key).merge(of(Admit::Open)).merge(health()))
         .merge(health())
         .route(ALIVE.path, method_router(&ALIVE))

@@ -1,4 +1,4 @@
-//! Everything that the environment decides about the API.
+//! The API's settings from the environment.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::auth::keys::ApiKeys;
 const MAX_TIMEOUT_SECONDS: u16 = 28;
 const DEFAULT_TIMEOUT_SECONDS: u16 = 5;
 
-/// Everything that the environment decides about the API.
+/// The API's settings from the environment.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the database is.
+    /// How to connect to the database.
     pub database: DatabaseSettings,
-    /// The keys of which requests must carry one; `None` where something in front of the program checks them.
+    /// The keys, one of which each request must carry; `None` if a component in front of the program checks them.
     pub keys: Option<ApiKeys>,
-    /// The names that a server without keys answers to.
+    /// The host names that a server without keys answers to.
     pub hosts: AllowedHosts,
-    /// How long a request may take.
+    /// The time limit of a request.
     pub timeout: Duration,
 }
 
@@ -29,7 +29,7 @@ impl Settings {
     /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `ALLOWED_HOSTS` and `REQUEST_TIMEOUT_SECONDS`, each through `lookup`.
     ///
     /// # Errors
-    /// Every variable that is missing or cannot be used.
+    /// Every missing or invalid variable.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
@@ -64,7 +64,7 @@ mod tests {
     const DB: (&str, &str) = ("DB_URL", "postgres://u@localhost/m");
 
     #[test]
-    fn time_limits_outside_one_to_twenty_eight_seconds_are_refused() {
+    fn time_limits_are_one_to_28_seconds() {
         for seconds in ["-1", "0", "9999", "8s", ""] {
             assert_eq!(codes(&[DB, ("REQUEST_TIMEOUT_SECONDS", seconds)]), ["config.range"], "{seconds}");
         }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_key_is_refused_and_a_key_is_never_shown() {
+    fn a_short_key_is_refused_and_hidden() {
         assert_eq!(codes(&[DB, ("API_KEY", "s3cret")]), ["config.weak_secret"]);
         let lookup = |name: &str| match name {
             "DB_URL" => Some(DB.1.to_owned()),
@@ -83,19 +83,19 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_keys_that_cannot_be_used_is_told_beside_the_other_problems() {
+    fn key_list_problems_join_the_other_problems() {
         let vars = [("API_KEY", "s3cret"), ("API_KEYS", "[1]"), ("REQUEST_TIMEOUT_SECONDS", "0")];
         assert_eq!(codes(&vars), ["config.db_url", "config.weak_secret", "config.api_keys", "config.range"]);
     }
 
     #[test]
-    fn hosts_that_cannot_be_used_are_refused_beside_the_other_problems() {
+    fn host_problems_join_the_other_problems() {
         let vars = [DB, ("ALLOWED_HOSTS", "http://devbox:8787"), ("REQUEST_TIMEOUT_SECONDS", "0")];
         assert_eq!(codes(&vars), ["config.allowed_hosts", "config.range"]);
     }
 
     #[test]
-    fn a_database_is_never_guessed() {
+    fn the_database_url_has_no_default() {
         assert_eq!(codes(&[]), ["config.db_url"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What the handlers work with.
+//! Shared state of the handlers.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use mergeline_store::Store;
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
 
-/// What the handlers work with.
+/// Shared state of the handlers.
 #[derive(Debug, Clone)]
 pub struct Api {
     /// The database.
     pub store: Store,
-    /// The keys of which requests must carry one, if any are set.
+    /// The keys, one of which each request must carry, if any are set.
     pub keys: Option<ApiKeys>,
-    /// The names by which requests without keys must call the server, where a browser can reach it and nothing in front of the
-    /// program checks who asks.
+    /// The host names that requests without keys must use. It is set where a browser can reach the server and nothing
+    /// in front of the program checks requests.
     pub hosts: Option<AllowedHosts>,
-    /// How long a request may take.
+    /// The time limit of a request.
     pub timeout: Duration,
-    /// What time it is.
+    /// The current time.
     pub clock: fn() -> DateTime<Utc>,
 }
 
 impl Api {
-    /// An API without keys that answers under every name.
+    /// An API without keys that answers to every host name.
     pub fn new(store: Store, timeout: Duration, clock: fn() -> DateTime<Utc>) -> Self {
         Self { store, keys: None, hosts: None, timeout, clock }
     }
 
-    /// What time it is.
+    /// The current time.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         (self.clock)()
     }

@@ -1,4 +1,4 @@
-//! Who may ask what: scopes, teams, and what is open to everybody.
+//! Authorization: scopes, teams, and what is open to everyone.
 
 mod common;
 
@@ -8,7 +8,7 @@ use common::{Answered, Backend, KEY, ask, history, keys};
 use mergeline_api::{AllowedHosts, Api, Scope, router};
 use serde_json::json;
 
-/// Each path that needs a key, with the scope that it needs.
+/// Each path that needs a key, with the required scope.
 const CHECKED: [(&str, Scope); 8] = [
     ("/v1/teams", Scope::MetricsRead),
     ("/v1/teams/payments", Scope::MetricsRead),
@@ -22,7 +22,7 @@ const CHECKED: [(&str, Scope); 8] = [
 const OPEN: [&str; 7] =
     ["/healthz", "/health", "/v1/healthz", "/v1/health", "/v1/openapi.json", "/v1/docs", "/v1/definitions"];
 
-/// A backend with a history behind keys of these scopes, limited to these teams, and the texts of the keys.
+/// A backend with history behind keys with these scopes, limited to these teams, and the texts of the keys.
 async fn guarded(wanted: &[(Scope, &[&str])]) -> Result<(Router, Vec<String>)> {
     let backend = Backend::with(&history()).await?;
     let (keys, texts) = keys(wanted)?;
@@ -34,21 +34,24 @@ async fn with_key(router: &Router, path: &str, key: &str) -> Result<Answered> {
 }
 
 #[tokio::test]
-async fn each_scope_opens_its_paths_and_those_of_the_narrower_ones() -> Result<()> {
+async fn each_scope_opens_its_and_narrower_paths() -> Result<()> {
     let (router, texts) = guarded(&Scope::ALL.map(|scope| (scope, &[][..]))).await?;
     for (key, held) in texts.iter().zip(Scope::ALL) {
         for (path, needed) in CHECKED {
             let answered = with_key(&router, path, key).await?;
             let expected = if held.implies(needed) { (200, "") } else { (403, "insufficient_scope") };
             assert_eq!((answered.status, answered.code().as_str()), expected, "{held} at {path}");
-            assert!(held.implies(needed) || answered.text.contains(needed.as_str()), "it says what is missing");
+            assert!(
+                held.implies(needed) || answered.text.contains(needed.as_str()),
+                "the response must name the missing scope"
+            );
         }
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a17_without_a_key_or_with_a_wrong_one_it_is_401_with_a_challenge() -> Result<()> {
+async fn a17_a_missing_or_wrong_key_gets_401() -> Result<()> {
     let router = Backend::empty().await?.router(Some(KEY));
     for (path, _) in CHECKED {
         let answered = ask(&router, "GET", path, &[]).await?;
@@ -68,7 +71,7 @@ async fn a17_without_a_key_or_with_a_wrong_one_it_is_401_with_a_challenge() -> R
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_told_nothing_else_about_its_request() -> Result<()> {
+async fn a_wrong_key_learns_nothing_about_its_request() -> Result<()> {
     let router = Backend::empty().await?.router(Some(KEY));
     for path in ["/v1/metrics/team/unknown/velocity", "/v1/metrics/team/payments/velocity?form=1", "/v1/teams/0"] {
         assert_eq!(ask(&router, "GET", path, &[]).await?.code(), "unauthorized", "{path}");
@@ -78,7 +81,7 @@ async fn a_wrong_key_is_told_nothing_else_about_its_request() -> Result<()> {
 }
 
 #[tokio::test]
-async fn open_paths_need_no_key_and_mind_none() -> Result<()> {
+async fn open_paths_ignore_keys() -> Result<()> {
     let router = Backend::with(&history()).await?.router(Some(KEY));
     for path in OPEN {
         assert_eq!(ask(&router, "GET", path, &[]).await?.status, 200, "{path}");
@@ -88,7 +91,7 @@ async fn open_paths_need_no_key_and_mind_none() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a18_to_a_key_that_is_limited_to_a_team_the_others_do_not_exist() -> Result<()> {
+async fn a18_other_teams_do_not_exist_for_limited_keys() -> Result<()> {
     let (router, texts) = guarded(&[(Scope::PrsRead, &["payments"])]).await?;
     for (path, _) in &CHECKED[1..6] {
         assert_eq!(with_key(&router, path, &texts[0]).await?.status, 200, "{path}");
@@ -104,7 +107,7 @@ async fn a18_to_a_key_that_is_limited_to_a_team_the_others_do_not_exist() -> Res
 }
 
 #[tokio::test]
-async fn a_key_that_is_limited_to_teams_lists_those_and_counts_no_others() -> Result<()> {
+async fn a_limited_key_lists_only_its_teams() -> Result<()> {
     let (router, texts) =
         guarded(&[(Scope::MetricsRead, &["platform"]), (Scope::Admin, &["nobody", "payments", "not-there"])]).await?;
     for (key, expected) in texts.iter().zip([&["platform"][..], &["nobody", "payments"]]) {
@@ -117,7 +120,7 @@ async fn a_key_that_is_limited_to_teams_lists_those_and_counts_no_others() -> Re
 }
 
 #[tokio::test]
-async fn the_collection_belongs_to_no_team_and_is_not_shown_to_a_key_that_is_limited_to_some() -> Result<()> {
+async fn limited_keys_cannot_see_the_collection() -> Result<()> {
     let (router, texts) = guarded(&[(Scope::Admin, &["payments"]), (Scope::PrsRead, &["payments"])]).await?;
     for path in ["/v1/collection/status", "/v1/collection/runs"] {
         for (key, code) in texts.iter().zip(["limited_to_teams", "insufficient_scope"]) {
@@ -129,7 +132,7 @@ async fn the_collection_belongs_to_no_team_and_is_not_shown_to_a_key_that_is_lim
 }
 
 #[tokio::test]
-async fn people_are_named_to_keys_that_may_read_pull_requests_and_to_no_others() -> Result<()> {
+async fn only_pull_request_keys_see_names_of_people() -> Result<()> {
     let (router, texts) = guarded(&[(Scope::MetricsRead, &[]), (Scope::PrsRead, &[])]).await?;
     let logins = async |key: &str| -> Result<Vec<serde_json::Value>> {
         let answer = with_key(&router, "/v1/teams/payments", key).await?.json()?;
@@ -146,7 +149,7 @@ async fn people_are_named_to_keys_that_may_read_pull_requests_and_to_no_others()
 }
 
 #[tokio::test]
-async fn numbers_of_teams_count_contributors_and_name_none_whatever_the_key_may_do() -> Result<()> {
+async fn team_metrics_never_name_contributors() -> Result<()> {
     let (router, texts) = guarded(&[(Scope::Admin, &[])]).await?;
     for path in ["velocity", "velocity?format=csv", "lead-time", "lead-time?format=csv", "summary"] {
         let path = format!("/v1/metrics/team/payments/{path}");
@@ -158,7 +161,7 @@ async fn numbers_of_teams_count_contributors_and_name_none_whatever_the_key_may_
 }
 
 #[tokio::test]
-async fn without_a_key_a_name_that_was_pointed_here_gets_nothing_at_any_path() -> Result<()> {
+async fn dns_rebinding_without_a_key_gets_nothing() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let open = router(Api { hosts: Some(AllowedHosts::default()), ..backend.api() });
     let guarded = router(Api {
@@ -171,7 +174,7 @@ async fn without_a_key_a_name_that_was_pointed_here_gets_nothing_at_any_path() -
     for path in paths {
         let answered = ask(&open, "GET", path, &foreign).await?;
         assert_eq!((answered.status, answered.code().as_str()), (403, "host_not_allowed"), "{path}");
-        assert!(answered.text.contains("ALLOWED_HOSTS"), "it says what to do: {}", answered.text);
+        assert!(answered.text.contains("ALLOWED_HOSTS"), "no advice: {}", answered.text);
         for page in [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
             let answered = ask(&open, "GET", path, &[("host", "127.0.0.1:8787"), page]).await?;
             assert_eq!((answered.status, answered.code().as_str()), (403, "cross_site"), "{path} {page:?}");

@@ -1,4 +1,4 @@
-//! What the API answers, over the real router and a real PostgreSQL.
+//! The API's responses, through the real router and a real PostgreSQL.
 
 mod common;
 
@@ -10,7 +10,7 @@ use mergeline_domain::Details;
 use mergeline_fake_github::{FakePullRequest, at, pr};
 use serde_json::{Value, json};
 
-/// Buckets in a line each: unit, days, pull requests, weight, people, median.
+/// Buckets, one per line: unit, days, pull requests, weight, people, median.
 fn buckets(answer: &Value) -> String {
     let line = |it: &Value| {
         let complete = if it["complete"] == json!(true) { "complete" } else { "incomplete" };
@@ -23,7 +23,7 @@ fn buckets(answer: &Value) -> String {
 }
 
 #[tokio::test]
-async fn velocity_has_every_week_of_the_range_and_its_total() -> Result<()> {
+async fn velocity_has_every_week_and_a_total() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let (status, answer) = backend.get("/v1/metrics/team/payments/velocity?from=2026-05-25&to=2026-06-18").await?;
     assert_eq!(status, 200);
@@ -32,7 +32,7 @@ async fn velocity_has_every_week_of_the_range_and_its_total() -> Result<()> {
 }
 
 #[tokio::test]
-async fn lead_time_is_by_month_and_says_that_it_is_not_doras() -> Result<()> {
+async fn lead_time_warns_that_it_is_not_doras() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let (status, answer) =
         backend.get("/v1/metrics/team/platform/lead-time?from=2026-05-01&to=2026-07-01&tz=UTC").await?;
@@ -42,7 +42,7 @@ async fn lead_time_is_by_month_and_says_that_it_is_not_doras() -> Result<()> {
 }
 
 #[tokio::test]
-async fn teams_are_listed_with_their_members_in_force() -> Result<()> {
+async fn teams_are_listed_with_current_members() -> Result<()> {
     let (status, answer) = Backend::empty().await?.get("/v1/teams").await?;
     assert_eq!(status, 200);
     insta::assert_json_snapshot!(answer, @r#"
@@ -92,7 +92,7 @@ async fn teams_are_listed_with_their_members_in_force() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_team_is_found_by_number_and_by_slug() -> Result<()> {
+async fn a_team_is_found_by_number_or_slug() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let query = "velocity?from=2026-06-01&to=2026-06-15";
     let by_number = backend.get(&format!("/v1/metrics/team/1/{query}")).await?;
@@ -103,7 +103,7 @@ async fn a_team_is_found_by_number_and_by_slug() -> Result<()> {
 }
 
 #[tokio::test]
-async fn before_any_collection_nothing_is_claimed_to_be_fresh() -> Result<()> {
+async fn before_any_collection_nothing_is_fresh() -> Result<()> {
     let (status, answer) = Backend::empty().await?.get("/v1/metrics/team/payments/velocity").await?;
     assert_eq!((status, &answer["meta"]["data_as_of"]), (200, &Value::Null));
     assert_eq!(answer["meta"]["coverage"]["repositories"]["pending"], json!(["acme/api"]));
@@ -111,12 +111,12 @@ async fn before_any_collection_nothing_is_claimed_to_be_fresh() -> Result<()> {
 }
 
 #[tokio::test]
-async fn time_before_everything_was_read_is_not_complete_and_said() -> Result<()> {
+async fn time_before_full_coverage_is_incomplete() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let (_, answer) = backend.get("/v1/metrics/team/payments/velocity?from=2026-04-20&to=2026-05-11&tz=UTC").await?;
     let complete: Vec<&Value> =
         answer["data"]["buckets"].as_array().into_iter().flatten().map(|b| &b["complete"]).collect();
-    assert_eq!(complete, [&json!(false), &json!(false), &json!(true)], "read from 2026-05-01 on, a Friday");
+    assert_eq!(complete, [&json!(false), &json!(false), &json!(true)], "read since 2026-05-01, a Friday");
     assert_eq!(answer["meta"]["coverage"]["since"], json!("2026-05-01T00:00:00Z"));
     let warnings = answer["meta"]["warnings"].to_string();
     assert!(warnings.contains("before_collection"), "{warnings}");
@@ -124,8 +124,8 @@ async fn time_before_everything_was_read_is_not_complete_and_said() -> Result<()
 }
 
 #[tokio::test]
-async fn the_oracles_of_the_definition_hold_through_the_api() -> Result<()> {
-    // Seconds become hours, so that the answer can be compared as it is.
+async fn the_api_matches_the_percentile_oracles() -> Result<()> {
+    // Seconds become hours, so that the response can be compared directly.
     for (values, weights, p50, p75, p95) in [
         (vec![2, 10, 20], vec!["1", "1", "1"], 10.0, 15.0, 19.0),
         (vec![2, 10, 20], vec!["1", "0.5", "0.5"], 8.6667, 13.75, 18.75),
@@ -164,7 +164,7 @@ async fn the_oracles_of_the_definition_hold_through_the_api() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_half_hour_is_half_an_hour() -> Result<()> {
+async fn half_an_hour_is_half_an_hour() -> Result<()> {
     let backend =
         Backend::with(&[pr("acme/api", 1).created("2026-06-02T10:00:00Z").merged("2026-06-02T10:30:00Z")]).await?;
     let (_, answer) = backend.get("/v1/metrics/team/payments/lead-time?from=2026-06-01&to=2026-07-01").await?;
@@ -173,7 +173,7 @@ async fn a_half_hour_is_half_an_hour() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_merge_at_midnight_belongs_to_the_week_of_the_asked_time_zone() -> Result<()> {
+async fn a_midnight_merge_follows_the_requested_time_zone() -> Result<()> {
     // Sunday evening in UTC is Monday in Oslo.
     let backend =
         Backend::with(&[pr("acme/api", 1).created("2026-06-07T20:00:00Z").merged("2026-06-07T22:30:00Z")]).await?;
@@ -208,7 +208,7 @@ async fn velocity_by_day_has_every_day() -> Result<()> {
 }
 
 #[tokio::test]
-async fn velocity_by_quarter_is_complete_only_in_what_was_read_and_is_over() -> Result<()> {
+async fn a_quarter_is_complete_once_read_and_over() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let query = "from=2026-01-01&to=2026-07-01&interval=quarter";
     let (_, answer) = backend.get(&format!("/v1/metrics/team/payments/velocity?{query}")).await?;
@@ -218,7 +218,7 @@ async fn velocity_by_quarter_is_complete_only_in_what_was_read_and_is_over() -> 
     ");
     insta::assert_json_snapshot!(answer["meta"]["warnings"], @r#"
     [
-      "before_collection: the range begins before 2026-05-01T00:00:00Z, since when everything was read",
+      "before_collection: the range starts before 2026-05-01T00:00:00Z, the start of complete data",
       "merged_before_creation: imported pull requests count, but have no duration",
       "details_pending: commits and reviews of some merged pull requests were not read, so they have no phases yet"
     ]
@@ -227,7 +227,7 @@ async fn velocity_by_quarter_is_complete_only_in_what_was_read_and_is_over() -> 
 }
 
 #[tokio::test]
-async fn a_week_53_is_a_week_of_its_own() -> Result<()> {
+async fn week_53_is_a_separate_week() -> Result<()> {
     let teams = TEAMS.replace("Europe/Oslo", "UTC");
     let backend = Backend::with_teams(&teams).await?;
     let merged_at = |number, at: &str| pr("acme/api", number).created("2020-12-27T00:00:00Z").merged(at);
@@ -241,10 +241,10 @@ async fn a_week_53_is_a_week_of_its_own() -> Result<()> {
 }
 
 #[tokio::test]
-async fn each_phase_has_its_own_n_weight_and_durations() -> Result<()> {
+async fn each_phase_has_separate_counts_and_durations() -> Result<()> {
     let history = history();
     let backend = Backend::with(&history).await?;
-    backend.tell(&details(&history)).await?;
+    backend.add_details(&details(&history)).await?;
     let (_, answer) = backend.get("/v1/metrics/team/payments/velocity?from=2026-06-01&to=2026-06-15").await?;
     insta::assert_json_snapshot!(answer["data"]["total"]["phases"], @r#"
     {
@@ -281,10 +281,10 @@ async fn each_phase_has_its_own_n_weight_and_durations() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_summary_has_a_period_the_one_before_the_change_and_what_is_open() -> Result<()> {
+async fn a_summary_compares_two_periods_and_counts_open() -> Result<()> {
     let history = history();
     let backend = Backend::with(&history).await?;
-    backend.tell(&details(&history)).await?;
+    backend.add_details(&details(&history)).await?;
     let (status, answer) = backend.get("/v1/metrics/team/payments/summary?from=2026-06-08&to=2026-06-15").await?;
     assert_eq!(status, 200);
     insta::assert_json_snapshot!(answer);
@@ -292,7 +292,7 @@ async fn a_summary_has_a_period_the_one_before_the_change_and_what_is_open() -> 
 }
 
 #[tokio::test]
-async fn a_summary_covers_the_last_four_whole_weeks_and_has_no_change_against_what_was_not_read() -> Result<()> {
+async fn a_summary_never_compares_with_an_unread_period() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let (_, answer) = backend.get("/v1/metrics/team/payments/summary").await?;
     assert_eq!(answer["meta"]["range"], json!({ "from": "2026-05-18", "to": "2026-06-15" }));
@@ -308,14 +308,14 @@ async fn a_summary_covers_the_last_four_whole_weeks_and_has_no_change_against_wh
 }
 
 #[tokio::test]
-async fn a_summary_of_a_range_whose_end_is_left_out_reaches_up_to_now() -> Result<()> {
+async fn a_summary_without_an_end_reaches_now() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let range = async |query: &str| -> Result<Value> {
         let (status, answer) = backend.get(&format!("/v1/metrics/team/payments/summary?{query}")).await?;
         assert_eq!(status, 200, "{query}: {answer}");
         Ok(answer["meta"]["range"].clone())
     };
-    // Today, and a day of the running week: neither lies before this week's Monday.
+    // Today, and a day of the current week: neither is before this week's Monday.
     for from in ["2026-06-17", "2026-06-16", "2026-06-03"] {
         assert_eq!(range(&format!("from={from}")).await?, json!({ "from": from, "to": "2026-06-18" }));
     }
@@ -325,11 +325,11 @@ async fn a_summary_of_a_range_whose_end_is_left_out_reaches_up_to_now() -> Resul
 }
 
 #[tokio::test]
-async fn full_weighting_counts_each_pull_request_once_for_every_team_of_its_author() -> Result<()> {
+async fn full_weighting_counts_once_for_each_team() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let query = "from=2026-06-08&to=2026-06-15&weighting=full";
     let (_, answer) = backend.get(&format!("/v1/metrics/team/payments/velocity?{query}")).await?;
-    // 8, 10 and 20 hours with the weight 1 each.
+    // 8, 10 and 20 hours, each with weight 1.
     insta::assert_snapshot!(buckets(&answer), @"2026-W24 2026-06-08 2026-06-15 complete: 4 (4.0) by 2, p50 10.0");
     assert_eq!(answer["meta"]["filters"]["weighting"], json!("full"));
     let (_, answer) = backend.get(&format!("/v1/metrics/team/platform/velocity?{query}")).await?;
@@ -338,7 +338,7 @@ async fn full_weighting_counts_each_pull_request_once_for_every_team_of_its_auth
 }
 
 #[tokio::test]
-async fn filters_by_repository_and_branch_leave_the_others_out_and_are_named() -> Result<()> {
+async fn repository_and_branch_filters_apply_and_are_echoed() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let release = FakePullRequest { base_ref: "release/1".to_owned(), ..pr("acme/api", 8) };
     backend.keep(&[release.created("2026-06-09T00:00:00Z").merged("2026-06-09T01:00:00Z")]).await?;
@@ -358,7 +358,7 @@ async fn filters_by_repository_and_branch_leave_the_others_out_and_are_named() -
 }
 
 #[tokio::test]
-async fn a_team_is_shown_with_each_membership_in_force() -> Result<()> {
+async fn a_team_shows_each_current_membership() -> Result<()> {
     let backend = Backend::with_teams(
         "{ version: 1, timezone: Europe/Oslo, repositories: [acme/api], teams: [{ slug: payments, members: [
             { github: ana, from: 2026-02-02 }, { github: bob, weight: 0.5, to: 2027-01-01 },
@@ -407,7 +407,7 @@ async fn a_team_is_shown_with_each_membership_in_force() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_archived_team_is_listed_last_with_when_it_went_and_its_past_is_answered() -> Result<()> {
+async fn an_archived_team_comes_last_and_keeps_history() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     backend
         .apply(&TEAMS.replace("  - { slug: platform, name: Platform, members: [{ github: bob, weight: 0.5 }] }\n", ""))
@@ -422,7 +422,7 @@ async fn an_archived_team_is_listed_last_with_when_it_went_and_its_past_is_answe
     Ok(())
 }
 
-/// The rows of an answer in CSV, by column.
+/// The rows of a CSV response, by column.
 fn rows(answered: &Answered) -> Result<Vec<Vec<(String, String)>>> {
     let mut reader = csv::Reader::from_reader(answered.text.as_bytes());
     let header = reader.headers()?.clone();
@@ -432,7 +432,7 @@ fn rows(answered: &Answered) -> Result<Vec<Vec<(String, String)>>> {
     Ok(reader.records().map(|row| row.map(named)).collect::<Result<_, _>>()?)
 }
 
-/// Where the JSON of a bucket has what a column of the CSV has.
+/// The JSON pointer for a column of the CSV.
 fn pointer(column: &str) -> String {
     let within = |group: &str| column.strip_prefix(group).and_then(|rest| rest.strip_prefix('_'));
     let phase = ["coding", "pickup", "review"]
@@ -443,22 +443,22 @@ fn pointer(column: &str) -> String {
 }
 
 #[tokio::test]
-async fn csv_of_buckets_has_a_row_for_each_and_the_total_with_the_numbers_of_the_json() -> Result<()> {
+async fn csv_of_buckets_has_the_json_numbers() -> Result<()> {
     let history = history();
     let backend = Backend::with(&history).await?;
-    backend.tell(&details(&history)).await?;
+    backend.add_details(&details(&history)).await?;
     for path in ["velocity?from=2026-06-01&to=2026-06-15", "lead-time?from=2026-05-01&to=2026-07-01&tz=UTC"] {
         let path = format!("/v1/metrics/team/payments/{path}");
         let (csv, json) =
             (backend.ask(&path, &[("accept", "text/csv")]).await?, backend.ask(&path, &[]).await?.json()?);
         assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8; header=present");
-        assert_eq!(csv.text.matches('\n').count(), csv.text.matches("\r\n").count(), "RFC 4180 ends lines so");
+        assert_eq!(csv.text.matches('\n').count(), csv.text.matches("\r\n").count(), "RFC 4180 line ends");
         insta::assert_snapshot!(csv.text.replace("\r\n", "\n"));
         let (rows, mut expected) = (rows(&csv)?, json["data"]["buckets"].as_array().cloned().context("buckets")?);
         expected.push(json["data"]["total"].clone());
         assert_eq!(rows.len(), expected.len());
         for (row, expected) in rows.iter().zip(&expected) {
-            // In JSON the total has no unit, days and completeness of its own.
+            // In JSON the total has no unit, days or completeness.
             let missing = if expected["bucket"].is_null() { 4 } else { 0 };
             for (column, cell) in row.iter().skip(missing) {
                 let value = expected.pointer(&pointer(column)).with_context(|| format!("{column} in the JSON"))?;
@@ -474,7 +474,7 @@ async fn csv_of_buckets_has_a_row_for_each_and_the_total_with_the_numbers_of_the
 }
 
 #[tokio::test]
-async fn csv_begins_with_a_byte_order_mark_where_that_is_asked_for() -> Result<()> {
+async fn csv_has_a_byte_order_mark_on_request() -> Result<()> {
     let titled = pr("acme/api", 1).merged("2026-06-09T10:00:00Z").titled("Über Ärger");
     let backend = Backend::with(&[titled]).await?;
     for metric in ["velocity", "lead-time", "pull-requests"] {
@@ -483,26 +483,26 @@ async fn csv_begins_with_a_byte_order_mark_where_that_is_asked_for() -> Result<(
         let (plain, marked, without) = (table("").await?, table("&bom=1").await?, table("&bom=0").await?);
         assert_eq!(marked.text, format!("\u{feff}{}", plain.text), "{metric}");
         assert_eq!(without.text, plain.text, "{metric}");
-        assert_ne!(marked.header("etag"), plain.header("etag"), "{metric}: another answer");
+        assert_ne!(marked.header("etag"), plain.header("etag"), "{metric}: another response");
         let json = backend.ask(&format!("/v1/metrics/team/payments/{metric}?bom=1"), &[]).await?;
-        assert_eq!((json.status, json.text.starts_with('{')), (200, true), "{metric}: JSON has none");
+        assert_eq!((json.status, json.text.starts_with('{')), (200, true), "{metric}: no byte order mark in JSON");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn csv_says_what_it_is_in_a_header_as_json_does_in_meta() -> Result<()> {
+async fn csv_carries_its_meta_in_a_header() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     for path in ["velocity", "lead-time", "pull-requests"] {
-        // What people wrote may be anything: `base` is repeated among the filters.
+        // Text from people may be anything: `base` is repeated in the filters.
         let path = format!("/v1/metrics/team/payments/{path}?last=P4W&tz=Asia/Tokyo&base=%C3%A6%22,%20%F0%9F%A6%80");
         let csv = backend.ask(&path, &[("accept", "text/csv")]).await?;
         let mut json = backend.ask(&path, &[]).await?.json()?["meta"].clone();
-        // Names have no bound, headers have.
+        // Names have no size limit, but headers do.
         for names in ["failing", "pending", "never_collected"] {
             json["coverage"]["repositories"][names] = Value::Null;
         }
-        // The list has a header of its own for its next page.
+        // The list has a separate header for its next page.
         let fields = json.as_object_mut().context("fields")?;
         fields.retain(|name, _| name != "count" && name != "next_cursor");
         assert_eq!(serde_json::from_str::<Value>(csv.header("mergeline-meta"))?, json, "{path}");
@@ -513,7 +513,7 @@ async fn csv_says_what_it_is_in_a_header_as_json_does_in_meta() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_total_is_complete_when_its_range_is_read_although_it_cuts_buckets() -> Result<()> {
+async fn a_total_can_be_complete_with_cut_buckets() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     for (query, complete) in [("from=2026-06-03&to=2026-06-10", true), ("from=2026-06-03&to=2026-06-18", false)] {
         let path = format!("/v1/metrics/team/payments/velocity?{query}");
@@ -528,7 +528,7 @@ async fn the_total_is_complete_when_its_range_is_read_although_it_cuts_buckets()
 }
 
 #[tokio::test]
-async fn answers_name_every_formula_and_say_what_they_are_no_good_for() -> Result<()> {
+async fn responses_name_every_formula_and_its_limits() -> Result<()> {
     let backend = Backend::empty().await?;
     let (_, defined) = backend.get("/v1/definitions").await?;
     let known: Vec<&Value> = defined["data"].as_array().into_iter().flatten().map(|it| &it["id"]).collect();
@@ -546,7 +546,7 @@ async fn answers_name_every_formula_and_say_what_they_are_no_good_for() -> Resul
 }
 
 #[tokio::test]
-async fn phases_that_were_never_read_are_said_and_those_that_do_not_exist_are_not() -> Result<()> {
+async fn unread_phases_are_reported_but_missing_are_not() -> Result<()> {
     let history = history();
     let backend = Backend::with(&history).await?;
     let warned = async |query: &str| -> Result<bool> {
@@ -560,22 +560,22 @@ async fn phases_that_were_never_read_are_said_and_those_that_do_not_exist_are_no
         Ok(warned[0])
     };
     assert!(warned("week=2026-W23").await?);
-    backend.tell(&details(&history)).await?;
-    // Of W24's two are not told yet; of those before only in the summary's look back.
+    backend.add_details(&details(&history)).await?;
+    // The details of W24's two are not read yet; those of earlier ones matter only in the summary's look back.
     assert!(!warned("week=2026-W23").await? && warned("week=2026-W24").await?);
     assert!(!warned("week=2026-W24&base=release").await?);
     backend
-        .tell(&[
+        .add_details(&[
             (&history[2], mergeline_domain::Details::default()),
             (&history[4], mergeline_domain::Details::default()),
         ])
         .await?;
-    assert!(!warned("week=2026-W24").await?, "4 has no review, and that is known");
+    assert!(!warned("week=2026-W24").await?, "4 is known to have no review");
     Ok(())
 }
 
 #[tokio::test]
-async fn csv_is_saved_under_a_name_that_says_team_and_definition() -> Result<()> {
+async fn the_csv_file_name_has_team_and_definition() -> Result<()> {
     let backend = Backend::empty().await?;
     let name = async |path: &str| -> Result<String> {
         let answered = backend.ask(&format!("/v1/metrics/team/payments/{path}?format=csv"), &[]).await?;
@@ -587,23 +587,23 @@ async fn csv_is_saved_under_a_name_that_says_team_and_definition() -> Result<()>
     Ok(())
 }
 
-/// A team with [`PRIVACY`]: W23 is ana's alone, W24 ana's and bob's, and what is open is ana's.
+/// A team with [`PRIVACY`]: only ana has W23, ana and bob have W24, and only ana has open ones.
 async fn private() -> Result<Backend> {
     let (backend, history) = (Backend::with_teams(&format!("{TEAMS}{PRIVACY}\n")).await?, history());
     backend.keep(&history).await?;
-    backend.tell(&details(&history)).await?;
+    backend.add_details(&details(&history)).await?;
     Ok(backend)
 }
 
 #[tokio::test]
-async fn durations_of_fewer_people_than_the_group_size_are_hidden_and_counts_are_not() -> Result<()> {
+async fn small_groups_hide_durations_but_not_counts() -> Result<()> {
     let (_, answer) = private().await?.get("/v1/metrics/team/payments/velocity?from=2026-05-25&to=2026-06-15").await?;
     let buckets = answer["data"]["buckets"].as_array().context("buckets")?;
     let suppressed: Vec<_> = buckets.iter().map(|it| &it["suppressed"]).collect();
-    assert_eq!(suppressed, [&json!(false), &json!(true), &json!(true)], "nobody, ana, ana and bob");
-    // Of W24's durations those are hidden that one of the two has alone.
+    assert_eq!(suppressed, [&json!(false), &json!(true), &json!(true)], "no one, ana, ana and bob");
+    // Of W24's durations, those from only one of the two are hidden.
     assert_ne!(buckets[2]["cycle_time"]["p50_hours"], Value::Null, "ana's and bob's");
-    assert_eq!(buckets[2]["phases"]["coding"]["p50_hours"], Value::Null, "ana's alone");
+    assert_eq!(buckets[2]["phases"]["coding"]["p50_hours"], Value::Null, "only ana's");
     insta::assert_json_snapshot!(buckets[1], @r#"
     {
       "bucket": "2026-W23",
@@ -656,7 +656,7 @@ async fn durations_of_fewer_people_than_the_group_size_are_hidden_and_counts_are
     "#);
     let (total, shown) = (&answer["data"]["total"], &buckets[2]);
     assert_eq!((&total["prs_merged"], &total["suppressed"]), (&json!(5), &json!(true)));
-    assert_eq!(total["cycle_time"], shown["cycle_time"], "without W23, which is ana's alone");
+    assert_eq!(total["cycle_time"], shown["cycle_time"], "without W23, which is only ana's");
     assert_eq!((&total["phases"]["coding"]["n"], &total["phases"]["coding"]["mean_hours"]), (&json!(0), &Value::Null));
     let warnings = answer["meta"]["warnings"].to_string();
     assert!(warnings.contains("suppressed: durations of fewer people than privacy.min_group_size"), "{warnings}");
@@ -664,14 +664,14 @@ async fn durations_of_fewer_people_than_the_group_size_are_hidden_and_counts_are
 }
 
 #[tokio::test]
-async fn a_summary_hides_the_durations_of_too_few_and_says_so_wherever_they_were() -> Result<()> {
+async fn a_summary_hides_durations_of_small_groups() -> Result<()> {
     let backend = private().await?;
-    // Two people in the period, one before it, and one whose pull request is open.
+    // Two people in the period, one before it, and one with an open pull request.
     let (_, answer) = backend.get("/v1/metrics/team/payments/summary?from=2026-06-08&to=2026-06-15").await?;
     let data = &answer["data"];
     assert_eq!([&data["period"]["suppressed"], &data["previous"]["suppressed"]], [&json!(true), &json!(true)]);
     assert_ne!(data["period"]["cycle_time"]["mean_hours"], Value::Null);
-    assert_eq!(data["previous"]["cycle_time"]["n"], json!(0), "its one week is hidden");
+    assert_eq!(data["previous"]["cycle_time"]["n"], json!(0), "its only week is hidden");
     assert_eq!(data["previous"]["cycle_time"]["mean_hours"], Value::Null);
     assert_eq!(data["change"]["prs_merged"], json!(3));
     assert_eq!(data["change"]["cycle_time_p50_hours"], Value::Null);
@@ -693,11 +693,11 @@ async fn a_summary_hides_the_durations_of_too_few_and_says_so_wherever_they_were
     Ok(())
 }
 
-/// Eight weeks up to W24, in which by turns one, two and all three members of payments merge, with `hours` to each pull
-/// request of a week with only one of them.
+/// Eight weeks up to W24, in which one, two and all three members of payments merge in turn. Each pull request of a
+/// week with only one of them takes `hours`.
 async fn weeks_with_few_people(teams: &str, hours: i64) -> Result<Backend> {
     let backend = Backend::with_teams(teams).await?;
-    let (mut merged, mut told) = (Vec::new(), Vec::new());
+    let (mut merged, mut all_details) = (Vec::new(), Vec::new());
     for (week, number) in (0..8_i64).zip((100..).step_by(10)) {
         let people = &["ana", "bob", "cyd"][..=usize::try_from(week % 3)?];
         for (person, login) in (0_i64..).zip(people) {
@@ -711,18 +711,18 @@ async fn weeks_with_few_people(teams: &str, hours: i64) -> Result<Backend> {
                 ..Details::default()
             };
             merged.push(pull_request.merged_at_instant(at));
-            told.push(details);
+            all_details.push(details);
         }
     }
-    // Up to now; two of them, and one is open.
+    // Up to now: two of them, and one is open.
     merged.push(pr("acme/api", 1).created("2026-06-15T00:00:00Z").merged("2026-06-16T00:00:00Z"));
     merged.push(pr("acme/api", 2).by("bob").created("2026-06-15T00:00:00Z").merged("2026-06-16T10:00:00Z"));
     merged.push(pr("acme/api", 3).created("2026-06-12T00:00:00Z"));
-    // Open, as ana's is: merged, it will take as long as its age tells.
+    // Open, like ana's: once merged, its duration will follow from its age.
     let created = at("2026-06-11T00:00:00Z") - TimeDelta::hours(hours);
     merged.push(pr("acme/api", 4).by("bob").created(&created.to_rfc3339()));
     backend.keep(&merged).await?;
-    backend.tell(&merged.iter().zip(told).collect::<Vec<_>>()).await?;
+    backend.add_details(&merged.iter().zip(all_details).collect::<Vec<_>>()).await?;
     let read_since = "update repositories set covered_since = '2026-01-01'";
     sqlx::raw_sql(read_since).execute(&backend.database.pool().await?).await?;
     Ok(backend)
@@ -736,7 +736,7 @@ teams:
   - { slug: payments, members: [{ github: ana }, { github: bob, weight: 0.5 }, { github: cyd, weight: 0.25 }] }
 ";
 
-/// Every question about numbers that is answered where small groups are hidden, for these weeks.
+/// Every query about numbers that is allowed where small groups are hidden, for these weeks.
 fn questions_about_weeks() -> Vec<String> {
     let mondays: Vec<String> =
         (0..10).map(|week| (at("2026-04-20T00:00:00Z") + TimeDelta::days(7 * week)).date_naive().to_string()).collect();
@@ -762,7 +762,7 @@ fn questions_about_weeks() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_question_is_answered_otherwise_when_hidden_durations_are_others() -> Result<()> {
+async fn hidden_durations_never_change_any_response() -> Result<()> {
     let hidden = format!("{THREE}{PRIVACY}\n");
     let questions = questions_about_weeks();
     let differ = async |teams: &str| -> Result<usize> {
@@ -771,23 +771,23 @@ async fn no_question_is_answered_otherwise_when_hidden_durations_are_others() ->
         for question in &questions {
             let (one, other) = (one.ask(question, &[]).await?, other.ask(question, &[]).await?);
             assert_eq!((one.status, other.status), (200, 200), "{question}: {}", one.text);
-            let said = |answered: &Answered| -> Result<(Option<Value>, String, String)> {
+            let content = |answered: &Answered| -> Result<(Option<Value>, String, String)> {
                 let is_json = answered.header("content-type") == "application/json";
                 let json = if is_json { Some(answered.json()?) } else { None };
                 let table = if is_json { String::new() } else { answered.text.clone() };
                 Ok((json, table, answered.header("etag").to_owned()))
             };
-            differ += usize::from(said(&one)? != said(&other)?);
+            differ += usize::from(content(&one)? != content(&other)?);
         }
         Ok(differ)
     };
     assert_eq!(differ(&hidden).await?, 0);
-    assert!(differ(THREE).await? > questions.len() / 2, "what is hidden is in most answers where it is not hidden");
+    assert!(differ(THREE).await? > questions.len() / 2, "most responses should show it where it is not hidden");
     Ok(())
 }
 
 #[tokio::test]
-async fn no_hidden_week_is_the_difference_of_two_ranges() -> Result<()> {
+async fn subtracting_ranges_never_reveals_a_hidden_week() -> Result<()> {
     let backend = weeks_with_few_people(&format!("{THREE}{PRIVACY}\n"), 2).await?;
     let total = async |query: &str| -> Result<Value> {
         let (status, answer) = backend.get(&format!("/v1/metrics/team/payments/velocity?{query}")).await?;
@@ -810,13 +810,13 @@ async fn no_hidden_week_is_the_difference_of_two_ranges() -> Result<()> {
             hidden += 1;
         }
     }
-    // Three weeks of ana's alone, and the one that is not over, in which phases are not known.
+    // Three weeks of only ana's, and the unfinished one, in which phases are unknown.
     assert_eq!(hidden, 3 * 4 + 4);
     Ok(())
 }
 
 #[tokio::test]
-async fn where_small_groups_are_hidden_only_whole_weeks_of_everything_are_summed_up() -> Result<()> {
+async fn hiding_small_groups_allows_only_whole_weeks() -> Result<()> {
     let backend = private().await?;
     for metric in ["velocity", "lead-time", "summary"] {
         for (query, parameter) in [
@@ -827,7 +827,7 @@ async fn where_small_groups_are_hidden_only_whole_weeks_of_everything_are_summed
             ("interval=day", "interval"),
             ("interval=month", "interval"),
             ("interval=quarter", "interval"),
-            // The difference to `allocated` would tell the numbers of those who are only partly in the team.
+            // The difference from `allocated` would reveal the numbers of people who are only partly in the team.
             ("weighting=full", "weighting"),
             ("last=P30D", "last"),
             ("last=P1M", "last"),
@@ -857,12 +857,12 @@ async fn where_small_groups_are_hidden_only_whole_weeks_of_everything_are_summed
     let refused = backend.ask("/v1/metrics/team/payments/velocity?from=2026-06-03", &[]).await?;
     assert!(refused.text.contains("2026-06-01 or 2026-06-08") && refused.text.contains("privacy.min_group_size"));
     let list = "/v1/metrics/team/payments/pull-requests?repo=acme/api&base=main&tz=UTC&last=P30D";
-    assert_eq!(backend.get(list).await?.0, 200, "whoever may read pull requests sees each with its author anyway");
+    assert_eq!(backend.get(list).await?.0, 200, "keys that may read pull requests see each author anyway");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_week_that_is_not_over_hides_its_durations_until_it_is() -> Result<()> {
+async fn an_unfinished_week_hides_its_durations() -> Result<()> {
     let backend = weeks_with_few_people(&format!("{THREE}{PRIVACY}\n"), 2).await?;
     let path = "/v1/metrics/team/payments/velocity?week=2026-W25";
     let ask_at = async |clock: fn() -> chrono::DateTime<chrono::Utc>| {
@@ -873,13 +873,13 @@ async fn a_week_that_is_not_over_hides_its_durations_until_it_is() -> Result<()>
         |answered: &Answered| -> Result<Value> { Ok(answered.json()?["data"]["buckets"][0]["cycle_time"].clone()) };
     let (hidden, shown) = (cycle(&running)?, cycle(&over)?);
     assert_eq!((&hidden["n"], &hidden["mean_hours"]), (&json!(2), &Value::Null));
-    assert_ne!(shown["mean_hours"], Value::Null, "of two people");
+    assert_ne!(shown["mean_hours"], Value::Null, "from two people");
     assert_ne!(running.header("etag"), over.header("etag"));
     Ok(())
 }
 
 #[tokio::test]
-async fn csv_hides_the_durations_of_too_few_too() -> Result<()> {
+async fn csv_hides_durations_of_small_groups() -> Result<()> {
     let path = "/v1/metrics/team/payments/velocity?week=2026-W23&format=csv";
     let answered = private().await?.ask(path, &[]).await?;
     for row in rows(&answered)? {

@@ -1,4 +1,4 @@
-//! What clients may keep: the ETag of an answer changes exactly when the answer does.
+//! Caching by clients: the ETag of a response changes exactly when the response does.
 
 mod common;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
 const VELOCITY: &str = "/v1/metrics/team/payments/velocity?from=2026-06-01&to=2026-06-15";
-/// The answers that have an ETag and are made from data.
+/// Responses that are made from data and have an ETag.
 const TAGGED: [&str; 5] = [
     VELOCITY,
     "/v1/metrics/team/payments/velocity?week=2026-W24&format=csv",
@@ -21,7 +21,7 @@ const TAGGED: [&str; 5] = [
     "/v1/metrics/team/payments/pull-requests",
     "/v1/metrics/team/payments/pull-requests?format=csv&limit=2",
 ];
-/// A run that changed nothing.
+/// A run without changes.
 fn nothing() -> RepositoryResult {
     RepositoryResult { requests: 1, is_unchanged: true, ..RepositoryResult::default() }
 }
@@ -32,13 +32,13 @@ async fn tag(backend: &Backend, path: &str) -> Result<String> {
     Ok(answered.header("etag").to_owned())
 }
 
-/// Asks again with the tag of before.
+/// Repeats the request with the earlier tag.
 async fn again(backend: &Backend, path: &str, tag: &str) -> Result<Answered> {
     backend.ask(path, &[("if-none-match", tag)]).await
 }
 
 #[tokio::test]
-async fn an_answer_says_what_it_is_known_by_that_it_may_be_kept_and_how_fresh_it_is() -> Result<()> {
+async fn responses_carry_etag_cache_control_and_freshness() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     for path in TAGGED {
         let answered = backend.ask(path, &[]).await?;
@@ -53,7 +53,7 @@ async fn an_answer_says_what_it_is_known_by_that_it_may_be_kept_and_how_fresh_it
 }
 
 #[tokio::test]
-async fn what_depends_on_the_clock_is_kept_by_nobody() -> Result<()> {
+async fn clock_dependent_responses_are_not_cached() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let summary = "/v1/metrics/team/payments/summary";
     for path in [summary, "/v1/teams", "/v1/teams/payments", "/v1/collection/status", "/v1/collection/runs", "/health"]
@@ -67,7 +67,7 @@ async fn what_depends_on_the_clock_is_kept_by_nobody() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a29_a_current_etag_is_answered_by_a_304_without_a_body() -> Result<()> {
+async fn a29_a_current_etag_gets_a_bodyless_304() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     for path in TAGGED.into_iter().chain(["/v1/definitions"]) {
         let first = backend.ask(path, &[]).await?;
@@ -86,13 +86,13 @@ async fn a29_a_current_etag_is_answered_by_a_304_without_a_body() -> Result<()> 
 }
 
 #[tokio::test]
-async fn a_304_sums_up_nothing() -> Result<()> {
+async fn a_304_computes_nothing() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let mut known = Vec::new();
     for path in TAGGED {
         known.push((path, tag(&backend, path).await?));
     }
-    // What all answers about numbers and pull requests are made with.
+    // What all responses about numbers and pull requests need.
     let gone = "drop function team_statistics cascade; drop function pull_request_flags cascade";
     sqlx::raw_sql(gone).execute(&backend.database.pool().await?).await?;
     for (path, tag) in known {
@@ -103,18 +103,18 @@ async fn a_304_sums_up_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn whatever_changes_stored_data_changes_every_tag_although_no_run_has_noted_it_yet() -> Result<()> {
+async fn any_data_change_changes_every_tag_immediately() -> Result<()> {
     let (backend, history) = (Backend::with(&history()).await?, history());
     let mut tags = Vec::new();
     for step in 0..4 {
         match step {
-            // A page, details, and a mark of what is gone, each as it is stored; the ledger knows of none.
+            // A page, details, and a deletion mark, each as it is stored; no run has recorded them.
             1 => {
                 backend
                     .keep(&[pr("acme/api", 8).created("2026-06-09T00:00:00Z").merged("2026-06-10T00:00:00Z")])
                     .await?;
             }
-            2 => backend.tell(&details(&history)).await?,
+            2 => backend.add_details(&details(&history)).await?,
             3 => backend.store.mark_deleted(&backend.lease().await?, &[2], at(common::NOW)).await?,
             _ => {}
         }
@@ -128,7 +128,7 @@ async fn whatever_changes_stored_data_changes_every_tag_although_no_run_has_note
 }
 
 #[tokio::test]
-async fn storing_the_same_page_again_changes_no_tag() -> Result<()> {
+async fn storing_the_same_page_keeps_every_tag() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let before = tag(&backend, VELOCITY).await?;
     backend.keep(&history()).await?;
@@ -137,7 +137,7 @@ async fn storing_the_same_page_again_changes_no_tag() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_run_that_changed_nothing_changes_no_tag_and_moves_how_fresh_the_data_is() -> Result<()> {
+async fn an_unchanged_run_keeps_tags_but_updates_freshness() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     backend.run("2026-06-17T08:00:00Z", &nothing()).await?;
     let mut known = Vec::new();
@@ -156,7 +156,7 @@ async fn a_run_that_changed_nothing_changes_no_tag_and_moves_how_fresh_the_data_
 }
 
 #[tokio::test]
-async fn a_teams_file_that_was_applied_changes_every_tag() -> Result<()> {
+async fn applying_a_teams_file_changes_every_tag() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     for (path, weight) in TAGGED.into_iter().zip(["0.25", "0.3", "0.35", "0.4", "0.45"]) {
         let before = tag(&backend, path).await?;
@@ -172,7 +172,7 @@ async fn a_teams_file_that_was_applied_changes_every_tag() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_repository_that_fails_changes_the_tag_as_answers_warn_of_it() -> Result<()> {
+async fn a_failing_repository_changes_the_tag() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let before = tag(&backend, VELOCITY).await?;
     sqlx::raw_sql("update repositories set failures = 1").execute(&backend.database.pool().await?).await?;
@@ -181,7 +181,7 @@ async fn a_repository_that_fails_changes_the_tag_as_answers_warn_of_it() -> Resu
 }
 
 #[tokio::test]
-async fn each_question_team_and_form_has_a_tag_of_its_own() -> Result<()> {
+async fn each_query_team_and_format_has_its_tag() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let release = FakePullRequest { base_ref: "release".to_owned(), ..pr("acme/api", 8) };
     backend.keep(&[release]).await?;
@@ -213,18 +213,18 @@ async fn each_question_team_and_form_has_a_tag_of_its_own() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_team_by_number_and_by_slug_is_one_answer() -> Result<()> {
+async fn number_and_slug_give_the_same_response() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     assert_eq!(tag(&backend, VELOCITY).await?, tag(&backend, &VELOCITY.replace("payments", "1")).await?);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_day_that_the_data_reaches_in_the_asked_time_zone_changes_the_tag() -> Result<()> {
+async fn reaching_a_day_in_the_time_zone_changes_tags() -> Result<()> {
     let backend = Backend::empty().await?;
     keep(&backend.store, &history()).await?;
     let (mut tags, mut complete) = (Vec::new(), Vec::new());
-    // Midnight in Oslo is ten in the evening in UTC: W24 has been read to its end.
+    // Midnight in Oslo is 10 p.m. in UTC: W24 was read to its end.
     for reached in ["2026-06-14T21:59:59Z", "2026-06-14T22:00:00Z"] {
         finish_reading(&backend.store, Some(at(reached)), at(reached), at("2026-05-01T00:00:00Z")).await?;
         for zone in ["Europe/Oslo", "UTC"] {
@@ -239,7 +239,7 @@ async fn a_day_that_the_data_reaches_in_the_asked_time_zone_changes_the_tag() ->
 }
 
 #[tokio::test]
-async fn a_day_that_begins_changes_the_tag_of_an_answer_up_to_now_and_of_no_other() -> Result<()> {
+async fn a_new_day_changes_only_open_ended_tags() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let at_time = async |path: &str, clock: fn() -> DateTime<Utc>| -> Result<String> {
         let router = router(Api { clock, ..backend.api() });
@@ -255,7 +255,7 @@ async fn a_day_that_begins_changes_the_tag_of_an_answer_up_to_now_and_of_no_othe
 }
 
 #[tokio::test]
-async fn a_key_that_may_not_ask_gets_no_304() -> Result<()> {
+async fn a_key_without_permission_gets_no_304() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let tag = tag(&backend, VELOCITY).await?;
     let router = backend.router(Some(common::KEY));
@@ -267,7 +267,7 @@ async fn a_key_that_may_not_ask_gets_no_304() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_key_that_is_limited_to_teams_learns_from_no_tag_that_repositories_of_others_changed() -> Result<()> {
+async fn tags_hide_changes_in_other_teams_repositories() -> Result<()> {
     let backend = Backend::with_teams(&TEAMS.replace("[acme/api]", "[acme/api, acme/web, acme/docs]")).await?;
     backend.keep(&history()).await?;
     let (keys, texts) = keys(&[(Scope::PrsRead, &["payments"]), (Scope::PrsRead, &[])])?;
@@ -297,7 +297,7 @@ async fn a_key_that_is_limited_to_teams_learns_from_no_tag_that_repositories_of_
             "update repositories set failures = 1 where id = (select max(id) from repositories where id <> all(OWN))",
             [true, true],
         ),
-        // As many fail as before.
+        // The number of failures stays the same.
         ("update repositories set failures = 1 - failures where id <> all(OWN)", [false, true]),
         ("update repositories set data_version = data_version + 1 where id = any(OWN)", [true, true]),
     ] {
@@ -310,7 +310,7 @@ async fn a_key_that_is_limited_to_teams_learns_from_no_tag_that_repositories_of_
 }
 
 #[tokio::test]
-async fn the_tag_of_a_key_that_is_limited_to_teams_changes_when_the_last_that_counts_for_them_goes() -> Result<()> {
+async fn a_limited_tag_changes_after_its_last_removal() -> Result<()> {
     let backend = Backend::with(&[pr("acme/api", 1).by("ana").merged("2026-06-10T10:00:00Z")]).await?;
     let (keys, texts) = keys(&[(Scope::PrsRead, &["payments"])])?;
     let router = router(Api { keys: Some(keys), ..backend.api() });
@@ -323,7 +323,7 @@ async fn the_tag_of_a_key_that_is_limited_to_teams_changes_when_the_last_that_co
     let whole = ask().await?;
     backend.store.mark_deleted(&backend.lease().await?, &[1], at(NOW)).await?;
     let deleted = ask().await?;
-    // Since when pull requests are kept is a part of the tag too: it is known before the last one goes.
+    // The time since which pull requests are kept is also part of the tag, and is known before the last one is removed.
     backend.store.prune(at("2026-06-17T00:00:00Z"), i64::MAX).await?;
     let known = ask().await?;
     sqlx::raw_sql("update pull_requests set deleted_at = merged_at").execute(&backend.database.pool().await?).await?;
@@ -332,7 +332,7 @@ async fn the_tag_of_a_key_that_is_limited_to_teams_changes_when_the_last_that_co
     assert_eq!(
         [&whole, &deleted, &known, &pruned].map(|(_, rows)| *rows),
         [1, 1, 1, 0],
-        "a deleted one is listed as such"
+        "a deleted one is listed as deleted"
     );
     let tags = [whole.0, deleted.0, known.0, pruned.0];
     assert_eq!(tags.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{tags:?}");

@@ -1,4 +1,4 @@
-//! How the collection stands, what numbers mean, and whether the program can answer.
+//! The state of the collection, the definitions, and the health.
 
 mod common;
 
@@ -10,7 +10,8 @@ use mergeline_fake_github::{at, pr};
 use mergeline_store::{Reason, RepositoryResult, ResultState};
 use serde_json::{Value, json};
 
-/// One repository is complete, one fails, one is deferred in the middle of its past, one is new and was renamed.
+/// One repository is complete, one fails, one is deferred in the middle of its backfill, and one is new and was
+/// renamed.
 async fn backend() -> Result<Backend> {
     let teams = |repositories: &str| {
         format!(
@@ -19,7 +20,7 @@ async fn backend() -> Result<Backend> {
     };
     let backend = Backend::with_teams(&teams("acme/api")).await?;
     backend.keep(&history()).await?;
-    backend.tell(&common::details(&history())).await?;
+    backend.add_details(&common::details(&history())).await?;
     backend.apply(&teams("acme/api, acme/docs, acme/old, acme/web")).await?;
     let snapshot = backend.store.snapshot().await?.context("configured")?;
     let run = backend.store.start_run(snapshot.revision, 3, &[], at("2026-06-17T11:00:00Z")).await?;
@@ -68,7 +69,7 @@ async fn backend() -> Result<Backend> {
 }
 
 #[tokio::test]
-async fn the_status_shows_how_fresh_each_repository_is_and_why_it_is_not() -> Result<()> {
+async fn the_status_explains_each_stale_repository() -> Result<()> {
     let (status, answer) = backend().await?.get("/v1/collection/status").await?;
     assert_eq!(status, 200);
     insta::assert_json_snapshot!(answer);
@@ -76,7 +77,7 @@ async fn the_status_shows_how_fresh_each_repository_is_and_why_it_is_not() -> Re
 }
 
 #[tokio::test]
-async fn numbers_name_the_repositories_that_fail_or_are_not_read_completely() -> Result<()> {
+async fn metrics_name_failing_and_incomplete_repositories() -> Result<()> {
     let (_, answer) = backend().await?.get("/v1/metrics/team/payments/velocity?week=2026-W24").await?;
     assert_eq!(
         answer["meta"]["coverage"]["repositories"],
@@ -88,8 +89,8 @@ async fn numbers_name_the_repositories_that_fail_or_are_not_read_completely() ->
     );
     insta::assert_json_snapshot!(answer["meta"]["warnings"], @r#"
     [
-      "never_collected: acme/docs, acme/old, acme/site were never collected completely: what is missing is not counted; see coverage",
-      "quarantined: 1 pull request that may belong into the range could not be read and is not counted",
+      "never_collected: acme/docs, acme/old, acme/site were never fully collected: what is missing is not counted; see coverage",
+      "quarantined: 1 pull request that may belong to the range could not be read and is not counted",
       "partial_coverage: the last collection of acme/old failed; see coverage",
       "merged_before_creation: imported pull requests count, but have no duration",
       "details_pending: commits and reviews of some merged pull requests were not read, so they have no phases yet"
@@ -99,7 +100,7 @@ async fn numbers_name_the_repositories_that_fail_or_are_not_read_completely() ->
 }
 
 #[tokio::test]
-async fn runs_are_listed_newest_first_and_page_by_page() -> Result<()> {
+async fn runs_are_paged_newest_first() -> Result<()> {
     let backend = backend().await?;
     let changed = RepositoryResult {
         requests: 4,
@@ -153,7 +154,7 @@ async fn runs_are_listed_newest_first_and_page_by_page() -> Result<()> {
 }
 
 #[tokio::test]
-async fn definitions_say_what_every_number_means() -> Result<()> {
+async fn definitions_explain_every_number() -> Result<()> {
     let answered = Backend::empty().await?.ask("/v1/definitions", &[]).await?;
     assert_eq!(answered.status, 200);
     insta::assert_json_snapshot!(answered.json()?);
@@ -161,7 +162,7 @@ async fn definitions_say_what_every_number_means() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_definition_that_an_answer_names_is_defined() -> Result<()> {
+async fn every_named_definition_exists() -> Result<()> {
     let backend = Backend::empty().await?;
     let (_, defined) = backend.get("/v1/definitions").await?;
     let ids: Vec<&Value> = defined["data"].as_array().into_iter().flatten().map(|it| &it["id"]).collect();
@@ -172,7 +173,7 @@ async fn every_definition_that_an_answer_names_is_defined() -> Result<()> {
     Ok(())
 }
 
-/// The health at a time of ours, with and without the version before the path.
+/// The health at a chosen time, with and without the version in the path.
 async fn health(backend: &Backend, clock: fn() -> DateTime<Utc>) -> Result<Answered> {
     let router = router(Api { clock, ..backend.api() });
     let answered = ask(&router, "GET", "/health", &[]).await?;
@@ -182,7 +183,7 @@ async fn health(backend: &Backend, clock: fn() -> DateTime<Utc>) -> Result<Answe
 }
 
 #[tokio::test]
-async fn health_is_ok_for_nine_hours_after_a_collection_and_then_stale() -> Result<()> {
+async fn health_is_stale_nine_hours_after_a_collection() -> Result<()> {
     let backend = Backend::with(&[pr("acme/api", 1)]).await?;
     let answered = health(&backend, || at("2026-06-17T17:00:00Z")).await?;
     assert_eq!(answered.status, 200);
@@ -190,7 +191,7 @@ async fn health_is_ok_for_nine_hours_after_a_collection_and_then_stale() -> Resu
     let answered = health(&backend, || at("2026-06-17T17:00:01Z")).await?;
     assert_eq!((answered.status, &answered.json()?["status"]), (200, &json!("stale")));
     let answered = health(&backend, || at("2026-06-17T07:59:00Z")).await?;
-    assert_eq!(answered.json()?["age_hours"], json!(0.0), "a clock that is behind makes nothing younger than now");
+    assert_eq!(answered.json()?["age_hours"], json!(0.0), "a clock that is behind must not give a negative age");
     Ok(())
 }
 
@@ -203,7 +204,7 @@ async fn health_is_stale_before_any_collection() -> Result<()> {
 }
 
 #[tokio::test]
-async fn health_is_failing_without_a_schema_and_without_a_database_and_being_alive_needs_neither() -> Result<()> {
+async fn liveness_needs_no_schema_or_database_unlike_health() -> Result<()> {
     let backend = Backend::empty().await?;
     sqlx::raw_sql("drop schema public cascade").execute(&backend.database.pool().await?).await?;
     let answered = health(&backend, || at(common::NOW)).await?;

@@ -1,4 +1,4 @@
-//! What was read and what was not: nothing that nobody looked at is complete, or said to be nothing.
+//! What was read and what was not. Unread data is never reported as complete or as zero.
 
 mod common;
 
@@ -13,13 +13,13 @@ use mergeline_store::ApplyOptions;
 use serde_json::{Value, json};
 
 const VELOCITY: &str = "/v1/metrics/team/payments/velocity";
-/// W23 and W24, which were read, and the running W25.
+/// W23 and W24, which were read, and the current week W25.
 const WEEKS: &str = "from=2026-06-01&to=2026-06-22";
 
 /// acme/api was read; acme/legacy is a 404 and was never collected.
 async fn with_legacy() -> Result<Backend> {
     let backend = Backend::with(&history()).await?;
-    backend.tell(&details(&history())).await?;
+    backend.add_details(&details(&history())).await?;
     backend.apply(&TEAMS.replace("[acme/api]", "[acme/api, acme/legacy]")).await?;
     backend.run_sql("update repositories set failures = 3 where name = 'acme/legacy'").await?;
     Ok(backend)
@@ -43,21 +43,21 @@ fn complete(answer: &Value) -> Vec<bool> {
     answer["data"]["buckets"].as_array().into_iter().flatten().map(|it| it["complete"] == json!(true)).collect()
 }
 
-/// The stable words of the warnings.
+/// The codes of the warnings.
 fn words(answer: &Value) -> Vec<&str> {
     let texts = answer["meta"]["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
     texts.filter_map(|text| text.split(':').next()).collect()
 }
 
 #[tokio::test]
-async fn what_was_never_collected_makes_nothing_complete_and_is_named() -> Result<()> {
+async fn an_uncollected_repository_is_named_and_prevents_completeness() -> Result<()> {
     let backend = with_legacy().await?;
     let answer = backend.velocity(WEEKS).await?;
     assert_eq!(complete(&answer), [false; 3]);
     assert_eq!(answer["meta"]["coverage"]["since"], Value::Null);
     let warnings = answer["meta"]["warnings"].to_string();
     assert!(warnings.contains("never_collected: acme/legacy was never collected"), "{warnings}");
-    // What is asked of the others alone is as good as before, and what is asked of it alone is nothing that is known.
+    // Without it, the other repositories are complete as before. With only it, nothing is known.
     let answer = backend.velocity(&format!("{WEEKS}&repo=acme/api")).await?;
     assert_eq!(complete(&answer), [true, true, false]);
     assert_eq!(
@@ -73,7 +73,7 @@ async fn what_was_never_collected_makes_nothing_complete_and_is_named() -> Resul
 }
 
 #[tokio::test]
-async fn nothing_is_said_to_be_nothing_only_where_all_was_read() -> Result<()> {
+async fn zero_is_certain_only_with_full_coverage() -> Result<()> {
     let backend = with_legacy().await?;
     let words_of = async |path: &str, query: &str| -> Result<String> {
         let (_, answer) = backend.get(&format!("/v1/metrics/team/nobody/{path}?{query}")).await?;
@@ -82,7 +82,7 @@ async fn nothing_is_said_to_be_nothing_only_where_all_was_read() -> Result<()> {
     for path in ["velocity", "lead-time", "summary", "pull-requests"] {
         for (query, is_nothing) in [
             ("from=2026-06-01&to=2026-06-08&repo=acme/api", true),
-            // Up to now, as it was looked at four hours ago.
+            // Up to now, because it was checked four hours ago.
             ("from=2026-06-10&to=2026-06-18&repo=acme/api", true),
             ("from=2026-04-20&to=2026-05-04&repo=acme/api", false),
             ("from=2026-06-01&to=2026-06-08", false),
@@ -93,7 +93,7 @@ async fn nothing_is_said_to_be_nothing_only_where_all_was_read() -> Result<()> {
             assert!(is_nothing || found.contains("never_collected") || found.contains("before_collection"), "{found}");
         }
     }
-    // Nobody has looked for a day.
+    // It was not checked for a day.
     backend.run_sql("update repositories set collected_at = '2026-06-16T11:00Z' where name = 'acme/api'").await?;
     let found = words_of("velocity", "from=2026-06-10&to=2026-06-18&repo=acme/api").await?;
     assert!(found.contains("after_collection") && !found.contains("no_data"), "{found}");
@@ -103,11 +103,11 @@ async fn nothing_is_said_to_be_nothing_only_where_all_was_read() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_to_be_read_again_is_not_complete_from_there_on_and_may_fail_as_well() -> Result<()> {
+async fn a_pending_reread_ends_completeness_and_may_fail() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let answer = backend.velocity(WEEKS).await?;
     assert_eq!((complete(&answer), words(&answer).contains(&"pending_coverage")), (vec![true, true, false], false));
-    // Somebody is new from the first instant of W24 on.
+    // Someone is new from the first instant of W24.
     backend.run_sql("update repositories set reopened_since = '2026-06-07T22:00Z'").await?;
     for failures in [0, 2] {
         if failures > 0 {
@@ -134,13 +134,14 @@ async fn what_is_to_be_read_again_is_not_complete_from_there_on_and_may_fail_as_
 }
 
 #[tokio::test]
-async fn what_still_counts_as_before_a_change_is_said_with_no_bucket_complete_and_a_tag_for_each_step() -> Result<()> {
+async fn a_pending_recount_is_reported_with_separate_tags() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let velocity = async |team: &str| -> Result<(Vec<bool>, bool, bool, String)> {
         let answered = backend.ask(&format!("/v1/metrics/team/{team}/velocity?{WEEKS}"), &[]).await?;
         let answer = answered.json()?;
-        let (is_said, is_nothing) = (words(&answer).contains(&"reattributing"), words(&answer).contains(&"no_data"));
-        Ok((complete(&answer), is_said, is_nothing, answered.header("etag").to_owned()))
+        let (is_reported, is_nothing) =
+            (words(&answer).contains(&"reattributing"), words(&answer).contains(&"no_data"));
+        Ok((complete(&answer), is_reported, is_nothing, answered.header("etag").to_owned()))
     };
     let all = vec![true, true, false];
     assert_eq!(velocity("payments").await?.0, all);
@@ -150,24 +151,24 @@ async fn what_still_counts_as_before_a_change_is_said_with_no_bucket_complete_an
     let mut tags = BTreeSet::new();
     let mut steps = 0;
     while applied.people_to_reattribute > 0 {
-        let (complete, is_said, is_nothing, tag) = velocity("payments").await?;
-        assert_eq!((complete, is_said, is_nothing), (vec![false; 3], true, false));
-        assert!(tags.insert(tag), "another tag after {steps} steps");
-        let (complete, is_said, ..) = velocity("platform").await?;
-        assert_eq!((complete, is_said), (all.clone(), false), "only the team that changes");
+        let (complete, is_reported, is_nothing, tag) = velocity("payments").await?;
+        assert_eq!((complete, is_reported, is_nothing), (vec![false; 3], true, false));
+        assert!(tags.insert(tag), "same tag after {steps} steps");
+        let (complete, is_reported, ..) = velocity("platform").await?;
+        assert_eq!((complete, is_reported), (all.clone(), false), "only the changed team");
         applied.note(backend.store.reattribute(2).await?);
         steps += 1;
     }
     assert_eq!(steps, 3);
-    let (complete, is_said, _, tag) = velocity("payments").await?;
-    assert_eq!((complete, is_said, tags.insert(tag)), (all, false, true));
+    let (complete, is_reported, _, tag) = velocity("payments").await?;
+    assert_eq!((complete, is_reported, tags.insert(tag)), (all, false, true));
     let summary = backend.get("/v1/metrics/team/payments/summary?last=P2W").await?.1;
     assert!(!words(&summary).contains(&"reattributing"), "{summary}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_new_member_makes_the_past_incomplete_until_it_is_read_again() -> Result<()> {
+async fn a_new_member_leaves_the_past_incomplete() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     backend.apply(&TEAMS.replace("{ github: ana }", "{ github: ana }, { github: eva, from: 2026-06-08 }")).await?;
     assert_eq!(complete(&backend.velocity(WEEKS).await?), [true, false, false]);
@@ -177,7 +178,7 @@ async fn a_new_member_makes_the_past_incomplete_until_it_is_read_again() -> Resu
 }
 
 #[tokio::test]
-async fn of_a_repository_that_was_replaced_the_new_one_is_what_a_name_means() -> Result<()> {
+async fn a_name_means_the_replacing_repository() -> Result<()> {
     let backend = with_legacy().await?;
     backend
         .run_sql(
@@ -192,7 +193,7 @@ async fn of_a_repository_that_was_replaced_the_new_one_is_what_a_name_means() ->
 }
 
 #[tokio::test]
-async fn the_views_call_the_same_weeks_and_months_complete() -> Result<()> {
+async fn the_views_agree_on_complete_weeks_and_months() -> Result<()> {
     let backend = with_legacy().await?;
     let pool = backend.database.pool().await?;
     let read = "delete from repositories where name = 'acme/legacy'";
@@ -254,12 +255,12 @@ async fn the_views_call_the_same_weeks_and_months_complete() -> Result<()> {
     }
     seen.sort();
     seen.dedup();
-    assert!(seen.len() > 4, "each step makes something else complete: {seen:?}");
+    assert!(seen.len() > 4, "each step should change what is complete: {seen:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_tag_changes_when_something_is_said_to_be_read_or_not() -> Result<()> {
+async fn a_tag_changes_with_coverage() -> Result<()> {
     let backend = with_legacy().await?;
     let mut tags = Vec::new();
     for step in [
@@ -279,7 +280,7 @@ async fn a_tag_changes_when_something_is_said_to_be_read_or_not() -> Result<()> 
 }
 
 #[tokio::test]
-async fn a_key_that_is_limited_to_a_team_is_told_how_many_repositories_and_not_which() -> Result<()> {
+async fn a_limited_key_sees_repository_counts_not_names() -> Result<()> {
     let backend = with_legacy().await?;
     let (keys, texts) = keys(&[(Scope::PrsRead, &["payments"]), (Scope::PrsRead, &[])])?;
     let router = router(Api { keys: Some(keys), ..backend.api() });
@@ -311,7 +312,7 @@ async fn a_key_that_is_limited_to_a_team_is_told_how_many_repositories_and_not_w
 }
 
 #[tokio::test]
-async fn to_a_key_that_is_limited_to_a_team_a_repository_of_others_does_not_exist() -> Result<()> {
+async fn a_limited_key_never_sees_others_repositories() -> Result<()> {
     let backend = with_legacy().await?;
     let (keys, texts) = keys(&[(Scope::MetricsRead, &["payments"]), (Scope::MetricsRead, &[])])?;
     let router = router(Api { keys: Some(keys), ..backend.api() });
@@ -327,7 +328,7 @@ async fn to_a_key_that_is_limited_to_a_team_a_repository_of_others_does_not_exis
 }
 
 #[tokio::test]
-async fn each_repository_that_nobody_knows_is_named() -> Result<()> {
+async fn each_unknown_repository_is_named() -> Result<()> {
     let (status, answer) =
         Backend::empty().await?.get(&format!("{VELOCITY}?repo=acme/nope,acme/api,acme/nada")).await?;
     assert_eq!(status, 400);
@@ -341,14 +342,13 @@ async fn each_repository_that_nobody_knows_is_named() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_in_quarantine_is_said_and_leaves_buckets_incomplete_from_its_opening_until_it_is_accepted()
--> Result<()> {
+async fn a_quarantined_pull_request_leaves_buckets_incomplete() -> Result<()> {
     let backend = Backend::with(&history()).await?;
-    backend.tell(&details(&history())).await?;
+    backend.add_details(&details(&history())).await?;
     assert_eq!(complete(&backend.velocity(WEEKS).await?), [true, true, false]);
     let answer = backend.velocity(WEEKS).await?;
     assert_eq!(answer["meta"]["coverage"]["quarantined"], 0);
-    // Opened in W24, so that W23 cannot lack it.
+    // Opened in W24, so that it cannot belong to W23.
     backend
         .run_sql(
             "insert into quarantined_pull_requests (repository_id, number, reason, created_from, first_seen_at, last_tried_at)
@@ -360,7 +360,7 @@ async fn what_is_in_quarantine_is_said_and_leaves_buckets_incomplete_from_its_op
     assert_eq!(answer["meta"]["coverage"]["quarantined"], 1);
     let warnings = answer["meta"]["warnings"].to_string();
     assert!(
-        warnings.contains("quarantined: 1 pull request that may belong into the range could not be read"),
+        warnings.contains("quarantined: 1 pull request that may belong to the range could not be read"),
         "{warnings}"
     );
     let before = backend.velocity("from=2026-06-01&to=2026-06-08").await?;
@@ -370,7 +370,7 @@ async fn what_is_in_quarantine_is_said_and_leaves_buckets_incomplete_from_its_op
     let pool = backend.database.pool().await?;
     let in_views: Vec<String> = sqlx::query_scalar(views).fetch_all(&pool).await?;
     assert_eq!(in_views[..2], ["true", "false"]);
-    // Accepted: complete without it, and said all the same.
+    // Accepted: the buckets are complete without it, and it is still reported.
     let (repository, key) = ("acme/api".parse()?, mergeline_store::QuarantineKey::Number(99));
     let store = backend.database.store()?;
     assert!(store.accept_quarantined(&repository, key, at(NOW)).await?);
@@ -384,17 +384,17 @@ async fn what_is_in_quarantine_is_said_and_leaves_buckets_incomplete_from_its_op
 }
 
 #[tokio::test]
-async fn what_was_pruned_is_not_complete_and_answers_say_since_when_there_is_everything() -> Result<()> {
+async fn pruned_time_is_incomplete_with_its_start_reported() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let before = backend.velocity(WEEKS).await?;
     assert_eq!(complete(&before), [true, true, false]);
-    // In the middle of W23: of that week only a part is left.
+    // In the middle of W23, so only a part of that week is left.
     backend.store.prune(at("2026-06-03T22:00:00Z"), 0).await?;
     let after = backend.velocity(WEEKS).await?;
     assert_eq!(complete(&after), [false, true, false]);
     assert_eq!(after["meta"]["coverage"]["since"], json!("2026-06-03T22:00:00Z"));
     let warnings = after["meta"]["warnings"].to_string();
-    assert!(warnings.contains("before_collection: the range begins before 2026-06-03T22:00:00Z"), "{warnings}");
+    assert!(warnings.contains("before_collection: the range starts before 2026-06-03T22:00:00Z"), "{warnings}");
     let later = "from=2026-06-08&to=2026-06-15";
     assert!(!words(&backend.velocity(later).await?).contains(&"before_collection"));
     Ok(())

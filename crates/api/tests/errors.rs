@@ -1,4 +1,4 @@
-//! Every error that the API answers with, in both forms, and what becomes of a database that is slow or away.
+//! Every error of the API, in both formats, and the behavior with a slow or unreachable database.
 
 mod common;
 
@@ -20,7 +20,7 @@ use sqlx::PgPool;
 const VELOCITY: &str = "/v1/metrics/team/payments/velocity";
 const PROBLEM: (&str, &str) = ("accept", "application/problem+json");
 
-/// The same refusal in both forms: status, headers that say something, and bodies.
+/// The same rejection in both formats: status, relevant headers, and bodies.
 async fn both(router: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Value> {
     let plain = ask(router, method, path, headers).await?;
     let named: Vec<(&str, &str)> =
@@ -30,15 +30,15 @@ async fn both(router: &Router, method: &str, path: &str, headers: &[(&str, &str)
     for header in ["allow", "cache-control", "retry-after", "vary", "www-authenticate", "x-content-type-options"] {
         assert_eq!(plain.header(header), problem.header(header), "{header}");
     }
-    let told = ["allow", "cache-control", "retry-after", "www-authenticate"]
+    let shown = ["allow", "cache-control", "retry-after", "www-authenticate"]
         .into_iter()
         .filter(|name| plain.headers.contains_key(*name));
-    let headers: HashMap<&str, &str> = told.map(|name| (name, plain.header(name))).collect();
+    let headers: HashMap<&str, &str> = shown.map(|name| (name, plain.header(name))).collect();
     Ok(json!({ "status": plain.status, "headers": headers, "envelope": plain.json()?, "problem": problem.json()? }))
 }
 
 #[tokio::test]
-async fn every_refusal_has_one_form_and_the_same_as_problem_details() -> Result<()> {
+async fn every_refusal_matches_its_problem_details() -> Result<()> {
     let backend = Backend::empty().await?;
     let (keys, texts) = keys(&[(Scope::MetricsRead, &[]), (Scope::Admin, &["payments"])])?;
     let router = router(Api { keys: Some(keys), ..backend.api() });
@@ -63,11 +63,11 @@ async fn every_refusal_has_one_form_and_the_same_as_problem_details() -> Result<
 }
 
 #[tokio::test]
-async fn every_failure_has_one_form_and_the_same_as_problem_details() -> Result<()> {
+async fn every_failure_matches_its_problem_details() -> Result<()> {
     let backend = Backend::empty().await?;
     let pool = backend.database.pool().await?;
     let mut all = serde_json::Map::new();
-    // However fast the database is, it does not answer while somebody else has this.
+    // However fast the database is, it cannot answer while this lock is held.
     let mut held = pool.begin().await?;
     sqlx::raw_sql("lock table configurations").execute(&mut *held).await?;
     let slow = router(Api { timeout: Duration::ZERO, ..backend.api() });
@@ -85,7 +85,7 @@ async fn every_failure_has_one_form_and_the_same_as_problem_details() -> Result<
 }
 
 #[tokio::test]
-async fn a_panic_is_an_internal_error_and_the_next_request_is_answered() -> Result<()> {
+async fn a_panic_is_a_500_and_serving_continues() -> Result<()> {
     let backend = Backend::empty().await?;
     let router = router(Api { clock: || panic!("on purpose"), ..backend.api() });
     let answered = ask(&router, "GET", VELOCITY, &[]).await?;
@@ -96,7 +96,7 @@ async fn a_panic_is_an_internal_error_and_the_next_request_is_answered() -> Resu
 }
 
 #[tokio::test]
-async fn an_unreachable_database_is_unavailable_and_no_timeout() -> Result<()> {
+async fn an_unreachable_database_is_unavailable_without_a_timeout() -> Result<()> {
     let lookup = |name: &str| match name {
         "DB_URL" => Some("postgres://nobody@127.0.0.1:9/none".to_owned()),
         "REQUEST_TIMEOUT_SECONDS" => Some("2".to_owned()),
@@ -112,7 +112,7 @@ async fn an_unreachable_database_is_unavailable_and_no_timeout() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_response_has_its_trace_id_as_request_id_and_none_of_the_clients() -> Result<()> {
+async fn client_request_ids_are_replaced_by_trace_ids() -> Result<()> {
     let backend = Backend::empty().await?;
     let router = backend.router(None);
     for path in ["/v1/teams", "/v1/nothing", "/v1/teams?form=1"] {
@@ -128,7 +128,7 @@ async fn every_response_has_its_trace_id_as_request_id_and_none_of_the_clients()
 }
 
 #[tokio::test]
-async fn the_trace_id_of_aws_is_kept_and_a_forged_one_is_not() -> Result<()> {
+async fn only_the_trace_id_from_aws_is_kept() -> Result<()> {
     let backend = Backend::empty().await?;
     let trace_id = async |path: &str, header: &str| -> Result<String> {
         let answered = backend.ask(path, &[("x-amzn-trace-id", header)]).await?;
@@ -158,11 +158,11 @@ async fn the_trace_id_of_aws_is_kept_and_a_forged_one_is_not() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_cut_between_two_requests_is_renewed() -> Result<()> {
+async fn a_connection_cut_between_requests_is_replaced() -> Result<()> {
     let backend = Backend::empty().await?;
     let pool = backend.database.pool().await?;
     for path in ["/v1/teams", "/v1/metrics/team/payments/velocity", "/v1/health"] {
-        // Several, so that more than one of them is cut.
+        // Several, so that more than one connection is cut.
         let (one, other) = tokio::try_join!(backend.get(path), backend.get(path))?;
         assert_eq!((one.0, other.0), (200, 200), "{path}");
         sqlx::query("select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
@@ -174,7 +174,7 @@ async fn a_connection_that_was_cut_between_two_requests_is_renewed() -> Result<(
 }
 
 #[tokio::test]
-async fn a_slow_database_is_a_504_and_the_next_request_is_answered() -> Result<()> {
+async fn a_slow_database_is_a_504_and_serving_continues() -> Result<()> {
     let backend = Backend::empty().await?;
     let pool = backend.database.pool().await?;
     let mut blocker = pool.begin().await?;
@@ -187,7 +187,7 @@ async fn a_slow_database_is_a_504_and_the_next_request_is_answered() -> Result<(
     Ok(())
 }
 
-/// A router whose statements may take 0.9 s of the second that a request has.
+/// A router with a statement timeout of 0.9 s and a request timeout of 1 s.
 async fn with_a_second(backend: &Backend) -> Result<Api> {
     let lookup = |name: &str| match name {
         "DB_URL" => Some(backend.database.url().to_owned()),
@@ -196,14 +196,14 @@ async fn with_a_second(backend: &Backend) -> Result<Api> {
     };
     let settings = Settings::from_vars(lookup)?;
     let store = Store::connect(&settings.database);
-    // What is measured is the statement, not how long the first connection takes.
+    // Only the statement should be measured, not the first connection.
     store.coverage().await?;
     Ok(Api { store, timeout: settings.timeout, ..backend.api() })
 }
 
-/// Waits until the database works on no statement of ours, as it must soon.
+/// Waits until none of our statements is active, which must be soon.
 async fn until_nothing_is_active(pool: &PgPool) -> Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let active: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity
@@ -214,49 +214,49 @@ async fn until_nothing_is_active(pool: &PgPool) -> Result<()> {
         if active == 0 {
             return Ok(());
         }
-        ensure!(begun.elapsed() < Duration::from_secs(5), "{active} statements go on");
+        ensure!(started.elapsed() < Duration::from_secs(5), "{active} statements are still active");
         tokio::task::yield_now().await;
     }
 }
 
-/// Asks for numbers while nobody gets at them, and then for something else on the same connections.
-async fn ask_in_vain(backend: &Backend, api: Api) -> Result<Answered> {
+/// Requests numbers while they are locked, and then something else on the same connections.
+async fn request_while_locked(backend: &Backend, api: Api) -> Result<Answered> {
     let pool = backend.database.pool().await?;
     let mut blocker = pool.begin().await?;
     sqlx::raw_sql("lock table pr_attributions in access exclusive mode").execute(&mut *blocker).await?;
     let router = router(api);
     let answered = ask(&router, "GET", VELOCITY, &[]).await?;
     until_nothing_is_active(&pool).await?;
-    assert_eq!(ask(&router, "GET", "/v1/teams", &[]).await?.status, 200, "the connections are as good as before");
+    assert_eq!(ask(&router, "GET", "/v1/teams", &[]).await?.status, 200, "the connections still work");
     blocker.rollback().await?;
     assert_eq!(ask(&router, "GET", VELOCITY, &[]).await?.status, 200);
     Ok(answered)
 }
 
 #[tokio::test]
-async fn a_statement_that_takes_too_long_is_ended_by_the_database_just_before_the_request_is() -> Result<()> {
+async fn the_statement_timeout_fires_before_the_request_timeout() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let api = with_a_second(&backend).await?;
-    let (begun, timeout) = (Instant::now(), Duration::from_secs(20));
-    // The request itself has more time, so that only the database can have ended it.
-    let answered = ask_in_vain(&backend, Api { timeout, ..api }).await?;
+    let (started, timeout) = (Instant::now(), Duration::from_secs(20));
+    // The request has more time, so only the database can have ended it.
+    let answered = request_while_locked(&backend, Api { timeout, ..api }).await?;
     assert_eq!((answered.status, answered.code().as_str()), (504, "timeout"));
-    assert!(begun.elapsed() < timeout);
+    assert!(started.elapsed() < timeout);
     Ok(())
 }
 
 #[tokio::test]
-async fn the_statement_of_a_request_that_was_given_up_does_not_go_on() -> Result<()> {
+async fn an_abandoned_request_cancels_its_statement() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let api = with_a_second(&backend).await?;
-    let answered = ask_in_vain(&backend, Api { timeout: Duration::from_millis(200), ..api }).await?;
+    let answered = request_while_locked(&backend, Api { timeout: Duration::from_millis(200), ..api }).await?;
     assert_eq!((answered.status, answered.code().as_str()), (504, "timeout"));
     Ok(())
 }
 
-/// Waits until so many statements of ours wait for a lock, as they must soon.
+/// Waits until this many of our statements wait for a lock, which must be soon.
 async fn until_waiting(pool: &PgPool, expected: i64) -> Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let waiting: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity
@@ -267,17 +267,17 @@ async fn until_waiting(pool: &PgPool, expected: i64) -> Result<()> {
         if waiting == expected {
             return Ok(());
         }
-        ensure!(begun.elapsed() < Duration::from_secs(10), "{waiting} statements wait, not {expected}");
+        ensure!(started.elapsed() < Duration::from_secs(10), "{waiting} statements wait, not {expected}");
         tokio::task::yield_now().await;
     }
 }
 
-/// Asks for numbers so many times at once, and goes on with something else.
+/// Sends this many requests for numbers at once, without waiting for them.
 fn ask_at_once(router: &Router, times: usize, key: Option<&str>) -> Vec<tokio::task::JoinHandle<Result<Answered>>> {
     ask_for(VELOCITY, router, times, key)
 }
 
-/// Asks for something so many times at once, and goes on with something else.
+/// Sends this many requests at once, without waiting for them.
 fn ask_for(
     path: &'static str,
     router: &Router,
@@ -294,7 +294,7 @@ fn ask_for(
     (0..times).map(|_| ask_once()).collect()
 }
 
-/// The statuses and codes of these, in order.
+/// Their statuses and codes, in order.
 async fn outcomes(asked: Vec<tokio::task::JoinHandle<Result<Answered>>>) -> Result<Vec<(u16, String)>> {
     let mut outcomes = Vec::new();
     for answered in asked {
@@ -306,7 +306,7 @@ async fn outcomes(asked: Vec<tokio::task::JoinHandle<Result<Answered>>>) -> Resu
 }
 
 #[tokio::test]
-async fn too_many_questions_at_once_are_overloaded_and_health_and_teams_are_answered_meanwhile() -> Result<()> {
+async fn overload_leaves_health_and_teams_available() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let (pool, statistics) = (backend.database.pool().await?, backend.store.connections() - 1);
     let mut blocker = pool.begin().await?;
@@ -323,16 +323,13 @@ async fn too_many_questions_at_once_are_overloaded_and_health_and_teams_are_answ
     assert_eq!((sent_away.status, sent_away.code().as_str()), (503, "overloaded"));
     assert!(sent_away.header("retry-after").parse::<u32>().is_ok());
     blocker.rollback().await?;
-    assert!(
-        outcomes(admitted).await?.iter().all(|(status, _)| *status == 200),
-        "those that had their turn are answered"
-    );
+    assert!(outcomes(admitted).await?.iter().all(|(status, _)| *status == 200), "admitted requests are answered");
     assert_eq!(ask(&router, "GET", VELOCITY, &[]).await?.status, 200);
     Ok(())
 }
 
 #[tokio::test]
-async fn the_health_is_known_while_every_connection_is_at_work() -> Result<()> {
+async fn health_answers_while_every_connection_is_busy() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let mut held = Vec::new();
     for _ in 0..backend.store.connections() {
@@ -344,7 +341,7 @@ async fn the_health_is_known_while_every_connection_is_at_work() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_slow_questions_of_one_key_leave_room_for_those_of_another() -> Result<()> {
+async fn slow_queries_of_one_key_leave_room() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let (keys, texts) = keys(&[(Scope::MetricsRead, &[]), (Scope::MetricsRead, &[])])?;
     let pool = backend.database.pool().await?;
@@ -359,7 +356,7 @@ async fn the_slow_questions_of_one_key_leave_room_for_those_of_another() -> Resu
     assert_eq!(teams.status, 200, "{}", teams.text);
     blocker.rollback().await?;
     assert_eq!(outcomes(modest).await?, [(200, String::new())]);
-    // The others of the first key had their turn one after the other, or were sent away while it was slow.
+    // The other requests of the first key were admitted one by one, or rejected while it was slow.
     for (status, code) in outcomes(greedy).await? {
         assert!(
             (status, code.as_str()) == (200, "") || (status, code.as_str()) == (503, "overloaded"),
@@ -370,7 +367,7 @@ async fn the_slow_questions_of_one_key_leave_room_for_those_of_another() -> Resu
 }
 
 #[tokio::test]
-async fn the_slow_lists_of_one_key_leave_room_for_those_of_another() -> Result<()> {
+async fn slow_lists_of_one_key_leave_room() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let scopes = [Scope::MetricsRead, Scope::Admin].map(|scope| [(scope, &[][..]); 2]);
     let (keys, texts) = keys(scopes.as_flattened())?;
@@ -403,7 +400,7 @@ async fn the_slow_lists_of_one_key_leave_room_for_those_of_another() -> Result<(
 }
 
 #[tokio::test]
-async fn without_a_database_many_requests_at_once_are_unavailable_and_not_overloaded() -> Result<()> {
+async fn without_a_database_bursts_are_unavailable_not_overloaded() -> Result<()> {
     let lookup = |name: &str| match name {
         "DB_URL" => Some("postgres://nobody@127.0.0.1:9/none".to_owned()),
         "REQUEST_TIMEOUT_SECONDS" => Some("1".to_owned()),
@@ -419,7 +416,7 @@ async fn without_a_database_many_requests_at_once_are_unavailable_and_not_overlo
 }
 
 #[tokio::test]
-async fn a_time_zone_of_the_file_that_the_database_does_not_know_is_not_blamed_on_the_request() -> Result<()> {
+async fn an_unsupported_file_time_zone_is_a_server_error() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     // A server with older time zones than ours.
     let unknown = r"do $$

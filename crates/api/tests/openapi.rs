@@ -1,4 +1,4 @@
-//! The document is what the program answers: no path is missing, none is too many, and the stored copy is the same.
+//! The document matches the program: no path is missing or superfluous, and the stored copy is up to date.
 
 mod common;
 
@@ -10,14 +10,14 @@ use mergeline_api::openapi;
 use serde_json::Value;
 
 #[test]
-fn the_stored_document_is_the_one_that_the_program_makes() -> Result<()> {
+fn the_stored_document_is_up_to_date() -> Result<()> {
     let stored: Value = serde_json::from_str(include_str!("../../../docs/openapi.json"))?;
-    assert!(stored == openapi(), "it has drifted: cargo run -q -- openapi > docs/openapi.json");
+    assert!(stored == openapi(), "out of date: cargo run -q -- openapi > docs/openapi.json");
     Ok(())
 }
 
 #[tokio::test]
-async fn the_document_is_served_as_it_is() -> Result<()> {
+async fn the_document_is_served_unchanged() -> Result<()> {
     let answered = Backend::empty().await?.ask("/v1/openapi.json", &[]).await?;
     assert_eq!((answered.status, answered.header("content-type")), (200, "application/json"));
     assert_eq!(answered.header("cache-control"), "public, max-age=300");
@@ -30,7 +30,7 @@ fn documented() -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn what_answers_beside_the_version_is_what_answers_below_it() -> Result<()> {
+async fn unversioned_paths_answer_like_versioned_paths() -> Result<()> {
     let backend = Backend::empty().await?;
     let router = backend.router(None);
     for path in documented() {
@@ -42,7 +42,7 @@ async fn what_answers_beside_the_version_is_what_answers_below_it() -> Result<()
 }
 
 #[tokio::test]
-async fn every_path_of_the_document_answers_with_a_type_that_it_names() -> Result<()> {
+async fn every_path_answers_with_a_documented_type() -> Result<()> {
     let backend = Backend::with(&common::history()).await?;
     let router = backend.router(None);
     let document = openapi();
@@ -51,13 +51,13 @@ async fn every_path_of_the_document_answers_with_a_type_that_it_names() -> Resul
         assert_eq!(answered.status, 200, "{path}: {}", answered.text);
         let content = &document["paths"][&path]["get"]["responses"]["200"]["content"];
         let content_type = answered.header("content-type").split(';').next().unwrap_or_default();
-        assert!(content.get(content_type).is_some(), "{path}: {content_type} is none of {content}");
+        assert!(content.get(content_type).is_some(), "{path}: {content_type} is not in {content}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_page_says_the_same_and_runs_and_loads_nothing() -> Result<()> {
+async fn the_page_has_no_scripts_or_external_resources() -> Result<()> {
     let answered = Backend::empty().await?.ask("/v1/docs", &[]).await?;
     assert_eq!((answered.status, answered.header("content-type")), (200, "text/html; charset=utf-8"));
     insta::assert_snapshot!(answered.header("content-security-policy"), @"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
@@ -68,7 +68,7 @@ async fn the_page_says_the_same_and_runs_and_loads_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Values of each parameter at the edges of what is allowed, on both sides.
+/// Values of each parameter at the limits of what is allowed, on both sides.
 fn edges() -> Vec<(&'static str, String)> {
     let mut edges: Vec<(&str, String)> = Vec::new();
     let mut add = |name, values: &[&str]| edges.extend(values.iter().map(|value| (name, (*value).to_owned())));
@@ -107,7 +107,7 @@ fn edges() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn what_the_document_allows_of_a_parameter_is_taken_and_what_it_does_not_is_refused() -> Result<()> {
+async fn parameters_are_accepted_exactly_as_documented() -> Result<()> {
     let router = Backend::empty().await?.router(None);
     let document = openapi();
     let paths = ["/v1/metrics/team/{team_id}/velocity", "/v1/metrics/team/{team_id}/pull-requests"];
@@ -115,7 +115,7 @@ async fn what_the_document_allows_of_a_parameter_is_taken_and_what_it_does_not_i
         let tz = document.pointer("/components/parameters/tz");
         let listed = paths.iter().filter_map(|path| document["paths"][path]["get"]["parameters"].as_array());
         let schema = listed.flatten().chain(tz).find(|parameter| parameter["name"] == name)?.get("schema")?;
-        // A list is told from its items by commas, which none of them has.
+        // A list is split into items at commas, so items do not contain any.
         Some(schema.get("items").unwrap_or(schema).clone())
     };
     for (name, value) in edges() {
@@ -130,7 +130,7 @@ async fn what_the_document_allows_of_a_parameter_is_taken_and_what_it_does_not_i
         let path = paths[usize::from(name == "limit")].replace("{team_id}", "payments");
         let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, &value).finish();
         let answered = ask(&router, "GET", &format!("{path}?{query}"), &[]).await?;
-        // What depends on other parameters, on today or on what there is, no schema says.
+        // What depends on other parameters, on today or on the data is not part of the schema.
         let beyond = ["empty_range", "unknown_repository", "range_too_large"];
         let refused = answered.refused();
         let is_refused = refused.iter().any(|(_, reason)| name == "last" || !beyond.contains(&reason.as_str()));
@@ -140,7 +140,7 @@ async fn what_the_document_allows_of_a_parameter_is_taken_and_what_it_does_not_i
 }
 
 #[tokio::test]
-async fn the_addresses_above_the_page_lead_to_it() -> Result<()> {
+async fn parent_addresses_redirect_to_the_page() -> Result<()> {
     let router = Backend::empty().await?.router(Some(common::KEY));
     for path in ["/", "/v1", "/v1/"] {
         let answered = ask(&router, "GET", path, &[]).await?;

@@ -1,4 +1,4 @@
-//! What requests may ask: every row of the API's part of docs/faults.md whose answer is a refusal of the request.
+//! Request validation: every row of the API's part of docs/faults.md whose response is a rejection of the request.
 
 mod common;
 
@@ -18,7 +18,7 @@ const TEAM_PATHS: [&str; 5] = [
 /// The endpoints that take a range.
 const RANGES: [&str; 4] = ["velocity", "lead-time", "summary", "pull-requests"];
 
-/// Asks each endpoint with a range the same, and expects the same refusal.
+/// Sends the same query to each endpoint with a range, and expects the same rejection.
 async fn refused(backend: &Backend, query: &str, expected: &[(&str, &str)]) -> Result<Vec<Answered>> {
     let mut all = Vec::new();
     for path in RANGES {
@@ -32,7 +32,7 @@ async fn refused(backend: &Backend, query: &str, expected: &[(&str, &str)]) -> R
     Ok(all)
 }
 
-/// The sentence about the first refused parameter.
+/// The sentence about the first rejected parameter.
 fn message(answered: &Answered) -> Result<String> {
     Ok(answered.json()?["error"]["details"][0]["message"].as_str().context("a message")?.to_owned())
 }
@@ -50,7 +50,7 @@ async fn a01_an_unknown_team_is_not_found() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a02_numbers_and_texts_that_name_no_team_are_refused_and_never_an_error_of_ours() -> Result<()> {
+async fn a02_invalid_teams_are_refused_without_a_500() -> Result<()> {
     let backend = Backend::empty().await?;
     for path in TEAM_PATHS {
         for team in
@@ -61,12 +61,12 @@ async fn a02_numbers_and_texts_that_name_no_team_are_refused_and_never_an_error_
             assert_eq!(answered.refused(), [("team_id".to_owned(), "invalid".to_owned())], "{path} {team}");
         }
     }
-    assert_eq!(backend.get("/v1/teams").await?.0, 200, "and the table is there");
+    assert_eq!(backend.get("/v1/teams").await?.0, 200, "the table still exists");
     Ok(())
 }
 
 #[tokio::test]
-async fn a03_a_range_that_ends_before_it_begins_is_refused() -> Result<()> {
+async fn a03_a_range_ending_before_it_starts_is_refused() -> Result<()> {
     let backend = Backend::empty().await?;
     refused(&backend, "from=2026-06-01&to=2026-06-01", &[("from", "empty_range")]).await?;
     refused(&backend, "from=2026-06-02&to=2026-06-01", &[("from", "empty_range")]).await?;
@@ -76,7 +76,7 @@ async fn a03_a_range_that_ends_before_it_begins_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a04_days_that_do_not_exist_are_refused_by_their_parameter() -> Result<()> {
+async fn a04_days_that_do_not_exist_are_refused() -> Result<()> {
     let backend = Backend::empty().await?;
     for day in
         ["2026-13-01", "2026-02-29", "yesterday", "", "2026-6-1", "2026-06-01T00:00:00Z", "0001-01-01", "9999-01-01"]
@@ -95,7 +95,7 @@ async fn a04_days_that_do_not_exist_are_refused_by_their_parameter() -> Result<(
 }
 
 #[tokio::test]
-async fn a05_fifty_years_are_refused_with_the_limit() -> Result<()> {
+async fn a05_fifty_years_are_refused_stating_the_limit() -> Result<()> {
     let backend = Backend::empty().await?;
     let answered = refused(&backend, "from=1976-01-01&to=2026-01-01", &[("from", "range_too_large")]).await?;
     assert!(message(&answered[0])?.contains("3700 days"), "{}", answered[0].text);
@@ -109,7 +109,7 @@ async fn a05_fifty_years_are_refused_with_the_limit() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a06_an_unknown_interval_is_refused_with_those_that_there_are() -> Result<()> {
+async fn a06_an_unknown_interval_is_refused_with_choices() -> Result<()> {
     let backend = Backend::empty().await?;
     for path in ["velocity", "lead-time"] {
         for interval in ["fortnight", "", "Week", "week,month"] {
@@ -132,7 +132,7 @@ async fn a07_an_unknown_time_zone_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a08_weeks_that_do_not_exist_are_refused_and_week_53_of_a_long_year_is_not() -> Result<()> {
+async fn a08_week_53_is_accepted_in_long_years_only() -> Result<()> {
     let backend = Backend::empty().await?;
     for week in ["2026-W54", "2025-W53", "2026-W00", "2026-W1", "2026W23", ""] {
         refused(&backend, &format!("week={week}"), &[("week", "invalid")]).await?;
@@ -149,7 +149,7 @@ async fn a08_weeks_that_do_not_exist_are_refused_and_week_53_of_a_long_year_is_n
 }
 
 #[tokio::test]
-async fn a09_limits_that_are_no_number_from_1_to_1000_are_refused() -> Result<()> {
+async fn a09_limits_outside_1_to_1000_are_refused() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     for path in ["/v1/metrics/team/payments/pull-requests", "/v1/collection/runs"] {
         for limit in ["0", "-1", "1001", "10001", "abc", "", "1e2", "%2B5", "18446744073709551617"] {
@@ -164,12 +164,12 @@ async fn a09_limits_that_are_no_number_from_1_to_1000_are_refused() -> Result<()
 }
 
 #[tokio::test]
-async fn a11_an_unknown_parameter_is_refused_with_the_one_that_was_meant() -> Result<()> {
+async fn a11_an_unknown_parameter_is_refused_with_a_suggestion() -> Result<()> {
     let backend = Backend::empty().await?;
     let answered = refused(&backend, "form=2026-01-01", &[("form", "unknown")]).await?;
     assert_eq!(message(&answered[0])?, "unknown; did you mean `from`?");
     let answered = refused(&backend, "nonsense=1", &[("nonsense", "unknown")]).await?;
-    insta::assert_snapshot!(message(&answered[2])?, @"unknown; known here: from, to, last, week, tz, repo, base, weighting");
+    insta::assert_snapshot!(message(&answered[2])?, @"unknown; known parameters: from, to, last, week, tz, repo, base, weighting");
     for path in
         ["/v1/teams", "/v1/teams/1", "/v1/collection/status", "/v1/definitions", "/healthz", "/health", "/v1/docs"]
     {
@@ -181,7 +181,7 @@ async fn a11_an_unknown_parameter_is_refused_with_the_one_that_was_meant() -> Re
 }
 
 #[tokio::test]
-async fn all_that_is_wrong_with_a_request_is_told_at_once() -> Result<()> {
+async fn all_problems_of_a_request_are_reported_together() -> Result<()> {
     let (status, answer) =
         Backend::empty().await?.get("/v1/metrics/team/payments/velocity?form=2026-01-01&tz=Mars/Phobos").await?;
     assert_eq!(status, 400);
@@ -196,12 +196,12 @@ async fn all_that_is_wrong_with_a_request_is_told_at_once() -> Result<()> {
             "reason": "unknown"
           },
           {
-            "message": "write a name of the IANA database, Europe/Oslo for example",
+            "message": "write an IANA name, for example Europe/Oslo",
             "parameter": "tz",
             "reason": "invalid"
           }
         ],
-        "message": "The request cannot be understood; see details.",
+        "message": "The request is invalid; see details.",
         "trace_id": "TRACE"
       }
     }
@@ -210,7 +210,7 @@ async fn all_that_is_wrong_with_a_request_is_told_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a12_a_parameter_that_is_given_twice_is_refused() -> Result<()> {
+async fn a12_a_repeated_parameter_is_refused() -> Result<()> {
     let backend = Backend::empty().await?;
     refused(&backend, "from=2026-01-01&from=2026-01-01", &[("from", "repeated")]).await?;
     refused(&backend, "tz=UTC&%74z=UTC", &[("tz", "repeated")]).await?;
@@ -219,7 +219,7 @@ async fn a12_a_parameter_that_is_given_twice_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a13_two_ways_to_say_the_range_exclude_each_other() -> Result<()> {
+async fn a13_two_ways_to_set_the_range_conflict() -> Result<()> {
     let backend = Backend::empty().await?;
     refused(&backend, "from=2026-01-01&last=P1M", &[("last", "exclusive")]).await?;
     refused(&backend, "to=2026-01-01&last=P1M", &[("last", "exclusive")]).await?;
@@ -229,7 +229,7 @@ async fn a13_two_ways_to_say_the_range_exclude_each_other() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a14_twenty_kilobytes_of_query_and_five_thousand_repositories_are_refused() -> Result<()> {
+async fn a14_oversized_queries_and_lists_are_refused() -> Result<()> {
     let backend = Backend::empty().await?;
     let names = |count: usize| (0..count).map(|number| format!("a/r{number}")).collect::<Vec<_>>().join(",");
     refused(&backend, &format!("base={}", "x".repeat(20_000)), &[("query", "too_long")]).await?;
@@ -239,7 +239,7 @@ async fn a14_twenty_kilobytes_of_query_and_five_thousand_repositories_are_refuse
     Ok(())
 }
 
-/// Every path that there is.
+/// Every path.
 const ALL_PATHS: [&str; 15] = [
     "/v1/teams",
     "/v1/teams/payments",
@@ -259,7 +259,7 @@ const ALL_PATHS: [&str; 15] = [
 ];
 
 #[tokio::test]
-async fn a15_only_reading_is_offered() -> Result<()> {
+async fn a15_only_reads_are_allowed() -> Result<()> {
     let router = Backend::empty().await?.router(None);
     for path in ALL_PATHS {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"] {
@@ -289,7 +289,7 @@ async fn head_is_get_without_a_body() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a16_a_form_that_does_not_exist_is_not_acceptable() -> Result<()> {
+async fn a16_an_unknown_format_is_not_acceptable() -> Result<()> {
     let backend = Backend::empty().await?;
     for path in ALL_PATHS {
         let answered = backend.ask(path, &[("accept", "application/xml")]).await?;
@@ -298,13 +298,13 @@ async fn a16_a_form_that_does_not_exist_is_not_acceptable() -> Result<()> {
         assert_eq!(backend.ask(path, &[("accept", browser)]).await?.status, 200, "{path}");
     }
     for path in ["/v1/teams", "/v1/metrics/team/payments/summary", "/v1/collection/runs"] {
-        assert_eq!(backend.ask(path, &[("accept", "text/csv")]).await?.status, 406, "{path} is no table");
+        assert_eq!(backend.ask(path, &[("accept", "text/csv")]).await?.status, 406, "{path} is not a table");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn whoever_asks_for_problem_details_alone_means_errors_and_gets_answers_all_the_same() -> Result<()> {
+async fn accepting_only_problem_details_still_gets_answers() -> Result<()> {
     let backend = Backend::empty().await?;
     for path in ALL_PATHS.into_iter().filter(|path| *path != "/v1/docs") {
         let answered = backend.ask(path, &[("accept", "application/problem+json")]).await?;
@@ -314,7 +314,7 @@ async fn whoever_asks_for_problem_details_alone_means_errors_and_gets_answers_al
 }
 
 #[tokio::test]
-async fn a30_a_team_without_any_pull_request_has_zeros_nulls_and_a_warning() -> Result<()> {
+async fn a30_no_pull_requests_give_zeros_nulls_and_warning() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let nothing = json!({ "n": 0, "weight": 0.0, "mean_hours": null, "p50_hours": null, "p75_hours": null, "p90_hours": null, "p95_hours": null });
     for path in ["velocity", "lead-time"] {
@@ -332,7 +332,7 @@ async fn a30_a_team_without_any_pull_request_has_zeros_nulls_and_a_warning() -> 
 }
 
 #[tokio::test]
-async fn a33_line_breaks_in_a_filter_are_refused_and_never_reach_a_header() -> Result<()> {
+async fn a33_line_breaks_in_a_filter_are_refused() -> Result<()> {
     let backend = Backend::empty().await?;
     for answered in refused(&backend, "repo=acme/api%0d%0aX-Evil:%201", &[("repo", "invalid")])
         .await?
@@ -348,14 +348,14 @@ async fn a33_line_breaks_in_a_filter_are_refused_and_never_reach_a_header() -> R
     Ok(())
 }
 
-/// An answer that two requests must have in common.
+/// A response that two requests must have in common.
 async fn data(router: &Router, path: &str, headers: &[(&str, &str)]) -> Result<(u16, Value)> {
     let answered = ask(router, "GET", path, headers).await?;
     Ok((answered.status, answered.json()?))
 }
 
 #[tokio::test]
-async fn a34_overridden_methods_and_forwarded_addresses_are_ignored() -> Result<()> {
+async fn a34_method_overrides_and_forwarded_addresses_are_ignored() -> Result<()> {
     let router = Backend::with(&history()).await?.router(None);
     let path = "/v1/metrics/team/payments/velocity?week=2026-W24";
     let plain = data(&router, path, &[]).await?;

@@ -9,7 +9,7 @@ use mergeline_domain::Details;
 use mergeline_fake_github::{FakePullRequest, at, pr};
 use serde_json::{Value, json};
 
-/// ana is in payments, bob was by half until noon (UTC) of 2026-06-10 and is in platform since.
+/// ana is in payments. Half of bob was there until noon (UTC) of 2026-06-10, and he is in platform since.
 const TEAMS: &str = "
 version: 1
 repositories: [acme/api]
@@ -19,7 +19,7 @@ teams:
 ";
 const LIST: &str = "/v1/metrics/team/payments/pull-requests?from=2026-06-01&to=2026-06-15";
 
-/// Nine that were merged on the first days of June, each opened a day before, then what counts for nobody else.
+/// Nine that were merged on the first days of June, each opened a day before, then those that do not count.
 fn pull_requests() -> Vec<FakePullRequest> {
     let merged = |number: i64| {
         let created = format!("2026-06-{number:02}T00:00:00Z");
@@ -43,12 +43,12 @@ fn pull_requests() -> Vec<FakePullRequest> {
     ]
 }
 
-/// One with everything, and one for each flag.
+/// A pull request with everything, and one for each flag.
 async fn backend() -> Result<Backend> {
     let backend = Backend::with_teams(TEAMS).await?;
     let all = pull_requests();
     backend.keep(&all).await?;
-    let told = |first_commit: &str, ready: Option<&str>, first_review: Option<&str>| Details {
+    let dated = |first_commit: &str, ready: Option<&str>, first_review: Option<&str>| Details {
         first_commit_at: Some(at(first_commit)),
         ready_at: ready.map(at),
         first_review_at: first_review.map(at),
@@ -58,17 +58,17 @@ async fn backend() -> Result<Backend> {
         additions: 12,
         deletions: 3,
         changed_files: 2,
-        ..told("2026-05-31T20:00:00Z", Some("2026-06-01T06:00:00Z"), Some("2026-06-01T12:00:00Z"))
+        ..dated("2026-05-31T20:00:00Z", Some("2026-06-01T06:00:00Z"), Some("2026-06-01T12:00:00Z"))
     };
     let details = [
         (&all[0], whole),
         (&all[2], Details::default()),
-        (&all[3], told("2026-06-04T01:00:00Z", None, None)),
-        (&all[4], told("2026-06-05T00:00:00Z", Some("2026-06-05T12:00:00Z"), Some("2026-06-05T06:00:00Z"))),
-        (&all[5], told("2026-06-06T00:00:00Z", None, Some("2026-06-08T00:00:00Z"))),
-        (&all[6], Details { is_draft_history_incomplete: true, ..told("2026-06-07T00:00:00Z", None, None) }),
+        (&all[3], dated("2026-06-04T01:00:00Z", None, None)),
+        (&all[4], dated("2026-06-05T00:00:00Z", Some("2026-06-05T12:00:00Z"), Some("2026-06-05T06:00:00Z"))),
+        (&all[5], dated("2026-06-06T00:00:00Z", None, Some("2026-06-08T00:00:00Z"))),
+        (&all[6], Details { is_draft_history_incomplete: true, ..dated("2026-06-07T00:00:00Z", None, None) }),
     ];
-    backend.tell(&details).await?;
+    backend.add_details(&details).await?;
     backend.store.mark_deleted(&backend.lease().await?, &[12], at(common::NOW)).await?;
     Ok(backend)
 }
@@ -79,7 +79,7 @@ fn numbers(answer: &Value) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn each_pull_request_says_why_it_counts_or_does_not_and_why_durations_are_missing() -> Result<()> {
+async fn pull_requests_explain_counting_and_missing_durations() -> Result<()> {
     let answered = backend().await?.ask(LIST, &[]).await?;
     assert_eq!(answered.status, 200);
     let answer = answered.json()?;
@@ -88,18 +88,18 @@ async fn each_pull_request_says_why_it_counts_or_does_not_and_why_durations_are_
     let mut reasons: Vec<&str> = rows.iter().filter_map(|row| row["excluded"].as_str()).collect();
     reasons.sort_unstable();
     reasons.dedup();
-    assert_eq!(reasons, ["deleted", "not_a_member", "not_merged"], "all that there are");
+    assert_eq!(reasons, ["deleted", "not_a_member", "not_merged"], "all reasons");
     let mut flags: Vec<&Value> = rows.iter().filter_map(|row| row["flags"].as_array()).flatten().collect();
     flags.sort_unstable_by_key(ToString::to_string);
     flags.dedup();
-    assert_eq!(flags.len(), 6, "all that there are: {flags:?}");
+    assert_eq!(flags.len(), 6, "all flags: {flags:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_key_that_is_limited_to_a_team_does_not_follow_people_who_left_it() -> Result<()> {
+async fn a_limited_key_loses_people_who_left() -> Result<()> {
     let backend = backend().await?;
-    // Gone from GitHub, and by somebody who was no member any more: nothing of it is left for this team either.
+    // Deleted on GitHub, and by a former member, so this team does not see it at all.
     let late = pr("acme/api", 13).by("bob").created("2026-06-11T00:00:00Z").merged("2026-06-12T00:00:00Z");
     sqlx::raw_sql("update repositories set leased_until = null").execute(&backend.database.pool().await?).await?;
     backend.keep(&[late]).await?;
@@ -114,9 +114,9 @@ async fn a_key_that_is_limited_to_a_team_does_not_follow_people_who_left_it() ->
     assert!(rows.iter().all(|row| row["excluded"] != json!("not_a_member")), "{limited}");
     let (shown, all) = (numbers(&limited), numbers(&other));
     let hidden: Vec<i64> = all.iter().copied().filter(|number| !shown.contains(number)).collect();
-    assert_eq!(hidden, [8, 13], "bob's since he is in platform");
-    assert!(shown.contains(&2) && shown.contains(&12), "bob's of before, and ana's that is gone");
-    // The rows that count are the same, on pages too.
+    assert_eq!(hidden, [8, 13], "bob's since he joined platform");
+    assert!(shown.contains(&2) && shown.contains(&12), "bob's earlier one, and ana's deleted one");
+    // The rows that count are the same, across pages too.
     let first = list(&texts[0], "&limit=5").await?;
     let cursor = first["meta"]["next_cursor"].as_str().context("a second page")?;
     let second = list(&texts[0], &format!("&limit=100&cursor={cursor}")).await?;
@@ -125,7 +125,7 @@ async fn a_key_that_is_limited_to_a_team_does_not_follow_people_who_left_it() ->
 }
 
 #[tokio::test]
-async fn those_that_count_are_the_numbers_of_velocity() -> Result<()> {
+async fn counted_pull_requests_add_up_to_velocity() -> Result<()> {
     let backend = backend().await?;
     for team in ["payments", "platform"] {
         for query in
@@ -145,10 +145,10 @@ async fn those_that_count_are_the_numbers_of_velocity() -> Result<()> {
 }
 
 #[tokio::test]
-async fn pages_lead_from_one_to_the_next_without_a_gap_also_between_equal_instants() -> Result<()> {
+async fn pages_have_no_gap_at_equal_instants() -> Result<()> {
     let backend = backend().await?;
     let whole = numbers(&backend.get(LIST).await?.1);
-    assert_eq!(whole, [1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 11, 12], "by instant; 2 and 3 have the same");
+    assert_eq!(whole, [1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 11, 12], "by instant; 2 and 3 are equal");
     for limit in [1, 2, 5, 11, 12, 13] {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -156,7 +156,7 @@ async fn pages_lead_from_one_to_the_next_without_a_gap_also_between_equal_instan
             let found = numbers(&page);
             assert_eq!(page["meta"]["count"], json!(found.len()));
             seen.extend(found);
-            assert!(seen.len() <= whole.len(), "the pages go in circles: {seen:?}");
+            assert!(seen.len() <= whole.len(), "the pages repeat: {seen:?}");
             let Some(next) = page["meta"]["next_cursor"].as_str() else { break };
             assert_eq!(page["meta"]["count"], json!(limit), "only the last page is short");
             cursor = format!("&cursor={next}");
@@ -167,7 +167,7 @@ async fn pages_lead_from_one_to_the_next_without_a_gap_also_between_equal_instan
 }
 
 #[tokio::test]
-async fn two_pages_look_so() -> Result<()> {
+async fn two_pages_match_their_snapshots() -> Result<()> {
     let backend = backend().await?;
     let (_, mut first) = backend.get(&format!("{LIST}&limit=10")).await?;
     let cursor = first["meta"]["next_cursor"].as_str().context("a second page")?.to_owned();
@@ -219,14 +219,14 @@ async fn two_pages_look_so() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a10_a_cursor_that_was_changed_or_belongs_to_another_question_is_refused() -> Result<()> {
+async fn a10_a_changed_or_foreign_cursor_is_refused() -> Result<()> {
     let backend = backend().await?;
     let (_, page) = backend.get(&format!("{LIST}&limit=2")).await?;
     let cursor = page["meta"]["next_cursor"].as_str().context("a second page")?.to_owned();
     assert_eq!(
         backend.ask(&format!("{LIST}&limit=3&cursor={cursor}"), &[]).await?.status,
         200,
-        "another length is fine"
+        "another page size is allowed"
     );
     let changed = format!("{}{}", if cursor.starts_with('0') { '1' } else { '0' }, &cursor[1..]);
     for other in [
@@ -243,12 +243,12 @@ async fn a10_a_cursor_that_was_changed_or_belongs_to_another_question_is_refused
     }
     backend.apply(&TEAMS.replace("0.5", "0.25")).await?;
     let answered = backend.ask(&format!("{LIST}&cursor={cursor}"), &[]).await?;
-    assert_eq!((answered.status, answered.code().as_str()), (400, "invalid_cursor"), "of another configuration");
+    assert_eq!((answered.status, answered.code().as_str()), (400, "invalid_cursor"), "from another configuration");
     Ok(())
 }
 
 #[tokio::test]
-async fn a31_csv_is_rfc_4180_and_has_nothing_that_a_spreadsheet_would_run() -> Result<()> {
+async fn a31_csv_is_rfc_4180_without_live_formulas() -> Result<()> {
     let answered = backend().await?.ask(&format!("{LIST}&format=csv"), &[]).await?;
     assert_eq!(answered.header("content-type"), "text/csv; charset=utf-8; header=present");
     assert_eq!(answered.header("x-content-type-options"), "nosniff");
@@ -264,7 +264,7 @@ async fn a31_csv_is_rfc_4180_and_has_nothing_that_a_spreadsheet_would_run() -> R
 }
 
 #[tokio::test]
-async fn csv_has_its_next_page_in_a_header() -> Result<()> {
+async fn csv_links_its_next_page_in_a_header() -> Result<()> {
     let backend = backend().await?;
     let rows = |answered: &Answered| csv::Reader::from_reader(answered.text.as_bytes()).records().count();
     let first = backend.ask(&format!("{LIST}&format=csv&limit=10"), &[]).await?;
@@ -275,7 +275,7 @@ async fn csv_has_its_next_page_in_a_header() -> Result<()> {
 }
 
 #[tokio::test]
-async fn full_weighting_gives_the_weight_1_to_those_that_count_and_to_no_other() -> Result<()> {
+async fn full_weighting_weighs_only_what_counts() -> Result<()> {
     let (_, answer) = backend().await?.get(&format!("{LIST}&weighting=full")).await?;
     for row in answer["data"]["pull_requests"].as_array().context("rows")? {
         let expected = if row["counts"] == json!(true) { 1.0 } else { 0.0 };
@@ -285,9 +285,9 @@ async fn full_weighting_gives_the_weight_1_to_those_that_count_and_to_no_other()
 }
 
 #[tokio::test]
-async fn a_team_without_pull_requests_has_an_empty_list_and_a_warning() -> Result<()> {
+async fn no_pull_requests_give_an_empty_list_and_warning() -> Result<()> {
     let (_, answer) = backend().await?.get("/v1/metrics/team/platform/pull-requests?week=2026-W20").await?;
     assert_eq!((&answer["data"]["pull_requests"], &answer["meta"]["count"]), (&json!([]), &json!(0)));
-    assert_eq!(answer["meta"]["warnings"], json!(["no_data: nobody of this team has a pull request in the range"]));
+    assert_eq!(answer["meta"]["warnings"], json!(["no_data: no one on this team has a pull request in the range"]));
     Ok(())
 }

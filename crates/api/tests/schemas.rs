@@ -1,4 +1,4 @@
-//! What is answered on a schema that is older than the program, newer, or just being migrated.
+//! Responses on a schema that is older than the program, newer, or being migrated.
 
 mod common;
 
@@ -14,7 +14,7 @@ use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-/// The last migration of the first release: before it there were no databases in use.
+/// The last migration of the first release. Before it there were no databases in use.
 const FIRST_RELEASE: i64 = 20_261_128_200_500;
 /// Rows for every table of that schema.
 const DATA: [&str; 3] = [
@@ -23,11 +23,11 @@ const DATA: [&str; 3] = [
     include_str!("../../store/tests/data/ledger.sql"),
 ];
 
-/// The paths that need no database.
+/// The paths that do not need a database.
 const DOCUMENTS: [&str; 4] = ["/v1/definitions", "/v1/docs", "/v1/healthz", "/v1/openapi.json"];
 const HEALTH: &str = "/v1/health";
 
-/// A value of a parameter that the rows of [`DATA`] answer; `None` where another one says the same.
+/// A value of a parameter that matches the rows of [`DATA`]; `None` if another parameter does the same.
 fn value(parameter: &str) -> Result<Option<&'static str>> {
     Ok(Some(match parameter {
         "from" => "2026-01-01",
@@ -40,11 +40,11 @@ fn value(parameter: &str) -> Result<Option<&'static str>> {
         "limit" | "bom" => "1",
         "format" => "csv",
         "last" | "week" | "cursor" => return Ok(None),
-        other => bail!("what is asked with `{other}`?"),
+        other => bail!("unknown parameter `{other}`"),
     }))
 }
 
-/// Every path of the document: as it is, and with all its parameters.
+/// Every path of the document, without parameters and with all of them.
 fn questions() -> Result<Vec<String>> {
     let document = openapi();
     let mut questions = Vec::new();
@@ -52,7 +52,7 @@ fn questions() -> Result<Vec<String>> {
         let path = path.replace("{team_id}", "pay");
         let mut pairs = Vec::new();
         let parameters = operations["get"]["parameters"].as_array().into_iter().flatten();
-        // Parameters that stand in one place for all paths are referred to by their name.
+        // Shared parameters are references by name.
         let referred = |it: &Value| it["$ref"].as_str().and_then(|it| document.pointer(it.strip_prefix('#')?)).cloned();
         let parameters: Vec<Value> = parameters.map(|it| referred(it).unwrap_or_else(|| it.clone())).collect();
         for name in parameters.iter().filter(|it| it["in"] == "query").filter_map(|it| it["name"].as_str()) {
@@ -66,7 +66,7 @@ fn questions() -> Result<Vec<String>> {
     Ok(questions)
 }
 
-/// A database with a router on it whose connections are as they are in Lambda.
+/// A database with a router whose connections are set up as in Lambda.
 struct World {
     _database: TestDatabase,
     store: Store,
@@ -98,7 +98,7 @@ impl World {
         self.run("drop schema public cascade; create schema public").await
     }
 
-    /// Migrates an empty database step by step, adds the rows, and does something after each step.
+    /// Migrates an empty database step by step, adds the rows, and runs `after` after each step.
     async fn migrate(&self, after: impl AsyncFn(i64) -> Result<()>) -> Result<()> {
         for (version, name) in Store::known_migrations() {
             self.store.migrate_to(version).await?;
@@ -113,11 +113,11 @@ impl World {
     }
 
     async fn ask(&self, question: &str) -> Result<Answered> {
-        // With one trace id for all, equal answers are equal to the letter.
+        // With the same trace ID for all, equal responses are identical.
         ask(&self.router, "GET", question, &[("x-amzn-trace-id", "Root=1-5759e988-bd862e3fe1be46a994272793")]).await
     }
 
-    /// The answers to all questions but the one after health, of which each must be this.
+    /// The responses to all requests except health. Each must satisfy `is_right`.
     async fn ask_all(&self, is_right: impl Fn(&str, &Answered) -> bool) -> Result<HashMap<String, String>> {
         let mut answers = HashMap::new();
         for question in self.questions.iter().filter(|question| *question != HEALTH) {
@@ -128,7 +128,7 @@ impl World {
         Ok(answers)
     }
 
-    /// The status and what is said of the schema.
+    /// The status, and the reported schema state.
     async fn health(&self) -> Result<(u16, Value)> {
         let answered = self.ask(HEALTH).await?;
         Ok((answered.status, answered.json()?["schema"].clone()))
@@ -140,9 +140,10 @@ fn is_outdated(answered: &Answered) -> bool {
 }
 
 #[tokio::test]
-async fn on_an_older_schema_every_path_answers_as_on_the_newest_or_that_it_is_outdated() -> Result<()> {
+async fn an_older_schema_answers_or_reports_it_is_outdated() -> Result<()> {
     let world = World::new().await?;
-    // From here on all connections have answered everything before: what they have prepared must not outlive a schema.
+    // From here on, all connections have answered every request before. Their prepared statements must not outlive a
+    // schema.
     let expected = world.ask_all(|_, answered| answered.status == 200).await?;
     assert_eq!(world.health().await?, (200, json!("ok")));
     world.drop_schema().await?;
@@ -175,7 +176,7 @@ async fn on_an_older_schema_every_path_answers_as_on_the_newest_or_that_it_is_ou
 }
 
 #[tokio::test]
-async fn health_misses_a_migration_that_was_begun_and_is_not_done() -> Result<()> {
+async fn health_reports_a_migration_started_but_unfinished() -> Result<()> {
     let world = World::new().await?;
     world.run("update _sqlx_migrations set success = version <> (select max(version) from _sqlx_migrations)").await?;
     assert_eq!(world.health().await?, (503, json!("outdated")));
@@ -185,7 +186,7 @@ async fn health_misses_a_migration_that_was_begun_and_is_not_done() -> Result<()
 }
 
 #[tokio::test]
-async fn a_schema_of_a_newer_program_is_as_good_until_it_takes_something_away() -> Result<()> {
+async fn a_newer_schema_works_until_something_is_removed() -> Result<()> {
     let world = World::new().await?;
     let expected = world.ask_all(|_, answered| answered.status == 200).await?;
     world

@@ -27,7 +27,7 @@ row_id! {
     TeamId
 }
 row_id! {
-    /// A person's number at Mergeline, which survives changes of login.
+    /// A person's number in Mergeline, which survives login changes.
     PersonId
 }
 row_id! {
@@ -35,7 +35,7 @@ row_id! {
     MembershipId
 }
 
-/// A person's share in a team over a span of time.
+/// A person's share in a team during a period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
     /// The membership's number.
@@ -44,43 +44,43 @@ pub struct Membership {
     pub team: TeamId,
     /// The share of the person's work.
     pub weight: Weight,
-    /// When it is in force, half open.
+    /// When the membership applies, half open.
     pub period: Period,
 }
 
-/// A configured person with all their memberships, past and future ones included.
+/// A configured person with all memberships, including past and future ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// The person's number.
     pub id: PersonId,
-    /// The login under which GitHub last showed them, or the configured one before that.
+    /// The login that GitHub last reported, or the configured one before that.
     pub login: Login,
-    /// The account's number; `None` until it has been seen or configured.
+    /// The account's number; `None` until it was seen or configured.
     pub github_id: Option<GithubId>,
-    /// All memberships in force at some time. None for somebody who is no member any more.
+    /// All memberships, past and future. Empty for a former member.
     pub memberships: Vec<Membership>,
 }
 
 /// One team's share of a pull request, and the membership that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Attribution {
-    /// The team that it counts for.
+    /// The team it counts for.
     pub team: TeamId,
-    /// The membership that says so.
+    /// The membership it comes from.
     pub membership: MembershipId,
-    /// With which weight.
+    /// The weight.
     pub weight: Weight,
 }
 
 impl Person {
-    /// Whether both are members at the same time, in whatever teams.
+    /// Whether both are members at the same time, in any teams.
     fn meets(&self, other: &Self) -> bool {
         let other = || other.memberships.iter().map(|membership| membership.period);
         self.memberships.iter().any(|membership| other().any(|period| membership.period.overlaps(&period)))
     }
 
-    /// The teams' shares of a pull request of this person with this attribution instant: one for each
-    /// membership that holds it. None at all when they were in no team then.
+    /// The teams' shares of this person's pull request at this attribution instant, one for each membership that
+    /// contains the instant. Empty if the person was not in a team then.
     pub fn attribute_at(&self, instant: DateTime<Utc>) -> Vec<Attribution> {
         self.memberships
             .iter()
@@ -94,7 +94,7 @@ impl Person {
     }
 }
 
-/// Why a pull request is not kept.
+/// Why a pull request is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
@@ -102,34 +102,34 @@ pub enum SkipReason {
     Ghost,
     /// A bot that is not configured as a member.
     Bot,
-    /// A person of no configured team.
+    /// A person who is not in a configured team.
     NotAMember,
 }
 
-/// What becomes of a pull request that GitHub listed.
+/// What happens to a pull request that GitHub listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// A configured person's: it is stored, with the shares of the teams (none when they were in no team
-    /// at the attribution instant).
+    /// Its author is a configured person. It is stored with the teams' shares, which are empty if the person was not in
+    /// a team at the attribution instant.
     Keep {
         /// The author.
         person: &'a Person,
         /// The teams' shares.
         attributions: Vec<Attribution>,
     },
-    /// Anybody else's: only counted.
+    /// Its author is not configured: it is only counted.
     Skip(SkipReason),
-    /// The account was known under another login, and the configuration has its new login as somebody new, who begins where
-    /// the known one ends: the two are one person, and must become one before anything of theirs can be kept.
+    /// The account was known under another login, and its new login is configured as a new person who starts where the
+    /// known one ends. The two are one person and must be merged before their pull requests can be stored.
     DuplicatePerson {
-        /// The person whose account it is.
+        /// The person who owns the account.
         known: PersonId,
-        /// The person who was configured by the new login.
+        /// The person who was configured under the new login.
         configured: PersonId,
     },
 }
 
-/// The configured people, to be looked up by account.
+/// The configured people, indexed by account.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
     people: Vec<Person>,
@@ -139,7 +139,8 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// A roster of these people: members, and everybody else whose account is known from before. `bots` are logins that count as bots although GitHub calls them users.
+    /// Builds a roster of members and of everyone else whose account is already known. `bots` are logins that count as
+    /// bots even though GitHub calls them users.
     pub fn new(people: Vec<Person>, bots: Vec<Login>) -> Self {
         let mut by_github_id = HashMap::new();
         let mut by_login = HashMap::new();
@@ -148,8 +149,8 @@ impl Roster {
                 Some(id) => {
                     by_github_id.insert(id, index);
                 }
-                // A login alone identifies only who has never been seen: once the number is known, whoever
-                // registers the login again inherits nothing.
+                // A login alone identifies only an account that was never seen. Once the number is known, another
+                // account that registers the login inherits nothing.
                 None => {
                     by_login.insert(person.login.clone(), index);
                 }
@@ -163,33 +164,33 @@ impl Roster {
         &self.people
     }
 
-    /// Whether an account is a program's by configuration, though GitHub calls it a user.
+    /// Whether an account is configured as a bot even though GitHub calls it a user.
     pub fn names_as_bot(&self, login: &Login) -> bool {
         self.bots.contains(login)
     }
 
-    /// Keeps or skips a pull request, and attributes it when it is kept.
+    /// Keeps or skips a pull request, and attributes it if it is kept.
     pub fn judge(&self, pull_request: &PullRequest) -> Verdict<'_> {
         self.judging().judge(pull_request)
     }
 
-    /// Judges pull requests that belong together, those of a page.
+    /// Judges pull requests that belong together, such as those of one page.
     pub fn judging(&self) -> Judging<'_> {
         Judging { roster: self, learned: HashMap::new() }
     }
 }
 
-/// Judges pull requests one after the other. A login identifies its account only until the account is seen: what one
-/// pull request shows about that holds for the next ones, also when the account is renamed in between.
+/// Judges pull requests in sequence. A login identifies its account only until the account is seen. What one pull
+/// request shows about an account applies to the next ones, even if the account is renamed in between.
 #[derive(Debug)]
 pub struct Judging<'a> {
     roster: &'a Roster,
-    /// The accounts that were seen, and the people of the roster (by index) that they turned out to be.
+    /// The accounts seen so far, with the matching people of the roster (by index).
     learned: HashMap<GithubId, usize>,
 }
 
 impl<'a> Judging<'a> {
-    /// Keeps or skips a pull request, and attributes it when it is kept.
+    /// Keeps or skips a pull request, and attributes it if it is kept.
     pub fn judge(&mut self, pull_request: &PullRequest) -> Verdict<'a> {
         let roster = self.roster;
         let Some(author) = &pull_request.author else { return Verdict::Skip(SkipReason::Ghost) };
@@ -197,7 +198,7 @@ impl<'a> Judging<'a> {
         let is_seen = |index: usize| self.learned.values().any(|seen| *seen == index);
         let configured = roster.by_login.get(&author.login).copied().filter(|index| !is_seen(*index));
         let found = match (known, configured) {
-            // Whoever is configured at the same time is somebody else, whose login the account has taken over.
+            // A person configured for the same time is someone else, whose login this account has taken over.
             (Some(known), Some(configured)) if roster.people[known].meets(&roster.people[configured]) => Some(known),
             (Some(known), Some(configured)) => {
                 let (known, configured) = (roster.people[known].id, roster.people[configured].id);
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pull_request_splits_across_both_teams_of_its_author() {
+    fn a_pull_request_splits_across_its_authors_teams() {
         let ana =
             person(1, "ana", Some(7), vec![membership(1, 1, 5_000, None, None), membership(2, 2, 5_000, None, None)]);
         let roster = Roster::new(vec![ana], vec![]);
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_instant_of_a_change_of_team_belongs_to_the_new_team() {
+    fn the_instant_of_a_team_change_is_the_new_teams() {
         let bob = person(
             1,
             "bob",
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_pull_request_counts_at_its_creation_and_a_closed_one_at_its_close() {
+    fn pull_requests_count_at_creation_or_close() {
         let ana = person(
             1,
             "ana",
@@ -312,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn outside_all_memberships_a_member_is_kept_unallocated() {
+    fn a_member_outside_memberships_is_kept_unallocated() {
         let ana = person(1, "ana", Some(7), vec![membership(1, 1, 10_000, Some(500), None)]);
         let roster = Roster::new(vec![ana], vec![]);
         assert_eq!(teams(&roster.judge(&merged(Some(author(7, "ana", AccountKind::Human)), 100))), []);
     }
 
     #[test]
-    fn a_login_registered_again_by_somebody_else_inherits_nothing() {
+    fn a_reused_login_inherits_nothing() {
         let ana = person(1, "ana", Some(7), vec![membership(1, 1, 10_000, None, None)]);
         let roster = Roster::new(vec![ana], vec![]);
         let stranger = merged(Some(author(8, "ana", AccountKind::Human)), 100);
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_account_that_was_configured_anew_by_its_new_login_is_one_person() {
+    fn a_known_account_under_its_new_login_merges() {
         let before = person(1, "ana", Some(7), vec![]);
         let after = person(2, "ana-b", None, vec![membership(1, 1, 10_000, None, None)]);
         let roster = Roster::new(vec![before, after], vec![]);
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_took_over_the_login_of_a_member_beside_it_stays_who_it_was() {
+    fn an_account_taking_a_members_login_stays_itself() {
         let carl = person(1, "carl", Some(9), vec![membership(1, 1, 5_000, None, None)]);
         let ana = person(2, "ana", None, vec![membership(2, 2, 5_000, Some(50), None)]);
         let roster = Roster::new(vec![carl, ana], vec![]);
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_is_renamed_within_a_page_is_one_person_and_its_old_login_is_nobody_elses() {
+    fn a_rename_within_a_page_is_one_person() {
         let old = person(1, "ana", None, vec![membership(1, 1, 10_000, None, Some(50))]);
         let new = person(2, "ana-b", None, vec![membership(2, 1, 10_000, Some(50), None)]);
         let roster = Roster::new(vec![old, new], vec![]);
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_no_member_any_more_is_skipped() {
+    fn a_former_member_is_skipped() {
         let roster = Roster::new(vec![person(1, "ana", Some(7), vec![])], vec![]);
         let pr = merged(Some(author(7, "ana", AccountKind::Human)), 100);
         assert_eq!(roster.judge(&pr), Verdict::Skip(SkipReason::NotAMember));
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn bots_and_ghosts_are_skipped_unless_a_bot_is_configured_as_a_member() {
+    fn bots_and_ghosts_are_skipped_unless_configured() {
         let bot = |login| Some(author(9, login, AccountKind::Bot));
         let roster = Roster::new(vec![], vec![Login::from_github("ci-user")]);
         assert_eq!(roster.judge(&merged(None, 1)), Verdict::Skip(SkipReason::Ghost));
@@ -389,7 +390,7 @@ mod tests {
         assert_eq!(teams(&roster.judge(&merged(bot("renovate[bot]"), 1))), [(1, 10_000)]);
     }
 
-    /// One person's concurrent weights over up to four teams, cut at up to three instants, never above 1.
+    /// One person's concurrent weights across up to four teams, cut at up to three instants, never above 1.
     fn any_memberships() -> impl Strategy<Value = Vec<Membership>> {
         let row = prop::collection::vec(0u16..=2_500, 4);
         (prop::collection::btree_set(1i64..1_000, 0..3), prop::collection::vec(row, 4)).prop_map(|(cuts, rows)| {
@@ -410,7 +411,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn attributed_and_unallocated_weights_sum_to_the_number_of_pull_requests(
+        fn attributed_and_unallocated_weights_sum_to_the_count(
             memberships in any_memberships(),
             instants in prop::collection::vec(0i64..1_100, 1..40),
         ) {

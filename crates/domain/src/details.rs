@@ -1,4 +1,4 @@
-//! What GraphQL tells about a pull request beyond the list: the times between which its phases lie.
+//! What GraphQL reports about a pull request beyond the list: the times that delimit its phases.
 
 use chrono::{DateTime, Utc};
 
@@ -7,22 +7,22 @@ use crate::{Login, Roster};
 /// The dates of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commit {
-    /// When it was written, as its author's clock had it.
+    /// When it was authored, by the author's clock.
     pub authored_at: Option<DateTime<Utc>>,
-    /// When it took its present form.
+    /// When it was committed in its current form.
     pub committed_at: Option<DateTime<Utc>>,
 }
 
 /// A review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
-    /// Who reviewed; `None` for a deleted account.
+    /// The reviewer; `None` for a deleted account.
     pub author: Option<Login>,
-    /// Whether a program reviewed.
+    /// Whether the reviewer is a bot.
     pub is_bot: bool,
     /// Whether it approves, or did before it was dismissed.
     pub is_approval: bool,
-    /// When it was submitted; `None` for one that is not.
+    /// When it was submitted; `None` if it was not.
     pub submitted_at: Option<DateTime<Utc>>,
 }
 
@@ -43,18 +43,18 @@ impl DraftEvent {
     }
 }
 
-/// A pull request's history as GitHub tells it, complete.
+/// A pull request's complete history as GitHub reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// When it was opened.
     pub created_at: DateTime<Utc>,
-    /// Who opened it; `None` for a deleted account.
+    /// The author; `None` for a deleted account.
     pub author: Option<Login>,
     /// Whether it is a draft now.
     pub is_draft: bool,
-    /// Its commits, as far as GitHub tells of them, in any order.
+    /// The commits that GitHub lists, in any order.
     pub commits: Vec<Commit>,
-    /// Whether these are all of its commits.
+    /// Whether `commits` is complete.
     pub has_all_commits: bool,
     /// Its reviews, in any order.
     pub reviews: Vec<Review>,
@@ -66,14 +66,14 @@ pub struct History {
     pub deletions: i64,
     /// Files changed.
     pub changed_files: i64,
-    /// The commit of the merge.
+    /// The merge commit.
     pub merge_commit: Option<String>,
-    /// The branch that it goes to.
+    /// The base branch.
     pub base_ref: Option<String>,
 }
 
 impl History {
-    /// The history with the reviews of configured bots marked as those of programs.
+    /// The history with reviews by configured bots marked as bot reviews.
     #[must_use]
     pub fn with_bots_of(mut self, roster: &Roster) -> Self {
         for review in &mut self.reviews {
@@ -83,22 +83,23 @@ impl History {
     }
 }
 
-/// What follows from a pull request's history. Unknown is `None`, never a guess.
+/// What is derived from a pull request's history. Unknown values are `None`, never a guess.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Details {
-    /// When its first commit was written; `None` where not all commits could be read, since any of them may be the first.
+    /// When the first commit was authored. `None` if some commits could not be read, because any of them may be the
+    /// first.
     pub first_commit_at: Option<DateTime<Utc>>,
-    /// Whether there are commits that could not be read.
+    /// Whether some commits could not be read.
     pub has_unread_commits: bool,
     /// The first review by a person who is not the author.
     pub first_review_at: Option<DateTime<Utc>>,
     /// The first approval by a person who is not the author.
     pub first_approval_at: Option<DateTime<Utc>>,
-    /// When it was first ready for review; `None` when it never was, or GitHub does not say since when.
+    /// When it was first ready for review; `None` if it never was, or if GitHub does not say when.
     pub ready_at: Option<DateTime<Utc>>,
-    /// When it was a draft, half open; `None` is no end so far.
+    /// The draft periods, half open; `None` means the period has not ended.
     pub draft_periods: Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>,
-    /// Whether the changes between draft and ready do not fit together.
+    /// Whether the draft and ready events are inconsistent.
     pub is_draft_history_incomplete: bool,
     /// Lines added.
     pub additions: i64,
@@ -106,16 +107,16 @@ pub struct Details {
     pub deletions: i64,
     /// Files changed.
     pub changed_files: i64,
-    /// The commit of the merge.
+    /// The merge commit.
     pub merge_commit: Option<String>,
-    /// The branch that it goes to.
+    /// The base branch.
     pub base_ref: Option<String>,
 }
 
 impl From<History> for Details {
     fn from(history: History) -> Self {
         let human = |review: &&Review| {
-            // A deleted account may have been anybody, the author included: it is not known to be somebody else.
+            // A deleted account may be anyone, including the author, so it does not count as another person.
             !review.is_bot && review.author.as_ref().is_some_and(|login| Some(login) != history.author.as_ref())
         };
         let first = |reviews: &mut dyn Iterator<Item = &Review>| reviews.filter_map(|review| review.submitted_at).min();
@@ -143,8 +144,8 @@ fn first_commit_of(history: &History) -> Option<DateTime<Utc>> {
     history.commits.iter().filter_map(|commit| written_at(*commit, history.created_at)).min()
 }
 
-/// The author date; the commit date when the former is missing or later than the opening, as after a force push or by
-/// a clock that is ahead.
+/// The author date. The commit date if the author date is missing or later than the opening, as after a force push or
+/// with a clock that is ahead.
 fn written_at(commit: Commit, created_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     commit.authored_at.filter(|at| *at <= created_at).or(commit.committed_at).or(commit.authored_at)
 }
@@ -159,7 +160,7 @@ impl Drafts {
     fn of(history: &History) -> Self {
         let mut events = history.draft_events.clone();
         events.sort_by_key(|event| event.at());
-        // Whoever becomes ready was a draft before; without any event it always was what it is now.
+        // A pull request that becomes ready was a draft before. Without events, it was always what it is now.
         let began_as_draft = match events.first() {
             Some(DraftEvent::Ready(_)) => true,
             Some(DraftEvent::Draft(_)) => false,
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_commit_is_dated_by_its_author_unless_that_is_after_the_opening() {
+    fn the_first_commit_uses_its_author_date() {
         let first = |authored_at: Option<i64>, committed_at: Option<i64>| {
             let commit = Commit { authored_at: authored_at.map(at), committed_at: committed_at.map(at) };
             details(|history| history.commits = vec![commit]).first_commit_at
@@ -237,7 +238,7 @@ mod tests {
         assert_eq!(first(Some(8), Some(9)), Some(at(8)));
         assert_eq!(first(None, Some(9)), Some(at(9)));
         assert_eq!(first(Some(11), Some(9)), Some(at(9)));
-        // After a force push both are later: kept, and flagged where it is read.
+        // After a force push both are later: the date is kept, and flagged by its readers.
         assert_eq!(first(Some(11), Some(12)), Some(at(12)));
         assert_eq!(first(None, None), None);
         let commit = |hour| Commit { authored_at: Some(at(hour)), committed_at: Some(at(9)) };
@@ -250,13 +251,13 @@ mod tests {
     }
 
     #[test]
-    fn of_some_commits_none_is_known_to_be_the_first() {
+    fn partial_commits_leave_the_first_one_unknown() {
         let some = details(|history| history.has_all_commits = false);
         assert_eq!((some.first_commit_at, some.has_unread_commits), (None, true));
     }
 
     #[test]
-    fn only_people_other_than_the_author_review() {
+    fn the_author_never_counts_as_a_reviewer() {
         let reviews =
             vec![review("ana", 11), review("lint-bot", 12), review("", 13), review("bob", 15), review("cho", 14)];
         assert_eq!(details(|history| history.reviews = reviews).first_review_at, Some(at(14)));
@@ -265,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_approval_is_by_somebody_else_too() {
+    fn the_author_never_counts_as_the_approver() {
         let approval = |login, hour| Review { is_approval: true, ..review(login, hour) };
         let reviews = vec![review("bob", 11), approval("ana", 12), approval("bob", 13)];
         assert_eq!(details(|history| history.reviews = reviews).first_approval_at, Some(at(13)));
     }
 
     #[test]
-    fn drafts_are_ready_when_github_says_so_and_others_from_the_beginning() {
+    fn only_drafts_wait_for_the_ready_event() {
         assert_eq!(details(|_| ()).ready_at, Some(at(10)));
         let opened_as_draft = details(|history| history.draft_events = vec![DraftEvent::Ready(at(12))]);
         assert_eq!(opened_as_draft.ready_at, Some(at(12)));
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_do_not_fit_together_are_marked() {
+    fn inconsistent_changes_are_marked() {
         let ready_twice = vec![DraftEvent::Ready(at(12)), DraftEvent::Ready(at(13))];
         assert!(details(|history| history.draft_events = ready_twice).is_draft_history_incomplete);
         let never_ready_again = vec![DraftEvent::Draft(at(12))];

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The numeric id of an account, a repository or a pull request at GitHub. Larger than 2^31 in practice.
+/// The numeric ID of an account, a repository or a pull request at GitHub. IDs exceed 2^31 in practice.
 pub type GithubId = i64;
 
-/// Why a name was refused, and what to write instead.
+/// Why a name was rejected, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct NameError {
@@ -24,20 +24,20 @@ impl NameError {
     }
 }
 
-/// Letters of other scripts that look like ASCII ones, each followed by that.
+/// Letters of other scripts that look like ASCII letters, each followed by that ASCII letter.
 const LOOK_ALIKES: &str =
     "аaеeоoрpсcуyхxіiјjѕsһhԁdԛqԝwАAВBЕEКKМMНHОOРPСCТTХXІIЈJЅSοoαaνvιiκkρpτtΑAΒBΕEΗHΙIΚKΜMΝNΟOΡPΤTΧXΥYΖZıiℓl‐-‑-–-—-−-";
 
 /// The ASCII letter that a character looks like.
 fn look_alike(character: char) -> Option<char> {
-    // Letters and digits of full width follow the order of ASCII.
+    // Full-width letters and digits follow the order of ASCII.
     let full_width = u32::from(character).checked_sub(0xfee0).filter(|code| (0x21..=0x7e).contains(code));
     let letters: Vec<char> = LOOK_ALIKES.chars().collect();
     let pair = letters.chunks_exact(2).find(|pair| pair[0] == character).map(|pair| pair[1]);
     full_width.and_then(char::from_u32).or(pair)
 }
 
-/// Whether a character takes no room, or looks like a blank.
+/// Whether a character has no width, or looks like a space.
 pub(crate) fn is_invisible(character: char) -> bool {
     matches!(
         character,
@@ -45,7 +45,7 @@ pub(crate) fn is_invisible(character: char) -> bool {
     )
 }
 
-/// What is wrong with the first character that is not ASCII, by its code point, and the text that was probably meant.
+/// The problem with the first non-ASCII character, by code point, and the text that was probably meant.
 fn strange_character(text: &str) -> Option<(String, String)> {
     let strange = text.chars().find(|character| !character.is_ascii())?;
     let meant: String = text.chars().filter(|c| !is_invisible(*c)).map(|c| look_alike(c).unwrap_or(c)).collect();
@@ -58,16 +58,16 @@ fn strange_character(text: &str) -> Option<(String, String)> {
     Some((reason, meant))
 }
 
-/// What a pasted address leads to, of GitHub's site or its API.
+/// What a pasted URL of GitHub's site or API points to.
 enum Address {
     /// A user or an organization.
     Account(String),
-    /// `owner/name`, in which the name may be a pattern.
+    /// `owner/name`, where the name may be a pattern.
     Repository(String),
 }
 
 impl Address {
-    /// First parts of a path that are no account: pages about everything.
+    /// First path segments that are site pages, not accounts.
     const PAGES: [&str; 12] = [
         "search",
         "settings",
@@ -107,7 +107,7 @@ impl Address {
     }
 }
 
-/// A GitHub login: compared and kept without case, `[bot]` suffix included.
+/// A GitHub login: compared and stored without case, including the `[bot]` suffix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Login(String);
@@ -116,7 +116,8 @@ impl Login {
     /// GitHub's limit for the part before `[bot]`.
     const MAX_LEN: usize = 39;
 
-    /// The login as GitHub sent it. Never refused: what GitHub says exists, exists. Without NUL, which no database keeps.
+    /// The login as GitHub sent it. It is never rejected, because it exists at GitHub. NUL is removed, which no
+    /// database stores.
     pub fn from_github(text: &str) -> Self {
         Self(text.replace('\0', "").to_ascii_lowercase())
     }
@@ -130,8 +131,7 @@ impl Login {
 impl FromStr for Login {
     type Err = NameError;
 
-    /// Letters, digits, hyphens and underscores (enterprise accounts carry one), 39 at most, not starting
-    /// with a hyphen.
+    /// Letters, digits, hyphens and underscores (enterprise accounts have one), at most 39, not starting with a hyphen.
     fn from_str(text: &str) -> Result<Self, NameError> {
         let stem = text.strip_suffix("[bot]").unwrap_or(text);
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -153,7 +153,7 @@ impl FromStr for Login {
         let reason = if stem.len() > Self::MAX_LEN {
             format!("`{text}` is longer than the {} characters of a GitHub login", Self::MAX_LEN)
         } else {
-            format!("`{text}` is no GitHub login (letters, digits and hyphens, not starting with a hyphen)")
+            format!("`{text}` is not a GitHub login (letters, digits and hyphens, not starting with a hyphen)")
         };
         Err(NameError::new(reason, suggestion))
     }
@@ -178,7 +178,7 @@ impl From<Login> for String {
     }
 }
 
-/// `owner/name` of a repository: compared and kept without case, as GitHub does.
+/// `owner/name` of a repository: compared and stored without case, as at GitHub.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RepoName {
@@ -192,7 +192,7 @@ impl RepoName {
         &self.full[..self.slash]
     }
 
-    /// The repository's own name.
+    /// The repository's name without its owner.
     pub fn name(&self) -> &str {
         &self.full[self.slash + 1..]
     }
@@ -209,7 +209,7 @@ impl RepoName {
     }
 }
 
-/// `owner/*` or `owner/prefix-*`: all of an owner's repositories whose names begin so.
+/// `owner/*` or `owner/prefix-*`: all of an owner's repositories with that prefix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RepoPattern {
@@ -224,7 +224,7 @@ impl RepoPattern {
         &self.stem[..self.slash]
     }
 
-    /// Whether the pattern means this repository.
+    /// Whether the pattern matches this repository.
     pub fn matches(&self, repository: &RepoName) -> bool {
         repository.as_str().starts_with(&self.stem)
     }
@@ -236,12 +236,12 @@ impl FromStr for RepoPattern {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let refuse = |reason: &str| Err(NameError::new(format!("`{text}` {reason}"), None));
         let Some(stem) = text.strip_suffix('*').filter(|stem| !stem.contains('*')) else {
-            return refuse("is no pattern: write `owner/*` or `owner/prefix-*`, with one `*` at the end");
+            return refuse("is not a pattern: write `owner/*` or `owner/prefix-*`, with one `*` at the end");
         };
-        // What follows the slash must be the beginning of a name: a letter more makes it one.
+        // The part after the slash must be the start of a name, so one more letter makes it a valid name.
         match format!("{stem}x").parse::<RepoName>() {
             Ok(name) => Ok(Self { stem: stem.to_ascii_lowercase(), slash: name.owner().len() }),
-            Err(_) => refuse("is no pattern: write `owner/*` or `owner/prefix-*`"),
+            Err(_) => refuse("is not a pattern: write `owner/*` or `owner/prefix-*`"),
         }
     }
 }
@@ -266,10 +266,10 @@ impl From<RepoPattern> for String {
     }
 }
 
-/// `!owner/name`, or `!owner/*-suffix` with a `*` for any letters: repositories that are left out.
+/// `!owner/name`, or `!owner/*-suffix` with `*` for any letters: repositories to leave out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepoExclusion {
-    /// Without its `!`.
+    /// The pattern without its `!`.
     glob: String,
     slash: usize,
 }
@@ -280,12 +280,12 @@ impl RepoExclusion {
         &self.glob[..self.slash]
     }
 
-    /// Whether the exclusion means this repository.
+    /// Whether the exclusion matches this repository.
     pub fn matches(&self, repository: &RepoName) -> bool {
         self.matches_text(repository.as_str())
     }
 
-    /// Whether the exclusion means everything that a pattern means.
+    /// Whether the exclusion covers everything that a pattern matches.
     pub fn covers(&self, pattern: &RepoPattern) -> bool {
         self.glob.ends_with('*') && self.matches_text(&pattern.stem)
     }
@@ -294,7 +294,7 @@ impl RepoExclusion {
         let mut parts = self.glob.split('*');
         let Some(rest) = parts.next().and_then(|start| text.strip_prefix(start)) else { return false };
         let Some(end) = parts.next_back() else { return rest.is_empty() };
-        // The first place of each part leaves the most for those that follow.
+        // Matching each part at its first place leaves the most for the parts after it.
         let middle = parts.try_fold(rest, |rest, part| rest.split_once(part).map(|(_, rest)| rest));
         middle.is_some_and(|rest| rest.ends_with(end))
     }
@@ -312,7 +312,7 @@ impl FromStr for RepoExclusion {
         };
         let Some(glob) = text.strip_prefix('!') else { return refuse() };
         let Some((owner, _)) = glob.split_once('/') else { return refuse() };
-        // With a letter for each `*` it is the name of a repository.
+        // With a letter for each `*`, it must be the name of a repository.
         match glob.replace('*', "x").parse::<RepoName>() {
             Ok(_) if !owner.contains('*') => Ok(Self { glob: glob.to_ascii_lowercase(), slash: owner.len() }),
             _ => refuse(),
@@ -326,23 +326,23 @@ impl fmt::Display for RepoExclusion {
     }
 }
 
-/// What patterns mean: patterns and exclusions in the order of the file. Of those that match a repository, the last one
-/// decides.
+/// Patterns and exclusions in the order of the file. The last rule that matches a repository decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(into = "Vec<String>")]
 pub struct RepoRules(Vec<RepoEntry>);
 
 impl RepoRules {
-    /// The rules of these entries. Names are no rules, and an exclusion before any pattern of its owner excludes nothing.
+    /// The rules among these entries. Names are not rules, and an exclusion before every pattern of its owner has no
+    /// effect.
     pub fn new(entries: impl IntoIterator<Item = RepoEntry>) -> Self {
-        let mut said: Vec<RepoEntry> = Vec::new();
+        let mut deduplicated: Vec<RepoEntry> = Vec::new();
         for entry in entries.into_iter().filter(|entry| !matches!(entry, RepoEntry::Name(_))) {
-            // Of two that are equal the later one decides whatever the earlier one did.
-            said.retain(|earlier| *earlier != entry);
-            said.push(entry);
+            // Of two equal entries, the later one decides regardless of the earlier one.
+            deduplicated.retain(|earlier| *earlier != entry);
+            deduplicated.push(entry);
         }
         let mut rules: Vec<RepoEntry> = Vec::new();
-        for entry in said {
+        for entry in deduplicated {
             let is_pattern = matches!(entry, RepoEntry::Pattern(_));
             if is_pattern || rules.iter().any(|rule| rule.owner() == entry.owner()) {
                 rules.push(entry);
@@ -351,7 +351,7 @@ impl RepoRules {
         Self(rules)
     }
 
-    /// The patterns alone.
+    /// Only the patterns.
     pub fn patterns(&self) -> impl Iterator<Item = &RepoPattern> {
         self.0.iter().filter_map(|rule| match rule {
             RepoEntry::Pattern(pattern) => Some(pattern),
@@ -359,13 +359,13 @@ impl RepoRules {
         })
     }
 
-    /// Whether a repository that a pattern matches is left out.
+    /// Whether a repository that a pattern matches is excluded.
     pub fn exclude(&self, repository: &RepoName) -> bool {
         let last = self.0.iter().rev().find(|rule| rule.matches(repository));
         matches!(last, Some(RepoEntry::Exclusion(_)))
     }
 
-    /// Whether there is no pattern.
+    /// Whether there are no patterns.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -383,7 +383,7 @@ impl fmt::Display for RepoRules {
     }
 }
 
-/// An entry of the list of repositories: one that is named, a pattern, or an exclusion.
+/// An entry of the list of repositories: a name, a pattern, or an exclusion.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RepoEntry {
     /// `owner/name`.
@@ -395,7 +395,7 @@ pub enum RepoEntry {
 }
 
 impl RepoEntry {
-    /// The account that owns what it means.
+    /// The owner of the repositories.
     pub fn owner(&self) -> &str {
         match self {
             Self::Name(name) => name.owner(),
@@ -404,7 +404,7 @@ impl RepoEntry {
         }
     }
 
-    /// Whether it means this repository.
+    /// Whether it matches this repository.
     pub fn matches(&self, repository: &RepoName) -> bool {
         match self {
             Self::Name(name) => name == repository,
@@ -415,7 +415,7 @@ impl RepoEntry {
 }
 
 impl RepoEntry {
-    /// The entry that a pasted address most likely means: an account is all of its repositories.
+    /// The entry that a pasted URL most likely means. The URL of an account means all of its repositories.
     fn normalised(text: &str) -> Option<String> {
         let (sign, address) = text.strip_prefix('!').map_or(("", text), |rest| ("!", rest));
         let candidate = match Address::of(address)? {
@@ -468,7 +468,7 @@ impl FromStr for RepoName {
             Err(NameError::new(reason, Self::normalised(text)))
         };
         let Some((owner, name)) = text.split_once('/') else {
-            return refuse(format!("`{text}` names no owner: write `owner/name`"));
+            return refuse(format!("`{text}` has no owner: write `owner/name`"));
         };
         let owner_ok = owner.starts_with(|c: char| c.is_ascii_alphanumeric())
             && owner.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
@@ -480,9 +480,9 @@ impl FromStr for RepoName {
             return Ok(Self { full: text.to_ascii_lowercase(), slash: owner.len() });
         }
         if name.contains('*') {
-            return refuse(format!("`{text}` is a pattern: one repository is meant here"));
+            return refuse(format!("`{text}` is a pattern: expected one repository"));
         }
-        refuse(format!("`{text}` is no repository: write `owner/name`"))
+        refuse(format!("`{text}` is not a repository: write `owner/name`"))
     }
 }
 
@@ -505,9 +505,9 @@ impl From<RepoName> for String {
     }
 }
 
-/// A team's short name in URLs: lower-case letters, digits and hyphens, at least one letter.
+/// A team's short name in URLs: lower-case letters, digits and hyphens, with at least one letter.
 ///
-/// The letter keeps it apart from the numeric team id, which the API takes in the same place.
+/// The letter distinguishes it from the numeric team ID, which the API accepts in the same place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TeamSlug(String);
@@ -540,7 +540,7 @@ impl FromStr for TeamSlug {
             text.trim().to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let folded = folded.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
         let reason = format!(
-            "`{text}` is no slug (lower-case letters, digits and inner hyphens, a letter at least, {} characters at most)",
+            "`{text}` is not a slug (lower-case letters, digits and inner hyphens, at least one letter, at most {} characters)",
             Self::MAX_LEN
         );
         Err(NameError::new(reason, valid(&folded).then_some(folded)))
@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn logins_compare_without_case() {
+    fn logins_compare_ignoring_case() {
         assert_eq!("Alice".parse::<Login>(), "aLICE".parse::<Login>());
     }
 
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_logins_are_refused_with_the_probable_meaning() {
+    fn malformed_logins_are_refused_with_a_suggestion() {
         assert_eq!(suggestion::<Login>("@alice"), Some("alice".to_owned()));
         assert_eq!(suggestion::<Login>("-a"), Some("a".to_owned()));
         assert_eq!(suggestion::<Login>("alice smith"), None);
@@ -595,7 +595,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_cannot_be_told_apart_are_named_by_their_code_point() {
+    fn confusable_characters_are_named_by_code_point() {
         for (text, code, meant) in [
             ("ali\u{200b}ce", "U+200B", Some("alice")),
             ("alice\u{a0}", "U+00A0", Some("alice")),
@@ -612,14 +612,14 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_has_an_owner_and_a_name_without_case() {
+    fn repositories_compare_ignoring_case() {
         let repo: RepoName = "Acme/Web.Site".parse().expect("valid");
         assert_eq!((repo.owner(), repo.name()), ("acme", "web.site"));
         assert_eq!(repo, "acme/web.site".parse().expect("valid"));
     }
 
     #[test]
-    fn pasted_addresses_are_refused_with_owner_and_name() {
+    fn pasted_urls_are_refused_with_owner_and_name() {
         for text in [
             "https://github.com/acme/api",
             "https://github.com/acme/api.git",
@@ -641,7 +641,7 @@ mod tests {
     }
 
     #[test]
-    fn pasted_addresses_of_accounts_and_of_the_api_are_known() {
+    fn pasted_account_and_api_urls_are_recognized() {
         for (text, meant) in [
             ("https://github.com/orgs/acme/repositories", "acme/*"),
             ("https://github.com/orgs/acme", "acme/*"),
@@ -659,7 +659,7 @@ mod tests {
             assert_eq!(suggestion::<RepoEntry>(text), Some(meant.to_owned()), "{text}");
             assert!(meant.parse::<RepoEntry>().is_ok(), "{meant}");
         }
-        // Where one repository is meant, all of an owner are no answer.
+        // Where one repository is expected, all repositories of an owner are not suggested.
         assert_eq!(suggestion::<RepoName>("https://github.com/orgs/acme/repositories"), None);
         assert_eq!(suggestion::<RepoName>("https://api.github.com/repos/acme/api"), Some("acme/api".to_owned()));
         for text in
@@ -688,7 +688,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_means_the_repositories_of_its_owner_that_begin_so() {
+    fn a_pattern_matches_repositories_by_owner_and_prefix() {
         let pattern = |text: &str| text.parse::<RepoPattern>().expect("valid");
         let name = |text: &str| text.parse::<RepoName>().expect("valid");
         assert!(pattern("Acme/*").matches(&name("acme/api")));
@@ -702,7 +702,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_rules_that_match_a_repository_the_last_one_decides() {
+    fn the_last_matching_rule_decides() {
         let rules = |text: &str| RepoRules::new(text.split_whitespace().map(|entry| entry.parse().expect("an entry")));
         let name = |text: &str| text.parse::<RepoName>().expect("valid");
         for (text, repository, is_excluded) in [

@@ -1,4 +1,4 @@
-//! The weighted percentile of `METRICS`: the definition in plain Rust, which the SQL must equal.
+//! The weighted percentile of `METRICS`: the reference definition in Rust, which the SQL must match.
 
 use crate::Weight;
 
@@ -9,20 +9,20 @@ pub struct Sample {
     pub seconds: f64,
     /// How much of it counts.
     pub weight: Weight,
-    /// Breaks ties, so that the answer does not depend on the order of reading.
+    /// Breaks ties, so that the result does not depend on the input order.
     pub id: i64,
 }
 
-/// The weighted percentile at `fraction` (0.5 is the median), `None` without samples.
+/// The weighted percentile at `fraction` (0.5 is the median); `None` without samples.
 ///
-/// Sorted by (seconds, weight, id), with weights `w_k` and running sums `S_k`, each sample stands at
-/// `C_k = S_k - w_k / 2`; the answer interpolates linearly between the two samples around
+/// Samples are sorted by (seconds, weight, id), with weights `w_k` and running sums `S_k`. Each sample has the position
+/// `C_k = S_k - w_k / 2`. The result interpolates linearly between the two samples around
 /// `C_1 + fraction * (C_n - C_1)`. With equal weights this is PostgreSQL's `percentile_cont`.
 pub fn weighted_percentile(samples: &[Sample], fraction: f64) -> Option<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(|a, b| a.seconds.total_cmp(&b.seconds).then(a.weight.cmp(&b.weight)).then(a.id.cmp(&b.id)));
     let mut running = 0.0;
-    let standing: Vec<(f64, f64)> = sorted
+    let positions: Vec<(f64, f64)> = sorted
         .iter()
         .map(|sample| {
             let weight = f64::from(sample.weight.units());
@@ -30,17 +30,17 @@ pub fn weighted_percentile(samples: &[Sample], fraction: f64) -> Option<f64> {
             (running - weight / 2.0, sample.seconds)
         })
         .collect();
-    let (first, last) = (standing.first()?, standing.last()?);
+    let (first, last) = (positions.first()?, positions.last()?);
     let target = first.0 + fraction * (last.0 - first.0);
-    let next = standing.partition_point(|(centre, _)| *centre <= target);
-    match (standing.get(next.wrapping_sub(1)), standing.get(next)) {
+    let next = positions.partition_point(|(centre, _)| *centre <= target);
+    match (positions.get(next.wrapping_sub(1)), positions.get(next)) {
         (Some(below), Some(above)) => Some(below.1 + (above.1 - below.1) * (target - below.0) / (above.0 - below.0)),
         (Some(below), None) => Some(below.1),
         (None, _) => Some(first.1),
     }
 }
 
-/// The weighted mean, `None` without samples.
+/// The weighted mean; `None` without samples.
 pub fn weighted_mean(samples: &[Sample]) -> Option<f64> {
     let weight: f64 = samples.iter().map(|sample| f64::from(sample.weight.units())).sum();
     let sum: f64 = samples.iter().map(|sample| sample.seconds * f64::from(sample.weight.units())).sum();
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oracles_of_the_definition_hold() {
+    fn the_definition_oracles_hold() {
         for (values, weights, p50, p75, p95) in [
             (vec![2.0, 10.0, 20.0], vec!["1", "1", "1"], 10.0, 15.0, 19.0),
             (vec![2.0, 10.0, 20.0], vec!["1", "0.5", "0.5"], 8.6667, 13.75, 18.75),
@@ -76,19 +76,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_percentile_and_no_mean() {
+    fn an_empty_sample_has_no_percentile_or_mean() {
         assert_eq!(weighted_percentile(&[], 0.5), None);
         assert_eq!(weighted_mean(&[]), None);
     }
 
     #[test]
-    fn the_mean_weighs_its_samples() {
+    fn the_mean_is_weighted() {
         assert_eq!(weighted_mean(&samples(&[4.0, 10.0], &["1", "0.5"])), Some(6.0));
     }
 
     proptest! {
         #[test]
-        fn equal_weights_give_the_continuous_percentile(
+        fn equal_weights_match_percentile_cont(
             mut values in prop::collection::vec(0u32..1_000_000, 1..50),
             units in 1..=Weight::UNITS,
             fraction in 0.0f64..=1.0,
@@ -109,7 +109,7 @@ mod tests {
         }
 
         #[test]
-        fn the_order_of_reading_does_not_matter(
+        fn the_order_of_samples_does_not_matter(
             mut parts in prop::collection::vec((0u32..100, 1..=Weight::UNITS), 1..30),
             fraction in 0.0f64..=1.0,
         ) {

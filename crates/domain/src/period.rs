@@ -1,4 +1,4 @@
-//! Half-open spans of time.
+//! Half-open time spans.
 
 use chrono::{DateTime, Datelike, Days, Duration, LocalResult, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 /// A half-open span `[from, to)`; an open end is unbounded.
 ///
-/// Half open, so the instant of a change belongs to what comes after it and to nothing else.
+/// Because it is half open, the instant of a change belongs only to the period that starts there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Period {
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
 }
 
-/// An end that is not after its start.
+/// The end is not after the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the end {to} is not after the start {from}")]
 pub struct PeriodError {
@@ -30,7 +30,7 @@ impl Period {
     /// The span from `from` to before `to`.
     ///
     /// # Errors
-    /// [`PeriodError`] when it would hold no instant.
+    /// [`PeriodError`] if the span would be empty.
     pub fn new(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Self, PeriodError> {
         match (from, to) {
             (Some(from), Some(to)) if to <= from => Err(PeriodError { from, to }),
@@ -38,17 +38,17 @@ impl Period {
         }
     }
 
-    /// The first instant, `None` for the beginning of time.
+    /// The first instant; `None` for the beginning of time.
     pub fn from(&self) -> Option<DateTime<Utc>> {
         self.from
     }
 
-    /// The first instant after it, `None` for open.
+    /// The first instant after the period; `None` if it is open.
     pub fn to(&self) -> Option<DateTime<Utc>> {
         self.to
     }
 
-    /// Whether the instant lies inside.
+    /// Whether the period contains the instant.
     pub fn contains(&self, instant: DateTime<Utc>) -> bool {
         self.from.is_none_or(|from| from <= instant) && self.to.is_none_or(|to| instant < to)
     }
@@ -62,7 +62,7 @@ impl Period {
         starts_before_end(self, other) && starts_before_end(other, self)
     }
 
-    /// What is left of it before `instant`; `None` when nothing is.
+    /// The part before `instant`; `None` if it is empty.
     #[must_use]
     pub fn ending_at(&self, instant: DateTime<Utc>) -> Option<Self> {
         let to = self.to.map_or(instant, |to| to.min(instant));
@@ -72,17 +72,17 @@ impl Period {
 
 /// The first instant of a calendar day in a zone.
 ///
-/// Where midnight happens twice it is the earlier one; where it is skipped (a daylight saving jump at
-/// midnight, a day that a country left out) it is the instant of the jump.
+/// If midnight happens twice, this is the earlier one. If midnight is skipped (a daylight saving jump at midnight, a
+/// day that a country left out), this is the instant of the jump.
 pub fn start_of_day(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let midnight = date.and_time(NaiveTime::MIN);
     match zone.from_local_datetime(&midnight) {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.with_timezone(&Utc),
         LocalResult::None => {
-            // The offset in force just before the jump turns the missing midnight into the jump itself.
+            // The offset just before the jump turns the missing midnight into the jump itself.
             let before = midnight.checked_sub_signed(Duration::days(2)).unwrap_or(midnight);
             let offset = Duration::seconds(i64::from(offset_seconds(&zone.from_utc_datetime(&before))));
-            // The first and the last days of the calendar start in many zones when no instant can be told.
+            // In many zones, the first and last days of the calendar start at an instant that cannot be represented.
             midnight.and_utc().checked_sub_signed(offset).unwrap_or(midnight.and_utc())
         }
     }
@@ -93,7 +93,7 @@ pub fn monday_of(day: NaiveDate) -> NaiveDate {
     day - Days::new(day.weekday().num_days_from_monday().into())
 }
 
-/// The name of the ISO week that a day belongs to: `2026-W53` for the days around new year that are in it.
+/// The name of a day's ISO week: `2026-W53` also for the days after new year that belong to it.
 pub fn iso_week(day: NaiveDate) -> String {
     let week = day.iso_week();
     format!("{}-W{:02}", week.year(), week.week())
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_instant_of_a_change_belongs_to_the_later_period() {
+    fn an_instant_of_change_belongs_to_the_later_period() {
         let change = at("2026-06-01T00:00:00Z");
         let before = Period::new(None, Some(change)).expect("valid");
         let after = Period::new(Some(change), None).expect("valid");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_without_an_instant_is_refused() {
+    fn an_empty_period_is_refused() {
         let instant = at("2026-06-01T00:00:00Z");
         assert!(Period::new(Some(instant), Some(instant)).is_err());
     }
@@ -142,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_midnight_is_the_instant_of_the_jump() {
+    fn a_skipped_midnight_is_the_jump_instant() {
         assert_eq!(day("2018-11-04", "America/Sao_Paulo"), at("2018-11-04T03:00:00Z"));
         assert_eq!(day("2011-12-30", "Pacific/Apia"), at("2011-12-30T10:00:00Z"));
     }
 
     #[test]
-    fn the_ends_of_the_calendar_are_days_in_every_zone() {
+    fn the_calendar_ends_are_valid_in_every_zone() {
         for zone in ["UTC", "Asia/Kolkata", "Pacific/Kiritimati", "Pacific/Pago_Pago"] {
             for day in [NaiveDate::MIN, NaiveDate::MAX] {
                 let starts = start_of_day(day, zone.parse().expect("a zone"));
@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn of_two_touching_periods_exactly_one_holds_each_instant(cut in -1_000_000i64..1_000_000, probe in -1_000_000i64..1_000_000) {
+        fn touching_periods_never_share_an_instant(cut in -1_000_000i64..1_000_000, probe in -1_000_000i64..1_000_000) {
             let instant = |seconds| DateTime::from_timestamp(seconds, 0).expect("in range");
             let before = Period::new(None, Some(instant(cut))).expect("valid");
             let after = Period::new(Some(instant(cut)), None).expect("valid");
@@ -180,7 +180,7 @@ mod tests {
         }
 
         #[test]
-        fn periods_overlap_exactly_when_an_instant_lies_in_both(a in 0i64..20, b in 1i64..20, c in 0i64..20, d in 1i64..20) {
+        fn periods_overlap_exactly_when_they_share_instants(a in 0i64..20, b in 1i64..20, c in 0i64..20, d in 1i64..20) {
             let instant = |seconds| DateTime::from_timestamp(seconds, 0).expect("in range");
             let one = Period::new(Some(instant(a)), Some(instant(a + b))).expect("valid");
             let two = Period::new(Some(instant(c)), Some(instant(c + d))).expect("valid");

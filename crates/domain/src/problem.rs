@@ -1,11 +1,11 @@
-//! What is wrong with a person's input: where, why, and what to do.
+//! Problems in a person's input: where, why, and what to do.
 
 use std::fmt::{self, Write};
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
-/// A place in a text, both counted from 1.
+/// A position in a text. Line and column are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Position {
     /// The line.
@@ -20,12 +20,12 @@ impl fmt::Display for Position {
     }
 }
 
-/// One thing wrong with the configuration.
+/// One problem in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// A stable code, `config.weight_range` for example.
+    /// A stable code, for example `config.weight_range`.
     pub code: &'static str,
-    /// Where in the text, when there is a text.
+    /// Where in the text, if there is one.
     pub at: Option<Position>,
     /// The path of the value, `teams[0].members[1].weight`, or the name of the variable.
     pub path: String,
@@ -33,35 +33,35 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// Another place that has to do with it.
+    /// A related position.
     pub related: Option<Position>,
 }
 
 impl Problem {
-    /// A problem of a setting that has no text around it.
+    /// A problem with a setting, which has no surrounding text.
     pub fn setting(code: &'static str, name: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { code, at: None, path: name.to_owned(), message: message.into(), help: Some(help.into()), related: None }
     }
 }
 
-/// An error with its causes on one line. Each cause is said once.
+/// An error with its causes on one line. A cause that is already in the text is not repeated.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
         source = cause.source();
     }
     text
 }
 
-/// A setting that is a whole number within bounds; `default` when it is not set.
+/// An integer setting within bounds; `default` if it is not set.
 ///
 /// # Errors
-/// `config.range` for anything else, with the bounds.
+/// `config.range` for any other value, with the bounds.
 pub fn bounded_integer(
     lookup: impl Fn(&str) -> Option<String>,
     name: &str,
@@ -81,7 +81,7 @@ pub fn bounded_integer(
     })
 }
 
-/// The days of a span that is written in words: `6 months`.
+/// The number of days in a duration given in words: `6 months`.
 fn days_of(text: &str) -> Option<u16> {
     let text = text.trim();
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -96,24 +96,24 @@ fn days_of(text: &str) -> Option<u16> {
     u16::try_from(count.checked_mul(hours_each)?.div_ceil(24)).ok()
 }
 
-/// Everything wrong with one source of configuration, to be shown at once.
+/// Every problem in one source of configuration, shown together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     /// The file or variable.
     pub source: String,
-    /// Its text, for the lines shown under each problem.
+    /// Its text, for the lines quoted under each problem.
     pub text: String,
     /// The problems in the order of the text.
     pub list: Vec<Problem>,
 }
 
 impl Problems {
-    /// The problems of settings, which have no text.
+    /// Problems with settings, which have no text.
     pub fn of_settings(list: Vec<Problem>) -> Self {
         Self { source: "environment".to_owned(), text: String::new(), list }
     }
 
-    /// The code of the first, for what has room for one.
+    /// The code of the first problem, for outputs that have room for one.
     pub fn code(&self) -> &'static str {
         self.list.first().map_or("config", |problem| problem.code)
     }
@@ -141,7 +141,7 @@ impl fmt::Display for Problems {
 }
 
 impl Problems {
-    /// Longer lines are cut: a minified file is one line.
+    /// Longer lines are cut, because a minified file is a single line.
     const SHOWN_COLUMNS: usize = 120;
 
     fn write_problem(&self, f: &mut fmt::Formatter<'_>, problem: &Problem, lines: &[&str]) -> fmt::Result {
@@ -167,7 +167,7 @@ impl Problems {
             write!(f, "\n  see also {source}:{related}")?;
         }
         if let Some(help) = help {
-            // Lines to write may follow the sentence.
+            // The first sentence may be followed by lines to copy.
             for (index, line) in help.lines().enumerate() {
                 let lead = if index == 0 { "help: " } else { "      " };
                 write!(f, "\n  {lead}{}", TerminalSafe(line))?;
@@ -177,7 +177,7 @@ impl Problems {
     }
 }
 
-/// A text from outside without what a terminal would obey, each character in its column.
+/// Untrusted text with control characters replaced. Each character keeps its column.
 struct TerminalSafe<'a>(&'a str);
 
 impl fmt::Display for TerminalSafe<'_> {

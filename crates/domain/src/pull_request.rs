@@ -1,4 +1,4 @@
-//! A pull request as Mergeline sees it.
+//! The pull request model.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -13,28 +13,28 @@ pub enum AccountKind {
     Human,
     /// `user.type = "Bot"`.
     Bot,
-    /// The account that stands in for deleted ones.
+    /// GitHub's placeholder for deleted accounts.
     Ghost,
 }
 
 /// The account that wrote a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Author {
-    /// The account's number, which survives a change of login.
+    /// The account's number, which survives a login change.
     pub id: GithubId,
-    /// The login at the time of reading.
+    /// The login when it was read.
     pub login: Login,
-    /// Person or bot.
+    /// Human, bot or ghost.
     pub kind: AccountKind,
 }
 
-/// Where a pull request stands.
+/// The state of a pull request.
 ///
-/// Merged means that GitHub names a merge time, and nothing else: closed pull requests carry a
-/// `merge_commit_sha` too.
+/// Merged means that GitHub reports a merge time. `merge_commit_sha` does not count, because closed pull requests have
+/// one too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Open, a draft or a reopened one included.
+    /// Open, including drafts and reopened pull requests.
     Open,
     /// Closed without a merge.
     Closed {
@@ -53,25 +53,25 @@ pub enum State {
 /// A pull request, reduced to what the metrics need.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PullRequest {
-    /// The number of the pull request over all of GitHub.
+    /// The pull request's ID, unique across GitHub.
     pub id: GithubId,
-    /// GraphQL's name of the pull request.
+    /// The GraphQL node ID.
     pub node_id: Option<String>,
     /// The number within its repository.
     pub number: i64,
-    /// The title, without control characters, 1 kB at most.
+    /// The title, without control characters, at most 1 kB.
     pub title: String,
-    /// Who wrote it; `None` once the account is deleted.
+    /// The author; `None` once the account is deleted.
     pub author: Option<Author>,
     /// Open, closed or merged, with the times.
     pub state: State,
     /// Whether it is marked as a draft.
     pub is_draft: bool,
-    /// The branch that it goes to.
+    /// The base branch.
     pub base_ref: Option<String>,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
-    /// When anything about it last changed. The newer row wins.
+    /// When it was last changed. The newer row wins.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -84,7 +84,7 @@ impl PullRequest {
         }
     }
 
-    /// When it was closed, by a merge or without.
+    /// When it was closed, with or without a merge.
     pub fn closed_at(&self) -> Option<DateTime<Utc>> {
         match self.state {
             State::Merged { closed_at, .. } => Some(closed_at),
@@ -93,7 +93,7 @@ impl PullRequest {
         }
     }
 
-    /// The instant at which its author's memberships count: merge, else close, else creation.
+    /// The instant at which its author's memberships count: merge, otherwise close, otherwise creation.
     pub fn attribution_instant(&self) -> DateTime<Utc> {
         match self.state {
             State::Merged { at, .. } | State::Closed { at } => at,

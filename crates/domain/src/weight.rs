@@ -7,31 +7,31 @@ use serde::{Serialize, Serializer};
 
 /// A share of one person's work, in (0, 1], exact to four decimals.
 ///
-/// Counted in ten-thousandths, so sums are exact: three times 0.3333 is 0.9999 and shown as such.
+/// Stored in ten-thousandths, so sums are exact: three times 0.3333 is 0.9999 and is shown that way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Weight(u16);
 
-/// Why a weight was refused.
+/// Why a weight was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WeightError {
     /// Not a plain decimal number.
-    #[error("`{0}` is no number")]
+    #[error("`{0}` is not a number")]
     NotANumber(String),
     /// Zero, negative or above one.
     #[error("{0} is not above 0 and at most 1")]
     OutOfRange(String),
-    /// A digit that the database would not keep.
+    /// A digit that the database would drop.
     #[error("{0} has more than four decimals")]
     TooPrecise(String),
 }
 
 impl Weight {
-    /// How many units make a whole person.
+    /// How many units make one whole person.
     pub const UNITS: u16 = 10_000;
     /// All of a person's work.
     pub const FULL: Self = Self(Self::UNITS);
 
-    /// The weight of so many ten-thousandths; `None` outside 1 to 10,000.
+    /// A weight of `units` ten-thousandths; `None` outside 1 to 10,000.
     pub fn from_units(units: u16) -> Option<Self> {
         (1..=Self::UNITS).contains(&units).then_some(Self(units))
     }
@@ -46,7 +46,7 @@ impl Weight {
         f64::from(self.0) / f64::from(Self::UNITS)
     }
 
-    /// So many ten-thousandths as a decimal without needless zeros: 15000 is `1.5`.
+    /// Ten-thousandths as a decimal without trailing zeros: 15000 is `1.5`.
     pub fn format_units(units: u64) -> String {
         let text = format!("{}.{:04}", units / u64::from(Self::UNITS), units % u64::from(Self::UNITS));
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -56,7 +56,7 @@ impl Weight {
 impl FromStr for Weight {
     type Err = WeightError;
 
-    /// Reads the decimal digits themselves, never through a binary float.
+    /// Parses the decimal digits directly, never through a binary float.
     fn from_str(text: &str) -> Result<Self, WeightError> {
         let digits = text.strip_prefix('+').unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -94,7 +94,7 @@ impl fmt::Display for Weight {
 }
 
 impl Serialize for Weight {
-    /// As a JSON number; four decimals survive the round trip through a double.
+    /// Serializes as a JSON number; four decimals survive the round trip through a double.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(self.as_f64())
     }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decimals_are_read_exactly() {
+    fn decimals_are_parsed_exactly() {
         for (text, units) in
             [("1", 10_000), ("1.0", 10_000), ("0.5", 5_000), (".3333", 3_333), ("0.0001", 1), ("0.50", 5_000)]
         {
@@ -116,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn three_thirds_lose_nothing_beyond_the_last_kept_digit() {
+    fn three_thirds_lose_only_the_last_digit() {
         let third: Weight = "0.3333".parse().expect("valid");
         assert_eq!(Weight::format_units(3 * u64::from(third.units())), "0.9999");
     }
 
     #[test]
-    fn what_is_no_share_of_a_person_is_refused() {
+    fn an_invalid_share_of_a_person_is_refused() {
         for text in ["0", "0.0", "-1", "-0.5", "1.5", "50", "150", "1.0001"] {
             assert_eq!(text.parse::<Weight>(), Err(WeightError::OutOfRange(text.to_owned())), "{text}");
         }
@@ -134,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_weight_survives_its_own_text(units in 1..=Weight::UNITS) {
+        fn every_weight_round_trips_through_text(units in 1..=Weight::UNITS) {
             let weight = Weight::from_units(units).expect("in range");
             prop_assert_eq!(weight.to_string().parse::<Weight>(), Ok(weight));
         }

@@ -4,23 +4,23 @@ use std::sync::LazyLock;
 
 use chrono_tz::Tz;
 
-/// Names that the IANA database keeps for old programs: PostgreSQL reads them as abbreviations with a fixed offset,
-/// everybody else as zones with daylight saving time.
+/// Names that the IANA database keeps for old programs. PostgreSQL reads them as abbreviations with a fixed offset;
+/// other software reads them as zones with daylight saving time.
 const AMBIGUOUS: [&str; 4] = ["CET", "EET", "MET", "WET"];
 
-/// The current names of zones by their former and alternative ones: the links of the IANA database 2025b as `name current`.
+/// Former and alternative zone names mapped to current ones: the links of the IANA database 2025b, as `name current`.
 static LINKS: LazyLock<Vec<(Tz, Tz)>> = LazyLock::new(|| {
     let links = include_str!("zone_links.txt").lines().filter_map(|line| line.split_once(' '));
     links.filter_map(|(name, current)| Some((parse_zone(name)?, parse_zone(current)?))).collect()
 });
 
-/// The time zone of an IANA name that Rust and PostgreSQL understand alike.
+/// The time zone of an IANA name that Rust and PostgreSQL interpret the same way.
 pub fn parse_zone(name: &str) -> Option<Tz> {
     name.parse().ok().filter(|zone: &Tz| !AMBIGUOUS.contains(&zone.name()))
 }
 
-/// The names of a zone, the best one first: the given one, the current one, then the others. `Europe/Kiev` is also
-/// `Europe/Kyiv`; old systems lack the new name, and some new ones leave the old name out.
+/// The names of a zone, best first: the given name, the current name, then the others. `Europe/Kiev` is also
+/// `Europe/Kyiv`: old systems lack the new name, and some new ones drop the old name.
 pub fn names_of(zone: Tz) -> Vec<Tz> {
     let current = LINKS.iter().find(|(name, _)| *name == zone).map_or(zone, |(_, current)| *current);
     let links = LINKS.iter().filter(|(_, target)| *target == current).map(|(name, _)| *name);
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_postgresql_reads_as_fixed_offsets_are_no_zones() {
+    fn fixed_offset_names_in_postgresql_are_refused() {
         assert_eq!(parse_zone("Europe/Oslo"), Some(chrono_tz::Europe::Oslo));
         for name in ["CET", "EET", "MET", "WET", "CEST", "Mars/Phobos", ""] {
             assert_eq!(parse_zone(name), None, "{name}");
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_has_its_own_name_first_then_the_current_one_and_then_the_others() {
+    fn a_zone_lists_its_given_name_first() {
         let names = |zone: Tz| names_of(zone).into_iter().map(Tz::name).collect::<Vec<_>>();
         assert_eq!(names(Tz::Europe__Kiev)[..2], ["Europe/Kiev", "Europe/Kyiv"]);
         assert_eq!(names(Tz::Europe__Kyiv)[..2], ["Europe/Kyiv", "Europe/Kiev"]);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn every_link_is_between_zones_with_the_same_time_since_1970() {
+    fn linked_zones_agree_since_1970() {
         assert_eq!(LINKS.len(), include_str!("zone_links.txt").lines().count());
         for (name, current) in LINKS.iter() {
             let mut at = DateTime::UNIX_EPOCH;

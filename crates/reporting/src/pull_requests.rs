@@ -7,40 +7,41 @@ use mergeline_store::{Audience, TeamPullRequest};
 use crate::query::ReportError;
 use crate::report::TeamReport;
 
-/// Where a page begins: behind the pull request of this instant and number.
+/// Where a page starts: after the pull request with this instant and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PagePosition {
-    /// The instant that the list is sorted by, which decides about membership.
+    /// The instant that the list is sorted by, which determines membership.
     pub at: DateTime<Utc>,
-    /// Decides between equal instants.
+    /// Breaks ties between equal instants.
     pub id: i64,
 }
 
-/// A page of pull requests, by the instant that decides about membership.
+/// A page of pull requests, sorted by the instant that determines membership.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PullRequestPage {
     /// The pull requests.
     pub pull_requests: Vec<TeamPullRequest>,
-    /// Where the next page begins; `None` on the last.
+    /// Where the next page starts; `None` on the last page.
     pub next: Option<PagePosition>,
-    /// What a reader has to know, about the collection too.
+    /// What readers must know, including about the collection.
     pub warnings: Vec<Warning>,
 }
 
 impl TeamReport {
-    /// The pull requests of the team's people in the range, at most `limit` of them, with what counts each or does not.
+    /// The pull requests of the team's people in the range, at most `limit` of them, with the reason why each counts or
+    /// not.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub async fn pull_requests(
         &mut self,
         after: Option<PagePosition>,
         limit: u32,
     ) -> Result<PullRequestPage, ReportError> {
-        // A limited viewer does not follow people who left the team.
+        // A limited viewer does not see people after they left the team.
         let audience = if self.is_limited { Audience::ThisTeam } else { Audience::AllTeams };
         let start = after.map(|position| (position.at, position.id));
-        // One more tells whether there is another page.
+        // One extra row shows whether there is another page.
         let found = self.reader.team_pull_requests(self.team.id, &self.filter, audience, start, limit + 1).await;
         let mut pull_requests = found?;
         let has_more = pull_requests.len() > limit as usize;
@@ -48,7 +49,7 @@ impl TeamReport {
         let position = |last: &TeamPullRequest| PagePosition { at: last.attributed_at, id: last.id };
         let mut warnings = self.warnings().to_vec();
         if pull_requests.is_empty() && after.is_none() && self.is_read {
-            let message = "nobody of this team has a pull request in the range";
+            let message = "no one on this team has a pull request in the range";
             warnings.push(Warning::new(WarningCode::NoData, message));
         }
         Ok(PullRequestPage { next: pull_requests.last().filter(|_| has_more).map(position), pull_requests, warnings })

@@ -1,4 +1,4 @@
-//! What is asked, by whom.
+//! Queries and viewers.
 
 use std::collections::BTreeSet;
 
@@ -9,21 +9,21 @@ use mergeline_domain::metrics::{
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
 
-/// What is reported.
+/// The kinds of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportKind {
     /// Merged pull requests by week.
     Velocity,
     /// How long merged pull requests took, by month.
     LeadTime,
-    /// A period beside the one before.
+    /// A period compared with the previous one.
     Summary,
     /// The pull requests behind the numbers.
     PullRequests,
 }
 
 impl ReportKind {
-    /// The id of the formula that the report is about.
+    /// The ID of the report's main formula.
     pub fn definition(self) -> &'static str {
         match self {
             Self::Velocity | Self::Summary => VELOCITY,
@@ -32,7 +32,7 @@ impl ReportKind {
         }
     }
 
-    /// The ids of all formulas in the report.
+    /// The IDs of all formulas in the report.
     pub fn definitions(self) -> &'static [&'static str] {
         match self {
             Self::Velocity | Self::Summary => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES],
@@ -41,8 +41,8 @@ impl ReportKind {
         }
     }
 
-    /// What a range covers when the query does not say. That of pull requests is velocity's, so that the numbers of both belong
-    /// together.
+    /// The range if the query does not set one. Pull requests use the default of velocity, so that the numbers of both
+    /// match.
     pub fn default_range(self) -> DefaultRange {
         match self {
             Self::Velocity | Self::PullRequests => DefaultRange::UpToNow { interval: Interval::Week, count: 12 },
@@ -51,7 +51,7 @@ impl ReportKind {
         }
     }
 
-    /// The calendar unit of a bucket when the query does not say.
+    /// The calendar unit of a bucket if the query does not set one.
     pub fn default_interval(self) -> Interval {
         match self {
             Self::LeadTime => Interval::Month,
@@ -59,12 +59,12 @@ impl ReportKind {
         }
     }
 
-    /// Whether as many days before the range are read as well.
+    /// Whether the preceding period of the same length is also read.
     pub(crate) fn compares(self) -> bool {
         self == Self::Summary
     }
 
-    /// Whether pull requests are summed up, so that `privacy.min_group_size` hides small groups.
+    /// Whether pull requests are aggregated, so that `privacy.min_group_size` hides small groups.
     pub(crate) fn aggregates(self) -> bool {
         self != Self::PullRequests
     }
@@ -75,22 +75,22 @@ impl ReportKind {
 pub struct TeamQuery {
     /// The team.
     pub team: TeamSelector,
-    /// Which days.
+    /// The days.
     pub range: RangeRequest,
-    /// Where days begin; `None` for the teams file's time zone.
+    /// The zone in which days start; `None` for the teams file's time zone.
     pub timezone: Option<Tz>,
-    /// The calendar unit of a bucket; `None` for the report's own.
+    /// The calendar unit of a bucket; `None` for the report's default.
     pub interval: Option<Interval>,
-    /// Only pull requests of these repositories; empty for all.
+    /// Only pull requests in these repositories; empty for all.
     pub repositories: Vec<RepoName>,
     /// Only pull requests into this branch; `None` for all.
     pub base: Option<String>,
-    /// Whether each pull request counts with the weight 1, whatever the membership says.
+    /// Whether each pull request counts with weight 1, regardless of the membership.
     pub ignore_weights: bool,
 }
 
 impl TeamQuery {
-    /// Everything of a team in a range.
+    /// All data of a team in a range.
     pub fn new(team: TeamSelector, range: RangeRequest) -> Self {
         Self {
             team,
@@ -103,16 +103,17 @@ impl TeamQuery {
         }
     }
 
-    /// The parts that cannot be used where small groups are hidden. Any query but one for whole ISO weeks of the file's time zone
-    /// could be asked once with somebody and once without, and the difference would be that person's numbers.
-    pub(crate) fn parts_that_tell_people_apart(&self) -> Vec<InvalidParameter> {
+    /// Parameters that are not allowed where small groups are hidden. With any query other than whole ISO weeks in the
+    /// file's time zone, two queries could be sent, one with a person and one without, and the difference would be that
+    /// person's numbers.
+    pub(crate) fn parts_that_isolate_people(&self) -> Vec<InvalidParameter> {
         let is_week = matches!(self.interval, None | Some(Interval::Week));
         let parts = [
             ("tz", self.timezone.is_some(), "leave it out"),
             ("repo", !self.repositories.is_empty(), "leave it out"),
             ("base", self.base.is_some(), "leave it out"),
             ("interval", !is_week, "write week, or leave it out"),
-            // The two weightings of one week differ by the numbers of those who are only partly in the team.
+            // The two weightings of a week differ by the numbers of people who are only partly in the team.
             ("weighting", self.ignore_weights, "write allocated, or leave it out"),
         ];
         let parts = parts.into_iter().filter(|(_, is_given, _)| *is_given);
@@ -125,44 +126,44 @@ impl TeamQuery {
     }
 }
 
-/// Who asks.
+/// Who is asking.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Viewer {
     teams: Option<BTreeSet<TeamSlug>>,
 }
 
 impl Viewer {
-    /// Somebody who may know of all teams.
+    /// A viewer who may see all teams.
     pub const ALL_TEAMS: Self = Self { teams: None };
 
-    /// Somebody who may know of these teams only.
+    /// A viewer who may see only these teams.
     pub fn of_teams(teams: BTreeSet<TeamSlug>) -> Self {
         Self { teams: Some(teams) }
     }
 
-    /// The only teams that the viewer may know of; `None` for all.
+    /// The only teams that the viewer may see; `None` for all.
     pub fn teams(&self) -> Option<&BTreeSet<TeamSlug>> {
         self.teams.as_ref()
     }
 
-    /// Whether there may be teams that the viewer must not know of.
+    /// Whether there may be teams that the viewer must not see.
     pub fn is_limited(&self) -> bool {
         self.teams.is_some()
     }
 
-    /// Whether the viewer may know of the team.
+    /// Whether the viewer may see the team.
     pub fn sees(&self, team: &TeamSlug) -> bool {
         self.teams.as_ref().is_none_or(|teams| teams.contains(team))
     }
 }
 
-/// Why there is no answer.
+/// Why a report failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// There is no such team, or the viewer must not know of it.
+    /// The team does not exist, or the viewer must not see it.
     #[error("there is no such team")]
     UnknownTeam,
-    /// Parts of the query cannot be used.
+    /// Parameters of the query are invalid.
     #[error("{}", described(.0))]
     Invalid(Vec<InvalidParameter>),
     /// The database does not know the time zone of the teams file.
@@ -196,9 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn where_small_groups_are_hidden_only_whole_weeks_of_everything_are_asked_for() {
+    fn hiding_small_groups_allows_only_whole_weeks() {
         let names = |query: &TeamQuery| {
-            query.parts_that_tell_people_apart().into_iter().map(|part| part.parameter).collect::<Vec<_>>()
+            query.parts_that_isolate_people().into_iter().map(|part| part.parameter).collect::<Vec<_>>()
         };
         assert_eq!(names(&query()), Vec::<String>::new());
         assert_eq!(names(&TeamQuery { interval: Some(Interval::Week), ..query() }), Vec::<String>::new());
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limited_viewer_sees_its_teams_alone() {
+    fn a_limited_viewer_sees_only_its_teams() {
         let slug = |text: &str| text.parse::<TeamSlug>().expect("a slug");
         let limited = Viewer::of_teams(BTreeSet::from([slug("payments")]));
         assert!(limited.sees(&slug("payments")) && !limited.sees(&slug("platform")) && limited.is_limited());

@@ -1,4 +1,4 @@
-//! A query that was checked, with what its answer is read from.
+//! A validated query, with everything needed to answer it.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mergeline_domain::metrics::{Coverage, DateRange, InvalidParameter, Warning, coverage_warnings};
@@ -7,7 +7,7 @@ use mergeline_store::{DataStatus, Filter, Reader, RepositoryId, Store, StoreErro
 
 use crate::query::{ReportError, ReportKind, TeamQuery, Viewer};
 
-/// A report about a team that exists: the query, the days that it means, and how far the collection has come. All of it is
+/// A report about an existing team: the query, the days it covers, and how far collection has progressed. All of it is
 /// read on one connection.
 #[derive(Debug)]
 pub struct TeamReport {
@@ -19,7 +19,7 @@ pub struct TeamReport {
     pub(crate) status: DataStatus,
     pub(crate) now: DateTime<Utc>,
     pub(crate) is_limited: bool,
-    /// Whether everything was read that could have been, and is counted: only then a 0 means that there is nothing.
+    /// Whether everything that could be read was read and is counted. Only then does a 0 mean that there is nothing.
     pub(crate) is_read: bool,
     pub(crate) reader: Reader,
     warnings: Vec<Warning>,
@@ -27,10 +27,10 @@ pub struct TeamReport {
 }
 
 impl TeamReport {
-    /// Checks a query, finds its team, and reads how far the collection has come.
+    /// Validates a query, finds its team, and reads how far collection has progressed.
     ///
     /// # Errors
-    /// [`ReportError::UnknownTeam`] and [`ReportError::Invalid`] for what the asker can change.
+    /// [`ReportError::UnknownTeam`] and [`ReportError::Invalid`] for problems that the client can fix.
     pub async fn prepare(
         store: &Store,
         kind: ReportKind,
@@ -39,11 +39,11 @@ impl TeamReport {
         now: DateTime<Utc>,
     ) -> Result<Self, ReportError> {
         let (mut reader, mut status) = store.reader_with_status(Some(&query.team), &query.repositories).await?;
-        // A limited viewer does not learn which other teams there are.
+        // A limited viewer must not learn which other teams exist.
         let team = status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?;
         let hides_small_groups = kind.aggregates() && status.min_group_size > 0;
         if hides_small_groups {
-            let refused = query.parts_that_tell_people_apart();
+            let refused = query.parts_that_isolate_people();
             if !refused.is_empty() {
                 return Err(ReportError::Invalid(refused));
             }
@@ -52,7 +52,7 @@ impl TeamReport {
         let range = query.range.resolve(zone, now, kind.default_range(), query.interval)?;
         let range = if hides_small_groups { range.whole_weeks() } else { range };
         let is_limited = viewer.is_limited();
-        // By number and by slug it is the same query.
+        // A team's number and its slug give the same query.
         let query = TeamQuery { team: TeamSelector::Id(team.id), ..query };
         let repositories = repository_ids(&mut reader, &query.repositories, is_limited.then_some(&team)).await?;
         let filter = Filter { from: range.start(), to: range.end(), repositories, base: query.base.clone() };
@@ -61,7 +61,7 @@ impl TeamReport {
         }
         let read = if kind.compares() { DateRange { from: range.preceding().from, ..range } } else { range };
         let warnings = coverage_warnings(&status.coverage, &read, now, !is_limited);
-        // A limited viewer does not learn what happens in repositories of other teams.
+        // A limited viewer must not learn what happens in other teams' repositories.
         let data_version = match viewer.teams() {
             Some(teams) => format!("{teams:?} {}", reader.data_versions_of_teams(teams).await?),
             None => status.data_version.to_string(),
@@ -82,7 +82,7 @@ impl TeamReport {
         })
     }
 
-    /// What is reported.
+    /// The kind of report.
     pub fn kind(&self) -> ReportKind {
         self.kind
     }
@@ -92,47 +92,47 @@ impl TeamReport {
         &self.team
     }
 
-    /// The query as it was asked.
+    /// The query as requested.
     pub fn query(&self) -> &TeamQuery {
         &self.query
     }
 
-    /// The days that are meant.
+    /// The days it covers.
     pub fn range(&self) -> &DateRange {
         &self.range
     }
 
-    /// How far the collection has come, over the repositories of the query.
+    /// How far collection has progressed, for the repositories of the query.
     pub fn coverage(&self) -> &Coverage {
         &self.status.coverage
     }
 
-    /// Whether names of repositories are kept from the viewer.
+    /// Whether repository names are hidden from the viewer.
     pub fn is_limited(&self) -> bool {
         self.is_limited
     }
 
-    /// What a reader has to know about the collection.
+    /// What readers must know about the collection.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// What a list of the answer's rows belongs to: new data only adds rows or moves them, but another configuration, team or
-    /// filter is another list.
+    /// Identifies the list that the rows belong to. New data only adds or moves rows, but another configuration, team
+    /// or filter is another list.
     pub fn list_identity(&self) -> String {
         format!("{:?} {:?} {:?}", self.status.revision, self.team.id, self.filter)
     }
 
-    /// A text that is the same exactly as long as the answer is: made of the formulas, the configuration, what changed last, the
-    /// query, the day that the data reaches (with which buckets become complete), and what is said about the collection. Not of
-    /// when data was last looked at without a change.
+    /// A text that changes exactly when the response does. It is made of the formulas, the configuration, the last
+    /// change, the query, the day that the data reaches (and therefore which buckets are complete), and the notes about
+    /// the collection. It does not include when data was last checked without a change.
     pub fn fingerprint(&self) -> String {
-        // With the week that is not over, what is hidden changes.
+        // What is hidden changes with the unfinished week.
         let running_week = self.hides_small_groups().then(|| self.running_week());
         let coverage = &self.status.coverage;
         let reached = coverage.complete_until.map(|at| at.with_timezone(&self.range.zone).date_naive());
         let lists = [&coverage.failing, &coverage.pending, &coverage.never_collected];
-        // As the answer has them.
+        // As shown in the response.
         let repositories = if self.is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
         format!(
             "{:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {running_week:?} {reached:?} {repositories} {:?} {} {} {:?}",
@@ -151,18 +151,18 @@ impl TeamReport {
         )
     }
 
-    /// Whether durations of few people are hidden.
+    /// Whether durations of small groups are hidden.
     pub(crate) fn hides_small_groups(&self) -> bool {
         self.kind.aggregates() && self.status.min_group_size > 0
     }
 
-    /// The first day of the week that is not over.
+    /// The first day of the unfinished week.
     pub(crate) fn running_week(&self) -> NaiveDate {
         monday_of(self.now.with_timezone(&self.range.zone).date_naive())
     }
 
-    /// What an error of the database says about the query: a time zone that it does not know is the asker's where one was asked
-    /// for, else the teams file's.
+    /// What a database error says about the query. An unknown time zone is the client's problem if the query set it,
+    /// otherwise the teams file's.
     pub(crate) fn refusal(&self, error: StoreError) -> ReportError {
         match error {
             StoreError::UnknownValue(_) if self.query.timezone.is_some() => {
@@ -174,8 +174,8 @@ impl TeamReport {
     }
 }
 
-/// The numbers of the repositories that are asked for; a name that nobody knows would only ever give zeros. A limited viewer knows
-/// only those that the team has pull requests in.
+/// The IDs of the requested repositories. An unknown name is an error, because it would only ever give zeros. A limited
+/// viewer knows only repositories in which the team has pull requests.
 async fn repository_ids(
     reader: &mut Reader,
     names: &[RepoName],

@@ -14,17 +14,17 @@ use crate::report::TeamReport;
 pub struct TeamStatistics {
     /// The team.
     pub team: TeamRef,
-    /// The days that are meant.
+    /// The days it covers.
     pub range: DateRange,
     /// The calendar unit of the buckets.
     pub interval: Interval,
-    /// Every unit that the range touches, those without merges too.
+    /// Every unit that the range touches, including those without merges.
     pub buckets: Vec<BucketNumbers>,
-    /// The whole range, made from its pull requests, not from the buckets.
+    /// The whole range, computed from its pull requests, not from the buckets.
     pub total: Numbers,
-    /// Whether the range is over and everything of it was read.
+    /// Whether the range is over and was fully read.
     pub is_complete: bool,
-    /// What a reader has to know, about the collection too.
+    /// What readers must know, including about the collection.
     pub warnings: Vec<Warning>,
 }
 
@@ -35,29 +35,29 @@ pub struct BucketNumbers {
     pub label: String,
     /// The first day.
     pub start: NaiveDate,
-    /// The first day after it.
+    /// The first day after the unit.
     pub end: NaiveDate,
-    /// Whether all of it lies in the range, in the past, and in what was read, and counts as the teams file says.
+    /// Whether the whole unit is in the range, is over, was read, and counts according to the teams file.
     pub is_complete: bool,
     /// What was merged in it.
     pub numbers: Numbers,
 }
 
-/// The numbers of merged pull requests, as far as they may be shown.
+/// The numbers of merged pull requests that may be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Numbers {
-    /// Counts, and durations without those of too few people.
+    /// Counts, and durations except those of small groups.
     pub bucket: Bucket,
-    /// Whether durations are left out because they are those of too few people.
+    /// Whether durations are hidden because they come from too few people.
     pub is_suppressed: bool,
 }
 
-/// The numbers of a range, before it is known what they are shown as.
+/// The numbers of a range, before they are formatted.
 pub(crate) struct ShownStatistics {
     pub(crate) buckets: Vec<Numbers>,
-    /// Where small groups are hidden, its durations are those of the weeks that are shown.
+    /// If small groups are hidden, its durations cover only the weeks that are shown.
     pub(crate) total: Numbers,
-    /// Whether merged pull requests have no cycle time.
+    /// Whether some merged pull requests have no cycle time.
     has_imported: bool,
     pub(crate) lacks_details: bool,
 }
@@ -126,7 +126,7 @@ impl TeamReport {
             let hidden = hide_small_groups(&mut buckets, self.running_week(), min_group_size);
             has_hidden_weeks = !hidden.is_empty();
             if has_hidden_weeks {
-                // A sum with a hidden week in it, minus the sum of the others, would tell that week.
+                // Subtracting the other weeks from a sum that includes a hidden week would reveal that week.
                 let shown = self.reader.durations_of_shown_weeks(team, filter, &bucketing, &hidden).await?;
                 for (kind, measure) in shown {
                     *total.measure_mut(kind) = measure;
@@ -142,8 +142,8 @@ impl TeamReport {
         Ok(ShownStatistics { buckets: buckets.into_iter().map(numbers).collect(), total, has_imported, lacks_details })
     }
 
-    /// What a reader has to know about the numbers themselves, and whether durations are left out, or not known yet, anywhere in
-    /// the answer.
+    /// What readers must know about the numbers themselves, and whether durations are hidden or still unknown anywhere
+    /// in the response.
     pub(crate) fn number_warnings(
         &self,
         shown: &ShownStatistics,

@@ -1,4 +1,4 @@
-//! A period beside the one before.
+//! A period compared with the previous one.
 
 use chrono::NaiveDate;
 use mergeline_domain::metrics::{DateRange, Interval, Measure, MeasureKind, Warning, WarningCode};
@@ -8,20 +8,20 @@ use crate::query::ReportError;
 use crate::report::TeamReport;
 use crate::statistics::Numbers;
 
-/// A period, the one before it, and what is open now.
+/// A period, the previous one, and what is open now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TeamSummary {
     /// The team.
     pub team: TeamRef,
-    /// The days that are asked for.
+    /// The requested days.
     pub period: PeriodNumbers,
-    /// As many days, just before.
+    /// The preceding period of the same length.
     pub previous: PeriodNumbers,
     /// The period minus the previous one; `None` unless both are complete.
     pub change: Option<SummaryChange>,
     /// What is open now.
     pub open: OpenNumbers,
-    /// What a reader has to know, about the collection too.
+    /// What readers must know, including about the collection.
     pub warnings: Vec<Warning>,
 }
 
@@ -30,20 +30,20 @@ pub struct TeamSummary {
 pub struct PeriodNumbers {
     /// The first day.
     pub from: NaiveDate,
-    /// The first day after it.
+    /// The first day after the period.
     pub to: NaiveDate,
-    /// Whether it is over and everything of it was read.
+    /// Whether it is over and was fully read.
     pub is_complete: bool,
     /// What was merged in it.
     pub numbers: Numbers,
 }
 
-/// What differs from the period before; durations are `None` where one of the two has none.
+/// The difference from the previous period; durations are `None` if one of the two periods has none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SummaryChange {
     /// Distinct pull requests.
     pub prs_merged: i64,
-    /// The sum of their weights in ten-thousandths.
+    /// The sum of their weights, in ten-thousandths.
     pub weight_units: i64,
     /// The median cycle time, in seconds.
     pub cycle_time_p50: Option<f64>,
@@ -54,14 +54,14 @@ pub struct SummaryChange {
 /// The open pull requests, by the memberships at their creation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OpenNumbers {
-    /// How long they have been open, without durations where small groups are hidden.
+    /// How long they have been open; without durations if small groups are hidden.
     pub age: Measure,
-    /// The longest of them, in seconds; `None` where small groups are hidden.
+    /// The age of the oldest one, in seconds; `None` if small groups are hidden.
     pub oldest_seconds: Option<f64>,
 }
 
 impl TeamReport {
-    /// The range beside as many days before it, and what is open.
+    /// The range compared with the preceding period of the same length, and what is open.
     ///
     /// # Errors
     /// [`ReportError::Invalid`] for a time zone that the database does not know.
@@ -70,7 +70,7 @@ impl TeamReport {
         let before = self.range.preceding();
         let filter = self.filter.clone();
         let filter_before = Filter { from: before.start(), to: before.end(), ..filter.clone() };
-        // Only totals are shown: the coarser the buckets, the less there is to do. What is hidden is hidden by week.
+        // Only totals are shown, so the coarsest buckets are cheapest. Hiding works by week.
         let unit = if hides_small_groups { Interval::Week } else { Interval::Quarter };
         let now = self.shown_statistics(&filter, unit).await?;
         let then = self.shown_statistics(&filter_before, unit).await?;
@@ -81,10 +81,11 @@ impl TeamReport {
         let is_comparable = period.is_complete && previous.is_complete;
         let mut warnings = self.warnings().to_vec();
         if !is_comparable {
-            let message = "the period, or the one before, is not complete, so they are not compared";
+            let message = "the period or the previous one is not complete, so they are not compared";
             warnings.push(Warning::new(WarningCode::NoChange, message));
         }
-        // Asked before and after a merge, the ages would tell how long that one took: none are shown where small groups are hidden.
+        // Requested before and after a merge, the ages would reveal its duration. None are shown where small groups are
+        // hidden.
         let is_open_suppressed = hides_small_groups && open.age.n > 0;
         let age = Measure { durations: open.age.durations.filter(|_| !hides_small_groups), ..open.age };
         let is_suppressed = is_open_suppressed || period.numbers.is_suppressed || previous.numbers.is_suppressed;

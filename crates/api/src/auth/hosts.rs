@@ -1,7 +1,7 @@
-//! Which requests a server without keys answers: none that a page of another site may have caused.
+//! Which requests a server without keys answers: only those that a page of another site cannot have caused.
 //!
-//! A page can point its own name at 127.0.0.1 after it was loaded (DNS rebinding), and then read what a server there answers.
-//! Its requests carry that name as `Host`, which is how they are told from ours.
+//! A page can point its own host name at 127.0.0.1 after it was loaded (DNS rebinding), and then read what a server
+//! there answers. Its requests carry that name as `Host`, which distinguishes them from legitimate ones.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -18,8 +18,8 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// The names that a server without keys answers to, besides loopback names and IP addresses: no page comes from an address
-/// that is not its own, so only names can be pointed elsewhere.
+/// Host names that a server without keys answers to, in addition to loopback names and IP addresses. A page always
+/// comes from its own address, so only names can be redirected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts(BTreeSet<String>);
 
@@ -27,14 +27,14 @@ impl AllowedHosts {
     /// Reads `ALLOWED_HOSTS` through `lookup`: host names without scheme and port, separated by commas.
     ///
     /// # Errors
-    /// `config.allowed_hosts` for what is not a host name.
+    /// `config.allowed_hosts` for an invalid host name.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
         let text = lookup(VARIABLE).unwrap_or_default();
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
         names.map(host_name).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The same, and the host that the server listens on.
+    /// Also allows the host that the server listens on.
     #[must_use]
     pub fn and(mut self, host: &str) -> Self {
         self.0.insert(normalized(host));
@@ -46,10 +46,10 @@ impl AllowedHosts {
         is_loopback_name(&host) || is_address(&host) || self.0.contains(&host)
     }
 
-    /// Lets a request pass that no page of another site can have caused.
+    /// Accepts a request that a page of another site cannot have caused.
     ///
     /// # Errors
-    /// [`ApiError::HostNotAllowed`] for another `Host`, [`ApiError::CrossSite`] for the page of another site.
+    /// [`ApiError::HostNotAllowed`] for another `Host`, [`ApiError::CrossSite`] for a page of another site.
     pub(crate) fn check(&self, request: &Request) -> Result<(), ApiError> {
         let headers = request.headers();
         let host = only(headers, &header::HOST).and_then(authority).ok_or(ApiError::HostNotAllowed)?;
@@ -63,7 +63,7 @@ impl AllowedHosts {
     }
 }
 
-/// A name of the list as it is compared.
+/// A name of the list, normalized for comparison.
 fn host_name(text: &str) -> Result<String, Problem> {
     let is_label =
         |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
@@ -76,7 +76,7 @@ fn host_name(text: &str) -> Result<String, Problem> {
     Err(Problem::setting("config.allowed_hosts", VARIABLE, message, help))
 }
 
-/// In lower case, without the brackets of an IPv6 address and the dot of a complete name.
+/// In lower case, without the brackets of an IPv6 address and the trailing dot of a complete name.
 fn normalized(host: &str) -> String {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
@@ -91,7 +91,7 @@ fn is_address(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok()
 }
 
-/// The value of a header that is there once.
+/// The value of a header that occurs exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
@@ -99,16 +99,17 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 fn authority(text: &str) -> Option<Authority> {
-    // A user before the host is for addresses of pages, and hides what the host is.
+    // A user part before the host belongs in page URLs only, and disguises the host.
     text.parse().ok().filter(|_| !text.contains('@'))
 }
 
-/// Where a page comes from; `None` for `null`, which pages without an origin send.
+/// The origin of a page; `None` for `null`, which pages without an origin send.
 fn origin(text: &str) -> Option<Authority> {
     text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).and_then(authority)
 }
 
-/// Whether a page of another site asks. A link from there that somebody follows is no such page: it does not get the answer.
+/// Whether a page of another site sends the request. Following a link from another site is fine, because the page does
+/// not get the response.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let is = |name: &HeaderName, value: &str| only(headers, name).is_some_and(|found| found == value);
     let is_followed_link = is(&FETCH_MODE, "navigate") && is(&FETCH_DEST, "document");
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_names_addresses_and_allowed_names_are_hosts_and_nothing_else_is() -> Result<(), Problem> {
+    fn only_loopback_addresses_and_allowed_hosts_pass() -> Result<(), Problem> {
         let allowed = hosts("Metrics.Example.com, devbox")?.and("listening.internal");
         for host in [
             "localhost",
@@ -180,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_names_another_host_is_refused_whatever_the_header_says() {
+    fn a_target_with_another_host_is_refused() {
         let request = Request::get("http://evil.example/v1/teams").header("host", "localhost").body(Body::empty());
         let checked = AllowedHosts::default().check(&request.expect("a request"));
         assert!(matches!(checked, Err(ApiError::HostNotAllowed)));
     }
 
     #[test]
-    fn pages_of_another_site_are_refused_and_links_that_somebody_follows_are_not() {
+    fn cross_site_fetches_are_refused_but_links_work() {
         let hosts = AllowedHosts::default();
         let asked = |headers: &[(&str, &str)]| refusal(&hosts, &[&[("host", "127.0.0.1:8787")], headers].concat());
         for origin in ["http://127.0.0.1:8787", "https://127.0.0.1:8787"] {
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_host_name_is_refused_with_what_to_write() {
+    fn an_invalid_host_name_is_refused_with_advice() {
         for text in ["http://devbox", "devbox:8787", "*", "*.example.com", "a..b", "a b", "exämple.com", "a/b"] {
             let problem = hosts(text).expect_err(text);
             assert_eq!((problem.code, problem.path.as_str()), ("config.allowed_hosts", VARIABLE), "{text}");

@@ -1,4 +1,4 @@
-//! Who may ask, and what.
+//! Authentication and authorization.
 
 pub(crate) mod access;
 pub(crate) mod hosts;

@@ -1,11 +1,11 @@
-//! What a key may be used for.
+//! Scopes of keys.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a key may be used for. Each scope allows what those before it allow.
+/// What a key may be used for. Each scope includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
@@ -18,10 +18,10 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// All scopes, the narrowest one first.
+    /// All scopes, narrowest first.
     pub const ALL: [Self; 3] = [Self::MetricsRead, Self::PrsRead, Self::Admin];
 
-    /// The scope as it is written.
+    /// The scope's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MetricsRead => "metrics:read",
@@ -30,7 +30,7 @@ impl Scope {
         }
     }
 
-    /// Whether this scope allows what `other` allows.
+    /// Whether this scope includes `other`.
     pub fn implies(self, other: Self) -> bool {
         self >= other
     }
@@ -42,7 +42,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A text that is no scope. The text is not shown: in a list of keys it may be anything.
+/// Not a valid scope. The text is not shown, because in a list of keys it may be anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScopeError;
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_scope_allows_itself_and_the_narrower_ones() {
+    fn each_scope_allows_itself_and_narrower_scopes() {
         for (wide, scope) in Scope::ALL.into_iter().enumerate() {
             assert_eq!(scope.to_string().parse(), Ok(scope));
             for (narrow, other) in Scope::ALL.into_iter().enumerate() {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_read_and_written_in_json_as_they_are_called() -> Result<(), serde_json::Error> {
+    fn scopes_use_their_names_in_json() -> Result<(), serde_json::Error> {
         let json = r#"["metrics:read","prs:read","admin"]"#;
         assert_eq!(serde_json::from_str::<[Scope; 3]>(json)?, Scope::ALL);
         assert_eq!(serde_json::to_string(&Scope::ALL)?, json);

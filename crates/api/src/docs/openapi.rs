@@ -1,4 +1,4 @@
-//! The API in OpenAPI 3.1, made from the types and parameters that answer.
+//! The API in OpenAPI 3.1, generated from the response types and parameters.
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -10,19 +10,20 @@ use crate::http::operation::{Body, Operation};
 use crate::http::parameters::{CURSOR, Parameter, TZ, team_schema};
 use crate::http::response::{CSV, JSON, PROBLEM_JSON};
 
-/// Statuses of errors and what they mean.
+/// Error statuses and their meanings.
 fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
     let is_checked = operation.scope.is_some();
     let has_team = operation.has_team();
     let asks_database = is_checked;
     let mut statuses = vec![
-        (400, "A parameter cannot be used (`validation_error`, `invalid_cursor`); `details` names each."),
+        (400, "A parameter is invalid (`validation_error`, `invalid_cursor`); `details` names each."),
         (
             403,
-            "Without keys: called by a name that is not this machine's, or by a page of another site (`host_not_allowed`, `cross_site`).",
+            "Without keys: called under a host name that is not this machine's, or by a page of another site \
+             (`host_not_allowed`, `cross_site`).",
         ),
-        (406, "The answer does not exist in the form that `Accept` asks for (`not_acceptable`)."),
-        (500, "Logged under the trace id (`internal_error`)."),
+        (406, "The response is not available in a format that `Accept` allows (`not_acceptable`)."),
+        (500, "Logged under the trace ID (`internal_error`)."),
         (504, "It took longer than REQUEST_TIMEOUT_SECONDS (`timeout`)."),
     ];
     if is_checked {
@@ -30,21 +31,25 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
         statuses.push((401, "No key in `x-api-key`, or a wrong one (`unauthorized`)."));
         statuses.push((
             403,
-            "A key that is not for this (`insufficient_scope`, `limited_to_teams`); without keys, a name that \
+            "The key does not allow this (`insufficient_scope`, `limited_to_teams`); without keys, a host name that \
              is not this machine's, or a page of another site (`host_not_allowed`, `cross_site`).",
         ));
     }
     if has_team {
-        statuses.push((404, "No such team, or none that the key may know of (`not_found`)."));
+        statuses.push((404, "The team does not exist, or the key may not see it (`not_found`)."));
     }
     if asks_database {
-        statuses.push((503, "The database is away (`unavailable`), too many requests are being answered (`overloaded`), or the schema does not fit (`schema_outdated`)."));
+        statuses.push((
+            503,
+            "The database cannot be reached (`unavailable`), too many requests are in progress (`overloaded`), or the \
+             schema does not match (`schema_outdated`).",
+        ));
     }
     statuses.sort_unstable();
     statuses
 }
 
-/// Where an answer leads: from all teams to one, from a team to what is said about it, from a page to the next.
+/// Where a response links to: from all teams to one, from a team to its reports, from a page to the next.
 fn links(operation: &Operation, operations: &[&Operation]) -> Map<String, Value> {
     let team = |pointer: &str| json!({ "team_id": format!("$response.body#/data/{pointer}slug") });
     match operation.id {
@@ -65,7 +70,7 @@ fn links(operation: &Operation, operations: &[&Operation]) -> Map<String, Value>
     }
 }
 
-/// The same question for the next page. What the question left out is left out again.
+/// The same request for the next page. Omitted parameters stay omitted.
 fn next_page(operation: &Operation) -> Value {
     let mut parameters = Map::new();
     if operation.has_team() {
@@ -128,12 +133,11 @@ fn operation_object(operation: &Operation, operations: &[&Operation], generator:
     }
     let mut responses = Map::new();
     if let Body::Health(_) = operation.body {
-        let failing =
-            json!({ "description": "It cannot answer.", "headers": headers.clone(), "content": content.clone() });
+        let failing = json!({ "description": "Not ready.", "headers": headers.clone(), "content": content.clone() });
         responses.insert("503".to_owned(), failing);
     }
     let mut answer = json!({
-        "description": "The answer.", "headers": headers.clone(), "content": content, "links": links(operation, operations)
+        "description": "The response.", "headers": headers.clone(), "content": content, "links": links(operation, operations)
     });
     if operation.has_csv {
         answer["headers"]["mergeline-meta"] = json!({ "$ref": "#/components/headers/mergeline-meta" });
@@ -143,7 +147,7 @@ fn operation_object(operation: &Operation, operations: &[&Operation], generator:
     }
     responses.insert("200".to_owned(), answer);
     if operation.has_etag {
-        let unchanged = "The answer is the one that the client has. Nothing was summed.";
+        let unchanged = "The client's copy is current. Nothing was computed.";
         responses.insert("304".to_owned(), json!({ "description": unchanged, "headers": headers }));
     }
     for (status, description) in error_statuses(operation) {
@@ -181,7 +185,7 @@ fn operation_object(operation: &Operation, operations: &[&Operation], generator:
 
 /// The whole document.
 pub(crate) fn openapi(operations: &[&Operation]) -> Value {
-    // Answers are written, not read: what is null is there.
+    // Schemas describe output, so null values are present.
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
@@ -201,10 +205,10 @@ pub(crate) fn openapi(operations: &[&Operation]) -> Value {
         "info": {
             "title": "Mergeline",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Team delivery metrics from GitHub that a manager can question.",
-            "description": "Answers are `{data, meta, trace_id}`. Errors are `{error: {code, message, details, trace_id}}`, or problem \
-                            details (RFC 9457) when `Accept` names application/problem+json. Every parameter that is not known is \
-                            refused. Every answer about numbers says how fresh its data is in the header mergeline-data-as-of.",
+            "summary": "Team delivery metrics from GitHub, with the pull requests behind every number.",
+            "description": "Responses are `{data, meta, trace_id}`. Errors are `{error: {code, message, details, trace_id}}`, or problem \
+                            details (RFC 9457) when `Accept` names application/problem+json. Unknown parameters are \
+                            rejected. Every response with numbers states how fresh its data is in the header mergeline-data-as-of.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
         },
         "servers": [{ "url": "/" }],
@@ -223,41 +227,43 @@ pub(crate) fn openapi(operations: &[&Operation]) -> Value {
                 },
                 "if_none_match": {
                     "name": "If-None-Match", "in": "header", "required": false,
-                    "description": "The ETag of an answer that the client has.",
+                    "description": "The ETag of the client's copy of the response.",
                     "schema": { "type": "string" }
                 }
             },
             "headers": {
                 "x-request-id": {
-                    "description": "The trace id of the answer: the log has the request under it.",
+                    "description": "The trace ID of the response, which identifies the request in the log.",
                     "required": true,
                     "schema": { "type": "string", "minLength": 1 }
                 },
                 "ETag": {
-                    "description": "What the answer is known by: formula, configuration, the last run that changed data, and question.",
+                    "description": "Identifies the response: formula, configuration, the last run that changed data, and the query.",
                     "required": true,
                     "schema": { "type": "string", "pattern": "^W/\"[0-9a-f]{32}\"$" }
                 },
                 "WWW-Authenticate": {
-                    "description": "How to be let in: with a key in the header x-api-key.",
+                    "description": "How to authenticate: with a key in the header x-api-key.",
                     "required": true,
                     "schema": { "type": "string", "const": CHALLENGE }
                 },
                 "Retry-After": {
-                    "description": "How many seconds to wait before another attempt.",
+                    "description": "How many seconds to wait before a retry.",
                     "required": true,
                     "schema": { "type": "integer", "minimum": 1 }
                 },
                 "mergeline-data-as-of": {
-                    "description": "When the oldest of the last complete collections began: nothing newer is claimed. Missing before the first.",
+                    "description": "The start of the oldest of the latest complete collections: newer data is not \
+                                    guaranteed. Missing before the first.",
                     "schema": { "type": "string", "format": "date-time" }
                 },
                 "mergeline-meta": {
-                    "description": "With CSV: `meta` as JSON in ASCII, with how many repositories its coverage has instead of which. A table has no place for it.",
+                    "description": "With CSV: `meta` as JSON in ASCII, because a table has no place for it. Its \
+                                    coverage has repository counts instead of names.",
                     "schema": { "type": "string", "contentMediaType": "application/json" }
                 },
                 "mergeline-next-cursor": {
-                    "description": "`meta.next_cursor`, which a table has no place for. Missing on the last page.",
+                    "description": "With CSV: `meta.next_cursor`, because a table has no place for it. Missing on the last page.",
                     "schema": { "type": "string" }
                 }
             },

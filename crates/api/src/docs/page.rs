@@ -1,4 +1,4 @@
-//! The API as a page to read, which asks nothing of other hosts.
+//! The API documentation as an HTML page without external resources.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;mar
     dd{margin:0}@media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#161616}code{background:#2a2a2a}\
     td,th{border-color:#444}}";
 
-/// Text of ours as HTML, with `code` where it stands between backticks.
+/// Our own text as HTML, with `code` for text in backticks.
 fn html(text: &str) -> String {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     let mut out = String::with_capacity(escaped.len());
@@ -33,15 +33,15 @@ pub(crate) fn page(operations: &[&Operation]) -> String {
     let mut out = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width,initial-scale=1\"><title>Mergeline API</title><style>{STYLE}</style></head><body>\
-         <h1>Mergeline API</h1><p>{}</p><p>The same for programs: <a href=\"openapi.json\">openapi.json</a>.</p><h2>Paths</h2>",
+         <h1>Mergeline API</h1><p>{}</p><p>For programs: <a href=\"openapi.json\">openapi.json</a>.</p><h2>Paths</h2>",
         html(
-            "Answers are `{data, meta, trace_id}`, errors `{error: {code, message, details, trace_id}}`. Send the key in the header \
-             `x-api-key`. `data` with CSV: `Accept: text/csv` or `format=csv`; `meta` is in the header `mergeline-meta` then. Send \
-             an answer's `ETag` back as `If-None-Match`: while nothing has changed, the answer is an empty 304."
+            "Responses are `{data, meta, trace_id}`, errors `{error: {code, message, details, trace_id}}`. Send the key in the header \
+             `x-api-key`. For `data` as CSV, use `Accept: text/csv` or `format=csv`; `meta` is then in the header `mergeline-meta`. Send \
+             a response's `ETag` back as `If-None-Match`: if nothing has changed, the response is an empty 304."
         )
     );
     for operation in operations {
-        let scope = operation.scope.map_or_else(|| "open to everybody".to_owned(), |scope| format!("scope `{scope}`"));
+        let scope = operation.scope.map_or_else(|| "open to everyone".to_owned(), |scope| format!("scope `{scope}`"));
         let _ = write!(
             out,
             "<h3 id=\"{}\"><code>{} /v1{}</code></h3><p><strong>{}.</strong> {} ({})</p>",
@@ -73,7 +73,7 @@ pub(crate) fn page(operations: &[&Operation]) -> String {
         let _ = write!(
             out,
             "<h3><code>{}</code> {}</h3><dl><dt>Formula</dt><dd>{}</dd><dt>Unit</dt><dd>{}</dd><dt>Includes</dt><dd>{}</dd>\
-             <dt>Excludes</dt><dd>{}</dd><dt>To keep in mind</dt>",
+             <dt>Excludes</dt><dd>{}</dd><dt>Caveats</dt>",
             html(definition.id),
             html(definition.name),
             html(definition.formula),
@@ -86,7 +86,7 @@ pub(crate) fn page(operations: &[&Operation]) -> String {
         }
         out.push_str("</dl>");
     }
-    out.push_str("<h2>Warnings</h2><p>In <code>meta.warnings</code>, a code, a colon and a sentence.</p><table>");
+    out.push_str("<h2>Warnings</h2><p>In <code>meta.warnings</code>: a code, a colon and a sentence.</p><table>");
     for code in WarningCode::ALL {
         let _ = write!(out, "<tr><td><code>{}</code></td><td>{}</td></tr>", code.as_str(), html(code.description()));
     }
@@ -98,7 +98,7 @@ pub(crate) fn page(operations: &[&Operation]) -> String {
     out
 }
 
-/// What a parameter takes, in a few words.
+/// What a parameter accepts, in a few words.
 fn values(schema: &serde_json::Value) -> String {
     let list = |value: &serde_json::Value| {
         let texts = value.as_array().into_iter().flatten();
@@ -108,7 +108,7 @@ fn values(schema: &serde_json::Value) -> String {
         texts.join(", ")
     };
     match schema {
-        // Of hundreds an example is shown.
+        // If there are hundreds of values, an example is shown.
         schema if schema["enum"].as_array().is_some_and(|values| values.len() < 10) => list(&schema["enum"]),
         schema if schema["maximum"].is_number() => format!("{} to {}", schema["minimum"], schema["maximum"]),
         schema if schema["type"] == "array" => "`acme/api,acme/web`".to_owned(),

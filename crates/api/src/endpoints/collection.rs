@@ -1,4 +1,4 @@
-//! `GET /v1/collection/status` and `/v1/collection/runs`: how the collection stands.
+//! `GET /v1/collection/status` and `/v1/collection/runs`: the state of the collection.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -25,8 +25,8 @@ pub(crate) const STATUS: Operation = Operation {
     handler: |filter| on(filter, status),
     admission: Admit::Lookup,
     id: "getCollectionStatus",
-    summary: "How the collection stands",
-    description: "Freshness by repository, what fails, and what is deferred until when and why.",
+    summary: "The state of the collection",
+    description: "Freshness and failures by repository, and what is deferred, until when and why.",
     scope: Some(Scope::Admin),
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
@@ -38,8 +38,8 @@ pub(crate) const RUNS: Operation = Operation {
     path: "/collection/runs",
     handler: |filter| on(filter, runs),
     id: "listCollectionRuns",
-    summary: "The runs of the collector",
-    description: "Newest first, with the sums over their repositories.",
+    summary: "Collector runs",
+    description: "Newest first, with totals over their repositories.",
     parameters: RunsParameters::DESCRIPTIONS,
     body: Body::Json(enveloped::<Vec<Run>, RunsMeta>),
     ..STATUS
@@ -56,36 +56,36 @@ impl Parameters for RunsParameters {
     }
 }
 
-/// How the collection of a repository stands.
+/// The collection state of a repository.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Repository {
     /// `owner/name`.
     name: String,
-    /// `owner/name` in the configuration, or the pattern, where that is another.
+    /// `owner/name` in the configuration, or the pattern, if that differs.
     configured_as: Option<String>,
-    /// How the last work on it ended; null before the first.
+    /// The result of the last work on it; null before the first.
     #[schemars(extend("enum" = ["succeeded", "failed", "deferred", "busy", null]))]
     state: Option<String>,
     /// Why it did not succeed.
     reason: Option<Reason>,
-    /// When deferred work can go on, or a failing repository is tried again.
+    /// When deferred work can continue, or a failing repository is retried.
     #[schemars(extend("format" = "date-time"))]
     next_at: Option<String>,
-    /// When the last complete collection began: nothing newer is claimed.
+    /// When the last complete collection started: newer data is not guaranteed.
     #[schemars(extend("format" = "date-time"))]
     collected_at: Option<String>,
-    /// How long ago that is.
+    /// How long ago that was.
     age_hours: Option<f64>,
-    /// Everything that changed since then is stored.
+    /// Every change since then is stored.
     #[schemars(extend("format" = "date-time"))]
     covered_since: Option<String>,
-    /// The next page of a backfill that is under way.
+    /// The next page of a running backfill.
     backfill_page: Option<i32>,
     /// Stored pull requests.
     pull_requests: i64,
-    /// Stored pull requests whose details are to be read.
+    /// Stored pull requests whose details were not read yet.
     without_details: i64,
-    /// Pull requests that could not be understood.
+    /// Pull requests that could not be parsed.
     quarantined: i64,
 }
 
@@ -96,17 +96,17 @@ pub(crate) struct Reason {
     message: Option<String>,
 }
 
-/// How fresh everything is.
+/// How fresh the data is.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct StatusMeta {
     count: usize,
-    /// When the oldest of the last complete collections began: nothing newer is claimed.
+    /// The start of the oldest of the latest complete collections: newer data is not guaranteed.
     #[schemars(extend("format" = "date-time"))]
     data_as_of: Option<String>,
     coverage: Coverage,
 }
 
-/// A run of the collector, with the sums over its repositories.
+/// A collector run, with totals over its repositories.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Run {
     id: i64,
@@ -116,7 +116,7 @@ pub(crate) struct Run {
     started_at: String,
     #[schemars(extend("format" = "date-time"))]
     finished_at: Option<String>,
-    /// Repositories that it set out to collect.
+    /// Repositories that it planned to collect.
     planned: i32,
     failed: i64,
     deferred: i64,
@@ -125,19 +125,19 @@ pub(crate) struct Run {
     graphql_points: i64,
     /// Pull requests that GitHub listed.
     listed: i64,
-    /// Those of configured people.
+    /// Those by configured people.
     kept: i64,
     /// New or changed rows.
     changed: i64,
-    /// What went wrong while planning.
+    /// What went wrong during planning.
     problems: Vec<String>,
 }
 
-/// Where the list goes on.
+/// Where the list continues.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RunsMeta {
     count: usize,
-    /// For the next page; null on the last.
+    /// For the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -181,7 +181,7 @@ impl From<RunStatus> for Run {
     }
 }
 
-/// Repositories belong to no team: a key that is limited to teams is not shown them.
+/// Repositories do not belong to a team, so keys that are limited to teams cannot see them.
 fn refuse_limited(request: &ApiRequest) -> Result<(), ApiError> {
     if request.access()?.is_limited_to_teams() {
         return Err(ApiError::LimitedToTeams);
@@ -203,7 +203,7 @@ async fn status(State(api): State<Api>, request: ApiRequest) -> Result<Response,
     Ok(answer(data, meta))
 }
 
-/// The runs of the collector, newest first.
+/// Collector runs, newest first.
 async fn runs(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     const LIST: &str = "runs";
     refuse_limited(&request)?;

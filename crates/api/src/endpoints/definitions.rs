@@ -21,7 +21,7 @@ pub(crate) const LIST: Operation = Operation {
     admission: Admit::Open,
     id: "listDefinitions",
     summary: "What every number means",
-    description: "Id, formula, inclusion rules and caveats. A changed formula gets a new id.",
+    description: "ID, formula, inclusion rules and caveats. A changed formula gets a new ID.",
     scope: None,
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
@@ -29,21 +29,21 @@ pub(crate) const LIST: Operation = Operation {
     body: Body::Json(enveloped::<Vec<Definition>, DefinitionsMeta>),
 };
 
-/// What a number means. A changed formula gets a new id, never a silent change.
+/// What a number means. A changed formula gets a new ID; it never changes silently.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Definition {
     id: &'static str,
     name: &'static str,
     formula: &'static str,
     unit: &'static str,
-    /// Which pull requests are part of it.
+    /// Which pull requests are included.
     includes: &'static str,
-    /// Which are not.
+    /// Which pull requests are excluded.
     excludes: &'static str,
     caveats: &'static [&'static str],
 }
 
-/// How many definitions there are.
+/// The number of definitions.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DefinitionsMeta {
     count: usize,
@@ -56,7 +56,7 @@ impl From<&mergeline_domain::metrics::Definition> for Definition {
     }
 }
 
-/// The answer, which is the same for everybody.
+/// The response is the same for everyone.
 async fn list(request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.format(None)?;

@@ -1,4 +1,4 @@
-//! `GET /v1/openapi.json` and `/v1/docs`: what the API is.
+//! `GET /v1/openapi.json` and `/v1/docs`: the API documentation.
 
 use std::sync::{Arc, OnceLock};
 
@@ -35,13 +35,13 @@ pub(crate) const DOCS: Operation = Operation {
     path: "/docs",
     handler: |filter| on(filter, page),
     id: "getDocs",
-    summary: "The API as a page to read",
-    description: "It asks nothing of other hosts.",
+    summary: "The API documentation as a page",
+    description: "It loads nothing from other hosts.",
     body: Body::Document(HTML),
     ..OPENAPI
 };
 
-/// The documents about these operations, each made when it is first asked for.
+/// The documents about these operations. Each is generated on its first request.
 #[derive(Debug)]
 pub(crate) struct Documents {
     operations: &'static [&'static Operation],
@@ -80,11 +80,11 @@ async fn page(Extension(documents): Extension<Arc<Documents>>, request: ApiReque
     Ok(response)
 }
 
-/// Leads to the page from the addresses above it, by the path that the client knows.
+/// Redirects the addresses above the page to it, based on the path that the client used.
 pub(crate) async fn redirect(asked: Option<Extension<ClientPath>>) -> Response {
     let path = match &asked {
         Some(Extension(ClientPath(path))) => path.trim_matches('/'),
-        // Where nothing is in front, the version is ours to say.
+        // With nothing in front of the program, the version is set here.
         None => "v1",
     };
     let target = if path.is_empty() { "/docs".to_owned() } else { format!("/{path}/docs") };

@@ -1,4 +1,4 @@
-//! `GET /healthz`, whether the program runs, and `GET /health`, whether it can answer.
+//! `GET /healthz`: whether the program runs; `GET /health`: whether it can answer.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -23,7 +23,7 @@ pub(crate) const ALIVE: Operation = Operation {
     admission: Admit::Open,
     id: "getAlive",
     summary: "Whether the program runs",
-    description: "Asks nothing of the database. Also at `/healthz` without the version.",
+    description: "Does not use the database. Also at `/healthz` without the version.",
     scope: None,
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
@@ -36,47 +36,47 @@ pub(crate) const HEALTH: Operation = Operation {
     handler: |filter| on(filter, health),
     admission: Admit::Health,
     id: "getHealth",
-    summary: "Whether the program can answer",
-    description: "Database, schema and freshness. 503 when it cannot answer. Also at `/health` without the version.",
+    summary: "Whether the program can answer requests",
+    description: "Database, schema and freshness. 503 if it cannot answer requests. Also at `/health` without the version.",
     body: Body::Health(plain::<Health>),
     ..ALIVE
 };
 
-/// That the program runs.
+/// The program is running.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Alive {
-    /// Always the same.
+    /// Always `ok`.
     #[schemars(extend("enum" = ["ok"]))]
     status: &'static str,
 }
 
-/// Whether the program can answer, and how fresh its answers are.
+/// Whether the program can answer requests, and how fresh its data is.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Health {
-    /// `stale` when the last complete collection of some repository is older than nine hours, or none was ever collected;
-    /// `failing` with status 503.
+    /// `stale` if the last complete collection of some repository is older than nine hours, or nothing was ever
+    /// collected; `failing` with status 503.
     #[schemars(extend("enum" = ["ok", "stale", "failing"]))]
     status: &'static str,
     #[schemars(extend("enum" = ["ok", "unavailable"]))]
     database: &'static str,
-    /// `outdated` when migrations are missing, `unknown` without a database.
+    /// `outdated` if migrations are missing, `unknown` without a database.
     #[schemars(extend("enum" = ["ok", "outdated", "unknown"]))]
     schema: &'static str,
-    /// When the oldest of the last complete collections began.
+    /// When the oldest of the latest complete collections started.
     #[schemars(extend("format" = "date-time"))]
     data_as_of: Option<String>,
-    /// How long ago that is.
+    /// How long ago that was.
     age_hours: Option<f64>,
 }
 
-/// Says that the program runs; it asks nothing of the database.
+/// Reports that the program is running, without the database.
 async fn alive(request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.accepts(JSON)?;
     Ok(json(StatusCode::OK, &Alive { status: "ok" }))
 }
 
-/// Asks the database, and says what it finds.
+/// Checks the database and reports the result.
 async fn health(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.accepts(JSON)?;

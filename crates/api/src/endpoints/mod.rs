@@ -1,4 +1,4 @@
-//! What the API can do, an operation each.
+//! The operations of the API.
 
 mod collection;
 mod definitions;
@@ -17,7 +17,7 @@ pub use statistics::statistics_json;
 
 use crate::http::operation::Operation;
 
-/// Every operation, in the order of the documents.
+/// Every operation, in documentation order.
 pub(crate) static OPERATIONS: &[&Operation] = &[
     &teams::TEAMS,
     &teams::TEAM,
@@ -42,7 +42,7 @@ mod tests {
     use crate::docs;
 
     #[test]
-    fn the_page_names_every_path_and_definition_and_no_other_host() {
+    fn the_page_lists_every_path_and_definition() {
         let page = docs::page(OPERATIONS);
         for operation in OPERATIONS {
             assert!(page.contains(operation.path), "{}", operation.path);
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_has_every_operation_under_its_method() {
+    fn the_document_has_every_operation() {
         let document = docs::openapi(OPERATIONS);
         for operation in OPERATIONS {
             let method = operation.method.as_str().to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! `GET /v1/metrics/team/{team_id}/pull-requests`: what is behind a number.
+//! `GET /v1/metrics/team/{team_id}/pull-requests`: the pull requests behind a number.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -32,10 +32,10 @@ pub(crate) const PULL_REQUESTS: Operation = Operation {
     admission: Admit::Statistics,
     id: "listPullRequests",
     summary: "The pull requests behind any number",
-    description: "Each with the membership, weight and rule that counted it, its durations and flags; and those of the team's \
-                  people that do not count, with the reason (to a key that is limited to teams: none of before or after they \
-                  were members). Those that count are the prs_merged of the same range. A page at a \
-                  time: `meta.next_cursor`, and the header mergeline-next-cursor with CSV, lead to the next.",
+    description: "Each with the membership, weight and rule that counted it, its durations and flags. Pull requests of the team's \
+                  people that do not count are listed with the reason; a key that is limited to teams does not see those \
+                  from before or after they were members. Those that count are the prs_merged of the same range. \
+                  `meta.next_cursor`, or with CSV the header mergeline-next-cursor, leads to the next page.",
     scope: Some(Scope::PrsRead),
     parameters: PullRequestsParameters::DESCRIPTIONS,
     has_csv: true,
@@ -63,11 +63,11 @@ impl Parameters for PullRequestsParameters {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PullRequests {
     team: TeamRef,
-    /// By the instant that decides about membership, which for merged ones is the merge.
+    /// Sorted by the instant that determines membership, which is the merge for merged ones.
     pull_requests: Vec<PullRequest>,
 }
 
-/// A pull request of somebody who is or was in the team, and why it counts or not.
+/// A pull request of a current or former team member, and why it counts or does not.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PullRequest {
     repository: String,
@@ -83,16 +83,16 @@ pub(crate) struct PullRequest {
     created_at: String,
     #[schemars(extend("format" = "date-time"))]
     merged_at: Option<String>,
-    /// Whether it is among `prs_merged`.
+    /// Whether it is included in `prs_merged`.
     counts: bool,
-    /// The weight that it counts with; 0 when it does not.
+    /// The weight that it counts with; 0 if it does not count.
     weight: f64,
-    /// Why it does not count: `not_merged`, `not_a_member` (of this team, at that instant) or `deleted` (GitHub has it no
-    /// more).
+    /// Why it does not count: `not_merged`, `not_a_member` (of this team, at that instant) or `deleted` (no longer on
+    /// GitHub).
     #[schemars(extend("enum" = ["not_merged", "not_a_member", "deleted", null]))]
     excluded: Option<String>,
     rule: Rule,
-    /// From opening to merge; null when it is not merged, or merged before its creation.
+    /// From opening to merge; null if it is not merged, or was merged before its creation.
     cycle_time_hours: Option<f64>,
     coding_hours: Option<f64>,
     pickup_hours: Option<f64>,
@@ -100,20 +100,20 @@ pub(crate) struct PullRequest {
     additions: Option<i32>,
     deletions: Option<i32>,
     changed_files: Option<i32>,
-    /// What to know about its durations.
+    /// Notes about its durations.
     flags: Vec<String>,
 }
 
-/// The rule that decided (`attribution@1`): the membership that contains the instant.
+/// The rule that applied (`attribution@1`): the membership that contains the instant.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Rule {
-    /// The instant that decides about membership.
+    /// The instant that determines membership.
     #[schemars(extend("format" = "date-time"))]
     attributed_at: String,
     /// Which of the pull request's times it is.
     #[schemars(extend("enum" = ["merged_at", "closed_at", "created_at"]))]
     attributed_by: String,
-    /// Null when no membership of the author in this team contains the instant.
+    /// Null if no membership of the author in this team contains the instant.
     membership: Option<Membership>,
 }
 
@@ -122,22 +122,22 @@ pub(crate) struct Rule {
 pub(crate) struct Membership {
     id: i64,
     weight: f64,
-    /// Null is the beginning of time.
+    /// Null means the beginning of time.
     #[schemars(extend("format" = "date-time"))]
     joined_at: Option<String>,
-    /// Null is no end.
+    /// Null means no end.
     #[schemars(extend("format" = "date-time"))]
     left_at: Option<String>,
 }
 
-/// What the list is to be read with.
+/// Context for reading the list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PullRequestsMeta {
     #[serde(flatten)]
     meta: Meta,
     /// Rows on this page.
     count: usize,
-    /// For the next page; null on the last.
+    /// For the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -245,14 +245,14 @@ impl PullRequest {
     }
 }
 
-/// The pull requests of the team's people in the range, a page at a time.
+/// The pull requests of the team's people in the range, one page at a time.
 async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     let PullRequestsParameters { selection, form, page } = request.parameters()?;
     let kind = ReportKind::PullRequests;
     let requested = RequestedReport::prepare(&api, &request, kind, selection, form).await?;
     let mut requested = requested.that_depends_on(&format!("{page:?}"));
     let list = requested.report.list_identity();
-    // Read before anything is answered: `If-None-Match: *` turns no bad cursor into a good one.
+    // Parsed before any response: `If-None-Match: *` must not make a bad cursor acceptable.
     let after = page.cursor.as_deref().map(|text| Cursor::parse(text, &list)).transpose()?;
     if let Some(response) = requested.not_modified() {
         return Ok(response);

@@ -1,4 +1,4 @@
-//! The shapes that several answers share.
+//! Types that several responses share.
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use mergeline_domain::Weight;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::http::tables::Cell;
 
-/// Ten-thousandths as a fraction; four decimals survive in a double.
+/// Ten-thousandths as a fraction; four decimals are exact in a double.
 #[expect(clippy::cast_precision_loss, reason = "2^53 ten-thousandths are more pull requests than there are")]
 pub(crate) fn weight(units: i64) -> f64 {
     units as f64 / f64::from(Weight::UNITS)
@@ -25,12 +25,12 @@ pub(crate) fn hours(seconds: f64) -> f64 {
     seconds / 3_600.0
 }
 
-/// How long ago an instant was, in hours; 0 for one that a clock has ahead of ours.
+/// How long ago an instant was, in hours; 0 for an instant in the future, because clocks differ.
 pub(crate) fn age_hours(at: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
     hours((now - at).as_seconds_f64().max(0.0))
 }
 
-/// Which team an answer is about.
+/// The team of a response.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TeamRef {
     id: i64,
@@ -44,10 +44,10 @@ impl From<&mergeline_store::TeamRef> for TeamRef {
     }
 }
 
-/// Statistics of durations. `n` and `weight` count those that have one; all others are null when `n` is 0.
+/// Statistics of durations. `n` and `weight` count pull requests that have one; all other values are null if `n` is 0.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DurationStatistics {
-    /// Pull requests that have the duration.
+    /// Pull requests that have this duration.
     n: i64,
     /// The sum of their weights.
     weight: f64,
@@ -95,13 +95,13 @@ impl DurationStatistics {
 pub(crate) struct Phases {
     /// From the first commit to opening.
     coding: DurationStatistics,
-    /// From opening, or being ready for review, to the first review by another person.
+    /// From opening, or from ready for review, to the first review by another person.
     pickup: DurationStatistics,
     /// From the first review to the merge.
     review: DurationStatistics,
 }
 
-/// The numbers of the merged pull requests of one bucket, or of a whole range.
+/// The numbers of the merged pull requests in one bucket, or in a whole range.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Numbers {
     /// Distinct pull requests.
@@ -113,7 +113,7 @@ pub(crate) struct Numbers {
     /// From opening to merge (`pr_cycle_time@1`).
     cycle_time: DurationStatistics,
     phases: Phases,
-    /// Whether some durations are left out because they would be those of fewer people than `privacy.min_group_size`.
+    /// Whether some durations are hidden because they come from fewer people than `privacy.min_group_size`.
     suppressed: bool,
 }
 
@@ -137,7 +137,7 @@ impl From<&mergeline_reporting::Numbers> for Numbers {
 }
 
 impl Numbers {
-    /// The names of [`Self::cells`].
+    /// The column names of [`Self::cells`].
     pub(crate) fn columns() -> Vec<String> {
         let counts = ["prs_merged", "prs_merged_weighted", "contributors", "suppressed"].map(str::to_owned);
         let names = MeasureKind::ALL.map(MeasureKind::as_str);
@@ -165,9 +165,9 @@ pub(crate) struct Bucket {
     pub(crate) label: String,
     /// The first day.
     pub(crate) start: NaiveDate,
-    /// The first day after it.
+    /// The first day after the bucket.
     pub(crate) end: NaiveDate,
-    /// Whether all of it lies in the range, in the past, and in what was read, and counts as the teams file says.
+    /// Whether the whole unit is in the range, is over, was read, and counts according to the teams file.
     pub(crate) complete: bool,
     #[serde(flatten)]
     pub(crate) numbers: Numbers,
@@ -185,12 +185,12 @@ impl From<&BucketNumbers> for Bucket {
     }
 }
 
-/// What numbers are to be read with.
+/// Context for reading the numbers.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Meta {
-    /// The id of the formula; see `/v1/definitions`.
+    /// The ID of the formula; see `/v1/definitions`.
     definition: &'static str,
-    /// The ids of all formulas in the answer.
+    /// The IDs of all formulas in the response.
     definitions: &'static [&'static str],
     timezone: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,19 +198,19 @@ pub(crate) struct Meta {
     interval: Option<&'static str>,
     range: Range,
     filters: Filters,
-    /// When the oldest of the last complete collections began: nothing newer is claimed.
+    /// The start of the oldest of the latest complete collections: newer data is not guaranteed.
     #[schemars(extend("format" = "date-time"))]
     data_as_of: Option<String>,
     coverage: Coverage,
-    /// Each a stable word, a colon and a sentence.
+    /// Each warning is a stable code, a colon and a sentence.
     warnings: Vec<String>,
-    /// What numbers of teams are no good for.
+    /// What the numbers must not be used for.
     caveat: &'static str,
 }
 
 impl Meta {
-    /// What the numbers of a report are to be read with. Repositories are named where `names_repositories` says so, and the
-    /// viewer may know of them.
+    /// Context for the numbers of a report. Repositories are named if `names_repositories` is set and the viewer may
+    /// see them.
     pub(crate) fn of(
         report: &TeamReport,
         interval: Option<Interval>,
@@ -233,14 +233,14 @@ impl Meta {
     }
 }
 
-/// The days that are asked for, half open.
+/// The requested days, half open.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Range {
     from: NaiveDate,
     to: NaiveDate,
 }
 
-/// Which pull requests are asked for.
+/// The requested filters.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Filters {
     /// Null for all.
@@ -262,34 +262,34 @@ impl From<&TeamQuery> for Filters {
     }
 }
 
-/// How far the collection has come, over the repositories of the filter.
+/// How far collection has progressed, for the repositories of the filter.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Coverage {
-    /// Everything that changed since then was read. Null while a repository was never collected.
+    /// Every change since then was read. Null while any repository was never collected.
     #[schemars(extend("format" = "date-time"))]
     since: Option<String>,
-    /// Pull requests that could not be read and are not counted, of the repositories of the filter, as far as they may have been
+    /// Pull requests of the filtered repositories that could not be read and are not counted, if they may have been
     /// opened before the end of the range. Buckets that may lack one are not complete until it is accepted.
     quarantined: i64,
     repositories: RepositoryCoverage,
 }
 
-/// The repositories of the filter, all configured ones without. Names are null for a key that is limited to teams, and in
-/// headers.
+/// The filtered repositories, or all configured ones without a filter. Names are null for a key that is limited to
+/// teams, and in headers.
 #[derive(Debug, Serialize, JsonSchema)]
 struct RepositoryCoverage {
-    /// How many were collected completely the last time.
+    /// The number of repositories whose last collection was complete.
     collected: i64,
-    /// Those whose last collection failed; what was collected before is counted.
+    /// Repositories whose last collection failed; what was collected before still counts.
     failing: Option<Vec<String>>,
-    /// Those that are not collected completely for everybody yet, failing ones too.
+    /// Repositories that are not yet fully collected for everyone, including failing ones.
     pending: Option<Vec<String>>,
-    /// Those of them of which nothing was ever collected completely.
+    /// Pending repositories that were never fully collected.
     never_collected: Option<Vec<String>>,
     counts: RepositoryCounts,
 }
 
-/// How many repositories each list has.
+/// The length of each list.
 #[derive(Debug, Serialize, JsonSchema)]
 struct RepositoryCounts {
     failing: usize,

@@ -31,8 +31,8 @@ pub(crate) const VELOCITY: Operation = Operation {
     admission: Admit::Statistics,
     id: "getVelocity",
     summary: "Merged pull requests by calendar unit",
-    description: "velocity@1: counts, weighted counts, cycle time and phases by week (or `interval`), and of the whole range. \
-                  The last 12 weeks when no range is given.",
+    description: "velocity@1: counts, weighted counts, cycle time and phases by week (or `interval`), and totals for the whole range. \
+                  The default range is the last 12 weeks.",
     scope: Some(Scope::MetricsRead),
     parameters: StatisticsParameters::DESCRIPTIONS,
     has_csv: true,
@@ -45,8 +45,8 @@ pub(crate) const LEAD_TIME: Operation = Operation {
     handler: |filter| on(filter, lead_time),
     id: "getLeadTime",
     summary: "How long merged pull requests took",
-    description: "pr_cycle_time@1 while no deployments are known: from opening to merge by month (or `interval`), and of the \
-                  whole range. The last six months when no range is given. It is not DORA's change lead time.",
+    description: "pr_cycle_time@1 while no deployments are known: from opening to merge by month (or `interval`), and for the \
+                  whole range. The default range is the last six months. It is not DORA's change lead time.",
     ..VELOCITY
 };
 
@@ -69,15 +69,15 @@ impl Parameters for StatisticsParameters {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TeamBuckets {
     team: TeamRef,
-    /// Every unit that the range touches, those without merges too.
+    /// Every unit that the range touches, including those without merges.
     buckets: Vec<Bucket>,
     total: Total,
 }
 
-/// The whole range, made from its pull requests, not from the buckets.
+/// The whole range, computed from its pull requests, not from the buckets.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Total {
-    /// Whether it is over and everything of it was read.
+    /// Whether it is over and was fully read.
     complete: bool,
     #[serde(flatten)]
     numbers: Numbers,
@@ -93,12 +93,12 @@ impl From<&TeamStatistics> for TeamBuckets {
     }
 }
 
-/// A team's merged pull requests by week, or by another unit.
+/// A team's merged pull requests by week or another unit.
 async fn velocity(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     statistics(&api, &request, ReportKind::Velocity).await
 }
 
-/// How long a team's merged pull requests took, by month, or by another unit.
+/// How long a team's merged pull requests took, by month or another unit.
 async fn lead_time(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     statistics(&api, &request, ReportKind::LeadTime).await
 }
@@ -119,13 +119,13 @@ async fn statistics(api: &Api, request: &ApiRequest, kind: ReportKind) -> Result
     Ok(requested.tagged(response))
 }
 
-/// The name that a browser saves the table by: `payments-velocity`.
+/// The file name under which a browser saves the table: `payments-velocity`.
 fn file_name(report: &TeamReport) -> String {
     let definition = report.kind().definition();
     format!("{}-{}", report.team().slug, definition.split('@').next().unwrap_or(definition))
 }
 
-/// A row for each bucket and one for the whole range, called `total`.
+/// A row for each bucket, and one for the whole range, called `total`.
 fn rows(data: &TeamBuckets, statistics: &TeamStatistics) -> Result<Rows, ApiError> {
     let columns = Numbers::columns();
     let header = ["bucket", "start", "end", "complete"].into_iter().chain(columns.iter().map(String::as_str));
@@ -143,10 +143,10 @@ fn rows(data: &TeamBuckets, statistics: &TeamStatistics) -> Result<Rows, ApiErro
     Ok(rows)
 }
 
-/// The `data` and `meta` that `/velocity` and `/lead-time` answer, for programs that read another output than HTTP.
+/// The `data` and `meta` of `/velocity` and `/lead-time`, for programs that do not use HTTP.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// If it cannot be serialized as JSON.
 pub fn statistics_json(
     report: &TeamReport,
     statistics: &TeamStatistics,

@@ -1,4 +1,4 @@
-//! `GET /v1/metrics/team/{team_id}/summary`: a period and the one before it, side by side.
+//! `GET /v1/metrics/team/{team_id}/summary`: a period next to the previous one.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -28,9 +28,9 @@ pub(crate) const SUMMARY: Operation = Operation {
     handler: |filter| on(filter, summary),
     admission: Admit::Statistics,
     id: "getSummary",
-    summary: "A period beside the one before",
-    description: "One call for a first screen: the last four whole weeks (or the range), as many days before, what changed if both \
-                  were read completely, and the age of the open pull requests.",
+    summary: "A period compared with the previous one",
+    description: "One call for a first screen: the last four whole weeks (or the range), the preceding period of the \
+                  same length, the changes if both were read completely, and the age of the open pull requests.",
     scope: Some(Scope::MetricsRead),
     parameters: SummaryParameters::DESCRIPTIONS,
     has_csv: false,
@@ -50,12 +50,12 @@ impl Parameters for SummaryParameters {
     }
 }
 
-/// A period and the one before it, side by side.
+/// A period next to the previous one.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Summary {
     team: TeamRef,
     period: Period,
-    /// As many days, just before.
+    /// The preceding period of the same length.
     previous: Period,
     /// The period minus the previous one; null unless both are complete.
     change: Option<Change>,
@@ -66,15 +66,15 @@ pub(crate) struct Summary {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Period {
     from: NaiveDate,
-    /// The first day after it.
+    /// The first day after the period.
     to: NaiveDate,
-    /// Whether it is over and everything of it was read.
+    /// Whether it is over and was fully read.
     complete: bool,
     #[serde(flatten)]
     numbers: Numbers,
 }
 
-/// What is different from the period before; durations are null where one of them has none.
+/// The difference from the previous period; durations are null if one of the two periods has none.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Change {
     prs_merged: i64,
@@ -83,12 +83,12 @@ struct Change {
     cycle_time_p90_hours: Option<f64>,
 }
 
-/// The pull requests that are open now, by the memberships at their creation.
+/// The currently open pull requests, by the memberships at their creation.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Open {
-    /// How long they have been open; durations are null where `privacy.min_group_size` is set.
+    /// How long they have been open; durations are null if `privacy.min_group_size` is set.
     age: DurationStatistics,
-    /// The longest of them; null where `privacy.min_group_size` is set.
+    /// The age of the oldest one; null if `privacy.min_group_size` is set.
     oldest_hours: Option<f64>,
 }
 
@@ -128,7 +128,7 @@ impl From<&OpenNumbers> for Open {
     }
 }
 
-/// One call for a first screen.
+/// Everything for a first screen in one call.
 async fn summary(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     let SummaryParameters(selection) = request.parameters()?;
     let kind = ReportKind::Summary;

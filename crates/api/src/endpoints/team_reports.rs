@@ -1,4 +1,4 @@
-//! What all reports about a team share: from the request to a prepared report, and from its answer to a response.
+//! Shared by all team reports: from the request to a prepared report, and from its result to a response.
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue};
@@ -14,7 +14,7 @@ use crate::http::parameters::{Form, Selection};
 use crate::http::request::ApiRequest;
 use crate::state::Api;
 
-/// A report that was asked for, and the form that its answer has.
+/// A requested report and the format of its response.
 #[derive(Debug)]
 pub(crate) struct RequestedReport {
     pub(crate) report: TeamReport,
@@ -25,10 +25,10 @@ pub(crate) struct RequestedReport {
 }
 
 impl RequestedReport {
-    /// Prepares the report of a request.
+    /// Prepares the requested report.
     ///
     /// # Errors
-    /// What is wrong with the request, or that the team is unknown.
+    /// If the request is invalid or the team is unknown.
     pub(crate) async fn prepare(
         api: &Api,
         request: &ApiRequest,
@@ -44,23 +44,23 @@ impl RequestedReport {
         Ok(Self { report, format, has_bom: form.has_bom, headers: request.headers.clone(), etag })
     }
 
-    /// The same, where the answer depends on more than the report and its form.
+    /// The same report, for a response that also depends on `part`.
     pub(crate) fn that_depends_on(self, part: &str) -> Self {
         let etag = self.etag.and(part);
         Self { etag, ..self }
     }
 
-    /// `304` when the client has the answer already: nothing is summed for it.
+    /// `304` if the client already has the current response; nothing is computed for it.
     pub(crate) fn not_modified(&self) -> Option<Response> {
         self.etag.is_known(&self.headers).then(|| self.with_freshness(self.etag.not_modified()))
     }
 
-    /// The response with its tag and freshness.
+    /// Adds the ETag and the freshness to the response.
     pub(crate) fn tagged(&self, response: Response) -> Response {
         self.with_freshness(self.etag.on(response))
     }
 
-    /// The response with its freshness.
+    /// Adds the freshness to the response.
     pub(crate) fn with_freshness(&self, mut response: Response) -> Response {
         let as_of = self.report.coverage().data_as_of.map(instant);
         if let Some(value) = as_of.and_then(|text| HeaderValue::from_str(&text).ok()) {
@@ -69,9 +69,9 @@ impl RequestedReport {
         response
     }
 
-    /// What the answer is to be read with.
+    /// The `meta` of the response.
     pub(crate) fn meta(&self, interval: Option<Interval>, warnings: &[Warning]) -> Meta {
-        // With a table it is a header: those have their limits, and names of repositories none.
+        // With a table it is a header. Headers have size limits, and the names of repositories do not.
         Meta::of(&self.report, interval, warnings, self.format != Format::Csv)
     }
 }

@@ -23,7 +23,7 @@ pub(crate) const TEAMS: Operation = Operation {
     admission: Admit::Lookup,
     id: "listTeams",
     summary: "All teams",
-    description: "Slug, name, and the members in force: how many, their weights, since when. Archived teams come last.",
+    description: "Slug, name, and the current members: how many, their weights, since when. Archived teams come last.",
     scope: Some(Scope::MetricsRead),
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
@@ -36,7 +36,7 @@ pub(crate) const TEAM: Operation = Operation {
     handler: |filter| on(filter, one),
     id: "getTeam",
     summary: "One team",
-    description: "With each membership that is in force. Logins are shown to keys with the scope prs:read.",
+    description: "With each current membership. Logins are shown to keys with the scope prs:read.",
     body: Body::Json(enveloped::<TeamDetails, TeamMeta>),
     ..TEAMS
 };
@@ -47,20 +47,20 @@ pub(crate) struct Team {
     id: i64,
     slug: String,
     name: String,
-    /// When it was taken out of the configuration; null while it is in it.
+    /// When it was removed from the configuration; null while it is configured.
     #[schemars(extend("format" = "date-time"))]
     archived_at: Option<String>,
     members: Members,
 }
 
-/// The memberships that are in force.
+/// The current memberships.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Members {
-    /// How many people are members now.
+    /// The number of current members.
     count: i64,
     /// The sum of their weights.
     weight: f64,
-    /// Since when exactly these are the members; null is the beginning of time.
+    /// Since when exactly these people are the members; null means the beginning of time.
     #[schemars(extend("format" = "date-time"))]
     since: Option<String>,
 }
@@ -70,35 +70,35 @@ pub(crate) struct Members {
 pub(crate) struct TeamDetails {
     #[serde(flatten)]
     team: Team,
-    /// Each membership that is in force.
+    /// Each current membership.
     memberships: Vec<TeamMember>,
 }
 
-/// A membership that is in force, half open.
+/// A current membership, half open.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TeamMember {
     id: i64,
-    /// Null when the key lacks the scope `prs:read`.
+    /// Null if the key lacks the scope `prs:read`.
     login: Option<String>,
     weight: f64,
-    /// Null is the beginning of time.
+    /// Null means the beginning of time.
     #[schemars(extend("format" = "date-time"))]
     joined_at: Option<String>,
-    /// Null is no end.
+    /// Null means no end.
     #[schemars(extend("format" = "date-time"))]
     left_at: Option<String>,
 }
 
-/// How many teams there are.
+/// The number of teams.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TeamsMeta {
     count: usize,
 }
 
-/// When the answer holds.
+/// The time to which the response applies.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TeamMeta {
-    /// When the memberships were looked at.
+    /// When the memberships were read.
     #[schemars(extend("format" = "date-time"))]
     as_of: String,
 }
@@ -131,7 +131,7 @@ impl TeamMember {
     }
 }
 
-/// All teams that the key may know of, archived ones last.
+/// All teams that the key may see, archived ones last.
 async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.format(None)?;
@@ -142,7 +142,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
     Ok(answer(teams, meta))
 }
 
-/// One team, with the memberships that are in force.
+/// One team, with the current memberships.
 async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     const UNKNOWN: ApiError = ApiError::NotFound("There is no such team.");
     let NoParameters = request.parameters()?;

@@ -1,4 +1,4 @@
-//! What fuzzing found and what we thought of beforehand: every file of the corpora keeps the properties of its target.
+//! Inputs that fuzzing found and inputs chosen in advance: every corpus file must satisfy the properties of its target.
 
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::path::Path;
 use super as fuzzing;
 use anyhow::{Context, Result, ensure};
 
-/// Files whose names begin with `valid` are accepted, those with `broken` refused; others are what fuzzing found.
+/// Files whose names start with `valid` must be accepted, and those with `broken` rejected. The others were found by
+/// fuzzing.
 fn every_file_keeps(target: &str, property: fn(&[u8]) -> bool) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut files = 0;
@@ -25,16 +26,16 @@ fn every_file_keeps(target: &str, property: fn(&[u8]) -> bool) -> Result<()> {
 }
 
 #[test]
-fn query_strings_are_accepted_or_refused_as_they_should_be() -> Result<()> {
+fn query_strings_are_accepted_or_refused() -> Result<()> {
     every_file_keeps("query_string", fuzzing::query_string)
 }
 
 #[test]
-fn only_cursors_of_our_making_are_accepted() -> Result<()> {
+fn only_cursors_we_issued_are_accepted() -> Result<()> {
     every_file_keeps("cursor", fuzzing::cursor)
 }
 
 #[test]
-fn tables_read_back_as_they_were_written_and_run_nothing() -> Result<()> {
+fn csv_tables_round_trip_without_formulas() -> Result<()> {
     every_file_keeps("table", fuzzing::table)
 }

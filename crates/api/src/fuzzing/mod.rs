@@ -1,5 +1,5 @@
-//! What must hold of every query string, cursor and table, whatever its bytes: called by the fuzz targets and by the test
-//! on their corpora.
+//! Properties that hold for every query string, cursor and table, for any bytes. The fuzz targets and the corpus tests
+//! call them.
 
 #[cfg(test)]
 mod corpus;
@@ -15,11 +15,11 @@ use crate::http::errors::ApiError;
 use crate::http::parameters::{Everything, Parameters, team_selector};
 use crate::http::tables::{Cell, Rows, harmless};
 
-/// Reads bytes as a query string, and as a team in a path. Returns whether the query was accepted.
+/// Parses bytes as a query string, and as a team in a path. Returns whether the query was accepted.
 ///
 /// # Panics
-/// When something was accepted that is out of bounds, when a refusal names nothing or cannot be shown, or when reading
-/// again gives something else.
+/// If a value out of bounds was accepted, if a rejection has no details or cannot be displayed, or if a second read
+/// gives a different result.
 pub fn query_string(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let _ = team_selector(&text);
@@ -68,16 +68,16 @@ fn check_refusal(error: ApiError) {
     }
 }
 
-/// Reads bytes as a cursor. Returns whether it was accepted, which only one of our making is.
+/// Parses bytes as a cursor. Returns whether it was accepted; only cursors that we issued are.
 ///
 /// # Panics
-/// When another text is accepted than the one that we write.
+/// If any text other than the one that we write is accepted.
 pub fn cursor(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     match Cursor::parse(&text, "question") {
         Ok(cursor) => {
             assert_eq!(cursor.to_text("question"), text, "two texts for one cursor");
-            assert!(Cursor::parse(&text, "another question").is_err(), "it is good for other questions");
+            assert!(Cursor::parse(&text, "another question").is_err(), "it is accepted for other queries");
             true
         }
         Err(ApiError::InvalidCursor) => false,
@@ -85,11 +85,11 @@ pub fn cursor(bytes: &[u8]) -> bool {
     }
 }
 
-/// Writes bytes as a table, a line a row and a unit separator between cells, and reads it back. Returns whether there was
-/// anything to write.
+/// Writes bytes as a table, with a row per line and a unit separator between cells, and reads it back. Returns whether
+/// there was anything to write.
 ///
 /// # Panics
-/// When a reader of RFC 4180 finds other rows or cells, or a spreadsheet would run one.
+/// If an RFC 4180 reader finds other rows or cells, or if a spreadsheet would run one.
 pub fn table(bytes: &[u8]) -> bool {
     const COLUMNS: usize = 3;
     let text = String::from_utf8_lossy(bytes);

@@ -1,4 +1,5 @@
-//! Where a list goes on: opaque to clients, and refused when it is not ours, was changed, or belongs to another question.
+//! Where a list continues. Cursors are opaque to clients, and rejected if we did not issue them, if they were changed,
+//! or if they belong to another query.
 
 use chrono::{DateTime, Utc};
 use mergeline_reporting::PagePosition;
@@ -11,7 +12,7 @@ use super::errors::ApiError;
 pub(crate) struct Cursor {
     /// The instant that the list is sorted by.
     pub(crate) at: DateTime<Utc>,
-    /// The row's number, which decides between equal instants.
+    /// The row's ID, which breaks ties between equal instants.
     pub(crate) id: i64,
 }
 
@@ -27,19 +28,19 @@ impl From<Cursor> for PagePosition {
     }
 }
 
-/// Of the digest: a chance of one in 2^96 to hit it is none.
+/// Bytes of the digest. A chance of one in 2^96 to guess it is negligible.
 const CHECK_BYTES: usize = 12;
 const PAYLOAD_BYTES: usize = 16;
 
 impl Cursor {
-    /// The cursor as text. `question` is everything that the next page must be asked with: another configuration or
-    /// another filter would skip rows or show them twice.
+    /// The cursor as text. `question` is everything that must be the same for the next page: another configuration or
+    /// filter would skip rows or repeat them.
     pub(crate) fn to_text(self, question: &str) -> String {
         let payload = self.payload();
         payload.iter().chain(check(&payload, question).iter()).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Reads a cursor that [`Self::to_text`] has made for the same question.
+    /// Parses a cursor that [`Self::to_text`] made for the same query.
     ///
     /// # Errors
     /// [`ApiError::InvalidCursor`] for any other text.
@@ -68,7 +69,8 @@ impl Cursor {
     }
 }
 
-/// Cuts rows to a page, where one more was asked for than a page holds. Returns the cursor of the next page, if there is one.
+/// Cuts rows to a page, if one more row was read than a page holds. Returns the cursor of the next page, if there is
+/// one.
 pub(crate) fn cut_to_page<T>(
     rows: &mut Vec<T>,
     limit: u32,
@@ -108,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_reads_back_for_the_same_question_only() {
+    fn a_cursor_works_only_for_its_own_query() {
         let text = cursor().to_text("payments");
         assert_eq!(Cursor::read(&text, "payments"), Some(cursor()));
         assert_eq!(Cursor::read(&text, "platform"), None);
     }
 
     #[test]
-    fn a10_any_change_of_a_cursor_is_noticed() {
+    fn a10_any_changed_cursor_is_detected() {
         let text = cursor().to_text("payments");
         for at in 0..text.len() {
             let changed = if text.as_bytes()[at] == b'0' { "1" } else { "0" };

@@ -1,4 +1,4 @@
-//! The form of every response: the envelope, CSV, and the headers that say how to read them.
+//! The format of every response: the envelope, CSV, and the headers that describe them.
 
 use std::fmt::Write as _;
 
@@ -11,16 +11,16 @@ use super::errors::ApiError;
 use super::response::{build_response, json};
 use super::tables::Rows;
 
-/// How fresh the data of an answer is, with a 304 too: the answer that the client has says an older instant.
+/// How fresh the data of a response is. It is also sent with a 304, because the client's copy has an older instant.
 pub(crate) const DATA_AS_OF: HeaderName = HeaderName::from_static("mergeline-data-as-of");
 
-/// What numbers are to be read with, which a table has no place for: `meta` as JSON.
+/// `meta` as JSON, because a table has no place for it.
 pub(crate) const META: HeaderName = HeaderName::from_static("mergeline-meta");
 
-/// Where a table goes on that does not end here.
+/// The cursor for the next page of a table.
 pub(crate) const NEXT_CURSOR: HeaderName = HeaderName::from_static("mergeline-next-cursor");
 
-/// The trace id, which tables and 304 have no other place for.
+/// The trace ID, because tables and 304 responses have no other place for it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// `{"data": …, "meta": …, "trace_id": …}`
@@ -31,19 +31,19 @@ struct Envelope<D, M> {
     trace_id: String,
 }
 
-/// An answer in its envelope.
+/// A response in its envelope.
 pub(crate) fn answer(data: impl Serialize, meta: impl Serialize) -> Response {
     json(StatusCode::OK, &Envelope { data, meta, trace_id: trace_id() })
 }
 
-/// Rows as CSV (RFC 4180), under a name that a browser saves it by, with what they are to be read with in a header.
+/// Rows as CSV (RFC 4180), with a file name for browsers, and with `meta` in a header.
 ///
 /// # Errors
-/// When they cannot be written.
+/// If they cannot be serialized.
 pub(crate) fn csv(rows: Rows, name: &str, meta: &impl Serialize, has_bom: bool) -> Result<Response, ApiError> {
     const BOM: &[u8] = "\u{feff}".as_bytes();
     let table = rows.into_bytes()?;
-    // Without it Excel takes the table for one in the code page of the machine.
+    // Without it, Excel assumes that the table is in the machine's code page.
     let bytes = if has_bom { [BOM, &table].concat() } else { table };
     let mut response =
         build_response(StatusCode::OK, HeaderValue::from_static("text/csv; charset=utf-8; header=present"), bytes);
@@ -61,7 +61,7 @@ pub(crate) fn csv(rows: Rows, name: &str, meta: &impl Serialize, has_bom: bool) 
     Ok(response)
 }
 
-/// JSON in printable ASCII: all other characters stand in its texts, as what people wrote, and are escaped there.
+/// JSON in printable ASCII. Other characters occur only inside strings, such as text from people, and are escaped.
 fn ascii(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -77,7 +77,7 @@ fn ascii(json: &str) -> String {
     out
 }
 
-/// A document that is the same for everybody and changes with the program only.
+/// A document that is the same for everyone and changes only with the program.
 pub(crate) fn document(content_type: &'static str, bytes: Vec<u8>) -> Response {
     let mut response = build_response(StatusCode::OK, HeaderValue::from_static(content_type), bytes);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_in_a_header_is_printable_ascii_and_reads_back_the_same() {
+    fn header_json_is_printable_ascii_and_round_trips() {
         let text = "two\r\nlines, \u{7f}, æøå, 日本, 🦀 and \"quotes\"";
         let json = serde_json::to_string(text).expect("a text");
         let written = ascii(&json);

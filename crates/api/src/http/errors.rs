@@ -1,4 +1,4 @@
-//! Every error that the API answers with.
+//! Every error that the API returns.
 
 use axum::response::{IntoResponse, Response};
 use chrono_tz::Tz;
@@ -14,64 +14,64 @@ use super::context::{trace_id, wants_problem_details};
 use super::response::{JSON, PROBLEM_JSON, as_json};
 use crate::auth::scope::Scope;
 
-/// A key in `x-api-key`, which no registered scheme is about.
+/// A key in `x-api-key`. No registered scheme covers it.
 pub(crate) const CHALLENGE: &str = "ApiKey realm=\"mergeline\"";
 
-/// Statuses and codes of all errors, and what they mean.
+/// Statuses, codes and meanings of all errors.
 pub(crate) const ERRORS: [(u16, &str, &str); 16] = [
-    (400, "validation_error", "Parameters that cannot be used; `details` names each."),
-    (400, "invalid_cursor", "A cursor that is not ours, was changed, or belongs to another question."),
+    (400, "validation_error", "Parameters are invalid; `details` names each."),
+    (400, "invalid_cursor", "The cursor was not issued here, was changed, or belongs to another query."),
     (401, "unauthorized", "No key in `x-api-key`, or a wrong one."),
-    (403, "insufficient_scope", "The key is not for this."),
-    (403, "limited_to_teams", "The key is limited to teams, and this belongs to no team."),
-    (403, "host_not_allowed", "Called without a key by a name that is not this machine's."),
+    (403, "insufficient_scope", "The key lacks the required scope."),
+    (403, "limited_to_teams", "The key is limited to teams, and this does not belong to a team."),
+    (403, "host_not_allowed", "Called without a key under a host name that is not this machine's."),
     (403, "cross_site", "Called without a key by a page of another site."),
-    (404, "not_found", "No such path or team, or none that the key may know of."),
-    (405, "method_not_allowed", "Another method than those in `Allow`."),
-    (406, "not_acceptable", "The answer does not exist in the form that `Accept` asks for."),
-    (500, "internal_error", "Logged under the trace id."),
+    (404, "not_found", "The path or team does not exist, or the key may not see it."),
+    (405, "method_not_allowed", "The method is not in `Allow`."),
+    (406, "not_acceptable", "The response is not available in a format that `Accept` allows."),
+    (500, "internal_error", "Logged under the trace ID."),
     (503, "unavailable", "The database cannot be reached."),
-    (503, "overloaded", "Too many requests are being answered."),
-    (503, "schema_outdated", "The database schema does not fit this program."),
+    (503, "overloaded", "Too many requests are in progress."),
+    (503, "schema_outdated", "The database schema does not match this program."),
     (503, "unknown_timezone", "The database does not know the time zone of the teams file."),
     (504, "timeout", "It took longer than REQUEST_TIMEOUT_SECONDS."),
 ];
 
-/// An error as a status, a code and details.
+/// An error with a status, a code and details.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// 400 `validation_error`: parameters that cannot be used.
+    /// 400 `validation_error`: invalid parameters.
     Validation(Vec<InvalidParameter>),
-    /// 400 `invalid_cursor`: not one of ours, changed, or from another question.
+    /// 400 `invalid_cursor`: not issued here, changed, or from another query.
     InvalidCursor,
     /// 401 `unauthorized`: no key.
     Unauthorized,
     /// 401 `unauthorized`: a wrong key.
     WrongKey,
-    /// 403 `insufficient_scope`: the key is not for this.
+    /// 403 `insufficient_scope`: the key lacks the required scope.
     InsufficientScope(Scope),
-    /// 403 `limited_to_teams`: the key is for some teams, and this belongs to none.
+    /// 403 `limited_to_teams`: the key is limited to teams, and this does not belong to a team.
     LimitedToTeams,
-    /// 403 `host_not_allowed`: called by a name that a server without keys does not answer to.
+    /// 403 `host_not_allowed`: called under a host name that a server without keys does not accept.
     HostNotAllowed,
-    /// 403 `cross_site`: a page of another site asks a server without keys.
+    /// 403 `cross_site`: a page of another site called a server without keys.
     CrossSite,
     /// 404 `not_found`: no such team or path.
     NotFound(&'static str),
-    /// 405 `method_not_allowed`: only reading is offered.
+    /// 405 `method_not_allowed`: only reads are allowed.
     MethodNotAllowed,
-    /// 406 `not_acceptable`: the answer does not exist in the form that is asked for.
+    /// 406 `not_acceptable`: the response is not available in the requested format.
     NotAcceptable {
-        /// The forms that there are.
+        /// The available formats.
         offered: &'static str,
     },
     /// 503 `unavailable`: the database cannot be reached.
     Unavailable,
     /// 503 `unknown_timezone`: the database does not know the time zone of the teams file.
     UnknownTimezone(Tz),
-    /// 503 `overloaded`: too many requests work with the database.
+    /// 503 `overloaded`: too many requests use the database.
     Overloaded,
-    /// 503 `schema_outdated`: the schema is not this program's. Mostly it is older, and is being migrated.
+    /// 503 `schema_outdated`: the schema does not match this program. Usually it is older and being migrated.
     SchemaOutdated,
     /// 504 `timeout`: it took too long.
     Timeout,
@@ -80,7 +80,7 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    /// One parameter that cannot be used.
+    /// A single invalid parameter.
     pub(crate) fn parameter(parameter: &str, reason: &'static str, message: impl Into<String>) -> Self {
         Self::Validation(vec![InvalidParameter::new(parameter, reason, message)])
     }
@@ -126,12 +126,12 @@ impl ApiError {
 
     fn message(&self) -> String {
         match self {
-            Self::Validation(_) => "The request cannot be understood; see details.".to_owned(),
-            Self::InvalidCursor => "The cursor does not belong to this question; begin again without it.".to_owned(),
+            Self::Validation(_) => "The request is invalid; see details.".to_owned(),
+            Self::InvalidCursor => "The cursor does not belong to this query; start again without it.".to_owned(),
             Self::Unauthorized => "Send the API key in the header x-api-key.".to_owned(),
             Self::WrongKey => "The API key is not accepted.".to_owned(),
             Self::InsufficientScope(scope) => format!("The API key lacks the scope {scope}."),
-            Self::LimitedToTeams => "The API key is limited to teams, and this belongs to no team.".to_owned(),
+            Self::LimitedToTeams => "The API key is limited to teams, and this does not belong to a team.".to_owned(),
             Self::HostNotAllowed => {
                 "Without a key this server answers only to localhost, to addresses, and to the names in \
                                      ALLOWED_HOSTS."
@@ -140,20 +140,20 @@ impl ApiError {
             Self::CrossSite => "Without a key this server does not answer pages of other sites.".to_owned(),
             Self::NotFound(what) => (*what).to_owned(),
             Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
-            Self::NotAcceptable { offered } => format!("This exists as {offered}, which Accept excludes."),
+            Self::NotAcceptable { offered } => format!("This is available as {offered}, which Accept excludes."),
             Self::Unavailable => "The database is not available; try again in a moment.".to_owned(),
             Self::UnknownTimezone(zone) => format!(
                 "The database does not know the time zone {zone} of the teams file; name another one there, or update the \
                  database server's time zones."
             ),
-            Self::Overloaded => "Too many requests are being answered; try again in a moment.".to_owned(),
+            Self::Overloaded => "Too many requests are in progress; try again in a moment.".to_owned(),
             Self::SchemaOutdated => {
-                "The database schema does not fit this program: run the migrations of this version, \
+                "The database schema does not match this program: run the migrations of this version, \
                  or deploy a newer program."
                     .to_owned()
             }
             Self::Timeout => "The answer took too long; ask for a shorter range.".to_owned(),
-            Self::Internal => "Something went wrong here; the log has the details under the trace id.".to_owned(),
+            Self::Internal => "Something went wrong here; the log has the details under the trace ID.".to_owned(),
         }
     }
 }
@@ -168,7 +168,7 @@ pub(crate) struct ErrorBody {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Error")]
 struct ErrorFields {
-    /// A stable word for programs.
+    /// A stable code for programs.
     code: String,
     /// A sentence for people.
     message: String,
@@ -176,12 +176,12 @@ struct ErrorFields {
     trace_id: String,
 }
 
-/// What is wrong with one parameter.
+/// The problem with one parameter.
 #[derive(Debug, Serialize, JsonSchema)]
 struct ErrorDetail {
     /// The parameter.
     parameter: String,
-    /// A stable word for programs.
+    /// A stable code for programs.
     reason: &'static str,
     /// A sentence for people.
     message: String,
@@ -193,18 +193,18 @@ impl From<InvalidParameter> for ErrorDetail {
     }
 }
 
-/// The same as problem details (RFC 9457).
+/// The same error as problem details (RFC 9457).
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ProblemDetails")]
 pub(crate) struct ProblemBody {
-    /// Always `about:blank`: the code says which problem it is.
+    /// Always `about:blank`: the code identifies the problem.
     r#type: String,
     /// The status in words.
     title: String,
     status: u16,
     /// A sentence for people.
     detail: String,
-    /// A stable word for programs.
+    /// A stable code for programs.
     code: String,
     errors: Vec<ErrorDetail>,
     trace_id: String,
@@ -255,7 +255,7 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// Marks a response that says that the database is not there, or lets nobody in.
+/// Marks a response that reports that the database is unreachable or refuses connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DatabaseLost;
 
@@ -281,7 +281,7 @@ impl IntoResponse for ApiError {
             as_json(status, JSON, &ErrorBody { error: ErrorFields { code, message, details, trace_id: trace_id() } })
         };
         if is_unauthorized {
-            // RFC 9110, 15.5.2: how to be let in.
+            // RFC 9110, 15.5.2: how to authenticate.
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_error_is_among_those_that_are_documented() {
+    fn every_error_is_documented() {
         let errors = [
             ApiError::Validation(Vec::new()),
             ApiError::InvalidCursor,

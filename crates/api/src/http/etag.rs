@@ -1,23 +1,23 @@
-//! Conditional requests: a client that has the answer already is told so.
+//! Conditional requests: a client with the current response gets a 304.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 
-/// A digest of everything that an answer is made from. It is weak, as each answer has a trace id of its own.
+/// A digest of everything that a response is made from. It is weak, because each response has its own trace ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ETag(String);
 
 impl ETag {
-    /// The tag of an answer that is made from this too.
+    /// The tag of a response that also depends on `part`.
     pub(crate) fn and(&self, part: &str) -> Self {
         Self::of(&[&self.0, part])
     }
 
-    /// The tag of an answer that is made from these.
+    /// The tag of a response made from these parts.
     pub(crate) fn of(parts: &[&str]) -> Self {
         let mut hasher = Sha256::new();
-        // The program is one of them: another version may write the same numbers differently.
+        // The program version is one of them, because another version may format the same numbers differently.
         for part in std::iter::once(&env!("CARGO_PKG_VERSION")).chain(parts) {
             hasher.update(part.len().to_le_bytes());
             hasher.update(part.as_bytes());
@@ -27,7 +27,7 @@ impl ETag {
         Self(format!("W/\"{hex}\""))
     }
 
-    /// Whether the client has this answer already (RFC 9110, 13.1.2).
+    /// Whether the client already has this response (RFC 9110, 13.1.2).
     pub(crate) fn is_known(&self, headers: &HeaderMap) -> bool {
         let texts = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
@@ -39,7 +39,7 @@ impl ETag {
         self.on(StatusCode::NOT_MODIFIED.into_response())
     }
 
-    /// The answer with its tag: the client may keep it, and asks each time whether it is still right.
+    /// The response with its tag. The client may store it, and must revalidate it each time.
     pub(crate) fn on(&self, mut response: Response) -> Response {
         if let Ok(value) = HeaderValue::from_str(&self.0) {
             response.headers_mut().insert(header::ETAG, value);
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_found_in_a_list_weak_or_not_and_by_a_star() {
+    fn if_none_match_accepts_lists_weak_tags_and_stars() {
         let tag = ETag::of(&["a", "b"]);
         let known = |value: &str| {
             let mut headers = HeaderMap::new();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_depends_on_every_part_and_on_where_parts_end() {
+    fn a_tag_depends_on_every_part_and_boundary() {
         assert_eq!(ETag::of(&["a", "b"]), ETag::of(&["a", "b"]));
         assert_ne!(ETag::of(&["a", "b"]), ETag::of(&["ab", ""]));
         assert_ne!(ETag::of(&["a", "b"]), ETag::of(&["a", "c"]));

@@ -1,4 +1,4 @@
-//! What every request goes through before its handler, and every response after it.
+//! The middleware of every request and response.
 
 use std::any::Any;
 use std::time::Instant;
@@ -23,13 +23,13 @@ use super::errors::ApiError;
 use super::negotiation::Accept;
 use crate::state::Api;
 
-/// Longer query strings than this are mistakes.
+/// Longer query strings are mistakes.
 const MAX_QUERY_BYTES: usize = 8 * 1024;
-/// Puts everything around a router that all requests go through.
+/// Wraps a router in the middleware of all requests.
 pub(crate) fn around(router: Router, api: Api) -> Router {
     let default_header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     router.layer(
-        // From the outermost to the innermost.
+        // From outermost to innermost.
         ServiceBuilder::new()
             .layer(from_fn(without_client_id))
             .layer(SetRequestIdLayer::new(REQUEST_ID, TraceId))
@@ -45,13 +45,13 @@ pub(crate) fn around(router: Router, api: Api) -> Router {
     )
 }
 
-/// Anybody can send the header: the id in logs is ours.
+/// Anyone can send the header, but the ID in logs must be ours.
 async fn without_client_id(mut request: Request, next: Next) -> Response {
     request.headers_mut().remove(REQUEST_ID);
     next.run(request).await
 }
 
-/// The id that AWS gave the request, so that its logs and ours meet; else a new one.
+/// The ID that AWS gave the request, so that its logs match ours; otherwise a new ID.
 #[derive(Debug, Clone, Copy)]
 struct TraceId;
 
@@ -59,7 +59,7 @@ impl MakeRequestId for TraceId {
     fn make_request_id<B>(&mut self, request: &http::Request<B>) -> Option<RequestId> {
         let header = request.headers().get("x-amzn-trace-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="));
-        // Anybody can send this one too, so nothing is taken that does not look like an id.
+        // Anyone can send this header too, so only a well-formed ID is accepted.
         let id = root.filter(|id| is_trace_id(id)).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
         HeaderValue::from_str(&id).ok().map(RequestId::new)
     }
@@ -74,7 +74,7 @@ fn is_trace_id(text: &str) -> bool {
     matches!(known, [Some("1"), Some(time), Some(random), None] if is_hex(time, 8) && is_hex(random, 24))
 }
 
-/// Makes the trace id known to everything that answers, and writes a line to the log.
+/// Makes the trace ID available to the code that answers, and writes a log line.
 async fn in_context(request: Request, next: Next) -> Response {
     let started_at = Instant::now();
     let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
@@ -92,15 +92,15 @@ async fn in_context(request: Request, next: Next) -> Response {
     answering.instrument(span).await
 }
 
-/// The panic's own message has been logged by its hook.
+/// The panic hook already logged the panic's own message.
 fn after_a_panic(_: Box<dyn Any + Send>) -> Response {
     ApiError::Internal.into_response()
 }
 
-/// Refuses what no handler should see, and looks for a new address of the database once it is time: a sandbox that answers is
-/// stopped, and what it would do beside that with it.
+/// Rejects requests that no handler should see, and looks up the database's address again when it is due. It does so
+/// here, because a Lambda sandbox is frozen after its response, along with its background work.
 async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
-    // Pages of other sites have no key, and a gateway has a host name of its own.
+    // Pages of other sites have no key, and a gateway has its own host name.
     let is_open = api.keys.is_none() && request.extensions().get::<ClientPath>().is_none();
     if let Some(hosts) = api.hosts.as_ref().filter(|_| is_open) {
         hosts.check(&request)?;

@@ -1,4 +1,4 @@
-//! What every request and answer goes through, whatever it is about.
+//! Shared handling of all requests and responses.
 
 pub(crate) mod admission;
 pub(crate) mod context;

@@ -1,11 +1,11 @@
-//! In which form an answer is given.
+//! Content negotiation.
 
 use http::{HeaderMap, header};
 
 use super::errors::ApiError;
 use super::response::{CSV, JSON, PROBLEM_JSON};
 
-/// The form of an answer.
+/// The format of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// The envelope.
@@ -17,7 +17,7 @@ pub(crate) enum Format {
 /// What a request accepts. Without the header, everything.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Accept {
-    /// Each media range in lower case with its quality, in thousandths.
+    /// Each media range, in lower case, with its quality in thousandths.
     ranges: Vec<(String, u16)>,
 }
 
@@ -28,7 +28,7 @@ impl Accept {
         Self { ranges }
     }
 
-    /// How much a media type is wanted, in thousandths: the most specific range that names it decides (RFC 9110, 12.5.1).
+    /// The quality of a media type, in thousandths. The most specific matching range decides (RFC 9110, 12.5.1).
     fn quality(&self, media_type: &str) -> u16 {
         if self.ranges.is_empty() {
             return 1_000;
@@ -41,20 +41,20 @@ impl Accept {
             .map_or(0, |(_, quality)| *quality)
     }
 
-    /// Whether errors are wanted as problem details (RFC 9457): only when they are asked for by name.
+    /// Whether errors should be problem details (RFC 9457): only if they are named explicitly.
     pub(crate) fn wants_problem_details(&self) -> bool {
         self.ranges.iter().any(|(range, quality)| range == PROBLEM_JSON && *quality > 0)
     }
 
-    /// The form of an answer that exists as JSON and, where `has_csv` says so, as CSV. What the query names goes first.
+    /// The format of a response that exists as JSON and, if `has_csv` is set, as CSV. The query overrides the header.
     ///
     /// # Errors
-    /// [`ApiError::NotAcceptable`] when the request accepts none of them.
+    /// [`ApiError::NotAcceptable`] if the request accepts none of them.
     pub(crate) fn choose(&self, named: Option<Format>, has_csv: bool) -> Result<Format, ApiError> {
         if let Some(format) = named {
             return Ok(format);
         }
-        // Whoever asks for problem details alone means errors; answers are JSON all the same.
+        // A client that accepts only problem details means errors; other responses are still JSON.
         let json = self.quality(JSON).max(u16::from(self.wants_problem_details()));
         let csv = if has_csv { self.quality(CSV) } else { 0 };
         match (json, csv) {
@@ -66,12 +66,12 @@ impl Accept {
         }
     }
 
-    /// Whether a document that exists as `media_type` alone will do.
+    /// Whether a document that exists only as `media_type` is acceptable.
     ///
     /// # Errors
-    /// [`ApiError::NotAcceptable`] when it will not.
+    /// [`ApiError::NotAcceptable`] if it is not.
     pub(crate) fn require(&self, media_type: &'static str) -> Result<(), ApiError> {
-        // As above: whoever asks for problem details alone means errors.
+        // As above: a client that accepts only problem details means errors.
         let is_json_meant = media_type == JSON && self.wants_problem_details();
         if self.quality(media_type) > 0 || is_json_meant {
             Ok(())
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_that_is_wanted_most_is_given_and_json_when_in_doubt() {
+    fn the_preferred_format_wins_and_json_is_default() {
         assert_eq!(Accept::of(&HeaderMap::new()).choose(None, true).ok(), Some(Format::Json));
         for (text, format) in [
             ("*/*", Some(Format::Json)),
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn the_query_goes_before_the_header_and_csv_is_given_only_where_it_exists() {
+    fn the_query_overrides_accept_and_csv_is_optional() {
         assert_eq!(accept("application/json").choose(Some(Format::Csv), true).ok(), Some(Format::Csv));
         assert!(accept("text/csv").choose(None, false).is_err());
     }
 
     #[test]
-    fn problem_details_are_given_when_they_are_named() {
+    fn problem_details_are_sent_when_named() {
         assert!(accept("application/json, application/problem+json").wants_problem_details());
         assert!(!accept("*/*").wants_problem_details());
         assert!(!accept("application/problem+json;q=0, */*").wants_problem_details());

@@ -1,4 +1,4 @@
-//! A path and method of the API, as the router and the OpenAPI document know it.
+//! A path and method of the API, for the router and the OpenAPI document.
 
 use axum::routing::{MethodFilter, MethodRouter};
 use http::Method;
@@ -9,7 +9,7 @@ use super::parameters::{CURSOR, Parameter};
 use crate::auth::scope::Scope;
 use crate::state::Api;
 
-/// What is done at one path with one method.
+/// An operation: one method at one path.
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) method: Method,
@@ -20,42 +20,42 @@ pub(crate) struct Operation {
     pub(crate) id: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) description: &'static str,
-    /// What a key needs; `None` for paths that are open to everybody.
+    /// The required scope; `None` for paths that are open to everyone.
     pub(crate) scope: Option<Scope>,
     pub(crate) parameters: &'static [&'static Parameter],
-    /// Whether it exists as CSV too.
+    /// Whether it is also available as CSV.
     pub(crate) has_csv: bool,
-    /// Whether it answers 304.
+    /// Whether it may return 304.
     pub(crate) has_etag: bool,
     pub(crate) body: Body,
 }
 
-/// How an operation gets its turn at the database.
+/// How an operation gets access to the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admit {
-    /// It asks nothing of the database.
+    /// It does not use the database.
     Open,
-    /// It looks at the health.
+    /// It checks the health.
     Health,
     /// It looks something up.
     Lookup,
-    /// It sums up pull requests.
+    /// It aggregates pull requests.
     Statistics,
 }
 
-/// What a response holds.
+/// The body of a response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Body {
     /// JSON with this schema.
     Json(fn(&mut SchemaGenerator) -> Value),
-    /// The same with 503.
+    /// The same, also with 503.
     Health(fn(&mut SchemaGenerator) -> Value),
     /// Another document.
     Document(&'static str),
 }
 
 impl Operation {
-    /// Whether it answers a page at a time.
+    /// Whether it is paginated.
     pub(crate) fn has_pages(&self) -> bool {
         self.parameters.iter().any(|parameter| parameter.name == CURSOR.name)
     }
@@ -66,21 +66,21 @@ impl Operation {
     }
 }
 
-/// The schema of an answer in its envelope.
+/// The schema of a response in its envelope.
 pub(crate) fn enveloped<D: JsonSchema, M: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     json!({
         "type": "object",
         "properties": {
             "data": generator.subschema_for::<D>(),
             "meta": generator.subschema_for::<M>(),
-            "trace_id": { "type": "string", "description": "The log has the request under it." }
+            "trace_id": { "type": "string", "description": "Identifies the request in the log." }
         },
         "required": ["data", "meta", "trace_id"],
         "additionalProperties": false
     })
 }
 
-/// The schema of an answer without an envelope.
+/// The schema of a response without an envelope.
 pub(crate) fn plain<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
 }

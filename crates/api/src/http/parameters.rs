@@ -1,4 +1,4 @@
-//! Strict reading of paths and query strings. What is read here is what the OpenAPI document says.
+//! Strict parsing of paths and query strings. The OpenAPI document describes exactly what is accepted here.
 
 use chrono::{Datelike, NaiveDate, Weekday};
 use chrono_tz::Tz;
@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use super::errors::ApiError;
 use super::negotiation::Format;
 
-/// Dates before and after these are mistakes.
+/// Dates outside these years are mistakes.
 const YEARS: std::ops::Range<i32> = 1970..2200;
-/// More repositories than this are a team's own, without a filter.
+/// A team with more repositories does not need a filter.
 const MAX_REPOSITORIES: usize = 50;
-/// GitHub allows branch names of 255 bytes; characters are what a schema can count.
+/// GitHub allows branch names of 255 bytes; a schema can only count characters.
 const MAX_BRANCH: usize = 255;
-/// The most rows on a page.
+/// The maximum number of rows on a page.
 const MAX_LIMIT: u32 = 1_000;
 const DEFAULT_LIMIT: u32 = 100;
 
-/// A parameter of the query string, as the OpenAPI document describes it.
+/// A query parameter, as the OpenAPI document describes it.
 #[derive(Debug)]
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
@@ -29,8 +29,9 @@ pub(crate) struct Parameter {
     pub(crate) schema: fn() -> Value,
 }
 
-/// `owner/name`, where the name is not `.` or `..`, and ends with no `.git`. Without looking ahead, which not every program that
-/// reads the document can: a name that ends with something else than `.git` does so in one of its last four characters.
+/// `owner/name`, where the name is not `.` or `..` and does not end with `.git`. It works without lookahead, which not
+/// every consumer of the document supports: a name that does not end with `.git` differs from it in one of its last
+/// four characters.
 fn repository_pattern() -> String {
     const ANY: &str = "[A-Za-z0-9._-]";
     const BUT_DOT: &str = "[A-Za-z0-9_-]";
@@ -49,7 +50,7 @@ fn repository_pattern() -> String {
     format!("^[A-Za-z0-9][A-Za-z0-9_-]{{0,99}}/({})$", names.join("|"))
 }
 
-/// A day of [`YEARS`].
+/// A day in [`YEARS`].
 fn day(example: &str) -> Value {
     json!({
         "type": "string", "format": "date",
@@ -65,24 +66,24 @@ pub(crate) const FROM: Parameter = Parameter {
 };
 pub(crate) const TO: Parameter = Parameter {
     name: "to",
-    description: "The first day after the range; the day after today when left out.",
+    description: "The first day after the range; default: the day after today.",
     schema: || day("2026-07-01"),
 };
 pub(crate) const SUMMARY_FROM: Parameter = Parameter {
-    description: "The first day of the range, in the time zone `tz`; four weeks before `to` when left out.",
+    description: "The first day of the range, in the time zone `tz`; default: four weeks before `to`.",
     ..FROM
 };
 pub(crate) const SUMMARY_TO: Parameter = Parameter {
-    description: "The first day after the range. When left out: the day after today with `from`, this week's Monday without.",
+    description: "The first day after the range. Default: the day after today with `from`, otherwise this week's Monday.",
     ..TO
 };
 pub(crate) const LAST: Parameter = Parameter {
     name: "last",
-    description: "Instead of `from` and `to`: so many days, weeks, months or years up to now, the running one included.",
+    description: "Instead of `from` and `to`: a number of days, weeks, months or years up to now, including the current one.",
     schema: || {
         json!({
             "type": "string",
-            // As many as `Lookback::MAX` has of each.
+            // The same limits as `Lookback::MAX`.
             "pattern": "^P(([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-6][0-9]{2}|3700)D|([1-9][0-9]?|[1-4][0-9]{2}|5[01][0-9]|52[0-8])W|\
                         ([1-9][0-9]?|1[01][0-9]|12[01])M|([1-9]|10)Y)$",
             "examples": ["P12W"]
@@ -104,7 +105,7 @@ pub(crate) const WEEK: Parameter = Parameter {
 };
 pub(crate) const TZ: Parameter = Parameter {
     name: "tz",
-    description: "An IANA time zone; the teams file's when left out, as it must be where that sets privacy.min_group_size.",
+    description: "An IANA time zone; default: the teams file's. Not allowed if the teams file sets privacy.min_group_size.",
     schema: || {
         let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
         let names: Vec<&str> = names.filter(|name| parse_zone(name).is_some()).collect();
@@ -113,12 +114,12 @@ pub(crate) const TZ: Parameter = Parameter {
 };
 pub(crate) const INTERVAL: Parameter = Parameter {
     name: "interval",
-    description: "The calendar unit of a bucket. Not where the teams file sets privacy.min_group_size, except week.",
+    description: "The calendar unit of a bucket. If the teams file sets privacy.min_group_size, only week is allowed.",
     schema: || json!({ "type": "string", "enum": ["day", "week", "month", "quarter"] }),
 };
 pub(crate) const REPO: Parameter = Parameter {
     name: "repo",
-    description: "Only pull requests of these repositories, separated by commas. Not where the teams file sets privacy.min_group_size.",
+    description: "Only pull requests in these repositories, separated by commas. Not allowed if the teams file sets privacy.min_group_size.",
     schema: || {
         json!({
             "type": "array", "minItems": 1, "maxItems": MAX_REPOSITORIES,
@@ -129,7 +130,7 @@ pub(crate) const REPO: Parameter = Parameter {
 };
 pub(crate) const BASE: Parameter = Parameter {
     name: "base",
-    description: "Only pull requests into this branch. Not where the teams file sets privacy.min_group_size.",
+    description: "Only pull requests into this branch. Not allowed if the teams file sets privacy.min_group_size.",
     schema: || {
         json!({
             "type": "string", "minLength": 1, "maxLength": MAX_BRANCH,
@@ -139,32 +140,32 @@ pub(crate) const BASE: Parameter = Parameter {
 };
 pub(crate) const WEIGHTING: Parameter = Parameter {
     name: "weighting",
-    description: "`allocated` counts a pull request with its author's share in the team, `full` with 1. Not `full` where the teams \
+    description: "`allocated` counts a pull request with its author's share in the team, `full` with 1. `full` is not allowed if the teams \
                   file sets privacy.min_group_size.",
     schema: || json!({ "type": "string", "enum": ["allocated", "full"], "default": "allocated" }),
 };
 pub(crate) const FORMAT: Parameter = Parameter {
     name: "format",
-    description: "The form of the answer, whatever `Accept` says.",
+    description: "The format of the response; overrides `Accept`.",
     schema: || json!({ "type": "string", "enum": ["json", "csv"] }),
 };
 pub(crate) const BOM: Parameter = Parameter {
     name: "bom",
-    description: "With CSV: `1` begins the table with a byte order mark, by which Excel reads umlauts right.",
+    description: "With CSV: `1` adds a byte order mark, so that Excel reads non-ASCII characters correctly.",
     schema: || json!({ "type": "string", "enum": ["0", "1"], "default": "0" }),
 };
 pub(crate) const LIMIT: Parameter = Parameter {
     name: "limit",
-    description: "At most so many rows.",
+    description: "The maximum number of rows.",
     schema: || json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT }),
 };
 pub(crate) const CURSOR: Parameter = Parameter {
     name: "cursor",
-    description: "The `meta.next_cursor` of the page before, with the same other parameters.",
+    description: "The `meta.next_cursor` of the previous page. All other parameters must be the same.",
     schema: || json!({ "type": "string", "pattern": "^[0-9a-f]{56}$" }),
 };
 
-/// What [`team_selector`] takes: a number, or a slug, which has a letter.
+/// What [`team_selector`] accepts: a number, or a slug, which has a letter.
 pub(crate) fn team_schema() -> Value {
     json!({
         "type": "string", "maxLength": 63,
@@ -189,18 +190,18 @@ pub(crate) fn team_selector(text: &str) -> Result<TeamSelector, ApiError> {
     }
 }
 
-/// The parameters that one path takes.
+/// The parameters of one path.
 pub(crate) trait Parameters: Sized {
-    /// What the OpenAPI document says of them.
+    /// Their descriptions in the OpenAPI document.
     const DESCRIPTIONS: &'static [&'static Parameter];
 
-    /// Takes each from the query string; what is wrong with it stays in the reader.
+    /// Takes each parameter from the query string. Problems are recorded in the reader.
     fn read(reader: &mut ParameterReader) -> Self;
 
-    /// Reads the parameters that are described and refuses all others.
+    /// Parses the described parameters and rejects all others.
     ///
     /// # Errors
-    /// Every one that cannot be used.
+    /// Every invalid parameter.
     fn parse(query: &str) -> Result<Self, ApiError> {
         let names: Vec<&str> = Self::DESCRIPTIONS.iter().map(|parameter| parameter.name).collect();
         let mut reader = ParameterReader::of(query, &names);
@@ -209,7 +210,7 @@ pub(crate) trait Parameters: Sized {
     }
 }
 
-/// Those of a path that takes none.
+/// For a path without parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoParameters;
 
@@ -221,7 +222,7 @@ impl Parameters for NoParameters {
     }
 }
 
-/// Which of a team's pull requests are asked for, and how they count.
+/// Which of a team's pull requests are requested, and how they count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selection {
     range: RangeRequest,
@@ -259,16 +260,16 @@ impl Selection {
     }
 }
 
-/// In which form an answer is wanted that exists as a table too.
+/// The requested format of a response that also exists as a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) format: Option<Format>,
-    /// Whether a table begins with a byte order mark.
+    /// Whether a table starts with a byte order mark.
     pub(crate) has_bom: bool,
 }
 
 impl Form {
-    /// What is not said.
+    /// The format if the query does not set one.
     pub(crate) const DEFAULT: Self = Self { format: None, has_bom: false };
 
     pub(crate) fn read(reader: &mut ParameterReader) -> Self {
@@ -278,7 +279,7 @@ impl Form {
     }
 }
 
-/// Which page of a list is asked for.
+/// The requested page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) limit: u32,
@@ -293,10 +294,10 @@ impl Page {
     }
 }
 
-/// Why a value cannot be used: a stable word and a sentence.
+/// Why a value is invalid: a stable code and a sentence.
 type Refusal = (&'static str, String);
 
-/// Those of every path together: what is tried with any query string.
+/// The parameters of all paths, for tests with any query string.
 #[cfg(any(test, fuzzing))]
 #[derive(Debug, PartialEq)]
 pub(crate) struct Everything(pub(crate) Selection, pub(crate) Form, pub(crate) Page);
@@ -311,7 +312,7 @@ impl Parameters for Everything {
     }
 }
 
-/// Reads the pairs of a query string and remembers what is wrong with them.
+/// Reads the pairs of a query string and records their problems.
 #[derive(Debug)]
 pub(crate) struct ParameterReader {
     pairs: Vec<(String, String)>,
@@ -326,7 +327,7 @@ impl ParameterReader {
     }
 
     fn split(&mut self, query: &str, known: &[&str]) {
-        /// Longer than any name that is known.
+        /// Longer than any known name.
         const SHOWN: usize = 40;
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
@@ -335,7 +336,7 @@ impl ParameterReader {
                 let message = match near {
                     Some(near) => format!("unknown; did you mean `{near}`?"),
                     None if known.is_empty() => "unknown; this path takes no parameters".to_owned(),
-                    None => format!("unknown; known here: {}", known.join(", ")),
+                    None => format!("unknown; known parameters: {}", known.join(", ")),
                 };
                 self.refuse(&shown, "unknown", message);
             } else if self.pairs.iter().any(|(seen, _)| *seen == name) {
@@ -372,7 +373,7 @@ impl ParameterReader {
     }
 }
 
-/// Whether one is a misspelling of the other: the same letters in another order, or another case.
+/// Whether one is a misspelling of the other: the same letters in another order or case.
 fn are_near(known: &str, given: &str) -> bool {
     let sorted = |text: &str| {
         let mut letters: Vec<char> = text.to_lowercase().chars().collect();
@@ -387,11 +388,11 @@ fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
 }
 
 fn zone(text: &str) -> Result<Tz, Refusal> {
-    parse_zone(text).map_or_else(|| invalid("write a name of the IANA database, Europe/Oslo for example"), Ok)
+    parse_zone(text).map_or_else(|| invalid("write an IANA name, for example Europe/Oslo"), Ok)
 }
 
 fn date(text: &str) -> Result<NaiveDate, Refusal> {
-    // Only the full form: `2026-1-5` would parse as well.
+    // Only the full format: `2026-1-5` would parse too.
     let date = text.parse().ok().filter(|date: &NaiveDate| date.to_string() == text && YEARS.contains(&date.year()));
     let is_digit =
         |(place, byte): (usize, u8)| if place == 4 || place == 7 { byte == b'-' } else { byte.is_ascii_digit() };
@@ -420,7 +421,7 @@ fn week(text: &str) -> Result<NaiveDate, Refusal> {
         let number = number.parse().ok().filter(|_| is_plain(number))?;
         NaiveDate::from_isoywd_opt(year, number, Weekday::Mon).filter(|_| YEARS.contains(&year))
     };
-    read().map_or_else(|| invalid("write an ISO week that exists, 2026-W23 for example"), Ok)
+    read().map_or_else(|| invalid("write an ISO week that exists, for example 2026-W23"), Ok)
 }
 
 fn interval(text: &str) -> Result<Interval, Refusal> {
@@ -438,7 +439,7 @@ fn one_of<T: Copy>(text: &str, allowed: &[(&str, T)]) -> Result<T, Refusal> {
 fn repositories(text: &str) -> Result<Vec<RepoName>, Refusal> {
     let parts: Vec<&str> = text.split(',').collect();
     if parts.len() > MAX_REPOSITORIES {
-        return Err(("too_many", format!("{} repositories are more than {MAX_REPOSITORIES}", parts.len())));
+        return Err(("too_many", format!("{} repositories; the maximum is {MAX_REPOSITORIES}", parts.len())));
     }
     let mut names: Vec<RepoName> = Vec::with_capacity(parts.len());
     for part in parts {
@@ -458,7 +459,7 @@ fn base(text: &str) -> Result<String, Refusal> {
     if is_usable {
         Ok(text.to_owned())
     } else {
-        invalid(format!("write the name of a branch, {MAX_BRANCH} characters at most"))
+        invalid(format!("write the name of a branch, at most {MAX_BRANCH} characters"))
     }
 }
 
@@ -494,14 +495,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lookback_is_refused_for_its_form_or_its_length() {
+    fn a_malformed_or_too_long_lookback_is_refused() {
         assert_eq!(range("last=P12W"), Ok(RangeRequest::Lookback(Lookback::Weeks(12))));
         assert_eq!(range("last=P9999Y"), error("last", "range_too_large"));
         assert_eq!(range("last=P1Q"), error("last", "invalid"));
     }
 
     #[test]
-    fn a_week_is_one_that_exists() {
+    fn a_week_must_exist() {
         assert_eq!(range("week=2026-W53"), Ok(RangeRequest::Week("2026-12-28".parse().expect("a date"))));
         for text in ["2026-W54", "2025-W53", "2026-W00", "2026-W1", "2026W01", "26-W01", "2026-W+1", "1969-W10", ""] {
             assert_eq!(range(&format!("week={text}")), error("week", "invalid"), "{text}");
@@ -509,13 +510,13 @@ mod tests {
     }
 
     #[test]
-    fn two_ways_to_say_the_range_exclude_each_other() {
+    fn two_ways_to_set_the_range_conflict() {
         assert_eq!(range("last=P1W&from=2026-01-01"), error("last", "exclusive"));
         assert_eq!(range("week=2026-W01&to=2026-01-01"), error("week", "exclusive"));
     }
 
     #[test]
-    fn unknown_and_repeated_parameters_are_named() {
+    fn unknown_and_repeated_parameters_are_reported() {
         assert_eq!(parse("form=2026-01-01"), error("form", "unknown"));
         assert_eq!(parse("From=2026-01-01"), error("From", "unknown"));
         assert_eq!(parse("from=2026-01-01&from=2026-01-02"), error("from", "repeated"));
@@ -523,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn all_unusable_parameters_are_named_at_once() {
+    fn all_invalid_parameters_are_reported_together() {
         let invalid = |name: &str| (name.to_owned(), "invalid");
         assert_eq!(
             parse("from=2026-13-01&to=yesterday&tz=Foo/Bar&interval=fortnight&limit=0&weighting=half&format=xml"),
@@ -538,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn repositories_are_a_list_of_fifty_at_most() {
+    fn at_most_fifty_repositories_are_accepted() {
         let names = |query: &str| parse(query).map(|selection| selection.repositories.len());
         assert_eq!(names("repo=acme/api,Acme/API,acme/web"), Ok(2));
         for wrong in ["acme", "acme/api,", "acme/api%0d%0aX-Evil:1", "https://github.com/acme/api", "acme/*", ""] {

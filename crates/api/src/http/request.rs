@@ -1,4 +1,4 @@
-//! A request as the handlers get it: its team, its query string, what it accepts, and what it may do.
+//! A request as handlers see it: its team, its query string, what it accepts, and what it may do.
 
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
@@ -13,7 +13,7 @@ use super::operation::Operation;
 use super::parameters::{Parameters, team_selector};
 use crate::auth::access::Access;
 
-/// A request that may do what its operation does.
+/// A request that has access to its operation.
 #[derive(Debug)]
 pub(crate) struct ApiRequest {
     pub(crate) operation: &'static Operation,
@@ -29,10 +29,10 @@ impl<S: Send + Sync> FromRequestParts<S> for ApiRequest {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let Extension(operation) = Extension::<&'static Operation>::from_request_parts(parts, state)
             .await
-            .map_err(|_| unchecked("which operation it is"))?;
+            .map_err(|_| unchecked("its operation"))?;
         let access = parts.extensions.get::<Access>().cloned();
         if let Some(scope) = operation.scope {
-            access.as_ref().ok_or_else(|| unchecked("what its key allows"))?.require(scope)?;
+            access.as_ref().ok_or_else(|| unchecked("its key"))?.require(scope)?;
         }
         let team = if operation.has_team() { Some(Path::from_request_parts(parts, state).await) } else { None };
         let query = parts.uri.query().unwrap_or_default().to_owned();
@@ -40,9 +40,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ApiRequest {
     }
 }
 
-/// Nobody found out what is to be known of a request before it is answered, so nothing is shown.
+/// The request was not checked before it reached its handler, so nothing is shown.
 fn unchecked(what: &str) -> ApiError {
-    tracing::error!("A request reached its handler before it was known {what}");
+    tracing::error!("A request reached its handler before a check of {what}");
     ApiError::Internal
 }
 
@@ -50,31 +50,31 @@ impl ApiRequest {
     /// What the request may do.
     ///
     /// # Errors
-    /// [`ApiError::Internal`] on a path whose key nothing checked.
+    /// [`ApiError::Internal`] on a path without a key check.
     pub(crate) fn access(&self) -> Result<&Access, ApiError> {
-        self.access.as_ref().ok_or_else(|| unchecked("what its key allows"))
+        self.access.as_ref().ok_or_else(|| unchecked("its key"))
     }
 
     /// The parameters of the query string.
     ///
     /// # Errors
-    /// Each parameter that cannot be used.
+    /// Every invalid parameter.
     pub(crate) fn parameters<P: Parameters>(&self) -> Result<P, ApiError> {
         P::parse(&self.query)
     }
 
-    /// The form of the answer. What the query names goes before what the header accepts.
+    /// The format of the response. The query overrides the header.
     ///
     /// # Errors
-    /// When it does not exist in a form that is accepted.
+    /// If it is not available in an accepted format.
     pub(crate) fn format(&self, named: Option<Format>) -> Result<Format, ApiError> {
         Accept::of(&self.headers).choose(named, self.operation.has_csv)
     }
 
-    /// Whether a document of this media type will do.
+    /// Whether a document of this media type is acceptable.
     ///
     /// # Errors
-    /// When it will not.
+    /// If it is not.
     pub(crate) fn accepts(&self, media_type: &'static str) -> Result<(), ApiError> {
         Accept::of(&self.headers).require(media_type)
     }
@@ -82,7 +82,7 @@ impl ApiRequest {
     /// The team of the path.
     ///
     /// # Errors
-    /// When it can be no team's number or slug.
+    /// If it is not a valid team number or slug.
     pub(crate) fn team(&self) -> Result<TeamSelector, ApiError> {
         match &self.team {
             Some(Ok(Path(team))) => team_selector(team),
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_request_whose_key_nothing_checked_reaches_no_handler() {
+    async fn a_request_without_a_key_check_is_rejected() {
         for operation in crate::endpoints::OPERATIONS {
             let mut request = http::Request::new(());
             request.extensions_mut().insert(*operation);

@@ -1,4 +1,4 @@
-//! Bytes with a type, and JSON.
+//! Responses with bytes or JSON.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -9,17 +9,17 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 pub(crate) const CSV: &str = "text/csv";
 pub(crate) const HTML: &str = "text/html";
 
-/// A body as JSON that nobody keeps.
+/// A JSON body that must not be cached.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     as_json(status, JSON, body)
 }
 
-/// A body as JSON under another name.
+/// A JSON body with another content type.
 pub(crate) fn as_json(status: StatusCode, content_type: &'static str, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => build_response(status, HeaderValue::from_static(content_type), bytes),
         Err(error) => {
-            tracing::error!("Could not write an answer: {error}");
+            tracing::error!("Could not write a response: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

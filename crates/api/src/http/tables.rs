@@ -1,4 +1,4 @@
-//! Rows for a spreadsheet: RFC 4180, and nothing that a spreadsheet would run.
+//! CSV tables: RFC 4180, without content that a spreadsheet would run.
 
 /// A table with a header.
 #[derive(Debug)]
@@ -9,11 +9,11 @@ pub(crate) struct Rows {
 /// A value of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Cell<'a> {
-    /// Text from people: it is made harmless.
+    /// Text from people, which is escaped.
     Text(&'a str),
-    /// A whole number, `None` for an empty cell.
+    /// A whole number; `None` for an empty cell.
     Whole(Option<i64>),
-    /// A number, `None` for an empty cell.
+    /// A number; `None` for an empty cell.
     Number(Option<f64>),
     /// Yes or no.
     Flag(bool),
@@ -23,7 +23,7 @@ impl Rows {
     /// A table with these columns.
     ///
     /// # Errors
-    /// When a row cannot be written, which memory never refuses.
+    /// If a row cannot be written, which does not happen in memory.
     pub(crate) fn new<'a>(header: impl IntoIterator<Item = &'a str>) -> Result<Self, csv::Error> {
         let mut rows =
             Self { writer: csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new()) };
@@ -31,10 +31,10 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Adds a row of as many cells as there are columns.
+    /// Adds a row with as many cells as there are columns.
     ///
     /// # Errors
-    /// When there are more or fewer.
+    /// If there are more or fewer.
     pub(crate) fn push<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) -> Result<(), csv::Error> {
         self.writer.write_record(cells.into_iter().map(|cell| match cell {
             Cell::Text(text) => harmless(text),
@@ -48,14 +48,14 @@ impl Rows {
     /// The text of the table.
     ///
     /// # Errors
-    /// When it cannot be written, which memory never refuses.
+    /// If it cannot be written, which does not happen in memory.
     pub(crate) fn into_bytes(self) -> Result<Vec<u8>, csv::Error> {
         self.writer.into_inner().map_err(|error| error.into_error().into())
     }
 }
 
-/// Text that begins like a formula gets an apostrophe in front, by which a spreadsheet knows that it is none.
-/// Source: OWASP, "CSV Injection".
+/// Text that starts like a formula gets a leading apostrophe, so that a spreadsheet does not treat it as one. Source:
+/// OWASP, "CSV Injection".
 pub(crate) fn harmless(text: &str) -> String {
     const FORMULA: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
     if text.trim_start().starts_with(FORMULA) || text.starts_with(['\t', '\r', '\n']) {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a31_formulas_are_made_harmless_and_quotes_and_newlines_stay_in_their_field() -> Result<(), csv::Error> {
+    fn a31_formulas_are_escaped_and_fields_are_quoted() -> Result<(), csv::Error> {
         for (text, written) in [
             ("Add a cache", "Add a cache"),
             ("=HYPERLINK(\"http://evil\",\"x\")", "\"'=HYPERLINK(\"\"http://evil\"\",\"\"x\"\")\""),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_so_that_they_read_back_the_same() -> Result<(), csv::Error> {
+    fn numbers_round_trip_through_text() -> Result<(), csv::Error> {
         let mut rows = Rows::new(["a", "b", "c", "d"])?;
         rows.push([Cell::Number(Some(0.1 + 0.2)), Cell::Number(None), Cell::Whole(Some(-3)), Cell::Flag(true)])?;
         assert_eq!(rows.into_bytes()?, b"a,b,c,d\r\n0.30000000000000004,,-3,true\r\n");

@@ -21,7 +21,7 @@ use serde_json::Value;
 pub(crate) const NOW: &str = "2026-06-17T12:00:00Z";
 pub(crate) const KEY: &str = "a-key-of-sixteen-or-more";
 
-/// Payments has ana, and bob by half; platform has bob by half; nobody has nothing.
+/// Payments has ana, and half of bob; platform has the other half; `nobody` is empty.
 pub(crate) const TEAMS: &str = "
 version: 1
 timezone: Europe/Oslo
@@ -32,7 +32,7 @@ teams:
   - { slug: nobody, members: [] }
 ";
 
-/// What hides statistics of one person, to be put before [`TEAMS`].
+/// Hides statistics of one person; goes before [`TEAMS`].
 pub(crate) const PRIVACY: &str = "privacy: { min_group_size: 2 }";
 
 pub(crate) struct Backend {
@@ -66,7 +66,7 @@ impl Backend {
         Ok(backend)
     }
 
-    /// Stores pull requests as a collection does, and says that the collection was complete.
+    /// Stores pull requests as a collection does, and marks the collection as complete.
     pub(crate) async fn keep(&self, pull_requests: &[FakePullRequest]) -> Result<()> {
         keep(&self.store, pull_requests).await?;
         let started_at = at("2026-06-17T08:00:00Z");
@@ -74,7 +74,7 @@ impl Backend {
         Ok(())
     }
 
-    /// The lease on the first repository.
+    /// The lease of the first repository.
     pub(crate) async fn lease(&self) -> Result<Lease> {
         let snapshot = self.store.snapshot().await?.context("configured")?;
         let (lease, _) =
@@ -82,9 +82,9 @@ impl Backend {
         Ok(lease)
     }
 
-    /// Stores what GraphQL tells about stored pull requests.
-    pub(crate) async fn tell(&self, told: &[(&FakePullRequest, Details)]) -> Result<()> {
-        let told: Vec<(WithoutDetails, Details)> = told
+    /// Stores GraphQL details of stored pull requests.
+    pub(crate) async fn add_details(&self, details: &[(&FakePullRequest, Details)]) -> Result<()> {
+        let details: Vec<(WithoutDetails, Details)> = details
             .iter()
             .map(|(pull_request, details)| {
                 let facts = pull_request.facts();
@@ -97,10 +97,10 @@ impl Backend {
             })
             .collect();
         let (revision, _) = self.store.roster().await?.context("configured")?;
-        Ok(self.store.store_details(&self.lease().await?, revision, &told, at(NOW)).await?)
+        Ok(self.store.store_details(&self.lease().await?, revision, &details, at(NOW)).await?)
     }
 
-    /// Notes a run of the collector with what it did to the first repository, a minute long.
+    /// Records a collector run of one minute with its result for the first repository.
     pub(crate) async fn run(&self, started_at: &str, result: &RepositoryResult) -> Result<RunId> {
         let snapshot = self.store.snapshot().await?.context("configured")?;
         let (started_at, repository) = (at(started_at), snapshot.repositories[0].id);
@@ -110,7 +110,7 @@ impl Backend {
         Ok(run)
     }
 
-    /// Everything that the router is made of: no keys, much time, and [`NOW`].
+    /// The router's state: no keys, a long time limit, and [`NOW`].
     pub(crate) fn api(&self) -> Api {
         Api::new(self.store.clone(), Duration::from_secs(20), || at(NOW))
     }
@@ -125,13 +125,13 @@ impl Backend {
         Ok((status, body(response).await?))
     }
 
-    /// Asks without a key.
+    /// Sends a request without a key.
     pub(crate) async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answered> {
         ask(&self.router(None), "GET", path, headers).await
     }
 }
 
-/// An answer in full.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) status: u16,
@@ -140,25 +140,25 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
-    /// The text of a header, empty when it is not there.
+    /// The text of a header; empty if it is missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The body, with the trace id made equal.
+    /// The body, with a fixed trace ID.
     pub(crate) fn json(&self) -> Result<Value> {
         let mut json = serde_json::from_str(&self.text).with_context(|| format!("no JSON: {self:?}"))?;
         equal_trace_id(&mut json);
         Ok(json)
     }
 
-    /// The code of an error, empty when it is none.
+    /// The code of an error; empty if it is not an error.
     pub(crate) fn code(&self) -> String {
         let json: Value = serde_json::from_str(&self.text).unwrap_or_default();
         json["error"]["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The parameters that are refused, each with the reason.
+    /// The rejected parameters, each with the reason.
     pub(crate) fn refused(&self) -> Vec<(String, String)> {
         let json: Value = serde_json::from_str(&self.text).unwrap_or_default();
         let details = json["error"]["details"].as_array().cloned().unwrap_or_default();
@@ -173,7 +173,7 @@ pub(crate) async fn ask(router: &Router, method: &str, path: &str, headers: &[(&
         .fold(Request::builder().method(method).uri(path), |request, (name, value)| request.header(*name, *value));
     let response = send(router, request.body(Body::empty())?).await?;
     let (status, mut headers) = (response.status().as_u16(), response.headers().clone());
-    // It differs each time, as the trace id in a body does.
+    // It differs each time, like the trace ID in a body.
     let request_id = headers.get_mut("x-request-id").context("a response without a request id")?;
     *request_id = HeaderValue::from_static("x");
     let bytes = response.into_body().collect().await?.to_bytes();
@@ -197,7 +197,7 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Result<Resp
     Ok(router.clone().oneshot(request).await?)
 }
 
-/// The JSON of an answer, with the trace id made equal, as it differs each time.
+/// The JSON of a response, with a fixed trace ID, because it differs each time.
 pub(crate) async fn body(response: Response<Body>) -> Result<Value> {
     let bytes = response.into_body().collect().await?.to_bytes();
     let mut json: Value = serde_json::from_slice(&bytes)?;
@@ -208,7 +208,7 @@ pub(crate) async fn body(response: Response<Body>) -> Result<Value> {
 fn equal_trace_id(json: &mut Value) {
     for pointer in ["/trace_id", "/error/trace_id"] {
         if let Some(id) = json.pointer_mut(pointer) {
-            assert!(id.as_str().is_some_and(|id| !id.is_empty()), "every answer has a trace id");
+            assert!(id.as_str().is_some_and(|id| !id.is_empty()), "every response has a trace ID");
             *id = Value::String("TRACE".to_owned());
         }
     }
@@ -228,8 +228,8 @@ pub(crate) fn history() -> Vec<FakePullRequest> {
     ]
 }
 
-/// What GraphQL tells about [`history`]: 1 took 2 h of coding, 0.5 h until its review and 1.5 h from then on; 2 took 4 h,
-/// 3 h since it was no draft any more, and 6 h; 4 was not reviewed. Of 3 nothing is told.
+/// GraphQL details of [`history`]. 1 took 2 h of coding, 0.5 h until its review and 1.5 h after it. 2 took 4 h, 3 h
+/// since it was no longer a draft, and 6 h. 4 was not reviewed. 3 has no details.
 pub(crate) fn details(history: &[FakePullRequest]) -> Vec<(&FakePullRequest, Details)> {
     let reviewed = |first_commit: &str, ready: Option<&str>, first_review: &str| Details {
         first_commit_at: Some(at(first_commit)),

@@ -1,4 +1,4 @@
-//! What every number means, in plain Rust. Days are compared, never the instants at which they begin.
+//! What every number means, in plain Rust. It compares days, never the instants at which they start.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ pub(crate) enum Unit {
 #[derive(Debug, Default)]
 pub(crate) struct Expected<'a>(pub(crate) Vec<(&'a Change, i64)>);
 
-/// The day that it is in a zone.
+/// The local day of an instant in a zone.
 pub(crate) fn local_day(instant: DateTime<Utc>, zone: Tz) -> NaiveDate {
     instant.with_timezone(&zone).date_naive()
 }
@@ -44,7 +44,7 @@ impl Unit {
         }
     }
 
-    /// The first day of the unit that a day lies in.
+    /// The first day of the unit that contains a day.
     pub(crate) fn start(self, day: NaiveDate) -> NaiveDate {
         match self {
             Self::Day => day,
@@ -100,7 +100,7 @@ impl Change {
         (!self.is_base_told_late || self.history.is_some()).then_some(self.base)
     }
 
-    /// Cycle time, coding, pickup and review in seconds, as far as they are known.
+    /// Cycle time, coding, pickup and review in seconds, if known.
     pub(crate) fn durations(&self) -> [Option<i64>; 4] {
         let between = |from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| {
             Some((to? - from?).num_seconds()).filter(|seconds| *seconds >= 0)
@@ -136,7 +136,7 @@ impl Organization {
         self.memberships.iter().any(|m| m.person == change.author && team.is_none_or(|team| m.team == team))
     }
 
-    /// The weight with which a team gets a pull request, in ten-thousandths.
+    /// The weight with which a pull request counts for a team, in ten-thousandths.
     pub(crate) fn units(&self, change: &Change, team: &str) -> i64 {
         let day = local_day(change.decided_at(), self.zone);
         let holds = |m: &&Membership| {
@@ -146,7 +146,7 @@ impl Organization {
         self.memberships.iter().filter(holds).map(|m| m.units).sum()
     }
 
-    /// The pull requests that a question is about, whoever wrote them.
+    /// The pull requests that a query covers, by any author.
     pub(crate) fn asked(&self, question: &Question) -> impl Iterator<Item = &Change> {
         let zone = question.zone.unwrap_or(self.zone);
         self.changes.iter().filter(move |change| {
@@ -158,7 +158,7 @@ impl Organization {
         })
     }
 
-    /// Whether a bucket lies in the range and in what was read of every repository.
+    /// Whether a bucket lies in the range and was read for every repository.
     pub(crate) fn is_complete(&self, question: &Question, start: NaiveDate, end: NaiveDate) -> bool {
         let zone = question.zone.unwrap_or(self.zone);
         let is_over = self.read_until.iter().all(|until| end <= local_day(*until, zone));
@@ -172,13 +172,13 @@ pub(crate) fn real(number: i64) -> f64 {
     number as f64
 }
 
-/// What was a whole number before it was divided.
+/// The whole number before a division.
 #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
 pub(crate) fn whole(number: f64) -> i64 {
     number.round() as i64
 }
 
-/// Whether two numbers are the same but for what doubles lose.
+/// Whether two numbers are equal within double precision.
 pub(crate) fn are_near(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1e-3)
 }
@@ -189,8 +189,8 @@ pub(crate) fn assert_near(found: &Value, expected: f64, context: &str) {
     assert!(are_near(found, expected), "{context}: {found} is not {expected}");
 }
 
-/// The weighted percentile of (seconds, weight) in order. With weights `w_k` and running sums `S_k`, sample k stands at
-/// `C_k = S_k - w_k / 2`. All is times 40 here, so that where to look is a whole number.
+/// The weighted percentile of (seconds, weight) in order. With weights `w_k` and running sums `S_k`, sample k has the
+/// position `C_k = S_k - w_k / 2`. Everything is multiplied by 40 here, so that the target position is a whole number.
 fn percentile(samples: &[(i64, i64)], twentieths: i64) -> f64 {
     let mut sum = 0;
     let centres: Vec<i64> = samples
@@ -215,7 +215,7 @@ impl Expected<'_> {
         self.0.iter().map(|(_, units)| units).sum()
     }
 
-    /// That an answer's numbers are these.
+    /// Asserts that a response has these numbers.
     pub(crate) fn assert_is(&self, found: &Value, context: &str) {
         assert_eq!(found["prs_merged"], self.0.len(), "{context}");
         assert_near(&found["prs_merged_weighted"], real(self.units()) / 10_000.0, context);
@@ -230,7 +230,7 @@ impl Expected<'_> {
     }
 }
 
-/// That an answer's statistics are those of these (seconds, weight).
+/// Asserts that a response has the statistics of these (seconds, weight).
 fn assert_statistics(found: &Value, mut samples: Vec<(i64, i64)>, context: &str) {
     samples.sort_unstable();
     let units: i64 = samples.iter().map(|(_, units)| units).sum();
@@ -250,7 +250,7 @@ fn assert_statistics(found: &Value, mut samples: Vec<(i64, i64)>, context: &str)
 }
 
 #[test]
-fn plain_rust_has_the_percentiles_of_the_definition() {
+fn plain_rust_matches_the_percentile_definition() {
     for (samples, p50, p75, p95) in [
         (vec![(2, 10_000), (10, 10_000), (20, 10_000)], 10.0, 15.0, 19.0),
         (vec![(2, 10_000), (10, 5_000), (20, 5_000)], 8.6667, 13.75, 18.75),

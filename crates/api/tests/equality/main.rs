@@ -1,8 +1,8 @@
-//! Every number that the API answers equals an implementation in plain Rust that shares nothing with the product, for
-//! random memberships, pull requests, zones and questions; and a reader can make it again from the CSV alone.
+//! Every number of the API equals an independent implementation in plain Rust, for random memberships, pull requests,
+//! zones and queries. Readers can recompute it from the CSV alone.
 //!
-//! 25 organizations are tried; `EQUALITY_CASES=500 cargo test -p mergeline-api --test equality` tries more, the same
-//! ones each time. A failure names the case and the question.
+//! The default is 25 organizations. `EQUALITY_CASES=500 cargo test -p mergeline-api --test equality` tries more, the
+//! same ones each time. A failure names the case and the query.
 
 mod definitions;
 mod organization;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use spreadsheet::assert_redone;
 use world::World;
 
-/// Where an answer has the durations, and what CSV calls them, in the order of `Change::durations`.
+/// Where a response has the durations, and their names in CSV, in the order of `Change::durations`.
 const DURATIONS: [(&str, &str); 4] = [
     ("/cycle_time", "cycle_time_hours"),
     ("/phases/coding", "coding_hours"),
@@ -29,7 +29,7 @@ const DURATIONS: [(&str, &str); 4] = [
     ("/phases/review", "review_hours"),
 ];
 
-/// Does this in each of the random organizations.
+/// Runs the check on each random organization.
 async fn for_each_organization(check: impl AsyncFn(&World, &Question, String) -> Result<()>) -> Result<()> {
     let cases: usize = std::env::var("EQUALITY_CASES").map_or(Ok(25), |text| text.parse())?;
     let mut runner = TestRunner::deterministic();
@@ -61,7 +61,7 @@ async fn the_api_equals_plain_rust_for_random_organizations() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_reader_can_redo_every_number_in_a_spreadsheet() -> Result<()> {
+async fn a_spreadsheet_reproduces_every_number() -> Result<()> {
     for_each_organization(async |world, question, context| {
         for team in TEAMS {
             let rows = world.rows_of_csv(team, &question.filters()).await?;
@@ -73,7 +73,7 @@ async fn a_reader_can_redo_every_number_in_a_spreadsheet() -> Result<()> {
     .await
 }
 
-/// Velocity and lead time of a team, bucket by bucket and in total. Returns the total's ten-thousandths.
+/// Checks velocity and lead time of a team, by bucket and in total. Returns the total's ten-thousandths.
 async fn assert_buckets(world: &World, question: &Question, team: &str, context: &str) -> Result<i64> {
     let zone = question.zone.unwrap_or(world.organization.zone);
     let mut buckets: BTreeMap<NaiveDate, Expected> = BTreeMap::new();
@@ -105,7 +105,7 @@ async fn assert_buckets(world: &World, question: &Question, team: &str, context:
     Ok(total.units())
 }
 
-/// What is listed behind the numbers of a team, with the reasons. Adds the weights of the merged ones to `shares`.
+/// Checks the list behind a team's numbers, with the reasons. Adds the weights of merged pull requests to `shares`.
 async fn assert_list(
     world: &World,
     question: &Question,
@@ -153,7 +153,7 @@ async fn assert_list(
     Ok(())
 }
 
-/// The weights over all teams and the unallocated rest are the number of distinct pull requests.
+/// The weights over all teams plus the unallocated rest equal the number of distinct pull requests.
 fn assert_conserved(
     organization: &Organization,
     question: &Question,

@@ -1,4 +1,4 @@
-//! Random organizations, and questions about them.
+//! Random organizations, and queries about them.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::definitions::Unit;
 pub(crate) const TEAMS: [&str; 3] = ["one", "two", "three"];
 pub(crate) const REPOSITORIES: [&str; 2] = ["acme/api", "acme/web"];
 const MEMBERS: [&str; 5] = ["ana", "bob", "carl", "dora", "eve"];
-/// Writes pull requests, and is in no team.
+/// An author who is not in a team.
 const STRANGER: &str = "mallory";
 const BRANCHES: [&str; 3] = ["main", "release/1.0", "fix/a+b"];
-/// Half-hour offsets and jumps, clocks that change at midnight.
+/// Half-hour offsets and jumps, and clocks that change at midnight.
 const ZONES: [Tz; 6] = [
     Tz::UTC,
     Tz::Europe__Oslo,
@@ -39,36 +39,36 @@ const CHANGES_OF_CLOCKS: [(&str, Tz); 8] = [
 /// The first days of weeks 1 and 53, of months, quarters and years.
 const BEGINNINGS: [&str; 7] =
     ["2025-12-29", "2026-01-01", "2026-02-01", "2026-04-01", "2026-12-28", "2027-01-01", "2027-01-04"];
-/// What time it may be: a midnight that Havana's clocks skip, Oslo's before a day of 25 hours, Kolkata's at the end of
-/// week 53; and later than everything.
+/// Possible current times: a midnight that Havana's clocks skip, Oslo's midnight before a day of 25 hours, Kolkata's at
+/// the end of week 53, and a time after everything.
 const CLOCKS: [fn() -> DateTime<Utc>; 4] = [
     || at("2026-03-08T05:00:00Z"),
     || at("2026-10-24T22:00:00Z"),
     || at("2027-01-03T18:30:00Z"),
     || at("2027-03-01T12:00:00Z"),
 ];
-/// Everything begins then, and takes so many days.
+/// Everything starts then, and takes this many days.
 const FIRST_DAY: &str = "2025-12-01";
 const DAYS: u16 = 430;
 
-/// Teams, what their people did, and how far that was read.
+/// Teams, the pull requests of their people, and how far those were read.
 #[derive(Debug, Clone)]
 pub(crate) struct Organization {
-    /// The one of the teams file, in which memberships begin and end.
+    /// The zone of the teams file, in which memberships start and end.
     pub(crate) zone: Tz,
     pub(crate) memberships: Vec<Membership>,
     pub(crate) changes: Vec<Change>,
     pub(crate) questions: [Question; 4],
     /// For each repository, since when it was read.
     pub(crate) read_since: Vec<DateTime<Utc>>,
-    /// Up to when each repository was read.
+    /// For each repository, until when it was read.
     pub(crate) read_until: Vec<DateTime<Utc>>,
     pub(crate) clock: fn() -> DateTime<Utc>,
-    /// Whether everything was stored under another teams file before.
+    /// Whether everything was first stored under another teams file.
     pub(crate) is_reorganized: bool,
 }
 
-/// A share of a person's work in a team, in ten-thousandths, from a day to before another.
+/// A share of a person's work in a team, in ten-thousandths, from one day to before another.
 #[derive(Debug, Clone)]
 pub(crate) struct Membership {
     pub(crate) person: &'static str,
@@ -85,7 +85,7 @@ pub(crate) struct Change {
     pub(crate) number: i64,
     pub(crate) author: &'static str,
     pub(crate) base: &'static str,
-    /// Whether only the details say the branch.
+    /// Whether only the details have the branch.
     pub(crate) is_base_told_late: bool,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) closed_at: Option<DateTime<Utc>>,
@@ -95,7 +95,7 @@ pub(crate) struct Change {
     pub(crate) is_deleted: bool,
 }
 
-/// When what happened to a pull request that the list does not say.
+/// The times of events that the list does not include.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     pub(crate) first_commit: Option<DateTime<Utc>>,
@@ -103,24 +103,24 @@ pub(crate) struct History {
     pub(crate) first_review: Option<DateTime<Utc>>,
 }
 
-/// A question to the API.
+/// A query to the API.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) unit: Unit,
     pub(crate) from: NaiveDate,
     pub(crate) to: NaiveDate,
-    /// The one of the teams file when left out.
+    /// The teams file's zone if left out.
     pub(crate) zone: Option<Tz>,
     pub(crate) is_full: bool,
     pub(crate) repositories: Vec<&'static str>,
     pub(crate) base: Option<&'static str>,
 }
 
-/// The pull requests of an organization are drawn before it is known where its days begin.
+/// A moment that is drawn before the zone of the organization is known.
 #[derive(Debug, Clone)]
 enum Moment {
     At(DateTime<Utc>),
-    /// So many seconds after one of the midnights at which a range or a membership begins or ends.
+    /// This many seconds after one of the midnights at which a range or a membership starts or ends.
     Near(Index, i64),
 }
 
@@ -131,7 +131,7 @@ enum State {
     Merged,
 }
 
-/// A pull request of which only the moment that decides about it is not settled.
+/// A pull request without its deciding moment.
 #[derive(Debug, Clone)]
 struct Draft {
     moment: Moment,
@@ -140,7 +140,7 @@ struct Draft {
     state: State,
     /// First commit, readiness and first review, in seconds after the opening.
     history: Option<[Option<i64>; 3]>,
-    /// All but the times.
+    /// Everything except the times.
     change: Change,
 }
 
@@ -207,7 +207,7 @@ fn memberships(person: &'static str) -> impl Strategy<Value = Vec<Membership>> {
 
 fn drafts() -> impl Strategy<Value = Draft> {
     let authors: Vec<&str> = MEMBERS.into_iter().chain([STRANGER]).collect();
-    // Many of the same length, and one in ten imported: merged before it was created.
+    // Many have the same length, and one in ten is imported: merged before it was created.
     let length = prop_oneof![6 => 0i64..2_000_000, 3 => (0i64..6).prop_map(|hours| hours * 3_600), 1 => -200_000i64..0];
     let state = prop_oneof![8 => Just(State::Merged), 1 => Just(State::Closed), 1 => Just(State::Open)];
     let offset = |range: std::ops::Range<i64>| prop::option::weighted(0.8, range);
@@ -280,7 +280,7 @@ fn questions(unit: Unit) -> impl Strategy<Value = Question> {
     )
 }
 
-/// An organization with up to 240 pull requests of up to six people, and a question for each unit.
+/// An organization with up to 240 pull requests by up to six people, and a query for each unit.
 pub(crate) fn organizations() -> impl Strategy<Value = Organization> {
     let memberships = MEMBERS.map(memberships);
     let questions = [Unit::Day, Unit::Week, Unit::Month, Unit::Quarter].map(questions);
@@ -318,7 +318,7 @@ pub(crate) fn organizations() -> impl Strategy<Value = Organization> {
 }
 
 impl Question {
-    /// What names the pull requests, for every path.
+    /// The parameters that select pull requests, for every path.
     pub(crate) fn filters(&self) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("from", &self.from.to_string()).append_pair("to", &self.to.to_string());
@@ -329,7 +329,7 @@ impl Question {
         query.finish()
     }
 
-    /// The filters and the unit, which is left out where it is the path's own.
+    /// The filters and the unit, which is left out if it is the path's default.
     pub(crate) fn buckets(&self, usual: Unit) -> String {
         let filters = self.filters();
         if self.unit == usual { filters } else { format!("{filters}&interval={}", self.unit.name()) }

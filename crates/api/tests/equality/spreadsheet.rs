@@ -1,4 +1,4 @@
-//! What a reader can do with nothing but the table of pull requests.
+//! What a reader can do with only the table of pull requests.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::DURATIONS;
 use crate::definitions::{assert_near, local_day};
 use crate::world::Row;
 
-/// That a velocity's buckets and total can be made from these rows.
+/// Asserts that a velocity's buckets and total can be computed from these rows.
 pub(crate) fn assert_redone(rows: &[Row], velocity: &Value, context: &str) -> Result<()> {
     let counted: Vec<&Row> = rows.iter().filter(|row| row["counts"] == "true").collect();
     assert_numbers(&counted, &velocity["data"]["total"], &format!("total, {context}"))?;
@@ -62,7 +62,7 @@ fn assert_statistics(cells: &[(f64, f64)], found: &Value, context: &str) {
     }
 }
 
-/// The weighted percentile of (value, weight), column by column as one would write it.
+/// The weighted percentile of (value, weight), by columns as in a spreadsheet.
 fn percentile(cells: &[(f64, f64)], p: f64) -> f64 {
     let mut sorted = cells.to_vec();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -76,14 +76,14 @@ fn percentile(cells: &[(f64, f64)], p: f64) -> f64 {
         .collect();
     let (first, last) = (centres[0], centres[centres.len() - 1]);
     let places: Vec<f64> = centres.iter().map(|centre| (centre - first) / (last - first)).collect();
-    // None for a single value, whose place is nowhere.
+    // `None` for a single value.
     let Some(k) = (1..places.len()).find(|k| places[*k] >= p) else { return sorted[0].0 };
     let (low, high) = (sorted[k - 1].0, sorted[k].0);
     low + (high - low) * (p - places[k - 1]) / (places[k] - places[k - 1])
 }
 
 #[test]
-fn a_spreadsheet_has_the_percentiles_of_the_definition() {
+fn a_spreadsheet_matches_the_percentile_definition() {
     for (cells, p50, p75, p95) in [
         (vec![(2.0, 1.0), (10.0, 1.0), (20.0, 1.0)], 10.0, 15.0, 19.0),
         (vec![(2.0, 1.0), (10.0, 0.5), (20.0, 0.5)], 8.6667, 13.75, 18.75),

@@ -66,7 +66,7 @@ impl World {
         let snapshot = self.store.snapshot().await?.context("nothing is configured")?;
         assert_eq!(snapshot.repositories.len(), REPOSITORIES.len());
         for Repository { id, name, .. } in &snapshot.repositories {
-            let (lease, _) = self.store.lease(*id, now, Duration::ZERO).await?.context("nobody else works here")?;
+            let (lease, _) = self.store.lease(*id, now, Duration::ZERO).await?.context("the lease is taken")?;
             work(&snapshot, &lease, name).await?;
             self.store.release(&lease, LeaseOutcome::Succeeded, now).await?;
         }
@@ -111,13 +111,13 @@ impl World {
         Ok(response)
     }
 
-    /// An answer about a team.
+    /// A response about a team.
     pub(crate) async fn ask(&self, path: &str, query: &str) -> Result<Value> {
         let response = self.respond(path, query).await?;
         Ok(serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?)
     }
 
-    /// The pull requests of a team, of all pages.
+    /// A team's pull requests, from all pages.
     pub(crate) async fn pull_requests(&self, team: &str, query: &str) -> Result<Vec<Value>> {
         let mut rows = Vec::new();
         let mut cursor = String::new();
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    /// The same as CSV, in which the header says where it goes on.
+    /// The same as CSV, where the header has the next cursor.
     pub(crate) async fn rows_of_csv(&self, team: &str, query: &str) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         let mut cursor = String::new();
@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// Leaves nothing behind: hundreds of databases would be gigabytes.
+    /// Cleans up, because hundreds of databases would take gigabytes.
     pub(crate) async fn close(self) -> Result<()> {
         self.store.close().await;
         let mut url = Url::parse(self.database.url())?;
@@ -172,7 +172,7 @@ impl Organization {
         format!("version: 1\ntimezone: {}\nrepositories: [{repositories}]\nteams:\n{teams}", self.zone)
     }
 
-    /// The same people, all in one team for ever.
+    /// The same people, all in one team for all time.
     fn before_the_reorganization(&self) -> Vec<Membership> {
         let people: BTreeSet<&str> = self.memberships.iter().map(|membership| membership.person).collect();
         let in_one = |person| Membership { person, team: TEAMS[0], units: 10_000, from: None, to: None };
@@ -190,7 +190,7 @@ impl Membership {
 }
 
 impl Change {
-    /// As GitHub lists it.
+    /// The pull request as GitHub lists it.
     fn facts(&self) -> PullRequest {
         let title = "=1+1, \"quoted\"\r\nand a line";
         let mut fake = pr(self.repository, self.number).by(self.author).titled(title);

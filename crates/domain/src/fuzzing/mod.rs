@@ -1,4 +1,4 @@
-//! What must hold of every teams file, whatever its bytes: called by the fuzz target and by the test on its corpus.
+//! Properties that hold for every teams file, for any bytes. The fuzz target and the corpus test call them.
 
 #[cfg(test)]
 mod corpus;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use crate::teams_file::TeamsFile;
 use crate::{Position, Problems, Weight};
 
-/// Above this many memberships the sums are left to the code's own check: here they are done the slow way.
+/// Above this many memberships, only the code's own check covers the sums, because the check here is slow.
 const SUMMED_MEMBERS: usize = 200;
 
-/// Parses bytes as a teams file, and as the variables of the environment. Returns whether the file was accepted.
+/// Parses bytes as a teams file and as environment variables. Returns whether the file was accepted.
 ///
 /// # Panics
-/// When a problem points outside of the text or cannot be shown, when an accepted file breaks a rule of the form or
-/// reads differently once it is written out, or when reading again gives something else.
+/// If a problem points outside the text or cannot be displayed, if an accepted file breaks a rule of the format or
+/// reads differently after it is written out, or if a second read gives a different result.
 pub fn teams_file(bytes: &[u8]) -> bool {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let variables = || TeamsFile::parse_variables(text, "acme/api, acme/web-*");
@@ -112,7 +112,7 @@ fn check_accepted(file: &TeamsFile) {
     assert_eq!(read.as_ref(), Ok(file), "written out it reads differently: {written}");
 }
 
-/// Nobody's concurrent weights sum to more than 1, at the start of any membership.
+/// No one's concurrent weights sum to more than 1, at the start of any membership.
 fn check_sums(file: &TeamsFile) {
     let members: Vec<_> = file.teams.iter().flat_map(|team| &team.members).collect();
     if members.len() > SUMMED_MEMBERS {
@@ -129,9 +129,9 @@ fn check_sums(file: &TeamsFile) {
     }
 }
 
-/// The file as JSON, which is YAML as well, with everything spelled out.
+/// The file as JSON, which is also YAML, with everything spelled out.
 fn written(file: &TeamsFile) -> String {
-    // A repository that is named counts although a pattern before it leaves it out.
+    // A named repository counts even if an earlier pattern excludes it.
     let mut repositories = Vec::<String>::from(file.rules.clone());
     repositories.extend(file.repositories.iter().map(ToString::to_string));
     let teams = file.teams.iter().map(|team| {
@@ -156,7 +156,7 @@ fn written(file: &TeamsFile) -> String {
     .to_string()
 }
 
-/// An object without what is not set: a key of a file has a value.
+/// An object without its unset values: every key in a file has a value.
 fn without_nulls(mut object: Value) -> Value {
     if let Some(entries) = object.as_object_mut() {
         entries.retain(|_, value| !value.is_null());

@@ -5,11 +5,11 @@ use super::{Measure, MeasureKind};
 /// The merged pull requests of one team over a range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {
-    /// One for each calendar unit that the range touches, in order, empty ones included.
+    /// One bucket for each calendar unit that the range touches, in order, including empty ones.
     pub buckets: Vec<Bucket>,
     /// The whole range; its `start` is the first day of the range.
     pub total: Bucket,
-    /// Whether details of some of them were never read, so that they have no phases.
+    /// Whether details of some pull requests were never read, so that they have no phases.
     pub lacks_details: bool,
 }
 
@@ -20,7 +20,7 @@ pub struct Bucket {
     pub start: NaiveDate,
     /// Distinct pull requests.
     pub prs_merged: i64,
-    /// The sum of their weights in ten-thousandths.
+    /// The sum of their weights, in ten-thousandths.
     pub weight_units: i64,
     /// Distinct authors.
     pub contributors: i64,
@@ -40,7 +40,7 @@ impl Bucket {
         &self.measures[kind as usize]
     }
 
-    /// One of the durations, to change it.
+    /// Mutable access to one of the durations.
     pub fn measure_mut(&mut self, kind: MeasureKind) -> &mut Measure {
         &mut self.measures[kind as usize]
     }

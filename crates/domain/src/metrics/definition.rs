@@ -1,4 +1,4 @@
-/// Said with all numbers of teams.
+/// Shown with all team numbers.
 pub const NOT_FOR_PEOPLE: &str =
     "Not for comparing people, and with care between teams: they differ in what they work on.";
 
@@ -11,26 +11,26 @@ pub const PR_PHASES: &str = "pr_phases@1";
 /// Which pull request counts for which team.
 pub const ATTRIBUTION: &str = "attribution@1";
 
-/// What a number means. A changed formula gets a new id, never a silent change.
+/// What a number means. A changed formula gets a new ID; it never changes silently.
 #[derive(Debug)]
 pub struct Definition {
     /// Name and version.
     pub id: &'static str,
-    /// For people.
+    /// The display name.
     pub name: &'static str,
-    /// How it is made.
+    /// How it is computed.
     pub formula: &'static str,
-    /// In what it is counted.
+    /// The unit.
     pub unit: &'static str,
-    /// Which pull requests are part of it.
+    /// Which pull requests are included.
     pub includes: &'static str,
-    /// Which are not.
+    /// Which pull requests are excluded.
     pub excludes: &'static str,
-    /// What to keep in mind.
+    /// Limitations to keep in mind.
     pub caveats: &'static [&'static str],
 }
 
-/// Every definition that is served.
+/// Every definition that the API serves.
 pub const DEFINITIONS: [Definition; 4] = [
     Definition {
         id: VELOCITY,
@@ -38,10 +38,10 @@ pub const DEFINITIONS: [Definition; 4] = [
         formula: "prs_merged counts the pull requests whose merge lies in the bucket; prs_merged_weighted sums their weights.",
         unit: "pull requests",
         includes: "Pull requests merged in the range whose author was a member of the team at the instant of the merge.",
-        excludes: "Open ones, those closed without a merge, authors outside the team, bots and deleted accounts that are no \
-                   members, and pull requests that GitHub has no more.",
+        excludes: "Open ones, those closed without a merge, authors outside the team, bots and deleted accounts that are not \
+                   members, and pull requests that no longer exist on GitHub.",
         caveats: &[
-            "Buckets are calendar units of the asked time zone, weeks from Monday. A bucket that is not over, or began before \
+            "Buckets are calendar units of the requested time zone, weeks from Monday. A bucket that is not over, or started before \
              everything was read, is not complete.",
             "Summed over all teams, the weights and the unallocated shares are the number of distinct pull requests.",
             NOT_FOR_PEOPLE,
@@ -56,7 +56,7 @@ pub const DEFINITIONS: [Definition; 4] = [
         excludes: "Merges before the creation (imported history): they count as merged, and have no duration.",
         caveats: &[
             "It is served as lead time while no deployments are known. It is not DORA's change lead time.",
-            "Weighted percentile: sort by (seconds, weight); with weights w and running sums S, sample k stands at S_k - w_k / 2; \
+            "Weighted percentile: sort by (seconds, weight); with weights w and running sums S, sample k is at S_k - w_k / 2; \
              interpolate linearly between the two samples around the fraction of the way from the first to the last. With equal \
              weights it is PostgreSQL's percentile_cont.",
             "Null when n is 0, never 0.",

@@ -16,7 +16,7 @@ pub enum Interval {
 }
 
 impl Interval {
-    /// All units, the shortest one first.
+    /// All units, shortest first.
     pub const ALL: [Self; 4] = [Self::Day, Self::Week, Self::Month, Self::Quarter];
 
     /// The name in the API and in PostgreSQL's `date_trunc`.
@@ -29,7 +29,7 @@ impl Interval {
         }
     }
 
-    /// The first day after the unit that begins on `start`.
+    /// The first day after the unit that starts on `start`.
     pub fn end(self, start: NaiveDate) -> NaiveDate {
         match self {
             Self::Day => start + Days::new(1),
@@ -39,7 +39,7 @@ impl Interval {
         }
     }
 
-    /// The name of the unit that begins on `start`: `2026-06-01`, `2026-W23`, `2026-06` or `2026-Q2`.
+    /// The name of the unit that starts on `start`: `2026-06-01`, `2026-W23`, `2026-06` or `2026-Q2`.
     pub fn label(self, start: NaiveDate) -> String {
         match self {
             Self::Day => start.to_string(),
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_ends_where_the_next_one_begins() {
+    fn a_unit_ends_where_the_next_starts() {
         let day = |text: &str| text.parse::<NaiveDate>().expect("a date");
         for (interval, start, end, label) in [
             (Interval::Day, "2026-02-28", "2026-03-01", "2026-02-28"),

@@ -1,7 +1,7 @@
-/// A duration that is measured of merged pull requests.
+/// A duration measured on merged pull requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MeasureKind {
-    /// From opening to merge (`pr_cycle_time@1`); merges before the opening have none.
+    /// From opening to merge (`pr_cycle_time@1`); a merge before the opening has none.
     CycleTime,
     /// From the first commit to opening (`pr_phases@1`).
     Coding,
@@ -15,7 +15,7 @@ impl MeasureKind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::CycleTime, Self::Coding, Self::Pickup, Self::Review];
 
-    /// The name in SQL, in CSV and in JSON.
+    /// The name in SQL, CSV and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CycleTime => "cycle_time",
@@ -34,13 +34,13 @@ impl MeasureKind {
 /// One duration over a set of pull requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measure {
-    /// Pull requests that have the duration.
+    /// Pull requests that have this duration.
     pub n: i64,
-    /// The sum of their weights in ten-thousandths.
+    /// The sum of their weights, in ten-thousandths.
     pub weight_units: i64,
-    /// Distinct authors, where they were counted; else 0.
+    /// Distinct authors, if they were counted; otherwise 0.
     pub contributors: i64,
-    /// `None` when there are none, or when they are hidden.
+    /// `None` if there are no pull requests, or if the durations are hidden.
     pub durations: Option<Durations>,
 }
 
@@ -60,6 +60,6 @@ pub struct Durations {
 }
 
 impl Measure {
-    /// The measure of no pull requests.
+    /// The measure of an empty set of pull requests.
     pub const NONE: Self = Self { n: 0, weight_units: 0, contributors: 0, durations: None };
 }

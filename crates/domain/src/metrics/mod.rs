@@ -1,5 +1,5 @@
-//! What a team's numbers are: calendar units and ranges, measures, completeness, small groups, warnings and definitions.
-//! Pure: what is stored comes in as values, and so does the time.
+//! How a team's numbers are defined: calendar units and ranges, measures, completeness, small groups, warnings and
+//! definitions. Pure: stored data and the current time are passed in.
 
 mod bucket;
 mod coverage;

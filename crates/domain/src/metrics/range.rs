@@ -6,9 +6,9 @@ use chrono_tz::Tz;
 use super::Interval;
 use crate::{monday_of, start_of_day};
 
-/// Ten years and a bit: more than any team has.
+/// Slightly more than ten years: more than any team has.
 const MAX_DAYS: i64 = 3_700;
-/// More buckets than this fit in no chart, and Lambda's answers end at 6 MB.
+/// More buckets do not fit in a chart, and Lambda responses are limited to 6 MB.
 const MAX_BUCKETS: i64 = 1_100;
 
 /// A half-open range of days in a time zone.
@@ -16,9 +16,9 @@ const MAX_BUCKETS: i64 = 1_100;
 pub struct DateRange {
     /// The first day.
     pub from: NaiveDate,
-    /// The first day after it.
+    /// The first day after the range.
     pub to: NaiveDate,
-    /// Where days begin.
+    /// The zone in which days start.
     pub zone: Tz,
 }
 
@@ -28,48 +28,48 @@ impl DateRange {
         start_of_day(self.from, self.zone)
     }
 
-    /// The first instant after it.
+    /// The first instant after the range.
     pub fn end(&self) -> DateTime<Utc> {
         start_of_day(self.to, self.zone)
     }
 
-    /// As many days, just before.
+    /// The same number of days, immediately before.
     #[must_use]
     pub fn preceding(&self) -> Self {
         Self { from: self.from - (self.to - self.from), to: self.from, zone: self.zone }
     }
 
-    /// From the Monday of the first week to the end of the last.
+    /// From the Monday of the first week to the end of the last week.
     #[must_use]
     pub fn whole_weeks(&self) -> Self {
         Self { from: monday_of(self.from), to: next_monday(self.to), zone: self.zone }
     }
 }
 
-/// The day itself, if it is a Monday.
+/// The first Monday on or after the day.
 fn next_monday(day: NaiveDate) -> NaiveDate {
     if day == monday_of(day) { day } else { monday_of(day) + Days::new(7) }
 }
 
-/// A part of a query that cannot be used.
+/// A query parameter with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidParameter {
     /// Its name in the API's query string.
     pub parameter: String,
-    /// A stable word for programs.
+    /// A stable code for programs.
     pub reason: &'static str,
     /// A sentence for people.
     pub message: String,
 }
 
 impl InvalidParameter {
-    /// The parameter, the reason as a stable word, and a sentence for people.
+    /// Creates the error from the parameter, a stable reason code, and a sentence for people.
     pub fn new(parameter: impl Into<String>, reason: &'static str, message: impl Into<String>) -> Self {
         Self { parameter: parameter.into(), reason, message: message.into() }
     }
 }
 
-/// A number of calendar units up to now, the running one included. Written `P30D`, `P12W`, `P6M` or `P1Y`.
+/// A number of calendar units up to now, including the current one. Written `P30D`, `P12W`, `P6M` or `P1Y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookback {
     /// Calendar days.
@@ -85,8 +85,8 @@ pub enum Lookback {
 /// Why a text is not a [`Lookback`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LookbackError {
-    /// Another form.
-    #[error("write P30D, P12W, P6M or P1Y for example")]
+    /// Not in one of the formats.
+    #[error("write it like P30D, P12W, P6M or P1Y")]
     Form,
     /// More than [`Lookback::MAX`].
     #[error("at most P{}D, P{}W, P{}M or P{}Y", Lookback::MAX[0], Lookback::MAX[1], Lookback::MAX[2], Lookback::MAX[3])]
@@ -94,10 +94,10 @@ pub enum LookbackError {
 }
 
 impl Lookback {
-    /// The most days, weeks, months and years that are always within the longest range.
+    /// The highest numbers of days, weeks, months and years that always fit in the longest range.
     pub const MAX: [u32; 4] = [3_700, 528, 121, 10];
 
-    /// The first day of the oldest unit, when `last_day` lies in the newest.
+    /// The first day of the oldest unit, with `last_day` in the newest one.
     fn start(self, last_day: NaiveDate) -> NaiveDate {
         let first_of_month = last_day.with_day(1).unwrap_or(last_day);
         let earlier = match self {
@@ -136,17 +136,17 @@ impl FromStr for Lookback {
     }
 }
 
-/// What a range covers when the query does not say.
+/// The range if the query does not set one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultRange {
-    /// So many units up to the end of today, the running one included.
+    /// This many units up to the end of today, including the current unit.
     UpToNow {
         /// The unit.
         interval: Interval,
         /// How many, at least one.
         count: u32,
     },
-    /// So many weeks that are over.
+    /// This many completed weeks.
     CompletedWeeks(u32),
 }
 
@@ -174,10 +174,10 @@ impl DefaultRange {
     }
 }
 
-/// Which days a query asks for, before it is known what day it is.
+/// The days that a query requests, before the current day is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RangeRequest {
-    /// From a day, to the day before another; what is left out is the default's.
+    /// From one day to the day before another; the default fills in what is missing.
     Days {
         /// The first day.
         from: Option<NaiveDate>,
@@ -186,7 +186,7 @@ pub enum RangeRequest {
     },
     /// Up to now.
     Lookback(Lookback),
-    /// The ISO week that begins on this Monday.
+    /// The ISO week that starts on this Monday.
     Week(NaiveDate),
 }
 
@@ -194,10 +194,10 @@ impl RangeRequest {
     /// The default range.
     pub const DEFAULT: Self = Self::Days { from: None, to: None };
 
-    /// The days that are meant, in a zone, at a time.
+    /// Resolves the requested days in a zone at a given time.
     ///
     /// # Errors
-    /// An empty range, or one that is too long for itself or for this many buckets of `interval`.
+    /// An empty range, or a range that is too long in total or has too many buckets of `interval`.
     pub fn resolve(
         self,
         zone: Tz,
@@ -209,7 +209,7 @@ impl RangeRequest {
         let tomorrow = today + Days::new(1);
         let (from, to) = match self {
             Self::Days { from, to } => {
-                // A range that only says where it begins goes on until now.
+                // A range with only a start extends to now.
                 let end = to.unwrap_or_else(|| if from.is_some() { tomorrow } else { default.end(today) });
                 (from.unwrap_or_else(|| default.start(end)), end)
             }
@@ -233,14 +233,14 @@ impl RangeRequest {
         Ok(DateRange { from, to, zone })
     }
 
-    /// The parts that do not ask for whole ISO weeks: a name of the query string, and what to write instead.
+    /// Parameters that do not request whole ISO weeks: the query parameter, and what to write instead.
     pub fn parts_beside_weeks(self) -> Vec<(&'static str, String)> {
         let days: Vec<(&'static str, NaiveDate)> = match self {
             Self::Days { from, to } => {
                 from.map(|day| ("from", day)).into_iter().chain(to.map(|day| ("to", day))).collect()
             }
             Self::Lookback(Lookback::Weeks(_)) | Self::Week(_) => Vec::new(),
-            Self::Lookback(_) => return vec![("last", "write weeks, P4W for example".to_owned())],
+            Self::Lookback(_) => return vec![("last", "write weeks, for example P4W".to_owned())],
         };
         let days = days.into_iter().filter(|(_, day)| *day != monday_of(*day));
         days.map(|(name, day)| (name, format!("write a Monday, {} or {}", monday_of(day), next_monday(day)))).collect()
@@ -258,7 +258,7 @@ mod tests {
         text.parse().expect("a date")
     }
 
-    /// Half past eleven at night in UTC is the next day in Oslo.
+    /// 11:30 p.m. in UTC is the next day in Oslo.
     fn resolve(request: RangeRequest, zone: Tz, default: DefaultRange) -> Result<(String, String), InvalidParameter> {
         let now = "2026-06-17T23:30:00Z".parse().expect("an instant");
         request.resolve(zone, now, default, None).map(|range| (range.from.to_string(), range.to.to_string()))
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_covers_whole_units_with_today() {
+    fn the_default_range_covers_whole_units_including_today() {
         let default = RangeRequest::DEFAULT;
         assert_eq!(oslo(default, WEEKS), days("2026-03-30", "2026-06-19"));
         assert_eq!(resolve(default, Tz::UTC, WEEKS), Ok(days("2026-03-30", "2026-06-18")));
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lookback_ends_with_the_running_unit() {
+    fn a_lookback_ends_with_the_current_unit() {
         assert_eq!(oslo(last("P1D"), WEEKS), days("2026-06-18", "2026-06-19"));
         assert_eq!(oslo(last("P12W"), WEEKS), oslo(RangeRequest::DEFAULT, WEEKS));
         assert_eq!(oslo(last("P6M"), WEEKS), oslo(RangeRequest::DEFAULT, MONTHS));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lookback_is_a_plain_number_of_one_unit() {
+    fn a_lookback_is_a_number_and_a_unit() {
         for text in ["P0W", "P01W", "12W", "P12", "P", "PW", "P12w", "P-1W", "P1.5W", "P12345D", "P1Q", "P1W ", "P٣W"]
         {
             assert_eq!(text.parse::<Lookback>(), Err(LookbackError::Form), "{text}");
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_lookbacks_are_ranges_on_every_day() {
+    fn the_longest_lookbacks_are_valid_every_day() {
         for (now, text) in
             [("2028-12-31", "P3700D"), ("2028-12-31", "P528W"), ("2028-12-31", "P121M"), ("2028-12-31", "P10Y")]
         {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_not_empty_and_not_fifty_years() {
+    fn a_range_is_neither_empty_nor_fifty_years() {
         let resolve = |from: &str, interval| {
             let request = RangeRequest::Days { from: Some(day(from)), to: Some(day("2026-01-01")) };
             let now = "2026-06-17T12:00:00Z".parse().expect("an instant");
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_ask_for_other_days_than_whole_weeks_are_named() {
+    fn parameters_that_break_whole_weeks_are_named() {
         let names =
             |request: RangeRequest| request.parts_beside_weeks().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let from_to = |from, to| RangeRequest::Days { from: Some(day(from)), to: Some(day(to)) };
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_weeks_hold_the_range() {
+    fn whole_weeks_contain_the_range() {
         let range = DateRange { from: day("2026-06-03"), to: day("2026-06-09"), zone: Tz::UTC };
         let weeks = range.whole_weeks();
         assert_eq!((weeks.from, weeks.to), (day("2026-06-01"), day("2026-06-15")));

@@ -3,14 +3,15 @@ use chrono::NaiveDate;
 use super::{Bucket, Measure, MeasureKind};
 
 impl Measure {
-    /// Whether it has durations, of fewer people than may be shown.
+    /// Whether it has durations from fewer people than may be shown.
     pub fn is_suppressed(&self, min_group_size: i64) -> bool {
         self.n > 0 && self.contributors < min_group_size
     }
 }
 
-/// Finds the weeks whose durations are those of too few people, by kind of duration. Weeks that are not over, from
-/// `running_week` on, are hidden whatever they have: asked for every day, they would tell what was added since the day before.
+/// Finds the weeks, by kind of duration, whose durations come from too few people. Unfinished weeks, from
+/// `running_week` on, are always hidden: comparing them from day to day would reveal what was added since the day
+/// before.
 pub fn hide_small_groups(
     weeks: &mut [Bucket],
     running_week: NaiveDate,
@@ -32,7 +33,7 @@ pub fn hide_small_groups(
     hidden
 }
 
-/// Takes the durations of too few people out of a bucket. Returns whether there were any.
+/// Removes the durations of small groups from a bucket. Returns whether it removed any.
 pub fn remove_hidden(bucket: &mut Bucket, min_group_size: i64) -> bool {
     let mut is_anything_hidden = false;
     for kind in MeasureKind::ALL {
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn weeks_of_too_few_people_and_weeks_that_are_not_over_are_hidden() {
+    fn small_groups_and_unfinished_weeks_are_hidden() {
         let mut weeks =
             [week("2026-06-01", 9, 3), week("2026-06-08", 9, 2), week("2026-06-15", 0, 0), week("2026-06-22", 9, 3)];
         let running = weeks[3].start;
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_smallest_group_nothing_is_hidden() {
+    fn without_a_minimum_group_size_nothing_is_hidden() {
         assert!(!remove_hidden(&mut week("2026-06-01", 1, 0), 0));
     }
 }

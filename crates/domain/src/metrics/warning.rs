@@ -4,25 +4,25 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Coverage, DateRange, STALE_AFTER};
 
-/// What a reader has to know about numbers.
+/// A caveat that readers of the numbers must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// What it is about.
+    /// The code.
     pub code: WarningCode,
     /// A sentence for people.
     pub message: String,
 }
 
-/// What a warning is about.
+/// The subject of a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WarningCode {
     /// Lead time is pull request cycle time while no deployments are known.
     PrCycleTime,
-    /// A repository was never collected completely.
+    /// A repository was never fully collected.
     NeverCollected,
-    /// The range begins before everything was read.
+    /// The range starts before everything was read.
     BeforeCollection,
-    /// The range ends after what was read.
+    /// The range ends after the last data that was read.
     AfterCollection,
     /// Memberships changed, and stored pull requests still count as before.
     Reattributing,
@@ -30,9 +30,9 @@ pub enum WarningCode {
     Quarantined,
     /// The last collection of a repository failed.
     PartialCoverage,
-    /// A repository must still be read again, or further back.
+    /// A repository still has to be read again, or further back.
     PendingCoverage,
-    /// A pattern may mean repositories that are not listed to the token.
+    /// A pattern may match repositories that are not listed to the token.
     PatternCoverage,
     /// Nothing was merged, or nothing was found.
     NoData,
@@ -65,12 +65,12 @@ impl WarningCode {
         Self::Suppressed,
     ];
 
-    /// The stable word for programs.
+    /// The stable code for programs.
     pub fn as_str(self) -> &'static str {
         self.texts().0
     }
 
-    /// What it means, as a sentence for the documentation.
+    /// Its meaning, as a sentence for the documentation.
     pub fn description(self) -> &'static str {
         self.texts().1
     }
@@ -80,17 +80,17 @@ impl WarningCode {
             Self::PrCycleTime => {
                 ("pr_cycle_time", "Lead time is pull request cycle time while no deployments are known.")
             }
-            Self::NeverCollected => ("never_collected", "A repository was never collected completely."),
-            Self::BeforeCollection => ("before_collection", "The range begins before everything was read."),
-            Self::AfterCollection => ("after_collection", "The range ends after what was read."),
+            Self::NeverCollected => ("never_collected", "A repository was never fully collected."),
+            Self::BeforeCollection => ("before_collection", "The range starts before everything was read."),
+            Self::AfterCollection => ("after_collection", "The range ends after the last data that was read."),
             Self::Reattributing => {
                 ("reattributing", "Memberships changed, and stored pull requests are being counted again.")
             }
             Self::Quarantined => ("quarantined", "Pull requests could not be read and are not counted."),
             Self::PartialCoverage => ("partial_coverage", "The last collection of a repository failed."),
-            Self::PendingCoverage => ("pending_coverage", "A repository must still be read again, or further back."),
+            Self::PendingCoverage => ("pending_coverage", "A repository still has to be read again, or further back."),
             Self::PatternCoverage => {
-                ("pattern_coverage", "A pattern may mean repositories that GitHub does not list to the token.")
+                ("pattern_coverage", "A pattern may match repositories that GitHub does not list to the token.")
             }
             Self::NoData => ("no_data", "Everything was read, and there is nothing."),
             Self::NoChange => ("no_change", "The two periods of a summary are not compared."),
@@ -102,7 +102,7 @@ impl WarningCode {
 }
 
 impl Warning {
-    /// A warning with this sentence.
+    /// Creates a warning with this sentence.
     pub fn new(code: WarningCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
@@ -115,16 +115,16 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What coverage warns of.
+/// The warnings that follow from coverage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoverageWarnings {
     /// All warnings.
     pub list: Vec<Warning>,
-    /// Whether everything was read that could have been, and is counted: only then a 0 means that there is nothing.
+    /// Whether everything that could be read was read and is counted. Only then does a 0 mean that there is nothing.
     pub is_read: bool,
 }
 
-/// What the coverage of a range warns of, at a time. Repositories are named only where `shows_names` says so.
+/// The warnings for the coverage of a range at a given time. Repositories are named only if `shows_names` is set.
 pub fn coverage_warnings(
     coverage: &Coverage,
     range: &DateRange,
@@ -144,21 +144,21 @@ fn unread(coverage: &Coverage, range: &DateRange, now: DateTime<Utc>, shows_name
     let mut warnings = Vec::new();
     let never = &coverage.never_collected;
     if coverage.covered_since.is_none() && never.is_empty() {
-        warnings.push(Warning::new(WarningCode::NeverCollected, "there is no repository that was ever collected"));
+        warnings.push(Warning::new(WarningCode::NeverCollected, "no repository was ever collected"));
     }
     if !never.is_empty() {
         let (were, who) = (if never.len() == 1 { "was" } else { "were" }, repositories(never, shows_names));
-        let message = format!("{who} {were} never collected completely: what is missing is not counted; see coverage");
+        let message = format!("{who} {were} never fully collected: what is missing is not counted; see coverage");
         warnings.push(Warning::new(WarningCode::NeverCollected, message));
     }
     if let Some(since) = coverage.covered_since.filter(|since| range.start() < *since) {
         let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let message = format!("the range begins before {since}, since when everything was read");
+        let message = format!("the range starts before {since}, the start of complete data");
         warnings.push(Warning::new(WarningCode::BeforeCollection, message));
     }
     let wanted = range.end().min(now - STALE_AFTER);
     if coverage.complete_until.is_some_and(|until| until < wanted) {
-        let message = "not all was read up to the end of the range; see data_as_of and coverage";
+        let message = "the data does not reach the end of the range; see data_as_of and coverage";
         warnings.push(Warning::new(WarningCode::AfterCollection, message));
     }
     warnings
@@ -177,7 +177,7 @@ fn quarantined(coverage: &Coverage) -> Option<Warning> {
     let (pull_requests, are) = if count == 1 { ("pull request", "is") } else { ("pull requests", "are") };
     (count > 0).then(|| {
         let message =
-            format!("{count} {pull_requests} that may belong into the range could not be read and {are} not counted");
+            format!("{count} {pull_requests} that may belong to the range could not be read and {are} not counted");
         Warning::new(WarningCode::Quarantined, message)
     })
 }
@@ -189,11 +189,11 @@ fn uncollected(coverage: &Coverage, shows_names: bool) -> Vec<Warning> {
         let message = format!("the last collection of {who} failed; see coverage");
         warnings.push(Warning::new(WarningCode::PartialCoverage, message));
     }
-    let begun = coverage.pending.iter().filter(|name| !coverage.never_collected.contains(name));
-    let begun: Vec<String> = begun.cloned().collect();
-    if !begun.is_empty() {
-        let who = repositories(&begun, shows_names);
-        let message = format!("{who} must still be read again for somebody, or further back; see coverage");
+    let partial = coverage.pending.iter().filter(|name| !coverage.never_collected.contains(name));
+    let partial: Vec<String> = partial.cloned().collect();
+    if !partial.is_empty() {
+        let who = repositories(&partial, shows_names);
+        let message = format!("{who} must still be read again for some people, or further back; see coverage");
         warnings.push(Warning::new(WarningCode::PendingCoverage, message));
     }
     warnings
@@ -213,7 +213,7 @@ fn unlisted(coverage: &Coverage, shows_names: bool) -> Option<Warning> {
     Some(Warning::new(WarningCode::PatternCoverage, message))
 }
 
-/// Some repositories in words: the first ones by name, or how many they are.
+/// Repositories in words: the first few by name, or only their number.
 fn repositories(names: &[String], shows_names: bool) -> String {
     /// The others are in `coverage`.
     const NAMED: usize = 3;
@@ -241,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_was_read_has_no_warning() {
+    fn a_fully_read_range_has_no_warning() {
         assert_eq!(codes(&coverage(), &range("2026-06-01", "2026-06-15")), (Vec::new(), true));
-        assert_eq!(codes(&coverage(), &range("2026-06-01", "2026-06-16")), (Vec::new(), true), "it is not stale yet");
+        assert_eq!(codes(&coverage(), &range("2026-06-01", "2026-06-16")), (Vec::new(), true), "not stale yet");
     }
 
     #[test]
-    fn what_was_not_read_makes_a_zero_doubtful() {
+    fn missing_coverage_makes_a_zero_doubtful() {
         use WarningCode::{AfterCollection, BeforeCollection, NeverCollected, Reattributing};
         let june = range("2026-06-01", "2026-06-15");
         let names = || vec!["acme/api".to_owned()];
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_to_be_read_is_said_beside_numbers_that_hold() {
+    fn pending_reads_are_reported_with_correct_numbers() {
         use WarningCode::{PartialCoverage, PatternCoverage, PendingCoverage, Quarantined};
         let june = range("2026-06-01", "2026-06-15");
         let names = || vec!["acme/api".to_owned()];
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_is_a_word_of_its_own() {
+    fn every_warning_code_is_unique() {
         let words: std::collections::BTreeSet<&str> = WarningCode::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(words.len(), WarningCode::ALL.len());
     }

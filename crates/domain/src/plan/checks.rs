@@ -1,4 +1,4 @@
-//! What must hold of everybody once logins have become people and former teams are remembered.
+//! Checks on everyone, after logins were resolved to people and former teams were added.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{Terms, Who};
 use crate::teams_file::{TeamsFile, first_sum_above_one};
 use crate::{Login, Problem, Problems, TeamSlug, Weight};
 
-/// What each person holds after the plan.
+/// Each person's memberships after the plan.
 #[derive(Default)]
 pub(super) struct Holdings {
     by_person: BTreeMap<Who, Vec<Holding>>,
@@ -23,18 +23,18 @@ pub(super) struct Holding {
     pub(super) standing: Standing,
 }
 
-/// What the file does with the team of a membership.
+/// What the file does with a membership's team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It was unknown before.
     New,
-    /// It was archived, and is back.
+    /// It was archived and is restored.
     Restored,
     /// It is in the file, as before.
     Kept,
     /// It is no longer in the file.
     Leaving,
-    /// It was archived before and is not in the file.
+    /// It was already archived and is not in the file.
     Archived,
 }
 
@@ -44,21 +44,21 @@ impl Holding {
         matches!(self.standing, Standing::Leaving | Standing::Archived)
     }
 
-    /// Whether the team is in the file and was not in the one before.
+    /// Whether the team is in the file and was not in the previous one.
     fn is_of_an_arriving_team(&self) -> bool {
         matches!(self.standing, Standing::New | Standing::Restored)
     }
 }
 
-/// A team that leaves the file, and who of it is at the same time in teams that come into it.
+/// A team that leaves the file, and its people who are at the same time in teams that join it.
 #[derive(Default)]
 struct Succession<'a> {
-    /// Those who were in it until now; until when.
+    /// People who were in it until now, and until when.
     members: BTreeSet<Who>,
     until: Option<DateTime<Utc>>,
-    /// Those of them whose past would count again.
+    /// Those of them whose past would count twice.
     doubled: BTreeMap<Who, &'a Login>,
-    /// The teams for which it would, with how many people.
+    /// The teams for which it would, with the number of people.
     successors: BTreeMap<(&'a TeamSlug, bool), usize>,
 }
 
@@ -67,7 +67,8 @@ impl Holdings {
         self.by_person.entry(who).or_default().push(holding);
     }
 
-    /// The people of whom less than a whole is in the file's teams at an instant, with the rest in ten-thousandths.
+    /// People whose shares in the file's teams sum to less than one at an instant, with the remainder in
+    /// ten-thousandths.
     pub(super) fn unallocated(&self, now: DateTime<Utc>) -> Vec<(Login, u64)> {
         let full = u64::from(Weight::UNITS);
         let mut people: Vec<(Login, u64)> = self
@@ -102,7 +103,7 @@ impl Holdings {
         }
         let successions = self.successions();
         let doubled = successions.iter().filter(|(slug, succession)| {
-            // What sums to more than 1 is said below.
+            // Sums above 1 are reported below.
             !former_teams.contains_key(*slug) && succession.doubled.len() * 2 >= succession.members.len()
         });
         list.extend(doubled.filter_map(|(slug, succession)| same_people(slug, succession, file.timezone)));
@@ -123,7 +124,7 @@ impl Holdings {
         for (who, holdings) in &self.by_person {
             for former in holdings.iter().filter(leaving) {
                 let Some(succession) = found.get_mut(&former.team) else { continue };
-                // Those who left earlier make no team.
+                // People who left earlier do not count for the team.
                 if former.terms.period.to() != succession.until {
                     continue;
                 }
@@ -153,8 +154,8 @@ fn overlap_in_one_team(holdings: &[Holding]) -> Option<Problem> {
                     one.login, two.login
                 );
                 let help = format!(
-                    "end the first membership where the second starts, or keep one of the two; if `{}` is somebody else \
-                     by now, write the account's number beside it: `id: …`",
+                    "end the first membership where the second starts, or keep one of the two; if `{}` is someone else \
+                     now, write the account's number beside it: `id: …`",
                     one.login
                 );
                 return Some(Problem::setting("config.period_overlap", one.team.as_str(), message, help));
@@ -164,11 +165,11 @@ fn overlap_in_one_team(holdings: &[Holding]) -> Option<Problem> {
     None
 }
 
-/// Somebody whose weights sum to more than 1.
+/// A person whose weights sum to more than 1.
 struct Conflict<'a> {
     login: &'a Login,
     units: u64,
-    /// Since when; `None` is the beginning of time.
+    /// The start; `None` is the beginning of time.
     since: Option<DateTime<Utc>>,
     /// A membership in a team that is not in the file, if one is part of the sum.
     former: Option<&'a Holding>,
@@ -208,8 +209,8 @@ fn day(at: DateTime<Utc>, zone: Tz) -> String {
     at.with_timezone(&zone).date_naive().to_string()
 }
 
-/// The problem of a team whose people are in another one from now on, with its past: most likely it has another slug, and
-/// everything would count once for either.
+/// The problem of a team whose people are now in another team, together with its past. Most likely the team has a new
+/// slug, and everything would count twice.
 fn same_people(slug: &TeamSlug, succession: &Succession<'_>, zone: Tz) -> Option<Problem> {
     let ((successor, is_new), _) = succession.successors.iter().rev().max_by_key(|(_, people)| **people)?;
     let who = people(succession.doubled.values().copied());
@@ -225,7 +226,7 @@ fn same_people(slug: &TeamSlug, succession: &Succession<'_>, zone: Tz) -> Option
     Some(Problem::setting("config.renamed_from", slug.as_str(), message, help))
 }
 
-/// `ana`, or `ana` and so many more.
+/// `ana`, or `ana` and how many others.
 fn people<'a>(logins: impl IntoIterator<Item = &'a Login>) -> String {
     let mut logins = logins.into_iter();
     let first = logins.next().map_or_else(String::new, |login| format!("`{login}`"));
@@ -235,14 +236,14 @@ fn people<'a>(logins: impl IntoIterator<Item = &'a Login>) -> String {
     }
 }
 
-/// The lines that make a team the same one under a new slug.
+/// The lines that keep a team's identity under a new slug.
 fn renamed(successor: &TeamSlug, former: &TeamSlug) -> String {
     format!(
         "if `{successor}` is the same team under a new slug, write\n  - slug: {successor}\n    renamed_from: {former}\n"
     )
 }
 
-/// One problem for a team that is not in the file, whoever was in it: mostly it has got another slug.
+/// One problem for a team that is not in the file, no matter who was in it. Usually it has a new slug.
 fn with_former_team(slug: &TeamSlug, conflicts: &[Conflict<'_>], zone: Tz) -> Problem {
     let mut successors: BTreeMap<&TeamSlug, usize> = BTreeMap::new();
     for team in conflicts.iter().filter_map(|conflict| conflict.new_team) {
@@ -267,7 +268,7 @@ fn with_former_team(slug: &TeamSlug, conflicts: &[Conflict<'_>], zone: Tz) -> Pr
     Problem::setting("config.weight_sum", slug.as_str(), message, help)
 }
 
-/// The problems as an error, when there are any.
+/// The problems as an error, if there are any.
 pub(super) fn refuse(list: Vec<Problem>) -> Result<(), Problems> {
     if list.is_empty() { Ok(()) } else { Err(Problems::of_settings(list)) }
 }

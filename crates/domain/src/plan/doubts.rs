@@ -1,4 +1,4 @@
-//! Logins of which neither the file nor what is known says whose they are, with the lines that would say it.
+//! Logins that neither the file nor the stored data can assign to a person, with the lines that would resolve them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -11,57 +11,57 @@ use super::{Current, KnownPerson, PlannedPerson};
 use crate::teams_file::TeamsFile;
 use crate::{GithubId, Login, Period, PersonId, TeamSlug};
 
-/// So many who may have had another's login are named.
+/// At most this many possible successors are named.
 const NAMED: usize = 3;
 
-/// A login without `id:` that may mean somebody else than the one for whom it counts.
+/// A login without `id:` that may mean someone other than the person it counts for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "doubt", rename_all = "snake_case")]
 pub enum Doubt {
-    /// Two accounts have had it, one after the other.
+    /// Two accounts had it, one after the other.
     TwoAccounts {
         /// The login.
         login: Login,
-        /// For whom it counts.
+        /// The person it counts for.
         counted: Account,
-        /// Who may be meant.
+        /// The person who may be meant.
         other: Account,
     },
-    /// Nobody was seen under it, and somebody else begins where it ends: it may be the former login of the same account.
+    /// Nobody was seen under it, and another login starts where it ends. It may be a former login of the same account.
     FormerLogin {
         /// The login.
         login: Login,
         /// When it ends.
         until: NaiveDate,
-        /// Who begins then in the same team.
+        /// The logins that start then in the same team.
         successors: Vec<Successor>,
     },
 }
 
-/// An account that has, or had, a login in doubt.
+/// An account that has, or had, an ambiguous login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// Its number, once it was seen.
     pub id: Option<GithubId>,
-    /// The login under which the file in force names it.
+    /// Its login in the configuration in force.
     pub configured_login: Login,
-    /// The login that it has now, as far as that is known.
+    /// Its current login, if known.
     pub login: Option<Login>,
 }
 
-/// A login that begins where another one ends.
+/// A login that starts where another one ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Successor {
     /// The login.
     pub login: Login,
-    /// Its account's number, where that is known.
+    /// Its account's number, if known.
     pub id: Option<GithubId>,
 }
 
-/// A login of the configuration, and what is known of whom it counts for.
+/// A login of the configuration, and what is known about whom it counts for.
 struct Entry<'a> {
     login: &'a Login,
-    /// Whether the configuration says the number of the account.
+    /// Whether the configuration has the account's number.
     is_numbered: bool,
     person: Option<&'a KnownPerson>,
     number: Option<GithubId>,
@@ -70,7 +70,7 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     fn begins(&self) -> Option<DateTime<Utc>> {
-        // None, the beginning of time, is less than every instant.
+        // `None`, the beginning of time, sorts before every instant.
         self.spans.iter().map(|(_, period)| period.from()).min().flatten()
     }
 
@@ -84,7 +84,7 @@ impl Entry<'_> {
     }
 }
 
-/// The doubts about a file whose people were found, those of the logins in `guessed` by what is likely.
+/// The doubts about a file after its people were resolved. The logins in `guessed` were resolved only by likelihood.
 pub(super) fn of_file(
     current: &Current,
     file: &TeamsFile,
@@ -123,8 +123,8 @@ pub(super) fn of_file(
 }
 
 impl Current {
-    /// The doubts about what is in force. Whether a file has a number beside a login is not known any more: one that has the present
-    /// logins is in no doubt.
+    /// The doubts about the configuration in force. Whether its file had a number beside a login is no longer known, so
+    /// a login that matches the present one is not in doubt.
     pub fn doubts(&self) -> Vec<Doubt> {
         let by_id = self.people_by_id();
         let mut entries: BTreeMap<PersonId, Entry<'_>> = BTreeMap::new();
@@ -152,7 +152,7 @@ impl Current {
         self.people.iter().map(|person| (person.id, person)).collect()
     }
 
-    /// The login that somebody has now; `None` where it has gone to somebody else since.
+    /// A person's current login; `None` if it now belongs to someone else.
     fn present_login<'a>(&self, person: &'a KnownPerson) -> Option<&'a Login> {
         let has_taken_over = |other: &KnownPerson| {
             other.id != person.id
@@ -181,7 +181,7 @@ fn two_accounts(current: &Current, login: &Login, counted: &KnownPerson, other: 
 fn several_accounts(current: &Current, entries: &[Entry<'_>], numbers: &HashSet<GithubId>) -> Vec<Doubt> {
     let mut seen: BTreeMap<&Login, Vec<&KnownPerson>> = BTreeMap::new();
     for person in &current.people {
-        // One whose number the file has is meant where the number is.
+        // If the file has the person's number, the person is meant where the number is.
         if person.github_id.is_some_and(|number| !numbers.contains(&number)) {
             seen.entry(&person.login).or_default().push(person);
         }
@@ -194,7 +194,7 @@ fn several_accounts(current: &Current, entries: &[Entry<'_>], numbers: &HashSet<
     doubtful.collect()
 }
 
-/// Logins under which nobody was seen where pull requests were read, and behind which somebody else begins.
+/// Logins that were never seen where pull requests were read, and after which another login starts.
 fn former_logins(current: &Current, entries: &[Entry<'_>], zone: Tz) -> Vec<Doubt> {
     let is_fresh = current.read_since.is_none();
     let mut beginning: BTreeMap<DateTime<Utc>, Vec<&Entry<'_>>> = BTreeMap::new();
@@ -263,7 +263,7 @@ impl Doubt {
         }
     }
 
-    /// What is not known.
+    /// What is unknown.
     pub fn message(&self) -> String {
         match self {
             Self::TwoAccounts { login, counted, other } => {
@@ -311,7 +311,7 @@ impl Doubt {
         }
     }
 
-    /// Fills in numbers of accounts that were found out elsewhere.
+    /// Fills in account numbers that were found elsewhere.
     pub fn learn(&mut self, number_of: impl Fn(&Login) -> Option<GithubId>) {
         if let Self::FormerLogin { successors, .. } = self {
             for successor in successors {
@@ -332,7 +332,7 @@ mod tests {
     use super::super::tests::{applied, file, plan};
     use super::*;
 
-    /// What is in force, with what accounts are called now, in the order of their logins.
+    /// The configuration in force, with the accounts' current logins, in the order of their configured logins.
     fn seen(members: &str, logins: &[&str]) -> Current {
         let mut current = applied(&file(members), false);
         for (person, login) in current.people.iter_mut().zip(logins) {
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_from_before_two_accounts_exchanged_logins_counts_as_before_and_says_what_to_write() {
+    fn an_old_file_after_swapped_logins_gets_advice() {
         let current = seen(ALICE_AND_BOB, &["bob", "alice"]);
         let old = plan(&current, &without_numbers(ALICE_AND_BOB));
         insta::assert_snapshot!(old, @r"
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_follows_two_accounts_which_exchanged_logins_keeps_everybody_where_they_were() {
+    fn following_swapped_logins_keeps_everybody_in_place() {
         let current = seen(ALICE_AND_BOB, &["bob", "alice"]);
         let swapped = "      - { github: bob }\n      - { github: alice, weight: 0.5, from: 2026-01-01 }\n";
         let corrected = plan(&current, &file(swapped));
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_of_a_doubt_end_it() {
+    fn the_suggested_lines_resolve_the_doubt() {
         let current = seen(ALICE_AND_BOB, &["bob", "alice"]);
         for (alice, bob) in [(7, 8), (8, 7)] {
             let logins = |number| if number == 7 { "bob" } else { "alice" };
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_three_is_followed_whoever_is_corrected() {
+    fn a_cycle_of_three_logins_is_followed() {
         let members = |names: [&str; 3]| {
             let [a, b, c] = names;
             format!(
@@ -413,8 +413,8 @@ mod tests {
     }
 
     #[test]
-    fn a_login_that_was_taken_over_by_an_account_known_otherwise_is_told_with_both_numbers() {
-        // Ana is called ana-b now, and carl took her login over.
+    fn a_taken_over_login_is_reported_with_numbers() {
+        // Ana is now called ana-b, and carl took over her login.
         let members = "      - { github: ana, id: 7 }\n      - { github: carl, id: 9, weight: 0.5 }\n";
         let file = without_numbers(&members.replace(", id: 9", ""));
         let both = seen(members, &["ana-b", "ana"]);
@@ -424,17 +424,17 @@ mod tests {
         ! ana may mean two accounts: number 7, which had it before and is ana-b now, or number 9, which was carl before and has it now; it counts for number 7: write `{ github: ana-b, id: 7 }` in its place; if number 9 is meant, `{ github: ana, id: 9 }`
         ! carl has 0.5 unallocated today: it counts for no team
         ");
-        // Of ana it is not known what she is called now.
+        // Ana's current login is unknown.
         let one = seen(members, &["ana", "ana"]);
         insta::assert_snapshot!(plan(&one, &file).doubts[0], @"ana may mean two accounts: number 7, which had it before, or number 9, which was carl before and has it now; it counts for number 7: write the account's present login with `id: 7` in its place; if number 9 is meant, `{ github: ana, id: 9 }`");
-        // Nobody was ever seen as ana before.
+        // Nobody was ever seen as ana.
         let mut unseen = seen(members, &["ana", "ana"]);
         unseen.people[0].github_id = None;
         insta::assert_snapshot!(plan(&unseen, &file).doubts[0], @"ana may mean two accounts: one that was never seen, or number 9, which was carl before and has it now; it counts for neither: write the number of the account that is meant beside it, `{ github: ana, id: … }`; if number 9 is meant, `{ github: ana, id: 9 }`");
     }
 
     #[test]
-    fn a_login_that_was_never_seen_and_ends_where_another_begins_may_be_its_former_one() {
+    fn an_unseen_login_may_be_a_former_login() {
         let members = "      - { github: alice, to: 2026-03-01 }\n      - { github: alice2, from: 2026-03-01 }\n      - { github: bob, from: 2026-02-01 }\n";
         let mut fresh = plan(&Current::default(), &file(members));
         insta::assert_snapshot!(fresh.doubts[0], @"nobody was seen as alice at GitHub, and where that ends, on 2026-03-01, alice2 begins; if it is a former login of the same account, write the account's number beside both: `{ github: alice, id: … }` and `{ github: alice2, id: … }`; until then its earlier pull requests do not count");
@@ -443,16 +443,16 @@ mod tests {
         let mut collected = seen(members, &["alice", "alice2"]);
         assert_eq!(plan(&collected, &file(members)).doubts, [], "neither was seen: nothing is lost");
         collected.people[1].github_id = Some(7);
-        let told = plan(&collected, &file(members));
-        assert_eq!((&told.doubts, told.is_empty()), (&fresh.doubts, true));
-        assert_eq!(collected.doubts(), told.doubts);
-        // What was merged before is not read.
+        let planned = plan(&collected, &file(members));
+        assert_eq!((&planned.doubts, planned.is_empty()), (&fresh.doubts, true));
+        assert_eq!(collected.doubts(), planned.doubts);
+        // What was merged before that is not read.
         collected.read_since = Some("2026-03-01T00:00:00Z".parse().expect("an instant"));
         assert_eq!(plan(&collected, &file(members)).doubts, []);
     }
 
     #[test]
-    fn a_number_beside_two_logins_that_were_never_seen_makes_them_one_person() {
+    fn a_shared_number_merges_two_unseen_logins() {
         let members = "      - { github: alice, to: 2026-03-01 }\n      - { github: alice2, from: 2026-03-01 }\n";
         let current = applied(&file(members), false);
         assert_eq!(current.people.len(), 2);

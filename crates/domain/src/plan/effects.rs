@@ -1,4 +1,4 @@
-//! What the changes of memberships mean for each person: when pull requests count differently, and since when somebody counts
+//! What membership changes mean for each person: when pull requests count differently, and from when a person counts
 //! who did not before.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,18 +11,18 @@ use crate::{Login, MembershipId, Period, PersonId, TeamSlug, Weight};
 /// What changes for one person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonChange {
-    /// Who it is; `None` for somebody new, of whom nothing is stored.
+    /// The person; `None` for a new person, of whom nothing is stored.
     pub known: Option<PersonId>,
     /// All spans of their memberships that were in force before.
     before: Vec<Period>,
-    /// Shares that go, with their teams.
+    /// Shares to remove, with their teams.
     removed: Vec<(TeamSlug, Terms)>,
-    /// Shares that come, with their teams.
+    /// Shares to add, with their teams.
     added: Vec<(TeamSlug, Terms)>,
 }
 
 impl Plan {
-    /// The changes of memberships, by person.
+    /// The membership changes, by person.
     pub fn changes_by_person(&self, current: &Current) -> Vec<PersonChange> {
         let mut owners: HashMap<MembershipId, PersonId> = HashMap::new();
         let mut before: HashMap<PersonId, Vec<Period>> = HashMap::new();
@@ -37,7 +37,7 @@ impl Plan {
         }
         let mut changes: BTreeMap<Who, PersonChange> = BTreeMap::new();
         for change in &self.memberships {
-            // The row that is replaced knows its person; the file may mean somebody else by the same login by now.
+            // The replaced row knows its person. In the file, the same login may mean someone else now.
             let owner = change.kind.replaced().and_then(|id| owners.get(&id)).copied().map(Who::Known);
             let Some(who) = owner.or_else(|| named.get(&change.login).copied()) else { continue };
             let known = match who {
@@ -63,11 +63,11 @@ impl PersonChange {
         self.removed.iter().chain(&self.added).map(|(team, _)| team).collect()
     }
 
-    /// When the person's pull requests count differently than before: for another team, or with another weight. In order, and
-    /// apart from each other.
+    /// When the person's pull requests count differently than before: for another team, or with another weight. The
+    /// spans are sorted and do not touch.
     pub fn differing(&self) -> Vec<Period> {
         let terms = || self.removed.iter().chain(&self.added).map(|(_, terms)| terms.period);
-        // None, the beginning of time, is less than every instant.
+        // `None`, the beginning of time, sorts before every instant.
         let mut cuts: BTreeSet<Option<DateTime<Utc>>> = terms().map(|period| period.from()).collect();
         cuts.extend(terms().filter_map(|period| period.to()).map(Some));
         let cuts: Vec<Option<DateTime<Utc>>> = cuts.into_iter().collect();
@@ -83,7 +83,7 @@ impl PersonChange {
         spans
     }
 
-    /// Whether shares differ at an instant, the beginning of time for `None`.
+    /// Whether shares differ at an instant; `None` is the beginning of time.
     fn differs_from(&self, instant: Option<DateTime<Utc>>) -> bool {
         let holds = |period: Period| instant.map_or(period.from().is_none(), |instant| period.contains(instant));
         let shares = |terms: &'_ [(TeamSlug, Terms)]| -> BTreeSet<(TeamSlug, Weight)> {
@@ -93,20 +93,20 @@ impl PersonChange {
         shares(&self.removed) != shares(&self.added)
     }
 
-    /// Since when the person is a member and was not before, if there is such a time: pull requests of people outside the teams
-    /// were never stored. `Some(None)` is the beginning of time.
+    /// From when the person is a member and was not before, if there is such a time: pull requests of people outside
+    /// the teams were never stored. `Some(None)` is the beginning of time.
     pub fn newly_since(&self) -> Option<Option<DateTime<Utc>>> {
         let began = beginning(self.before.iter().copied());
-        // What stays begins no earlier than all did before.
+        // What stays does not start earlier than everything did before.
         let begins = beginning(self.added.iter().map(|(_, terms)| terms.period));
         begins.filter(|begins| began.is_none_or(|began| *begins < began))
     }
 }
 
-/// Where spans begin: `None` is nowhere, `Some(None)` the beginning of time.
+/// The earliest start: `None` if there are no spans, `Some(None)` for the beginning of time.
 #[expect(clippy::option_option, reason = "nowhere and the beginning of time are two things")]
 fn beginning(periods: impl Iterator<Item = Period>) -> Option<Option<DateTime<Utc>>> {
-    // None, the beginning of time, is less than every instant.
+    // `None`, the beginning of time, sorts before every instant.
     periods.map(|period| period.from()).min()
 }
 
@@ -121,7 +121,7 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::days(number)
     }
 
-    /// Shares of two teams over spans of days, 0 for open.
+    /// Shares of two teams over spans of days; 0 means open.
     fn shares() -> impl Strategy<Value = Vec<(TeamSlug, Terms)>> {
         let share = (0usize..2, 1u16..4, 0i64..20, 0i64..20).prop_map(|(team, units, from, length)| {
             let team = ["one", "two"][team].parse().expect("a slug");
@@ -135,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pull_requests_count_differently_exactly_in_the_spans(removed in shares(), added in shares()) {
+        fn pull_requests_count_differently_only_in_the_spans(removed in shares(), added in shares()) {
             let change = PersonChange { known: None, before: Vec::new(), removed, added };
             let spans = change.differing();
             for number in -2..50 {

@@ -24,24 +24,24 @@ pub use effects::PersonChange;
 pub use people::PlannedPerson;
 use people::{Resolved, resolve};
 
-/// What is in force before the file is applied.
+/// The state before the file is applied.
 #[derive(Debug, Clone, Default)]
 pub struct Current {
-    /// The settings of the configuration in force, `None` before the first.
+    /// The settings in force; `None` before the first configuration.
     pub settings: Option<PlanSettings>,
     /// The repositories that are collected because they are named.
     pub repositories: Vec<KnownRepository>,
-    /// The repositories that are collected because a pattern means them.
+    /// The repositories that are collected because a pattern matches them.
     pub found_repositories: Vec<RepoName>,
-    /// Everybody who was ever configured.
+    /// Everyone who was ever configured.
     pub people: Vec<KnownPerson>,
-    /// All teams, archived ones included.
+    /// All teams, including archived ones.
     pub teams: Vec<KnownTeam>,
-    /// Since when something of a repository was read; `None` before the first was complete.
+    /// Since when anything was read from a repository; `None` before the first was complete.
     pub read_since: Option<DateTime<Utc>>,
 }
 
-/// What a teams file says about everything as a whole.
+/// The global settings of a teams file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanSettings {
     /// The time zone of the file.
@@ -49,12 +49,12 @@ pub struct PlanSettings {
     pub timezone: Tz,
     /// Logins that count as bots.
     pub bots: Vec<Login>,
-    /// Patterns of repositories to collect, with what they leave out.
+    /// Patterns of repositories to collect, with their exclusions.
     #[serde(rename = "patterns")]
     pub rules: RepoRules,
-    /// Whether patterns mean archived repositories too.
+    /// Whether patterns also match archived repositories.
     pub include_archived: bool,
-    /// The fewest people of whom statistics are shown, `None` to show all.
+    /// The smallest group of people whose statistics are shown; `None` shows all.
     pub min_group_size: Option<u8>,
 }
 
@@ -70,64 +70,64 @@ impl From<&TeamsFile> for PlanSettings {
     }
 }
 
-/// A repository that was named before.
+/// A repository that was already named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRepository {
-    /// What the configuration calls it.
+    /// Its name in the configuration.
     pub name: RepoName,
-    /// What GitHub calls it now, once that is known.
+    /// Its current name at GitHub, once known.
     pub current_name: Option<RepoName>,
 }
 
-/// A person who was configured before.
+/// A person who was already configured.
 #[derive(Debug, Clone)]
 pub struct KnownPerson {
     /// The person's number.
     pub id: PersonId,
     /// The account's number, once it is known.
     pub github_id: Option<GithubId>,
-    /// The login under which the configuration knows them.
+    /// Their login in the configuration.
     pub configured_login: Login,
-    /// The login under which GitHub last showed them.
+    /// The login that GitHub last reported.
     pub login: Login,
-    /// Further logins under which the account was configured or seen.
+    /// Other logins under which the account was configured or seen.
     pub other_logins: Vec<Login>,
 }
 
-/// A team that was configured before.
+/// A team that was already configured.
 #[derive(Debug, Clone)]
 pub struct KnownTeam {
     /// The team's number.
     pub id: TeamId,
     /// The slug.
     pub slug: TeamSlug,
-    /// The name for people.
+    /// The display name.
     pub name: String,
-    /// Whether it was taken out of the configuration.
+    /// Whether it was removed from the configuration.
     pub is_archived: bool,
     /// Whether anything counts for it.
     pub has_numbers: bool,
-    /// The memberships in force at some time.
+    /// Its memberships, past and future.
     pub memberships: Vec<KnownMembership>,
 }
 
-/// A membership that was configured before.
+/// A membership that was already configured.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownMembership {
     /// The membership's number.
     pub id: MembershipId,
-    /// Whose it is.
+    /// The person.
     pub person: PersonId,
-    /// Share and span.
+    /// Share and period.
     pub terms: Terms,
 }
 
-/// A share over a span of time.
+/// A share during a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Terms {
     /// The share of the person's work.
     pub weight: Weight,
-    /// When it is in force.
+    /// When it applies.
     #[serde(flatten)]
     pub period: Period,
 }
@@ -137,9 +137,9 @@ pub struct Terms {
 pub struct MembershipChange {
     /// The team.
     pub team: TeamSlug,
-    /// The person, as the file (or, for a removal, the store) calls them.
+    /// The person's login in the file, or in the store for a removal.
     pub login: Login,
-    /// What happens.
+    /// The kind of change.
     #[serde(flatten)]
     pub kind: ChangeKind,
 }
@@ -150,35 +150,35 @@ pub struct MembershipChange {
 pub enum ChangeKind {
     /// It is new.
     Added {
-        /// What is new.
+        /// The new terms.
         after: Terms,
     },
-    /// Only its end moves, to an earlier time than before.
+    /// Only its end moves, to an earlier time.
     Ended {
-        /// The row that it replaces.
+        /// The row to replace.
         #[serde(skip)]
         id: MembershipId,
-        /// As it was.
+        /// The old terms.
         before: Terms,
-        /// As it will be.
+        /// The new terms.
         after: Terms,
     },
-    /// Its weight or its span is corrected.
+    /// Its weight or its period is corrected.
     Changed {
-        /// The row that it replaces.
+        /// The row to replace.
         #[serde(skip)]
         id: MembershipId,
-        /// As it was.
+        /// The old terms.
         before: Terms,
-        /// As it will be.
+        /// The new terms.
         after: Terms,
     },
     /// It is no longer in the file, as if it had never been.
     Removed {
-        /// The row that goes.
+        /// The row to remove.
         #[serde(skip)]
         id: MembershipId,
-        /// As it was.
+        /// The old terms.
         before: Terms,
     },
 }
@@ -200,7 +200,7 @@ impl ChangeKind {
         }
     }
 
-    /// The terms that start to count.
+    /// The terms that start counting.
     pub fn after(&self) -> Option<Terms> {
         match self {
             Self::Added { after } | Self::Ended { after, .. } | Self::Changed { after, .. } => Some(*after),
@@ -212,51 +212,51 @@ impl ChangeKind {
 /// Everything that applying a teams file changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// What the file says about everything as a whole.
+    /// The file's global settings.
     #[serde(flatten)]
     pub settings: PlanSettings,
-    /// Whether these settings differ from what is in force.
+    /// Whether these settings differ from those in force.
     pub settings_changed: bool,
-    /// Repositories to collect from now on.
+    /// Repositories to start collecting.
     pub repositories_added: Vec<RepoName>,
-    /// Repositories that are no longer collected; what was collected stays.
+    /// Repositories that are no longer collected; their data stays.
     pub repositories_removed: Vec<RepoName>,
-    /// Repositories that the file calls by another name than before, which is GitHub's: the former name, and the new one.
+    /// Repositories for which the file now uses GitHub's current name: the former name, and the new one.
     pub repositories_renamed: Vec<(RepoName, RepoName)>,
-    /// Repositories that a pattern means and that are excluded now; what was collected stays.
+    /// Repositories that a pattern matches and that are now excluded; their data stays.
     pub repositories_excluded: Vec<RepoName>,
-    /// Repositories that GitHub calls by another name than the file: the file's name, and GitHub's.
+    /// Repositories with another name at GitHub than in the file: the file's name, and GitHub's.
     pub repositories_now_called: Vec<(RepoName, RepoName)>,
     /// Every repository that the file names.
     #[serde(skip)]
     pub repositories_named: HashSet<RepoName>,
     /// New teams, with their names.
     pub teams_added: Vec<(TeamSlug, String)>,
-    /// Archived teams that are back, with their names.
+    /// Archived teams that are restored, with their names.
     pub teams_restored: Vec<(TeamSlug, String)>,
-    /// Teams with another name than before.
+    /// Teams with a new name.
     pub teams_renamed: Vec<(TeamSlug, String)>,
-    /// Teams with another slug than before: the former one, and the new one.
+    /// Teams with a new slug: the former slug, and the new one.
     pub slugs_changed: Vec<(TeamSlug, TeamSlug)>,
-    /// Teams that are no longer in the file. Their past stays, their memberships end today; where nothing counts for one,
-    /// there is no past, and its memberships go.
+    /// Teams that are no longer in the file. Their past stays, and their memberships end today. If nothing counts for a
+    /// team, it has no past, and its memberships are removed.
     pub teams_archived: Vec<TeamSlug>,
     /// Archived teams for which nothing counts.
     #[serde(skip)]
     pub teams_without_numbers: HashSet<TeamSlug>,
-    /// Teams whose `renamed_from` names no team that was ever known.
+    /// Teams whose `renamed_from` names a team that was never known.
     #[serde(skip)]
     pub former_slugs_unknown: Vec<(TeamSlug, TeamSlug)>,
     /// Every person of the file.
     #[serde(skip)]
     pub people: Vec<PlannedPerson>,
-    /// The memberships that change, by team and login.
+    /// The membership changes, by team and login.
     pub memberships: Vec<MembershipChange>,
-    /// How many memberships of teams that are not archived were in force before.
+    /// How many memberships of active teams were in force before.
     pub memberships_before: usize,
     /// People whose weights sum to less than 1 today, with the remainder in ten-thousandths.
     pub unallocated: Vec<(Login, u64)>,
-    /// Logins that may mean somebody else than they count for.
+    /// Logins that may mean someone other than the person they count for.
     pub doubts: Vec<Doubt>,
 }
 
@@ -265,7 +265,7 @@ fn zone_name<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error>
     serializer.serialize_str(zone.name())
 }
 
-/// A person during planning: a known one, or the nth new one.
+/// A person during planning: a known person, or the nth new person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Who {
     Known(PersonId),
@@ -273,11 +273,11 @@ enum Who {
 }
 
 impl Plan {
-    /// Compares the file with what is in force.
+    /// Compares the file with the state in force.
     ///
     /// # Errors
-    /// When two logins of the file turn out to be one person with overlapping memberships or more than one
-    /// whole share, archived teams included.
+    /// If two logins of the file turn out to be one person with overlapping memberships or more than one whole share,
+    /// including archived teams.
     pub fn between(current: &Current, file: &TeamsFile, now: DateTime<Utc>) -> Result<Self, Problems> {
         let Resolved { people, guessed } = resolve(current, file);
         let mut who: HashMap<&Login, Who> = HashMap::new();
@@ -336,7 +336,7 @@ impl Plan {
             }
             let standing = if team.is_archived { Standing::Archived } else { Standing::Leaving };
             for membership in team.memberships.iter().filter(|_| team.has_numbers) {
-                // Closed already when it was archived before: cutting it again at today changes nothing.
+                // Already closed if it was archived before. Cutting it again at today would change nothing.
                 if let Some(period) = membership.terms.period.ending_at(today) {
                     let terms = Terms { period, ..membership.terms };
                     let (login, team) = (login_of(&logins, membership.person), (*slug).clone());
@@ -351,7 +351,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The known teams by the slugs that they have once the file is in force.
+    /// The known teams, by the slugs that they will have after the file is applied.
     fn teams_by_slug<'a>(
         &mut self,
         teams: &'a [KnownTeam],
@@ -369,7 +369,7 @@ impl Plan {
                     known.insert(team.slug.clone(), renamed);
                     self.slugs_changed.push((former.clone(), team.slug.clone()));
                 }
-                // Nothing counts for one of the two: the other one is the team.
+                // Nothing counts for one of the two, so the other one is the team.
                 (Some(renamed), Some(taken)) if renamed.has_numbers && !taken.has_numbers => {
                     known.insert(former.clone(), taken);
                     known.insert(team.slug.clone(), renamed);
@@ -383,7 +383,7 @@ impl Plan {
                         slug = team.slug
                     );
                     let help = format!(
-                        "take `renamed_from: {former}` out: `{former}` keeps its past and is archived, `{slug}` goes on",
+                        "remove `renamed_from: {former}`: `{former}` keeps its past and is archived, `{slug}` continues",
                         slug = team.slug
                     );
                     problems.push(Problem::setting("config.renamed_from", team.slug.as_str(), message, help));
@@ -409,12 +409,13 @@ impl Plan {
             && self.memberships.is_empty()
     }
 
-    /// Whether applying would change nothing, and there is nothing to learn about people either.
+    /// Whether applying would change nothing and there is nothing new to learn about people.
     pub fn is_in_force(&self) -> bool {
         self.is_empty() && self.people.iter().all(|person| person.is_stored)
     }
 
-    /// How many memberships go without a successor, those of archived teams included where something counts for them.
+    /// How many memberships are removed without a successor. Those of archived teams are included if something counts
+    /// for them.
     pub fn losses(&self) -> usize {
         let counts = |change: &&MembershipChange| !self.teams_without_numbers.contains(&change.team);
         let is_loss = |change: &&MembershipChange| match change.kind {
@@ -425,8 +426,8 @@ impl Plan {
         self.memberships.iter().filter(counts).filter(is_loss).count()
     }
 
-    /// Whether so much would go that the file is more likely broken than meant: more than a quarter of the
-    /// memberships, and more than a handful.
+    /// Whether the plan removes so much that the file is probably broken: more than a quarter of the memberships, and
+    /// more than a handful.
     pub fn removes_too_much(&self) -> bool {
         const HANDFUL: usize = 5;
         self.losses() > HANDFUL && self.losses() * 4 > self.memberships_before
@@ -500,15 +501,15 @@ fn login_of(logins: &HashMap<PersonId, &Login>, id: PersonId) -> Login {
     logins.get(&id).map_or_else(|| Login::from_github(&format!("person-{id}")), |login| (*login).clone())
 }
 
-/// What patterns meant so far and leave out now. What is also named stays.
+/// Repositories that patterns matched so far and that are now excluded. Repositories that are also named stay.
 fn excluded(current: &Current, file: &TeamsFile) -> Vec<RepoName> {
     let named: HashSet<&RepoName> = file.repositories.iter().collect();
     let is_excluded = |name: &&RepoName| file.rules.exclude(name) && !named.contains(name);
     current.found_repositories.iter().filter(is_excluded).cloned().collect()
 }
 
-/// Pairs a person's old and new terms in one team: equal ones stay, those with the same start are one
-/// membership that changed, the rest pair up in the order of time.
+/// Pairs a person's old and new terms in one team. Equal terms stay, terms with the same start are one changed
+/// membership, and the rest are paired in order of time.
 fn diff_terms(old: Vec<KnownMembership>, new: Vec<Terms>) -> Vec<ChangeKind> {
     let mut old = old;
     let mut new = new;
@@ -626,14 +627,14 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    /// What there is to say about logins. One that is in doubt has its lines there.
+    /// Notes about logins. A login that is in doubt has its lines there.
     fn fmt_logins(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_in_doubt = |login: &Login| self.doubts.iter().any(|doubt| doubt.login() == login);
         for PlannedPerson { login, other_logins, now_called, github_id, .. } in &self.people {
             for other in other_logins {
                 writeln!(
                     f,
-                    "! {other} and {login} are one account: if {other} is somebody else by now, write `id: …` beside it"
+                    "! {other} and {login} are one account: if {other} is someone else now, write `id: …` beside it"
                 )?;
             }
             let Some(now) = now_called.as_ref().filter(|_| !is_in_doubt(login)) else { continue };
@@ -653,8 +654,8 @@ impl Plan {
         Ok(())
     }
 
-    /// The lines to write for repositories that have other names now. Where a name has gone from one repository of the file to
-    /// another one, the lines belong together: written one after the other, the file would name one twice and another not.
+    /// The lines to write for repositories with a new name. If a name moved from one repository of the file to another,
+    /// the lines belong together: applied one by one, the file would name one repository twice and omit another.
     fn fmt_now_called(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let moves = &self.repositories_now_called;
         let (moved_on, alone): (Vec<_>, Vec<_>) = moves.iter().partition(|(name, now)| {
@@ -703,7 +704,7 @@ mod tests {
         TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
-    /// A file with this line beside its one team.
+    /// A file with this line and its only team.
     fn file_with(line: &str) -> TeamsFile {
         let text = format!(
             "version: 1\nrepositories: [acme/api]\n{line}\nteams: [{{ slug: pay, members: [{{ github: ana }}] }}]"
@@ -715,7 +716,7 @@ mod tests {
         "2026-06-15T12:00:00Z".parse().expect("an instant")
     }
 
-    /// What is in force after a plan on an empty store, numbered in order.
+    /// The state after applying a plan to an empty store, numbered in order.
     pub(super) fn applied(file: &TeamsFile, archived: bool) -> Current {
         let plan = Plan::between(&Current::default(), file, now()).expect("a plan");
         let people: Vec<KnownPerson> = (1..)
@@ -768,7 +769,7 @@ mod tests {
     }
 
     #[test]
-    fn another_smallest_group_changes_the_settings_and_so_does_leaving_it_out() {
+    fn changing_or_omitting_the_group_size_changes_settings() {
         let (three, all) = (file_with("privacy: { min_group_size: 3 }"), file_with(""));
         let between = |before: &TeamsFile, after: &TeamsFile| {
             Plan::between(&applied(before, false), after, now()).expect("a plan").to_string()
@@ -779,7 +780,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_end_ends_and_another_weight_changes_a_membership() {
+    fn an_earlier_end_or_new_weight_changes_memberships() {
         let before = "      - { github: ana }\n      - { github: bob, from: 2026-01-01 }\n";
         insta::assert_snapshot!(printed(before, "      - { github: ana, to: 2026-03-01 }\n      - { github: bob, weight: 0.5, from: 2026-01-01 }\n"), @r"
         ~ membership  ana in pay ended: weight 1 to 2026-03-01
@@ -789,12 +790,12 @@ mod tests {
     }
 
     #[test]
-    fn a_membership_taken_out_of_the_file_is_removed() {
+    fn a_membership_missing_from_the_file_is_removed() {
         insta::assert_snapshot!(printed("      - { github: ana }\n      - { github: bob }\n", "      - { github: ana }\n"), @"- membership  bob in pay removed, as if it had never been (was weight 1)");
     }
 
     #[test]
-    fn a_team_taken_out_of_the_file_is_archived_from_today_on() {
+    fn a_team_missing_from_the_file_is_archived() {
         let after = TeamsFile::parse("t", b"version: 1\nrepositories: [acme/api]\nteams: [{ slug: ops, members: [{ github: ana, from: 2026-06-15 }] }]")
             .expect("valid");
         let plan = Plan::between(&applied(&file("      - { github: ana }\n"), false), &after, now()).expect("a plan");
@@ -807,7 +808,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_of_an_archived_team_cannot_be_given_to_another_team() {
+    fn another_team_cannot_inherit_an_archived_past() {
         let after = TeamsFile::parse(
             "t",
             b"version: 1\nrepositories: [acme/api]\nteams: [{ slug: ops, members: [{ github: ana }] }]",
@@ -840,14 +841,14 @@ mod tests {
     }
 
     #[test]
-    fn a_team_under_a_new_slug_is_told_from_another_team_by_the_lines_that_the_message_shows() {
+    fn the_suggested_lines_distinguish_renamed_teams_from_others() {
         let before = applied(&teams("{ slug: pay, members: [{ github: ana }, { github: bob }] }"), false);
         let members = "members: [{ github: ana }, { github: bob }]";
         let without = teams(&format!("{{ slug: checkout, {members} }}"));
         let refused = Plan::between(&before, &without, now()).expect_err("whose past is it?");
-        assert_eq!(refused.list.len(), 1, "once for the team, not for each person: {refused}");
-        let told = refused.to_string();
-        assert!(told.contains("\n          - slug: checkout\n            renamed_from: pay\n"), "{told}");
+        assert_eq!(refused.list.len(), 1, "one for the team, not one for each person: {refused}");
+        let refusal = refused.to_string();
+        assert!(refusal.contains("\n          - slug: checkout\n            renamed_from: pay\n"), "{refusal}");
         let with = teams(&format!("{{ slug: checkout, renamed_from: pay, {members} }}"));
         insta::assert_snapshot!(plan(&before, &with), @r"
         ~ team        checkout (checkout, renamed)
@@ -856,7 +857,7 @@ mod tests {
     }
 
     #[test]
-    fn a_team_under_a_new_slug_is_refused_with_the_same_lines_where_no_weights_sum_to_more_than_one() {
+    fn a_new_slug_is_refused_without_excess_weights() {
         let halves = "members: [{ github: ana, weight: 0.5 }, { github: bob, weight: 0.5 }]";
         let before = applied(&teams(&format!("{{ slug: pay, {halves} }}")), false);
         let refused =
@@ -873,44 +874,45 @@ mod tests {
         let whole = "{ slug: checkout, members: [{ github: ana }, { github: bob }] }";
         for file in [
             allowed(whole),
-            // Somebody has left at the same time, and somebody has come.
+            // Someone left at the same time, and someone joined.
             teams("{ slug: checkout, members: [{ github: ana, weight: 0.5 }, { github: eve }] }"),
             // It is split into two.
             teams(
                 "{ slug: checkout, members: [{ github: ana, weight: 0.5 }] }, { slug: risk, members: [{ github: bob, weight: 0.5 }] }",
             ),
         ] {
-            let told = refused(&file);
-            assert!(told.contains("\n          - slug: checkout\n            renamed_from: pay\n"), "{told}");
+            let refusal = refused(&file);
+            assert!(refusal.contains("\n          - slug: checkout\n            renamed_from: pay\n"), "{refusal}");
         }
         let renamed = plan(&before, &teams(&format!("{{ slug: checkout, renamed_from: pay, {halves} }}")));
         assert_eq!((renamed.teams_added.len(), renamed.memberships.len()), (0, 0), "{renamed}");
     }
 
     #[test]
-    fn another_team_of_the_same_people_begins_where_the_former_ended_or_comes_in_a_second_file() {
+    fn a_successor_team_starts_where_the_former_ended() {
         let halves = "members: [{ github: ana, weight: 0.5 }, { github: bob, weight: 0.5 }]";
         let mut before = applied(&teams(&format!("{{ slug: pay, {halves} }}")), false);
         let later = halves.replace("0.5", "0.5, from: 2026-06-15");
         assert_eq!(plan(&before, &teams(&format!("{{ slug: checkout, {later} }}"))).teams_archived.len(), 1);
         let few = "{ slug: checkout, members: [{ github: eve }] }";
-        assert_eq!(plan(&before, &teams(few)).teams_archived.len(), 1, "nobody is in both");
-        // Archived by a file before, the two overlap because somebody means it.
+        assert_eq!(plan(&before, &teams(few)).teams_archived.len(), 1, "no one is in both");
+        // Archived by an earlier file, so the overlap of the two is intentional.
         before.teams[0].is_archived = true;
         let both = plan(&before, &teams(&format!("{{ slug: checkout, {halves} }}")));
         assert_eq!((both.teams_added.len(), both.memberships.len()), (1, 2), "{both}");
         // The other way around, `renamed_from` cannot help: each of the two has a past.
         let mut two = applied(&teams(&format!("{{ slug: pay, {halves} }}, {{ slug: checkout, {halves} }}")), false);
         two.teams[1].is_archived = true;
-        let told = Plan::between(&two, &teams(&format!("{{ slug: checkout, {halves} }}")), now()).expect_err("again");
+        let refusal =
+            Plan::between(&two, &teams(&format!("{{ slug: checkout, {halves} }}")), now()).expect_err("again");
         assert!(
-            !told.to_string().contains("renamed_from: pay") && told.to_string().contains("`from: 2026-06-15`"),
-            "{told}"
+            !refusal.to_string().contains("renamed_from: pay") && refusal.to_string().contains("`from: 2026-06-15`"),
+            "{refusal}"
         );
     }
 
     #[test]
-    fn a_former_slug_that_stays_in_the_file_changes_nothing_and_an_unknown_one_is_told() {
+    fn a_leftover_former_slug_changes_nothing() {
         let file = teams("{ slug: checkout, renamed_from: pay, members: [{ github: ana }] }");
         insta::assert_snapshot!(plan(&Current::default(), &file), @r"
         ~ settings    timezone UTC, bots: none named, min_group_size: any
@@ -923,7 +925,7 @@ mod tests {
     }
 
     #[test]
-    fn a_team_for_which_nothing_counts_takes_another_slug_without_a_question() {
+    fn an_empty_team_may_change_its_slug() {
         let members = (0..8).map(|n| format!("{{ github: u{n} }}")).collect::<Vec<_>>().join(", ");
         let mut before = applied(&teams(&format!("{{ slug: pay, members: [{members}] }}")), false);
         before.teams[0].has_numbers = false;
@@ -934,7 +936,7 @@ mod tests {
     }
 
     #[test]
-    fn a_team_that_counts_takes_the_slug_of_one_for_which_nothing_counts_and_no_other() {
+    fn only_an_empty_team_gives_up_its_slug() {
         let both = "{ slug: pay, members: [{ github: ana }] }, { slug: checkout, members: [{ github: bob }] }";
         let mut before = applied(&teams(both), false);
         let file = teams("{ slug: checkout, renamed_from: pay, members: [{ github: ana }] }");
@@ -951,7 +953,7 @@ mod tests {
     }
 
     #[test]
-    fn a_former_login_beside_the_present_one_is_the_same_person_with_two_memberships() {
+    fn former_and_present_login_are_one_person() {
         let both =
             "      - { github: ana, to: 2026-03-01 }\n      - { github: ana-b, weight: 0.5, from: 2026-03-01 }\n";
         let mut current = applied(&file("      - { github: ana, id: 7 }\n"), false);
@@ -959,16 +961,16 @@ mod tests {
         insta::assert_snapshot!(plan(&current, &file(both)), @r"
         ~ membership  ana in pay ended: weight 1 to 2026-03-01
         + membership  ana in pay: weight 0.5 from 2026-03-01
-        ! ana and ana-b are one account: if ana is somebody else by now, write `id: …` beside it
+        ! ana and ana-b are one account: if ana is someone else now, write `id: …` beside it
         ! ana-b has 0.5 unallocated today: it counts for no team
         ");
-        // Afterwards the account is known by its new login, and by the former one as such.
+        // Afterwards the account is known by its new login, with the former one as another login.
         let person = &mut current.people[0];
         (person.configured_login, person.other_logins) = (person.login.clone(), vec![Login::from_github("ana")]);
         let after = plan(&current, &file(both));
         assert_eq!((after.people.len(), after.people[0].known), (1, Some(PersonId(1))));
         assert_eq!(after.losses(), 0, "{after}");
-        // Alone, the former login may be that of somebody who has registered it since.
+        // On its own, the former login may belong to someone who registered it since.
         let alone = plan(&current, &file("      - { github: ana }\n"));
         assert_eq!(alone.people[0].known, None);
     }
@@ -985,7 +987,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_follows_logins_which_moved_on_keeps_everybody_where_they_were() {
+    fn following_moved_logins_keeps_everybody_in_place() {
         let mut current =
             applied(&file("      - { github: ana, id: 7 }\n      - { github: bob, id: 8, weight: 0.5 }\n"), false);
         current.people[0].login = Login::from_github("ana-b");
@@ -997,7 +999,7 @@ mod tests {
     }
 
     #[test]
-    fn people_with_less_than_a_whole_share_today_are_told_whatever_their_logins_are() {
+    fn people_below_a_full_share_are_reported() {
         let members = "      - { github: ana, id: 7, weight: 0.5 }\n      - { github: bob, weight: 0.25 }\n";
         let other = "      - { github: ana-b, id: 7, weight: 0.5 }\n";
         let text = format!(
@@ -1009,14 +1011,14 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_team_takes_up_its_history() {
+    fn a_restored_team_keeps_its_history() {
         let current = applied(&file("      - { github: ana }\n"), true);
         let plan = Plan::between(&current, &file("      - { github: ana }\n"), now()).expect("a plan");
         insta::assert_snapshot!(plan, @"+ team        pay (pay, restored)");
     }
 
     #[test]
-    fn a_renamed_account_is_the_same_person_under_either_login() {
+    fn a_renamed_account_matches_under_either_login() {
         let mut current = applied(&file("      - { github: ana, id: 7 }\n"), false);
         current.people[0].login = Login::from_github("ana-b");
         let old_name = Plan::between(&current, &file("      - { github: ana }\n"), now()).expect("a plan");
@@ -1029,7 +1031,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_with_another_number_is_somebody_new() {
+    fn a_login_with_another_number_is_new() {
         let current = applied(&file("      - { github: ana, id: 7 }\n"), false);
         let plan = Plan::between(&current, &file("      - { github: ana, id: 8 }\n"), now()).expect("a plan");
         assert_eq!(plan.people[0].known, None);
@@ -1046,7 +1048,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_more_than_a_quarter_is_too_much_beyond_a_handful() {
+    fn removing_over_a_quarter_is_a_mass_removal() {
         let members = |count: usize| (0..count).map(|n| format!("      - {{ github: u{n} }}\n")).collect::<String>();
         let removes = |from, to| {
             Plan::between(&applied(&file(&members(from)), false), &file(&members(to)), now())
@@ -1059,7 +1061,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_repositories_that_moved_on_are_followed_and_no_repository_is_lost() {
+    fn moved_repository_names_are_followed_without_loss() {
         let named = |names: &str| {
             let text =
                 format!("version: 1\nrepositories: [{names}]\nteams: [{{ slug: pay, members: [{{ github: ana }}] }}]");
@@ -1084,19 +1086,19 @@ mod tests {
         ~ repository  acme/c (called acme/b before)
         ! acme/a is now called acme/b at GitHub: write acme/b in the teams file
         ");
-        // Of the second one it is not known yet what it is called.
+        // The current name of the second one is not known yet.
         current.repositories[1].current_name = Some(name("acme/b"));
         insta::assert_snapshot!(plan(&current, &named("acme/a, acme/b")), @r"
         Nothing changes.
         ! acme/a is now called acme/b at GitHub, and the teams file names acme/b too: collect first, then `mergeline teams plan` says what to write
         ");
-        // Two repositories that exchange their names: the file names both.
+        // Two repositories exchange their names: the file names both.
         current.repositories[1].current_name = Some(name("acme/a"));
         assert_eq!(plan(&current, &named("acme/a, acme/b")).to_string(), "Nothing changes.\n");
     }
 
     #[test]
-    fn what_a_pattern_brought_in_goes_when_it_is_excluded_and_stays_when_it_is_named() {
+    fn excluding_removes_pattern_repositories_unless_named() {
         let file = |repositories: &str| {
             let text = format!(
                 "version: 1\nrepositories: {repositories}\nteams: [{{ slug: pay, members: [{{ github: ana }}] }}]"

@@ -1,4 +1,4 @@
-//! Who the people of a file are: known ones, or new ones.
+//! Resolves the people of a file to known or new people.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,31 +8,31 @@ use super::{Current, KnownPerson, Terms};
 use crate::teams_file::{MemberEntry, TeamsFile};
 use crate::{GithubId, Login, PersonId, TeamSlug};
 
-/// A person of the file, found among the known ones or new.
+/// A person of the file, known or new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedPerson {
-    /// Who it is, `None` for somebody new.
+    /// The known person; `None` for a new person.
     pub known: Option<PersonId>,
-    /// The login to show: where the file has several, the present one.
+    /// The login to show: the current one if the file has several.
     pub login: Login,
-    /// The other logins by which the file names the same account.
+    /// Other logins of the same account in the file.
     pub other_logins: Vec<Login>,
-    /// The account's number, when the file names it or it is known.
+    /// The account's number, if it is in the file or known.
     pub github_id: Option<GithubId>,
-    /// The login that GitHub shows now, when the file does not have it.
+    /// The current login at GitHub, if the file does not have it.
     pub now_called: Option<Login>,
-    /// Whether the store knows all of it.
+    /// Whether everything about the person is already stored.
     pub is_stored: bool,
 }
 
 impl PlannedPerson {
-    /// All logins by which the file names the account.
+    /// All logins of the account in the file.
     pub fn logins(&self) -> impl Iterator<Item = &Login> {
         std::iter::once(&self.login).chain(&self.other_logins)
     }
 }
 
-/// What makes two logins of the file one person.
+/// What identifies two logins of the file as one person.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity<'a> {
     Known(PersonId),
@@ -40,12 +40,12 @@ enum Identity<'a> {
     Login(&'a Login),
 }
 
-/// A team, and what somebody holds in it.
+/// A team, and a person's terms in it.
 type Share<'a> = (&'a TeamSlug, Terms);
 
-/// What the file says of each login.
+/// What the file says about each login.
 struct Named<'a> {
-    /// The number, where the file has it.
+    /// The number, if the file has it.
     numbers: BTreeMap<&'a Login, Option<GithubId>>,
     shares: HashMap<&'a Login, Vec<Share<'a>>>,
 }
@@ -69,24 +69,24 @@ impl<'a> Named<'a> {
         self.numbers.get(login).is_some_and(|number| number.is_none() || *number == person.github_id)
     }
 
-    /// Whether the file names a person by number.
+    /// Whether the file has a person's number.
     fn has_number_of(&self, person: &KnownPerson) -> bool {
         person.github_id.is_some() && self.numbers.values().any(|number| *number == person.github_id)
     }
 }
 
-/// Whom a login means that one account gave up and another one took over.
+/// Whom a login means after one account gave it up and another one took it over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Meaning {
-    /// Whoever was configured by it: the file was written before.
+    /// The person configured under it: the file is older than the change.
     Former,
-    /// Whoever has it now: the file has been corrected.
+    /// The person who has it now: the file was corrected.
     Present,
-    /// Either: these logins have gone round, so that the file has all of them before and after.
+    /// Either: these logins form a cycle, so the file contains all of them before and after the change.
     Circle(Vec<Login>),
 }
 
-/// The known people, to be looked up by number and by login.
+/// The known people, indexed by number and by login.
 struct Directory<'a> {
     by_id: HashMap<PersonId, &'a KnownPerson>,
     by_number: HashMap<GithubId, &'a KnownPerson>,
@@ -126,7 +126,7 @@ impl<'a> Directory<'a> {
         directory
     }
 
-    /// Several accounts may have had a login one after the other: the one that is a member now, else the newest.
+    /// If several accounts had a login one after the other: the current member, otherwise the newest.
     fn best(
         &self,
         named: &HashMap<&Login, Vec<&'a KnownPerson>>,
@@ -137,7 +137,7 @@ impl<'a> Directory<'a> {
         named.max_by_key(|person| (self.members.contains_key(&person.id), person.id))
     }
 
-    /// Who was configured by a login, and who has it now.
+    /// Who was configured under a login, and who has it now.
     fn former_and_present(&self, login: &Login) -> (Option<&'a KnownPerson>, Option<&'a KnownPerson>) {
         (self.best(&self.by_configured, login, |_| true), self.best(&self.by_seen, login, |_| true))
     }
@@ -145,7 +145,7 @@ impl<'a> Directory<'a> {
     /// Whom a login of the file means. Logins whose meaning is only likely are added to `guessed`.
     fn find(&self, login: &Login, file: &Named<'_>, guessed: &mut BTreeSet<Login>) -> Option<&'a KnownPerson> {
         if let Some(number) = file.numbers.get(login).copied().flatten() {
-            // With a number in the file, a login fits only a person whose number is still unknown.
+            // If the file has a number, a login matches only a person whose number is still unknown.
             let is_unseen = |person: &KnownPerson| person.github_id.is_none();
             return self
                 .by_number
@@ -154,8 +154,8 @@ impl<'a> Directory<'a> {
                 .or_else(|| self.best(&self.by_configured, login, is_unseen))
                 .or_else(|| self.best(&self.by_seen, login, is_unseen));
         }
-        // A login that somebody had before is theirs only beside another one of theirs: alone, it may be that of
-        // somebody who has registered it since.
+        // A former login identifies a person only next to another login of that person. On its own, it may belong to
+        // someone who registered it since.
         let had_before = || {
             self.best(&self.by_other, login, |person| {
                 file.numbers.contains_key(&person.login) || file.numbers.contains_key(&person.configured_login)
@@ -171,7 +171,7 @@ impl<'a> Directory<'a> {
                     Some(if is_corrected { present } else { former })
                 }
             },
-            // Configured once and never seen, until it was found out whose login it had been.
+            // Configured once and never seen, until it became known whose login it had been.
             (Some(former), _) if former.github_id.is_none() && !self.members.contains_key(&former.id) => {
                 had_before().or(Some(former))
             }
@@ -180,8 +180,8 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// Whom a login means that one account gave up and another one took over. A file that calls both by their present logins
-    /// has been corrected; every other one was written before.
+    /// Whom a login means after one account gave it up and another one took it over. A file that uses the current
+    /// logins of both was corrected. Every other file is older than the change.
     fn meaning(&self, login: &Login, file: &Named<'_>) -> Meaning {
         let mut way: Vec<&Login> = vec![login];
         loop {
@@ -200,7 +200,7 @@ impl<'a> Directory<'a> {
             if !file.may_mean(next, present) {
                 return Meaning::Present;
             }
-            // The file has the login of which the present one came, so that it depends on whom that means.
+            // The file has the login that the current one replaced, so the answer depends on whom that login means.
             if next == login {
                 return Meaning::Circle(way.into_iter().cloned().collect());
             }
@@ -211,8 +211,8 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// Of logins that have gone round, whether what the file says is more like what is in force for those who have them now than
-    /// for those who were configured by them.
+    /// For a cycle of logins: whether the file is closer to what is in force for the people who have the logins now
+    /// than for the people who were configured under them.
     fn fits_those_who_have_them(&self, logins: &[Login], file: &Named<'_>) -> bool {
         let same = |login: &Login, person: Option<&KnownPerson>| {
             let held = person.and_then(|person| self.members.get(&person.id));
@@ -229,15 +229,15 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// The people of a file.
+/// The resolved people of a file.
 pub(super) struct Resolved {
     pub(super) people: Vec<PlannedPerson>,
-    /// Logins that may as well mean somebody else of them.
+    /// Logins that may also mean someone else.
     pub(super) guessed: BTreeSet<Login>,
 }
 
-/// Finds each person of the file among the known ones: by number, else by the login of the configuration, by the one
-/// that GitHub shows, or by a former one.
+/// Finds each person of the file among the known ones: by number, otherwise by the configured login, by GitHub's
+/// current login, or by a former login.
 pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Resolved {
     let members = || file.teams.iter().flat_map(|team| &team.members);
     let named = Named::of(file);
@@ -249,7 +249,7 @@ pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Resolved {
     for (login, number) in numbers {
         let person = directory.find(login, &named, &mut guessed).map(|person| person.id);
         if let (Some(number), Some(person)) = (number, person) {
-            // Of two that were never seen, the number makes one.
+            // The number makes two people who were never seen one person.
             by_number.entry(*number).or_insert(person);
         }
         found.insert(login, person);
@@ -300,10 +300,10 @@ pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Resolved {
     Resolved { people, guessed }
 }
 
-/// An end, open ends last, and a start.
+/// An end, with open ends last, and a start.
 type Latest = (bool, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
-/// How late the memberships of each login go.
+/// How late each login's memberships last.
 fn latest_memberships<'a>(members: impl Iterator<Item = &'a MemberEntry>) -> HashMap<&'a Login, Latest> {
     let mut latest: HashMap<&Login, Latest> = HashMap::new();
     for member in members {

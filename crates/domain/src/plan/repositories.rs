@@ -1,17 +1,17 @@
-//! Which repositories the names of a file mean: known ones, by the configured name or by GitHub's, or new ones.
+//! Resolves the repository names of a file: known repositories, by the configured name or by GitHub's, or new ones.
 
 use std::collections::{HashMap, HashSet};
 
 use super::KnownRepository;
 use crate::RepoName;
 
-/// What becomes of the repositories that are named.
+/// The resolved names of repositories.
 pub(super) struct Resolved {
     pub(super) added: Vec<RepoName>,
     pub(super) removed: Vec<RepoName>,
     /// The former configured name, and the new one.
     pub(super) renamed: Vec<(RepoName, RepoName)>,
-    /// The name of the file, and GitHub's.
+    /// The name in the file, and the name at GitHub.
     pub(super) now_called: Vec<(RepoName, RepoName)>,
 }
 
@@ -20,8 +20,8 @@ pub(super) fn resolve(known: &[KnownRepository], named: &[RepoName]) -> Resolved
     let by_name: HashMap<&RepoName, &KnownRepository> = known.iter().map(|one| (&one.name, one)).collect();
     let by_current: HashMap<&RepoName, &KnownRepository> =
         known.iter().filter_map(|one| Some((one.current_name.as_ref()?, one))).collect();
-    // A name may have moved on from one repository to another one. A file that calls the former one by its present name
-    // has been corrected, and means the other one; every other file was written before.
+    // A name may have moved from one repository to another. A file that uses the new name of the former owner was
+    // corrected and means the new owner. Every other file is older than the change.
     let find = |name: &RepoName| {
         let (former, present) = (by_name.get(name).copied(), by_current.get(name).copied());
         match (former, present) {
@@ -50,10 +50,10 @@ pub(super) fn resolve(known: &[KnownRepository], named: &[RepoName]) -> Resolved
     resolved
 }
 
-/// Repositories that have exchanged their names are called as the file has it, whichever is which.
+/// Repositories that exchanged their names keep the names of the file, because it does not matter which is which.
 fn without_circles(now_called: &[(RepoName, RepoName)]) -> Vec<(RepoName, RepoName)> {
     let moves: HashMap<&RepoName, &RepoName> = now_called.iter().map(|(name, now)| (name, now)).collect();
-    // Longer than the list, a way goes round.
+    // A path longer than the list is a cycle.
     let is_circle = |name: &RepoName| {
         let mut way = std::iter::successors(Some(name), |name| moves.get(*name).copied());
         way.by_ref().skip(1).take(moves.len()).any(|other| other == name)

@@ -1,4 +1,4 @@
-//! Checks across the whole teams file: each a small function that notes what it finds.
+//! Checks across the whole teams file. Each is a small function that records what it finds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ fn problem<T>(code: &'static str, place: &Placed<T>, message: String, help: &str
 
 fn nothing_is_empty(draft: &Draft, problems: &mut Vec<Problem>) {
     let mut empty = |path: &str, help: &str| {
-        // A list that could not be read, or a file that is no mapping at all, has been reported already.
+        // A list that could not be read, or a file that is not a mapping at all, was already reported.
         let is_reported = |problem: &Problem| problem.path.is_empty() || problem.path.to_lowercase().starts_with(path);
         if !problems.iter().any(is_reported) {
             let message = format!("no {path} are configured");
@@ -52,7 +52,7 @@ fn nothing_is_empty(draft: &Draft, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The problem of exclusions that take all from every pattern.
+/// The problem of exclusions that leave nothing of any pattern.
 fn nothing_is_left(draft: &Draft) -> Option<Problem> {
     let mut last = None;
     for (index, entry) in draft.repositories.iter().enumerate() {
@@ -61,8 +61,8 @@ fn nothing_is_left(draft: &Draft) -> Option<Problem> {
         last = Some((draft.repositories[index..].iter().find(covers)?, pattern));
     }
     let (exclusion, pattern) = last?;
-    let message = format!("`{}` leaves nothing of `{pattern}`: no repositories are configured", exclusion.value);
-    let help = "take one of the two out, or name behind them what is to be collected";
+    let message = format!("`{}` excludes everything from `{pattern}`: no repositories are configured", exclusion.value);
+    let help = "remove one of the two, or list the repositories to collect after them";
     Some(problem("config.empty", exclusion, message, help))
 }
 
@@ -82,7 +82,7 @@ fn repositories_are_listed_once(draft: &Draft, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Whether something between two equal entries may decide otherwise, so that the second one is not said in vain.
+/// Whether an entry between two equal entries can change the result, so that the second one is not redundant.
 fn is_changed_by(between: &[Placed<RepoEntry>], entry: &RepoEntry) -> bool {
     let is_exclusion = |entry: &RepoEntry| matches!(entry, RepoEntry::Exclusion(_));
     between.iter().any(|other| {
@@ -103,8 +103,8 @@ fn exclusions_follow_what_they_exclude(draft: &Draft, problems: &mut Vec<Problem
             RepoEntry::Exclusion(_) => false,
         };
         if !draft.repositories[..index].iter().any(is_meant) {
-            let message = format!("`{exclusion}` excludes nothing: no entry before it means what it means");
-            let help = format!("write it after the pattern that it takes from, `{}/*` for example", exclusion.owner());
+            let message = format!("`{exclusion}` excludes nothing: no earlier entry matches the same repositories");
+            let help = format!("write it after the pattern that it narrows, for example `{}/*`", exclusion.owner());
             problems.push(problem("config.exclusion", entry, message, &help));
         }
     }
@@ -116,7 +116,7 @@ fn slugs_are_unique(draft: &Draft, problems: &mut Vec<Problem>) {
         let Some(slug) = &team.value.slug else { continue };
         if let Some(first) = seen.insert(slug, team.at) {
             let message = format!("the slug `{slug}` is taken by another team");
-            let mut problem = problem("config.duplicate_team", team, message, "give each team a slug of its own");
+            let mut problem = problem("config.duplicate_team", team, message, "give each team its own slug");
             problem.related = Some(first);
             problems.push(problem);
         }
@@ -133,7 +133,7 @@ fn former_slugs_are_nobody_elses(draft: &Draft, problems: &mut Vec<Problem>) {
         } else {
             continue;
         };
-        let help = "name the slug that this team had before, and that no team has now; or leave it out";
+        let help = "name the former slug of this team, which no team has now, or leave it out";
         let mut problem = problem("config.renamed_from", former, message, help);
         problem.related = Some(other);
         problems.push(problem);
@@ -160,7 +160,7 @@ fn logins_and_numbers_agree(draft: &Draft, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Who a member is, as far as the file tells: logins with one number are one account.
+/// Who a member is, according to the file: logins with the same number are one account.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Account<'a> {
     Number(GithubId),
@@ -234,7 +234,7 @@ pub(crate) fn first_sum_above_one(shares: &[(Period, Weight)]) -> Option<(Option
     sums(shares).into_iter().find(|(_, units)| *units > u64::from(Weight::UNITS))
 }
 
-/// The sum of concurrent weights from each instant at which it may change, in order.
+/// The sum of concurrent weights from each instant at which it can change, in order.
 fn sums(shares: &[(Period, Weight)]) -> Vec<(Option<DateTime<Utc>>, u64)> {
     let edges: BTreeSet<Option<DateTime<Utc>>> = shares.iter().map(|(period, _)| period.from()).collect();
     edges

@@ -1,7 +1,7 @@
-//! The shape of the teams file, from which its JSON Schema is generated.
+//! The structure of the teams file, from which its JSON Schema is generated.
 //!
-//! These types describe; [`super::reader`] reads, because a reader that stops at the first problem would
-//! send its user round in circles. A test keeps the two in step.
+//! These types only describe the file. [`super::reader`] reads it, because a parser that stops at the first problem
+//! would make users fix one problem at a time. A test keeps the two in sync.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde_json::Value;
 #[derive(JsonSchema, Serialize)]
 #[schemars(title = "Mergeline teams file", deny_unknown_fields)]
 pub(super) struct Document {
-    /// The version of this form.
+    /// The version of this format.
     #[schemars(range(min = 1, max = 1))]
     version: u8,
     /// The IANA time zone in which dates start and weeks are counted. UTC when left out.
@@ -27,7 +27,7 @@ pub(super) struct Document {
         ))
     )]
     repositories: Vec<String>,
-    /// Whether `owner/*` means archived repositories too. One that is named is always collected.
+    /// Whether `owner/*` also matches archived repositories. Named repositories are always collected.
     #[schemars(extend("default" = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     include_archived: Option<bool>,
@@ -40,19 +40,19 @@ pub(super) struct Document {
     #[schemars(extend("default" = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     allow_weights_above_one: Option<bool>,
-    /// Which statistics are not shown, because they are about too few people.
+    /// Which statistics are hidden because they come from too few people.
     #[serde(skip_serializing_if = "Option::is_none")]
     privacy: Option<Privacy>,
-    /// The teams. A team that is taken out is archived, its past stays.
+    /// The teams. A team that is removed is archived; its past stays.
     #[schemars(length(min = 1))]
     teams: Vec<Team>,
 }
 
-/// Which statistics are not shown, because they are about too few people.
+/// Which statistics are hidden because they come from too few people.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 struct Privacy {
-    /// Statistics made of fewer people than this are not shown. All are when left out.
+    /// Statistics from fewer people than this are hidden. Shows all if left out.
     #[schemars(range(min = 2, max = 100))]
     #[serde(skip_serializing_if = "Option::is_none")]
     min_group_size: Option<u8>,
@@ -62,13 +62,13 @@ struct Privacy {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 struct Team {
-    /// The short name in URLs. The team's history hangs on it: with a new one, say in `renamed_from` which it was.
+    /// The short name in URLs, which identifies the team's history. After a change, set `renamed_from` to the old slug.
     #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     slug: String,
-    /// The name for people. The slug when left out.
+    /// The display name. Defaults to the slug.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// The slug that the team had before: it stays the same team, with its number and its past. May stay in the file.
+    /// The previous slug: the team keeps its number and its past. This line may stay in the file.
     #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     renamed_from: Option<String>,
@@ -101,11 +101,11 @@ struct Member {
     to: Option<String>,
 }
 
-/// The JSON Schema of the teams file, for editors and for checks before a commit.
+/// The JSON Schema of the teams file, for editors and pre-commit checks.
 pub fn json_schema() -> Value {
     let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.root_schema_for::<Document>();
-    // `Option` makes schemars allow null; the file has no nulls, a key is left out instead.
+    // `Option` makes schemas allow null. The file does not use nulls: a key is left out instead.
     schemars::transform::transform_subschemas(&mut drop_null, &mut schema);
     schema.to_value()
 }

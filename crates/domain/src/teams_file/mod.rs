@@ -1,4 +1,4 @@
-//! The teams file: which repositories are collected, and who belongs to which team, when, how much.
+//! The teams file: which repositories are collected, and who belongs to which team, when, and with which share.
 
 mod checks;
 mod document;
@@ -14,19 +14,19 @@ use crate::{GithubId, Login, Period, Position, Problem, Problems, RepoName, Repo
 /// A valid teams file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TeamsFile {
-    /// The zone in which its dates start and weeks are counted.
+    /// The zone in which dates start and weeks are counted.
     pub timezone: Tz,
-    /// The repositories to collect, those that are named.
+    /// The repositories to collect that are named.
     pub repositories: Vec<RepoName>,
-    /// The repositories to collect, those that are meant by a pattern and not excluded.
+    /// Patterns for the repositories to collect, with exclusions.
     pub rules: RepoRules,
-    /// Whether patterns mean archived repositories too.
+    /// Whether patterns also match archived repositories.
     pub include_archived: bool,
-    /// Logins that count as bots although GitHub calls them users.
+    /// Logins that count as bots even though GitHub calls them users.
     pub bots: Vec<Login>,
     /// Whether one person's concurrent weights may sum to more than 1.
     pub allow_weights_above_one: bool,
-    /// The fewest people of whom statistics are shown, `None` to show all.
+    /// The smallest group of people whose statistics are shown; `None` shows all.
     pub min_group_size: Option<u8>,
     /// The teams.
     pub teams: Vec<TeamEntry>,
@@ -35,11 +35,11 @@ pub struct TeamsFile {
 /// A team of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TeamEntry {
-    /// The short name that its history hangs on.
+    /// The short name that identifies the team's history.
     pub slug: TeamSlug,
-    /// The name for people.
+    /// The display name.
     pub name: String,
-    /// The slug that it had before, when it is a known team under a new one.
+    /// Its previous slug, if it is a known team with a new slug.
     pub renamed_from: Option<TeamSlug>,
     /// The memberships, in the order of the file.
     pub members: Vec<MemberEntry>,
@@ -50,31 +50,30 @@ pub struct TeamEntry {
 pub struct MemberEntry {
     /// The person's login.
     pub login: Login,
-    /// The account's number, when the file names it.
+    /// The account's number, if the file has it.
     pub github_id: Option<GithubId>,
     /// The share of the person's work.
     pub weight: Weight,
-    /// When it is in force.
+    /// When the membership applies.
     pub period: Period,
 }
 
 impl TeamsFile {
-    /// Parses and checks a teams file. `source` names it in the problems.
+    /// Parses and validates a teams file. `source` is its name in problems.
     ///
     /// # Errors
-    /// Every problem of the file, in its order.
+    /// Every problem in the file, in file order.
     pub fn parse(source: &str, bytes: &[u8]) -> Result<Self, Problems> {
         Self::read(source, bytes, reader::read_file)
     }
 
-    /// Parses and checks the environment's form: `TEAM_CONFIG_JSON`, an array of teams in which
-    /// `github_username`, `allocation_weight`, `joined_at` and `left_at` are taken as well, and
-    /// `REPOSITORIES`, comma separated.
+    /// Parses and validates the environment's format: `TEAM_CONFIG_JSON`, an array of teams that also accepts
+    /// `github_username`, `allocation_weight`, `joined_at` and `left_at`, and `REPOSITORIES`, comma separated.
     ///
     /// # Errors
-    /// Every problem of the two variables.
+    /// Every problem in the two variables.
     pub fn parse_variables(team_config_json: &str, repositories: &str) -> Result<Self, Problems> {
-        // JSON may write one character as two escapes, which YAML does not know: written out, both read it.
+        // JSON may write one character as two escapes, which YAML does not support. Written out, both can read it.
         let unescaped = team_config_json
             .contains("\\u")
             .then(|| serde_json::from_str::<serde_json::Value>(team_config_json).ok())
@@ -87,7 +86,7 @@ impl TeamsFile {
         read.map_err(|mut problems| {
             let is_of_yaml = |problem: &&mut Problem| problem.help.as_deref() == Some(tree::HELP_WITH_YAML);
             for problem in problems.list.iter_mut().filter(is_of_yaml) {
-                problem.help = Some("it is JSON: look for a bracket, a comma or a quote that is missing".to_owned());
+                problem.help = Some("it is JSON: look for a missing bracket, comma or quote".to_owned());
             }
             problems
         })
@@ -120,8 +119,8 @@ impl TeamsFile {
     }
 }
 
-/// The parser places what is missing at the end on a line after the last one, and miscounts around NUL. Every place is
-/// moved to where a caret can stand.
+/// The parser puts what is missing at the end on a line after the last one, and miscounts around NUL. Every position is
+/// moved to where a caret can be shown.
 fn move_inside(text: &str, problems: &mut [Problem]) {
     let lengths: Vec<usize> = text.split('\n').map(|line| line.chars().count()).collect();
     let moved = |at: Position| {

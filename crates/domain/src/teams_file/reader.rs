@@ -1,4 +1,4 @@
-//! Reads the tree into a draft of the teams file and notes every problem on the way.
+//! Reads the tree into a draft of the teams file and records every problem on the way.
 
 use std::str::FromStr;
 
@@ -18,17 +18,17 @@ pub(super) const FILE_KEYS: &[&str] =
 pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
 pub(super) const TEAM_KEYS: &[&str] = &["slug", "name", "renamed_from", "members"];
 pub(super) const MEMBER_KEYS: &[&str] = &["github", "id", "weight", "from", "to"];
-/// Other names that `TEAM_CONFIG_JSON` takes, and that a file's author may have meant.
+/// Alternative key names that `TEAM_CONFIG_JSON` accepts, and that a file's author may have meant.
 const MEMBER_ALIASES: &[(&str, &str)] =
     &[("github_username", "github"), ("allocation_weight", "weight"), ("joined_at", "from"), ("left_at", "to")];
 
-/// Pull requests are younger than this, and nobody plans a membership beyond the other.
+/// Pull requests are newer than the start, and memberships are not planned beyond the end.
 const YEARS: std::ops::Range<i32> = 1970..2200;
 
-/// One is a person and no group; more than the other would hide nearly every team.
+/// One person is not a group, and a larger size would hide nearly every team.
 const GROUP_SIZES: std::ops::RangeInclusive<u8> = 2..=100;
 
-/// A value with the place that its problems point to.
+/// A value with the position that its problems point to.
 #[derive(Debug)]
 pub(super) struct Placed<T> {
     pub(super) value: T,
@@ -36,7 +36,7 @@ pub(super) struct Placed<T> {
     pub(super) path: String,
 }
 
-/// A teams file as far as it could be read.
+/// A teams file, as much as could be read.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) timezone: Tz,
@@ -57,7 +57,7 @@ pub(super) struct TeamDraft {
 }
 
 impl Draft {
-    /// The repositories that are named, and not excluded further down.
+    /// The repositories that are named and not excluded later in the list.
     pub(super) fn named(&self) -> Vec<RepoName> {
         let entries = self.repositories.iter().enumerate();
         let by_name = entries.filter_map(|(index, entry)| match &entry.value {
@@ -77,7 +77,7 @@ impl Draft {
         named
     }
 
-    /// The file, when every part of it could be read.
+    /// The file, if every part could be read.
     pub(super) fn finish(self) -> Option<TeamsFile> {
         let repositories = self.named();
         let teams = self.teams.into_iter().map(|team| {
@@ -141,12 +141,12 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
 }
 
 pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec<Problem>) -> Draft {
-    // The API answers with `null` for what is not set, and what it answers may be given back.
+    // The API returns `null` for unset values, and its output may be used as input.
     let mut reader = Reader { problems, timezone: Tz::UTC, takes_null: true };
     if let Value::Map(_) = &root.value {
-        let help = "write the list of teams alone, `[{\"slug\": …, \"members\": […]}]`, and the repositories in REPOSITORIES; \
+        let help = "write only the list of teams, `[{\"slug\": …, \"members\": […]}]`, and the repositories in REPOSITORIES; \
                     for a whole teams file set TEAMS_FILE";
-        reader.report("config.type", root.at, "", "a mapping where the list of teams is expected", help);
+        reader.report("config.type", root.at, "", "expected the list of teams, found a mapping", help);
     }
     let teams = match &root.value {
         Value::Map(_) => Vec::new(),
@@ -176,12 +176,12 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
     }
 }
 
-/// The entries of a mapping, known keys only, each taken once.
+/// The entries of a mapping: known keys only, each once.
 struct Fields<'a> {
     at: Position,
     path: String,
     entries: Vec<(&'a str, &'a Node)>,
-    /// Keys that others here are taken for misspellings of: they are not missing as well.
+    /// Keys for which a misspelling was found, so that they are not also reported as missing.
     misspelled: Vec<&'a str>,
     is_mapping: bool,
 }
@@ -191,7 +191,7 @@ impl<'a> Fields<'a> {
         self.entries.iter().find(|(name, _)| *name == key).map(|(_, node)| *node)
     }
 
-    /// The value of a key that may be left out. One that is there without a value is a line that somebody meant to end.
+    /// The value of an optional key. A key without a value is reported, because the line looks unfinished.
     fn optional(&self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
         let found = self.find(key)?;
         if !matches!(found.value, Value::Null) {
@@ -199,7 +199,7 @@ impl<'a> Fields<'a> {
         }
         if !reader.takes_null {
             let message = format!("`{key}` has no value");
-            let help = format!("write one: `{key}: …`, or take `{key}` out");
+            let help = format!("write one: `{key}: …`, or remove `{key}`");
             reader.report("config.missing_key", found.at, &join(&self.path, key), message, help);
         }
         None
@@ -212,9 +212,9 @@ impl<'a> Fields<'a> {
             let message = format!("`{key}` has no value");
             let help = match key {
                 "repositories" | "teams" | "members" => {
-                    format!("write one item a line below it, `- …`; a list without any is `{key}: []`")
+                    format!("write one item per line below it, `- …`; an empty list is `{key}: []`")
                 }
-                _ => format!("write one: `{key}: …`; the word null is a value in quotes only: `{key}: \"null\"`"),
+                _ => format!("write one: `{key}: …`; to use the word null as a value, quote it: `{key}: \"null\"`"),
             };
             reader.report("config.missing_key", null.at, &join(&self.path, key), message, help);
         } else if found.is_none() && self.is_mapping && !self.misspelled.contains(&key) {
@@ -234,7 +234,7 @@ impl<'a> Fields<'a> {
 struct Reader<'p> {
     problems: &'p mut Vec<Problem>,
     timezone: Tz,
-    /// Whether null is the same as left out.
+    /// Whether null means left out.
     takes_null: bool,
 }
 
@@ -268,7 +268,7 @@ impl Reader<'_> {
         let (entries, misspelled) = (Vec::new(), Vec::new());
         let mut fields = Fields { at: node.at, path: path.to_owned(), entries, misspelled, is_mapping: true };
         let Value::Map(entries) = &node.value else {
-            let message = format!("{} where a mapping is expected", node.value.kind());
+            let message = format!("expected a mapping, found {}", node.value.kind());
             self.report("config.type", node.at, path, message, format!("write `{}: …`", known[0]));
             fields.is_mapping = false;
             return fields;
@@ -283,7 +283,7 @@ impl Reader<'_> {
                 continue;
             };
             if fields.entries.iter().any(|(seen, _)| *seen == name) {
-                let message = format!("`{name}` stands here twice");
+                let message = format!("duplicate key `{name}`");
                 self.report("config.duplicate_key", key.at, &join(path, &key.text), message, "keep one of them");
                 continue;
             }
@@ -292,7 +292,7 @@ impl Reader<'_> {
         fields
     }
 
-    /// Says which key it is taken for, if any.
+    /// Reports the unknown key. Returns the known key that was probably meant, if any.
     fn unknown_key<'a>(
         &mut self,
         key: &Key,
@@ -307,10 +307,10 @@ impl Reader<'_> {
         let help = match nearest {
             _ if is_fraction => after_comma(before, &key.text),
             _ if key.text.contains(is_invisible) => {
-                "it has an invisible character, a no-break space perhaps: type it again".to_owned()
+                "it has an invisible character, perhaps a no-break space: retype it".to_owned()
             }
             Some(name) => format!("did you mean `{name}`?"),
-            None => format!("known here: {}", known.join(", ")),
+            None => format!("known keys: {}", known.join(", ")),
         };
         self.report("config.unknown_key", key.at, &join(path, &key.text), format!("unknown key `{}`", key.text), help);
         nearest
@@ -323,8 +323,8 @@ impl Reader<'_> {
         mut item: impl FnMut(&mut Self, &Node, &str) -> Option<T>,
     ) -> Vec<Placed<T>> {
         let Value::List(items) = &node.value else {
-            let message = format!("{} where a list is expected", node.value.kind());
-            self.report("config.type", node.at, path, message, "write a list: `[a, b]`, or one `- item` a line");
+            let message = format!("expected a list, found {}", node.value.kind());
+            self.report("config.type", node.at, path, message, "write a list: `[a, b]`, or one `- item` per line");
             return Vec::new();
         };
         let mut read = Vec::with_capacity(items.len());
@@ -341,13 +341,7 @@ impl Reader<'_> {
         if let Value::Scalar { text, .. } = &node.value {
             return Some(text);
         }
-        self.report(
-            "config.type",
-            node.at,
-            path,
-            format!("{} where a text is expected", node.value.kind()),
-            "write a text",
-        );
+        self.report("config.type", node.at, path, format!("expected text, found {}", node.value.kind()), "write text");
         None
     }
 
@@ -355,13 +349,13 @@ impl Reader<'_> {
         match &node.value {
             Value::Scalar { text, is_plain: true } => return Some(text),
             Value::Scalar { text, is_plain: false } => {
-                let message = format!("the text \"{text}\" where {expected} is expected");
+                let message = format!("expected {expected}, found the text \"{text}\"");
                 let clean: String = text.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).collect();
-                let help = format!("write it without quotes{}", if clean == *text { "" } else { " and blanks" });
+                let help = format!("write it without quotes{}", if clean == *text { "" } else { " and spaces" });
                 self.report("config.type", node.at, path, message, help + &strange_of(text));
             }
             other => {
-                let message = format!("{} where {expected} is expected", other.kind());
+                let message = format!("expected {expected}, found {}", other.kind());
                 self.report("config.type", node.at, path, message, format!("write {expected}"));
             }
         }
@@ -401,7 +395,7 @@ impl Reader<'_> {
         match self.plain(node, "version", "a whole number") {
             None | Some("1") => {}
             Some(other) => {
-                let message = format!("version {other} is not known here");
+                let message = format!("unknown version {other}");
                 self.report(
                     "config.version",
                     node.at,
@@ -423,14 +417,14 @@ impl Reader<'_> {
         let help = match same.or_else(|| nearest(text, places().map(|name| (name, name)))) {
             Some(name) if same.is_some() => format!("did you mean `{name}`?"),
             _ if is_offset(text) || is_abbreviation(text) => {
-                "write the place whose clocks are meant, `Europe/Oslo` for example: an offset or an abbreviation knows no \
+                "write the name of a place, for example `Europe/Oslo`: an offset or an abbreviation has no \
                  daylight saving time"
                     .to_owned()
             }
             Some(name) => format!("did you mean `{name}`?"),
-            None => "write a name of the IANA database, `Europe/Oslo` for example".to_owned(),
+            None => "write an IANA name, for example `Europe/Oslo`".to_owned(),
         };
-        self.report("config.timezone", node.at, "timezone", format!("`{text}` is no time zone"), help);
+        self.report("config.timezone", node.at, "timezone", format!("`{text}` is not a time zone"), help);
         None
     }
 
@@ -439,7 +433,7 @@ impl Reader<'_> {
             "true" => Some(true),
             "false" => Some(false),
             other => {
-                let message = format!("`{other}` where true or false is expected");
+                let message = format!("expected true or false, found `{other}`");
                 self.report("config.type", node.at, path, message, "write `true` or `false`");
                 None
             }
@@ -460,7 +454,7 @@ impl Reader<'_> {
             let (code, message) = if is_whole_number {
                 ("config.range", format!("`{text}` is out of range"))
             } else {
-                ("config.type", format!("`{text}` where a whole number is expected"))
+                ("config.type", format!("expected a whole number, found `{text}`"))
             };
             let (min, max) = (GROUP_SIZES.start(), GROUP_SIZES.end());
             let help = format!("write a whole number from {min} to {max}, or leave it out to show all");
@@ -489,7 +483,7 @@ impl Reader<'_> {
         fields.is_mapping.then_some(TeamDraft { slug, name, renamed_from, members })
     }
 
-    /// A name for people is one line of text that a terminal and a database can show.
+    /// A display name is one line of text that a terminal and a database can show.
     fn team_name(&mut self, node: &Node, path: &str) -> Option<String> {
         const MAX_CHARS: usize = 100;
         let text = self.text(node, path)?.trim();
@@ -509,7 +503,7 @@ impl Reader<'_> {
         let from = fields.optional(self, "from").map(|node| self.instant(node, &join(path, "from")));
         let to_node = fields.optional(self, "to");
         let to = to_node.map(|node| self.instant(node, &join(path, "to")));
-        // A value that could not be read has been reported; its defaults must not hide it.
+        // A value that could not be read was already reported; its default must not hide the problem.
         let given = |field: Option<Option<DateTime<Utc>>>| match field {
             Some(None) => None,
             Some(Some(value)) => Some(Some(value)),
@@ -520,7 +514,7 @@ impl Reader<'_> {
             Ok(period) => period,
             Err(error) => {
                 let at = to_node.map_or(node.at, |node| node.at);
-                let help = "`to` is the first day after the membership, so it lies after `from`";
+                let help = "`to` is the first day after the membership, so it must be after `from`";
                 let day = |at: DateTime<Utc>| at.with_timezone(&self.timezone).date_naive();
                 let message = format!("the end {} is not after the start {}", day(error.to), day(error.from));
                 self.report("config.period_order", at, &join(path, "to"), message, help);
@@ -542,8 +536,9 @@ impl Reader<'_> {
         let text = self.plain(node, path, "a whole number")?;
         let id = text.parse().ok().filter(|id: &GithubId| *id > 0);
         if id.is_none() {
-            let help = "it is the number in `https://api.github.com/users/LOGIN`; leave it out to have it learned";
-            self.report("config.person_id", node.at, path, format!("`{text}` is no account number"), help);
+            let help =
+                "it is the number in `https://api.github.com/users/LOGIN`; if you leave it out, Mergeline learns it";
+            self.report("config.person_id", node.at, path, format!("`{text}` is not an account number"), help);
         }
         id
     }
@@ -553,7 +548,7 @@ impl Reader<'_> {
         if let Value::Scalar { text, is_plain: false } = &node.value
             && let Some(meant) = weight_meant(text)
         {
-            let message = format!("the text \"{text}\" where a number is expected");
+            let message = format!("expected a number, found the text \"{text}\"");
             let help = format!("write `weight: {meant}`, without quotes{}", strange_of(text));
             self.report("config.type", node.at, path, message, help);
             return None;
@@ -569,7 +564,7 @@ impl Reader<'_> {
                     NotANumber(_) => ("config.type", "write a decimal number, 0.5 for half of the person's work"),
                     OutOfRange(_) if text.parse() == Ok(0.0) => (
                         "config.weight_range",
-                        "take out who does no work for the team, or end the membership with `to: DATE`",
+                        "remove people who do no work for the team, or end the membership with `to: DATE`",
                     ),
                     OutOfRange(_) => ("config.weight_range", "use 0.5 for half of the person's work, not 50"),
                     TooPrecise(_) => ("config.weight_range", "four decimals are kept: a third is 0.3333"),
@@ -583,7 +578,7 @@ impl Reader<'_> {
     fn instant(&mut self, node: &Node, path: &str) -> Option<DateTime<Utc>> {
         let text = self.text(node, path)?;
         let instant = match text.parse::<NaiveDate>() {
-            // `2026-1-5` parses as well; the form is fixed so that a file reads one way.
+            // `2026-1-5` parses too. The format is strict so that a file can be read in only one way.
             Ok(date) if date.to_string() == text => Some(start_of_day(date, self.timezone)),
             _ => DateTime::parse_from_rfc3339(text).ok().map(|at| at.with_timezone(&Utc)),
         };
@@ -594,7 +589,7 @@ impl Reader<'_> {
         }
         let reason = match instant {
             Some(_) => format!("`{text}` is not between {} and {}", YEARS.start, YEARS.end),
-            None => format!("`{text}` is no date"),
+            None => format!("`{text}` is not a date"),
         };
         self.report(
             "config.date",
@@ -620,15 +615,15 @@ fn is_abbreviation(text: &str) -> bool {
     (2..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
-/// Whether a zone is named by a place, so that it may be what somebody means: `EST` and `Etc/GMT+5` are hours off for half a
-/// year, or for all of it.
+/// Whether a zone is named after a place, so that it may be what was meant. `EST` and `Etc/GMT+5` are hours off for
+/// half of the year or all of it.
 fn is_place(name: &str) -> bool {
     let is_word = name.len() > 3 && name.bytes().any(|byte| byte.is_ascii_lowercase());
     let is_fixed = name.starts_with("Etc/") || matches!(name, "Zulu" | "Universal" | "Greenwich");
     name == "UTC" || (is_word && !is_fixed && parse_zone(name).is_some())
 }
 
-/// What to write instead of a number that a comma has cut in two: the key before has what stood in front of it.
+/// What to write instead of a number that a comma split in two. The previous key has the part before the comma.
 fn after_comma(before: Option<&(Key, Node)>, fraction: &str) -> String {
     let Some((Key { text: key, .. }, Node { value: Value::Scalar { text: whole, .. }, .. })) = before else {
         return "a comma ends a value: write decimals with a point, `weight: 0.5`".to_owned();
@@ -642,7 +637,7 @@ fn after_comma(before: Option<&(Key, Node)>, fraction: &str) -> String {
     }
 }
 
-/// The weight that a comma, a percentage, or blanks around it mean.
+/// The weight that a comma, a percentage, or surrounding spaces mean.
 fn weight_meant(text: &str) -> Option<Weight> {
     let text: String = text.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).collect();
     let number = text.replace(',', ".");
@@ -651,13 +646,13 @@ fn weight_meant(text: &str) -> Option<Weight> {
     if !whole.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // Moves the point.
+    // Moves the decimal point.
     let whole = format!("{whole:0>3}");
     let (ones, hundredths) = whole.split_at(whole.len() - 2);
     format!("{ones}.{hundredths}{fraction}").parse().ok()
 }
 
-/// The code point of a character that nobody sees, as the end of an advice.
+/// The code point of an invisible character, as the end of a help text.
 fn strange_of(text: &str) -> String {
     let strange = text.chars().find(|character| is_invisible(*character));
     strange.map_or_else(String::new, |c| format!("; it has the invisible character U+{:04X}", u32::from(c)))
@@ -667,11 +662,11 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// The candidate whose first name is nearest to the text, as its second name, when it is near at all.
+/// The candidate whose first name is most similar to the text, as its second name, if it is similar enough.
 fn nearest<'a>(text: &str, candidates: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
-    /// Below this similarity a suggestion confuses more than it helps.
+    /// Below this similarity, a suggestion would be confusing.
     const NEAR: f64 = 0.8;
-    /// Longer than any name that could be meant. The comparison takes its time with long texts.
+    /// Longer than any valid name. Comparing long texts is slow.
     const LONGEST: usize = 100;
     if text.len() > LONGEST {
         return None;

@@ -27,7 +27,7 @@ fn codes(text: &str) -> Vec<&'static str> {
     problems(text).list.iter().map(|problem| problem.code).collect()
 }
 
-/// A file with these members in its one team.
+/// A file with these members in its only team.
 fn with_members(members: &str) -> String {
     format!("version: 1\nrepositories: [acme/api]\nteams:\n  - slug: pay\n    members:\n{members}")
 }
@@ -42,7 +42,7 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 #[test]
-fn the_form_of_the_readme_is_read_with_dates_in_its_zone() {
+fn the_readme_example_is_read_in_its_zone() {
     let file = parse(VALID).expect("valid");
     assert_eq!(file.timezone, chrono_tz::Europe::Oslo);
     let [alice, bob] = file.teams[0].members.as_slice() else { panic!("two members") };
@@ -66,27 +66,27 @@ teams:
       - { github: carl, weight: 50 }
 ";
     insta::assert_snapshot!(problems(text), @r"
-    teams.yaml:2:11: config.timezone: `Europe/Olso` is no time zone
+    teams.yaml:2:11: config.timezone: `Europe/Olso` is not a time zone
       at timezone
          2 | timezone: Europe/Olso
            |           ^
       help: did you mean `Europe/Oslo`?
-    teams.yaml:3:26: config.repo_syntax: `https://github.com/acme/web` is no repository: write `owner/name`
+    teams.yaml:3:26: config.repo_syntax: `https://github.com/acme/web` is not a repository: write `owner/name`
       at repositories[1]
          3 | repositories: [acme/api, https://github.com/acme/web]
            |                          ^
       help: write `acme/web`
-    teams.yaml:5:11: config.team_slug: `Payments` is no slug (lower-case letters, digits and inner hyphens, a letter at least, 63 characters at most)
+    teams.yaml:5:11: config.team_slug: `Payments` is not a slug (lower-case letters, digits and inner hyphens, at least one letter, at most 63 characters)
       at teams[0].slug
          5 |   - slug: Payments
            |           ^
       help: write `payments`
-    teams.yaml:7:19: config.login_syntax: `@alice` is no GitHub login (letters, digits and hyphens, not starting with a hyphen)
+    teams.yaml:7:19: config.login_syntax: `@alice` is not a GitHub login (letters, digits and hyphens, not starting with a hyphen)
       at teams[0].members[0].github
          7 |       - { github: '@alice', from: 2026-02-30 }
            |                   ^
       help: write `alice`
-    teams.yaml:7:35: config.date: `2026-02-30` is no date
+    teams.yaml:7:35: config.date: `2026-02-30` is not a date
       at teams[0].members[0].from
          7 |       - { github: '@alice', from: 2026-02-30 }
            |                                   ^
@@ -105,7 +105,7 @@ teams:
 }
 
 #[test]
-fn syntax_errors_tabs_and_conflict_markers_have_a_place() {
+fn syntax_errors_tabs_and_conflict_markers_have_places() {
     for text in [
         "version: 1\nteams: [",
         "version: 1\nteams:\n\t- slug: x",
@@ -124,13 +124,13 @@ fn unknown_and_repeated_keys_are_refused_at_every_level() {
     assert_eq!(codes(&with_top("version: 1\nrepositories: [a/b]\nrepos: [a/b]")), ["config.unknown_key"]);
     assert_eq!(codes(&with_top("version: 1\nversion: 1\nrepositories: [a/b]")), ["config.duplicate_key"]);
     assert_eq!(codes(&with_members("      - { github: ana }\n    nmae: Pay\n")), ["config.unknown_key"]);
-    // What a misspelled key is taken for is not missing as well; another one is.
+    // A misspelled key counts as the key it means, so that key is not reported as missing. Other missing keys are.
     assert_eq!(codes(&with_members("      - { github_username: ana }\n")), ["config.unknown_key"]);
     assert_eq!(codes(&with_members("      - { who: ana }\n")), ["config.missing_key", "config.unknown_key"]);
 }
 
 #[test]
-fn weights_outside_zero_to_one_and_words_are_refused() {
+fn weights_must_be_numbers_from_0_to_1() {
     for (weight, code) in [
         ("1.5", "config.weight_range"),
         ("150", "config.weight_range"),
@@ -147,7 +147,7 @@ fn weights_outside_zero_to_one_and_words_are_refused() {
 }
 
 #[test]
-fn concurrent_weights_above_one_are_refused_with_the_time_unless_allowed() {
+fn concurrent_weights_above_one_are_refused_unless_allowed() {
     let teams = "repositories: [a/b]\nteams:\n  - { slug: one, members: [{ github: Ana, weight: 0.6 }] }\n  - { slug: two, members: [{ github: ana, weight: 0.6, from: 2026-01-05 }] }\n";
     let found = problems(&format!("version: 1\n{teams}"));
     assert_eq!(found.list[0].message, "the weights of `ana` sum to 1.2 from 2026-01-05");
@@ -156,7 +156,7 @@ fn concurrent_weights_above_one_are_refused_with_the_time_unless_allowed() {
 }
 
 #[test]
-fn groups_are_hidden_below_the_size_that_is_set_and_none_when_it_is_left_out() {
+fn the_minimum_group_size_is_optional() {
     let size = |line: &str| {
         parse(&with_top(&format!("version: 1\nrepositories: [a/b]\n{line}"))).expect("valid").min_group_size
     };
@@ -171,7 +171,7 @@ fn groups_are_hidden_below_the_size_that_is_set_and_none_when_it_is_left_out() {
 }
 
 #[test]
-fn group_sizes_outside_two_to_a_hundred_and_words_are_refused() {
+fn group_sizes_must_be_numbers_from_2_to_100() {
     for (privacy, code) in [
         ("{ min_group_size: 1 }", "config.range"),
         ("{ min_group_size: 0 }", "config.range"),
@@ -195,7 +195,7 @@ fn group_sizes_outside_two_to_a_hundred_and_words_are_refused() {
 }
 
 #[test]
-fn problems_of_the_privacy_settings_have_their_place() {
+fn problems_in_privacy_settings_have_places() {
     let text = "\
 version: 1
 repositories: [acme/api]
@@ -239,7 +239,7 @@ fn a_period_must_end_after_it_starts() {
 }
 
 #[test]
-fn overlapping_memberships_in_one_team_show_both_lines_and_touching_ones_pass() {
+fn overlapping_memberships_show_both_lines() {
     let overlapping = with_members(
         "      - { github: ana, weight: 0.5, to: 2026-02-01 }\n      - { github: ANA, weight: 0.5, from: 2026-01-01 }\n",
     );
@@ -251,7 +251,7 @@ fn overlapping_memberships_in_one_team_show_both_lines_and_touching_ones_pass() 
 }
 
 #[test]
-fn teams_and_repositories_are_unique_without_case() {
+fn teams_and_repositories_are_unique_ignoring_case() {
     let repositories = with_top("version: 1\nrepositories: [acme/api, Acme/API]");
     assert_eq!(codes(&repositories), ["config.duplicate_repo"]);
     let teams =
@@ -268,13 +268,13 @@ fn a_teams_name_is_one_line_of_text() {
 }
 
 #[test]
-fn days_in_messages_are_those_of_the_files_time_zone() {
+fn days_in_messages_use_the_file_time_zone() {
     let text = "version: 1\ntimezone: Europe/Oslo\nrepositories: [a/b]\nteams:\n  - { slug: one, members: [{ github: ana }] }\n  - { slug: two, members: [{ github: ana, from: 2026-05-31 }] }\n";
     assert_eq!(problems(text).list[0].message, "the weights of `ana` sum to 2 from 2026-05-31");
 }
 
 #[test]
-fn a_login_has_one_number_and_an_account_may_have_two_logins_one_after_the_other() {
+fn an_account_may_have_two_consecutive_logins() {
     let two_numbers =
         "      - { github: ana, id: 1, to: 2026-01-01 }\n      - { github: ana, id: 2, from: 2026-01-01 }\n";
     assert_eq!(codes(&with_members(two_numbers)), ["config.person_id"]);
@@ -292,14 +292,14 @@ fn a_login_has_one_number_and_an_account_may_have_two_logins_one_after_the_other
 }
 
 #[test]
-fn what_is_empty_or_missing_is_named() {
+fn empty_and_missing_values_are_named() {
     assert_eq!(codes(""), ["config.type"]);
     assert_eq!(codes("version: 1\nrepositories: []\nteams: []\n"), ["config.empty", "config.empty"]);
     assert_eq!(codes(&with_top("version: 1")), ["config.missing_key"]);
 }
 
 #[test]
-fn dates_have_one_form_and_lie_in_living_memory() {
+fn dates_have_one_format_and_plausible_years() {
     for date in ["2026-02-30", "06/07/2026", "0202-01-01", "2026-1-5", "yesterday", "2026-01-05T12:00:00", "20260105"] {
         assert_eq!(
             codes(&with_members(&format!("      - {{ github: ana, from: {date} }}\n"))),
@@ -312,7 +312,7 @@ fn dates_have_one_form_and_lie_in_living_memory() {
 }
 
 #[test]
-fn time_zones_are_names_of_the_iana_database() {
+fn time_zones_are_iana_names() {
     for zone in ["Mars/Phobos", "CEST", "CET", "+01:00"] {
         assert_eq!(
             codes(&with_top(&format!("version: 1\ntimezone: {zone}\nrepositories: [a/b]"))),
@@ -323,28 +323,28 @@ fn time_zones_are_names_of_the_iana_database() {
 }
 
 #[test]
-fn another_version_of_the_form_is_refused() {
+fn another_format_version_is_refused() {
     assert_eq!(codes(&with_top("version: 2\nrepositories: [a/b]")), ["config.version"]);
 }
 
 #[test]
-fn byte_order_mark_and_carriage_returns_are_read_and_other_encodings_refused() {
+fn byte_order_marks_pass_but_other_encodings_fail() {
     assert!(parse(&format!("\u{feff}{}", VALID.replace('\n', "\r\n"))).is_ok());
     let latin1 = TeamsFile::parse("teams.yaml", b"version: 1\nname: J\xf8rgen").expect_err("refused");
     assert_eq!((latin1.list[0].code, latin1.list[0].at), ("config.encoding", Some(Position { line: 2, column: 8 })));
 }
 
 #[test]
-fn bombs_are_refused_before_they_grow() {
+fn yaml_bombs_are_refused_before_they_expand() {
     let aliases = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n";
     assert_eq!(codes(aliases)[0], "config.syntax");
     assert_eq!(codes(&format!("{}x", "- ".repeat(20))), ["config.too_large"]);
-    assert_eq!(codes(&"[".repeat(10_000)), ["config.syntax"], "the parser's own bound");
+    assert_eq!(codes(&"[".repeat(10_000)), ["config.syntax"], "the parser's own limit");
     assert_eq!(codes(&"x".repeat(50_000_000)), ["config.too_large"]);
 }
 
 #[test]
-fn the_variables_of_the_environment_give_the_same_file() {
+fn environment_variables_give_the_same_file() {
     let json = r#"[{"slug": "payments", "name": "Payments", "members": [
         {"github_username": "al\u0069ce", "id": 1001, "joined_at": "2025-01-06"},
         {"github": "bob", "allocation_weight": 0.5, "joined_at": "2026-01-01", "left_at": "2026-07-01"}]}]"#;
@@ -354,7 +354,7 @@ fn the_variables_of_the_environment_give_the_same_file() {
 }
 
 #[test]
-fn problems_of_the_variables_name_the_variable() {
+fn problems_in_variables_name_the_variable() {
     let found = TeamsFile::parse_variables(r#"[{"slug": "pay", "members": [{"github": "a b"}]}]"#, "acme")
         .expect_err("refused");
     let codes: Vec<_> = found.list.iter().map(|problem| problem.code).collect();
@@ -363,7 +363,7 @@ fn problems_of_the_variables_name_the_variable() {
     assert!(found.to_string().contains("REPOSITORIES: config.repo_syntax"), "{found}");
     for (json, help) in [
         (r#"[{"slug": "pay", "members": []}"#, "it is JSON"),
-        (r#"{"version": 1, "teams": [{"slug": "pay", "members": []}]}"#, "write the list of teams alone"),
+        (r#"{"version": 1, "teams": [{"slug": "pay", "members": []}]}"#, "write only the list of teams"),
     ] {
         let found = TeamsFile::parse_variables(json, "acme/api").expect_err("refused");
         let helps: Vec<_> = found.list.iter().filter_map(|problem| problem.help.as_deref()).collect();
@@ -372,7 +372,7 @@ fn problems_of_the_variables_name_the_variable() {
 }
 
 #[test]
-fn the_schema_knows_exactly_the_keys_that_are_read() {
+fn the_schema_has_exactly_the_accepted_keys() {
     let schema = json_schema();
     let keys = |pointer: &str| {
         let object = schema.pointer(pointer).and_then(|value| value.as_object()).expect("properties");
@@ -392,7 +392,7 @@ fn the_schema_knows_exactly_the_keys_that_are_read() {
 }
 
 #[test]
-fn the_schema_accepts_and_refuses_what_the_reader_does() {
+fn the_schema_and_the_reader_agree() {
     let validator = jsonschema::validator_for(&json_schema()).expect("a valid schema");
     let member = |member: &str| {
         format!(r#"{{"version": 1, "repositories": ["a/b"], "teams": [{{"slug": "pay", "members": [{member}]}}]}}"#)
@@ -449,7 +449,7 @@ fn the_committed_schema_is_the_generated_one() {
 }
 
 #[test]
-fn a_former_slug_is_one_that_no_team_of_the_file_has() {
+fn a_former_slug_must_not_be_in_use() {
     let teams = |teams: &str| format!("version: 1\nrepositories: [a/b]\nteams:\n{teams}");
     let renamed = parse(&teams("  - { slug: checkout, renamed_from: pay, members: [] }\n")).expect("valid");
     assert_eq!(renamed.teams[0].renamed_from, Some("pay".parse().expect("a slug")));
@@ -464,7 +464,7 @@ fn a_former_slug_is_one_that_no_team_of_the_file_has() {
 }
 
 #[test]
-fn exclusions_take_from_patterns_before_them_in_the_file_and_in_the_variable() {
+fn exclusions_apply_to_the_patterns_before_them() {
     let read =
         |repositories: &str| parse(&with_top(&format!("version: 1\nrepositories: {repositories}"))).expect("valid");
     let file = read("[acme/*, '!acme/mirror', \"!acme/*-archive\", acme/web, '!acme/web', acme/api-archive]");
@@ -479,7 +479,7 @@ fn exclusions_take_from_patterns_before_them_in_the_file_and_in_the_variable() {
 }
 
 #[test]
-fn an_entry_may_be_repeated_behind_one_that_takes_from_it() {
+fn an_entry_may_be_repeated_after_an_exclusion() {
     let of = |repositories: &str| with_top(&format!("version: 1\nrepositories: {repositories}"));
     for (list, rules, names) in [
         ("[acme/*, '!acme/x-*', acme/x-1]", "acme/*, !acme/x-*", "acme/x-1"),
@@ -497,7 +497,7 @@ fn an_entry_may_be_repeated_behind_one_that_takes_from_it() {
 }
 
 #[test]
-fn exclusions_that_exclude_nothing_or_everything_or_lack_their_quotes_are_refused() {
+fn useless_or_unquoted_exclusions_are_refused() {
     let of = |repositories: &str| with_top(&format!("version: 1\nrepositories: {repositories}"));
     assert_eq!(codes(&of("['!acme/mirror', acme/*]")), ["config.exclusion"]);
     assert_eq!(codes(&of("[acme/*, '!other/mirror']")), ["config.exclusion"]);
@@ -510,8 +510,8 @@ fn exclusions_that_exclude_nothing_or_everything_or_lack_their_quotes_are_refuse
     ] {
         assert_eq!(codes(&of(all)), ["config.empty"], "{all}");
     }
-    let told = problems(&of("[acme/*, '!acme/*']")).list.remove(0);
-    assert_eq!(told.message, "`!acme/*` leaves nothing of `acme/*`: no repositories are configured");
+    let found = problems(&of("[acme/*, '!acme/*']")).list.remove(0);
+    assert_eq!(found.message, "`!acme/*` excludes everything from `acme/*`: no repositories are configured");
     for some in [
         "[acme/*, '!acme/*', acme/web]",
         "[acme/*, '!acme/x-*']",
@@ -527,7 +527,7 @@ fn exclusions_that_exclude_nothing_or_everything_or_lack_their_quotes_are_refuse
 }
 
 #[test]
-fn what_people_write_by_habit_is_answered_by_what_to_write() {
+fn common_mistakes_are_answered_with_the_fix() {
     let of = |text: &str| problems(text).list.into_iter().next_back().expect("a problem");
     let weight = |weight: &str| with_members(&format!("      - github: ana\n        weight: {weight}\n"));
     let zone = |zone: &str| with_top(&format!("version: 1\ntimezone: {zone}\nrepositories: [a/b]"));
@@ -558,7 +558,7 @@ fn what_people_write_by_habit_is_answered_by_what_to_write() {
             "write `weight: 0.5`, without quotes; it has the invisible character U+00A0",
         ),
         (weight("0.5\u{a0}"), "config.type", "write `weight: 0.5`; it has the invisible character U+00A0"),
-        (weight("\"half\u{200b}\""), "config.type", "without quotes and blanks; it has the invisible character U+200B"),
+        (weight("\"half\u{200b}\""), "config.type", "without quotes and spaces; it has the invisible character U+200B"),
         (zone("GMT+1"), "config.timezone", "Europe/Oslo"),
         (zone("GMT 1"), "config.timezone", "Europe/Oslo"),
         (zone("utc +2"), "config.timezone", "Europe/Oslo"),
@@ -580,25 +580,25 @@ fn what_people_write_by_habit_is_answered_by_what_to_write() {
         (with_top("version: 1\nrepositories: ['https://github.com/acme/*']"), "config.repo_syntax", "write `acme/*`"),
         (with_members("      - { github: https://github.com/octocat }\n"), "config.login_syntax", "write `octocat`"),
         (with_top("version: 1\nrepositories: ['acme/*x*']"), "config.repo_syntax", "write it as `owner/prefix-*`"),
-        (with_top("version: 1\nrepositories:"), "config.missing_key", "a list without any is `repositories: []`"),
+        (with_top("version: 1\nrepositories:"), "config.missing_key", "an empty list is `repositories: []`"),
         (weight("0"), "config.weight_range", "end the membership with `to: DATE`"),
     ] {
         let problem = of(&text);
         assert_eq!(problem.code, code, "{text}: {problem:?}");
         assert!(problem.help.as_ref().is_some_and(|found| found.contains(help)), "{text}: {problem:?}");
-        // What is advised is taken.
+        // The suggested value is accepted.
         let advised = problem.help.as_ref().and_then(|help| help.split('`').find_map(|it| it.strip_prefix("weight: ")));
         assert!(advised.is_none_or(|advised| advised.parse::<Weight>().is_ok()), "{text}: {problem:?}");
     }
 }
 
 #[test]
-fn a_key_without_a_value_is_refused_and_does_not_count_as_left_out() {
+fn a_key_without_a_value_is_refused() {
     for key in ["id", "weight", "from", "to"] {
         let list = problems(&with_members(&format!("      - github: ana\n        {key}:\n"))).list;
         let found: Vec<_> = list.iter().map(|it| (it.code, it.message.as_str())).collect();
         assert_eq!(found, [("config.missing_key", format!("`{key}` has no value").as_str())]);
-        assert_eq!(list[0].help, Some(format!("write one: `{key}: …`, or take `{key}` out")));
+        assert_eq!(list[0].help, Some(format!("write one: `{key}: …`, or remove `{key}`")));
     }
     for key in ["timezone", "bots", "include_archived", "allow_weights_above_one", "privacy"] {
         let list = problems(&with_top(&format!("version: 1\nrepositories: [a/b]\n{key}: null"))).list;
@@ -608,7 +608,7 @@ fn a_key_without_a_value_is_refused_and_does_not_count_as_left_out() {
         codes(&with_top("version: 1\nrepositories: [a/b]\nprivacy: { min_group_size: ~ }")),
         ["config.missing_key"]
     );
-    // What the API answers about a team has nulls for what is not set.
+    // The API's response about a team has nulls for unset values.
     let answered =
         r#"[{ "slug": "pay", "name": null, "members": [{ "github": "ana", "joined_at": null, "left_at": null }] }]"#;
     let file = TeamsFile::parse_variables(answered, "acme/api").expect("valid");

@@ -1,11 +1,11 @@
-//! YAML (and so JSON) as a tree of values that know where they stand.
+//! YAML (and therefore JSON) as a tree of values with their positions.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use crate::names::is_invisible;
 use crate::{Position, Problem};
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) at: Position,
@@ -15,8 +15,8 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) enum Value {
     Null,
-    /// Plain scalars are typed by whoever reads them, from the characters of the file: a weight is never a
-    /// binary float on its way.
+    /// Plain scalars are typed by the code that reads them, from the characters of the file. A weight is never
+    /// converted to a binary float on the way.
     Scalar {
         text: String,
         is_plain: bool,
@@ -42,18 +42,18 @@ impl Value {
     }
 }
 
-/// What helps where a text is no YAML.
+/// Help for text that is not YAML.
 pub(super) const HELP_WITH_YAML: &str = "YAML is indented with spaces, and lists and mappings line up";
 
-/// A company of 10,000 people with several memberships each fits in a quarter of it.
+/// A company of 10,000 people with several memberships each fits in a quarter of this.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// The deepest value of the form is at depth 4.
+/// The deepest value of the format is at depth 4.
 const MAX_DEPTH: usize = 16;
 
-/// Parses one document within fixed bounds of size, depth and time.
+/// Parses one document within fixed limits of size, depth and time.
 pub(super) fn parse(bytes: &[u8]) -> Result<Node, Problem> {
     if bytes.len() > MAX_BYTES {
-        let message = format!("{} bytes, and {MAX_BYTES} are the limit", bytes.len());
+        let message = format!("{} bytes; the limit is {MAX_BYTES}", bytes.len());
         return Err(problem("config.too_large", None, message, "check that this is the teams file"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -70,27 +70,27 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, Problem> {
     Builder { parser: Parser::new_from_str(text) }.document().map_err(|mut problem| {
         let lines = lines_of(text);
         let end = problem.at.map_or(usize::MAX, |at| at.line);
-        // Editors and web pages put them where a blank is meant, and nobody sees the difference. The parser stumbles over
-        // one there, or on a line after it.
+        // Editors and web pages put these characters in place of spaces, and the difference is invisible. The parser
+        // fails on one there, or on a line after it.
         let before = lines.split('\n').take(end).enumerate();
         let found =
             before.filter_map(|(index, line)| Some((index + 1, line.chars().find(|c| is_invisible(*c))?))).last();
         if let Some((line, strange)) = found {
             let code = u32::from(strange);
             problem.help =
-                Some(format!("line {line} has the invisible character U+{code:04X}: write a blank in its place"));
+                Some(format!("line {line} has the invisible character U+{code:04X}: replace it with a space"));
         }
         problem
     })
 }
 
-/// The text as its lines are counted: without a byte order mark, and each line end is one `\n`. YAML ends a line at a
-/// lone carriage return too.
+/// The text as its lines are counted: without a byte order mark, and with each line end as one `\n`. YAML also ends a
+/// line at a lone carriage return.
 pub(super) fn lines_of(text: &str) -> String {
     text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// The place after the last character.
+/// The position after the last character.
 fn end_of(lines: &str) -> Position {
     let last = lines.rsplit('\n').next().unwrap_or_default();
     Position { line: lines.matches('\n').count() + 1, column: last.chars().count() + 1 }
@@ -103,7 +103,7 @@ fn refuse_conflict_markers(text: &str) -> Result<(), Problem> {
         Some(index) => Err(problem(
             "config.syntax",
             Some(Position { line: index + 1, column: 1 }),
-            "a merge conflict is left in the file".to_owned(),
+            "a merge conflict was left in the file".to_owned(),
             "resolve the conflict and remove the markers",
         )),
     }
@@ -180,9 +180,9 @@ impl<'input> Builder<'input> {
             }
             Event::SequenceStart(..) => self.list(depth)?,
             Event::MappingStart(..) => self.map(depth)?,
-            // An alias of an alias of a list is how a small file becomes a large one.
+            // Nested aliases of lists let a small file expand into a huge one.
             Event::Alias(_) => {
-                let message = "aliases (`*name`) are not read here".to_owned();
+                let message = "aliases (`*name`) are not supported".to_owned();
                 return Err(problem("config.syntax", Some(at), message, "write the value out"));
             }
             _ => Value::Null,

@@ -1,4 +1,4 @@
-//! The keys that are known.
+//! The known keys.
 
 mod reading;
 
@@ -15,16 +15,16 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 use self::reading::Reading;
 use crate::auth::scope::Scope;
 
-/// The one key that is given as it is.
+/// The single plain-text key.
 const PLAIN: &str = "API_KEY";
 /// The list of hashed keys.
 const LIST: &str = "API_KEYS";
-/// Keys begin so, that people and scanners of leaked secrets know them when they see one.
+/// The prefix of keys, by which people and secret scanners recognize them.
 const PREFIX: &str = "mgl_";
 
-/// What a key is called in lists and logs: letters, digits, `.`, `_` and `-`, 40 at most.
+/// The name of a key in lists and logs: letters, digits, `.`, `_` and `-`, at most 40.
 ///
-/// So short that neither a hash nor a key of our making is taken for one and shown.
+/// The limit is so short that neither a hash nor a generated key can be mistaken for a name and shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct KeyName(String);
@@ -39,13 +39,13 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// A text that is no name for a key. The text is not shown: it may be a key.
+/// Not a valid key name. The text is not shown, because it may be a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyNameError;
 
 impl fmt::Display for KeyNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a name has letters, digits, `.`, `_` and `-`, {} at most", KeyName::MAX_LEN)
+        write!(f, "a name has letters, digits, `.`, `_` and `-`, at most {}", KeyName::MAX_LEN)
     }
 }
 
@@ -61,7 +61,7 @@ impl FromStr for KeyName {
     }
 }
 
-/// The SHA-256 of a key. A plain hash is enough, as keys are long and random: there is nothing to try.
+/// The SHA-256 of a key. A plain hash is enough, because keys are long and random and cannot be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct KeyHash([u8; 32]);
 
@@ -70,7 +70,7 @@ impl KeyHash {
         Self(Sha256::digest(key).into())
     }
 
-    /// The hash that 64 hexadecimal digits stand for.
+    /// The hash written as 64 hexadecimal digits.
     fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if text.len() != 2 * bytes.len() {
@@ -100,7 +100,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A key as it is known to the program: by its hash.
+/// A key as the program knows it: by its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ApiKey {
     name: KeyName,
@@ -112,7 +112,7 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// What it is called.
+    /// The name of the key.
     pub fn name(&self) -> &KeyName {
         &self.name
     }
@@ -123,7 +123,7 @@ impl ApiKey {
         Self { name: KeyName(PLAIN.to_owned()), sha256: KeyHash::of(text.as_bytes()), scopes, teams: None }
     }
 
-    /// Whether one of its scopes allows what this one names.
+    /// Whether one of its scopes implies this one.
     pub(crate) fn allows(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|held| held.implies(scope))
     }
@@ -134,17 +134,17 @@ impl ApiKey {
     }
 }
 
-/// A key that was just made: the only time that its text is known.
+/// A newly created key. This is the only time its text is known.
 #[derive(Serialize)]
 pub struct NewKey {
-    /// What requests carry.
+    /// The key that requests send.
     pub key: String,
-    /// What goes into `API_KEYS`.
+    /// The entry for `API_KEYS`.
     pub entry: ApiKey,
 }
 
 impl NewKey {
-    /// The key that these random bytes make. Without teams it shows all of them.
+    /// Creates a key from these random bytes. Without teams it shows all of them.
     pub fn from_random(
         random: [u8; 32],
         name: KeyName,
@@ -163,7 +163,7 @@ impl NewKey {
     }
 }
 
-/// All keys that are accepted. Cheap to clone.
+/// All accepted keys. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ApiKeys(Arc<[Arc<ApiKey>]>);
 
@@ -173,20 +173,20 @@ impl ApiKeys {
         Self::of(vec![ApiKey::plain(text)])
     }
 
-    /// The keys of a list as it is written into `API_KEYS`.
+    /// Parses a list in the format of `API_KEYS`.
     ///
     /// # Errors
-    /// Everything that is wrong with the list, as `config.api_keys`.
+    /// Every problem in the list, as `config.api_keys`.
     pub fn parse(json: &str) -> Result<Self, Problems> {
         let mut reading = Reading::default();
         reading.list(json);
         reading.finish().map(Self::of)
     }
 
-    /// The keys in `API_KEY` and `API_KEYS`, each through `lookup`; `None` when neither is set.
+    /// The keys in `API_KEY` and `API_KEYS`, each through `lookup`; `None` if neither is set.
     ///
     /// # Errors
-    /// `config.weak_secret` for a key that can be guessed, and whatever [`ApiKeys::parse`] refuses.
+    /// `config.weak_secret` for a guessable key, and everything that [`ApiKeys::parse`] rejects.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, Problems> {
         let (plain, list) = (lookup(PLAIN), lookup(LIST));
         if plain.is_none() && list.is_none() {
@@ -206,17 +206,17 @@ impl ApiKeys {
         Self(keys.into_iter().map(Arc::new).collect())
     }
 
-    /// What all of them are called.
+    /// The names of all keys.
     pub(crate) fn names(&self) -> impl Iterator<Item = &KeyName> {
         self.0.iter().map(|key| key.name())
     }
 
-    /// What a request with this key may do; `None` when there is no such key.
+    /// The entry of this key; `None` if the key is unknown.
     pub(crate) fn find(&self, given: &[u8]) -> Option<Arc<ApiKey>> {
         self.position(&KeyHash::of(given)).and_then(|position| self.0.get(position)).cloned()
     }
 
-    /// Compares with every key to the last byte, so that the time it takes says nothing about any of them.
+    /// Compares with every key to the last byte, so that the time reveals nothing about any of them.
     fn position(&self, given: &KeyHash) -> Option<usize> {
         let mut found = u64::MAX;
         for (position, key) in (0_u64..).zip(self.0.iter()) {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_the_one_that_other_programs_make() {
+    fn hashes_match_those_of_other_programs() {
         // printf %s abc | sha256sum
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hash("abc"), known);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_do_what_its_entry_says_and_sees_its_teams_only() {
+    fn a_key_gets_its_scopes_and_teams_only() {
         let grafana = entry("grafana", KEY, r#""scopes":["metrics:read"],"teams":["payments","web"]"#);
         let ops = entry("ops", OTHER, r#""scopes":["metrics:read","admin"]"#);
         let keys = ApiKeys::parse(&format!("[{grafana},{ops}]")).expect("valid");
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_a_long_list_is_found_where_it_is_and_nothing_else_is() {
+    fn a_long_list_matches_only_its_own_keys() {
         let names: Vec<String> = (0..300).map(|number| format!("key-{number}")).collect();
         let entries: Vec<String> =
             names.iter().map(|name| entry(name, &format!("{name}-of-sixteen"), r#""scopes":["admin"]"#)).collect();
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_short_enough_to_be_no_key_and_no_hash() {
+    fn a_name_is_shorter_than_keys_and_hashes() {
         let made = NewKey::from_random([7; 32], KeyName("x".to_owned()), [Scope::Admin], []).key;
         for text in ["", "a b", "a\nb", "é", &hash(KEY), &made] {
             assert_eq!(text.parse::<KeyName>(), Err(KeyNameError), "{text}");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_made_is_accepted_by_its_entry_and_shown_by_nothing_else() -> Result<(), serde_json::Error> {
+    fn a_generated_key_matches_its_entry_and_stays_hidden() -> Result<(), serde_json::Error> {
         let name: KeyName = "grafana".parse().expect("a name");
         let made = NewKey::from_random([171; 32], name, [Scope::PrsRead], [team("payments")]);
         assert_eq!(made.key, format!("mgl_{}", "ab".repeat(32)));

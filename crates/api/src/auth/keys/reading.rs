@@ -1,4 +1,4 @@
-//! Keys as they are written into the environment. Whatever is wrong is told at once, without a hash or a key in it.
+//! Reads keys from the environment. Reports all problems at once, without showing a hash or a key.
 
 use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
@@ -11,16 +11,17 @@ use serde_json::{Map, Value};
 use super::{ApiKey, KeyHash, KeyName, KeyNameError, LIST, PLAIN};
 use crate::auth::scope::{Scope, ScopeError};
 
-/// A key that can be guessed is none.
+/// A guessable key is not a key.
 const MIN_KEY_LENGTH: usize = 16;
-/// Sixteen random digits have nearly always more.
+/// Sixteen random digits nearly always have more.
 const MIN_DISTINCT: usize = 6;
-/// Fewer leave too little to try. One in two hundred keys of sixteen random digits has fewer, and hardly any longer one.
+/// Fewer leave too little to guess. One in two hundred keys of sixteen random digits has fewer, and hardly any longer
+/// key.
 const MIN_SURPRISES: usize = 9;
-/// Orders in which people type, each a circle.
+/// Typical typing sequences, each a cycle.
 const SEQUENCES: [&str; 6] =
     ["0123456789abcdef", "0123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm"];
-/// What stands in examples, and what is tried first; longer ones before those that they contain.
+/// Words from examples, and words that attackers try first. Longer words come before the words they contain.
 const PLACEHOLDERS: [&str; 15] = [
     "changeme",
     "change-me",
@@ -38,10 +39,10 @@ const PLACEHOLDERS: [&str; 15] = [
     "test",
     "key",
 ];
-/// What to do about a list that is none.
+/// The help for an invalid list.
 const EXAMPLE: &str = r#"write a list like `[{"name": "grafana", "sha256": "…", "scopes": ["metrics:read"]}]`; `mergeline keys create` prints such entries"#;
 
-/// An entry before anything is known about it: as JSON has it, so that all that is wrong can be told at once.
+/// An entry before validation, as JSON values, so that all problems can be reported at once.
 #[derive(Deserialize)]
 struct Draft {
     #[serde(default, deserialize_with = "given")]
@@ -56,7 +57,7 @@ struct Draft {
     unknown: Map<String, Value>,
 }
 
-/// A `null` is a value here, and refused as one: `"teams": null` must not open a key that was meant to be limited.
+/// A `null` counts as a value and is rejected: `"teams": null` must not widen a key that was meant to be limited.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
@@ -66,13 +67,13 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D:
 pub(super) struct Reading {
     keys: Vec<ApiKey>,
     problems: Vec<Problem>,
-    /// Where each name and each hash was seen first.
+    /// Where each name and each hash was first seen.
     names: HashMap<KeyName, String>,
     hashes: HashMap<KeyHash, String>,
 }
 
 impl Reading {
-    /// The keys that were read, unless something is wrong.
+    /// The keys that were read, unless there are problems.
     pub(super) fn finish(self) -> Result<Vec<ApiKey>, Problems> {
         if self.problems.is_empty() { Ok(self.keys) } else { Err(Problems::of_settings(self.problems)) }
     }
@@ -97,13 +98,13 @@ impl Reading {
     pub(super) fn list(&mut self, json: &str) {
         let entries = match serde_json::from_str::<Vec<Box<RawValue>>>(json) {
             Ok(entries) => entries,
-            // Its text would show the value that is no list.
-            Err(error) if error.is_data() => return self.refuse("it is no list of keys", EXAMPLE),
+            // The error's text would show the value.
+            Err(error) if error.is_data() => return self.refuse("not a JSON array of keys", EXAMPLE),
             Err(error) => return self.refuse(format!("it is not JSON: {error}"), EXAMPLE),
         };
         if entries.is_empty() {
             let help = "unset it, or add what `mergeline keys create` prints";
-            self.refuse("the list is empty, so that nobody could ask", help);
+            self.refuse("the list is empty, so no request would be accepted", help);
         }
         for (number, entry) in (1_usize..).zip(&entries) {
             let key = self.entry(&format!("entry {number}"), entry.get());
@@ -113,12 +114,12 @@ impl Reading {
 
     fn entry(&mut self, entry: &str, json: &str) -> Option<ApiKey> {
         if !json.starts_with('{') {
-            self.refuse(format!("{entry} is no object"), EXAMPLE);
+            self.refuse(format!("{entry} is not an object"), EXAMPLE);
             return None;
         }
         let draft = match serde_json::from_str::<Draft>(json) {
             Ok(draft) => draft,
-            // A field of ours that is there twice. The text names it, and shows no value.
+            // A duplicate field. The text names the field but does not show a value.
             Err(error) => {
                 self.refuse(format!("{entry}: {error}"), EXAMPLE);
                 return None;
@@ -140,7 +141,7 @@ impl Reading {
 
     fn name(&mut self, entry: &str, value: Option<&Value>) -> Option<KeyName> {
         let name = value.and_then(Value::as_str).ok_or(KeyNameError).and_then(str::parse);
-        name.map_err(|error| self.refuse(format!("{entry} has no `name` that can be used"), error.to_string())).ok()
+        name.map_err(|error| self.refuse(format!("{entry} has no valid `name`"), error.to_string())).ok()
     }
 
     fn sha256(&mut self, entry: &str, value: Option<&Value>) -> Option<KeyHash> {
@@ -149,9 +150,9 @@ impl Reading {
             self.refuse(format!("{entry} has no `sha256` of 64 hexadecimal digits"), help);
             return None;
         };
-        // A variable was not set when the hash was made: an empty header would be let in.
+        // A variable was unset when the hash was made: an empty header would be accepted.
         if hash == KeyHash::of(b"") {
-            self.refuse(format!("{entry}: `sha256` is that of an empty text"), help);
+            self.refuse(format!("{entry}: `sha256` is the hash of an empty text"), help);
             return None;
         }
         Some(hash)
@@ -160,7 +161,7 @@ impl Reading {
     fn scopes(&mut self, entry: &str, value: Option<Value>) -> Option<BTreeSet<Scope>> {
         let help = ScopeError.to_string();
         let Some(texts) = value.and_then(texts) else {
-            self.refuse(format!("{entry} has no list of `scopes`, so that it may do nothing"), help);
+            self.refuse(format!("{entry} has no list of `scopes`, so it may do nothing"), help);
             return None;
         };
         self.parsed(&texts, &format!("{entry} has a scope that does not exist"), &help)
@@ -171,31 +172,30 @@ impl Reading {
     fn teams(&mut self, entry: &str, value: Option<Value>) -> Option<Option<BTreeSet<TeamSlug>>> {
         let Some(value) = value else { return Some(None) };
         let Some(texts) = texts(value) else {
-            let help = "list the slugs of teams, or leave `teams` out for all of them";
-            self.refuse(format!("{entry}: `teams` is no list of teams"), help);
+            let help = "list the slugs of teams, or omit `teams` for all of them";
+            self.refuse(format!("{entry}: `teams` is not a list of teams"), help);
             return None;
         };
         let help = "write lower-case letters, digits and inner hyphens, as in the teams file";
-        self.parsed(&texts, &format!("{entry} has a team that is no slug"), help).map(Some)
+        self.parsed(&texts, &format!("{entry} has a team that is not a slug"), help).map(Some)
     }
 
-    /// What the texts stand for, unless one of them is refused.
+    /// The parsed texts, unless one of them is rejected.
     fn parsed<T: FromStr + Ord>(&mut self, texts: &[String], message: &str, help: &str) -> Option<BTreeSet<T>> {
         let parse =
             |text: &String| text.parse().map_err(|_| self.refuse(format!("{message}{}", shown(text)), help)).ok();
-        // All of them before any is looked at: each problem is to be told.
+        // Parses all of them before checking any, so that each problem is reported.
         let parsed: Vec<Option<T>> = texts.iter().map(parse).collect();
         parsed.into_iter().collect()
     }
 
-    /// Remembers whose name and hash these are, and refuses those that another one has.
+    /// Records which entry has this name and hash, and rejects duplicates.
     fn note(&mut self, entry: &str, name: Option<&KeyName>, sha256: Option<KeyHash>) {
         if let Some(name) = name {
             match self.names.get(name) {
-                Some(first) => self.refuse(
-                    format!("{entry} has the name `{name}`, as {first} has"),
-                    "give each key a name of its own",
-                ),
+                Some(first) => {
+                    self.refuse(format!("{entry} has the name `{name}`, as {first} has"), "give each key its own name")
+                }
                 None => drop(self.names.insert(name.clone(), entry.to_owned())),
             }
         }
@@ -203,7 +203,7 @@ impl Reading {
             match self.hashes.get(&sha256) {
                 Some(first) => self.refuse(
                     format!("{entry} is the same key as {first}"),
-                    "take one of them out: a key has one set of scopes",
+                    "remove one of them: a key has one set of scopes",
                 ),
                 None => drop(self.hashes.insert(sha256, entry.to_owned())),
             }
@@ -211,7 +211,7 @@ impl Reading {
     }
 }
 
-/// Why a key can be guessed, if it can.
+/// Why a key is guessable, if it is.
 fn weakness(key: &str) -> Option<String> {
     let bytes = key.as_bytes();
     let distinct: BTreeSet<u8> = bytes.iter().copied().collect();
@@ -226,14 +226,14 @@ fn weakness(key: &str) -> Option<String> {
     } else if steps.len() == 1 {
         Some("it counts up or down".to_owned())
     } else if surprises(key) < MIN_SURPRISES {
-        Some("it is made of words that anybody would try, sequences and repetitions".to_owned())
+        Some("it consists of common words, sequences and repetitions".to_owned())
     } else {
         None
     }
 }
 
-/// How many characters of a key do not follow from those before them, as in a sequence or a repetition, outside of words that
-/// stand where a key belongs.
+/// The number of characters in a key that do not follow from earlier ones, as in a sequence or a repetition, and that
+/// are outside placeholder words.
 fn surprises(key: &str) -> usize {
     let key = PLACEHOLDERS.iter().fold(key.to_lowercase(), |rest, word| rest.replace(word, ""));
     let bytes = key.as_bytes();
@@ -250,12 +250,12 @@ fn surprises(key: &str) -> usize {
     (0..bytes.len()).filter(is_surprise).count()
 }
 
-/// A list of texts with something in it.
+/// A nonempty list of texts.
 fn texts(value: Value) -> Option<Vec<String>> {
     serde_json::from_value(value).ok().filter(|texts: &Vec<String>| !texts.is_empty())
 }
 
-/// A text that is wrong, as far as it may be shown: what is as long as a key may be one that got into a wrong place.
+/// An invalid text, if it is safe to show: a text as long as a key may be a misplaced key.
 fn shown(text: &str) -> String {
     if text.len() < MIN_KEY_LENGTH { format!(": `{text}`") } else { String::new() }
 }
@@ -266,7 +266,7 @@ mod tests {
     use super::super::tests::{KEY, OTHER, entry, hash};
     use super::*;
 
-    /// What is wrong, one line each; everything that is known must be secret stays out of it.
+    /// The problems, one per line. Known secrets must not appear in them.
     fn refused(json: &str) -> Vec<String> {
         let problems = ApiKeys::parse(json).expect_err("refused");
         for secret in [hash(KEY), hash(OTHER), KEY.to_owned(), OTHER.to_owned()] {
@@ -277,17 +277,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_keys_is_refused_and_not_shown() {
+    fn an_invalid_key_list_is_refused_and_hidden() {
         for (json, said) in [
             ("", "it is not JSON: EOF while parsing a value at line 1 column 0"),
             (KEY, "it is not JSON: invalid number at line 1 column 2"),
             ("[{]", "it is not JSON: key must be a string at line 1 column 3"),
-            (&format!("\"{OTHER}\""), "it is no list of keys"),
-            (&entry("grafana", KEY, r#""scopes":["admin"]"#), "it is no list of keys"),
-            ("null", "it is no list of keys"),
-            ("[]", "the list is empty, so that nobody could ask"),
-            (&format!("[\"{OTHER}\"]"), "entry 1 is no object"),
-            (r#"[["grafana"]]"#, "entry 1 is no object"),
+            (&format!("\"{OTHER}\""), "not a JSON array of keys"),
+            (&entry("grafana", KEY, r#""scopes":["admin"]"#), "not a JSON array of keys"),
+            ("null", "not a JSON array of keys"),
+            ("[]", "the list is empty, so no request would be accepted"),
+            (&format!("[\"{OTHER}\"]"), "entry 1 is not an object"),
+            (r#"[["grafana"]]"#, "entry 1 is not an object"),
             (
                 &format!("[{}]", entry("grafana", KEY, r#""scopes":["admin"],"scopes":["metrics:read"]"#)),
                 "entry 1: duplicate field `scopes`",
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_in_a_list_is_told_at_once() {
+    fn all_problems_of_a_list_are_reported_together() {
         let json = format!(
             r#"[{{}},
             {{"name":"a b","sha256":"{OTHER}","scopes":"admin","teams":[],"scope":1,"{KEY}":2}},
@@ -314,36 +314,36 @@ mod tests {
         assert_eq!(
             refused(&json),
             [
-                "entry 1 has no `name` that can be used",
+                "entry 1 has no valid `name`",
                 "entry 1 has no `sha256` of 64 hexadecimal digits",
-                "entry 1 has no list of `scopes`, so that it may do nothing",
+                "entry 1 has no list of `scopes`, so it may do nothing",
                 "entry 2 has a field that does not exist",
                 "entry 2 has a field that does not exist: `scope`",
-                "entry 2 has no `name` that can be used",
+                "entry 2 has no valid `name`",
                 "entry 2 has no `sha256` of 64 hexadecimal digits",
-                "entry 2 has no list of `scopes`, so that it may do nothing",
-                "entry 2: `teams` is no list of teams",
+                "entry 2 has no list of `scopes`, so it may do nothing",
+                "entry 2: `teams` is not a list of teams",
                 "entry 3 has a scope that does not exist: `write`",
                 "entry 3 has a scope that does not exist",
-                "entry 3 has a team that is no slug: `Payments`",
-                "entry 3 has a team that is no slug",
-                "entry 4 has no list of `scopes`, so that it may do nothing",
-                "entry 4: `teams` is no list of teams",
+                "entry 3 has a team that is not a slug: `Payments`",
+                "entry 3 has a team that is not a slug",
+                "entry 4 has no list of `scopes`, so it may do nothing",
+                "entry 4: `teams` is not a list of teams",
                 "entry 4 has the name `ops`, as entry 3 has",
                 "entry 4 is the same key as entry 3",
-                "entry 5 has no `name` that can be used",
-                "entry 5: `sha256` is that of an empty text",
-                "entry 5 has no list of `scopes`, so that it may do nothing",
-                "entry 5: `teams` is no list of teams",
+                "entry 5 has no valid `name`",
+                "entry 5: `sha256` is the hash of an empty text",
+                "entry 5 has no list of `scopes`, so it may do nothing",
+                "entry 5: `teams` is not a list of teams",
             ]
         );
     }
 
-    const GUESSABLE: &str = "it is made of words that anybody would try, sequences and repetitions";
+    const GUESSABLE: &str = "it consists of common words, sequences and repetitions";
 
     #[test]
-    fn a_key_of_chance_is_refused_by_no_rule_from_twenty_four_bytes_on() {
-        // What `openssl rand -hex 24` and `-base64 24` print, from a generator of fixed seeds.
+    fn random_keys_of_24_bytes_or_more_pass() {
+        // What `openssl rand -hex 24` and `-base64 24` print, from a generator with fixed seeds.
         let mut state = 1_u64;
         let mut random = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_can_be_guessed_is_refused_and_not_shown() {
+    fn a_guessable_key_is_refused_and_hidden() {
         for (key, said) in [
             ("s3cret", "it is shorter than 16 characters"),
             (&"a".repeat(16), "it has fewer than 6 different characters"),
@@ -386,7 +386,7 @@ mod tests {
             assert_eq!(found, [("config.weak_secret", said)], "{key}");
             assert!(!format!("{problems:?}").contains(key), "{key}");
         }
-        // Sixteen digits are the fewest that chance makes.
+        // Sixteen digits are the shortest random key.
         for key in [
             KEY,
             OTHER,
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_key_is_not_listed_again_with_other_scopes() {
+    fn the_plain_key_cannot_also_be_listed() {
         let list = format!("[{}]", entry("API_KEY", KEY, r#""scopes":["metrics:read"]"#));
         let lookup = |name: &str| Some(if name == PLAIN { KEY.to_owned() } else { list.clone() });
         let problems = ApiKeys::from_vars(lookup).expect_err("refused").list;
