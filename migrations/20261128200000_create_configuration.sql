@@ -1,17 +1,17 @@
--- Who belongs to which team, when, how much; and which repositories are collected.
+-- Team memberships over time with their weights, and the settings of the collection.
 
--- One row for each change of the configuration. A membership names the revisions that added and removed it, so that every past
--- state of the configuration can be read.
+-- One row per change of the configuration. A membership names the revisions that added and removed it, so every past
+-- configuration can be read.
 create table configurations (
     revision bigint generated always as identity primary key,
     applied_at timestamptz not null,
-    -- The zone in which the file's dates start and in which the views count weeks and months.
+    -- The time zone of the file's dates, and of weeks and months in the views.
     timezone text not null,
-    -- Logins that count as bots although GitHub calls them users.
+    -- Logins that count as bots although GitHub lists them as users.
     bots text [] not null,
-    -- owner/* and owner/prefix-*: what brings repositories in.
+    -- owner/* and owner/prefix-*: the patterns that add repositories.
     repository_patterns text [] not null default '{}',
-    -- Patterns and exclusions in the order of the file: the last one that matches a repository decides.
+    -- Patterns and exclusions in the order of the file. The last one that matches a repository decides.
     repository_rules text [] not null default '{}',
     includes_archived boolean not null default false,
     -- Durations of fewer people than this are hidden; 0 hides none.
@@ -24,31 +24,31 @@ from configurations
 order by revision desc
 limit 1;
 
-comment on view configuration_in_force is 'The newest configuration: one row, none before the first.';
+comment on view configuration_in_force is 'The newest configuration. One row, or none before the first configuration.';
 
 create table teams (
     id bigint generated always as identity primary key,
-    -- At least one letter keeps a slug apart from a team's number.
+    -- At least one letter, so that a slug cannot be confused with a team's id.
     slug text not null unique check (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$' and slug ~ '[a-z]'),
     name text not null,
     created_at timestamptz not null,
-    -- Set when the team is taken out of the configuration. Its past stays.
+    -- Set when the team is removed from the configuration. Its past stays.
     archived_at timestamptz,
-    -- Rises with every change of what answers about the team are made of.
+    -- Raised with every change of the data behind responses about the team.
     data_version bigint not null default 0
 );
 
 create table people (
     id bigint generated always as identity primary key,
-    -- The account's number at GitHub: null until it has been configured or seen. It survives a change of login.
+    -- The account's id on GitHub. Null until it is configured or seen. It does not change with the login.
     github_id bigint unique,
-    -- The login under which the configuration knows the person, the one that GitHub showed last, and all others before.
+    -- The login in the configuration, the one last seen on GitHub, and all earlier ones.
     configured_login text not null check (configured_login = lower(configured_login)),
     login text not null check (login = lower(login)),
     other_logins text [] not null default '{}'
 );
 
--- A login alone identifies only who has never been seen.
+-- A login alone identifies a person only until the account was seen.
 create unique index people_unseen_login_key on people (configured_login) where github_id is null;
 
 create function remember_other_logins()
@@ -66,7 +66,7 @@ begin
 end
 $$;
 
-comment on function remember_other_logins is 'Keeps the logins that a person had before, whoever changes them.';
+comment on function remember_other_logins is 'Keeps the earlier logins of a person after any change.';
 
 create trigger people_remember_other_logins
 before update of configured_login, login, other_logins on people
@@ -76,16 +76,16 @@ create table team_memberships (
     id bigint generated always as identity primary key,
     team_id bigint not null references teams (id),
     person_id bigint not null references people (id),
-    -- A share of the person's work. Exact: never a binary float.
+    -- A share of the person's work. Exact, never a binary float.
     weight numeric(5, 4) not null check (weight > 0 and weight <= 1),
-    -- Half open. Null is the beginning of time, and no end.
+    -- Half-open. Null means the beginning of time, or no end.
     joined_at timestamptz,
     left_at timestamptz,
     added_in bigint not null references configurations (revision),
-    -- Corrected and removed memberships stay as history and count no more.
+    -- Corrected and removed memberships stay as history and no longer count.
     removed_in bigint references configurations (revision),
     check (joined_at < left_at),
-    -- Ranges of single numbers, so that the plain GiST operator class serves and no extension is needed.
+    -- Single-number ranges work with the built-in GiST operator class, without an extension.
     constraint team_memberships_do_not_overlap exclude using gist (
         int8range(team_id, team_id, '[]') with &&,
         int8range(person_id, person_id, '[]') with &&,
@@ -95,39 +95,38 @@ create table team_memberships (
 
 create index team_memberships_person_id_idx on team_memberships (person_id) where removed_in is null;
 
--- A changed teams file attributes stored pull requests again in steps. Until that is done, these are the people whose pull
--- requests still count as before, with the teams for which that makes a difference.
+-- After a change of the teams file, stored pull requests are reattributed in steps. Until that is done, this lists the people
+-- whose pull requests still count as before, with the affected teams.
 create table reattributions (
     person_id bigint not null references people (id) on delete cascade,
     team_id bigint not null references teams (id),
-    -- The last pull request of the person that is done, by the instant that decides about membership. All rows of a person say
-    -- the same.
+    -- The person's last processed pull request, by the instant that decides about membership. The same in all rows of a person.
     done_at timestamptz not null default '-infinity',
     done_id bigint not null default 0,
     primary key (person_id, team_id),
-    -- For the question whether a team is concerned.
+    -- To look up whether a team is affected.
     unique (team_id, person_id)
 );
 
--- Patterns whose repositories could not all be listed the last time, and why.
+-- Patterns whose repositories could not all be listed at the last attempt, and why.
 create table incomplete_patterns (
     pattern text primary key,
     reason text not null
 );
 
 comment on table incomplete_patterns is
-'What these patterns mean could not be listed completely the last time. A pattern that is not configured any more does not count.';
+'Patterns whose repositories could not all be listed at the last attempt. Patterns that are no longer configured do not count.';
 
 create table retention (
     is_only_row boolean primary key default true check (is_only_row),
     kept_since timestamptz not null
 );
 
-comment on table retention is 'Pull requests that were merged or closed before kept_since are deleted and not stored again.';
+comment on table retention is 'Pull requests merged or closed before kept_since are deleted and not stored again.';
 
--- How old a program may be that works with this schema. It is one release for the next one's migrations, which add and do not
--- take away. A migration that does take away what programs before it need raises `least_migration` to the one that a program
--- has to know; a collector that does not know it refuses to work, and an API says so in its health.
+-- How old a program may be to work with this schema. The previous release always works, because new migrations only add. A
+-- migration that removes something that older programs need raises `least_migration` to the migration that a program must know.
+-- A collector that does not know it refuses to work, and an API reports it in its health.
 create table schema_requirements (
     is_only_row boolean primary key default true check (is_only_row),
     least_migration bigint not null
@@ -149,4 +148,4 @@ exception when invalid_parameter_value then
 end
 $$;
 
-comment on function knows_timezone is 'Whether the server knows a time zone by this name.';
+comment on function knows_timezone is 'Whether the server knows a time zone with this name.';

@@ -1,96 +1,96 @@
--- Repositories and how far each is collected, the ledger of runs, and what could not be read.
+-- Repositories with their collection progress, the ledger of runs, and the quarantine.
 
 create table repositories (
     id bigint generated always as identity primary key,
-    -- owner/name as it is configured, in lower case.
+    -- owner/name in the configuration, in lower case.
     name text not null check (name = lower(name) and name ~ '^[^/]+/[^/]+$'),
-    -- The name that GitHub answered with; null before the first answer.
+    -- The current name on GitHub. Null before the first response.
     current_name text check (current_name = lower(current_name)),
-    -- The name to show and to ask for.
+    -- The name to show and to request.
     display_name text not null generated always as (coalesce(current_name, name)) stored,
-    -- GitHub's number, which survives renames and transfers; null before the first answer.
+    -- GitHub's id, which does not change with renames and transfers. Null before the first response.
     github_id bigint,
-    -- The pattern that brought it in; null for one that is named.
+    -- The pattern that added it. Null if it is configured by name.
     pattern text,
     added_at timestamptz not null,
-    -- Set when the repository is taken out of the configuration. What was collected stays.
+    -- Set when the repository is removed from the configuration. Collected data stays.
     removed_at timestamptz,
-    -- False while pull requests are switched off in its settings: it is complete without any.
+    -- False while pull requests are disabled in its settings. It is then complete without any.
     has_pull_requests boolean not null default true,
 
-    -- The incremental stream. The newest updated_at that is known to be stored with everything before it: never the clock.
+    -- The incremental stream. The newest updated_at up to which everything is stored. It never comes from the clock.
     watermark timestamptz,
-    -- When the last complete reading of the stream began.
+    -- When the last complete reading of the stream started.
     listed_at timestamptz,
-    -- When the last complete collection of this repository began.
+    -- When the last complete collection of this repository started.
     collected_at timestamptz,
-    -- Everything that changed since then is stored: where numbers begin to be complete.
+    -- Everything that changed since then is stored. Numbers are complete from here on.
     covered_since timestamptz,
-    -- Set when somebody's pull requests since then are to be read again, because they were not kept so far.
+    -- Set when a person's pull requests since then must be read again, because they were not kept so far.
     reopened_since timestamptz,
-    -- When the last few weeks were last listed again to heal differences.
+    -- When the last few weeks were last listed again to fix differences.
     verified_at timestamptz,
-    -- What the first page was known by, and the digest of the token and the address that it belongs to.
+    -- The ETag of the first page, and a digest of its token and address.
     etag text,
     etag_scope text,
-    -- Pull requests on a page; fewer where GitHub cannot answer for so many.
+    -- Pull requests per page. Fewer if GitHub cannot return that many.
     page_size smallint not null default 100 check (page_size between 1 and 100),
-    -- The rows that the list by update could not show when they were last looked into: each changed last between the two times, as
-    -- the rows before and behind it tell.
+    -- The unreadable rows of the list by update, as of the last check. Each last changed between the two times, inferred from the
+    -- rows before and behind it.
     unreadable_from timestamptz [] not null default '{}',
     unreadable_until timestamptz [] not null default '{}',
 
-    -- The backfill stream, while one is under way: the next page by creation, how far back changes are kept, and the newest change
-    -- at its beginning, from where the incremental stream takes over.
+    -- The running backfill: the next page by creation, how far back changes are kept, and the newest change when it started, from
+    -- where the incremental stream takes over.
     backfill_page integer check (backfill_page >= 1),
     backfill_since timestamptz,
     backfill_anchor timestamptz,
-    -- How far a backfill is that reads by update, the newest change first: so many rows from the beginning of the list, when the
-    -- last of them changed, and its number. Null while it reads by creation.
+    -- Progress of a backfill that reads by update, newest change first: rows read from the start of the list, when the last of them
+    -- changed, and its number. Null while it reads by creation.
     backfill_rows integer check (backfill_rows >= 0),
     backfill_oldest timestamptz,
     backfill_last bigint,
-    -- The length of the list when the backfill began, when the newest of its pull requests was opened, and how many of them it has
-    -- seen: with fewer in the end, one has vanished meanwhile, others have moved up, and it is read again.
+    -- The length of the list when the backfill started, when the newest of its pull requests was opened, and how many of them were
+    -- seen. If fewer were seen at the end, one disappeared in between and others moved up, so the list is read again.
     backfill_length integer,
     backfill_newest timestamptz,
     backfill_seen integer not null default 0,
-    -- How often it was begun, the first time included, and when the present reading began.
+    -- How often it was started, including the first time, and when the current reading started.
     backfill_readings smallint not null default 0,
     backfill_reading_at timestamptz,
     constraint repositories_backfill_is_whole check ((backfill_page is null) = (backfill_since is null)),
 
-    -- Who works on it: every write names the fence, and a higher one has taken over.
+    -- The lease. Every write names the fence. A higher fence means that another worker has taken over.
     fence bigint not null default 0,
     leased_until timestamptz,
     leased_at timestamptz,
     lease_host text,
     lease_process bigint,
     lease_instance text,
-    -- Which attempt took the lease, and which one wrote the last page: both may be tried again after a lost answer.
+    -- Which attempt took the lease, and which one wrote the last page. Both may be retried after a lost reply.
     lease_token bigint,
     page_token bigint,
-    -- When it was last worked on: the one served longest ago goes first.
+    -- When it was last worked on. The least recently served one goes first.
     served_at timestamptz,
-    -- Failures in a row, and when it is tried again.
+    -- Consecutive failures, and when it is retried.
     failures integer not null default 0 check (failures >= 0),
     retry_at timestamptz,
 
-    -- How many pull requests are stored and not deleted, how many of these lack details as of their last change, and how many are in
-    -- quarantine. To say how the collection stands, nothing is counted: triggers keep these, whoever writes.
+    -- Pull requests that are stored and not deleted, those of them without details as of their last change, and those in
+    -- quarantine. Triggers maintain these counters on every write, so that the collection status does not count rows.
     pull_requests bigint not null default 0,
     without_details bigint not null default 0,
     quarantined bigint not null default 0,
-    -- The earliest time from which on one that is in quarantine and not accepted may have been opened, and whether there is one of
-    -- which that is not known.
+    -- The earliest time at which a quarantined, not accepted pull request may have been opened, and whether that time is unknown
+    -- for any of them.
     missing_from timestamptz,
     has_undated_missing boolean not null default false,
-    -- Rises with every change of what answers about the repository are made of.
+    -- Raised with every change of the data behind responses about the repository.
     data_version bigint not null default 0
 );
 
 create unique index repositories_name_key on repositories (name) where removed_at is null;
--- Two names of one repository would count its pull requests for the one that was read last.
+-- With two names for one repository, its pull requests would count for the one that was read last.
 create unique index repositories_github_id_key on repositories (github_id) where removed_at is null;
 
 create view collection_coverage as
@@ -120,21 +120,21 @@ from (
 ) as r;
 
 comment on view collection_coverage is
-'Everything of everybody from covered_since to complete_until is stored; both null while a repository was never read. One row.';
+'All data from covered_since to complete_until is stored. Both are null while any repository was never read. One row.';
 
 create table collection_runs (
     id bigint generated always as identity primary key,
     started_at timestamptz not null,
     finished_at timestamptz,
-    -- partial: some repositories failed, the others are complete. deferred: nothing failed, and some go on later. interrupted: closed
-    -- by a later run.
+    -- partial: some repositories failed, the others are complete. deferred: nothing failed, and some continue later. interrupted:
+    -- closed by a later run.
     state text not null default 'running'
     check (state in ('running', 'succeeded', 'deferred', 'partial', 'failed', 'interrupted')),
     -- Null for a run that failed before it knew its configuration.
     configuration_revision bigint references configurations (revision),
-    -- How many repositories it set out to collect; with as many results it is over.
+    -- How many repositories it planned to collect. The run is over when there are as many results.
     planned integer not null default 0,
-    -- What went wrong while planning, as sentences: patterns that could not be resolved.
+    -- Problems during planning, as sentences: patterns that could not be resolved.
     problems text [] not null default '{}',
     check ((state = 'running') = (finished_at is null))
 );
@@ -144,12 +144,12 @@ create index collection_runs_started_at_idx on collection_runs (started_at);
 create table collection_results (
     run_id bigint not null references collection_runs (id),
     repository_id bigint not null references repositories (id),
-    -- deferred: goes on later. busy: somebody else works on it.
+    -- deferred: continues later. busy: another process is working on it.
     state text not null check (state in ('succeeded', 'failed', 'deferred', 'busy')),
-    -- A stable code and a sentence: everything but success has its reason.
+    -- A stable code and a sentence. Every state except success has a reason.
     error_code text,
     error_message text,
-    -- When deferred work can go on.
+    -- When deferred work can continue.
     deferred_until timestamptz,
     started_at timestamptz not null,
     duration_seconds double precision not null check (duration_seconds >= 0),
@@ -171,7 +171,7 @@ create table collection_results (
     -- GitHub said that nothing has changed (304).
     is_unchanged boolean not null default false,
     rate_limit_remaining integer,
-    -- Which attempt wrote it: it may be written again after a lost answer.
+    -- Which attempt wrote it. It may be retried after a lost reply.
     written_as bigint,
     primary key (run_id, repository_id),
     constraint collection_results_reason_check check ((state = 'succeeded') = (error_code is null)),
@@ -180,26 +180,26 @@ create table collection_results (
 
 create index collection_results_repository_idx on collection_results (repository_id, run_id desc);
 
--- Pull requests that could not be understood or shown. Whose they are is not known.
+-- Pull requests that could not be read or understood. Their authors are unknown.
 create table quarantined_pull_requests (
     id bigint generated always as identity primary key,
     repository_id bigint not null references repositories (id),
-    -- Known by its number, or else by its place: a row that GitHub cannot show keeps its place behind the row before it in the list
-    -- by creation, whatever is deleted further ahead.
+    -- Identified by its number, or else by its place. An unreadable row keeps its place behind the row before it in the list by
+    -- creation, even if earlier rows are deleted.
     number bigint,
-    -- Its position in the whole list, from 1, when it was last met.
+    -- Its position in the whole list, from 1, when it was last seen.
     position integer check (position > 0),
-    -- The number of the row before it that can be read, 0 at the beginning of the list, and how many rows it is behind that one.
+    -- The number of the last readable row before it, 0 at the start of the list, and how many rows it is behind that one.
     after_number bigint not null default 0,
     rows_after integer check (rows_after > 0),
-    -- The number of the next row that can be read, null where there is none, and how many rows that one is behind it: where another
-    -- row follows it is another pull request, and what was accepted is accepted no more.
+    -- The number of the next readable row, null if there is none, and how many rows that one is behind it. If another row follows,
+    -- it is another pull request, and an earlier acceptance no longer applies.
     before_number bigint,
     rows_before integer check (rows_before > 0),
     reason text not null,
-    -- It was opened then or later: its own time, or that of the pull request before it. Null when neither is known.
+    -- The earliest time at which it may have been opened: its own, or that of the pull request before it. Null if both are unknown.
     created_from timestamptz,
-    -- Somebody has accepted that it is missing: buckets are called complete without it.
+    -- Set when a person accepted that it is missing. Buckets are then complete without it.
     accepted_at timestamptz,
     first_seen_at timestamptz not null,
     last_tried_at timestamptz not null,
@@ -211,28 +211,28 @@ create unique index quarantined_pull_requests_number_key on quarantined_pull_req
 create unique index quarantined_pull_requests_place_key on quarantined_pull_requests (repository_id, after_number, rows_after)
 where number is null;
 
--- Repositories of which who reviewed is to be read again, because others count as bots: their pull requests lose the mark that
--- they were read in steps.
+-- Repositories whose reviewers must be read again, because the list of bots changed. In steps, their pull requests are marked as
+-- not read.
 create table reopened_histories (
     repository_id bigint primary key references repositories (id) on delete cascade,
-    -- The last number that is done.
+    -- The last processed number.
     done_number bigint not null default 0
 );
 
--- Until when GitHub refuses requests with some credentials, so that the next run or another sandbox need not find out.
+-- Until when GitHub refuses requests with some credentials, so that the next run or another sandbox does not have to find out.
 create table rate_limit_blocks (
     -- A digest of the credentials and GitHub's address, never the token itself.
     scope text not null,
-    -- The hourly limit of the REST API or of GraphQL, or a secondary limit, which concerns both.
+    -- The hourly limit of the REST API or of GraphQL, or a secondary limit, which applies to both.
     kind text not null check (kind in ('core', 'graphql', 'secondary')),
     blocked_until timestamptz not null,
     primary key (scope, kind)
 );
 
--- What GitHub said was left of the hourly limit, so that the next run need not begin with one request to find out.
+-- What was left of the hourly limit, as GitHub reported it, so that the next run does not have to send a request to find out.
 create table rate_limit_remaining (
     scope text primary key,
-    -- Requests an hour.
+    -- Requests per hour.
     hourly_limit integer not null check (hourly_limit >= 0),
     remaining integer not null check (remaining >= 0),
     resets_at timestamptz not null

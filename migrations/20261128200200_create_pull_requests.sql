@@ -1,13 +1,13 @@
--- Facts, and what is derived from them.
+-- Facts, and the data derived from them.
 
--- One row for each pull request of a configured person.
+-- One row per pull request of a configured person.
 create table pull_requests (
     id bigint generated always as identity primary key,
     repository_id bigint not null references repositories (id),
     number bigint not null check (number > 0),
-    -- The pull request's number over all of GitHub. It keeps it when its repository is renamed or transferred.
+    -- The pull request's id, unique on all of GitHub. It stays the same when the repository is renamed or transferred.
     github_id bigint not null unique,
-    -- GraphQL's name of it.
+    -- Its GraphQL node ID.
     node_id text,
     author_id bigint not null references people (id),
     title text not null,
@@ -15,40 +15,40 @@ create table pull_requests (
     is_draft boolean not null,
     base_ref text,
     created_at timestamptz not null,
-    -- The newer row wins, in whatever order answers arrive.
+    -- The newer row wins, in any order of arrival.
     updated_at timestamptz not null,
     closed_at timestamptz,
     merged_at timestamptz,
-    -- GitHub lists it no more, and says that it is not there. It counts for nobody.
+    -- Set when GitHub no longer lists it and reports that it does not exist. It does not count for any team.
     deleted_at timestamptz,
-    -- The instant that decides which memberships it counts for.
+    -- The instant that decides which memberships apply.
     attributed_at timestamptz not null generated always as (coalesce(merged_at, closed_at, created_at)) stored,
-    -- From opening to merge (pr_cycle_time@1); null for a merge before the opening, which imported histories have.
+    -- From opening to merge (pr_cycle_time@1). Null for a merge before the opening, which occurs in imported histories.
     cycle_seconds double precision generated always as (
         case when merged_at >= created_at then extract(epoch from merged_at - created_at)::double precision end
     ) stored,
 
-    -- What GraphQL tells. The state (updated_at) of which the details are stored; another one means that they are to be read.
+    -- Details from GraphQL. The updated_at of the state whose details are stored. If it differs, they must be read.
     detailed_at timestamptz,
     detail_failures integer not null default 0,
     detail_retry_at timestamptz,
     first_commit_at timestamptz,
-    -- Not all of its commits could be read, so the first one is not known.
+    -- Not all of its commits could be read, so the first one is unknown.
     has_unread_commits boolean not null default false,
-    -- By a person who is not the author.
+    -- By a person other than the author.
     first_review_at timestamptz,
     first_approval_at timestamptz,
-    -- When it was first ready for review, null when unknown.
+    -- When it was first ready for review. Null if unknown.
     ready_at timestamptz,
     draft_periods tstzmultirange,
-    -- GitHub calls it a draft, or has called it one, without saying since when.
+    -- GitHub reports that it is or was a draft, but not since when.
     is_draft_history_incomplete boolean not null default false,
     additions integer,
     deletions integer,
     changed_files integer,
     merge_commit text,
 
-    -- The phases (pr_phases@1): null where unknown, never negative. A first review after the merge gives neither pickup nor review.
+    -- The phases (pr_phases@1): null if unknown, never negative. With a first review after the merge, pickup and review are null.
     coding_seconds double precision generated always as (
         case when first_commit_at <= created_at then extract(epoch from created_at - first_commit_at)::double precision end
     ) stored,
@@ -65,7 +65,7 @@ create table pull_requests (
         end
     ) stored,
     unique (repository_id, number),
-    -- Merged means that there is a merge time, and nothing else.
+    -- Merged means exactly that there is a merge time.
     check ((state = 'merged') = (merged_at is not null)),
     check ((state = 'open') = (closed_at is null))
 );
@@ -98,13 +98,13 @@ $$;
 
 comment on function pull_request_flags is 'Why a duration of a pull request is null although one might expect it.';
 
--- A team's share of a pull request. Derived: replaced in the transaction that changes its cause.
+-- A team's share of a pull request. Derived data, replaced in the transaction that changes its source.
 create table pr_attributions (
     pull_request_id bigint not null references pull_requests (id),
     team_id bigint not null references teams (id),
     membership_id bigint not null references team_memberships (id),
     weight numeric(5, 4) not null check (weight > 0 and weight <= 1),
-    -- Copied from the pull request, so that one index answers a team's range without a join.
+    -- Copied from the pull request, so that one index covers a team's range without a join.
     repository_id bigint not null references repositories (id),
     author_id bigint not null references people (id),
     created_at timestamptz not null,

@@ -1,5 +1,5 @@
--- What repositories say of themselves (pull_requests, without_details, quarantined, missing_from), kept by triggers, so that nothing
--- is counted to answer a question, whoever writes: a program or a person with SQL.
+-- Counters of repositories (pull_requests, without_details, quarantined, missing_from). Triggers maintain them on every write, by
+-- programs or by people with SQL, so that queries do not count rows.
 
 create function add_to_counters(repository bigint, stored bigint, lacking bigint) returns void language plpgsql as $$
 begin
@@ -10,7 +10,7 @@ begin
 end
 $$;
 
-comment on function add_to_counters is 'Adds to what is counted in the row of a repository.';
+comment on function add_to_counters is 'Adds to the counters of a repository.';
 
 create function count_pull_requests() returns trigger language plpgsql as $$
 begin
@@ -44,7 +44,7 @@ begin
 end
 $$;
 
-comment on function count_pull_requests is 'Keeps pull_requests and without_details of repositories.';
+comment on function count_pull_requests is 'Maintains pull_requests and without_details of repositories.';
 
 create function recount_quarantine(of_repositories bigint []) returns void language plpgsql as $$
 begin
@@ -63,7 +63,7 @@ begin
 end
 $$;
 
-comment on function recount_quarantine is 'Counts what is in quarantine of some repositories.';
+comment on function recount_quarantine is 'Recomputes the quarantine counters of some repositories.';
 
 create function count_quarantine() returns trigger language plpgsql as $$
 declare
@@ -83,7 +83,7 @@ begin
 end
 $$;
 
-comment on function count_quarantine is 'Keeps what repositories say of their quarantine.';
+comment on function count_quarantine is 'Maintains the quarantine counters of repositories.';
 
 create function recount_repositories() returns void language plpgsql as $$
 begin
@@ -102,7 +102,7 @@ begin
 end
 $$;
 
-comment on function recount_repositories is 'Counts again what the rows of repositories say, for when triggers were switched off.';
+comment on function recount_repositories is 'Recomputes all counters of repositories, for use after triggers were disabled.';
 
 create function count_after_truncate() returns trigger language plpgsql as $$
 begin
@@ -111,7 +111,7 @@ begin
 end
 $$;
 
-comment on function count_after_truncate is 'Counts a table that was emptied at once.';
+comment on function count_after_truncate is 'Recomputes the counters after a truncate.';
 
 create trigger count_inserted after insert on pull_requests
 referencing new table as new_rows for each statement execute function count_pull_requests();

@@ -1,8 +1,8 @@
--- The formulas, each with one home: the views and the API ask the same function.
+-- The formulas, each defined once. The views and the API call the same functions.
 
--- A duration and a weight (in ten-thousandths) in one number that sorts as (duration, weight): PostgreSQL sorts an array
--- of such numbers several times as fast as rows of two columns. Thousandths of seconds are kept (GitHub's times are whole
--- seconds), up to 17,000 years.
+-- A duration and a weight (in ten-thousandths) in one number that sorts as (duration, weight). PostgreSQL sorts an array of
+-- these numbers several times as fast as rows of two columns. Precision is a millisecond (GitHub's times are whole seconds),
+-- the range is up to 17,000 years.
 create function weighted_sample(seconds double precision, weight_units integer)
 returns bigint
 language sql immutable strict parallel safe
@@ -13,11 +13,11 @@ $$;
 comment on function weighted_sample is
 'A duration with its weight in ten-thousandths, as one number that sorts by duration, then weight.';
 
--- The weighted percentiles of METRICS. In ascending order, with weights w_k and running sums S_k, each sample stands at
--- C_k = S_k - w_k / 2, and the answer interpolates linearly between the two samples around C_1 + fraction * (C_n - C_1). With equal
--- weights it is percentile_cont. Weights are ten-thousandths: their sums, doubled here to stay whole, are exact. The samples come in
--- descending order, and their weights' sum with them, since the fractions that are asked for lie in the upper half: what is below
--- the lowest is not looked at.
+-- The weighted percentiles of METRICS. In ascending order, with weights w_k and running sums S_k, each sample is at
+-- C_k = S_k - w_k / 2. The result interpolates linearly between the two samples around C_1 + fraction * (C_n - C_1). With equal
+-- weights it equals percentile_cont. Weights are ten-thousandths. Their sums, doubled here to stay whole, are exact. The samples
+-- come in descending order with the sum of their weights, because the requested fractions are in the upper half. Samples below the
+-- lowest fraction are not read.
 create function weighted_percentiles(samples bigint [], weight_units bigint, fractions double precision [])
 returns double precision []
 language plpgsql immutable parallel safe
@@ -70,17 +70,17 @@ end
 $$;
 
 comment on function weighted_percentiles is
-'Weighted percentiles in seconds of weighted_samples in descending order, with the sum of their weights in ten-thousandths, for fractions in ascending order. Null without samples.';
+'Weighted percentiles in seconds. Takes weighted_samples in descending order, the sum of their weights in ten-thousandths, and fractions in ascending order. Null without samples.';
 
--- What is measured of a team's merged pull requests over [range_from, range_to), by calendar unit (day, week, month, quarter) in a
--- time zone: for each bucket that the range touches, empty ones included, and for the whole range, whose bucket is null, a row for
--- each measure. Unit: seconds; percentiles 0.5, 0.75, 0.9, 0.95.
+-- Measures of a team's merged pull requests over [range_from, range_to), by calendar unit (day, week, month, quarter) in a time
+-- zone. One row per measure, for each bucket that the range touches, including empty ones, and for the whole range, whose bucket is
+-- null. Unit: seconds; percentiles 0.5, 0.75, 0.9, 0.95.
 --   merged      all of them (velocity@1); no durations
---   cycle_time  from opening to merge (pr_cycle_time@1); merges before the opening, which imported histories have, are left out
---   coding, pickup, review  the phases (pr_phases@1), each of those of which it is known
--- `ignore_weights` gives each pull request the weight 1; the authors behind each duration are counted only with `count_people`, as
--- that takes its time: else 0. Another measure is another column of `merged`, another block of `aggregated` and another row of
--- `measures`.
+--   cycle_time  from opening to merge (pr_cycle_time@1); without merges before the opening, which occur in imported histories
+--   coding, pickup, review  the phases (pr_phases@1), each over the pull requests for which it is known
+-- `ignore_weights` gives each pull request the weight 1. The authors behind each duration are counted only with `count_people`,
+-- because that takes extra time; otherwise the count is 0. A new measure needs a column in `merged`, a block in `aggregated` and a
+-- row in `measures`.
 create function team_statistics(
     team bigint,
     range_from timestamptz,
@@ -200,4 +200,4 @@ as $$
 $$;
 
 comment on function team_statistics is
-'What is measured of a team''s merged pull requests: a row for each bucket and measure, bucket null for the whole range.';
+'Measures of a team''s merged pull requests: one row per bucket and measure; bucket is null for the whole range.';

@@ -1,11 +1,11 @@
--- For people and Grafana: these are documented, and keep their columns. The views list teams and buckets first and ask for the
--- numbers of each bucket by itself, so that a filter on team or time leaves out what is not asked for: the cost follows the range,
--- not the history. Who may read a view needs no right on any table: the numbers come from a function that has its owner's rights,
--- and hides small groups by itself.
+-- Views for people and Grafana. They are documented, and their columns are stable. They list teams and buckets first, then compute
+-- each bucket separately, so that a filter on team or time skips the rest. The cost depends on the range, not on the history.
+-- Readers of a view need no rights on tables: the numbers come from a function that runs with its owner's rights and hides small
+-- groups.
 
 -- Grain: team, pull request. Unit: seconds. Source: pr_attributions and the facts behind it.
--- Left out: pull requests that count for no team. Durations are null while open, for a close without a merge, and for a merge
--- before the creation.
+-- Excludes pull requests that do not count for any team. Durations are null for open pull requests, for those closed without a
+-- merge, and for a merge before the creation.
 create view pr_metrics as
 select
     a.team_id,
@@ -23,7 +23,7 @@ select
     p.created_at,
     p.updated_at,
     p.closed_at,
-    -- Of the attribution, which has an index by team and merge: a filter on both reads what it leaves, and no more.
+    -- From the attribution, which has an index by team and merge time, so that a filter on both reads only matching rows.
     a.merged_at,
     p.attributed_at,
     p.cycle_seconds as cycle_time_seconds,
@@ -48,7 +48,7 @@ inner join repositories as r on a.repository_id = r.id
 inner join people as h on a.author_id = h.id;
 
 comment on view pr_metrics is
-'One row for each team and pull request that counts for it, with the weight and the membership that says so.';
+'One row per team and pull request that counts for it, with the weight and the membership behind it.';
 
 -- The buckets of a team, from its first merge to now.
 create view team_buckets as
@@ -80,12 +80,12 @@ cross join lateral generate_series(
 ) as b (bucket);
 
 comment on view team_buckets is
-'Each week and month of each team, from its first merge to now, and whether everything of it is stored.';
+'Each week and month of each team, from its first merge to now, and whether all of its data is stored.';
 
--- The numbers of one bucket (week or month) of a team, in the configured time zone, in seconds. Where the configuration has a
--- min_group_size, durations of fewer people are null, and so are all of months and of a week that is not over: differences
--- would tell what whole weeks hide. Anybody may call a function: it looks itself whether the login may read one of the views, as
--- a grant on it would be one more to forget.
+-- The numbers of one bucket (week or month) of a team, in the configured time zone, in seconds. If the configuration has a
+-- min_group_size, durations of fewer people are null. So are all durations of months and of the current week, because differences
+-- would reveal what whole weeks hide. Any login may call a function, so this one checks whether the login may read one of the
+-- views. A separate grant on it could be forgotten.
 create function team_bucket(team bigint, unit text, bucket_start date)
 returns table (
     measure text,
@@ -96,7 +96,7 @@ returns table (
     percentiles double precision []
 )
 language plpgsql stable parallel safe security definer rows 5 cost 1000
--- The plan is the same for every team and bucket, and making it takes longer than running it.
+-- The plan is the same for every team and bucket, and planning takes longer than execution.
 set plan_cache_mode = force_generic_plan
 set jit = off
 as $$
@@ -137,13 +137,13 @@ begin
 end
 $$;
 
--- Whose objects the function means is decided here, and not by who asks: their temporary tables come last.
+-- Fixes the schema that the function uses, independent of the caller, whose temporary tables come last.
 do $$ begin
     execute format('alter function team_bucket(bigint, text, date) set search_path = %I, pg_temp', current_schema());
 end $$;
 
 comment on function team_bucket is
-'What is measured in one week or month of a team in the configured time zone, in seconds; durations of small groups are null.';
+'Measures of one week or month of a team in the configured time zone, in seconds. Durations of small groups are null.';
 
 create view view_team_velocity as
 select
@@ -187,7 +187,7 @@ cross join lateral (
 where b.unit = 'week';
 
 comment on view view_team_velocity is
-'Velocity (velocity@1) of each team by ISO week of the configured time zone. Weighted counts split a person over teams.';
+'Velocity (velocity@1) of each team by ISO week in the configured time zone. Weighted counts split a person across teams.';
 
 create view view_dora_lead_time as
 select

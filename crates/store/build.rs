@@ -1,4 +1,4 @@
-//! Rebuilds when a migration is added: the macro that embeds them cannot tell cargo by itself.
+//! Rebuilds when a migration is added. The macro that embeds migrations cannot report this dependency to cargo.
 fn main() {
     println!("cargo:rerun-if-changed=../../migrations");
 }

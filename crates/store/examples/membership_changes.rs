@@ -1,5 +1,5 @@
-//! How long changes of memberships take: 10,000 people in 200 teams with a million stored pull requests. `PEOPLE` and
-//! `PULL_REQUESTS` make it smaller.
+//! Measures how long membership changes take: 10,000 people in 200 teams with a million stored pull requests. `PEOPLE`
+//! and `PULL_REQUESTS` make it smaller.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -14,7 +14,8 @@ use sqlx::PgPool;
 const TEAMS: usize = 200;
 const REPOSITORIES: usize = 100;
 
-/// Pull requests over three years, by turns of all people and repositories, each with the share of its author's only team.
+/// Pull requests over three years, in turn from all people and repositories, each with the share of its author's only
+/// team.
 const FILL: &str = "
 insert into pull_requests (
     repository_id, number, github_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at, node_id
@@ -39,7 +40,7 @@ fn number(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// Everybody in one team; those of the first so many teams with this weight.
+/// Each person is in one team. Members of the first `teams` teams have this weight.
 fn file(people: usize, teams: usize, weight: &str) -> Result<TeamsFile> {
     let repositories: Vec<String> = (0..REPOSITORIES).map(|n| format!("acme/repo-{n}")).collect();
     let mut text = format!("version: 1\nrepositories: [{}]\nteams:\n", repositories.join(", "));
@@ -53,37 +54,37 @@ fn file(people: usize, teams: usize, weight: &str) -> Result<TeamsFile> {
     Ok(TeamsFile::parse("teams.yaml", text.as_bytes())?)
 }
 
-/// What applying took, with all its steps.
-struct Taken {
+/// The duration of applying, with all its steps.
+struct Timing {
     applied: Applied,
     first: Duration,
     steps: Vec<Duration>,
 }
 
-async fn apply(store: &Store, file: &TeamsFile) -> Result<Taken> {
+async fn apply(store: &Store, file: &TeamsFile) -> Result<Timing> {
     let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut applied = store.apply(file, options, at("2026-06-15T12:00:00Z")).await?;
-    let (first, mut steps) = (begun.elapsed(), Vec::new());
+    let (first, mut steps) = (started.elapsed(), Vec::new());
     while applied.people_to_reattribute > 0 {
-        let begun = Instant::now();
+        let started = Instant::now();
         applied.note(store.reattribute(PULL_REQUESTS_AT_ONCE).await?);
-        steps.push(begun.elapsed());
+        steps.push(started.elapsed());
     }
-    Ok(Taken { applied, first, steps })
+    Ok(Timing { applied, first, steps })
 }
 
 #[expect(clippy::print_stdout, reason = "a program for people and scripts")]
 async fn measure(store: &Store, what: &str, file: &TeamsFile) -> Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let options = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
     let planned = store.apply(file, options, at("2026-06-15T12:00:00Z")).await?;
-    let plan = begun.elapsed();
-    let Taken { applied, first, steps } = apply(store, file).await?;
-    anyhow::ensure!(planned.pull_requests_reattributed == applied.pull_requests_reattributed, "the plan was right");
+    let plan = started.elapsed();
+    let Timing { applied, first, steps } = apply(store, file).await?;
+    anyhow::ensure!(planned.pull_requests_reattributed == applied.pull_requests_reattributed, "the plan was wrong");
     let all: Duration = steps.iter().sum::<Duration>() + first;
     println!(
-        "{what}: {} pull requests of {} memberships; plan {:.2} s, first transaction {:.2} s, {} more steps of {:.2} s at most, all {:.1} s",
+        "{what}: {} pull requests of {} memberships; plan {:.2} s, first transaction {:.2} s, {} more steps of {:.2} s at most, total {:.1} s",
         applied.pull_requests_reattributed,
         applied.plan.memberships.len(),
         plan.as_secs_f64(),
@@ -95,7 +96,7 @@ async fn measure(store: &Store, what: &str, file: &TeamsFile) -> Result<()> {
     Ok(())
 }
 
-/// The most memory that this process ever had, in MB.
+/// The peak memory of this process, in MB.
 fn peak_memory() -> Result<usize> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux")?;
@@ -117,7 +118,7 @@ async fn main() -> Result<()> {
     let store = database.store()?;
     let usual = file(people, 0, "1")?;
     let first = apply(&store, &usual).await?;
-    println!("the first teams file of {people} people: {:.2} s", first.first.as_secs_f64());
+    println!("first teams file with {people} people: {:.2} s", first.first.as_secs_f64());
     fill(&database.pool().await?, pull_requests).await?;
     let before = peak_memory()?;
     measure(&store, "nothing changes", &usual).await?;

@@ -1,4 +1,4 @@
-//! How fast pages are stored, beside plain `COPY` of the same rows into the same tables.
+//! Measures how fast pages are stored, compared with plain `COPY` of the same rows into the same tables.
 
 use std::time::{Duration, Instant};
 
@@ -58,14 +58,14 @@ async fn upsert(store: &Store, pull_requests: &[FakePullRequest], page_size: usi
                 work.kept.push(KeptPullRequest { pull_request, person, attributions });
             }
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         store.upsert_page(&lease, snapshot.revision, work, now).await?;
-        took += begun.elapsed();
+        took += started.elapsed();
     }
     Ok(took)
 }
 
-/// The rows that were just stored, by `COPY` into the same tables, emptied, with all their indexes and references.
+/// Copies the rows that were just stored into the same tables after emptying them, with all indexes and references.
 async fn copy(pool: &PgPool) -> Result<Duration> {
     let mut connection = pool.acquire().await?;
     let mut tables = Vec::new();
@@ -90,11 +90,11 @@ async fn copy(pool: &PgPool) -> Result<Duration> {
     sqlx::raw_sql("truncate pull_requests, pr_attributions cascade").execute(&mut *connection).await?;
     let mut took = Duration::ZERO;
     for (table, columns, rows) in tables {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut into = connection.copy_in_raw(&format!("copy {table} ({columns}) from stdin")).await?;
         into.send(rows).await?;
         into.finish().await?;
-        took += begun.elapsed();
+        took += started.elapsed();
     }
     Ok(took)
 }

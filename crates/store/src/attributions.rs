@@ -1,6 +1,6 @@
-//! Which teams stored pull requests count for, and what a change of memberships has left to do: it marks the people whom it
-//! concerns, and their pull requests are attributed again in steps of bounded size. Each pull request changes in one transaction,
-//! and the marks say how far it has come, so that whoever comes next goes on.
+//! Which teams stored pull requests count for. A membership change marks the affected people, and their pull requests
+//! are reattributed in steps of bounded size. Each pull request changes in one transaction. The marks record the
+//! progress, so that any process can continue.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,40 +11,40 @@ use mergeline_domain::{Attribution, Login, Membership, MembershipId, Period, Per
 use crate::session::Session;
 use crate::{Store, StoreError};
 
-/// How many stored pull requests are attributed again in one transaction: some tenths of a second where the machine has little
-/// else to do, for which pages wait.
+/// How many stored pull requests are reattributed in one transaction. This takes some tenths of a second on an idle
+/// machine, and pages wait for it.
 pub const PULL_REQUESTS_AT_ONCE: u32 = 2_000;
 
-/// How many people are looked at in one transaction: bounds memory, not correctness.
+/// How many people are processed in one transaction. Bounds memory, does not affect correctness.
 const PEOPLE_AT_ONCE: i64 = 1_000;
 
-/// People whose plans are counted in one statement: bounds its time, not correctness.
+/// How many spans are counted in one statement. Bounds its time, does not affect correctness.
 const SPANS_AT_ONCE: usize = 1_000;
 
-/// Pages take this lock together, whoever changes memberships or attributes by changed ones takes it alone: so no page
-/// attributes by a roster that has just been replaced, and no pull request changes while it is attributed. The number is arbitrary.
+/// Pages take this lock shared. Membership changes and reattribution take it exclusively. So no page uses a roster that
+/// has just been replaced, and no pull request changes while it is attributed. The number is arbitrary.
 const CONFIGURATION_LOCK: i64 = 0x6d65_7267_656c;
 
-/// Keeps everybody out who stores pull requests or changes memberships, until the transaction ends.
+/// Blocks storing pull requests and changing memberships until the transaction ends.
 pub(crate) async fn hold_alone(connection: &mut Session) -> Result<(), StoreError> {
     sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(connection).await?;
     Ok(())
 }
 
-/// Keeps those out who change memberships, until the transaction ends.
+/// Blocks membership changes until the transaction ends.
 pub(crate) async fn hold_together(connection: &mut Session) -> Result<(), StoreError> {
     sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(connection).await?;
     Ok(())
 }
 
-/// What a step did.
+/// The result of a reattribution step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reattributed {
-    /// Pull requests that count differently than before. Those of a step whose answer was lost are not among them.
+    /// Pull requests whose attributions changed. Does not include those of a step whose reply was lost.
     pub pull_requests: usize,
-    /// People whose pull requests still count as before, all or some of them.
+    /// People with pull requests that still count as before.
     pub people_left: i64,
-    /// Repositories of which it is still to be noted that histories are to be read again.
+    /// Repositories whose histories must still be marked to be read again.
     pub repositories_left: i64,
 }
 
@@ -56,9 +56,9 @@ impl Reattributed {
 }
 
 impl Store {
-    /// Goes on with what a teams file has left to do: attributes so many stored pull requests again, or notes that their
-    /// histories are to be read again, in one transaction. To be called until nothing is left; that may be by another process,
-    /// at another time. Without anything to do it takes no lock.
+    /// Continues the work of an applied teams file: reattributes up to `at_once` stored pull requests, or marks their
+    /// histories to be read again, in one transaction. Call it until nothing is left, from any process at any time.
+    /// Takes no lock if there is nothing to do.
     ///
     /// # Errors
     /// When the database fails.
@@ -87,7 +87,7 @@ async fn what_is_left(connection: &mut Session) -> Result<Reattributed, StoreErr
     Ok(Reattributed { pull_requests: 0, people_left: left.people, repositories_left: left.repositories })
 }
 
-/// Notes whose pull requests are to be attributed again, and for which teams they may count differently until then.
+/// Marks people whose pull requests must be reattributed, with the teams that this may affect.
 pub(crate) async fn mark(connection: &mut Session, changes: &[PersonChange]) -> Result<(), StoreError> {
     let (mut people, mut teams) = (Vec::new(), Vec::new());
     for change in changes {
@@ -112,7 +112,7 @@ pub(crate) async fn mark(connection: &mut Session, changes: &[PersonChange]) -> 
     begin_again(connection, &people).await
 }
 
-/// The same for all teams of one person.
+/// Like [`mark`], for all teams of one person.
 pub(crate) async fn mark_person(connection: &mut Session, person: PersonId) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into reattributions (person_id, team_id)
@@ -129,7 +129,7 @@ pub(crate) async fn mark_person(connection: &mut Session, person: PersonId) -> R
     begin_again(connection, &[person.0]).await
 }
 
-/// What was done of these people was done by memberships that are no longer in force.
+/// Resets the progress for these people, because it was based on memberships that are no longer in force.
 async fn begin_again(connection: &mut Session, people: &[i64]) -> Result<(), StoreError> {
     sqlx::query!(
         "update reattributions set done_at = default, done_id = default where person_id = any($1) and done_id > 0",
@@ -140,7 +140,7 @@ async fn begin_again(connection: &mut Session, people: &[i64]) -> Result<(), Sto
     Ok(())
 }
 
-/// Attributes the next of the pull requests that were marked. Nobody else may change them meanwhile.
+/// Reattributes the next marked pull requests. The caller must hold the lock alone.
 pub(crate) async fn attribute_next(connection: &mut Session, at_once: u32) -> Result<Reattributed, StoreError> {
     let due = sqlx::query_scalar!(
         "select distinct person_id from reattributions order by person_id limit $1",
@@ -148,7 +148,7 @@ pub(crate) async fn attribute_next(connection: &mut Session, at_once: u32) -> Re
     )
     .fetch_all(&mut *connection)
     .await?;
-    // One more than wanted: it says where it goes on.
+    // One more than wanted, to know where to continue.
     let mut rows = sqlx::query_file!("queries/next_to_attribute.sql", &due, i64::from(at_once) + 1)
         .fetch_all(&mut *connection)
         .await?;
@@ -188,7 +188,7 @@ pub(crate) async fn attribute_next(connection: &mut Session, at_once: u32) -> Re
     Ok(Reattributed { pull_requests, ..what_is_left(connection).await? })
 }
 
-/// Notes of so many pull requests that their histories are to be read again.
+/// Marks the histories of up to `at_once` pull requests to be read again.
 async fn reopen_next(connection: &mut Session, at_once: usize) -> Result<(), StoreError> {
     let mut at_once = at_once;
     while at_once > 0 {
@@ -236,7 +236,7 @@ async fn reopen_next(connection: &mut Session, at_once: usize) -> Result<(), Sto
     Ok(())
 }
 
-/// Answers that were made before are old.
+/// Raises data versions, which invalidates earlier responses.
 async fn note_changes(connection: &mut Session, repositories: &[i64]) -> Result<(), StoreError> {
     sqlx::query!("update repositories set data_version = data_version + 1 where id = any($1)", repositories)
         .execute(connection)
@@ -244,7 +244,7 @@ async fn note_changes(connection: &mut Session, repositories: &[i64]) -> Result<
     Ok(())
 }
 
-/// How many stored pull requests count differently once these changes are made.
+/// How many stored pull requests count differently after these changes.
 pub(crate) async fn count_differing(connection: &mut Session, changes: &[PersonChange]) -> Result<usize, StoreError> {
     let mut count = 0;
     let spans: Vec<(i64, Period)> = changes
@@ -276,7 +276,7 @@ pub(crate) async fn count_differing(connection: &mut Session, changes: &[PersonC
     Ok(count)
 }
 
-/// What shall count for these pull requests instead of what counts now, as the columns of one statement.
+/// The new attributions of pull requests, as columns for one statement.
 #[derive(Default)]
 pub(crate) struct WantedAttributions {
     replaced: Vec<i64>,
@@ -287,7 +287,7 @@ pub(crate) struct WantedAttributions {
 }
 
 impl WantedAttributions {
-    /// Lets these shares, and no others, count for a pull request.
+    /// Replaces all shares of a pull request with these.
     pub(crate) fn replace(&mut self, pull_request: i64, attributions: &[Attribution]) {
         self.replaced.push(pull_request);
         for attribution in attributions {
@@ -298,7 +298,7 @@ impl WantedAttributions {
         }
     }
 
-    /// Writes them. Returns how many pull requests count differently than before.
+    /// Writes them. Returns how many pull requests now count differently.
     pub(crate) async fn write(&self, connection: &mut Session) -> Result<usize, StoreError> {
         let changed = sqlx::query_file_scalar!(
             "queries/replace_attributions.sql",
@@ -314,8 +314,8 @@ impl WantedAttributions {
     }
 }
 
-/// Everybody who matters, or those of `only`, with all memberships that count: the members, and the accounts of
-/// people who are members no more, so that whoever comes back under another login is recognised.
+/// The relevant people, or those of `only`, with all memberships in force: the members, and the accounts of former
+/// members, so that people who return with another login are recognized.
 pub(crate) async fn people(connection: &mut Session, only: Option<&[i64]>) -> Result<Vec<Person>, StoreError> {
     let rows = sqlx::query!(
         r#"select

@@ -1,4 +1,4 @@
-//! Teams, people and repositories: what is in force, and how a teams file changes it.
+//! Teams, people and repositories: the configuration in force, and how a teams file changes it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,33 +24,33 @@ use crate::repositories::repositories;
 use crate::session::Session;
 use crate::{Repository, Store, StoreError};
 
-/// The number of a state of the configuration.
+/// The revision number of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Revision(pub i64);
 
-/// What a collection works from: one state of the configuration.
+/// One revision of the configuration, as the input of a collection.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Which state.
+    /// The revision.
     pub revision: Revision,
     /// The people and their memberships.
     pub roster: Roster,
-    /// The repositories, the one served longest ago first.
+    /// The repositories, least recently served first.
     pub repositories: Vec<Repository>,
-    /// The patterns that mean further repositories, with what they leave out.
+    /// The patterns for further repositories, with their exclusions.
     pub rules: RepoRules,
-    /// Whether patterns mean archived repositories too.
+    /// Whether patterns include archived repositories.
     pub includes_archived: bool,
 }
 
 /// How a teams file is applied.
 #[derive(Debug, Clone, Copy)]
 pub struct ApplyOptions {
-    /// Only say what would change.
+    /// Only report what would change.
     pub dry_run: bool,
-    /// Apply although a large part of the memberships would go.
+    /// Apply even if a large part of the memberships would be removed.
     pub allow_removals: bool,
-    /// How many stored pull requests may be attributed again in the same transaction.
+    /// How many stored pull requests may be reattributed in the same transaction.
     pub at_once: u32,
 }
 
@@ -66,19 +66,18 @@ pub struct Applied {
     /// The changes.
     #[serde(flatten)]
     pub plan: Plan,
-    /// Stored pull requests that count differently now.
+    /// Stored pull requests whose attributions changed.
     pub pull_requests_reattributed: usize,
-    /// People whose stored pull requests still count as before, until [`Store::reattribute`] has gone over them.
+    /// People whose stored pull requests keep their old attributions until [`Store::reattribute`] has processed them.
     pub people_to_reattribute: i64,
-    /// The next collection reads changes since then again, because of a person whose pull requests were not kept
-    /// before.
+    /// The next collection rereads changes since then, for a person whose pull requests were not kept before.
     pub reopens_since: Option<DateTime<Utc>>,
-    /// Pull requests of which the next collection reads who reviewed them again, because others count as bots.
+    /// Pull requests whose reviewers the next collection rereads, because the list of bots changed.
     pub histories_reopened: i64,
 }
 
 impl Applied {
-    /// Nothing but what the plan says.
+    /// The plan without any further effects.
     fn unchanged(plan: Plan) -> Self {
         Self {
             plan,
@@ -89,7 +88,7 @@ impl Applied {
         }
     }
 
-    /// Adds what a step of attributing stored pull requests again did.
+    /// Adds the result of a reattribution step.
     pub fn note(&mut self, step: Reattributed) {
         self.pull_requests_reattributed += step.pull_requests;
         self.people_to_reattribute = step.people_left;
@@ -107,17 +106,17 @@ impl std::fmt::Display for Applied {
                 if self.people_to_reattribute == 1 { ("person", "counts") } else { ("people", "count") };
             writeln!(
                 f,
-                "! what is stored of {} {people} still {count} as before: the next collection goes over it first",
+                "! {} {people} still {count} as before: the next collection updates their stored pull requests first",
                 self.people_to_reattribute
             )?;
         }
         if let Some(since) = self.reopens_since {
             let since = since.with_timezone(&self.plan.settings.timezone).format("%Y-%m-%d %H:%M %Z");
-            writeln!(f, "! somebody is new: the next collection reads every repository again, back to {since}")?;
+            writeln!(f, "! a person is new: the next collection reads every repository again, back to {since}")?;
         }
         if self.histories_reopened > 0 {
             let count = self.histories_reopened;
-            writeln!(f, "! others are bots: the next collection reads who reviewed {count} pull requests again")?;
+            writeln!(f, "! the bots changed: the next collection reads the reviewers of {count} pull requests again")?;
         }
         Ok(())
     }
@@ -126,21 +125,21 @@ impl std::fmt::Display for Applied {
 /// Why a teams file was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// It contradicts what is in force.
+    /// It contradicts the configuration in force.
     #[error(transparent)]
     Problems(#[from] Problems),
-    /// It would remove so much that it is more likely broken than meant.
+    /// It would remove so many memberships that it is more likely broken than intended.
     #[error(
         "config.too_many_removals: {removed} of {before} memberships would go\n  help: look at `mergeline teams plan`; when \
          it is meant, apply it with --allow-removals (or set ALLOW_REMOVALS=true for one run)"
     )]
     TooManyRemovals {
-        /// How many would go or end.
+        /// How many would be removed or end.
         removed: usize,
-        /// How many there are.
+        /// How many there are now.
         before: usize,
     },
-    /// The database knows its time zone by no name, so it could not count weeks.
+    /// The database does not know its time zone by any name, so it cannot compute weeks.
     #[error(
         "config.unknown_timezone: the database does not know the time zone {0}, nor another name of it\n  help: {UNKNOWN_ZONE_HELP}"
     )]
@@ -150,7 +149,7 @@ pub enum ApplyError {
     Store(#[from] StoreError),
 }
 
-/// What to do about a zone that the database does not know.
+/// What to do about a time zone that the database does not know.
 pub const UNKNOWN_ZONE_HELP: &str =
     "name another time zone in the teams file, or update the time zones of the database server (its package tzdata)";
 
@@ -161,32 +160,34 @@ impl From<sqlx::Error> for ApplyError {
 }
 
 impl Store {
-    /// What applying a teams file would change. One statement: the pull requests concerned are not counted, as a dry run does.
+    /// What applying a teams file would change. Takes one statement. Unlike a dry run, it does not count the affected
+    /// pull requests.
     ///
     /// # Errors
-    /// When the file contradicts what is in force, names a time zone that the database does not know, or the database fails.
+    /// When the file contradicts the configuration in force, names a time zone that the database does not know, or the
+    /// database fails.
     pub async fn plan(&self, file: &TeamsFile, now: DateTime<Utc>) -> Result<Plan, ApplyError> {
         let seen = self.with_deadline(async |connection| Ok(planned(connection, file, now).await)).await??;
         Ok(seen.plan)
     }
 
-    /// Makes a teams file the configuration in force: one transaction, all or nothing. Applying the same file
-    /// again changes nothing, takes no lock and one statement. Corrected memberships stay as history; stored pull requests are
-    /// re-attributed without asking GitHub: up to `at_once` of them in the same transaction, the others by
-    /// [`Store::reattribute`], and until then answers of the teams concerned say so.
+    /// Makes a teams file the configuration in force, in one transaction, all or nothing. Applying the same file again
+    /// changes nothing and takes one statement and no lock. Corrected memberships stay as history. Stored pull requests
+    /// are reattributed without requests to GitHub: up to `at_once` of them in the same transaction, the rest by
+    /// [`Store::reattribute`]. Until then, responses for the affected teams say so.
     ///
-    /// A time zone that the database knows by another name only is taken by that name.
+    /// A time zone that the database knows only by another name is stored under that name.
     ///
     /// # Errors
-    /// When the file contradicts what is in force, would remove too much, names a time zone that the database does not know, or
-    /// the database fails.
+    /// When the file contradicts the configuration in force, would remove too much, names a time zone that the database
+    /// does not know, or the database fails.
     pub async fn apply(
         &self,
         file: &TeamsFile,
         options: ApplyOptions,
         now: DateTime<Utc>,
     ) -> Result<Applied, ApplyError> {
-        // Nearly every file is the one that is in force: that is found out without keeping anybody waiting.
+        // Nearly every file is already in force. This check takes no lock.
         let seen = self.with_deadline(async |connection| Ok(planned(connection, file, now).await)).await??;
         if seen.plan.is_in_force() {
             return Ok(Applied::unchanged(seen.plan));
@@ -222,8 +223,8 @@ impl Store {
         Ok(applied)
     }
 
-    /// The first of a zone's names that the database knows, `None` when it knows none of them: the lists of IANA names that
-    /// PostgreSQL and this program come with differ by their age, and by what their systems leave out.
+    /// The first of a zone's names that the database knows; `None` when it knows none of them. The lists of IANA names
+    /// in PostgreSQL and in this program differ by age, and by what their systems leave out.
     ///
     /// # Errors
     /// When the database fails.
@@ -232,7 +233,7 @@ impl Store {
         Ok(known)
     }
 
-    /// What is in doubt about the logins of the configuration in force, by what is known of their accounts.
+    /// Doubts about the configured logins, based on what is known about their accounts.
     ///
     /// # Errors
     /// When the database fails.
@@ -241,7 +242,7 @@ impl Store {
         Ok(current.doubts())
     }
 
-    /// The people of the configuration in force with its number, `None` before the first teams file was applied.
+    /// The people of the configuration in force with its revision; `None` before the first teams file was applied.
     ///
     /// # Errors
     /// When the database fails.
@@ -258,7 +259,7 @@ impl Store {
         Ok(Some((Revision(settings.revision), Roster::new(people, logins(&settings.bots)))))
     }
 
-    /// Reads in one transaction over one snapshot of the data: it belongs together.
+    /// Reads in one transaction with one consistent snapshot of the data.
     pub(crate) async fn at_one_instant<T>(
         &self,
         read: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
@@ -272,7 +273,7 @@ impl Store {
         .await
     }
 
-    /// The configuration in force, `None` before the first teams file was applied.
+    /// The configuration in force; `None` before the first teams file was applied.
     ///
     /// # Errors
     /// When the database fails.
@@ -302,9 +303,9 @@ impl Store {
 }
 
 impl Store {
-    /// Makes two people one: the person whose account is known by its number, and the one who was configured by the
-    /// account's new login. Memberships move to the known person, whose stored pull requests are attributed again. Every
-    /// roster that was read before is stale afterwards.
+    /// Merges two people: the person whose account is known by its id, and the one configured with the account's new
+    /// login. Memberships move to the known person, whose stored pull requests are reattributed. Every roster that was
+    /// read before is stale afterwards.
     ///
     /// # Errors
     /// [`StoreError::DuplicatePerson`] when the memberships of the two overlap in a team.
@@ -336,7 +337,7 @@ impl Store {
         )
         .fetch_optional(&mut *connection)
         .await?;
-        // Another repository's work was quicker.
+        // The work on another repository has already merged them.
         let Some(logins) = logins else { return Ok(()) };
         let overlap = sqlx::query_scalar!(
             "select t.slug
@@ -389,8 +390,7 @@ impl Store {
     }
 }
 
-/// Keeps those out who change memberships, until the transaction ends, and refuses to go on with a roster that is no longer in
-/// force.
+/// Blocks membership changes until the transaction ends. Fails if the roster is no longer in force.
 pub(crate) async fn lock_configuration(connection: &mut Session, revision: Revision) -> Result<(), StoreError> {
     hold_together(connection).await?;
     let in_force = sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#)
@@ -399,7 +399,7 @@ pub(crate) async fn lock_configuration(connection: &mut Session, revision: Revis
     if in_force == revision.0 { Ok(()) } else { Err(StoreError::StaleConfiguration) }
 }
 
-/// A value that the schema's own checks allow to be stored, so that only a damaged database fails here.
+/// Parses a stored value. The schema's checks ensure that it is valid, so only a damaged database fails here.
 pub(crate) fn parse_stored<T: std::str::FromStr>(text: &str) -> Result<T, StoreError>
 where
     T::Err: std::error::Error + Send + Sync + 'static,
@@ -425,21 +425,21 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
     Ok((size > 0).then_some(size))
 }
 
-/// A row of JSON, column by column.
+/// The columns of JSON rows.
 type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32);
 type RepositoryRow = (String, Option<String>, bool);
 type PersonRow = (i64, Option<i64>, String, String, Vec<String>);
 type MembershipRow = (i64, i64, i64, i32, Option<i64>, Option<i64>);
 type TeamRow = (i64, String, String, bool, bool);
 
-/// What is in force, and what a teams file would change.
+/// The configuration in force, and what a teams file would change.
 struct Planned {
     current: Current,
     plan: Plan,
 }
 
-/// Compares a teams file with what is in force, by one statement. A time zone that the database knows by another name only is
-/// taken by that name.
+/// Compares a teams file with the configuration in force, in one statement. A time zone that the database knows only by
+/// another name is replaced by that name.
 async fn planned(connection: &mut Session, file: &TeamsFile, now: DateTime<Utc>) -> Result<Planned, ApplyError> {
     let (current, timezone) = current(connection, file.timezone).await?;
     let timezone = timezone.ok_or(ApplyError::UnknownTimezone(file.timezone))?;
@@ -451,7 +451,7 @@ async fn planned(connection: &mut Session, file: &TeamsFile, now: DateTime<Utc>)
     Ok(Planned { current, plan })
 }
 
-/// Everything that a teams file is compared with, and the first of a zone's names that the database knows.
+/// Everything a teams file is compared with, and the first of a zone's names that the database knows.
 async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<Tz>), StoreError> {
     let names: Vec<&str> = names_of(zone).into_iter().map(Tz::name).collect();
     let row = sqlx::query_file!("queries/current_configuration.sql", &names as &[&str]).fetch_one(connection).await?;
@@ -517,7 +517,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
     Ok((Current { settings, repositories, found_repositories, people, teams, read_since }, timezone))
 }
 
-/// Stores the people of the file, new ones and what is new about known ones, and says who is who.
+/// Stores new people and new facts about known people. Returns the person of each login.
 async fn write_people(connection: &mut Session, plan: &Plan) -> Result<HashMap<Login, PersonId>, StoreError> {
     let unwritten = plan.people.iter().filter(|person| !person.is_stored);
     let (known, new): (Vec<_>, Vec<_>) = unwritten.partition(|person| person.known.is_some());
@@ -565,7 +565,7 @@ async fn write_people(connection: &mut Session, plan: &Plan) -> Result<HashMap<L
     Ok(people)
 }
 
-/// Logins have no blanks: an array of arrays of different lengths is not a value that a statement takes.
+/// Joined by spaces, which logins cannot contain. Statements do not accept arrays of arrays with different lengths.
 fn joined(logins: &[Login]) -> String {
     logins.iter().map(Login::as_str).collect::<Vec<_>>().join(" ")
 }
@@ -590,7 +590,7 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
     )
     .fetch_one(&mut *connection)
     .await?;
-    // What a pattern brought in goes with it.
+    // Repositories of a removed pattern are removed with it.
     sqlx::query!(
         "update repositories set removed_at = $2
         where pattern is not null and removed_at is null and pattern <> all($1)",
@@ -622,8 +622,8 @@ async fn write_repositories(connection: &mut Session, plan: &Plan, now: DateTime
     .await?;
     rename_repositories(connection, plan).await?;
     for name in &plan.repositories_added {
-        // One that is back keeps its pull requests and goes on where it was; so does one that was renamed, or that a
-        // pattern had brought in.
+        // A repository that returns keeps its pull requests and continues where it stopped. So does one that was
+        // renamed, or that a pattern had added.
         let restored = sqlx::query!(
             "update repositories set removed_at = null, name = $1, pattern = null
             where id = (
@@ -645,7 +645,8 @@ async fn write_repositories(connection: &mut Session, plan: &Plan, now: DateTime
     Ok(())
 }
 
-/// Calls repositories what the file calls them now. A name may go from one to another, so each gives its own up first.
+/// Renames repositories as in the file. A name may move from one repository to another, so all of them get a temporary
+/// name first.
 async fn rename_repositories(connection: &mut Session, plan: &Plan) -> Result<(), StoreError> {
     if plan.repositories_renamed.is_empty() {
         return Ok(());
@@ -701,7 +702,7 @@ async fn write_teams(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) 
     Ok(())
 }
 
-/// Gives teams their new slugs. Two may exchange theirs, so each gives its own up first.
+/// Gives teams their new slugs. Two teams may swap slugs, so all of them get a temporary one first.
 async fn write_slugs(connection: &mut Session, plan: &Plan) -> Result<(), StoreError> {
     if plan.slugs_changed.is_empty() {
         return Ok(());
@@ -741,7 +742,7 @@ async fn write_memberships(
 ) -> Result<(), StoreError> {
     let replaced: Vec<i64> =
         plan.memberships.iter().filter_map(|change| change.kind.replaced()).map(|id| id.0).collect();
-    // Out first: a corrected membership would overlap the one that it corrects.
+    // Removed first, because a corrected membership would overlap the one it replaces.
     sqlx::query!("update team_memberships set removed_in = $2 where id = any($1)", &replaced, revision.0)
         .execute(&mut *connection)
         .await?;
@@ -755,7 +756,7 @@ async fn write_memberships(
         columns.joined_at.push(period.from());
         columns.left_at.push(period.to());
     }
-    // The row that is replaced knows its person; the file may mean somebody else by the same login by now.
+    // The replaced row knows its person. In the file, the same login may now mean another person.
     sqlx::query!(
         "insert into team_memberships (team_id, person_id, weight, joined_at, left_at, added_in)
         select t.id, coalesce(m.person_id, f.person_id), f.units / 10000.0, f.joined_at, f.left_at, $7
@@ -778,7 +779,7 @@ async fn write_memberships(
     Ok(())
 }
 
-/// New memberships as the columns of one statement.
+/// New memberships, as columns for one statement.
 #[derive(Default)]
 struct MembershipColumns {
     teams: Vec<String>,
@@ -789,20 +790,20 @@ struct MembershipColumns {
     left_at: Vec<Option<DateTime<Utc>>>,
 }
 
-/// The earliest time from which somebody is a member now and was not before: pull requests of people outside the teams were
-/// never stored. `Some(None)` is the beginning of time.
-#[expect(clippy::option_option, reason = "nowhere and the beginning of time are two things")]
+/// The earliest time from which a person is now a member and was not before. Pull requests of people outside the teams
+/// were never stored. `Some(None)` is the beginning of time.
+#[expect(clippy::option_option, reason = "nowhere and the beginning of time are different")]
 fn newly_since(changes: &[PersonChange]) -> Option<Option<DateTime<Utc>>> {
     // None, the beginning of time, is less than every instant.
     changes.iter().filter_map(PersonChange::newly_since).min()
 }
 
-/// Has changes read again since then. Returns since when, if anything was read before.
+/// Schedules changes since then to be read again. Returns the earliest start, if anything was read before.
 async fn reopen_collection(
     connection: &mut Session,
     since: Option<DateTime<Utc>>,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
-    // Not further than the repository was read, nor needs to be read.
+    // Not further back than the repository was read or needs to be read.
     let reopened = sqlx::query_scalar!(
         r#"update repositories
         set reopened_since = least(reopened_since, greatest(coalesce(covered_since, backfill_since), $1))
@@ -829,13 +830,13 @@ async fn would_reopen(
     .await?)
 }
 
-/// Whether others count as bots than before.
+/// Whether the list of bots changed.
 fn bots_differ(current: &Current, plan: &Plan) -> bool {
     let bots = |settings: &PlanSettings| settings.bots.iter().cloned().collect::<HashSet<Login>>();
     current.settings.as_ref().is_some_and(|before| bots(before) != bots(&plan.settings))
 }
 
-/// What applying would do. Nothing is written, and nobody is kept waiting.
+/// What applying would do. Writes nothing and takes no lock.
 async fn foresee(connection: &mut Session, planned: Planned) -> Result<Applied, StoreError> {
     let Planned { current, plan } = planned;
     let changes = plan.changes_by_person(&current);
@@ -850,8 +851,8 @@ async fn foresee(connection: &mut Session, planned: Planned) -> Result<Applied, 
     Ok(applied)
 }
 
-/// Has the histories of all pull requests read again: who reviewed is not stored, and another set of bots makes other reviews
-/// the first by a person. What is known stays until then.
+/// Schedules the histories of all pull requests to be read again. Reviewers are not stored, and with another set of
+/// bots another review may be the first by a person. Known values stay until then.
 async fn reopen_histories(connection: &mut Session) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into reopened_histories (repository_id)
@@ -863,7 +864,7 @@ async fn reopen_histories(connection: &mut Session) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Of how many pull requests the histories are known.
+/// How many pull requests have a known history.
 async fn count_histories(connection: &mut Session) -> Result<i64, StoreError> {
     let known = sqlx::query_scalar!(
         r#"select coalesce(sum(pull_requests - without_details), 0)::bigint as "known!" from repositories"#

@@ -1,4 +1,4 @@
-//! Where the database is, and the pool of connections to it.
+//! Connection settings, the pool, migrations and transactions.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -16,11 +16,11 @@ use url::Url;
 use crate::session::{Connections, Pooler, Scope, Session};
 use crate::{Renewal, StoreError};
 
-/// Not checked at compile time: the table is the migrator's, and in none of our migrations.
+/// Not checked at compile time, because the migrator creates this table, not our migrations.
 pub(crate) const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
 
-/// Where the login would look, the statements without which it finds no schema there, and the one without which it may make
-/// no tables. Not checked at compile time: there is no table of ours in it.
+/// The login's `search_path`, the statements it needs to find a schema there, and the one it needs to create tables.
+/// Not checked at compile time, because it uses none of our tables.
 const MISSING_RIGHTS: &str = "with named as (
         select case p.name when '$user' then current_user else p.name end as name, p.place + 100 * (p.name = '$user')::integer as place
         from (
@@ -35,7 +35,7 @@ const MISSING_RIGHTS: &str = "with named as (
             format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', n.name, current_user)
         ) as statements
         from named as n left join pg_namespace as s on n.name = s.nspname
-        -- One that is there, and none that is meant for whoever has one.
+        -- An existing schema first, and the one of $user last.
         order by s.oid is null, n.place
         limit 1
     )
@@ -48,42 +48,42 @@ const MISSING_RIGHTS: &str = "with named as (
         case when not has_schema_privilege(current_schema(), 'create')
         then format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', current_schema(), current_user) end";
 
-/// How connections are called in the lists of the server and of poolers.
+/// The name of our connections in the lists of the server and of poolers.
 pub(crate) const APPLICATION_NAME: &str = "mergeline";
 
-/// Its own lock would be waited for, see [`migrate`]. Migrations that it does not know are a newer program's, see
-/// [`refuse_if_too_old`].
+/// Its own lock is off, because it would wait for that lock, see [`migrate`]. Unknown migrations come from a newer
+/// program, see [`refuse_if_too_old`].
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../../migrations");
     migrator.set_locking(false).set_ignore_missing(true);
     migrator
 });
 
-/// Held by whoever migrates. The number is arbitrary.
+/// Held while migrating. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x6d65_7267_656e;
-/// How often others look whether it is their turn.
+/// How often other processes poll for the lock.
 const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
 
-/// A page, a report or a migration step takes seconds at most; what takes longer is stuck.
+/// A page, a report or a migration step takes seconds at most. Anything longer is stuck.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longer than any transaction of ours holds a lock.
+/// Longer than any of our transactions holds a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
-/// Within a transaction of ours the next question comes in milliseconds. Where none comes, its sandbox is frozen or gone, and
-/// what it has locked would stay locked for ever. Shorter than others wait for the lock.
+/// Within our transactions the next statement comes in milliseconds. If none comes, the sandbox is frozen or gone, and
+/// its locks would stay forever. Shorter than the lock timeout of other transactions.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(15);
-/// A connection takes milliseconds; a pool that has none after this long is exhausted or cut off.
+/// A connection takes milliseconds. A pool without one after this long is exhausted or cut off.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// One sandbox serves one request or a few repositories at a time.
 const MAX_CONNECTIONS: u32 = 5;
 
-/// How often a transaction that another one was in the way of is tried again.
+/// Maximum retries after a serialization failure or deadlock.
 const MAX_CONFLICTS: u32 = 3;
-/// The pause before that, longer each time, plus up to as much by chance.
+/// The pause before each such retry. It grows each time, plus a random part of up to this length.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
-/// The pause before a broken connection is made anew.
+/// The pause before a broken connection is replaced.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Where the database is and how long it may take.
+/// Connection options and timeouts of the database.
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
     options: PgConnectOptionsSecret,
@@ -91,12 +91,12 @@ pub struct DatabaseSettings {
     silence_timeout: Duration,
     acquire_timeout: Duration,
     max_connections: u32,
-    /// The same few statements again and again.
+    /// Whether it serves API requests: the same few statements again and again.
     answers_requests: bool,
     pooler: Pooler,
 }
 
-/// Connect options carry the password; nothing of them is shown.
+/// Connect options contain the password, so `Debug` shows nothing of them.
 #[derive(Clone)]
 struct PgConnectOptionsSecret(PgConnectOptions);
 
@@ -110,7 +110,7 @@ impl DatabaseSettings {
     /// Reads `DB_URL` and `DB_POOLER` through `lookup`. A database is never guessed.
     ///
     /// # Errors
-    /// `config.db_url` when it is not set, `config.db_pooler` for an unknown kind, and whatever [`Self::parse`] refuses.
+    /// `config.db_url` when it is not set, `config.db_pooler` for an unknown kind, and the errors of [`Self::parse`].
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
         let url = lookup("DB_URL").filter(|url| !url.trim().is_empty()).ok_or_else(|| {
             let help = "set it to postgres://user:password@host:5432/database";
@@ -122,41 +122,41 @@ impl DatabaseSettings {
             Some("session") => Pooler::OfSessions,
             Some("transaction") => Pooler::OfTransactions,
             Some(other) => {
-                let help = "write session or transaction, or leave it out: a pooler is found without it";
+                let help = "set it to session or transaction, or leave it unset: a pooler is detected automatically";
                 return Err(Problem::setting("config.db_pooler", "DB_POOLER", format!("unknown kind `{other}`"), help));
             }
         };
         Ok(Self { pooler, ..settings })
     }
 
-    /// Reads a database URL: `postgres://user:password@host:port/database`. Any host that is not this machine
-    /// is reached by verified TLS, which the URL may not weaken.
+    /// Reads a database URL: `postgres://user:password@host:port/database`. Connections to other machines always use
+    /// verified TLS, which the URL may not weaken.
     ///
     /// # Errors
-    /// `config.db_url` for a URL that names no PostgreSQL database, `config.insecure_tls` for a weaker TLS mode.
+    /// `config.db_url` for a URL without a PostgreSQL database, `config.insecure_tls` for a weaker TLS mode.
     pub fn parse(url: &SecretString) -> Result<Self, Problem> {
         let refuse = |message: String| {
             let help = "write postgres://user:password@host:5432/database, with special characters of the password percent-encoded";
             Problem::setting("config.db_url", "DB_URL", message, help)
         };
         let text = url.expose_secret().trim();
-        let parsed = Url::parse(text).map_err(|error| refuse(format!("no URL: {error}")))?;
+        let parsed = Url::parse(text).map_err(|error| refuse(format!("not a URL: {error}")))?;
         if !matches!(parsed.scheme(), "postgres" | "postgresql") {
-            return Err(refuse(format!("`{}:` is no PostgreSQL URL", parsed.scheme())));
+            return Err(refuse(format!("`{}:` is not a PostgreSQL URL", parsed.scheme())));
         }
         if parsed.path().trim_matches('/').is_empty() {
             return Err(refuse(format!("{} names no database", masked(&parsed))));
         }
         if !names_a_host(&parsed) {
-            // Otherwise PGHOST of the environment would decide where it goes, and past the rule for TLS.
+            // Otherwise PGHOST in the environment would choose the host and bypass the TLS rule.
             return Err(refuse(format!("{} names no host", masked(&parsed))));
         }
         let options = PgConnectOptions::from_str(text)
-            // The error may quote the part of the URL that it could not read.
+            // Dropped, because the error may quote the unreadable part of the URL.
             .map_err(|_| refuse(format!("{} cannot be read", masked(&parsed))))?;
         let options = if is_local(&parsed) { options } else { with_verified_tls(&parsed, options)? };
         Ok(Self {
-            // Numbers travel in binary form, for which digits mean nothing, and poolers do not know the setting.
+            // Numbers are sent in binary, where the setting has no effect, and poolers do not know it.
             options: PgConnectOptionsSecret(options.application_name(APPLICATION_NAME).extra_float_digits(None)),
             statement_timeout: STATEMENT_TIMEOUT,
             silence_timeout: SILENCE_TIMEOUT,
@@ -167,8 +167,8 @@ impl DatabaseSettings {
         })
     }
 
-    /// What each connection, or behind a pooler each transaction, is limited by. Not sent as startup options: poolers refuse
-    /// those.
+    /// The limits of each connection or, behind a pooler, of each transaction. Not sent as startup options, because
+    /// poolers refuse those.
     fn limits(&self) -> Vec<(&'static str, String)> {
         let milliseconds = |timeout: Duration| timeout.as_millis().to_string();
         let mut limits = vec![
@@ -177,15 +177,16 @@ impl DatabaseSettings {
             ("idle_in_transaction_session_timeout", milliseconds(self.silence_timeout)),
         ];
         if self.answers_requests {
-            // Planning takes as long as answering, compiling longer, and the plan is the same for every team and range.
+            // Planning takes as long as execution, and JIT compilation even longer. The plan is the same for every team
+            // and range.
             limits.extend([("plan_cache_mode", "force_generic_plan".to_owned()), ("jit", "off".to_owned())]);
         }
         limits
     }
 
-    /// Fits connecting and each statement into a request that may take so long. The database gives up just before
-    /// the request does, so that the answer can still be written and the connection stays healthy; a database that
-    /// cannot be reached is told sooner, as what it is. Nobody comes back to a transaction that is silent for longer.
+    /// Fits connecting and each statement into a request with this timeout. The database gives up just before the
+    /// request does, so that the response can still be written and the connection stays healthy. An unreachable
+    /// database is reported earlier, as unavailable. Transactions that stay idle for the full timeout are abandoned.
     #[must_use]
     pub fn for_requests_within(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout.mul_f64(0.9);
@@ -196,7 +197,7 @@ impl DatabaseSettings {
     }
 }
 
-/// Whether the URL stays on this machine: a Unix socket or the loopback addresses, wherever it names a host.
+/// Whether every host in the URL is on this machine: a Unix socket or a loopback address.
 fn is_local(url: &Url) -> bool {
     let named: Vec<String> = url
         .query_pairs()
@@ -229,8 +230,8 @@ fn with_verified_tls(url: &Url, options: PgConnectOptions) -> Result<PgConnectOp
         Some(weaker) => Err(Problem::setting(
             "config.insecure_tls",
             "DB_URL",
-            format!("sslmode={weaker} does not verify who answers at {}", masked(url)),
-            "write sslmode=verify-full, or leave it out; sslrootcert=FILE names the server's own authority",
+            format!("sslmode={weaker} does not verify the server at {}", masked(url)),
+            "use sslmode=verify-full, or leave it out; sslrootcert=FILE names the server's own authority",
         )),
     }
 }
@@ -241,7 +242,7 @@ fn masked(url: &Url) -> String {
     format!("{}://{}:***@{host}{}", url.scheme(), url.username(), url.path())
 }
 
-/// The migrations that were applied; none in an empty database.
+/// The applied migrations; empty for an empty database.
 async fn applied_migrations<C>(connection: &mut C) -> Result<Vec<i64>, StoreError>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
@@ -251,7 +252,7 @@ where
     Ok(if is_migrated { sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(connection).await? } else { Vec::new() })
 }
 
-/// How many of its migrations the schema lacks.
+/// How many migrations the schema lacks.
 async fn migrations_missing<C>(connection: &mut C) -> Result<usize, StoreError>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
@@ -260,10 +261,10 @@ where
     Ok(MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version)).count())
 }
 
-/// The statement that lets this login make tables; `None` when it may.
+/// The statement that lets this login create tables; `None` when it already may.
 ///
 /// # Errors
-/// When there is no schema in which it could.
+/// When there is no schema for them.
 pub(crate) async fn missing_grant<C>(connection: &mut C) -> Result<Option<String>, StoreError>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
@@ -274,21 +275,21 @@ where
     }
 }
 
-/// The indexes that migrations build beside writers, which may be left half built.
-fn built_beside_writers() -> Vec<String> {
-    // Of unique ones too.
+/// The indexes that migrations build concurrently, which an interruption may leave invalid.
+fn concurrently_built_indexes() -> Vec<String> {
+    // Matches unique indexes too.
     let word = "index concurrently if not exists ";
     let statements = MIGRATOR.iter().map(|migration| migration.sql.as_str());
     let names = statements.flat_map(|sql| sql.split(word).skip(1)).filter_map(|rest| rest.split_whitespace().next());
     names.map(str::to_owned).collect()
 }
 
-/// Migrates in turn with others.
+/// Migrates. Concurrent processes take turns.
 async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
-    // An index of ten million rows takes longer to build than any other statement may.
+    // Building an index of ten million rows takes longer than the limit of other statements.
     sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut *connection).await?;
-    // Asked for again and again rather than waited for: building an index beside writers waits for every statement that
-    // is under way, the one that waits for this lock among them.
+    // Polled rather than waited for: a concurrent index build waits for every running statement, including one that
+    // waits for this lock.
     while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, MIGRATION_LOCK)
         .fetch_one(&mut *connection)
         .await?
@@ -297,16 +298,16 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     }
     refuse_if_too_old(connection).await?;
     refuse_before_first_release(connection).await?;
-    // Said before anything is tried: the server's own words name a line of its source. Where nothing is missing, the right to
-    // make tables is not needed; what migrates would ask for its own, although it is there.
+    // Reported before anything is tried, because the server's own message names a line of its source. If no migration
+    // is missing, the right to create tables is not needed. The migrator would still try to create its own table.
     if let Some(grant) = missing_grant(connection).await? {
         return match migrations_missing(connection).await? {
             0 => Ok(()),
             _ => Err(StoreError::MayNotCreate { grant }),
         };
     }
-    // What was left of one that was interrupted looks like an index, and is none: it is built again, and what an interrupted
-    // rebuilding left beside it goes. Others' indexes are their owners' business.
+    // An interrupted build leaves an invalid index, which is rebuilt. Leftovers of an interrupted rebuild are dropped.
+    // Other owners' indexes are not touched.
     let broken = sqlx::query_scalar!(
         r#"select
             format(
@@ -320,19 +321,20 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
             not i.indisvalid and n.nspname = current_schema() and pg_has_role(c.relowner, 'usage')
             and regexp_replace(c.relname, '_cc(new|old)[0-9]*$', '') = any($1)
         order by c.relname = any($1)"#,
-        &built_beside_writers()
+        &concurrently_built_indexes()
     )
     .fetch_all(&mut *connection)
     .await?;
     for statement in broken {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
     }
-    // The lock ends with the connection, whatever happens.
+    // The lock always ends with the connection.
     MIGRATOR.run(connection).await?;
     Ok(())
 }
 
-/// The release before works on a newer schema too, after a rollback for example; how far back that goes, the schema says.
+/// The previous release also works on a newer schema, for example after a rollback. The schema says how far back that
+/// goes.
 pub(crate) async fn refuse_if_too_old<C>(connection: &mut C) -> Result<(), StoreError>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
@@ -347,25 +349,25 @@ where
     match MIGRATOR.iter().map(|migration| migration.version).max() {
         Some(newest) if newest < least => {
             let cause =
-                format!("a newer program migrated it, and asks for migration {least}; this one ends with {newest}");
+                format!("a newer program migrated it and asks for migration {least}; this program ends with {newest}");
             Err(StoreError::Schema(cause.into()))
         }
         _ => Ok(()),
     }
 }
 
-/// The migrations of before the first release are gone: what they made cannot be migrated on.
+/// The migrations from before the first release no longer exist, so their schemas cannot be migrated further.
 async fn refuse_before_first_release(connection: &mut PgConnection) -> Result<(), StoreError> {
     let applied = applied_migrations(connection).await?;
     if is_of_before_first_release(&applied) {
-        let cause = "a version of before the first release made it, which cannot be migrated: name an empty database in DB_URL \
-                     (the private one: `mergeline data remove`), and collect again";
+        let cause = "it was created by a version before the first release and cannot be migrated: set DB_URL to an empty \
+                     database (for the private one: `mergeline data remove`), and collect again";
         return Err(StoreError::Schema(cause.into()));
     }
     Ok(())
 }
 
-/// Whether these migrations were applied by a version of before the first release.
+/// Whether a version before the first release applied these migrations.
 pub(crate) fn is_of_before_first_release(applied: &[i64]) -> bool {
     let first = MIGRATOR.iter().map(|migration| migration.version).min();
     first.is_some_and(|first| applied.iter().any(|version| *version < first))
@@ -375,15 +377,15 @@ pub(crate) fn is_of_before_first_release(applied: &[i64]) -> bool {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: Connections,
-    /// How long a worker's transaction may take. A server that is there ends each of its statements sooner, and all of them
-    /// together take seconds; one that is gone without a word would be waited for without end. Not for applying a teams file
-    /// and migrating, which may take long.
+    /// How long a worker's transaction may take. A live server ends each statement sooner, and all of them together
+    /// take seconds. Without this deadline, a server that silently went away would be waited for forever. Does not
+    /// apply to teams files and migrations, which may take long.
     deadline: Duration,
 }
 
 impl Store {
-    /// Prepares the pool. Connections are made when they are needed, and tested before each use: a Lambda
-    /// sandbox may have been frozen for hours in between.
+    /// Prepares the pool. Connections are opened on demand and tested before each use, because a Lambda sandbox may
+    /// have been frozen for hours in between.
     pub fn connect(settings: &DatabaseSettings) -> Self {
         let pool = Connections::lazy(
             settings.options.0.clone(),
@@ -395,28 +397,28 @@ impl Store {
         Self { pool, deadline: settings.statement_timeout + settings.silence_timeout }
     }
 
-    /// The same database, whose address and password are read again when no connection can be made. Its clones do so too.
+    /// The same database, but its address and password are reread when no connection can be made. Clones share this.
     #[must_use]
     pub fn with_renewal(self, renewal: Renewal) -> Self {
         Self { pool: self.pool.with_renewal(renewal), ..self }
     }
 
-    /// Reads the address and password again, once it is time. Without [`Self::with_renewal`] nothing happens.
+    /// Rereads the address and password when that is due. Without [`Self::with_renewal`] nothing happens.
     pub async fn renew_if_due(&self) {
         self.pool.renew_if_due().await;
     }
 
-    /// How long an idle connection has to show that it is well.
+    /// How long an idle connection has to prove that it works.
     pub(crate) fn test_timeout(&self) -> Duration {
         self.pool.test_timeout()
     }
 
-    /// Brings the schema up to date. Two at once are harmless: they take turns. A schema that is newer is left as it is, and
-    /// one that is up to date is only looked at.
+    /// Brings the schema up to date. Concurrent calls are safe, they take turns. A newer schema stays as it is, and an
+    /// up-to-date schema is only checked.
     ///
     /// # Errors
-    /// When the database cannot be reached, its schema asks for a newer program, or there is something to migrate and a
-    /// pooler in between: the lock belongs to a session.
+    /// When the database cannot be reached, its schema requires a newer program, or there is something to migrate and a
+    /// pooler is in between, because the lock belongs to a session.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let mut session = self.dedicated_connection().await?;
         if session.is_pooled() {
@@ -432,38 +434,38 @@ impl Store {
         outcome
     }
 
-    /// A connection beside the pool: when there is none, it says why, where the pool would only say that it waited. Only
-    /// a wall that swallows everything is waited for.
+    /// A connection outside the pool. On failure it returns the reason, while the pool would only report a timeout.
+    /// Only a silent firewall makes this wait for the full timeout.
     pub(crate) async fn dedicated_connection(&self) -> Result<Session, StoreError> {
         let deadline = self.pool.acquire_timeout();
         timeout(deadline, self.pool.dedicated_session())
             .await
             .map_err(|_| {
-                let reason = if self.pool.is_by_socket() { "" } else { "; a firewall may stand in between" };
+                let reason = if self.pool.is_by_socket() { "" } else { "; a firewall may block it" };
                 let cause = format!("no connection within {} s{reason}", deadline.as_secs());
                 StoreError::Unavailable(cause.into())
             })?
             .map_err(StoreError::from)
     }
 
-    /// How many connections the pool has at most.
+    /// The maximum number of connections in the pool.
     pub fn connections(&self) -> usize {
         self.pool.max_connections()
     }
 
-    /// Asks whether the database is there and lets us in.
+    /// Checks that the database is reachable and accepts our login.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        // A pooled connection was let in long ago: what counts is whether a new one would be.
+        // A pooled connection was accepted long ago. This tests whether a new one would be.
         let mut session = self.dedicated_connection().await?;
         session.connection()?.ping().await?;
         session.close().await?;
         Ok(())
     }
 
-    /// Brings the schema up to one migration and no further, for trying migrations on data.
+    /// Migrates the schema up to one migration and no further, for testing migrations on data.
     ///
     /// # Errors
     /// When the database cannot be reached.
@@ -474,14 +476,13 @@ impl Store {
         Ok(())
     }
 
-    /// The migrations that this program brings, with their descriptions, oldest first.
+    /// The migrations in this program with their descriptions, oldest first.
     pub fn known_migrations() -> Vec<(i64, String)> {
         MIGRATOR.iter().map(|migration| (migration.version, migration.description.to_string())).collect()
     }
 
-    /// Does some work in a transaction. It is done again from the start when the database says that two transactions
-    /// were in each other's way, up to three times, and once when the connection broke under it: after a sandbox was
-    /// frozen, or when another server took over.
+    /// Runs `work` in a transaction. Retries from the start up to three times after a serialization failure or
+    /// deadlock, and once when the connection breaks: after a sandbox was frozen, or after a failover.
     pub(crate) async fn in_transaction<T>(
         &self,
         work: impl AsyncFn(&mut Session) -> Result<T, StoreError>,
@@ -492,10 +493,10 @@ impl Store {
             match outcome {
                 Err(StoreError::Conflict(_)) if conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
-                    // By chance, so that two do not meet again.
+                    // Random, so that two transactions do not collide again.
                     sleep(CONFLICT_PAUSE * conflicts + CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
                 }
-                // A transaction that broke while it committed may have been committed: the work is idempotent.
+                // A transaction whose connection broke during the commit may be committed. The work is idempotent.
                 Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_)) if breaks < 1 => {
                     breaks += 1;
                     sleep(RECONNECT_PAUSE).await;
@@ -505,7 +506,7 @@ impl Store {
         }
     }
 
-    /// Does some work in a transaction.
+    /// Runs `work` in a transaction without retries.
     pub(crate) async fn once<T>(
         &self,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
@@ -513,7 +514,7 @@ impl Store {
         self.run_with_deadline(Scope::Transaction, work).await
     }
 
-    /// Does some work on a connection, as long as there is hope that it ends.
+    /// Runs `work` with a time limit. A connection that times out is discarded.
     pub(crate) async fn with_deadline<T>(
         &self,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
@@ -540,18 +541,19 @@ impl Store {
             }
         };
         let outcome = timeout(self.deadline, working).await.unwrap_or_else(|_| {
-            let cause = format!("no answer for {} s: it, or the way to it, went silent", self.deadline.as_secs());
+            let cause = format!("no response for {} s: the server or the network went silent", self.deadline.as_secs());
             Err(StoreError::Unavailable(cause.into()))
         });
         if matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_))) {
-            // It leads nowhere, or to a server that will not become writable: the next attempt needs another one.
+            // It is broken, or leads to a server that will not become writable. The next attempt needs another
+            // connection.
             session.discard();
         }
         outcome
     }
 
-    /// Makes new connections with these settings, for a password or a server that was changed. Idle ones are let go, those at
-    /// work go on.
+    /// Opens new connections with these settings, after a change of password or server. Idle connections are closed,
+    /// busy ones continue.
     pub fn reconnect_with(&self, settings: &DatabaseSettings) {
         self.pool.reconnect_with(settings.options.0.clone());
     }
@@ -575,7 +577,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_host_is_verified_in_full_and_nothing_weaker_is_taken() {
+    fn a_remote_host_always_requires_full_verification() {
         assert_eq!(ssl_mode("postgres://u:p@db.example.com/m"), "VerifyFull");
         assert_eq!(ssl_mode("postgres://u:p@db.example.com/m?sslmode=verify-full"), "VerifyFull");
         for mode in ["disable", "allow", "prefer", "require", "verify-ca"] {
@@ -601,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_names_no_postgresql_database_is_refused_without_its_password() {
+    fn an_invalid_database_url_never_leaks_its_password() {
         for url in [
             "mysql://u:s3cret@localhost/m",
             "postgres://u:s3cret@localhost",
@@ -618,7 +620,7 @@ mod tests {
     }
 
     #[test]
-    fn no_connection_waits_works_or_is_silent_without_a_limit() {
+    fn every_connection_limits_statements_locks_and_idle_time() {
         let settings = parse("postgres://u@localhost/m").expect("valid");
         let limits = settings.limits();
         for limit in [
@@ -632,7 +634,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_pooler_that_does_not_exist_is_refused() {
+    fn an_unknown_kind_of_pooler_is_refused() {
         let read = |kind: &'static str| {
             DatabaseSettings::from_vars(|name| match name {
                 "DB_URL" => Some("postgres://u@localhost/m".to_owned()),

@@ -1,4 +1,4 @@
-//! What GraphQL tells about stored pull requests.
+//! Details of stored pull requests from GraphQL.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use mergeline_domain::Details;
@@ -7,19 +7,19 @@ use crate::configuration::lock_configuration;
 use crate::repositories::{bump_data_version, renew_lease};
 use crate::{Lease, RepositoryId, Revision, Store, StoreError};
 
-/// A stored pull request whose details are to be read.
+/// A stored pull request whose details must be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithoutDetails {
-    /// GraphQL's name of it.
+    /// Its GraphQL node ID.
     pub node_id: String,
     /// Its number in the repository.
     pub number: i64,
-    /// The state of which the details are wanted.
+    /// The state whose details are wanted.
     pub updated_at: DateTime<Utc>,
 }
 
 impl Store {
-    /// Stored pull requests whose details are not known as of their last change, the one that changed last first.
+    /// Stored pull requests without details as of their last change, the most recently changed first.
     ///
     /// # Errors
     /// When the database fails.
@@ -29,7 +29,7 @@ impl Store {
         now: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<WithoutDetails>, StoreError> {
-        let question = sqlx::query_as!(
+        let query = sqlx::query_as!(
             WithoutDetails,
             r#"select node_id as "node_id!", number, updated_at from pull_requests
             where
@@ -44,7 +44,7 @@ impl Store {
             now,
             i64::from(limit)
         );
-        self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
     /// How many stored pull requests of a repository have no details as of their last change.
@@ -52,16 +52,16 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn count_without_details(&self, repository: RepositoryId) -> Result<i64, StoreError> {
-        let question = sqlx::query_scalar!("select without_details from repositories where id = $1", repository.0);
-        self.with_deadline(async |connection| Ok(question.fetch_one(connection).await?)).await
+        let query = sqlx::query_scalar!("select without_details from repositories where id = $1", repository.0);
+        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
 
-    /// Stores details, and the phases that follow from them where the pull requests count. Those of a state that is
-    /// not the stored one any more are left out: they will be read again.
+    /// Stores details, and updates the phases of the pull requests' attributions. Details of an outdated state are
+    /// skipped and read again later.
     ///
     /// # Errors
-    /// [`StoreError::StaleConfiguration`] when the bots among the reviewers are those of a roster that is no longer in force,
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::StaleConfiguration`] when the reviewers' bots come from a roster that is no longer in force,
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn store_details(
         &self,
         lease: &Lease,
@@ -111,10 +111,10 @@ impl Store {
         .await
     }
 
-    /// Leaves pull requests whose details GitHub does not tell alone for a while: an hour, doubled up to two days.
+    /// Delays the next attempt for pull requests whose details GitHub does not return: an hour, doubled up to two days.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn postpone_details(
         &self,
         lease: &Lease,
@@ -151,7 +151,7 @@ struct Columns<'a> {
     first_review_at: Vec<Option<DateTime<Utc>>>,
     first_approval_at: Vec<Option<DateTime<Utc>>>,
     ready_at: Vec<Option<DateTime<Utc>>>,
-    /// Multiranges as PostgreSQL writes them; an array of arrays cannot be ragged.
+    /// Multiranges in PostgreSQL's text form, because an array of arrays cannot be ragged.
     draft_periods: Vec<String>,
     is_draft_history_incomplete: Vec<bool>,
     additions: Vec<i32>,

@@ -1,4 +1,4 @@
-//! Erasing a person: what is stored of one, and how it goes.
+//! Erasing a person: finds and deletes everything stored about them.
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::{GithubId, Login, PersonId};
@@ -8,10 +8,10 @@ use crate::attributions::hold_alone;
 use crate::session::Session;
 use crate::{Store, StoreError};
 
-/// Pull requests that are deleted in one transaction.
+/// How many pull requests are deleted in one transaction.
 const PULL_REQUESTS_AT_ONCE: i64 = 1_000;
 
-/// How many rows there are of something, a repository or a team.
+/// The number of rows for a repository or team.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// `owner/name`, or a team's slug.
@@ -26,37 +26,37 @@ pub struct Account {
     /// The person.
     #[serde(skip)]
     pub person: PersonId,
-    /// The account's number at GitHub; `None` when it was never seen.
+    /// The account's GitHub id; `None` when it was never seen.
     pub github_id: Option<GithubId>,
-    /// The login that GitHub showed last.
+    /// The login last seen on GitHub.
     pub login: String,
-    /// All logins that are known of it, that one included.
+    /// All known logins of the account, including that one.
     pub logins: Vec<String>,
-    /// Teams of the configuration in force of which it is a member at some time.
+    /// Teams of the configuration in force that have it as a member at any time.
     pub teams: Vec<String>,
 }
 
-/// What is stored of a person.
+/// What is stored about a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Traces {
     /// Pull requests, by repository.
     pub pull_requests: Vec<Count>,
-    /// What of them counts, by team.
+    /// Shares of these pull requests, by team.
     pub shares: Vec<Count>,
-    /// Memberships, corrected and ended ones too, by team.
+    /// Memberships by team, including corrected and ended ones.
     pub memberships: Vec<Count>,
-    /// Messages that quote one of the logins, and former configurations that list one among the bots.
+    /// Messages that quote one of the logins, and former configurations that list one as a bot.
     pub messages: i64,
 }
 
 impl Traces {
-    /// Whether there is nothing.
+    /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
         self.pull_requests.is_empty() && self.memberships.is_empty() && self.messages == 0
     }
 }
 
-/// What is stored of everybody.
+/// How much is stored in total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Stored {
     /// Pull requests.
@@ -71,7 +71,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn accounts_of(&self, login: &Login) -> Result<Vec<Account>, StoreError> {
-        let question = sqlx::query!(
+        let query = sqlx::query!(
             r#"select
                 p.id, p.github_id, p.login,
                 array(select distinct l from unnest(p.other_logins || p.login || p.configured_login) as l order by l) as "logins!",
@@ -87,7 +87,7 @@ impl Store {
             order by p.id"#,
             login.as_str()
         );
-        let rows = self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await?;
+        let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
         Ok(rows
             .into_iter()
             .map(|row| Account {
@@ -100,7 +100,7 @@ impl Store {
             .collect())
     }
 
-    /// What is stored of a person, and where any of these logins is named.
+    /// What is stored about a person, and how often any of these logins is mentioned.
     ///
     /// # Errors
     /// When the database fails.
@@ -171,23 +171,23 @@ impl Store {
         .await
     }
 
-    /// How much is stored of everybody.
+    /// How much is stored in total.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn stored(&self) -> Result<Stored, StoreError> {
-        let question = sqlx::query_as!(
+        let query = sqlx::query_as!(
             Stored,
             r#"select
                 (select count(*) from pull_requests) as "pull_requests!",
                 (select count(*) from people) as "people!""#
         );
-        self.with_deadline(async |connection| Ok(question.fetch_one(connection).await?)).await
+        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
 
-    /// Deletes some of what is stored of a person, and replaces these logins where messages name them: as much as a short
-    /// transaction takes, pull requests first, and with the last of them the rest. Says whether there is more: then it is to be
-    /// called again. Nothing but the teams file brings the person back.
+    /// Deletes a batch of what is stored about a person, small enough for a short transaction: pull requests first, and
+    /// with the last of them the rest. The last batch also replaces these logins in messages. Returns whether there is
+    /// more; if so, call it again. Only the teams file can bring the person back.
     ///
     /// # Errors
     /// [`StoreError::StaleConfiguration`] when the person is in the configuration in force.
@@ -217,7 +217,7 @@ impl Store {
     }
 }
 
-/// Refuses to erase somebody whom the next collection would bring back.
+/// Refuses to erase a person whom the next collection would bring back.
 async fn refuse_members(connection: &mut Session, person: PersonId) -> Result<(), StoreError> {
     let is_member = sqlx::query_scalar!(
         r#"select exists (
@@ -232,7 +232,7 @@ async fn refuse_members(connection: &mut Session, person: PersonId) -> Result<()
     if is_member { Err(StoreError::StaleConfiguration) } else { Ok(()) }
 }
 
-/// Takes the person out of teams that are archived. Whoever collects by a roster that was read before must read it again.
+/// Removes the person from archived teams. Collections with a roster that was read earlier must read it again.
 async fn end_memberships(connection: &mut Session, person: PersonId, now: DateTime<Utc>) -> Result<(), StoreError> {
     sqlx::query!(
         "with changed as (
@@ -254,7 +254,7 @@ async fn end_memberships(connection: &mut Session, person: PersonId, now: DateTi
     Ok(())
 }
 
-/// Deletes some pull requests of a person. Says whether there may be more.
+/// Deletes a batch of a person's pull requests. Returns whether there may be more.
 async fn delete_pull_requests_of(connection: &mut Session, person: PersonId) -> Result<bool, StoreError> {
     let pull_requests = sqlx::query_scalar!(
         "select id from pull_requests where author_id = $1 order by id limit $2",
@@ -267,9 +267,9 @@ async fn delete_pull_requests_of(connection: &mut Session, person: PersonId) -> 
     Ok(i64::try_from(pull_requests.len()).unwrap_or(i64::MAX) >= PULL_REQUESTS_AT_ONCE)
 }
 
-/// Notes that pull requests go, for the teams that their authors are or were in.
+/// Records that pull requests are deleted, for the teams that their authors are or were in.
 pub(crate) async fn note_loss(connection: &mut Session, pull_requests: &[i64]) -> Result<(), StoreError> {
-    // Locked in one order, so that two repositories at a time cannot wait for each other.
+    // Locked in a fixed order, so that two repositories cannot deadlock.
     sqlx::query!(
         "with touched as (
             select t.id from teams as t
@@ -290,13 +290,13 @@ pub(crate) async fn note_loss(connection: &mut Session, pull_requests: &[i64]) -
     Ok(())
 }
 
-/// Deletes pull requests with what they count for. Answers that were made with them are old.
+/// Deletes pull requests with their attributions, and invalidates earlier responses.
 pub(crate) async fn delete_pull_requests(connection: &mut Session, pull_requests: &[i64]) -> Result<(), StoreError> {
     if pull_requests.is_empty() {
         return Ok(());
     }
     note_loss(connection, pull_requests).await?;
-    // First the repository, as a collection does it.
+    // Locks the repository first, like a collection does.
     sqlx::query!(
         "update repositories set data_version = data_version + 1
         where id in (select p.repository_id from pull_requests as p where p.id = any($1))",
@@ -311,7 +311,7 @@ pub(crate) async fn delete_pull_requests(connection: &mut Session, pull_requests
     Ok(())
 }
 
-/// Replaces logins where messages quote them, and takes them out of the bots of former configurations.
+/// Replaces logins quoted in messages, and removes them from the bots of former configurations.
 async fn forget_logins(connection: &mut Session, logins: &[String]) -> Result<(), StoreError> {
     for login in logins {
         let quoted = format!("`{login}`");

@@ -3,7 +3,7 @@
 use mergeline_domain::Recovery;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 
-/// Why the database did not do what was asked.
+/// Why a database operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached, or has no connection left.
@@ -12,87 +12,87 @@ pub enum StoreError {
     /// It refused the user or the password.
     #[error("the database refused the login")]
     Unauthorized(#[source] Cause),
-    /// It took longer than it was given.
+    /// A statement or lock timeout expired.
     #[error("the database took too long")]
     Timeout(#[source] Cause),
-    /// A teams file was applied since the roster was read; read it again.
-    #[error("the configuration has changed meanwhile")]
+    /// A teams file was applied since the roster was read. Read it again.
+    #[error("the configuration has changed since it was read")]
     StaleConfiguration,
-    /// Two logins of the teams file turned out to be one account, with memberships that contradict each other.
+    /// Two logins of the teams file turned out to be one account, with overlapping memberships.
     #[error(
         "`{known}` and `{configured}` are the same GitHub account, and both are in the team `{team}` at the same time: in \
-         the teams file, end the membership of `{known}` with `to:` on the day from which `{configured}` is a member, or \
-         take one of the two out"
+         the teams file, end the membership of `{known}` with `to:` on the day from which `{configured}` is a member, \
+         or remove one of the two"
     )]
     DuplicatePerson {
         /// The login by which the account was known.
         known: String,
-        /// The login that was configured as somebody new.
+        /// The login that was configured as a new person.
         configured: String,
-        /// The slug of a team in which both are at the same time.
+        /// The slug of a team that has both as members at the same time.
         team: String,
     },
-    /// Somebody else works on the repository now; nothing was written.
+    /// Another worker has taken over the repository. Nothing was written.
     #[error("another worker has taken over this repository")]
     LostLease,
-    /// Two configured names mean one repository.
+    /// Two configured names mean the same repository.
     #[error(
         "`{name}` and `{other}` are one repository, which GitHub calls `{current}` now: in the teams file, write \
          `{current}` in place of the two"
     )]
     DuplicateRepository {
-        /// The name of which this was found.
+        /// The configured name that was being identified.
         name: String,
         /// The other name.
         other: String,
-        /// What GitHub calls it.
+        /// Its current name on GitHub.
         current: String,
     },
-    /// Another transaction was in the way, each time it was tried.
+    /// A serialization failure or deadlock, on every retry.
     #[error("the database could not serialize the transaction")]
     Conflict(#[source] Cause),
-    /// The server takes no writes: a standby, or a primary that was.
+    /// The server does not accept writes: a standby, or a former primary.
     #[error("the database is read-only")]
     ReadOnly(#[source] Cause),
-    /// No room is left.
-    #[error("the database has no room left on its disk")]
+    /// The disk is full.
+    #[error("the database has no space left on its disk")]
     DiskFull(#[source] Cause),
-    /// A value that this PostgreSQL does not know, a time zone for example.
+    /// A value that this PostgreSQL does not know, for example a time zone.
     #[error("the database does not know a value")]
     UnknownValue(#[source] Cause),
-    /// The schema is not the one that this program knows.
+    /// The schema does not match this program.
     #[error(
         "the database schema does not fit this program: run `mergeline migrate` of this version, or use a newer version"
     )]
     Schema(#[source] Cause),
-    /// The schema is to be migrated, which needs a session of its own, and a pooler is in between.
+    /// Migrations are missing. They need a dedicated session, and a pooler is in between.
     #[error(
-        "{} missing, and a connection pooler is in between: run `mergeline migrate` with the address of \
-         the database itself in DB_URL; a pooler that keeps a server for each client is used with DB_POOLER=session",
+        "{} missing, and a connection pooler is in between: run `mergeline migrate` with the address of the database \
+         itself in DB_URL; for a pooler that keeps one server connection per client, set DB_POOLER=session",
         if *missing == 1 { "1 migration is".to_owned() } else { format!("{missing} migrations are") }
     )]
     Pooler {
         /// How many migrations are missing.
         missing: usize,
     },
-    /// The login may not make tables: since PostgreSQL 15 only the owner of a database may, and whoever is allowed to.
+    /// The login may not create tables. Since PostgreSQL 15 only the owner of a database and roles with a grant may.
     #[error("the login may not create tables in the database")]
     MayNotCreate {
         /// The statement that allows it, for the owner or a superuser.
         grant: String,
     },
-    /// The login is right, and lacks the right to connect to this database.
+    /// The login is valid, but lacks the CONNECT privilege on this database.
     #[error("the login may not connect to the database")]
     MayNotConnect {
         /// The statement that allows it, for the owner or a superuser.
         grant: String,
     },
-    /// None of the schemas in which the login would look exists, or it may use none of them.
+    /// None of the schemas in the login's `search_path` exists, or the login may not use any of them.
     #[error("the search_path of the login (`{search_path}`) names no schema that it may use")]
     NoSchema {
-        /// Where it would look.
+        /// The login's `search_path`.
         search_path: String,
-        /// The statements that let it, for the owner or a superuser.
+        /// The statements that allow it, for the owner or a superuser.
         statements: String,
     },
     /// Anything else.
@@ -126,7 +126,7 @@ impl StoreError {
         }
     }
 
-    /// Whether no other repository can do better.
+    /// Whether the whole run must stop, because every other repository would fail too.
     pub fn is_fatal(&self) -> bool {
         self.recovery() == Recovery::Fatal
     }
@@ -157,7 +157,8 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let Some(said) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) else {
+        let Some(reported) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+        else {
             return match &error {
                 sqlx::Error::Configuration(cause) => match cause.downcast_ref::<MayNotConnect>() {
                     Some(MayNotConnect { grant }) => Self::MayNotConnect { grant: grant.clone() },
@@ -173,15 +174,15 @@ impl From<sqlx::Error> for StoreError {
                 _ => Self::Other(error.into()),
             };
         };
-        // sqlx's own text ends in a line number, which is one of PostgreSQL's source and nobody's here.
-        let cause = Cause::from(format!("{} ({})", said.message(), said.code()));
-        match said.code() {
+        // sqlx's own text ends in a line number of PostgreSQL's source, which does not help here.
+        let cause = Cause::from(format!("{} ({})", reported.message(), reported.code()));
+        match reported.code() {
             // Class 28: invalid authorization.
             "28000" | "28P01" => Self::Unauthorized(cause),
             // query_canceled by statement_timeout, lock_not_available by lock_timeout.
             "57014" | "55P03" => Self::Timeout(cause),
-            // too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now, and the connection that was ended
-            // because its transaction went silent.
+            // too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now, and
+            // idle_in_transaction_session_timeout.
             "53300" | "57P01" | "57P02" | "57P03" | "25P03" => Self::Unavailable(cause),
             // serialization_failure, deadlock_detected.
             "40001" | "40P01" => Self::Conflict(cause),
@@ -198,7 +199,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// What a new connection was refused for, carried through the pool.
+/// Why a new connection was refused. Carried through the pool.
 #[derive(Debug, thiserror::Error)]
 #[error("the login may not connect: {grant}")]
 pub(crate) struct MayNotConnect {
@@ -207,12 +208,13 @@ pub(crate) struct MayNotConnect {
 }
 
 impl MayNotConnect {
-    /// Takes this error for what it is, if a new connection with these options failed with it.
+    /// Converts an error of a new connection with these options, if it is about the CONNECT privilege.
     pub(crate) fn or(error: sqlx::Error, options: &PgConnectOptions) -> sqlx::Error {
-        let said = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-        // The message is in the server's language, and the code is that of any missing right; the routine decides over this
-        // right only.
-        if !said.is_some_and(|said| said.code() == "42501" && said.routine() == Some("CheckMyDatabase")) {
+        let reported = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        // The message is in the server's language, and the code is the same for any missing privilege. The routine
+        // checks only this one.
+        if !reported.is_some_and(|reported| reported.code() == "42501" && reported.routine() == Some("CheckMyDatabase"))
+        {
             return error;
         }
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
@@ -222,16 +224,16 @@ impl MayNotConnect {
     }
 }
 
-/// What rustls has against the server's certificate, for somebody who does not know rustls.
+/// Why rustls rejects the server's certificate, in words for people who do not know rustls.
 fn distrust(error: &std::io::Error) -> Option<String> {
     let text = error.to_string();
     let reason = match text.strip_prefix("invalid peer certificate: ")? {
         "UnknownIssuer" => {
-            "it was signed by an authority that is not known here; name that one's file in PGSSLROOTCERT, or in DB_URL as sslrootcert"
+            "it was signed by an unknown authority; set PGSSLROOTCERT, or sslrootcert in DB_URL, to that authority's file"
         }
         reason => reason,
     };
-    Some(format!("the certificate of the server is not trusted: {reason}"))
+    Some(format!("the server's certificate is not trusted: {reason}"))
 }
 
 impl From<sqlx::migrate::MigrateError> for StoreError {

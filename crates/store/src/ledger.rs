@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{RepositoryId, Revision, Store, StoreError};
 
-/// Runs that are deleted in one transaction; each has a result for each repository.
+/// How many runs are deleted in one transaction. Each has one result per repository.
 const RUNS_AT_ONCE: i64 = 50;
 
 /// A run's number.
@@ -20,13 +20,13 @@ pub struct RunId(pub i64);
 pub enum RunState {
     /// Every repository is complete.
     Succeeded,
-    /// Nothing failed, and some repositories go on later.
+    /// Nothing failed, and some repositories continue later.
     Deferred,
     /// Some repositories failed.
     Partial,
-    /// Something failed, nothing is complete, and nothing goes on later.
+    /// Something failed, nothing is complete, and nothing continues later.
     Failed,
-    /// It ended without a word, and a later run closed it.
+    /// It ended without recording its end, and a later run closed it.
     Interrupted,
 }
 
@@ -43,12 +43,12 @@ impl RunState {
     }
 }
 
-/// How a run stands once everything was tried.
+/// The state of a run after every repository was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
     /// Its state now.
     pub state: RunState,
-    /// It is complete now, if only in part, and was not before.
+    /// It is now at least partly complete, and was not before.
     pub completes: bool,
 }
 
@@ -59,9 +59,9 @@ pub enum ResultState {
     /// It is complete.
     #[default]
     Succeeded,
-    /// It goes on later: a limit, the end of the time, or a pause after failures.
+    /// It continues later: a rate limit, the end of the time budget, or a pause after failures.
     Deferred,
-    /// Somebody else works on it.
+    /// Another process is working on it.
     Busy,
     /// It failed.
     Failed,
@@ -95,21 +95,21 @@ pub struct RepositoryResult {
     pub state: ResultState,
     /// Why it is not complete, when it is not.
     pub reason: Option<Reason>,
-    /// When it can go on, when it is deferred and that is known.
+    /// When it can continue, if it is deferred and that is known.
     pub deferred_until: Option<DateTime<Utc>>,
     /// How long it took.
     #[serde(rename = "duration_seconds", serialize_with = "as_seconds")]
     pub duration: Duration,
-    /// How much of that the database took.
+    /// How much of that was spent in the database.
     #[serde(rename = "database_seconds", serialize_with = "as_seconds")]
     pub database: Duration,
     /// Requests sent to GitHub's REST API.
     pub requests: u32,
     /// Requests sent to GitHub's GraphQL API.
     pub graphql_requests: u32,
-    /// Points that those cost.
+    /// The points that those cost.
     pub graphql_points: u32,
-    /// Requests that brought no usable answer.
+    /// Requests without a usable response.
     pub api_errors: u32,
     /// Pages read.
     pub pages: u32,
@@ -125,17 +125,17 @@ pub struct RepositoryResult {
     pub skipped_bot: u32,
     /// Skipped because the author is in no configured team.
     pub skipped_not_a_member: u32,
-    /// Put into quarantine because GitHub's answer could not be understood.
+    /// Put into quarantine because GitHub's response could not be understood.
     pub quarantined: u32,
     /// Rows that are new or different.
     pub changed: u32,
     /// Pull requests whose details were read.
     pub enriched: u32,
-    /// Stored pull requests whose phases are not known, or not as of their last change; not kept.
+    /// Stored pull requests whose phases are unknown or older than their last change. Not stored.
     pub without_details: u32,
     /// What GitHub said is left of the rate limit.
     pub rate_limit_remaining: Option<u32>,
-    /// The same in percent of the limit; not kept.
+    /// The same in percent of the limit. Not stored.
     #[serde(skip)]
     pub rate_limit_percent: Option<u32>,
     /// When the token expires, if GitHub said so.
@@ -147,7 +147,7 @@ fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok
 }
 
 impl RepositoryResult {
-    /// Adds what went on after this, which says how it ended.
+    /// Adds the later part of the work, which decides how it ended.
     pub fn absorb(&mut self, later: Self) {
         let earlier = std::mem::replace(self, later);
         self.add_counts(&earlier);
@@ -178,7 +178,7 @@ impl RepositoryResult {
 }
 
 impl Store {
-    /// Opens a run that sets out to collect so many repositories.
+    /// Opens a run that plans to collect `planned` repositories.
     ///
     /// # Errors
     /// When the database fails.
@@ -189,7 +189,7 @@ impl Store {
         problems: &[String],
         now: DateTime<Utc>,
     ) -> Result<RunId, StoreError> {
-        // Drawn before, so that what is written again is the same run.
+        // Drawn before the transaction, so that a retry writes the same run.
         let number =
             sqlx::query_scalar!(r#"select nextval(pg_get_serial_sequence('collection_runs', 'id')) as "number!""#);
         let id = self.with_deadline(async |connection| Ok(number.fetch_one(connection).await?)).await?;
@@ -211,7 +211,7 @@ impl Store {
         .await
     }
 
-    /// Closes runs that ended without a word: older than `age`, with nobody at work on any repository.
+    /// Closes runs that never recorded their end: older than `age`, while no repository is leased.
     ///
     /// # Errors
     /// When the database fails.
@@ -232,7 +232,7 @@ impl Store {
         .await
     }
 
-    /// Notes what a run did to one repository. Said again, for work that was delivered twice, the later counts.
+    /// Records what a run did to one repository. For work that was delivered twice, the later result counts.
     ///
     /// # Errors
     /// When the database fails.
@@ -279,14 +279,14 @@ impl Store {
         .await
     }
 
-    /// Closes a run once every repository that it set out to collect has its result, and brings its state up to date when
-    /// one was tried again. Returns how it stands; `None` while some are missing.
+    /// Closes a run once every planned repository has a result, and updates its state when a repository was retried.
+    /// Returns the state; `None` while results are missing.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn settle_run(&self, run: RunId, now: DateTime<Utc>) -> Result<Option<Settled>, StoreError> {
         self.in_transaction(async |connection| {
-            // Locked: of two workers that end at once, the later one sees both results.
+            // Locked, so that of two workers that end at the same time the later one sees both results.
             let planned = sqlx::query!(
                 r#"select
                     planned, cardinality(problems) > 0 as "has_problems!",
@@ -332,9 +332,9 @@ impl Store {
         .await
     }
 
-    /// Deletes runs that began before an instant, with their results: the oldest ones, so many that a transaction stays short.
-    /// Says whether there may be more. A run that is under way stays, the last one, and one in which a collected repository was
-    /// worked on last: `status` shows how that ended.
+    /// Deletes the oldest runs that started before an instant, with their results, in a batch small enough for a short
+    /// transaction. Returns whether there may be more. Three kinds of runs stay: running ones, the last one, and those
+    /// with a collected repository's latest result, because `status` shows it.
     ///
     /// # Errors
     /// When the database fails.
@@ -346,7 +346,7 @@ impl Store {
         .await
     }
 
-    /// Closes a run that cannot go on, whatever is missing.
+    /// Closes a run that cannot continue, even if results are missing.
     ///
     /// # Errors
     /// When the database fails.

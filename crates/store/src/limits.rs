@@ -1,51 +1,51 @@
-//! GitHub's refusals by its limits, as far as they concern the next run or another sandbox.
+//! GitHub's rate limits, shared with the next run and with other sandboxes.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{Store, StoreError};
 
-/// How long an ended block is kept for people who look for it.
+/// How long an expired block is kept for people who look into it.
 const KEPT_FOR: TimeDelta = TimeDelta::days(1);
 
-/// Until when GitHub refuses requests with some credentials.
+/// A period in which GitHub refuses requests with some credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitBlock {
     /// A digest of the credentials and GitHub's address.
     pub scope: String,
     /// Which requests: `core`, `graphql`, or all with `secondary`.
     pub kind: String,
-    /// Until when.
+    /// When it ends.
     pub until: DateTime<Utc>,
 }
 
-/// What was left of an hourly limit of the REST API when GitHub was asked last.
+/// What was left of the REST API's hourly limit at the last request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitRemaining {
     /// A digest of the credentials and GitHub's address.
     pub scope: String,
-    /// Requests an hour.
+    /// Requests per hour.
     pub hourly_limit: u32,
     /// Requests that were left.
     pub remaining: u32,
-    /// When the limit starts anew.
+    /// When the limit resets.
     pub resets_at: DateTime<Utc>,
 }
 
 impl Store {
-    /// The blocks that have not ended yet.
+    /// The blocks that have not expired yet.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn rate_limit_blocks(&self, now: DateTime<Utc>) -> Result<Vec<RateLimitBlock>, StoreError> {
-        let question = sqlx::query_as!(
+        let query = sqlx::query_as!(
             RateLimitBlock,
             "select scope, kind, blocked_until as until from rate_limit_blocks where blocked_until > $1 order by 1, 2",
             now
         );
-        self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
-    /// Stores blocks. Of several of a kind the longest counts.
+    /// Stores blocks. Of several blocks of one kind, the longest counts.
     ///
     /// # Errors
     /// When the database fails.
@@ -54,7 +54,7 @@ impl Store {
         blocks: &[RateLimitBlock],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        // In one order, so that two workers cannot wait for each other; one statement must not touch a row twice.
+        // Sorted, so that two workers cannot deadlock. One statement must not touch a row twice.
         let mut sorted: Vec<&RateLimitBlock> = blocks.iter().collect();
         sorted.sort_by(|a, b| (&a.scope, &a.kind, b.until).cmp(&(&b.scope, &b.kind, a.until)));
         sorted.dedup_by(|later, kept| (&later.scope, &later.kind) == (&kept.scope, &kept.kind));
@@ -74,7 +74,7 @@ impl Store {
             )
             .execute(&mut *connection)
             .await?;
-            // What was left before is no longer a reason to send several requests at once.
+            // The earlier remainder no longer justifies sending several requests at once.
             sqlx::query!("delete from rate_limit_remaining where scope = any($1)", &scopes as &[&str])
                 .execute(&mut *connection)
                 .await?;
@@ -86,16 +86,16 @@ impl Store {
         .await
     }
 
-    /// What is left of the limits that have not started anew since.
+    /// What is left of the limits that have not been reset since.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn rate_limit_remaining(&self, now: DateTime<Utc>) -> Result<Vec<RateLimitRemaining>, StoreError> {
-        let question = sqlx::query!(
+        let query = sqlx::query!(
             "select scope, hourly_limit, remaining, resets_at from rate_limit_remaining where resets_at > $1 order by 1",
             now
         );
-        let rows = self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await?;
+        let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
         let known = rows.into_iter().map(|row| RateLimitRemaining {
             scope: row.scope,
             hourly_limit: u32::try_from(row.hourly_limit).unwrap_or_default(),
@@ -105,7 +105,7 @@ impl Store {
         Ok(known.collect())
     }
 
-    /// Stores what is left of limits, instead of what was known of them before.
+    /// Stores what is left of limits. Replaces earlier values.
     ///
     /// # Errors
     /// When the database fails.
@@ -114,7 +114,7 @@ impl Store {
         remaining: &[RateLimitRemaining],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        // In one order, so that two workers cannot wait for each other.
+        // Sorted, so that two workers cannot deadlock.
         let mut sorted: Vec<&RateLimitRemaining> = remaining.iter().collect();
         sorted.sort_by(|a, b| a.scope.cmp(&b.scope));
         let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);

@@ -1,4 +1,4 @@
-//! The answers: teams, statistics, the pull requests behind them, and how far the collection has come.
+//! Query results: teams, statistics, the pull requests behind them, and the collection's coverage.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
@@ -10,10 +10,10 @@ use crate::configuration::parse_stored;
 use crate::session::{Scope, Session};
 use crate::{RepositoryId, Revision, Store, StoreError};
 
-/// How a request names a team.
+/// How a request identifies a team.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TeamSelector {
-    /// By number.
+    /// By id.
     Id(TeamId),
     /// By slug.
     Slug(TeamSlug),
@@ -28,46 +28,46 @@ impl TeamSelector {
     }
 }
 
-/// A team with its present members.
+/// A team with its current members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Team {
-    /// The number.
+    /// The id.
     pub id: TeamId,
     /// The slug.
     pub slug: TeamSlug,
-    /// The name for people.
+    /// The display name.
     pub name: String,
-    /// When it was taken out of the configuration, if it was.
+    /// When it was removed from the configuration, if it was.
     pub archived_at: Option<DateTime<Utc>>,
     /// How many people are members now.
     pub members: i64,
     /// The sum of their weights in ten-thousandths.
     pub weight_units: i64,
-    /// Since when exactly these are the members; `None` is the beginning of time.
+    /// Since when the members have not changed; `None` is the beginning of time.
     pub members_since: Option<DateTime<Utc>>,
 }
 
 /// A membership that is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The membership's number.
+    /// The membership's id.
     pub membership: i64,
     /// The person's login.
     pub login: String,
     /// The weight in ten-thousandths.
     pub weight_units: i32,
-    /// When it began; `None` is the beginning of time.
+    /// When it started; `None` is the beginning of time.
     pub joined_at: Option<DateTime<Utc>>,
-    /// When it ends; `None` is no end.
+    /// When it ends; `None` means never.
     pub left_at: Option<DateTime<Utc>>,
 }
 
-/// Which of a team's pull requests are asked for: those in `[from, to)`, and of these some.
+/// Selects pull requests of a team: those in `[from, to)`, optionally of some repositories and one branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// The first instant.
+    /// The start of the range, inclusive.
     pub from: DateTime<Utc>,
-    /// The first instant after it.
+    /// The end of the range, exclusive.
     pub to: DateTime<Utc>,
     /// Only of these repositories; `None` for all.
     pub repositories: Option<Vec<RepositoryId>>,
@@ -86,16 +86,16 @@ impl Filter {
     }
 }
 
-/// How buckets are made.
+/// How statistics are grouped and weighted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucketing {
-    /// By which calendar unit.
+    /// The calendar unit of a bucket.
     pub interval: Interval,
-    /// Where days begin.
+    /// The time zone in which days start.
     pub zone: Tz,
-    /// Whether each pull request counts with the weight 1, whatever the membership says.
+    /// Whether each pull request counts with weight 1, regardless of the membership.
     pub ignore_weights: bool,
-    /// Whether the authors behind each duration are counted, which takes its time.
+    /// Whether to count the authors behind each duration, which takes extra time.
     pub count_contributors: bool,
 }
 
@@ -108,38 +108,38 @@ fn measure(n: i64, weight_units: i64, contributors: i64, mean: Option<f64>, perc
     Measure { n, weight_units, contributors, durations }
 }
 
-/// What every answer is to be read with: the configuration in force, and how far the collection has come.
+/// The context of every response: the configuration in force, and the collection's coverage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataStatus {
     /// The configuration in force; `None` before the first.
     pub revision: Option<Revision>,
     /// Its time zone; UTC before the first.
     pub timezone: Tz,
-    /// Statistics of fewer people than this are not shown; 0 shows all.
+    /// Statistics of fewer people than this are hidden; 0 shows all.
     pub min_group_size: i64,
-    /// Raised by each transaction that changed what is stored.
+    /// Raised by each transaction that changes stored data.
     pub data_version: i64,
-    /// How far the collection has come.
+    /// The collection's coverage.
     pub coverage: Coverage,
-    /// The team that was asked for, if there is one.
+    /// The requested team, if it exists.
     pub team: Option<TeamRef>,
 }
 
-/// A team's names.
+/// A team's id and names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TeamRef {
-    /// The number.
+    /// The id.
     pub id: TeamId,
     /// The slug.
     pub slug: TeamSlug,
-    /// The name for people.
+    /// The display name.
     pub name: String,
 }
 
-/// A pull request of somebody who is or was in a team, and whether it counts for the team.
+/// A pull request of a current or former team member, and whether it counts for the team.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TeamPullRequest {
-    /// Its number here.
+    /// Its id in Mergeline.
     pub id: i64,
     /// `owner/name`.
     pub repository: String,
@@ -153,17 +153,17 @@ pub struct TeamPullRequest {
     pub state: String,
     /// Whether it is a draft.
     pub is_draft: bool,
-    /// The branch that it goes into.
+    /// The target branch.
     pub base_ref: Option<String>,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
     /// When it was merged.
     pub merged_at: Option<DateTime<Utc>>,
-    /// The instant that decides about membership.
+    /// The instant that decides which memberships apply.
     pub attributed_at: DateTime<Utc>,
     /// Which of its times that instant is.
     pub attributed_by: String,
-    /// The membership that gives the team its share; `None` when there is none.
+    /// The membership that gives the team its share; `None` if there is none.
     pub membership: Option<Member>,
     /// From opening to merge, in seconds.
     pub cycle_seconds: Option<f64>,
@@ -179,18 +179,19 @@ pub struct TeamPullRequest {
     pub deletions: Option<i32>,
     /// Files changed.
     pub changed_files: Option<i32>,
-    /// What to know about its durations.
+    /// Notes about its durations.
     pub flags: Vec<String>,
     /// Why it does not count: `not_merged`, `not_a_member` or `deleted`; `None` when it counts.
     pub excluded: Option<String>,
 }
 
-/// Who is shown the pull requests behind a team's numbers.
+/// Who sees the pull requests behind a team's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// Those who may see every team: what the team's people did before they came and after they left is there too.
+    /// Readers who may see every team. They also see members' pull requests from before they joined and after they
+    /// left.
     AllTeams,
-    /// Those who may see this team only.
+    /// Readers who may see only this team.
     ThisTeam,
 }
 
@@ -199,12 +200,12 @@ pub enum Audience {
 pub struct OpenPullRequests {
     /// How long they have been open.
     pub age: Measure,
-    /// The longest of them, in seconds.
+    /// The age of the oldest, in seconds.
     pub oldest_seconds: Option<f64>,
 }
 
 impl Store {
-    /// All teams, those in force first, then the archived ones, by slug.
+    /// All teams by slug, first those in force, then the archived ones.
     ///
     /// # Errors
     /// When the database fails.
@@ -212,7 +213,7 @@ impl Store {
         self.read_teams(None, None, now).await
     }
 
-    /// One team, `None` when there is none of that number or slug.
+    /// One team; `None` if there is none with that id or slug.
     ///
     /// # Errors
     /// When the database fails.
@@ -280,7 +281,7 @@ impl Store {
         .await?)
     }
 
-    /// One connection for all questions of a request.
+    /// One connection for all queries of a request.
     ///
     /// # Errors
     /// When the database cannot be reached.
@@ -288,10 +289,9 @@ impl Store {
         Ok(Reader { connection: Box::new(self.pool.session(Scope::Statements).await?) })
     }
 
-    /// A connection with the first question answered on it: what every answer is to be read with, and the team that is asked
-    /// for. How far the collection has come is told of the repositories of these names, of all configured ones without any.
-    /// That question tests the connection, which saves a round trip; one that broke or went silent while it was idle is
-    /// replaced.
+    /// A connection and the result of its first query: the data status and the requested team. The coverage is that of
+    /// the named repositories, or of all configured ones if none is named. The query also tests the connection, which
+    /// saves a round trip. A connection that broke or went silent while idle is replaced.
     ///
     /// # Errors
     /// When the database fails.
@@ -306,7 +306,7 @@ impl Store {
                 data_status(&mut session, team, repositories).await
             };
             match timeout(self.test_timeout(), asking).await {
-                // It may be the server that is gone: the pool finds out.
+                // The server may be gone. The pool finds out.
                 Ok(Err(StoreError::Unavailable(_))) | Err(_) => session.discard(),
                 Ok(outcome) => return outcome.map(|status| (Reader { connection: Box::new(session) }, status)),
             }
@@ -316,7 +316,7 @@ impl Store {
         Ok((reader, status))
     }
 
-    /// How far the collection has come, over all configured repositories.
+    /// The collection's coverage over all configured repositories.
     ///
     /// # Errors
     /// When the database fails.
@@ -367,14 +367,14 @@ pub(crate) async fn data_status(
     })
 }
 
-/// A connection that questions are asked on, one after the other. It was tested once, when it was taken.
+/// A connection for a series of queries. It was tested once, when it was acquired.
 #[derive(Debug)]
 pub struct Reader {
     pub(crate) connection: Box<Session>,
 }
 
 impl Reader {
-    /// How many pull requests in quarantine, of the repositories of the filter, may have been opened before its end. The others
+    /// How many quarantined pull requests of the filter's repositories may have been opened before its end. The others
     /// cannot be in its range.
     ///
     /// # Errors
@@ -394,8 +394,8 @@ impl Reader {
         Ok(count.fetch_one(&mut *self.connection).await?)
     }
 
-    /// The numbers of repositories, each with the name that it was asked by: several when one was replaced by another of the
-    /// same name, none when it is unknown. With a team, only those that something counts for it in.
+    /// The ids of repositories, each with the requested name: several when one was replaced by another with the same
+    /// name, none when it is unknown. With a team, only repositories with pull requests that count for it.
     ///
     /// # Errors
     /// When the database fails.
@@ -429,8 +429,8 @@ impl Reader {
         Ok(rows.into_iter().map(|row| (row.name, RepositoryId(row.id))).collect())
     }
 
-    /// What the numbers of these teams are known by: it changes with the repositories that something counts for them in, and
-    /// with no other.
+    /// A version of the data of these teams. It changes only with the repositories that have pull requests counting for
+    /// them.
     ///
     /// # Errors
     /// When the database fails.
@@ -503,15 +503,15 @@ impl Reader {
                     (bucket.prs_merged, bucket.weight_units, bucket.contributors) =
                         (row.n, row.units, row.contributors);
                 }
-                // Of a newer schema.
+                // From a newer schema.
                 None => {}
             }
         }
         Ok(Statistics { buckets, total, lacks_details })
     }
 
-    /// The durations of a team in a range without those of hidden weeks: the first days of weeks, each with the kind of duration
-    /// that it hides. In the order of [`MeasureKind::ALL`].
+    /// The durations of a team in a range, without hidden weeks. `hidden` has the first day of each hidden week with
+    /// the kind of duration that is hidden there. In the order of [`MeasureKind::ALL`].
     ///
     /// # Errors
     /// When the database fails or takes too long.
@@ -545,8 +545,8 @@ impl Reader {
         Ok(MeasureKind::ALL.into_iter().map(|kind| (kind, of_kind(kind))).collect())
     }
 
-    /// The pull requests behind a team's numbers, and those of its people that do not count, by the instant that decides
-    /// about membership. `after` is the instant and the number of the last one that is known already.
+    /// The pull requests behind a team's numbers, and those of its members that do not count, ordered by the instant
+    /// that decides about membership. `after` is the cursor: the instant and id of the last known one.
     ///
     /// # Errors
     /// When the database fails or takes too long.

@@ -1,4 +1,4 @@
-//! Facts and what is derived from them, page by page.
+//! Stores facts and the data derived from them, page by page.
 
 use std::collections::BTreeMap;
 
@@ -13,40 +13,40 @@ use crate::repositories::{bump_data_version, renew_lease, saturated, store_unrea
 use crate::session::Session;
 use crate::{Lease, Place, ReadBack, RepositoryId, Revision, Store, StoreError, Undecodable};
 
-/// A pull request of a configured person, with the teams' shares.
+/// A pull request of a configured person, with its attributions.
 #[derive(Debug, Clone)]
 pub struct KeptPullRequest {
     /// The facts.
     pub pull_request: PullRequest,
-    /// Who wrote it.
+    /// The author.
     pub person: PersonId,
-    /// What counts for whom.
+    /// The teams' shares.
     pub attributions: Vec<Attribution>,
 }
 
-/// What a page brought, and how far the collection is once it is stored.
+/// The content of a page, and the progress of the collection after it.
 #[derive(Debug, Clone, Default)]
 pub struct PageOfWork {
     /// The pull requests of configured people.
     pub kept: Vec<KeptPullRequest>,
-    /// The numbers of all that could be understood, whoever wrote them: those leave the quarantine.
+    /// The numbers of all pull requests that could be understood, by any author. They leave the quarantine.
     pub understood: Vec<i64>,
     /// What could not be read or understood.
     pub undecodable: Vec<Undecodable>,
-    /// Places in the list by creation that can be read: those leave the quarantine.
+    /// Places in the list by creation that can be read. They leave the quarantine.
     pub readable: Vec<Place>,
-    /// How far the backfill is, when this was one of its pages.
+    /// The progress of the backfill, if this is one of its pages.
     pub backfill: Option<BackfillStep>,
 }
 
-/// How far a backfill is once a page is stored.
+/// The progress of a backfill after a page is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackfillStep {
     /// By creation.
     ByCreation {
         /// The next page.
         next_page: u32,
-        /// How many pull requests this page adds to those that it has seen.
+        /// How many pull requests this page adds to those seen so far.
         seen: u32,
     },
     /// By update.
@@ -67,28 +67,28 @@ impl BackfillStep {
     }
 }
 
-/// What storing a page did.
+/// The result of storing a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoredPage {
     /// Rows that are new or different.
     pub changed: usize,
     /// Pull requests that were put into quarantine, or stayed there.
     pub quarantined: usize,
-    /// Pull requests that were merged or closed before what is kept: they are not stored.
+    /// Pull requests that were merged or closed before the retention limit and therefore not stored.
     pub pruned: usize,
-    /// Pull requests that have left the quarantine. Which rows they were in the list by update is not known: none is explained
-    /// any more by what was noted of those that it could not show.
+    /// Pull requests that left the quarantine. Their rows in the list by update are unknown, so earlier records of
+    /// unreadable rows no longer explain any row.
     pub released: u64,
 }
 
 impl Store {
-    /// Stores a page of pull requests with their attributions and the checkpoint behind it: one transaction, so a
-    /// crash leaves all of the page or nothing. The newer `updated_at` wins, whatever the order of arrival;
-    /// attributions are replaced, not added to. Storing the same page again changes nothing.
+    /// Stores a page of pull requests with their attributions and the checkpoint in one transaction, so that a crash
+    /// leaves all of the page or nothing. The newer `updated_at` wins in any order of arrival. Attributions are
+    /// replaced, not added to. Storing the same page again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::StaleConfiguration`] when the attributions were made by a roster that is no longer in force,
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::StaleConfiguration`] when the attributions come from a roster that is no longer in force,
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn upsert_page(
         &self,
         lease: &Lease,
@@ -122,7 +122,7 @@ impl Store {
                     .iter()
                     .map(|(number, kept)| (*number, kept.clone()))
                     .partition(|(_, kept)| decided_at(&kept.pull_request).is_some_and(is_pruned));
-                // What was stored of them, open ones, is too old by now.
+                // Their stored rows, from when they were open, are now too old.
                 delete_numbers(connection, lease.repository, pruned.into_keys().collect()).await?;
                 write_facts(connection, lease.repository, &kept, &Columns::of(&kept)).await?
             };
@@ -156,7 +156,7 @@ impl Store {
         .await
     }
 
-    /// The numbers of the stored pull requests that changed in `[from, to]`, as far as it is known here.
+    /// The numbers of the stored pull requests whose stored `updated_at` is in `[from, to]`.
     ///
     /// # Errors
     /// When the database fails.
@@ -166,7 +166,7 @@ impl Store {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Vec<i64>, StoreError> {
-        let question = sqlx::query_scalar!(
+        let query = sqlx::query_scalar!(
             "select number from pull_requests
             where repository_id = $1 and updated_at >= $2 and updated_at <= $3 and deleted_at is null
             order by number",
@@ -174,17 +174,18 @@ impl Store {
             from,
             to
         );
-        self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
-    /// Marks pull requests that are not at GitHub any more: they count for nobody, and come back when GitHub lists
+    /// Marks pull requests that no longer exist on GitHub. They do not count for any team, and return if GitHub lists
     /// them again.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn mark_deleted(&self, lease: &Lease, numbers: &[i64], now: DateTime<Utc>) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
-            // Shared with pages: an attribution must not be written back by somebody who has not seen the mark.
+            // The same lock as for pages: an attribution must not be written back by a process that has not seen the
+            // mark.
             hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
             let gone = sqlx::query_scalar!(
@@ -215,7 +216,7 @@ fn decided_at(pull_request: &PullRequest) -> Option<DateTime<Utc>> {
     }
 }
 
-/// Deletes what is stored of pull requests of these numbers.
+/// Deletes the stored pull requests with these numbers.
 async fn delete_numbers(
     connection: &mut Session,
     repository: RepositoryId,
@@ -231,12 +232,12 @@ async fn delete_numbers(
     delete_pull_requests(connection, &stored).await
 }
 
-/// What a page has changed.
+/// What a page changed.
 #[derive(Default)]
 struct Written {
-    /// Pull requests that are new, or not as they were.
+    /// New or changed pull requests.
     changed: usize,
-    /// Whether people have other logins or numbers than before.
+    /// Whether any person's login or account id changed.
     renamed: bool,
 }
 
@@ -282,7 +283,8 @@ async fn write_facts(
     Ok(Written { changed: changed.len(), renamed })
 }
 
-/// One statement must not touch a row twice, and locks rows in the order of their numbers.
+/// Deduplicates and sorts a page: one statement must not touch a row twice, and locks rows in the order of their
+/// numbers.
 fn newest_by_number(page: Vec<KeptPullRequest>) -> BTreeMap<i64, KeptPullRequest> {
     let mut newest: BTreeMap<i64, KeptPullRequest> = BTreeMap::new();
     for kept in page {
@@ -296,7 +298,7 @@ fn newest_by_number(page: Vec<KeptPullRequest>) -> BTreeMap<i64, KeptPullRequest
     newest
 }
 
-/// A page as the columns of one statement.
+/// A page, as columns for one statement.
 #[derive(Default)]
 struct Columns {
     number: Vec<i64>,
@@ -338,14 +340,14 @@ impl Columns {
     }
 }
 
-/// Brings pull requests along that are stored under their repository's former name: GitHub's number tells that they
-/// are the same, and none may count twice.
+/// Moves pull requests that are stored under their repository's former name. GitHub's id shows that they are the same,
+/// and none may count twice.
 async fn move_renamed(
     connection: &mut Session,
     repository: RepositoryId,
     github_ids: &[i64],
 ) -> Result<(), StoreError> {
-    // Looked for first: an update that finds nothing costs more.
+    // Selected first, because an update that finds nothing costs more.
     let elsewhere = sqlx::query_scalar!(
         "select id from pull_requests where github_id = any($2) and repository_id <> $1",
         repository.0,
@@ -368,8 +370,8 @@ async fn move_renamed(
     Ok(())
 }
 
-/// Learns the numbers of accounts that were configured by login alone, and the logins that accounts have now. Says whether
-/// there were any.
+/// Stores the ids of accounts that were configured by login only, and the current logins of accounts. Returns whether
+/// anything changed.
 async fn remember_accounts(
     connection: &mut Session,
     page: &BTreeMap<i64, KeptPullRequest>,
@@ -383,8 +385,8 @@ async fn remember_accounts(
     let people: Vec<i64> = accounts.keys().copied().collect();
     let github_ids: Vec<i64> = accounts.values().map(|(id, _)| *id).collect();
     let logins: Vec<&str> = accounts.values().map(|(_, login)| *login).collect();
-    // The roster may be older than what another repository's work has learned: that the account is another person's, or
-    // that the person has another account.
+    // The roster may be older than what the work on another repository has stored: the account belongs to another
+    // person, or the person has another account.
     let is_stale = sqlx::query_scalar!(
         r#"select exists (
             select from unnest($1::bigint [], $2::bigint []) as s (person_id, github_id)
@@ -400,7 +402,7 @@ async fn remember_accounts(
     if is_stale {
         return Err(StoreError::StaleConfiguration);
     }
-    // Locked in one order, so that two repositories at a time cannot wait for each other.
+    // Locked in a fixed order, so that two repositories cannot deadlock.
     let outdated = sqlx::query!(
         "with seen as (
             select s.person_id, s.github_id, s.login
@@ -425,7 +427,7 @@ async fn remember_accounts(
     .execute(connection)
     .await
     .map_err(|error| match error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) {
-        // Somebody else is learning the same number for another person: after them, it is known.
+        // Another worker is storing the same id for another person. On retry, it is known.
         Some("people_github_id_key") => StoreError::Conflict(error.into()),
         _ => error.into(),
     })?;

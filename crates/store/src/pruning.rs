@@ -1,4 +1,4 @@
-//! Deleting what is old: pull requests that were merged or closed before a day, for good.
+//! Pruning: permanently deletes pull requests that were merged or closed before a day.
 
 use chrono::{DateTime, Utc};
 
@@ -7,28 +7,28 @@ use crate::erasure::{Count, delete_pull_requests};
 use crate::session::Session;
 use crate::{Store, StoreError};
 
-/// So far apart are the first and the last number of what one transaction looks at.
+/// The range of ids that one transaction covers.
 const NUMBERS_AT_ONCE: i64 = 2_000;
 
-/// What was decided before an instant, and what was not.
+/// What pruning would delete, and what would stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prunable {
-    /// Pull requests that were merged or closed before, by repository.
+    /// Pull requests that were merged or closed before the instant, by repository.
     pub pull_requests: Vec<Count>,
-    /// What of them counts, by team.
+    /// Their team shares, by team.
     pub shares: Vec<Count>,
     /// The other pull requests, by repository.
     pub remaining: Vec<Count>,
 }
 
 impl Store {
-    /// Since when pull requests are kept; `None` while none were pruned.
+    /// Since when pull requests are kept; `None` if nothing was ever pruned.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn kept_since(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let question = sqlx::query_scalar!("select kept_since from retention");
-        self.with_deadline(async |connection| Ok(question.fetch_optional(connection).await?)).await
+        let query = sqlx::query_scalar!("select kept_since from retention");
+        self.with_deadline(async |connection| Ok(query.fetch_optional(connection).await?)).await
     }
 
     /// What was merged or closed before an instant.
@@ -71,15 +71,16 @@ impl Store {
         .await
     }
 
-    /// Deletes some of the pull requests that were merged or closed before an instant: of those whose number here is greater
-    /// than `after`, as many as a short transaction takes. Returns after which number to go on, `None` at the end. From the
-    /// first call on, nothing is called complete before that instant, and nothing that was decided before is stored again.
+    /// Deletes a batch of the pull requests that were merged or closed before an instant: those with an id greater than
+    /// `after`, as many as fit into a short transaction. Returns the id to continue after, `None` at the end. From the
+    /// first call on, nothing before that instant is reported as complete, and pull requests that were merged or closed
+    /// before it are not stored again.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn prune(&self, before: DateTime<Utc>, after: i64) -> Result<Option<i64>, StoreError> {
         self.in_transaction(async |connection| {
-            // No page is stored meanwhile: those after this know since when to keep.
+            // No page is stored at the same time. Later pages know the new limit.
             hold_alone(connection).await?;
             keep_since(connection, before).await?;
             let first = sqlx::query_scalar!("select min(id) from pull_requests where id > $1", after)
@@ -107,7 +108,8 @@ impl Store {
     }
 }
 
-/// Lets nothing that was decided before an instant be stored any more, nor be read for, nor be called complete.
+/// Moves the retention limit forward. Pull requests merged or closed before it are not stored, and nothing before it is
+/// read again or reported as complete.
 async fn keep_since(connection: &mut Session, before: DateTime<Utc>) -> Result<(), StoreError> {
     let moved = sqlx::query!(
         "insert into retention as r (kept_since) values ($1)

@@ -13,50 +13,52 @@ use crate::{RepositoryId, Store, StoreError};
 /// A pull request that could not be read or understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undecodable {
-    /// What it is known by.
+    /// How it is identified.
     pub known_by: KnownBy,
-    /// Why.
+    /// Why it could not be read or understood.
     pub reason: String,
-    /// It was opened then or later; `None` when that is not known.
+    /// The earliest time at which it may have been opened; `None` when that is unknown.
     pub created_from: Option<DateTime<Utc>>,
 }
 
-/// The place of a row that has no number in the list by creation. It stays when earlier pull requests are deleted.
+/// The place of a row without a number in the list by creation. It does not change when earlier pull requests are
+/// deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// The number of the row before it that can be read; 0 at the beginning of the list.
+    /// The number of the last readable row before it; 0 at the start of the list.
     pub after: i64,
-    /// It is so many rows behind that one.
+    /// How many rows it is behind that one.
     pub rows: u32,
 }
 
-/// The next row behind one that has no number, in the list by creation.
+/// The next readable row behind a row without a number, in the list by creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Following {
-    /// The number of the first row behind it that can be read.
+    /// The number of the first readable row behind it.
     pub number: i64,
-    /// That one is so many rows behind it.
+    /// How many rows that one is behind it.
     pub rows: u32,
 }
 
-/// What the collection knows a pull request in quarantine by.
+/// How the collection identifies a pull request in quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KnownBy {
     /// Its number.
     Number(i64),
-    /// Its place in the list by creation: GitHub does not show its number.
+    /// Its place in the list by creation, because GitHub does not show its number.
     Place {
-        /// Where the row was seen last, from 1.
+        /// Where the row was last seen, from 1.
         position: u32,
-        /// Where it belongs.
+        /// Its place.
         place: Place,
-        /// What follows; `None` where nothing does, or that is not known. With another one it may be another pull request.
+        /// The row that follows; `None` if there is none or it is unknown. If another row follows, it may be another
+        /// pull request.
         following: Option<Following>,
     },
 }
 
 impl KnownBy {
-    /// As people name it.
+    /// The key that people use for it.
     pub fn key(self) -> QuarantineKey {
         match self {
             Self::Number(number) => QuarantineKey::Number(number),
@@ -64,7 +66,7 @@ impl KnownBy {
         }
     }
 
-    /// What no two have in common: a number or a place.
+    /// Its unique identity: a number or a place.
     fn unique(self) -> (Option<i64>, Option<Place>) {
         match self {
             Self::Number(number) => (Some(number), None),
@@ -93,7 +95,7 @@ impl KnownBy {
 pub enum QuarantineKey {
     /// Its number.
     Number(i64),
-    /// Its place in the list by creation, from 1: GitHub does not show its number.
+    /// Its position in the list by creation, from 1, because GitHub does not show its number.
     Position(u32),
 }
 
@@ -106,24 +108,24 @@ impl std::fmt::Display for QuarantineKey {
     }
 }
 
-/// A pull request in quarantine, as people are shown it.
+/// A pull request in quarantine, as shown to people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuarantineEntry {
     /// `owner/name`.
     pub repository: String,
-    /// Its number; `None` where only its place is known.
+    /// Its number; `None` if only its place is known.
     pub number: Option<i64>,
-    /// Where it was seen last in the list by creation, where its number is not known.
+    /// Its last seen position in the list by creation, if its number is unknown.
     pub position: Option<i32>,
-    /// Why.
+    /// Why it is in quarantine.
     pub reason: String,
-    /// It was opened then or later, as far as that is known.
+    /// The earliest time at which it may have been opened, if known.
     pub created_from: Option<DateTime<Utc>>,
-    /// When it was first met.
+    /// When it was first seen.
     pub first_seen_at: DateTime<Utc>,
-    /// When it was last asked for.
+    /// When it was last requested.
     pub last_tried_at: DateTime<Utc>,
-    /// When somebody accepted that it is missing.
+    /// When a person accepted that it is missing.
     pub accepted_at: Option<DateTime<Utc>>,
 }
 
@@ -150,7 +152,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<KnownBy>, StoreError> {
         // The pause doubles from an hour to two days.
-        let question = sqlx::query!(
+        let query = sqlx::query!(
             "select number, position, after_number, rows_after, before_number, rows_before from quarantined_pull_requests
             where repository_id = $1 and last_tried_at <= $2::timestamptz - interval '1 hour' * least(2 ^ (attempts - 1), 48)
             order by last_tried_at, id
@@ -159,7 +161,7 @@ impl Store {
             now,
             i64::from(limit)
         );
-        let rows = self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await?;
+        let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
         let known_by = rows.into_iter().filter_map(|row| {
             let by_place = || {
                 let position = row.position?.unsigned_abs();
@@ -173,12 +175,12 @@ impl Store {
         Ok(known_by.collect())
     }
 
-    /// What is in quarantine of the configured repositories, by repository and number; so many at most.
+    /// The quarantined pull requests of the configured repositories, by repository and number. At most `limit`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn quarantine_entries(&self, limit: u32) -> Result<Vec<QuarantineEntry>, StoreError> {
-        let question = sqlx::query_as!(
+        let query = sqlx::query_as!(
             QuarantineEntry,
             r#"select
                 r.display_name as "repository!", q.number, q.position, q.reason, q.created_from,
@@ -190,10 +192,11 @@ impl Store {
             limit $1"#,
             i64::from(limit)
         );
-        self.with_deadline(async |connection| Ok(question.fetch_all(connection).await?)).await
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
-    /// Accepts that a pull request is missing, so that buckets are complete without it. Says whether it is in quarantine.
+    /// Accepts that a pull request is missing, so that buckets are complete without it. Returns whether it is in
+    /// quarantine.
     ///
     /// # Errors
     /// When the database fails.
@@ -221,7 +224,7 @@ impl Store {
             )
             .fetch_all(&mut *connection)
             .await?;
-            // Answers that were made before are old.
+            // Invalidates earlier responses.
             sqlx::query!("update repositories set data_version = data_version + 1 where id = any($1)", &accepted)
                 .execute(connection)
                 .await?;
@@ -231,8 +234,8 @@ impl Store {
     }
 }
 
-/// The configured repositories that a name means, as they are shown: by the configured name only where no other one is called so
-/// now.
+/// The configured repositories with this displayed name. The configured name counts only if no other repository has
+/// that name now.
 pub(crate) async fn meant_by(connection: &mut Session, name: &RepoName) -> Result<Vec<i64>, StoreError> {
     let meant = sqlx::query_scalar!(
         "select r.id from repositories as r
@@ -250,7 +253,7 @@ pub(crate) async fn meant_by(connection: &mut Session, name: &RepoName) -> Resul
     Ok(meant.fetch_all(connection).await?)
 }
 
-/// Takes out what could be read: these numbers, and these places in the list by creation.
+/// Releases what could be read: these numbers, and these places in the list by creation.
 pub(crate) async fn release_from_quarantine(
     connection: &mut Session,
     repository: RepositoryId,
@@ -276,7 +279,7 @@ pub(crate) async fn release_from_quarantine(
     Ok(released.rows_affected())
 }
 
-/// Puts in what could not be read.
+/// Quarantines what could not be read.
 pub(crate) async fn quarantine(
     connection: &mut Session,
     repository: RepositoryId,

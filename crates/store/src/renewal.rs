@@ -1,4 +1,4 @@
-//! How the database's address and password are read again, when they change while the program runs.
+//! Rereads the database's address and password when they change while the program runs.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, timeout};
 
-/// A secret takes some milliseconds.
+/// Reading a secret takes a few milliseconds.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
-/// Reads the secret with the database's address and password again: from time to time, and when no connection can be made.
+/// Rereads the secret with the database's address and password: periodically, and when no connection can be made.
 #[derive(Clone)]
 pub struct Renewal(Arc<Inner>);
 
@@ -28,8 +28,8 @@ struct LastLook {
 }
 
 impl Renewal {
-    /// A renewal that reads the secret, has the store connect by it, and returns whether it is another one than before: once in
-    /// `every`, and when no connection can be made, though not before `pause` has passed since the last look.
+    /// `renew` reads the secret, makes the store connect with it, and returns whether it changed. It runs once per
+    /// `every`, and when no connection can be made, but not before `pause` has passed since the last read.
     pub fn new(
         every: Duration,
         pause: Duration,
@@ -39,8 +39,7 @@ impl Renewal {
         Self(Arc::new(Inner { renew: Box::new(renew), every, pause, last }))
     }
 
-    /// Whether there is another secret now. A database that is down does not change that, so it is not looked at for each
-    /// attempt.
+    /// Whether the secret has changed. Limited to one read per `pause`, because an outage does not change the secret.
     pub(crate) async fn after_a_loss(&self) -> bool {
         let may_look = {
             let mut last = self.last();
@@ -53,7 +52,7 @@ impl Renewal {
         may_look && (self.0.renew)().await
     }
 
-    /// Looks once it is time. When the secret does not come soon, what is known is used on.
+    /// Rereads the secret once it is due. If it takes too long, the known one stays in use.
     pub(crate) async fn if_due(&self) {
         let is_due = {
             let mut last = self.last();

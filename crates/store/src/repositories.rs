@@ -1,4 +1,4 @@
-//! Where the collection of each repository stands, and who works on it.
+//! The collection progress of each repository, and the leases on repositories.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,63 +12,63 @@ use crate::configuration::{lock_configuration, parse_stored};
 use crate::session::Session;
 use crate::{HeldLease, Holder, Revision, Store, StoreError};
 
-/// A repository's number at Mergeline.
+/// A repository's id in Mergeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
 pub struct RepositoryId(pub i64);
 
-/// A repository to collect, and where its collection stands.
+/// A repository to collect, with its collection progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
-    /// Its number.
+    /// Its id.
     pub id: RepositoryId,
-    /// `owner/name` as the configuration has it.
+    /// `owner/name` in the configuration.
     pub name: RepoName,
-    /// `owner/name` as GitHub calls it now; `None` before the first answer.
+    /// The current `owner/name` on GitHub; `None` before the first response.
     pub current_name: Option<RepoName>,
-    /// GitHub's number; `None` before the first answer.
+    /// GitHub's id; `None` before the first response.
     pub github_id: Option<GithubId>,
-    /// The pattern that means it; `None` where it is named.
+    /// The pattern that matched it; `None` if it is configured by name.
     pub pattern: Option<RepoPattern>,
-    /// The newest `updated_at` that is stored with everything before it; `None` before the first complete backfill.
+    /// The newest `updated_at` up to which everything is stored; `None` before the first complete backfill.
     pub watermark: Option<DateTime<Utc>>,
     /// Everything that changed since then is stored; `None` before the first complete backfill.
     pub covered_since: Option<DateTime<Utc>>,
-    /// Changes since then are to be read again, for somebody whose pull requests were not kept so far.
+    /// Changes since then must be read again, for a person whose pull requests were not kept so far.
     pub reopened_since: Option<DateTime<Utc>>,
-    /// The backfill that is under way.
+    /// The running backfill.
     pub backfill: Option<Backfill>,
     /// The ETag of the first page of the incremental stream.
     pub etag: Option<StoredEtag>,
-    /// How many pull requests are asked for on a page.
+    /// How many pull requests are requested per page.
     pub page_size: u8,
-    /// When the last complete collection began.
+    /// When the last complete collection started.
     pub collected_at: Option<DateTime<Utc>>,
-    /// When the last weeks were last listed again.
+    /// When the most recent weeks were last listed again.
     pub verified_at: Option<DateTime<Utc>>,
     /// Failures in a row.
     pub failures: u32,
-    /// When it is tried again after failures.
+    /// When it is retried after failures.
     pub retry_at: Option<DateTime<Utc>>,
-    /// Pull requests that were merged or closed before are not stored; `None` while none were pruned.
+    /// Pull requests that were merged or closed earlier are not stored; `None` if nothing was ever pruned.
     pub kept_since: Option<DateTime<Utc>>,
-    /// The rows that the list by update could not show when they were last looked into.
+    /// The unreadable rows of the list by update, as of the last check.
     pub unreadable: Vec<UnreadableChange>,
 }
 
-/// When a row that cannot be read changed last, as its neighbors in the list by update tell.
+/// When an unreadable row last changed, inferred from its neighbors in the list by update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnreadableChange {
-    /// Then or later: when the row behind it changed; `None` where there is none.
+    /// Not before: when the row behind it changed; `None` if there is none.
     pub from: Option<DateTime<Utc>>,
-    /// Then or earlier: when the row before it changed, or the list was read.
+    /// Not after: when the row before it changed, or the list was read.
     pub until: DateTime<Utc>,
 }
 
 impl UnreadableChange {
-    /// Whether both may be the same row, unchanged.
+    /// Whether both can be the same row, unchanged.
     pub fn may_be(&self, other: &Self) -> bool {
         let is_instant = |row: &Self| row.from == Some(row.until);
-        // Where only an end of one touches the other, a row changed at that instant lies between them.
+        // If the two ranges only touch, a row that changed at that instant lies between them.
         let is_before = |from: Option<DateTime<Utc>>, until: DateTime<Utc>| {
             from.is_none_or(|from| from < until || (from == until && (is_instant(self) || is_instant(other))))
         };
@@ -77,47 +77,47 @@ impl UnreadableChange {
 }
 
 impl Repository {
-    /// What to call it towards GitHub and people.
+    /// The name to use for GitHub and in messages.
     pub fn called(&self) -> &RepoName {
         self.current_name.as_ref().unwrap_or(&self.name)
     }
 
-    /// From where the incremental stream goes on; `None` when it has not begun. What lies before the anchor of a backfill
-    /// is read by that.
+    /// Where the incremental stream continues; `None` before it has started. The backfill reads what lies before its
+    /// anchor.
     pub fn position(&self) -> Option<DateTime<Utc>> {
         self.backfill.and_then(|backfill| backfill.anchor).or(self.watermark)
     }
 }
 
-/// A backfill that is under way: it reads by creation, the oldest first, or by update, the newest change first.
+/// A running backfill. It reads by creation, oldest first, or by update, newest change first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backfill {
     /// The next page.
     pub next_page: u32,
     /// Pull requests that changed since then are kept.
     pub since: DateTime<Utc>,
-    /// The newest change when it began: the incremental stream goes on from there.
+    /// The newest change when it started. The incremental stream continues from there.
     pub anchor: Option<DateTime<Utc>>,
-    /// How many pull requests there were when it began; `None` when GitHub did not say.
+    /// How many pull requests there were when it started; `None` when GitHub did not say.
     pub length: Option<u32>,
     /// When the newest of them was opened.
     pub newest: Option<DateTime<Utc>>,
     /// How many of them it has seen.
     pub seen: u32,
-    /// How often it was begun.
+    /// How often it was started.
     pub readings: u32,
-    /// How far it is where it reads by update; `None` where it reads by creation.
+    /// Its progress if it reads by update; `None` if it reads by creation.
     pub read_back: Option<ReadBack>,
 }
 
-/// How far a backfill by update is.
+/// The progress of a backfill by update.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadBack {
-    /// How many rows were read, from the beginning of the list.
+    /// How many rows were read, from the start of the list.
     pub rows: u32,
     /// When the last of them changed.
     pub oldest: Option<DateTime<Utc>>,
-    /// Its number.
+    /// The number of that pull request.
     pub last: Option<i64>,
 }
 
@@ -130,40 +130,41 @@ pub struct StoredEtag {
     pub scope: String,
 }
 
-/// The right to work on a repository. Every write names its fence; once somebody else has taken over, it is refused.
+/// The exclusive right to work on a repository. Every write names its fence and is refused once another worker has
+/// taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     /// The repository.
     pub repository: RepositoryId,
     fence: i64,
     ttl: TimeDelta,
-    /// Failures in a row before it.
+    /// Consecutive failures before it was taken.
     failures: i32,
 }
 
-/// What GitHub's answer says about which repository this is.
+/// Which repository GitHub's response is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// The one that was collected so far, or it has not been collected before.
+    /// The repository of this row, or one that has not been collected before.
     Same,
-    /// Another one than that of this row, which is archived: this is its row, an earlier one where it has one.
+    /// A different repository. The leased row is archived; this is the row to use, the earlier one if there is one.
     Replaced(RepositoryId),
 }
 
-/// What is known once the incremental stream was read down to where it had been read before.
+/// The result of reading the incremental stream back to the previous position.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// The newest `updated_at` that was listed; `None` when nothing was.
+    /// The newest `updated_at` that was listed; `None` when nothing was listed.
     pub newest: Option<DateTime<Utc>>,
     /// How far back it was read.
     pub down_to: DateTime<Utc>,
-    /// When the reading began.
+    /// When the reading started.
     pub started_at: DateTime<Utc>,
     /// The first page's ETag.
     pub etag: Option<StoredEtag>,
-    /// Whether it was read further to find differences.
+    /// Whether it was read further back to find differences.
     pub is_verified: bool,
-    /// False where pull requests are switched off in the repository's settings: there is nothing to list.
+    /// False if pull requests are disabled in the repository's settings, so that there is nothing to list.
     pub has_pull_requests: bool,
 }
 
@@ -172,25 +173,25 @@ pub struct Listed {
 pub enum LeaseOutcome {
     /// Done.
     Succeeded,
-    /// It failed; it is left alone for a while.
+    /// It failed. The repository is skipped for a while.
     Failed,
-    /// It failed through no fault of its own, the token's for example; it is tried again with the next run.
+    /// It failed for a reason outside the repository, for example the token. The next run retries it.
     Refused,
-    /// It goes on later, through no fault of the repository.
+    /// It continues later, for a reason outside the repository.
     Deferred,
 }
 
-/// The first pause after a failure; doubled with each further one.
+/// The first pause after a failure. It doubles with each further failure.
 const FIRST_PAUSE: TimeDelta = TimeDelta::hours(1);
-/// The longest pause: a repository that is mended is back within a day.
+/// The longest pause, so that a fixed repository is collected again within a day.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
 /// Taken while patterns are resolved. The number is arbitrary.
 const PATTERNS_LOCK: i64 = 0x6d65_7267_656d;
 
 impl Store {
-    /// Takes the right to work on a repository until `ttl` after the last write, `None` while somebody else has it: one who
-    /// has died on this machine has it no more. Returns the repository as it stands then.
+    /// Takes the lease on a repository, until `ttl` after the last write. Returns `None` while another process holds
+    /// it; a holder on this machine that has died loses it. Also returns the repository's current state.
     ///
     /// # Errors
     /// When the database fails.
@@ -246,7 +247,7 @@ impl Store {
         .await
     }
 
-    /// Who works on a repository, `None` when nobody does.
+    /// The lease on a repository; `None` when it is free.
     ///
     /// # Errors
     /// When the database fails.
@@ -259,7 +260,7 @@ impl Store {
         Ok(held.map(|(lease, _)| lease))
     }
 
-    /// A repository as it stands now, `None` when it is not configured any more.
+    /// The current state of a repository; `None` when it is no longer configured.
     ///
     /// # Errors
     /// When the database fails.
@@ -267,12 +268,12 @@ impl Store {
         self.with_deadline(async |connection| Ok(repositories(connection, Some(repository)).await?.pop())).await
     }
 
-    /// Gives the right back and notes how it went.
+    /// Releases the lease and records the outcome.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn release(&self, lease: &Lease, ending: LeaseOutcome, now: DateTime<Utc>) -> Result<(), StoreError> {
-        // From what was when it was taken: said twice, it counts once.
+        // Based on the count when the lease was taken, so that a repeated call counts once.
         let failures = match ending {
             LeaseOutcome::Succeeded => 0,
             LeaseOutcome::Failed | LeaseOutcome::Refused => lease.failures.saturating_add(1),
@@ -300,13 +301,13 @@ impl Store {
         .await
     }
 
-    /// Learns which repository it is that GitHub answers for when it is asked for `name`, the configured one or a later one.
-    /// What was collected of it stays its own: where it has a row that was archived, because a file with its new name came
-    /// first, that row goes on under the configured name.
+    /// Records which repository GitHub returns for `name`, the configured name or a later one. Collected data stays
+    /// with its repository: if the repository has an archived row, because a file with its new name was applied first,
+    /// that row continues under the configured name.
     ///
     /// # Errors
-    /// [`StoreError::DuplicateRepository`] when another configured name means the same one, and
-    /// [`StoreError::StaleConfiguration`] when the row has another name by now.
+    /// [`StoreError::DuplicateRepository`] when another configured name means the same repository, and
+    /// [`StoreError::StaleConfiguration`] when the row's name has changed.
     pub async fn identify(
         &self,
         lease: &Lease,
@@ -316,7 +317,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Identity, StoreError> {
         self.in_transaction(async |connection| {
-            // Done already, and the answer was lost.
+            // Already done, but the reply was lost.
             let replacement = sqlx::query_scalar!(
                 "select n.id
                 from repositories as o
@@ -371,11 +372,11 @@ impl Store {
         .await
     }
 
-    /// Gives the configured name of a row of which nothing is known yet to the row of the repository that has this name at
-    /// GitHub now, in exchange for that one's, which has gone to another repository.
+    /// Swaps configured names between two rows. The repository that now has this name on GitHub gets the name of the
+    /// leased row, which has no data yet. The leased row gets the other name, which now belongs to another repository.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn exchange_names(
         &self,
         lease: &Lease,
@@ -385,7 +386,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
-            // No teams file changes names meanwhile.
+            // Keeps teams files from changing names at the same time.
             hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
             let names = sqlx::query!(
@@ -400,9 +401,9 @@ impl Store {
             )
             .fetch_optional(&mut *connection)
             .await?;
-            // Done already, or another file was applied: who asks reads again what it is now.
+            // Already done, or another file was applied. The caller rereads the current state.
             let Some(names) = names else { return Ok(()) };
-            // The name is free before somebody else takes it.
+            // Frees the name before the other row takes it.
             sqlx::query!(
                 "update repositories set name = 'renamed/' || gen_random_uuid()::text where id = $1",
                 lease.repository.0
@@ -433,12 +434,12 @@ impl Store {
         .await
     }
 
-    /// Begins to read a repository's past. The incremental stream goes on from the anchor, whatever happens meanwhile.
-    /// `etag` is the one of the page that showed the anchor. Who is new until now is read with it.
+    /// Starts a backfill of a repository's past. The incremental stream continues from the anchor in any case. `etag`
+    /// is that of the page with the anchor. The backfill also covers people who were added up to now.
     ///
     /// # Errors
-    /// [`StoreError::StaleConfiguration`] when somebody may have been added since the roster was read,
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::StaleConfiguration`] when people may have been added since the roster was read,
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn begin_backfill(
         &self,
         lease: &Lease,
@@ -476,10 +477,11 @@ impl Store {
         .await
     }
 
-    /// Begins to read a backfill by creation at its first page, for the first time or again. What was kept stays.
+    /// Starts reading a backfill by creation from its first page, for the first time or again. Stored pull requests
+    /// stay.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn begin_reading(&self, lease: &Lease, backfill: Backfill, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
             renew_lease(connection, lease, now).await?;
@@ -502,10 +504,10 @@ impl Store {
         .await
     }
 
-    /// Remembers which rows the list by update cannot show, once the past is read for their sake.
+    /// Records the unreadable rows of the list by update, after a backfill was read because of them.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn note_unreadable(
         &self,
         lease: &Lease,
@@ -519,12 +521,12 @@ impl Store {
         .await
     }
 
-    /// Notes that every page of the backfill is stored. What the incremental stream has read meanwhile is complete now. Rows in
-    /// quarantine that have only a place, and that its last reading by creation did not meet there, are not there any more; where
-    /// that kept only the latest changes, one of them may have been read and left out, and stays.
+    /// Records that every page of the backfill is stored. What the incremental stream has read since is now complete.
+    /// Quarantined rows that are known only by place are removed if the last reading by creation did not find them
+    /// there. If that reading kept only recent changes, such a row may have been read and skipped, so it stays.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn finish_backfill(&self, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
             renew_lease(connection, lease, now).await?;
@@ -561,10 +563,11 @@ impl Store {
         .await
     }
 
-    /// Notes that the incremental stream is read and stored. The watermark only moves forward, and never to the clock.
+    /// Records that the incremental stream is read and stored. The watermark only moves forward, and never comes from
+    /// the clock.
     ///
     /// # Errors
-    /// [`StoreError::StaleConfiguration`] when somebody may have been added whose pull requests were not kept.
+    /// [`StoreError::StaleConfiguration`] when people may have been added whose pull requests were not kept.
     pub async fn finish_listing(&self, lease: &Lease, revision: Revision, listed: &Listed) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
             lock_configuration(connection, revision).await?;
@@ -615,10 +618,10 @@ impl Store {
         .await
     }
 
-    /// Asks for smaller pages from now on. A backfill goes on with the page that begins where the next one would have.
+    /// Changes the page size for later requests. A running backfill continues at the same row.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when somebody else has taken over.
+    /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn set_page_size(&self, lease: &Lease, page_size: u8, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
             renew_lease(connection, lease, now).await?;
@@ -636,7 +639,7 @@ impl Store {
         .await
     }
 
-    /// Remembers that what a pattern means could not be listed, and why.
+    /// Records that the repositories of a pattern could not be listed, and why.
     ///
     /// # Errors
     /// When the database fails.
@@ -645,9 +648,9 @@ impl Store {
         self.in_transaction(async |connection| note_listing(connection, &pattern, Some(reason)).await).await
     }
 
-    /// Makes the repositories that a pattern means the ones that are collected for it. Returns how many are new.
-    /// One that is also named is not the pattern's. Where the list of the owner's repositories has a reason to be `incomplete`,
-    /// those that are not on it stay, and the reason is remembered.
+    /// Sets the repositories that are collected for a pattern. Returns how many are new. A repository that is also
+    /// configured by name does not belong to the pattern. `incomplete` is the reason why the owner's list may not be
+    /// complete; it is recorded, and repositories missing from the list stay.
     ///
     /// # Errors
     /// [`StoreError::StaleConfiguration`] when the pattern may no longer be configured.
@@ -663,7 +666,7 @@ impl Store {
         let found: Vec<&str> = found.iter().map(RepoName::as_str).collect();
         self.in_transaction(async |connection| {
             lock_configuration(connection, revision).await?;
-            // Two runs that begin at once resolve one after the other.
+            // Two runs that start at the same time resolve patterns one after the other.
             sqlx::query!("select pg_advisory_xact_lock($1)", PATTERNS_LOCK).execute(&mut *connection).await?;
             note_listing(connection, &pattern, incomplete).await?;
             sqlx::query!(
@@ -685,7 +688,7 @@ impl Store {
             )
             .execute(&mut *connection)
             .await?;
-            // One that is back goes on where it was.
+            // A repository that returns continues where it stopped.
             let restored = sqlx::query!(
                 "update repositories set removed_at = null, pattern = $1
                 where id in (
@@ -721,7 +724,7 @@ impl Store {
     }
 }
 
-/// Archives a row in favor of the one that the repository had before, if there is such a one: the last that was archived.
+/// Archives a row in favor of the repository's former row, if there is one: the most recently archived.
 async fn take_place(
     connection: &mut Session,
     lease: &Lease,
@@ -755,7 +758,7 @@ async fn take_place(
     Ok(Some(RepositoryId(former)))
 }
 
-/// Archives a row in favor of a new one for another repository of the same name.
+/// Archives a row in favor of a new row for another repository with the same name.
 async fn give_place(
     connection: &mut Session,
     lease: &Lease,
@@ -785,7 +788,7 @@ async fn archive(connection: &mut Session, lease: &Lease, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// Remembers why what a pattern means could not be listed, or forgets it.
+/// Records why the repositories of a pattern could not be listed, or deletes the record.
 async fn note_listing(connection: &mut Session, pattern: &str, incomplete: Option<&str>) -> Result<(), StoreError> {
     match incomplete {
         Some(reason) => sqlx::query!(
@@ -810,7 +813,7 @@ fn pause_after(failures: i32) -> TimeDelta {
     (FIRST_PAUSE * 2_i32.pow(doublings)).min(LONGEST_PAUSE)
 }
 
-/// Notes in the same transaction that what is stored of a repository has changed: answers that were made before are old.
+/// Raises a repository's data version in the same transaction as the change, which invalidates earlier responses.
 pub(crate) async fn bump_data_version(connection: &mut Session, lease: &Lease) -> Result<(), StoreError> {
     sqlx::query!("update repositories set data_version = data_version + 1 where id = $1", lease.repository.0)
         .execute(connection)
@@ -818,15 +821,15 @@ pub(crate) async fn bump_data_version(connection: &mut Session, lease: &Lease) -
     Ok(())
 }
 
-/// What is known of a repository once it is held.
+/// State of a repository that is read when its lease is renewed.
 pub(crate) struct Held {
     /// How many of its pull requests are in quarantine.
     pub(crate) quarantined: i64,
-    /// Pull requests that were merged or closed before are not stored.
+    /// Pull requests that were merged or closed earlier are not stored.
     pub(crate) kept_since: Option<DateTime<Utc>>,
 }
 
-/// Replaces what is remembered of the rows that the list by update cannot show.
+/// Replaces the recorded unreadable rows of the list by update.
 pub(crate) async fn store_unreadable(
     connection: &mut Session,
     repository: RepositoryId,
@@ -844,13 +847,14 @@ pub(crate) async fn store_unreadable(
     Ok(())
 }
 
-/// Refuses to write for a repository that somebody else has taken over, and holds it for the rest of the transaction.
+/// Renews the lease and locks the repository's row for the rest of the transaction. Fails if another worker has taken
+/// over.
 pub(crate) async fn renew_lease(
     connection: &mut Session,
     lease: &Lease,
     now: DateTime<Utc>,
 ) -> Result<Held, StoreError> {
-    // An expired lease that nobody has taken is still good: the fence tells.
+    // An expired lease is still valid until another worker takes it. The fence decides.
     let held = sqlx::query_as!(
         Held,
         "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2
@@ -864,7 +868,7 @@ pub(crate) async fn renew_lease(
     held.ok_or(StoreError::LostLease)
 }
 
-/// Who works on a repository, with the fence.
+/// The lease on a repository, with its fence.
 async fn held_lease(
     connection: &mut Session,
     repository: RepositoryId,
@@ -886,7 +890,7 @@ async fn held_lease(
     }))
 }
 
-/// The repositories that are collected, the one served longest ago first; or only one of them.
+/// The collected repositories, least recently served first, or only one of them.
 pub(crate) async fn repositories(
     connection: &mut Session,
     only: Option<RepositoryId>,
@@ -915,7 +919,7 @@ pub(crate) async fn repositories(
             newest: row.backfill_newest,
             seen: row.backfill_seen.unsigned_abs(),
             readings: row.backfill_readings.unsigned_abs().into(),
-            // Readings are by creation.
+            // Only backfills by creation have readings.
             read_back: row
                 .backfill_rows
                 .filter(|_| row.backfill_readings == 0)

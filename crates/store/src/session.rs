@@ -1,9 +1,9 @@
-//! A connection as queries see it, directly to PostgreSQL or by way of a pooler.
+//! A connection for queries, either directly to PostgreSQL or through a pooler.
 //!
-//! A pooler that gives a client another server for each transaction (PgBouncer in transaction mode, RDS Proxy without pinning)
-//! keeps nothing of a session: neither settings nor prepared statements. Behind one, everything happens in transactions that
-//! begin with their own time-outs, and statements have no names. Where nobody is in between, both would cost round trips, so
-//! settings and statements are the session's.
+//! A pooler that may use another server connection for each transaction (PgBouncer in transaction mode, RDS Proxy
+//! without pinning) keeps no session state: neither settings nor prepared statements. Behind one, everything runs in
+//! transactions that set their own timeouts, and statements are unnamed. On a direct connection, both would cost round
+//! trips, so settings and statements belong to the session.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,33 +26,33 @@ use crate::error::MayNotConnect;
 /// What is between this program and PostgreSQL.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Pooler {
-    /// Found out with each new connection. Any pooler is taken for one of transactions.
+    /// Detected for each new connection. Any pooler is assumed to pool transactions.
     #[default]
     Unknown,
-    /// Nothing, or a pooler that keeps a server for as long as a client is connected.
+    /// Nothing, or a pooler that keeps one server connection for as long as a client is connected.
     OfSessions,
-    /// A pooler that may change servers with each transaction.
+    /// A pooler that may switch server connections with each transaction.
     OfTransactions,
 }
 
-/// What each connection is limited by: names and values of settings.
+/// The limits of each connection: names and values of settings.
 type Limits = Vec<(&'static str, String)>;
 
-/// How many statements belong together.
+/// Which statements form a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Each is a transaction of its own, unless a pooler asks for one around them.
+    /// Each statement is its own transaction, unless a pooler requires one around all of them.
     Statements,
-    /// All are one transaction.
+    /// All statements form one transaction.
     Transaction,
 }
 
-/// The pool of connections. A query that is sent to it has a connection, and behind a pooler a transaction, of its own.
+/// The pool of connections. A query sent to it gets its own connection and, behind a pooler, its own transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     pool: PgPool,
     state: Arc<State>,
-    /// How another address or password is found, when no connection can be made.
+    /// Finds a new address or password when no connection can be made.
     renewal: Option<Renewal>,
 }
 
@@ -60,19 +60,19 @@ pub(crate) struct Connections {
 struct State {
     pooler: Pooler,
     limits: Limits,
-    /// Begins a transaction behind a pooler.
+    /// The statements that begin a transaction behind a pooler.
     begin: String,
-    /// Whether a pooler was found, by any connection.
+    /// Whether any connection has detected a pooler.
     is_pooled: AtomicBool,
-    /// Why the last new connection could not be made ready; the pool would only say that it waited.
+    /// Why the last new connection could not be set up. The pool would only report a timeout.
     refusal: Mutex<Option<sqlx::Error>>,
 }
 
 impl State {
-    /// Makes a new connection ready, and finds out what is in between.
+    /// Sets up a new connection, and detects a pooler.
     ///
-    /// PostgreSQL has the name of the application from the packet that opened the connection. A pooler opened it with a packet
-    /// of its own, and has set the name afterwards or not at all.
+    /// On a direct connection, PostgreSQL gets the application name from our startup packet. A pooler sends its own
+    /// startup packet, and sets the name later or not at all.
     async fn make_ready(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if self.pooler == Pooler::OfTransactions {
             return Ok(());
@@ -108,7 +108,7 @@ impl State {
 }
 
 impl Connections {
-    /// Prepares the pool; connections are made when they are needed, and tested before each use.
+    /// Prepares the pool. Connections are opened on demand and tested before each use.
     pub(crate) fn lazy(
         options: PgConnectOptions,
         pooler: Pooler,
@@ -122,7 +122,7 @@ impl Connections {
         }
         let is_pooled = AtomicBool::new(pooler == Pooler::OfTransactions);
         let state = Arc::new(State { pooler, limits, begin, is_pooled, refusal: Mutex::new(None) });
-        let for_new_ones = Arc::clone(&state);
+        let for_new_connections = Arc::clone(&state);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(acquire_timeout)
@@ -132,7 +132,7 @@ impl Connections {
                 Box::pin(async move { Ok(matches!(test.await, Ok(Ok(())))) })
             })
             .after_connect(move |connection, _| {
-                let state = Arc::clone(&for_new_ones);
+                let state = Arc::clone(&for_new_connections);
                 Box::pin(async move {
                     state.make_ready(connection).await.map_err(|error| {
                         let message = error.to_string();
@@ -145,44 +145,44 @@ impl Connections {
         Self { pool, state, renewal: None }
     }
 
-    /// How many connections there are at most.
+    /// The maximum number of connections.
     pub(crate) fn max_connections(&self) -> usize {
         usize::try_from(self.pool.options().get_max_connections()).unwrap_or(usize::MAX)
     }
 
-    /// Whether nothing can be sent any more.
+    /// Whether the pool is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.pool.is_closed()
     }
 
-    /// Whether the server is on this machine, and reached by a socket of its file system.
+    /// Whether the server is on this machine and reached through a Unix socket.
     pub(crate) fn is_by_socket(&self) -> bool {
         self.pool.connect_options().get_socket().is_some()
     }
 
-    /// How long a connection may take to be there.
+    /// How long acquiring a connection may take.
     pub(crate) fn acquire_timeout(&self) -> Duration {
         self.pool.options().get_acquire_timeout()
     }
 
-    /// How long an idle connection has to show that it is well.
+    /// How long an idle connection has to prove that it works.
     pub(crate) fn test_timeout(&self) -> Duration {
         test_timeout(self.acquire_timeout())
     }
 
-    /// The same connections, which are made with another address or password where the known one leads nowhere.
+    /// The same connections, with a new address or password when the known one does not work.
     pub(crate) fn with_renewal(self, renewal: Renewal) -> Self {
         Self { renewal: Some(renewal), ..self }
     }
 
-    /// Looks whether there is another address or password, once it is time.
+    /// Checks for a new address or password when that is due.
     pub(crate) async fn renew_if_due(&self) {
         if let Some(renewal) = &self.renewal {
             renewal.if_due().await;
         }
     }
 
-    /// Whether another address or password was found.
+    /// Whether a new address or password was found.
     async fn is_renewed(&self) -> bool {
         match &self.renewal {
             Some(renewal) => renewal.after_a_loss().await,
@@ -190,7 +190,7 @@ impl Connections {
         }
     }
 
-    /// A connection on which nothing has begun.
+    /// A connection without an open transaction.
     pub(crate) async fn acquire(&self) -> Result<Session, sqlx::Error> {
         match self.acquire_once().await {
             Err(_) if self.is_renewed().await => self.acquire_once().await,
@@ -209,12 +209,12 @@ impl Connections {
         Ok(Session::on(Owner::Pool(connection), &self.state))
     }
 
-    /// The same, of those that are idle, if there is one. It was not tested.
+    /// An idle connection of the pool, if there is one. It is not tested.
     pub(crate) fn try_idle(&self) -> Option<Session> {
         self.pool.try_acquire().map(|connection| Session::on(Owner::Pool(connection), &self.state))
     }
 
-    /// A connection for these statements.
+    /// A connection, with a transaction if `scope` requires one.
     pub(crate) async fn session(&self, scope: Scope) -> Result<Session, sqlx::Error> {
         let mut session = self.acquire().await?;
         session.open(scope).await?;
@@ -226,7 +226,7 @@ impl Connections {
         self.session(Scope::Transaction).await
     }
 
-    /// A connection beside the pool.
+    /// A connection outside the pool.
     pub(crate) async fn dedicated_session(&self) -> Result<Session, sqlx::Error> {
         match self.connect().await {
             Err(_) if self.is_renewed().await => self.connect().await,
@@ -244,7 +244,7 @@ impl Connections {
         Ok(session)
     }
 
-    /// Makes new connections with these options. Idle ones are let go, those at work go on.
+    /// Opens new connections with these options. Idle connections are closed, busy ones continue.
     pub(crate) fn reconnect_with(&self, options: PgConnectOptions) {
         self.pool.set_connect_options(options);
         while let Some(connection) = self.pool.try_acquire() {
@@ -258,14 +258,14 @@ impl Connections {
     }
 }
 
-/// The pool's own test has no limit: a connection that went silent would take the time of the one after it.
+/// The pool's own test has no timeout: a silent connection would use up the time for its replacement.
 fn test_timeout(acquire_timeout: Duration) -> Duration {
     acquire_timeout / 2
 }
 
-/// A connection that queries are sent on. A transaction that was not committed is rolled back when it goes.
+/// A connection for queries. Dropping it rolls back an uncommitted transaction.
 pub(crate) struct Session {
-    /// `None` only while it goes.
+    /// `None` only while it is dropped or closed.
     owner: Option<Owner>,
     state: Arc<State>,
     is_in_transaction: bool,
@@ -284,7 +284,7 @@ impl Owner {
         }
     }
 
-    /// Keeps it from going back into the pool.
+    /// Keeps it from returning to the pool.
     fn discard(self) {
         if let Self::Pool(connection) = self {
             drop(connection.detach());
@@ -303,28 +303,29 @@ impl Session {
         Self { owner: Some(owner), state: Arc::clone(state), is_in_transaction: false }
     }
 
-    /// Begins the transaction that these statements need.
+    /// Begins the transaction that `scope` requires, if any.
     pub(crate) async fn open(&mut self, scope: Scope) -> Result<(), sqlx::Error> {
         if scope == Scope::Transaction || self.is_pooled() {
             let state = Arc::clone(&self.state);
-            // Before it is sent: whoever does not wait for the answer may have begun.
+            // Set before sending: if the caller stops waiting, the transaction may have started.
             self.is_in_transaction = true;
             state.begin(self.connection()?).await?;
         }
         Ok(())
     }
 
-    /// The connection itself. Only for what is known to be the session's own: behind a pooler it is not.
+    /// The raw connection. Use it only if the session is known to own the server connection; behind a pooler it does
+    /// not.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         self.owner.as_mut().map(Owner::connection).ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Whether servers may change with each transaction.
+    /// Whether the server connection may change with each transaction.
     pub(crate) fn is_pooled(&self) -> bool {
         self.state.is_pooled()
     }
 
-    /// Makes what was done in a transaction last, if there is one.
+    /// Commits the transaction, if there is one.
     pub(crate) async fn commit(&mut self) -> Result<(), sqlx::Error> {
         if self.is_in_transaction {
             sqlx::raw_sql("commit").execute(self.connection()?).await?;
@@ -333,7 +334,7 @@ impl Session {
         Ok(())
     }
 
-    /// Undoes what was done in a transaction, if there is one.
+    /// Rolls back the transaction, if there is one.
     pub(crate) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
         if self.is_in_transaction {
             sqlx::raw_sql("rollback").execute(self.connection()?).await?;
@@ -342,7 +343,7 @@ impl Session {
         Ok(())
     }
 
-    /// Closes a connection of its own in order; one of the pool goes back.
+    /// Commits, then closes a dedicated connection or returns a pooled one.
     pub(crate) async fn close(mut self) -> Result<(), sqlx::Error> {
         self.commit().await?;
         match self.owner.take() {
@@ -351,8 +352,8 @@ impl Session {
         }
     }
 
-    /// Closes the connection at once, whatever is under way on it. The pool would take it back only after one more
-    /// question, and wait for the answer.
+    /// Closes the connection immediately, even with a statement running. The pool would first send one more statement
+    /// and wait for its response.
     pub(crate) fn discard(mut self) {
         if let Some(owner) = self.owner.take() {
             owner.discard();
@@ -366,7 +367,7 @@ impl Drop for Session {
         if !self.is_in_transaction {
             return;
         }
-        // As the pool does with what comes back to it; without a runtime nothing can come back.
+        // Like the pool does for returned connections. Without a runtime nothing can be returned.
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
                 if sqlx::raw_sql("rollback").execute(&mut *connection).await.is_err() {
@@ -378,7 +379,7 @@ impl Drop for Session {
     }
 }
 
-/// A statement that gets no name on the server.
+/// A statement without a name on the server.
 struct Unnamed {
     sql: SqlStr,
     arguments: Option<PgArguments>,
@@ -438,7 +439,7 @@ impl<'c> Executor<'c> for &'c mut Session {
         let mut answers = self.fetch_many(query);
         Box::pin(async move {
             let mut first = None;
-            // To the end: what fails late has failed.
+            // Read to the end, because a late error is still an error.
             while let Some(answer) = answers.try_next().await? {
                 first = first.or(answer.right());
             }

@@ -1,4 +1,4 @@
-//! What people ask about the collection: how it stands, and why a pull request counts.
+//! Status of the collection for people, and why a pull request counts.
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
@@ -11,16 +11,16 @@ use crate::quarantine::meant_by;
 use crate::session::Session;
 use crate::{Store, StoreError};
 
-/// What kind of database this is, and which schema it has.
+/// The database server and its schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DatabaseStatus {
     /// The server's major version.
     pub version: i32,
     /// Whether the connection is encrypted.
     pub is_encrypted: bool,
-    /// The migrations that were applied, oldest first; none in an empty database.
+    /// The applied migrations, oldest first; empty for an empty database.
     pub migrations: Vec<i64>,
-    /// The statement that lets this login make tables; `None` when it may.
+    /// The statement that lets this login create tables; `None` when it already may.
     pub missing_grant: Option<String>,
 }
 
@@ -29,22 +29,22 @@ pub struct DatabaseStatus {
 pub struct QuarantineReason {
     /// What was wrong.
     pub reason: String,
-    /// Only a place in the list is in quarantine, and the pull request may be the one that is there.
+    /// Only a place in the list is in quarantine, and the pull request may be the one at that place.
     pub is_by_place: bool,
 }
 
 impl DatabaseStatus {
-    /// What this program would migrate, with descriptions, oldest first.
+    /// The migrations that this program would apply, with descriptions, oldest first.
     pub fn missing(&self) -> Vec<(i64, String)> {
         missing(&self.migrations)
     }
 
-    /// Whether a version of before the first release made the schema, which cannot be migrated.
+    /// Whether a version before the first release created the schema. It cannot be migrated.
     pub fn is_of_before_first_release(&self) -> bool {
         is_of_before_first_release(&self.migrations)
     }
 
-    /// What a newer program has migrated.
+    /// Migrations that a newer program has applied.
     pub fn unknown(&self) -> Vec<i64> {
         let known = Store::known_migrations();
         let is_unknown = |version: &i64| known.iter().all(|(other, _)| other != version);
@@ -60,23 +60,23 @@ fn missing(applied: &[i64]) -> Vec<(i64, String)> {
 /// A run in the ledger, with the sums over its repositories.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunStatus {
-    /// Its number.
+    /// Its id.
     pub id: i64,
     /// `running` or how it ended.
     pub state: String,
-    /// When it began.
+    /// When it started.
     pub started_at: DateTime<Utc>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Repositories that it set out to collect.
+    /// Repositories that it planned to collect.
     pub planned: i32,
     /// Repositories that failed.
     pub failed: i64,
-    /// Repositories that go on later.
+    /// Repositories that continue later.
     pub deferred: i64,
     /// Requests to GitHub.
     pub requests: i64,
-    /// Points of GraphQL.
+    /// GraphQL points.
     pub graphql_points: i64,
     /// Pull requests listed.
     pub listed: i64,
@@ -88,34 +88,34 @@ pub struct RunStatus {
     pub problems: Vec<String>,
 }
 
-/// How the collection of a repository stands.
+/// The collection status of a repository.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RepositoryStatus {
     /// `owner/name`.
     pub name: String,
-    /// `owner/name` in the configuration, or the pattern, where that is another.
+    /// `owner/name` in the configuration, or the pattern, if it differs from the name.
     pub configured_as: Option<String>,
-    /// How the last work on it ended; `None` before the first.
+    /// The result of the last work on it; `None` before the first.
     pub state: Option<String>,
     /// Why it did not succeed.
     pub reason_code: Option<String>,
     /// The same as a sentence.
     pub reason: Option<String>,
-    /// When deferred work can go on, or a failing repository is tried again.
+    /// When deferred work can continue, or a failing repository is retried.
     pub next_at: Option<DateTime<Utc>>,
-    /// When the last complete collection began: nothing newer is claimed.
+    /// When the last complete collection started. Nothing newer is claimed as complete.
     pub collected_at: Option<DateTime<Utc>>,
     /// Everything that changed since then is stored.
     pub covered_since: Option<DateTime<Utc>>,
-    /// The next page of a backfill that is under way.
+    /// The next page of a running backfill.
     pub backfill_page: Option<i32>,
     /// Stored pull requests.
     pub pull_requests: i64,
-    /// Stored pull requests whose details are to be read.
+    /// Stored pull requests whose details must be read.
     pub without_details: i64,
     /// Pull requests in quarantine.
     pub quarantined: i64,
-    /// False where pull requests are switched off in its settings.
+    /// False if pull requests are disabled in its settings.
     pub has_pull_requests: bool,
 }
 
@@ -132,15 +132,15 @@ pub struct Explanation {
     pub created_at: DateTime<Utc>,
     /// When it was merged.
     pub merged_at: Option<DateTime<Utc>>,
-    /// The instant that decides about membership.
+    /// The instant that decides which memberships apply.
     pub attributed_at: DateTime<Utc>,
     /// Which of its times that instant is.
     pub attributed_by: String,
-    /// Whether GitHub does not have it any more.
+    /// Whether it no longer exists on GitHub.
     pub is_deleted: bool,
-    /// The shares of teams, and the author's memberships that give none.
+    /// The author's memberships, with and without a share.
     pub shares: Vec<Share>,
-    /// What of its times is known; `None` when it counts for no team.
+    /// Its known durations; `None` when it does not count for any team.
     pub times: Option<Times>,
 }
 
@@ -155,22 +155,22 @@ pub struct Times {
     pub pickup: Option<f64>,
     /// From the first review to merge.
     pub review: Option<f64>,
-    /// Why one of them is unknown although one might expect it.
+    /// Why a duration is unknown although one might expect it.
     pub flags: Vec<String>,
 }
 
-/// A membership of a pull request's author, and what follows from it.
+/// A membership of a pull request's author, and whether it gives the team a share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
     /// The team's slug.
     pub team: String,
-    /// The membership's number.
+    /// The membership's id.
     pub membership: i64,
     /// Its weight in ten-thousandths.
     pub weight_units: i32,
-    /// When it begins; `None` is the beginning of time.
+    /// When it starts; `None` is the beginning of time.
     pub joined_at: Option<DateTime<Utc>>,
-    /// When it ends; `None` is no end.
+    /// When it ends; `None` means never.
     pub left_at: Option<DateTime<Utc>>,
     /// Whether the pull request counts for the team.
     pub counts: bool,
@@ -181,34 +181,35 @@ pub struct Share {
 pub struct ConfiguredLogin {
     /// The login in the configuration.
     pub login: String,
-    /// The account's number, if it is known.
+    /// The account's GitHub id, if known.
     pub github_id: Option<i64>,
-    /// The login under which GitHub showed the account last.
+    /// The account's login as last seen on GitHub.
     pub seen_as: String,
 }
 
-/// Makes sure that all is migrated that this program brings. A schema that has more will do, unless it asks for a newer program.
+/// Checks that all migrations of this program are applied. A schema with more is fine, unless it requires a newer
+/// program.
 ///
 /// # Errors
-/// [`StoreError::Schema`] when something is missing, or the program is too old; when the database fails.
+/// [`StoreError::Schema`] when a migration is missing or the program is too old; other errors when the database fails.
 async fn require_migrations(connection: &mut Session) -> Result<(), StoreError> {
     let applied: Vec<i64> = sqlx::query_scalar(APPLIED_MIGRATIONS).fetch_all(&mut *connection).await?;
     let missing = missing(&applied);
     match missing.first() {
         None => refuse_if_too_old(connection).await,
         Some((version, name)) => {
-            let cause = format!("{} of its migrations are missing, from {version} ({name}) on", missing.len());
+            let cause = format!("{} migrations are missing, starting with {version} ({name})", missing.len());
             Err(StoreError::Schema(cause.into()))
         }
     }
 }
 
 impl Store {
-    /// How far the collection has come, on a schema that has all that this program migrates. Asked on a connection of its own: it
-    /// is known while all of the pool are at work, and whether another one would be let in.
+    /// The collection's coverage, after a check that the schema is up to date. Uses a dedicated connection, so that it
+    /// works while the whole pool is busy, and tests whether a new connection is accepted.
     ///
     /// # Errors
-    /// Why it cannot be said.
+    /// Why the check failed.
     pub async fn health(&self) -> Result<Coverage, StoreError> {
         if self.pool.is_closed() {
             return Err(sqlx::Error::PoolClosed.into());
@@ -220,10 +221,10 @@ impl Store {
         Ok(coverage)
     }
 
-    /// What kind of database this is, and which schema it has. Works on any schema, and on none.
+    /// The database server and its schema. Works with any schema, and with none.
     ///
     /// # Errors
-    /// Why it cannot be asked.
+    /// Why the database cannot be queried.
     pub async fn database_status(&self) -> Result<DatabaseStatus, StoreError> {
         let mut connection = self.dedicated_connection().await?;
         let server = sqlx::query!(
@@ -244,7 +245,7 @@ impl Store {
         Ok(DatabaseStatus { version: server.version, is_encrypted: server.is_encrypted, migrations, missing_grant })
     }
 
-    /// Patterns of the configuration of which GitHub does not list everything to the token, and why.
+    /// Configured patterns whose repositories GitHub does not list completely for the token, and why.
     ///
     /// # Errors
     /// When the database fails.
@@ -259,7 +260,7 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.pattern, row.reason)).collect())
     }
 
-    /// The last runs, newest first; those before one of this number, if it is given.
+    /// The last runs, newest first. Only those before the run `before`, if given.
     ///
     /// # Errors
     /// When the database fails.
@@ -288,7 +289,7 @@ impl Store {
         .await?)
     }
 
-    /// How the collection of each configured repository stands, by name.
+    /// The collection status of each configured repository, by name.
     ///
     /// # Errors
     /// When the database fails.
@@ -321,7 +322,7 @@ impl Store {
         .await?)
     }
 
-    /// Why a stored pull request counts for which team; `None` when it is not stored.
+    /// For which teams a stored pull request counts, and why; `None` when it is not stored.
     ///
     /// # Errors
     /// When the database fails.
@@ -368,7 +369,7 @@ impl Store {
         }))
     }
 
-    /// Why a pull request is in quarantine, or may be the one there of which only the place is known; `None` when neither is so.
+    /// Why a pull request is in quarantine, or may be one that is known there only by its place; `None` otherwise.
     ///
     /// # Errors
     /// When the database fails.
@@ -379,7 +380,7 @@ impl Store {
     ) -> Result<Option<QuarantineReason>, StoreError> {
         self.with_deadline(async |connection| {
             let meant = meant_by(&mut *connection, repository).await?;
-            let question = sqlx::query_as!(
+            let query = sqlx::query_as!(
                 QuarantineReason,
                 r#"select q.reason, q.number is null as "is_by_place!"
                 from quarantined_pull_requests as q
@@ -401,12 +402,12 @@ impl Store {
                 &meant,
                 number
             );
-            Ok(question.fetch_optional(connection).await?)
+            Ok(query.fetch_optional(connection).await?)
         })
         .await
     }
 
-    /// The configured people, with the login that GitHub showed last.
+    /// The configured people, each with the login last seen on GitHub.
     ///
     /// # Errors
     /// When the database fails.

@@ -21,7 +21,7 @@ fn merged() -> Vec<FakePullRequest> {
     vec![on(1, "01"), on(2, "02"), on(3, "03"), on(4, "02").by("bob")]
 }
 
-/// A store whose team `pay` has ana and bob, with the pull requests above.
+/// A store with ana and bob in the team `pay`, and the pull requests above.
 async fn collected() -> Result<(TestDatabase, Store)> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
@@ -29,7 +29,7 @@ async fn collected() -> Result<(TestDatabase, Store)> {
     Ok((database, store))
 }
 
-/// The sum of all weights and what is unallocated, over all stored pull requests.
+/// The sum of all weights and of the unallocated rest, over all stored pull requests.
 async fn conservation(database: &TestDatabase) -> Result<(String, String)> {
     let pool = database.pool().await?;
     Ok(sqlx::query_as(
@@ -55,7 +55,7 @@ async fn applying_a_file_again_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_file_that_only_says_more_about_known_people_is_learned_from() -> Result<()> {
+async fn new_account_numbers_are_stored_without_plan_changes() -> Result<()> {
     let (database, store) = collected().await?;
     let pool = database.pool().await?;
     let known = async |login: &'static str| -> Result<Option<i64>> {
@@ -74,7 +74,7 @@ async fn a_file_that_only_says_more_about_known_people_is_learned_from() -> Resu
 }
 
 #[tokio::test]
-async fn a_corrected_weight_replaces_the_shares_of_all_stored_pull_requests() -> Result<()> {
+async fn a_corrected_weight_replaces_all_stored_shares() -> Result<()> {
     let (database, store) = collected().await?;
     let applied = apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.25 }, { github: bob }")])).await?;
     assert_eq!(applied.pull_requests_reattributed, 3);
@@ -101,7 +101,7 @@ async fn corrected_dates_move_pull_requests_between_teams() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_removed_person_leaves_no_stale_share_and_the_pull_requests_stay() -> Result<()> {
+async fn removing_a_person_removes_shares_not_facts() -> Result<()> {
     let (database, store) = collected().await?;
     apply(&store, &teams(&[("pay", "{ github: bob }")])).await?;
     assert_eq!(attributions(&database).await?, [share(4, "pay", "1")]);
@@ -110,7 +110,7 @@ async fn a_removed_person_leaves_no_stale_share_and_the_pull_requests_stay() -> 
 }
 
 #[tokio::test]
-async fn a_correction_touches_only_the_person_that_it_is_about() -> Result<()> {
+async fn a_correction_touches_only_its_own_person() -> Result<()> {
     let (database, store) = collected().await?;
     let of_bob =
         |digest: &str| digest.lines().filter(|line| line.contains(",4,")).map(str::to_owned).collect::<Vec<_>>();
@@ -121,7 +121,7 @@ async fn a_correction_touches_only_the_person_that_it_is_about() -> Result<()> {
     Ok(())
 }
 
-/// Applies a file and leaves all stored pull requests to the steps.
+/// Applies a file and leaves all stored pull requests to later steps.
 async fn apply_only(store: &Store, file: &TeamsFile) -> Result<Applied, ApplyError> {
     let options = ApplyOptions { allow_removals: true, at_once: 0, ..ApplyOptions::default() };
     store.apply(file, options, at("2026-06-15T12:00:00Z")).await
@@ -137,7 +137,7 @@ async fn by_number(database: &TestDatabase) -> Result<BTreeMap<i64, Vec<(String,
 }
 
 #[tokio::test]
-async fn a_change_is_made_in_steps_that_change_pull_requests_as_a_whole_and_that_anybody_goes_on_with() -> Result<()> {
+async fn reattribution_steps_are_atomic_and_any_process_continues() -> Result<()> {
     let half = teams(&[
         ("pay", "{ github: ana, weight: 0.5 }, { github: bob, weight: 0.25 }"),
         ("web", "{ github: ana, weight: 0.5 }"),
@@ -151,7 +151,7 @@ async fn a_change_is_made_in_steps_that_change_pull_requests_as_a_whole_and_that
     assert_eq!(by_number(&database).await?, before);
     let mut left = Vec::new();
     while left.last() != Some(&0) {
-        // Each time another process, as after a crash.
+        // Another process each time, as after a crash.
         let step = database.store()?.reattribute(1).await?;
         assert_eq!(step.pull_requests, 1);
         left.push(step.people_left);
@@ -166,7 +166,7 @@ async fn a_change_is_made_in_steps_that_change_pull_requests_as_a_whole_and_that
 }
 
 #[tokio::test]
-async fn what_is_stored_between_two_steps_counts_by_the_newest_file_and_another_change_begins_again() -> Result<()> {
+async fn a_new_change_restarts_a_running_reattribution() -> Result<()> {
     let (database, store) = collected().await?;
     let members = |weight: &str| teams(&[("pay", &format!("{{ github: ana, weight: {weight} }}, {{ github: bob }}"))]);
     apply_only(&store, &members("0.5")).await?;
@@ -184,7 +184,7 @@ async fn what_is_stored_between_two_steps_counts_by_the_newest_file_and_another_
 }
 
 #[tokio::test]
-async fn when_others_are_bots_histories_are_opened_again_in_steps() -> Result<()> {
+async fn a_changed_bot_list_reopens_histories_stepwise() -> Result<()> {
     let (database, store) = collected().await?;
     let pool = database.pool().await?;
     sqlx::query("update pull_requests set detailed_at = updated_at").execute(&pool).await?;
@@ -207,7 +207,7 @@ async fn when_others_are_bots_histories_are_opened_again_in_steps() -> Result<()
 }
 
 #[tokio::test]
-async fn only_the_teams_of_a_change_that_is_under_way_are_not_complete() -> Result<()> {
+async fn only_teams_being_reattributed_are_incomplete() -> Result<()> {
     let (database, store) = fresh().await?;
     let file =
         |weight: &str| teams(&[("pay", &format!("{{ github: ana, weight: {weight} }}")), ("web", "{ github: bob }")]);
@@ -220,13 +220,13 @@ async fn only_the_teams_of_a_change_that_is_under_way_are_not_complete() -> Resu
         let in_views = sqlx::query_scalar(
             "select bool_or(is_complete) from view_team_velocity group by team having count(*) > 0 order by team",
         );
-        let mut in_answers = Vec::new();
+        let mut in_responses = Vec::new();
         for team in ["pay", "web"] {
             let team = TeamSelector::Slug(team.parse()?);
             let (_, status) = store.reader_with_status(Some(&team), &[]).await?;
-            in_answers.push(status.coverage.is_complete(at("2026-02-02T00:00:00Z"), at("2026-02-09T00:00:00Z")));
+            in_responses.push(status.coverage.is_complete(at("2026-02-02T00:00:00Z"), at("2026-02-09T00:00:00Z")));
         }
-        Ok((in_views.fetch_all(&pool).await?, in_answers))
+        Ok((in_views.fetch_all(&pool).await?, in_responses))
     };
     let all = (vec![true, true], vec![true, true]);
     assert_eq!(complete().await?, all);
@@ -235,7 +235,7 @@ async fn only_the_teams_of_a_change_that_is_under_way_are_not_complete() -> Resu
     assert!(store.coverage().await?.is_reattributing);
     store.reattribute(9).await?;
     assert_eq!(complete().await?, all);
-    // Nothing is stored of somebody new, and a team without a change has none under way.
+    // Nothing is stored for a new person, and a team without changes has nothing to reattribute.
     let with_new = teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: carl }"), ("web", "{ github: bob }")]);
     assert_eq!(apply_only(&store, &with_new).await?.people_to_reattribute, 0);
     Ok(())
@@ -257,7 +257,7 @@ async fn corrected_memberships_stay_as_history() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_removed_team_is_archived_with_its_past_and_comes_back_under_its_number() -> Result<()> {
+async fn an_archived_team_returns_with_the_same_id() -> Result<()> {
     let (database, store) = collected().await?;
     let archived = teams(&[("web", "{ github: ana, from: 2026-06-15 }, { github: bob, from: 2026-06-15 }")]);
     apply(&store, &archived).await?;
@@ -265,7 +265,7 @@ async fn a_removed_team_is_archived_with_its_past_and_comes_back_under_its_numbe
     let listed: Vec<_> =
         all.iter().map(|team| (team.slug.as_str(), team.id.0, team.archived_at.is_some(), team.members)).collect();
     assert_eq!(listed, [("web", 2, false, 2), ("pay", 1, true, 0)]);
-    assert_eq!(attributions(&database).await?.len(), 4, "the past stays with it");
+    assert_eq!(attributions(&database).await?.len(), 4, "past shares stay with the team");
     keep(&store, &[pr("acme/api", 5).merged("2026-06-15T10:00:00Z")]).await?;
     assert_eq!(attributions(&database).await?.last(), Some(&share(5, "web", "1")));
     apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
@@ -275,7 +275,7 @@ async fn a_removed_team_is_archived_with_its_past_and_comes_back_under_its_numbe
 }
 
 #[tokio::test]
-async fn somebody_new_reopens_the_collection_and_a_correction_does_not() -> Result<()> {
+async fn only_a_new_member_reopens_the_collection() -> Result<()> {
     let (_database, store) = collected().await?;
     let (newest, started_at) = (Some(at("2026-02-03T10:00:00Z")), at("2026-02-04T10:00:00Z"));
     finish_reading(&store, newest, started_at, at("2026-01-01T00:00:00Z")).await?;
@@ -283,17 +283,17 @@ async fn somebody_new_reopens_the_collection_and_a_correction_does_not() -> Resu
     assert_eq!(corrected.reopens_since, None);
     let newcomer =
         apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }, { github: carl }")])).await?;
-    assert_eq!(newcomer.reopens_since, Some(at("2026-01-01T00:00:00Z")), "as far as it was read, no further");
+    assert_eq!(newcomer.reopens_since, Some(at("2026-01-01T00:00:00Z")), "not further back than it was read");
     let repository = &store.snapshot().await?.expect("configured").repositories[0];
     assert_eq!(repository.reopened_since, Some(at("2026-01-01T00:00:00Z")));
-    assert_eq!(repository.watermark, Some(at("2026-02-03T10:00:00Z")), "what was reached is not forgotten");
+    assert_eq!(repository.watermark, Some(at("2026-02-03T10:00:00Z")), "the watermark stays");
     let coverage = store.coverage().await?;
     assert_eq!((coverage.collected, coverage.pending), (0, vec!["acme/api".to_owned()]));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_plan_says_what_applying_would_do_and_does_nothing() -> Result<()> {
+async fn a_dry_run_reports_changes_without_writing() -> Result<()> {
     let (database, store) = collected().await?;
     let before = database.digest().await?;
     let file = teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: carl }")]);
@@ -311,7 +311,7 @@ async fn a_plan_says_what_applying_would_do_and_does_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_file_that_loses_most_members_is_refused_unless_that_is_meant() -> Result<()> {
+async fn removing_most_members_requires_allow_removals() -> Result<()> {
     let (database, store) = fresh().await?;
     let many: Vec<String> = (0..12).map(|n| format!("{{ github: user{n} }}")).collect();
     apply(&store, &teams(&[("pay", &many.join(", "))])).await?;
@@ -341,7 +341,7 @@ async fn two_files_applied_at_once_take_turns() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_zone_that_the_database_knows_by_another_name_is_taken_by_that_name() -> Result<()> {
+async fn an_alias_known_to_the_database_is_used() -> Result<()> {
     let zone = |zone: &str| teams_in(zone, &[("pay", "{ github: ana }, { github: bob }")]);
     let (database, _) = collected().await?;
     database.forget_zones().await?;
@@ -349,9 +349,12 @@ async fn a_zone_that_the_database_knows_by_another_name_is_taken_by_that_name() 
     for (written, taken) in [("Europe/Kiev", "Europe/Kyiv"), ("Asia/Kolkata", "Asia/Calcutta")] {
         assert!(!apply(&store, &zone(written)).await?.plan.is_empty(), "{written}");
         assert_eq!(store.timezone().await?.name(), taken);
-        assert!(apply(&store, &zone(written)).await?.plan.is_empty(), "{written} is the same zone the next time");
+        assert!(
+            apply(&store, &zone(written)).await?.plan.is_empty(),
+            "{written} is the same time zone on the next run"
+        );
     }
-    let refused = apply(&store, &zone("Europe/Oslo")).await.expect_err("it has no other name");
+    let refused = apply(&store, &zone("Europe/Oslo")).await.expect_err("no other name is known");
     let message = refused.to_string();
     assert!(message.contains("config.unknown_timezone") && message.contains("Europe/Oslo"), "{message}");
     assert_eq!(store.timezone().await?.name(), "Asia/Calcutta", "nothing was applied");
@@ -369,13 +372,13 @@ async fn settings_and_repositories_follow_the_file() -> Result<()> {
         Ok(store.snapshot().await?.expect("configured").repositories.iter().map(|r| r.name.to_string()).collect())
     };
     assert_eq!(names().await?, ["acme/web"]);
-    assert_eq!(attributions(&database).await?.len(), 4, "what was collected from acme/api stays");
+    assert_eq!(attributions(&database).await?.len(), 4, "data collected from acme/api stays");
     apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
     assert_eq!(names().await?, ["acme/api"]);
     Ok(())
 }
 
-/// The file of [`collected`] with another line.
+/// The file of [`collected`] with an additional line.
 fn with_line(line: &str) -> Result<TeamsFile> {
     let text = format!(
         "version: 1\nrepositories: [acme/api]\n{line}\nteams: [{{ slug: pay, members: [{{ github: ana }}, {{ github: bob }}] }}]"
@@ -383,17 +386,17 @@ fn with_line(line: &str) -> Result<TeamsFile> {
     Ok(TeamsFile::parse("t", text.as_bytes())?)
 }
 
-/// (revision, smallest group) of the configuration in force.
-async fn smallest_group(database: &TestDatabase) -> Result<(i64, i32)> {
+/// (revision, `min_group_size`) of the configuration in force.
+async fn min_group_size(database: &TestDatabase) -> Result<(i64, i32)> {
     let pool = database.pool().await?;
     Ok(sqlx::query_as("select revision, min_group_size from configuration_in_force").fetch_one(&pool).await?)
 }
 
 #[tokio::test]
-async fn another_smallest_group_is_another_configuration_and_touches_no_pull_request() -> Result<()> {
+async fn a_new_min_group_size_reattributes_nothing() -> Result<()> {
     let (database, store) = collected().await?;
     let shares = attributions(&database).await?;
-    assert_eq!(smallest_group(&database).await?, (1, 0), "all is shown at first");
+    assert_eq!(min_group_size(&database).await?, (1, 0), "everything is shown at first");
     let (three, five, all) = (
         with_line("privacy: { min_group_size: 3 }")?,
         with_line("privacy: { min_group_size: 5 }")?,
@@ -402,14 +405,14 @@ async fn another_smallest_group_is_another_configuration_and_touches_no_pull_req
     for (file, expected) in [(&three, (2, 3)), (&three, (2, 3)), (&five, (3, 5)), (&all, (4, 0)), (&all, (4, 0))] {
         let applied = apply(&store, file).await?;
         assert_eq!(applied.pull_requests_reattributed, 0);
-        assert_eq!(smallest_group(&database).await?, expected, "{applied}");
+        assert_eq!(min_group_size(&database).await?, expected, "{applied}");
     }
     assert_eq!(attributions(&database).await?, shares);
     Ok(())
 }
 
 #[tokio::test]
-async fn uniting_two_people_leaves_the_settings_as_they_are() -> Result<()> {
+async fn merging_two_people_keeps_the_settings() -> Result<()> {
     let (database, store) = fresh().await?;
     let settings = "timezone: Asia/Kolkata\nbots: [ci-user]\ninclude_archived: true\nprivacy: { min_group_size: 3 }";
     let file = |ana: &str| {
@@ -424,25 +427,25 @@ async fn uniting_two_people_leaves_the_settings_as_they_are() -> Result<()> {
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
     let snapshot = store.snapshot().await?.expect("configured");
     let verdict = snapshot.roster.judge(&pr("acme/api", 2).by_user(Some(renamed)).facts());
-    let Verdict::DuplicatePerson { known, configured } = verdict else { panic!("recognised") };
+    let Verdict::DuplicatePerson { known, configured } = verdict else { panic!("recognized") };
     store.merge_people(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
-    assert_eq!(smallest_group(&database).await?, (3, 3));
+    assert_eq!(min_group_size(&database).await?, (3, 3));
     let again = apply(&store, &file("ana-b")?).await?;
     assert!(again.plan.is_empty(), "{again}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_known_account_that_returns_under_a_new_login_is_united_with_its_past() -> Result<()> {
+async fn a_known_account_keeps_its_past_when_renamed() -> Result<()> {
     let (database, store) = collected().await?;
     // The file has the new login before any pull request shows that it is the same account.
     apply(&store, &teams(&[("pay", "{ github: ana-b, weight: 0.5 }, { github: bob }")])).await?;
-    assert_eq!(attributions(&database).await?, [share(4, "pay", "1")], "a stranger so far");
+    assert_eq!(attributions(&database).await?, [share(4, "pay", "1")], "still unknown");
     let snapshot = store.snapshot().await?.expect("configured");
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
     let seen = pr("acme/api", 5).by_user(Some(renamed)).merged("2026-02-04T10:00:00Z");
     let Verdict::DuplicatePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else {
-        panic!("recognised")
+        panic!("recognized")
     };
     store.merge_people(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
     keep(&store, &[seen]).await?;
@@ -456,7 +459,7 @@ async fn a_known_account_that_returns_under_a_new_login_is_united_with_its_past(
 }
 
 #[tokio::test]
-async fn two_logins_of_one_account_with_overlapping_memberships_are_named() -> Result<()> {
+async fn overlapping_memberships_of_one_account_are_reported() -> Result<()> {
     let (database, store) = collected().await?;
     let members = "{ github: ana }, { github: bob }, { github: ana-b }";
     apply(&store, &teams(&[("pay", members)])).await?;
@@ -466,25 +469,25 @@ async fn two_logins_of_one_account_with_overlapping_memberships_are_named() -> R
     assert_eq!(
         attributions(&database).await?.last(),
         Some(&share(5, "pay", "1")),
-        "it goes on counting for who it was"
+        "it still counts for the known person"
     );
-    let told = apply(&store, &teams(&[("pay", members)])).await?.to_string();
+    let report = apply(&store, &teams(&[("pay", members)])).await?.to_string();
     let named = [format!("`{{ github: ana-b, id: {} }}`", renamed.id), "ana-b may mean two accounts".to_owned()];
-    assert!(named.iter().all(|text| told.contains(text)), "{told}");
-    // Who has found it out before a file changed is refused.
+    assert!(named.iter().all(|text| report.contains(text)), "{report}");
+    // A collector that detected it before the file changed is refused.
     let snapshot = store.snapshot().await?.expect("configured");
     let person =
         |login: &str| snapshot.roster.people().iter().find(|one| one.github_id.is_none() == (login == "ana-b"));
     let ids = person("ana").zip(person("ana-b")).map(|(ana, new)| (ana.id, new.id)).expect("both");
     let refused = store.merge_people(ids.0, ids.1, renamed.id, at("2026-06-15T12:00:00Z")).await;
-    let told = refused.as_ref().map_err(ToString::to_string);
+    let message = refused.as_ref().map_err(ToString::to_string);
     let named = |text: &String| ["`ana`", "`ana-b`", "`pay`", "`to:`"].iter().all(|name| text.contains(name));
-    assert!(told.as_ref().is_err_and(named), "{told:?}");
+    assert!(message.as_ref().is_err_and(named), "{message:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_file_with_the_old_login_until_a_date_and_the_new_one_from_it_counts_the_same_in_every_run() -> Result<()> {
+async fn a_login_change_by_date_gives_stable_results() -> Result<()> {
     let (database, store) = collected().await?;
     let both =
         teams(&[("pay", "{ github: ana, to: 2026-02-02 }, { github: ana-b, from: 2026-02-02 }, { github: bob }")]);
@@ -493,7 +496,7 @@ async fn a_file_with_the_old_login_until_a_date_and_the_new_one_from_it_counts_t
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
     let seen = pr("acme/api", 5).by_user(Some(renamed.clone())).merged("2026-02-04T10:00:00Z");
     let Verdict::DuplicatePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else {
-        panic!("recognised")
+        panic!("recognized")
     };
     store.merge_people(known, configured, renamed.id, at("2026-06-15T12:00:00Z")).await?;
     keep(&store, &[seen]).await?;
@@ -511,7 +514,7 @@ async fn a_file_with_the_old_login_until_a_date_and_the_new_one_from_it_counts_t
 }
 
 #[tokio::test]
-async fn an_account_that_another_repository_showed_under_its_former_login_is_looked_up_again() -> Result<()> {
+async fn a_conflicting_account_makes_the_roster_stale() -> Result<()> {
     let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana, to: 2026-02-02 }, { github: ana-b, from: 2026-02-02 }")])).await?;
     let before = store.snapshot().await?.expect("configured");
@@ -522,9 +525,7 @@ async fn an_account_that_another_repository_showed_under_its_former_login_is_loo
     let renamed = FakeUser { login: "ana-b".to_owned(), ..FakeUser::person("ana") };
     for user in [renamed, stranger] {
         let pull_request = pr("acme/api", 2).by_user(Some(user.clone())).merged("2026-02-04T10:00:00Z").facts();
-        let Verdict::Keep { person, attributions } = before.roster.judge(&pull_request) else {
-            panic!("not known yet")
-        };
+        let Verdict::Keep { person, attributions } = before.roster.judge(&pull_request) else { panic!("kept") };
         let (person, attributions) = (person.id, attributions.clone());
         let kept = vec![KeptPullRequest { pull_request, person, attributions }];
         let page = PageOfWork { kept, ..PageOfWork::default() };
@@ -535,7 +536,7 @@ async fn an_account_that_another_repository_showed_under_its_former_login_is_loo
 }
 
 #[tokio::test]
-async fn a_team_under_a_new_slug_keeps_its_number_and_everything_that_counts_for_it() -> Result<()> {
+async fn a_renamed_team_keeps_its_id_and_shares() -> Result<()> {
     let (database, store) = collected().await?;
     let renamed = |from: &str| {
         let text = format!(
@@ -543,7 +544,7 @@ async fn a_team_under_a_new_slug_keeps_its_number_and_everything_that_counts_for
         );
         TeamsFile::parse("t", text.as_bytes())
     };
-    let refused = apply(&store, &renamed("")?).await.expect_err("another team would count the same");
+    let refused = apply(&store, &renamed("")?).await.expect_err("a second team would count the same pull requests");
     assert!(refused.to_string().contains("renamed_from: pay"), "{refused}");
     let applied = apply(&store, &renamed("renamed_from: pay, ")?).await?;
     assert_eq!((applied.plan.memberships.len(), applied.pull_requests_reattributed), (0, 0), "{applied}");
@@ -557,7 +558,7 @@ async fn a_team_under_a_new_slug_keeps_its_number_and_everything_that_counts_for
 }
 
 #[tokio::test]
-async fn a_slug_that_was_changed_before_anything_counted_needs_no_word() -> Result<()> {
+async fn a_team_without_shares_needs_no_renamed_from() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
     apply(&store, &teams(&[("checkout", "{ github: ana }, { github: bob }")])).await?;
@@ -567,12 +568,12 @@ async fn a_slug_that_was_changed_before_anything_counted_needs_no_word() -> Resu
 }
 
 #[tokio::test]
-async fn an_archived_teams_past_stays_with_the_account_whose_it_was() -> Result<()> {
+async fn an_archived_teams_past_keeps_its_account() -> Result<()> {
     let (database, store) = fresh().await?;
     let ana = FakeUser::person("ana");
     apply(&store, &teams(&[("pay", &format!("{{ github: ana, id: {} }}", ana.id))])).await?;
     keep(&store, &[pr("acme/api", 1).merged("2026-02-01T10:00:00Z")]).await?;
-    // Somebody else has the login by now, and is in another team.
+    // Another person now has the login, and is in another team.
     apply(&store, &teams(&[("ops", &format!("{{ github: ana, id: {}, from: 2026-06-15 }}", ana.id + 1))])).await?;
     assert_eq!(attributions(&database).await?, [share(1, "pay", "1")]);
     Ok(())
@@ -584,7 +585,7 @@ async fn a_renamed_repository_brings_its_pull_requests_along() -> Result<()> {
     let text =
         "version: 1\nrepositories: [acme/core]\nteams: [{ slug: pay, members: [{ github: ana }, { github: bob }] }]";
     apply(&store, &TeamsFile::parse("t", text.as_bytes())?).await?;
-    // The same pull requests by GitHub's numbers, listed under the new name.
+    // The same pull requests by GitHub's ids, listed under the new name.
     keep(&store, &merged()).await?;
     let counted: (i64, i64, i64) = sqlx::query_as(
         "select count(*), count(distinct m.number), count(*) filter (where m.repository = 'acme/core') from pr_metrics as m",

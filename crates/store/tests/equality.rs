@@ -1,5 +1,5 @@
-//! Every SQL number equals an implementation in plain Rust that shares nothing with it but the percentile, for
-//! random teams, memberships, pull requests, zones and ranges.
+//! Compares every SQL number with an implementation in plain Rust, for random teams, memberships, pull requests, time
+//! zones and ranges. The two share only the percentile function.
 
 mod common;
 
@@ -21,12 +21,12 @@ use proptest::test_runner::TestRunner;
 
 const PEOPLE: [&str; 3] = ["ana", "bob", "carl"];
 const TEAMS: [&str; 3] = ["one", "two", "three"];
-/// Half-hour offsets and jumps, clocks that change at midnight, a week 53 in the range.
+/// Half-hour offsets and half-hour clock changes, clock changes at midnight, a week 53 in the range.
 const ZONES: [&str; 6] =
     ["UTC", "Europe/Oslo", "America/Havana", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns"];
 const CASES: usize = 25;
 
-/// For each person the days on which memberships change, and the weights in each span and team.
+/// For each person: the days on which memberships change, and the weights per span and team.
 type Memberships = Vec<(BTreeSet<u64>, Vec<Vec<u16>>)>;
 /// For each pull request: author, hour of creation, hours until the merge (negative: imported), merged or not.
 type PullRequests = Vec<(usize, i64, i64, bool)>;
@@ -60,7 +60,7 @@ fn cases() -> impl Strategy<Value = Case> {
         })
 }
 
-/// The first day of everything: before a year with 53 weeks and its daylight saving changes.
+/// Day `number` after the start of all data, which lies before a year with 53 weeks and its daylight saving changes.
 fn day(number: u64) -> NaiveDate {
     NaiveDate::from_ymd_opt(2025, 12, 1).expect("a date") + Days::new(number)
 }
@@ -93,7 +93,7 @@ impl Case {
         (1..)
             .zip(&self.pull_requests)
             .map(|(number, (author, hour, open_for, is_merged))| {
-                // Never on the full hour in every zone, and some exactly at midnight in UTC.
+                // Not always on the full hour, and some exactly at midnight UTC.
                 let created = start + TimeDelta::hours(*hour) + TimeDelta::minutes(number % 3 * 20);
                 let mut pull_request = pr(common::REPOSITORY, number).by(PEOPLE[*author]);
                 pull_request.created_at = created;
@@ -108,7 +108,7 @@ impl Case {
     }
 }
 
-/// What a bucket must hold, from first principles.
+/// The expected content of a bucket, from first principles.
 #[derive(Debug, Default)]
 struct Expected {
     merged: i64,
@@ -117,7 +117,7 @@ struct Expected {
     samples: Vec<Sample>,
 }
 
-/// The team's bucket start of every merged pull request in the range, by the calendar of the zone.
+/// The expected buckets and total of a team's merged pull requests in the range, by the calendar of the time zone.
 fn expected(
     case: &Case,
     file: &TeamsFile,
@@ -209,12 +209,12 @@ async fn sql_equals_plain_rust_for_random_organizations() -> Result<()> {
                 assert_equal(&found.total, &total, &context);
                 let mut start = bucket_of(from);
                 for bucket in &found.buckets {
-                    assert_eq!(bucket.start, start, "{context}: buckets without gaps");
+                    assert_eq!(bucket.start, start, "{context}: the buckets have gaps");
                     assert_equal(bucket, &buckets.remove(&start).unwrap_or_default(), &context);
                     start = if interval == Interval::Week { start + Days::new(7) } else { start + Months::new(1) };
                 }
-                assert!(start >= to, "{context}: the last bucket reaches the end of the range");
-                assert!(buckets.is_empty(), "{context}: nothing lies outside the buckets");
+                assert!(start >= to, "{context}: the last bucket ends before the range");
+                assert!(buckets.is_empty(), "{context}: pull requests outside the buckets");
             }
         }
     }
@@ -222,7 +222,7 @@ async fn sql_equals_plain_rust_for_random_organizations() -> Result<()> {
 }
 
 #[tokio::test]
-async fn stored_attributions_equal_a_join_of_facts_and_memberships() -> Result<()> {
+async fn stored_attributions_equal_facts_joined_with_memberships() -> Result<()> {
     let mut runner = TestRunner::deterministic();
     for number in 0..CASES {
         let mut draw = || -> Result<Case> { Ok(cases().new_tree(&mut runner).map_err(anyhow::Error::msg)?.current()) };
@@ -230,7 +230,7 @@ async fn stored_attributions_equal_a_join_of_facts_and_memberships() -> Result<(
         let (database, store) = fresh().await?;
         apply(&store, &first.file()).await?;
         keep(&store, &first.pull_requests()).await?;
-        // Another configuration over the same facts: everything is derived anew.
+        // Another configuration for the same facts: all attributions are recomputed.
         let at_once = u32::try_from(number % 5)? * 10;
         let options = ApplyOptions { allow_removals: true, at_once, ..ApplyOptions::default() };
         let now = at("2026-06-15T12:00:00Z");
@@ -239,7 +239,7 @@ async fn stored_attributions_equal_a_join_of_facts_and_memberships() -> Result<(
         let mut applied = apply(&second.file(), options).await?;
         let is_overtaken = number % 2 == 0;
         if is_overtaken {
-            // By another one, before the first is done.
+            // Another file is applied before the first is done.
             store.reattribute(7).await?;
             applied = apply(&third.file(), options).await?;
         }

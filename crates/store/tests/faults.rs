@@ -1,4 +1,4 @@
-//! What goes wrong between Mergeline and its database, tried on a real one. docs/faults.md has the table.
+//! Faults between Mergeline and its database, tested on a real one. docs/faults.md has the table.
 
 mod common;
 
@@ -33,7 +33,7 @@ fn settings(url: &str) -> Result<DatabaseSettings> {
     Ok(DatabaseSettings::parse(&SecretString::from(url.to_owned())).map_err(Problems::from)?)
 }
 
-/// A configured database, its only repository, and a pool that is not the store's.
+/// A configured database, its only repository, and a pool separate from the store's.
 async fn configured() -> Result<(TestDatabase, Store, PgPool, RepositoryId)> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
@@ -51,7 +51,7 @@ async fn execute(pool: &PgPool, statements: impl Into<String>) -> Result<()> {
     Ok(())
 }
 
-/// A server of its own, which may be stopped.
+/// A dedicated server that can be stopped.
 struct Cluster {
     folder: tempfile::TempDir,
     server: Option<Server>,
@@ -73,7 +73,7 @@ impl Cluster {
         self.folder.path().join("data/postmaster.pid")
     }
 
-    /// Stops it, whoever is connected.
+    /// Stops it, even with clients connected.
     fn stop(&mut self) {
         self.server = None;
         while self.state().exists() {
@@ -83,7 +83,7 @@ impl Cluster {
 }
 
 #[tokio::test]
-async fn f33_a_database_that_is_down_is_said_to_be_down_and_found_again_when_it_is_back() -> Result<()> {
+async fn f33_a_stopped_database_is_unavailable_until_it_restarts() -> Result<()> {
     let mut cluster = Cluster::start()?;
     let store = Store::connect(&settings(&cluster.url())?);
     store.migrate().await?;
@@ -96,7 +96,7 @@ async fn f33_a_database_that_is_down_is_said_to_be_down_and_found_again_when_it_
     Ok(())
 }
 
-/// The backends that wait for a lock in this database, as soon as there is one.
+/// Waits until backends in this database wait for a lock, and returns them.
 async fn waiting(pool: &PgPool) -> Result<Vec<i32>> {
     loop {
         let pids: Vec<i32> = sqlx::query_scalar(
@@ -110,7 +110,7 @@ async fn waiting(pool: &PgPool) -> Result<Vec<i32>> {
     }
 }
 
-/// Ends these backends and waits until they have gone: one that has not ended yet still counts as waiting.
+/// Ends these backends and waits until they are gone, because one that has not ended yet still counts as waiting.
 async fn terminate(pool: &PgPool, pids: &[i32]) -> Result<()> {
     sqlx::query("select pg_terminate_backend(pid, 60000) from unnest($1::integer []) as t (pid)")
         .bind(pids)
@@ -120,7 +120,7 @@ async fn terminate(pool: &PgPool, pids: &[i32]) -> Result<()> {
 }
 
 #[tokio::test]
-async fn f34_a_transaction_whose_connection_dies_is_done_again_once() -> Result<()> {
+async fn f34_a_broken_transaction_is_retried_once() -> Result<()> {
     for (deaths, is_done) in [(1, true), (2, false)] {
         let (_database, store, pool, repository) = configured().await?;
         let mut blocker = pool.begin().await?;
@@ -140,7 +140,7 @@ async fn f34_a_transaction_whose_connection_dies_is_done_again_once() -> Result<
 }
 
 #[tokio::test]
-async fn f35_a_connection_to_a_server_that_became_read_only_is_made_anew() -> Result<()> {
+async fn f35_a_read_only_connection_is_replaced() -> Result<()> {
     let (database, store, pool, repository) = configured().await?;
     store.close().await;
     let read_only = |is: &str| {
@@ -155,12 +155,12 @@ async fn f35_a_connection_to_a_server_that_became_read_only_is_made_anew() -> Re
     assert!(matches!(refused, Err(StoreError::ReadOnly(_))), "{refused:?}");
     only_repository(&store).await?;
     execute(&pool, "set default_transaction_read_only = off; ".to_owned() + &read_only("off")).await?;
-    // The connection in the pool is still one to the server that was.
+    // The pooled connection still leads to the former primary.
     assert!(store.lease(repository, at(NOW), MINUTE).await?.is_some());
     Ok(())
 }
 
-/// Lets the first so many updates of repositories be refused with this state.
+/// Makes the first `times` updates of repositories fail with this SQLSTATE.
 async fn refuse(pool: &PgPool, times: u32, state: &str) -> Result<()> {
     execute(
         pool,
@@ -177,7 +177,7 @@ async fn refuse(pool: &PgPool, times: u32, state: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn f36_a_transaction_that_others_are_in_the_way_of_is_tried_three_times_more() -> Result<()> {
+async fn f36_a_conflicting_transaction_is_retried_three_times() -> Result<()> {
     for state in ["40001", "40P01"] {
         for (times, is_done) in [(3, true), (4, false)] {
             let (_database, store, pool, repository) = configured().await?;
@@ -191,12 +191,12 @@ async fn f36_a_transaction_that_others_are_in_the_way_of_is_tried_three_times_mo
 }
 
 #[tokio::test]
-async fn f36_the_victim_of_a_deadlock_comes_second() -> Result<()> {
+async fn f36_a_deadlock_victim_is_retried_and_succeeds() -> Result<()> {
     let (database, store, pool, repository) = configured().await?;
     keep(&store, &[pr("acme/api", 1)]).await?;
     let (lease, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
     let mut other = database.pool().await?.begin().await?;
-    // The other one never looks for deadlocks, so the store's transaction is the victim.
+    // The other transaction never checks for deadlocks, so the store's transaction is the victim.
     sqlx::raw_sql("set local deadlock_timeout = '1h'; update pull_requests set title = 'theirs'")
         .execute(&mut *other)
         .await?;
@@ -216,7 +216,7 @@ async fn f36_the_victim_of_a_deadlock_comes_second() -> Result<()> {
 }
 
 #[tokio::test]
-async fn two_who_accept_what_is_in_quarantine_at_once_are_both_counted() -> Result<()> {
+async fn concurrent_quarantine_acceptances_are_both_counted() -> Result<()> {
     let (_database, store, pool, repository) = configured().await?;
     sqlx::query(
         "insert into quarantined_pull_requests (repository_id, number, reason, first_seen_at, last_tried_at)
@@ -239,12 +239,12 @@ async fn two_who_accept_what_is_in_quarantine_at_once_are_both_counted() -> Resu
     assert!(accepted?);
     assert!(miscounted(&pool).await?.is_empty());
     let is_missing: bool = sqlx::query_scalar("select has_undated_missing from repositories").fetch_one(&pool).await?;
-    assert!(!is_missing, "both are accepted");
+    assert!(!is_missing, "one is not accepted");
     Ok(())
 }
 
 #[tokio::test]
-async fn f37_a_server_without_a_connection_left_is_not_available_until_it_has_one() -> Result<()> {
+async fn f37_a_full_server_is_unavailable_until_connections_free() -> Result<()> {
     let (database, _store, pool, _) = configured().await?;
     let role = format!("limited_{}", std::process::id());
     execute(
@@ -254,7 +254,7 @@ async fn f37_a_server_without_a_connection_left_is_not_available_until_it_has_on
     .await?;
     let mut url = url::Url::parse(database.url())?;
     ensure!(url.set_username(&role).is_ok() && url.set_password(Some("pw")).is_ok(), "a URL with a host");
-    // Half of it for connecting.
+    // Half of this is for connecting.
     let store = Store::connect(&settings(url.as_str())?.for_requests_within(Duration::from_millis(400)));
     let taken = PgPool::connect(url.as_str()).await?;
     for outcome in [store.ping().await, store.snapshot().await.map(|_| ())] {
@@ -272,7 +272,7 @@ async fn backends(pool: &PgPool) -> Result<Vec<i32>> {
 }
 
 #[tokio::test]
-async fn f38_a_statement_that_takes_too_long_is_given_up_and_its_connection_goes_on() -> Result<()> {
+async fn f38_slow_statements_time_out_and_keep_their_connection() -> Result<()> {
     let (database, store, pool, repository) = configured().await?;
     store.close().await;
     execute(
@@ -289,16 +289,16 @@ async fn f38_a_statement_that_takes_too_long_is_given_up_and_its_connection_goes
     execute(&pool, "drop trigger wait on repositories").await?;
     assert!(store.lease(repository, at(NOW), MINUTE).await?.is_some());
     let after = backends(&pool).await?;
-    assert!(before.iter().all(|pid| after.contains(pid)), "the connection lives: {before:?} {after:?}");
+    assert!(before.iter().all(|pid| after.contains(pid)), "a connection was lost: {before:?} {after:?}");
     Ok(())
 }
 
 #[tokio::test]
 #[ignore = "mounts a small disk, which needs root: cargo test -p mergeline-store --test faults -- --ignored f39"]
-async fn f39_a_full_disk_is_said_to_be_full_and_the_page_is_not_stored() -> Result<()> {
+async fn f39_a_full_disk_is_reported_without_partial_pages() -> Result<()> {
     let disk = tempfile::tempdir()?;
     let mount = |program: &str, arguments: &[&str]| Command::new(program).args(arguments).arg(disk.path()).status();
-    ensure!(mount("mount", &["-t", "tmpfs", "-o", "size=24m", "tmpfs"])?.success(), "it cannot be mounted");
+    ensure!(mount("mount", &["-t", "tmpfs", "-o", "size=24m", "tmpfs"])?.success(), "mounting failed");
     let outcome = fill(disk.path()).await;
     mount("umount", &["--lazy"])?;
     let (refused, stored, acknowledged) = outcome?;
@@ -307,7 +307,8 @@ async fn f39_a_full_disk_is_said_to_be_full_and_the_page_is_not_stored() -> Resu
     Ok(())
 }
 
-/// Stores pages until there is no room. Returns what was said then, how many are stored, and how many were acknowledged.
+/// Stores pages until the disk is full. Returns the error, how many pull requests are stored, and how many were
+/// acknowledged.
 async fn fill(disk: &Path) -> Result<(StoreError, i64, i64)> {
     let cluster = Cluster::start()?;
     Command::new("chown").arg("--reference").arg(cluster.state()).arg(disk).status()?;
@@ -327,11 +328,11 @@ async fn fill(disk: &Path) -> Result<(StoreError, i64, i64)> {
             return Ok((error.downcast()?, stored, page[0].number - 1));
         }
     }
-    anyhow::bail!("it is never full")
+    anyhow::bail!("the disk never filled up")
 }
 
 #[tokio::test]
-async fn f40_connections_that_ended_while_the_sandbox_was_frozen_are_made_anew() -> Result<()> {
+async fn f40_connections_lost_during_a_freeze_are_replaced() -> Result<()> {
     let (_database, store, pool, repository) = configured().await?;
     let before = backends(&pool).await?;
     terminate(&pool, &before).await?;
@@ -342,7 +343,7 @@ async fn f40_connections_that_ended_while_the_sandbox_was_frozen_are_made_anew()
 }
 
 #[tokio::test]
-async fn f41_a_wrong_password_and_an_unknown_user_have_a_code_of_their_own_and_show_no_secret() -> Result<()> {
+async fn f41_failed_logins_return_db_auth_without_secrets() -> Result<()> {
     let cluster = Cluster::start()?;
     let pool = PgPool::connect(&cluster.url()).await?;
     execute(&pool, "alter user postgres password 'right'").await?;
@@ -350,12 +351,12 @@ async fn f41_a_wrong_password_and_an_unknown_user_have_a_code_of_their_own_and_s
     execute(&pool, "select pg_reload_conf()").await?;
     let with =
         |user: &str| anyhow::Ok(Store::connect(&settings(&cluster.url().replace("postgres@", &format!("{user}@")))?));
-    // The server reads the file a moment later.
+    // The server reloads the file a moment later.
     while with("postgres:s3cret")?.ping().await.is_ok() {}
     for user in ["postgres:s3cret", "nobody:s3cret"] {
         let store = with(user)?;
         for outcome in [store.ping().await, store.migrate().await, store.snapshot().await.map(|_| ())] {
-            let error = outcome.err().context("it is let in")?;
+            let error = outcome.err().context("the login was accepted")?;
             assert_eq!(error.code(), "db_auth", "{user}: {error:?}");
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
         }
@@ -365,12 +366,12 @@ async fn f41_a_wrong_password_and_an_unknown_user_have_a_code_of_their_own_and_s
 }
 
 #[tokio::test]
-async fn f42_a_server_that_declines_tls_is_told_nothing_where_tls_is_demanded() -> Result<()> {
+async fn f42_nothing_is_sent_when_required_tls_is_declined() -> Result<()> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     let url = format!("postgres://u:s3cret@{}/m?sslmode=verify-full", listener.local_addr()?);
     let server = std::thread::spawn(move || {
         let (mut connection, _) = listener.accept()?;
-        // The request for TLS has eight bytes; whatever follows would be in the clear.
+        // The TLS request has eight bytes. Anything after it would be unencrypted.
         connection.read_exact(&mut [0; 8])?;
         connection.write_all(b"N")?;
         let mut rest = Vec::new();
@@ -384,20 +385,20 @@ async fn f42_a_server_that_declines_tls_is_told_nothing_where_tls_is_demanded() 
 }
 
 #[tokio::test]
-async fn f43_a_schema_that_is_older_than_the_program_is_said_not_to_fit() -> Result<()> {
+async fn f43_an_outdated_schema_is_reported_as_such() -> Result<()> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     execute(&pool, "drop schema public cascade; create schema public").await?;
     store.migrate_to(Store::known_migrations()[0].0).await?;
     let older = store.coverage().await;
     assert!(matches!(older, Err(StoreError::Schema(_))), "{older:?}");
-    let said = older.err().map(|error| mergeline_domain::error_chain(&error)).unwrap_or_default();
-    // sqlx would add the line of PostgreSQL's source at which the error was raised.
-    assert!(said.contains("does not exist (42P01)") && !said.contains("at line"), "{said}");
+    let message = older.err().map(|error| mergeline_domain::error_chain(&error)).unwrap_or_default();
+    // sqlx would add the line in PostgreSQL's source where the error was raised.
+    assert!(message.contains("does not exist (42P01)") && !message.contains("at line"), "{message}");
     Ok(())
 }
 
-/// Lets `work` be polled so often and drops it then. Whether it ended before.
+/// Polls `work` up to `polls` times and then drops it. Returns whether it finished before.
 async fn killed_after(polls: u32, work: impl Future<Output = Result<(), StoreError>>) -> Result<bool> {
     let (mut work, mut polls) = (Box::pin(work), polls);
     poll_fn(|context| {
@@ -411,7 +412,7 @@ async fn killed_after(polls: u32, work: impl Future<Output = Result<(), StoreErr
 }
 
 #[tokio::test]
-async fn f44_a_migration_that_was_killed_anywhere_is_finished_by_the_next_one() -> Result<()> {
+async fn f44_an_interrupted_migration_is_finished_by_the_next() -> Result<()> {
     for polls in (1..).step_by(7) {
         let (database, store) = fresh().await?;
         let pool = database.pool().await?;
@@ -429,7 +430,8 @@ async fn f44_a_migration_that_was_killed_anywhere_is_finished_by_the_next_one() 
     Ok(())
 }
 
-/// A database with a pull request and its attribution, migrated up to the version before an index is built beside writers.
+/// A database with a pull request and its attribution, migrated up to the version before the first concurrent index
+/// build.
 async fn before_the_indexes() -> Result<(TestDatabase, Store, PgPool)> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
@@ -441,7 +443,7 @@ async fn before_the_indexes() -> Result<(TestDatabase, Store, PgPool)> {
 }
 
 #[tokio::test]
-async fn an_index_is_built_beside_writers_and_not_in_their_way() -> Result<()> {
+async fn building_an_index_does_not_block_writers() -> Result<()> {
     let (_database, store, pool) = before_the_indexes().await?;
     let mut slow_writer = pool.begin().await?;
     sqlx::raw_sql("update pr_attributions set created_at = created_at").execute(&mut *slow_writer).await?;
@@ -453,7 +455,7 @@ async fn an_index_is_built_beside_writers_and_not_in_their_way() -> Result<()> {
         while !sqlx::query_scalar::<_, bool>(is_building).fetch_one(&pool).await? {
             tokio::task::yield_now().await;
         }
-        // The index waits for whoever wrote before it; nobody waits for the index.
+        // The index waits for earlier writers. No writer waits for the index.
         let quick_writer = "begin; set local lock_timeout = '1s';
             update pr_attributions set created_at = created_at where false; update teams set name = name; commit";
         execute(&pool, quick_writer).await?;
@@ -466,10 +468,10 @@ async fn an_index_is_built_beside_writers_and_not_in_their_way() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_left_of_an_index_that_was_not_finished_is_built_anew() -> Result<()> {
+async fn an_unfinished_index_is_rebuilt() -> Result<()> {
     let (_database, store, pool) = before_the_indexes().await?;
     store.migrate().await?;
-    // As if the server had gone down while it was built: it is there, and the migration is not noted.
+    // As if the server had stopped during the build: the index exists, but the migration is not recorded.
     execute(
         &pool,
         "update pg_index set indisvalid = false where indexrelid = 'pr_attributions_statistics_idx'::regclass;
@@ -487,10 +489,10 @@ async fn what_is_left_of_an_index_that_was_not_finished_is_built_anew() -> Resul
 }
 
 #[tokio::test]
-async fn migrating_leaves_broken_indexes_of_others_as_they_are() -> Result<()> {
+async fn migrating_leaves_broken_foreign_indexes_alone() -> Result<()> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
-    // One that somebody made, and one of ours that belongs to somebody else, in a schema where we own only the rest.
+    // A foreign index, and one of ours that belongs to another role, in a schema where we own only the rest.
     let (migrator, other) = (format!("migrator_{}", std::process::id()), format!("other_{}", std::process::id()));
     execute(
         &pool,
@@ -513,8 +515,8 @@ async fn migrating_leaves_broken_indexes_of_others_as_they_are() -> Result<()> {
     Store::connect(&settings(url.as_str())?).migrate().await?;
     let all = ["by_number", "pr_attributions_statistics_idx", "pr_attributions_statistics_idx_ccnew"];
     assert_eq!(broken(&pool).await?, all);
-    // Neither does somebody who may do everything touch what no migration names. Ours is there again, although its migration
-    // is noted, and what was left of a rebuilding is gone.
+    // A superuser does not touch indexes that no migration names either. Ours is rebuilt although its migration is
+    // recorded, and the leftover of a rebuild is gone.
     store.migrate().await?;
     let rebuilt: Vec<String> =
         sqlx::query_scalar("select relname::text from pg_class where relname like 'pr_attributions_statistics%'")
@@ -531,8 +533,8 @@ async fn broken(pool: &PgPool) -> Result<Vec<String>> {
     Ok(sqlx::query_scalar(names).fetch_all(pool).await?)
 }
 
-/// What a request and a worker do, as text that is equal exactly when the answers are.
-async fn work_and_ask(store: &Store, repository: RepositoryId) -> Result<String> {
+/// Runs the queries of a request and a worker. Returns text that is equal exactly when the results are.
+async fn work_and_query(store: &Store, repository: RepositoryId) -> Result<String> {
     let filter = Filter::range(at("2026-06-01T00:00:00Z"), at("2026-07-01T00:00:00Z"));
     let bucketing =
         Bucketing { interval: Interval::Week, zone: chrono_tz::UTC, ignore_weights: false, count_contributors: true };
@@ -557,24 +559,24 @@ async fn work_and_ask(store: &Store, repository: RepositoryId) -> Result<String>
     Ok(format!("{statistics:?} {open:?} {explained:?} {settled:?} {teams:?} {statuses:?} {people:?}"))
 }
 
-/// A database with a merged pull request, and what is answered without anything in between.
-async fn with_answers() -> Result<(TestDatabase, RepositoryId, String)> {
+/// A database with a merged pull request, and the query results over a direct connection.
+async fn with_results() -> Result<(TestDatabase, RepositoryId, String)> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     keep(&store, &[pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z")]).await?;
     let repository = only_repository(&store).await?;
-    // The first result of a run is shown by the later ones.
-    work_and_ask(&store, repository).await?;
-    let answers = work_and_ask(&store, repository).await?;
-    Ok((database, repository, answers))
+    // The first run changes what later ones report.
+    work_and_query(&store, repository).await?;
+    let results = work_and_query(&store, repository).await?;
+    Ok((database, repository, results))
 }
 
 #[tokio::test]
-async fn behind_pgbouncer_in_session_and_in_transaction_mode_everything_is_answered_as_without() -> Result<()> {
+async fn both_pgbouncer_modes_return_the_same_results() -> Result<()> {
     for (mode, kind) in
         [("session", None), ("session", Some("session")), ("transaction", None), ("transaction", Some("transaction"))]
     {
-        let (database, repository, expected) = with_answers().await?;
+        let (database, repository, expected) = with_results().await?;
         let pgbouncer = PgBouncer::start(&database, mode).await?;
         let settings = || {
             DatabaseSettings::from_vars(|name| match name {
@@ -587,7 +589,7 @@ async fn behind_pgbouncer_in_session_and_in_transaction_mode_everything_is_answe
         let client = async || {
             let store = Store::connect(&settings()?.for_requests_within(Duration::from_secs(30)));
             for _ in 0..5 {
-                assert_eq!(work_and_ask(&store, repository).await?, expected, "{mode} {kind:?}");
+                assert_eq!(work_and_query(&store, repository).await?, expected, "{mode} {kind:?}");
             }
             store.close().await;
             anyhow::Ok(())
@@ -595,21 +597,21 @@ async fn behind_pgbouncer_in_session_and_in_transaction_mode_everything_is_answe
         futures::future::try_join_all((0..if mode == "session" { 1 } else { 8 }).map(|_| client())).await?;
         let left = PgPool::connect_with(pgbouncer.url().parse::<PgConnectOptions>()?.extra_float_digits(None)).await?;
         let (mut one, mut two) = (left.acquire().await?, left.acquire().await?);
-        // Each has a server of its own as long as neither has ended its transaction.
+        // Each has its own server connection until it ends its transaction.
         for connection in [&mut one, &mut two] {
             sqlx::raw_sql("begin").execute(&mut **connection).await?;
             let sql =
                 "select current_setting('statement_timeout') || ' ' || (select count(*) from pg_prepared_statements)";
             let state: String = sqlx::raw_sql(sql).fetch_one(&mut **connection).await?.try_get(0)?;
-            assert_eq!(state, "0 0", "{mode} {kind:?}: nothing is left for others");
+            assert_eq!(state, "0 0", "{mode} {kind:?}: session state was left behind");
         }
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn behind_a_pooler_of_transactions_a_statement_that_takes_too_long_is_given_up() -> Result<()> {
-    let (database, repository, _) = with_answers().await?;
+async fn slow_statements_time_out_behind_transaction_poolers() -> Result<()> {
+    let (database, repository, _) = with_results().await?;
     execute(
         &database.pool().await?,
         "create function wait() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return new; end $$;
@@ -624,14 +626,14 @@ async fn behind_a_pooler_of_transactions_a_statement_that_takes_too_long_is_give
 }
 
 #[tokio::test]
-async fn migrating_by_way_of_a_pooler_asks_for_the_address_of_the_database_where_something_is_missing() -> Result<()> {
+async fn migrating_through_a_pooler_requires_the_direct_address() -> Result<()> {
     let (database, store) = fresh().await?;
     let pgbouncer = PgBouncer::start(&database, "transaction").await?;
     let pooled = Store::connect(&settings(pgbouncer.url())?);
     pooled.migrate().await?;
     let (newest, _) = Store::known_migrations().last().context("migrations")?.clone();
     execute(&database.pool().await?, format!("delete from _sqlx_migrations where version = {newest}")).await?;
-    let refused = pooled.migrate().await.err().context("it is refused")?;
+    let refused = pooled.migrate().await.err().context("migrating must fail")?;
     assert_eq!(refused.code(), "db_pooler");
     assert!(
         refused.to_string().starts_with("1 migration is missing, and a connection pooler is in between"),
@@ -642,7 +644,7 @@ async fn migrating_by_way_of_a_pooler_asks_for_the_address_of_the_database_where
     Ok(())
 }
 
-/// Lets clients in that say no more than RDS Proxy takes, and opens connections of its own for them.
+/// A proxy that accepts only the startup options that RDS Proxy accepts, and opens its own connections for clients.
 async fn rds_proxy(database: &TestDatabase) -> Result<String> {
     let server: PgConnectOptions = database.url().parse()?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -652,13 +654,13 @@ async fn rds_proxy(database: &TestDatabase) -> Result<String> {
     url.set_query(Some("sslmode=disable"));
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(let_in(client, server.clone()));
+            tokio::spawn(accept_client(client, server.clone()));
         }
     });
     Ok(url.into())
 }
 
-async fn let_in(mut client: tokio::net::TcpStream, server: PgConnectOptions) -> Result<()> {
+async fn accept_client(mut client: tokio::net::TcpStream, server: PgConnectOptions) -> Result<()> {
     let length = client.read_u32().await?;
     let mut packet = vec![0; usize::try_from(length)? - 4];
     client.read_exact(&mut packet).await?;
@@ -681,7 +683,7 @@ async fn let_in(mut client: tokio::net::TcpStream, server: PgConnectOptions) -> 
     }
 }
 
-/// Says to the server who is there, and passes on what both say then.
+/// Sends its own startup packet to the server, then forwards data in both directions.
 async fn join(
     mut client: tokio::net::TcpStream,
     version: &[u8],
@@ -698,19 +700,19 @@ async fn join(
 }
 
 #[tokio::test]
-async fn rds_proxy_lets_in_who_sends_no_startup_options_and_answers_as_the_database() -> Result<()> {
-    let (database, repository, expected) = with_answers().await?;
+async fn rds_proxy_accepts_clients_without_startup_options() -> Result<()> {
+    let (database, repository, expected) = with_results().await?;
     let store = Store::connect(&settings(&rds_proxy(&database).await?)?);
     store.ping().await?;
-    assert_eq!(work_and_ask(&store, repository).await?, expected);
+    assert_eq!(work_and_query(&store, repository).await?, expected);
     Ok(())
 }
 
 #[tokio::test]
-async fn the_ledger_forgets_old_runs_but_not_how_the_last_work_on_a_collected_repository_ended() -> Result<()> {
+async fn trimming_keeps_each_repositorys_last_result() -> Result<()> {
     let (_database, store, pool, repository) = configured().await?;
     let revision = store.snapshot().await?.context("configured")?.revision;
-    // 120 runs, one each day; from the 100th on acme/api is not worked on any more.
+    // 120 runs, one per day. From the 100th on, acme/api is no longer worked on.
     execute(&pool, "insert into repositories (name, added_at, removed_at) values ('acme/gone', now(), now())").await?;
     for day in 0..120 {
         let started_at = at("2026-01-01T00:00:00Z") + TimeDelta::days(day);
@@ -725,15 +727,15 @@ async fn the_ledger_forgets_old_runs_but_not_how_the_last_work_on_a_collected_re
         let sql = "select extract(day from started_at - '2026-01-01')::bigint from collection_runs order by id";
         Ok(sqlx::query_scalar(sql).fetch_all(&pool).await?)
     };
-    assert!(!store.trim_ledger(at("2026-01-01T00:00:00Z")).await?, "nothing is that old");
+    assert!(!store.trim_ledger(at("2026-01-01T00:00:00Z")).await?, "no run is that old");
     assert_eq!(kept().await?.len(), 120);
-    // Two batches, and the second one is not full: one run is under way.
+    // Two batches. The second is not full, because one run is still running.
     let before = at("2026-01-01T00:00:00Z") + TimeDelta::days(60);
     assert!(store.trim_ledger(before).await?);
     assert!(!store.trim_ledger(before).await?);
     assert_eq!(kept().await?, std::iter::once(50).chain(60..120).collect::<Vec<_>>());
     while store.trim_ledger(at("2027-01-01T00:00:00Z")).await? {}
-    assert_eq!(kept().await?, [50, 99, 119], "under way, the last one of acme/api, the last one of all");
+    assert_eq!(kept().await?, [50, 99, 119], "the running one, the last one of acme/api, the last one of all");
     let statuses = store.repository_statuses().await?;
     assert_eq!(statuses[0].state.as_deref(), Some("succeeded"));
     let results: i64 = sqlx::query_scalar("select count(*) from collection_results").fetch_one(&pool).await?;

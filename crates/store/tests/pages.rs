@@ -1,4 +1,4 @@
-//! Storing pages: idempotent, in any order, with attributions that follow.
+//! Storing pages: idempotent, in any order, with matching attributions.
 
 mod common;
 
@@ -25,14 +25,14 @@ async fn titles(database: &TestDatabase) -> Result<Vec<String>> {
     Ok(sqlx::query_scalar("select title from pull_requests order by number").fetch_all(&database.pool().await?).await?)
 }
 
-/// The right to work on the repository, for a minute from then on.
+/// A lease on the repository, for one minute.
 async fn lease(store: &Store, now: &str) -> Result<(Lease, Repository)> {
     let repository = store.snapshot().await?.context("configured")?.repositories[0].id;
-    store.lease(repository, at(now), Duration::from_secs(60)).await?.context("somebody else has it")
+    store.lease(repository, at(now), Duration::from_secs(60)).await?.context("another worker has the lease")
 }
 
 #[tokio::test]
-async fn f02_while_one_works_on_a_repository_another_one_does_not_get_it() -> Result<()> {
+async fn f02_a_leased_repository_cannot_be_leased_again() -> Result<()> {
     let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let (held, repository) = lease(&store, "2026-06-15T12:00:00Z").await?;
@@ -43,24 +43,24 @@ async fn f02_while_one_works_on_a_repository_another_one_does_not_get_it() -> Re
 }
 
 #[tokio::test]
-async fn f04_whoever_was_taken_over_from_writes_nothing_any_more() -> Result<()> {
+async fn f04_a_worker_that_lost_its_lease_cannot_write() -> Result<()> {
     let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let revision = store.snapshot().await?.context("configured")?.revision;
-    let (zombie, _) = lease(&store, "2026-06-15T12:00:00Z").await?;
-    // Its time is over, and the next one takes over.
+    let (lost, _) = lease(&store, "2026-06-15T12:00:00Z").await?;
+    // Its lease has expired, and the next worker takes over.
     let (successor, _) = lease(&store, "2026-06-15T12:01:00Z").await?;
     let now = at("2026-06-15T12:01:01Z");
     let listed =
         Listed { newest: None, down_to: now, started_at: now, etag: None, is_verified: false, has_pull_requests: true };
     for refused in [
-        store.upsert_page(&zombie, revision, PageOfWork::default(), now).await.map(|_| ()),
-        store.finish_listing(&zombie, revision, &listed).await,
-        store.finish_backfill(&zombie, now).await,
-        store.store_details(&zombie, revision, &[], now).await,
-        store.mark_deleted(&zombie, &[1], now).await,
-        store.set_page_size(&zombie, 50, now).await,
-        store.release(&zombie, LeaseOutcome::Succeeded, now).await,
+        store.upsert_page(&lost, revision, PageOfWork::default(), now).await.map(|_| ()),
+        store.finish_listing(&lost, revision, &listed).await,
+        store.finish_backfill(&lost, now).await,
+        store.store_details(&lost, revision, &[], now).await,
+        store.mark_deleted(&lost, &[1], now).await,
+        store.set_page_size(&lost, 50, now).await,
+        store.release(&lost, LeaseOutcome::Succeeded, now).await,
     ] {
         assert!(matches!(refused, Err(StoreError::LostLease)), "{refused:?}");
     }
@@ -69,7 +69,7 @@ async fn f04_whoever_was_taken_over_from_writes_nothing_any_more() -> Result<()>
 }
 
 #[tokio::test]
-async fn f07_a_lease_ends_by_itself_also_when_its_holder_had_no_time_left() -> Result<()> {
+async fn f07_an_unreleased_lease_expires() -> Result<()> {
     let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let (_, repository) = lease(&store, "2026-06-15T12:00:00Z").await?;
@@ -90,7 +90,7 @@ async fn storing_a_page_again_touches_no_row() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f30_the_newest_state_stands_in_whatever_order_and_repetition_states_arrive() -> Result<()> {
+async fn f30_the_newest_state_wins_in_any_order() -> Result<()> {
     let states = [
         opened().titled("opened"),
         opened().closed("2026-02-02T10:00:00Z").titled("closed"),
@@ -127,7 +127,7 @@ async fn attributions_carry_the_times_of_the_newest_state() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f28_a_pull_request_twice_on_a_page_is_stored_once_and_newest() -> Result<()> {
+async fn f28_a_duplicate_on_a_page_stores_the_newest() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     keep(&store, &[opened().merged(MERGED).titled("newer"), opened().titled("older")]).await?;
@@ -136,7 +136,7 @@ async fn f28_a_pull_request_twice_on_a_page_is_stored_once_and_newest() -> Resul
 }
 
 #[tokio::test]
-async fn a_pull_request_that_is_merged_after_a_change_of_team_leaves_the_old_team() -> Result<()> {
+async fn merging_after_a_team_change_moves_the_share() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("old", "{ github: ana, to: 2026-02-02 }"), ("new", "{ github: ana, from: 2026-02-02 }")]))
         .await?;
@@ -187,7 +187,7 @@ async fn the_watermark_never_moves_back() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_account_configured_by_login_keeps_its_memberships_through_a_new_login() -> Result<()> {
+async fn a_new_login_keeps_the_accounts_memberships() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     keep(&store, &[opened().merged(MERGED)]).await?;
@@ -201,7 +201,7 @@ async fn an_account_configured_by_login_keeps_its_memberships_through_a_new_logi
 }
 
 #[tokio::test]
-async fn a_name_that_answers_show_counts_as_data_that_changed() -> Result<()> {
+async fn a_visible_rename_raises_the_data_version() -> Result<()> {
     let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let version = async || anyhow::Ok(store.reader_with_status(None, &[]).await?.1.data_version);
@@ -226,7 +226,7 @@ async fn a_name_that_answers_show_counts_as_data_that_changed() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_lease_names_its_holder_and_one_who_died_on_this_machine_is_followed_at_once() -> Result<()> {
+async fn a_dead_local_holder_loses_its_lease_immediately() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let repository = store.snapshot().await?.context("configured")?.repositories[0].id;
@@ -236,15 +236,16 @@ async fn a_lease_names_its_holder_and_one_who_died_on_this_machine_is_followed_a
     let later = at("2026-06-15T12:01:00Z");
     let held = store.held_lease(repository, later).await?.context("held")?;
     let text = format!(
-        "process {} on {} works on it since 2026-06-15 12:00:00 UTC; it is free again when they are done, or at 12:10:00 UTC",
+        "process {} on {} is working on it (since 2026-06-15 12:00:00 UTC); it becomes free when that ends, \
+         or at 12:10:00 UTC",
         std::process::id(),
         std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim()
     );
     if cfg!(target_os = "linux") {
         assert_eq!(held.to_string(), text);
     }
-    assert!(store.lease(repository, later, ttl).await?.is_none(), "its holder lives");
-    // As if another process of this machine had taken it and was killed.
+    assert!(store.lease(repository, later, ttl).await?.is_none(), "its holder is alive");
+    // As if another process on this machine had taken it and was killed.
     let pool = database.pool().await?;
     let mut killed = std::process::Command::new("sleep").arg("60").spawn()?;
     sqlx::query(
@@ -255,17 +256,17 @@ async fn a_lease_names_its_holder_and_one_who_died_on_this_machine_is_followed_a
     .await?;
     killed.kill()?;
     killed.wait()?;
-    assert!(store.lease(repository, later, ttl).await?.is_some(), "nobody works on it");
+    assert!(store.lease(repository, later, ttl).await?.is_some(), "its holder is dead");
     assert!(matches!(store.release(&first, LeaseOutcome::Succeeded, later).await, Err(StoreError::LostLease)));
-    // Of another machine nothing is known.
+    // Holders on another machine cannot be checked.
     sqlx::query("update repositories set lease_instance = 'another machine 1'").execute(&pool).await?;
     assert!(store.lease(repository, later, ttl).await?.is_none());
     Ok(())
 }
 
-/// Ana in `pay` and in a team that is archived by now, ben in `pay`, with so many pull requests of hers and one of his; ana is
-/// out of the file.
-async fn with_somebody_who_left(count: i64) -> Result<(TestDatabase, Store)> {
+/// Ana was in `pay` and in a team that is now archived. Ben is in `pay`. There are `count` pull requests of hers and
+/// one of his. Ana is no longer in the file.
+async fn with_former_member(count: i64) -> Result<(TestDatabase, Store)> {
     let (database, store) = fresh().await?;
     let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
     let both =
@@ -279,7 +280,7 @@ async fn with_somebody_who_left(count: i64) -> Result<(TestDatabase, Store)> {
     Ok((database, store))
 }
 
-/// How many pull requests are stored, as the row of the repository says it too.
+/// How many pull requests are stored. Checks the repository's counter too.
 async fn stored(database: &TestDatabase) -> Result<i64> {
     let stored = sqlx::query_scalar("select count(*) from pull_requests").fetch_one(&database.pool().await?).await?;
     assert_eq!(counters(database).await?.0, stored);
@@ -287,9 +288,9 @@ async fn stored(database: &TestDatabase) -> Result<i64> {
 }
 
 #[tokio::test]
-async fn a_person_with_many_pull_requests_is_erased_in_short_transactions_and_a_later_call_goes_on() -> Result<()> {
-    let (database, store) = with_somebody_who_left(2_500).await?;
-    assert_eq!(attributions(&database).await?.len(), 2_501, "what counted for the archived team still does");
+async fn erasing_runs_in_batches_that_can_resume() -> Result<()> {
+    let (database, store) = with_former_member(2_500).await?;
+    assert_eq!(attributions(&database).await?.len(), 2_501, "shares of the archived team stay");
     let account = store.accounts_of(&"ana".parse()?).await?.pop().context("known")?;
     assert_eq!(account.teams, Vec::<String>::new(), "no team of the configuration in force");
     let before = store.roster().await?.context("configured")?;
@@ -301,7 +302,7 @@ async fn a_person_with_many_pull_requests_is_erased_in_short_transactions_and_a_
         if !has_more {
             break;
         }
-        // Another program goes on.
+        // Another program continues.
         assert_eq!(store.accounts_of(&"ana".parse()?).await?.len(), 1);
     }
     assert_eq!(left, [1_501, 501, 1]);
@@ -309,15 +310,15 @@ async fn a_person_with_many_pull_requests_is_erased_in_short_transactions_and_a_
     assert!(store.traces(Some(account.person), &account.logins).await?.is_empty());
     assert_eq!(attributions(&database).await?, [share(2_501, "pay", "1")]);
     let after = store.roster().await?.context("configured")?;
-    assert!(before.0 < after.0, "whoever collects by the roster of before reads it again");
-    assert!(!store.erase(Some(account.person), &account.logins, now).await?, "again, and nothing happens");
+    assert!(before.0 < after.0, "collections with the earlier roster must read it again");
+    assert!(!store.erase(Some(account.person), &account.logins, now).await?, "a repeated call does nothing");
     assert_eq!(store.roster().await?.context("configured")?.0, after.0);
     Ok(())
 }
 
 #[tokio::test]
-async fn nobody_is_erased_who_is_in_the_configuration_in_force() -> Result<()> {
-    let (database, store) = with_somebody_who_left(1).await?;
+async fn a_current_member_cannot_be_erased() -> Result<()> {
+    let (database, store) = with_former_member(1).await?;
     let ben = store.accounts_of(&"ben".parse()?).await?.pop().context("known")?;
     let refused = store.erase(Some(ben.person), &ben.logins, at("2026-06-16T12:00:00Z")).await;
     assert!(matches!(refused, Err(StoreError::StaleConfiguration)), "{refused:?}");
@@ -326,7 +327,7 @@ async fn nobody_is_erased_who_is_in_the_configuration_in_force() -> Result<()> {
 }
 
 #[tokio::test]
-async fn pruning_looks_at_every_pull_request_once_and_keeps_what_is_open_or_was_decided_later() -> Result<()> {
+async fn pruning_keeps_open_and_recently_closed_pull_requests() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let pull_requests: Vec<_> = (1..=4_500)
@@ -352,15 +353,14 @@ async fn pruning_looks_at_every_pull_request_once_and_keeps_what_is_open_or_was_
         .fetch_one(&database.pool().await?)
         .await?;
     assert_eq!((kept, attributions(&database).await?.len()), (2_250, 2_250));
-    // An earlier day changes nothing: what was deleted does not come back.
+    // An earlier day changes nothing: deleted pull requests do not come back.
     assert_eq!(store.prune(at("2026-01-01T00:00:00Z"), 0).await?, Some(2_001));
     assert_eq!((store.kept_since().await?, stored(&database).await?), (Some(before), 2_250));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_page_stores_nothing_that_was_decided_before_what_is_kept_and_deletes_what_was_open_until_then() -> Result<()>
-{
+async fn pages_skip_and_delete_pull_requests_past_retention() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     keep(&store, &[opened()]).await?;
@@ -374,8 +374,7 @@ async fn a_page_stores_nothing_that_was_decided_before_what_is_kept_and_deletes_
     Ok(())
 }
 
-/// How many pull requests the row of the repository says are stored, lack details and are in quarantine, after it was compared
-/// with a count.
+/// The counters in the repository's row: stored, without details, in quarantine. Checks that they match a count.
 async fn counters(database: &TestDatabase) -> Result<(i64, i64, i64)> {
     let pool = database.pool().await?;
     let miscounted = miscounted(&pool).await?;
@@ -398,14 +397,14 @@ async fn detail(store: &Store) -> Result<()> {
 const NOW: &str = "2026-06-15T12:00:00Z";
 
 #[tokio::test]
-async fn the_row_of_a_repository_says_how_many_are_stored_and_lack_details_whatever_changes_them() -> Result<()> {
+async fn repository_counters_match_pull_requests_after_every_change() -> Result<()> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     keep(&store, &[opened().merged(MERGED), pr("acme/api", 2)]).await?;
     assert_eq!(counters(&database).await?, (2, 2, 0));
     keep(&store, &[opened().merged(MERGED)]).await?;
-    assert_eq!(counters(&database).await?, (2, 2, 0), "the same once more");
+    assert_eq!(counters(&database).await?, (2, 2, 0), "the same page again");
     detail(&store).await?;
     assert_eq!(counters(&database).await?, (2, 0, 0));
     keep(&store, &[opened(), opened().merged("2026-02-04T10:00:00Z"), pr("acme/api", 3)]).await?;
@@ -414,7 +413,7 @@ async fn the_row_of_a_repository_says_how_many_are_stored_and_lack_details_whate
         let (lease, _) = lease(&store, NOW).await?;
         store.mark_deleted(&lease, &[1, 2, 99], at(NOW)).await?;
         store.release(&lease, LeaseOutcome::Succeeded, at(NOW)).await?;
-        assert_eq!(counters(&database).await?, (1, 1, 0), "both are gone, however often that is said");
+        assert_eq!(counters(&database).await?, (1, 1, 0), "both are deleted, also on a repeated call");
     }
     keep(&store, &[opened().merged("2026-02-04T10:00:00Z"), pr("acme/api", 2)]).await?;
     assert_eq!(counters(&database).await?, (3, 2, 0), "both are back, one with its details");
@@ -422,7 +421,7 @@ async fn the_row_of_a_repository_says_how_many_are_stored_and_lack_details_whate
     let text = "version: 1\ntimezone: UTC\nbots: [ci]\nrepositories: [acme/api]\nteams: [{ slug: pay, members: [{ github: ana }] }]";
     apply(&store, &TeamsFile::parse("teams.yaml", text.as_bytes())?).await?;
     assert_eq!(counters(&database).await?, (3, 3, 0), "all histories are read again");
-    // As one under its repository's former name.
+    // A pull request under its repository's former name.
     sqlx::query(
         "with former as (insert into repositories (name, added_at, removed_at) values ('acme/old', now(), now()) returning id)
         insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at)
@@ -434,7 +433,7 @@ async fn the_row_of_a_repository_says_how_many_are_stored_and_lack_details_whate
     assert_eq!(counters(&database).await?, (3, 3, 0));
     keep(&store, &[pr("acme/api", 4)]).await?;
     assert_eq!(counters(&database).await?, (4, 4, 0), "it has moved");
-    // By hand, or by a program that knows nothing of counters.
+    // Changes by hand, or by a program that does not know the counters.
     for (sql, expected) in [
         ("delete from pr_attributions; delete from pull_requests where number in (2, 3)", (2, 2, 0)),
         ("update pull_requests set detailed_at = updated_at where number = 4", (2, 1, 0)),
@@ -447,15 +446,15 @@ async fn the_row_of_a_repository_says_how_many_are_stored_and_lack_details_whate
 }
 
 #[tokio::test]
-async fn a_row_that_is_met_by_a_clock_that_is_behind_is_met() -> Result<()> {
+async fn rows_read_by_a_slow_clock_stay_quarantined() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let revision = store.snapshot().await?.context("configured")?.revision;
-    let (begun, behind) = ("2026-06-15T12:00:00Z", "2026-06-15T11:58:00Z");
-    let (lease, _) = lease(&store, begun).await?;
+    let (started, behind) = ("2026-06-15T12:00:00Z", "2026-06-15T11:58:00Z");
+    let (lease, _) = lease(&store, started).await?;
     let backfill = Backfill { next_page: 1, since: at("2026-01-01T00:00:00Z"), ..Backfill::default() };
-    store.begin_backfill(&lease, revision, backfill, None, at(begun)).await?;
-    store.begin_reading(&lease, backfill, at(begun)).await?;
+    store.begin_backfill(&lease, revision, backfill, None, at(started)).await?;
+    store.begin_reading(&lease, backfill, at(started)).await?;
     let known_by = KnownBy::Place { position: 3, place: Place { after: 1, rows: 2 }, following: None };
     let undecodable = vec![Undecodable { known_by, reason: "no title".to_owned(), created_from: None }];
     let step = Some(BackfillStep::ByCreation { next_page: 2, seen: 1 });
@@ -467,7 +466,7 @@ async fn a_row_that_is_met_by_a_clock_that_is_behind_is_met() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_row_of_a_repository_says_what_is_in_quarantine_whatever_changes_it() -> Result<()> {
+async fn the_quarantine_counter_matches_after_every_change() -> Result<()> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let revision = store.snapshot().await?.context("configured")?.revision;
@@ -492,7 +491,7 @@ async fn the_row_of_a_repository_says_what_is_in_quarantine_whatever_changes_it(
     ];
     for minute in 0..2 {
         let page = PageOfWork { undecodable: undecodable.clone(), ..PageOfWork::default() };
-        assert_eq!(store_page(minute, page).await?, 3, "however often they are met");
+        assert_eq!(store_page(minute, page).await?, 3, "a repeated page changes nothing");
     }
     let name = "acme/api".parse()?;
     for accepted in [QuarantineKey::Position(3), QuarantineKey::Number(8)] {
@@ -507,7 +506,7 @@ async fn the_row_of_a_repository_says_what_is_in_quarantine_whatever_changes_it(
         let filter = Filter::range(at("2025-01-01T00:00:00Z"), at(to));
         anyhow::Ok(store.reader().await?.quarantined(&filter).await?)
     };
-    assert_eq!(before("2026-02-01T00:00:00Z").await?, 1, "of one nothing is known");
+    assert_eq!(before("2026-02-01T00:00:00Z").await?, 1, "one has no known time");
     assert_eq!(before("2026-02-01T00:00:01Z").await?, 2);
     assert_eq!(before("2026-03-02T00:00:00Z").await?, 3);
     let of_the_view: (i64, Option<chrono::DateTime<chrono::Utc>>) =
@@ -516,7 +515,7 @@ async fn the_row_of_a_repository_says_what_is_in_quarantine_whatever_changes_it(
             .await?;
     assert_eq!(of_the_view, (3, missing_from));
     assert_eq!(store_page(3, PageOfWork { understood: vec![1, 8], ..PageOfWork::default() }).await?, 2);
-    assert_eq!(before("2026-02-01T00:00:00Z").await?, 0, "each has its time now");
+    assert_eq!(before("2026-02-01T00:00:00Z").await?, 0, "all have a known time now");
     assert_eq!(
         store_page(4, PageOfWork { readable: vec![place], understood: vec![9], ..PageOfWork::default() }).await?,
         0

@@ -1,4 +1,4 @@
-//! The weighted percentile in SQL, against the oracles and against plain Rust.
+//! The weighted percentile in SQL, compared with known values and with plain Rust.
 
 mod common;
 
@@ -66,7 +66,7 @@ async fn equal_weights_give_postgresqls_own_percentile() -> Result<()> {
 }
 
 #[tokio::test]
-async fn random_samples_give_the_same_in_sql_and_in_plain_rust() -> Result<()> {
+async fn sql_equals_plain_rust_for_random_samples() -> Result<()> {
     let (database, _) = fresh().await?;
     let pool = database.pool().await?;
     let mut runner = TestRunner::deterministic();

@@ -1,4 +1,4 @@
-//! The phases that the views show, from details as GraphQL tells them.
+//! Phases in the views, computed from GraphQL details.
 
 mod common;
 
@@ -16,7 +16,7 @@ use mergeline_test_support::keep;
 const HOURS: [(Option<i32>, Option<i32>, Option<i32>); 4] =
     [(Some(2), Some(1), Some(5)), (Some(8), None, None), (None, Some(3), Some(1)), (Some(20), Some(7), Some(30))];
 
-/// Each of ana's pull requests counts with half of her.
+/// A store where each of ana's pull requests counts with weight 0.5.
 async fn stored() -> Result<(mergeline_test_support::TestDatabase, Store)> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }")])).await?;
@@ -62,7 +62,7 @@ fn median(hours: impl Iterator<Item = Option<i32>>) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn each_phase_has_its_own_count_and_median_in_every_view() -> Result<()> {
+async fn every_view_shows_each_phases_count_and_median() -> Result<()> {
     let (database, _) = stored().await?;
     let pool = database.pool().await?;
     let medians = [
@@ -94,7 +94,7 @@ async fn each_phase_has_its_own_count_and_median_in_every_view() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_unknown_phase_is_null_and_the_flags_say_why() -> Result<()> {
+async fn an_unknown_phase_is_null_with_a_flag() -> Result<()> {
     let (database, store) = stored().await?;
     let pool = database.pool().await?;
     let lines: Vec<(Option<f64>, Option<f64>)> =
@@ -102,7 +102,7 @@ async fn an_unknown_phase_is_null_and_the_flags_say_why() -> Result<()> {
             .fetch_all(&pool)
             .await?;
     assert_eq!(lines[1..3], [(Some(28_800.0), None), (None, Some(10_800.0))]);
-    // Changed since: what is known of it is of an older state.
+    // It changed, so its details are from an older state.
     keep(
         &store,
         &[pr("acme/api", 1)

@@ -1,4 +1,4 @@
-//! The schema's own promises, asked of a real PostgreSQL.
+//! Guarantees of the schema, tested on a real PostgreSQL.
 
 mod common;
 
@@ -11,7 +11,7 @@ use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
-/// The last migration of the first release: before it there were no databases in use.
+/// The last migration of the first release. Before it, no databases were in use.
 const FIRST_RELEASE: i64 = 20_261_128_200_500;
 /// Rows for every table of that schema.
 const DATA: [&str; 3] =
@@ -41,7 +41,7 @@ async fn refused_by(pool: &PgPool, statement: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn overlapping_memberships_are_refused_and_touching_or_corrected_ones_pass() -> Result<()> {
+async fn only_overlapping_memberships_in_force_are_refused() -> Result<()> {
     let (_database, pool) = one_member().await?;
     let membership = |from: &str, to: &str| {
         format!(
@@ -58,7 +58,7 @@ async fn overlapping_memberships_are_refused_and_touching_or_corrected_ones_pass
 }
 
 #[tokio::test]
-async fn weights_and_times_that_make_no_sense_are_refused() -> Result<()> {
+async fn invalid_weights_and_times_are_refused() -> Result<()> {
     let (_database, pool) = one_member().await?;
     for (values, constraint) in [
         ("0, '2030-01-01', null", "team_memberships_weight_check"),
@@ -90,12 +90,12 @@ async fn weights_and_times_that_make_no_sense_are_refused() -> Result<()> {
         Some("pull_requests_number_check")
     );
     assert_eq!(refused_by(&pool, &pull_request(1, "merged", "now()", "now()")).await, None);
-    assert!(refused_by(&pool, &pull_request(1, "open", "null", "null")).await.is_some(), "the number is taken");
+    assert!(refused_by(&pool, &pull_request(1, "open", "null", "null")).await.is_some(), "the number must be unique");
     Ok(())
 }
 
 #[tokio::test]
-async fn every_table_has_a_key_and_every_time_a_zone() -> Result<()> {
+async fn tables_have_keys_and_times_have_zones() -> Result<()> {
     let database = TestDatabase::create().await?;
     let pool = database.pool().await?;
     let without_key: Vec<String> = sqlx::query_scalar(
@@ -119,16 +119,16 @@ async fn every_table_has_a_key_and_every_time_a_zone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_foreign_key_of_the_facts_is_a_bigint_and_every_view_is_explained() -> Result<()> {
+async fn id_columns_are_bigint_and_views_have_comments() -> Result<()> {
     let database = TestDatabase::create().await?;
     let pool = database.pool().await?;
-    let silent_views: Vec<String> = sqlx::query_scalar(
+    let views_without_comment: Vec<String> = sqlx::query_scalar(
         "select c.relname::text from pg_class as c
         where c.relkind = 'v' and c.relnamespace = 'public'::regnamespace and obj_description(c.oid) is null",
     )
     .fetch_all(&pool)
     .await?;
-    assert_eq!(silent_views, Vec::<String>::new());
+    assert_eq!(views_without_comment, Vec::<String>::new());
     let ids: Vec<String> = sqlx::query_scalar(
         "select table_name || '.' || column_name from information_schema.columns
         where table_schema = 'public' and column_name like '%\\_id' and column_name <> 'node_id' and data_type <> 'bigint'",
@@ -140,11 +140,12 @@ async fn every_foreign_key_of_the_facts_is_a_bigint_and_every_view_is_explained(
 }
 
 #[tokio::test]
-async fn each_migration_applies_on_top_of_data_and_all_of_them_again_change_nothing() -> Result<()> {
+async fn every_migration_applies_to_a_database_with_data() -> Result<()> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     sqlx::raw_sql("drop schema public cascade; create schema public").execute(&pool).await?;
-    // One by one, with rows in every table from the first release on: the next one meets a database in use.
+    // One by one, with rows in every table from the first release on, so that later migrations run on a database in
+    // use.
     for (version, _) in Store::known_migrations() {
         store.migrate_to(version).await?;
         if version == FIRST_RELEASE {
@@ -156,7 +157,7 @@ async fn each_migration_applies_on_top_of_data_and_all_of_them_again_change_noth
     store.migrate().await?;
     let counted: (i64, i64) =
         sqlx::query_as("select pull_requests, without_details from repositories").fetch_one(&pool).await?;
-    assert_eq!((counted, miscounted(&pool).await?), ((2, 2), Vec::new()), "what was stored before is counted");
+    assert_eq!((counted, miscounted(&pool).await?), ((2, 2), Vec::new()), "existing rows are counted");
     let weeks: Vec<(String, String, i64)> =
         sqlx::query_as("select team, iso_week, prs_merged from view_team_velocity where prs_merged > 0")
             .fetch_all(&pool)
@@ -170,7 +171,7 @@ async fn each_migration_applies_on_top_of_data_and_all_of_them_again_change_noth
     Ok(())
 }
 
-/// What a schema consists of, a line each, as this server writes it.
+/// The parts of a schema, one per line, as this server formats them.
 const CATALOG: &str = "
     select format('column %s.%s %s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
         a.attidentity::text || a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid)) as line
@@ -199,7 +200,7 @@ const CATALOG: &str = "
     order by 1";
 
 #[tokio::test]
-async fn the_documented_schema_is_the_one_that_is_migrated_to() -> Result<()> {
+async fn the_documented_schema_matches_the_migrations() -> Result<()> {
     let database = TestDatabase::create().await?;
     let pool = database.pool().await?;
     let migrated: Vec<String> = sqlx::query_scalar(CATALOG).fetch_all(&pool).await?;
@@ -208,12 +209,12 @@ async fn the_documented_schema_is_the_one_that_is_migrated_to() -> Result<()> {
     let documented: Vec<String> = sqlx::query_scalar(CATALOG).fetch_all(&pool).await?;
     let missing: Vec<_> = migrated.iter().filter(|line| !documented.contains(line)).collect();
     let added: Vec<_> = documented.iter().filter(|line| !migrated.contains(line)).collect();
-    assert!(missing.is_empty() && added.is_empty(), "run .ci/schema; missing: {missing:#?}, not there: {added:#?}");
+    assert!(missing.is_empty() && added.is_empty(), "run .ci/schema; missing: {missing:#?}, unexpected: {added:#?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_database_of_before_the_first_release_is_refused_with_what_to_do() -> Result<()> {
+async fn a_prerelease_database_is_refused_with_help() -> Result<()> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     sqlx::raw_sql(
@@ -227,18 +228,18 @@ async fn a_database_of_before_the_first_release_is_refused_with_what_to_do() -> 
     )
     .execute(&pool)
     .await?;
-    let refused = store.migrate().await.err().context("it is refused")?;
+    let refused = store.migrate().await.err().context("migrating must fail")?;
     assert_eq!(refused.code(), "db_schema");
-    let said = mergeline_domain::error_chain(&refused);
-    assert!(said.contains("before the first release") && said.contains("an empty database"), "{said}");
+    let message = mergeline_domain::error_chain(&refused);
+    assert!(message.contains("before the first release") && message.contains("an empty database"), "{message}");
     let tables: i64 =
         sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'public'").fetch_one(&pool).await?;
-    assert_eq!(tables, 2, "nothing is touched");
+    assert_eq!(tables, 2, "the database is unchanged");
     Ok(())
 }
 
 #[tokio::test]
-async fn migrating_twice_at_once_is_harmless() -> Result<()> {
+async fn concurrent_migrations_take_turns() -> Result<()> {
     let (database, _) = fresh().await?;
     let pool = database.pool().await?;
     sqlx::raw_sql("drop schema public cascade; create schema public").execute(&pool).await?;
@@ -253,7 +254,7 @@ async fn migrating_twice_at_once_is_harmless() -> Result<()> {
 }
 
 #[tokio::test]
-async fn f43_a_schema_of_the_next_release_is_left_as_it_is_until_it_asks_for_a_newer_program() -> Result<()> {
+async fn f43_a_newer_schema_works_until_it_requires_more() -> Result<()> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     sqlx::raw_sql(
@@ -264,7 +265,7 @@ async fn f43_a_schema_of_the_next_release_is_left_as_it_is_until_it_asks_for_a_n
     .await?;
     store.migrate().await?;
     sqlx::raw_sql("update schema_requirements set least_migration = 99991231000000").execute(&pool).await?;
-    let error = store.migrate().await.err().context("it is refused")?;
+    let error = store.migrate().await.err().context("migrating must fail")?;
     let newest = Store::known_migrations().last().context("migrations")?.0;
     assert_eq!(error.code(), "db_schema");
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -273,7 +274,7 @@ async fn f43_a_schema_of_the_next_release_is_left_as_it_is_until_it_asks_for_a_n
 }
 
 #[tokio::test]
-async fn a_teams_range_is_answered_by_the_covering_index_alone() -> Result<()> {
+async fn team_statistics_use_an_index_only_scan() -> Result<()> {
     let (_database, pool) = one_member().await?;
     sqlx::raw_sql(
         "insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
@@ -285,7 +286,7 @@ async fn a_teams_range_is_answered_by_the_covering_index_alone() -> Result<()> {
     .execute(&pool)
     .await?;
     let mut connection = pool.acquire().await?;
-    // Which scan is cheapest depends on how much of the table has been vacuumed; whether the index can answer alone
+    // Which scan is cheapest depends on how much of the table has been vacuumed. Whether an index-only scan is possible
     // does not.
     sqlx::raw_sql("analyze pr_attributions; set enable_bitmapscan = off; set enable_seqscan = off")
         .execute(&mut *connection)
@@ -300,7 +301,7 @@ async fn a_teams_range_is_answered_by_the_covering_index_alone() -> Result<()> {
     Ok(())
 }
 
-/// One team with 20,000 merges in an hour each, from 2020 on.
+/// One team with 20,000 merges, one per hour from 2020 on.
 async fn long_history() -> Result<PgPool> {
     let (_database, pool) = one_member().await?;
     sqlx::raw_sql(
@@ -316,7 +317,7 @@ async fn long_history() -> Result<PgPool> {
 }
 
 #[tokio::test]
-async fn a_filter_on_time_asks_only_for_the_buckets_that_it_leaves() -> Result<()> {
+async fn a_time_filter_computes_only_matching_buckets() -> Result<()> {
     let pool = long_history().await?;
     // As Grafana writes a time filter.
     let between = "between '2021-01-04T00:00:00Z' and '2021-01-17T23:59:59Z'";
@@ -333,12 +334,12 @@ async fn a_filter_on_time_asks_only_for_the_buckets_that_it_leaves() -> Result<(
     ] {
         let explain = format!("explain (analyze, costs off, timing off, summary off) {sql}");
         let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_all(&pool).await?;
-        let asked: Vec<&String> = plan.iter().filter(|line| line.contains("Function Scan on team_bucket")).collect();
+        let scans: Vec<&String> = plan.iter().filter(|line| line.contains("Function Scan on team_bucket")).collect();
         let expected = if buckets == 0 { "(never executed)".to_owned() } else { format!("loops={buckets})") };
-        assert!(matches!(asked.as_slice(), [line] if line.ends_with(&expected)), "{sql}: {}", plan.join("\n"));
+        assert!(matches!(scans.as_slice(), [line] if line.ends_with(&expected)), "{sql}: {}", plan.join("\n"));
     }
-    // The view of single pull requests has no buckets: it finds those that are left by merge, and by team where the planner
-    // does not look into each (PostgreSQL 18 may).
+    // The view of single pull requests has no buckets. It finds the matching ones by merge time, and by team where the
+    // planner does not probe each team (PostgreSQL 18 may).
     let explain =
         format!("explain (costs off) select title from pr_metrics where team = 'pay' and merged_at {between}");
     let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_all(&pool).await?;
@@ -348,7 +349,7 @@ async fn a_filter_on_time_asks_only_for_the_buckets_that_it_leaves() -> Result<(
 }
 
 #[tokio::test]
-async fn how_the_collection_stands_is_known_without_reading_any_pull_request() -> Result<()> {
+async fn collection_status_reads_no_pull_request() -> Result<()> {
     let (database, owner) = fresh().await?;
     apply(&owner, &teams(&[("pay", "{ github: ana }")])).await?;
     keep(&owner, &[pr("acme/api", 1), pr("acme/api", 2)]).await?;
@@ -364,7 +365,8 @@ async fn how_the_collection_stands_is_known_without_reading_any_pull_request() -
     ensure!(url.set_username(&role).is_ok() && url.set_password(Some("pw")).is_ok(), "a URL with a host");
     let settings = DatabaseSettings::parse(&SecretString::from(String::from(url))).map_err(Problems::from)?;
     let store = Store::connect(&settings);
-    // What `status`, `doctor`, `explain`, /collection/status, /collection/runs and /health ask, and each question about a team first.
+    // The queries of `status`, `doctor`, `explain`, /collection/status, /collection/runs and /health, and the first
+    // query of each request about a team.
     let statuses = store.repository_statuses().await?;
     assert_eq!((statuses[0].pull_requests, statuses[0].without_details, statuses[0].quarantined), (2, 2, 0));
     store.coverage().await?;
@@ -378,7 +380,7 @@ async fn how_the_collection_stands_is_known_without_reading_any_pull_request() -
 }
 
 #[tokio::test]
-async fn a_pull_request_is_explained_by_its_keys_however_many_there_are() -> Result<()> {
+async fn explaining_a_pull_request_uses_only_indexes() -> Result<()> {
     let pool = long_history().await?;
     let by_name = include_str!("../queries/explain.sql").replace("$1", "'acme/api'").replace("$2", "77");
     for (sql, key) in [
@@ -396,7 +398,7 @@ async fn a_pull_request_is_explained_by_its_keys_however_many_there_are() -> Res
 }
 
 #[tokio::test]
-async fn whoever_may_read_the_views_needs_no_right_on_a_table_and_sees_no_small_group() -> Result<()> {
+async fn view_only_readers_never_see_small_groups() -> Result<()> {
     let pool = long_history().await?;
     let role = format!("reader_{}", std::process::id());
     sqlx::raw_sql(AssertSqlSafe(format!(
@@ -423,7 +425,7 @@ async fn whoever_may_read_the_views_needs_no_right_on_a_table_and_sees_no_small_
         let refused = sqlx::raw_sql(AssertSqlSafe(format!("select * from {table}"))).execute(&mut reader).await;
         assert!(refused.is_err_and(|error| error.to_string().contains("permission denied")), "{table}");
     }
-    // A table of the reader's own takes nobody's place.
+    // A reader's own table does not replace one of ours.
     sqlx::raw_sql("create temporary table configuration_in_force (timezone text, min_group_size integer)")
         .execute(&mut reader)
         .await?;
@@ -432,15 +434,15 @@ async fn whoever_may_read_the_views_needs_no_right_on_a_table_and_sees_no_small_
     )
     .execute(&pool)
     .await?;
-    for question in [
+    for sql in [
         "select prs_merged, median_cycle_time_hours from view_team_velocity where week_start = '2021-01-04'",
         "select n, median_hours from view_dora_lead_time where month_start = '2021-01-01'",
         "select n, mean from team_bucket(1, 'week', '2021-01-04') where measure = 'cycle_time'",
     ] {
-        let (count, hidden): (i64, Option<f64>) = sqlx::query_as(question).fetch_one(&mut reader).await?;
-        assert!(count > 100 && hidden.is_none(), "{question}: {count} {hidden:?}");
+        let (count, hidden): (i64, Option<f64>) = sqlx::query_as(sql).fetch_one(&mut reader).await?;
+        assert!(count > 100 && hidden.is_none(), "{sql}: {count} {hidden:?}");
     }
-    // The function has its owner's rights, and looks who asks.
+    // The function runs with its owner's rights, and checks the caller.
     let mut stranger = log_in(&format!("{role}_of_nothing")).await?;
     let refused = sqlx::raw_sql("select * from team_bucket(1, 'week', '2021-01-04')").execute(&mut stranger).await;
     assert!(refused.as_ref().is_err_and(|error| error.to_string().contains("permission denied")), "{refused:?}");
@@ -448,12 +450,12 @@ async fn whoever_may_read_the_views_needs_no_right_on_a_table_and_sees_no_small_
 }
 
 #[test]
-fn indexes_of_tables_that_are_in_use_are_built_beside_their_writers() -> Result<()> {
+fn later_migrations_build_indexes_concurrently() -> Result<()> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Up to the first release there were no rows that a lock could keep writers from.
+        // Up to the first release there were no rows for a lock to block.
         if name.split('_').next().and_then(|version| version.parse::<i64>().ok()) <= Some(FIRST_RELEASE) {
             continue;
         }
@@ -464,9 +466,9 @@ fn indexes_of_tables_that_are_in_use_are_built_beside_their_writers() -> Result<
                 || statement.contains("create unique index")
                 || statement.contains("drop index");
             if touches_an_index {
-                assert!(statement.contains("concurrently"), "{name} locks writers out while it works");
-                assert!(text.starts_with("-- no-transaction\n"), "{name} cannot do that in a transaction");
-                assert_eq!(statements.len(), 2, "{name} has one statement: several are a transaction");
+                assert!(statement.contains("concurrently"), "{name} blocks writers while it runs");
+                assert!(text.starts_with("-- no-transaction\n"), "{name} cannot run that in a transaction");
+                assert_eq!(statements.len(), 2, "{name} must have one statement: several form a transaction");
             }
         }
     }

@@ -1,6 +1,6 @@
-//! What happens when the way to the database goes silent: nothing is refused, nothing is closed, nothing comes any more. A
-//! server that took over without a word is like that, a firewall that forgot a connection, and, seen from the database, a
-//! sandbox that was frozen. docs/faults.md has the table.
+//! A connection to the database that goes silent: it is not refused or closed, but no more data arrives. Causes are a
+//! silent failover, a firewall that dropped its connection state, and, seen from the database, a frozen sandbox.
+//! docs/faults.md has the table.
 
 mod common;
 
@@ -31,41 +31,41 @@ use url::Url;
 const NOW: &str = "2026-06-15T12:00:00Z";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The answer to the question whether a connection is well.
-const WELL: &[u8] = b"Z\0\0\0\x05I";
+/// The server's reply to the ping that tests a connection.
+const PING_REPLY: &[u8] = b"Z\0\0\0\x05I";
 
 /// When the first connection goes silent.
 #[derive(Clone, Copy)]
 enum Silence {
-    /// With the answer that has this in it, and whoever comes afterwards meets the same silence.
+    /// At the reply that contains this. All later connections are silent too.
     ForAll(&'static str),
-    /// With the answer that has this in it.
+    /// At the reply that contains this.
     ForOne(&'static str),
-    /// With the answer that has this in it, until the database ends the connection.
+    /// At the reply that contains this, until the database ends the connection.
     WhileFrozen(&'static str),
-    /// Once it went back into the pool.
+    /// Once it is back in the pool.
     ForAnIdleOne,
-    /// With the answer that something was committed: the connection is cut, and the answer lost.
+    /// At the reply to a commit: the connection is cut, and the reply is lost.
     CutAtCommit,
     /// Never.
     Never,
 }
 
 impl Silence {
-    fn begins_with(self, answer: &[u8]) -> bool {
+    fn begins_with(self, reply: &[u8]) -> bool {
         match self {
             Self::ForAll(word) | Self::ForOne(word) | Self::WhileFrozen(word) => {
-                answer.windows(word.len()).any(|part| part == word.as_bytes())
+                reply.windows(word.len()).any(|part| part == word.as_bytes())
             }
-            Self::ForAnIdleOne => answer == WELL,
-            Self::CutAtCommit => answer.windows(7).any(|part| part == b"COMMIT\0"),
+            Self::ForAnIdleOne => reply == PING_REPLY,
+            Self::CutAtCommit => reply.windows(7).any(|part| part == b"COMMIT\0"),
             Self::Never => false,
         }
     }
 }
 
-/// A way to a database that goes silent once.
-struct Way {
+/// A proxy to a database that goes silent once.
+struct Proxy {
     url: String,
     state: Arc<State>,
 }
@@ -73,13 +73,13 @@ struct Way {
 struct State {
     silence: Silence,
     is_silent: AtomicBool,
-    /// As many permits as silent connections that the client has closed.
+    /// One permit per silent connection that the client has closed.
     closed: Semaphore,
     /// How many statements the database has completed.
     completed: AtomicUsize,
 }
 
-impl Way {
+impl Proxy {
     async fn to(database: &TestDatabase, silence: Silence) -> Result<Self> {
         let options: PgConnectOptions = database.url().parse()?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -93,8 +93,8 @@ impl Way {
             closed: Semaphore::new(0),
             completed: AtomicUsize::new(0),
         };
-        let way = Self { url: url.into(), state: Arc::new(state) };
-        let state = Arc::clone(&way.state);
+        let proxy = Self { url: url.into(), state: Arc::new(state) };
+        let state = Arc::clone(&proxy.state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (state, options) = (Arc::clone(&state), options.clone());
@@ -110,10 +110,10 @@ impl Way {
                 });
             }
         });
-        Ok(way)
+        Ok(proxy)
     }
 
-    /// A store at its end whose limits are those of requests within three seconds.
+    /// A store behind the proxy, with the limits for requests within three seconds.
     fn store(&self) -> Result<Store> {
         let settings = DatabaseSettings::parse(&SecretString::from(self.url.clone())).map_err(Problems::from)?;
         Ok(Store::connect(&settings.for_requests_within(Duration::from_secs(3))))
@@ -133,46 +133,46 @@ impl State {
         mut server: impl AsyncRead + AsyncWrite + Unpin,
     ) -> std::io::Result<()> {
         if !(self.is_silent.load(Ordering::Relaxed) && matches!(self.silence, Silence::ForAll(_))) {
-            let Some(mut answer) = self.forward_until_silence(&mut client, &mut server).await? else { return Ok(()) };
+            let Some(mut reply) = self.forward_until_silence(&mut client, &mut server).await? else { return Ok(()) };
             match self.silence {
                 Silence::CutAtCommit => return Ok(()),
-                Silence::ForAll(_) | Silence::ForOne(_) => answer.clear(),
-                Silence::WhileFrozen(_) => drop(server.read_to_end(&mut answer).await?),
+                Silence::ForAll(_) | Silence::ForOne(_) => reply.clear(),
+                Silence::WhileFrozen(_) => drop(server.read_to_end(&mut reply).await?),
                 Silence::ForAnIdleOne | Silence::Never => {}
             }
-            client.write_all(&answer).await?;
+            client.write_all(&reply).await?;
             if matches!(self.silence, Silence::WhileFrozen(_)) {
                 client.shutdown().await?;
             }
         }
         while client.read(&mut [0; 512]).await? > 0 {}
         self.closed.add_permits(1);
-        // The server does not learn of it either.
+        // The server is not notified either.
         std::future::pending().await
     }
 
-    /// Returns the answer that comes no more, or nothing when one of the two has closed the connection.
+    /// Returns the reply that is held back, or `None` when either side has closed the connection.
     async fn forward_until_silence(
         &self,
         client: &mut TcpStream,
         server: &mut (impl AsyncRead + AsyncWrite + Unpin),
     ) -> std::io::Result<Option<Vec<u8>>> {
-        let (mut question, mut answer) = (vec![0; 8192], vec![0; 8192]);
+        let (mut query, mut reply) = (vec![0; 8192], vec![0; 8192]);
         let mut messages = Messages::default();
         loop {
             tokio::select! {
-                read = client.read(&mut question) => match read? {
+                read = client.read(&mut query) => match read? {
                     0 => return Ok(None),
-                    length => server.write_all(&question[..length]).await?,
+                    length => server.write_all(&query[..length]).await?,
                 },
-                read = server.read(&mut answer) => match &answer[..read?] {
+                read = server.read(&mut reply) => match &reply[..read?] {
                     [] => return Ok(None),
-                    answer => {
-                        self.completed.fetch_add(messages.completed_in(answer), Ordering::Relaxed);
-                        if self.silence.begins_with(answer) && !self.is_silent.swap(true, Ordering::Relaxed) {
-                            return Ok(Some(answer.to_vec()));
+                    reply => {
+                        self.completed.fetch_add(messages.completed_in(reply), Ordering::Relaxed);
+                        if self.silence.begins_with(reply) && !self.is_silent.swap(true, Ordering::Relaxed) {
+                            return Ok(Some(reply.to_vec()));
                         }
-                        client.write_all(answer).await?;
+                        client.write_all(reply).await?;
                     }
                 },
             }
@@ -180,16 +180,16 @@ impl State {
     }
 }
 
-/// Where messages of a database begin: each has a letter and a length, and comes in any number of pieces.
+/// Finds the starts of database messages. Each has a letter and a length, and may arrive in any number of pieces.
 #[derive(Default)]
 struct Messages {
     head: Vec<u8>,
-    /// How much of the message is still to come.
+    /// How much of the current message is still missing.
     left: usize,
 }
 
 impl Messages {
-    /// How many statements were completed with a piece of what the database says.
+    /// How many statements completed in a piece of the server's output.
     fn completed_in(&mut self, mut piece: &[u8]) -> usize {
         let mut completed = 0;
         while !piece.is_empty() {
@@ -220,107 +220,107 @@ async fn configured() -> Result<(TestDatabase, Store, RepositoryId)> {
 }
 
 #[tokio::test]
-async fn f34_a_database_that_goes_silent_is_not_available_and_gives_free_what_was_locked_there() -> Result<()> {
-    let (database, neighbour, repository) = configured().await?;
-    let way = Way::to(&database, Silence::ForAll("UPDATE 1")).await?;
-    let store = way.store()?;
+async fn f34_a_silent_database_is_unavailable_and_releases_locks() -> Result<()> {
+    let (database, neighbor, repository) = configured().await?;
+    let proxy = Proxy::to(&database, Silence::ForAll("UPDATE 1")).await?;
+    let store = proxy.store()?;
     let leased = timeout(MINUTE, store.lease(repository, at(NOW), MINUTE)).await?;
     assert_eq!(leased.as_ref().err().map(StoreError::code), Some("db_unavailable"), "{leased:?}");
-    timeout(MINUTE, way.is_closed()).await??;
-    // The lease that nobody got was written, and not committed.
-    assert!(neighbour.lease(repository, at(NOW), MINUTE).await?.is_some());
+    timeout(MINUTE, proxy.is_closed()).await??;
+    // The lost lease was written, but not committed.
+    assert!(neighbor.lease(repository, at(NOW), MINUTE).await?.is_some());
     Ok(())
 }
 
 #[tokio::test]
-async fn f34_a_transaction_whose_connection_goes_silent_is_done_again_on_another_one() -> Result<()> {
-    let (database, _neighbour, repository) = configured().await?;
-    let way = Way::to(&database, Silence::ForOne("UPDATE 1")).await?;
-    let store = way.store()?;
+async fn f34_a_silent_transaction_is_retried_on_another_connection() -> Result<()> {
+    let (database, _neighbor, repository) = configured().await?;
+    let proxy = Proxy::to(&database, Silence::ForOne("UPDATE 1")).await?;
+    let store = proxy.store()?;
     assert!(timeout(MINUTE, store.lease(repository, at(NOW), MINUTE)).await??.is_some());
-    timeout(MINUTE, way.is_closed()).await??;
+    timeout(MINUTE, proxy.is_closed()).await??;
     Ok(())
 }
 
 #[tokio::test]
-async fn f34_a_question_whose_answer_never_comes_is_given_up_and_its_connection_closed() -> Result<()> {
-    let (database, _neighbour, repository) = configured().await?;
-    let by_itself = async |store: &Store| store.repository(repository).await.map(|found| found.is_some());
-    let of_several = async |store: &Store| store.snapshot().await.map(|found| found.is_some());
-    tokio::try_join!(given_up(&database, "acme/api", by_itself), given_up(&database, "SET", of_several))?;
+async fn f34_unanswered_queries_time_out_and_close_their_connection() -> Result<()> {
+    let (database, _neighbor, repository) = configured().await?;
+    let single = async |store: &Store| store.repository(repository).await.map(|found| found.is_some());
+    let snapshot = async |store: &Store| store.snapshot().await.map(|found| found.is_some());
+    tokio::try_join!(times_out(&database, "acme/api", single), times_out(&database, "SET", snapshot))?;
     Ok(())
 }
 
-async fn given_up(
+async fn times_out(
     database: &TestDatabase,
     word: &'static str,
-    question: impl AsyncFn(&Store) -> Result<bool, StoreError>,
+    query: impl AsyncFn(&Store) -> Result<bool, StoreError>,
 ) -> Result<()> {
-    let way = Way::to(database, Silence::ForOne(word)).await?;
-    let store = way.store()?;
-    let error = timeout(MINUTE, question(&store)).await?.err().context("it is answered")?;
+    let proxy = Proxy::to(database, Silence::ForOne(word)).await?;
+    let store = proxy.store()?;
+    let error = timeout(MINUTE, query(&store)).await?.err().context("it got a reply")?;
     assert_eq!(error.code(), "db_unavailable", "{error:?}");
     assert!(format!("{:#}", anyhow::Error::from(error)).contains("went silent"));
-    timeout(MINUTE, way.is_closed()).await??;
-    assert!(question(&store).await?);
+    timeout(MINUTE, proxy.is_closed()).await??;
+    assert!(query(&store).await?);
     Ok(())
 }
 
 #[tokio::test]
-async fn f40_a_transaction_that_the_database_ended_while_its_sandbox_was_frozen_is_done_again() -> Result<()> {
-    let (database, _neighbour, repository) = configured().await?;
-    let way = Way::to(&database, Silence::WhileFrozen("UPDATE 1")).await?;
-    let store = way.store()?;
+async fn f40_a_transaction_lost_during_a_freeze_is_retried() -> Result<()> {
+    let (database, _neighbor, repository) = configured().await?;
+    let proxy = Proxy::to(&database, Silence::WhileFrozen("UPDATE 1")).await?;
+    let store = proxy.store()?;
     assert!(timeout(MINUTE, store.lease(repository, at(NOW), MINUTE)).await??.is_some());
     Ok(())
 }
 
 #[tokio::test]
-async fn f40_a_connection_that_went_silent_while_it_was_idle_is_made_anew() -> Result<()> {
-    let (database, _neighbour, _) = configured().await?;
+async fn f40_an_idle_connection_gone_silent_is_replaced() -> Result<()> {
+    let (database, _neighbor, _) = configured().await?;
     let for_a_worker = async |store: &Store| store.snapshot().await.map(|found| found.is_some());
     let for_a_request =
         async |store: &Store| store.reader_with_status(None, &[]).await.map(|(_, at)| at.revision.is_some());
-    tokio::try_join!(made_anew(&database, for_a_worker), made_anew(&database, for_a_request))?;
+    tokio::try_join!(is_replaced(&database, for_a_worker), is_replaced(&database, for_a_request))?;
     Ok(())
 }
 
-/// Asks until the connection that went silent is closed; each question is answered.
-async fn made_anew(database: &TestDatabase, question: impl AsyncFn(&Store) -> Result<bool, StoreError>) -> Result<()> {
-    let way = Way::to(database, Silence::ForAnIdleOne).await?;
-    let store = way.store()?;
+/// Queries until the silent connection is closed. Every query succeeds.
+async fn is_replaced(database: &TestDatabase, query: impl AsyncFn(&Store) -> Result<bool, StoreError>) -> Result<()> {
+    let proxy = Proxy::to(database, Silence::ForAnIdleOne).await?;
+    let store = proxy.store()?;
     let asking = async {
         loop {
-            ensure!(question(&store).await?, "configured");
+            ensure!(query(&store).await?, "configured");
         }
     };
     timeout(MINUTE, async {
-        tokio::select! { closed = way.is_closed() => closed, failed = asking => failed }
+        tokio::select! { closed = proxy.is_closed() => closed, failed = asking => failed }
     })
     .await?
 }
 
-/// What a page holds while it is stored, so that no teams file is applied meanwhile.
+/// The lock of a page that is being stored, which keeps teams files from being applied.
 const HOLD_CONFIGURATION: &str = "select pg_advisory_lock_shared(120282478503276)";
 
 #[tokio::test]
-async fn an_unchanged_teams_file_takes_one_statement_and_waits_for_nobody_who_holds_the_configuration() -> Result<()> {
+async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> {
     let (database, store) = fresh().await?;
     let members = "{ github: ana, weight: 0.5 }, { github: ben, id: 7, from: 2026-02-01, to: 2026-03-01 }";
     let (file, other) = (teams(&[("pay", members)]), teams(&[("pay", "{ github: ana, weight: 0.25 }")]));
     apply(&store, &file).await?;
-    let way = Way::to(&database, Silence::Never).await?;
-    let store = way.store()?;
-    assert!(store.snapshot().await?.is_some(), "its connection is ready");
+    let proxy = Proxy::to(&database, Silence::Never).await?;
+    let store = proxy.store()?;
+    assert!(store.snapshot().await?.is_some(), "the connection is open");
     let pool = database.pool().await?;
     sqlx::query(HOLD_CONFIGURATION).execute(&pool).await?;
-    let completed = || way.state.completed.load(Ordering::Relaxed);
+    let completed = || proxy.state.completed.load(Ordering::Relaxed);
     let before = completed();
     let applied = apply(&store, &file).await?;
     assert_eq!(completed() - before, 1);
-    let said = applied.to_string();
-    assert!(said.contains("Nothing changes.") && said.contains("ana has 0.5 unallocated today"), "{said}");
-    // What changes something does wait, here until it may not wait any longer.
+    let report = applied.to_string();
+    assert!(report.contains("Nothing changes.") && report.contains("ana has 0.5 unallocated today"), "{report}");
+    // A changed file waits for the lock, here until the timeout.
     let waited = apply(&store, &other).await;
     assert!(matches!(waited, Err(ApplyError::Store(StoreError::Timeout(_)))), "{waited:?}");
     Ok(())
@@ -358,12 +358,12 @@ const WRITING: [&str; 33] = [
     "store_rate_limit_blocks",
     "store_rate_limit_remaining",
     "trim_ledger",
-    "unite",
+    "merge_people",
     "upsert_page",
     "upsert_page with what cannot be read",
 ];
 
-/// Everything that a worker needs.
+/// Everything a worker needs.
 struct Scene {
     database: TestDatabase,
     store: Store,
@@ -373,8 +373,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// A repository of a pattern with a backfill under way, leased after a failure, a stored pull request whose details are
-    /// missing, and a run that has gone on with it once.
+    /// A pattern's repository with a running backfill, leased after a failure, a stored pull request without details,
+    /// and a run with one deferred result for it.
     async fn set() -> Result<Self> {
         let (database, store, repository) = configured().await?;
         keep(&store, &[pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z")]).await?;
@@ -507,7 +507,7 @@ impl Scene {
                 let file = teams(&[("pay", "{ github: ana, weight: 0.5 }")]);
                 self.store.apply(&file, ApplyOptions { at_once: 0, ..ApplyOptions::default() }, now).await?;
                 let step = store.reattribute(9).await?;
-                ensure!(attributions(&self.database).await? == [share(1, "pay", "0.5")], "it counts differently");
+                ensure!(attributions(&self.database).await? == [share(1, "pay", "0.5")], "the share changed");
                 format!("{:?}", step.people_left)
             }
             "record_result" => {
@@ -533,7 +533,7 @@ impl Scene {
                 let stored = store.without_details(lease.repository, now, 9).await?;
                 let details: Vec<(WithoutDetails, Details)> =
                     stored.into_iter().map(|stored| (stored, Details::default())).collect();
-                ensure!(!details.is_empty(), "one without details");
+                ensure!(!details.is_empty(), "a pull request without details");
                 format!("{:?}", store.store_details(lease, revision, &details, now).await?)
             }
             "trim_ledger" => {
@@ -544,7 +544,7 @@ impl Scene {
                 sqlx::raw_sql(sql).execute(&self.database.pool().await?).await?;
                 format!("{:?}", store.trim_ledger(at("2026-06-16T00:00:00Z")).await?)
             }
-            "unite" => {
+            "merge_people" => {
                 let people: Vec<i64> = sqlx::query_scalar(
                     "insert into people (configured_login, login) values ('nana', 'nana') returning (select min(id) from people)",
                 )
@@ -567,17 +567,17 @@ impl Scene {
                 }])
                 .await?
             }
-            other => anyhow::bail!("no method {other}"),
+            other => anyhow::bail!("unknown method {other}"),
         })
     }
 
-    /// Prepares what a method is about.
+    /// Prepares data for a method.
     async fn execute(&self, statements: &'static str) -> Result<()> {
         sqlx::raw_sql(statements).execute(&self.database.pool().await?).await?;
         Ok(())
     }
 
-    /// All rows of all tables, without what nobody reads: which draw it was, and how often answers have become old.
+    /// All rows of all tables, without random tokens and data versions.
     async fn rows(&self) -> Result<Vec<String>> {
         let pool = self.database.pool().await?;
         let tables: Vec<String> = sqlx::query_scalar(
@@ -599,19 +599,19 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn what_is_written_again_because_the_answer_to_its_commit_was_lost_is_written_once() -> Result<()> {
+async fn retrying_after_a_lost_commit_reply_is_idempotent() -> Result<()> {
     for method in WRITING {
         let undisturbed = Scene::set().await?;
         let expected = undisturbed.write(&undisturbed.store, method).await.with_context(|| method.to_owned())?;
         let scene = Scene::set().await?;
-        let way = Way::to(&scene.database, Silence::CutAtCommit).await?;
-        let outcome = timeout(MINUTE, scene.write(&way.store()?, method)).await?;
-        assert!(way.state.is_silent.load(Ordering::Relaxed), "{method} committed");
+        let proxy = Proxy::to(&scene.database, Silence::CutAtCommit).await?;
+        let outcome = timeout(MINUTE, scene.write(&proxy.store()?, method)).await?;
+        assert!(proxy.state.is_silent.load(Ordering::Relaxed), "{method} committed");
         match outcome {
-            Ok(answered) => assert_eq!(answered, expected, "{method}"),
-            // A teams file is not applied again by itself: who applied it asks what became of it.
+            Ok(returned) => assert_eq!(returned, expected, "{method}"),
+            // A teams file is not retried automatically. The caller checks the outcome.
             Err(error) => {
-                assert!(matches!(method, "apply" | "unite"), "{method}: {error:?}");
+                assert!(matches!(method, "apply" | "merge_people"), "{method}: {error:?}");
                 assert!(format!("{error:?}").contains("not available"), "{method}: {error:?}");
             }
         }
@@ -622,7 +622,7 @@ async fn what_is_written_again_because_the_answer_to_its_commit_was_lost_is_writ
     Ok(())
 }
 
-/// Whether a line of the store's source writes, or begins a transaction that may.
+/// Whether a line of the store's source writes, or starts a transaction that may write.
 fn writes(line: &str) -> bool {
     let transactions = [".in_transaction(", "self.once(", ".pool.begin("];
     let statements = ["insert into ", "delete from ", "\"update "];
@@ -632,7 +632,7 @@ fn writes(line: &str) -> bool {
 }
 
 #[test]
-fn every_method_that_writes_is_tried_with_a_lost_answer() -> Result<()> {
+fn every_writing_method_is_tested_with_lost_replies() -> Result<()> {
     let mut writing = std::collections::BTreeSet::new();
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))? {
         let mut method = String::new();
@@ -646,7 +646,7 @@ fn every_method_that_writes_is_tried_with_a_lost_answer() -> Result<()> {
             }
         }
     }
-    // What others call.
+    // Private functions, which the others call.
     writing.remove("");
     let tried = WRITING.iter().filter_map(|name| name.split(' ').next()).map(str::to_owned).collect();
     assert_eq!(writing, tried);

@@ -1,4 +1,4 @@
-//! Verified TLS, tried on a PostgreSQL with a certificate of its own. docs/faults.md has the table.
+//! Verified TLS, tested on a PostgreSQL with its own certificate. docs/faults.md has the table.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -18,7 +18,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 static SERVER: OnceCell<TlsServer> = OnceCell::const_new();
 
-/// A server with a certificate for `localhost`, signed by an authority that nobody else knows.
+/// A server with a certificate for `localhost`, signed by a private authority.
 struct TlsServer {
     _server: Server,
     port: u16,
@@ -38,14 +38,14 @@ impl TlsServer {
         let url = server.url("postgres");
         let mut connection = PgConnection::connect(&url).await?;
         for (file, pem) in [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())] {
-            // The server refuses a key that belongs to anybody else: it writes it itself.
+            // The server refuses a key owned by another user, so it writes the file itself.
             let copy =
                 format!("copy (select string_to_table('{pem}', E'\\n')) to program 'umask 077; cat > \"{file}\"'");
             sqlx::raw_sql(AssertSqlSafe(copy)).execute(&mut connection).await?;
         }
         sqlx::raw_sql("alter system set ssl = on").execute(&mut connection).await?;
         sqlx::raw_sql("select pg_reload_conf()").execute(&mut connection).await?;
-        // It reads its settings a moment later.
+        // It reloads its settings a moment later.
         tokio::time::timeout(MINUTE, async {
             while !has_tls(&url).await? {}
             anyhow::Ok(())
@@ -66,10 +66,10 @@ async fn has_tls(url: &str) -> Result<bool> {
     Ok(is == "on")
 }
 
-/// A port that no system gives away by chance, as it would one that was free a moment ago.
+/// A free port below the ephemeral range, so that the system does not hand it out to others.
 fn unused_port() -> Result<u16> {
     let first = 10_000 + u16::try_from(std::process::id() % 10_000)?;
-    (first..30_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).context("no port is free")
+    (first..30_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).context("no free port")
 }
 
 fn authority(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>> {
@@ -93,7 +93,7 @@ fn store(url: &str) -> Result<Store> {
     Ok(Store::connect(&DatabaseSettings::parse(&SecretString::from(url)).map_err(Problems::from)?))
 }
 
-/// Works on the database, beside the pool and in it, and asks it whether that is encrypted.
+/// Uses the database both outside the pool and through it. Returns whether the connection is encrypted.
 async fn is_encrypted(url: &str) -> Result<bool> {
     let store = store(url)?;
     store.ping().await?;
@@ -102,21 +102,21 @@ async fn is_encrypted(url: &str) -> Result<bool> {
     Ok(store.database_status().await?.is_encrypted)
 }
 
-/// What is said when a server is not trusted, wherever that is noticed.
+/// The errors for an untrusted server, from each kind of connection.
 async fn refusals(url: &str) -> Result<Vec<String>> {
     let store = store(url)?;
-    let mut said = Vec::new();
+    let mut messages = Vec::new();
     for outcome in [store.ping().await, store.migrate().await, store.snapshot().await.map(|_| ())] {
-        let error = outcome.err().context("it is trusted")?;
+        let error = outcome.err().context("the server is trusted")?;
         assert_eq!(error.code(), "db_unavailable", "{error:?}");
         assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
-        said.push(format!("{:#}", anyhow::Error::from(error)));
+        messages.push(format!("{:#}", anyhow::Error::from(error)));
     }
-    Ok(said)
+    Ok(messages)
 }
 
 #[tokio::test]
-async fn f42_a_server_with_an_authority_of_its_own_is_reached_by_tls_where_the_url_names_it() -> Result<()> {
+async fn f42_tls_trusts_a_private_authority_from_the_url() -> Result<()> {
     let server = TlsServer::shared().await?;
     let ours = file(&server.authority)?;
     assert!(is_encrypted(&trusting(&server.url("localhost"), &ours)).await?);
@@ -124,10 +124,10 @@ async fn f42_a_server_with_an_authority_of_its_own_is_reached_by_tls_where_the_u
 }
 
 #[tokio::test]
-async fn f42_a_server_with_an_authority_of_its_own_is_reached_by_tls_where_the_environment_names_it() -> Result<()> {
+async fn f42_tls_trusts_a_private_authority_from_the_environment() -> Result<()> {
     let server = TlsServer::shared().await?;
     let ours = file(&server.authority)?;
-    // This test binary once more, as a process with other variables.
+    // Runs this test binary again, as a process with other variables.
     let child = |variable: Option<&NamedTempFile>| {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--exact", "is_encrypted_for_another_test", "--ignored", "--nocapture"]);
@@ -139,40 +139,40 @@ async fn f42_a_server_with_an_authority_of_its_own_is_reached_by_tls_where_the_e
             String::from_utf8_lossy(&output.stderr).into_owned(),
         ))
     };
-    let (said, failure) = child(Some(&ours))?;
-    assert!(said.contains("1 passed"), "{said}{failure}");
-    let (said, failure) = child(None)?;
-    assert!(said.contains("1 failed") && failure.contains("not trusted"), "{said}{failure}");
+    let (output, failure) = child(Some(&ours))?;
+    assert!(output.contains("1 passed"), "{output}{failure}");
+    let (output, failure) = child(None)?;
+    assert!(output.contains("1 failed") && failure.contains("not trusted"), "{output}{failure}");
     assert!(!failure.contains("s3cret"), "{failure}");
     Ok(())
 }
 
 #[tokio::test]
-#[ignore = "not a test: the process of f42_a_server_with_an_authority_of_its_own_is_reached_by_tls_where_the_environment_names_it"]
+#[ignore = "not a test: the process of f42_tls_trusts_a_private_authority_from_the_environment"]
 async fn is_encrypted_for_another_test() -> Result<()> {
     let Some(url) = std::env::var("TLS_URL").ok() else { return Ok(()) };
-    ensure!(is_encrypted(&url).await?, "it is not encrypted");
+    ensure!(is_encrypted(&url).await?, "not encrypted");
     Ok(())
 }
 
 #[tokio::test]
-async fn f42_a_certificate_that_another_authority_signed_is_not_trusted() -> Result<()> {
+async fn f42_a_certificate_from_another_authority_is_refused() -> Result<()> {
     let server = TlsServer::shared().await?;
     let another = file(&authority("Somebody")?.pem())?;
-    for said in refusals(&trusting(&server.url("localhost"), &another)).await? {
-        assert!(said.contains("the certificate of the server is not trusted"), "{said}");
-        assert!(said.contains("PGSSLROOTCERT"), "{said}");
+    for message in refusals(&trusting(&server.url("localhost"), &another)).await? {
+        assert!(message.contains("the server's certificate is not trusted"), "{message}");
+        assert!(message.contains("PGSSLROOTCERT"), "{message}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn f42_a_certificate_for_another_host_is_not_trusted() -> Result<()> {
+async fn f42_a_certificate_for_another_host_is_refused() -> Result<()> {
     let server = TlsServer::shared().await?;
     let ours = file(&server.authority)?;
-    for said in refusals(&trusting(&server.url("127.0.0.1"), &ours)).await? {
-        assert!(said.contains("the certificate of the server is not trusted"), "{said}");
-        assert!(said.contains("not valid for name \"127.0.0.1\""), "{said}");
+    for message in refusals(&trusting(&server.url("127.0.0.1"), &ours)).await? {
+        assert!(message.contains("the server's certificate is not trusted"), "{message}");
+        assert!(message.contains("not valid for name \"127.0.0.1\""), "{message}");
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! What the store's tests share.
+//! Helpers shared by the store's tests.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, reason = "each test binary uses only some helpers")]
 
 use anyhow::Result;
 use mergeline_domain::teams_file::TeamsFile;
@@ -17,7 +17,7 @@ pub(crate) async fn fresh() -> Result<(TestDatabase, Store)> {
     Ok((database, store))
 }
 
-/// A teams file with these teams, each a slug with its members in flow style.
+/// A teams file with these teams: each a slug with its members in YAML flow style.
 pub(crate) fn teams(teams: &[(&str, &str)]) -> TeamsFile {
     teams_in("UTC", teams)
 }
@@ -48,7 +48,7 @@ pub(crate) async fn attributions(database: &TestDatabase) -> Result<Vec<(i64, St
     Ok(rows)
 }
 
-/// Shorthand for [`attributions`].
+/// A row of [`attributions`].
 pub(crate) fn share(number: i64, team: &str, weight: &str) -> (i64, String, String) {
     (number, team.to_owned(), weight.to_owned())
 }
