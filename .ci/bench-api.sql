@@ -1,5 +1,6 @@
--- 200 teams of 8 people with :rows attributions over the last :years years, evenly, ending now. What is not read for an
--- answer about a team (the pull requests themselves) is left out; as a replica, no reference to it is asked for.
+-- 200 teams of 8 people with :rows attributions over the last :years years, evenly, ending now. Tables that an answer
+-- about a team does not read (the pull requests themselves) are left out; as a replica, no reference to them is
+-- checked.
 \set ON_ERROR_STOP on
 set session_replication_role = replica;
 set synchronous_commit = off;
@@ -48,6 +49,6 @@ from (
         from generate_series(1, :rows) as n
     ) as drawn
 ) as attributed;
--- The visibility map is what index-only scans live by, in use it is kept by autovacuum.
+-- Index-only scans need the visibility map; in production autovacuum maintains it.
 vacuum (analyze);
 checkpoint;

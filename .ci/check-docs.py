@@ -1,8 +1,8 @@
-"""What .ci/check-docs does without running anything of the documents, and the blocks that are to be run.
+"""The part of .ci/check-docs that runs no commands, and the blocks that are to be run.
 
 `<!-- runs offline -->` stands above a block of shell commands, above a teams file, or above a table whose first column has
 commands. Each becomes a script below --blocks; its first line is the place, its second says what it needs: `serves` (its last
-command ends with Ctrl-C), `alone` (no server may run meanwhile), `cargo-lambda`.
+command ends with Ctrl-C), `alone` (no server may run at the same time), `cargo-lambda`.
 """
 
 import argparse
@@ -18,13 +18,13 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RUNS = "<!-- runs offline -->"
 PUNCTUATION = ";&|()<>\n"
-# Of mergeline's commands: what ends with Ctrl-C, and what asks AWS.
+# Of mergeline's commands: those that end with Ctrl-C, and those that call AWS.
 SERVES, REMOTE = {"demo", "serve"}, {"replay"}
 # Programs that need nothing beyond this machine.
 LOCAL = {"cat", "cp", "echo", "head", "jq", "mergeline", "pg_dump", "printf", "psql", "rm", "sed"}
 KEYWORDS = {"do", "then", "else", "if", "elif", "while", "until", "!", "{", "exec", "time"}
 
-# What the AWS CLI adds to the operations of its services, with the long options that are used.
+# What the AWS CLI adds to the operations of its services, with the long options in use.
 ADDED = {
     ("cloudformation", "deploy"): {"template-file", "stack-name", "parameter-overrides", "capabilities", "tags",
                                    "no-fail-on-empty-changeset", "role-arn", "s3-bucket"},
@@ -92,7 +92,7 @@ def check_templates(texts):
         error("docs/deploy.md", f"the parameter {name} is not in the table of parameters")
     for name in sorted(explained - set(main["Parameters"])):
         error("docs/deploy.md", f"{name} is no parameter of template.yaml")
-    # What the alarms say themselves.
+    # What the alarms' descriptions link to.
     for target in re.findall(r"(docs/[\w./-]+\.md(?:#[\w-]+)?)", (ROOT / "template.yaml").read_text()):
         check_target("template.yaml", ROOT, target, texts)
 
@@ -224,7 +224,7 @@ def commands(text):
     words, redirected = [], False
     for token in [*lexer, ";"]:
         if set(token) <= set(PUNCTUATION):
-            # `2>&1` and the like go with the command.
+            # `2>&1` and similar redirections belong to the command.
             if set(token) <= {"<", ">", "&"} and token != "&" and token != "&&":
                 redirected = True
                 continue
@@ -393,7 +393,7 @@ def check_commands(texts, arguments):
             try:
                 found = list(commands(body))
             except ValueError:
-                continue  # Told below.
+                continue  # Reported below.
             if is_run:
                 count += 1
                 (blocks / f"{count:03}.sh").write_text(f"# {place}\n# {needs(found)}\n{body}\n")
@@ -431,7 +431,7 @@ def check_commands(texts, arguments):
     ask_sam(sam, arguments.strict)
 
 
-# Made by SAM from functions and the API.
+# Created by SAM from functions and the API.
 GENERATED = {"CollectorEveryFourHours", "CollectorWork"}
 
 
@@ -449,7 +449,7 @@ def check_aws(place, rest, questions, body):
         return questions.append((place, (service, "wait", rest[2:3])))
     given = [option for option in given if option not in GLOBAL or option == "cli-input-json"]
     if is_mention:
-        # A mention in a sentence may leave out what goes without saying.
+        # A mention in a sentence may leave out the obvious parts.
         given.append("cli-input-json")
     questions.append((place, (service, operation, given)))
 
