@@ -12,7 +12,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.add_to_counters(repository bigint, stored bigint, lacking bigint) IS 'Adds to what is counted in the row of a repository.';
+COMMENT ON FUNCTION public.add_to_counters(repository bigint, stored bigint, lacking bigint) IS 'Adds to the counters of a repository.';
 
 CREATE FUNCTION public.count_after_truncate() RETURNS trigger
     LANGUAGE plpgsql
@@ -23,7 +23,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.count_after_truncate() IS 'Counts a table that was emptied at once.';
+COMMENT ON FUNCTION public.count_after_truncate() IS 'Recomputes the counters after a truncate.';
 
 CREATE FUNCTION public.count_pull_requests() RETURNS trigger
     LANGUAGE plpgsql
@@ -59,7 +59,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.count_pull_requests() IS 'Keeps pull_requests and without_details of repositories.';
+COMMENT ON FUNCTION public.count_pull_requests() IS 'Maintains pull_requests and without_details of repositories.';
 
 CREATE FUNCTION public.count_quarantine() RETURNS trigger
     LANGUAGE plpgsql
@@ -81,7 +81,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.count_quarantine() IS 'Keeps what repositories say of their quarantine.';
+COMMENT ON FUNCTION public.count_quarantine() IS 'Maintains the quarantine counters of repositories.';
 
 CREATE FUNCTION public.knows_timezone(name text) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -94,7 +94,7 @@ exception when invalid_parameter_value then
 end
 $$;
 
-COMMENT ON FUNCTION public.knows_timezone(name text) IS 'Whether the server knows a time zone by this name.';
+COMMENT ON FUNCTION public.knows_timezone(name text) IS 'Whether the server knows a time zone with this name.';
 
 CREATE TABLE public.pull_requests (
     id bigint NOT NULL,
@@ -191,7 +191,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.recount_quarantine(of_repositories bigint[]) IS 'Counts what is in quarantine of some repositories.';
+COMMENT ON FUNCTION public.recount_quarantine(of_repositories bigint[]) IS 'Recomputes the quarantine counters of some repositories.';
 
 CREATE FUNCTION public.recount_repositories() RETURNS void
     LANGUAGE plpgsql
@@ -212,7 +212,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.recount_repositories() IS 'Counts again what the rows of repositories say, for when triggers were switched off.';
+COMMENT ON FUNCTION public.recount_repositories() IS 'Recomputes all counters of repositories, for use after triggers were disabled.';
 
 CREATE FUNCTION public.remember_other_logins() RETURNS trigger
     LANGUAGE plpgsql
@@ -228,7 +228,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.remember_other_logins() IS 'Keeps the logins that a person had before, whoever changes them.';
+COMMENT ON FUNCTION public.remember_other_logins() IS 'Keeps the earlier logins of a person after any change.';
 
 CREATE FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) RETURNS TABLE(measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
     LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1000 ROWS 5 PARALLEL SAFE
@@ -273,7 +273,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) IS 'What is measured in one week or month of a team in the configured time zone, in seconds; durations of small groups are null.';
+COMMENT ON FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) IS 'Measures of one week or month of a team in the configured time zone, in seconds. Durations of small groups are null.';
 
 CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, ignore_weights boolean DEFAULT false, count_people boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -374,7 +374,7 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
     order by c.bucket nulls last
 $$;
 
-COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'What is measured of a team''s merged pull requests: a row for each bucket and measure, bucket null for the whole range.';
+COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'Measures of a team''s merged pull requests: one row per bucket and measure; bucket is null for the whole range.';
 
 CREATE FUNCTION public.weighted_percentiles(samples bigint[], weight_units bigint, fractions double precision[]) RETURNS double precision[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -426,7 +426,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.weighted_percentiles(samples bigint[], weight_units bigint, fractions double precision[]) IS 'Weighted percentiles in seconds of weighted_samples in descending order, with the sum of their weights in ten-thousandths, for fractions in ascending order. Null without samples.';
+COMMENT ON FUNCTION public.weighted_percentiles(samples bigint[], weight_units bigint, fractions double precision[]) IS 'Weighted percentiles in seconds. Takes weighted_samples in descending order, the sum of their weights in ten-thousandths, and fractions in ascending order. Null without samples.';
 
 CREATE FUNCTION public.weighted_sample(seconds double precision, weight_units integer) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -526,7 +526,7 @@ CREATE VIEW public.collection_coverage AS
            FROM public.repositories
           WHERE (repositories.removed_at IS NULL)) r;
 
-COMMENT ON VIEW public.collection_coverage IS 'Everything of everybody from covered_since to complete_until is stored; both null while a repository was never read. One row.';
+COMMENT ON VIEW public.collection_coverage IS 'All data from covered_since to complete_until is stored. Both are null while any repository was never read. One row.';
 
 CREATE TABLE public.collection_results (
     run_id bigint NOT NULL,
@@ -604,7 +604,7 @@ CREATE VIEW public.configuration_in_force AS
   ORDER BY configurations.revision DESC
  LIMIT 1;
 
-COMMENT ON VIEW public.configuration_in_force IS 'The newest configuration: one row, none before the first.';
+COMMENT ON VIEW public.configuration_in_force IS 'The newest configuration. One row, or none before the first configuration.';
 
 ALTER TABLE public.configurations ALTER COLUMN revision ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.configurations_revision_seq
@@ -620,7 +620,7 @@ CREATE TABLE public.incomplete_patterns (
     reason text NOT NULL
 );
 
-COMMENT ON TABLE public.incomplete_patterns IS 'What these patterns mean could not be listed completely the last time. A pattern that is not configured any more does not count.';
+COMMENT ON TABLE public.incomplete_patterns IS 'Patterns whose repositories could not all be listed at the last attempt. Patterns that are no longer configured do not count.';
 
 CREATE TABLE public.people (
     id bigint NOT NULL,
@@ -711,7 +711,7 @@ CREATE VIEW public.pr_metrics AS
      JOIN public.repositories r ON ((a.repository_id = r.id)))
      JOIN public.people h ON ((a.author_id = h.id)));
 
-COMMENT ON VIEW public.pr_metrics IS 'One row for each team and pull request that counts for it, with the weight and the membership that says so.';
+COMMENT ON VIEW public.pr_metrics IS 'One row per team and pull request that counts for it, with the weight and the membership behind it.';
 
 ALTER TABLE public.pull_requests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.pull_requests_id_seq
@@ -795,7 +795,7 @@ CREATE TABLE public.retention (
     CONSTRAINT retention_is_only_row_check CHECK (is_only_row)
 );
 
-COMMENT ON TABLE public.retention IS 'Pull requests that were merged or closed before kept_since are deleted and not stored again.';
+COMMENT ON TABLE public.retention IS 'Pull requests merged or closed before kept_since are deleted and not stored again.';
 
 CREATE TABLE public.schema_requirements (
     is_only_row boolean DEFAULT true NOT NULL,
@@ -823,7 +823,7 @@ CREATE VIEW public.team_buckets AS
                   WHERE (r.team_id = t.id))) AS is_reattributing) m)
      CROSS JOIN LATERAL generate_series(date_trunc(u.unit, (first_merge.merged_at AT TIME ZONE c.timezone)), (now() AT TIME ZONE c.timezone), (('1 '::text || u.unit))::interval) b(bucket));
 
-COMMENT ON VIEW public.team_buckets IS 'Each week and month of each team, from its first merge to now, and whether everything of it is stored.';
+COMMENT ON VIEW public.team_buckets IS 'Each week and month of each team, from its first merge to now, and whether all of its data is stored.';
 
 CREATE TABLE public.team_memberships (
     id bigint NOT NULL,
@@ -950,7 +950,7 @@ CREATE VIEW public.view_team_velocity AS
            FROM public.team_bucket(b.team_id, b.unit, b.bucket_start) m(measure, n, weight, contributors, mean, percentiles)) v)
   WHERE (b.unit = 'week'::text);
 
-COMMENT ON VIEW public.view_team_velocity IS 'Velocity (velocity@1) of each team by ISO week of the configured time zone. Weighted counts split a person over teams.';
+COMMENT ON VIEW public.view_team_velocity IS 'Velocity (velocity@1) of each team by ISO week in the configured time zone. Weighted counts split a person across teams.';
 
 ALTER TABLE ONLY public.collection_results
     ADD CONSTRAINT collection_results_pkey PRIMARY KEY (run_id, repository_id);

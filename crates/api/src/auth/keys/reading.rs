@@ -194,7 +194,7 @@ impl Reading {
         if let Some(name) = name {
             match self.names.get(name) {
                 Some(first) => {
-                    self.refuse(format!("{entry} has the name `{name}`, as {first} has"), "give each key its own name")
+                    self.refuse(format!("{entry} has the name `{name}`, as {first} has"), "give each key its own name");
                 }
                 None => drop(self.names.insert(name.clone(), entry.to_owned())),
             }
