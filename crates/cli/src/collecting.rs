@@ -258,6 +258,6 @@ pub(crate) fn exit_code(report: &RunReport) -> ExitCode {
     match report.state {
         RunState::Succeeded => ExitCode::SUCCESS,
         RunState::Partial | RunState::Deferred => ExitCode::from(PARTIAL),
-        RunState::Failed | RunState::Interrupted => ExitCode::FAILURE,
+        RunState::Failed | RunState::Interrupted | RunState::Running => ExitCode::FAILURE,
     }
 }

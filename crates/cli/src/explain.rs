@@ -9,9 +9,11 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_collector::within_known_limits;
-use mergeline_domain::{Login, PullRequest, RepoName, SkipReason, State, TeamId, Verdict, Weight};
+use mergeline_domain::{
+    AttributedBy, Login, PullRequest, PullRequestState, RepoName, SkipReason, State, TeamId, Verdict, Weight,
+};
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, UndecodableItem, WaitBudget};
-use mergeline_store::{Explanation, QuarantineReason, RepositoryStatus, Share, Store, Times};
+use mergeline_store::{Explanation, QuarantineReason, RepositoryStatus, ResultState, Share, Store, Times};
 
 use crate::args::{Explain, Options};
 use crate::database::{collected, variable};
@@ -181,7 +183,7 @@ impl Known {
         if let Some(since) = self.kept_since {
             let _ = write!(text, " What was merged or closed before {} was pruned.", local(since, zone));
         }
-        if let (Some("failed"), Some(reason)) = (repository.state.as_deref(), &repository.reason) {
+        if let (Some(ResultState::Failed), Some(reason)) = (repository.state, &repository.reason) {
             let _ = write!(text, " Its last collection failed: {reason}.");
         }
         text
@@ -303,14 +305,16 @@ fn unallocated_units(shares: &[Share]) -> u32 {
 fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> String {
     let Explanation { title, author, state, created_at, merged_at: _, attributed_at, attributed_by, .. } = explanation;
     let mut text = format!("{name} \"{title}\" by {author}, {state}\n");
-    let decides = match attributed_by.as_str() {
-        "merged_at" => {
+    let decides = match attributed_by {
+        AttributedBy::MergedAt => {
             format!("opened {}, merged {}: the merge decides", local(*created_at, zone), local(*attributed_at, zone))
         }
-        "closed_at" => {
+        AttributedBy::ClosedAt => {
             format!("opened {}, closed {}: the close decides", local(*created_at, zone), local(*attributed_at, zone))
         }
-        _ => format!("opened {}: the opening decides until it is closed", local(*created_at, zone)),
+        AttributedBy::CreatedAt => {
+            format!("opened {}: the opening decides until it is closed", local(*created_at, zone))
+        }
     };
     let _ = writeln!(text, "  {decides}");
     if explanation.is_deleted {
@@ -320,9 +324,9 @@ fn stored(name: &PullRequestName, explanation: &Explanation, zone: Tz) -> String
     // If a person was in a team twice, show the membership that counts, or all if none counts.
     let counting: HashSet<&str> =
         explanation.shares.iter().filter(|share| share.counts).map(|share| share.team.as_str()).collect();
-    let verb = match (explanation.merged_at, state.as_str()) {
+    let verb = match (explanation.merged_at, state) {
         (Some(_), _) => "counts",
-        (None, "closed") => "would count, had it been merged,",
+        (None, PullRequestState::Closed) => "would count, had it been merged,",
         (None, _) => "would count, once it is merged,",
     };
     for share in &explanation.shares {

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use comfy_table::{CellAlignment, Table};
 use mergeline_domain::count_of;
 use mergeline_domain::metrics::Coverage;
-use mergeline_store::{QuarantineEntry, RepositoryStatus, RunStatus};
+use mergeline_store::{QuarantineEntry, RepositoryStatus, ResultState, RunStatus};
 
 use crate::args::{Options, Status};
 use crate::database::collected;
@@ -64,7 +64,7 @@ const ALL: u32 = 10_000;
 pub(crate) const NOTHING: &str = "Nothing was ever collected here: run `mergeline collect`.";
 
 fn has_failed(repository: &RepositoryStatus) -> bool {
-    repository.state.as_deref() == Some("failed")
+    repository.state == Some(ResultState::Failed)
 }
 
 /// What is not counted, apart from incomplete repositories.
@@ -136,7 +136,7 @@ fn runs_table(runs: &[RunStatus], zone: Tz) -> Table {
             None => "-".to_owned(),
         };
         let counts = [run.requests, run.kept, run.changed];
-        let row = [run.id.to_string(), run.state.clone(), started, took, complete];
+        let row = [run.id.to_string(), run.state.to_string(), started, took, complete];
         table.add_row(row.into_iter().chain(counts.map(|count| count.to_string())));
     }
     align_right(&mut table, &[0, 3, 4, 5, 6, 7]);
@@ -149,7 +149,7 @@ fn repositories_table(repositories: &[RepositoryStatus], zone: Tz, now: DateTime
     let rows = repositories.iter().map(|repository| {
         vec![
             repository.name.clone(),
-            repository.state.clone().unwrap_or_else(|| "new".to_owned()),
+            repository.state.map_or("new".to_owned(), |state| state.to_string()),
             repository.collected_at.map_or("never".to_owned(), |at| ago(at, now)),
             read_back_to(repository, zone),
             repository.pull_requests.to_string(),

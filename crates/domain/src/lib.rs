@@ -26,7 +26,7 @@ pub use names::{GithubId, Login, NameError, RepoEntry, RepoExclusion, RepoName, 
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};
 pub use problem::{Position, Problem, Problems, bounded_integer, error_chain};
-pub use pull_request::{AccountKind, Author, PullRequest, State};
+pub use pull_request::{AccountKind, AttributedBy, Author, Exclusion, PullRequest, PullRequestState, State};
 pub use recovery::Recovery;
 pub use weight::{Weight, WeightError};
 pub use words::count_of;

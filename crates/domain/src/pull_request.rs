@@ -50,6 +50,45 @@ pub enum State {
     },
 }
 
+/// A [`State`] without its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum PullRequestState {
+    /// Open, including drafts and reopened pull requests.
+    Open,
+    /// Closed without a merge.
+    Closed,
+    /// Merged.
+    Merged,
+}
+
+/// Which time of a pull request decides about membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum AttributedBy {
+    /// Its merge.
+    MergedAt,
+    /// Its close, where it was not merged.
+    ClosedAt,
+    /// Its creation, while it is open.
+    CreatedAt,
+}
+
+/// Why a pull request does not count for a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Exclusion {
+    /// It is open, or was closed without a merge.
+    NotMerged,
+    /// Its author was not in the team at the instant that decides.
+    NotAMember,
+    /// GitHub no longer has it.
+    Deleted,
+}
+
 /// A pull request, reduced to what the metrics need.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PullRequest {

@@ -14,10 +14,13 @@ const RUNS_AT_ONCE: i64 = 50;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunId(pub i64);
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Whether a run has ended, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display, strum::EnumString, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum RunState {
+    /// It has not ended.
+    Running,
     /// Every repository is complete.
     Succeeded,
     /// Nothing failed, and some repositories continue later.
@@ -31,15 +34,9 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// The state's name in the ledger.
+    /// The name in the ledger.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Deferred => "deferred",
-            Self::Partial => "partial",
-            Self::Failed => "failed",
-            Self::Interrupted => "interrupted",
-        }
+        self.into()
     }
 }
 
@@ -53,8 +50,11 @@ pub struct Settled {
 }
 
 /// How the work on a repository ended in a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ResultState {
     /// It is complete.
     #[default]
@@ -68,14 +68,9 @@ pub enum ResultState {
 }
 
 impl ResultState {
-    /// The state's name in the ledger.
+    /// The name in the ledger.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Deferred => "deferred",
-            Self::Busy => "busy",
-            Self::Failed => "failed",
-        }
+        self.into()
     }
 }
 

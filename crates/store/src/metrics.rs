@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{Bucket, Coverage, Durations, Interval, Measure, MeasureKind, Statistics};
-use mergeline_domain::{RepoName, TeamId, TeamSlug};
+use mergeline_domain::{AttributedBy, Exclusion, PullRequestState, RepoName, TeamId, TeamSlug};
 use tokio::time::timeout;
 
 use crate::configuration::parse_stored;
@@ -149,8 +149,8 @@ pub struct TeamPullRequest {
     pub title: String,
     /// The author's login.
     pub author: String,
-    /// `open`, `closed` or `merged`.
-    pub state: String,
+    /// The state.
+    pub state: PullRequestState,
     /// Whether it is a draft.
     pub is_draft: bool,
     /// The target branch.
@@ -162,7 +162,7 @@ pub struct TeamPullRequest {
     /// The instant that decides which memberships apply.
     pub attributed_at: DateTime<Utc>,
     /// Which of its times that instant is.
-    pub attributed_by: String,
+    pub attributed_by: AttributedBy,
     /// The membership that gives the team its share; `None` if there is none.
     pub membership: Option<Member>,
     /// From opening to merge, in seconds.
@@ -181,8 +181,8 @@ pub struct TeamPullRequest {
     pub changed_files: Option<i32>,
     /// Notes about its durations.
     pub flags: Vec<String>,
-    /// Why it does not count: `not_merged`, `not_a_member` or `deleted`; `None` when it counts.
-    pub excluded: Option<String>,
+    /// Why it does not count; `None` when it counts.
+    pub excluded: Option<Exclusion>,
 }
 
 /// Who sees the pull requests behind a team's numbers.
@@ -379,6 +379,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the database fails.
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "quarantined"))]
     pub async fn quarantined(&mut self, filter: &Filter) -> Result<i64, StoreError> {
         let ids: Option<Vec<i64>> = filter.repositories.as_ref().map(|ids| ids.iter().map(|id| id.0).collect());
         let count = sqlx::query_scalar!(
@@ -399,6 +400,13 @@ impl Reader {
     ///
     /// # Errors
     /// When the database fails.
+    #[tracing::instrument(
+        target = "spans",
+        name = "query",
+        level = "debug",
+        skip_all,
+        fields(query = "repository_ids")
+    )]
     pub async fn repository_ids(
         &mut self,
         names: &[RepoName],
@@ -447,6 +455,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the database fails or takes too long.
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "statistics"))]
     pub async fn statistics(
         &mut self,
         team: TeamId,
@@ -515,6 +524,13 @@ impl Reader {
     ///
     /// # Errors
     /// When the database fails or takes too long.
+    #[tracing::instrument(
+        target = "spans",
+        name = "query",
+        level = "debug",
+        skip_all,
+        fields(query = "durations_of_shown_weeks")
+    )]
     pub async fn durations_of_shown_weeks(
         &mut self,
         team: TeamId,
@@ -550,6 +566,13 @@ impl Reader {
     ///
     /// # Errors
     /// When the database fails or takes too long.
+    #[tracing::instrument(
+        target = "spans",
+        name = "query",
+        level = "debug",
+        skip_all,
+        fields(query = "team_pull_requests")
+    )]
     pub async fn team_pull_requests(
         &mut self,
         team: TeamId,
@@ -573,43 +596,52 @@ impl Reader {
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        let rows = rows.into_iter().map(|row| TeamPullRequest {
-            membership: row.membership_id.zip(row.weight_units).map(|(membership, weight_units)| Member {
-                membership,
-                login: row.author.clone(),
-                weight_units,
-                joined_at: row.joined_at,
-                left_at: row.left_at,
-            }),
-            id: row.id,
-            repository: row.repository,
-            number: row.number,
-            title: row.title,
-            author: row.author,
-            state: row.state,
-            is_draft: row.is_draft,
-            base_ref: row.base_ref,
-            created_at: row.created_at,
-            merged_at: row.merged_at,
-            attributed_at: row.attributed_at,
-            attributed_by: row.attributed_by,
-            cycle_seconds: row.cycle_seconds,
-            coding_seconds: row.coding_seconds,
-            pickup_seconds: row.pickup_seconds,
-            review_seconds: row.review_seconds,
-            additions: row.additions,
-            deletions: row.deletions,
-            changed_files: row.changed_files,
-            flags: row.flags,
-            excluded: row.excluded,
+        let rows = rows.into_iter().map(|row| {
+            Ok(TeamPullRequest {
+                membership: row.membership_id.zip(row.weight_units).map(|(membership, weight_units)| Member {
+                    membership,
+                    login: row.author.clone(),
+                    weight_units,
+                    joined_at: row.joined_at,
+                    left_at: row.left_at,
+                }),
+                id: row.id,
+                repository: row.repository,
+                number: row.number,
+                title: row.title,
+                author: row.author,
+                state: parse_stored(&row.state)?,
+                is_draft: row.is_draft,
+                base_ref: row.base_ref,
+                created_at: row.created_at,
+                merged_at: row.merged_at,
+                attributed_at: row.attributed_at,
+                attributed_by: parse_stored(&row.attributed_by)?,
+                cycle_seconds: row.cycle_seconds,
+                coding_seconds: row.coding_seconds,
+                pickup_seconds: row.pickup_seconds,
+                review_seconds: row.review_seconds,
+                additions: row.additions,
+                deletions: row.deletions,
+                changed_files: row.changed_files,
+                flags: row.flags,
+                excluded: row.excluded.as_deref().map(parse_stored).transpose()?,
+            })
         });
-        Ok(rows.collect())
+        rows.collect()
     }
 
     /// How long the open pull requests of a team have been open.
     ///
     /// # Errors
     /// When the database fails.
+    #[tracing::instrument(
+        target = "spans",
+        name = "query",
+        level = "debug",
+        skip_all,
+        fields(query = "open_pull_requests")
+    )]
     pub async fn open_pull_requests(
         &mut self,
         team: TeamId,

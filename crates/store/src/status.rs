@@ -1,15 +1,16 @@
 //! Status of the collection for people, and why a pull request counts.
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::RepoName;
 use mergeline_domain::metrics::Coverage;
+use mergeline_domain::{AttributedBy, PullRequestState, RepoName};
 use serde::Serialize;
 
+use crate::configuration::parse_stored;
 use crate::connection::{APPLIED_MIGRATIONS, is_of_before_first_release, missing_grant, refuse_if_too_old};
 use crate::metrics::data_status;
 use crate::quarantine::meant_by;
 use crate::session::Session;
-use crate::{Store, StoreError};
+use crate::{ResultState, RunState, Store, StoreError};
 
 /// The database server and its schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,7 +64,7 @@ pub struct RunStatus {
     /// Its id.
     pub id: i64,
     /// `running` or how it ended.
-    pub state: String,
+    pub state: RunState,
     /// When it started.
     pub started_at: DateTime<Utc>,
     /// When it ended.
@@ -96,7 +97,7 @@ pub struct RepositoryStatus {
     /// `owner/name` in the configuration, or the pattern, if it differs from the name.
     pub configured_as: Option<String>,
     /// The result of the last work on it; `None` before the first.
-    pub state: Option<String>,
+    pub state: Option<ResultState>,
     /// Why it did not succeed.
     pub reason_code: Option<String>,
     /// The same as a sentence.
@@ -126,8 +127,8 @@ pub struct Explanation {
     pub title: String,
     /// The author's login.
     pub author: String,
-    /// `open`, `closed` or `merged`.
-    pub state: String,
+    /// The state.
+    pub state: PullRequestState,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
     /// When it was merged.
@@ -135,7 +136,7 @@ pub struct Explanation {
     /// The instant that decides which memberships apply.
     pub attributed_at: DateTime<Utc>,
     /// Which of its times that instant is.
-    pub attributed_by: String,
+    pub attributed_by: AttributedBy,
     /// Whether it no longer exists on GitHub.
     pub is_deleted: bool,
     /// The author's memberships, with and without a share.
@@ -265,8 +266,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunStatus>, StoreError> {
-        Ok(sqlx::query_as!(
-            RunStatus,
+        let rows = sqlx::query!(
             r#"select
                 n.id, n.state, n.started_at, n.finished_at, n.planned, n.problems,
                 count(r.run_id) filter (where r.state = 'failed') as "failed!",
@@ -286,7 +286,25 @@ impl Store {
             i64::from(limit)
         )
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        let runs = rows.into_iter().map(|row| {
+            Ok(RunStatus {
+                id: row.id,
+                state: parse_stored(&row.state)?,
+                started_at: row.started_at,
+                finished_at: row.finished_at,
+                planned: row.planned,
+                failed: row.failed,
+                deferred: row.deferred,
+                requests: row.requests,
+                graphql_points: row.graphql_points,
+                listed: row.listed,
+                kept: row.kept,
+                changed: row.changed,
+                problems: row.problems,
+            })
+        });
+        runs.collect()
     }
 
     /// The collection status of each configured repository, by name.
@@ -294,8 +312,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn repository_statuses(&self) -> Result<Vec<RepositoryStatus>, StoreError> {
-        Ok(sqlx::query_as!(
-            RepositoryStatus,
+        let rows = sqlx::query!(
             r#"select
                 r.display_name as "name!",
                 coalesce(r.pattern, nullif(r.name, r.display_name)) as configured_as,
@@ -319,7 +336,25 @@ impl Store {
             order by 1"#
         )
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        let statuses = rows.into_iter().map(|row| {
+            Ok(RepositoryStatus {
+                name: row.name,
+                configured_as: row.configured_as,
+                state: row.state.as_deref().map(parse_stored).transpose()?,
+                reason_code: row.reason_code,
+                reason: row.reason,
+                next_at: row.next_at,
+                collected_at: row.collected_at,
+                covered_since: row.covered_since,
+                has_pull_requests: row.has_pull_requests,
+                backfill_page: row.backfill_page,
+                pull_requests: row.pull_requests,
+                without_details: row.without_details,
+                quarantined: row.quarantined,
+            })
+        });
+        statuses.collect()
     }
 
     /// For which teams a stored pull request counts, and why; `None` when it is not stored.
@@ -358,11 +393,11 @@ impl Store {
         Ok(Some(Explanation {
             title: row.title,
             author: row.login,
-            state: row.state,
+            state: parse_stored(&row.state)?,
             created_at: row.created_at,
             merged_at: row.merged_at,
             attributed_at: row.attributed_at,
-            attributed_by: row.attributed_by,
+            attributed_by: parse_stored(&row.attributed_by)?,
             is_deleted: row.is_deleted,
             shares,
             times,

@@ -17,8 +17,8 @@ use mergeline_domain::metrics::Interval;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
 use mergeline_store::{
-    Bucketing, DatabaseSettings, Filter, LeaseOutcome, QuarantineKey, RepositoryId, RepositoryResult, Store,
-    StoreError, TeamSelector,
+    Bucketing, DatabaseSettings, Filter, LeaseOutcome, QuarantineKey, RepositoryId, RepositoryResult, ResultState,
+    Store, StoreError, TeamSelector,
 };
 use mergeline_test_support::{PgBouncer, TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -737,7 +737,7 @@ async fn trimming_keeps_each_repositorys_last_result() -> Result<()> {
     while store.trim_ledger(at("2027-01-01T00:00:00Z")).await? {}
     assert_eq!(kept().await?, [50, 99, 119], "the running one, the last one of acme/api, the last one of all");
     let statuses = store.repository_statuses().await?;
-    assert_eq!(statuses[0].state.as_deref(), Some("succeeded"));
+    assert_eq!(statuses[0].state, Some(ResultState::Succeeded));
     let results: i64 = sqlx::query_scalar("select count(*) from collection_results").fetch_one(&pool).await?;
     assert_eq!(results, 3);
     Ok(())

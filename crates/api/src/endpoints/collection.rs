@@ -147,7 +147,7 @@ impl Repository {
         Self {
             name: status.name,
             configured_as: status.configured_as,
-            state: status.state,
+            state: status.state.map(|state| state.to_string()),
             reason: status.reason_code.map(|code| Reason { code, message }),
             next_at: status.next_at.map(instant),
             collected_at: status.collected_at.map(instant),
@@ -165,7 +165,7 @@ impl From<RunStatus> for Run {
     fn from(run: RunStatus) -> Self {
         Self {
             id: run.id,
-            state: run.state,
+            state: run.state.to_string(),
             started_at: instant(run.started_at),
             finished_at: run.finished_at.map(instant),
             planned: run.planned,

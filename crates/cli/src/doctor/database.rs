@@ -8,8 +8,8 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
-    ApplyError, ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, Snapshot, Store, StoreError,
-    UNKNOWN_ZONE_HELP,
+    ApplyError, ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, ResultState, RunState, Snapshot,
+    Store, StoreError, UNKNOWN_ZONE_HELP,
 };
 
 use super::findings::{Check, Findings};
@@ -197,17 +197,17 @@ async fn read(
     findings.add(match runs.first() {
         None => Check::warning("collection", "nothing was ever collected", "run `mergeline collect`"),
         Some(run) => {
-            let message = format!("run {} {} {}", run.id, started(&run.state), ago(run.started_at, now));
+            let message = format!("run {} {} {}", run.id, started(run.state), ago(run.started_at, now));
             if now - run.started_at > OLD {
                 Check::warning("collection", message, "run `mergeline collect`, or check its timer")
-            } else if matches!(run.state.as_str(), "failed" | "interrupted") {
+            } else if matches!(run.state, RunState::Failed | RunState::Interrupted) {
                 Check::warning("collection", message, "`mergeline status` shows why")
             } else {
                 Check::ok("collection", message)
             }
         }
     })?;
-    for repository in repositories.iter().filter(|one| one.state.as_deref() == Some("failed")) {
+    for repository in repositories.iter().filter(|one| one.state == Some(ResultState::Failed)) {
         let reason = repository.reason.as_deref().unwrap_or("unknown reason");
         let code = repository.reason_code.as_deref().unwrap_or("failed");
         let message = format!("{}: its last collection failed: {code}: {reason}", repository.name);
@@ -278,9 +278,9 @@ fn repositories_by_name(snapshot: &Snapshot) -> Vec<RepoName> {
 }
 
 /// The state of the last run, up to its start time.
-fn started(state: &str) -> String {
+fn started(state: RunState) -> String {
     match state {
-        "running" => "is in progress, started".to_owned(),
+        RunState::Running => "is in progress, started".to_owned(),
         ended => format!("was the last one: {ended}, started"),
     }
 }
