@@ -10,8 +10,7 @@ use mergeline_api::{KeyName, Scope};
 use mergeline_domain::metrics::{Lookback, LookbackError};
 use mergeline_domain::{GithubId, Login, RepoName, TeamSlug};
 
-use crate::explain::PullRequestName;
-use crate::quarantine::QuarantineName;
+use crate::names::{PullRequestName, QuarantineName};
 
 /// Team delivery metrics from GitHub that an engineering manager can trust to the last pull request.
 #[derive(Debug, Parser)]

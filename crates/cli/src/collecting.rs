@@ -18,9 +18,10 @@ use mergeline_github::{GitHub, GitHubError};
 use mergeline_store::{Reason, ResultState, RunState, Store};
 
 use crate::args::{Collect, Options};
-use crate::database::{Database, variable};
-use crate::doctor::remedy;
+use crate::database::Database;
+use crate::environment::variable;
 use crate::failure::{Failure, PARTIAL};
+use crate::remedies;
 use crate::show;
 use crate::signals::EndingSignals;
 use crate::tables::wrapped;
@@ -214,7 +215,7 @@ pub(crate) fn print_report_as(title: &str, report: &RunReport, options: &Options
 
 /// Adds the advice of `mergeline doctor`, unless the text already has it: refusals include it.
 fn add_remedy(lines: &mut String, cause: &GitHubError) {
-    let remedy = remedy(cause);
+    let remedy = remedies::of_github(cause);
     if !lines.contains(remedy) {
         let _ = write!(lines, "\n    help: {remedy}");
     }

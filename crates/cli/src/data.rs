@@ -8,7 +8,8 @@ use anyhow::Context;
 use mergeline_local_postgres::DataFolder;
 
 use crate::args::{Data, Options};
-use crate::database::{Database, private_folder, variable};
+use crate::database::{Database, private_folder};
+use crate::environment::variable;
 use crate::failure::Failure;
 use crate::terminal;
 

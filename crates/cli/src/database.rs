@@ -11,6 +11,7 @@ use mergeline_local_postgres::{Server, data_folder};
 use mergeline_store::{DatabaseSettings, Store};
 
 use crate::args::{Options, WithDb};
+use crate::environment::variable;
 use crate::failure::Failure;
 use crate::terminal;
 
@@ -147,11 +148,6 @@ pub(crate) async fn collected(options: &Options) -> Result<Option<(Database, Sto
         )));
     }
     Ok(Some((database, store)))
-}
-
-/// An environment variable; an empty value counts as unset.
-pub(crate) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
 
 /// `mergeline migrate`

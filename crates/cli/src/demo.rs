@@ -15,7 +15,8 @@ use mergeline_store::{ApplyOptions, Store};
 
 use crate::args::{Demo, Options};
 use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
-use crate::database::{Database, variable};
+use crate::database::Database;
+use crate::environment::variable;
 use crate::failure::Failure;
 use crate::tables::wrapped;
 use crate::terminal;

@@ -4,68 +4,23 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_collector::within_known_limits;
 use mergeline_domain::{
-    AttributedBy, Login, PullRequest, PullRequestState, RepoName, SkipReason, State, TeamId, Verdict, Weight,
+    AttributedBy, Login, PullRequest, PullRequestState, SkipReason, State, TeamId, Verdict, Weight,
 };
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, UndecodableItem, WaitBudget};
 use mergeline_store::{Explanation, QuarantineReason, RepositoryStatus, ResultState, Share, Store, Times};
 
 use crate::args::{Explain, Options};
-use crate::database::{collected, variable};
+use crate::database::collected;
+use crate::environment::variable;
 use crate::failure::{FAILED, Failure};
+use crate::names::PullRequestName;
 use crate::tables::{ago, duration, local, wrapped_for_people};
 use crate::terminal;
-
-/// A pull request as users write it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PullRequestName {
-    repository: RepoName,
-    number: i64,
-}
-
-impl std::fmt::Display for PullRequestName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}#{}", self.repository, self.number)
-    }
-}
-
-impl PullRequestName {
-    pub(crate) fn into_parts(self) -> (RepoName, i64) {
-        (self.repository, self.number)
-    }
-}
-
-impl FromStr for PullRequestName {
-    type Err = String;
-
-    /// Parses `owner/name#123`, or the URL of any page of a pull request.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || format!("`{text}` is not a pull request: write owner/name#123, or paste its URL");
-        let address = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        let (repository, number) = match address {
-            None => {
-                let (repository, number) = text.split_once('#').ok_or_else(refuse)?;
-                (repository.to_owned(), number)
-            }
-            Some(address) => {
-                let path = address.split(['?', '#']).next().unwrap_or_default();
-                let parts: Vec<&str> = path.split('/').collect();
-                let [_, owner, name, "pull", number, ..] = parts[..] else { return Err(refuse()) };
-                (format!("{owner}/{name}"), number)
-            }
-        };
-        let repository = repository.parse().map_err(|error| format!("{error}"))?;
-        match number.parse() {
-            Ok(number) if number > 0 => Ok(Self { repository, number }),
-            _ => Err(refuse()),
-        }
-    }
-}
 
 pub(crate) async fn run(args: &Explain, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
     let name = &args.pull_request;
@@ -385,33 +340,4 @@ fn durations(times: &Times) -> String {
         let _ = write!(text, " ({})", times.flags.join(", "));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pull_requests_parse_from_number_or_page_url() {
-        for text in [
-            "Acme/API#12",
-            "https://github.com/acme/api/pull/12",
-            "https://ghe.example.com/acme/api/pull/12/files?w=1#diff-0",
-            "https://github.com/acme/api/pull/12#issuecomment-7",
-        ] {
-            let name: PullRequestName = text.parse().expect(text);
-            assert_eq!(name.to_string(), "acme/api#12", "{text}");
-        }
-        for text in [
-            "acme/api",
-            "acme/api#0",
-            "acme/api#-1",
-            "acme/api#x",
-            "api#12",
-            "https://github.com/acme/api/issues/12",
-            "",
-        ] {
-            assert!(text.parse::<PullRequestName>().is_err(), "{text}");
-        }
-    }
 }

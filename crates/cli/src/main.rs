@@ -6,13 +6,16 @@ mod data;
 mod database;
 mod demo;
 mod doctor;
+mod environment;
 mod erase;
 mod explain;
 mod failure;
 mod http_server;
 mod keys;
+mod names;
 mod prune;
 mod quarantine;
+mod remedies;
 #[cfg(feature = "aws")]
 mod replay;
 mod report;

@@ -9,7 +9,7 @@ use mergeline_domain::{Problem, Problems, count_of};
 use mergeline_lambda::{DeadLetter, Task, replay};
 
 use crate::args::Options;
-use crate::database::variable;
+use crate::environment::variable;
 use crate::failure::Failure;
 use crate::terminal;
 

@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 
 use crate::args::{Options, Serve};
-use crate::database::{Database, variable};
+use crate::database::Database;
+use crate::environment::variable;
 use crate::failure::Failure;
 use crate::http_server::{self, Limits};
 use crate::signals::EndingSignals;

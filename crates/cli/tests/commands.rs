@@ -383,7 +383,7 @@ async fn keys_with_invalid_arguments_are_not_created() -> Result<()> {
         (&["--name", "grafana"][..], "--scope"),
         (&["--name", "grafana", "--scope", "write"], "metrics:read, prs:read, admin"),
         (&["--name", "a b", "--scope", "admin"], "letters, digits"),
-        (&["--name", "a", "--scope", "admin", "--team", "Payments"], "no slug"),
+        (&["--name", "a", "--scope", "admin", "--team", "Payments"], "not a slug"),
     ] {
         let ran = laptop.run(&[&["keys", "create"], arguments].concat()).await?;
         assert_eq!((ran.code(), ran.out()), (Some(2), String::new()), "{arguments:?}");

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod context;
 mod limits;
 mod plan;
 mod reattribution;
@@ -10,11 +11,12 @@ mod settings;
 mod token;
 mod work;
 
+pub use context::{CollectError, CollectOptions, Observer, Progress, RosterSnapshot, RunContext};
 pub use limits::within_known_limits;
-pub use plan::{LastRun, Plan, Planning, plan};
-pub use report::{RepositoryReport, RunReport};
+pub use plan::{Plan, plan};
+pub use report::{LastRun, Planning, RepositoryReport, RunReport};
 pub use retention::trim_ledger;
-pub use run::{CollectError, CollectOptions, Observer, Progress, RosterSnapshot, RunContext, collect, collect_until};
+pub use run::{collect, collect_until};
 pub use settings::{Settings, TeamsSource, configure, not_found};
 pub use token::token_refusal;
 pub use tokio_util::sync::CancellationToken;

@@ -8,9 +8,10 @@ use mergeline_github::{GitHub, GitHubError, ListedRepository, OwnedRepositories,
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::context::{CollectError, CollectOptions};
 use crate::limits::within_known_limits;
 use crate::reattribution::reattribute;
-use crate::run::{CollectError, CollectOptions};
+use crate::report::{LastRun, Planning};
 use crate::settings::not_found;
 
 /// A run that is still open after this long, with no work in progress, was interrupted.
@@ -31,39 +32,6 @@ pub struct Plan {
     pub problem_causes: Vec<GitHubError>,
     /// What planning requested and found.
     pub planning: Planning,
-}
-
-/// What planning requested from GitHub, and what it found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Planning {
-    /// The requests.
-    pub usage: Usage,
-    /// How the previous run left the collection.
-    pub last_run: LastRun,
-}
-
-/// How the previous run left the collection, including retries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LastRun {
-    /// Everything was collected, or continues.
-    Whole,
-    /// The last attempt at some repositories failed, or a pattern matches none.
-    Partial,
-    /// The last attempt at each repository failed.
-    Failed,
-}
-
-impl LastRun {
-    fn of(repositories: &[Repository], problems: &[String]) -> Self {
-        let failing = repositories.iter().filter(|repository| repository.failures > 0).count();
-        if failing > 0 && failing == repositories.len() {
-            Self::Failed
-        } else if failing > 0 || !problems.is_empty() {
-            Self::Partial
-        } else {
-            Self::Whole
-        }
-    }
 }
 
 /// Plans a run and opens it in the ledger. Work that a changed teams file left goes first. Logs logins that are in

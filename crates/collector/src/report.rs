@@ -4,11 +4,42 @@ use std::fmt;
 
 use mergeline_domain::plan::Doubt;
 use mergeline_domain::{Recovery, RepoName, count_of};
-use mergeline_github::GitHubError;
-use mergeline_store::{Reason, RepositoryResult, ResultState, RunId, RunState};
+use mergeline_github::{GitHubError, Usage};
+use mergeline_store::{Reason, Repository, RepositoryResult, ResultState, RunId, RunState};
 use serde::{Serialize, Serializer};
 
-use crate::plan::Planning;
+/// What planning requested from GitHub, and what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planning {
+    /// The requests.
+    pub usage: Usage,
+    /// How the previous run left the collection.
+    pub last_run: LastRun,
+}
+
+/// How the previous run left the collection, including retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastRun {
+    /// Everything was collected, or continues.
+    Whole,
+    /// The last attempt at some repositories failed, or a pattern matches none.
+    Partial,
+    /// The last attempt at each repository failed.
+    Failed,
+}
+
+impl LastRun {
+    pub(crate) fn of(repositories: &[Repository], problems: &[String]) -> Self {
+        let failing = repositories.iter().filter(|repository| repository.failures > 0).count();
+        if failing > 0 && failing == repositories.len() {
+            Self::Failed
+        } else if failing > 0 || !problems.is_empty() {
+            Self::Partial
+        } else {
+            Self::Whole
+        }
+    }
+}
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Serialize)]

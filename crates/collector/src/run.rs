@@ -1,20 +1,15 @@
 //! A whole run in this process: every repository that is due, a few at a time, in turns.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use mergeline_domain::{Problem, Recovery, RepoName, Roster};
-use mergeline_github::{GitHub, GitHubError, WaitBudget};
-use mergeline_store::{
-    Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunState, Settled, Store, StoreError,
-};
-use tokio::time::Instant;
+use mergeline_domain::Recovery;
+use mergeline_github::GitHub;
+use mergeline_store::{Reason, RepositoryId, RepositoryResult, ResultState, RunState, Settled, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::context::{CollectError, CollectOptions, INTERRUPTED, Observer, Progress, RosterSnapshot, RunContext};
 use crate::limits::{learn_remaining, remember_remaining};
 use crate::plan::{Plan, plan_until};
 use crate::report::{RepositoryReport, RunReport};
@@ -22,165 +17,6 @@ use crate::work::Attempt;
 
 /// How many pages a repository may read before others get their turn.
 const PAGES_A_TURN: u32 = 50;
-
-/// Options of a run.
-#[derive(Debug, Clone, Copy)]
-pub struct CollectOptions {
-    /// When the run starts.
-    pub now: DateTime<Utc>,
-    /// How far the first collection of a repository goes back.
-    pub backfill: TimeDelta,
-    /// How many repositories are worked on at a time.
-    pub concurrency: usize,
-    /// When the run must be over; `None` for no deadline.
-    pub deadline: Option<Instant>,
-    /// The longest single wait for a GitHub rate limit. Longer waits are deferred.
-    pub longest_wait: Duration,
-    /// Whether reviews, commits and sizes are read too.
-    pub details: bool,
-    /// Whether repositories that failed recently are retried before their pause is over.
-    pub ignores_pauses: bool,
-    /// Whether everything stored is compared with GitHub's list now, even if the weekly comparison is not due.
-    pub verifies: bool,
-}
-
-impl CollectOptions {
-    /// Options for a person who waits at a terminal: no deadline, and repositories that failed before are retried.
-    pub fn at_a_terminal(now: DateTime<Utc>, backfill: TimeDelta, concurrency: usize) -> Self {
-        let WaitBudget { deadline, longest_wait } = WaitBudget::AT_A_TERMINAL;
-        Self {
-            now,
-            backfill,
-            concurrency,
-            deadline,
-            longest_wait,
-            details: true,
-            ignores_pauses: true,
-            verifies: false,
-        }
-    }
-
-    /// How long the run may wait for GitHub.
-    pub(crate) fn wait_budget(&self) -> WaitBudget {
-        WaitBudget { deadline: self.deadline, longest_wait: self.longest_wait }
-    }
-}
-
-/// Why a whole run failed. A failing repository is not a reason.
-#[derive(Debug, thiserror::Error)]
-pub enum CollectError {
-    /// No teams file was ever applied.
-    #[error("{}: {}", .0.code, .0.message)]
-    NotConfigured(Box<Problem>),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// An event during a run.
-#[derive(Debug)]
-pub enum Progress<'a> {
-    /// The run starts to read repositories.
-    Started {
-        /// How many.
-        repositories: usize,
-    },
-    /// A page of a repository is stored.
-    Page {
-        /// Which repository.
-        repository: &'a RepoName,
-        /// The counts so far.
-        result: &'a RepositoryResult,
-    },
-    /// A repository is done, or has failed.
-    Finished(&'a RepositoryReport),
-}
-
-/// A callback for progress. It is called from within the run, so it must be quick.
-pub type Observer<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);
-
-/// The people to whom pull requests are attributed, with the revision of their configuration.
-#[derive(Debug)]
-pub struct RosterSnapshot {
-    /// The revision.
-    pub revision: Revision,
-    /// The people.
-    pub roster: Roster,
-}
-
-/// State shared by the work on all repositories of a run.
-pub struct RunContext<'a> {
-    pub(crate) github: &'a GitHub,
-    /// The database.
-    pub store: &'a Store,
-    pub(crate) options: CollectOptions,
-    pub(crate) observer: Observer<'a>,
-    /// How many pages a repository may read in a row.
-    pub(crate) pages_a_turn: u32,
-    rostered: Mutex<Arc<RosterSnapshot>>,
-    started: Instant,
-    token_refusal: OnceLock<GitHubError>,
-    /// Cancelled when the run should end.
-    pub(crate) stop: CancellationToken,
-}
-
-impl<'a> RunContext<'a> {
-    /// Creates the context of a run that uses this roster and reports progress to `observer`.
-    pub fn new(
-        github: &'a GitHub,
-        store: &'a Store,
-        options: CollectOptions,
-        observer: Observer<'a>,
-        rostered: RosterSnapshot,
-    ) -> Self {
-        Self {
-            github,
-            store,
-            options,
-            observer,
-            pages_a_turn: u32::MAX,
-            rostered: Mutex::new(Arc::new(rostered)),
-            started: Instant::now(),
-            token_refusal: OnceLock::new(),
-            stop: CancellationToken::new(),
-        }
-    }
-
-    /// The current time: the caller's start time plus what has elapsed since.
-    pub fn now(&self) -> DateTime<Utc> {
-        self.options.now + TimeDelta::from_std(self.started.elapsed()).unwrap_or_default()
-    }
-
-    pub(crate) fn is_out_of_time(&self) -> bool {
-        self.stop.is_cancelled() || self.options.deadline.is_some_and(|deadline| Instant::now() >= deadline)
-    }
-
-    pub(crate) fn rostered(&self) -> Arc<RosterSnapshot> {
-        self.rostered.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Reloads the roster after a teams file was applied.
-    pub(crate) async fn renew_roster(&self) -> Result<Arc<RosterSnapshot>, StoreError> {
-        let Some((revision, roster)) = self.store.roster().await? else { return Ok(self.rostered()) };
-        let fresh = Arc::new(RosterSnapshot { revision, roster });
-        *self.rostered.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
-        Ok(fresh)
-    }
-
-    /// Records that GitHub refused the token, or the App. That applies to every repository, so no other one is started.
-    pub fn refuse_token(&self, refusal: GitHubError) {
-        // The first refusal is enough.
-        let _ = self.token_refusal.set(refusal);
-    }
-
-    /// GitHub's refusal of the token, or of the App, if there was one in this run.
-    pub fn token_refusal(&self) -> Option<&GitHubError> {
-        self.token_refusal.get()
-    }
-}
-
-/// The reason for work that was interrupted.
-pub(crate) const INTERRUPTED: (&str, &str) = ("interrupted", "the run was interrupted; the next one continues here");
 
 fn interrupted() -> RepositoryResult {
     let (code, message) = INTERRUPTED;

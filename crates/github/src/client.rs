@@ -39,9 +39,6 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("mergeline/", env!("
 const MAX_REDIRECTS: u32 = 3;
 /// An installation token that ended early is requested once more. If that is refused too, a personal one is tried.
 const MAX_TOKEN_RENEWALS: u32 = 2;
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest pause within a response.
-pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// The time limit for a whole response. GitHub itself gives up after 10 s; the rest is for a slow line.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 

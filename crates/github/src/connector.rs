@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -20,7 +21,10 @@ use tower::Service;
 use url::Url;
 
 use crate::GitHubError;
-use crate::client::{CONNECT_TIMEOUT, READ_TIMEOUT};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest pause within a response.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The HTTP client that sends requests.

@@ -9,7 +9,7 @@ use mergeline_domain::plan::PersonChange;
 use mergeline_domain::{Attribution, Login, Membership, MembershipId, Period, Person, PersonId, TeamId, Weight};
 
 use crate::session::Session;
-use crate::{Store, StoreError};
+use crate::{Revision, Store, StoreError};
 
 /// How many stored pull requests are reattributed in one transaction. This takes some tenths of a second on an idle
 /// machine, and pages wait for it.
@@ -35,6 +35,15 @@ pub(crate) async fn hold_alone(connection: &mut Session) -> Result<(), StoreErro
 pub(crate) async fn hold_together(connection: &mut Session) -> Result<(), StoreError> {
     sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(connection).await?;
     Ok(())
+}
+
+/// Blocks membership changes until the transaction ends. Fails if the roster is no longer in force.
+pub(crate) async fn lock_configuration(connection: &mut Session, revision: Revision) -> Result<(), StoreError> {
+    hold_together(connection).await?;
+    let in_force = sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#)
+        .fetch_one(connection)
+        .await?;
+    if in_force == revision.0 { Ok(()) } else { Err(StoreError::StaleConfiguration) }
 }
 
 /// The result of a reattribution step.

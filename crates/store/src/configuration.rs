@@ -17,16 +17,13 @@ use serde::Serialize;
 use sqlx::types::Json;
 
 use crate::attributions::{
-    PULL_REQUESTS_AT_ONCE, Reattributed, attribute_next, count_differing, hold_alone, hold_together, mark, mark_person,
-    people, stored_period, stored_weight,
+    PULL_REQUESTS_AT_ONCE, Reattributed, attribute_next, count_differing, hold_alone, mark, mark_person, people,
+    stored_period, stored_weight,
 };
 use crate::repositories::repositories;
+use crate::revision::{Revision, parse_stored};
 use crate::session::Session;
 use crate::{Repository, Store, StoreError};
-
-/// The revision number of a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Revision(pub i64);
 
 /// One revision of the configuration, as the input of a collection.
 #[derive(Debug, Clone)]
@@ -388,23 +385,6 @@ impl Store {
         attribute_next(connection, PULL_REQUESTS_AT_ONCE).await?;
         Ok(())
     }
-}
-
-/// Blocks membership changes until the transaction ends. Fails if the roster is no longer in force.
-pub(crate) async fn lock_configuration(connection: &mut Session, revision: Revision) -> Result<(), StoreError> {
-    hold_together(connection).await?;
-    let in_force = sqlx::query_scalar!(r#"select revision as "revision!" from configuration_in_force"#)
-        .fetch_one(connection)
-        .await?;
-    if in_force == revision.0 { Ok(()) } else { Err(StoreError::StaleConfiguration) }
-}
-
-/// Parses a stored value. The schema's checks ensure that it is valid, so only a damaged database fails here.
-pub(crate) fn parse_stored<T: std::str::FromStr>(text: &str) -> Result<T, StoreError>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    text.parse().map_err(|error: T::Err| StoreError::Other(error.into()))
 }
 
 fn logins(stored: &[String]) -> Vec<Login> {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use mergeline_domain::Details;
 
-use crate::configuration::lock_configuration;
+use crate::attributions::lock_configuration;
 use crate::repositories::{bump_data_version, renew_lease};
 use crate::{Lease, RepositoryId, Revision, Store, StoreError};
 

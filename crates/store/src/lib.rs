@@ -15,11 +15,12 @@ mod pruning;
 mod quarantine;
 mod renewal;
 mod repositories;
+mod revision;
 mod session;
 mod status;
 
 pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
-pub use configuration::{Applied, ApplyError, ApplyOptions, Revision, Snapshot, UNKNOWN_ZONE_HELP};
+pub use configuration::{Applied, ApplyError, ApplyOptions, Snapshot, UNKNOWN_ZONE_HELP};
 pub use connection::{DatabaseSettings, Store};
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};
@@ -38,6 +39,7 @@ pub use renewal::Renewal;
 pub use repositories::{
     Backfill, Identity, Lease, LeaseOutcome, Listed, ReadBack, Repository, RepositoryId, StoredEtag, UnreadableChange,
 };
+pub use revision::Revision;
 pub use status::{
     ConfiguredLogin, DatabaseStatus, Explanation, QuarantineReason, RepositoryStatus, RunStatus, Share, Times,
 };

@@ -6,7 +6,7 @@ use mergeline_domain::metrics::{Bucket, Coverage, Durations, Interval, Measure, 
 use mergeline_domain::{AttributedBy, Exclusion, PullRequestState, RepoName, TeamId, TeamSlug};
 use tokio::time::timeout;
 
-use crate::configuration::parse_stored;
+use crate::revision::parse_stored;
 use crate::session::{Scope, Session};
 use crate::{RepositoryId, Revision, Store, StoreError};
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 
+use crate::attributions::lock_configuration;
 use crate::attributions::{WantedAttributions, hold_together};
-use crate::configuration::lock_configuration;
 use crate::erasure::{delete_pull_requests, note_loss};
 use crate::quarantine::{quarantine, release_from_quarantine};
 use crate::repositories::{bump_data_version, renew_lease, saturated, store_unreadable};

@@ -8,7 +8,8 @@ use mergeline_domain::{GithubId, RepoName, RepoPattern};
 use serde::Serialize;
 
 use crate::attributions::hold_together;
-use crate::configuration::{lock_configuration, parse_stored};
+use crate::attributions::lock_configuration;
+use crate::revision::parse_stored;
 use crate::session::Session;
 use crate::{HeldLease, Holder, Revision, Store, StoreError};
 

@@ -5,10 +5,10 @@ use mergeline_domain::metrics::Coverage;
 use mergeline_domain::{AttributedBy, PullRequestState, RepoName};
 use serde::Serialize;
 
-use crate::configuration::parse_stored;
 use crate::connection::{APPLIED_MIGRATIONS, is_of_before_first_release, missing_grant, refuse_if_too_old};
 use crate::metrics::data_status;
 use crate::quarantine::meant_by;
+use crate::revision::parse_stored;
 use crate::session::Session;
 use crate::{ResultState, RunState, Store, StoreError};
 

@@ -16,7 +16,8 @@ use super::findings::{Check, Findings};
 use super::{Configured, settings};
 use crate::args::Options;
 use crate::database::Database;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
+use crate::remedies;
 use crate::tables::ago;
 
 /// The oldest PostgreSQL version with all features that the schema uses.
@@ -131,7 +132,7 @@ fn split_help(text: &str) -> (String, String) {
 }
 
 fn remedy(error: &StoreError) -> Cow<'static, str> {
-    failure::remedy(error).unwrap_or(Cow::Borrowed("run `mergeline migrate` of this version"))
+    remedies::of_database(error).unwrap_or(Cow::Borrowed("run `mergeline migrate` of this version"))
 }
 
 fn server(status: &DatabaseStatus, is_private: bool) -> Check {
@@ -154,7 +155,7 @@ fn schema(status: &DatabaseStatus) -> Check {
     let help = "run `mergeline migrate`; `collect` does it too";
     if let (Some(grant), false) = (&status.missing_grant, missing.is_empty()) {
         let message = "the login may not create tables in the database";
-        return Check::error("schema", message, failure::grant_remedy(grant));
+        return Check::error("schema", message, remedies::grant_remedy(grant));
     }
     if status.is_of_before_first_release() {
         let message = "a version from before the first release created it; it cannot be migrated";

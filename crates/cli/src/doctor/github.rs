@@ -12,6 +12,7 @@ use mergeline_store::{ConfiguredLogin, Store};
 use super::Configured;
 use super::findings::{Check, Findings};
 use crate::failure::Failure;
+use crate::remedies::of_github;
 use crate::tables::ago;
 
 /// Enough time to create and deploy a new token.
@@ -113,7 +114,7 @@ impl Checks {
                 is_app_refused = error.is_token_refused();
                 let message = format!("{error}; the personal token is used");
                 let about = about.filter(|_| !is_app_refused);
-                findings.add(Check::warning(named("GitHub App", about), message, remedy(&error)))?;
+                findings.add(Check::warning(named("GitHub App", about), message, of_github(&error)))?;
             }
             self.token(Some(owner), about, stops, findings).await?;
         }
@@ -130,7 +131,7 @@ impl Checks {
     ) -> Result<(), Failure> {
         let owner = owner.filter(|_| stops_owner_only(&error, self.github.has_app()));
         let message = format!("some checks were skipped: {error}");
-        findings.add(Check::error(named("GitHub", owner), message, remedy(&error)))?;
+        findings.add(Check::error(named("GitHub", owner), message, of_github(&error)))?;
         stops.add(owner);
         Ok(())
     }
@@ -160,7 +161,7 @@ impl Checks {
                     break;
                 }
                 Err(Err(error)) => {
-                    findings.add(Check::error(format!("login {login}"), error.to_string(), remedy(&error)))?;
+                    findings.add(Check::error(format!("login {login}"), error.to_string(), of_github(&error)))?;
                     continue;
                 }
                 Ok(found) => found,
@@ -250,7 +251,7 @@ impl Checks {
         let skew = session.usage().clock_skew_seconds;
         match report {
             Err(error) => {
-                findings.add(Check::error(named("GitHub", about), error.to_string(), remedy(&error)))?;
+                findings.add(Check::error(named("GitHub", about), error.to_string(), of_github(&error)))?;
                 // If this fails, no other request with the same token is worth sending.
                 stops.add(owner.filter(|_| stops_owner_only(&error, self.github.has_app())));
             }
@@ -347,7 +348,7 @@ impl Checks {
                         let message = format!("the token cannot see an owner {owner} (404)");
                         Check::error(name, message, "check the owner's spelling, and which owner the token is for")
                     }
-                    Err(error) => Check::error(name, error.to_string(), remedy(error)),
+                    Err(error) => Check::error(name, error.to_string(), of_github(error)),
                     Ok(listed) => {
                         let is_meant = |one: &&mergeline_github::ListedRepository| {
                             pattern.matches(&one.name) && (configured.includes_archived || !one.is_archived)
@@ -428,7 +429,7 @@ impl Checks {
     ) -> Result<Check, Abandoned> {
         let name = format!("repository {repository}");
         let failed = |error: GitHubError| {
-            stopped(error).map_or_else(|error| Ok(Check::error(&name, error.to_string(), remedy(&error))), Err)
+            stopped(error).map_or_else(|error| Ok(Check::error(&name, error.to_string(), of_github(&error))), Err)
         };
         let session = self.session(Some(repository.owner()));
         let identity = match session.repository(repository).await {
@@ -458,7 +459,7 @@ impl Checks {
                 Err(error) => stopped(error).map_or_else(
                     |error| {
                         let message = format!("can be read, except its reviews, commits and sizes: {error}");
-                        Ok(Check::warning(&name, message, remedy(&error)))
+                        Ok(Check::warning(&name, message, of_github(&error)))
                     },
                     Err,
                 ),
@@ -528,30 +529,6 @@ fn renamed(known: &ConfiguredLogin) -> Option<Check> {
     let id = github_id.map(|id| format!(", with id {id}")).unwrap_or_default();
     let help = format!("write {seen_as} into the teams file{id}; collected data stays with the account");
     Some(Check::warning(format!("login {login}"), format!("is now {seen_as}"), help))
-}
-
-pub(crate) fn remedy(error: &GitHubError) -> &'static str {
-    if let Some(advice) = error.advice() {
-        return advice;
-    }
-    match error {
-        GitHubError::PageUnreadable { cause, .. } => remedy(cause),
-        GitHubError::InsufficientPermission => "give the token read access to contents of this repository",
-        GitHubError::NotFound => "check the spelling, and what the token may see",
-        GitHubError::NoGraphql { .. } => {
-            "check GITHUB_API_URL, and that any proxy in front of the server allows /api/graphql; COLLECT_DETAILS=false collects \
-             without phases"
-        }
-        GitHubError::Gone { .. } => "remove it from the teams file if it will not come back; collected data stays",
-        GitHubError::RateLimited { .. } => "wait; with a token GitHub allows more requests",
-        GitHubError::Transport { reason, .. } if reason.contains("UnknownIssuer") => {
-            "set SSL_CERT_FILE to a file with the authority that signed the server's certificate"
-        }
-        GitHubError::Transport { proxy: Some(_), .. } => "check HTTPS_PROXY and NO_PROXY, and what the proxy allows",
-        GitHubError::Transport { proxy: None, .. } => "check the network and GITHUB_API_URL",
-        GitHubError::InvalidAnswer { .. } | GitHubError::CrossHostRedirect { .. } => "check GITHUB_API_URL",
-        _ => "try again later; https://www.githubstatus.com shows outages",
-    }
 }
 
 #[cfg(test)]

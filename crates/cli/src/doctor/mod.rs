@@ -18,8 +18,6 @@ use crate::collecting::teams_source;
 use crate::failure::Failure;
 use findings::{Check, Findings};
 
-pub(crate) use github::remedy;
-
 /// The configuration from the teams file, else from the database.
 #[derive(Debug, Default)]
 struct Configured {

@@ -4,7 +4,7 @@ use mergeline_domain::{Problem, Problems};
 use mergeline_github::GitHubSettings;
 
 use super::findings::{Check, Findings, Outcome};
-use crate::database::variable;
+use crate::environment::variable;
 use crate::failure::Failure;
 
 /// The settings to list if they are set.

@@ -9,7 +9,7 @@ use mergeline_domain::RepoName;
 use mergeline_github::{GitHubError, ListPosition, Page, PageAnswer, PullRequestPages, larger_page};
 use mergeline_store::{Backfill, BackfillStep, KnownBy, Place, ReadBack, Undecodable};
 
-use super::incremental::ListingProgress;
+use super::progress::{ListingProgress, SMALLEST_PAGE, read_back};
 use super::{Interruption, RepositoryJob, pipeline, timed};
 
 /// How often a backfill is read if pull requests vanish during each reading.
@@ -18,8 +18,6 @@ const MAX_READINGS: u32 = 4;
 const PAGES_BEFORE_LARGER: u32 = 10;
 /// Pages of at least this size are not very small.
 const SMALL_PAGE: u8 = 25;
-/// The smallest page size that a reading starts with.
-pub(super) const SMALLEST_PAGE: u8 = 5;
 
 impl RepositoryJob<'_> {
     /// Continues a repository's backfill, if there is one, as far as time allows.
@@ -259,12 +257,6 @@ impl RepositoryJob<'_> {
         }
         Ok(())
     }
-}
-
-/// The position of a listing, as stored.
-pub(super) fn read_back(position: ListPosition) -> ReadBack {
-    let ListPosition { rows, oldest, last } = position;
-    ReadBack { rows, oldest, last }
 }
 
 /// Counts what a reading by creation has seen of the pull requests that existed when it started.

@@ -1,12 +1,10 @@
 //! The incremental stream: by update, newest first, down to what is known.
 
-use std::collections::{BTreeMap, HashSet};
-
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_github::{Etag, GitHubError, ListLength, Page, PageAnswer, PullRequestPages};
+use mergeline_github::{GitHubError, ListLength, Page, PageAnswer, PullRequestPages};
 use mergeline_store::{Backfill, Listed, ReadBack, StoredEtag, UnreadableChange};
 
-use super::backfill::{SMALLEST_PAGE, read_back};
+use super::progress::{ListingProgress, MAX_AHEAD, SMALLEST_PAGE, read_back};
 use super::{Interruption, RepositoryJob, known, stored, timed};
 
 /// How far before the watermark to read again: GitHub's answers may lag behind its clock by minutes.
@@ -18,8 +16,6 @@ const VERIFY_WINDOW: TimeDelta = TimeDelta::days(28);
 /// How many pull requests are marked as deleted at a time when all of a repository's are gone. An interruption loses at
 /// most this much work.
 const GONE_AT_ONCE: usize = 20;
-/// A change that is further ahead comes from a broken clock, and must not hide earlier changes.
-const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
 /// The largest page size.
 const WHOLE_PAGE: u8 = 100;
 /// The window of the backfill counts as widened when it starts this much before what is covered.
@@ -66,75 +62,6 @@ impl ListingPlan {
             Interruption::GitHub(_) => self.is_reopened && pages > LONG,
             _ => false,
         }
-    }
-}
-
-/// What a reading has seen so far.
-#[derive(Debug, Default)]
-pub(super) struct ListingProgress {
-    pages: u32,
-    is_anything: bool,
-    newest: Option<DateTime<Utc>>,
-    etag: Option<Etag>,
-    numbers: HashSet<i64>,
-    /// Unreadable rows by position.
-    unreadable: BTreeMap<u32, UnreadableChange>,
-    /// When the readable rows changed.
-    readable: Vec<DateTime<Utc>>,
-    /// When the last row of the previous pages changed.
-    oldest: Option<DateTime<Utc>>,
-    /// How many pull requests GitHub could return at once.
-    page_size: Option<u8>,
-    /// The position up to which rows are stored.
-    read_back: ReadBack,
-}
-
-impl ListingProgress {
-    /// Notes what a page showed. Returns whether there is more that is new enough.
-    fn note(&mut self, plan: &ListingPlan, page: &Page) -> bool {
-        // The watermark comes from the first page: later changes move to the front and are seen next time.
-        if self.pages == 0 {
-            let horizon = plan.started_at + MAX_AHEAD;
-            let times = page.pull_requests.iter().map(|pull_request| pull_request.updated_at);
-            self.newest = times.filter(|at| *at <= horizon).max();
-            self.etag.clone_from(&page.etag);
-        }
-        self.pages += 1;
-        self.is_anything |= !page.is_empty();
-        self.note_unreadable(page, plan.started_at);
-        page.has_next && !page.is_beyond(plan.down_to)
-    }
-
-    /// Whether an unreadable row may have changed after `known`.
-    pub(super) fn may_be_new(&self, known: Option<DateTime<Utc>>) -> bool {
-        self.unreadable.values().any(|row| known.is_none_or(|known| known < row.until))
-    }
-
-    /// When the unreadable rows changed, as ranges. For the last row the start is unknown: it only matters while the
-    /// row may be newer than what was listed.
-    pub(super) fn not_shown(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
-        let oldest = self.oldest.unwrap_or(DateTime::UNIX_EPOCH);
-        self.unreadable.values().map(move |row| (row.from.unwrap_or(oldest.min(row.until)), row.until))
-    }
-
-    /// Whether a pull request was listed.
-    pub(super) fn shows(&self, number: i64) -> bool {
-        self.numbers.contains(&number)
-    }
-
-    /// Notes the unreadable rows of a page, in a list that is read since `started_at`.
-    pub(super) fn note_unreadable(&mut self, page: &Page, started_at: DateTime<Utc>) {
-        let changed_at = |number: Option<i64>| {
-            let neighbor = page.pull_requests.iter().find(|pull_request| Some(pull_request.number) == number);
-            neighbor.map(|neighbor| neighbor.updated_at)
-        };
-        self.numbers.extend(page.numbers());
-        self.readable.extend(page.pull_requests.iter().map(|pull_request| pull_request.updated_at));
-        for row in &page.unreadable {
-            let until = changed_at(row.after).or(self.oldest).unwrap_or(started_at);
-            self.unreadable.insert(row.position, UnreadableChange { from: changed_at(row.before), until });
-        }
-        self.oldest = page.pull_requests.iter().map(|pull_request| pull_request.updated_at).min().or(self.oldest);
     }
 }
 
@@ -286,7 +213,7 @@ impl RepositoryJob<'_> {
             let page = page.into_page()?;
             self.identify(&page).await?;
             progress.page_size = Some(pages.page_size());
-            let has_more = progress.note(plan, &page);
+            let has_more = progress.note(&page, plan.started_at, plan.down_to);
             if has_more && self.is_read_back(plan, &page, progress).await? {
                 self.begin_backfill(plan, progress, Some(ReadBack::default())).await?;
                 let Some(backfill) = self.repository.backfill else { return Ok(ListingEnd::Back) };

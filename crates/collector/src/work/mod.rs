@@ -4,6 +4,7 @@ mod backfill;
 mod details;
 mod incremental;
 mod page;
+mod progress;
 mod quarantine;
 
 use std::panic::AssertUnwindSafe;
@@ -23,9 +24,9 @@ use mergeline_store::{
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::RepositoryReport;
+use crate::context::{INTERRUPTED, Progress, RosterSnapshot, RunContext};
 use crate::limits;
-use crate::run::{INTERRUPTED, Progress, RosterSnapshot, RunContext};
+use crate::report::RepositoryReport;
 
 pub use page::keep_page;
 

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_github::{GitHubError, Page, UndecodableItem, UnreadableRow};
 use mergeline_store::{Following, KnownBy, PageOfWork, Place, Undecodable};
 
-use super::incremental::ListingProgress;
 use super::page::opened_before;
+use super::progress::ListingProgress;
 use super::{Interruption, RepositoryJob, timed};
 
 /// How many are retried in a run.

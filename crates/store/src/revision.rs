@@ -1,0 +1,17 @@
+//! The revision of the configuration, and reading what is stored as text.
+
+use serde::Serialize;
+
+use crate::StoreError;
+
+/// The revision number of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Revision(pub i64);
+
+/// Parses a stored value. The schema's checks ensure that it is valid, so only a damaged database fails here.
+pub(crate) fn parse_stored<T: std::str::FromStr>(text: &str) -> Result<T, StoreError>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(|error: T::Err| StoreError::Other(error.into()))
+}
