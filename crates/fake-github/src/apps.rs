@@ -1,6 +1,5 @@
 //! GitHub Apps: who may request installation tokens, and what those may see.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use axum::http::{StatusCode, header};
@@ -9,58 +8,15 @@ use serde_json::{Value, json};
 
 use crate::FakeUser;
 use crate::answer::Answer;
+use crate::app::{App, TOKEN_PREFIX};
 use crate::call::Call;
 use crate::contract;
 use crate::faults::Refused;
-use crate::listing::Paging;
-use crate::rest::is_organization;
-use crate::world::{Repository, World};
+use crate::pages::Paging;
+use crate::world::{Repository, World, is_organization};
 
-/// The prefix of installation tokens.
-pub(crate) const TOKEN_PREFIX: &str = "ghs_";
-/// The number of the first installation.
-const FIRST_INSTALLATION: i64 = 40_000_001;
 /// The lifetime of an installation token at GitHub.
 const TOKEN_LIFE: Duration = Duration::from_secs(3_600);
-
-/// An installed App.
-#[derive(Debug)]
-pub(crate) struct App {
-    id: String,
-    /// Owners by installation number.
-    installations: BTreeMap<i64, String>,
-    /// Owners by valid installation token.
-    tokens: BTreeMap<String, String>,
-    tokens_given: u32,
-    /// Owners where it is suspended.
-    suspended: BTreeSet<String>,
-}
-
-impl App {
-    pub(crate) fn new(id: &str, owners: &[&str]) -> Self {
-        let installations = (FIRST_INSTALLATION..).zip(owners.iter().map(|owner| (*owner).to_owned())).collect();
-        Self { id: id.to_owned(), installations, tokens: BTreeMap::new(), tokens_given: 0, suspended: BTreeSet::new() }
-    }
-
-    pub(crate) fn expire_tokens(&mut self) {
-        self.tokens.clear();
-    }
-
-    pub(crate) fn suspend(&mut self, owner: &str, is_suspended: bool) {
-        if is_suspended {
-            self.suspended.insert(owner.to_owned());
-        } else {
-            self.suspended.remove(owner);
-        }
-    }
-
-    fn token_for(&mut self, owner: &str) -> String {
-        self.tokens_given += 1;
-        let token = format!("{TOKEN_PREFIX}{}_{owner}", self.tokens_given);
-        self.tokens.insert(token.clone(), owner.to_owned());
-        token
-    }
-}
 
 /// Whether GitHub knows the request's token. An App's own requests are checked elsewhere.
 pub(crate) fn knows_token(world: &World, call: &Call) -> bool {

@@ -4,8 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::call::Call;
-use crate::rest::is_organization;
-use crate::world::{PullRequestList, Repository, World};
+use crate::world::{PullRequestList, Repository, World, is_organization};
 use crate::{FakePullRequest, FakeUser};
 
 /// Where the links of a response point.

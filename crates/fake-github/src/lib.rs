@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 mod answer;
+mod app;
 mod apps;
 mod call;
 mod contract;
@@ -10,6 +11,7 @@ mod faults;
 mod graphql;
 mod limits;
 mod listing;
+mod pages;
 mod pull_request;
 pub mod recorded;
 mod rest;

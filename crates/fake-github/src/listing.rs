@@ -1,7 +1,5 @@
 //! Lists in pages, with GitHub's own defaults.
 
-use std::collections::HashMap;
-
 use axum::http::{StatusCode, header};
 use serde_json::Value;
 
@@ -9,76 +7,13 @@ use crate::FakePullRequest;
 use crate::answer::{Answer, Page};
 use crate::call::Call;
 use crate::contract::Links;
+use crate::pages::{Listing, Order, PageKey, Paging, PullState};
 use crate::world::{PullRequestList, Repository, World};
 
 /// GitHub's maximum page size.
 const MAX_PER_PAGE: usize = 100;
 /// GitHub's default page size.
 const DEFAULT_PER_PAGE: usize = 30;
-/// A repository's cached pages are dropped when they exceed this size in total.
-const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;
-
-/// Cached pages. Building them again for every request would dominate a benchmark.
-#[derive(Debug, Default)]
-pub(crate) struct Pages {
-    kept: HashMap<PageKey, (Page, usize)>,
-    /// Numbers of pull requests in the order of a list.
-    orders: HashMap<Order, Vec<i64>>,
-    bytes: usize,
-}
-
-/// Everything that a page depends on besides its repository.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct PageKey {
-    api: String,
-    listing: Listing,
-    is_slim_version: bool,
-    gzip: bool,
-}
-
-impl Pages {
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    fn keep(&mut self, key: PageKey, page: Page, pages: usize) {
-        if self.bytes + page.len() > MAX_KEPT_BYTES {
-            self.clear();
-        }
-        self.bytes += page.len();
-        self.kept.insert(key, (page, pages));
-    }
-}
-
-/// The parameters of a list of pull requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Listing {
-    order: Order,
-    paging: Paging,
-}
-
-/// The items of a list and their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Order {
-    state: PullState,
-    by_update: bool,
-    descending: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum PullState {
-    Open,
-    Closed,
-    All,
-}
-
-/// Which page, and how many items are on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Paging {
-    per_page: usize,
-    page: usize,
-}
-
 impl Paging {
     pub(crate) fn of(call: &Call) -> Self {
         let number =

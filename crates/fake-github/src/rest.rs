@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 
 use crate::FakeUser;
 use crate::answer::{Answer, Page};
+use crate::app::TOKEN_PREFIX;
 use crate::apps;
 use crate::call::Call;
 use crate::contract::{self, Links};
-use crate::listing::{self, Paging};
-use crate::world::{PullRequestList, Repository, World};
+use crate::listing;
+use crate::pages::Paging;
+use crate::world::{PullRequestList, Repository, World, is_organization};
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,7 +216,7 @@ fn moved(id: i64, thing: Thing, call: &Call) -> Answer {
 fn me(world: &World, call: &Call) -> Answer {
     match call.token() {
         None => Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"),
-        Some(token) if token.starts_with(apps::TOKEN_PREFIX) => {
+        Some(token) if token.starts_with(TOKEN_PREFIX) => {
             Answer::error(StatusCode::FORBIDDEN, "Resource not accessible by integration")
         }
         Some(_) => found(call, &contract::account(&call.api, &world.token_owner)),
@@ -337,10 +339,6 @@ fn repositories(world: &World, owner: &Owner, of_organization: bool, call: &Call
         Some(link) if answer.status == StatusCode::OK => answer.with(header::LINK, &link),
         _ => answer,
     }
-}
-
-pub(crate) fn is_organization(account: &FakeUser) -> bool {
-    account.kind == "Organization"
 }
 
 fn rate_limit(world: &World, call: &Call) -> Answer {

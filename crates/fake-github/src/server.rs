@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::answer::Answer;
-use crate::apps::App;
+use crate::app::App;
 use crate::call::{Call, Layout};
 use crate::faults::{Fault, Refused};
 use crate::rest::Route;

@@ -6,11 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::RecordedRequest;
-use crate::apps::App;
+use crate::app::App;
 use crate::call::Layout;
 use crate::faults::{Fault, Refused};
 use crate::limits::Limits;
-use crate::listing::Pages;
+use crate::pages::Pages;
 use crate::{FakePullRequest, FakeUser};
 
 /// The first repository's number: beyond 2^31, like real ones.
@@ -270,4 +270,8 @@ impl World {
     pub(crate) fn owner_of(&self, repository: &Repository) -> FakeUser {
         self.user(repository.owner()).unwrap_or_else(|| FakeUser::organization(repository.owner()))
     }
+}
+
+pub(crate) fn is_organization(account: &FakeUser) -> bool {
+    account.kind == "Organization"
 }

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::session::{Connections, Pooler, Scope, Session};
+use crate::session::{APPLICATION_NAME, Connections, Pooler, Scope, Session};
 use crate::{Renewal, StoreError};
 
 /// Not checked at compile time, because the migrator creates this table, not our migrations.
@@ -47,9 +47,6 @@ const MISSING_RIGHTS: &str = "with named as (
         ) end,
         case when not has_schema_privilege(current_schema(), 'create')
         then format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', current_schema(), current_user) end";
-
-/// The name of our connections in the lists of the server and of poolers.
-pub(crate) const APPLICATION_NAME: &str = "mergeline";
 
 /// Its own lock is off, because it would wait for that lock, see [`migrate`]. Unknown migrations come from a newer
 /// program, see [`refuse_if_too_old`].

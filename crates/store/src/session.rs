@@ -20,8 +20,10 @@ use sqlx::{
 };
 
 use crate::Renewal;
-use crate::connection::APPLICATION_NAME;
 use crate::error::MayNotConnect;
+
+/// The name of our connections in the lists of the server and of poolers.
+pub(crate) const APPLICATION_NAME: &str = "mergeline";
 
 /// What is between this program and PostgreSQL.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
