@@ -326,20 +326,15 @@ impl Session<'_> {
         now(self.started_at, self.started)
     }
 
+    /// Whose repositories this is about, if of one owner.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
     /// Whether the owner's token is an App installation's.
     pub(crate) async fn is_of_installation(&self) -> Result<bool, GitHubError> {
         let token = self.token().await?;
         Ok(self.github.credentials().is_of_installation(token.as_ref()).await)
-    }
-
-    /// Checks whether GitHub accepts the App for the owner, if there is an App. If not, the personal token is used
-    /// instead.
-    ///
-    /// # Errors
-    /// Why an App gets no token.
-    pub async fn check_app(&self) -> Result<(), GitHubError> {
-        let Some(owner) = &self.owner else { return Ok(()) };
-        Box::pin(self.github.credentials().app_refusal(self, owner)).await
     }
 
     /// Whether there is a token for the owner. Without one, GitHub returns public data only, and nothing by GraphQL.
@@ -348,12 +343,6 @@ impl Session<'_> {
     /// Why an App gets no token, if there is no personal token either.
     pub async fn has_token(&self) -> Result<bool, GitHubError> {
         Ok(self.token().await?.is_some())
-    }
-
-    /// The token for the owner.
-    pub(crate) async fn token(&self) -> Result<Option<SecretString>, GitHubError> {
-        // Boxed, because getting an installation token sends a request itself.
-        Box::pin(self.github.credentials().token(self, self.owner.as_deref())).await
     }
 
     /// Sends a request with the owner's token and decodes the response. Retries with pauses while a retry may help

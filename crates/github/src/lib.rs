@@ -17,6 +17,7 @@ mod model;
 mod retry;
 mod settings;
 mod text;
+mod tokens;
 
 pub use client::{GitHub, Session, Usage, WaitBudget};
 pub use error::{GitHubError, Limit, Refusal};
