@@ -9,7 +9,7 @@ use mergeline_store::TeamPullRequest;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::resources::{Meta, TeamRef, hours, instant, weight};
+use super::resources::{Membership, Meta, TeamRef, hours, instant};
 use super::team_reports::RequestedReport;
 use crate::auth::scope::Scope;
 use crate::http::cursors::Cursor;
@@ -117,19 +117,6 @@ pub(crate) struct Rule {
     membership: Option<Membership>,
 }
 
-/// A membership, half open.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Membership {
-    id: i64,
-    weight: f64,
-    /// Null means the beginning of time.
-    #[schemars(extend("format" = "date-time"))]
-    joined_at: Option<String>,
-    /// Null means no end.
-    #[schemars(extend("format" = "date-time"))]
-    left_at: Option<String>,
-}
-
 /// Context for reading the list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PullRequestsMeta {
@@ -144,12 +131,7 @@ pub(crate) struct PullRequestsMeta {
 impl PullRequest {
     fn of(row: TeamPullRequest, ignore_weights: bool) -> Self {
         let counts = row.excluded.is_none();
-        let membership = row.membership.map(|membership| Membership {
-            id: membership.membership,
-            weight: weight(membership.weight_units.into()),
-            joined_at: membership.joined_at.map(instant),
-            left_at: membership.left_at.map(instant),
-        });
+        let membership = row.membership.as_ref().map(Membership::from);
         let weight = match &membership {
             Some(_) if counts && ignore_weights => 1.0,
             Some(membership) if counts => membership.weight,

@@ -44,6 +44,30 @@ impl From<&mergeline_store::TeamRef> for TeamRef {
     }
 }
 
+/// A membership, half open.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Membership {
+    pub(crate) id: i64,
+    pub(crate) weight: f64,
+    /// Null means the beginning of time.
+    #[schemars(extend("format" = "date-time"))]
+    pub(crate) joined_at: Option<String>,
+    /// Null means no end.
+    #[schemars(extend("format" = "date-time"))]
+    pub(crate) left_at: Option<String>,
+}
+
+impl From<&mergeline_store::Member> for Membership {
+    fn from(member: &mergeline_store::Member) -> Self {
+        Self {
+            id: member.membership,
+            weight: weight(member.weight_units.into()),
+            joined_at: member.joined_at.map(instant),
+            left_at: member.left_at.map(instant),
+        }
+    }
+}
+
 /// Statistics of durations. `n` and `weight` count pull requests that have one; all other values are null if `n` is 0.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DurationStatistics {

@@ -7,7 +7,7 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::resources::{instant, weight};
+use super::resources::{Membership, instant, weight};
 use crate::auth::scope::Scope;
 use crate::http::envelope::answer;
 use crate::http::errors::ApiError;
@@ -74,19 +74,13 @@ pub(crate) struct TeamDetails {
     memberships: Vec<TeamMember>,
 }
 
-/// A current membership, half open.
+/// A current member.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TeamMember {
-    id: i64,
     /// Null if the key lacks the scope `prs:read`.
     login: Option<String>,
-    weight: f64,
-    /// Null means the beginning of time.
-    #[schemars(extend("format" = "date-time"))]
-    joined_at: Option<String>,
-    /// Null means no end.
-    #[schemars(extend("format" = "date-time"))]
-    left_at: Option<String>,
+    #[serde(flatten)]
+    membership: Membership,
 }
 
 /// The number of teams.
@@ -121,13 +115,8 @@ impl From<mergeline_store::Team> for Team {
 
 impl TeamMember {
     fn of(member: mergeline_store::Member, shows_people: bool) -> Self {
-        Self {
-            id: member.membership,
-            login: shows_people.then_some(member.login),
-            weight: weight(member.weight_units.into()),
-            joined_at: member.joined_at.map(instant),
-            left_at: member.left_at.map(instant),
-        }
+        let membership = Membership::from(&member);
+        Self { login: shows_people.then_some(member.login), membership }
     }
 }
 
