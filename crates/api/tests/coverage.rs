@@ -56,7 +56,7 @@ async fn an_uncollected_repository_is_named_and_prevents_completeness() -> Resul
     assert_eq!(complete(&answer), [false; 3]);
     assert_eq!(answer["meta"]["coverage"]["since"], Value::Null);
     let warnings = answer["meta"]["warnings"].to_string();
-    assert!(warnings.contains("never_collected: acme/legacy was never collected"), "{warnings}");
+    assert!(warnings.contains("never_collected: acme/legacy was never fully collected"), "{warnings}");
     // Without it, the other repositories are complete as before. With only it, nothing is known.
     let answer = backend.velocity(&format!("{WEEKS}&repo=acme/api")).await?;
     assert_eq!(complete(&answer), [true, true, false]);
@@ -306,7 +306,7 @@ async fn a_limited_key_sees_repository_counts_not_names() -> Result<()> {
             "{path}"
         );
         assert_eq!(repositories["counts"], json!({ "failing": 1, "pending": 1, "never_collected": 1 }), "{path}");
-        assert!(meta["warnings"].to_string().contains("never_collected: 1 repository was never collected"), "{meta}");
+        assert!(meta["warnings"].to_string().contains("never_collected: 1 repository was never fully collected"), "{meta}");
     }
     Ok(())
 }
