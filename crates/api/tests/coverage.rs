@@ -306,7 +306,10 @@ async fn a_limited_key_sees_repository_counts_not_names() -> Result<()> {
             "{path}"
         );
         assert_eq!(repositories["counts"], json!({ "failing": 1, "pending": 1, "never_collected": 1 }), "{path}");
-        assert!(meta["warnings"].to_string().contains("never_collected: 1 repository was never fully collected"), "{meta}");
+        assert!(
+            meta["warnings"].to_string().contains("never_collected: 1 repository was never fully collected"),
+            "{meta}"
+        );
     }
     Ok(())
 }

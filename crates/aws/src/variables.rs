@@ -1,4 +1,4 @@
-//! Settings that are secrets: `set_value` directly, or by the ARN of the stored secret.
+//! Settings that are secrets: given directly, or by the ARN of the stored secret.
 
 use std::collections::HashMap;
 

@@ -83,7 +83,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
                     if ended_by.replace(code).is_some() {
                         return Ok(ExitCode::from(code));
                     }
-                    writeln!(terminal::stderr(), "Stopping after the current write. Repeat to stop at once.")?;
+                    writeln!(terminal::stderr(), "Stopping after the current write. Press Ctrl-C again to stop at once.")?;
                     stop.cancel();
                 }
             }

@@ -100,7 +100,7 @@ impl From<ReportError> for Failure {
         match error {
             ReportError::UnknownTeam | ReportError::Invalid(_) => Self::Input(error.to_string()),
             ReportError::Store(error) => error.into(),
-            error @ ReportError::UnknownTimezone(_) => Self::Other(error.into()),
+            error @ ReportError::UnknownTimezone(..) => Self::Other(error.into()),
         }
     }
 }

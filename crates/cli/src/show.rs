@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mergeline_api::statistics_json;
@@ -10,6 +11,7 @@ use mergeline_domain::metrics::RangeRequest;
 use mergeline_reporting::{ReportKind, TeamQuery, TeamReport, TeamStatistics, Viewer};
 use mergeline_store::{Store, Team, TeamSelector};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::args::{Options, Show};
 use crate::database::collected;
@@ -17,6 +19,9 @@ use crate::failure::Failure;
 use crate::status::NOTHING;
 use crate::tables;
 use crate::terminal;
+
+/// A person waits longer for a table than a program for an answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `mergeline show`
 pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -89,9 +94,15 @@ async fn statistics(
     now: DateTime<Utc>,
 ) -> Result<(TeamReport, TeamStatistics), Failure> {
     let query = TeamQuery::new(TeamSelector::Slug(team.clone()), range);
-    let mut report = TeamReport::prepare(store, kind, query, &Viewer::ALL_TEAMS, now).await?;
-    let statistics = report.statistics().await?;
-    Ok((report, statistics))
+    let answering = async {
+        let mut report = TeamReport::prepare(store, kind, query, &Viewer::ALL_TEAMS, now).await?;
+        let statistics = report.statistics().await?;
+        Ok((report, statistics))
+    };
+    timeout(TIMEOUT, answering).await.unwrap_or_else(|_| {
+        let seconds = TIMEOUT.as_secs();
+        Err(Failure::Other(anyhow::anyhow!("the database did not answer within {seconds} s; ask for a shorter range")))
+    })
 }
 
 /// The slugs of the configured teams.

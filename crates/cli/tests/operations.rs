@@ -213,7 +213,7 @@ async fn a_healthy_setup_passes_doctor_with_few_requests() -> Result<()> {
     ok details: complete
     ok GitHub: answers; a fine-grained personal token
     ok rate limit: 4000 of 5000 are left, resets in … min
-    warning GraphQL rate limit: 500 of 5000 are left, resets in … min; help: wait, or use a dedicated token, which has its own limit
+    warning GraphQL rate limit: 500 of 5000 are left, resets in … min; help: wait, or use a token of another account or a GitHub App, which has its own limit
     ok clock: agrees with GitHub's
     ok repository acme/api: can be read
     ok repository acme/web: has no pull requests that the token may see

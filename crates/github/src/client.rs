@@ -507,7 +507,8 @@ impl Session<'_> {
             started_at: self.started_at,
             started: self.started,
         };
-        let answer = AbortOnDropHandle::new(tokio::spawn(self.github.inner.clone().transmit(sending))).await;
+        let answer =
+            AbortOnDropHandle::new(tokio::spawn(self.github.inner.clone().transmit(sending).in_current_span())).await;
         // A panic comes from our own code. Otherwise the runtime is shutting down.
         answer.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

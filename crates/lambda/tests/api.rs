@@ -482,6 +482,26 @@ async fn f19_a_changed_address_replaces_one_that_still_answers() -> Result<()> {
 }
 
 #[tokio::test]
+async fn f19_new_address_is_found_behind_a_silent_one() -> Result<()> {
+    let backend = Backend::empty().await?;
+    // Connections are accepted, and nobody answers them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("postgres://nobody@{}/none", silent.local_addr()?);
+    for path in ["/v1/health", "/v1/teams"] {
+        let settings = |url: &str| DatabaseSettings::parse(&url.to_owned().into()).map_err(Problems::from);
+        let store = Store::connect(&settings(&url)?.for_requests_within(Duration::from_secs(2)));
+        let (plain, found) = (store.clone(), settings(backend.database.url())?);
+        let renewal = Renewal::new(Duration::from_secs(3_600), Duration::ZERO, move || {
+            plain.reconnect_with(&found);
+            async { true }.boxed()
+        });
+        let router = router(Api { store: store.with_renewal(renewal), ..backend.api() });
+        assert_eq!(common::ask(&router, "GET", path, &[]).await?.status, 200, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn f41_wrong_passwords_return_503_until_the_secret_changes() -> Result<()> {
     let (_server, pool, url) = server_with_passwords().await?;
     let aws = AwsEmulator::start().await?;

@@ -58,7 +58,8 @@ async fn a_second_schedule_event_changes_nothing() -> Result<()> {
     assert_eq!(database.digest().await?, digest);
     let log = function.stop().await?;
     let lines: Vec<Value> = log.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    assert!(lines.iter().any(|line| line["run.state"] == json!("partial") && line["kept"] == json!(1)), "{log}");
+    let summary = lines.iter().find(|line| line["run.state"] == json!("partial") && line["kept"] == json!(1));
+    assert_eq!(summary.context("a summary")?["spans"][0]["name"], json!("run"), "spans are on by default");
     assert!(!log.contains("canary"), "{log}");
     Ok(())
 }

@@ -171,7 +171,7 @@ pub enum ReportError {
         "the database does not know the time zone {0} of the teams file: name another one there, or update the database \
          server's time zones"
     )]
-    UnknownTimezone(Tz),
+    UnknownTimezone(Tz, #[source] StoreError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

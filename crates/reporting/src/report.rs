@@ -168,7 +168,7 @@ impl TeamReport {
             StoreError::UnknownValue(_) if self.query.timezone.is_some() => {
                 InvalidParameter::new("tz", "invalid", "this database does not know the time zone").into()
             }
-            StoreError::UnknownValue(_) => ReportError::UnknownTimezone(self.range.zone),
+            error @ StoreError::UnknownValue(_) => ReportError::UnknownTimezone(self.range.zone, error),
             error => error.into(),
         }
     }

@@ -307,7 +307,7 @@ impl Store {
             };
             match timeout(self.test_timeout(), asking).await {
                 // The server may be gone. The pool finds out.
-                Ok(Err(StoreError::Unavailable(_))) | Err(_) => session.discard(),
+                Ok(Err(StoreError::Unavailable(_) | StoreError::Unauthorized(_))) | Err(_) => session.discard(),
                 Ok(outcome) => return outcome.map(|status| (Reader { connection: Box::new(session) }, status)),
             }
         }

@@ -8,10 +8,12 @@ use crate::StoreError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Revision(pub i64);
 
-/// Parses a stored value. The schema's checks ensure that it is valid, so only a damaged database fails here.
+/// Parses a stored value. The schema's checks ensure that this version knows it. A newer version may have stored another one
+/// before it was rolled back; the error names that one.
 pub(crate) fn parse_stored<T: std::str::FromStr>(text: &str) -> Result<T, StoreError>
 where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
-    text.parse().map_err(|error: T::Err| StoreError::Other(error.into()))
+    text.parse()
+        .map_err(|error: T::Err| StoreError::Other(format!("the stored `{text}` is not known here: {error}").into()))
 }

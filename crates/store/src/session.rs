@@ -185,7 +185,7 @@ impl Connections {
     }
 
     /// Whether a new address or password was found.
-    async fn is_renewed(&self) -> bool {
+    pub(crate) async fn is_renewed(&self) -> bool {
         match &self.renewal {
             Some(renewal) => renewal.after_a_loss().await,
             None => false,
@@ -218,7 +218,15 @@ impl Connections {
 
     /// A connection, with a transaction if `scope` requires one.
     pub(crate) async fn session(&self, scope: Scope) -> Result<Session, sqlx::Error> {
-        let mut session = self.acquire().await?;
+        match self.session_once(scope).await {
+            // Behind a pooler the server refuses a login only when the transaction begins.
+            Err(_) if self.is_renewed().await => self.session_once(scope).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn session_once(&self, scope: Scope) -> Result<Session, sqlx::Error> {
+        let mut session = self.acquire_once().await?;
         session.open(scope).await?;
         Ok(session)
     }
@@ -230,13 +238,6 @@ impl Connections {
 
     /// A connection outside the pool.
     pub(crate) async fn dedicated_session(&self) -> Result<Session, sqlx::Error> {
-        match self.connect().await {
-            Err(_) if self.is_renewed().await => self.connect().await,
-            outcome => outcome,
-        }
-    }
-
-    async fn connect(&self) -> Result<Session, sqlx::Error> {
         let options = self.pool.connect_options();
         let mut connection =
             PgConnection::connect_with(&options).await.map_err(|error| MayNotConnect::or(error, &options))?;

@@ -18,8 +18,13 @@ const SPANS: &str = "spans=info";
 /// filter.
 pub fn init(default_filter: Option<&str>) {
     let default_filter = default_filter.unwrap_or(DEFAULT_FILTER);
-    let default_filter = if is_lambda() { format!("{default_filter},{SPANS}") } else { default_filter.to_owned() };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
+    let chosen = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| default_filter.to_owned());
+    let with_spans = |filter: String| {
+        let adds_spans = is_lambda() && !filter.contains("spans");
+        if adds_spans { format!("{filter},{SPANS}") } else { filter }
+    };
+    let filter = EnvFilter::try_new(with_spans(chosen));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(with_spans(default_filter.to_owned())));
     let logs = tracing_subscriber::fmt().with_env_filter(filter);
     if is_lambda() {
         // CloudWatch adds the time, and indexes fields.

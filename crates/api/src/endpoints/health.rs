@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::resources::{age_hours, instant};
-use crate::http::errors::{ApiError, DatabaseLost};
+use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, plain};
 use crate::http::parameters::{NoParameters, Parameters};
 use crate::http::request::ApiRequest;
@@ -94,16 +94,11 @@ async fn health(State(api): State<Api>, request: ApiRequest) -> Result<Response,
             }
         }
         Err(error) => {
-            let error = ApiError::from(error);
-            let health = match &error {
+            let health = match ApiError::from(error) {
                 ApiError::SchemaOutdated => failing("ok", "outdated"),
                 _ => failing("unavailable", "unknown"),
             };
-            let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &health);
-            if matches!(error, ApiError::Unavailable) {
-                response.extensions_mut().insert(DatabaseLost);
-            }
-            return Ok(response);
+            return Ok(json(StatusCode::SERVICE_UNAVAILABLE, &health));
         }
     };
     Ok(json(StatusCode::OK, &health))

@@ -222,8 +222,8 @@ impl From<ReportError> for ApiError {
         match error {
             ReportError::UnknownTeam => Self::NotFound("There is no such team."),
             ReportError::Invalid(invalid) => Self::Validation(invalid),
-            ReportError::UnknownTimezone(zone) => {
-                tracing::error!("{error}");
+            ReportError::UnknownTimezone(zone, _) => {
+                tracing::error!("{}", error_chain(&error));
                 Self::UnknownTimezone(zone)
             }
             ReportError::Store(error) => error.into(),

@@ -304,7 +304,11 @@ fn rate_limit(name: &str, limit: RateLimit, now: DateTime<Utc>) -> Check {
     let RateLimit { limit, remaining, resets_at } = limit;
     let message = format!("{remaining} of {limit} are left, resets {}", ago(resets_at, now));
     if u64::from(remaining) * 100 <= u64::from(limit) * RESERVE_PERCENT {
-        return Check::warning(name, message, "wait, or use a dedicated token, which has its own limit");
+        return Check::warning(
+            name,
+            message,
+            "wait, or use a token of another account or a GitHub App, which has its own limit",
+        );
     }
     Check::ok(name, message)
 }

@@ -220,9 +220,12 @@ impl RunContext<'_> {
                 recovery: None,
             },
             Err(Interruption::GitHub(error)) => match &error {
-                GitHubError::RateLimited { limit, retry_in } => {
-                    let until =
-                        retry_in.and_then(|pause| TimeDelta::from_std(pause).ok()).map(|pause| self.now() + pause);
+                GitHubError::RateLimited { limit, .. } => {
+                    let pause = match error.recovery() {
+                        Recovery::Retry { after } => after.and_then(|pause| TimeDelta::from_std(pause).ok()),
+                        _ => None,
+                    };
+                    let until = pause.map(|pause| self.now() + pause);
                     // A wait in seconds is useless to someone who reads it later.
                     let limit = GitHubError::RateLimited { limit: *limit, retry_in: None };
                     let from = until
