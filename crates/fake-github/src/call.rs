@@ -59,7 +59,7 @@ pub(crate) struct Call {
     pub(crate) api: String,
     headers: HeaderMap,
     pub(crate) body: String,
-    /// Whether to send the whole response uncompressed, whatever the request accepts and its ETag.
+    /// Whether to send the whole response uncompressed, regardless of the ETag and of what the request accepts.
     pub(crate) wants_all: bool,
 }
 

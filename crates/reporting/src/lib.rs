@@ -6,7 +6,7 @@ mod report;
 mod statistics;
 mod summary;
 
-pub use pull_requests::{PagePosition, PullRequestPage};
+pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};
 pub use query::{ReportError, ReportKind, TeamQuery, Viewer};
 pub use report::TeamReport;
 pub use statistics::{BucketNumbers, Numbers, TeamStatistics};

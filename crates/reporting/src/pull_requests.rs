@@ -27,6 +27,14 @@ pub struct PullRequestPage {
     pub warnings: Vec<Warning>,
 }
 
+/// Cuts rows to a page, if one more row was read than a page holds. Returns where the next page starts, if there is one.
+pub fn cut_to_page<T>(rows: &mut Vec<T>, limit: u32, position: impl Fn(&T) -> PagePosition) -> Option<PagePosition> {
+    let limit = limit as usize;
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| has_more).map(position)
+}
+
 impl TeamReport {
     /// The pull requests of the team's people in the range, at most `limit` of them, with the reason why each counts or
     /// not.
@@ -44,14 +52,12 @@ impl TeamReport {
         // One extra row shows whether there is another page.
         let found = self.reader.team_pull_requests(self.team.id, &self.filter, audience, start, limit + 1).await;
         let mut pull_requests = found?;
-        let has_more = pull_requests.len() > limit as usize;
-        pull_requests.truncate(limit as usize);
-        let position = |last: &TeamPullRequest| PagePosition { at: last.attributed_at, id: last.id };
+        let next = cut_to_page(&mut pull_requests, limit, |last| PagePosition { at: last.attributed_at, id: last.id });
         let mut warnings = self.warnings().to_vec();
         if pull_requests.is_empty() && after.is_none() && self.is_read {
             let message = "no one on this team has a pull request in the range";
             warnings.push(Warning::new(WarningCode::NoData, message));
         }
-        Ok(PullRequestPage { next: pull_requests.last().filter(|_| has_more).map(position), pull_requests, warnings })
+        Ok(PullRequestPage { pull_requests, next, warnings })
     }
 }

@@ -434,11 +434,8 @@ impl Store {
     /// A connection outside the pool. On failure it returns the reason, while the pool would only report a timeout.
     /// Only a silent firewall makes this wait for the full timeout.
     pub(crate) async fn dedicated_connection(&self) -> Result<Session, StoreError> {
-        match self.connect_in_time().await {
-            // With a deadline of its own: an address that is silent uses up the first one.
-            Err(_) if self.pool.is_renewed().await => self.connect_in_time().await,
-            outcome => outcome,
-        }
+        // Each attempt has its own deadline: an address that is silent uses up the first one.
+        self.pool.with_second_attempt(|| self.connect_in_time()).await
     }
 
     async fn connect_in_time(&self) -> Result<Session, StoreError> {

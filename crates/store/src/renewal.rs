@@ -1,7 +1,7 @@
 //! Rereads the database's address and password when they change while the program runs.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -41,34 +41,24 @@ impl Renewal {
 
     /// Whether the secret has changed. Limited to one read per `pause`, because an outage does not change the secret.
     pub(crate) async fn after_a_loss(&self) -> bool {
-        let may_look = {
-            let mut last = self.last();
-            let may_look = last.is_start || last.at.elapsed() >= self.0.pause;
-            if may_look {
-                *last = LastLook { at: Instant::now(), is_start: false };
-            }
-            may_look
-        };
-        may_look && (self.0.renew)().await
+        self.begin_look(|last| last.is_start || last.at.elapsed() >= self.0.pause) && (self.0.renew)().await
     }
 
     /// Rereads the secret once it is due. If it takes too long, the known one stays in use.
     pub(crate) async fn if_due(&self) {
-        let is_due = {
-            let mut last = self.last();
-            let is_due = last.at.elapsed() >= self.0.every;
-            if is_due {
-                *last = LastLook { at: Instant::now(), is_start: false };
-            }
-            is_due
-        };
-        if is_due {
+        if self.begin_look(|last| last.at.elapsed() >= self.0.every) {
             let _ = timeout(LOOK_WITHIN, (self.0.renew)()).await;
         }
     }
 
-    fn last(&self) -> MutexGuard<'_, LastLook> {
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether it is time to look. If so, the look starts now, and no other one does.
+    fn begin_look(&self, is_time: impl Fn(&LastLook) -> bool) -> bool {
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = is_time(&last);
+        if is_time {
+            *last = LastLook { at: Instant::now(), is_start: false };
+        }
+        is_time
     }
 }
 

@@ -184,8 +184,18 @@ impl Connections {
         }
     }
 
-    /// Whether a new address or password was found.
-    pub(crate) async fn is_renewed(&self) -> bool {
+    /// Makes a second attempt if the first one fails and there is a new address or password.
+    pub(crate) async fn with_second_attempt<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, E> {
+        match attempt().await {
+            Err(_) if self.is_renewed().await => attempt().await,
+            outcome => outcome,
+        }
+    }
+
+    async fn is_renewed(&self) -> bool {
         match &self.renewal {
             Some(renewal) => renewal.after_a_loss().await,
             None => false,
@@ -194,10 +204,7 @@ impl Connections {
 
     /// A connection without an open transaction.
     pub(crate) async fn acquire(&self) -> Result<Session, sqlx::Error> {
-        match self.acquire_once().await {
-            Err(_) if self.is_renewed().await => self.acquire_once().await,
-            outcome => outcome,
-        }
+        self.with_second_attempt(|| self.acquire_once()).await
     }
 
     async fn acquire_once(&self) -> Result<Session, sqlx::Error> {
@@ -218,11 +225,8 @@ impl Connections {
 
     /// A connection, with a transaction if `scope` requires one.
     pub(crate) async fn session(&self, scope: Scope) -> Result<Session, sqlx::Error> {
-        match self.session_once(scope).await {
-            // Behind a pooler the server refuses a login only when the transaction begins.
-            Err(_) if self.is_renewed().await => self.session_once(scope).await,
-            outcome => outcome,
-        }
+        // Behind a pooler the server refuses a login only when the transaction begins.
+        self.with_second_attempt(|| self.session_once(scope)).await
     }
 
     async fn session_once(&self, scope: Scope) -> Result<Session, sqlx::Error> {

@@ -1,12 +1,10 @@
 //! What a request may access.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use mergeline_domain::TeamSlug;
 use mergeline_reporting::Viewer;
 
 use crate::auth::keys::{ApiKey, KeyName};
@@ -50,24 +48,10 @@ impl Access {
         self.0.as_deref().map(ApiKey::name)
     }
 
-    /// The viewer, for a report.
+    /// Which teams the request may see.
     pub(crate) fn viewer(&self) -> Viewer {
-        self.only_teams().map_or(Viewer::ALL_TEAMS, |teams| Viewer::of_teams(teams.clone()))
-    }
-
-    /// Whether the request may see the team.
-    pub(crate) fn sees(&self, team: &TeamSlug) -> bool {
-        self.only_teams().is_none_or(|teams| teams.contains(team))
-    }
-
-    /// The only teams that the request may see; `None` for all.
-    pub(crate) fn only_teams(&self) -> Option<&BTreeSet<TeamSlug>> {
-        self.0.as_ref().and_then(|key| key.teams())
-    }
-
-    /// Whether there may be teams that the request must not see.
-    pub(crate) fn is_limited_to_teams(&self) -> bool {
-        self.only_teams().is_some()
+        let teams = self.0.as_ref().and_then(|key| key.teams());
+        teams.map_or(Viewer::ALL_TEAMS, |teams| Viewer::of_teams(teams.clone()))
     }
 }
 
@@ -99,7 +83,7 @@ mod tests {
     fn without_keys_everything_is_allowed_and_visible() {
         let access = Access::everything();
         assert!(Scope::ALL.into_iter().all(|scope| access.has(scope)));
-        assert!("payments".parse().is_ok_and(|team| access.sees(&team)));
-        assert!(!access.is_limited_to_teams());
+        assert!("payments".parse().is_ok_and(|team| access.viewer().sees(&team)));
+        assert!(!access.viewer().is_limited());
     }
 }

@@ -5,13 +5,14 @@ use axum::response::Response;
 use axum::routing::on;
 use chrono::{DateTime, Utc};
 use http::Method;
+use mergeline_reporting::{PagePosition, cut_to_page};
 use mergeline_store::{RepositoryStatus, RunStatus};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::resources::{Coverage, age_hours, instant};
 use crate::auth::scope::Scope;
-use crate::http::cursors::{Cursor, cut_to_page};
+use crate::http::cursors;
 use crate::http::envelope::answer;
 use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
@@ -183,7 +184,7 @@ impl From<RunStatus> for Run {
 
 /// Repositories do not belong to a team, so keys that are limited to teams cannot see them.
 fn refuse_limited(request: &ApiRequest) -> Result<(), ApiError> {
-    if request.access()?.is_limited_to_teams() {
+    if request.access()?.viewer().is_limited() {
         return Err(ApiError::LimitedToTeams);
     }
     Ok(())
@@ -209,9 +210,10 @@ async fn runs(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
     refuse_limited(&request)?;
     let RunsParameters(page) = request.parameters()?;
     request.format(None)?;
-    let after = page.cursor.as_deref().map(|text| Cursor::parse(text, LIST)).transpose()?;
+    let after = page.cursor.as_deref().map(|text| cursors::parse(text, LIST)).transpose()?;
     let mut found = api.store.runs(after.map(|cursor| cursor.id), page.limit + 1).await?;
-    let next_cursor = cut_to_page(&mut found, page.limit, LIST, |last| Cursor { at: last.started_at, id: last.id });
+    let next = cut_to_page(&mut found, page.limit, |last| PagePosition { at: last.started_at, id: last.id });
+    let next_cursor = next.map(|next| cursors::to_text(next, LIST));
     let data: Vec<Run> = found.into_iter().map(Run::from).collect();
     let meta = RunsMeta { count: data.len(), next_cursor };
     Ok(answer(data, meta))

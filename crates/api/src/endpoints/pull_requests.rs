@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::{HeaderValue, Method};
-use mergeline_reporting::{PagePosition, ReportKind};
+use mergeline_reporting::ReportKind;
 use mergeline_store::TeamPullRequest;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::resources::{Membership, Meta, TeamRef, hours, instant};
 use super::team_reports::RequestedReport;
 use crate::auth::scope::Scope;
-use crate::http::cursors::Cursor;
+use crate::http::cursors;
 use crate::http::envelope::{NEXT_CURSOR, answer, csv};
 use crate::http::errors::ApiError;
 use crate::http::negotiation::Format;
@@ -239,12 +239,12 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
     let mut requested = requested.that_depends_on(&format!("{page:?}"));
     let list = requested.report.list_identity();
     // Parsed before any response: `If-None-Match: *` must not make a bad cursor acceptable.
-    let after = page.cursor.as_deref().map(|text| Cursor::parse(text, &list)).transpose()?;
+    let after = page.cursor.as_deref().map(|text| cursors::parse(text, &list)).transpose()?;
     if let Some(response) = requested.not_modified() {
         return Ok(response);
     }
-    let found = requested.report.pull_requests(after.map(PagePosition::from), page.limit).await?;
-    let next_cursor = found.next.map(|next| Cursor::from(next).to_text(&list));
+    let found = requested.report.pull_requests(after, page.limit).await?;
+    let next_cursor = found.next.map(|next| cursors::to_text(next, &list));
     let ignore_weights = requested.report.query().ignore_weights;
     let pull_requests: Vec<PullRequest> =
         found.pull_requests.into_iter().map(|row| PullRequest::of(row, ignore_weights)).collect();

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::Method;
+use mergeline_reporting::ReportError;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -124,21 +125,20 @@ impl TeamMember {
 async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.format(None)?;
-    let access = request.access()?;
+    let viewer = request.access()?.viewer();
     let teams = api.store.teams(api.now()).await?;
-    let teams: Vec<Team> = teams.into_iter().filter(|team| access.sees(&team.slug)).map(Team::from).collect();
+    let teams: Vec<Team> = teams.into_iter().filter(|team| viewer.sees(&team.slug)).map(Team::from).collect();
     let meta = TeamsMeta { count: teams.len() };
     Ok(answer(teams, meta))
 }
 
 /// One team, with the current memberships.
 async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    const UNKNOWN: ApiError = ApiError::NotFound("There is no such team.");
     let NoParameters = request.parameters()?;
     request.format(None)?;
     let (access, now) = (request.access()?, api.now());
     let team = api.store.team(&request.team()?, now).await?;
-    let team = team.filter(|team| access.sees(&team.slug)).ok_or(UNKNOWN)?;
+    let team = team.filter(|team| access.viewer().sees(&team.slug)).ok_or(ReportError::UnknownTeam)?;
     let shows_people = access.has(Scope::PrsRead);
     let members = api.store.members(team.id, now).await?;
     let memberships = members.into_iter().map(|member| TeamMember::of(member, shows_people)).collect();

@@ -10,7 +10,7 @@ use mergeline_domain::TeamId;
 use mergeline_domain::metrics::DefaultRange;
 use mergeline_store::TeamSelector;
 
-use crate::http::cursors::Cursor;
+use crate::http::cursors;
 use crate::http::errors::ApiError;
 use crate::http::parameters::{Everything, Parameters, team_selector};
 use crate::http::tables::{Cell, Rows, harmless};
@@ -74,10 +74,10 @@ fn check_refusal(error: ApiError) {
 /// If any text other than the one that we write is accepted.
 pub fn cursor(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    match Cursor::parse(&text, "question") {
-        Ok(cursor) => {
-            assert_eq!(cursor.to_text("question"), text, "two texts for one cursor");
-            assert!(Cursor::parse(&text, "another question").is_err(), "it is accepted for other queries");
+    match cursors::parse(&text, "question") {
+        Ok(position) => {
+            assert_eq!(cursors::to_text(position, "question"), text, "two texts for one cursor");
+            assert!(cursors::parse(&text, "another question").is_err(), "it is accepted for other queries");
             true
         }
         Err(ApiError::InvalidCursor) => false,

@@ -1,86 +1,49 @@
 //! Where a list continues. Cursors are opaque to clients, and rejected if we did not issue them, if they were changed,
 //! or if they belong to another query.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use mergeline_reporting::PagePosition;
 use sha2::{Digest, Sha256};
 
 use super::errors::ApiError;
 
-/// The last row of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    /// The instant that the list is sorted by.
-    pub(crate) at: DateTime<Utc>,
-    /// The row's ID, which breaks ties between equal instants.
-    pub(crate) id: i64,
-}
-
-impl From<PagePosition> for Cursor {
-    fn from(position: PagePosition) -> Self {
-        Self { at: position.at, id: position.id }
-    }
-}
-
-impl From<Cursor> for PagePosition {
-    fn from(cursor: Cursor) -> Self {
-        Self { at: cursor.at, id: cursor.id }
-    }
-}
-
 /// Bytes of the digest. A chance of one in 2^96 to guess it is negligible.
 const CHECK_BYTES: usize = 12;
 const PAYLOAD_BYTES: usize = 16;
 
-impl Cursor {
-    /// The cursor as text. `question` is everything that must be the same for the next page: another configuration or
-    /// filter would skip rows or repeat them.
-    pub(crate) fn to_text(self, question: &str) -> String {
-        let payload = self.payload();
-        payload.iter().chain(check(&payload, question).iter()).map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// Parses a cursor that [`Self::to_text`] made for the same query.
-    ///
-    /// # Errors
-    /// [`ApiError::InvalidCursor`] for any other text.
-    pub(crate) fn parse(text: &str, question: &str) -> Result<Self, ApiError> {
-        Self::read(text, question).ok_or(ApiError::InvalidCursor)
-    }
-
-    fn read(text: &str, question: &str) -> Option<Self> {
-        let bytes = unhex(text)?;
-        let (payload, found) = bytes.split_first_chunk::<PAYLOAD_BYTES>()?;
-        if found != check(payload, question) {
-            return None;
-        }
-        let (at, id) = payload.split_first_chunk::<8>()?;
-        let at = DateTime::from_timestamp_micros(i64::from_be_bytes(*at))?;
-        let id = i64::from_be_bytes(*id.first_chunk::<8>()?);
-        Some(Self { at, id })
-    }
-
-    fn payload(self) -> [u8; PAYLOAD_BYTES] {
-        let mut payload = [0; PAYLOAD_BYTES];
-        let (at, id) = payload.split_at_mut(8);
-        at.copy_from_slice(&self.at.timestamp_micros().to_be_bytes());
-        id.copy_from_slice(&self.id.to_be_bytes());
-        payload
-    }
+/// The cursor of a page that starts behind `position`. `question` is everything that must be the same for the next page:
+/// another configuration or filter would skip rows or repeat them.
+pub(crate) fn to_text(position: PagePosition, question: &str) -> String {
+    let payload = payload(position);
+    payload.iter().chain(check(&payload, question).iter()).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Cuts rows to a page, if one more row was read than a page holds. Returns the cursor of the next page, if there is
-/// one.
-pub(crate) fn cut_to_page<T>(
-    rows: &mut Vec<T>,
-    limit: u32,
-    question: &str,
-    cursor: impl Fn(&T) -> Cursor,
-) -> Option<String> {
-    let limit = limit as usize;
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    rows.last().filter(|_| has_more).map(|last| cursor(last).to_text(question))
+/// Parses a cursor that [`to_text`] made for the same query.
+///
+/// # Errors
+/// [`ApiError::InvalidCursor`] for any other text.
+pub(crate) fn parse(text: &str, question: &str) -> Result<PagePosition, ApiError> {
+    read(text, question).ok_or(ApiError::InvalidCursor)
+}
+
+fn read(text: &str, question: &str) -> Option<PagePosition> {
+    let bytes = unhex(text)?;
+    let (payload, found) = bytes.split_first_chunk::<PAYLOAD_BYTES>()?;
+    if found != check(payload, question) {
+        return None;
+    }
+    let (at, id) = payload.split_first_chunk::<8>()?;
+    let at = DateTime::from_timestamp_micros(i64::from_be_bytes(*at))?;
+    let id = i64::from_be_bytes(*id.first_chunk::<8>()?);
+    Some(PagePosition { at, id })
+}
+
+fn payload(PagePosition { at, id }: PagePosition) -> [u8; PAYLOAD_BYTES] {
+    let mut payload = [0; PAYLOAD_BYTES];
+    let (first, second) = payload.split_at_mut(8);
+    first.copy_from_slice(&at.timestamp_micros().to_be_bytes());
+    second.copy_from_slice(&id.to_be_bytes());
+    payload
 }
 
 fn check(payload: &[u8; PAYLOAD_BYTES], question: &str) -> [u8; CHECK_BYTES] {
@@ -105,28 +68,28 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn cursor() -> Cursor {
-        Cursor { at: "2026-06-17T12:00:00.123456Z".parse().expect("an instant"), id: 42 }
+    fn position() -> PagePosition {
+        PagePosition { at: "2026-06-17T12:00:00.123456Z".parse().expect("an instant"), id: 42 }
     }
 
     #[test]
     fn a_cursor_works_only_for_its_own_query() {
-        let text = cursor().to_text("payments");
-        assert_eq!(Cursor::read(&text, "payments"), Some(cursor()));
-        assert_eq!(Cursor::read(&text, "platform"), None);
+        let text = to_text(position(), "payments");
+        assert_eq!(read(&text, "payments"), Some(position()));
+        assert_eq!(read(&text, "platform"), None);
     }
 
     #[test]
     fn a10_any_changed_cursor_is_detected() {
-        let text = cursor().to_text("payments");
+        let text = to_text(position(), "payments");
         for at in 0..text.len() {
             let changed = if text.as_bytes()[at] == b'0' { "1" } else { "0" };
             let mut tampered = text.clone();
             tampered.replace_range(at..=at, changed);
-            assert_eq!(Cursor::read(&tampered, "payments"), None, "{at}");
+            assert_eq!(read(&tampered, "payments"), None, "{at}");
         }
         for other in ["", "x", "é", &text[1..], &format!("{text}00"), &text.to_uppercase()] {
-            assert_eq!(Cursor::read(other, "payments"), None, "{other}");
+            assert_eq!(read(other, "payments"), None, "{other}");
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::state::Api;
 
 /// Longer query strings are mistakes.
 const MAX_QUERY_BYTES: usize = 8 * 1024;
+
 /// Wraps a router in the middleware of all requests.
 pub(crate) fn around(router: Router, api: Api) -> Router {
     let default_header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));

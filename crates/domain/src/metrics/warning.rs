@@ -13,8 +13,11 @@ pub struct Warning {
     pub message: String,
 }
 
-/// The subject of a warning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The subject of a warning. The documentation of each is served by the API.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::EnumMessage, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum WarningCode {
     /// Lead time is pull request cycle time while no deployments are known.
     PrCycleTime,
@@ -24,80 +27,40 @@ pub enum WarningCode {
     BeforeCollection,
     /// The range ends after the last data that was read.
     AfterCollection,
-    /// Memberships changed, and stored pull requests still count as before.
+    /// Memberships changed, and stored pull requests are being counted again.
     Reattributing,
-    /// Pull requests could not be read.
+    /// Pull requests could not be read and are not counted.
     Quarantined,
     /// The last collection of a repository failed.
     PartialCoverage,
     /// A repository still has to be read again, or further back.
     PendingCoverage,
-    /// A pattern may match repositories that are not listed to the token.
+    /// A pattern may match repositories that GitHub does not list to the token.
     PatternCoverage,
-    /// Nothing was merged, or nothing was found.
+    /// Everything was read, and there is nothing.
     NoData,
-    /// Two periods are not compared.
+    /// The two periods of a summary are not compared.
     NoChange,
     /// Imported pull requests have no duration.
     MergedBeforeCreation,
     /// Commits and reviews of some pull requests were not read yet.
     DetailsPending,
-    /// Durations of small groups are hidden.
+    /// Durations of small groups are not shown.
     Suppressed,
 }
 
 impl WarningCode {
     /// All codes.
-    pub const ALL: [Self; 14] = [
-        Self::PrCycleTime,
-        Self::NeverCollected,
-        Self::BeforeCollection,
-        Self::AfterCollection,
-        Self::Reattributing,
-        Self::Quarantined,
-        Self::PartialCoverage,
-        Self::PendingCoverage,
-        Self::PatternCoverage,
-        Self::NoData,
-        Self::NoChange,
-        Self::MergedBeforeCreation,
-        Self::DetailsPending,
-        Self::Suppressed,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The stable code for programs.
     pub fn as_str(self) -> &'static str {
-        self.texts().0
+        self.into()
     }
 
     /// Its meaning, as a sentence for the documentation.
     pub fn description(self) -> &'static str {
-        self.texts().1
-    }
-
-    fn texts(self) -> (&'static str, &'static str) {
-        match self {
-            Self::PrCycleTime => {
-                ("pr_cycle_time", "Lead time is pull request cycle time while no deployments are known.")
-            }
-            Self::NeverCollected => ("never_collected", "A repository was never fully collected."),
-            Self::BeforeCollection => ("before_collection", "The range starts before everything was read."),
-            Self::AfterCollection => ("after_collection", "The range ends after the last data that was read."),
-            Self::Reattributing => {
-                ("reattributing", "Memberships changed, and stored pull requests are being counted again.")
-            }
-            Self::Quarantined => ("quarantined", "Pull requests could not be read and are not counted."),
-            Self::PartialCoverage => ("partial_coverage", "The last collection of a repository failed."),
-            Self::PendingCoverage => ("pending_coverage", "A repository still has to be read again, or further back."),
-            Self::PatternCoverage => {
-                ("pattern_coverage", "A pattern may match repositories that GitHub does not list to the token.")
-            }
-            Self::NoData => ("no_data", "Everything was read, and there is nothing."),
-            Self::NoChange => ("no_change", "The two periods of a summary are not compared."),
-            Self::MergedBeforeCreation => ("merged_before_creation", "Imported pull requests have no duration."),
-            Self::DetailsPending => ("details_pending", "Commits and reviews of some pull requests were not read yet."),
-            Self::Suppressed => ("suppressed", "Durations of small groups are not shown."),
-        }
+        strum::EnumMessage::get_documentation(&self).unwrap_or_default()
     }
 }
 
@@ -281,6 +244,7 @@ mod tests {
     fn every_warning_code_is_unique() {
         let words: std::collections::BTreeSet<&str> = WarningCode::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(words.len(), WarningCode::ALL.len());
+        assert!(WarningCode::ALL.iter().all(|code| code.description().ends_with('.')));
     }
 
     #[test]
