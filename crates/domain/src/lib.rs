@@ -11,6 +11,7 @@ mod percentile;
 mod period;
 pub mod plan;
 mod problem;
+pub mod progress;
 mod pull_request;
 mod recovery;
 pub mod teams_file;
