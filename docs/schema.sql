@@ -475,7 +475,6 @@ CREATE TABLE public.repositories (
     lease_process bigint,
     lease_instance text,
     lease_token bigint,
-    page_token bigint,
     served_at timestamp with time zone,
     failures integer DEFAULT 0 NOT NULL,
     retry_at timestamp with time zone,

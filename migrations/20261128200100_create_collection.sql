@@ -67,9 +67,8 @@ create table repositories (
     lease_host text,
     lease_process bigint,
     lease_instance text,
-    -- Which attempt took the lease, and which one wrote the last page. Both may be retried after a lost reply.
+    -- Which attempt took the lease. It may be retried after a lost reply.
     lease_token bigint,
-    page_token bigint,
     -- When it was last worked on. The least recently served one goes first.
     served_at timestamptz,
     -- Consecutive failures, and when it is retried.

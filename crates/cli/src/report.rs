@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::{Settings, TeamsSource, keep_page, within_known_limits};
 use mergeline_domain::metrics::RangeRequest;
+use mergeline_domain::progress::ProgressEvent;
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
 use mergeline_domain::{
     AccountKind, Author, Period, PullRequest, RepoName, Weight, count_of, error_chain, start_of_day,
 };
 use mergeline_github::{GitHub, PageAnswer, WaitBudget};
-use mergeline_store::{ApplyOptions, KnownBy, LeaseOutcome, Listed, Place, Store, Undecodable};
+use mergeline_store::{ApplyOptions, KnownBy, LeaseOutcome, Place, Store, Undecodable};
 
 use crate::args::{Options, Report};
 use crate::collecting::{collect_with_progress, exit_code, print_report_as, progress_bar};
@@ -172,15 +173,14 @@ async fn one_repository(
             let page = page.to_vec();
             keep_page(store, &lease, snapshot.revision, &snapshot.roster, page, Vec::new(), None, now).await?;
         }
-        let listed = Listed {
+        let listed = ProgressEvent::Listed {
             newest: None,
             down_to: since,
             started_at: now,
-            etag: None,
             is_verified: false,
             has_pull_requests: true,
         };
-        store.finish_listing(&lease, snapshot.revision, &listed).await?;
+        store.advance_listing(&lease, snapshot.revision, listed, None, now).await?;
         store.release(&lease, LeaseOutcome::Succeeded, now).await?;
     }
     Ok(())

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 
 /// The page size that every repository starts with.
-const WHOLE_PAGE: u8 = 100;
+pub const WHOLE_PAGE: u8 = 100;
 
 /// How far the collection of a repository has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct CollectionProgress {
     /// The newest `updated_at` up to which everything is stored; `None` before the first complete backfill.
     pub watermark: Option<DateTime<Utc>>,
     /// Everything that changed since then is stored; `None` before the first complete backfill.
@@ -43,20 +43,33 @@ pub struct Backfill {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
     /// By creation, oldest first.
-    ByCreation {
-        /// The next page.
-        next_page: u32,
-        /// How many pull requests there were when it started; `None` when GitHub did not say.
-        length: Option<u32>,
-        /// When the newest of them was opened.
-        newest: Option<DateTime<Utc>>,
-        /// How many of them it has seen.
-        seen: u32,
-        /// How often it was started.
-        attempts: u32,
-    },
+    ByCreation(ReadForward),
     /// By update, newest change first.
     ByUpdate(ReadBack),
+}
+
+/// The progress of a backfill by creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadForward {
+    /// The next page.
+    pub next_page: u32,
+    /// How many pull requests there were when it started; `None` when the source did not say.
+    pub length: Option<u32>,
+    /// When the newest of them was opened.
+    pub newest: Option<DateTime<Utc>>,
+    /// How many of them it has seen. If it is fewer than `length` at the end, one vanished in between and others moved
+    /// up.
+    pub seen: u32,
+    /// How often it was started, including the first time.
+    pub readings: u32,
+    /// When it was last started; `None` before the first time.
+    pub started_at: Option<DateTime<Utc>>,
+}
+
+impl Default for ReadForward {
+    fn default() -> Self {
+        Self { next_page: 1, length: None, newest: None, seen: 0, readings: 0, started_at: None }
+    }
 }
 
 /// The progress of a backfill by update.
@@ -93,16 +106,16 @@ pub enum ProgressEvent {
         /// When the listing started that led to it.
         at: DateTime<Utc>,
     },
-    /// A backfill by creation starts at its first page, for the first time or again.
+    /// A backfill reads by creation from the first page, for the first time or again.
     ReadingStarted {
-        /// The first page.
-        next_page: u32,
         /// How many pull requests there are.
         length: Option<u32>,
         /// When the newest of them was opened.
         newest: Option<DateTime<Utc>>,
-        /// How often it was started, with this time.
-        attempts: u32,
+        /// How often it was started, including this time.
+        readings: u32,
+        /// When.
+        at: DateTime<Utc>,
     },
     /// A page of a backfill by creation is stored.
     PageStored {
@@ -123,9 +136,19 @@ pub enum ProgressEvent {
         /// How many pull requests are requested per page.
         page_size: u8,
     },
+    /// A person is configured whose pull requests since then were not kept so far.
+    Reopened {
+        /// Since when; `None` is the beginning of time.
+        since: Option<DateTime<Utc>>,
+    },
+    /// What was merged or closed before then is deleted, and is not stored again.
+    Pruned {
+        /// Before when.
+        before: DateTime<Utc>,
+    },
 }
 
-impl Progress {
+impl CollectionProgress {
     /// Before anything was collected.
     pub const NONE: Self = Self {
         watermark: None,
@@ -156,19 +179,56 @@ impl Progress {
                 backfill: Some(backfill),
                 ..self
             },
-            ProgressEvent::ReadingStarted { next_page, length, newest, attempts } => {
-                self.with_reading(|_| Reading::ByCreation { next_page, length, newest, seen: 0, attempts })
-            }
+            ProgressEvent::ReadingStarted { length, newest, readings, at } => self.with_reading(|_| {
+                Reading::ByCreation(ReadForward {
+                    length,
+                    newest,
+                    readings,
+                    started_at: Some(at),
+                    ..ReadForward::default()
+                })
+            }),
             ProgressEvent::PageStored { next_page, seen } => self.with_reading(|reading| reading.past(next_page, seen)),
             ProgressEvent::RowsStored(read_back) => self.with_reading(|reading| match reading {
                 Reading::ByUpdate(_) => Reading::ByUpdate(read_back),
-                by_creation @ Reading::ByCreation { .. } => by_creation,
+                by_creation @ Reading::ByCreation(_) => by_creation,
             }),
             ProgressEvent::BackfillFinished { at } => self.backfilled(at, kept_since),
             ProgressEvent::PageSizeChanged { page_size } => {
                 let resized = self.with_reading(|reading| reading.resized(self.page_size, page_size));
                 Self { page_size, ..resized }
             }
+            ProgressEvent::Reopened { since } => {
+                let read_since = self.covered_since.or(self.backfill.map(|backfill| backfill.since));
+                // Not further back than the repository was read or needs to be read.
+                let since = read_since.map(|read_since| since.map_or(read_since, |since| since.max(read_since)));
+                Self { reopened_since: self.reopened_since.into_iter().chain(since).min(), ..self }
+            }
+            ProgressEvent::Pruned { before } => Self {
+                // `None` stays: nothing was read, or nothing must be read again.
+                covered_since: self.covered_since.map(|since| since.max(before)),
+                reopened_since: self.reopened_since.map(|since| since.max(before)),
+                backfill: self.backfill.map(|backfill| Backfill { since: backfill.since.max(before), ..backfill }),
+                ..self
+            },
+        }
+    }
+
+    /// Where the incremental stream continues; `None` before it has started. The backfill reads what lies before its
+    /// anchor.
+    pub fn position(&self) -> Option<DateTime<Utc>> {
+        self.backfill.and_then(|backfill| backfill.anchor).or(self.watermark)
+    }
+
+    /// When the running backfill started to read the list by creation, if it keeps everything that it finds there.
+    /// A row without a number that is no longer at its place then has vanished. If only recent changes are kept, it may
+    /// have been read and skipped.
+    pub fn whole_reading_at(&self) -> Option<DateTime<Utc>> {
+        let backfill = self.backfill?;
+        let is_whole = self.covered_since.is_none_or(|covered| backfill.since <= covered);
+        match backfill.reading {
+            Reading::ByCreation(read) if is_whole => read.started_at,
+            Reading::ByCreation(_) | Reading::ByUpdate(_) => None,
         }
     }
 
@@ -225,12 +285,19 @@ impl Progress {
     }
 }
 
+impl Backfill {
+    /// One that starts to read by creation.
+    pub fn by_creation(since: DateTime<Utc>, anchor: Option<DateTime<Utc>>) -> Self {
+        Self { since, anchor, reading: Reading::ByCreation(ReadForward::default()) }
+    }
+}
+
 impl Reading {
     /// Pages are stored in their order: a page before the next one was counted already.
     fn past(self, page: u32, adds: u32) -> Self {
         match self {
-            Self::ByCreation { next_page, length, newest, seen, attempts } if page > next_page => {
-                Self::ByCreation { next_page: page, length, newest, seen: seen + adds, attempts }
+            Self::ByCreation(read) if page > read.next_page => {
+                Self::ByCreation(ReadForward { next_page: page, seen: read.seen.saturating_add(adds), ..read })
             }
             other => other,
         }
@@ -239,10 +306,9 @@ impl Reading {
     /// With pages of another size it continues at the same row.
     fn resized(self, before: u8, after: u8) -> Self {
         match self {
-            Self::ByCreation { next_page, length, newest, seen, attempts } => {
-                let rows = next_page.saturating_sub(1).saturating_mul(before.into());
-                let next_page = rows / u32::from(after.max(1)) + 1;
-                Self::ByCreation { next_page, length, newest, seen, attempts }
+            Self::ByCreation(read) => {
+                let rows = read.next_page.saturating_sub(1).saturating_mul(before.into());
+                Self::ByCreation(ReadForward { next_page: rows / u32::from(after.max(1)) + 1, ..read })
             }
             by_update @ Self::ByUpdate(_) => by_update,
         }
@@ -274,13 +340,7 @@ mod tests {
 
     fn readings() -> impl Strategy<Value = Reading> {
         prop_oneof![
-            (1_u32..9).prop_map(|next_page| Reading::ByCreation {
-                next_page,
-                length: None,
-                newest: None,
-                seen: 0,
-                attempts: 1
-            }),
+            (1_u32..9).prop_map(|next_page| Reading::ByCreation(ReadForward { next_page, ..ReadForward::default() })),
             (0_u32..900).prop_map(|rows| Reading::ByUpdate(ReadBack { rows, oldest: None, last: None })),
         ]
     }
@@ -302,11 +362,11 @@ mod tests {
         prop_oneof![
             4 => listed,
             2 => started,
-            1 => (1_u32..9, 0_u32..900).prop_map(|(next_page, length)| ProgressEvent::ReadingStarted {
-                next_page,
+            1 => (0_u32..900, instants()).prop_map(|(length, at)| ProgressEvent::ReadingStarted {
                 length: Some(length),
                 newest: None,
-                attempts: 2
+                readings: 2,
+                at
             }),
             3 => (1_u32..50, 0_u32..100)
                 .prop_map(|(next_page, seen)| ProgressEvent::PageStored { next_page, seen }),
@@ -314,11 +374,12 @@ mod tests {
             2 => instants().prop_map(|at| ProgressEvent::BackfillFinished { at }),
             1 => proptest::sample::select(vec![100_u8, 50, 25, 5, 1])
                 .prop_map(|page_size| ProgressEvent::PageSizeChanged { page_size }),
+            1 => newest().prop_map(|since| ProgressEvent::Reopened { since }),
         ]
     }
 
-    fn after(events: &[ProgressEvent]) -> Progress {
-        events.iter().fold(Progress::NONE, |state, event| state.after(*event, None))
+    fn after(events: &[ProgressEvent]) -> CollectionProgress {
+        events.iter().fold(CollectionProgress::NONE, |state, event| state.after(*event, None))
     }
 
     /// The newest change that a listing has shown.
@@ -350,8 +411,7 @@ mod tests {
         fn an_event_repeated_is_the_same_as_once(events in prop::collection::vec(events(), 1..30)) {
             let once = after(&events);
             let last = *events.last().expect("one at least");
-            let resized = matches!(last, ProgressEvent::PageSizeChanged { .. });
-            prop_assert_eq!(once.after(last, None), once, "{}", resized);
+            prop_assert_eq!(once.after(last, None), once);
         }
 
         #[test]
@@ -359,27 +419,27 @@ mod tests {
             let first = Backfill { since: at(0), anchor: None, reading: Reading::ByUpdate(ReadBack::default()) };
             let started = ProgressEvent::BackfillStarted { backfill: first, at: at(0) };
             let running = events.into_iter().filter(|event| !matches!(event, ProgressEvent::BackfillFinished { .. }));
-            let state = running.fold(Progress::NONE.after(started, None), |state, event| state.after(event, None));
+            let state = running.fold(CollectionProgress::NONE.after(started, None), |state, event| state.after(event, None));
             prop_assert_eq!((state.watermark, state.covered_since, state.collected_at), (None, None, None));
         }
 
         #[test]
         fn what_was_pruned_is_not_covered(events in prop::collection::vec(events(), 0..30), kept_since in instants()) {
-            let state = events.iter().fold(Progress::NONE, |state, event| state.after(*event, Some(kept_since)));
+            let state = events.iter().fold(CollectionProgress::NONE, |state, event| state.after(*event, Some(kept_since)));
             prop_assert!(state.covered_since.is_none_or(|since| since >= kept_since));
         }
     }
 
     #[test]
     fn a_reading_continues_at_its_row_with_smaller_pages() {
-        let reading = |next_page| Reading::ByCreation { next_page, length: None, newest: None, seen: 0, attempts: 1 };
+        let reading = |next_page| Reading::ByCreation(ReadForward { next_page, ..ReadForward::default() });
         assert_eq!(reading(3).resized(100, 25), reading(9));
         assert_eq!(reading(9).resized(25, 100), reading(3));
     }
 
     #[test]
     fn a_comparison_tries_whole_pages_again() {
-        let small = Progress { page_size: 5, verified_at: Some(at(1)), ..Progress::NONE };
+        let small = CollectionProgress { page_size: 5, verified_at: Some(at(1)), ..CollectionProgress::NONE };
         let listed = |started_at| ProgressEvent::Listed {
             newest: None,
             down_to: at(0),

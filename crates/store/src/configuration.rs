@@ -8,6 +8,7 @@ use mergeline_domain::plan::{
     Current, Doubt, KnownMembership, KnownPerson, KnownRepository, KnownTeam, PersonChange, Plan, PlanSettings,
     PlannedPerson, Terms,
 };
+use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{
     GithubId, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern, RepoRules, Roster, TeamId,
@@ -20,6 +21,7 @@ use crate::attributions::{
     PULL_REQUESTS_AT_ONCE, Reattributed, attribute_next, count_differing, hold_alone, mark, mark_person, people,
     stored_period, stored_weight,
 };
+use crate::progress::{advance_all, foresee_all};
 use crate::repositories::repositories;
 use crate::revision::{Revision, parse_stored};
 use crate::session::Session;
@@ -213,7 +215,8 @@ impl Store {
             }
             applied.note(attribute_next(&mut transaction, options.at_once).await?);
             if let Some(since) = newly_since(&changes) {
-                applied.reopens_since = reopen_collection(&mut transaction, since).await?;
+                let progress = advance_all(&mut transaction, ProgressEvent::Reopened { since }).await?;
+                applied.reopens_since = reopened_since(&progress);
             }
         }
         transaction.commit().await?;
@@ -778,36 +781,9 @@ fn newly_since(changes: &[PersonChange]) -> Option<Option<DateTime<Utc>>> {
     changes.iter().filter_map(PersonChange::newly_since).min()
 }
 
-/// Schedules changes since then to be read again. Returns the earliest start, if anything was read before.
-async fn reopen_collection(
-    connection: &mut Session,
-    since: Option<DateTime<Utc>>,
-) -> Result<Option<DateTime<Utc>>, StoreError> {
-    // Not further back than the repository was read or needs to be read.
-    let reopened = sqlx::query_scalar!(
-        r#"update repositories
-        set reopened_since = least(reopened_since, greatest(coalesce(covered_since, backfill_since), $1))
-        where coalesce(covered_since, backfill_since) is not null
-        returning reopened_since as "since!""#,
-        since
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(reopened.into_iter().min())
-}
-
-/// What [`reopen_collection`] would return.
-async fn would_reopen(
-    connection: &mut Session,
-    since: Option<DateTime<Utc>>,
-) -> Result<Option<DateTime<Utc>>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "select min(least(reopened_since, greatest(coalesce(covered_since, backfill_since), $1))) from repositories
-        where coalesce(covered_since, backfill_since) is not null",
-        since
-    )
-    .fetch_one(connection)
-    .await?)
+/// From when on repositories are read again, the earliest; `None` if nothing was read before.
+fn reopened_since<'a>(progress: impl IntoIterator<Item = &'a CollectionProgress>) -> Option<DateTime<Utc>> {
+    progress.into_iter().filter_map(|progress| progress.reopened_since).min()
 }
 
 /// Whether the list of bots changed.
@@ -823,7 +799,8 @@ async fn foresee(connection: &mut Session, planned: Planned) -> Result<Applied, 
     let mut applied = Applied::unchanged(plan);
     applied.pull_requests_reattributed = count_differing(connection, &changes).await?;
     if let Some(since) = newly_since(&changes) {
-        applied.reopens_since = would_reopen(connection, since).await?;
+        let foreseen = foresee_all(connection, ProgressEvent::Reopened { since }).await?;
+        applied.reopens_since = reopened_since(foreseen.iter().map(|(_, progress)| progress));
     }
     if bots_differ(&current, &applied.plan) {
         applied.histories_reopened = count_histories(connection).await?;

@@ -11,6 +11,7 @@ mod ledger;
 mod limits;
 mod metrics;
 mod pages;
+mod progress;
 mod pruning;
 mod quarantine;
 mod renewal;
@@ -32,13 +33,11 @@ pub use metrics::{
     Audience, Bucketing, DataStatus, Filter, Member, OpenPullRequests, Reader, Team, TeamPullRequest, TeamRef,
     TeamSelector,
 };
-pub use pages::{BackfillStep, KeptPullRequest, PageOfWork, StoredPage};
+pub use pages::{KeptPullRequest, PageOfWork, StoredPage};
 pub use pruning::Prunable;
 pub use quarantine::{Following, KnownBy, Place, QuarantineEntry, QuarantineKey, Undecodable};
 pub use renewal::Renewal;
-pub use repositories::{
-    Backfill, Identity, Lease, LeaseOutcome, Listed, ReadBack, Repository, RepositoryId, StoredEtag, UnreadableChange,
-};
+pub use repositories::{Identity, Lease, LeaseOutcome, Repository, RepositoryId, StoredEtag, UnreadableChange};
 pub use revision::Revision;
 pub use status::{
     ConfiguredLogin, DatabaseStatus, Explanation, QuarantineReason, RepositoryStatus, RunStatus, Share, Times,

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
 use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 
 use crate::attributions::lock_configuration;
 use crate::attributions::{WantedAttributions, hold_together};
 use crate::erasure::{delete_pull_requests, note_loss};
+use crate::progress::{Beside, write_progress};
 use crate::quarantine::{quarantine, release_from_quarantine};
-use crate::repositories::{bump_data_version, renew_lease, saturated, store_unreadable};
+use crate::repositories::{bump_data_version, renew_lease, store_unreadable};
 use crate::session::Session;
-use crate::{Lease, Place, ReadBack, RepositoryId, Revision, Store, StoreError, Undecodable};
+use crate::{Lease, Place, RepositoryId, Revision, Store, StoreError, Undecodable};
 
 /// A pull request of a configured person, with its attributions.
 #[derive(Debug, Clone)]
@@ -35,40 +37,12 @@ pub struct PageOfWork {
     pub undecodable: Vec<Undecodable>,
     /// Places in the list by creation that can be read. They leave the quarantine.
     pub readable: Vec<Place>,
-    /// The progress of the backfill, if this is one of its pages.
-    pub backfill: Option<BackfillStep>,
-}
-
-/// The progress of a backfill after a page is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackfillStep {
-    /// By creation.
-    ByCreation {
-        /// The next page.
-        next_page: u32,
-        /// How many pull requests this page adds to those seen so far.
-        seen: u32,
-    },
-    /// By update.
-    ByUpdate(ReadBack),
-}
-
-impl BackfillStep {
-    fn next_page(self) -> Option<u32> {
-        if let Self::ByCreation { next_page, .. } = self { Some(next_page) } else { None }
-    }
-
-    fn seen(self) -> u32 {
-        if let Self::ByCreation { seen, .. } = self { seen } else { 0 }
-    }
-
-    fn read_back(self) -> Option<ReadBack> {
-        if let Self::ByUpdate(read_back) = self { Some(read_back) } else { None }
-    }
+    /// What it means for the progress of a backfill, if this is one of its pages.
+    pub event: Option<ProgressEvent>,
 }
 
 /// The result of storing a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredPage {
     /// Rows that are new or different.
     pub changed: usize,
@@ -79,6 +53,8 @@ pub struct StoredPage {
     /// Pull requests that left the quarantine. Their rows in the list by update are unknown, so earlier records of
     /// unreadable rows no longer explain any row.
     pub released: u64,
+    /// How far the collection of the repository has come with it.
+    pub progress: CollectionProgress,
 }
 
 impl Store {
@@ -96,12 +72,10 @@ impl Store {
         page: PageOfWork,
         now: DateTime<Utc>,
     ) -> Result<StoredPage, StoreError> {
-        let PageOfWork { kept, understood, undecodable, readable, backfill } = page;
+        let PageOfWork { kept, understood, undecodable, readable, event } = page;
         let decided: Vec<DateTime<Utc>> = kept.iter().filter_map(|kept| decided_at(&kept.pull_request)).collect();
         let newest = newest_by_number(kept);
         let columns = Columns::of(&newest);
-        let token = fastrand::i64(..);
-        let read_back = backfill.and_then(BackfillStep::read_back);
         self.in_transaction(async |connection| {
             lock_configuration(connection, revision).await?;
             let held = renew_lease(connection, lease, now).await?;
@@ -126,32 +100,13 @@ impl Store {
                 delete_numbers(connection, lease.repository, pruned.into_keys().collect()).await?;
                 write_facts(connection, lease.repository, &kept, &Columns::of(&kept)).await?
             };
-            if changed > 0 || renamed || backfill.is_some() {
-                sqlx::query!(
-                    "update repositories
-                    set
-                        backfill_page = case when backfill_page is not null then coalesce($2, backfill_page) end,
-                        -- Said twice, it counts once.
-                        backfill_seen = backfill_seen + case when page_token is distinct from $5 then $4 else 0 end,
-                        page_token = $5,
-                        backfill_rows = case when backfill_rows is not null then coalesce($6, backfill_rows) end,
-                        backfill_oldest = case when backfill_rows is not null then coalesce($7, backfill_oldest) end,
-                        backfill_last = case when backfill_rows is not null then coalesce($8, backfill_last) end,
-                        data_version = data_version + $3
-                    where id = $1",
-                    lease.repository.0,
-                    backfill.and_then(BackfillStep::next_page).map(saturated),
-                    i64::from(changed > 0 || renamed),
-                    saturated(backfill.map_or(0, BackfillStep::seen)),
-                    token,
-                    read_back.map(|read_back| saturated(read_back.rows)),
-                    read_back.and_then(|read_back| read_back.oldest),
-                    read_back.and_then(|read_back| read_back.last)
-                )
-                .execute(connection)
-                .await?;
+            let progress = event.map_or(held.progress, |event| held.progress.after(event, held.kept_since));
+            let bumps_data_version = changed > 0 || renamed;
+            if bumps_data_version || progress != held.progress {
+                let beside = Beside { bumps_data_version, ..Beside::default() };
+                write_progress(connection, lease, &progress, beside).await?;
             }
-            Ok(StoredPage { changed, quarantined: undecodable.len(), pruned, released })
+            Ok(StoredPage { changed, quarantined: undecodable.len(), pruned, released, progress })
         })
         .await
     }

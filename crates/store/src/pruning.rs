@@ -1,9 +1,11 @@
 //! Pruning: permanently deletes pull requests that were merged or closed before a day.
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::progress::ProgressEvent;
 
 use crate::attributions::hold_alone;
 use crate::erasure::{Count, delete_pull_requests};
+use crate::progress::advance_all;
 use crate::session::Session;
 use crate::{Store, StoreError};
 
@@ -121,17 +123,7 @@ async fn keep_since(connection: &mut Session, before: DateTime<Utc>) -> Result<(
     if moved.rows_affected() == 0 {
         return Ok(());
     }
-    sqlx::query!(
-        "update repositories
-        set
-            -- Null stays null: nothing was read, or is to be read again.
-            covered_since = case when covered_since is not null then greatest(covered_since, $1) end,
-            backfill_since = case when backfill_since is not null then greatest(backfill_since, $1) end,
-            reopened_since = case when reopened_since is not null then greatest(reopened_since, $1) end,
-            data_version = data_version + 1",
-        before
-    )
-    .execute(connection)
-    .await?;
+    advance_all(connection, ProgressEvent::Pruned { before }).await?;
+    sqlx::query!("update repositories set data_version = data_version + 1").execute(connection).await?;
     Ok(())
 }

@@ -279,6 +279,22 @@ pub(crate) async fn release_from_quarantine(
     Ok(released.rows_affected())
 }
 
+/// Removes rows that are known only by their place and were not found there since the list was read.
+pub(crate) async fn forget_places(
+    connection: &mut Session,
+    repository: RepositoryId,
+    read_at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "delete from quarantined_pull_requests where repository_id = $1 and number is null and last_tried_at < $2",
+        repository.0,
+        read_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Quarantines what could not be read.
 pub(crate) async fn quarantine(
     connection: &mut Session,

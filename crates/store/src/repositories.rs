@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::progress::CollectionProgress;
 use mergeline_domain::{GithubId, RepoName, RepoPattern};
 use serde::Serialize;
 
 use crate::attributions::hold_together;
 use crate::attributions::lock_configuration;
+use crate::progress::progress_of;
 use crate::revision::parse_stored;
 use crate::session::Session;
 use crate::{HeldLease, Holder, Revision, Store, StoreError};
@@ -30,22 +32,10 @@ pub struct Repository {
     pub github_id: Option<GithubId>,
     /// The pattern that matched it; `None` if it is configured by name.
     pub pattern: Option<RepoPattern>,
-    /// The newest `updated_at` up to which everything is stored; `None` before the first complete backfill.
-    pub watermark: Option<DateTime<Utc>>,
-    /// Everything that changed since then is stored; `None` before the first complete backfill.
-    pub covered_since: Option<DateTime<Utc>>,
-    /// Changes since then must be read again, for a person whose pull requests were not kept so far.
-    pub reopened_since: Option<DateTime<Utc>>,
-    /// The running backfill.
-    pub backfill: Option<Backfill>,
+    /// How far its collection has come.
+    pub progress: CollectionProgress,
     /// The ETag of the first page of the incremental stream.
     pub etag: Option<StoredEtag>,
-    /// How many pull requests are requested per page.
-    pub page_size: u8,
-    /// When the last complete collection started.
-    pub collected_at: Option<DateTime<Utc>>,
-    /// When the most recent weeks were last listed again.
-    pub verified_at: Option<DateTime<Utc>>,
     /// Failures in a row.
     pub failures: u32,
     /// When it is retried after failures.
@@ -82,44 +72,6 @@ impl Repository {
     pub fn called(&self) -> &RepoName {
         self.current_name.as_ref().unwrap_or(&self.name)
     }
-
-    /// Where the incremental stream continues; `None` before it has started. The backfill reads what lies before its
-    /// anchor.
-    pub fn position(&self) -> Option<DateTime<Utc>> {
-        self.backfill.and_then(|backfill| backfill.anchor).or(self.watermark)
-    }
-}
-
-/// A running backfill. It reads by creation, oldest first, or by update, newest change first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Backfill {
-    /// The next page.
-    pub next_page: u32,
-    /// Pull requests that changed since then are kept.
-    pub since: DateTime<Utc>,
-    /// The newest change when it started. The incremental stream continues from there.
-    pub anchor: Option<DateTime<Utc>>,
-    /// How many pull requests there were when it started; `None` when GitHub did not say.
-    pub length: Option<u32>,
-    /// When the newest of them was opened.
-    pub newest: Option<DateTime<Utc>>,
-    /// How many of them it has seen.
-    pub seen: u32,
-    /// How often it was started.
-    pub readings: u32,
-    /// Its progress if it reads by update; `None` if it reads by creation.
-    pub read_back: Option<ReadBack>,
-}
-
-/// The progress of a backfill by update.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ReadBack {
-    /// How many rows were read, from the start of the list.
-    pub rows: u32,
-    /// When the last of them changed.
-    pub oldest: Option<DateTime<Utc>>,
-    /// The number of that pull request.
-    pub last: Option<i64>,
 }
 
 /// An ETag with a digest of the token and the address that it belongs to.
@@ -150,23 +102,6 @@ pub enum Identity {
     Same,
     /// A different repository. The leased row is archived; this is the row to use, the earlier one if there is one.
     Replaced(RepositoryId),
-}
-
-/// The result of reading the incremental stream back to the previous position.
-#[derive(Debug, Clone)]
-pub struct Listed {
-    /// The newest `updated_at` that was listed; `None` when nothing was listed.
-    pub newest: Option<DateTime<Utc>>,
-    /// How far back it was read.
-    pub down_to: DateTime<Utc>,
-    /// When the reading started.
-    pub started_at: DateTime<Utc>,
-    /// The first page's ETag.
-    pub etag: Option<StoredEtag>,
-    /// Whether it was read further back to find differences.
-    pub is_verified: bool,
-    /// False if pull requests are disabled in the repository's settings, so that there is nothing to list.
-    pub has_pull_requests: bool,
 }
 
 /// How the work on a repository ended.
@@ -435,76 +370,6 @@ impl Store {
         .await
     }
 
-    /// Starts a backfill of a repository's past. The incremental stream continues from the anchor in any case. `etag`
-    /// is that of the page with the anchor. The backfill also covers people who were added up to now.
-    ///
-    /// # Errors
-    /// [`StoreError::StaleConfiguration`] when people may have been added since the roster was read,
-    /// [`StoreError::LostLease`] when another worker has taken over.
-    pub async fn begin_backfill(
-        &self,
-        lease: &Lease,
-        revision: Revision,
-        backfill: Backfill,
-        etag: Option<&StoredEtag>,
-        started_at: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.in_transaction(async |connection| {
-            lock_configuration(connection, revision).await?;
-            renew_lease(connection, lease, started_at).await?;
-            sqlx::query!(
-                "update repositories
-                set backfill_page = $2, backfill_since = $3, backfill_anchor = $4, listed_at = greatest(listed_at, $5),
-                    reopened_since = case when reopened_since < $3 then reopened_since end,
-                    etag = $6, etag_scope = $7,
-                    backfill_length = null, backfill_newest = null, backfill_seen = 0, backfill_readings = 0,
-                    backfill_rows = $8, backfill_oldest = $9, backfill_last = $10, has_pull_requests = true
-                where id = $1",
-                lease.repository.0,
-                i32::try_from(backfill.next_page).unwrap_or(i32::MAX),
-                backfill.since,
-                backfill.anchor,
-                started_at,
-                etag.map(|etag| etag.etag.as_str()),
-                etag.map(|etag| etag.scope.as_str()),
-                backfill.read_back.map(|read_back| saturated(read_back.rows)),
-                backfill.read_back.and_then(|read_back| read_back.oldest),
-                backfill.read_back.and_then(|read_back| read_back.last)
-            )
-            .execute(connection)
-            .await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Starts reading a backfill by creation from its first page, for the first time or again. Stored pull requests
-    /// stay.
-    ///
-    /// # Errors
-    /// [`StoreError::LostLease`] when another worker has taken over.
-    pub async fn begin_reading(&self, lease: &Lease, backfill: Backfill, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.in_transaction(async |connection| {
-            renew_lease(connection, lease, now).await?;
-            sqlx::query!(
-                "update repositories
-                set backfill_page = $2, backfill_length = $3, backfill_newest = $4, backfill_seen = 0, backfill_readings = $5::smallint,
-                    backfill_rows = null, backfill_oldest = null, backfill_last = null, backfill_reading_at = $6
-                where id = $1 and backfill_page is not null",
-                lease.repository.0,
-                saturated(backfill.next_page),
-                backfill.length.map(saturated),
-                backfill.newest,
-                i16::try_from(backfill.readings).unwrap_or(i16::MAX),
-                now
-            )
-            .execute(connection)
-            .await?;
-            Ok(())
-        })
-        .await
-    }
-
     /// Records the unreadable rows of the list by update, after a backfill was read because of them.
     ///
     /// # Errors
@@ -518,124 +383,6 @@ impl Store {
         self.in_transaction(async |connection| {
             renew_lease(connection, lease, now).await?;
             store_unreadable(connection, lease.repository, unreadable).await
-        })
-        .await
-    }
-
-    /// Records that every page of the backfill is stored. What the incremental stream has read since is now complete.
-    /// Quarantined rows that are known only by place are removed if the last reading by creation did not find them
-    /// there. If that reading kept only recent changes, such a row may have been read and skipped, so it stays.
-    ///
-    /// # Errors
-    /// [`StoreError::LostLease`] when another worker has taken over.
-    pub async fn finish_backfill(&self, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.in_transaction(async |connection| {
-            renew_lease(connection, lease, now).await?;
-            sqlx::query!(
-                "delete from quarantined_pull_requests as q
-                using repositories as r
-                where
-                    r.id = $1 and r.backfill_page is not null and r.backfill_rows is null
-                    and q.repository_id = r.id and q.number is null and q.last_tried_at < r.backfill_reading_at
-                    and (r.covered_since is null or r.backfill_since <= r.covered_since)",
-                lease.repository.0
-            )
-            .execute(&mut *connection)
-            .await?;
-            sqlx::query!(
-                "update repositories
-                set
-                    watermark = greatest(watermark, backfill_anchor),
-                    covered_since = greatest(least(covered_since, backfill_since), (select kept_since from retention)),
-                    collected_at = case when reopened_since is null then greatest(collected_at, listed_at) else collected_at end,
-                    -- Nothing was stored before that could be compared.
-                    verified_at = case when covered_since is null then $2 else verified_at end,
-                    backfill_page = null, backfill_reading_at = null, backfill_since = null, backfill_anchor = null,
-                    backfill_length = null, backfill_newest = null, backfill_seen = 0, backfill_readings = 0,
-                    backfill_rows = null, backfill_oldest = null, backfill_last = null
-                where id = $1 and backfill_page is not null",
-                lease.repository.0,
-                now
-            )
-            .execute(connection)
-            .await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Records that the incremental stream is read and stored. The watermark only moves forward, and never comes from
-    /// the clock.
-    ///
-    /// # Errors
-    /// [`StoreError::StaleConfiguration`] when people may have been added whose pull requests were not kept.
-    pub async fn finish_listing(&self, lease: &Lease, revision: Revision, listed: &Listed) -> Result<(), StoreError> {
-        self.in_transaction(async |connection| {
-            lock_configuration(connection, revision).await?;
-            renew_lease(connection, lease, listed.started_at).await?;
-            sqlx::query!(
-                "with reading as (
-                    select
-                        r.id,
-                        r.backfill_page is null as is_backfilled,
-                        r.reopened_since is null or r.reopened_since >= $3 as is_open_no_more
-                    from repositories as r
-                    where r.id = $1
-                )
-                update repositories as r
-                set
-                    watermark = case when s.is_backfilled then greatest(watermark, $2) else watermark end,
-                    backfill_anchor = case when not s.is_backfilled then greatest(backfill_anchor, $2) end,
-                    covered_since = case
-                        when s.is_backfilled then greatest(least(covered_since, $3), (select kept_since from retention))
-                        else covered_since
-                    end,
-                    listed_at = greatest(listed_at, $4),
-                    collected_at = case
-                        when s.is_backfilled and s.is_open_no_more then greatest(collected_at, $4) else collected_at
-                    end,
-                    reopened_since = case when not s.is_open_no_more then r.reopened_since end,
-                    etag = $5,
-                    etag_scope = $6,
-                    verified_at = case when $7 then $4 else verified_at end,
-                    -- Whole pages are tried again from time to time.
-                    page_size = case when $7 and verified_at < $4 then 100 else page_size end,
-                    has_pull_requests = $8
-                from reading as s
-                where r.id = s.id",
-                lease.repository.0,
-                listed.newest,
-                listed.down_to,
-                listed.started_at,
-                listed.etag.as_ref().map(|etag| etag.etag.as_str()),
-                listed.etag.as_ref().map(|etag| etag.scope.as_str()),
-                listed.is_verified,
-                listed.has_pull_requests
-            )
-            .execute(connection)
-            .await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Changes the page size for later requests. A running backfill continues at the same row.
-    ///
-    /// # Errors
-    /// [`StoreError::LostLease`] when another worker has taken over.
-    pub async fn set_page_size(&self, lease: &Lease, page_size: u8, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.in_transaction(async |connection| {
-            renew_lease(connection, lease, now).await?;
-            sqlx::query!(
-                "update repositories
-                set page_size = $2::smallint, backfill_page = (backfill_page - 1) * page_size / $2::smallint + 1
-                where id = $1",
-                lease.repository.0,
-                i16::from(page_size)
-            )
-            .execute(connection)
-            .await?;
-            Ok(())
         })
         .await
     }
@@ -824,6 +571,8 @@ pub(crate) async fn bump_data_version(connection: &mut Session, lease: &Lease) -
 
 /// State of a repository that is read when its lease is renewed.
 pub(crate) struct Held {
+    /// How far the collection has come.
+    pub(crate) progress: CollectionProgress,
     /// How many of its pull requests are in quarantine.
     pub(crate) quarantined: i64,
     /// Pull requests that were merged or closed earlier are not stored.
@@ -856,17 +605,21 @@ pub(crate) async fn renew_lease(
     now: DateTime<Utc>,
 ) -> Result<Held, StoreError> {
     // An expired lease is still valid until another worker takes it. The fence decides.
-    let held = sqlx::query_as!(
-        Held,
+    let row = sqlx::query!(
         "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2
-        returning quarantined, (select kept_since from retention) as kept_since",
+        returning
+            quarantined, (select kept_since from retention) as kept_since,
+            watermark, covered_since, reopened_since, listed_at, collected_at, verified_at, page_size, has_pull_requests,
+            backfill_page, backfill_since, backfill_anchor, backfill_rows, backfill_oldest, backfill_last, backfill_length,
+            backfill_newest, backfill_seen, backfill_readings, backfill_reading_at",
         lease.repository.0,
         lease.fence,
         now + lease.ttl
     )
     .fetch_optional(connection)
     .await?;
-    held.ok_or(StoreError::LostLease)
+    let row = row.ok_or(StoreError::LostLease)?;
+    Ok(Held { progress: progress_of!(row), quarantined: row.quarantined, kept_since: row.kept_since })
 }
 
 /// The lease on a repository, with its fence.
@@ -898,10 +651,11 @@ pub(crate) async fn repositories(
 ) -> Result<Vec<Repository>, StoreError> {
     sqlx::query!(
         r#"select
-            id, name, current_name, github_id, pattern, watermark, covered_since, reopened_since, backfill_page, backfill_since,
-            backfill_anchor, backfill_length, backfill_newest, backfill_seen, backfill_readings,
-            backfill_rows, backfill_oldest, backfill_last, etag, etag_scope, page_size, collected_at, verified_at, failures, retry_at,
+            id, name, current_name, github_id, pattern, etag, etag_scope, failures, retry_at,
             (select kept_since from retention) as kept_since,
+            watermark, covered_since, reopened_since, listed_at, collected_at, verified_at, page_size, has_pull_requests,
+            backfill_page, backfill_since, backfill_anchor, backfill_rows, backfill_oldest, backfill_last, backfill_length,
+            backfill_newest, backfill_seen, backfill_readings, backfill_reading_at,
             unreadable_from as "unreadable_from!: Vec<Option<DateTime<Utc>>>", unreadable_until
         from repositories
         where removed_at is null and ($1::bigint is null or id = $1)
@@ -912,34 +666,14 @@ pub(crate) async fn repositories(
     .await?
     .into_iter()
     .map(|row| {
-        let backfill = row.backfill_page.zip(row.backfill_since).map(|(page, since)| Backfill {
-            next_page: page.unsigned_abs(),
-            since,
-            anchor: row.backfill_anchor,
-            length: row.backfill_length.map(i32::unsigned_abs),
-            newest: row.backfill_newest,
-            seen: row.backfill_seen.unsigned_abs(),
-            readings: row.backfill_readings.unsigned_abs().into(),
-            // Only backfills by creation have readings.
-            read_back: row
-                .backfill_rows
-                .filter(|_| row.backfill_readings == 0)
-                .map(|rows| ReadBack { rows: rows.unsigned_abs(), oldest: row.backfill_oldest, last: row.backfill_last }),
-        });
         Ok(Repository {
             id: RepositoryId(row.id),
             name: parse_stored(&row.name)?,
             current_name: row.current_name.as_deref().map(parse_stored).transpose()?,
             github_id: row.github_id,
             pattern: row.pattern.as_deref().map(parse_stored).transpose()?,
-            watermark: row.watermark,
-            covered_since: row.covered_since,
-            reopened_since: row.reopened_since,
-            backfill,
+            progress: progress_of!(row),
             etag: row.etag.zip(row.etag_scope).map(|(etag, scope)| StoredEtag { etag, scope }),
-            page_size: u8::try_from(row.page_size).unwrap_or(100),
-            collected_at: row.collected_at,
-            verified_at: row.verified_at,
             failures: row.failures.unsigned_abs(),
             retry_at: row.retry_at,
             kept_since: row.kept_since,

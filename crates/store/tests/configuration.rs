@@ -285,8 +285,8 @@ async fn only_a_new_member_reopens_the_collection() -> Result<()> {
         apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }, { github: carl }")])).await?;
     assert_eq!(newcomer.reopens_since, Some(at("2026-01-01T00:00:00Z")), "not further back than it was read");
     let repository = &store.snapshot().await?.expect("configured").repositories[0];
-    assert_eq!(repository.reopened_since, Some(at("2026-01-01T00:00:00Z")));
-    assert_eq!(repository.watermark, Some(at("2026-02-03T10:00:00Z")), "the watermark stays");
+    assert_eq!(repository.progress.reopened_since, Some(at("2026-01-01T00:00:00Z")));
+    assert_eq!(repository.progress.watermark, Some(at("2026-02-03T10:00:00Z")), "the watermark stays");
     let coverage = store.coverage().await?;
     assert_eq!((coverage.collected, coverage.pending), (0, vec!["acme/api".to_owned()]));
     Ok(())

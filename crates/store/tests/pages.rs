@@ -7,11 +7,12 @@ use common::{apply, attributions, fresh, share, teams};
 use std::time::Duration;
 
 use mergeline_domain::Details;
+use mergeline_domain::progress::{Backfill, ProgressEvent};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakePullRequest, FakeUser, at, pr};
 use mergeline_store::{
-    ApplyOptions, Backfill, BackfillStep, Filter, KnownBy, Lease, LeaseOutcome, Listed, PageOfWork, Place,
-    QuarantineKey, Repository, Store, StoreError, Undecodable, WithoutDetails,
+    ApplyOptions, Filter, KnownBy, Lease, LeaseOutcome, PageOfWork, Place, QuarantineKey, Repository, Store,
+    StoreError, Undecodable, WithoutDetails,
 };
 use mergeline_test_support::{TestDatabase, finish_reading, keep, miscounted};
 
@@ -51,20 +52,24 @@ async fn f04_a_worker_that_lost_its_lease_cannot_write() -> Result<()> {
     // Its lease has expired, and the next worker takes over.
     let (successor, _) = lease(&store, "2026-06-15T12:01:00Z").await?;
     let now = at("2026-06-15T12:01:01Z");
-    let listed =
-        Listed { newest: None, down_to: now, started_at: now, etag: None, is_verified: false, has_pull_requests: true };
+    let listed = ProgressEvent::Listed {
+        newest: None,
+        down_to: now,
+        started_at: now,
+        is_verified: false,
+        has_pull_requests: true,
+    };
     for refused in [
         store.upsert_page(&lost, revision, PageOfWork::default(), now).await.map(|_| ()),
-        store.finish_listing(&lost, revision, &listed).await,
-        store.finish_backfill(&lost, now).await,
+        store.advance_listing(&lost, revision, listed, None, now).await.map(|_| ()),
+        store.advance(&lost, ProgressEvent::BackfillFinished { at: now }, now).await.map(|_| ()),
         store.store_details(&lost, revision, &[], now).await,
         store.mark_deleted(&lost, &[1], now).await,
-        store.set_page_size(&lost, 50, now).await,
         store.release(&lost, LeaseOutcome::Succeeded, now).await,
     ] {
         assert!(matches!(refused, Err(StoreError::LostLease)), "{refused:?}");
     }
-    store.finish_listing(&successor, revision, &listed).await?;
+    store.advance_listing(&successor, revision, listed, None, now).await?;
     Ok(())
 }
 
@@ -156,15 +161,14 @@ async fn attributions_made_by_an_outdated_roster_are_refused() -> Result<()> {
     apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }")])).await?;
     let page = store.upsert_page(&lease, outdated.revision, PageOfWork::default(), at(MERGED)).await;
     assert!(matches!(page, Err(StoreError::StaleConfiguration)), "{page:?}");
-    let listed = Listed {
+    let listed = ProgressEvent::Listed {
         newest: None,
         down_to: at(MERGED),
         started_at: at(MERGED),
-        etag: None,
         is_verified: false,
         has_pull_requests: true,
     };
-    let finish = store.finish_listing(&lease, outdated.revision, &listed).await;
+    let finish = store.advance_listing(&lease, outdated.revision, listed, None, at(MERGED)).await;
     assert!(matches!(finish, Err(StoreError::StaleConfiguration)), "{finish:?}");
     assert_eq!(attributions(&database).await?, []);
     Ok(())
@@ -452,15 +456,17 @@ async fn rows_read_by_a_slow_clock_stay_quarantined() -> Result<()> {
     let revision = store.snapshot().await?.context("configured")?.revision;
     let (started, behind) = ("2026-06-15T12:00:00Z", "2026-06-15T11:58:00Z");
     let (lease, _) = lease(&store, started).await?;
-    let backfill = Backfill { next_page: 1, since: at("2026-01-01T00:00:00Z"), ..Backfill::default() };
-    store.begin_backfill(&lease, revision, backfill, None, at(started)).await?;
-    store.begin_reading(&lease, backfill, at(started)).await?;
+    let backfill = Backfill::by_creation(at("2026-01-01T00:00:00Z"), None);
+    let begin = ProgressEvent::BackfillStarted { backfill, at: at(started) };
+    store.advance_listing(&lease, revision, begin, None, at(started)).await?;
+    let first = ProgressEvent::ReadingStarted { length: None, newest: None, readings: 1, at: at(started) };
+    store.advance(&lease, first, at(started)).await?;
     let known_by = KnownBy::Place { position: 3, place: Place { after: 1, rows: 2 }, following: None };
     let undecodable = vec![Undecodable { known_by, reason: "no title".to_owned(), created_from: None }];
-    let step = Some(BackfillStep::ByCreation { next_page: 2, seen: 1 });
-    let page = PageOfWork { undecodable, backfill: step, ..PageOfWork::default() };
+    let event = Some(ProgressEvent::PageStored { next_page: 2, seen: 1 });
+    let page = PageOfWork { undecodable, event, ..PageOfWork::default() };
     store.upsert_page(&lease, revision, page, at(behind)).await?;
-    store.finish_backfill(&lease, at(behind)).await?;
+    store.advance(&lease, ProgressEvent::BackfillFinished { at: at(behind) }, at(behind)).await?;
     assert_eq!(counters(&database).await?.2, 1);
     Ok(())
 }

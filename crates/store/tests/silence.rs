@@ -12,12 +12,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
 use common::{apply, attributions, fresh, share, teams};
+use mergeline_domain::progress::{Backfill, ProgressEvent, ReadForward, Reading};
 use mergeline_domain::{Details, Problems, RepoName, Verdict};
 use mergeline_fake_github::{FakeUser, at, pr};
 use mergeline_store::{
-    ApplyError, ApplyOptions, Backfill, BackfillStep, DatabaseSettings, KeptPullRequest, KnownBy, Lease, LeaseOutcome,
-    Listed, PageOfWork, QuarantineKey, RateLimitBlock, RateLimitRemaining, Reason, RepositoryId, RepositoryResult,
-    ResultState, Revision, RunId, Store, StoreError, Undecodable, UnreadableChange, WithoutDetails,
+    ApplyError, ApplyOptions, DatabaseSettings, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork,
+    QuarantineKey, RateLimitBlock, RateLimitRemaining, Reason, RepositoryId, RepositoryResult, ResultState, Revision,
+    RunId, Store, StoreError, Undecodable, UnreadableChange, WithoutDetails,
 };
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -330,14 +331,15 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 const WRITING: [&str; 33] = [
     "accept_quarantined",
     "apply",
-    "begin_backfill",
-    "begin_reading",
+    "advance",
+    "advance_listing",
+    "advance_listing to a backfill",
+    "advance to a new reading",
+    "advance to another page size",
     "close_interrupted_runs",
     "erase",
     "exchange_names",
     "fail_run",
-    "finish_backfill",
-    "finish_listing",
     "identify",
     "identify as another one",
     "identify as one that was archived",
@@ -351,7 +353,6 @@ const WRITING: [&str; 33] = [
     "record_result",
     "release",
     "resolve_pattern",
-    "set_page_size",
     "settle_run",
     "start_run",
     "store_details",
@@ -382,9 +383,11 @@ impl Scene {
         let (first, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
         store.identify(&first, &"acme/api".parse()?, 1, &"acme/api".parse()?, at(NOW)).await?;
         let since = at("2026-01-01T00:00:00Z");
-        let backfill =
-            Backfill { next_page: 3, since, anchor: Some(at("2026-06-10T12:00:00Z")), ..Backfill::default() };
-        store.begin_backfill(&first, revision, backfill, None, at(NOW)).await?;
+        let read = ReadForward { next_page: 3, ..ReadForward::default() };
+        let anchor = Some(at("2026-06-10T12:00:00Z"));
+        let backfill = Backfill { since, anchor, reading: Reading::ByCreation(read) };
+        let begin = ProgressEvent::BackfillStarted { backfill, at: at(NOW) };
+        store.advance_listing(&first, revision, begin, None, at(NOW)).await?;
         store.release(&first, LeaseOutcome::Failed, at(NOW)).await?;
         let (lease, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
         let run = store.start_run(revision, 1, &[], at(NOW)).await?;
@@ -408,7 +411,7 @@ impl Scene {
             let page = PageOfWork {
                 kept,
                 undecodable,
-                backfill: Some(BackfillStep::ByCreation { next_page: 4, seen: 100 }),
+                event: Some(ProgressEvent::PageStored { next_page: 4, seen: 100 }),
                 ..PageOfWork::default()
             };
             Ok(format!("{:?}", store.upsert_page(lease, revision, page, now).await?.quarantined))
@@ -422,9 +425,9 @@ impl Scene {
                 let key = QuarantineKey::Number(8);
                 format!("{:?}", store.accept_quarantined(&"acme/api".parse()?, key, now).await?)
             }
-            "begin_reading" => {
-                let backfill = Backfill { next_page: 1, since, readings: 2, ..Backfill::default() };
-                format!("{:?}", store.begin_reading(lease, backfill, now).await?)
+            "advance to a new reading" => {
+                let event = ProgressEvent::ReadingStarted { length: Some(9), newest: None, readings: 2, at: now };
+                format!("{:?}", store.advance(lease, event, now).await?)
             }
             "note_unlisted" => {
                 format!("{:?}", store.note_unlisted(&"acme/*".parse()?, "without a token").await?)
@@ -446,9 +449,9 @@ impl Scene {
                 let file = teams(&[("pay", "{ github: ana }, { github: ben }")]);
                 format!("{:?}", store.apply(&file, ApplyOptions::default(), now).await?.plan.memberships.len())
             }
-            "begin_backfill" => {
-                let backfill = Backfill { next_page: 1, since, ..Backfill::default() };
-                format!("{:?}", store.begin_backfill(lease, revision, backfill, None, now).await?)
+            "advance_listing to a backfill" => {
+                let event = ProgressEvent::BackfillStarted { backfill: Backfill::by_creation(since, None), at: now };
+                format!("{:?}", store.advance_listing(lease, revision, event, None, now).await?)
             }
             "close_interrupted_runs" => {
                 let later = at("2026-06-15T12:02:00Z");
@@ -466,17 +469,18 @@ impl Scene {
                 let row = UnreadableChange { from: None, until: since };
                 format!("{:?}", store.note_unreadable(lease, &[row], now).await?)
             }
-            "finish_backfill" => format!("{:?}", store.finish_backfill(lease, now).await?),
-            "finish_listing" => {
-                let listed = Listed {
+            "advance" => {
+                format!("{:?}", store.advance(lease, ProgressEvent::BackfillFinished { at: now }, now).await?)
+            }
+            "advance_listing" => {
+                let listed = ProgressEvent::Listed {
                     newest: Some(since),
                     down_to: since,
                     started_at: now,
-                    etag: None,
                     is_verified: true,
                     has_pull_requests: true,
                 };
-                format!("{:?}", store.finish_listing(lease, revision, &listed).await?)
+                format!("{:?}", store.advance_listing(lease, revision, listed, None, now).await?)
             }
             "identify" => format!("{:?}", store.identify(lease, &api, 1, &"acme/new-name".parse()?, now).await?),
             "identify as another one" => format!("{:?}", store.identify(lease, &api, 2, &api, now).await?),
@@ -520,7 +524,10 @@ impl Scene {
                 store.resolve_pattern(&"acme/*".parse()?, &found, None, revision, now).await?;
                 String::new()
             }
-            "set_page_size" => format!("{:?}", store.set_page_size(lease, 50, now).await?),
+            "advance to another page size" => {
+                let event = ProgressEvent::PageSizeChanged { page_size: 50 };
+                format!("{:?}", store.advance(lease, event, now).await?)
+            }
             "settle_run" => {
                 let result = RepositoryResult::default();
                 self.store.record_result(self.run, lease.repository, now, &result).await?;
@@ -589,7 +596,7 @@ impl Scene {
         let mut rows = Vec::new();
         for table in tables {
             let sql = format!(
-                "select '{table} ' || (to_jsonb(t) - 'lease_token' - 'written_as' - 'page_token' - 'data_version')::text
+                "select '{table} ' || (to_jsonb(t) - 'lease_token' - 'written_as' - 'data_version')::text
                 from {table} as t order by 1"
             );
             rows.extend(sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql)).fetch_all(&pool).await?);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use mergeline_domain::Verdict;
-use mergeline_store::{KeptPullRequest, LeaseOutcome, Listed, PageOfWork, Store};
+use mergeline_domain::progress::ProgressEvent;
+use mergeline_store::{KeptPullRequest, LeaseOutcome, PageOfWork, Store};
 
 use mergeline_fake_github::FakePullRequest;
 
@@ -47,9 +48,14 @@ pub async fn finish_reading(
     let repository = snapshot.repositories.first().context("no repository is configured")?;
     let leased = store.lease(repository.id, started_at, Duration::ZERO).await?;
     let (lease, _) = leased.context("another process holds the lease")?;
-    let listed =
-        Listed { newest, down_to: covered_since, started_at, etag: None, is_verified: true, has_pull_requests: true };
-    store.finish_listing(&lease, snapshot.revision, &listed).await?;
+    let listed = ProgressEvent::Listed {
+        newest,
+        down_to: covered_since,
+        started_at,
+        is_verified: true,
+        has_pull_requests: true,
+    };
+    store.advance_listing(&lease, snapshot.revision, listed, None, started_at).await?;
     store.release(&lease, LeaseOutcome::Succeeded, started_at).await?;
     Ok(())
 }

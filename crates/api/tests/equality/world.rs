@@ -9,11 +9,12 @@ use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use mergeline_api::{Api, router};
+use mergeline_domain::progress::ProgressEvent;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Details, PullRequest, RepoName, Verdict};
 use mergeline_fake_github::pr;
 use mergeline_store::{
-    ApplyOptions, KeptPullRequest, Lease, LeaseOutcome, Listed, PageOfWork, Repository, Snapshot, Store, WithoutDetails,
+    ApplyOptions, KeptPullRequest, Lease, LeaseOutcome, PageOfWork, Repository, Snapshot, Store, WithoutDetails,
 };
 use mergeline_test_support::TestDatabase;
 use serde_json::Value;
@@ -93,15 +94,15 @@ impl World {
     async fn finish(&self, snapshot: &Snapshot, lease: &Lease, name: &RepoName) -> Result<()> {
         let index = REPOSITORIES.iter().position(|repository| *repository == name.as_str()).context("configured")?;
         let (down_to, started_at) = (self.organization.read_since[index], self.organization.read_until[index]);
-        let listed = Listed {
+        let listed = ProgressEvent::Listed {
             newest: Some(started_at),
             down_to,
             started_at,
-            etag: None,
             is_verified: true,
             has_pull_requests: true,
         };
-        Ok(self.store.finish_listing(lease, snapshot.revision, &listed).await?)
+        self.store.advance_listing(lease, snapshot.revision, listed, None, started_at).await?;
+        Ok(())
     }
 
     async fn respond(&self, path: &str, query: &str) -> Result<Response<Body>> {

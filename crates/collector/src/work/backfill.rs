@@ -6,11 +6,12 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use mergeline_domain::RepoName;
+use mergeline_domain::progress::{ProgressEvent, ReadBack, ReadForward, Reading};
 use mergeline_github::{GitHubError, ListPosition, Page, PageAnswer, PullRequestPages, larger_page};
-use mergeline_store::{Backfill, BackfillStep, KnownBy, Place, ReadBack, Undecodable};
+use mergeline_store::{KnownBy, Place, Undecodable};
 
 use super::progress::{ListingProgress, SMALLEST_PAGE, read_back};
-use super::{Interruption, RepositoryJob, pipeline, timed};
+use super::{Interruption, RepositoryJob, pipeline};
 
 /// How often a backfill is read if pull requests vanish during each reading.
 const MAX_READINGS: u32 = 4;
@@ -22,32 +23,36 @@ const SMALL_PAGE: u8 = 25;
 impl RepositoryJob<'_> {
     /// Continues a repository's backfill, if there is one, as far as time allows.
     pub(super) async fn backfill(&mut self) -> Result<(), Interruption> {
-        while let Some(backfill) = self.repository.backfill {
-            if let Some(ReadBack { rows, oldest, last }) = backfill.read_back {
-                self.may_continue()?;
-                let (session, name, page_size) = (self.session, self.repository.called(), self.repository.page_size);
-                let pages = session.by_update_after(name, page_size, ListPosition { rows, oldest, last });
-                Box::pin(self.read_back(backfill, pages, None)).await?;
-                continue;
-            }
-            if backfill.readings == 0 && backfill.next_page == 1 {
-                self.begin_reading(backfill).await?;
-                continue;
-            }
-            if !self.read_by_creation(backfill).await? {
+        while let Some(backfill) = self.repository.progress.backfill {
+            let read = match backfill.reading {
+                Reading::ByUpdate(ReadBack { rows, oldest, last }) => {
+                    self.may_continue()?;
+                    let (session, name) = (self.session, self.repository.called());
+                    let position = ListPosition { rows, oldest, last };
+                    let pages = session.by_update_after(name, self.repository.progress.page_size, position);
+                    Box::pin(self.read_back(backfill.since, pages, None)).await?;
+                    continue;
+                }
+                Reading::ByCreation(read) if read.readings == 0 => {
+                    self.begin_reading(0).await?;
+                    continue;
+                }
+                Reading::ByCreation(read) => read,
+            };
+            if !self.read_by_creation(backfill.since, read).await? {
                 // Continue with another page size.
                 continue;
             }
-            let backfill = self.repository.backfill.unwrap_or(backfill);
-            if backfill.length.is_some_and(|length| backfill.seen < length) && backfill.readings < MAX_READINGS {
+            let read = self.read_forward().unwrap_or(read);
+            if read.length.is_some_and(|length| read.seen < length) && read.readings < MAX_READINGS {
                 // A pull request vanished in the meantime. Those behind it moved up, and one at the start of a page was
                 // missed.
-                let (repository, seen, length) = (self.repository.called(), backfill.seen, backfill.length);
+                let (repository, seen, length) = (self.repository.called(), read.seen, read.length);
                 tracing::info!(
                     repo.name = %repository, seen, length,
                     "Reading {repository} again: only {seen} pull requests were listed, fewer than there were"
                 );
-                self.begin_reading(backfill).await?;
+                self.begin_reading(read.readings).await?;
                 continue;
             }
             self.finish_backfill().await?;
@@ -56,24 +61,29 @@ impl RepositoryJob<'_> {
     }
 
     pub(super) async fn finish_backfill(&mut self) -> Result<(), Interruption> {
-        let finished = self.collecting.store.finish_backfill(&self.lease, self.now());
-        timed(&mut self.result.database, finished).await?;
-        self.repository.backfill = None;
-        Ok(())
+        self.advance(ProgressEvent::BackfillFinished { at: self.now() }).await
     }
 
-    /// Reads a backfill by update, page by page, and stores the position with each page. After the last page it is
+    /// The progress of a backfill by creation, if one is running.
+    fn read_forward(&self) -> Option<ReadForward> {
+        match self.repository.progress.backfill?.reading {
+            Reading::ByCreation(read) => Some(read),
+            Reading::ByUpdate(_) => None,
+        }
+    }
+
+    /// Reads a backfill by update, down to `since`, page by page, and stores the position with each page. After the last page it is
     /// finished, unless there are unreadable rows: in the list by creation, neighbors identify those. `first` is what
     /// the first page showed, if the reading starts at the beginning of the list.
     pub(super) async fn read_back(
         &mut self,
-        backfill: Backfill,
+        since: DateTime<Utc>,
         mut pages: PullRequestPages<'_>,
         first: Option<(Page, ListingProgress)>,
     ) -> Result<(), Interruption> {
-        let outcome = self.read_back_to(backfill, &mut pages, first).await;
+        let outcome = self.read_back_to(since, &mut pages, first).await;
         let smaller = pages.page_size().max(SMALLEST_PAGE);
-        if smaller < self.repository.page_size {
+        if smaller < self.repository.progress.page_size {
             self.set_page_size(smaller).await?;
         }
         outcome
@@ -81,7 +91,7 @@ impl RepositoryJob<'_> {
 
     async fn read_back_to(
         &mut self,
-        backfill: Backfill,
+        since: DateTime<Utc>,
         pages: &mut PullRequestPages<'_>,
         first: Option<(Page, ListingProgress)>,
     ) -> Result<(), Interruption> {
@@ -104,19 +114,16 @@ impl RepositoryJob<'_> {
             if page.is_empty() && !page.has_next && read_back.oldest.is_none() {
                 return Err(Interruption::lists_nothing());
             }
-            let is_over = !page.has_next || page.is_beyond(backfill.since);
+            let is_over = !page.has_next || page.is_beyond(since);
             let is_readable =
                 page.unreadable.is_empty() || (is_from_the_beginning && self.is_accounted_for(&seen).await?);
             if !is_readable {
                 // Unreadable rows of a partial list are not stored: the next listing checks them.
-                self.keep(page, backfill.since, None).await?;
+                self.keep(page, since, None).await?;
                 self.observe();
-                return self.begin_reading(Backfill { read_back: None, ..backfill }).await;
+                return self.begin_reading(0).await;
             }
-            self.keep(page, backfill.since, Some(BackfillStep::ByUpdate(read_back))).await?;
-            if let Some(progress) = &mut self.repository.backfill {
-                progress.read_back = Some(read_back);
-            }
+            self.keep(page, since, Some(ProgressEvent::RowsStored(read_back))).await?;
             self.observe();
             if is_over {
                 return self.finish_backfill().await;
@@ -126,31 +133,28 @@ impl RepositoryJob<'_> {
     }
 
     /// Starts at the first page, after asking for the length of the list. An unknown length does not prevent that.
-    async fn begin_reading(&mut self, backfill: Backfill) -> Result<(), Interruption> {
+    /// `readings` is how often it was started before.
+    async fn begin_reading(&mut self, readings: u32) -> Result<(), Interruption> {
         let length = match self.length.take() {
             Some(length) => Some(length),
             None => self.session.list_length_if_known(self.repository.called()).await?,
         };
-        let reading = Backfill {
-            next_page: 1,
+        let event = ProgressEvent::ReadingStarted {
             length: length.map(|length| length.rows),
             newest: length.and_then(|length| length.newest),
-            seen: 0,
-            readings: backfill.readings + 1,
-            ..backfill
+            readings: readings + 1,
+            at: self.now(),
         };
-        let saved = self.collecting.store.begin_reading(&self.lease, reading, self.now());
-        timed(&mut self.result.database, saved).await?;
-        self.repository.backfill = Some(reading);
-        Ok(())
+        self.advance(event).await
     }
 
     /// Reads page by page, with several requests in flight, and stores the pages in order. Returns true at the end of
     /// the list, or false if the page size has changed.
-    async fn read_by_creation(&mut self, backfill: Backfill) -> Result<bool, Interruption> {
-        let (session, name, page_size) = (self.session, self.repository.called().clone(), self.repository.page_size);
+    async fn read_by_creation(&mut self, since: DateTime<Utc>, read: ReadForward) -> Result<bool, Interruption> {
+        let (session, name) = (self.session, self.repository.called().clone());
+        let page_size = self.repository.progress.page_size;
         let ahead = self.collecting.github.concurrency();
-        let mut next = backfill.next_page;
+        let mut next = read.next_page;
         let mut last = self.last_page.unwrap_or(next).max(next);
         let (mut is_read, mut other_size, mut pages_read) = (false, None, 0);
         let mut counted = Counted::default();
@@ -185,13 +189,9 @@ impl RepositoryJob<'_> {
                 // Pages before the failed one are stored anyway.
                 if let Some(mut page) = arrived {
                     let unread = self.name_unreadable(&mut page).await?;
-                    let seen = counted.add(&page, &unread, backfill.newest, is_read);
-                    let step = BackfillStep::ByCreation { next_page: next, seen };
-                    self.keep_with(page, unread, backfill.since, Some(step)).await?;
-                    if let Some(progress) = &mut self.repository.backfill {
-                        progress.next_page = next;
-                        progress.seen += seen;
-                    }
+                    let seen = counted.add(&page, &unread, read.newest, is_read);
+                    let event = ProgressEvent::PageStored { next_page: next, seen };
+                    self.keep_with(page, unread, since, Some(event)).await?;
                     self.observe();
                 }
                 outcome?;
@@ -243,19 +243,12 @@ impl RepositoryJob<'_> {
 
     /// Uses another page size from now on.
     pub(super) async fn set_page_size(&mut self, page_size: u8) -> Result<(), Interruption> {
-        let before = self.repository.page_size;
+        let before = self.repository.progress.page_size;
         tracing::info!(
             repo.name = %self.repository.called(), page_size,
             "Using a page size of {page_size} instead of {before}"
         );
-        let set = self.collecting.store.set_page_size(&self.lease, page_size, self.now());
-        timed(&mut self.result.database, set).await?;
-        self.repository.page_size = page_size;
-        self.last_page = None;
-        if let Some(backfill) = &mut self.repository.backfill {
-            backfill.next_page = (backfill.next_page - 1) * u32::from(before) / u32::from(page_size) + 1;
-        }
-        Ok(())
+        self.advance(ProgressEvent::PageSizeChanged { page_size }).await
     }
 }
 

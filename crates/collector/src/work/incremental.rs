@@ -1,8 +1,9 @@
 //! The incremental stream: by update, newest first, down to what is known.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::progress::{Backfill, ProgressEvent, ReadBack, ReadForward, Reading};
 use mergeline_github::{GitHubError, ListLength, Page, PageAnswer, PullRequestPages};
-use mergeline_store::{Backfill, Listed, ReadBack, StoredEtag, UnreadableChange};
+use mergeline_store::{StoredEtag, UnreadableChange};
 
 use super::progress::{ListingProgress, MAX_AHEAD, SMALLEST_PAGE, read_back};
 use super::{Interruption, RepositoryJob, known, stored, timed};
@@ -16,8 +17,6 @@ const VERIFY_WINDOW: TimeDelta = TimeDelta::days(28);
 /// How many pull requests are marked as deleted at a time when all of a repository's are gone. An interruption loses at
 /// most this much work.
 const GONE_AT_ONCE: usize = 20;
-/// The largest page size.
-const WHOLE_PAGE: u8 = 100;
 /// The window of the backfill counts as widened when it starts this much before what is covered.
 const WIDENED_BY: TimeDelta = TimeDelta::days(1);
 /// A reopened reading with more pages than this does not restart from its beginning after an interruption.
@@ -81,7 +80,7 @@ impl RepositoryJob<'_> {
         let plan = self.plan();
         let mut progress = ListingProgress::default();
         let outcome = self.read_down(&plan, &mut progress).await;
-        let smaller = progress.page_size.filter(|size| *size < self.repository.page_size);
+        let smaller = progress.page_size.filter(|size| *size < self.repository.progress.page_size);
         let smaller = smaller.map(|size| size.max(SMALLEST_PAGE));
         if let Some(smaller) = smaller {
             self.set_page_size(smaller).await?;
@@ -97,12 +96,12 @@ impl RepositoryJob<'_> {
                 self.listed(&plan, progress).await?;
                 match smaller {
                     // Learned just now, and reset by the end of the listing.
-                    Some(smaller) if self.repository.page_size != smaller => self.set_page_size(smaller).await,
+                    Some(smaller) if self.repository.progress.page_size != smaller => self.set_page_size(smaller).await,
                     _ => Ok(()),
                 }
             }
             // Changes since the backfill started are read again from there, until it has found the unreadable rows.
-            Ok(ListingEnd::Whole) if self.repository.backfill.is_some() => Ok(()),
+            Ok(ListingEnd::Whole) if self.repository.progress.backfill.is_some() => Ok(()),
             Ok(ListingEnd::Whole) => {
                 if plan.is_verified() {
                     self.mark_missing_as_deleted(plan.down_to, &progress).await?;
@@ -111,7 +110,7 @@ impl RepositoryJob<'_> {
                 self.begin_backfill(&plan, &progress, None).await
             }
             Ok(ListingEnd::FirstPageOnly(last)) => {
-                self.last_page = last.filter(|_| progress.page_size == Some(self.repository.page_size));
+                self.last_page = last.filter(|_| progress.page_size == Some(self.repository.progress.page_size));
                 self.begin_backfill(&plan, &progress, None).await
             }
             Err(stopped) if plan.should_become_backfill(&stopped, progress.pages) => {
@@ -165,30 +164,31 @@ impl RepositoryJob<'_> {
         let wanted = now - self.collecting.options.backfill;
         // Pull requests decided before `kept_since` are not stored anyway.
         let window = repository.kept_since.map_or(wanted, |since| since.max(wanted));
-        let known = repository.position().map(|position| position - OVERLAP);
+        let progress = &repository.progress;
+        let known = progress.position().map(|position| position - OVERLAP);
         let is_widened = |covered: &DateTime<Utc>| {
-            let is_under_way = repository.backfill.is_some_and(|backfill| backfill.since < window + WIDENED_BY);
+            let is_under_way = progress.backfill.is_some_and(|backfill| backfill.since < window + WIDENED_BY);
             window + WIDENED_BY < *covered && !is_under_way
         };
-        let widened = repository.covered_since.filter(is_widened).map(|_| window);
-        let reopened = repository.reopened_since.into_iter().chain(widened).min();
-        let is_due = repository.verified_at.is_none_or(|at| at + VERIFY_EVERY <= now);
-        let comparison = match known.is_some() && repository.backfill.is_none() {
+        let widened = progress.covered_since.filter(is_widened).map(|_| window);
+        let reopened = progress.reopened_since.into_iter().chain(widened).min();
+        let is_due = progress.verified_at.is_none_or(|at| at + VERIFY_EVERY <= now);
+        let comparison = match known.is_some() && progress.backfill.is_none() {
             true if self.collecting.options.verifies => Comparison::Whole,
             true if is_due => Comparison::Recent,
             _ => Comparison::No,
         };
-        let covered = repository.covered_since.unwrap_or(window);
+        let covered = progress.covered_since.unwrap_or(window);
         let verified_from = match comparison {
             Comparison::No => None,
             Comparison::Recent => Some(covered.max(now - VERIFY_WINDOW)),
             Comparison::Whole => Some(covered),
         };
-        let first = repository.covered_since.or(repository.backfill.map(|backfill| backfill.since)).unwrap_or(window);
+        let first = progress.covered_since.or(progress.backfill.map(|backfill| backfill.since)).unwrap_or(window);
         let down_to = [known.or(Some(first)), reopened, verified_from].into_iter().flatten().min().unwrap_or(window);
         ListingPlan {
             down_to,
-            is_first: known.is_none() && repository.covered_since.is_none() && repository.backfill.is_none(),
+            is_first: known.is_none() && progress.covered_since.is_none() && progress.backfill.is_none(),
             is_reopened: reopened.is_some(),
             comparison,
             started_at: now,
@@ -203,7 +203,7 @@ impl RepositoryJob<'_> {
         let is_conditional = !plan.is_first && !plan.is_reopened && !plan.is_verified();
         let etag = self.repository.etag.clone().filter(|_| is_conditional).map(known);
         let name = self.repository.called().clone();
-        let mut pages = self.session.by_update(&name, self.repository.page_size, etag);
+        let mut pages = self.session.by_update(&name, self.repository.progress.page_size, etag);
         loop {
             let Some(page) = self.next_page(&mut pages).await? else { return Ok(ListingEnd::Whole) };
             // If nothing was known, nothing can be unchanged.
@@ -216,8 +216,8 @@ impl RepositoryJob<'_> {
             let has_more = progress.note(&page, plan.started_at, plan.down_to);
             if has_more && self.is_read_back(plan, &page, progress).await? {
                 self.begin_backfill(plan, progress, Some(ReadBack::default())).await?;
-                let Some(backfill) = self.repository.backfill else { return Ok(ListingEnd::Back) };
-                Box::pin(self.read_back(backfill, pages, Some((page, std::mem::take(progress))))).await?;
+                let Some(backfill) = self.repository.progress.backfill else { return Ok(ListingEnd::Back) };
+                Box::pin(self.read_back(backfill.since, pages, Some((page, std::mem::take(progress))))).await?;
                 return Ok(ListingEnd::Back);
             }
             if has_more && plan.is_first {
@@ -246,7 +246,7 @@ impl RepositoryJob<'_> {
     ) -> Result<bool, Interruption> {
         let is_new = plan.is_first && page.unreadable.is_empty() && is_bounded(page, plan.down_to);
         let is_reopened = !plan.is_first && plan.is_reopened && !plan.is_verified();
-        if !(is_new || is_reopened) || self.repository.backfill.is_some() {
+        if !(is_new || is_reopened) || self.repository.progress.backfill.is_some() {
             return Ok(false);
         }
         if is_reopened && !self.is_accounted_for(progress).await? {
@@ -256,7 +256,7 @@ impl RepositoryJob<'_> {
         if !is_new || self.collecting.github.concurrency() == 1 || !may_hold_half(page, plan.down_to) {
             return Ok(true);
         }
-        let middle = page.last.unwrap_or(1) * u32::from(self.repository.page_size) / 2;
+        let middle = page.last.unwrap_or(1) * u32::from(self.repository.progress.page_size) / 2;
         let row = self.session.row_by_update(self.repository.called(), middle).await?;
         let Some(row) = row.filter(|row| row.changed_at >= plan.down_to) else { return Ok(true) };
         // Opening a pull request changes it, so the newest one is on this page. If it is not, fewer rows are seen than
@@ -277,34 +277,32 @@ impl RepositoryJob<'_> {
 
     async fn unchanged(&mut self, plan: &ListingPlan) -> Result<(), Interruption> {
         self.result.is_unchanged = true;
-        let down_to = self.repository.position().unwrap_or(plan.down_to);
+        let down_to = self.repository.progress.position().unwrap_or(plan.down_to);
         let etag = self.repository.etag.clone();
-        let listed = Listed {
+        let event = ProgressEvent::Listed {
             newest: None,
             down_to,
             started_at: plan.started_at,
-            etag,
             is_verified: false,
             has_pull_requests: true,
         };
-        self.finish(&listed).await
+        self.finish(event, etag, plan.started_at).await
     }
 
     async fn listed(&mut self, plan: &ListingPlan, progress: ListingProgress) -> Result<(), Interruption> {
-        if !progress.is_anything && self.repository.position().is_some() {
+        if !progress.is_anything && self.repository.progress.position().is_some() {
             self.confirm_all_gone().await?;
         } else if plan.is_verified() {
             self.mark_missing_as_deleted(plan.down_to, &progress).await?;
         }
-        let listed = Listed {
+        let event = ProgressEvent::Listed {
             newest: progress.newest,
             down_to: plan.down_to,
             started_at: plan.started_at,
-            etag: progress.etag.map(stored),
             is_verified: plan.is_verified() || plan.is_first,
             has_pull_requests: true,
         };
-        self.finish(&listed).await
+        self.finish(event, progress.etag.map(stored), plan.started_at).await
     }
 
     /// Confirms an empty list. It may mean that the token lost its access, which is not a complete collection. Or
@@ -363,30 +361,31 @@ impl RepositoryJob<'_> {
             repo.name = %repository,
             "Pull requests are switched off in the settings of {repository}: there is nothing to read"
         );
-        let listed = Listed {
+        let event = ProgressEvent::Listed {
             newest: None,
             down_to: plan.down_to,
             started_at: plan.started_at,
-            etag: None,
             is_verified: false,
             has_pull_requests: false,
         };
-        self.finish(&listed).await?;
-        if self.repository.backfill.is_some() {
+        self.finish(event, None, plan.started_at).await?;
+        if self.repository.progress.backfill.is_some() {
             self.finish_backfill().await?;
         }
         Ok(())
     }
 
-    async fn finish(&mut self, listed: &Listed) -> Result<(), Interruption> {
-        let store = self.collecting.store;
-        let finished = store.finish_listing(&self.lease, self.rostered.revision, listed);
-        timed(&mut self.result.database, finished).await?;
-        if listed.is_verified && self.repository.verified_at.is_some_and(|at| at < listed.started_at) {
-            // As the store did in the database.
-            self.repository.page_size = WHOLE_PAGE;
-            self.last_page = None;
-        }
+    /// Records how a listing ended that started at `started_at`. `etag` is that of its first page.
+    async fn finish(
+        &mut self,
+        event: ProgressEvent,
+        etag: Option<StoredEtag>,
+        started_at: DateTime<Utc>,
+    ) -> Result<(), Interruption> {
+        let (store, revision) = (self.collecting.store, self.rostered.revision);
+        let finished = store.advance_listing(&self.lease, revision, event, etag.as_ref(), started_at);
+        let progress = timed(&mut self.result.database, finished).await?;
+        self.set_progress(progress);
         Ok(())
     }
 
@@ -397,35 +396,25 @@ impl RepositoryJob<'_> {
         read_back: Option<ReadBack>,
     ) -> Result<(), Interruption> {
         // A backfill that is already running may go further back.
-        let since = self.repository.backfill.map_or(plan.down_to, |backfill| backfill.since.min(plan.down_to));
-        let backfill = Backfill { next_page: 1, since, anchor: progress.newest, read_back, ..Backfill::default() };
-        self.start(backfill, progress.etag.clone().map(stored), plan.started_at).await?;
+        let since = self.repository.progress.backfill.map_or(plan.down_to, |backfill| backfill.since.min(plan.down_to));
+        let reading = read_back.map_or(Reading::ByCreation(ReadForward::default()), Reading::ByUpdate);
+        let backfill = Backfill { since, anchor: progress.newest, reading };
+        let event = ProgressEvent::BackfillStarted { backfill, at: plan.started_at };
+        self.finish(event, progress.etag.clone().map(stored), plan.started_at).await?;
         self.note_unreadable(plan.down_to, progress).await
     }
 
     /// Starts to read the whole list again because rows have moved.
     pub(super) async fn read_again(&mut self) -> Result<(), Interruption> {
-        let Some(since) = self.repository.covered_since else { return Ok(()) };
+        let Some(since) = self.repository.progress.covered_since else { return Ok(()) };
         tracing::info!(
             repo.name = %self.repository.called(),
             "Reading {} again: unreadable rows have moved", self.repository.called()
         );
-        let backfill = Backfill { next_page: 1, since, anchor: self.repository.position(), ..Backfill::default() };
-        self.start(backfill, self.repository.etag.clone(), self.started_at).await
-    }
-
-    /// Starts a backfill. The list has been read since `started_at`, and `etag` belongs to its first page.
-    async fn start(
-        &mut self,
-        backfill: Backfill,
-        etag: Option<StoredEtag>,
-        started_at: DateTime<Utc>,
-    ) -> Result<(), Interruption> {
-        let store = self.collecting.store;
-        let started = store.begin_backfill(&self.lease, self.rostered.revision, backfill, etag.as_ref(), started_at);
-        timed(&mut self.result.database, started).await?;
-        self.repository.backfill = Some(backfill);
-        Ok(())
+        let anchor = self.repository.progress.position();
+        let backfill = Backfill::by_creation(since, anchor);
+        let event = ProgressEvent::BackfillStarted { backfill, at: self.started_at };
+        self.finish(event, self.repository.etag.clone(), self.started_at).await
     }
 
     /// Requests what is stored but not listed by its number: GitHub says whether it is gone.

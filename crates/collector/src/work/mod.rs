@@ -15,6 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use futures::{FutureExt, Stream, StreamExt};
+use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
 use mergeline_domain::{GithubId, Recovery, RepoName, error_chain};
 use mergeline_github::{Etag, GitHubError, ListLength, Page, RepositoryIdentity, Session};
 use mergeline_store::{
@@ -315,7 +316,7 @@ impl RepositoryJob<'_> {
 
     async fn run_all(&mut self) -> Result<(), Interruption> {
         // During a backfill nothing is compared.
-        let is_compared_later = self.collecting.options.verifies && self.repository.backfill.is_some();
+        let is_compared_later = self.collecting.options.verifies && self.repository.progress.backfill.is_some();
         self.incremental().await?;
         if !self.has_pull_requests {
             return Ok(());
@@ -337,6 +338,22 @@ impl RepositoryJob<'_> {
 
     fn now(&self) -> DateTime<Utc> {
         self.collecting.now()
+    }
+
+    /// Records an event of the collection.
+    async fn advance(&mut self, event: ProgressEvent) -> Result<(), Interruption> {
+        let advanced = self.collecting.store.advance(&self.lease, event, self.now());
+        let progress = timed(&mut self.result.database, advanced).await?;
+        self.set_progress(progress);
+        Ok(())
+    }
+
+    fn set_progress(&mut self, progress: CollectionProgress) {
+        if progress.page_size != self.repository.progress.page_size {
+            // Its number belongs to the earlier page size.
+            self.last_page = None;
+        }
+        self.repository.progress = progress;
     }
 
     /// Checks that there is time for another page and that the repository's turn is not over.

@@ -1,17 +1,17 @@
 //! Stores the pull requests of a page.
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::progress::ProgressEvent;
 use mergeline_domain::{PullRequest, Roster, SkipReason, Verdict};
 use mergeline_github::Page;
 use mergeline_store::{
-    BackfillStep, KeptPullRequest, KnownBy, Lease, PageOfWork, RepositoryResult, Revision, Store, StoreError,
-    Undecodable,
+    KeptPullRequest, KnownBy, Lease, PageOfWork, RepositoryResult, Revision, Store, StoreError, StoredPage, Undecodable,
 };
 
 use super::{Interruption, RepositoryJob, timed};
 
 /// Attributes the pull requests of a page, stores those of configured people and counts the others by reason. Also
-/// returns how many have left the quarantine.
+/// returns what the store did.
 ///
 /// # Errors
 /// When the database fails, or the roster is stale, also because the page showed that two people are the same.
@@ -23,12 +23,12 @@ pub async fn keep_page(
     roster: &Roster,
     pull_requests: Vec<PullRequest>,
     undecodable: Vec<Undecodable>,
-    backfill: Option<BackfillStep>,
+    event: Option<ProgressEvent>,
     now: DateTime<Utc>,
-) -> Result<(RepositoryResult, u64), StoreError> {
+) -> Result<(RepositoryResult, StoredPage), StoreError> {
     let quarantined = u32::try_from(undecodable.len()).unwrap_or(u32::MAX);
     let mut counts = RepositoryResult { listed: quarantined, quarantined, ..RepositoryResult::default() };
-    let mut page = PageOfWork { undecodable, backfill, ..PageOfWork::default() };
+    let mut page = PageOfWork { undecodable, event, ..PageOfWork::default() };
     let mut is_roster_stale = false;
     let mut judging = roster.judging();
     for pull_request in pull_requests {
@@ -60,7 +60,7 @@ pub async fn keep_page(
     let pruned = u32::try_from(stored.pruned).unwrap_or(u32::MAX);
     counts.listed = counts.listed.saturating_sub(pruned);
     counts.kept = counts.kept.saturating_sub(pruned);
-    Ok((counts, stored.released))
+    Ok((counts, stored))
 }
 
 /// The earliest time that a pull request of a page may have been opened: not before the one with the next lower number.
@@ -75,9 +75,9 @@ impl RepositoryJob<'_> {
         &mut self,
         page: Page,
         since: DateTime<Utc>,
-        backfill: Option<BackfillStep>,
+        event: Option<ProgressEvent>,
     ) -> Result<(), Interruption> {
-        self.keep_with(page, Vec::new(), since, backfill).await
+        self.keep_with(page, Vec::new(), since, event).await
     }
 
     /// Like `keep`, with unreadable rows to put into quarantine.
@@ -86,7 +86,7 @@ impl RepositoryJob<'_> {
         mut page: Page,
         mut unread: Vec<Undecodable>,
         since: DateTime<Utc>,
-        backfill: Option<BackfillStep>,
+        event: Option<ProgressEvent>,
     ) -> Result<(), Interruption> {
         unread.extend(page.undecodable.iter().map(|item| Undecodable {
             known_by: KnownBy::Number(item.number),
@@ -110,13 +110,14 @@ impl RepositoryJob<'_> {
             &rostered.roster,
             page.pull_requests,
             unread,
-            backfill,
+            event,
             now,
         );
-        let (counts, released) = timed(&mut self.result.database, kept).await?;
-        if released > 0 {
+        let (counts, stored) = timed(&mut self.result.database, kept).await?;
+        if stored.released > 0 {
             self.repository.unreadable.clear();
         }
+        self.set_progress(stored.progress);
         self.result.add_counts(&counts);
         Ok(())
     }

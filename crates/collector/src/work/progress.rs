@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::progress::ReadBack;
 use mergeline_github::{Etag, ListPosition, Page};
-use mergeline_store::{ReadBack, UnreadableChange};
+use mergeline_store::UnreadableChange;
 
 /// A change that is further ahead comes from a broken clock, and must not hide earlier changes.
 pub(super) const MAX_AHEAD: TimeDelta = TimeDelta::days(1);

@@ -148,7 +148,7 @@ impl World {
 
     pub(crate) async fn watermarks(&self) -> Result<HashMap<String, Option<DateTime<Utc>>>> {
         let snapshot = self.store.snapshot().await?.context("configured")?;
-        Ok(snapshot.repositories.into_iter().map(|r| (r.name.to_string(), r.watermark)).collect())
+        Ok(snapshot.repositories.into_iter().map(|r| (r.name.to_string(), r.progress.watermark)).collect())
     }
 
     /// Runs a query that returns one number.

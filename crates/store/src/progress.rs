@@ -1,0 +1,293 @@
+//! Stores the collection progress of repositories. What it is after an event is decided in the domain.
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::progress::{
+    Backfill, CollectionProgress, ProgressEvent, ReadBack, ReadForward, Reading, WHOLE_PAGE,
+};
+
+use crate::attributions::lock_configuration;
+use crate::quarantine::forget_places;
+use crate::repositories::{renew_lease, saturated};
+use crate::session::Session;
+use crate::{Lease, RepositoryId, Revision, Store, StoreError, StoredEtag};
+
+impl Store {
+    /// Records an event of a repository's collection. Returns the progress after it. Recording the same event again
+    /// changes nothing.
+    ///
+    /// At the end of a backfill, quarantined rows that are known only by place are removed if the backfill read the whole
+    /// list and did not find them there.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when another worker has taken over.
+    pub async fn advance(
+        &self,
+        lease: &Lease,
+        event: ProgressEvent,
+        now: DateTime<Utc>,
+    ) -> Result<CollectionProgress, StoreError> {
+        self.in_transaction(async |connection| {
+            let held = renew_lease(connection, lease, now).await?;
+            if matches!(event, ProgressEvent::BackfillFinished { .. })
+                && let Some(read_at) = held.progress.whole_reading_at()
+            {
+                forget_places(connection, lease.repository, read_at).await?;
+            }
+            let progress = held.progress.after(event, held.kept_since);
+            write_progress(connection, lease, &progress, Beside::default()).await?;
+            Ok(progress)
+        })
+        .await
+    }
+
+    /// Like [`Store::advance`], for the end of a listing: what it listed, or that a backfill must follow. `etag` is that
+    /// of its first page.
+    ///
+    /// # Errors
+    /// As [`Store::advance`], and [`StoreError::StaleConfiguration`] when people may have been added since the roster was
+    /// read, whose pull requests were not kept.
+    pub async fn advance_listing(
+        &self,
+        lease: &Lease,
+        revision: Revision,
+        event: ProgressEvent,
+        etag: Option<&StoredEtag>,
+        now: DateTime<Utc>,
+    ) -> Result<CollectionProgress, StoreError> {
+        self.in_transaction(async |connection| {
+            lock_configuration(connection, revision).await?;
+            let held = renew_lease(connection, lease, now).await?;
+            let progress = held.progress.after(event, held.kept_since);
+            write_progress(connection, lease, &progress, Beside { etag: Some(etag), ..Beside::default() }).await?;
+            Ok(progress)
+        })
+        .await
+    }
+}
+
+/// What changes with the progress, in the same statement.
+#[derive(Default)]
+pub(crate) struct Beside<'a> {
+    /// The new ETag of the incremental stream; `Some(None)` deletes it.
+    pub(crate) etag: Option<Option<&'a StoredEtag>>,
+    /// Whether earlier responses about the repository are out of date.
+    pub(crate) bumps_data_version: bool,
+}
+
+/// The columns that hold the progress of a repository.
+pub(crate) struct ProgressColumns {
+    pub(crate) watermark: Option<DateTime<Utc>>,
+    pub(crate) covered_since: Option<DateTime<Utc>>,
+    pub(crate) reopened_since: Option<DateTime<Utc>>,
+    pub(crate) listed_at: Option<DateTime<Utc>>,
+    pub(crate) collected_at: Option<DateTime<Utc>>,
+    pub(crate) verified_at: Option<DateTime<Utc>>,
+    pub(crate) page_size: i16,
+    pub(crate) has_pull_requests: bool,
+    pub(crate) backfill_page: Option<i32>,
+    pub(crate) backfill_since: Option<DateTime<Utc>>,
+    pub(crate) backfill_anchor: Option<DateTime<Utc>>,
+    pub(crate) backfill_rows: Option<i32>,
+    pub(crate) backfill_oldest: Option<DateTime<Utc>>,
+    pub(crate) backfill_last: Option<i64>,
+    pub(crate) backfill_length: Option<i32>,
+    pub(crate) backfill_newest: Option<DateTime<Utc>>,
+    pub(crate) backfill_seen: i32,
+    pub(crate) backfill_readings: i16,
+    pub(crate) backfill_reading_at: Option<DateTime<Utc>>,
+}
+
+/// The progress in a row of `repositories` with all of its columns.
+macro_rules! progress_of {
+    ($row:expr) => {
+        mergeline_domain::progress::CollectionProgress::from($crate::progress::ProgressColumns {
+            watermark: $row.watermark,
+            covered_since: $row.covered_since,
+            reopened_since: $row.reopened_since,
+            listed_at: $row.listed_at,
+            collected_at: $row.collected_at,
+            verified_at: $row.verified_at,
+            page_size: $row.page_size,
+            has_pull_requests: $row.has_pull_requests,
+            backfill_page: $row.backfill_page,
+            backfill_since: $row.backfill_since,
+            backfill_anchor: $row.backfill_anchor,
+            backfill_rows: $row.backfill_rows,
+            backfill_oldest: $row.backfill_oldest,
+            backfill_last: $row.backfill_last,
+            backfill_length: $row.backfill_length,
+            backfill_newest: $row.backfill_newest,
+            backfill_seen: $row.backfill_seen,
+            backfill_readings: $row.backfill_readings,
+            backfill_reading_at: $row.backfill_reading_at,
+        })
+    };
+}
+pub(crate) use progress_of;
+
+impl From<ProgressColumns> for CollectionProgress {
+    fn from(row: ProgressColumns) -> Self {
+        // Only backfills by creation have readings.
+        let reading = match row.backfill_rows.filter(|_| row.backfill_readings == 0) {
+            Some(rows) => Reading::ByUpdate(ReadBack {
+                rows: rows.unsigned_abs(),
+                oldest: row.backfill_oldest,
+                last: row.backfill_last,
+            }),
+            None => Reading::ByCreation(ReadForward {
+                next_page: row.backfill_page.unwrap_or(1).unsigned_abs(),
+                length: row.backfill_length.map(i32::unsigned_abs),
+                newest: row.backfill_newest,
+                seen: row.backfill_seen.unsigned_abs(),
+                readings: row.backfill_readings.unsigned_abs().into(),
+                started_at: row.backfill_reading_at,
+            }),
+        };
+        let since = row.backfill_page.and(row.backfill_since);
+        Self {
+            watermark: row.watermark,
+            covered_since: row.covered_since,
+            reopened_since: row.reopened_since,
+            listed_at: row.listed_at,
+            collected_at: row.collected_at,
+            verified_at: row.verified_at,
+            page_size: u8::try_from(row.page_size).unwrap_or(WHOLE_PAGE),
+            has_pull_requests: row.has_pull_requests,
+            backfill: since.map(|since| Backfill { since, anchor: row.backfill_anchor, reading }),
+        }
+    }
+}
+
+impl From<&CollectionProgress> for ProgressColumns {
+    fn from(progress: &CollectionProgress) -> Self {
+        let backfill = progress.backfill;
+        let (forward, back) = match backfill.map(|backfill| backfill.reading) {
+            Some(Reading::ByCreation(forward)) => (forward, None),
+            Some(Reading::ByUpdate(back)) => (ReadForward::default(), Some(back)),
+            None => (ReadForward::default(), None),
+        };
+        Self {
+            watermark: progress.watermark,
+            covered_since: progress.covered_since,
+            reopened_since: progress.reopened_since,
+            listed_at: progress.listed_at,
+            collected_at: progress.collected_at,
+            verified_at: progress.verified_at,
+            page_size: progress.page_size.into(),
+            has_pull_requests: progress.has_pull_requests,
+            backfill_page: backfill.map(|_| saturated(forward.next_page)),
+            backfill_since: backfill.map(|backfill| backfill.since),
+            backfill_anchor: backfill.and_then(|backfill| backfill.anchor),
+            backfill_rows: back.map(|back| saturated(back.rows)),
+            backfill_oldest: back.and_then(|back| back.oldest),
+            backfill_last: back.and_then(|back| back.last),
+            backfill_length: forward.length.map(saturated),
+            backfill_newest: forward.newest,
+            backfill_seen: saturated(forward.seen),
+            backfill_readings: i16::try_from(forward.readings).unwrap_or(i16::MAX),
+            backfill_reading_at: forward.started_at,
+        }
+    }
+}
+
+/// Replaces the progress of a leased repository.
+pub(crate) async fn write_progress(
+    connection: &mut Session,
+    lease: &Lease,
+    progress: &CollectionProgress,
+    beside: Beside<'_>,
+) -> Result<(), StoreError> {
+    let columns = ProgressColumns::from(progress);
+    let etag = beside.etag.flatten();
+    sqlx::query!(
+        "update repositories
+        set
+            watermark = $2, covered_since = $3, reopened_since = $4, listed_at = $5, collected_at = $6, verified_at = $7,
+            page_size = $8, has_pull_requests = $9, backfill_page = $10, backfill_since = $11, backfill_anchor = $12,
+            backfill_rows = $13, backfill_oldest = $14, backfill_last = $15, backfill_length = $16, backfill_newest = $17,
+            backfill_seen = $18, backfill_readings = $19, backfill_reading_at = $20,
+            etag = case when $21 then $22 else etag end,
+            etag_scope = case when $21 then $23 else etag_scope end,
+            data_version = data_version + $24
+        where id = $1",
+        lease.repository.0,
+        columns.watermark,
+        columns.covered_since,
+        columns.reopened_since,
+        columns.listed_at,
+        columns.collected_at,
+        columns.verified_at,
+        columns.page_size,
+        columns.has_pull_requests,
+        columns.backfill_page,
+        columns.backfill_since,
+        columns.backfill_anchor,
+        columns.backfill_rows,
+        columns.backfill_oldest,
+        columns.backfill_last,
+        columns.backfill_length,
+        columns.backfill_newest,
+        columns.backfill_seen,
+        columns.backfill_readings,
+        columns.backfill_reading_at,
+        beside.etag.is_some(),
+        etag.map(|etag| etag.etag.as_str()),
+        etag.map(|etag| etag.scope.as_str()),
+        i64::from(beside.bumps_data_version)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Applies an event that every repository has, one that leaves the positions of readings as they are. Returns the
+/// progress of each after it.
+pub(crate) async fn advance_all(
+    connection: &mut Session,
+    event: ProgressEvent,
+) -> Result<Vec<CollectionProgress>, StoreError> {
+    sqlx::query!("select id from repositories order by id for update").fetch_all(&mut *connection).await?;
+    let changed = foresee_all(connection, event).await?;
+    let ids: Vec<i64> = changed.iter().map(|(id, _)| id.0).collect();
+    let progress: Vec<CollectionProgress> = changed.into_iter().map(|(_, progress)| progress).collect();
+    let covered: Vec<_> = progress.iter().map(|it| it.covered_since).collect();
+    let reopened: Vec<_> = progress.iter().map(|it| it.reopened_since).collect();
+    let backfill: Vec<_> = progress.iter().map(|it| it.backfill.map(|backfill| backfill.since)).collect();
+    sqlx::query!(
+        "update repositories as r
+        set covered_since = n.covered_since, reopened_since = n.reopened_since, backfill_since = n.backfill_since
+        from unnest($1::bigint [], $2::timestamptz [], $3::timestamptz [], $4::timestamptz [])
+            as n (id, covered_since, reopened_since, backfill_since)
+        where
+            r.id = n.id
+            and (r.covered_since, r.reopened_since, r.backfill_since)
+            is distinct from (n.covered_since, n.reopened_since, n.backfill_since)",
+        &ids,
+        &covered as &[Option<DateTime<Utc>>],
+        &reopened as &[Option<DateTime<Utc>>],
+        &backfill as &[Option<DateTime<Utc>>]
+    )
+    .execute(connection)
+    .await?;
+    Ok(progress)
+}
+
+/// The progress of each repository, as it would be after an event.
+pub(crate) async fn foresee_all(
+    connection: &mut Session,
+    event: ProgressEvent,
+) -> Result<Vec<(RepositoryId, CollectionProgress)>, StoreError> {
+    let rows = sqlx::query!(
+        "select
+            id, (select kept_since from retention) as kept_since,
+            watermark, covered_since, reopened_since, listed_at, collected_at, verified_at, page_size, has_pull_requests,
+            backfill_page, backfill_since, backfill_anchor, backfill_rows, backfill_oldest, backfill_last, backfill_length,
+            backfill_newest, backfill_seen, backfill_readings, backfill_reading_at
+        from repositories
+        order by id"
+    )
+    .fetch_all(connection)
+    .await?;
+    let after = rows.into_iter().map(|row| (RepositoryId(row.id), progress_of!(row).after(event, row.kept_since)));
+    Ok(after.collect())
+}
