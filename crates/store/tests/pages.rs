@@ -185,7 +185,7 @@ async fn the_watermark_never_moves_back() -> Result<()> {
     ] {
         finish_reading(&store, watermark.map(at), at(MERGED), at("2026-01-01T00:00:00Z")).await?;
         let now = store.snapshot().await?.context("configured")?;
-        assert_eq!(now.repositories[0].watermark, Some(at(expected)));
+        assert_eq!(now.repositories[0].progress.watermark, Some(at(expected)));
     }
     Ok(())
 }
