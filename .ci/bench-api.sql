@@ -7,8 +7,10 @@ set synchronous_commit = off;
 select setseed(0.5);
 insert into configurations (applied_at, timezone, bots) values (now(), 'Europe/Oslo', '{}');
 insert into teams (slug, name, created_at) select 'team-' || n, 'Team ' || n, now() from generate_series(1, 200) as n;
-insert into people (configured_login, login) select 'person-' || n, 'person-' || n from generate_series(1, 1600) as n;
-insert into repositories (name, added_at, github_id, collected_at, covered_since)
+insert into people select from generate_series(1, 1600);
+insert into accounts (person_id, instance_id, configured_login, login)
+select n, 1, 'person-' || n, 'person-' || n from generate_series(1, 1600) as n;
+insert into repositories (name, added_at, external_id, collected_at, covered_since)
 select 'acme/repo-' || n, now(), n, now(), '2010-01-01' from generate_series(1, 100) as n;
 insert into team_memberships (team_id, person_id, weight, added_in)
 select 1 + (n - 1) / 8, n, 1, 1 from generate_series(1, 1600) as n;

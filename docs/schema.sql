@@ -100,7 +100,8 @@ CREATE TABLE public.pull_requests (
     id bigint NOT NULL,
     repository_id bigint NOT NULL,
     number bigint NOT NULL,
-    github_id bigint NOT NULL,
+    instance_id bigint NOT NULL,
+    external_id text NOT NULL,
     node_id text,
     author_id bigint NOT NULL,
     title text NOT NULL,
@@ -149,6 +150,7 @@ CASE
 END) STORED,
     CONSTRAINT pull_requests_check CHECK (((state = 'merged'::text) = (merged_at IS NOT NULL))),
     CONSTRAINT pull_requests_check1 CHECK (((state = 'open'::text) = (closed_at IS NULL))),
+    CONSTRAINT pull_requests_external_id_check CHECK ((external_id <> ''::text)),
     CONSTRAINT pull_requests_number_check CHECK ((number > 0)),
     CONSTRAINT pull_requests_state_check CHECK ((state = ANY (ARRAY['open'::text, 'closed'::text, 'merged'::text])))
 );
@@ -228,7 +230,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.remember_other_logins() IS 'Keeps the earlier logins of a person after any change.';
+COMMENT ON FUNCTION public.remember_other_logins() IS 'Keeps the earlier logins of an account after any change.';
 
 CREATE FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) RETURNS TABLE(measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
     LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1000 ROWS 5 PARALLEL SAFE
@@ -436,12 +438,25 @@ $$;
 
 COMMENT ON FUNCTION public.weighted_sample(seconds double precision, weight_units integer) IS 'A duration with its weight in ten-thousandths, as one number that sorts by duration, then weight.';
 
+CREATE TABLE public.accounts (
+    person_id bigint NOT NULL,
+    instance_id bigint NOT NULL,
+    external_id text,
+    configured_login text NOT NULL,
+    login text NOT NULL,
+    other_logins text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT accounts_configured_login_check CHECK ((configured_login = lower(configured_login))),
+    CONSTRAINT accounts_external_id_check CHECK ((external_id <> ''::text)),
+    CONSTRAINT accounts_login_check CHECK ((login = lower(login)))
+);
+
 CREATE TABLE public.repositories (
     id bigint NOT NULL,
+    instance_id bigint DEFAULT 1 NOT NULL,
     name text NOT NULL,
     current_name text,
     display_name text GENERATED ALWAYS AS (COALESCE(current_name, name)) STORED NOT NULL,
-    github_id bigint,
+    external_id text,
     pattern text,
     added_at timestamp with time zone NOT NULL,
     removed_at timestamp with time zone,
@@ -488,8 +503,9 @@ CREATE TABLE public.repositories (
     CONSTRAINT repositories_backfill_page_check CHECK ((backfill_page >= 1)),
     CONSTRAINT repositories_backfill_rows_check CHECK ((backfill_rows >= 0)),
     CONSTRAINT repositories_current_name_check CHECK ((current_name = lower(current_name))),
+    CONSTRAINT repositories_external_id_check CHECK ((external_id <> ''::text)),
     CONSTRAINT repositories_failures_check CHECK ((failures >= 0)),
-    CONSTRAINT repositories_name_check CHECK (((name = lower(name)) AND (name ~ '^[^/]+/[^/]+$'::text))),
+    CONSTRAINT repositories_name_check CHECK (((name = lower(name)) AND (name ~ '^[^/]+(/[^/]+)+$'::text))),
     CONSTRAINT repositories_page_size_check CHECK (((page_size >= 1) AND (page_size <= 100)))
 );
 
@@ -621,15 +637,19 @@ CREATE TABLE public.incomplete_patterns (
 
 COMMENT ON TABLE public.incomplete_patterns IS 'Patterns whose repositories could not all be listed at the last attempt. Patterns that are no longer configured do not count.';
 
-CREATE TABLE public.people (
+CREATE TABLE public.instances (
     id bigint NOT NULL,
-    github_id bigint,
-    configured_login text NOT NULL,
-    login text NOT NULL,
-    other_logins text[] DEFAULT '{}'::text[] NOT NULL,
-    CONSTRAINT people_configured_login_check CHECK ((configured_login = lower(configured_login))),
-    CONSTRAINT people_login_check CHECK ((login = lower(login)))
+    forge text NOT NULL,
+    base_url text NOT NULL,
+    CONSTRAINT instances_base_url_check CHECK ((base_url !~~ '%/'::text)),
+    CONSTRAINT instances_forge_check CHECK ((forge = ANY (ARRAY['github'::text, 'gitlab'::text])))
 );
+
+CREATE TABLE public.people (
+    id bigint NOT NULL
+);
+
+COMMENT ON TABLE public.people IS 'One row per person. Their accounts and memberships refer to it.';
 
 ALTER TABLE public.people ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.people_id_seq
@@ -708,7 +728,7 @@ CREATE VIEW public.pr_metrics AS
      JOIN public.pull_requests p ON ((a.pull_request_id = p.id)))
      JOIN public.teams t ON ((a.team_id = t.id)))
      JOIN public.repositories r ON ((a.repository_id = r.id)))
-     JOIN public.people h ON ((a.author_id = h.id)));
+     JOIN public.accounts h ON (((a.author_id = h.person_id) AND (r.instance_id = h.instance_id))));
 
 COMMENT ON VIEW public.pr_metrics IS 'One row per team and pull request that counts for it, with the weight and the membership behind it.';
 
@@ -951,6 +971,12 @@ CREATE VIEW public.view_team_velocity AS
 
 COMMENT ON VIEW public.view_team_velocity IS 'Velocity (velocity@1) of each team by ISO week in the configured time zone. Weighted counts split a person across teams.';
 
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_instance_id_external_id_key UNIQUE (instance_id, external_id);
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_pkey PRIMARY KEY (person_id, instance_id);
+
 ALTER TABLE ONLY public.collection_results
     ADD CONSTRAINT collection_results_pkey PRIMARY KEY (run_id, repository_id);
 
@@ -963,8 +989,11 @@ ALTER TABLE ONLY public.configurations
 ALTER TABLE ONLY public.incomplete_patterns
     ADD CONSTRAINT incomplete_patterns_pkey PRIMARY KEY (pattern);
 
-ALTER TABLE ONLY public.people
-    ADD CONSTRAINT people_github_id_key UNIQUE (github_id);
+ALTER TABLE ONLY public.instances
+    ADD CONSTRAINT instances_forge_key UNIQUE (forge);
+
+ALTER TABLE ONLY public.instances
+    ADD CONSTRAINT instances_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.people
     ADD CONSTRAINT people_pkey PRIMARY KEY (id);
@@ -973,7 +1002,7 @@ ALTER TABLE ONLY public.pr_attributions
     ADD CONSTRAINT pr_attributions_pkey PRIMARY KEY (pull_request_id, team_id);
 
 ALTER TABLE ONLY public.pull_requests
-    ADD CONSTRAINT pull_requests_github_id_key UNIQUE (github_id);
+    ADD CONSTRAINT pull_requests_instance_id_external_id_key UNIQUE (instance_id, external_id);
 
 ALTER TABLE ONLY public.pull_requests
     ADD CONSTRAINT pull_requests_pkey PRIMARY KEY (id);
@@ -1020,11 +1049,11 @@ ALTER TABLE ONLY public.teams
 ALTER TABLE ONLY public.teams
     ADD CONSTRAINT teams_slug_key UNIQUE (slug);
 
+CREATE UNIQUE INDEX accounts_unseen_login_key ON public.accounts USING btree (instance_id, configured_login) WHERE (external_id IS NULL);
+
 CREATE INDEX collection_results_repository_idx ON public.collection_results USING btree (repository_id, run_id DESC);
 
 CREATE INDEX collection_runs_started_at_idx ON public.collection_runs USING btree (started_at);
-
-CREATE UNIQUE INDEX people_unseen_login_key ON public.people USING btree (configured_login) WHERE (github_id IS NULL);
 
 CREATE INDEX pr_attributions_open_idx ON public.pr_attributions USING btree (team_id, created_at) INCLUDE (weight, author_id, repository_id, pull_request_id) WHERE (closed_at IS NULL);
 
@@ -1044,11 +1073,13 @@ CREATE UNIQUE INDEX quarantined_pull_requests_number_key ON public.quarantined_p
 
 CREATE UNIQUE INDEX quarantined_pull_requests_place_key ON public.quarantined_pull_requests USING btree (repository_id, after_number, rows_after) WHERE (number IS NULL);
 
-CREATE UNIQUE INDEX repositories_github_id_key ON public.repositories USING btree (github_id) WHERE (removed_at IS NULL);
+CREATE UNIQUE INDEX repositories_external_id_key ON public.repositories USING btree (instance_id, external_id) WHERE (removed_at IS NULL);
 
-CREATE UNIQUE INDEX repositories_name_key ON public.repositories USING btree (name) WHERE (removed_at IS NULL);
+CREATE UNIQUE INDEX repositories_name_key ON public.repositories USING btree (instance_id, name) WHERE (removed_at IS NULL);
 
 CREATE INDEX team_memberships_person_id_idx ON public.team_memberships USING btree (person_id) WHERE (removed_in IS NULL);
+
+CREATE TRIGGER accounts_remember_other_logins BEFORE UPDATE OF configured_login, login, other_logins ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.remember_other_logins();
 
 CREATE TRIGGER count_deleted AFTER DELETE ON public.pull_requests REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_pull_requests();
 
@@ -1066,7 +1097,11 @@ CREATE TRIGGER count_updated AFTER UPDATE ON public.pull_requests REFERENCING OL
 
 CREATE TRIGGER count_updated AFTER UPDATE ON public.quarantined_pull_requests REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_quarantine();
 
-CREATE TRIGGER people_remember_other_logins BEFORE UPDATE OF configured_login, login, other_logins ON public.people FOR EACH ROW EXECUTE FUNCTION public.remember_other_logins();
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id);
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.people(id);
 
 ALTER TABLE ONLY public.collection_results
     ADD CONSTRAINT collection_results_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
@@ -1093,7 +1128,10 @@ ALTER TABLE ONLY public.pr_attributions
     ADD CONSTRAINT pr_attributions_team_id_fkey FOREIGN KEY (team_id) REFERENCES public.teams(id);
 
 ALTER TABLE ONLY public.pull_requests
-    ADD CONSTRAINT pull_requests_author_id_fkey FOREIGN KEY (author_id) REFERENCES public.people(id);
+    ADD CONSTRAINT pull_requests_author_id_instance_id_fkey FOREIGN KEY (author_id, instance_id) REFERENCES public.accounts(person_id, instance_id);
+
+ALTER TABLE ONLY public.pull_requests
+    ADD CONSTRAINT pull_requests_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id);
 
 ALTER TABLE ONLY public.pull_requests
     ADD CONSTRAINT pull_requests_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
@@ -1109,6 +1147,9 @@ ALTER TABLE ONLY public.reattributions
 
 ALTER TABLE ONLY public.reopened_histories
     ADD CONSTRAINT reopened_histories_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.repositories
+    ADD CONSTRAINT repositories_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id);
 
 ALTER TABLE ONLY public.team_memberships
     ADD CONSTRAINT team_memberships_added_in_fkey FOREIGN KEY (added_in) REFERENCES public.configurations(revision);

@@ -38,18 +38,38 @@ create table teams (
     data_version bigint not null default 0
 );
 
-create table people (
-    id bigint generated always as identity primary key,
-    -- The account's id on GitHub. Null until it is configured or seen. It does not change with the login.
-    github_id bigint unique,
-    -- The login in the configuration, the one last seen on GitHub, and all earlier ones.
-    configured_login text not null check (configured_login = lower(configured_login)),
-    login text not null check (login = lower(login)),
-    other_logins text [] not null default '{}'
+-- The servers that repositories and accounts belong to, one of each forge.
+create table instances (
+    id bigint primary key,
+    forge text not null unique check (forge in ('github', 'gitlab')),
+    -- The address of its site, without a slash at the end.
+    base_url text not null check (base_url not like '%/')
 );
 
--- A login alone identifies a person only until the account was seen.
-create unique index people_unseen_login_key on people (configured_login) where github_id is null;
+insert into instances (id, forge, base_url) values (1, 'github', 'https://github.com'), (2, 'gitlab', 'https://gitlab.com');
+
+create table people (
+    id bigint generated always as identity primary key
+);
+
+comment on table people is 'One row per person. Their accounts and memberships refer to it.';
+
+-- A person's accounts, at most one per instance.
+create table accounts (
+    person_id bigint not null references people (id),
+    instance_id bigint not null references instances (id),
+    -- Its id there. Null until it is configured or seen. It does not change with the login.
+    external_id text check (external_id <> ''),
+    -- The login in the configuration, the one last seen at the instance, and all earlier ones.
+    configured_login text not null check (configured_login = lower(configured_login)),
+    login text not null check (login = lower(login)),
+    other_logins text [] not null default '{}',
+    primary key (person_id, instance_id),
+    unique (instance_id, external_id)
+);
+
+-- A login alone identifies an account only until it was seen.
+create unique index accounts_unseen_login_key on accounts (instance_id, configured_login) where external_id is null;
 
 create function remember_other_logins()
 returns trigger
@@ -66,10 +86,10 @@ begin
 end
 $$;
 
-comment on function remember_other_logins is 'Keeps the earlier logins of a person after any change.';
+comment on function remember_other_logins is 'Keeps the earlier logins of an account after any change.';
 
-create trigger people_remember_other_logins
-before update of configured_login, login, other_logins on people
+create trigger accounts_remember_other_logins
+before update of configured_login, login, other_logins on accounts
 for each row execute function remember_other_logins();
 
 create table team_memberships (

@@ -2,14 +2,16 @@
 
 create table repositories (
     id bigint generated always as identity primary key,
-    -- owner/name in the configuration, in lower case.
-    name text not null check (name = lower(name) and name ~ '^[^/]+/[^/]+$'),
-    -- The current name on GitHub. Null before the first response.
+    -- The first instance is GitHub, whose repositories the configuration names.
+    instance_id bigint not null default 1 references instances (id),
+    -- owner/name in the configuration, in lower case. The owner may have several path elements.
+    name text not null check (name = lower(name) and name ~ '^[^/]+(/[^/]+)+$'),
+    -- The current name at the instance. Null before the first response.
     current_name text check (current_name = lower(current_name)),
     -- The name to show and to request.
     display_name text not null generated always as (coalesce(current_name, name)) stored,
-    -- GitHub's id, which does not change with renames and transfers. Null before the first response.
-    github_id bigint,
+    -- Its id at the instance, which does not change with renames and transfers. Null before the first response.
+    external_id text check (external_id <> ''),
     -- The pattern that added it. Null if it is configured by name.
     pattern text,
     added_at timestamptz not null,
@@ -88,9 +90,9 @@ create table repositories (
     data_version bigint not null default 0
 );
 
-create unique index repositories_name_key on repositories (name) where removed_at is null;
+create unique index repositories_name_key on repositories (instance_id, name) where removed_at is null;
 -- With two names for one repository, its pull requests would count for the one that was read last.
-create unique index repositories_github_id_key on repositories (github_id) where removed_at is null;
+create unique index repositories_external_id_key on repositories (instance_id, external_id) where removed_at is null;
 
 create view collection_coverage as
 select

@@ -5,11 +5,12 @@ create table pull_requests (
     id bigint generated always as identity primary key,
     repository_id bigint not null references repositories (id),
     number bigint not null check (number > 0),
-    -- The pull request's id, unique on all of GitHub. It stays the same when the repository is renamed or transferred.
-    github_id bigint not null unique,
+    -- Its instance, as that of the repository, and its id there. The id stays the same when the repository is renamed or transferred.
+    instance_id bigint not null references instances (id),
+    external_id text not null check (external_id <> ''),
     -- Its GraphQL node ID.
     node_id text,
-    author_id bigint not null references people (id),
+    author_id bigint not null,
     title text not null,
     state text not null check (state in ('open', 'closed', 'merged')),
     is_draft boolean not null,
@@ -65,6 +66,9 @@ create table pull_requests (
         end
     ) stored,
     unique (repository_id, number),
+    unique (instance_id, external_id),
+    -- The author has an account where the pull request is.
+    foreign key (author_id, instance_id) references accounts (person_id, instance_id),
     -- Merged means exactly that there is a merge time.
     check ((state = 'merged') = (merged_at is not null)),
     check ((state = 'open') = (closed_at is null))

@@ -45,7 +45,7 @@ from pr_attributions as a
 inner join pull_requests as p on a.pull_request_id = p.id
 inner join teams as t on a.team_id = t.id
 inner join repositories as r on a.repository_id = r.id
-inner join people as h on a.author_id = h.id;
+inner join accounts as h on a.author_id = h.person_id and r.instance_id = h.instance_id;
 
 comment on view pr_metrics is
 'One row per team and pull request that counts for it, with the weight and the membership behind it.';

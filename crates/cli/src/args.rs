@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser}
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use mergeline_api::{KeyName, Scope};
 use mergeline_domain::metrics::{Lookback, LookbackError};
-use mergeline_domain::{GithubId, Login, RepoName, TeamSlug};
+use mergeline_domain::{Login, RepoName, TeamSlug};
 
 use crate::names::{PullRequestName, QuarantineName};
 
@@ -212,7 +212,7 @@ pub(crate) struct Erase {
     pub(crate) login: Login,
     /// The account's number at GitHub, if several accounts had that login at different times
     #[arg(long, value_name = "NUMBER")]
-    pub(crate) account: Option<GithubId>,
+    pub(crate) account: Option<i64>,
     /// Do it
     #[arg(long)]
     pub(crate) yes: bool,

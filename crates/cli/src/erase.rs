@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{Login, count_of};
+use mergeline_domain::{ExternalId, Login, count_of};
 use mergeline_store::{Account, Count, Store, Stored, Traces};
 
 use crate::args::{Erase, Options};
@@ -64,7 +64,8 @@ impl Subject {
         let login = &args.login;
         let mut accounts = store.accounts_of(login).await?;
         if let Some(number) = args.account {
-            accounts.retain(|account| account.github_id == Some(number));
+            let number = ExternalId::from(number);
+            accounts.retain(|account| account.external_id.as_ref() == Some(&number));
             if accounts.is_empty() {
                 return Err(Failure::Input(format!(
                     "account {number} never had the login `{login}`, as far as the database knows\n  help: omit --account \
@@ -97,7 +98,7 @@ impl Subject {
             )));
         }
         let bots = store.roster().await?.map(|(_, roster)| roster);
-        for login in self.logins.iter().map(|login| Login::from_github(login)) {
+        for login in self.logins.iter().filter_map(|login| login.parse::<Login>().ok()) {
             if bots.as_ref().is_some_and(|roster| roster.names_as_bot(&login)) {
                 return Err(Failure::Input(format!(
                     "`{login}` is one of the bots in the current configuration\n  {help}"
@@ -117,17 +118,16 @@ impl Subject {
 }
 
 fn names(file: &TeamsFile, login: &Login, account: Option<&Account>) -> bool {
-    let number = account.and_then(|account| account.github_id);
-    file.teams
-        .iter()
-        .flat_map(|team| &team.members)
-        .any(|member| member.login == *login || (number.is_some() && member.github_id == number))
+    let number = account.and_then(|account| account.external_id.as_ref());
+    file.teams.iter().flat_map(|team| &team.members).any(|member| {
+        member.logins().any(|one| one == login) || (number.is_some() && member.external_id.as_ref() == number)
+    })
 }
 
 /// For example `octocat, account 583231, also known as octo`.
 fn described(account: &Account) -> String {
     let mut text = account.login.clone();
-    match account.github_id {
+    match &account.external_id {
         Some(number) => drop(write!(text, ", account {number}")),
         None => text.push_str(", an account that was never seen"),
     }

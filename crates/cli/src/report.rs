@@ -10,7 +10,7 @@ use mergeline_domain::metrics::RangeRequest;
 use mergeline_domain::progress::ProgressEvent;
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
 use mergeline_domain::{
-    AccountKind, Author, Period, PullRequest, RepoName, Weight, count_of, error_chain, start_of_day,
+    AccountKind, Author, ExternalId, Period, PullRequest, RepoName, Weight, count_of, error_chain, start_of_day,
 };
 use mergeline_github::{GitHub, PageAnswer, WaitBudget};
 use mergeline_store::{ApplyOptions, KnownBy, LeaseOutcome, Place, Store, Undecodable};
@@ -189,13 +189,14 @@ async fn one_repository(
 /// A teams file with all authors except bots in one team.
 fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<TeamsFile> {
     let authors = pull_requests.iter().filter_map(|pull_request| pull_request.author.as_ref());
-    let people: BTreeMap<i64, &Author> =
-        authors.filter(|author| author.kind == AccountKind::Human).map(|author| (author.id, author)).collect();
+    let people: BTreeMap<&ExternalId, &Author> =
+        authors.filter(|author| author.kind == AccountKind::Human).map(|author| (&author.id, author)).collect();
     let members: Vec<MemberEntry> = people
         .into_values()
         .map(|author| MemberEntry {
             login: author.login.clone(),
-            github_id: Some(author.id),
+            external_id: Some(author.id.clone()),
+            other_accounts: Vec::new(),
             weight: Weight::FULL,
             period: Period::ALWAYS,
         })
@@ -209,6 +210,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
         bots: Vec::new(),
         allow_weights_above_one: false,
         min_group_size: None,
+        instances: Vec::new(),
         teams: vec![team],
     })
 }

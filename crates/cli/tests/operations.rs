@@ -1368,8 +1368,13 @@ async fn erase_picks_one_of_several_accounts_by_number() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
-    let people = "insert into people (github_id, configured_login, login, other_logins)
-        values (501, 'twice', 'first', '{}'), (502, 'twice', 'twice', '{}'), (503, 'other', 'other', '{}')";
+    let people = "with new as (insert into people select from generate_series(1, 3) returning id),
+        numbered as (select id, row_number() over (order by id) as place from new)
+        insert into accounts (person_id, instance_id, external_id, configured_login, login)
+        select n.id, 1, f.external_id, f.configured_login, f.login
+        from (values (1, '501', 'twice', 'first'), (2, '502', 'twice', 'twice'), (3, '503', 'other', 'other'))
+            as f (place, external_id, configured_login, login)
+        inner join numbered as n on f.place = n.place";
     sqlx::raw_sql(people).execute(&database.pool().await?).await?;
     let several = laptop.run(&["erase", "twice", "--yes"]).await?;
     assert_eq!(several.code(), Some(2), "{}", several.err());
@@ -1379,11 +1384,11 @@ async fn erase_picks_one_of_several_accounts_by_number() -> Result<()> {
     let another = laptop.run(&["erase", "twice", "--account", "503"]).await?;
     assert!(another.code() == Some(2) && another.err().contains("account 503 never had"), "{}", another.err());
     assert_eq!(laptop.run(&["erase", "twice", "--account", "501", "--yes"]).await?.code(), Some(0));
-    let left: Vec<i64> =
-        sqlx::query_scalar("select github_id from people where github_id between 500 and 510 order by 1")
+    let left: Vec<String> =
+        sqlx::query_scalar("select external_id from accounts where external_id between '500' and '510' and length(external_id) = 3 order by 1")
             .fetch_all(&database.pool().await?)
             .await?;
-    assert_eq!(left, [502, 503]);
+    assert_eq!(left, ["502", "503"]);
     Ok(())
 }
 

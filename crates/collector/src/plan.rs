@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_domain::{GithubId, RepoName, RepoPattern, error_chain};
+use mergeline_domain::{ExternalId, RepoName, RepoPattern, error_chain};
 use mergeline_github::{GitHub, GitHubError, ListedRepository, OwnedRepositories, Session, Usage};
 use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -144,16 +144,16 @@ async fn find_unlisted(
     listed: &[ListedRepository],
 ) -> Vec<ListedRepository> {
     let names: BTreeSet<&RepoName> = listed.iter().map(|one| &one.name).collect();
-    let numbers: BTreeSet<GithubId> = listed.iter().map(|one| one.id).collect();
+    let numbers: BTreeSet<&ExternalId> = listed.iter().map(|one| &one.id).collect();
     let is_missing = |one: &&Repository| {
         let is_owners = one.pattern.as_ref().is_some_and(|pattern| pattern.owner() == owner);
-        let is_listed = names.contains(one.called()) || one.github_id.is_some_and(|id| numbers.contains(&id));
+        let is_listed = names.contains(one.called()) || one.external_id.as_ref().is_some_and(|id| numbers.contains(id));
         is_owners && !is_listed && !snapshot.rules.exclude(one.called())
     };
     let mut unlisted = Vec::new();
     for repository in snapshot.repositories.iter().filter(is_missing) {
         let name = repository.called();
-        match session.known_repository(name, repository.github_id).await {
+        match session.known_repository(name, repository.external_id.as_ref()).await {
             Ok(Some(known)) => unlisted.push(known),
             Ok(None) => {
                 tracing::info!(
@@ -166,7 +166,8 @@ async fn find_unlisted(
                     repo.name = %name,
                     "{name} is missing from the list of {owner} and stays: {}", error_chain(&error)
                 );
-                let id = repository.github_id.unwrap_or_default();
+                // Nothing identifies it but its name.
+                let id = repository.external_id.clone().unwrap_or_else(|| 0.into());
                 unlisted.push(ListedRepository { name: name.clone(), id, is_archived: false });
             }
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{AccountKind, GithubId, Login, Period, PullRequest, Weight};
+use crate::{AccountKind, ExternalId, Login, Period, PullRequest, Weight};
 
 macro_rules! row_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -48,15 +48,15 @@ pub struct Membership {
     pub period: Period,
 }
 
-/// A configured person with all memberships, including past and future ones.
+/// A configured person with all memberships, including past and future ones, and the account at one forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// The person's number.
     pub id: PersonId,
-    /// The login that GitHub last reported, or the configured one before that.
+    /// The login that the forge last reported, or the configured one before that.
     pub login: Login,
-    /// The account's number; `None` until it was seen or configured.
-    pub github_id: Option<GithubId>,
+    /// The account's id; `None` until it was seen or configured.
+    pub external_id: Option<ExternalId>,
     /// All memberships, past and future. Empty for a former member.
     pub memberships: Vec<Membership>,
 }
@@ -129,11 +129,11 @@ pub enum Verdict<'a> {
     },
 }
 
-/// The configured people, indexed by account.
+/// The configured people, indexed by their accounts at one forge.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
     people: Vec<Person>,
-    by_github_id: HashMap<GithubId, usize>,
+    by_external_id: HashMap<ExternalId, usize>,
     by_login: HashMap<Login, usize>,
     bots: Vec<Login>,
 }
@@ -142,12 +142,12 @@ impl Roster {
     /// Builds a roster of members and of everyone else whose account is already known. `bots` are logins that count as
     /// bots even though GitHub calls them users.
     pub fn new(people: Vec<Person>, bots: Vec<Login>) -> Self {
-        let mut by_github_id = HashMap::new();
+        let mut by_external_id = HashMap::new();
         let mut by_login = HashMap::new();
         for (index, person) in people.iter().enumerate() {
-            match person.github_id {
+            match person.external_id.clone() {
                 Some(id) => {
-                    by_github_id.insert(id, index);
+                    by_external_id.insert(id, index);
                 }
                 // A login alone identifies only an account that was never seen. Once the number is known, another
                 // account that registers the login inherits nothing.
@@ -156,7 +156,7 @@ impl Roster {
                 }
             }
         }
-        Self { people, by_github_id, by_login, bots }
+        Self { people, by_external_id, by_login, bots }
     }
 
     /// The configured people.
@@ -186,7 +186,7 @@ impl Roster {
 pub struct Judging<'a> {
     roster: &'a Roster,
     /// The accounts seen so far, with the matching people of the roster (by index).
-    learned: HashMap<GithubId, usize>,
+    learned: HashMap<ExternalId, usize>,
 }
 
 impl<'a> Judging<'a> {
@@ -194,7 +194,7 @@ impl<'a> Judging<'a> {
     pub fn judge(&mut self, pull_request: &PullRequest) -> Verdict<'a> {
         let roster = self.roster;
         let Some(author) = &pull_request.author else { return Verdict::Skip(SkipReason::Ghost) };
-        let known = roster.by_github_id.get(&author.id).or_else(|| self.learned.get(&author.id)).copied();
+        let known = roster.by_external_id.get(&author.id).or_else(|| self.learned.get(&author.id)).copied();
         let is_seen = |index: usize| self.learned.values().any(|seen| *seen == index);
         let configured = roster.by_login.get(&author.login).copied().filter(|index| !is_seen(*index));
         let found = match (known, configured) {
@@ -205,7 +205,7 @@ impl<'a> Judging<'a> {
                 return Verdict::DuplicatePerson { known, configured };
             }
             (None, Some(configured)) => {
-                self.learned.insert(author.id, configured);
+                self.learned.insert(author.id.clone(), configured);
                 Some(configured)
             }
             (known, None) => known,
@@ -234,13 +234,13 @@ mod tests {
         DateTime::from_timestamp(seconds, 0).expect("in range")
     }
 
-    fn author(id: GithubId, login: &str, kind: AccountKind) -> Author {
-        Author { id, login: Login::from_github(login), kind }
+    fn author(id: i64, login: &str, kind: AccountKind) -> Author {
+        Author { id: id.into(), login: Login::from_github(login), kind }
     }
 
     fn merged(author: Option<Author>, seconds: i64) -> PullRequest {
         PullRequest {
-            id: 1,
+            id: 1.into(),
             node_id: None,
             number: 1,
             title: String::new(),
@@ -262,8 +262,9 @@ mod tests {
         }
     }
 
-    fn person(id: i64, login: &str, github_id: Option<GithubId>, memberships: Vec<Membership>) -> Person {
-        Person { id: PersonId(id), login: Login::from_github(login), github_id, memberships }
+    fn person(id: i64, login: &str, external_id: Option<i64>, memberships: Vec<Membership>) -> Person {
+        let external_id = external_id.map(ExternalId::from);
+        Person { id: PersonId(id), login: Login::from_github(login), external_id, memberships }
     }
 
     fn teams(verdict: &Verdict<'_>) -> Vec<(i64, u16)> {

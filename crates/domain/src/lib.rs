@@ -5,6 +5,7 @@ mod details;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod groups;
 pub mod metrics;
 mod names;
 mod percentile;
@@ -23,7 +24,9 @@ pub use attribution::{
     Attribution, Judging, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict,
 };
 pub use details::{Commit, Details, DraftEvent, History, Review};
-pub use names::{GithubId, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern, RepoRules, TeamSlug};
+pub use names::{
+    ExternalId, Forge, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern, RepoRules, TeamSlug,
+};
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};
 pub use problem::{Position, Problem, Problems, bounded_integer, error_chain};

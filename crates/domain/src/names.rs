@@ -5,8 +5,75 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The numeric ID of an account, a repository or a pull request at GitHub. IDs exceed 2^31 in practice.
-pub type GithubId = i64;
+/// The id of an account, a repository or a change at its forge, as text: most forges use numbers, some use UUIDs. It stays
+/// the same when names change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ExternalId(String);
+
+impl ExternalId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<i64> for ExternalId {
+    fn from(number: i64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl From<String> for ExternalId {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for ExternalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A kind of server that hosts repositories.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    strum::Display,
+    strum::EnumIter,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Forge {
+    /// GitHub, or GitHub Enterprise Server.
+    #[serde(rename = "github")]
+    #[strum(serialize = "github")]
+    GitHub,
+    /// GitLab.
+    #[serde(rename = "gitlab")]
+    #[strum(serialize = "gitlab")]
+    GitLab,
+}
+
+impl Forge {
+    /// The address of its public site.
+    pub fn public_url(self) -> &'static str {
+        match self {
+            Self::GitHub => "https://github.com",
+            Self::GitLab => "https://gitlab.com",
+        }
+    }
+}
 
 /// Why a name was rejected, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,37 +174,43 @@ impl Address {
     }
 }
 
-/// A GitHub login: compared and stored without case, including the `[bot]` suffix.
+/// A login, which an account has at its forge: compared and stored without case, including GitHub's `[bot]` suffix. Written
+/// as `octocat` for GitHub and with the forge for others, `gitlab:octocat`. Equal logins at two forges are two accounts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Login(String);
+pub struct Login {
+    forge: Forge,
+    text: String,
+}
 
 impl Login {
     /// GitHub's limit for the part before `[bot]`.
     const MAX_LEN: usize = 39;
+    /// GitLab's limit for the path of a namespace.
+    const MAX_GITLAB_LEN: usize = 255;
 
-    /// The login as GitHub sent it. It is never rejected, because it exists at GitHub. NUL is removed, which no
-    /// database stores.
+    /// The login as the forge sent it. It is never rejected, because it exists there. NUL is removed, which no database
+    /// stores.
+    pub fn of(forge: Forge, text: &str) -> Self {
+        Self { forge, text: text.replace('\0', "").to_ascii_lowercase() }
+    }
+
+    /// The login as GitHub sent it.
     pub fn from_github(text: &str) -> Self {
-        Self(text.replace('\0', "").to_ascii_lowercase())
+        Self::of(Forge::GitHub, text)
     }
 
-    /// The login in lower case.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Login {
-    type Err = NameError;
-
-    /// Letters, digits, hyphens and underscores (enterprise accounts have one), at most 39, not starting with a hyphen.
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    /// A GitHub login as a person wrote it: letters, digits, hyphens and underscores (enterprise accounts have one), at
+    /// most 39, not starting with a hyphen.
+    ///
+    /// # Errors
+    /// When it cannot be one.
+    pub fn github(text: &str) -> Result<Self, NameError> {
         let stem = text.strip_suffix("[bot]").unwrap_or(text);
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let starts_well = stem.starts_with(|c: char| c.is_ascii_alphanumeric());
         if starts_well && stem.len() <= Self::MAX_LEN && stem.chars().all(allowed) {
-            return Ok(Self(text.to_ascii_lowercase()));
+            return Ok(Self::from_github(text));
         }
         if let Some((reason, meant)) = strange_character(text) {
             let meant = meant.trim();
@@ -157,11 +230,59 @@ impl FromStr for Login {
         };
         Err(NameError::new(reason, suggestion))
     }
+
+    /// A GitLab login as a person wrote it: letters, digits, dots, hyphens and underscores, not starting with a hyphen
+    /// and not ending with a dot.
+    ///
+    /// # Errors
+    /// When it cannot be one.
+    pub fn gitlab(text: &str) -> Result<Self, NameError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let is_login = |text: &str| {
+            (1..=Self::MAX_GITLAB_LEN).contains(&text.len())
+                && text.chars().all(allowed)
+                && !text.starts_with('-')
+                && !text.ends_with('.')
+        };
+        if is_login(text) {
+            return Ok(Self::of(Forge::GitLab, text));
+        }
+        let meant = strange_character(text).map_or_else(|| text.to_owned(), |(_, meant)| meant);
+        let meant = meant.trim().rsplit('/').next().unwrap_or_default().trim_start_matches('@').to_owned();
+        let suggestion = (meant != text && is_login(&meant)).then_some(meant);
+        let reason = strange_character(text).map_or_else(
+            || "(letters, digits, dots, hyphens and underscores, not starting with a hyphen)".to_owned(),
+            |(reason, _)| reason,
+        );
+        Err(NameError::new(format!("`{text}` is not a GitLab login: {reason}"), suggestion))
+    }
+
+    /// The forge of the account.
+    pub fn forge(&self) -> Forge {
+        self.forge
+    }
+
+    /// The login in lower case, as at its forge.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for Login {
+    type Err = NameError;
+
+    /// A login as [`Login`] is written: of GitLab with its forge, else of GitHub.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        text.strip_prefix("gitlab:").map_or_else(|| Self::github(text), Self::gitlab)
+    }
 }
 
 impl fmt::Display for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self.forge {
+            Forge::GitHub => f.write_str(&self.text),
+            other => write!(f, "{other}:{}", self.text),
+        }
     }
 }
 
@@ -174,11 +295,12 @@ impl TryFrom<String> for Login {
 
 impl From<Login> for String {
     fn from(login: Login) -> Self {
-        login.0
+        login.to_string()
     }
 }
 
-/// `owner/name` of a repository: compared and stored without case, as at GitHub.
+/// `owner/name` of a repository: compared and stored without case. The owner may have several path elements, as groups and
+/// subgroups of GitLab do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RepoName {
@@ -187,7 +309,20 @@ pub struct RepoName {
 }
 
 impl RepoName {
-    /// The account that owns the repository.
+    /// The path of a repository at any forge: at least an owner and a name. At GitHub, it has exactly two elements and a
+    /// stricter form, which [`str::parse`] checks.
+    ///
+    /// # Errors
+    /// When an element is missing.
+    pub fn from_path(path: &str) -> Result<Self, NameError> {
+        let full = path.to_lowercase();
+        match full.rfind('/') {
+            Some(slash) if full.split('/').all(|element| !element.is_empty()) => Ok(Self { full, slash }),
+            _ => Err(NameError::new(format!("`{path}` is not the path of a repository: write `owner/name`"), None)),
+        }
+    }
+
+    /// The account or group that owns the repository.
     pub fn owner(&self) -> &str {
         &self.full[..self.slash]
     }

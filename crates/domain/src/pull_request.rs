@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{GithubId, Login};
+use crate::{ExternalId, Login};
 
 /// What kind of account wrote a pull request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -20,8 +20,8 @@ pub enum AccountKind {
 /// The account that wrote a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Author {
-    /// The account's number, which survives a login change.
-    pub id: GithubId,
+    /// The account's id, which survives a login change.
+    pub id: ExternalId,
     /// The login when it was read.
     pub login: Login,
     /// Human, bot or ghost.
@@ -92,8 +92,8 @@ pub enum Exclusion {
 /// A pull request, reduced to what the metrics need.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PullRequest {
-    /// The pull request's ID, unique across GitHub.
-    pub id: GithubId,
+    /// The pull request's id, unique at its forge.
+    pub id: ExternalId,
     /// The GraphQL node ID.
     pub node_id: Option<String>,
     /// The number within its repository.

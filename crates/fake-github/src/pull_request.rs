@@ -317,12 +317,12 @@ impl FakePullRequest {
             (None, None) => State::Open,
         };
         let author = self.user.as_ref().map(|user| Author {
-            id: user.id,
+            id: user.id.into(),
             login: Login::from_github(&user.login),
             kind: if user.kind == "Bot" { AccountKind::Bot } else { AccountKind::Human },
         });
         PullRequest {
-            id: self.id,
+            id: self.id.into(),
             node_id: Some(format!("PR_{}", self.id)),
             number: self.number,
             title: self.title.replace(HALF_A_PAIR, "\u{fffd}"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use http::header::LINK;
-use mergeline_domain::{GithubId, PullRequest, RepoName};
+use mergeline_domain::{ExternalId, PullRequest, RepoName};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -27,7 +27,7 @@ pub struct ListedRepository {
     /// `owner/name`.
     pub name: RepoName,
     /// GitHub's number.
-    pub id: GithubId,
+    pub id: ExternalId,
     /// Whether it is archived.
     pub is_archived: bool,
 }
@@ -91,7 +91,7 @@ pub struct TokenReport {
 
 #[derive(Deserialize)]
 struct RepositoryItem {
-    id: GithubId,
+    id: i64,
     full_name: Text,
     #[serde(default)]
     archived: bool,
@@ -130,12 +130,12 @@ struct LoginItem {
 
 #[derive(Deserialize)]
 struct AccountItem {
-    id: GithubId,
+    id: i64,
 }
 
 fn identity(item: RepositoryItem) -> Result<RepositoryIdentity, GitHubError> {
     let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
-    Ok(RepositoryIdentity { id: item.id, name, created_at: item.created_at.and_then(Time::at) })
+    Ok(RepositoryIdentity { id: item.id.into(), name, created_at: item.created_at.and_then(Time::at) })
 }
 
 fn listed(item: RepositoryItem) -> Result<ListedRepository, GitHubError> {
@@ -156,7 +156,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`GitHubError::NotFound`] if the token can see no repository with this number, and any other GitHub error.
-    pub async fn repository_by_id(&self, id: GithubId) -> Result<RepositoryIdentity, GitHubError> {
+    pub async fn repository_by_id(&self, id: &ExternalId) -> Result<RepositoryIdentity, GitHubError> {
         self.repository_at(&format!("/repositories/{id}")).await
     }
 
@@ -179,7 +179,7 @@ impl Session<'_> {
     pub async fn known_repository(
         &self,
         name: &RepoName,
-        id: Option<GithubId>,
+        id: Option<&ExternalId>,
     ) -> Result<Option<ListedRepository>, GitHubError> {
         let path = id.map_or_else(|| format!("/repos/{name}"), |id| format!("/repositories/{id}"));
         match self.repository_item(&path).await {
@@ -314,10 +314,10 @@ impl Session<'_> {
     ///
     /// # Errors
     /// Any GitHub error except 404.
-    pub async fn account_id(&self, login: &str) -> Result<Option<GithubId>, GitHubError> {
+    pub async fn account_id(&self, login: &str) -> Result<Option<ExternalId>, GitHubError> {
         let url = self.github.url(&format!("/users/{login}"), None);
         match self.send(GitHubRequest::get(url), Answer::decode::<AccountItem>).await {
-            Ok(item) => Ok(Some(item.id)),
+            Ok(item) => Ok(Some(item.id.into())),
             Err(GitHubError::NotFound) => Ok(None),
             Err(error) => Err(error),
         }

@@ -3,7 +3,7 @@
 //! Source: GitHub, "List pull requests". A full object is about 20 kB; only these fields are deserialized.
 
 use chrono::{DateTime, Datelike, Utc};
-use mergeline_domain::{AccountKind, Author, GithubId, Login, PullRequest, RepoName, State};
+use mergeline_domain::{AccountKind, Author, ExternalId, Login, PullRequest, RepoName, State};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -25,7 +25,7 @@ pub struct UndecodableItem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryIdentity {
     /// GitHub's number, which stays the same after a rename or transfer.
-    pub id: GithubId,
+    pub id: ExternalId,
     /// The current `owner/name`.
     pub name: RepoName,
     /// When it was created, if GitHub says so.
@@ -203,7 +203,7 @@ impl DecodedPage {
             self.repository = item.base.as_mut().and_then(|base| base.repo.take()).and_then(|repository| {
                 let name = repository.full_name?.parse().ok()?;
                 Some(RepositoryIdentity {
-                    id: repository.id,
+                    id: repository.id.into(),
                     name,
                     created_at: repository.created_at.and_then(Time::at),
                 })
@@ -249,12 +249,12 @@ fn pull_request(item: Item) -> Result<PullRequest, String> {
         (None, _, Some(state)) => return Err(format!("state `{state}` without `closed_at`")),
     };
     let author = item.user.map(|user| Author {
-        id: user.id,
+        id: user.id.into(),
         login: Login::from_github(&user.login.clean()),
         kind: account_kind(user.kind.as_deref().unwrap_or_default(), user.id),
     });
     Ok(PullRequest {
-        id: item.id,
+        id: item.id.into(),
         node_id: item.node_id.map(Text::into_clean),
         number: item.number,
         title: item.title.map(Text::into_clean).unwrap_or_default(),

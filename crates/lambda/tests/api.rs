@@ -235,7 +235,7 @@ async fn the_largest_page_fits_lambdas_response_limit() -> Result<()> {
     // page, and both characters of that again in the proxy response.
     sqlx::raw_sql(
         r#"update repositories set current_name = repeat('o', 39) || '/' || repeat('n', 100);
-        update people set login = repeat('l', 39) where login = 'ana';
+        update accounts set login = repeat('l', 39) where login = 'ana';
         update team_memberships set weight = 0.3333, joined_at = '2026-06-09 00:00:01', left_at = '2026-06-11 00:00:01';
         update pull_requests set title = repeat('"', 1024), base_ref = repeat('"', 255), is_draft = false,
             additions = 2147483647, deletions = 2147483647, changed_files = 2147483647,

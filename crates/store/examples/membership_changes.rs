@@ -18,10 +18,10 @@ const REPOSITORIES: usize = 100;
 /// team.
 const FILL: &str = "
 insert into pull_requests (
-    repository_id, number, github_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at, node_id
+    repository_id, instance_id, number, external_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at, node_id
 )
 select
-    r.ids[1 + n % cardinality(r.ids)], n, n, p.ids[1 + n % cardinality(p.ids)], 'Change ' || n, 'merged', false, 'main',
+    r.ids[1 + n % cardinality(r.ids)], 1, n, n, p.ids[1 + n % cardinality(p.ids)], 'Change ' || n, 'merged', false, 'main',
     m.merged_at - interval '20 hours', m.merged_at, m.merged_at, m.merged_at, 'PR_' || n
 from generate_series(1, $1::bigint) as n
 cross join (select array_agg(id order by id) as ids from repositories) as r

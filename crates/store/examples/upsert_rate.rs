@@ -72,7 +72,7 @@ async fn copy(pool: &PgPool) -> Result<Duration> {
     for (table, columns) in [
         (
             "pull_requests",
-            "id, repository_id, number, github_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at, node_id",
+            "id, repository_id, instance_id, number, external_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at, node_id",
         ),
         (
             "pr_attributions",

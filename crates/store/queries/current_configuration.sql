@@ -21,10 +21,16 @@ select
     (
         select
             coalesce(
-                json_agg(json_build_array(p.id, p.github_id, p.configured_login, p.login, p.other_logins) order by p.id), '[]'
+                json_agg(
+                    json_build_array(a.person_id, i.forge, a.external_id, a.configured_login, a.login, a.other_logins)
+                    order by a.person_id, a.instance_id
+                ),
+                '[]'
             )
-        from people as p
-    ) as "people!: Json<Vec<PersonRow>>",
+        from accounts as a
+        inner join instances as i on a.instance_id = i.id
+    ) as "accounts!: Json<Vec<AccountRow>>",
+    (select json_agg(json_build_array(i.forge, i.base_url) order by i.id) from instances as i) as "instances!: Json<Vec<InstanceRow>>",
     (
         select
             coalesce(

@@ -6,7 +6,7 @@ select
     p.deleted_at is not null as "is_deleted!"
 from pull_requests as p
 inner join repositories as r on p.repository_id = r.id
-inner join people as h on p.author_id = h.id
+inner join accounts as h on p.author_id = h.person_id and p.instance_id = h.instance_id
 where (r.name = $1 or r.current_name = $1) and p.number = $2
 order by r.removed_at desc nulls first
 limit 1

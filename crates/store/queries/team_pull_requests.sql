@@ -37,7 +37,7 @@ inner join pull_requests as p
     and p.attributed_at >= $2
     and p.attributed_at < $3
 inner join repositories as r on p.repository_id = r.id
-inner join people as h on p.author_id = h.id
+inner join accounts as h on p.author_id = h.person_id and p.instance_id = h.instance_id
 left join pr_attributions as a on p.id = a.pull_request_id and a.team_id = $1
 left join team_memberships as m on a.membership_id = m.id
 where

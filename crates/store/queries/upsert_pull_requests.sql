@@ -1,20 +1,22 @@
 -- Writes a page of pull requests of one repository and answers with the rows that are new or different.
 -- $1 repository; $2 to $13 the columns, each number once.
 insert into pull_requests (
-    repository_id, number, github_id, author_id, title, state, is_draft, base_ref,
+    repository_id, instance_id, number, external_id, author_id, title, state, is_draft, base_ref,
     created_at, updated_at, closed_at, merged_at, node_id
 )
-select $1, i.*
-from unnest(
-    $2::bigint [], $3::bigint [], $4::bigint [], $5::text [], $6::text [], $7::boolean [], $8::text [],
+select r.id, r.instance_id, i.*
+from repositories as r
+cross join unnest(
+    $2::bigint [], $3::text [], $4::bigint [], $5::text [], $6::text [], $7::boolean [], $8::text [],
     $9::timestamptz [], $10::timestamptz [], $11::timestamptz [], $12::timestamptz [], $13::text []
 ) as i (
-    number, github_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at, node_id
+    number, external_id, author_id, title, state, is_draft, base_ref, created_at, updated_at, closed_at, merged_at, node_id
 )
+where r.id = $1
 order by i.number
 on conflict (repository_id, number) do update
 set
-    github_id = excluded.github_id,
+    external_id = excluded.external_id,
     author_id = excluded.author_id,
     title = excluded.title,
     state = excluded.state,
@@ -34,12 +36,12 @@ where
     -- so that a repeated run leaves no trace.
     excluded.updated_at >= pull_requests.updated_at
     and (
-        pull_requests.github_id, pull_requests.author_id, pull_requests.title, pull_requests.state,
+        pull_requests.external_id, pull_requests.author_id, pull_requests.title, pull_requests.state,
         pull_requests.is_draft, pull_requests.base_ref, pull_requests.created_at, pull_requests.updated_at,
         pull_requests.closed_at, pull_requests.merged_at, pull_requests.deleted_at,
         pull_requests.node_id
     ) is distinct from (
-        excluded.github_id, excluded.author_id, excluded.title, excluded.state,
+        excluded.external_id, excluded.author_id, excluded.title, excluded.state,
         excluded.is_draft, excluded.base_ref, excluded.created_at, excluded.updated_at,
         excluded.closed_at, excluded.merged_at, null::timestamptz,
         coalesce(excluded.node_id, pull_requests.node_id)

@@ -6,8 +6,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::plan::PersonChange;
-use mergeline_domain::{Attribution, Login, Membership, MembershipId, Period, Person, PersonId, TeamId, Weight};
+use mergeline_domain::{
+    Attribution, ExternalId, Login, Membership, MembershipId, Period, Person, PersonId, TeamId, Weight,
+};
 
+use crate::revision::parse_stored;
 use crate::session::Session;
 use crate::{Revision, Store, StoreError};
 
@@ -324,16 +327,23 @@ impl WantedAttributions {
 }
 
 /// The relevant people, or those of `only`, with all memberships in force: the members, and the accounts of former
-/// members, so that people who return with another login are recognized.
+/// members, so that people who return with another login are recognized. Each with the account at the first instance,
+/// GitHub, or at another one without an account there.
 pub(crate) async fn people(connection: &mut Session, only: Option<&[i64]>) -> Result<Vec<Person>, StoreError> {
     let rows = sqlx::query!(
         r#"select
-            p.id, p.github_id, p.login, m.id as "membership_id?", m.team_id as "team_id?",
-            (m.weight * 10000)::integer as units, m.joined_at, m.left_at
-        from people as p
-        left join team_memberships as m on p.id = m.person_id and m.removed_in is null
-        where (m.id is not null or p.github_id is not null) and ($1::bigint [] is null or p.id = any($1))
-        order by p.id, m.id"#,
+            a.person_id as "id!", i.forge as "forge!", a.external_id, a.login as "login!", m.id as "membership_id?",
+            m.team_id as "team_id?", (m.weight * 10000)::integer as units, m.joined_at, m.left_at
+        from (
+            select distinct on (person_id) person_id, instance_id, external_id, login
+            from accounts
+            where $1::bigint [] is null or person_id = any($1)
+            order by person_id, instance_id
+        ) as a
+        inner join instances as i on a.instance_id = i.id
+        left join team_memberships as m on a.person_id = m.person_id and m.removed_in is null
+        where m.id is not null or a.external_id is not null
+        order by a.person_id, m.id"#,
         only
     )
     .fetch_all(connection)
@@ -341,8 +351,9 @@ pub(crate) async fn people(connection: &mut Session, only: Option<&[i64]>) -> Re
     let mut people: Vec<Person> = Vec::new();
     for row in rows {
         if people.last().is_none_or(|person| person.id.0 != row.id) {
-            let login = Login::from_github(&row.login);
-            people.push(Person { id: PersonId(row.id), login, github_id: row.github_id, memberships: Vec::new() });
+            let login = Login::of(parse_stored(&row.forge)?, &row.login);
+            let external_id = row.external_id.map(ExternalId::from);
+            people.push(Person { id: PersonId(row.id), login, external_id, memberships: Vec::new() });
         }
         if let (Some(person), Some(id), Some(team), Some(units)) =
             (people.last_mut(), row.membership_id, row.team_id, row.units)

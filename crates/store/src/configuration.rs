@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::plan::{
-    Current, Doubt, KnownMembership, KnownPerson, KnownRepository, KnownTeam, PersonChange, Plan, PlanSettings,
-    PlannedPerson, Terms,
+    Current, Doubt, KnownAccount, KnownMembership, KnownRepository, KnownTeam, PersonChange, Plan, PlanSettings,
+    PlannedAccount, Terms,
 };
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
-use mergeline_domain::teams_file::TeamsFile;
+use mergeline_domain::teams_file::{InstanceEntry, TeamsFile};
 use mergeline_domain::{
-    GithubId, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern, RepoRules, Roster, TeamId,
+    ExternalId, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern, RepoRules, Roster, TeamId,
     TeamSlug, names_of, parse_zone,
 };
 use serde::Serialize;
@@ -23,7 +23,7 @@ use crate::attributions::{
 };
 use crate::progress::{advance_all, foresee_all};
 use crate::repositories::repositories;
-use crate::revision::{Revision, parse_stored};
+use crate::revision::{Revision, parse_stored, stored_name};
 use crate::session::Session;
 use crate::{Repository, Store, StoreError};
 
@@ -313,27 +313,31 @@ impl Store {
         &self,
         known: PersonId,
         configured: PersonId,
-        github_id: GithubId,
+        external_id: &ExternalId,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.once(async |connection| Self::merge_into(connection, known, configured, github_id, now).await).await
+        self.once(async |connection| Self::merge_into(connection, known, configured, external_id, now).await).await
     }
 
     async fn merge_into(
         connection: &mut Session,
         known: PersonId,
         configured: PersonId,
-        github_id: GithubId,
+        external_id: &ExternalId,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         hold_alone(connection).await?;
         let logins = sqlx::query!(
-            "select k.configured_login as known, c.configured_login as configured, c.other_logins
-            from people as k cross join people as c
-            where k.id = $1 and c.id = $2 and c.github_id is null and (k.github_id is null or k.github_id = $3)",
+            "select k.instance_id, k.configured_login as known, c.configured_login as configured, c.other_logins
+            from accounts as k
+            inner join accounts as c on k.instance_id = c.instance_id
+            inner join instances as i on k.instance_id = i.id and i.forge = 'github'
+            where
+                k.person_id = $1 and c.person_id = $2 and c.external_id is null
+                and (k.external_id is null or k.external_id = $3)",
             known.0,
             configured.0,
-            github_id
+            external_id.as_str()
         )
         .fetch_optional(&mut *connection)
         .await?;
@@ -360,17 +364,30 @@ impl Store {
         sqlx::query!("update team_memberships set person_id = $1 where person_id = $2", known.0, configured.0)
             .execute(&mut *connection)
             .await?;
+        // Accounts at other instances move too. Where both have one, the next teams file says which it is.
+        sqlx::query!(
+            "update accounts as a set person_id = $1
+            where
+                a.person_id = $2
+                and not exists (select from accounts as k where k.person_id = $1 and k.instance_id = a.instance_id)",
+            known.0,
+            configured.0
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!("delete from accounts where person_id = $1", configured.0).execute(&mut *connection).await?;
         sqlx::query!("delete from people where id = $1", configured.0).execute(&mut *connection).await?;
         sqlx::query!(
-            "update people
+            "update accounts
             set
-                configured_login = $2, login = $2, github_id = coalesce(github_id, $3),
+                configured_login = $2, login = $2, external_id = coalesce(external_id, $3),
                 other_logins = other_logins || $4::text []
-            where id = $1",
+            where person_id = $1 and instance_id = $5",
             known.0,
             logins.configured,
-            github_id,
-            &logins.other_logins
+            external_id.as_str(),
+            &logins.other_logins,
+            logins.instance_id
         )
         .execute(&mut *connection)
         .await?;
@@ -403,6 +420,10 @@ fn stored_rules(rules: &[String]) -> Result<RepoRules, StoreError> {
     Ok(RepoRules::new(rules.iter().map(|rule| parse_stored(rule)).collect::<Result<Vec<RepoEntry>, _>>()?))
 }
 
+fn stored_instances(instances: &[InstanceRow]) -> Result<Vec<InstanceEntry>, StoreError> {
+    instances.iter().map(|(forge, url)| Ok(InstanceEntry { forge: parse_stored(forge)?, url: url.clone() })).collect()
+}
+
 fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
     let size = u8::try_from(size).map_err(|error| StoreError::Other(error.into()))?;
     Ok((size > 0).then_some(size))
@@ -411,7 +432,8 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
 /// The columns of JSON rows.
 type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32);
 type RepositoryRow = (String, Option<String>, bool);
-type PersonRow = (i64, Option<i64>, String, String, Vec<String>);
+type AccountRow = (i64, String, Option<String>, String, String, Vec<String>);
+type InstanceRow = (String, String);
 type MembershipRow = (i64, i64, i64, i32, Option<i64>, Option<i64>);
 type TeamRow = (i64, String, String, bool, bool);
 
@@ -447,31 +469,35 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
                 rules: stored_rules(&rules)?,
                 include_archived,
                 min_group_size: stored_group_size(min_group_size)?,
+                instances: stored_instances(&row.instances)?,
             })
         })
         .transpose()?;
     let (mut repositories, mut found_repositories) = (Vec::new(), Vec::new());
     for (name, current_name, is_found) in row.repositories.0 {
-        let name = parse_stored(&name)?;
-        let current_name = current_name.as_deref().map(parse_stored).transpose()?;
+        let name = stored_name(&name)?;
+        let current_name = current_name.as_deref().map(stored_name).transpose()?;
         if is_found {
             found_repositories.push(current_name.unwrap_or(name));
         } else {
             repositories.push(KnownRepository { name, current_name });
         }
     }
-    let people = row
-        .people
+    let accounts = row
+        .accounts
         .0
         .into_iter()
-        .map(|(id, github_id, configured_login, login, other_logins)| KnownPerson {
-            id: PersonId(id),
-            github_id,
-            configured_login: Login::from_github(&configured_login),
-            login: Login::from_github(&login),
-            other_logins: logins(&other_logins),
+        .map(|(person, forge, external_id, configured_login, login, other_logins)| {
+            let forge = parse_stored(&forge)?;
+            Ok(KnownAccount {
+                person: PersonId(person),
+                external_id: external_id.map(ExternalId::from),
+                configured_login: Login::of(forge, &configured_login),
+                login: Login::of(forge, &login),
+                other_logins: other_logins.iter().map(|login| Login::of(forge, login)).collect(),
+            })
         })
-        .collect();
+        .collect::<Result<_, StoreError>>()?;
     let mut memberships: HashMap<i64, Vec<KnownMembership>> = HashMap::new();
     for (id, team, person, units, joined_at, left_at) in row.memberships.0 {
         let period =
@@ -497,60 +523,106 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
         .collect::<Result<_, StoreError>>()?;
     let timezone = row.timezone.and_then(|name| parse_zone(&name));
     let read_since = row.read_since;
-    Ok((Current { settings, repositories, found_repositories, people, teams, read_since }, timezone))
+    Ok((Current { settings, repositories, found_repositories, accounts, teams, read_since }, timezone))
 }
 
-/// Stores new people and new facts about known people. Returns the person of each login.
+/// Stores new people and new facts about the accounts of known people. Returns the person of each login.
 async fn write_people(connection: &mut Session, plan: &Plan) -> Result<HashMap<Login, PersonId>, StoreError> {
-    let unwritten = plan.people.iter().filter(|person| !person.is_stored);
-    let (known, new): (Vec<_>, Vec<_>) = unwritten.partition(|person| person.known.is_some());
-    let columns = |people: &[&PlannedPerson]| {
-        let logins: Vec<String> = people.iter().map(|person| person.login.to_string()).collect();
-        let others: Vec<String> = people.iter().map(|person| joined(&person.other_logins)).collect();
-        let numbers: Vec<Option<i64>> = people.iter().map(|person| person.github_id).collect();
-        (logins, others, numbers)
-    };
-    let ids: Vec<i64> = known.iter().filter_map(|person| person.known).map(|id| id.0).collect();
-    let (logins, others, numbers) = columns(&known);
-    sqlx::query!(
-        "update people as p
-        set
-            configured_login = f.login,
-            github_id = coalesce(p.github_id, f.github_id),
-            other_logins = p.other_logins || string_to_array(f.others, ' ')
-        from unnest($1::bigint [], $2::text [], $3::text [], $4::bigint []) as f (id, login, others, github_id)
-        where p.id = f.id",
-        &ids,
-        &logins,
-        &others,
-        &numbers as &[Option<i64>]
+    let new = plan.people.iter().filter(|person| person.known.is_none()).count();
+    let mut added = sqlx::query_scalar!(
+        "insert into people select from generate_series(1, $1) returning id",
+        i32::try_from(new).unwrap_or(i32::MAX)
     )
-    .execute(&mut *connection)
-    .await?;
-    let (logins, others, numbers) = columns(&new);
-    let added = sqlx::query!(
-        "insert into people (github_id, configured_login, login, other_logins)
-        select f.github_id, f.login, f.login, string_to_array(f.others, ' ')
-        from unnest($1::text [], $2::text [], $3::bigint []) as f (login, others, github_id)
-        returning id, configured_login",
-        &logins,
-        &others,
-        &numbers as &[Option<i64>]
-    )
-    .fetch_all(connection)
-    .await?;
-    let mut people: HashMap<Login, PersonId> =
-        added.into_iter().map(|row| (Login::from_github(&row.configured_login), PersonId(row.id))).collect();
+    .fetch_all(&mut *connection)
+    .await?
+    .into_iter()
+    .map(PersonId);
+    let mut people: HashMap<Login, PersonId> = HashMap::new();
+    let mut columns = AccountColumns::default();
     for person in &plan.people {
-        let id = person.known.or_else(|| people.get(&person.login).copied());
-        people.extend(person.logins().filter_map(|login| Some((login.clone(), id?))));
+        let Some(id) = person.known.or_else(|| added.next()) else { continue };
+        people.extend(person.logins().map(|login| (login.clone(), id)));
+        if !person.is_stored() {
+            person.accounts.iter().for_each(|account| columns.add(id, account));
+        }
     }
+    columns.write(connection).await?;
     Ok(people)
 }
 
+/// Accounts, as columns for one statement.
+#[derive(Default)]
+struct AccountColumns {
+    people: Vec<i64>,
+    forges: Vec<&'static str>,
+    external_ids: Vec<Option<String>>,
+    configured_logins: Vec<String>,
+    logins: Vec<String>,
+    others: Vec<String>,
+    /// Of these, the accounts have gone to another person.
+    former_people: Vec<i64>,
+    former_forges: Vec<&'static str>,
+}
+
+impl AccountColumns {
+    fn add(&mut self, person: PersonId, account: &PlannedAccount) {
+        let known = account.known.as_ref();
+        let forge = <&str>::from(account.login.forge());
+        self.people.push(person.0);
+        self.forges.push(forge);
+        self.external_ids.push(account.external_id.as_ref().map(ExternalId::to_string));
+        self.configured_logins.push(account.login.as_str().to_owned());
+        self.logins.push(known.map_or(&account.login, |known| &known.login).as_str().to_owned());
+        let others = account.other_logins.iter().chain(known.map(|known| &known.other_logins).into_iter().flatten());
+        self.others.push(joined(others));
+        // The account of another person, and one in whose place the file has another one.
+        if known.is_none_or(|known| known.person != person) {
+            let former = known.map(|known| known.person).into_iter().chain([person]);
+            for person in former {
+                self.former_people.push(person.0);
+                self.former_forges.push(forge);
+            }
+        }
+    }
+
+    async fn write(&self, connection: &mut Session) -> Result<(), StoreError> {
+        sqlx::query!(
+            "delete from accounts as a
+            using unnest($1::bigint [], $2::text []) as f (person_id, forge)
+            inner join instances as i on f.forge = i.forge
+            where a.person_id = f.person_id and a.instance_id = i.id",
+            &self.former_people,
+            &self.former_forges as &[&str]
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            "insert into accounts as a (person_id, instance_id, external_id, configured_login, login, other_logins)
+            select f.person_id, i.id, f.external_id, f.configured_login, f.login, string_to_array(f.others, ' ')
+            from unnest($1::bigint [], $2::text [], $3::text [], $4::text [], $5::text [], $6::text [])
+                as f (person_id, forge, external_id, configured_login, login, others)
+            inner join instances as i on f.forge = i.forge
+            on conflict (person_id, instance_id) do update
+            set
+                configured_login = excluded.configured_login,
+                external_id = coalesce(a.external_id, excluded.external_id),
+                other_logins = a.other_logins || excluded.other_logins",
+            &self.people,
+            &self.forges as &[&str],
+            &self.external_ids as &[Option<String>],
+            &self.configured_logins,
+            &self.logins,
+            &self.others
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
 /// Joined by spaces, which logins cannot contain. Statements do not accept arrays of arrays with different lengths.
-fn joined(logins: &[Login]) -> String {
-    logins.iter().map(Login::as_str).collect::<Vec<_>>().join(" ")
+fn joined<'a>(logins: impl Iterator<Item = &'a Login>) -> String {
+    logins.map(Login::as_str).collect::<Vec<_>>().join(" ")
 }
 
 async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) -> Result<Revision, StoreError> {
@@ -572,6 +644,17 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
         &rules
     )
     .fetch_one(&mut *connection)
+    .await?;
+    let (forges, urls): (Vec<&str>, Vec<&str>) =
+        settings.instances.iter().map(|instance| (<&str>::from(instance.forge), instance.url.as_str())).unzip();
+    sqlx::query!(
+        "update instances as i set base_url = f.url
+        from unnest($1::text [], $2::text []) as f (forge, url)
+        where i.forge = f.forge and i.base_url <> f.url",
+        &forges as &[&str],
+        &urls as &[&str]
+    )
+    .execute(&mut *connection)
     .await?;
     // Repositories of a removed pattern are removed with it.
     sqlx::query!(

@@ -1,7 +1,7 @@
 //! Erasing a person: finds and deletes everything stored about them.
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::{GithubId, Login, PersonId};
+use mergeline_domain::{ExternalId, Login, PersonId};
 use serde::Serialize;
 
 use crate::attributions::hold_alone;
@@ -26,11 +26,11 @@ pub struct Account {
     /// The person.
     #[serde(skip)]
     pub person: PersonId,
-    /// The account's GitHub id; `None` when it was never seen.
-    pub github_id: Option<GithubId>,
-    /// The login last seen on GitHub.
+    /// The account's id at its forge; `None` when it was never seen.
+    pub external_id: Option<ExternalId>,
+    /// The login last seen there.
     pub login: String,
-    /// All known logins of the account, including that one.
+    /// All known logins of the person's accounts, including that one.
     pub logins: Vec<String>,
     /// Teams of the configuration in force that have it as a member at any time.
     pub teams: Vec<String>,
@@ -73,26 +73,35 @@ impl Store {
     pub async fn accounts_of(&self, login: &Login) -> Result<Vec<Account>, StoreError> {
         let query = sqlx::query!(
             r#"select
-                p.id, p.github_id, p.login,
-                array(select distinct l from unnest(p.other_logins || p.login || p.configured_login) as l order by l) as "logins!",
+                a.person_id as id, a.external_id, a.login,
+                array(
+                    select distinct case f.forge when 'github' then l else f.forge || ':' || l end as name
+                    from accounts as o
+                    inner join instances as f on o.instance_id = f.id
+                    cross join unnest(o.other_logins || o.login || o.configured_login) as l
+                    where o.person_id = a.person_id
+                    order by name
+                ) as "logins!",
                 array(
                     select distinct t.slug
                     from team_memberships as m
                     inner join teams as t on m.team_id = t.id
-                    where m.person_id = p.id and m.removed_in is null and t.archived_at is null
+                    where m.person_id = a.person_id and m.removed_in is null and t.archived_at is null
                     order by t.slug
                 ) as "teams!"
-            from people as p
-            where $1 = any(p.other_logins || p.login || p.configured_login)
-            order by p.id"#,
-            login.as_str()
+            from accounts as a
+            inner join instances as i on a.instance_id = i.id
+            where i.forge = $2 and $1 = any(a.other_logins || a.login || a.configured_login)
+            order by a.person_id"#,
+            login.as_str(),
+            <&str>::from(login.forge())
         );
         let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
         Ok(rows
             .into_iter()
             .map(|row| Account {
                 person: PersonId(row.id),
-                github_id: row.github_id,
+                external_id: row.external_id.map(ExternalId::from),
                 login: row.login,
                 logins: row.logins,
                 teams: row.teams,
@@ -208,6 +217,7 @@ impl Store {
                 sqlx::query!("delete from team_memberships where person_id = $1", person.0)
                     .execute(&mut *connection)
                     .await?;
+                sqlx::query!("delete from accounts where person_id = $1", person.0).execute(&mut *connection).await?;
                 sqlx::query!("delete from people where id = $1", person.0).execute(&mut *connection).await?;
             }
             forget_logins(connection, logins).await?;

@@ -269,9 +269,16 @@ impl Store {
     pub async fn members(&self, team: TeamId, now: DateTime<Utc>) -> Result<Vec<Member>, StoreError> {
         Ok(sqlx::query_as!(
             Member,
-            r#"select m.id as membership, h.login, (m.weight * 10000)::integer as "weight_units!", m.joined_at, m.left_at
+            r#"select m.id as membership, h.login as "login!", (m.weight * 10000)::integer as "weight_units!", m.joined_at, m.left_at
             from team_memberships as m
-            inner join people as h on m.person_id = h.id
+            cross join lateral (
+                select case i.forge when 'github' then a.login else i.forge || ':' || a.login end as login
+                from accounts as a
+                inner join instances as i on a.instance_id = i.id
+                where a.person_id = m.person_id
+                order by a.instance_id
+                limit 1
+            ) as h
             where m.team_id = $1 and m.removed_in is null and tstzrange(m.joined_at, m.left_at, '[)') @> $2::timestamptz
             order by h.login"#,
             team.0,

@@ -206,13 +206,13 @@ async fn write_facts(
     if page.is_empty() {
         return Ok(Written::default());
     }
-    let renamed = remember_accounts(connection, page).await?;
-    move_renamed(connection, repository, &columns.github_id).await?;
+    let renamed = remember_accounts(connection, repository, page).await?;
+    move_renamed(connection, repository, &columns.external_id).await?;
     let changed = sqlx::query_file!(
         "queries/upsert_pull_requests.sql",
         repository.0,
         &columns.number,
-        &columns.github_id,
+        &columns.external_id,
         &columns.author_id,
         &columns.title,
         &columns.state as &[&str],
@@ -257,7 +257,7 @@ fn newest_by_number(page: Vec<KeptPullRequest>) -> BTreeMap<i64, KeptPullRequest
 #[derive(Default)]
 struct Columns {
     number: Vec<i64>,
-    github_id: Vec<i64>,
+    external_id: Vec<String>,
     author_id: Vec<i64>,
     title: Vec<String>,
     state: Vec<&'static str>,
@@ -275,7 +275,7 @@ impl Columns {
         let mut columns = Self::default();
         for KeptPullRequest { pull_request, person, .. } in page.values() {
             columns.number.push(pull_request.number);
-            columns.github_id.push(pull_request.id);
+            columns.external_id.push(pull_request.id.to_string());
             columns.author_id.push(person.0);
             columns.title.push(pull_request.title.clone());
             columns.state.push(match pull_request.state {
@@ -295,18 +295,20 @@ impl Columns {
     }
 }
 
-/// Moves pull requests that are stored under their repository's former name. GitHub's id shows that they are the same,
-/// and none may count twice.
+/// Moves pull requests that are stored under their repository's former name. Their ids show that they are the same, and
+/// none may count twice.
 async fn move_renamed(
     connection: &mut Session,
     repository: RepositoryId,
-    github_ids: &[i64],
+    external_ids: &[String],
 ) -> Result<(), StoreError> {
     // Selected first, because an update that finds nothing costs more.
     let elsewhere = sqlx::query_scalar!(
-        "select id from pull_requests where github_id = any($2) and repository_id <> $1",
+        "select p.id from repositories as r
+        inner join pull_requests as p on r.instance_id = p.instance_id
+        where r.id = $1 and p.external_id = any($2) and p.repository_id <> $1",
         repository.0,
-        github_ids
+        external_ids
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -329,28 +331,34 @@ async fn move_renamed(
 /// anything changed.
 async fn remember_accounts(
     connection: &mut Session,
+    repository: RepositoryId,
     page: &BTreeMap<i64, KeptPullRequest>,
 ) -> Result<bool, StoreError> {
-    let accounts: BTreeMap<i64, (i64, &str)> = page
+    let accounts: BTreeMap<i64, (&str, &str)> = page
         .values()
         .filter_map(|kept| {
-            kept.pull_request.author.as_ref().map(|author| (kept.person.0, (author.id, author.login.as_str())))
+            kept.pull_request.author.as_ref().map(|author| (kept.person.0, (author.id.as_str(), author.login.as_str())))
         })
         .collect();
     let people: Vec<i64> = accounts.keys().copied().collect();
-    let github_ids: Vec<i64> = accounts.values().map(|(id, _)| *id).collect();
+    let external_ids: Vec<&str> = accounts.values().map(|(id, _)| *id).collect();
     let logins: Vec<&str> = accounts.values().map(|(_, login)| *login).collect();
     // The roster may be older than what the work on another repository has stored: the account belongs to another
     // person, or the person has another account.
     let is_stale = sqlx::query_scalar!(
         r#"select exists (
-            select from unnest($1::bigint [], $2::bigint []) as s (person_id, github_id)
-            inner join people as p
-                on (p.id = s.person_id and p.github_id <> s.github_id)
-                or (p.github_id = s.github_id and p.id <> s.person_id)
+            select from unnest($1::bigint [], $2::text []) as s (person_id, external_id)
+            inner join repositories as r on r.id = $3
+            inner join accounts as a
+                on r.instance_id = a.instance_id
+                and (
+                    (a.person_id = s.person_id and a.external_id <> s.external_id)
+                    or (a.external_id = s.external_id and a.person_id <> s.person_id)
+                )
         ) as "is_stale!""#,
         &people,
-        &github_ids
+        &external_ids as &[&str],
+        repository.0
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -360,30 +368,32 @@ async fn remember_accounts(
     // Locked in a fixed order, so that two repositories cannot deadlock.
     let outdated = sqlx::query!(
         "with seen as (
-            select s.person_id, s.github_id, s.login
-            from unnest($1::bigint [], $2::bigint [], $3::text []) as s (person_id, github_id, login)
+            select s.person_id, r.instance_id, s.external_id, s.login
+            from unnest($1::bigint [], $2::text [], $3::text []) as s (person_id, external_id, login)
+            inner join repositories as r on r.id = $4
         ),
         outdated as (
-            select p.id, s.github_id, s.login
-            from people as p
-            inner join seen as s on p.id = s.person_id
-            where p.github_id is null or (p.github_id = s.github_id and p.login <> s.login)
-            order by p.id
-            for update of p
+            select a.person_id, a.instance_id, s.external_id, s.login
+            from accounts as a
+            inner join seen as s on a.person_id = s.person_id and a.instance_id = s.instance_id
+            where a.external_id is null or (a.external_id = s.external_id and a.login <> s.login)
+            order by a.person_id
+            for update of a
         )
-        update people as p
-        set github_id = o.github_id, login = o.login
+        update accounts as a
+        set external_id = o.external_id, login = o.login
         from outdated as o
-        where p.id = o.id",
+        where a.person_id = o.person_id and a.instance_id = o.instance_id",
         &people,
-        &github_ids,
-        &logins as &[&str]
+        &external_ids as &[&str],
+        &logins as &[&str],
+        repository.0
     )
     .execute(connection)
     .await
     .map_err(|error| match error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) {
         // Another worker is storing the same id for another person. On retry, it is known.
-        Some("people_github_id_key") => StoreError::Conflict(error.into()),
+        Some("accounts_instance_id_external_id_key") => StoreError::Conflict(error.into()),
         _ => error.into(),
     })?;
     Ok(outdated.rows_affected() > 0)

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::progress::CollectionProgress;
-use mergeline_domain::{GithubId, RepoName, RepoPattern};
+use mergeline_domain::{ExternalId, RepoName, RepoPattern};
 use serde::Serialize;
 
 use crate::attributions::hold_together;
 use crate::attributions::lock_configuration;
 use crate::progress::progress_of;
-use crate::revision::parse_stored;
+use crate::revision::{parse_stored, stored_name};
 use crate::session::Session;
 use crate::{HeldLease, Holder, Revision, Store, StoreError};
 
@@ -28,8 +28,8 @@ pub struct Repository {
     pub name: RepoName,
     /// The current `owner/name` on GitHub; `None` before the first response.
     pub current_name: Option<RepoName>,
-    /// GitHub's id; `None` before the first response.
-    pub github_id: Option<GithubId>,
+    /// Its id at the instance; `None` before the first response.
+    pub external_id: Option<ExternalId>,
     /// The pattern that matched it; `None` if it is configured by name.
     pub pattern: Option<RepoPattern>,
     /// How far its collection has come.
@@ -248,7 +248,7 @@ impl Store {
         &self,
         lease: &Lease,
         name: &RepoName,
-        github_id: GithubId,
+        external_id: &ExternalId,
         current_name: &RepoName,
         now: DateTime<Utc>,
     ) -> Result<Identity, StoreError> {
@@ -257,10 +257,10 @@ impl Store {
             let replacement = sqlx::query_scalar!(
                 "select n.id
                 from repositories as o
-                inner join repositories as n on o.name = n.name
-                where o.id = $1 and o.removed_at = $3 and n.removed_at is null and n.github_id = $2",
+                inner join repositories as n on o.instance_id = n.instance_id and o.name = n.name
+                where o.id = $1 and o.removed_at = $3 and n.removed_at is null and n.external_id = $2",
                 lease.repository.0,
-                github_id,
+                external_id.as_str(),
                 now
             )
             .fetch_optional(&mut *connection)
@@ -269,15 +269,17 @@ impl Store {
                 return Ok(Identity::Replaced(RepositoryId(replacement)));
             }
             renew_lease(connection, lease, now).await?;
-            let row = sqlx::query!("select name, github_id from repositories where id = $1", lease.repository.0)
+            let row = sqlx::query!("select name, external_id from repositories where id = $1", lease.repository.0)
                 .fetch_one(&mut *connection)
                 .await?;
             if row.name != name.as_str() {
                 return Err(StoreError::StaleConfiguration);
             }
             let other = sqlx::query_scalar!(
-                "select name from repositories where github_id = $1 and id <> $2 and removed_at is null",
-                github_id,
+                "select o.name from repositories as r
+                inner join repositories as o on r.instance_id = o.instance_id and r.id <> o.id
+                where r.id = $2 and o.external_id = $1 and o.removed_at is null",
+                external_id.as_str(),
                 lease.repository.0
             )
             .fetch_optional(&mut *connection)
@@ -286,19 +288,21 @@ impl Store {
                 let current = current_name.to_string();
                 return Err(StoreError::DuplicateRepository { name: row.name, other, current });
             }
-            if row.github_id != Some(github_id) {
-                if let Some(archived) = take_place(connection, lease, github_id, current_name, now).await? {
+            if row.external_id.as_deref() != Some(external_id.as_str()) {
+                if let Some(archived) = take_place(connection, lease, external_id, current_name, now).await? {
                     return Ok(Identity::Replaced(archived));
                 }
-                if row.github_id.is_some() {
-                    return Ok(Identity::Replaced(give_place(connection, lease, github_id, current_name, now).await?));
+                if row.external_id.is_some() {
+                    return Ok(Identity::Replaced(
+                        give_place(connection, lease, external_id, current_name, now).await?,
+                    ));
                 }
             }
             sqlx::query!(
-                "update repositories set github_id = $2, current_name = $3, data_version = data_version + 1
-                where id = $1 and (github_id, current_name) is distinct from ($2, $3)",
+                "update repositories set external_id = $2, current_name = $3, data_version = data_version + 1
+                where id = $1 and (external_id, current_name) is distinct from ($2, $3)",
                 lease.repository.0,
-                github_id,
+                external_id.as_str(),
                 current_name.as_str()
             )
             .execute(connection)
@@ -317,7 +321,7 @@ impl Store {
         &self,
         lease: &Lease,
         other: &RepoName,
-        github_id: GithubId,
+        external_id: &ExternalId,
         current_name: &RepoName,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
@@ -327,12 +331,13 @@ impl Store {
             renew_lease(connection, lease, now).await?;
             let names = sqlx::query!(
                 "select o.id, o.pattern, r.name as new_name, r.pattern as new_pattern
-                from repositories as r cross join repositories as o
+                from repositories as r
+                inner join repositories as o on r.instance_id = o.instance_id
                 where
-                    r.id = $1 and r.github_id is null and r.removed_at is null
-                    and o.github_id = $2 and o.name = $3 and o.removed_at is null",
+                    r.id = $1 and r.external_id is null and r.removed_at is null
+                    and o.external_id = $2 and o.name = $3 and o.removed_at is null",
                 lease.repository.0,
-                github_id,
+                external_id.as_str(),
                 other.as_str()
             )
             .fetch_optional(&mut *connection)
@@ -425,7 +430,7 @@ impl Store {
                         (r.display_name <> all($2) and not $4)
                         -- What was not read yet, and has turned out to be the present name of another one.
                         or (
-                            r.github_id is null
+                            r.external_id is null
                             and exists (select from repositories as o where o.current_name = r.name and o.removed_at is null)
                         )
                     )",
@@ -444,7 +449,7 @@ impl Store {
                     where r.display_name = any($2) and r.removed_at is not null
                     and not exists (
                         select 1 from repositories as o
-                        where o.removed_at is null and (o.name = r.display_name or o.current_name = r.display_name or o.github_id = r.github_id)
+                        where o.removed_at is null and (o.name = r.display_name or o.current_name = r.display_name or o.external_id = r.external_id)
                     )
                     group by r.display_name
                 )",
@@ -476,15 +481,18 @@ impl Store {
 async fn take_place(
     connection: &mut Session,
     lease: &Lease,
-    github_id: GithubId,
+    external_id: &ExternalId,
     current_name: &RepoName,
     now: DateTime<Utc>,
 ) -> Result<Option<RepositoryId>, StoreError> {
     let former = sqlx::query_scalar!(
-        "select id from repositories where github_id = $1 and removed_at is not null
-        order by removed_at desc, id desc
+        "select o.id from repositories as r
+        inner join repositories as o on r.instance_id = o.instance_id
+        where r.id = $2 and o.external_id = $1 and o.removed_at is not null
+        order by o.removed_at desc, o.id desc
         limit 1",
-        github_id
+        external_id.as_str(),
+        lease.repository.0
     )
     .fetch_optional(&mut *connection)
     .await?;
@@ -510,18 +518,18 @@ async fn take_place(
 async fn give_place(
     connection: &mut Session,
     lease: &Lease,
-    github_id: GithubId,
+    external_id: &ExternalId,
     current_name: &RepoName,
     now: DateTime<Utc>,
 ) -> Result<RepositoryId, StoreError> {
     archive(connection, lease, now).await?;
     let replacement = sqlx::query_scalar!(
-        "insert into repositories (name, pattern, added_at, github_id, current_name)
-        select name, pattern, $2, $3, $4 from repositories where id = $1
+        "insert into repositories (instance_id, name, pattern, added_at, external_id, current_name)
+        select instance_id, name, pattern, $2, $3, $4 from repositories where id = $1
         returning id",
         lease.repository.0,
         now,
-        github_id,
+        external_id.as_str(),
         current_name.as_str()
     )
     .fetch_one(connection)
@@ -651,7 +659,7 @@ pub(crate) async fn repositories(
 ) -> Result<Vec<Repository>, StoreError> {
     sqlx::query!(
         r#"select
-            id, name, current_name, github_id, pattern, etag, etag_scope, failures, retry_at,
+            id, name, current_name, external_id, pattern, etag, etag_scope, failures, retry_at,
             (select kept_since from retention) as kept_since,
             watermark, covered_since, reopened_since, listed_at, collected_at, verified_at, page_size, has_pull_requests,
             backfill_page, backfill_since, backfill_anchor, backfill_rows, backfill_oldest, backfill_last, backfill_length,
@@ -668,9 +676,9 @@ pub(crate) async fn repositories(
     .map(|row| {
         Ok(Repository {
             id: RepositoryId(row.id),
-            name: parse_stored(&row.name)?,
-            current_name: row.current_name.as_deref().map(parse_stored).transpose()?,
-            github_id: row.github_id,
+            name: stored_name(&row.name)?,
+            current_name: row.current_name.as_deref().map(stored_name).transpose()?,
+            external_id: row.external_id.map(ExternalId::from),
             pattern: row.pattern.as_deref().map(parse_stored).transpose()?,
             progress: progress_of!(row),
             etag: row.etag.zip(row.etag_scope).map(|(etag, scope)| StoredEtag { etag, scope }),

@@ -1,5 +1,6 @@
 //! The revision of the configuration, and reading what is stored as text.
 
+use mergeline_domain::RepoName;
 use serde::Serialize;
 
 use crate::StoreError;
@@ -16,4 +17,9 @@ where
 {
     text.parse()
         .map_err(|error: T::Err| StoreError::Other(format!("the stored `{text}` is not known here: {error}").into()))
+}
+
+/// A stored name of a repository, whose owner may have several path elements.
+pub(crate) fn stored_name(path: &str) -> Result<RepoName, StoreError> {
+    RepoName::from_path(path).map_err(|error| StoreError::Other(error.into()))
 }

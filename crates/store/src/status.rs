@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::metrics::Coverage;
-use mergeline_domain::{AttributedBy, PullRequestState, RepoName};
+use mergeline_domain::{AttributedBy, ExternalId, PullRequestState, RepoName};
 use serde::Serialize;
 
 use crate::connection::{APPLIED_MIGRATIONS, is_of_before_first_release, missing_grant, refuse_if_too_old};
@@ -183,7 +183,7 @@ pub struct ConfiguredLogin {
     /// The login in the configuration.
     pub login: String,
     /// The account's GitHub id, if known.
-    pub github_id: Option<i64>,
+    pub external_id: Option<ExternalId>,
     /// The account's login as last seen on GitHub.
     pub seen_as: String,
 }
@@ -442,26 +442,35 @@ impl Store {
         .await
     }
 
-    /// The configured people, each with the login last seen on GitHub.
+    /// The configured accounts at GitHub, each with the login last seen there.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn configured_logins(&self) -> Result<Vec<ConfiguredLogin>, StoreError> {
-        Ok(sqlx::query_as!(
-            ConfiguredLogin,
-            r#"select l.login as "login!", h.github_id, h.login as seen_as
-            from people as h
+        let rows = sqlx::query!(
+            r#"select l.login as "login!", h.external_id, h.login as seen_as
+            from accounts as h
+            inner join instances as i on h.instance_id = i.id and i.forge = 'github'
             cross join lateral unnest(h.configured_login || h.other_logins) with ordinality as l (login, place)
             where
-                exists (select from team_memberships as m where m.person_id = h.id and m.removed_in is null)
+                exists (select from team_memberships as m where m.person_id = h.person_id and m.removed_in is null)
                 -- A login that somebody had before is whose it is now.
                 and (
                     l.place = 1
-                    or not exists (select from people as o where o.id <> h.id and l.login in (o.configured_login, o.login))
+                    or not exists (
+                        select from accounts as o
+                        where o.instance_id = h.instance_id and o.person_id <> h.person_id and l.login in (o.configured_login, o.login)
+                    )
                 )
             order by 1"#
         )
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        let logins = rows.into_iter().map(|row| ConfiguredLogin {
+            login: row.login,
+            external_id: row.external_id.map(ExternalId::from),
+            seen_as: row.seen_as,
+        });
+        Ok(logins.collect())
     }
 }

@@ -58,8 +58,8 @@ async fn applying_a_file_again_changes_nothing() -> Result<()> {
 async fn new_account_numbers_are_stored_without_plan_changes() -> Result<()> {
     let (database, store) = collected().await?;
     let pool = database.pool().await?;
-    let known = async |login: &'static str| -> Result<Option<i64>> {
-        let number = sqlx::query_scalar("select github_id from people where configured_login = $1");
+    let known = async |login: &'static str| -> Result<Option<String>> {
+        let number = sqlx::query_scalar("select external_id from accounts where configured_login = $1");
         Ok(number.bind(login).fetch_one(&pool).await?)
     };
     apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }, { github: carl }")])).await?;
@@ -68,7 +68,7 @@ async fn new_account_numbers_are_stored_without_plan_changes() -> Result<()> {
     for _ in 0..2 {
         let applied = apply(&store, &numbered).await?;
         assert!(applied.plan.is_empty(), "{applied}");
-        assert_eq!(known("carl").await?, Some(77));
+        assert_eq!(known("carl").await?, Some("77".to_owned()));
     }
     Ok(())
 }
@@ -247,7 +247,7 @@ async fn corrected_memberships_stay_as_history() -> Result<()> {
     apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }, { github: bob }")])).await?;
     let rows: Vec<(String, i64, Option<i64>)> = sqlx::query_as(
         "select trim_scale(m.weight)::text, m.added_in, m.removed_in
-        from team_memberships as m inner join people as p on m.person_id = p.id
+        from team_memberships as m inner join accounts as p on m.person_id = p.person_id
         where p.login = 'ana' order by m.id",
     )
     .fetch_all(&database.pool().await?)
@@ -428,7 +428,7 @@ async fn merging_two_people_keeps_the_settings() -> Result<()> {
     let snapshot = store.snapshot().await?.expect("configured");
     let verdict = snapshot.roster.judge(&pr("acme/api", 2).by_user(Some(renamed)).facts());
     let Verdict::DuplicatePerson { known, configured } = verdict else { panic!("recognized") };
-    store.merge_people(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
+    store.merge_people(known, configured, &FakeUser::person("ana").id.into(), at("2026-06-15T12:00:00Z")).await?;
     assert_eq!(min_group_size(&database).await?, (3, 3));
     let again = apply(&store, &file("ana-b")?).await?;
     assert!(again.plan.is_empty(), "{again}");
@@ -447,7 +447,7 @@ async fn a_known_account_keeps_its_past_when_renamed() -> Result<()> {
     let Verdict::DuplicatePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else {
         panic!("recognized")
     };
-    store.merge_people(known, configured, FakeUser::person("ana").id, at("2026-06-15T12:00:00Z")).await?;
+    store.merge_people(known, configured, &FakeUser::person("ana").id.into(), at("2026-06-15T12:00:00Z")).await?;
     keep(&store, &[seen]).await?;
     let halves = [1, 2, 3].map(|number| share(number, "pay", "0.5"));
     let expected: Vec<_> = halves.into_iter().chain([share(4, "pay", "1"), share(5, "pay", "0.5")]).collect();
@@ -477,9 +477,9 @@ async fn overlapping_memberships_of_one_account_are_reported() -> Result<()> {
     // A collector that detected it before the file changed is refused.
     let snapshot = store.snapshot().await?.expect("configured");
     let person =
-        |login: &str| snapshot.roster.people().iter().find(|one| one.github_id.is_none() == (login == "ana-b"));
+        |login: &str| snapshot.roster.people().iter().find(|one| one.external_id.is_none() == (login == "ana-b"));
     let ids = person("ana").zip(person("ana-b")).map(|(ana, new)| (ana.id, new.id)).expect("both");
-    let refused = store.merge_people(ids.0, ids.1, renamed.id, at("2026-06-15T12:00:00Z")).await;
+    let refused = store.merge_people(ids.0, ids.1, &renamed.id.into(), at("2026-06-15T12:00:00Z")).await;
     let message = refused.as_ref().map_err(ToString::to_string);
     let named = |text: &String| ["`ana`", "`ana-b`", "`pay`", "`to:`"].iter().all(|name| text.contains(name));
     assert!(message.as_ref().is_err_and(named), "{message:?}");
@@ -498,7 +498,7 @@ async fn a_login_change_by_date_gives_stable_results() -> Result<()> {
     let Verdict::DuplicatePerson { known, configured } = snapshot.roster.judge(&seen.facts()) else {
         panic!("recognized")
     };
-    store.merge_people(known, configured, renamed.id, at("2026-06-15T12:00:00Z")).await?;
+    store.merge_people(known, configured, &renamed.id.into(), at("2026-06-15T12:00:00Z")).await?;
     keep(&store, &[seen]).await?;
     let counted = [1, 2, 3, 4, 5].map(|number| share(number, "pay", "1"));
     assert_eq!(attributions(&database).await?, counted);

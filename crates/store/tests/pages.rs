@@ -223,7 +223,15 @@ async fn a_visible_rename_raises_the_data_version() -> Result<()> {
     let (held, repository) = lease(&store, now).await?;
     for (name, by) in [("acme/site", 1), ("acme/site", 0)] {
         let before = version().await?;
-        store.identify(&held, &repository.name, repository.github_id.unwrap_or(7), &name.parse()?, at(now)).await?;
+        store
+            .identify(
+                &held,
+                &repository.name,
+                &repository.external_id.clone().unwrap_or_else(|| 7.into()),
+                &name.parse()?,
+                at(now),
+            )
+            .await?;
         assert_eq!(version().await? - before, by, "{name}");
     }
     Ok(())
@@ -428,10 +436,10 @@ async fn repository_counters_match_pull_requests_after_every_change() -> Result<
     // A pull request under its repository's former name.
     sqlx::query(
         "with former as (insert into repositories (name, added_at, removed_at) values ('acme/old', now(), now()) returning id)
-        insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at)
-        select f.id, 4, $1, p.id, '', 'open', false, '2026-01-01', '2026-01-01' from former as f, people as p",
+        insert into pull_requests (repository_id, instance_id, number, external_id, author_id, title, state, is_draft, created_at, updated_at)
+        select f.id, 1, 4, $1, p.id, '', 'open', false, '2026-01-01', '2026-01-01' from former as f, people as p",
     )
-    .bind(pr("acme/api", 4).facts().id)
+    .bind(pr("acme/api", 4).facts().id.to_string())
     .execute(&pool)
     .await?;
     assert_eq!(counters(&database).await?, (3, 3, 0));

@@ -24,7 +24,8 @@ async fn one_member() -> Result<(TestDatabase, PgPool)> {
     sqlx::raw_sql(
         "insert into configurations (applied_at, timezone, bots) values (now(), 'UTC', '{}');
         insert into teams (slug, name, created_at) values ('pay', 'Pay', now());
-        insert into people (github_id, configured_login, login) values (7, 'ana', 'ana');
+        insert into people default values;
+        insert into accounts (person_id, instance_id, external_id, configured_login, login) values (1, 1, '7', 'ana', 'ana');
         insert into repositories (name, added_at) values ('acme/api', now());
         insert into team_memberships (team_id, person_id, weight, joined_at, added_in) values (1, 1, 0.5, '2026-01-01', 1);",
     )
@@ -72,9 +73,9 @@ async fn invalid_weights_and_times_are_refused() -> Result<()> {
     }
     let pull_request = |number: i64, state: &str, closed: &str, merged: &str| {
         format!(
-            "insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at,
+            "insert into pull_requests (repository_id, instance_id, number, external_id, author_id, title, state, is_draft, created_at,
                 updated_at, closed_at, merged_at)
-            values (1, {number}, 1, 1, '', '{state}', false, now(), now(), {closed}, {merged})"
+            values (1, 1, {number}, 1, 1, '', '{state}', false, now(), now(), {closed}, {merged})"
         )
     };
     assert_eq!(
@@ -277,8 +278,8 @@ async fn f43_a_newer_schema_works_until_it_requires_more() -> Result<()> {
 async fn team_statistics_use_an_index_only_scan() -> Result<()> {
     let (_database, pool) = one_member().await?;
     sqlx::raw_sql(
-        "insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
-        select 1, n, n, 1, '', 'merged', false, t, t, t, t from (select n, timestamptz '2020-01-01' + n * interval '1 hour' as t from generate_series(1, 20000) as n) as x;
+        "insert into pull_requests (repository_id, instance_id, number, external_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
+        select 1, 1, n, n, 1, '', 'merged', false, t, t, t, t from (select n, timestamptz '2020-01-01' + n * interval '1 hour' as t from generate_series(1, 20000) as n) as x;
         insert into teams (slug, name, created_at) select 'team-' || n, '', now() from generate_series(2, 10) as n;
         insert into pr_attributions (pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, merged_at)
         select p.id, t.id, 1, 0.5, 1, 1, p.created_at, p.merged_at from pull_requests as p, teams as t order by p.id, t.id;",
@@ -305,8 +306,8 @@ async fn team_statistics_use_an_index_only_scan() -> Result<()> {
 async fn long_history() -> Result<PgPool> {
     let (_database, pool) = one_member().await?;
     sqlx::raw_sql(
-        "insert into pull_requests (repository_id, number, github_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
-        select 1, n, n, 1, '', 'merged', false, t, t, t, t from (select n, timestamptz '2020-01-01' + n * interval '1 hour' as t from generate_series(1, 20000) as n) as x;
+        "insert into pull_requests (repository_id, instance_id, number, external_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
+        select 1, 1, n, n, 1, '', 'merged', false, t, t, t, t from (select n, timestamptz '2020-01-01' + n * interval '1 hour' as t from generate_series(1, 20000) as n) as x;
         insert into pr_attributions (pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at)
         select id, 1, 1, 0.5, 1, 1, created_at, merged_at, merged_at from pull_requests;
         analyze",

@@ -381,7 +381,7 @@ impl Scene {
         keep(&store, &[pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z")]).await?;
         let revision = store.snapshot().await?.context("configured")?.revision;
         let (first, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
-        store.identify(&first, &"acme/api".parse()?, 1, &"acme/api".parse()?, at(NOW)).await?;
+        store.identify(&first, &"acme/api".parse()?, &1.into(), &"acme/api".parse()?, at(NOW)).await?;
         let since = at("2026-01-01T00:00:00Z");
         let read = ReadForward { next_page: 3, ..ReadForward::default() };
         let anchor = Some(at("2026-06-10T12:00:00Z"));
@@ -482,23 +482,25 @@ impl Scene {
                 };
                 format!("{:?}", store.advance_listing(lease, revision, listed, None, now).await?)
             }
-            "identify" => format!("{:?}", store.identify(lease, &api, 1, &"acme/new-name".parse()?, now).await?),
-            "identify as another one" => format!("{:?}", store.identify(lease, &api, 2, &api, now).await?),
+            "identify" => {
+                format!("{:?}", store.identify(lease, &api, &1.into(), &"acme/new-name".parse()?, now).await?)
+            }
+            "identify as another one" => format!("{:?}", store.identify(lease, &api, &2.into(), &api, now).await?),
             "identify as one that was archived" => {
                 self.execute(
-                    "insert into repositories (name, github_id, added_at, removed_at)
-                    values ('acme/former', 2, '2026-06-01Z', '2026-06-02Z')",
+                    "insert into repositories (name, external_id, added_at, removed_at)
+                    values ('acme/former', '2', '2026-06-01Z', '2026-06-02Z')",
                 )
                 .await?;
-                format!("{:?}", store.identify(lease, &api, 2, &api, now).await?)
+                format!("{:?}", store.identify(lease, &api, &2.into(), &api, now).await?)
             }
             "exchange_names" => {
                 self.execute(
-                    "update repositories set github_id = null, current_name = null;
-                    insert into repositories (name, github_id, added_at) values ('acme/former', 1, '2026-06-01Z')",
+                    "update repositories set external_id = null, current_name = null;
+                    insert into repositories (name, external_id, added_at) values ('acme/former', '1', '2026-06-01Z')",
                 )
                 .await?;
-                format!("{:?}", store.exchange_names(lease, &"acme/former".parse()?, 1, &api, now).await?)
+                format!("{:?}", store.exchange_names(lease, &"acme/former".parse()?, &1.into(), &api, now).await?)
             }
             "lease" => {
                 let later = at("2026-06-15T12:02:00Z");
@@ -553,7 +555,9 @@ impl Scene {
             }
             "merge_people" => {
                 let people: Vec<i64> = sqlx::query_scalar(
-                    "insert into people (configured_login, login) values ('nana', 'nana') returning (select min(id) from people)",
+                    "with new as (insert into people default values returning id)
+                    insert into accounts (person_id, instance_id, configured_login, login) select id, 1, 'nana', 'nana' from new
+                    returning (select min(person_id) from accounts)",
                 )
                 .fetch_all(&self.database.pool().await?)
                 .await?;
@@ -561,7 +565,12 @@ impl Scene {
                 format!(
                     "{:?}",
                     store
-                        .merge_people(known, mergeline_domain::PersonId(people[0] + 1), FakeUser::person("ana").id, now)
+                        .merge_people(
+                            known,
+                            mergeline_domain::PersonId(people[0] + 1),
+                            &FakeUser::person("ana").id.into(),
+                            now
+                        )
                         .await?
                 )
             }

@@ -114,7 +114,7 @@ impl TestDatabase {
             "select 'pull_request ' || p::text || ' @' || p.xmin::text from pull_requests as p
             union all select 'attribution ' || a::text || ' @' || a.xmin::text from pr_attributions as a
             union all select 'repository ' || r.name || ' ' || coalesce(r.watermark::text, 'none') from repositories as r
-            union all select 'person ' || h::text from people as h
+            union all select 'account ' || h::text from accounts as h
             union all select 'membership ' || m::text from team_memberships as m
             order by 1",
         )

@@ -227,7 +227,7 @@ async fn read(
         repositories: repositories_by_name(&snapshot),
         rules: snapshot.rules,
         includes_archived: snapshot.includes_archived,
-        logins: known.iter().map(|one| (Login::from_github(&one.login), one.github_id)).collect(),
+        logins: known.iter().map(|one| (Login::from_github(&one.login), one.external_id.clone())).collect(),
     });
     let doubts = doubts(store, file, findings, now).await?;
     Ok(Checked { opened: None, configured, known, doubts })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::within_known_limits;
-use mergeline_domain::{GithubId, Login, RepoName, RepoPattern};
+use mergeline_domain::{ExternalId, Login, RepoName, RepoPattern};
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, Page, PageAnswer, RateLimit, TokenReport, WaitBudget};
 use mergeline_store::{ConfiguredLogin, Store};
 
@@ -32,7 +32,7 @@ pub(super) struct Checks {
 }
 
 /// Account numbers by current login.
-pub(super) type Numbers = BTreeMap<Login, GithubId>;
+pub(super) type Numbers = BTreeMap<Login, ExternalId>;
 
 /// An error that makes further requests pointless.
 struct Abandoned(GitHubError);
@@ -166,24 +166,24 @@ impl Checks {
                 }
                 Ok(found) => found,
             };
-            numbers.extend(found.map(|number| (login.clone(), number)));
-            let meant = id.or(of_login.and_then(|known| known.github_id));
-            let is_meant = found.is_some_and(|found| meant.is_none_or(|meant| meant == found));
-            if !is_meant && self.has_another_login(configured, login, *id).await {
+            numbers.extend(found.clone().map(|number| (login.clone(), number)));
+            let meant = id.clone().or_else(|| of_login?.external_id.clone());
+            let is_meant = found.as_ref().is_some_and(|found| meant.as_ref().is_none_or(|meant| meant == found));
+            if !is_meant && self.has_another_login(configured, login, id.as_ref()).await {
                 let message = "is a former login: another login in the file has its number now";
                 findings.add(Check::ok(format!("login {login}"), message))?;
                 continue;
             }
             match (found, meant) {
                 (Some(found), Some(meant)) if found != meant => others.push((login, found, meant, of_login)),
-                _ => findings.add(account(login, found, meant, of_login))?,
+                (found, meant) => findings.add(account(login, found.as_ref(), meant.as_ref(), of_login))?,
             }
         }
         // Another login in the file may be the current login of the intended account.
         for (login, found, meant, known) in others {
             let now_called = numbers.iter().find(|(_, number)| **number == meant).map(|(login, _)| login.as_str());
             let seen_as = known.map(|known| known.seen_as.as_str()).filter(|seen_as| *seen_as != login.as_str());
-            findings.add(another_account(login, found, meant, now_called.or(seen_as)))?;
+            findings.add(another_account(login, &found, &meant, now_called.or(seen_as)))?;
         }
         Ok(numbers)
     }
@@ -231,9 +231,9 @@ pub(super) fn check_known(
 
 /// Whether the current login of a renamed account is also configured, and not for another account.
 fn names_both(configured: &Configured, known: &[ConfiguredLogin], one: &ConfiguredLogin) -> bool {
-    let present = known.iter().find(|other| other.login == one.seen_as).map(|other| other.github_id);
+    let present = known.iter().find(|other| other.login == one.seen_as).map(|other| &other.external_id);
     one.login != one.seen_as
-        && present.is_none_or(|number| number == one.github_id)
+        && present.is_none_or(|number| *number == one.external_id)
         && configured.logins.contains_key(&Login::from_github(&one.seen_as))
 }
 
@@ -483,11 +483,12 @@ impl Checks {
     }
 
     /// Whether the intended account now has another login in the file.
-    async fn has_another_login(&self, configured: &Configured, login: &Login, meant: Option<GithubId>) -> bool {
-        let is_another =
-            |(other, number): &(&Login, &Option<GithubId>)| *other != login && meant.is_some() && **number == meant;
+    async fn has_another_login(&self, configured: &Configured, login: &Login, meant: Option<&ExternalId>) -> bool {
+        let is_another = |(other, number): &(&Login, &Option<ExternalId>)| {
+            *other != login && meant.is_some() && number.as_ref() == meant
+        };
         for (other, _) in configured.logins.iter().filter(is_another) {
-            if self.session(None).account_id(other.as_str()).await.is_ok_and(|found| found == meant) {
+            if self.session(None).account_id(other.as_str()).await.is_ok_and(|found| found.as_ref() == meant) {
                 return true;
             }
         }
@@ -497,7 +498,7 @@ impl Checks {
 
 /// The error for a login that belongs to another account than intended. `present` is the intended account's login, if
 /// known.
-fn another_account(login: &Login, found: GithubId, meant: GithubId, present: Option<&str>) -> Check {
+fn another_account(login: &Login, found: &ExternalId, meant: &ExternalId, present: Option<&str>) -> Check {
     let message = format!("now belongs to another account (number {found}); number {meant} is expected");
     let write = match present {
         Some(present) => format!("replace it with `{{ github: {present}, id: {meant} }}`"),
@@ -508,7 +509,12 @@ fn another_account(login: &Login, found: GithubId, meant: GithubId, present: Opt
 }
 
 /// The result for a login that belongs to the intended account, or to none.
-fn account(login: &Login, found: Option<GithubId>, meant: Option<GithubId>, known: Option<&ConfiguredLogin>) -> Check {
+fn account(
+    login: &Login,
+    found: Option<&ExternalId>,
+    meant: Option<&ExternalId>,
+    known: Option<&ConfiguredLogin>,
+) -> Check {
     let name = format!("login {login}");
     match (found, meant) {
         (Some(found), _) => Check::ok(name, format!("is number {found}")),
@@ -526,11 +532,11 @@ fn account(login: &Login, found: Option<GithubId>, meant: Option<GithubId>, know
 
 /// The warning for a person who was last seen with another login.
 fn renamed(known: &ConfiguredLogin) -> Option<Check> {
-    let ConfiguredLogin { login, github_id, seen_as } = known;
+    let ConfiguredLogin { login, external_id, seen_as } = known;
     if login == seen_as {
         return None;
     }
-    let id = github_id.map(|id| format!(", with id {id}")).unwrap_or_default();
+    let id = external_id.as_ref().map(|id| format!(", with id {id}")).unwrap_or_default();
     let help = format!("write {seen_as} into the teams file{id}; collected data stays with the account");
     Some(Check::warning(format!("login {login}"), format!("is now {seen_as}"), help))
 }
@@ -565,17 +571,20 @@ mod tests {
     #[test]
     fn a_login_is_checked_against_the_intended_account() {
         let login = Login::from_github("ana");
-        let seen = |github_id, seen_as: &str| ConfiguredLogin {
+        let seen = |external_id: Option<i64>, seen_as: &str| ConfiguredLogin {
             login: "ana".to_owned(),
-            github_id,
+            external_id: external_id.map(ExternalId::from),
             seen_as: seen_as.to_owned(),
         };
-        let judge = |found, meant, known: Option<&ConfiguredLogin>| account(&login, found, meant, known);
+        let id = |number: Option<i64>| number.map(ExternalId::from);
+        let judge = |found, meant, known: Option<&ConfiguredLogin>| {
+            account(&login, id(found).as_ref(), id(meant).as_ref(), known)
+        };
         assert_eq!(judge(Some(7), None, None).outcome, Outcome::Ok);
         assert_eq!(judge(Some(7), Some(7), Some(&seen(Some(7), "ana"))).outcome, Outcome::Ok);
         assert_eq!(judge(None, None, None).outcome, Outcome::Error);
         assert_eq!(judge(None, None, Some(&seen(Some(7), "ana-b"))).message, "is now ana-b");
-        let another = another_account(&login, 8, 7, Some("ana-b"));
+        let another = another_account(&login, &8.into(), &7.into(), Some("ana-b"));
         assert_eq!((another.outcome, another.message.contains("number 8")), (Outcome::Error, true));
         let lines = ["`{ github: ana-b, id: 7 }`", "`{ github: ana, id: 8 }`"];
         assert!(

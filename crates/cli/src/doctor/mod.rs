@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::plan::{Current, Plan};
-use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{GithubId, Login, RepoName, RepoRules, count_of};
+use mergeline_domain::teams_file::{MemberEntry, TeamsFile};
+use mergeline_domain::{ExternalId, Forge, Login, RepoName, RepoRules, count_of};
 
 use crate::args::{Doctor, Options};
 use crate::collecting::teams_source;
@@ -24,7 +24,7 @@ struct Configured {
     repositories: Vec<RepoName>,
     rules: RepoRules,
     includes_archived: bool,
-    logins: BTreeMap<Login, Option<GithubId>>,
+    logins: BTreeMap<Login, Option<ExternalId>>,
 }
 
 pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         }
     };
     for mut doubt in database.doubts {
-        doubt.learn(|login| numbers.get(login).copied());
+        doubt.learn(|login| numbers.get(login).cloned());
         findings.add(Check::warning(format!("login {}", doubt.login()), doubt.message(), doubt.remedy()))?;
     }
     if let Some((_, store)) = &database.opened {
@@ -83,10 +83,11 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
 
 impl Configured {
     fn by(file: &TeamsFile) -> Self {
-        let mut logins: BTreeMap<Login, Option<GithubId>> = BTreeMap::new();
-        for member in file.teams.iter().flat_map(|team| &team.members) {
+        let mut logins: BTreeMap<Login, Option<ExternalId>> = BTreeMap::new();
+        let at_github = |member: &&MemberEntry| member.login.forge() == Forge::GitHub;
+        for member in file.teams.iter().flat_map(|team| &team.members).filter(at_github) {
             let id = logins.entry(member.login.clone()).or_default();
-            *id = id.or(member.github_id);
+            *id = id.take().or_else(|| member.external_id.clone());
         }
         Self {
             repositories: file.repositories.clone(),

@@ -312,7 +312,7 @@ mod tests {
 
     fn listed(numbers: &[i64]) -> Page {
         let opened = |number: i64| PullRequest {
-            id: number,
+            id: number.into(),
             node_id: None,
             number,
             title: String::new(),

@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use futures::{FutureExt, Stream, StreamExt};
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
-use mergeline_domain::{GithubId, Recovery, RepoName, error_chain};
+use mergeline_domain::{ExternalId, Recovery, RepoName, error_chain};
 use mergeline_github::{Etag, GitHubError, ListLength, Page, RepositoryIdentity, Session};
 use mergeline_store::{
     Identity, Lease, LeaseOutcome, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
@@ -383,34 +383,34 @@ impl RepositoryJob<'_> {
         let asked;
         let identity = match &page.repository {
             Some(identity) => identity,
-            None if page.is_empty() || self.repository.github_id.is_some() => return Ok(()),
+            None if page.is_empty() || self.repository.external_id.is_some() => return Ok(()),
             None => {
                 asked = self.session.repository(self.repository.called()).await?;
                 &asked
             }
         };
-        if self.repository.github_id == Some(identity.id) && *self.repository.called() == identity.name {
+        if self.repository.external_id.as_ref() == Some(&identity.id) && *self.repository.called() == identity.name {
             return Ok(());
         }
         let store = self.collecting.store;
-        let identified = store.identify(&self.lease, &self.repository.name, identity.id, &identity.name, self.now());
+        let identified = store.identify(&self.lease, &self.repository.name, &identity.id, &identity.name, self.now());
         let identified = timed(&mut self.result.database, identified).await;
         if let Err(StoreError::DuplicateRepository { other, .. }) = &identified {
-            match self.repository.github_id {
-                Some(id) if id != identity.id => return self.follow(id, other).await,
+            match self.repository.external_id.clone() {
+                Some(id) if id != identity.id => return self.follow(&id, other).await,
                 Some(_) => {}
                 None => self.take_name_over(other, identity).await?,
             }
         }
         match identified? {
             Identity::Same => {
-                if self.repository.github_id.is_some() {
+                if self.repository.external_id.is_some() {
                     tracing::info!(
                         repo.name = %identity.name,
                         "{} is now called {}", self.repository.called(), identity.name
                     );
                 }
-                self.repository.github_id = Some(identity.id);
+                self.repository.external_id = Some(identity.id.clone());
                 self.repository.current_name = Some(identity.name.clone());
                 Ok(())
             }
@@ -435,7 +435,7 @@ impl RepositoryJob<'_> {
             Err(error) => return Err(error.into()),
         }
         let store = self.collecting.store;
-        let exchanged = store.exchange_names(&self.lease, &other, identity.id, &identity.name, self.now());
+        let exchanged = store.exchange_names(&self.lease, &other, &identity.id, &identity.name, self.now());
         timed(&mut self.result.database, exchanged).await?;
         tracing::info!(
             repo.name = %identity.name,
@@ -446,7 +446,7 @@ impl RepositoryJob<'_> {
     }
 
     /// Finds the current name of the repository: its former name now belongs to the one configured as `other`.
-    async fn follow(&mut self, id: GithubId, other: &str) -> Result<(), Interruption> {
+    async fn follow(&mut self, id: &ExternalId, other: &str) -> Result<(), Interruption> {
         let now_called = match self.session.repository_by_id(id).await {
             Ok(identity) => identity,
             Err(GitHubError::NotFound) => {
@@ -462,7 +462,7 @@ impl RepositoryJob<'_> {
         };
         let store = self.collecting.store;
         let identified =
-            store.identify(&self.lease, &self.repository.name, now_called.id, &now_called.name, self.now());
+            store.identify(&self.lease, &self.repository.name, &now_called.id, &now_called.name, self.now());
         timed(&mut self.result.database, identified).await?;
         tracing::info!(
             repo.name = %now_called.name,

@@ -44,7 +44,7 @@ pub async fn keep_page(
             Verdict::Skip(SkipReason::NotAMember) => counts.skipped_not_a_member += 1,
             Verdict::DuplicatePerson { known, configured } => {
                 if let Some(author) = &pull_request.author {
-                    store.merge_people(known, configured, author.id, now).await?;
+                    store.merge_people(known, configured, &author.id, now).await?;
                     is_roster_stale = true;
                 }
             }

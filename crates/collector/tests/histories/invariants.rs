@@ -26,12 +26,12 @@ struct Row {
 impl World {
     async fn rows(&self) -> Result<BTreeMap<(i64, i64), Row>> {
         let rows: Vec<Row> = sqlx::query_as(
-            "select r.github_id as repository, p.number, p.title, p.state, p.updated_at, p.merged_at, p.first_review_at,
+            "select r.external_id::bigint as repository, p.number, p.title, p.state, p.updated_at, p.merged_at, p.first_review_at,
                 p.detailed_at = p.updated_at is true as has_details, h.login
             from pull_requests as p
             inner join repositories as r on p.repository_id = r.id
-            inner join people as h on p.author_id = h.id
-            where r.removed_at is null and r.github_id is not null and p.deleted_at is null",
+            inner join accounts as h on p.author_id = h.person_id and p.instance_id = h.instance_id
+            where r.removed_at is null and r.external_id is not null and p.deleted_at is null",
         )
         .fetch_all(&self.pool)
         .await?;
@@ -84,16 +84,16 @@ impl World {
     async fn check_watermarks(&self) -> Result<()> {
         let rows = self.rows().await?;
         let claims: Vec<(i64, Option<DateTime<Utc>>)> = sqlx::query_as(
-            "select github_id, greatest(watermark, collected_at) from repositories
-            where removed_at is null and github_id is not null and reopened_since is null and backfill_page is null",
+            "select external_id::bigint, greatest(watermark, collected_at) from repositories
+            where removed_at is null and external_id is not null and reopened_since is null and backfill_page is null",
         )
         .fetch_all(&self.pool)
         .await?;
         // What could not be read is not lost: answers say that it is missing until it is requested again.
         let quarantined: Vec<(i64, Option<i64>)> = sqlx::query_as(
-            "select r.github_id, q.number from quarantined_pull_requests as q
+            "select r.external_id::bigint, q.number from quarantined_pull_requests as q
             inner join repositories as r on q.repository_id = r.id
-            where r.removed_at is null and r.github_id is not null",
+            where r.removed_at is null and r.external_id is not null",
         )
         .fetch_all(&self.pool)
         .await?;

@@ -257,9 +257,9 @@ impl World {
         // An empty list cannot be distinguished from an empty repository before any of it was seen.
         let is_seen: bool = sqlx::query_scalar(
             "select count(*) > 0 from repositories
-            where github_id = $1 and (watermark is not null or backfill_anchor is not null)",
+            where external_id = $1::text and (watermark is not null or backfill_anchor is not null)",
         )
-        .bind(self.repositories[repository].id)
+        .bind(self.repositories[repository].id.to_string())
         .fetch_one(&self.pool)
         .await?;
         let at_some_time = 4_000_000_000;
@@ -374,7 +374,7 @@ impl World {
     async fn counted_of_others(&self, person: &str) -> Result<Counted> {
         let rows = sqlx::query_as(
             "select h.login, a.pull_request_id, a.team_id, a.weight::text
-            from pr_attributions as a inner join people as h on a.author_id = h.id where h.configured_login <> $1",
+            from pr_attributions as a inner join accounts as h on a.author_id = h.person_id where h.configured_login <> $1",
         )
         .bind(person)
         .fetch_all(&self.pool)

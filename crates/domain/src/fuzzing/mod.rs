@@ -9,6 +9,7 @@ use chrono::Datelike;
 use serde_json::{Value, json};
 
 use crate::teams_file::TeamsFile;
+use crate::{Forge, Login};
 use crate::{Position, Problems, Weight};
 
 /// Above this many memberships, only the code's own check covers the sums, because the check here is slow.
@@ -91,7 +92,11 @@ fn check_accepted(file: &TeamsFile) {
         assert!(!team.name.chars().any(char::is_control), "the name {:?}", team.name);
         for member in &team.members {
             assert!((1..=Weight::UNITS).contains(&member.weight.units()), "the weight {}", member.weight);
-            assert!(member.github_id.is_none_or(|id| id > 0), "the number {:?}", member.github_id);
+            assert!(
+                member.external_id.as_ref().is_none_or(|id| id.as_str().parse().is_ok_and(|id: i64| id > 0)),
+                "the number {:?}",
+                member.external_id
+            );
             for at in [member.period.from(), member.period.to()].into_iter().flatten() {
                 assert!((1970..2200).contains(&at.year()), "the time {at}");
             }
@@ -136,8 +141,10 @@ fn written(file: &TeamsFile) -> String {
     repositories.extend(file.repositories.iter().map(ToString::to_string));
     let teams = file.teams.iter().map(|team| {
         let members = team.members.iter().map(|member| {
+            let at = |forge| member.logins().find(|login| login.forge() == forge).map(Login::as_str);
+            let id = member.external_id.as_ref().and_then(|id| id.as_str().parse::<i64>().ok());
             without_nulls(json!({
-                "github": member.login, "id": member.github_id, "weight": member.weight,
+                "github": at(Forge::GitHub), "gitlab": at(Forge::GitLab), "id": id, "weight": member.weight,
                 "from": member.period.from().map(|at| at.to_rfc3339()),
                 "to": member.period.to().map(|at| at.to_rfc3339()),
             }))
@@ -151,7 +158,8 @@ fn written(file: &TeamsFile) -> String {
         "version": 1, "timezone": file.timezone.name(), "repositories": repositories,
         "include_archived": file.include_archived, "bots": file.bots,
         "allow_weights_above_one": file.allow_weights_above_one,
-        "privacy": without_nulls(json!({ "min_group_size": file.min_group_size })), "teams": teams.collect::<Vec<_>>(),
+        "privacy": without_nulls(json!({ "min_group_size": file.min_group_size })), "instances": file.instances,
+        "teams": teams.collect::<Vec<_>>(),
     })
     .to_string()
 }

@@ -7,9 +7,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::{Current, KnownPerson, PlannedPerson};
+use super::{Current, KnownAccount, PlannedPerson};
 use crate::teams_file::TeamsFile;
-use crate::{GithubId, Login, Period, PersonId, TeamSlug};
+use crate::{ExternalId, Forge, Login, Period, PersonId, TeamSlug};
 
 /// At most this many possible successors are named.
 const NAMED: usize = 3;
@@ -42,7 +42,7 @@ pub enum Doubt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// Its number, once it was seen.
-    pub id: Option<GithubId>,
+    pub id: Option<ExternalId>,
     /// Its login in the configuration in force.
     pub configured_login: Login,
     /// Its current login, if known.
@@ -55,7 +55,7 @@ pub struct Successor {
     /// The login.
     pub login: Login,
     /// Its account's number, if known.
-    pub id: Option<GithubId>,
+    pub id: Option<ExternalId>,
 }
 
 /// A login of the configuration, and what is known about whom it counts for.
@@ -63,8 +63,8 @@ struct Entry<'a> {
     login: &'a Login,
     /// Whether the configuration has the account's number.
     is_numbered: bool,
-    person: Option<&'a KnownPerson>,
-    number: Option<GithubId>,
+    account: Option<&'a KnownAccount>,
+    number: Option<&'a ExternalId>,
     spans: Vec<(&'a TeamSlug, Period)>,
 }
 
@@ -91,31 +91,32 @@ pub(super) fn of_file(
     people: &[PlannedPerson],
     guessed: &BTreeSet<Login>,
 ) -> Vec<Doubt> {
-    let by_id = current.people_by_id();
     let mut entries: BTreeMap<&Login, Entry<'_>> = BTreeMap::new();
-    for person in people {
-        let known = person.known.and_then(|id| by_id.get(&id)).copied();
-        for login in person.logins() {
-            let number = person.github_id;
-            entries.insert(login, Entry { login, is_numbered: false, person: known, number, spans: Vec::new() });
+    for planned in people.iter().flat_map(|person| &person.accounts) {
+        let (account, number) = (planned.known.as_ref(), planned.external_id.as_ref());
+        for login in planned.logins() {
+            entries.insert(login, Entry { login, is_numbered: false, account, number, spans: Vec::new() });
         }
     }
     let mut numbers = HashSet::new();
     for team in &file.teams {
         for member in &team.members {
-            numbers.extend(member.github_id);
-            if let Some(entry) = entries.get_mut(&member.login) {
-                entry.is_numbered |= member.github_id.is_some();
-                entry.spans.push((&team.slug, member.period));
+            numbers.extend(member.external_id.as_ref().map(|id| (member.login.forge(), id)));
+            for login in member.logins() {
+                if let Some(entry) = entries.get_mut(login) {
+                    entry.is_numbered |= *login == member.login && member.external_id.is_some();
+                    entry.spans.push((&team.slug, member.period));
+                }
             }
         }
     }
     let entries: Vec<Entry<'_>> = entries.into_values().collect();
     let mut doubts = several_accounts(current, &entries, &numbers);
     doubts.extend(entries.iter().filter(|entry| guessed.contains(entry.login)).filter_map(|entry| {
-        let counted = entry.person?;
-        let is_former = |other: &&KnownPerson| other.id != counted.id && other.configured_login == *entry.login;
-        let former = current.people.iter().find(is_former).filter(|_| counted.configured_login != *entry.login)?;
+        let counted = entry.account?;
+        let is_former =
+            |other: &&KnownAccount| other.person != counted.person && other.configured_login == *entry.login;
+        let former = current.accounts.iter().find(is_former).filter(|_| counted.configured_login != *entry.login)?;
         Some(two_accounts(current, entry.login, counted, former))
     }));
     doubts.extend(former_logins(current, &entries, file.timezone));
@@ -126,19 +127,23 @@ impl Current {
     /// The doubts about the configuration in force. Whether its file had a number beside a login is no longer known, so
     /// a login that matches the present one is not in doubt.
     pub fn doubts(&self) -> Vec<Doubt> {
-        let by_id = self.people_by_id();
-        let mut entries: BTreeMap<PersonId, Entry<'_>> = BTreeMap::new();
+        let mut accounts: HashMap<PersonId, Vec<&KnownAccount>> = HashMap::new();
+        for account in &self.accounts {
+            accounts.entry(account.person).or_default().push(account);
+        }
+        let mut entries: BTreeMap<(PersonId, Forge), Entry<'_>> = BTreeMap::new();
         for team in self.teams.iter().filter(|team| !team.is_archived) {
             for membership in &team.memberships {
-                let Some(person) = by_id.get(&membership.person).copied() else { continue };
-                let entry = entries.entry(person.id).or_insert_with(|| Entry {
-                    login: &person.configured_login,
-                    is_numbered: false,
-                    person: Some(person),
-                    number: person.github_id,
-                    spans: Vec::new(),
-                });
-                entry.spans.push((&team.slug, membership.terms.period));
+                for account in accounts.get(&membership.person).into_iter().flatten().copied() {
+                    let entry = entries.entry((account.person, account.forge())).or_insert_with(|| Entry {
+                        login: &account.configured_login,
+                        is_numbered: false,
+                        account: Some(account),
+                        number: account.external_id.as_ref(),
+                        spans: Vec::new(),
+                    });
+                    entry.spans.push((&team.slug, membership.terms.period));
+                }
             }
         }
         let entries: Vec<Entry<'_>> = entries.into_values().collect();
@@ -148,47 +153,43 @@ impl Current {
         doubts
     }
 
-    fn people_by_id(&self) -> HashMap<PersonId, &KnownPerson> {
-        self.people.iter().map(|person| (person.id, person)).collect()
-    }
-
-    /// A person's current login; `None` if it now belongs to someone else.
-    fn present_login<'a>(&self, person: &'a KnownPerson) -> Option<&'a Login> {
-        let has_taken_over = |other: &KnownPerson| {
-            other.id != person.id
-                && other.login == person.login
+    /// An account's current login; `None` if it now belongs to another account.
+    fn present_login<'a>(&self, account: &'a KnownAccount) -> Option<&'a Login> {
+        let has_taken_over = |other: &KnownAccount| {
+            other.person != account.person
+                && other.login == account.login
                 && other.configured_login != other.login
-                && person.configured_login == person.login
+                && account.configured_login == account.login
         };
-        (person.github_id.is_some() && !self.people.iter().any(has_taken_over)).then_some(&person.login)
+        (account.external_id.is_some() && !self.accounts.iter().any(has_taken_over)).then_some(&account.login)
     }
 
-    fn account(&self, person: &KnownPerson) -> Account {
+    fn account(&self, account: &KnownAccount) -> Account {
         Account {
-            id: person.github_id,
-            configured_login: person.configured_login.clone(),
-            login: self.present_login(person).cloned(),
+            id: account.external_id.clone(),
+            configured_login: account.configured_login.clone(),
+            login: self.present_login(account).cloned(),
         }
     }
 }
 
-fn two_accounts(current: &Current, login: &Login, counted: &KnownPerson, other: &KnownPerson) -> Doubt {
+fn two_accounts(current: &Current, login: &Login, counted: &KnownAccount, other: &KnownAccount) -> Doubt {
     let (counted, other) = (current.account(counted), current.account(other));
     Doubt::TwoAccounts { login: login.clone(), counted, other }
 }
 
 /// Logins without a number that another known account was seen with.
-fn several_accounts(current: &Current, entries: &[Entry<'_>], numbers: &HashSet<GithubId>) -> Vec<Doubt> {
-    let mut seen: BTreeMap<&Login, Vec<&KnownPerson>> = BTreeMap::new();
-    for person in &current.people {
-        // If the file has the person's number, the person is meant where the number is.
-        if person.github_id.is_some_and(|number| !numbers.contains(&number)) {
-            seen.entry(&person.login).or_default().push(person);
+fn several_accounts(current: &Current, entries: &[Entry<'_>], numbers: &HashSet<(Forge, &ExternalId)>) -> Vec<Doubt> {
+    let mut seen: BTreeMap<&Login, Vec<&KnownAccount>> = BTreeMap::new();
+    for account in &current.accounts {
+        // If the file has the account's number, the account is meant where the number is.
+        if account.external_id.as_ref().is_some_and(|number| !numbers.contains(&(account.forge(), number))) {
+            seen.entry(&account.login).or_default().push(account);
         }
     }
     let doubtful = entries.iter().filter(|entry| !entry.is_numbered).filter_map(|entry| {
-        let counted = entry.person?;
-        let other = seen.get(entry.login)?.iter().find(|other| other.id != counted.id)?;
+        let counted = entry.account?;
+        let other = seen.get(entry.login)?.iter().find(|other| other.person != counted.person)?;
         Some(two_accounts(current, entry.login, counted, other))
     });
     doubtful.collect()
@@ -204,7 +205,9 @@ fn former_logins(current: &Current, entries: &[Entry<'_>], zone: Tz) -> Vec<Doub
         }
     }
     let mut doubts = Vec::new();
-    for entry in entries.iter().filter(|entry| !entry.is_numbered && !entry.was_seen()) {
+    // Nobody can be seen at a forge that is not collected.
+    let may_be_seen = |entry: &&Entry<'_>| entry.login.forge() == Forge::GitHub;
+    for entry in entries.iter().filter(may_be_seen).filter(|entry| !entry.is_numbered && !entry.was_seen()) {
         let Some(end) = entry.ends().filter(|end| current.read_since.is_none_or(|since| since < *end)) else {
             continue;
         };
@@ -216,7 +219,7 @@ fn former_logins(current: &Current, entries: &[Entry<'_>], zone: Tz) -> Vec<Doub
                     period.from() == Some(end) && entry.spans.iter().any(ended)
                 })
         };
-        let successor = |other: &Entry<'_>| Successor { login: other.login.clone(), id: other.number };
+        let successor = |other: &Entry<'_>| Successor { login: other.login.clone(), id: other.number.cloned() };
         let begin = beginning.get(&end).into_iter().flatten().copied();
         let successors: Vec<Successor> = begin.filter(follows).map(successor).collect();
         if !successors.is_empty() {
@@ -229,7 +232,7 @@ fn former_logins(current: &Current, entries: &[Entry<'_>], zone: Tz) -> Vec<Doub
 
 impl Account {
     fn history(&self, login: &Login) -> String {
-        let Some(id) = self.id else { return "one that was never seen".to_owned() };
+        let Some(id) = &self.id else { return "one that was never seen".to_owned() };
         let number = format!("number {id}");
         match &self.login {
             None => format!("{number}, which had it before"),
@@ -240,7 +243,7 @@ impl Account {
     }
 
     fn line(&self) -> Option<String> {
-        let id = self.id?;
+        let id = self.id.as_ref()?;
         Some(match &self.login {
             Some(login) => line(login, Some(id)),
             None => format!("the account's present login with `id: {id}`"),
@@ -248,7 +251,7 @@ impl Account {
     }
 }
 
-fn line(login: &Login, id: Option<GithubId>) -> String {
+fn line(login: &Login, id: Option<&ExternalId>) -> String {
     match id {
         Some(id) => format!("`{{ github: {login}, id: {id} }}`"),
         None => format!("`{{ github: {login}, id: … }}`"),
@@ -284,14 +287,14 @@ impl Doubt {
     pub fn remedy(&self) -> String {
         match self {
             Self::TwoAccounts { login, counted, other } => {
-                let counts = match (counted.id, counted.line()) {
+                let counts = match (&counted.id, counted.line()) {
                     (Some(id), Some(line)) => format!("it counts for number {id}: write {line} in its place"),
                     _ => format!(
                         "it counts for neither: write the number of the account that is meant beside it, {}",
                         line(login, None)
                     ),
                 };
-                match (other.id, other.line()) {
+                match (&other.id, other.line()) {
                     (Some(id), Some(line)) => format!("{counts}; if number {id} is meant, {line}"),
                     _ => format!("{counts}; if another account is meant, its number, {}", line(login, None)),
                 }
@@ -300,7 +303,7 @@ impl Doubt {
                 let lines: Vec<String> = successors
                     .iter()
                     .take(NAMED)
-                    .map(|one| format!("{} and {}", line(login, one.id), line(&one.login, one.id)))
+                    .map(|one| format!("{} and {}", line(login, one.id.as_ref()), line(&one.login, one.id.as_ref())))
                     .collect();
                 format!(
                     "if it is a former login of the same account, write the account's number beside both: {}; until then its earlier \
@@ -312,10 +315,12 @@ impl Doubt {
     }
 
     /// Fills in account numbers that were found elsewhere.
-    pub fn learn(&mut self, number_of: impl Fn(&Login) -> Option<GithubId>) {
+    pub fn learn(&mut self, number_of: impl Fn(&Login) -> Option<ExternalId>) {
         if let Self::FormerLogin { successors, .. } = self {
             for successor in successors {
-                successor.id = successor.id.or_else(|| number_of(&successor.login));
+                if successor.id.is_none() {
+                    successor.id = number_of(&successor.login);
+                }
             }
         }
     }
@@ -335,7 +340,7 @@ mod tests {
     /// The configuration in force, with the accounts' current logins, in the order of their configured logins.
     fn seen(members: &str, logins: &[&str]) -> Current {
         let mut current = applied(&file(members), false);
-        for (person, login) in current.people.iter_mut().zip(logins) {
+        for (person, login) in current.accounts.iter_mut().zip(logins) {
             person.login = Login::from_github(login);
         }
         current.read_since = Some(DateTime::UNIX_EPOCH);
@@ -373,8 +378,13 @@ mod tests {
         ! bob may mean two accounts: number 7, which was alice before and has it now, or number 8, which had it before and is alice now; it counts for number 7: write `{ github: bob, id: 7 }` in its place; if number 8 is meant, `{ github: alice, id: 8 }`
         ! alice has 0.5 unallocated today: it counts for no team
         ");
-        let people: Vec<_> = corrected.people.iter().map(|one| (one.login.as_str(), one.github_id)).collect();
-        assert_eq!(people, [("alice", Some(8)), ("bob", Some(7))]);
+        let people: Vec<_> = corrected
+            .people
+            .iter()
+            .flat_map(|one| &one.accounts)
+            .map(|one| (one.login.as_str(), one.external_id.clone()))
+            .collect();
+        assert_eq!(people, [("alice", Some(8.into())), ("bob", Some(7.into()))]);
     }
 
     #[test]
@@ -402,8 +412,8 @@ mod tests {
             )
         };
         let mut current = seen(&members(["ana", "bob", "cleo"]), &["bob", "cleo", "ana"]);
-        for (number, person) in (7..).zip(&mut current.people) {
-            person.github_id = Some(number);
+        for (number, account) in (7_i64..).zip(&mut current.accounts) {
+            account.external_id = Some(number.into());
         }
         for names in [["ana", "bob", "cleo"], ["bob", "cleo", "ana"]] {
             let planned = plan(&current, &file(&members(names)));
@@ -429,7 +439,7 @@ mod tests {
         insta::assert_snapshot!(plan(&one, &file).doubts[0], @"ana may mean two accounts: number 7, which had it before, or number 9, which was carl before and has it now; it counts for number 7: write the account's present login with `id: 7` in its place; if number 9 is meant, `{ github: ana, id: 9 }`");
         // Nobody was ever seen as ana.
         let mut unseen = seen(members, &["ana", "ana"]);
-        unseen.people[0].github_id = None;
+        unseen.accounts[0].external_id = None;
         insta::assert_snapshot!(plan(&unseen, &file).doubts[0], @"ana may mean two accounts: one that was never seen, or number 9, which was carl before and has it now; it counts for neither: write the number of the account that is meant beside it, `{ github: ana, id: … }`; if number 9 is meant, `{ github: ana, id: 9 }`");
     }
 
@@ -438,11 +448,11 @@ mod tests {
         let members = "      - { github: alice, to: 2026-03-01 }\n      - { github: alice2, from: 2026-03-01 }\n      - { github: bob, from: 2026-02-01 }\n";
         let mut fresh = plan(&Current::default(), &file(members));
         insta::assert_snapshot!(fresh.doubts[0], @"nobody was seen as alice at GitHub, and where that ends, on 2026-03-01, alice2 begins; if it is a former login of the same account, write the account's number beside both: `{ github: alice, id: … }` and `{ github: alice2, id: … }`; until then its earlier pull requests do not count");
-        fresh.doubts[0].learn(|login| (login.as_str() == "alice2").then_some(7));
+        fresh.doubts[0].learn(|login| (login.as_str() == "alice2").then_some(7.into()));
         insta::assert_snapshot!(fresh.doubts[0], @"nobody was seen as alice at GitHub, and where that ends, on 2026-03-01, alice2 begins; if it is a former login of the same account, write the account's number beside both: `{ github: alice, id: 7 }` and `{ github: alice2, id: 7 }`; until then its earlier pull requests do not count");
         let mut collected = seen(members, &["alice", "alice2"]);
         assert_eq!(plan(&collected, &file(members)).doubts, [], "neither was seen: nothing is lost");
-        collected.people[1].github_id = Some(7);
+        collected.accounts[1].external_id = Some(7.into());
         let planned = plan(&collected, &file(members));
         assert_eq!((&planned.doubts, planned.is_empty()), (&fresh.doubts, true));
         assert_eq!(collected.doubts(), planned.doubts);
@@ -455,7 +465,7 @@ mod tests {
     fn a_shared_number_merges_two_unseen_logins() {
         let members = "      - { github: alice, to: 2026-03-01 }\n      - { github: alice2, from: 2026-03-01 }\n";
         let current = applied(&file(members), false);
-        assert_eq!(current.people.len(), 2);
+        assert_eq!(current.accounts.len(), 2);
         let numbered = file(&members.replace(", ", ", id: 7, "));
         let one = plan(&current, &numbered);
         assert_eq!((one.people.len(), one.doubts.len()), (1, 0), "{one}");

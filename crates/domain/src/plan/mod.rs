@@ -12,16 +12,18 @@ use std::fmt;
 use chrono::{DateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
+use strum::IntoEnumIterator;
 
 use crate::start_of_day;
-use crate::teams_file::{TeamEntry, TeamsFile};
+use crate::teams_file::{InstanceEntry, TeamEntry, TeamsFile};
 use crate::{
-    GithubId, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoRules, TeamId, TeamSlug, Weight,
+    ExternalId, Forge, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoRules, TeamId, TeamSlug,
+    Weight,
 };
 use checks::{Holding, Holdings, Standing};
 pub use doubts::{Account, Doubt, Successor};
 pub use effects::PersonChange;
-pub use people::PlannedPerson;
+pub use people::{PlannedAccount, PlannedPerson};
 use people::{Resolved, resolve};
 
 /// The state before the file is applied.
@@ -33,8 +35,8 @@ pub struct Current {
     pub repositories: Vec<KnownRepository>,
     /// The repositories that are collected because a pattern matches them.
     pub found_repositories: Vec<RepoName>,
-    /// Everyone who was ever configured.
-    pub people: Vec<KnownPerson>,
+    /// The accounts of everyone who was ever configured, by person and forge.
+    pub accounts: Vec<KnownAccount>,
     /// All teams, including archived ones.
     pub teams: Vec<KnownTeam>,
     /// Since when anything was read from a repository; `None` before the first was complete.
@@ -56,6 +58,8 @@ pub struct PlanSettings {
     pub include_archived: bool,
     /// The smallest group of people whose statistics are shown; `None` shows all.
     pub min_group_size: Option<u8>,
+    /// The server of each forge.
+    pub instances: Vec<InstanceEntry>,
 }
 
 impl From<&TeamsFile> for PlanSettings {
@@ -66,6 +70,7 @@ impl From<&TeamsFile> for PlanSettings {
             rules: file.rules.clone(),
             include_archived: file.include_archived,
             min_group_size: file.min_group_size,
+            instances: Forge::iter().map(|forge| file.instance(forge)).collect(),
         }
     }
 }
@@ -79,19 +84,31 @@ pub struct KnownRepository {
     pub current_name: Option<RepoName>,
 }
 
-/// A person who was already configured.
-#[derive(Debug, Clone)]
-pub struct KnownPerson {
-    /// The person's number.
-    pub id: PersonId,
-    /// The account's number, once it is known.
-    pub github_id: Option<GithubId>,
-    /// Their login in the configuration.
+/// An account that was already configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownAccount {
+    /// The person who has it.
+    pub person: PersonId,
+    /// The account's id at its forge, once it is known.
+    pub external_id: Option<ExternalId>,
+    /// Its login in the configuration.
     pub configured_login: Login,
-    /// The login that GitHub last reported.
+    /// The login that the forge last reported.
     pub login: Login,
-    /// Other logins under which the account was configured or seen.
+    /// Other logins under which it was configured or seen.
     pub other_logins: Vec<Login>,
+}
+
+impl KnownAccount {
+    /// The forge that it belongs to.
+    pub fn forge(&self) -> Forge {
+        self.login.forge()
+    }
+
+    /// Whether it has, or had, this login.
+    fn had(&self, login: &Login) -> bool {
+        self.configured_login == *login || self.login == *login || self.other_logins.contains(login)
+    }
 }
 
 /// A team that was already configured.
@@ -285,8 +302,10 @@ impl Plan {
             let identity = person.known.map_or(Who::New(index), Who::Known);
             who.extend(person.logins().map(|login| (login, identity)));
         }
-        let logins: HashMap<PersonId, &Login> =
-            current.people.iter().map(|person| (person.id, &person.configured_login)).collect();
+        let mut logins: HashMap<PersonId, &Login> = HashMap::new();
+        for account in &current.accounts {
+            logins.entry(account.person).or_insert(&account.configured_login);
+        }
         let today = start_of_day(now.with_timezone(&file.timezone).date_naive(), file.timezone);
         let repositories = repositories::resolve(&current.repositories, &file.repositories);
         let mut plan = Self {
@@ -411,7 +430,7 @@ impl Plan {
 
     /// Whether applying would change nothing and there is nothing new to learn about people.
     pub fn is_in_force(&self) -> bool {
-        self.is_empty() && self.people.iter().all(|person| person.is_stored)
+        self.is_empty() && self.people.iter().all(PlannedPerson::is_stored)
     }
 
     /// How many memberships are removed without a successor. Those of archived teams are included if something counts
@@ -561,7 +580,7 @@ impl fmt::Display for Plan {
             writeln!(f, "Nothing changes.")?;
         }
         if self.settings_changed {
-            let PlanSettings { timezone, bots, rules, include_archived, min_group_size } = &self.settings;
+            let PlanSettings { timezone, bots, rules, include_archived, min_group_size, instances } = &self.settings;
             let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
             let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
             let groups = min_group_size.map_or_else(|| "any".to_owned(), |size| size.to_string());
@@ -569,6 +588,9 @@ impl fmt::Display for Plan {
             if !rules.is_empty() {
                 let archived = if *include_archived { ", archived ones too" } else { "" };
                 write!(f, ", all repositories of {rules}{archived}")?;
+            }
+            for instance in instances.iter().filter(|instance| instance.url != instance.forge.public_url()) {
+                write!(f, ", {} at {}", instance.forge, instance.url)?;
             }
             writeln!(f)?;
         }
@@ -630,7 +652,8 @@ impl Plan {
     /// Notes about logins. A login that is in doubt has its lines there.
     fn fmt_logins(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_in_doubt = |login: &Login| self.doubts.iter().any(|doubt| doubt.login() == login);
-        for PlannedPerson { login, other_logins, now_called, github_id, .. } in &self.people {
+        let accounts = self.people.iter().flat_map(|person| &person.accounts);
+        for PlannedAccount { login, other_logins, now_called, external_id, .. } in accounts {
             for other in other_logins {
                 writeln!(
                     f,
@@ -639,7 +662,7 @@ impl Plan {
             }
             let Some(now) = now_called.as_ref().filter(|_| !is_in_doubt(login)) else { continue };
             let is_anothers = self.people.iter().flat_map(PlannedPerson::logins).any(|other| other == now);
-            match github_id.filter(|_| is_anothers) {
+            match external_id.as_ref().filter(|_| is_anothers) {
                 None => writeln!(f, "! {login} is now called {now} at GitHub: write {now} in the teams file")?,
                 Some(id) => writeln!(
                     f,
@@ -719,20 +742,18 @@ mod tests {
     /// The state after applying a plan to an empty store, numbered in order.
     pub(super) fn applied(file: &TeamsFile, archived: bool) -> Current {
         let plan = Plan::between(&Current::default(), file, now()).expect("a plan");
-        let people: Vec<KnownPerson> = (1..)
-            .zip(&plan.people)
-            .map(|(id, person)| KnownPerson {
-                id: PersonId(id),
-                github_id: person.github_id,
-                configured_login: person.login.clone(),
-                login: person.login.clone(),
-                other_logins: person.other_logins.clone(),
-            })
-            .collect();
-        let id_of = |login: &Login| {
-            let index = plan.people.iter().position(|person| person.logins().any(|one| one == login));
-            people[index.expect("planned")].id
+        let ids = || (1..).map(PersonId).zip(&plan.people);
+        let account = |person: PersonId, account: &PlannedAccount| KnownAccount {
+            person,
+            external_id: account.external_id.clone(),
+            configured_login: account.login.clone(),
+            login: account.login.clone(),
+            other_logins: account.other_logins.clone(),
         };
+        let accounts: Vec<KnownAccount> =
+            ids().flat_map(|(id, person)| person.accounts.iter().map(move |one| account(id, one))).collect();
+        let id_of =
+            |login: &Login| ids().find(|(_, person)| person.logins().any(|one| one == login)).expect("planned").0;
         let teams = (1..)
             .zip(&plan.teams_added)
             .map(|(id, (slug, name))| KnownTeam {
@@ -754,7 +775,7 @@ mod tests {
         let settings = Some(plan.settings.clone());
         let known = |name: RepoName| KnownRepository { name, current_name: None };
         let repositories = plan.repositories_added.into_iter().map(known).collect();
-        Current { settings, repositories, people, teams, ..Current::default() }
+        Current { settings, repositories, accounts, teams, ..Current::default() }
     }
 
     fn printed(before: &str, after: &str) -> String {
@@ -957,7 +978,7 @@ mod tests {
         let both =
             "      - { github: ana, to: 2026-03-01 }\n      - { github: ana-b, weight: 0.5, from: 2026-03-01 }\n";
         let mut current = applied(&file("      - { github: ana, id: 7 }\n"), false);
-        current.people[0].login = Login::from_github("ana-b");
+        current.accounts[0].login = Login::from_github("ana-b");
         insta::assert_snapshot!(plan(&current, &file(both)), @r"
         ~ membership  ana in pay ended: weight 1 to 2026-03-01
         + membership  ana in pay: weight 0.5 from 2026-03-01
@@ -965,7 +986,7 @@ mod tests {
         ! ana-b has 0.5 unallocated today: it counts for no team
         ");
         // Afterwards the account is known by its new login, with the former one as another login.
-        let person = &mut current.people[0];
+        let person = &mut current.accounts[0];
         (person.configured_login, person.other_logins) = (person.login.clone(), vec![Login::from_github("ana")]);
         let after = plan(&current, &file(both));
         assert_eq!((after.people.len(), after.people[0].known), (1, Some(PersonId(1))));
@@ -982,7 +1003,10 @@ mod tests {
         );
         let first = plan(&Current::default(), &both);
         assert_eq!(first.people.len(), 1);
-        assert_eq!((first.people[0].login.as_str(), first.people[0].other_logins.len()), ("ana-b", 1));
+        assert_eq!(
+            (first.people[0].accounts[0].login.as_str(), first.people[0].accounts[0].other_logins.len()),
+            ("ana-b", 1)
+        );
         assert!(plan(&applied(&both, false), &both).is_empty());
     }
 
@@ -990,12 +1014,51 @@ mod tests {
     fn following_moved_logins_keeps_everybody_in_place() {
         let mut current =
             applied(&file("      - { github: ana, id: 7 }\n      - { github: bob, id: 8, weight: 0.5 }\n"), false);
-        current.people[0].login = Login::from_github("ana-b");
-        current.people[1].login = Login::from_github("ana");
+        current.accounts[0].login = Login::from_github("ana-b");
+        current.accounts[1].login = Login::from_github("ana");
         let unchanged = plan(&current, &file("      - { github: ana }\n      - { github: bob, weight: 0.5 }\n"));
         assert!(unchanged.is_empty(), "{unchanged}");
         let corrected = plan(&current, &file("      - { github: ana-b }\n      - { github: ana, weight: 0.5 }\n"));
         assert!(corrected.is_empty(), "{corrected}");
+    }
+
+    #[test]
+    fn an_account_at_another_forge_joins_its_person() {
+        let github = "      - { github: ana, to: 2026-01-01 }\n";
+        let before = applied(&file(&format!("{github}      - {{ gitlab: ana, from: 2026-01-01 }}\n")), false);
+        let people: Vec<PersonId> = before.accounts.iter().map(|account| account.person).collect();
+        assert_eq!(people, [PersonId(1), PersonId(2)], "nothing in the file joins them");
+        let joined = plan(
+            &before,
+            &file("      - { github: ana, gitlab: ana, to: 2026-01-01 }\n      - { gitlab: ana, from: 2026-01-01 }\n"),
+        );
+        let known: Vec<_> = joined.people.iter().map(|person| (person.known, person.accounts.len())).collect();
+        assert_eq!(known, [(Some(PersonId(1)), 2)], "the account at GitHub keeps the past");
+        assert!(!joined.is_in_force() && !joined.people[0].is_stored());
+        // And a line may separate them again.
+        let together = applied(&file("      - { github: ana, gitlab: ana, to: 2026-01-01 }\n"), false);
+        let apart = plan(&together, &file(&format!("{github}      - {{ gitlab: ana, from: 2026-01-01 }}\n")));
+        let known: Vec<_> = apart.people.iter().map(|person| person.known).collect();
+        assert_eq!(known, [Some(PersonId(1)), None]);
+    }
+
+    #[test]
+    fn a_person_may_be_known_by_another_forge_alone() {
+        let members = "      - { gitlab: ana, weight: 0.5 }\n";
+        let current = applied(&file(members), false);
+        let same = plan(&current, &file(members));
+        assert!(same.is_in_force(), "{same}");
+        let with_github = plan(&current, &file("      - { github: ana, gitlab: ana, weight: 0.5 }\n"));
+        assert_eq!(with_github.people[0].known, Some(PersonId(1)), "the same person with one more account");
+        assert!(with_github.is_empty() && !with_github.is_in_force(), "{with_github}");
+        assert!(current.doubts().is_empty(), "nobody is seen at a forge that is not collected");
+    }
+
+    #[test]
+    fn the_address_of_an_instance_is_a_setting() {
+        let current = applied(&file_with("timezone: UTC"), false);
+        let planned = plan(&current, &file_with("instances: [{ forge: gitlab, url: https://git.example.com }]"));
+        assert!(planned.to_string().contains("gitlab at https://git.example.com"), "{planned}");
     }
 
     #[test]
@@ -1020,7 +1083,7 @@ mod tests {
     #[test]
     fn a_renamed_account_matches_under_either_login() {
         let mut current = applied(&file("      - { github: ana, id: 7 }\n"), false);
-        current.people[0].login = Login::from_github("ana-b");
+        current.accounts[0].login = Login::from_github("ana-b");
         let old_name = Plan::between(&current, &file("      - { github: ana }\n"), now()).expect("a plan");
         insta::assert_snapshot!(old_name, @r"
         Nothing changes.
@@ -1041,7 +1104,7 @@ mod tests {
     #[test]
     fn two_logins_of_one_account_must_not_overlap() {
         let mut current = applied(&file("      - { github: ana, id: 7 }\n"), false);
-        current.people[0].login = Login::from_github("ana-b");
+        current.accounts[0].login = Login::from_github("ana-b");
         let both = file("      - { github: ana }\n      - { github: ana-b }\n");
         let problems = Plan::between(&current, &both, now()).expect_err("refused");
         assert_eq!(problems.list[0].code, "config.period_overlap");

@@ -1,44 +1,77 @@
 //! Resolves the people of a file to known or new people.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{Current, KnownPerson, Terms};
+use super::{Current, KnownAccount, Terms};
+use crate::groups::Groups;
 use crate::teams_file::{MemberEntry, TeamsFile};
-use crate::{GithubId, Login, PersonId, TeamSlug};
+use crate::{ExternalId, Forge, Login, PersonId, TeamSlug};
 
 /// A person of the file, known or new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedPerson {
     /// The known person; `None` for a new person.
     pub known: Option<PersonId>,
+    /// The accounts in the file, at most one for each forge, the one at GitHub first.
+    pub accounts: Vec<PlannedAccount>,
+}
+
+/// An account of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedAccount {
+    /// The account as it is known; `None` for a new one.
+    pub known: Option<KnownAccount>,
     /// The login to show: the current one if the file has several.
     pub login: Login,
     /// Other logins of the same account in the file.
     pub other_logins: Vec<Login>,
-    /// The account's number, if it is in the file or known.
-    pub github_id: Option<GithubId>,
-    /// The current login at GitHub, if the file does not have it.
+    /// The account's id, if it is in the file or known.
+    pub external_id: Option<ExternalId>,
+    /// The current login at the forge, if the file does not have it.
     pub now_called: Option<Login>,
-    /// Whether everything about the person is already stored.
-    pub is_stored: bool,
 }
 
-impl PlannedPerson {
+impl PlannedAccount {
     /// All logins of the account in the file.
     pub fn logins(&self) -> impl Iterator<Item = &Login> {
         std::iter::once(&self.login).chain(&self.other_logins)
     }
+
+    /// Whether everything about the account is stored for this person.
+    fn is_stored_for(&self, person: PersonId) -> bool {
+        self.known.as_ref().is_some_and(|known| {
+            known.person == person
+                && known.configured_login == self.login
+                && known.external_id == self.external_id
+                && self.logins().all(|login| known.had(login))
+        })
+    }
 }
 
-/// What identifies two logins of the file as one person.
+impl PlannedPerson {
+    /// All logins of all accounts in the file.
+    pub fn logins(&self) -> impl Iterator<Item = &Login> {
+        self.accounts.iter().flat_map(PlannedAccount::logins)
+    }
+
+    /// Whether everything about the person is stored.
+    pub fn is_stored(&self) -> bool {
+        self.known.is_some_and(|person| self.accounts.iter().all(|account| account.is_stored_for(person)))
+    }
+}
+
+/// What identifies two logins of the file as one account.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity<'a> {
-    Known(PersonId),
-    Number(GithubId),
+    Known(PersonId, Forge),
+    Number(AccountId<'a>),
     Login(&'a Login),
 }
+
+/// A forge, and an account's id there.
+type AccountId<'a> = (Forge, &'a ExternalId);
 
 /// A team, and a person's terms in it.
 type Share<'a> = (&'a TeamSlug, Terms);
@@ -46,7 +79,7 @@ type Share<'a> = (&'a TeamSlug, Terms);
 /// What the file says about each login.
 struct Named<'a> {
     /// The number, if the file has it.
-    numbers: BTreeMap<&'a Login, Option<GithubId>>,
+    numbers: BTreeMap<&'a Login, Option<&'a ExternalId>>,
     shares: HashMap<&'a Login, Vec<Share<'a>>>,
 }
 
@@ -56,22 +89,28 @@ impl<'a> Named<'a> {
         for team in &file.teams {
             for member in &team.members {
                 let number = named.numbers.entry(&member.login).or_default();
-                *number = number.or(member.github_id);
+                *number = number.or(member.external_id.as_ref());
                 let terms = Terms { weight: member.weight, period: member.period };
-                named.shares.entry(&member.login).or_default().push((&team.slug, terms));
+                for login in member.logins() {
+                    named.numbers.entry(login).or_default();
+                    named.shares.entry(login).or_default().push((&team.slug, terms));
+                }
             }
         }
         named
     }
 
-    /// Whether a login is in the file and may mean this person.
-    fn may_mean(&self, login: &Login, person: &KnownPerson) -> bool {
-        self.numbers.get(login).is_some_and(|number| number.is_none() || *number == person.github_id)
+    /// Whether a login is in the file and may mean this account.
+    fn may_mean(&self, login: &Login, account: &KnownAccount) -> bool {
+        self.numbers.get(login).is_some_and(|number| number.is_none() || *number == account.external_id.as_ref())
     }
 
-    /// Whether the file has a person's number.
-    fn has_number_of(&self, person: &KnownPerson) -> bool {
-        person.github_id.is_some() && self.numbers.values().any(|number| *number == person.github_id)
+    /// Whether the file has an account's number.
+    fn has_number_of(&self, account: &KnownAccount) -> bool {
+        let is_number = |(login, number): (&&Login, &Option<&ExternalId>)| {
+            login.forge() == account.forge() && *number == account.external_id.as_ref()
+        };
+        account.external_id.is_some() && self.numbers.iter().any(is_number)
     }
 }
 
@@ -86,13 +125,13 @@ enum Meaning {
     Circle(Vec<Login>),
 }
 
-/// The known people, indexed by number and by login.
+/// The known accounts, indexed by person, number and login.
 struct Directory<'a> {
-    by_id: HashMap<PersonId, &'a KnownPerson>,
-    by_number: HashMap<GithubId, &'a KnownPerson>,
-    by_configured: HashMap<&'a Login, Vec<&'a KnownPerson>>,
-    by_seen: HashMap<&'a Login, Vec<&'a KnownPerson>>,
-    by_other: HashMap<&'a Login, Vec<&'a KnownPerson>>,
+    by_person: HashMap<(PersonId, Forge), &'a KnownAccount>,
+    by_number: HashMap<AccountId<'a>, &'a KnownAccount>,
+    by_configured: HashMap<&'a Login, Vec<&'a KnownAccount>>,
+    by_seen: HashMap<&'a Login, Vec<&'a KnownAccount>>,
+    by_other: HashMap<&'a Login, Vec<&'a KnownAccount>>,
     members: HashMap<PersonId, Vec<Share<'a>>>,
 }
 
@@ -105,22 +144,22 @@ impl<'a> Directory<'a> {
             }
         }
         let mut directory = Self {
-            by_id: HashMap::new(),
+            by_person: HashMap::new(),
             by_number: HashMap::new(),
             by_configured: HashMap::new(),
             by_seen: HashMap::new(),
             by_other: HashMap::new(),
             members,
         };
-        for person in &current.people {
-            directory.by_id.insert(person.id, person);
-            if let Some(number) = person.github_id {
-                directory.by_number.insert(number, person);
+        for account in &current.accounts {
+            directory.by_person.insert((account.person, account.forge()), account);
+            if let Some(number) = &account.external_id {
+                directory.by_number.insert((account.forge(), number), account);
             }
-            directory.by_configured.entry(&person.configured_login).or_default().push(person);
-            directory.by_seen.entry(&person.login).or_default().push(person);
-            for login in &person.other_logins {
-                directory.by_other.entry(login).or_default().push(person);
+            directory.by_configured.entry(&account.configured_login).or_default().push(account);
+            directory.by_seen.entry(&account.login).or_default().push(account);
+            for login in &account.other_logins {
+                directory.by_other.entry(login).or_default().push(account);
             }
         }
         directory
@@ -129,27 +168,38 @@ impl<'a> Directory<'a> {
     /// If several accounts had a login one after the other: the current member, otherwise the newest.
     fn best(
         &self,
-        named: &HashMap<&Login, Vec<&'a KnownPerson>>,
+        named: &HashMap<&Login, Vec<&'a KnownAccount>>,
         login: &Login,
-        fits: impl Fn(&KnownPerson) -> bool,
-    ) -> Option<&'a KnownPerson> {
-        let named = named.get(login)?.iter().copied().filter(|person| fits(person));
-        named.max_by_key(|person| (self.members.contains_key(&person.id), person.id))
+        fits: impl Fn(&KnownAccount) -> bool,
+    ) -> Option<&'a KnownAccount> {
+        let named = named.get(login)?.iter().copied().filter(|account| fits(account));
+        named.max_by_key(|account| (self.members.contains_key(&account.person), account.person))
+    }
+
+    /// The people who may have these accounts, the one with the first account first. Someone with another account at the
+    /// forge of an earlier one is someone else.
+    fn claimed<'b>(&'b self, accounts: &'b [PlannedAccount]) -> impl Iterator<Item = PersonId> + 'b {
+        accounts.iter().enumerate().filter_map(|(place, account)| {
+            let person = account.known.as_ref()?.person;
+            let is_other =
+                accounts[..place].iter().any(|one| self.by_person.contains_key(&(person, one.login.forge())));
+            (!is_other).then_some(person)
+        })
     }
 
     /// Who was configured under a login, and who has it now.
-    fn former_and_present(&self, login: &Login) -> (Option<&'a KnownPerson>, Option<&'a KnownPerson>) {
+    fn former_and_present(&self, login: &Login) -> (Option<&'a KnownAccount>, Option<&'a KnownAccount>) {
         (self.best(&self.by_configured, login, |_| true), self.best(&self.by_seen, login, |_| true))
     }
 
     /// Whom a login of the file means. Logins whose meaning is only likely are added to `guessed`.
-    fn find(&self, login: &Login, file: &Named<'_>, guessed: &mut BTreeSet<Login>) -> Option<&'a KnownPerson> {
+    fn find(&self, login: &Login, file: &Named<'_>, guessed: &mut BTreeSet<Login>) -> Option<&'a KnownAccount> {
         if let Some(number) = file.numbers.get(login).copied().flatten() {
             // If the file has a number, a login matches only a person whose number is still unknown.
-            let is_unseen = |person: &KnownPerson| person.github_id.is_none();
+            let is_unseen = |account: &KnownAccount| account.external_id.is_none();
             return self
                 .by_number
-                .get(&number)
+                .get(&(login.forge(), number))
                 .copied()
                 .or_else(|| self.best(&self.by_configured, login, is_unseen))
                 .or_else(|| self.best(&self.by_seen, login, is_unseen));
@@ -162,7 +212,7 @@ impl<'a> Directory<'a> {
             })
         };
         match self.former_and_present(login) {
-            (Some(former), Some(present)) if former.id != present.id => match self.meaning(login, file) {
+            (Some(former), Some(present)) if former.person != present.person => match self.meaning(login, file) {
                 Meaning::Former => Some(former),
                 Meaning::Present => Some(present),
                 Meaning::Circle(logins) => {
@@ -172,7 +222,7 @@ impl<'a> Directory<'a> {
                 }
             },
             // Configured once and never seen, until it became known whose login it had been.
-            (Some(former), _) if former.github_id.is_none() && !self.members.contains_key(&former.id) => {
+            (Some(former), _) if former.external_id.is_none() && !self.members.contains_key(&former.person) => {
                 had_before().or(Some(former))
             }
             (Some(found), _) | (None, Some(found)) => Some(found),
@@ -187,7 +237,7 @@ impl<'a> Directory<'a> {
         loop {
             let here = way[way.len() - 1];
             let (Some(former), Some(present)) = self.former_and_present(here) else { return Meaning::Former };
-            if former.id == present.id {
+            if former.person == present.person {
                 return Meaning::Former;
             }
             if file.has_number_of(former) || file.has_number_of(present) {
@@ -214,8 +264,8 @@ impl<'a> Directory<'a> {
     /// For a cycle of logins: whether the file is closer to what is in force for the people who have the logins now
     /// than for the people who were configured under them.
     fn fits_those_who_have_them(&self, logins: &[Login], file: &Named<'_>) -> bool {
-        let same = |login: &Login, person: Option<&KnownPerson>| {
-            let held = person.and_then(|person| self.members.get(&person.id));
+        let same = |login: &Login, person: Option<&KnownAccount>| {
+            let held = person.and_then(|person| self.members.get(&person.person));
             let shares = file.shares.get(login).into_iter().flatten();
             shares.filter(|share| held.is_some_and(|held| held.contains(share))).count()
         };
@@ -236,68 +286,104 @@ pub(super) struct Resolved {
     pub(super) guessed: BTreeSet<Login>,
 }
 
-/// Finds each person of the file among the known ones: by number, otherwise by the configured login, by GitHub's
-/// current login, or by a former login.
+/// Finds each person of the file among the known ones, by their accounts: by number, otherwise by the configured login, by
+/// the forge's current login, or by a former login.
 pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Resolved {
     let members = || file.teams.iter().flat_map(|team| &team.members);
     let named = Named::of(file);
-    let numbers = &named.numbers;
     let directory = Directory::of(current);
     let mut guessed = BTreeSet::new();
+    let by_identity = identities(&named, &directory, &mut guessed);
+    let latest = latest_memberships(members());
+    let mut accounts: Vec<PlannedAccount> = Vec::new();
+    let mut groups = Groups::default();
+    let mut places: HashMap<&Login, usize> = HashMap::new();
+    for (identity, logins) in &by_identity {
+        let known = match identity {
+            Identity::Known(person, forge) => directory.by_person.get(&(*person, *forge)).copied(),
+            Identity::Number(_) | Identity::Login(_) => None,
+        };
+        accounts.push(planned_account(known, logins, &named, &latest));
+        let place = groups.add();
+        places.extend(logins.iter().map(|login| (*login, place)));
+    }
+    // The accounts on one line are one person.
+    for member in members() {
+        for other in &member.other_accounts {
+            groups.join(places[&member.login], places[other]);
+        }
+    }
+    let mut by_group: BTreeMap<usize, Vec<PlannedAccount>> = BTreeMap::new();
+    for (place, account) in accounts.into_iter().enumerate() {
+        by_group.entry(groups.of(place)).or_default().push(account);
+    }
+    let mut people: Vec<PlannedPerson> = by_group
+        .into_values()
+        .map(|mut accounts| {
+            accounts.sort_by(|a, b| a.login.cmp(&b.login));
+            PlannedPerson { known: None, accounts }
+        })
+        .collect();
+    people.sort_by(|a, b| a.logins().next().cmp(&b.logins().next()));
+    // Where the file separates two accounts that were one person, the account at GitHub keeps the past.
+    let mut taken: HashSet<PersonId> = HashSet::new();
+    for person in &mut people {
+        person.known = directory.claimed(&person.accounts).find(|known| taken.insert(*known));
+    }
+    Resolved { people, guessed }
+}
+
+/// The logins of the file, by the account that they mean.
+fn identities<'a>(
+    named: &Named<'a>,
+    directory: &Directory<'_>,
+    guessed: &mut BTreeSet<Login>,
+) -> BTreeMap<Identity<'a>, BTreeSet<&'a Login>> {
     let mut found: BTreeMap<&Login, Option<PersonId>> = BTreeMap::new();
-    let mut by_number: HashMap<GithubId, PersonId> = HashMap::new();
-    for (login, number) in numbers {
-        let person = directory.find(login, &named, &mut guessed).map(|person| person.id);
+    let mut by_number: HashMap<AccountId<'_>, PersonId> = HashMap::new();
+    for (login, number) in &named.numbers {
+        let person = directory.find(login, named, guessed).map(|account| account.person);
         if let (Some(number), Some(person)) = (number, person) {
             // The number makes two people who were never seen one person.
-            by_number.entry(*number).or_insert(person);
+            by_number.entry((login.forge(), *number)).or_insert(person);
         }
         found.insert(login, person);
     }
     let mut groups: BTreeMap<Identity<'_>, BTreeSet<&Login>> = BTreeMap::new();
-    for (login, number) in numbers {
+    for (login, number) in &named.numbers {
+        let number = number.map(|number| (login.forge(), number));
         let known = number.and_then(|number| by_number.get(&number)).or(found[login].as_ref()).copied();
         let identity = match (known, number) {
-            (Some(person), _) => Identity::Known(person),
-            (None, Some(number)) => Identity::Number(*number),
+            (Some(person), _) => Identity::Known(person, login.forge()),
+            (None, Some(number)) => Identity::Number(number),
             (None, None) => Identity::Login(login),
         };
         groups.entry(identity).or_default().insert(login);
     }
-    let latest = latest_memberships(members());
-    let mut people: Vec<PlannedPerson> = groups
-        .into_iter()
-        .map(|(identity, logins)| {
-            let known = match identity {
-                Identity::Known(id) => directory.by_id.get(&id).copied(),
-                Identity::Number(_) | Identity::Login(_) => None,
-            };
-            let preferred = known.and_then(|person| {
-                [&person.login, &person.configured_login].into_iter().find(|login| logins.contains(*login))
-            });
-            let newest = || logins.iter().copied().max_by_key(|login| latest.get(login));
-            let login = preferred.or_else(newest).cloned().unwrap_or_else(|| Login::from_github(""));
-            let number = logins.iter().find_map(|login| numbers.get(*login).copied().flatten());
-            let has_login = |person: &KnownPerson, login: &Login| {
-                person.configured_login == *login || person.login == *login || person.other_logins.contains(login)
-            };
-            let is_stored = known.is_some_and(|person| {
-                person.configured_login == login
-                    && (person.github_id.is_some() || number.is_none())
-                    && logins.iter().all(|login| has_login(person, login))
-            });
-            PlannedPerson {
-                known: known.map(|person| person.id),
-                other_logins: logins.iter().copied().filter(|other| **other != login).cloned().collect(),
-                github_id: number.or_else(|| known.and_then(|person| person.github_id)),
-                now_called: known.map(|person| &person.login).filter(|now| !logins.contains(*now)).cloned(),
-                is_stored,
-                login,
-            }
-        })
-        .collect();
-    people.sort_by(|a, b| a.login.cmp(&b.login));
-    Resolved { people, guessed }
+    groups
+}
+
+/// An account with these logins in the file.
+fn planned_account(
+    known: Option<&KnownAccount>,
+    logins: &BTreeSet<&Login>,
+    named: &Named<'_>,
+    latest: &HashMap<&Login, Latest>,
+) -> PlannedAccount {
+    let preferred = known.and_then(|account| {
+        [&account.login, &account.configured_login].into_iter().find(|login| logins.contains(*login))
+    });
+    let newest = || logins.iter().copied().max_by_key(|login| latest.get(login));
+    let login = preferred.or_else(newest).cloned().unwrap_or_else(|| Login::from_github(""));
+    let number = logins.iter().find_map(|login| named.numbers.get(*login).copied().flatten());
+    PlannedAccount {
+        known: known.cloned(),
+        other_logins: logins.iter().copied().filter(|other| **other != login).cloned().collect(),
+        // A known account keeps its number.
+        external_id: known.and_then(|account| account.external_id.as_ref()).or(number).cloned(),
+        now_called: known.map(|account| &account.login).filter(|now| !logins.contains(*now)).cloned(),
+        login,
+    }
 }
 
 /// An end, with open ends last, and a start.
@@ -309,8 +395,10 @@ fn latest_memberships<'a>(members: impl Iterator<Item = &'a MemberEntry>) -> Has
     for member in members {
         let (from, to) = (member.period.from(), member.period.to());
         let this = (to.is_none(), to, from);
-        let known = latest.entry(&member.login).or_insert(this);
-        *known = this.max(*known);
+        for login in member.logins() {
+            let known = latest.entry(login).or_insert(this);
+            *known = this.max(*known);
+        }
     }
     latest
 }

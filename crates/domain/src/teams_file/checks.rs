@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::MemberEntry;
+use super::people::FilePeople;
 use super::reader::{Draft, Placed};
-use crate::{GithubId, Login, Period, Problem, RepoEntry, TeamSlug, Weight};
+use crate::{Forge, Login, Period, Problem, RepoEntry, TeamSlug, Weight};
 
 pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     nothing_is_empty(draft, problems);
@@ -14,7 +15,9 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     exclusions_follow_what_they_exclude(draft, problems);
     slugs_are_unique(draft, problems);
     former_slugs_are_nobody_elses(draft, problems);
+    instances_are_listed_once(draft, problems);
     logins_and_numbers_agree(draft, problems);
+    accounts_belong_to_one_person(draft, problems);
     periods_in_one_team_do_not_overlap(draft, problems);
     if !draft.allow_weights_above_one {
         weights_sum_to_one_at_most(draft, problems);
@@ -147,10 +150,12 @@ fn members(draft: &Draft) -> impl Iterator<Item = &Placed<MemberEntry>> {
 fn logins_and_numbers_agree(draft: &Draft, problems: &mut Vec<Problem>) {
     let mut by_login: HashMap<&Login, &Placed<MemberEntry>> = HashMap::new();
     for member in members(draft) {
-        let Some(id) = member.value.github_id else { continue };
+        if member.value.external_id.is_none() {
+            continue;
+        }
         let login = &member.value.login;
         let first = *by_login.entry(login).or_insert(member);
-        if first.value.github_id != Some(id) {
+        if first.value.external_id != member.value.external_id {
             let message = format!("`{login}` has two account numbers");
             let help = "write one number beside each login; a renamed account keeps its number under both logins";
             let mut problem = problem("config.person_id", member, message, help);
@@ -160,39 +165,64 @@ fn logins_and_numbers_agree(draft: &Draft, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Who a member is, according to the file: logins with the same number are one account.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Account<'a> {
-    Number(GithubId),
-    Login(&'a Login),
+fn instances_are_listed_once(draft: &Draft, problems: &mut Vec<Problem>) {
+    let mut seen = HashMap::new();
+    for instance in &draft.instances {
+        if let Some(first) = seen.insert(instance.value.forge, instance.at) {
+            let message = format!("there are two instances of `{}`", instance.value.forge);
+            let help = "keep one of them: Mergeline knows one server of each forge";
+            let mut problem = problem("config.instance", instance, message, help);
+            problem.related = Some(first);
+            problems.push(problem);
+        }
+    }
 }
 
-/// The account of each login of the file.
-fn accounts(draft: &Draft) -> HashMap<&Login, Account<'_>> {
-    let mut accounts = HashMap::new();
+/// An account belongs to one person, and a person has one account at each forge. A renamed account has two logins with
+/// one number.
+fn accounts_belong_to_one_person(draft: &Draft, problems: &mut Vec<Problem>) {
+    let mut owners: HashMap<&Login, &Placed<MemberEntry>> = HashMap::new();
+    let mut accounts: HashMap<(&Login, Forge), (&Login, &Placed<MemberEntry>)> = HashMap::new();
     for member in members(draft) {
         let login = &member.value.login;
-        match member.value.github_id {
-            Some(id) => accounts.insert(login, Account::Number(id)),
-            None => Some(*accounts.entry(login).or_insert(Account::Login(login))),
-        };
+        for other in &member.value.other_accounts {
+            let owner = *owners.entry(other).or_insert(member);
+            let is_same = owner.value.login == *login
+                || (owner.value.external_id.is_some() && owner.value.external_id == member.value.external_id);
+            let (known, place) = *accounts.entry((login, other.forge())).or_insert((other, member));
+            let (message, related) = if !is_same {
+                (format!("`{other}` stands beside `{}` and `{login}`", owner.value.login), owner.at)
+            } else if known != other {
+                (format!("`{login}` has two accounts, `{known}` and `{other}`"), place.at)
+            } else {
+                continue;
+            };
+            let help = "write the same logins on all lines of a person";
+            let mut problem = problem("config.accounts", member, message, help);
+            problem.related = Some(related);
+            problems.push(problem);
+        }
     }
-    accounts
+}
+
+/// The people of the file.
+fn people(draft: &Draft) -> FilePeople<'_> {
+    FilePeople::of(members(draft).map(|member| &member.value))
 }
 
 fn periods_in_one_team_do_not_overlap(draft: &Draft, problems: &mut Vec<Problem>) {
-    let accounts = accounts(draft);
+    let people = people(draft);
     for team in &draft.teams {
-        let mut by_account: HashMap<Account<'_>, Vec<&Placed<MemberEntry>>> = HashMap::new();
+        let mut by_person: HashMap<Option<usize>, Vec<&Placed<MemberEntry>>> = HashMap::new();
         for member in &team.value.members {
             let login = &member.value.login;
-            let earlier = by_account.entry(accounts[login]).or_default();
+            let earlier = by_person.entry(people.person(login)).or_default();
             if let Some(other) = earlier.iter().find(|other| other.value.period.overlaps(&member.value.period)) {
                 let message = if other.value.login == *login {
                     format!("`{login}` is in this team twice at the same time")
                 } else {
                     let other = &other.value.login;
-                    format!("`{other}` and `{login}` are one account, which is in this team twice at the same time")
+                    format!("`{other}` and `{login}` are one person, who is in this team twice at the same time")
                 };
                 let help = "end the first membership where the second starts: `to` is the first day after it";
                 let mut problem = problem("config.period_overlap", member, message, help);
@@ -205,12 +235,12 @@ fn periods_in_one_team_do_not_overlap(draft: &Draft, problems: &mut Vec<Problem>
 }
 
 fn weights_sum_to_one_at_most(draft: &Draft, problems: &mut Vec<Problem>) {
-    let accounts = accounts(draft);
-    let mut by_account: BTreeMap<Account<'_>, Vec<&Placed<MemberEntry>>> = BTreeMap::new();
+    let people = people(draft);
+    let mut by_person: BTreeMap<Option<usize>, Vec<&Placed<MemberEntry>>> = BTreeMap::new();
     for member in members(draft) {
-        by_account.entry(accounts[&member.value.login]).or_default().push(member);
+        by_person.entry(people.person(&member.value.login)).or_default().push(member);
     }
-    for members in by_account.into_values() {
+    for members in by_person.into_values() {
         let shares: Vec<(Period, Weight)> = members.iter().map(|m| (m.value.period, m.value.weight)).collect();
         let Some((from, units)) = first_sum_above_one(&shares) else { continue };
         let inside: Vec<_> = members.iter().filter(|m| from.is_none_or(|at| m.value.period.contains(at))).collect();

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::Forge;
+
 /// Which repositories are collected and who belongs to which team, when, and with which share.
 #[derive(JsonSchema, Serialize)]
 #[schemars(title = "Mergeline teams file", deny_unknown_fields)]
@@ -43,6 +45,10 @@ pub(super) struct Document {
     /// Which statistics are hidden because they come from too few people.
     #[serde(skip_serializing_if = "Option::is_none")]
     privacy: Option<Privacy>,
+    /// The servers that people have accounts at, one of each forge. `https://github.com` and `https://gitlab.com` if left
+    /// out. Only GitHub is collected so far, from the server that the settings name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instances: Option<Vec<Instance>>,
     /// The teams. A team that is removed is archived; its past stays.
     #[schemars(length(min = 1))]
     teams: Vec<Team>,
@@ -56,6 +62,18 @@ struct Privacy {
     #[schemars(range(min = 2, max = 100))]
     #[serde(skip_serializing_if = "Option::is_none")]
     min_group_size: Option<u8>,
+}
+
+/// A server with accounts.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Instance {
+    /// What kind of server it is.
+    #[schemars(with = "String", extend("enum" = ["github", "gitlab"]))]
+    forge: Forge,
+    /// Its address.
+    #[schemars(regex(pattern = r"^https?://[^/?#@]+(/[^?#]*)?$"), extend("examples" = ["https://gitlab.example.com"]))]
+    url: String,
 }
 
 /// A team and its members.
@@ -76,15 +94,20 @@ struct Team {
     members: Vec<Member>,
 }
 
-/// A person's share in a team over a span of time.
+/// A person's share in a team over a span of time. At least one of `github` and `gitlab` must be there.
 #[derive(JsonSchema, Serialize)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("anyOf" = [{ "required": ["github"] }, { "required": ["gitlab"] }]))]
 struct Member {
     /// The GitHub login.
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*(\[bot\])?$"))]
-    github: String,
-    /// The account's number, which survives a change of login. Learned from the first pull request when
-    /// left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    github: Option<String>,
+    /// The GitLab login. Two accounts on one line are one person. GitLab is not collected yet.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_.][A-Za-z0-9_.-]*$"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gitlab: Option<String>,
+    /// The number of the GitHub account (of the GitLab account if that is the only one), which survives a change of login.
+    /// Learned from the first pull request when left out.
     #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,

@@ -2,6 +2,7 @@
 
 mod checks;
 mod document;
+mod people;
 mod reader;
 mod tree;
 
@@ -9,7 +10,9 @@ pub(crate) use checks::first_sum_above_one;
 use chrono_tz::Tz;
 pub use document::json_schema;
 
-use crate::{GithubId, Login, Period, Position, Problem, Problems, RepoName, RepoRules, TeamSlug, Weight};
+use serde::Serialize;
+
+use crate::{ExternalId, Forge, Login, Period, Position, Problem, Problems, RepoName, RepoRules, TeamSlug, Weight};
 
 /// A valid teams file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +31,19 @@ pub struct TeamsFile {
     pub allow_weights_above_one: bool,
     /// The smallest group of people whose statistics are shown; `None` shows all.
     pub min_group_size: Option<u8>,
+    /// The servers that are named. A forge that is not has the address of its public site.
+    pub instances: Vec<InstanceEntry>,
     /// The teams.
     pub teams: Vec<TeamEntry>,
+}
+
+/// A server of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InstanceEntry {
+    /// What kind of server it is.
+    pub forge: Forge,
+    /// Its address, without a slash at the end.
+    pub url: String,
 }
 
 /// A team of the file.
@@ -48,14 +62,31 @@ pub struct TeamEntry {
 /// A membership of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberEntry {
-    /// The person's login.
+    /// The login of the person's account, at GitHub if there is one.
     pub login: Login,
-    /// The account's number, if the file has it.
-    pub github_id: Option<GithubId>,
+    /// That account's id, if the file has it.
+    pub external_id: Option<ExternalId>,
+    /// The logins of the person's accounts at other forges.
+    pub other_accounts: Vec<Login>,
     /// The share of the person's work.
     pub weight: Weight,
     /// When the membership applies.
     pub period: Period,
+}
+
+impl TeamsFile {
+    /// The server of a forge.
+    pub fn instance(&self, forge: Forge) -> InstanceEntry {
+        let named = self.instances.iter().find(|instance| instance.forge == forge).cloned();
+        named.unwrap_or_else(|| InstanceEntry { forge, url: forge.public_url().to_owned() })
+    }
+}
+
+impl MemberEntry {
+    /// The logins of all accounts, the one at GitHub first.
+    pub fn logins(&self) -> impl Iterator<Item = &Login> {
+        std::iter::once(&self.login).chain(&self.other_accounts)
+    }
 }
 
 impl TeamsFile {

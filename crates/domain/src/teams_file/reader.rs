@@ -6,18 +6,28 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use super::tree::{Key, Node, Value};
-use super::{MemberEntry, TeamEntry, TeamsFile};
+use super::{InstanceEntry, MemberEntry, TeamEntry, TeamsFile};
 use crate::names::is_invisible;
 use crate::{
-    GithubId, Login, NameError, Period, Position, Problem, RepoEntry, RepoName, RepoRules, TeamSlug, Weight,
+    ExternalId, Forge, Login, NameError, Period, Position, Problem, RepoEntry, RepoName, RepoRules, TeamSlug, Weight,
     parse_zone, start_of_day,
 };
 
-pub(super) const FILE_KEYS: &[&str] =
-    &["version", "timezone", "repositories", "include_archived", "bots", "allow_weights_above_one", "privacy", "teams"];
+pub(super) const FILE_KEYS: &[&str] = &[
+    "version",
+    "timezone",
+    "repositories",
+    "include_archived",
+    "bots",
+    "allow_weights_above_one",
+    "privacy",
+    "instances",
+    "teams",
+];
 pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
+pub(super) const INSTANCE_KEYS: &[&str] = &["forge", "url"];
 pub(super) const TEAM_KEYS: &[&str] = &["slug", "name", "renamed_from", "members"];
-pub(super) const MEMBER_KEYS: &[&str] = &["github", "id", "weight", "from", "to"];
+pub(super) const MEMBER_KEYS: &[&str] = &["github", "gitlab", "id", "weight", "from", "to"];
 /// Alternative key names that `TEAM_CONFIG_JSON` accepts, and that a file's author may have meant.
 const MEMBER_ALIASES: &[(&str, &str)] =
     &[("github_username", "github"), ("allocation_weight", "weight"), ("joined_at", "from"), ("left_at", "to")];
@@ -45,6 +55,7 @@ pub(super) struct Draft {
     pub(super) bots: Vec<Login>,
     pub(super) allow_weights_above_one: bool,
     pub(super) min_group_size: Option<u8>,
+    pub(super) instances: Vec<Placed<InstanceEntry>>,
     pub(super) teams: Vec<Placed<TeamDraft>>,
 }
 
@@ -97,6 +108,7 @@ impl Draft {
             bots: self.bots,
             allow_weights_above_one: self.allow_weights_above_one,
             min_group_size: self.min_group_size,
+            instances: self.instances.into_iter().map(|instance| instance.value).collect(),
             teams: teams.collect::<Option<_>>()?,
         })
     }
@@ -125,6 +137,10 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         .optional(&mut reader, "allow_weights_above_one")
         .and_then(|node| reader.boolean(node, "allow_weights_above_one"));
     let min_group_size = fields.optional(&mut reader, "privacy").and_then(|node| reader.privacy(node, "privacy"));
+    let instances = match fields.optional(&mut reader, "instances") {
+        Some(node) => reader.list(node, "instances", Reader::instance),
+        None => Vec::new(),
+    };
     let teams = match fields.required(&mut reader, "teams") {
         Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
         None => Vec::new(),
@@ -136,6 +152,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         bots,
         allow_weights_above_one: allow_weights_above_one.unwrap_or(false),
         min_group_size,
+        instances,
         teams,
     }
 }
@@ -172,6 +189,7 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         bots: Vec::new(),
         allow_weights_above_one: false,
         min_group_size: None,
+        instances: Vec::new(),
         teams,
     }
 }
@@ -369,8 +387,19 @@ impl Reader<'_> {
         path: &str,
         form: &str,
     ) -> Option<T> {
+        self.name_by(code, node, path, form, str::parse)
+    }
+
+    fn name_by<T>(
+        &mut self,
+        code: &'static str,
+        node: &Node,
+        path: &str,
+        form: &str,
+        parse: impl FnOnce(&str) -> Result<T, NameError>,
+    ) -> Option<T> {
         let text = self.text(node, path)?;
-        match text.parse() {
+        match parse(text) {
             Ok(name) => Some(name),
             Err(NameError { reason, suggestion }) => {
                 let help = suggestion.map_or_else(|| format!("write it as `{form}`"), |s| format!("write `{s}`"));
@@ -388,7 +417,7 @@ impl Reader<'_> {
     }
 
     fn login(&mut self, node: &Node, path: &str) -> Option<Login> {
-        self.name("config.login_syntax", node, path, "octocat")
+        self.name_by("config.login_syntax", node, path, "octocat", Login::github)
     }
 
     fn version(&mut self, node: &Node) {
@@ -438,6 +467,47 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn instance(&mut self, node: &Node, path: &str) -> Option<InstanceEntry> {
+        let fields = self.fields(node, path, INSTANCE_KEYS, &[]);
+        let forge = fields.required(self, "forge").map(|node| self.forge(node, &join(path, "forge")));
+        let url = fields.required(self, "url").map(|node| self.address(node, &join(path, "url")));
+        Some(InstanceEntry { forge: forge??, url: url?? })
+    }
+
+    fn forge(&mut self, node: &Node, path: &str) -> Option<Forge> {
+        let text = self.text(node, path)?;
+        let forge = text.parse().ok();
+        if forge.is_none() {
+            self.report(
+                "config.instance",
+                node.at,
+                path,
+                format!("unknown forge `{text}`"),
+                "write `github` or `gitlab`",
+            );
+        }
+        forge
+    }
+
+    /// The address of a server: only people and later collections read it, so its host and path may be anything.
+    fn address(&mut self, node: &Node, path: &str) -> Option<String> {
+        let text = self.text(node, path)?.trim_end_matches('/');
+        let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let is_bare = |url: &url::Url| {
+            url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
+        };
+        if url.as_ref().is_some_and(is_bare) {
+            return Some(text.to_owned());
+        }
+        // Not repeated: it may have a password.
+        let (message, help) = match url {
+            Some(_) => ("the address has more than a host and a path", "write it without user, password and `?`"),
+            None => ("this is not an address", "write it as `https://gitlab.example.com`"),
+        };
+        self.report("config.instance", node.at, path, message, help);
+        None
     }
 
     fn privacy(&mut self, node: &Node, path: &str) -> Option<u8> {
@@ -497,18 +567,21 @@ impl Reader<'_> {
 
     fn member(&mut self, node: &Node, path: &str, aliases: &[(&'static str, &'static str)]) -> Option<MemberEntry> {
         let fields = self.fields(node, path, MEMBER_KEYS, aliases);
-        let login = fields.required(self, "github").map(|node| self.login(node, &join(path, "github")));
-        let id = fields.optional(self, "id").map(|node| self.github_id(node, &join(path, "id")));
+        let gitlab = fields
+            .optional(self, "gitlab")
+            .map(|node| self.name_by("config.login_syntax", node, &join(path, "gitlab"), "octocat", Login::gitlab));
+        let github = match &gitlab {
+            // An account at one forge is enough.
+            Some(_) => fields.optional(self, "github"),
+            None => fields.required(self, "github"),
+        };
+        let github = github.map(|node| self.login(node, &join(path, "github")));
+        let id = fields.optional(self, "id").map(|node| self.external_id(node, &join(path, "id")));
         let weight = fields.optional(self, "weight").map(|node| self.weight(node, &join(path, "weight")));
         let from = fields.optional(self, "from").map(|node| self.instant(node, &join(path, "from")));
         let to_node = fields.optional(self, "to");
         let to = to_node.map(|node| self.instant(node, &join(path, "to")));
         // A value that could not be read was already reported; its default must not hide the problem.
-        let given = |field: Option<Option<DateTime<Utc>>>| match field {
-            Some(None) => None,
-            Some(Some(value)) => Some(Some(value)),
-            None => Some(None),
-        };
         let (from, to) = (given(from)?, given(to)?);
         let period = match Period::new(from, to) {
             Ok(period) => period,
@@ -521,20 +594,17 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let github_id = match id {
-            Some(id) => Some(id?),
-            None => None,
-        };
-        let weight = match weight {
-            Some(weight) => weight?,
-            None => Weight::FULL,
-        };
-        Some(MemberEntry { login: login??, github_id, weight, period })
+        let external_id = given(id)?;
+        let weight = given(weight)?.unwrap_or(Weight::FULL);
+        let (github, gitlab) = (given(github)?, given(gitlab)?);
+        let mut accounts = github.into_iter().chain(gitlab);
+        let login = accounts.next()?;
+        Some(MemberEntry { login, external_id, other_accounts: accounts.collect(), weight, period })
     }
 
-    fn github_id(&mut self, node: &Node, path: &str) -> Option<GithubId> {
+    fn external_id(&mut self, node: &Node, path: &str) -> Option<ExternalId> {
         let text = self.plain(node, path, "a whole number")?;
-        let id = text.parse().ok().filter(|id: &GithubId| *id > 0);
+        let id = text.parse().ok().filter(|id: &i64| *id > 0).map(ExternalId::from);
         if id.is_none() {
             let help =
                 "it is the number in `https://api.github.com/users/LOGIN`; if you leave it out, Mergeline learns it";
@@ -599,6 +669,16 @@ impl Reader<'_> {
             "write `2026-01-05`, or an instant with offset: `2026-01-05T12:00:00Z`",
         );
         None
+    }
+}
+
+/// The value of a key that may be left out: `None` if there is one that could not be read.
+#[expect(clippy::option_option, reason = "left out and unreadable are two things")]
+fn given<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+    match field {
+        Some(None) => None,
+        Some(value) => Some(value),
+        None => Some(None),
     }
 }
 

@@ -46,7 +46,7 @@ fn the_readme_example_is_read_in_its_zone() {
     let file = parse(VALID).expect("valid");
     assert_eq!(file.timezone, chrono_tz::Europe::Oslo);
     let [alice, bob] = file.teams[0].members.as_slice() else { panic!("two members") };
-    assert_eq!((alice.github_id, alice.weight), (Some(1001), Weight::FULL));
+    assert_eq!((&alice.external_id, alice.weight), (&Some(1001.into()), Weight::FULL));
     assert_eq!(alice.period, Period::new(Some(at("2025-01-05T23:00:00Z")), None).expect("valid"));
     assert_eq!(bob.weight.to_string(), "0.5");
     assert_eq!(bob.period.to(), Some(at("2026-06-30T22:00:00Z")));
@@ -283,10 +283,7 @@ fn an_account_may_have_two_consecutive_logins() {
     assert!(parse(&with_members(renamed)).is_ok());
     let at_once = problems(&with_members("      - { github: ana, id: 1 }\n      - { github: ana-b, id: 1 }\n"));
     assert_eq!(at_once.list[0].code, "config.period_overlap");
-    assert_eq!(
-        at_once.list[0].message,
-        "`ana` and `ana-b` are one account, which is in this team twice at the same time"
-    );
+    assert_eq!(at_once.list[0].message, "`ana` and `ana-b` are one person, who is in this team twice at the same time");
     assert_eq!(at_once.list[1].code, "config.weight_sum");
     assert_eq!(codes(&with_members("      - { github: ana, id: 0 }\n")), ["config.person_id"]);
 }
@@ -387,6 +384,7 @@ fn the_schema_has_exactly_the_accepted_keys() {
     };
     assert_eq!(keys("/properties"), sorted(reader::FILE_KEYS));
     assert_eq!(keys("/$defs/Privacy/properties"), sorted(reader::PRIVACY_KEYS));
+    assert_eq!(keys("/$defs/Instance/properties"), sorted(reader::INSTANCE_KEYS));
     assert_eq!(keys("/$defs/Team/properties"), sorted(reader::TEAM_KEYS));
     assert_eq!(keys("/$defs/Member/properties"), sorted(reader::MEMBER_KEYS));
 }
@@ -402,8 +400,25 @@ fn the_schema_and_the_reader_agree() {
             r#"{{"version": 1, "repositories": ["a/b"], "privacy": {privacy}, "teams": [{{"slug": "pay", "members": []}}]}}"#
         )
     };
+    let instances = |instances: &str| {
+        format!(
+            r#"{{"version": 1, "repositories": ["a/b"], "instances": {instances}, "teams": [{{"slug": "pay", "members": []}}]}}"#
+        )
+    };
     for (json, valid) in [
         (member(r#"{"github": "ana"}"#), true),
+        (member(r#"{"gitlab": "ana.smith"}"#), true),
+        (member(r#"{"github": "ana", "gitlab": "ana.smith", "weight": 0.5}"#), true),
+        (member(r#"{"weight": 0.5}"#), false),
+        (member(r#"{"gitlab": "-ana"}"#), false),
+        (member(r#"{"gitlab": "ana smith"}"#), false),
+        (instances(r#"[{"forge": "gitlab", "url": "https://gitlab.example.com/"}]"#), true),
+        (instances(r#"[{"forge": "gitlab", "url": "https://git.example.com/gitlab"}]"#), true),
+        (instances(r#"[{"forge": "gitea", "url": "https://gitea.example.com"}]"#), false),
+        (instances(r#"[{"forge": "gitlab", "url": "gitlab.example.com"}]"#), false),
+        (instances(r#"[{"forge": "gitlab", "url": "https://me:secret@gitlab.example.com"}]"#), false),
+        (instances(r#"[{"forge": "gitlab", "url": "https://gitlab.example.com?a=b"}]"#), false),
+        (instances(r#"[{"forge": "gitlab"}]"#), false),
         (privacy(r#"{"min_group_size": 2}"#), true),
         (privacy(r#"{"min_group_size": 100}"#), true),
         (privacy("{}"), true),
@@ -613,4 +628,70 @@ fn a_key_without_a_value_is_refused() {
         r#"[{ "slug": "pay", "name": null, "members": [{ "github": "ana", "joined_at": null, "left_at": null }] }]"#;
     let file = TeamsFile::parse_variables(answered, "acme/api").expect("valid");
     assert_eq!(file.teams[0].members[0].period, Period::ALWAYS);
+}
+
+#[test]
+fn a_member_has_accounts_at_several_forges() {
+    let text = with_members("      - { github: ana, gitlab: Ana.Smith, id: 7 }\n      - { gitlab: ben, id: 8 }\n");
+    let file = parse(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    let members: Vec<(Vec<String>, Option<ExternalId>)> = file.teams[0]
+        .members
+        .iter()
+        .map(|member| (member.logins().map(Login::to_string).collect(), member.external_id.clone()))
+        .collect();
+    let ana = (vec!["ana".to_owned(), "gitlab:ana.smith".to_owned()], Some(7.into()));
+    assert_eq!(members, [ana, (vec!["gitlab:ben".to_owned()], Some(8.into()))]);
+    assert_eq!(file.instance(Forge::GitLab).url, "https://gitlab.com");
+}
+
+/// The code and message of each problem.
+fn messages(text: &str) -> Vec<String> {
+    problems(text).list.iter().map(|problem| format!("{}: {}", problem.code, problem.message)).collect()
+}
+
+#[test]
+fn weights_of_all_accounts_of_a_person_count() {
+    let text = "version: 1\nrepositories: [acme/api]\nteams:\n  - slug: pay\n    members: [{ github: ana, gitlab: ana }]\n  \
+                - slug: web\n    members: [{ gitlab: ana, weight: 0.5 }]\n";
+    assert_eq!(messages(text), ["config.weight_sum: the weights of `gitlab:ana` sum to 1.5 from the beginning"]);
+    // Equal logins at two forges are two people unless a line joins them.
+    assert!(parse(&text.replace("github: ana, gitlab: ana", "github: ana")).is_ok());
+}
+
+#[test]
+fn accounts_of_two_people_are_refused() {
+    let text = with_members(
+        "      - { github: ana, gitlab: ana, to: 2026-01-01 }\n      - { github: ben, gitlab: ana, from: 2026-01-01 }\n      \
+         - { github: ana, gitlab: other, from: 2026-01-01 }\n",
+    );
+    let expected = [
+        "config.accounts: `gitlab:ana` stands beside `ana` and `ben`",
+        "config.accounts: `ana` has two accounts, `gitlab:ana` and `gitlab:other`",
+    ];
+    for message in expected {
+        assert!(messages(&text).iter().any(|one| one == message), "{:?}", messages(&text));
+    }
+    // A renamed account has two logins with one number.
+    let renamed = with_members(
+        "      - { github: ana, id: 7, gitlab: ana, to: 2026-01-01 }\n      \
+         - { github: ana-b, id: 7, gitlab: ana, from: 2026-01-01 }\n",
+    );
+    assert!(parse(&renamed).is_ok());
+}
+
+#[test]
+fn unusable_instances_are_refused_without_their_password() {
+    let text = "version: 1\nrepositories: [acme/api]\ninstances:\n  - { forge: gitlab, url: https://gitlab.example.com/ }\n  \
+                - { forge: gitlab, url: https://git.example.com }\n  - { forge: gitea, url: git.example.com }\n  \
+                - { forge: github, url: https://me:hunter2@git.example.com }\nteams: [{ slug: pay, members: [{ github: ana }] }]\n";
+    let expected = [
+        "config.instance: there are two instances of `gitlab`",
+        "config.instance: unknown forge `gitea`",
+        "config.instance: this is not an address",
+        "config.instance: the address has more than a host and a path",
+    ];
+    assert_eq!(messages(text), expected);
+    assert!(
+        problems(text).list.iter().all(|problem| problem.help.as_ref().is_none_or(|help| !help.contains("hunter2")))
+    );
 }
