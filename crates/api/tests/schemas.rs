@@ -200,7 +200,7 @@ async fn a_newer_schema_works_until_something_is_removed() -> Result<()> {
     assert_eq!(world.health().await?, (200, json!("ok")));
     world.run("update schema_requirements set least_migration = 99991231000000").await?;
     assert_eq!(world.health().await?, (503, json!("outdated")));
-    world.run("alter table people rename column login to handle").await?;
+    world.run("alter table accounts rename column login to handle").await?;
     let is_right = |question: &str, answered: &Answered| {
         let shows_people = question.contains("/pull-requests") || question == "/v1/teams/pay";
         if shows_people { is_outdated(answered) } else { answered.status == 200 }
