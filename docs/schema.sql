@@ -630,6 +630,28 @@ ALTER TABLE public.configurations ALTER COLUMN revision ADD GENERATED ALWAYS AS 
     CACHE 1
 );
 
+CREATE TABLE public.events (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    kind text NOT NULL,
+    actor_kind text NOT NULL,
+    actor_name text,
+    subject text NOT NULL,
+    payload jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT events_actor_kind_check CHECK ((actor_kind = ANY (ARRAY['collector'::text, 'person'::text]))),
+    CONSTRAINT events_check CHECK (((actor_kind = 'person'::text) = (actor_name IS NOT NULL))),
+    CONSTRAINT events_kind_check CHECK ((kind = ANY (ARRAY['configuration_applied'::text, 'repository_failing'::text, 'repository_recovered'::text, 'backfill_finished'::text, 'week_completed'::text])))
+);
+
+ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.incomplete_patterns (
     pattern text NOT NULL,
     reason text NOT NULL
@@ -986,6 +1008,9 @@ ALTER TABLE ONLY public.collection_runs
 ALTER TABLE ONLY public.configurations
     ADD CONSTRAINT configurations_pkey PRIMARY KEY (revision);
 
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.incomplete_patterns
     ADD CONSTRAINT incomplete_patterns_pkey PRIMARY KEY (pattern);
 
@@ -1054,6 +1079,8 @@ CREATE UNIQUE INDEX accounts_unseen_login_key ON public.accounts USING btree (in
 CREATE INDEX collection_results_repository_idx ON public.collection_results USING btree (repository_id, run_id DESC);
 
 CREATE INDEX collection_runs_started_at_idx ON public.collection_runs USING btree (started_at);
+
+CREATE UNIQUE INDEX events_completed_week_key ON public.events USING btree (subject) WHERE (kind = 'week_completed'::text);
 
 CREATE INDEX pr_attributions_open_idx ON public.pr_attributions USING btree (team_id, created_at) INCLUDE (weight, author_id, repository_id, pull_request_id) WHERE (closed_at IS NULL);
 

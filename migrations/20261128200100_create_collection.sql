@@ -238,3 +238,25 @@ create table rate_limit_remaining (
     remaining integer not null check (remaining >= 0),
     resets_at timestamptz not null
 );
+
+-- What happened, each written in the transaction that made it happen, so that an event is never lost or made up. Deleted with the
+-- runs of their time.
+create table events (
+    id bigint generated always as identity primary key,
+    at timestamptz not null,
+    kind text not null check (
+        kind in (
+            'configuration_applied', 'repository_failing', 'repository_recovered', 'backfill_finished', 'week_completed'
+        )
+    ),
+    -- Who made it happen: the collector on its schedule, or a person with the name of their login.
+    actor_kind text not null check (actor_kind in ('collector', 'person')),
+    actor_name text,
+    -- What it is about: a revision, a repository as owner/name, or a week such as 2026-W24.
+    subject text not null,
+    payload jsonb not null default '{}',
+    check ((actor_kind = 'person') = (actor_name is not null))
+);
+
+-- A week becomes complete once.
+create unique index events_completed_week_key on events (subject) where kind = 'week_completed';

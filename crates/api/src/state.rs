@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mergeline_store::Store;
+use mergeline_store::Reader;
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
@@ -12,7 +12,7 @@ use crate::auth::keys::ApiKeys;
 #[derive(Debug, Clone)]
 pub struct Api {
     /// The database.
-    pub store: Store,
+    pub store: Reader,
     /// The keys, one of which each request must carry, if any are set.
     pub keys: Option<ApiKeys>,
     /// The host names that requests without keys must use. It is set where a browser can reach the server and nothing
@@ -26,7 +26,7 @@ pub struct Api {
 
 impl Api {
     /// An API without keys that answers to every host name.
-    pub fn new(store: Store, timeout: Duration, clock: fn() -> DateTime<Utc>) -> Self {
+    pub fn new(store: Reader, timeout: Duration, clock: fn() -> DateTime<Utc>) -> Self {
         Self { store, keys: None, hosts: None, timeout, clock }
     }
 

@@ -13,7 +13,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use mergeline_api::{Api, Scope, Settings, router};
 use mergeline_fake_github::at;
-use mergeline_store::Store;
+use mergeline_store::Reader;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -103,7 +103,7 @@ async fn an_unreachable_database_is_unavailable_without_a_timeout() -> Result<()
         _ => None,
     };
     let settings = Settings::from_vars(lookup)?;
-    let store = Store::connect(&settings.database);
+    let store = Reader::connect(&settings.database);
     let router = router(Api::new(store, settings.timeout, || at(common::NOW)));
     let answered = ask(&router, "GET", "/v1/teams", &[]).await?;
     assert_eq!((answered.status, answered.code().as_str()), (503, "unavailable"));
@@ -195,7 +195,7 @@ async fn with_a_second(backend: &Backend) -> Result<Api> {
         _ => None,
     };
     let settings = Settings::from_vars(lookup)?;
-    let store = Store::connect(&settings.database);
+    let store = Reader::connect(&settings.database);
     // Only the statement should be measured, not the first connection.
     store.coverage().await?;
     Ok(Api { store, timeout: settings.timeout, ..backend.api() })
@@ -333,7 +333,7 @@ async fn health_answers_while_every_connection_is_busy() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let mut held = Vec::new();
     for _ in 0..backend.store.connections() {
-        held.push(backend.store.reader().await?);
+        held.push(backend.store.session().await?);
     }
     let answered = backend.ask("/v1/health", &[]).await?;
     assert_eq!((answered.status, &answered.json()?["database"]), (200, &json!("ok")));
@@ -407,7 +407,7 @@ async fn without_a_database_bursts_are_unavailable_not_overloaded() -> Result<()
         _ => None,
     };
     let settings = Settings::from_vars(lookup)?;
-    let router = router(Api::new(Store::connect(&settings.database), settings.timeout, || at(common::NOW)));
+    let router = router(Api::new(Reader::connect(&settings.database), settings.timeout, || at(common::NOW)));
     assert_eq!(ask(&router, "GET", VELOCITY, &[]).await?.code(), "unavailable");
     for (status, code) in outcomes(ask_at_once(&router, 20, None)).await? {
         assert_eq!((status, code.as_str()), (503, "unavailable"));

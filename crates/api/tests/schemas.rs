@@ -9,7 +9,7 @@ use axum::Router;
 use common::{Answered, ask};
 use mergeline_api::{Api, Settings, openapi, router};
 use mergeline_fake_github::at;
-use mergeline_store::Store;
+use mergeline_store::{Actor, Reader, Writer};
 use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -69,7 +69,7 @@ fn questions() -> Result<Vec<String>> {
 /// A database with a router whose connections are set up as in Lambda.
 struct World {
     _database: TestDatabase,
-    store: Store,
+    store: Writer,
     pool: PgPool,
     router: Router,
     questions: Vec<String>,
@@ -80,8 +80,8 @@ impl World {
     async fn new() -> Result<Self> {
         let database = TestDatabase::create().await?;
         let settings = Settings::from_vars(|name| (name == "DB_URL").then(|| database.url().to_owned()))?;
-        let (store, timeout) = (Store::connect(&settings.database), settings.timeout);
-        let router = router(Api::new(store.clone(), timeout, || at(common::NOW)));
+        let (store, timeout) = (Writer::connect(&settings.database, Actor::Collector), settings.timeout);
+        let router = router(Api::new(Reader::connect(&settings.database), timeout, || at(common::NOW)));
         let pool = database.pool().await?;
         let world = Self { _database: database, store, pool, router, questions: questions()? };
         world.drop_schema().await?;
@@ -100,7 +100,7 @@ impl World {
 
     /// Migrates an empty database step by step, adds the rows, and runs `after` after each step.
     async fn migrate(&self, after: impl AsyncFn(i64) -> Result<()>) -> Result<()> {
-        for (version, name) in Store::known_migrations() {
+        for (version, name) in Writer::known_migrations() {
             self.store.migrate_to(version).await?;
             if version == FIRST_RELEASE {
                 for rows in DATA {
@@ -154,7 +154,7 @@ async fn an_older_schema_answers_or_reports_it_is_outdated() -> Result<()> {
         )
         .await?;
     assert_eq!(world.health().await?, (503, json!("outdated")));
-    let newest = Store::known_migrations().last().context("migrations")?.0;
+    let newest = Writer::known_migrations().last().context("migrations")?.0;
     let is_same = |question: &str, answered: &Answered| answered.status == 200 && answered.text == expected[question];
     world
         .migrate(async |version| {

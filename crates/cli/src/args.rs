@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Check settings, teams file, database, GitHub, repositories and logins, and say how to fix what is wrong
     Doctor(Doctor),
+    /// Show what happened: applied teams files, failing and recovered repositories, finished backfills, completed weeks
+    Events(Events),
     /// Explain which teams a pull request counts for, with which weight, and why
     Explain(Explain),
     /// Accept that unreadable pull requests are missing
@@ -129,6 +131,16 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
     let mut found: Vec<SocketAddr> = found.collect();
     found.sort_by_key(|address| !address.is_ipv4());
     found.into_iter().next().ok_or_else(|| help.to_owned())
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Events {
+    /// How many to show, the newest first
+    #[arg(long, default_value_t = 50, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// Show those before this one, by its id in --json
+    #[arg(long, value_name = "ID")]
+    pub(crate) before: Option<i64>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -15,10 +15,10 @@ use mergeline_collector::{
 use mergeline_domain::metrics::{Lookback, RangeRequest};
 use mergeline_domain::{RepoName, RepoPattern, count_of};
 use mergeline_github::{GitHub, GitHubError};
-use mergeline_store::{Reason, ResultState, RunState, Store};
+use mergeline_store::{Reason, ResultState, RunState, Writer};
 
 use crate::args::{Collect, Options};
-use crate::database::Database;
+use crate::database::{Database, actor};
 use crate::environment::variable;
 use crate::failure::{Failure, PARTIAL};
 use crate::remedies;
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     let mut settings = Settings::from_vars(|name| if is_teams_variable(name) { None } else { database.lookup(name) })?;
     settings.teams = teams;
     settings.allow_removals |= args.allow_removals;
-    let store = Store::connect(&settings.database);
+    let store = Writer::connect(&settings.database, actor());
     // Read the machine's certificates while the database is prepared.
     let github = settings.github.clone();
     let connecting = tokio::task::spawn_blocking(move || GitHub::connect(&github));
@@ -123,7 +123,7 @@ pub(crate) fn teams_source(file: Option<&std::path::PathBuf>) -> Result<TeamsSou
 /// Runs a collection with a progress bar on a terminal. `verifies` lists the last weeks again.
 pub(crate) async fn collect_with_progress(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     settings: &Settings,
     verifies: bool,
     options: &Options,
@@ -137,7 +137,7 @@ pub(crate) async fn collect_with_progress(
 /// Like [`collect_with_progress`], but ends when `stop` is cancelled.
 async fn collect_until_stopped(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     settings: &Settings,
     verifies: bool,
     options: &Options,

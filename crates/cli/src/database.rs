@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use mergeline_domain::{Problem, count_of, error_chain};
 use mergeline_local_postgres::{Server, data_folder};
-use mergeline_store::{DatabaseSettings, Store};
+use mergeline_store::{Actor, DatabaseSettings, Writer};
 
 use crate::args::{Options, WithDb};
 use crate::environment::variable;
@@ -83,8 +83,8 @@ impl Database {
     }
 
     /// A store for this database.
-    pub(crate) fn store(&self) -> Result<Store, Failure> {
-        Ok(Store::connect(&DatabaseSettings::from_vars(|name| self.lookup(name))?))
+    pub(crate) fn store(&self) -> Result<Writer, Failure> {
+        Ok(Writer::connect(&DatabaseSettings::from_vars(|name| self.lookup(name))?, actor()))
     }
 
     /// Never returns. Restarts the private server if it and its supervisor were killed.
@@ -132,7 +132,7 @@ pub(crate) fn private_folder(options: &Options) -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// If the database cannot be queried, or its schema is older than this program.
-pub(crate) async fn collected(options: &Options) -> Result<Option<(Database, Store)>, Failure> {
+pub(crate) async fn collected(options: &Options) -> Result<Option<(Database, Writer)>, Failure> {
     let Some(database) = Database::open_existing(options).await? else { return Ok(None) };
     let store = database.store()?;
     let status = store.database_status().await?;
@@ -153,14 +153,22 @@ pub(crate) async fn collected(options: &Options) -> Result<Option<(Database, Sto
 /// `mergeline migrate`
 pub(crate) async fn migrate(options: &Options) -> Result<ExitCode, Failure> {
     let database = Database::open(options).await?;
-    database.store()?.migrate().await?;
-    let known = Store::known_migrations();
+    let missing_role = database.store()?.migrate().await?;
+    let known = Writer::known_migrations();
     if options.json {
         let migrations: Vec<_> =
             known.iter().map(|(version, name)| serde_json::json!({ "version": version, "name": name })).collect();
-        writeln!(terminal::stdout(), "{}", serde_json::json!({ "migrations": migrations }))?;
+        let report = serde_json::json!({ "migrations": migrations, "missing_role": missing_role });
+        writeln!(terminal::stdout(), "{report}")?;
     } else {
         writeln!(terminal::stdout(), "The schema is up to date ({} migrations).", known.len())?;
+        if let Some(statements) = missing_role {
+            writeln!(
+                terminal::stdout(),
+                "This login may not create the role as which the API only reads. An administrator of the database may run\n  \
+                 {statements};\nthen run this again. Until then, the API reads with all rights of this login."
+            )?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -190,4 +198,9 @@ pub(crate) async fn run_with(args: &WithDb, options: &Options) -> Result<ExitCod
     };
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Who changes something with this program.
+pub(crate) fn actor() -> Actor {
+    Actor::here(variable)
 }

@@ -11,11 +11,11 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::FakeGitHub;
 use mergeline_fake_github::synthetic::organization;
 use mergeline_github::GitHub;
-use mergeline_store::{ApplyOptions, Store};
+use mergeline_store::{ApplyOptions, Reader, Writer};
 
 use crate::args::{Demo, Options};
 use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
-use crate::database::Database;
+use crate::database::{Database, actor};
 use crate::environment::variable;
 use crate::failure::Failure;
 use crate::tables::wrapped;
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         _ => None,
     })?;
     let settings = Settings { teams: TeamsSource::Usual, ..settings };
-    let store = Store::connect(&settings.database);
+    let store = Writer::connect(&settings.database, actor());
     store.migrate().await?;
     let file = TeamsFile::parse("the demo's teams file", organization.teams_file.as_bytes())?;
     store.apply(&file, ApplyOptions::default(), now).await?;
@@ -85,8 +85,9 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         writeln!(out, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
         out.flush()?;
         drop(out);
-        let api = Api { hosts: Some(hosts), ..Api::new(store.clone(), TIMEOUT, clock) };
-        serve::until_interrupted(listener, router(api), &store).await?;
+        let reader = Reader::connect(&settings.database);
+        let api = Api { hosts: Some(hosts), ..Api::new(reader.clone(), TIMEOUT, clock) };
+        serve::until_interrupted(listener, router(api), &reader).await?;
     } else {
         store.close().await;
     }

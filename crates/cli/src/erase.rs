@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{ExternalId, Login, count_of};
-use mergeline_store::{Account, Count, Store, Stored, Traces};
+use mergeline_store::{Account, Count, Stored, Traces, Writer};
 
 use crate::args::{Erase, Options};
 use crate::collecting::teams_source;
@@ -60,7 +60,7 @@ struct Subject {
 }
 
 impl Subject {
-    async fn find(store: &Store, args: &Erase) -> Result<Self, Failure> {
+    async fn find(store: &Writer, args: &Erase) -> Result<Self, Failure> {
         let login = &args.login;
         let mut accounts = store.accounts_of(login).await?;
         if let Some(number) = args.account {
@@ -87,7 +87,7 @@ impl Subject {
     }
 
     /// Fails if a teams file names the person: the next collection would restore the data.
-    async fn refuse_configured(&self, store: &Store, file: Option<&TeamsFile>) -> Result<(), Failure> {
+    async fn refuse_configured(&self, store: &Writer, file: Option<&TeamsFile>) -> Result<(), Failure> {
         let help = "help: remove the person from the teams file, apply or deploy that file, and try again";
         let account = self.account.as_ref();
         if let Some(account) = account.filter(|account| !account.teams.is_empty()) {

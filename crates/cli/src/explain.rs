@@ -12,7 +12,7 @@ use mergeline_domain::{
     AttributedBy, Login, PullRequest, PullRequestState, SkipReason, State, TeamId, Verdict, Weight,
 };
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, UndecodableItem, WaitBudget};
-use mergeline_store::{Explanation, QuarantineReason, RepositoryStatus, ResultState, Share, Store, Times};
+use mergeline_store::{Explanation, QuarantineReason, RepositoryStatus, ResultState, Share, Times, Writer};
 
 use crate::args::{Explain, Options};
 use crate::database::collected;
@@ -77,7 +77,7 @@ impl Answer {
     }
 }
 
-async fn not_stored(store: &Store, args: &Explain, zone: Tz, now: DateTime<Utc>) -> Result<Answer, Failure> {
+async fn not_stored(store: &Writer, args: &Explain, zone: Tz, now: DateTime<Utc>) -> Result<Answer, Failure> {
     let name = &args.pull_request;
     let known = Known::of(store, name).await?;
     let reason = known.why_not_stored(name, zone, now);
@@ -100,7 +100,7 @@ struct Known {
 }
 
 impl Known {
-    async fn of(store: &Store, name: &PullRequestName) -> Result<Self, Failure> {
+    async fn of(store: &Writer, name: &PullRequestName) -> Result<Self, Failure> {
         let wanted = name.repository.as_str();
         let is_it = |repository: &RepositoryStatus| {
             repository.name == wanted || repository.configured_as.as_deref() == Some(wanted)
@@ -153,7 +153,7 @@ struct Asked {
 }
 
 async fn ask(
-    store: &Store,
+    store: &Writer,
     name: &PullRequestName,
     known: &Known,
     zone: Tz,

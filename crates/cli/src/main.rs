@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod environment;
 mod erase;
+mod events;
 mod explain;
 mod failure;
 mod http_server;
@@ -101,6 +102,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Show(show) => show::run(&show, &options, clock).await,
         Command::Status(status) => status::run(&status, &options, clock()).await,
         Command::Doctor(doctor) => doctor::run(&doctor, &options, clock()).await,
+        Command::Events(args) => events::run(&args, &options).await,
         Command::Quarantine(command) => quarantine::run(&command, &options, clock()).await,
         Command::Erase(erase) => erase::run(&erase, &options, clock).await,
         Command::Prune(prune) => prune::run(&prune, &options, clock()).await,

@@ -13,11 +13,11 @@ use mergeline_domain::{
     AccountKind, Author, ExternalId, Period, PullRequest, RepoName, Weight, count_of, error_chain, start_of_day,
 };
 use mergeline_github::{GitHub, PageAnswer, WaitBudget};
-use mergeline_store::{ApplyOptions, KnownBy, LeaseOutcome, Place, Store, Undecodable};
+use mergeline_store::{ApplyOptions, KnownBy, LeaseOutcome, Place, Undecodable, Writer};
 
 use crate::args::{Options, Report};
 use crate::collecting::{collect_with_progress, exit_code, print_report_as, progress_bar};
-use crate::database::{Database, collected};
+use crate::database::{Database, actor, collected};
 use crate::failure::Failure;
 use crate::terminal;
 use crate::{show, tables};
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         _ => database.lookup(name),
     })?;
     let settings = Settings { backfill: now - start_of_day(first, zone) + MARGIN, ..settings };
-    let store = Store::connect(&settings.database);
+    let store = Writer::connect(&settings.database, actor());
     store.migrate().await?;
     let collections = of_collections(options).await;
     if let Some((_, known)) = &collections {
@@ -74,14 +74,14 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
 }
 
 /// The database of the collections, if there is one: it has the known rate limits. The report works without it.
-async fn of_collections(options: &Options) -> Option<(Database, Store)> {
+async fn of_collections(options: &Options) -> Option<(Database, Writer)> {
     collected(options).await.unwrap_or_else(|failure| {
         tracing::warn!("Cannot read which GitHub rate limits are active: {failure}");
         None
     })
 }
 
-async fn carry_limits(from: &Store, to: &Store, now: DateTime<Utc>) {
+async fn carry_limits(from: &Writer, to: &Writer, now: DateTime<Utc>) {
     let carrying = async { to.store_rate_limit_blocks(&from.rate_limit_blocks(now).await?, now).await };
     if let Err(error) = carrying.await {
         tracing::warn!(
@@ -96,7 +96,7 @@ async fn carry_limits(from: &Store, to: &Store, now: DateTime<Utc>) {
 async fn ask(
     args: &Report,
     file: Option<TeamsFile>,
-    store: &Store,
+    store: &Writer,
     settings: &Settings,
     options: &Options,
     now: DateTime<Utc>,
@@ -127,7 +127,7 @@ async fn ask(
 /// Reads one repository. All its authors except bots count as one team.
 async fn one_repository(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     settings: &Settings,
     repository: &RepoName,
     options: &Options,
@@ -181,7 +181,7 @@ async fn one_repository(
             has_pull_requests: true,
         };
         store.advance_listing(&lease, snapshot.revision, listed, None, now).await?;
-        store.release(&lease, LeaseOutcome::Succeeded, now).await?;
+        store.release(&lease, LeaseOutcome::Succeeded, None, now).await?;
     }
     Ok(())
 }

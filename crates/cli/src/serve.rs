@@ -8,7 +8,7 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use mergeline_api::{Api, Settings, router};
 use mergeline_domain::Problem;
-use mergeline_store::Store;
+use mergeline_store::Reader;
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 
@@ -30,10 +30,12 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         let help = "set it (`export API_KEY=$(openssl rand -hex 24)`) or API_KEYS, or listen on 127.0.0.1";
         return Err(Problem::setting("config.weak_secret", "API_KEY", message, help).into());
     }
-    let store = Store::connect(&settings.database);
     if database.is_private() {
-        store.migrate().await?;
+        let writer = database.store()?;
+        writer.migrate().await?;
+        writer.close().await;
     }
+    let store = Reader::connect(&settings.database);
     let listener = listen(args.listen.address).await?;
     let address = listener.local_addr()?;
     let (guard, key) = match (is_open, variable("API_KEY").is_some()) {
@@ -65,7 +67,7 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
 
 /// Serves until Ctrl-C, SIGTERM or SIGHUP. Running requests are finished, then the database connections are closed: the
 /// server may stop with this program.
-pub(crate) async fn until_interrupted(listener: TcpListener, router: Router, store: &Store) -> Result<(), Failure> {
+pub(crate) async fn until_interrupted(listener: TcpListener, router: Router, store: &Reader) -> Result<(), Failure> {
     let mut signals = EndingSignals::new()?;
     let interrupted = async move {
         signals.next().await;

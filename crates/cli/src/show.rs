@@ -9,7 +9,7 @@ use mergeline_api::statistics_json;
 use mergeline_domain::TeamSlug;
 use mergeline_domain::metrics::RangeRequest;
 use mergeline_reporting::{ReportKind, TeamQuery, TeamReport, TeamStatistics, Viewer};
-use mergeline_store::{Store, Team, TeamSelector};
+use mergeline_store::{Reader, Team, TeamSelector};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
 }
 
 /// The tables of all configured teams.
-pub(crate) async fn all_teams(store: &Store, range: RangeRequest, now: DateTime<Utc>) -> Result<String, Failure> {
+pub(crate) async fn all_teams(store: &Reader, range: RangeRequest, now: DateTime<Utc>) -> Result<String, Failure> {
     let mut all = Vec::new();
     for team in current(store, now).await? {
         all.push(statistics(store, &team, ReportKind::Velocity, range, now).await?.1);
@@ -69,7 +69,7 @@ pub(crate) async fn all_teams(store: &Store, range: RangeRequest, now: DateTime<
 
 /// Velocity and lead time of these teams, in the format of the API.
 pub(crate) async fn as_json(
-    store: &Store,
+    store: &Reader,
     teams: &[TeamSlug],
     range: RangeRequest,
     now: DateTime<Utc>,
@@ -87,7 +87,7 @@ pub(crate) async fn as_json(
 }
 
 async fn statistics(
-    store: &Store,
+    store: &Reader,
     team: &TeamSlug,
     kind: ReportKind,
     range: RangeRequest,
@@ -106,7 +106,7 @@ async fn statistics(
 }
 
 /// The slugs of the configured teams.
-pub(crate) async fn current(store: &Store, now: DateTime<Utc>) -> Result<Vec<TeamSlug>, Failure> {
+pub(crate) async fn current(store: &Reader, now: DateTime<Utc>) -> Result<Vec<TeamSlug>, Failure> {
     let teams = store.teams(now).await?.into_iter();
     Ok(teams.filter(|team| team.archived_at.is_none()).map(|team| team.slug).collect())
 }

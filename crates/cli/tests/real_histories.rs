@@ -55,7 +55,7 @@ async fn collected(folder: &Path, name: &str, teams: impl Fn(&[&str]) -> String)
     assert_eq!(report.state, RunState::Succeeded, "{report}");
     let expected: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("expected/metrics.json"))?)?;
     let expected = expected["repos"][&repository].clone();
-    let router = router(Api::new(store, Duration::from_secs(20), || at(NOW)));
+    let router = router(Api::new(database.reader()?, Duration::from_secs(20), || at(NOW)));
     Ok(World { database, router, expected })
 }
 

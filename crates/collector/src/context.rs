@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{Problem, RepoName, Roster};
 use mergeline_github::{GitHub, GitHubError, WaitBudget};
-use mergeline_store::{RepositoryResult, Revision, Store, StoreError};
+use mergeline_store::{RepositoryResult, Revision, StoreError, Writer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -101,7 +101,7 @@ pub struct RosterSnapshot {
 pub struct RunContext<'a> {
     pub(crate) github: &'a GitHub,
     /// The database.
-    pub store: &'a Store,
+    pub store: &'a Writer,
     pub(crate) options: CollectOptions,
     pub(crate) observer: Observer<'a>,
     /// How many pages a repository may read in a row.
@@ -117,7 +117,7 @@ impl<'a> RunContext<'a> {
     /// Creates the context of a run that uses this roster and reports progress to `observer`.
     pub fn new(
         github: &'a GitHub,
-        store: &'a Store,
+        store: &'a Writer,
         options: CollectOptions,
         observer: Observer<'a>,
         rostered: RosterSnapshot,

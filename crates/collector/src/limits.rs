@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use mergeline_domain::error_chain;
 use mergeline_github::{Block, BlockKind, GitHub, Remaining};
-use mergeline_store::{RateLimitBlock, RateLimitRemaining, Store, StoreError};
+use mergeline_store::{RateLimitBlock, RateLimitRemaining, StoreError, Writer};
 use tokio::time::Instant;
 
 /// Runs `work`, which starts `now`, with the rate limits that earlier runs or other processes met. Stores those met
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// When the database fails before the work starts.
 pub async fn within_known_limits<T>(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     now: DateTime<Utc>,
     work: impl Future<Output = T>,
 ) -> Result<T, StoreError> {
@@ -30,7 +30,7 @@ pub async fn within_known_limits<T>(
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn learn(github: &GitHub, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub(crate) async fn learn(github: &GitHub, store: &Writer, now: DateTime<Utc>) -> Result<(), StoreError> {
     let stored = store.rate_limit_blocks(now).await?;
     // An unknown kind comes from a newer version that shares the database.
     let known = stored.into_iter().filter_map(|RateLimitBlock { scope, kind, until }| {
@@ -44,7 +44,7 @@ pub(crate) async fn learn(github: &GitHub, store: &Store, now: DateTime<Utc>) ->
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn learn_remaining(github: &GitHub, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub(crate) async fn learn_remaining(github: &GitHub, store: &Writer, now: DateTime<Utc>) -> Result<(), StoreError> {
     let stored = store.rate_limit_remaining(now).await?;
     let known = stored.into_iter().map(|RateLimitRemaining { scope, hourly_limit, remaining, resets_at }| Remaining {
         scope,
@@ -58,7 +58,7 @@ pub(crate) async fn learn_remaining(github: &GitHub, store: &Store, now: DateTim
 
 /// Stores the remaining requests that GitHub reported, for the next run. A failure is only logged: the next run can do
 /// without.
-pub(crate) async fn remember_remaining(github: &GitHub, store: &Store, now: DateTime<Utc>) {
+pub(crate) async fn remember_remaining(github: &GitHub, store: &Writer, now: DateTime<Utc>) {
     let reported = github.remaining(now).into_iter().map(|Remaining { scope, limit, remaining, resets_at }| {
         RateLimitRemaining { scope, hourly_limit: limit, remaining, resets_at }
     });
@@ -78,7 +78,7 @@ pub(crate) async fn remember_remaining(github: &GitHub, store: &Store, now: Date
 /// Runs `work` and stores each rate limit as soon as it is met: the process may end while it waits for one.
 pub(crate) async fn remembering<T>(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     now: impl Fn() -> DateTime<Utc>,
     work: impl Future<Output = T>,
 ) -> T {
@@ -93,7 +93,7 @@ pub(crate) async fn remembering<T>(
     done
 }
 
-async fn remember(github: &GitHub, store: &Store, now: DateTime<Utc>) {
+async fn remember(github: &GitHub, store: &Writer, now: DateTime<Utc>) {
     let blocks: Vec<RateLimitBlock> = github
         .take_new_blocks(now)
         .into_iter()

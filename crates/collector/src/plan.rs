@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{ExternalId, RepoName, RepoPattern, error_chain};
 use mergeline_github::{GitHub, GitHubError, ListedRepository, OwnedRepositories, Session, Usage};
-use mergeline_store::{Repository, RunId, Snapshot, Store, StoreError};
+use mergeline_store::{Repository, RunId, Snapshot, StoreError, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{CollectError, CollectOptions};
@@ -39,7 +39,7 @@ pub struct Plan {
 ///
 /// # Errors
 /// When there is no configuration or the database fails.
-pub async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> Result<Plan, CollectError> {
+pub async fn plan(github: &GitHub, store: &Writer, options: &CollectOptions) -> Result<Plan, CollectError> {
     let plan = plan_until(github, store, options, &CancellationToken::new()).await?;
     for doubt in store.doubts().await? {
         tracing::warn!("{doubt}");
@@ -50,7 +50,7 @@ pub async fn plan(github: &GitHub, store: &Store, options: &CollectOptions) -> R
 /// Like [`plan`], but ends soon after `stop` is cancelled.
 pub(crate) async fn plan_until(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     options: &CollectOptions,
     stop: &CancellationToken,
 ) -> Result<Plan, CollectError> {
@@ -71,7 +71,7 @@ pub(crate) async fn plan_until(
     Ok(Plan { run, snapshot, due, problems, problem_causes, planning })
 }
 
-async fn configured(store: &Store) -> Result<Snapshot, CollectError> {
+async fn configured(store: &Writer) -> Result<Snapshot, CollectError> {
     store.snapshot().await?.ok_or_else(|| CollectError::NotConfigured(Box::new(not_found())))
 }
 
@@ -88,7 +88,7 @@ struct Resolved {
 /// Resolves patterns into the repositories to collect. An owner that cannot be listed keeps those found before.
 async fn resolve_patterns(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     snapshot: &Snapshot,
     options: &CollectOptions,
 ) -> Result<Resolved, StoreError> {
@@ -180,7 +180,7 @@ fn patterns_of<'a>(snapshot: &'a Snapshot, owner: &'a str) -> impl Iterator<Item
 }
 
 async fn apply(
-    store: &Store,
+    store: &Writer,
     snapshot: &Snapshot,
     pattern: &RepoPattern,
     matching: Vec<&RepoName>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mergeline_store::{PULL_REQUESTS_AT_ONCE, Store, StoreError};
+use mergeline_store::{PULL_REQUESTS_AT_ONCE, StoreError, Writer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// Only fatal errors of the database.
 pub(crate) async fn reattribute(
-    store: &Store,
+    store: &Writer,
     deadline: Option<Instant>,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use mergeline_domain::Recovery;
 use mergeline_github::GitHub;
-use mergeline_store::{Reason, RepositoryId, RepositoryResult, ResultState, RunState, Settled, Store};
+use mergeline_store::{Reason, RepositoryId, RepositoryResult, ResultState, RunState, Settled, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{CollectError, CollectOptions, INTERRUPTED, Observer, Progress, RosterSnapshot, RunContext};
@@ -30,7 +30,7 @@ fn interrupted() -> RepositoryResult {
 /// When there is no configuration or the database fails. Failures of single repositories are in the report.
 pub async fn collect(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     options: &CollectOptions,
     observer: Observer<'_>,
 ) -> Result<RunReport, CollectError> {
@@ -46,7 +46,7 @@ pub async fn collect(
 #[tracing::instrument(target = "spans", name = "run", skip_all, fields(run.id))]
 pub async fn collect_until(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     options: &CollectOptions,
     observer: Observer<'_>,
     stop: &CancellationToken,

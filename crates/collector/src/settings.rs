@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Problem, Problems, bounded_integer};
 use mergeline_github::GitHubSettings;
-use mergeline_store::{Applied, ApplyError, ApplyOptions, DatabaseSettings, Store};
+use mergeline_store::{Applied, ApplyError, ApplyOptions, DatabaseSettings, Writer};
 
 /// Where a teams file is looked for when none is named: the working folder, and the folder of Lambda's layers.
 const USUAL_FILES: [&str; 2] = ["teams.yaml", "/opt/teams.yaml"];
@@ -187,7 +187,7 @@ fn read_file(path: &Path) -> Result<TeamsFile, Problems> {
 /// # Errors
 /// When it has problems, would remove too much, or the database fails.
 pub async fn configure(
-    store: &Store,
+    store: &Writer,
     source: &TeamsSource,
     allow_removals: bool,
     now: DateTime<Utc>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mergeline_github::{GitHub, GitHubError, WaitBudget};
-use mergeline_store::{Store, StoreError};
+use mergeline_store::{StoreError, Writer};
 
 use crate::limits::within_known_limits;
 
@@ -15,7 +15,7 @@ use crate::limits::within_known_limits;
 /// When the database fails, which stores how long GitHub's rate limits last.
 pub async fn token_refusal(
     github: &GitHub,
-    store: &Store,
+    store: &Writer,
     owner: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Option<GitHubError>, StoreError> {

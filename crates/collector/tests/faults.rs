@@ -18,7 +18,9 @@ use common::{
 use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
 use mergeline_fake_github::{FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, at, pr};
 use mergeline_local_postgres::Server;
-use mergeline_store::{ApplyOptions, DatabaseSettings, QuarantineKey, ResultState, RunState, Store, StoreError};
+use mergeline_store::{
+    Actor, ApplyOptions, DatabaseSettings, QuarantineKey, ResultState, RunState, StoreError, Writer,
+};
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -1792,7 +1794,8 @@ async fn f33_without_a_database_github_gets_no_request() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let url = "postgres://postgres@localhost:5432/mergeline?host=/nowhere";
     let settings = DatabaseSettings::parse(&SecretString::from(url)).map_err(mergeline_domain::Problems::from)?;
-    let outcome = collect(&connect(&fake.url())?, &Store::connect(&settings), &options(), &|_| {}).await;
+    let outcome =
+        collect(&connect(&fake.url())?, &Writer::connect(&settings, Actor::Collector), &options(), &|_| {}).await;
     assert!(matches!(outcome, Err(CollectError::Store(StoreError::Unavailable(_)))), "{outcome:?}");
     assert_eq!(fake.requests(), []);
     Ok(())
@@ -1805,7 +1808,7 @@ async fn f34_database_restart_between_pages_is_survived() -> Result<()> {
     let server = std::sync::Mutex::new(Some(Server::persistent(folder.path())?));
     let url = server.lock().ok().and_then(|server| Some(server.as_ref()?.url("postgres"))).context("a server")?;
     let settings = DatabaseSettings::parse(&SecretString::from(url)).map_err(mergeline_domain::Problems::from)?;
-    let store = Store::connect(&settings);
+    let store = Writer::connect(&settings, Actor::Collector);
     store.migrate().await?;
     store.apply(&teams_file("acme/api", ANA)?, ApplyOptions::default(), at(NOW)).await?;
     let fake = FakeGitHub::start().await?;

@@ -15,7 +15,7 @@ use mergeline_collector::{
 };
 use mergeline_domain::{Problem, Problems, error_chain};
 use mergeline_github::{GitHub, GitHubError};
-use mergeline_store::{ApplyError, RunId, Store, StoreError};
+use mergeline_store::{Actor, ApplyError, RunId, StoreError, Writer};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -53,13 +53,13 @@ struct Clients {
     secrets: SecretValues,
     settings: Settings,
     github: GitHub,
-    store: Store,
+    store: Writer,
     /// How and when GitHub last refused the token or the App without a newer one to try.
     refused: std::sync::Mutex<Option<(GitHubError, Instant)>>,
 }
 
 impl Clients {
-    fn new(secrets: SecretValues, settings: Settings, store: Store) -> Result<Self, FunctionError> {
+    fn new(secrets: SecretValues, settings: Settings, store: Writer) -> Result<Self, FunctionError> {
         let github =
             GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), error_chain(&error)))?;
         Ok(Self { secrets, settings, github, store, refused: std::sync::Mutex::default() })
@@ -303,7 +303,7 @@ impl Collector {
             };
         }
         let clients = match clients.store.migrate().await {
-            Ok(()) => clients,
+            Ok(_) => clients,
             Err(refusal @ StoreError::Unauthorized(_)) => {
                 let Some(fresh) = self.renewed(&clients).await else { return Err(refusal.into()) };
                 fresh.store.migrate().await?;
@@ -330,7 +330,7 @@ impl Collector {
             Some(clients) => return Ok(clients.clone()),
             None => {
                 let settings = Settings::from_vars(|name| secrets.get(name).or_else(|| (self.lookup)(name)))?;
-                let store = Store::connect(&settings.database);
+                let store = Writer::connect(&settings.database, Actor::Collector);
                 Clients::new(secrets, settings, store)?
             }
         };
@@ -474,7 +474,7 @@ impl Collector {
     }
 
     /// Sends metrics to CloudWatch when a namespace is set. A failure to send them does not fail the invocation.
-    async fn report(&self, store: &Store, sums: &Sums, now: DateTime<Utc>) {
+    async fn report(&self, store: &Writer, sums: &Sums, now: DateTime<Utc>) {
         let namespace = (self.lookup)("METRICS_NAMESPACE");
         let (Some(aws), Some(namespace)) = (&self.aws, namespace) else { return };
         let coverage = store.coverage().await.ok();

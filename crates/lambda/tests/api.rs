@@ -17,7 +17,7 @@ use mergeline_domain::Problems;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
-use mergeline_store::{ApplyOptions, DatabaseSettings, Renewal, Store};
+use mergeline_store::{Actor, ApplyOptions, DatabaseSettings, Reader, Renewal, Writer};
 use mergeline_test_support::{AwsEmulator, Invocation, LambdaRuntime};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -335,7 +335,7 @@ async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;
     let settings = DatabaseSettings::parse(&url.replace("{}", "canary-1").into()).map_err(Problems::from)?;
-    let store = Store::connect(&settings);
+    let store = Writer::connect(&settings, Actor::Collector);
     store.migrate().await?;
     let teams = TeamsFile::parse("teams.yaml", TEAMS.as_bytes())?;
     store.apply(&teams, ApplyOptions::default(), at(common::NOW)).await?;
@@ -379,7 +379,7 @@ async fn during_an_outage_requests_share_one_secret_check() -> Result<()> {
             counted.fetch_add(1, Ordering::Relaxed);
             async { false }.boxed()
         });
-        let store = Store::connect(&settings.database).with_renewal(renewal);
+        let store = Reader::connect(&settings.database).with_renewal(renewal);
         let router = router(Api::new(store, settings.timeout, || at(common::NOW)));
         for path in ["/v1/teams", "/v1/health", "/v1/teams"] {
             assert_eq!(common::ask(&router, "GET", path, &[]).await?.status, 503, "{path}");
@@ -394,7 +394,7 @@ async fn during_an_outage_requests_share_one_secret_check() -> Result<()> {
 async fn outages_check_secrets_at_most_every_ten_seconds() -> Result<()> {
     let settings = DatabaseSettings::parse(&"postgres://nobody@127.0.0.1:9/none".to_owned().into());
     let timeout = Duration::from_secs(1);
-    let store = Store::connect(&settings.map_err(Problems::from)?.for_requests_within(timeout));
+    let store = Reader::connect(&settings.map_err(Problems::from)?.for_requests_within(timeout));
     let checks = Arc::new(Mutex::new(Vec::new()));
     let seen = checks.clone();
     let renewal = mergeline_lambda::renewal(move || {
@@ -467,7 +467,7 @@ async fn f19_a_changed_address_replaces_one_that_still_answers() -> Result<()> {
     let settings = DatabaseSettings::parse(&after.database.url().to_owned().into()).map_err(Problems::from)?;
     // A connection to the old database is open.
     assert_eq!(before.get("/v1/teams/payments").await?.0, 200);
-    let store = before.store.clone();
+    let store = before.reader.clone();
     let renewal = Renewal::new(Duration::ZERO, Duration::ZERO, move || {
         let (store, settings) = (store.clone(), settings.clone());
         async move {
@@ -476,7 +476,7 @@ async fn f19_a_changed_address_replaces_one_that_still_answers() -> Result<()> {
         }
         .boxed()
     });
-    let router = router(Api { store: before.store.clone().with_renewal(renewal), ..before.api() });
+    let router = router(Api { store: before.reader.clone().with_renewal(renewal), ..before.api() });
     assert_eq!(common::ask(&router, "GET", "/v1/teams/billing", &[]).await?.status, 200);
     Ok(())
 }
@@ -489,7 +489,7 @@ async fn f19_new_address_is_found_behind_a_silent_one() -> Result<()> {
     let url = format!("postgres://nobody@{}/none", silent.local_addr()?);
     for path in ["/v1/health", "/v1/teams"] {
         let settings = |url: &str| DatabaseSettings::parse(&url.to_owned().into()).map_err(Problems::from);
-        let store = Store::connect(&settings(&url)?.for_requests_within(Duration::from_secs(2)));
+        let store = Reader::connect(&settings(&url)?.for_requests_within(Duration::from_secs(2)));
         let (plain, found) = (store.clone(), settings(backend.database.url())?);
         let renewal = Renewal::new(Duration::from_secs(3_600), Duration::ZERO, move || {
             plain.reconnect_with(&found);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use mergeline_domain::metrics::{Coverage, DateRange, InvalidParameter, Warning, coverage_warnings};
 use mergeline_domain::{RepoName, monday_of};
-use mergeline_store::{DataStatus, Filter, Reader, RepositoryId, Store, StoreError, TeamRef, TeamSelector};
+use mergeline_store::{DataStatus, Filter, ReadSession, Reader, RepositoryId, StoreError, TeamRef, TeamSelector};
 
 use crate::query::{ReportError, ReportKind, TeamQuery, Viewer};
 
@@ -21,7 +21,7 @@ pub struct TeamReport {
     pub(crate) is_limited: bool,
     /// Whether everything that could be read was read and is counted. Only then does a 0 mean that there is nothing.
     pub(crate) is_read: bool,
-    pub(crate) reader: Reader,
+    pub(crate) reader: ReadSession,
     warnings: Vec<Warning>,
     data_version: String,
 }
@@ -32,13 +32,13 @@ impl TeamReport {
     /// # Errors
     /// [`ReportError::UnknownTeam`] and [`ReportError::Invalid`] for problems that the client can fix.
     pub async fn prepare(
-        store: &Store,
+        store: &Reader,
         kind: ReportKind,
         query: TeamQuery,
         viewer: &Viewer,
         now: DateTime<Utc>,
     ) -> Result<Self, ReportError> {
-        let (mut reader, mut status) = store.reader_with_status(Some(&query.team), &query.repositories).await?;
+        let (mut reader, mut status) = store.session_with_status(Some(&query.team), &query.repositories).await?;
         // A limited viewer must not learn which other teams exist.
         let team = status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?;
         let hides_small_groups = kind.aggregates() && status.min_group_size > 0;
@@ -177,7 +177,7 @@ impl TeamReport {
 /// The IDs of the requested repositories. An unknown name is an error, because it would only ever give zeros. A limited
 /// viewer knows only repositories in which the team has pull requests.
 async fn repository_ids(
-    reader: &mut Reader,
+    reader: &mut ReadSession,
     names: &[RepoName],
     only_of: Option<&TeamRef>,
 ) -> Result<Option<Vec<RepositoryId>>, ReportError> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::at;
-use mergeline_store::{Applied, ApplyOptions, PULL_REQUESTS_AT_ONCE, Store};
+use mergeline_store::{Applied, ApplyOptions, PULL_REQUESTS_AT_ONCE, Writer};
 use mergeline_test_support::TestDatabase;
 use sqlx::PgPool;
 
@@ -61,7 +61,7 @@ struct Timing {
     steps: Vec<Duration>,
 }
 
-async fn apply(store: &Store, file: &TeamsFile) -> Result<Timing> {
+async fn apply(store: &Writer, file: &TeamsFile) -> Result<Timing> {
     let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
     let started = Instant::now();
     let mut applied = store.apply(file, options, at("2026-06-15T12:00:00Z")).await?;
@@ -75,7 +75,7 @@ async fn apply(store: &Store, file: &TeamsFile) -> Result<Timing> {
 }
 
 #[expect(clippy::print_stdout, reason = "a program for people and scripts")]
-async fn measure(store: &Store, what: &str, file: &TeamsFile) -> Result<()> {
+async fn measure(store: &Writer, what: &str, file: &TeamsFile) -> Result<()> {
     let started = Instant::now();
     let options = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
     let planned = store.apply(file, options, at("2026-06-15T12:00:00Z")).await?;

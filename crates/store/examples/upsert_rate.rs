@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use mergeline_domain::Verdict;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakePullRequest, at, pr};
-use mergeline_store::{ApplyOptions, KeptPullRequest, PageOfWork, Store};
+use mergeline_store::{ApplyOptions, KeptPullRequest, PageOfWork, Writer};
 use mergeline_test_support::TestDatabase;
 use sqlx::PgPool;
 
@@ -43,7 +43,7 @@ fn rate(took: Duration) -> f64 {
     f64::from(i32::try_from(ROWS).unwrap_or(i32::MAX)) / took.as_secs_f64()
 }
 
-async fn upsert(store: &Store, pull_requests: &[FakePullRequest], page_size: usize) -> Result<Duration> {
+async fn upsert(store: &Writer, pull_requests: &[FakePullRequest], page_size: usize) -> Result<Duration> {
     let snapshot = store.snapshot().await?.context("configured")?;
     let repository = snapshot.repositories.first().context("a repository")?.id;
     let now = at("2026-06-15T12:00:00Z");

@@ -12,7 +12,7 @@ use mergeline_domain::{
 
 use crate::revision::parse_stored;
 use crate::session::Session;
-use crate::{Revision, Store, StoreError};
+use crate::{Revision, StoreError, Writer};
 
 /// How many stored pull requests are reattributed in one transaction. This takes some tenths of a second on an idle
 /// machine, and pages wait for it.
@@ -67,7 +67,7 @@ impl Reattributed {
     }
 }
 
-impl Store {
+impl Writer {
     /// Continues the work of an applied teams file: reattributes up to `at_once` stored pull requests, or marks their
     /// histories to be read again, in one transaction. Call it until nothing is left, from any process at any time.
     /// Takes no lock if there is nothing to do.

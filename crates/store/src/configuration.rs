@@ -21,11 +21,12 @@ use crate::attributions::{
     PULL_REQUESTS_AT_ONCE, Reattributed, attribute_next, count_differing, hold_alone, mark, mark_person, people,
     stored_period, stored_weight,
 };
+use crate::events::EventKind;
 use crate::progress::{advance_all, foresee_all};
 use crate::repositories::repositories;
 use crate::revision::{Revision, parse_stored, stored_name};
 use crate::session::Session;
-use crate::{Repository, Store, StoreError};
+use crate::{Reader, Repository, StoreError, Writer};
 
 /// One revision of the configuration, as the input of a collection.
 #[derive(Debug, Clone)]
@@ -67,7 +68,7 @@ pub struct Applied {
     pub plan: Plan,
     /// Stored pull requests whose attributions changed.
     pub pull_requests_reattributed: usize,
-    /// People whose stored pull requests keep their old attributions until [`Store::reattribute`] has processed them.
+    /// People whose stored pull requests keep their old attributions until [`Writer::reattribute`] has processed them.
     pub people_to_reattribute: i64,
     /// The next collection rereads changes since then, for a person whose pull requests were not kept before.
     pub reopens_since: Option<DateTime<Utc>>,
@@ -158,7 +159,7 @@ impl From<sqlx::Error> for ApplyError {
     }
 }
 
-impl Store {
+impl Reader {
     /// What applying a teams file would change. Takes one statement. Unlike a dry run, it does not count the affected
     /// pull requests.
     ///
@@ -168,59 +169,6 @@ impl Store {
     pub async fn plan(&self, file: &TeamsFile, now: DateTime<Utc>) -> Result<Plan, ApplyError> {
         let seen = self.with_deadline(async |connection| Ok(planned(connection, file, now).await)).await??;
         Ok(seen.plan)
-    }
-
-    /// Makes a teams file the configuration in force, in one transaction, all or nothing. Applying the same file again
-    /// changes nothing and takes one statement and no lock. Corrected memberships stay as history. Stored pull requests
-    /// are reattributed without requests to GitHub: up to `at_once` of them in the same transaction, the rest by
-    /// [`Store::reattribute`]. Until then, responses for the affected teams say so.
-    ///
-    /// A time zone that the database knows only by another name is stored under that name.
-    ///
-    /// # Errors
-    /// When the file contradicts the configuration in force, would remove too much, names a time zone that the database
-    /// does not know, or the database fails.
-    pub async fn apply(
-        &self,
-        file: &TeamsFile,
-        options: ApplyOptions,
-        now: DateTime<Utc>,
-    ) -> Result<Applied, ApplyError> {
-        // Nearly every file is already in force. This check takes no lock.
-        let seen = self.with_deadline(async |connection| Ok(planned(connection, file, now).await)).await??;
-        if seen.plan.is_in_force() {
-            return Ok(Applied::unchanged(seen.plan));
-        }
-        if options.dry_run {
-            return Ok(self.with_deadline(async |connection| foresee(connection, seen).await).await?);
-        }
-        let mut transaction = self.pool.begin().await?;
-        hold_alone(&mut transaction).await?;
-        let Planned { current, plan } = planned(&mut transaction, file, now).await?;
-        if plan.removes_too_much() && !options.allow_removals {
-            return Err(ApplyError::TooManyRemovals { removed: plan.losses(), before: plan.memberships_before });
-        }
-        let people = write_people(&mut transaction, &plan).await?;
-        let mut applied = Applied::unchanged(plan);
-        if !applied.plan.is_empty() {
-            let revision = write_settings(&mut transaction, &applied.plan, now).await?;
-            write_repositories(&mut transaction, &applied.plan, now).await?;
-            write_teams(&mut transaction, &applied.plan, now).await?;
-            write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
-            let changes = applied.plan.changes_by_person(&current);
-            mark(&mut transaction, &changes).await?;
-            if bots_differ(&current, &applied.plan) {
-                applied.histories_reopened = count_histories(&mut transaction).await?;
-                reopen_histories(&mut transaction).await?;
-            }
-            applied.note(attribute_next(&mut transaction, options.at_once).await?);
-            if let Some(since) = newly_since(&changes) {
-                let progress = advance_all(&mut transaction, ProgressEvent::Reopened { since }).await?;
-                applied.reopens_since = reopened_since(&progress);
-            }
-        }
-        transaction.commit().await?;
-        Ok(applied)
     }
 
     /// The first of a zone's names that the database knows; `None` when it knows none of them. The lists of IANA names
@@ -302,7 +250,64 @@ impl Store {
     }
 }
 
-impl Store {
+impl Writer {
+    /// Makes a teams file the configuration in force, in one transaction, all or nothing. Applying the same file again
+    /// changes nothing and takes one statement and no lock. Corrected memberships stay as history. Stored pull requests
+    /// are reattributed without requests to GitHub: up to `at_once` of them in the same transaction, the rest by
+    /// [`Writer::reattribute`]. Until then, responses for the affected teams say so.
+    ///
+    /// A time zone that the database knows only by another name is stored under that name.
+    ///
+    /// # Errors
+    /// When the file contradicts the configuration in force, would remove too much, names a time zone that the database
+    /// does not know, or the database fails.
+    pub async fn apply(
+        &self,
+        file: &TeamsFile,
+        options: ApplyOptions,
+        now: DateTime<Utc>,
+    ) -> Result<Applied, ApplyError> {
+        // Nearly every file is already in force. This check takes no lock.
+        let seen = self.with_deadline(async |connection| Ok(planned(connection, file, now).await)).await??;
+        if seen.plan.is_in_force() {
+            return Ok(Applied::unchanged(seen.plan));
+        }
+        if options.dry_run {
+            return Ok(self.with_deadline(async |connection| foresee(connection, seen).await).await?);
+        }
+        let mut transaction = self.pool.begin().await?;
+        hold_alone(&mut transaction).await?;
+        let Planned { current, plan } = planned(&mut transaction, file, now).await?;
+        if plan.removes_too_much() && !options.allow_removals {
+            return Err(ApplyError::TooManyRemovals { removed: plan.losses(), before: plan.memberships_before });
+        }
+        let people = write_people(&mut transaction, &plan).await?;
+        let mut applied = Applied::unchanged(plan);
+        if !applied.plan.is_empty() {
+            let revision = write_settings(&mut transaction, &applied.plan, now).await?;
+            write_repositories(&mut transaction, &applied.plan, now).await?;
+            write_teams(&mut transaction, &applied.plan, now).await?;
+            write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
+            let changes = applied.plan.changes_by_person(&current);
+            mark(&mut transaction, &changes).await?;
+            if bots_differ(&current, &applied.plan) {
+                applied.histories_reopened = count_histories(&mut transaction).await?;
+                reopen_histories(&mut transaction).await?;
+            }
+            applied.note(attribute_next(&mut transaction, options.at_once).await?);
+            if let Some(since) = newly_since(&changes) {
+                let progress = advance_all(&mut transaction, ProgressEvent::Reopened { since }).await?;
+                applied.reopens_since = reopened_since(&progress);
+            }
+            let (subject, payload) = (revision.0.to_string(), summary(&applied.plan));
+            self.record_event(&mut transaction, EventKind::ConfigurationApplied, &subject, &payload, now).await?;
+        }
+        transaction.commit().await?;
+        Ok(applied)
+    }
+}
+
+impl Writer {
     /// Merges two people: the person whose account is known by its id, and the one configured with the account's new
     /// login. Memberships move to the known person, whose stored pull requests are reattributed. Every roster that was
     /// read before is stale afterwards.
@@ -862,6 +867,18 @@ struct MembershipColumns {
 fn newly_since(changes: &[PersonChange]) -> Option<Option<DateTime<Utc>>> {
     // None, the beginning of time, is less than every instant.
     changes.iter().filter_map(PersonChange::newly_since).min()
+}
+
+/// What an event says about an applied file: names of teams and repositories, and how many memberships changed.
+fn summary(plan: &Plan) -> serde_json::Value {
+    let slugs = |teams: &[(TeamSlug, String)]| teams.iter().map(|(slug, _)| slug.to_string()).collect::<Vec<_>>();
+    serde_json::json!({
+        "memberships_changed": plan.memberships.len(),
+        "teams_added": slugs(&plan.teams_added),
+        "teams_archived": plan.teams_archived,
+        "repositories_added": plan.repositories_added,
+        "repositories_removed": plan.repositories_removed,
+    })
 }
 
 /// From when on repositories are read again, the earliest; `None` if nothing was read before.

@@ -1,6 +1,7 @@
 //! Connection settings, the pool, migrations and transactions.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::session::{APPLICATION_NAME, Connections, Pooler, Scope, Session};
-use crate::{Renewal, StoreError};
+use crate::roles::create_reader;
+use crate::session::{APPLICATION_NAME, Access, Connections, Pooler, Scope, Session};
+use crate::{Actor, Renewal, StoreError};
 
 /// Not checked at compile time, because the migrator creates this table, not our migrations.
 pub(crate) const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
@@ -282,7 +284,7 @@ fn concurrently_built_indexes() -> Vec<String> {
 }
 
 /// Migrates. Concurrent processes take turns.
-async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+async fn migrate(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
     // Building an index of ten million rows takes longer than the limit of other statements.
     sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut *connection).await?;
     // Polled rather than waited for: a concurrent index build waits for every running statement, including one that
@@ -299,7 +301,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     // is missing, the right to create tables is not needed. The migrator would still try to create its own table.
     if let Some(grant) = missing_grant(connection).await? {
         return match migrations_missing(connection).await? {
-            0 => Ok(()),
+            0 => Ok(None),
             _ => Err(StoreError::MayNotCreate { grant }),
         };
     }
@@ -326,8 +328,8 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
     }
     // The lock always ends with the connection.
-    MIGRATOR.run(connection).await?;
-    Ok(())
+    MIGRATOR.run(&mut *connection).await?;
+    create_reader(connection).await
 }
 
 /// The previous release also works on a newer schema, for example after a rollback. The schema says how far back that
@@ -370,9 +372,10 @@ pub(crate) fn is_of_before_first_release(applied: &[i64]) -> bool {
     first.is_some_and(|first| applied.iter().any(|version| *version < first))
 }
 
-/// The database that Mergeline works with.
+/// Reads what is stored. Its connections cannot write: their transactions are read only, and they act as a role that may
+/// only read, where there is one.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct Reader {
     pub(crate) pool: Connections,
     /// How long a worker's transaction may take. A live server ends each statement sooner, and all of them together
     /// take seconds. Without this deadline, a server that silently went away would be waited for forever. Does not
@@ -380,14 +383,34 @@ pub struct Store {
     deadline: Duration,
 }
 
-impl Store {
+/// Changes what is stored, and reads it.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    reader: Reader,
+    actor: Actor,
+}
+
+impl Deref for Writer {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+impl Reader {
     /// Prepares the pool. Connections are opened on demand and tested before each use, because a Lambda sandbox may
     /// have been frozen for hours in between.
     pub fn connect(settings: &DatabaseSettings) -> Self {
+        Self::with_access(settings, Access::Read)
+    }
+
+    fn with_access(settings: &DatabaseSettings, access: Access) -> Self {
         let pool = Connections::lazy(
             settings.options.0.clone(),
             settings.pooler,
             settings.limits(),
+            access,
             settings.max_connections,
             settings.acquire_timeout,
         );
@@ -408,27 +431,6 @@ impl Store {
     /// How long an idle connection has to prove that it works.
     pub(crate) fn test_timeout(&self) -> Duration {
         self.pool.test_timeout()
-    }
-
-    /// Brings the schema up to date. Concurrent calls are safe, they take turns. A newer schema stays as it is, and an
-    /// up-to-date schema is only checked.
-    ///
-    /// # Errors
-    /// When the database cannot be reached, its schema requires a newer program, or there is something to migrate and a
-    /// pooler is in between, because the lock belongs to a session.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut session = self.dedicated_connection().await?;
-        if session.is_pooled() {
-            let missing = migrations_missing(&mut session).await?;
-            if missing > 0 {
-                return Err(StoreError::Pooler { missing });
-            }
-            refuse_if_too_old(&mut session).await?;
-            return Ok(session.close().await?);
-        }
-        let outcome = migrate(session.connection()?).await;
-        session.close().await?;
-        outcome
     }
 
     /// A connection outside the pool. On failure it returns the reason, while the pool would only report a timeout.
@@ -465,47 +467,6 @@ impl Store {
         session.connection()?.ping().await?;
         session.close().await?;
         Ok(())
-    }
-
-    /// Migrates the schema up to one migration and no further, for testing migrations on data.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
-    pub async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
-        let mut session = self.dedicated_connection().await?;
-        MIGRATOR.run_to(version, session.connection()?).await?;
-        session.close().await?;
-        Ok(())
-    }
-
-    /// The migrations in this program with their descriptions, oldest first.
-    pub fn known_migrations() -> Vec<(i64, String)> {
-        MIGRATOR.iter().map(|migration| (migration.version, migration.description.to_string())).collect()
-    }
-
-    /// Runs `work` in a transaction. Retries from the start up to three times after a serialization failure or
-    /// deadlock, and once when the connection breaks: after a sandbox was frozen, or after a failover.
-    pub(crate) async fn in_transaction<T>(
-        &self,
-        work: impl AsyncFn(&mut Session) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let (mut conflicts, mut breaks) = (0, 0);
-        loop {
-            let outcome = self.once(&work).await;
-            match outcome {
-                Err(StoreError::Conflict(_)) if conflicts < MAX_CONFLICTS => {
-                    conflicts += 1;
-                    // Random, so that two transactions do not collide again.
-                    sleep(CONFLICT_PAUSE * conflicts + CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
-                }
-                // A transaction whose connection broke during the commit may be committed. The work is idempotent.
-                Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_)) if breaks < 1 => {
-                    breaks += 1;
-                    sleep(RECONNECT_PAUSE).await;
-                }
-                outcome => return outcome,
-            }
-        }
     }
 
     /// Runs `work` in a transaction without retries.
@@ -563,6 +524,88 @@ impl Store {
     /// Closes all connections.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+impl Writer {
+    /// Prepares the pool, like [`Reader::connect`]. `actor` is who changes something through it.
+    pub fn connect(settings: &DatabaseSettings, actor: Actor) -> Self {
+        Self { reader: Reader::with_access(settings, Access::Write), actor }
+    }
+
+    /// The same database, but its address and password are reread when no connection can be made. Clones share this.
+    #[must_use]
+    pub fn with_renewal(self, renewal: Renewal) -> Self {
+        Self { reader: self.reader.with_renewal(renewal), ..self }
+    }
+
+    /// Who changes something through it.
+    pub(crate) fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The migrations in this program with their descriptions, oldest first.
+    pub fn known_migrations() -> Vec<(i64, String)> {
+        MIGRATOR.iter().map(|migration| (migration.version, migration.description.to_string())).collect()
+    }
+
+    /// Brings the schema up to date, and creates the role that only reads. Concurrent calls are safe, they take turns. A
+    /// newer schema stays as it is, and an up-to-date schema is only checked. Returns the statements that an administrator
+    /// must run if this login may not create roles; until then the API reads with the login's own rights.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, its schema requires a newer program, or there is something to migrate and a
+    /// pooler is in between, because the lock belongs to a session.
+    pub async fn migrate(&self) -> Result<Option<String>, StoreError> {
+        let mut session = self.dedicated_connection().await?;
+        if session.is_pooled() {
+            let missing = migrations_missing(&mut session).await?;
+            if missing > 0 {
+                return Err(StoreError::Pooler { missing });
+            }
+            refuse_if_too_old(&mut session).await?;
+            session.close().await?;
+            return Ok(None);
+        }
+        let outcome = migrate(session.connection()?).await;
+        session.close().await?;
+        outcome
+    }
+
+    /// Migrates the schema up to one migration and no further, for testing migrations on data.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
+        let mut session = self.dedicated_connection().await?;
+        MIGRATOR.run_to(version, session.connection()?).await?;
+        session.close().await?;
+        Ok(())
+    }
+
+    /// Runs `work` in a transaction. Retries from the start up to three times after a serialization failure or
+    /// deadlock, and once when the connection breaks: after a sandbox was frozen, or after a failover.
+    pub(crate) async fn in_transaction<T>(
+        &self,
+        work: impl AsyncFn(&mut Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (mut conflicts, mut breaks) = (0, 0);
+        loop {
+            let outcome = self.once(&work).await;
+            match outcome {
+                Err(StoreError::Conflict(_)) if conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                    // Random, so that two transactions do not collide again.
+                    sleep(CONFLICT_PAUSE * conflicts + CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+                }
+                // A transaction whose connection broke during the commit may be committed. The work is idempotent.
+                Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_)) if breaks < 1 => {
+                    breaks += 1;
+                    sleep(RECONNECT_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use mergeline_domain::Details;
 
 use crate::attributions::lock_configuration;
 use crate::repositories::{bump_data_version, renew_lease};
-use crate::{Lease, RepositoryId, Revision, Store, StoreError};
+use crate::{Lease, Reader, RepositoryId, Revision, StoreError, Writer};
 
 /// A stored pull request whose details must be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct WithoutDetails {
     pub updated_at: DateTime<Utc>,
 }
 
-impl Store {
+impl Reader {
     /// Stored pull requests without details as of their last change, the most recently changed first.
     ///
     /// # Errors
@@ -55,7 +55,9 @@ impl Store {
         let query = sqlx::query_scalar!("select without_details from repositories where id = $1", repository.0);
         self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
+}
 
+impl Writer {
     /// Stores details, and updates the phases of the pull requests' attributions. Details of an outdated state are
     /// skipped and read again later.
     ///

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::attributions::hold_alone;
 use crate::session::Session;
-use crate::{Store, StoreError};
+use crate::{Reader, StoreError, Writer};
 
 /// How many pull requests are deleted in one transaction.
 const PULL_REQUESTS_AT_ONCE: i64 = 1_000;
@@ -65,7 +65,7 @@ pub struct Stored {
     pub people: i64,
 }
 
-impl Store {
+impl Reader {
     /// The accounts that have, or had, a login.
     ///
     /// # Errors
@@ -168,6 +168,9 @@ impl Store {
                         select count(*) from quarantined_pull_requests as q
                         where exists (select from unnest($1::text []) as l where strpos(q.reason, '`' || l || '`') > 0)
                     ) + (
+                        select count(*) from events as e
+                        where exists (select from unnest($1::text []) as l where strpos(e.payload::text, '`' || l || '`') > 0)
+                    ) + (
                         select count(*) from configurations as c
                         where c.bots && $1 and c.revision <> (select max(l.revision) from configurations as l)
                     ) as "count!""#,
@@ -193,7 +196,9 @@ impl Store {
         );
         self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
+}
 
+impl Writer {
     /// Deletes a batch of what is stored about a person, small enough for a short transaction: pull requests first, and
     /// with the last of them the rest. The last batch also replaces these logins in messages. Returns whether there is
     /// more; if so, call it again. Only the teams file can bring the person back.
@@ -342,6 +347,12 @@ async fn forget_logins(connection: &mut Session, logins: &[String]) -> Result<()
         .await?;
         sqlx::query!(
             "update quarantined_pull_requests set reason = replace(reason, $1, '`[erased]`') where strpos(reason, $1) > 0",
+            quoted
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            "update events set payload = replace(payload::text, $1, '`[erased]`')::jsonb where strpos(payload::text, $1) > 0",
             quoted
         )
         .execute(&mut *connection)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{RepositoryId, Revision, Store, StoreError};
+use crate::{RepositoryId, Revision, StoreError, Writer};
 
 /// How many runs are deleted in one transaction. Each has one result per repository.
 const RUNS_AT_ONCE: i64 = 50;
@@ -172,7 +172,7 @@ impl RepositoryResult {
     }
 }
 
-impl Store {
+impl Writer {
     /// Opens a run that plans to collect `planned` repositories.
     ///
     /// # Errors
@@ -320,14 +320,15 @@ impl Store {
                 now,
                 state.as_str()
             )
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
+            self.record_completed_weeks(connection, now).await?;
             Ok(Some(Settled { state, completes: state != RunState::Failed && !planned.was_complete }))
         })
         .await
     }
 
-    /// Deletes the oldest runs that started before an instant, with their results, in a batch small enough for a short
+    /// Deletes the oldest runs that started before an instant, with their results, and events from before it, in a batch small enough for a short
     /// transaction. Returns whether there may be more. Three kinds of runs stay: running ones, the last one, and those
     /// with a collected repository's latest result, because `status` shows it.
     ///
@@ -335,8 +336,26 @@ impl Store {
     /// When the database fails.
     pub async fn trim_ledger(&self, before: DateTime<Utc>) -> Result<bool, StoreError> {
         self.in_transaction(async |connection| {
-            let gone = sqlx::query_file!("queries/trim_ledger.sql", before, RUNS_AT_ONCE).execute(connection).await?;
-            Ok(gone.rows_affected() >= RUNS_AT_ONCE.unsigned_abs())
+            let gone =
+                sqlx::query_file!("queries/trim_ledger.sql", before, RUNS_AT_ONCE).execute(&mut *connection).await?;
+            let forgotten = sqlx::query!(
+                "delete from events
+                where id in (
+                    select e.id from events as e
+                    where
+                        e.at < $1
+                        -- The next week follows the last one.
+                        and e.id <> (select coalesce(max(w.id), 0) from events as w where w.kind = 'week_completed')
+                    order by e.id
+                    limit $2
+                )",
+                before,
+                RUNS_AT_ONCE
+            )
+            .execute(connection)
+            .await?;
+            let is_full = |deleted: u64| deleted >= RUNS_AT_ONCE.unsigned_abs();
+            Ok(is_full(gone.rows_affected()) || is_full(forgotten.rows_affected()))
         })
         .await
     }

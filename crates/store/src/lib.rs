@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod actor;
 mod attributions;
 mod configuration;
 mod connection;
 mod details;
 mod erasure;
 mod error;
+mod events;
 mod holder;
 mod ledger;
 mod limits;
@@ -17,20 +19,23 @@ mod quarantine;
 mod renewal;
 mod repositories;
 mod revision;
+mod roles;
 mod session;
 mod status;
 
+pub use actor::Actor;
 pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
 pub use configuration::{Applied, ApplyError, ApplyOptions, Snapshot, UNKNOWN_ZONE_HELP};
-pub use connection::{DatabaseSettings, Store};
+pub use connection::{DatabaseSettings, Reader, Writer};
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};
 pub use error::StoreError;
+pub use events::{Event, EventKind};
 pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
 pub use limits::{RateLimitBlock, RateLimitRemaining};
 pub use metrics::{
-    Audience, Bucketing, DataStatus, Filter, Member, OpenPullRequests, Reader, Team, TeamPullRequest, TeamRef,
+    Audience, Bucketing, DataStatus, Filter, Member, OpenPullRequests, ReadSession, Team, TeamPullRequest, TeamRef,
     TeamSelector,
 };
 pub use pages::{KeptPullRequest, PageOfWork, StoredPage};

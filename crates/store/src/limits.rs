@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{Store, StoreError};
+use crate::{Reader, StoreError, Writer};
 
 /// How long an expired block is kept for people who look into it.
 const KEPT_FOR: TimeDelta = TimeDelta::days(1);
@@ -31,7 +31,7 @@ pub struct RateLimitRemaining {
     pub resets_at: DateTime<Utc>,
 }
 
-impl Store {
+impl Reader {
     /// The blocks that have not expired yet.
     ///
     /// # Errors
@@ -45,6 +45,27 @@ impl Store {
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
+    /// What is left of the limits that have not been reset since.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rate_limit_remaining(&self, now: DateTime<Utc>) -> Result<Vec<RateLimitRemaining>, StoreError> {
+        let query = sqlx::query!(
+            "select scope, hourly_limit, remaining, resets_at from rate_limit_remaining where resets_at > $1 order by 1",
+            now
+        );
+        let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        let known = rows.into_iter().map(|row| RateLimitRemaining {
+            scope: row.scope,
+            hourly_limit: u32::try_from(row.hourly_limit).unwrap_or_default(),
+            remaining: u32::try_from(row.remaining).unwrap_or_default(),
+            resets_at: row.resets_at,
+        });
+        Ok(known.collect())
+    }
+}
+
+impl Writer {
     /// Stores blocks. Of several blocks of one kind, the longest counts.
     ///
     /// # Errors
@@ -84,25 +105,6 @@ impl Store {
             Ok(())
         })
         .await
-    }
-
-    /// What is left of the limits that have not been reset since.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn rate_limit_remaining(&self, now: DateTime<Utc>) -> Result<Vec<RateLimitRemaining>, StoreError> {
-        let query = sqlx::query!(
-            "select scope, hourly_limit, remaining, resets_at from rate_limit_remaining where resets_at > $1 order by 1",
-            now
-        );
-        let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
-        let known = rows.into_iter().map(|row| RateLimitRemaining {
-            scope: row.scope,
-            hourly_limit: u32::try_from(row.hourly_limit).unwrap_or_default(),
-            remaining: u32::try_from(row.remaining).unwrap_or_default(),
-            resets_at: row.resets_at,
-        });
-        Ok(known.collect())
     }
 
     /// Stores what is left of limits. Replaces earlier values.

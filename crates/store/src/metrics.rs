@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::revision::parse_stored;
 use crate::session::{Scope, Session};
-use crate::{RepositoryId, Revision, Store, StoreError};
+use crate::{Reader, RepositoryId, Revision, StoreError};
 
 /// How a request identifies a team.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +204,7 @@ pub struct OpenPullRequests {
     pub oldest_seconds: Option<f64>,
 }
 
-impl Store {
+impl Reader {
     /// All teams by slug, first those in force, then the archived ones.
     ///
     /// # Errors
@@ -292,8 +292,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn reader(&self) -> Result<Reader, StoreError> {
-        Ok(Reader { connection: Box::new(self.pool.session(Scope::Statements).await?) })
+    pub async fn session(&self) -> Result<ReadSession, StoreError> {
+        Ok(ReadSession { connection: Box::new(self.pool.session(Scope::Statements).await?) })
     }
 
     /// A connection and the result of its first query: the data status and the requested team. The coverage is that of
@@ -302,11 +302,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn reader_with_status(
+    pub async fn session_with_status(
         &self,
         team: Option<&TeamSelector>,
         repositories: &[RepoName],
-    ) -> Result<(Reader, DataStatus), StoreError> {
+    ) -> Result<(ReadSession, DataStatus), StoreError> {
         if let Some(mut session) = self.pool.try_idle() {
             let asking = async {
                 session.open(Scope::Statements).await?;
@@ -315,10 +315,10 @@ impl Store {
             match timeout(self.test_timeout(), asking).await {
                 // The server may be gone. The pool finds out.
                 Ok(Err(StoreError::Unavailable(_) | StoreError::Unauthorized(_))) | Err(_) => session.discard(),
-                Ok(outcome) => return outcome.map(|status| (Reader { connection: Box::new(session) }, status)),
+                Ok(outcome) => return outcome.map(|status| (ReadSession { connection: Box::new(session) }, status)),
             }
         }
-        let mut reader = self.reader().await?;
+        let mut reader = self.session().await?;
         let status = data_status(&mut reader.connection, team, repositories).await?;
         Ok((reader, status))
     }
@@ -376,11 +376,11 @@ pub(crate) async fn data_status(
 
 /// A connection for a series of queries. It was tested once, when it was acquired.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ReadSession {
     pub(crate) connection: Box<Session>,
 }
 
-impl Reader {
+impl ReadSession {
     /// How many quarantined pull requests of the filter's repositories may have been opened before its end. The others
     /// cannot be in its range.
     ///

@@ -13,7 +13,7 @@ use crate::progress::{Beside, write_progress};
 use crate::quarantine::{quarantine, release_from_quarantine};
 use crate::repositories::{bump_data_version, renew_lease, store_unreadable};
 use crate::session::Session;
-use crate::{Lease, Place, RepositoryId, Revision, Store, StoreError, Undecodable};
+use crate::{Lease, Place, Reader, RepositoryId, Revision, StoreError, Undecodable, Writer};
 
 /// A pull request of a configured person, with its attributions.
 #[derive(Debug, Clone)]
@@ -57,7 +57,30 @@ pub struct StoredPage {
     pub progress: CollectionProgress,
 }
 
-impl Store {
+impl Reader {
+    /// The numbers of the stored pull requests whose stored `updated_at` is in `[from, to]`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn stored_between(
+        &self,
+        repository: RepositoryId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let query = sqlx::query_scalar!(
+            "select number from pull_requests
+            where repository_id = $1 and updated_at >= $2 and updated_at <= $3 and deleted_at is null
+            order by number",
+            repository.0,
+            from,
+            to
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+}
+
+impl Writer {
     /// Stores a page of pull requests with their attributions and the checkpoint in one transaction, so that a crash
     /// leaves all of the page or nothing. The newer `updated_at` wins in any order of arrival. Attributions are
     /// replaced, not added to. Storing the same page again changes nothing.
@@ -109,27 +132,6 @@ impl Store {
             Ok(StoredPage { changed, quarantined: undecodable.len(), pruned, released, progress })
         })
         .await
-    }
-
-    /// The numbers of the stored pull requests whose stored `updated_at` is in `[from, to]`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn stored_between(
-        &self,
-        repository: RepositoryId,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Vec<i64>, StoreError> {
-        let query = sqlx::query_scalar!(
-            "select number from pull_requests
-            where repository_id = $1 and updated_at >= $2 and updated_at <= $3 and deleted_at is null
-            order by number",
-            repository.0,
-            from,
-            to
-        );
-        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
     /// Marks pull requests that no longer exist on GitHub. They do not count for any team, and return if GitHub lists

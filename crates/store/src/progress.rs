@@ -5,13 +5,16 @@ use mergeline_domain::progress::{
     Backfill, CollectionProgress, ProgressEvent, ReadBack, ReadForward, Reading, WHOLE_PAGE,
 };
 
+use serde_json::json;
+
 use crate::attributions::lock_configuration;
+use crate::events::EventKind;
 use crate::quarantine::forget_places;
 use crate::repositories::{renew_lease, saturated};
 use crate::session::Session;
-use crate::{Lease, RepositoryId, Revision, Store, StoreError, StoredEtag};
+use crate::{Lease, RepositoryId, Revision, StoreError, StoredEtag, Writer};
 
-impl Store {
+impl Writer {
     /// Records an event of a repository's collection. Returns the progress after it. Recording the same event again
     /// changes nothing.
     ///
@@ -35,16 +38,20 @@ impl Store {
             }
             let progress = held.progress.after(event, held.kept_since);
             write_progress(connection, lease, &progress, Beside::default()).await?;
+            if held.progress.backfill.is_some() && progress.backfill.is_none() {
+                let payload = json!({ "covered_since": progress.covered_since });
+                self.record_event(connection, EventKind::BackfillFinished, &held.name, &payload, now).await?;
+            }
             Ok(progress)
         })
         .await
     }
 
-    /// Like [`Store::advance`], for the end of a listing: what it listed, or that a backfill must follow. `etag` is that
+    /// Like [`Writer::advance`], for the end of a listing: what it listed, or that a backfill must follow. `etag` is that
     /// of its first page.
     ///
     /// # Errors
-    /// As [`Store::advance`], and [`StoreError::StaleConfiguration`] when people may have been added since the roster was
+    /// As [`Writer::advance`], and [`StoreError::StaleConfiguration`] when people may have been added since the roster was
     /// read, whose pull requests were not kept.
     pub async fn advance_listing(
         &self,

@@ -7,7 +7,7 @@ use crate::attributions::hold_alone;
 use crate::erasure::{Count, delete_pull_requests};
 use crate::progress::advance_all;
 use crate::session::Session;
-use crate::{Store, StoreError};
+use crate::{Reader, StoreError, Writer};
 
 /// The range of ids that one transaction covers.
 const NUMBERS_AT_ONCE: i64 = 2_000;
@@ -23,7 +23,7 @@ pub struct Prunable {
     pub remaining: Vec<Count>,
 }
 
-impl Store {
+impl Reader {
     /// Since when pull requests are kept; `None` if nothing was ever pruned.
     ///
     /// # Errors
@@ -72,7 +72,9 @@ impl Store {
         })
         .await
     }
+}
 
+impl Writer {
     /// Deletes a batch of the pull requests that were merged or closed before an instant: those with an id greater than
     /// `after`, as many as fit into a short transaction. Returns the id to continue after, `None` at the end. From the
     /// first call on, nothing before that instant is reported as complete, and pull requests that were merged or closed

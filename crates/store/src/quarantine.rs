@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::repositories::saturated;
 use crate::session::Session;
-use crate::{RepositoryId, Store, StoreError};
+use crate::{Reader, RepositoryId, StoreError, Writer};
 
 /// A pull request that could not be read or understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl QuarantineEntry {
     }
 }
 
-impl Store {
+impl Reader {
     /// The pull requests in quarantine that are due for another attempt.
     ///
     /// # Errors
@@ -194,7 +194,9 @@ impl Store {
         );
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
+}
 
+impl Writer {
     /// Accepts that a pull request is missing, so that buckets are complete without it. Returns whether it is in
     /// quarantine.
     ///

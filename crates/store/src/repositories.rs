@@ -7,13 +7,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::progress::CollectionProgress;
 use mergeline_domain::{ExternalId, RepoName, RepoPattern};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::attributions::hold_together;
 use crate::attributions::lock_configuration;
+use crate::events::EventKind;
 use crate::progress::progress_of;
 use crate::revision::{parse_stored, stored_name};
 use crate::session::Session;
-use crate::{HeldLease, Holder, Revision, Store, StoreError};
+use crate::{HeldLease, Holder, Reader, Reason, Revision, StoreError, Writer};
 
 /// A repository's id in Mergeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
@@ -125,7 +127,30 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 /// Taken while patterns are resolved. The number is arbitrary.
 const PATTERNS_LOCK: i64 = 0x6d65_7267_656d;
 
-impl Store {
+impl Reader {
+    /// The lease on a repository; `None` when it is free.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn held_lease(
+        &self,
+        repository: RepositoryId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<HeldLease>, StoreError> {
+        let held = self.with_deadline(async |connection| held_lease(connection, repository, now).await).await?;
+        Ok(held.map(|(lease, _)| lease))
+    }
+
+    /// The current state of a repository; `None` when it is no longer configured.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repository(&self, repository: RepositoryId) -> Result<Option<Repository>, StoreError> {
+        self.with_deadline(async |connection| Ok(repositories(connection, Some(repository)).await?.pop())).await
+    }
+}
+
+impl Writer {
     /// Takes the lease on a repository, until `ttl` after the last write. Returns `None` while another process holds
     /// it; a holder on this machine that has died loses it. Also returns the repository's current state.
     ///
@@ -183,32 +208,18 @@ impl Store {
         .await
     }
 
-    /// The lease on a repository; `None` when it is free.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn held_lease(
-        &self,
-        repository: RepositoryId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<HeldLease>, StoreError> {
-        let held = self.with_deadline(async |connection| held_lease(connection, repository, now).await).await?;
-        Ok(held.map(|(lease, _)| lease))
-    }
-
-    /// The current state of a repository; `None` when it is no longer configured.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn repository(&self, repository: RepositoryId) -> Result<Option<Repository>, StoreError> {
-        self.with_deadline(async |connection| Ok(repositories(connection, Some(repository)).await?.pop())).await
-    }
-
-    /// Releases the lease and records the outcome.
+    /// Releases the lease and records the outcome, with its reason if it failed. The first failure and the first success
+    /// after failures are events.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when another worker has taken over.
-    pub async fn release(&self, lease: &Lease, ending: LeaseOutcome, now: DateTime<Utc>) -> Result<(), StoreError> {
+    pub async fn release(
+        &self,
+        lease: &Lease,
+        ending: LeaseOutcome,
+        reason: Option<&Reason>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         // Based on the count when the lease was taken, so that a repeated call counts once.
         let failures = match ending {
             LeaseOutcome::Succeeded => 0,
@@ -218,11 +229,13 @@ impl Store {
         let pause = (ending == LeaseOutcome::Failed).then(|| pause_after(failures));
         self.in_transaction(async |connection| {
             let released = sqlx::query!(
-                "update repositories
+                r#"update repositories as r
                 set leased_until = null, leased_at = null, lease_token = null,
                     lease_host = null, lease_process = null, lease_instance = null,
-                    served_at = $3, failures = $4, retry_at = case when $6 then retry_at else $5 end
-                where id = $1 and fence = $2",
+                    served_at = $3, failures = $4, retry_at = case when $6 then r.retry_at else $5 end
+                from (select id, failures, display_name from repositories where id = $1 for update) as b
+                where r.id = b.id and r.fence = $2
+                returning b.failures as before, b.display_name as "name!""#,
                 lease.repository.0,
                 lease.fence,
                 now,
@@ -230,9 +243,17 @@ impl Store {
                 pause.map(|pause| now + pause),
                 ending == LeaseOutcome::Deferred
             )
-            .execute(connection)
-            .await?;
-            if released.rows_affected() == 0 { Err(StoreError::LostLease) } else { Ok(()) }
+            .fetch_optional(&mut *connection)
+            .await?
+            .ok_or(StoreError::LostLease)?;
+            // Of a repeated call, the first one has changed the count.
+            let kind = match (released.before > 0, failures > 0) {
+                (false, true) => EventKind::RepositoryFailing,
+                (true, false) => EventKind::RepositoryRecovered,
+                _ => return Ok(()),
+            };
+            let payload = reason.map_or_else(|| json!({}), |it| json!({ "code": it.code, "message": it.message }));
+            self.record_event(connection, kind, &released.name, &payload, now).await
         })
         .await
     }
@@ -579,6 +600,8 @@ pub(crate) async fn bump_data_version(connection: &mut Session, lease: &Lease) -
 
 /// State of a repository that is read when its lease is renewed.
 pub(crate) struct Held {
+    /// The repository's name.
+    pub(crate) name: String,
     /// How far the collection has come.
     pub(crate) progress: CollectionProgress,
     /// How many of its pull requests are in quarantine.
@@ -614,12 +637,12 @@ pub(crate) async fn renew_lease(
 ) -> Result<Held, StoreError> {
     // An expired lease is still valid until another worker takes it. The fence decides.
     let row = sqlx::query!(
-        "update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2
+        r#"update repositories set leased_until = greatest(leased_until, $3) where id = $1 and fence = $2
         returning
-            quarantined, (select kept_since from retention) as kept_since,
+            display_name as "name!", quarantined, (select kept_since from retention) as kept_since,
             watermark, covered_since, reopened_since, listed_at, collected_at, verified_at, page_size, has_pull_requests,
             backfill_page, backfill_since, backfill_anchor, backfill_rows, backfill_oldest, backfill_last, backfill_length,
-            backfill_newest, backfill_seen, backfill_readings, backfill_reading_at",
+            backfill_newest, backfill_seen, backfill_readings, backfill_reading_at"#,
         lease.repository.0,
         lease.fence,
         now + lease.ttl
@@ -627,7 +650,12 @@ pub(crate) async fn renew_lease(
     .fetch_optional(connection)
     .await?;
     let row = row.ok_or(StoreError::LostLease)?;
-    Ok(Held { progress: progress_of!(row), quarantined: row.quarantined, kept_since: row.kept_since })
+    Ok(Held {
+        name: row.name.clone(),
+        progress: progress_of!(row),
+        quarantined: row.quarantined,
+        kept_since: row.kept_since,
+    })
 }
 
 /// The lease on a repository, with its fence.

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -21,6 +21,7 @@ use sqlx::{
 
 use crate::Renewal;
 use crate::error::MayNotConnect;
+use crate::roles::READER;
 
 /// The name of our connections in the lists of the server and of poolers.
 pub(crate) const APPLICATION_NAME: &str = "mergeline";
@@ -35,6 +36,15 @@ pub(crate) enum Pooler {
     OfSessions,
     /// A pooler that may switch server connections with each transaction.
     OfTransactions,
+}
+
+/// What a connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Only read, as the role that may only read, if this login may act as it.
+    Read,
+    /// Whatever the login may.
+    Write,
 }
 
 /// The limits of each connection: names and values of settings.
@@ -62,8 +72,11 @@ pub(crate) struct Connections {
 struct State {
     pooler: Pooler,
     limits: Limits,
+    access: Access,
     /// The statements that begin a transaction behind a pooler.
     begin: String,
+    /// The role that transactions behind a pooler act as, quoted, once a connection has found it.
+    reader: Mutex<Option<String>>,
     /// Whether any connection has detected a pooler.
     is_pooled: AtomicBool,
     /// Why the last new connection could not be set up. The pool would only report a timeout.
@@ -77,7 +90,7 @@ impl State {
     /// startup packet, and sets the name later or not at all.
     async fn make_ready(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if self.pooler == Pooler::OfTransactions {
-            return Ok(());
+            return self.find_reader(connection).await;
         }
         let is_direct = if self.pooler == Pooler::Unknown {
             format!(
@@ -88,15 +101,34 @@ impl State {
             "true".to_owned()
         };
         let limits: Vec<String> = self.limits.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
-        let sql = format!(
+        let mut sql = format!(
             "select count(set_config(l.name, l.value, false)) > 0 from (values {}) as l (name, value) where {is_direct}",
             limits.join(", ")
         );
-        let is_ready: bool = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?.try_get(0)?;
-        if !is_ready {
-            self.is_pooled.store(true, Ordering::Relaxed);
+        if self.access == Access::Read {
+            let _ = write!(sql, "; select set_config('role', r.rolname, false) from {READER} and {is_direct}");
+        }
+        let is_ready: bool = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?.try_get(0)?;
+        if is_ready {
+            return Ok(());
+        }
+        self.is_pooled.store(true, Ordering::Relaxed);
+        self.find_reader(connection).await
+    }
+
+    /// Finds the role that transactions act as, which must be named: a query for it would come too late to set a
+    /// transaction's isolation level.
+    async fn find_reader(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.access == Access::Read {
+            let sql = format!("select quote_ident(r.rolname) from {READER}");
+            let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(connection).await?;
+            *self.reader() = row.map(|row| row.try_get(0)).transpose()?;
         }
         Ok(())
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<String>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_pooled(&self) -> bool {
@@ -104,7 +136,10 @@ impl State {
     }
 
     async fn begin(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let begin = if self.is_pooled() { self.begin.as_str() } else { "begin" };
+        let mut begin = if self.is_pooled() { self.begin.clone() } else { "begin".to_owned() };
+        if let (true, Some(reader)) = (self.is_pooled(), self.reader().as_ref()) {
+            let _ = write!(begin, "; set local role {reader}");
+        }
         sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await.map(drop)
     }
 }
@@ -114,16 +149,31 @@ impl Connections {
     pub(crate) fn lazy(
         options: PgConnectOptions,
         pooler: Pooler,
-        limits: Limits,
+        mut limits: Limits,
+        access: Access,
         max_connections: u32,
         acquire_timeout: Duration,
     ) -> Self {
         let mut begin = "begin".to_owned();
+        if access == Access::Read {
+            begin.push_str(" read only");
+        }
         for (name, value) in &limits {
             let _ = write!(begin, "; set local {name} = '{value}'");
         }
+        if access == Access::Read {
+            limits.push(("default_transaction_read_only", "on".to_owned()));
+        }
         let is_pooled = AtomicBool::new(pooler == Pooler::OfTransactions);
-        let state = Arc::new(State { pooler, limits, begin, is_pooled, refusal: Mutex::new(None) });
+        let state = Arc::new(State {
+            pooler,
+            limits,
+            access,
+            begin,
+            reader: Mutex::default(),
+            is_pooled,
+            refusal: Mutex::new(None),
+        });
         let for_new_connections = Arc::clone(&state);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)

@@ -9,8 +9,9 @@ use crate::connection::{APPLIED_MIGRATIONS, is_of_before_first_release, missing_
 use crate::metrics::data_status;
 use crate::quarantine::meant_by;
 use crate::revision::parse_stored;
+use crate::roles::missing_role;
 use crate::session::Session;
-use crate::{ResultState, RunState, Store, StoreError};
+use crate::{Reader, ResultState, RunState, StoreError, Writer};
 
 /// The database server and its schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,6 +24,8 @@ pub struct DatabaseStatus {
     pub migrations: Vec<i64>,
     /// The statement that lets this login create tables; `None` when it already may.
     pub missing_grant: Option<String>,
+    /// The statements that an administrator must run so that the API reads with fewer rights; `None` when it does.
+    pub missing_role: Option<String>,
 }
 
 /// Why a pull request is in quarantine.
@@ -47,7 +50,7 @@ impl DatabaseStatus {
 
     /// Migrations that a newer program has applied.
     pub fn unknown(&self) -> Vec<i64> {
-        let known = Store::known_migrations();
+        let known = Writer::known_migrations();
         let is_unknown = |version: &i64| known.iter().all(|(other, _)| other != version);
         self.migrations.iter().copied().filter(is_unknown).collect()
     }
@@ -55,7 +58,7 @@ impl DatabaseStatus {
 
 fn missing(applied: &[i64]) -> Vec<(i64, String)> {
     let is_missing = |(version, _): &(i64, String)| !applied.contains(version);
-    Store::known_migrations().into_iter().filter(is_missing).collect()
+    Writer::known_migrations().into_iter().filter(is_missing).collect()
 }
 
 /// A run in the ledger, with the sums over its repositories.
@@ -205,7 +208,7 @@ async fn require_migrations(connection: &mut Session) -> Result<(), StoreError> 
     }
 }
 
-impl Store {
+impl Reader {
     /// The collection's coverage, after a check that the schema is up to date. Uses a dedicated connection, so that it
     /// works while the whole pool is busy, and tests whether a new connection is accepted.
     ///
@@ -242,8 +245,10 @@ impl Store {
             Vec::new()
         };
         let missing_grant = missing_grant(&mut connection).await?;
+        let missing_role = missing_role(&mut connection).await?;
         connection.close().await?;
-        Ok(DatabaseStatus { version: server.version, is_encrypted: server.is_encrypted, migrations, missing_grant })
+        let (version, is_encrypted) = (server.version, server.is_encrypted);
+        Ok(DatabaseStatus { version, is_encrypted, migrations, missing_grant, missing_role })
     }
 
     /// Configured patterns whose repositories GitHub does not list completely for the token, and why.

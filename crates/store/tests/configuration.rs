@@ -11,7 +11,7 @@ use mergeline_domain::Verdict;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakePullRequest, FakeUser, at, pr};
 use mergeline_store::{
-    Applied, ApplyError, ApplyOptions, KeptPullRequest, PageOfWork, Reattributed, Store, StoreError, TeamSelector,
+    Applied, ApplyError, ApplyOptions, KeptPullRequest, PageOfWork, Reattributed, StoreError, TeamSelector, Writer,
 };
 use mergeline_test_support::{TestDatabase, finish_reading, keep};
 
@@ -22,7 +22,7 @@ fn merged() -> Vec<FakePullRequest> {
 }
 
 /// A store with ana and bob in the team `pay`, and the pull requests above.
-async fn collected() -> Result<(TestDatabase, Store)> {
+async fn collected() -> Result<(TestDatabase, Writer)> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }, { github: bob }")])).await?;
     keep(&store, &merged()).await?;
@@ -122,7 +122,7 @@ async fn a_correction_touches_only_its_own_person() -> Result<()> {
 }
 
 /// Applies a file and leaves all stored pull requests to later steps.
-async fn apply_only(store: &Store, file: &TeamsFile) -> Result<Applied, ApplyError> {
+async fn apply_only(store: &Writer, file: &TeamsFile) -> Result<Applied, ApplyError> {
     let options = ApplyOptions { allow_removals: true, at_once: 0, ..ApplyOptions::default() };
     store.apply(file, options, at("2026-06-15T12:00:00Z")).await
 }
@@ -223,7 +223,7 @@ async fn only_teams_being_reattributed_are_incomplete() -> Result<()> {
         let mut in_responses = Vec::new();
         for team in ["pay", "web"] {
             let team = TeamSelector::Slug(team.parse()?);
-            let (_, status) = store.reader_with_status(Some(&team), &[]).await?;
+            let (_, status) = store.session_with_status(Some(&team), &[]).await?;
             in_responses.push(status.coverage.is_complete(at("2026-02-02T00:00:00Z"), at("2026-02-09T00:00:00Z")));
         }
         Ok((in_views.fetch_all(&pool).await?, in_responses))

@@ -17,8 +17,8 @@ use mergeline_domain::metrics::Interval;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
 use mergeline_store::{
-    Bucketing, DatabaseSettings, Filter, LeaseOutcome, QuarantineKey, RepositoryId, RepositoryResult, ResultState,
-    Store, StoreError, TeamSelector,
+    Actor, Bucketing, DatabaseSettings, Filter, LeaseOutcome, QuarantineKey, RepositoryId, RepositoryResult,
+    ResultState, StoreError, TeamSelector, Writer,
 };
 use mergeline_test_support::{PgBouncer, TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -34,14 +34,14 @@ fn settings(url: &str) -> Result<DatabaseSettings> {
 }
 
 /// A configured database, its only repository, and a pool separate from the store's.
-async fn configured() -> Result<(TestDatabase, Store, PgPool, RepositoryId)> {
+async fn configured() -> Result<(TestDatabase, Writer, PgPool, RepositoryId)> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let (pool, repository) = (database.pool().await?, only_repository(&store).await?);
     Ok((database, store, pool, repository))
 }
 
-async fn only_repository(store: &Store) -> Result<RepositoryId> {
+async fn only_repository(store: &Writer) -> Result<RepositoryId> {
     let snapshot = store.snapshot().await?.context("configured")?;
     Ok(snapshot.repositories.first().context("a repository")?.id)
 }
@@ -85,10 +85,10 @@ impl Cluster {
 #[tokio::test]
 async fn f33_a_stopped_database_is_unavailable_until_it_restarts() -> Result<()> {
     let mut cluster = Cluster::start()?;
-    let store = Store::connect(&settings(&cluster.url())?);
+    let store = Writer::connect(&settings(&cluster.url())?, Actor::Collector);
     store.migrate().await?;
     cluster.stop();
-    for outcome in [store.ping().await, store.snapshot().await.map(|_| ()), store.migrate().await] {
+    for outcome in [store.ping().await, store.snapshot().await.map(|_| ()), store.migrate().await.map(|_| ())] {
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
     }
     cluster.server = Some(Server::persistent(cluster.folder.path())?);
@@ -255,7 +255,8 @@ async fn f37_a_full_server_is_unavailable_until_connections_free() -> Result<()>
     let mut url = url::Url::parse(database.url())?;
     ensure!(url.set_username(&role).is_ok() && url.set_password(Some("pw")).is_ok(), "a URL with a host");
     // Half of this is for connecting.
-    let store = Store::connect(&settings(url.as_str())?.for_requests_within(Duration::from_millis(400)));
+    let store =
+        Writer::connect(&settings(url.as_str())?.for_requests_within(Duration::from_millis(400)), Actor::Collector);
     let taken = PgPool::connect(url.as_str()).await?;
     for outcome in [store.ping().await, store.snapshot().await.map(|_| ())] {
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
@@ -281,7 +282,8 @@ async fn f38_slow_statements_time_out_and_keep_their_connection() -> Result<()> 
         create trigger wait before update on repositories for each row execute function wait()",
     )
     .await?;
-    let store = Store::connect(&settings(database.url())?.for_requests_within(Duration::from_secs(1)));
+    let store =
+        Writer::connect(&settings(database.url())?.for_requests_within(Duration::from_secs(1)), Actor::Collector);
     only_repository(&store).await?;
     let before = backends(&pool).await?;
     let outcome = store.lease(repository, at(NOW), MINUTE).await;
@@ -316,7 +318,7 @@ async fn fill(disk: &Path) -> Result<(StoreError, i64, i64)> {
     execute(&pool, format!("create tablespace small location '{}'", disk.display())).await?;
     execute(&pool, "create database small tablespace small").await?;
     let url = cluster.server.as_ref().map(|server| server.url("small")).unwrap_or_default();
-    let store = Store::connect(&settings(&url)?);
+    let store = Writer::connect(&settings(&url)?, Actor::Collector);
     store.migrate().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let small = PgPool::connect(&url).await?;
@@ -349,13 +351,17 @@ async fn f41_failed_logins_return_db_auth_without_secrets() -> Result<()> {
     execute(&pool, "alter user postgres password 'right'").await?;
     std::fs::write(cluster.folder.path().join("data/pg_hba.conf"), "local all postgres scram-sha-256\n")?;
     execute(&pool, "select pg_reload_conf()").await?;
-    let with =
-        |user: &str| anyhow::Ok(Store::connect(&settings(&cluster.url().replace("postgres@", &format!("{user}@")))?));
+    let with = |user: &str| {
+        anyhow::Ok(Writer::connect(
+            &settings(&cluster.url().replace("postgres@", &format!("{user}@")))?,
+            Actor::Collector,
+        ))
+    };
     // The server reloads the file a moment later.
     while with("postgres:s3cret")?.ping().await.is_ok() {}
     for user in ["postgres:s3cret", "nobody:s3cret"] {
         let store = with(user)?;
-        for outcome in [store.ping().await, store.migrate().await, store.snapshot().await.map(|_| ())] {
+        for outcome in [store.ping().await, store.migrate().await.map(|_| ()), store.snapshot().await.map(|_| ())] {
             let error = outcome.err().context("the login was accepted")?;
             assert_eq!(error.code(), "db_auth", "{user}: {error:?}");
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
@@ -377,7 +383,7 @@ async fn f42_nothing_is_sent_when_required_tls_is_declined() -> Result<()> {
         let mut rest = Vec::new();
         connection.read_to_end(&mut rest).map(|_| rest)
     });
-    let outcome = Store::connect(&settings(&url)?).ping().await;
+    let outcome = Writer::connect(&settings(&url)?, Actor::Collector).ping().await;
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
     let rest = server.join().map_err(|_| anyhow::anyhow!("the server failed"))??;
     assert_eq!(rest, b"");
@@ -389,7 +395,7 @@ async fn f43_an_outdated_schema_is_reported_as_such() -> Result<()> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     execute(&pool, "drop schema public cascade; create schema public").await?;
-    store.migrate_to(Store::known_migrations()[0].0).await?;
+    store.migrate_to(Writer::known_migrations()[0].0).await?;
     let older = store.coverage().await;
     assert!(matches!(older, Err(StoreError::Schema(_))), "{older:?}");
     let message = older.err().map(|error| mergeline_domain::error_chain(&error)).unwrap_or_default();
@@ -417,11 +423,11 @@ async fn f44_an_interrupted_migration_is_finished_by_the_next() -> Result<()> {
         let (database, store) = fresh().await?;
         let pool = database.pool().await?;
         execute(&pool, "drop schema public cascade; create schema public").await?;
-        let is_over = killed_after(polls, store.migrate()).await?;
+        let is_over = killed_after(polls, async { store.migrate().await.map(|_| ()) }).await?;
         store.migrate().await?;
         let applied: i64 =
             sqlx::query_scalar("select count(*) from _sqlx_migrations where success").fetch_one(&pool).await?;
-        assert_eq!(usize::try_from(applied)?, Store::known_migrations().len(), "{polls}");
+        assert_eq!(usize::try_from(applied)?, Writer::known_migrations().len(), "{polls}");
         apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
         if is_over {
             break;
@@ -432,7 +438,7 @@ async fn f44_an_interrupted_migration_is_finished_by_the_next() -> Result<()> {
 
 /// A database with a pull request and its attribution, migrated up to the version before the first concurrent index
 /// build.
-async fn before_the_indexes() -> Result<(TestDatabase, Store, PgPool)> {
+async fn before_the_indexes() -> Result<(TestDatabase, Writer, PgPool)> {
     let (database, store) = fresh().await?;
     let pool = database.pool().await?;
     execute(&pool, "drop schema public cascade; create schema public").await?;
@@ -512,7 +518,7 @@ async fn migrating_leaves_broken_foreign_indexes_alone() -> Result<()> {
     .await?;
     let mut url = url::Url::parse(database.url())?;
     ensure!(url.set_username(&migrator).is_ok(), "a URL with a host");
-    Store::connect(&settings(url.as_str())?).migrate().await?;
+    Writer::connect(&settings(url.as_str())?, Actor::Collector).migrate().await?;
     let all = ["by_number", "pr_attributions_statistics_idx", "pr_attributions_statistics_idx_ccnew"];
     assert_eq!(broken(&pool).await?, all);
     // A superuser does not touch indexes that no migration names either. Ours is rebuilt although its migration is
@@ -534,19 +540,19 @@ async fn broken(pool: &PgPool) -> Result<Vec<String>> {
 }
 
 /// Runs the queries of a request and a worker. Returns text that is equal exactly when the results are.
-async fn work_and_query(store: &Store, repository: RepositoryId) -> Result<String> {
+async fn work_and_query(store: &Writer, repository: RepositoryId) -> Result<String> {
     let filter = Filter::range(at("2026-06-01T00:00:00Z"), at("2026-07-01T00:00:00Z"));
     let bucketing =
         Bucketing { interval: Interval::Week, zone: chrono_tz::UTC, ignore_weights: false, count_contributors: true };
     let team = TeamSelector::Slug("pay".parse()?);
-    let (mut reader, status) = store.reader_with_status(Some(&team), &[]).await?;
+    let (mut reader, status) = store.session_with_status(Some(&team), &[]).await?;
     let head = status.team.context("a team")?;
     let statistics = reader.statistics(head.id, &filter, &bucketing).await?;
     let open = reader.open_pull_requests(head.id, &filter, false, at(NOW)).await?;
     drop(reader);
     let explained = store.explain(&common::REPOSITORY.parse()?, 1).await?;
     if let Some((lease, _)) = store.lease(repository, at(NOW), Duration::ZERO).await? {
-        match store.release(&lease, LeaseOutcome::Succeeded, at(NOW)).await {
+        match store.release(&lease, LeaseOutcome::Succeeded, None, at(NOW)).await {
             Ok(()) | Err(StoreError::LostLease) => {}
             Err(error) => return Err(error.into()),
         }
@@ -587,7 +593,7 @@ async fn both_pgbouncer_modes_return_the_same_results() -> Result<()> {
             .map_err(|problem| anyhow::anyhow!("{problem:?}"))
         };
         let client = async || {
-            let store = Store::connect(&settings()?.for_requests_within(Duration::from_secs(30)));
+            let store = Writer::connect(&settings()?.for_requests_within(Duration::from_secs(30)), Actor::Collector);
             for _ in 0..5 {
                 assert_eq!(work_and_query(&store, repository).await?, expected, "{mode} {kind:?}");
             }
@@ -619,7 +625,8 @@ async fn slow_statements_time_out_behind_transaction_poolers() -> Result<()> {
     )
     .await?;
     let pgbouncer = PgBouncer::start(&database, "transaction").await?;
-    let store = Store::connect(&settings(pgbouncer.url())?.for_requests_within(Duration::from_secs(1)));
+    let store =
+        Writer::connect(&settings(pgbouncer.url())?.for_requests_within(Duration::from_secs(1)), Actor::Collector);
     let outcome = store.lease(repository, at(NOW), MINUTE).await;
     assert!(matches!(outcome, Err(StoreError::Timeout(_))), "{outcome:?}");
     Ok(())
@@ -629,9 +636,9 @@ async fn slow_statements_time_out_behind_transaction_poolers() -> Result<()> {
 async fn migrating_through_a_pooler_requires_the_direct_address() -> Result<()> {
     let (database, store) = fresh().await?;
     let pgbouncer = PgBouncer::start(&database, "transaction").await?;
-    let pooled = Store::connect(&settings(pgbouncer.url())?);
+    let pooled = Writer::connect(&settings(pgbouncer.url())?, Actor::Collector);
     pooled.migrate().await?;
-    let (newest, _) = Store::known_migrations().last().context("migrations")?.clone();
+    let (newest, _) = Writer::known_migrations().last().context("migrations")?.clone();
     execute(&database.pool().await?, format!("delete from _sqlx_migrations where version = {newest}")).await?;
     let refused = pooled.migrate().await.err().context("migrating must fail")?;
     assert_eq!(refused.code(), "db_pooler");
@@ -702,7 +709,7 @@ async fn join(
 #[tokio::test]
 async fn rds_proxy_accepts_clients_without_startup_options() -> Result<()> {
     let (database, repository, expected) = with_results().await?;
-    let store = Store::connect(&settings(&rds_proxy(&database).await?)?);
+    let store = Writer::connect(&settings(&rds_proxy(&database).await?)?, Actor::Collector);
     store.ping().await?;
     assert_eq!(work_and_query(&store, repository).await?, expected);
     Ok(())

@@ -11,8 +11,8 @@ use mergeline_domain::progress::{Backfill, ProgressEvent};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakePullRequest, FakeUser, at, pr};
 use mergeline_store::{
-    ApplyOptions, Filter, KnownBy, Lease, LeaseOutcome, PageOfWork, Place, QuarantineKey, Repository, Store,
-    StoreError, Undecodable, WithoutDetails,
+    ApplyOptions, Filter, KnownBy, Lease, LeaseOutcome, PageOfWork, Place, QuarantineKey, Repository, StoreError,
+    Undecodable, WithoutDetails, Writer,
 };
 use mergeline_test_support::{TestDatabase, finish_reading, keep, miscounted};
 
@@ -27,7 +27,7 @@ async fn titles(database: &TestDatabase) -> Result<Vec<String>> {
 }
 
 /// A lease on the repository, for one minute.
-async fn lease(store: &Store, now: &str) -> Result<(Lease, Repository)> {
+async fn lease(store: &Writer, now: &str) -> Result<(Lease, Repository)> {
     let repository = store.snapshot().await?.context("configured")?.repositories[0].id;
     store.lease(repository, at(now), Duration::from_secs(60)).await?.context("another worker has the lease")
 }
@@ -38,7 +38,7 @@ async fn f02_a_leased_repository_cannot_be_leased_again() -> Result<()> {
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let (held, repository) = lease(&store, "2026-06-15T12:00:00Z").await?;
     assert!(store.lease(repository.id, at("2026-06-15T12:00:59Z"), Duration::from_secs(60)).await?.is_none());
-    store.release(&held, LeaseOutcome::Succeeded, at("2026-06-15T12:00:59Z")).await?;
+    store.release(&held, LeaseOutcome::Succeeded, None, at("2026-06-15T12:00:59Z")).await?;
     assert!(store.lease(repository.id, at("2026-06-15T12:00:59Z"), Duration::from_secs(60)).await?.is_some());
     Ok(())
 }
@@ -65,7 +65,7 @@ async fn f04_a_worker_that_lost_its_lease_cannot_write() -> Result<()> {
         store.advance(&lost, ProgressEvent::BackfillFinished { at: now }, now).await.map(|_| ()),
         store.store_details(&lost, revision, &[], now).await,
         store.mark_deleted(&lost, &[1], now).await,
-        store.release(&lost, LeaseOutcome::Succeeded, now).await,
+        store.release(&lost, LeaseOutcome::Succeeded, None, now).await,
     ] {
         assert!(matches!(refused, Err(StoreError::LostLease)), "{refused:?}");
     }
@@ -208,7 +208,7 @@ async fn a_new_login_keeps_the_accounts_memberships() -> Result<()> {
 async fn a_visible_rename_raises_the_data_version() -> Result<()> {
     let (_database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
-    let version = async || anyhow::Ok(store.reader_with_status(None, &[]).await?.1.data_version);
+    let version = async || anyhow::Ok(store.session_with_status(None, &[]).await?.1.data_version);
     let ana = FakeUser::person("ana");
     keep(&store, &[opened().by_user(Some(ana.clone()))]).await?;
     let stored = version().await?;
@@ -269,7 +269,7 @@ async fn a_dead_local_holder_loses_its_lease_immediately() -> Result<()> {
     killed.kill()?;
     killed.wait()?;
     assert!(store.lease(repository, later, ttl).await?.is_some(), "its holder is dead");
-    assert!(matches!(store.release(&first, LeaseOutcome::Succeeded, later).await, Err(StoreError::LostLease)));
+    assert!(matches!(store.release(&first, LeaseOutcome::Succeeded, None, later).await, Err(StoreError::LostLease)));
     // Holders on another machine cannot be checked.
     sqlx::query("update repositories set lease_instance = 'another machine 1'").execute(&pool).await?;
     assert!(store.lease(repository, later, ttl).await?.is_none());
@@ -278,7 +278,7 @@ async fn a_dead_local_holder_loses_its_lease_immediately() -> Result<()> {
 
 /// Ana was in `pay` and in a team that is now archived. Ben is in `pay`. There are `count` pull requests of hers and
 /// one of his. Ana is no longer in the file.
-async fn with_former_member(count: i64) -> Result<(TestDatabase, Store)> {
+async fn with_former_member(count: i64) -> Result<(TestDatabase, Writer)> {
     let (database, store) = fresh().await?;
     let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
     let both =
@@ -396,14 +396,14 @@ async fn counters(database: &TestDatabase) -> Result<(i64, i64, i64)> {
 }
 
 /// Stores details of all pull requests that lack them.
-async fn detail(store: &Store) -> Result<()> {
+async fn detail(store: &Writer) -> Result<()> {
     let revision = store.snapshot().await?.context("configured")?.revision;
     let (lease, repository) = lease(store, NOW).await?;
     let stored = store.without_details(repository.id, at(NOW), 9).await?;
     let details: Vec<(WithoutDetails, Details)> =
         stored.into_iter().map(|stored| (stored, Details::default())).collect();
     store.store_details(&lease, revision, &details, at(NOW)).await?;
-    Ok(store.release(&lease, LeaseOutcome::Succeeded, at(NOW)).await?)
+    Ok(store.release(&lease, LeaseOutcome::Succeeded, None, at(NOW)).await?)
 }
 
 const NOW: &str = "2026-06-15T12:00:00Z";
@@ -424,7 +424,7 @@ async fn repository_counters_match_pull_requests_after_every_change() -> Result<
     for _ in 0..2 {
         let (lease, _) = lease(&store, NOW).await?;
         store.mark_deleted(&lease, &[1, 2, 99], at(NOW)).await?;
-        store.release(&lease, LeaseOutcome::Succeeded, at(NOW)).await?;
+        store.release(&lease, LeaseOutcome::Succeeded, None, at(NOW)).await?;
         assert_eq!(counters(&database).await?, (1, 1, 0), "both are deleted, also on a repeated call");
     }
     keep(&store, &[opened().merged("2026-02-04T10:00:00Z"), pr("acme/api", 2)]).await?;
@@ -488,7 +488,7 @@ async fn the_quarantine_counter_matches_after_every_change() -> Result<()> {
         let now = format!("2026-06-15T12:{minute:02}:00Z");
         let (lease, _) = lease(&store, &now).await?;
         store.upsert_page(&lease, revision, page, at(&now)).await?;
-        store.release(&lease, LeaseOutcome::Succeeded, at(&now)).await?;
+        store.release(&lease, LeaseOutcome::Succeeded, None, at(&now)).await?;
         anyhow::Ok(counters(&database).await?.2)
     };
     let place = Place { after: 1, rows: 2 };
@@ -518,7 +518,7 @@ async fn the_quarantine_counter_matches_after_every_change() -> Result<()> {
     assert_eq!((coverage.quarantined, coverage.complete_until), (3, missing_from), "one is not accepted");
     let before = async |to: &str| {
         let filter = Filter::range(at("2025-01-01T00:00:00Z"), at(to));
-        anyhow::Ok(store.reader().await?.quarantined(&filter).await?)
+        anyhow::Ok(store.session().await?.quarantined(&filter).await?)
     };
     assert_eq!(before("2026-02-01T00:00:00Z").await?, 1, "one has no known time");
     assert_eq!(before("2026-02-01T00:00:01Z").await?, 2);

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use common::{apply, fresh, teams};
 use mergeline_domain::{Details, Sample, Weight, weighted_percentile};
 use mergeline_fake_github::{FakePullRequest, at, pr};
-use mergeline_store::{Store, WithoutDetails};
+use mergeline_store::{WithoutDetails, Writer};
 use mergeline_test_support::keep;
 
 /// Hours of coding, pickup and review of four merged pull requests; `None` is unknown.
@@ -17,7 +17,7 @@ const HOURS: [(Option<i32>, Option<i32>, Option<i32>); 4] =
     [(Some(2), Some(1), Some(5)), (Some(8), None, None), (None, Some(3), Some(1)), (Some(20), Some(7), Some(30))];
 
 /// A store where each of ana's pull requests counts with weight 0.5.
-async fn stored() -> Result<(mergeline_test_support::TestDatabase, Store)> {
+async fn stored() -> Result<(mergeline_test_support::TestDatabase, Writer)> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana, weight: 0.5 }")])).await?;
     let opened = at("2026-02-03T00:00:00Z");

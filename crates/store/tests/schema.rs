@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
 use mergeline_fake_github::pr;
-use mergeline_store::{DatabaseSettings, Store, TeamSelector};
+use mergeline_store::{Actor, DatabaseSettings, TeamSelector, Writer};
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
@@ -147,7 +147,7 @@ async fn every_migration_applies_to_a_database_with_data() -> Result<()> {
     sqlx::raw_sql("drop schema public cascade; create schema public").execute(&pool).await?;
     // One by one, with rows in every table from the first release on, so that later migrations run on a database in
     // use.
-    for (version, _) in Store::known_migrations() {
+    for (version, _) in Writer::known_migrations() {
         store.migrate_to(version).await?;
         if version == FIRST_RELEASE {
             for rows in DATA {
@@ -250,7 +250,7 @@ async fn concurrent_migrations_take_turns() -> Result<()> {
     second?;
     let applied: i64 =
         sqlx::query_scalar("select count(*) from _sqlx_migrations where success").fetch_one(&pool).await?;
-    assert_eq!(usize::try_from(applied)?, Store::known_migrations().len());
+    assert_eq!(usize::try_from(applied)?, Writer::known_migrations().len());
     Ok(())
 }
 
@@ -267,7 +267,7 @@ async fn f43_a_newer_schema_works_until_it_requires_more() -> Result<()> {
     store.migrate().await?;
     sqlx::raw_sql("update schema_requirements set least_migration = 99991231000000").execute(&pool).await?;
     let error = store.migrate().await.err().context("migrating must fail")?;
-    let newest = Store::known_migrations().last().context("migrations")?.0;
+    let newest = Writer::known_migrations().last().context("migrations")?.0;
     assert_eq!(error.code(), "db_schema");
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(cause.contains("99991231000000") && cause.contains(&newest.to_string()), "{cause}");
@@ -365,7 +365,7 @@ async fn collection_status_reads_no_pull_request() -> Result<()> {
     let mut url = url::Url::parse(database.url())?;
     ensure!(url.set_username(&role).is_ok() && url.set_password(Some("pw")).is_ok(), "a URL with a host");
     let settings = DatabaseSettings::parse(&SecretString::from(String::from(url))).map_err(Problems::from)?;
-    let store = Store::connect(&settings);
+    let store = Writer::connect(&settings, Actor::Collector);
     // The queries of `status`, `doctor`, `explain`, /collection/status, /collection/runs and /health, and the first
     // query of each request about a team.
     let statuses = store.repository_statuses().await?;
@@ -374,7 +374,7 @@ async fn collection_status_reads_no_pull_request() -> Result<()> {
     store.runs(None, 20).await?;
     store.configured_logins().await?;
     store.health().await?;
-    store.reader_with_status(Some(&TeamSelector::Slug("pay".parse()?)), &["acme/api".parse()?]).await?;
+    store.session_with_status(Some(&TeamSelector::Slug("pay".parse()?)), &["acme/api".parse()?]).await?;
     let refused = store.quarantine_entries(1).await;
     assert!(format!("{refused:?}").contains("permission denied"), "{refused:?}");
     Ok(())

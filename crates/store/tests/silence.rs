@@ -16,9 +16,9 @@ use mergeline_domain::progress::{Backfill, ProgressEvent, ReadForward, Reading};
 use mergeline_domain::{Details, Problems, RepoName, Verdict};
 use mergeline_fake_github::{FakeUser, at, pr};
 use mergeline_store::{
-    ApplyError, ApplyOptions, DatabaseSettings, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork,
+    Actor, ApplyError, ApplyOptions, DatabaseSettings, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork,
     QuarantineKey, RateLimitBlock, RateLimitRemaining, Reason, RepositoryId, RepositoryResult, ResultState, Revision,
-    RunId, Store, StoreError, Undecodable, UnreadableChange, WithoutDetails,
+    RunId, StoreError, Undecodable, UnreadableChange, WithoutDetails, Writer,
 };
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -115,9 +115,9 @@ impl Proxy {
     }
 
     /// A store behind the proxy, with the limits for requests within three seconds.
-    fn store(&self) -> Result<Store> {
+    fn store(&self) -> Result<Writer> {
         let settings = DatabaseSettings::parse(&SecretString::from(self.url.clone())).map_err(Problems::from)?;
-        Ok(Store::connect(&settings.for_requests_within(Duration::from_secs(3))))
+        Ok(Writer::connect(&settings.for_requests_within(Duration::from_secs(3)), Actor::Collector))
     }
 
     /// Waits until the client closes a connection that went silent.
@@ -212,7 +212,7 @@ impl Messages {
 }
 
 /// A configured database, its store and its only repository.
-async fn configured() -> Result<(TestDatabase, Store, RepositoryId)> {
+async fn configured() -> Result<(TestDatabase, Writer, RepositoryId)> {
     let (database, store) = fresh().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let snapshot = store.snapshot().await?.context("configured")?;
@@ -246,8 +246,8 @@ async fn f34_a_silent_transaction_is_retried_on_another_connection() -> Result<(
 #[tokio::test]
 async fn f34_unanswered_queries_time_out_and_close_their_connection() -> Result<()> {
     let (database, _neighbor, repository) = configured().await?;
-    let single = async |store: &Store| store.repository(repository).await.map(|found| found.is_some());
-    let snapshot = async |store: &Store| store.snapshot().await.map(|found| found.is_some());
+    let single = async |store: &Writer| store.repository(repository).await.map(|found| found.is_some());
+    let snapshot = async |store: &Writer| store.snapshot().await.map(|found| found.is_some());
     tokio::try_join!(times_out(&database, "acme/api", single), times_out(&database, "SET", snapshot))?;
     Ok(())
 }
@@ -255,7 +255,7 @@ async fn f34_unanswered_queries_time_out_and_close_their_connection() -> Result<
 async fn times_out(
     database: &TestDatabase,
     word: &'static str,
-    query: impl AsyncFn(&Store) -> Result<bool, StoreError>,
+    query: impl AsyncFn(&Writer) -> Result<bool, StoreError>,
 ) -> Result<()> {
     let proxy = Proxy::to(database, Silence::ForOne(word)).await?;
     let store = proxy.store()?;
@@ -279,15 +279,15 @@ async fn f40_a_transaction_lost_during_a_freeze_is_retried() -> Result<()> {
 #[tokio::test]
 async fn f40_an_idle_connection_gone_silent_is_replaced() -> Result<()> {
     let (database, _neighbor, _) = configured().await?;
-    let for_a_worker = async |store: &Store| store.snapshot().await.map(|found| found.is_some());
+    let for_a_worker = async |store: &Writer| store.snapshot().await.map(|found| found.is_some());
     let for_a_request =
-        async |store: &Store| store.reader_with_status(None, &[]).await.map(|(_, at)| at.revision.is_some());
+        async |store: &Writer| store.session_with_status(None, &[]).await.map(|(_, at)| at.revision.is_some());
     tokio::try_join!(is_replaced(&database, for_a_worker), is_replaced(&database, for_a_request))?;
     Ok(())
 }
 
 /// Queries until the silent connection is closed. Every query succeeds.
-async fn is_replaced(database: &TestDatabase, query: impl AsyncFn(&Store) -> Result<bool, StoreError>) -> Result<()> {
+async fn is_replaced(database: &TestDatabase, query: impl AsyncFn(&Writer) -> Result<bool, StoreError>) -> Result<()> {
     let proxy = Proxy::to(database, Silence::ForAnIdleOne).await?;
     let store = proxy.store()?;
     let asking = async {
@@ -367,7 +367,7 @@ const WRITING: [&str; 33] = [
 /// Everything a worker needs.
 struct Scene {
     database: TestDatabase,
-    store: Store,
+    store: Writer,
     lease: Lease,
     revision: Revision,
     run: RunId,
@@ -388,7 +388,7 @@ impl Scene {
         let backfill = Backfill { since, anchor, reading: Reading::ByCreation(read) };
         let begin = ProgressEvent::BackfillStarted { backfill, at: at(NOW) };
         store.advance_listing(&first, revision, begin, None, at(NOW)).await?;
-        store.release(&first, LeaseOutcome::Failed, at(NOW)).await?;
+        store.release(&first, LeaseOutcome::Failed, None, at(NOW)).await?;
         let (lease, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
         let run = store.start_run(revision, 1, &[], at(NOW)).await?;
         let reason = Some(Reason { code: "turn_over", message: String::new() });
@@ -398,7 +398,7 @@ impl Scene {
         Ok(Self { database, store, lease, revision, run })
     }
 
-    async fn write(&self, store: &Store, method: &str) -> Result<String> {
+    async fn write(&self, store: &Writer, method: &str) -> Result<String> {
         let (now, lease, revision) = (at("2026-06-15T12:00:30Z"), &self.lease, self.revision);
         let api: RepoName = "acme/api".parse()?;
         let since = at("2026-02-01T00:00:00Z");
@@ -520,7 +520,7 @@ impl Scene {
                 let result = RepositoryResult { requests: 7, ..RepositoryResult::default() };
                 format!("{:?}", store.record_result(self.run, lease.repository, now, &result).await?)
             }
-            "release" => format!("{:?}", store.release(lease, LeaseOutcome::Failed, now).await?),
+            "release" => format!("{:?}", store.release(lease, LeaseOutcome::Failed, None, now).await?),
             "resolve_pattern" => {
                 let found = ["acme/api".parse()?, "acme/web".parse()?].into();
                 store.resolve_pattern(&"acme/*".parse()?, &found, None, revision, now).await?;

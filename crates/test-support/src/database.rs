@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mergeline_local_postgres::Server;
-use mergeline_store::{DatabaseSettings, Store};
+use mergeline_store::{Actor, DatabaseSettings, Reader, Writer};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
@@ -69,8 +69,16 @@ impl TestDatabase {
     ///
     /// # Errors
     /// When `TEST_DATABASE_URL` is invalid.
-    pub fn store(&self) -> anyhow::Result<Store> {
+    pub fn store(&self) -> anyhow::Result<Writer> {
         connect(&self.url)
+    }
+
+    /// Connections to this database that can only read.
+    ///
+    /// # Errors
+    /// When `TEST_DATABASE_URL` is invalid.
+    pub fn reader(&self) -> anyhow::Result<Reader> {
+        Ok(Reader::connect(&settings(&self.url)?))
     }
 
     /// A pool for a test's queries.
@@ -164,13 +172,19 @@ async fn drop_finished(connection: &mut PgConnection) {
     for name in finished {
         if connection.execute(AssertSqlSafe(format!("drop database {name}"))).await.is_err() {
             drop(Name(name));
+        } else {
+            // The role that only reads belongs to the server. It exists if the database was migrated by itself.
+            let _ = connection.execute(AssertSqlSafe(format!("drop role if exists {name}_reader"))).await;
         }
     }
 }
 
-fn connect(url: &str) -> anyhow::Result<Store> {
-    let settings = DatabaseSettings::parse(&SecretString::from(url)).map_err(mergeline_domain::Problems::from)?;
-    Ok(Store::connect(&settings))
+fn settings(url: &str) -> anyhow::Result<DatabaseSettings> {
+    Ok(DatabaseSettings::parse(&SecretString::from(url)).map_err(mergeline_domain::Problems::from)?)
+}
+
+fn connect(url: &str) -> anyhow::Result<Writer> {
+    Ok(Writer::connect(&settings(url)?, Actor::Collector))
 }
 
 /// The repositories whose stored counts differ from the actual number of pull requests: stored, without details, in

@@ -6,7 +6,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use mergeline_domain::Verdict;
 use mergeline_domain::progress::ProgressEvent;
-use mergeline_store::{KeptPullRequest, LeaseOutcome, PageOfWork, Store};
+use mergeline_store::{KeptPullRequest, LeaseOutcome, PageOfWork, Writer};
 
 use mergeline_fake_github::FakePullRequest;
 
@@ -15,7 +15,7 @@ use mergeline_fake_github::FakePullRequest;
 ///
 /// # Errors
 /// When nothing is configured, or the database fails.
-pub async fn keep(store: &Store, pull_requests: &[FakePullRequest]) -> anyhow::Result<usize> {
+pub async fn keep(store: &Writer, pull_requests: &[FakePullRequest]) -> anyhow::Result<usize> {
     let snapshot = store.snapshot().await?.context("nothing is configured")?;
     let repository = snapshot.repositories.first().context("no repository is configured")?;
     let now = pull_requests.iter().map(|pull_request| pull_request.updated_at).max().unwrap_or_default();
@@ -29,7 +29,7 @@ pub async fn keep(store: &Store, pull_requests: &[FakePullRequest]) -> anyhow::R
         }
     }
     let stored = store.upsert_page(&lease, snapshot.revision, page, now).await?;
-    store.release(&lease, LeaseOutcome::Succeeded, now).await?;
+    store.release(&lease, LeaseOutcome::Succeeded, None, now).await?;
     Ok(stored.changed)
 }
 
@@ -39,7 +39,7 @@ pub async fn keep(store: &Store, pull_requests: &[FakePullRequest]) -> anyhow::R
 /// # Errors
 /// When nothing is configured, or the database fails.
 pub async fn finish_reading(
-    store: &Store,
+    store: &Writer,
     newest: Option<DateTime<Utc>>,
     started_at: DateTime<Utc>,
     covered_since: DateTime<Utc>,
@@ -56,6 +56,6 @@ pub async fn finish_reading(
         has_pull_requests: true,
     };
     store.advance_listing(&lease, snapshot.revision, listed, None, started_at).await?;
-    store.release(&lease, LeaseOutcome::Succeeded, started_at).await?;
+    store.release(&lease, LeaseOutcome::Succeeded, None, started_at).await?;
     Ok(())
 }

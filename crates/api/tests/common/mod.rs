@@ -14,7 +14,7 @@ use mergeline_api::{Api, ApiKeys, NewKey, Scope, router};
 use mergeline_domain::Details;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakePullRequest, at, pr};
-use mergeline_store::{ApplyOptions, Lease, RepositoryResult, RunId, Store, WithoutDetails};
+use mergeline_store::{ApplyOptions, Lease, Reader, RepositoryResult, RunId, WithoutDetails, Writer};
 use mergeline_test_support::{TestDatabase, finish_reading, keep};
 use serde_json::Value;
 
@@ -37,7 +37,9 @@ pub(crate) const PRIVACY: &str = "privacy: { min_group_size: 2 }";
 
 pub(crate) struct Backend {
     pub(crate) database: TestDatabase,
-    pub(crate) store: Store,
+    pub(crate) store: Writer,
+    /// What the API has.
+    pub(crate) reader: Reader,
 }
 
 impl Backend {
@@ -47,8 +49,8 @@ impl Backend {
 
     pub(crate) async fn with_teams(teams: &str) -> Result<Self> {
         let database = TestDatabase::create().await?;
-        let store = database.store()?;
-        let backend = Self { database, store };
+        let (store, reader) = (database.store()?, database.reader()?);
+        let backend = Self { database, store, reader };
         backend.apply(teams).await?;
         Ok(backend)
     }
@@ -112,7 +114,7 @@ impl Backend {
 
     /// The router's state: no keys, a long time limit, and [`NOW`].
     pub(crate) fn api(&self) -> Api {
-        Api::new(self.store.clone(), Duration::from_secs(20), || at(NOW))
+        Api::new(self.reader.clone(), Duration::from_secs(20), || at(NOW))
     }
 
     pub(crate) fn router(&self, key: Option<&str>) -> Router {

@@ -14,7 +14,7 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{Details, PullRequest, RepoName, Verdict};
 use mergeline_fake_github::pr;
 use mergeline_store::{
-    ApplyOptions, KeptPullRequest, Lease, LeaseOutcome, PageOfWork, Repository, Snapshot, Store, WithoutDetails,
+    ApplyOptions, KeptPullRequest, Lease, LeaseOutcome, PageOfWork, Repository, Snapshot, WithoutDetails, Writer,
 };
 use mergeline_test_support::TestDatabase;
 use serde_json::Value;
@@ -27,7 +27,7 @@ use crate::organization::{Change, Membership, Organization, REPOSITORIES, TEAMS}
 pub(crate) struct World {
     pub(crate) organization: Organization,
     database: TestDatabase,
-    store: Store,
+    store: Writer,
     router: Router,
 }
 
@@ -40,7 +40,7 @@ impl World {
         let database = TestDatabase::create().await?;
         let store = database.store()?;
         let clock = organization.clock;
-        let router = router(Api::new(store.clone(), Duration::from_secs(60), clock));
+        let router = router(Api::new(database.reader()?, Duration::from_secs(60), clock));
         let world = Self { organization, database, store, router };
         if world.organization.is_reorganized {
             world.apply(&world.organization.before_the_reorganization()).await?;
@@ -69,7 +69,7 @@ impl World {
         for Repository { id, name, .. } in &snapshot.repositories {
             let (lease, _) = self.store.lease(*id, now, Duration::ZERO).await?.context("the lease is taken")?;
             work(&snapshot, &lease, name).await?;
-            self.store.release(&lease, LeaseOutcome::Succeeded, now).await?;
+            self.store.release(&lease, LeaseOutcome::Succeeded, None, now).await?;
         }
         Ok(())
     }

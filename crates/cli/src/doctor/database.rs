@@ -9,7 +9,7 @@ use mergeline_domain::{Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
     ApplyError, ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, ResultState, RunState, Snapshot,
-    Store, StoreError, UNKNOWN_ZONE_HELP,
+    StoreError, UNKNOWN_ZONE_HELP, Writer,
 };
 
 use super::findings::{Check, Findings};
@@ -31,7 +31,7 @@ const OLD: TimeDelta = TimeDelta::days(7);
 #[derive(Default)]
 pub(super) struct Checked {
     /// The database itself, if its schema is up to date.
-    pub(super) opened: Option<(Database, Store)>,
+    pub(super) opened: Option<(Database, Writer)>,
     /// The current configuration, `None` if there is none.
     pub(super) configured: Option<Configured>,
     /// The people, with the last login that GitHub showed.
@@ -75,6 +75,9 @@ pub(super) async fn check(
     };
     findings.add(server(&status, database.is_private()))?;
     findings.add(schema(&status))?;
+    if let Some(check) = reading_role(&status) {
+        findings.add(check)?;
+    }
     if !status.missing().is_empty() {
         return Ok(Checked::default());
     }
@@ -151,7 +154,7 @@ fn server(status: &DatabaseStatus, is_private: bool) -> Check {
 }
 
 fn schema(status: &DatabaseStatus) -> Check {
-    let (missing, unknown, all) = (status.missing(), status.unknown(), Store::known_migrations().len());
+    let (missing, unknown, all) = (status.missing(), status.unknown(), Writer::known_migrations().len());
     let help = "run `mergeline migrate`; `collect` does it too";
     if let (Some(grant), false) = (&status.missing_grant, missing.is_empty()) {
         let message = "the login may not create tables in the database";
@@ -181,8 +184,16 @@ fn schema(status: &DatabaseStatus) -> Check {
     }
 }
 
+/// Whether the API reads as a role that cannot write.
+fn reading_role(status: &DatabaseStatus) -> Option<Check> {
+    let statements = status.missing_role.as_ref().filter(|_| status.missing().is_empty())?;
+    let message = "the API reads with all rights of this login, which may not create a role for reading";
+    let help = format!("let an administrator of the database run `{statements}`, then run `mergeline migrate`");
+    Some(Check::warning("reading role", message, help))
+}
+
 async fn read(
-    store: &Store,
+    store: &Writer,
     file: Option<&TeamsFile>,
     has_details: bool,
     findings: &mut Findings,
@@ -235,7 +246,7 @@ async fn read(
 
 /// The doubts after applying the file, or of the current configuration if there is no file.
 async fn doubts(
-    store: &Store,
+    store: &Writer,
     file: Option<&TeamsFile>,
     findings: &mut Findings,
     now: DateTime<Utc>,
@@ -254,7 +265,7 @@ async fn doubts(
 }
 
 /// Checks that the database knows the time zone of the teams file, or of the current configuration if there is no file.
-async fn timezone(store: &Store, file: Option<&TeamsFile>) -> Result<Check, StoreError> {
+async fn timezone(store: &Writer, file: Option<&TeamsFile>) -> Result<Check, StoreError> {
     let zone = match file {
         Some(file) => file.timezone,
         None => store.timezone().await?,
@@ -339,7 +350,7 @@ mod tests {
     use super::*;
 
     fn status(version: i32, migrations: Vec<i64>) -> DatabaseStatus {
-        DatabaseStatus { version, is_encrypted: true, migrations, missing_grant: None }
+        DatabaseStatus { version, is_encrypted: true, migrations, missing_grant: None, missing_role: None }
     }
 
     #[test]
@@ -350,7 +361,7 @@ mod tests {
 
     #[test]
     fn older_schemas_fail_and_newer_or_empty_ones_warn() {
-        let known: Vec<i64> = Store::known_migrations().into_iter().map(|(version, _)| version).collect();
+        let known: Vec<i64> = Writer::known_migrations().into_iter().map(|(version, _)| version).collect();
         let newer = known.iter().copied().chain([99_991_231_000_000]).collect();
         let outcomes = [known[..3].to_vec(), newer, Vec::new(), known.clone()].map(|m| schema(&status(17, m)).outcome);
         assert_eq!(outcomes, [Outcome::Error, Outcome::Warning, Outcome::Warning, Outcome::Ok]);

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::within_known_limits;
 use mergeline_domain::{ExternalId, Login, RepoName, RepoPattern};
 use mergeline_github::{GitHub, GitHubError, GitHubSettings, Page, PageAnswer, RateLimit, TokenReport, WaitBudget};
-use mergeline_store::{ConfiguredLogin, Store};
+use mergeline_store::{ConfiguredLogin, Writer};
 
 use super::Configured;
 use super::findings::{Check, Findings};
@@ -49,7 +49,7 @@ impl Checks {
     /// Runs the checks within the rate limits that other commands found, and shares new ones with them.
     pub(super) async fn check_within_known_limits(
         &self,
-        store: Option<&Store>,
+        store: Option<&Writer>,
         configured: &Configured,
         known: &[ConfiguredLogin],
         findings: &mut Findings,

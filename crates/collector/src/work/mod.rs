@@ -182,7 +182,7 @@ impl RunContext<'_> {
             _ => None,
         };
         let outcome = self.outcome(stopped, attempt)?;
-        match self.store.release(&lease, outcome.ending, self.now()).await {
+        match self.store.release(&lease, outcome.ending, outcome.reason.as_ref(), self.now()).await {
             // The run that took over releases it.
             Ok(()) | Err(StoreError::LostLease) => {}
             Err(error) => return Err(error),

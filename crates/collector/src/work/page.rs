@@ -5,7 +5,8 @@ use mergeline_domain::progress::ProgressEvent;
 use mergeline_domain::{PullRequest, Roster, SkipReason, Verdict};
 use mergeline_github::Page;
 use mergeline_store::{
-    KeptPullRequest, KnownBy, Lease, PageOfWork, RepositoryResult, Revision, Store, StoreError, StoredPage, Undecodable,
+    KeptPullRequest, KnownBy, Lease, PageOfWork, RepositoryResult, Revision, StoreError, StoredPage, Undecodable,
+    Writer,
 };
 
 use super::{Interruption, RepositoryJob, timed};
@@ -17,7 +18,7 @@ use super::{Interruption, RepositoryJob, timed};
 /// When the database fails, or the roster is stale, also because the page showed that two people are the same.
 #[expect(clippy::too_many_arguments, reason = "what a page is judged by, where it goes and what is counted")]
 pub async fn keep_page(
-    store: &Store,
+    store: &Writer,
     lease: &Lease,
     revision: Revision,
     roster: &Roster,

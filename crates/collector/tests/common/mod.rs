@@ -13,7 +13,7 @@ use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, col
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeGitHub, FakePullRequest, Fault, Layout, at, pr};
 use mergeline_github::{GitHub, GitHubSettings};
-use mergeline_store::{ApplyOptions, ResultState, Store};
+use mergeline_store::{ApplyOptions, ResultState, Writer};
 use mergeline_test_support::TestDatabase;
 
 pub(crate) const NOW: &str = "2026-06-15T12:00:00Z";
@@ -22,7 +22,7 @@ pub(crate) const ANA: &str = "{ slug: payments, members: [{ github: ana }] }";
 pub(crate) struct World {
     pub(crate) fake: FakeGitHub,
     pub(crate) database: TestDatabase,
-    pub(crate) store: Store,
+    pub(crate) store: Writer,
     pub(crate) github: GitHub,
 }
 

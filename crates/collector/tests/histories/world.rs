@@ -10,7 +10,7 @@ use mergeline_collector::{CollectOptions, RunReport, collect};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeGitHub, at};
 use mergeline_github::{GitHub, GitHubSettings};
-use mergeline_store::{ApplyOptions, RunState, Store};
+use mergeline_store::{ApplyOptions, RunState, Writer};
 use mergeline_test_support::TestDatabase;
 
 use crate::kill::killed_after;
@@ -29,7 +29,7 @@ pub(crate) struct World {
     pub(crate) fake: FakeGitHub,
     pub(crate) database: TestDatabase,
     pub(crate) pool: sqlx::PgPool,
-    pub(crate) store: Store,
+    pub(crate) store: Writer,
     pub(crate) now: DateTime<Utc>,
     pub(crate) random: Rng,
     pub(crate) repositories: Vec<Repository>,

@@ -6,7 +6,7 @@ use chrono::Utc;
 use futures::FutureExt;
 use mergeline_api::{Api, Settings, router};
 use mergeline_aws::{API_KEYS, Aws, DATABASE_URL, SecretValues, SecretVariable, Secrets, VariableError};
-use mergeline_store::{Renewal, Store};
+use mergeline_store::{Reader, Renewal};
 use tokio::sync::Mutex;
 
 /// The variables that may be stored as secrets.
@@ -27,7 +27,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let settings = function.settings().await.inspect_err(|error| {
         tracing::error!(code = error.code(), "The function cannot start: {error}");
     })?;
-    let store = Store::connect(&settings.database);
+    let store = Reader::connect(&settings.database);
     let store = match function.secrets {
         Some(_) => store.clone().with_renewal(renewal(function, store)),
         None => store,
@@ -59,7 +59,7 @@ impl Function {
     }
 }
 
-fn renewal(function: Function, store: Store) -> Renewal {
+fn renewal(function: Function, store: Reader) -> Renewal {
     let function = Arc::new(Mutex::new(function));
     mergeline_lambda::renewal(move || {
         let (function, store) = (function.clone(), store.clone());

@@ -5,13 +5,13 @@
 use anyhow::Result;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::at;
-use mergeline_store::{Applied, ApplyError, ApplyOptions, Store};
+use mergeline_store::{Applied, ApplyError, ApplyOptions, Writer};
 use mergeline_test_support::TestDatabase;
 
 pub(crate) const REPOSITORY: &str = "acme/api";
 
 /// A fresh store and the database behind it.
-pub(crate) async fn fresh() -> Result<(TestDatabase, Store)> {
+pub(crate) async fn fresh() -> Result<(TestDatabase, Writer)> {
     let database = TestDatabase::create().await?;
     let store = database.store()?;
     Ok((database, store))
@@ -29,7 +29,7 @@ pub(crate) fn teams_in(zone: &str, teams: &[(&str, &str)]) -> TeamsFile {
     TeamsFile::parse("teams.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-pub(crate) async fn apply(store: &Store, file: &TeamsFile) -> Result<Applied, ApplyError> {
+pub(crate) async fn apply(store: &Writer, file: &TeamsFile) -> Result<Applied, ApplyError> {
     store.apply(file, ApplyOptions::default(), at("2026-06-15T12:00:00Z")).await
 }
 

@@ -1,0 +1,247 @@
+//! Who may read, who may write, and what is recorded about it.
+
+mod common;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use common::{apply, fresh, teams};
+use mergeline_domain::Problems;
+use mergeline_domain::progress::{Backfill, ProgressEvent};
+use mergeline_fake_github::{at, pr};
+use mergeline_store::{
+    Actor, ApplyOptions, DatabaseSettings, Event, EventKind, LeaseOutcome, Reader, Reason, RepositoryResult, Writer,
+};
+use mergeline_test_support::{PgBouncer, TestDatabase, finish_reading, keep};
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, PgPool};
+
+const NOW: &str = "2026-06-17T12:00:00Z";
+
+async fn execute(pool: &PgPool, statements: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(pool).await?;
+    Ok(())
+}
+
+fn settings(url: &str) -> Result<DatabaseSettings> {
+    Ok(DatabaseSettings::parse(&SecretString::from(url)).map_err(Problems::from)?)
+}
+
+/// Makes every look at the configuration fail with the role that looks, and whether it could write.
+async fn reveal_access(pool: &PgPool) -> Result<()> {
+    execute(
+        pool,
+        "create function access() returns boolean language plpgsql as $$ begin
+            raise exception 'as %, read only: %', current_user, current_setting('transaction_read_only');
+        end $$;
+        create or replace view configuration_in_force as
+        select revision, applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
+        from configurations
+        where access()",
+    )
+    .await
+}
+
+/// The role that looks at the configuration, and whether it could write.
+async fn access(store: &Reader) -> Result<String> {
+    let error = store.timezone().await.err().context("a look fails")?;
+    let text = format!("{:?}", anyhow::Error::from(error));
+    let from = text.find("as ").context("the role")?;
+    let found: String = text[from..].chars().take_while(|c| !matches!(c, '"' | '\n' | '(')).collect();
+    Ok(found.trim_end().to_owned())
+}
+
+/// A migrated database, and the name of its role for reading.
+async fn migrated() -> Result<(TestDatabase, Writer, String)> {
+    let (database, store) = fresh().await?;
+    assert_eq!(store.migrate().await?, None, "a superuser may create it");
+    let role = sqlx::query_scalar("select current_database() || '_reader'").fetch_one(&database.pool().await?).await?;
+    Ok((database, store, role))
+}
+
+#[tokio::test]
+async fn a_reader_acts_as_a_role_that_only_reads() -> Result<()> {
+    let (database, store, role) = migrated().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let pool = database.pool().await?;
+    let pgbouncer = PgBouncer::start(&database, "transaction").await?;
+    let (direct, pooled) = (database.reader()?, Reader::connect(&settings(pgbouncer.url())?));
+    direct.snapshot().await?.context("it may read")?;
+    pooled.snapshot().await?.context("it may read")?;
+    reveal_access(&pool).await?;
+    assert_eq!(access(&direct).await?, format!("as {role}, read only: on"));
+    assert_eq!(access(&pooled).await?, format!("as {role}, read only: on"));
+    let writer = access(&store).await?;
+    assert!(!writer.contains(&role) && writer.ends_with("read only: off"), "{writer}");
+    // What a reader left behind in a shared connection does not concern the next one.
+    let pooled_writer = Writer::connect(&settings(pgbouncer.url())?, Actor::Collector);
+    assert!(!access(&pooled_writer).await?.contains(&role));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_reading_role_may_select_and_nothing_else() -> Result<()> {
+    let (database, _store, role) = migrated().await?;
+    let pool = database.pool().await?;
+    let rights: (i64, i64, i64) = sqlx::query_as(
+        "select
+            count(*),
+            count(*) filter (where has_table_privilege($1, c.oid, 'select')),
+            count(*) filter (where has_table_privilege($1, c.oid, 'insert, update, delete, truncate, references, trigger'))
+        from pg_class as c
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v')",
+    )
+    .bind(&role)
+    .fetch_one(&pool)
+    .await?;
+    assert!(rights.0 > 20, "{rights:?}");
+    assert_eq!((rights.1, rights.2), (rights.0, 0));
+    // A table of a later migration becomes readable with it.
+    execute(&pool, "create table later (id integer)").await?;
+    database.store()?.migrate().await?;
+    let may_read: bool =
+        sqlx::query_scalar("select has_table_privilege($1, 'later', 'select')").bind(&role).fetch_one(&pool).await?;
+    assert!(may_read);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_without_createrole_gets_the_statements() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await?;
+    let login = format!("{name}_login");
+    execute(
+        &pool,
+        &format!(
+            "drop schema public cascade; create role {login} login; create schema public authorization {login};
+            grant create on database {name} to {login}"
+        ),
+    )
+    .await?;
+    let url = with_login(database.url(), &login);
+    let store = Writer::connect(&settings(&url)?, Actor::Collector);
+    let statements = store.migrate().await?.context("the login may not create roles")?;
+    assert_eq!(statements, format!("CREATE ROLE {name}_reader NOLOGIN; GRANT {name}_reader TO {login}"));
+    assert_eq!(store.database_status().await?.missing_role.as_ref(), Some(&statements));
+    // Without the role, reading works with the login's rights, and still cannot write.
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    Reader::connect(&settings(&url)?).snapshot().await?.context("it may read")?;
+    execute(&pool, &statements).await?;
+    assert_eq!(store.migrate().await?, None);
+    reveal_access(&pool).await?;
+    assert_eq!(access(&Reader::connect(&settings(&url)?)).await?, format!("as {name}_reader, read only: on"));
+    store.close().await;
+    Ok(())
+}
+
+/// The URL with another login, and without a password: the test's server trusts every login of this machine.
+fn with_login(url: &str, login: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    let host = rest.split_once('@').map_or(rest, |(_, host)| host);
+    format!("{scheme}://{login}@{host}")
+}
+
+/// Kind, actor and subject of all events, oldest first.
+async fn events(store: &Reader) -> Result<Vec<(EventKind, String, String)>> {
+    let mut events = store.events(None, 100).await?;
+    events.reverse();
+    Ok(events.into_iter().map(|Event { kind, actor, subject, .. }| (kind, actor, subject)).collect())
+}
+
+#[tokio::test]
+async fn an_applied_file_is_an_event_with_its_actor() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let store = Writer::connect(&settings(database.url())?, Actor::Person("maria".to_owned()));
+    let file = teams(&[("pay", "{ github: ana }")]);
+    store.apply(&file, ApplyOptions { dry_run: true, ..ApplyOptions::default() }, at(NOW)).await?;
+    assert_eq!(events(&store).await?, []);
+    for _ in 0..2 {
+        store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+    }
+    let applied = store.events(None, 100).await?;
+    let [event] = applied.as_slice() else {
+        anyhow::bail!("one, because the second time nothing changes: {applied:?}")
+    };
+    assert_eq!((event.kind, event.actor.as_str(), event.at), (EventKind::ConfigurationApplied, "maria", at(NOW)));
+    assert_eq!((&event.payload["teams_added"][0], &event.payload["memberships_changed"]), (&"pay".into(), &1.into()));
+    assert!(!event.payload.to_string().contains("ana"), "no logins: {}", event.payload);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_starts_failing_and_recovers_once() -> Result<()> {
+    let (_database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let repository = store.snapshot().await?.context("configured")?.repositories[0].id;
+    let reason = Reason { code: "github_not_found", message: "it is not visible".to_owned() };
+    for ending in [
+        LeaseOutcome::Succeeded,
+        LeaseOutcome::Failed,
+        LeaseOutcome::Deferred,
+        LeaseOutcome::Failed,
+        LeaseOutcome::Succeeded,
+        LeaseOutcome::Succeeded,
+    ] {
+        let (lease, _) = store.lease(repository, at(NOW), Duration::from_secs(60)).await?.context("free")?;
+        let reason = (ending == LeaseOutcome::Failed).then_some(&reason);
+        // Twice, as after a lost reply.
+        for _ in 0..2 {
+            store.release(&lease, ending, reason, at(NOW)).await?;
+        }
+    }
+    let of_repository = |kind| (kind, "collector".to_owned(), "acme/api".to_owned());
+    assert_eq!(
+        events(&store).await?[1..],
+        [of_repository(EventKind::RepositoryFailing), of_repository(EventKind::RepositoryRecovered)]
+    );
+    let failing = &store.events(None, 2).await?[1];
+    assert_eq!(failing.payload["code"], "github_not_found");
+    assert_eq!(store.events(Some(failing.id), 100).await?.len(), 1, "the page before it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_finished_backfill_is_one_event() -> Result<()> {
+    let (_database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let snapshot = store.snapshot().await?.context("configured")?;
+    let repository = snapshot.repositories[0].id;
+    let (lease, _) = store.lease(repository, at(NOW), Duration::from_secs(60)).await?.context("free")?;
+    let backfill = Backfill::by_creation(at("2026-01-01T00:00:00Z"), Some(at("2026-06-10T00:00:00Z")));
+    let begin = ProgressEvent::BackfillStarted { backfill, at: at(NOW) };
+    store.advance_listing(&lease, snapshot.revision, begin, None, at(NOW)).await?;
+    for _ in 0..2 {
+        store.advance(&lease, ProgressEvent::BackfillFinished { at: at(NOW) }, at(NOW)).await?;
+    }
+    let finished = (EventKind::BackfillFinished, "collector".to_owned(), "acme/api".to_owned());
+    assert_eq!(events(&store).await?[1..], [finished]);
+    assert_eq!(store.events(None, 1).await?[0].payload["covered_since"], "2026-01-01T00:00:00Z");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_week_becomes_complete_once_in_the_files_zone() -> Result<()> {
+    let (_database, store) = fresh().await?;
+    apply(&store, &common::teams_in("Asia/Tokyo", &[("pay", "{ github: ana }")])).await?;
+    keep(&store, &[pr("acme/api", 1).by("ana").merged("2026-06-01T00:00:00Z")]).await?;
+    let snapshot = store.snapshot().await?.context("configured")?;
+    let repository = snapshot.repositories[0].id;
+    let collected = async |until: &str| {
+        finish_reading(&store, Some(at(until)), at(until), at("2026-05-01T00:00:00Z")).await?;
+        let run = store.start_run(snapshot.revision, 1, &[], at(until)).await?;
+        store.record_result(run, repository, at(until), &RepositoryResult::default()).await?;
+        store.settle_run(run, at(until)).await?;
+        let weeks = events(&store).await?.into_iter().filter(|(kind, ..)| *kind == EventKind::WeekCompleted);
+        anyhow::Ok(weeks.map(|(.., subject)| subject).collect::<Vec<_>>())
+    };
+    assert_eq!(collected("2026-06-10T00:00:00Z").await?, ["2026-W23"], "of the past only the last one");
+    // In Tokyo, Monday begins at 15:00 UTC on Sunday.
+    assert_eq!(collected("2026-06-14T14:59:59Z").await?.len(), 1);
+    assert_eq!(collected("2026-06-14T15:00:00Z").await?, ["2026-W23", "2026-W24"]);
+    assert_eq!(collected("2026-06-15T15:00:00Z").await?.len(), 2);
+    assert_eq!(collected("2026-07-01T00:00:00Z").await?, ["2026-W23", "2026-W24", "2026-W25", "2026-W26"]);
+    let last = &store.events(None, 1).await?[0];
+    assert_eq!((&last.payload["from"], &last.payload["to"]), (&"2026-06-22".into(), &"2026-06-29".into()));
+    Ok(())
+}
