@@ -23,10 +23,11 @@ const OPEN: [&str; 7] =
     ["/healthz", "/health", "/v1/healthz", "/v1/health", "/v1/openapi.json", "/v1/docs", "/v1/definitions"];
 
 /// A backend with history behind keys with these scopes, limited to these teams, and the texts of the keys.
-async fn guarded(wanted: &[(Scope, &[&str])]) -> Result<(Router, Vec<String>)> {
+async fn guarded(wanted: &[(Scope, &[&str])]) -> Result<(Backend, Router, Vec<String>)> {
     let backend = Backend::with(&history()).await?;
     let (keys, texts) = keys(wanted)?;
-    Ok((router(Api { keys: Some(keys), ..backend.api() }), texts))
+    let router = router(Api { keys: Some(keys), ..backend.api() });
+    Ok((backend, router, texts))
 }
 
 async fn with_key(router: &Router, path: &str, key: &str) -> Result<Answered> {
@@ -35,7 +36,7 @@ async fn with_key(router: &Router, path: &str, key: &str) -> Result<Answered> {
 
 #[tokio::test]
 async fn each_scope_opens_its_and_narrower_paths() -> Result<()> {
-    let (router, texts) = guarded(&Scope::ALL.map(|scope| (scope, &[][..]))).await?;
+    let (_backend, router, texts) = guarded(&Scope::ALL.map(|scope| (scope, &[][..]))).await?;
     for (key, held) in texts.iter().zip(Scope::ALL) {
         for (path, needed) in CHECKED {
             let answered = with_key(&router, path, key).await?;
@@ -52,7 +53,8 @@ async fn each_scope_opens_its_and_narrower_paths() -> Result<()> {
 
 #[tokio::test]
 async fn a17_a_missing_or_wrong_key_gets_401() -> Result<()> {
-    let router = Backend::empty().await?.router(Some(KEY));
+    let backend = Backend::empty().await?;
+    let router = backend.router(Some(KEY));
     for (path, _) in CHECKED {
         let answered = ask(&router, "GET", path, &[]).await?;
         assert_eq!((answered.status, answered.code().as_str()), (401, "unauthorized"), "{path}");
@@ -72,7 +74,8 @@ async fn a17_a_missing_or_wrong_key_gets_401() -> Result<()> {
 
 #[tokio::test]
 async fn a_wrong_key_learns_nothing_about_its_request() -> Result<()> {
-    let router = Backend::empty().await?.router(Some(KEY));
+    let backend = Backend::empty().await?;
+    let router = backend.router(Some(KEY));
     for path in ["/v1/metrics/team/unknown/velocity", "/v1/metrics/team/payments/velocity?form=1", "/v1/teams/0"] {
         assert_eq!(ask(&router, "GET", path, &[]).await?.code(), "unauthorized", "{path}");
         assert_eq!(with_key(&router, path, "wrong").await?.code(), "unauthorized", "{path}");
@@ -82,7 +85,8 @@ async fn a_wrong_key_learns_nothing_about_its_request() -> Result<()> {
 
 #[tokio::test]
 async fn open_paths_ignore_keys() -> Result<()> {
-    let router = Backend::with(&history()).await?.router(Some(KEY));
+    let backend = Backend::with(&history()).await?;
+    let router = backend.router(Some(KEY));
     for path in OPEN {
         assert_eq!(ask(&router, "GET", path, &[]).await?.status, 200, "{path}");
         assert_eq!(with_key(&router, path, "wrong").await?.status, 200, "{path}");
@@ -92,7 +96,7 @@ async fn open_paths_ignore_keys() -> Result<()> {
 
 #[tokio::test]
 async fn a18_other_teams_do_not_exist_for_limited_keys() -> Result<()> {
-    let (router, texts) = guarded(&[(Scope::PrsRead, &["payments"])]).await?;
+    let (_backend, router, texts) = guarded(&[(Scope::PrsRead, &["payments"])]).await?;
     for (path, _) in &CHECKED[1..6] {
         assert_eq!(with_key(&router, path, &texts[0]).await?.status, 200, "{path}");
         let absent = with_key(&router, &path.replace("payments", "unknown"), &texts[0]).await?;
@@ -108,7 +112,7 @@ async fn a18_other_teams_do_not_exist_for_limited_keys() -> Result<()> {
 
 #[tokio::test]
 async fn a_limited_key_lists_only_its_teams() -> Result<()> {
-    let (router, texts) =
+    let (_backend, router, texts) =
         guarded(&[(Scope::MetricsRead, &["platform"]), (Scope::Admin, &["nobody", "payments", "not-there"])]).await?;
     for (key, expected) in texts.iter().zip([&["platform"][..], &["nobody", "payments"]]) {
         let answer = with_key(&router, "/v1/teams", key).await?.json()?;
@@ -121,7 +125,7 @@ async fn a_limited_key_lists_only_its_teams() -> Result<()> {
 
 #[tokio::test]
 async fn limited_keys_cannot_see_the_collection() -> Result<()> {
-    let (router, texts) = guarded(&[(Scope::Admin, &["payments"]), (Scope::PrsRead, &["payments"])]).await?;
+    let (_backend, router, texts) = guarded(&[(Scope::Admin, &["payments"]), (Scope::PrsRead, &["payments"])]).await?;
     for path in ["/v1/collection/status", "/v1/collection/runs"] {
         for (key, code) in texts.iter().zip(["limited_to_teams", "insufficient_scope"]) {
             let answered = with_key(&router, path, key).await?;
@@ -133,7 +137,7 @@ async fn limited_keys_cannot_see_the_collection() -> Result<()> {
 
 #[tokio::test]
 async fn only_pull_request_keys_see_names_of_people() -> Result<()> {
-    let (router, texts) = guarded(&[(Scope::MetricsRead, &[]), (Scope::PrsRead, &[])]).await?;
+    let (_backend, router, texts) = guarded(&[(Scope::MetricsRead, &[]), (Scope::PrsRead, &[])]).await?;
     let logins = async |key: &str| -> Result<Vec<serde_json::Value>> {
         let answer = with_key(&router, "/v1/teams/payments", key).await?.json()?;
         Ok(answer["data"]["memberships"].as_array().into_iter().flatten().map(|it| it["login"].clone()).collect())
@@ -150,7 +154,7 @@ async fn only_pull_request_keys_see_names_of_people() -> Result<()> {
 
 #[tokio::test]
 async fn team_metrics_never_name_contributors() -> Result<()> {
-    let (router, texts) = guarded(&[(Scope::Admin, &[])]).await?;
+    let (_backend, router, texts) = guarded(&[(Scope::Admin, &[])]).await?;
     for path in ["velocity", "velocity?format=csv", "lead-time", "lead-time?format=csv", "summary"] {
         let path = format!("/v1/metrics/team/payments/{path}");
         let text = with_key(&router, &path, &texts[0]).await?.text;

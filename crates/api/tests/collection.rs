@@ -210,7 +210,7 @@ async fn liveness_needs_no_schema_or_database_unlike_health() -> Result<()> {
     let answered = health(&backend, || at(common::NOW)).await?;
     assert_eq!((answered.status, answered.header("cache-control")), (503, "no-store"));
     insta::assert_snapshot!(answered.text, @r#"{"status":"failing","database":"ok","schema":"outdated","data_as_of":null,"age_hours":null}"#);
-    backend.store.close().await;
+    backend.reader.close().await;
     let answered = health(&backend, || at(common::NOW)).await?;
     assert_eq!(answered.status, 503);
     insta::assert_snapshot!(answered.text, @r#"{"status":"failing","database":"unavailable","schema":"unknown","data_as_of":null,"age_hours":null}"#);

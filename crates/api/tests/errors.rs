@@ -78,7 +78,7 @@ async fn every_failure_matches_its_problem_details() -> Result<()> {
     all.insert("internal_error".to_owned(), both(&router, "GET", VELOCITY, &[]).await?);
     sqlx::raw_sql("drop schema public cascade").execute(&pool).await?;
     all.insert("schema_outdated".to_owned(), both(&router, "GET", VELOCITY, &[]).await?);
-    backend.store.close().await;
+    backend.reader.close().await;
     all.insert("unavailable".to_owned(), both(&router, "GET", VELOCITY, &[]).await?);
     insta::assert_json_snapshot!(all);
     Ok(())
@@ -308,7 +308,7 @@ async fn outcomes(asked: Vec<tokio::task::JoinHandle<Result<Answered>>>) -> Resu
 #[tokio::test]
 async fn overload_leaves_health_and_teams_available() -> Result<()> {
     let backend = Backend::with(&history()).await?;
-    let (pool, statistics) = (backend.database.pool().await?, backend.store.connections() - 1);
+    let (pool, statistics) = (backend.database.pool().await?, backend.reader.connections() - 1);
     let mut blocker = pool.begin().await?;
     sqlx::raw_sql("lock table pr_attributions in access exclusive mode").execute(&mut *blocker).await?;
     let router = router(Api { timeout: Duration::from_secs(10), ..backend.api() });
@@ -332,8 +332,8 @@ async fn overload_leaves_health_and_teams_available() -> Result<()> {
 async fn health_answers_while_every_connection_is_busy() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let mut held = Vec::new();
-    for _ in 0..backend.store.connections() {
-        held.push(backend.store.session().await?);
+    for _ in 0..backend.reader.connections() {
+        held.push(backend.reader.session().await?);
     }
     let answered = backend.ask("/v1/health", &[]).await?;
     assert_eq!((answered.status, &answered.json()?["database"]), (200, &json!("ok")));
@@ -371,7 +371,7 @@ async fn slow_lists_of_one_key_leave_room() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let scopes = [Scope::MetricsRead, Scope::Admin].map(|scope| [(scope, &[][..]); 2]);
     let (keys, texts) = keys(scopes.as_flattened())?;
-    let (pool, of_key) = (backend.database.pool().await?, backend.store.connections() / 2);
+    let (pool, of_key) = (backend.database.pool().await?, backend.reader.connections() / 2);
     let api = Api { keys: Some(keys), timeout: Duration::from_secs(5), ..backend.api() };
     for (path, keys, lock) in [
         ("/v1/teams", &texts[..2], "lock table teams in access exclusive mode"),

@@ -108,7 +108,8 @@ fn edges() -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 async fn parameters_are_accepted_exactly_as_documented() -> Result<()> {
-    let router = Backend::empty().await?.router(None);
+    let backend = Backend::empty().await?;
+    let router = backend.router(None);
     let document = openapi();
     let paths = ["/v1/metrics/team/{team_id}/velocity", "/v1/metrics/team/{team_id}/pull-requests"];
     let schema_of = |name: &str| {
@@ -141,7 +142,8 @@ async fn parameters_are_accepted_exactly_as_documented() -> Result<()> {
 
 #[tokio::test]
 async fn parent_addresses_redirect_to_the_page() -> Result<()> {
-    let router = Backend::empty().await?.router(Some(common::KEY));
+    let backend = Backend::empty().await?;
+    let router = backend.router(Some(common::KEY));
     for path in ["/", "/v1", "/v1/"] {
         let answered = ask(&router, "GET", path, &[]).await?;
         assert_eq!((answered.status, answered.header("location")), (307, "/v1/docs"), "{path}");

@@ -260,7 +260,8 @@ const ALL_PATHS: [&str; 15] = [
 
 #[tokio::test]
 async fn a15_only_reads_are_allowed() -> Result<()> {
-    let router = Backend::empty().await?.router(None);
+    let backend = Backend::empty().await?;
+    let router = backend.router(None);
     for path in ALL_PATHS {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"] {
             let answered = ask(&router, method, path, &[]).await?;
@@ -356,7 +357,8 @@ async fn data(router: &Router, path: &str, headers: &[(&str, &str)]) -> Result<(
 
 #[tokio::test]
 async fn a34_method_overrides_and_forwarded_addresses_are_ignored() -> Result<()> {
-    let router = Backend::with(&history()).await?.router(None);
+    let backend = Backend::with(&history()).await?;
+    let router = backend.router(None);
     let path = "/v1/metrics/team/payments/velocity?week=2026-W24";
     let plain = data(&router, path, &[]).await?;
     for (name, value) in [
