@@ -301,7 +301,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<String>, StoreE
     // is missing, the right to create tables is not needed. The migrator would still try to create its own table.
     if let Some(grant) = missing_grant(connection).await? {
         return match migrations_missing(connection).await? {
-            0 => Ok(None),
+            0 => create_reader(connection).await,
             _ => Err(StoreError::MayNotCreate { grant }),
         };
     }
@@ -564,8 +564,9 @@ impl Writer {
                 return Err(StoreError::Pooler { missing });
             }
             refuse_if_too_old(&mut session).await?;
+            let missing_role = create_reader(&mut session).await?;
             session.close().await?;
-            return Ok(None);
+            return Ok(missing_role);
         }
         let outcome = migrate(session.connection()?).await;
         session.close().await?;

@@ -169,7 +169,9 @@ impl Reader {
                         where exists (select from unnest($1::text []) as l where strpos(q.reason, '`' || l || '`') > 0)
                     ) + (
                         select count(*) from events as e
-                        where exists (select from unnest($1::text []) as l where strpos(e.payload::text, '`' || l || '`') > 0)
+                        where
+                            lower(e.actor_name) = any($1)
+                            or exists (select from unnest($1::text []) as l where strpos(e.payload::text, '`' || l || '`') > 0)
                     ) + (
                         select count(*) from configurations as c
                         where c.bots && $1 and c.revision <> (select max(l.revision) from configurations as l)
@@ -352,8 +354,13 @@ async fn forget_logins(connection: &mut Session, logins: &[String]) -> Result<()
         .execute(&mut *connection)
         .await?;
         sqlx::query!(
-            "update events set payload = replace(payload::text, $1, '`[erased]`')::jsonb where strpos(payload::text, $1) > 0",
-            quoted
+            "update events
+            set
+                payload = replace(payload::text, $1, '`[erased]`')::jsonb,
+                actor_name = case when lower(actor_name) = $2 then '[erased]' else actor_name end
+            where strpos(payload::text, $1) > 0 or lower(actor_name) = $2",
+            quoted,
+            login
         )
         .execute(&mut *connection)
         .await?;

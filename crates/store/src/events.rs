@@ -33,7 +33,7 @@ pub enum EventKind {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// Its number. Later ones have higher numbers.
+    /// Its number. Of two events that happen at the same time, the one with the lower number may become visible later.
     pub id: i64,
     /// When it happened.
     pub at: DateTime<Utc>,

@@ -1,67 +1,78 @@
 //! The database role that can only read. Connections of the API act as it, so a mistake in them cannot change anything.
 //!
-//! A role belongs to the whole server. It is named after the database, because a member of one database's role must not
-//! read another one.
+//! A role belongs to the whole server, and a member of one database's role must not read another database. So it is named
+//! after the database's number, which no other one has.
 
-use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres};
+use std::sync::LazyLock;
+
+use sqlx::{AssertSqlSafe, Executor, Postgres};
 
 use crate::StoreError;
 
-/// The name of the role, in SQL. The longest name of a database leaves no room for more.
-const NAME: &str = "left(current_database(), 56) || '_reader'";
+/// The name of the role, in SQL.
+const NAME: &str = "(select 'mergeline_reader_' || d.oid from pg_database as d where d.datname = current_database())";
 
-/// The role if this login may act as it, as the end of a query.
-pub(crate) const READER: &str =
-    "pg_roles as r where r.rolname = left(current_database(), 56) || '_reader' and pg_has_role(r.oid, 'member')";
+/// Whether this login may change to the role `r`, in SQL. Since PostgreSQL 16, a member may lack that right.
+const MAY_ACT: &str = "pg_has_role(r.oid, case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end)";
 
-/// What the role lacks: the statements that create it for this login, whether this login may run them, and those that
-/// let it read what is new.
-async fn lacking<C>(connection: &mut C) -> Result<(Option<String>, bool, Option<String>), StoreError>
-where
-    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
-{
-    let sql = format!(
-        "select
-            case
-                when r.oid is null then format('CREATE ROLE %1$I NOLOGIN; GRANT %1$I TO %2$I', n.name, current_user)
-                when not pg_has_role(r.oid, 'member') then format('GRANT %1$I TO %2$I', n.name, current_user)
-            end,
-            (select u.rolsuper or u.rolcreaterole from pg_roles as u where u.rolname = current_user),
-            case
-                when r.oid is null or exists (
-                    select from pg_class as c
-                    where
-                        c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'v')
-                        and pg_has_role(c.relowner, 'usage') and not has_table_privilege(r.oid, c.oid, 'select')
-                )
-                then format('GRANT USAGE ON SCHEMA %1$I TO %2$I; GRANT SELECT ON ALL TABLES IN SCHEMA %1$I TO %2$I', current_schema(), n.name)
-            end
-        from (select {NAME} as name) as n
-        left join pg_roles as r on r.rolname = n.name"
-    );
-    Ok(sqlx::query_as(AssertSqlSafe(sql)).fetch_one(connection).await?)
-}
+/// The tables and views of this login's schema that the role `r` may not read.
+const UNREADABLE: &str = "pg_class as c inner join pg_namespace as s on c.relnamespace = s.oid
+    where
+        s.nspname = current_schema() and c.relkind in ('r', 'v') and pg_has_role(c.relowner, 'usage')
+        and has_table_privilege(r.oid, c.oid, 'select') is not true";
 
-/// The statements that an administrator must run before connections can act as the role; `None` if they can, or will once
-/// this login migrates.
+/// The schemas that this login finds, in SQL. `$user` in its search path would mean another schema for the role.
+pub(crate) const SEARCH_PATH: &str = "(select string_agg(quote_ident(s.name), ', ' order by s.place) \
+                                      from unnest(current_schemas(false)) with ordinality as s (name, place))";
+
+/// The role, as the end of a query: if this login may act as it, and if it may read everything. Otherwise the login's own
+/// rights are better than none.
+pub(crate) static READER: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "pg_roles as r where r.rolname = {NAME} and {MAY_ACT} \
+         and has_schema_privilege(r.oid, current_schema(), 'usage') and not exists (select from {UNREADABLE})"
+    )
+});
+
+/// The statements that make the role usable for this login; `None` if it is, or if there are no tables yet.
 pub(crate) async fn missing_role<C>(connection: &mut C) -> Result<Option<String>, StoreError>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
-    let (create, may_create, _) = lacking(connection).await?;
-    Ok(create.filter(|_| !may_create))
+    let sql = format!(
+        "select nullif(
+            concat_ws(
+                '; ',
+                case when r.oid is null then format('CREATE ROLE %I NOLOGIN', n.name) end,
+                case when r.oid is null or not {MAY_ACT} then format('GRANT %I TO %I', n.name, current_user) end,
+                case
+                    when r.oid is null or not has_schema_privilege(r.oid, current_schema(), 'usage')
+                        then format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), n.name)
+                end,
+                (
+                    select 'GRANT SELECT ON ' || string_agg(format('%I.%I', s.nspname, c.relname), ', ' order by c.relname)
+                        || format(' TO %I', n.name)
+                    from {UNREADABLE}
+                )
+            ),
+            ''
+        )
+        from (select {NAME} as name where to_regclass('_sqlx_migrations') is not null) as n
+        left join pg_roles as r on r.rolname = n.name"
+    );
+    let missing: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(connection).await?;
+    Ok(missing.flatten())
 }
 
-/// Creates the role and lets it read everything, as far as this login may. Returns what is left for an administrator.
-pub(crate) async fn create_reader(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
-    let (create, may_create, grant) = lacking(connection).await?;
-    match create {
-        Some(create) if !may_create => return Ok(Some(create)),
-        Some(create) => drop(sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await?),
-        None => {}
-    }
-    if let Some(grant) = grant {
-        sqlx::raw_sql(AssertSqlSafe(grant)).execute(connection).await?;
-    }
-    Ok(None)
+/// Creates the role and lets it read everything, as far as this login may. Returns the statements that are left for an
+/// administrator; until they have run, readers have the login's own rights.
+pub(crate) async fn create_reader<C>(connection: &mut C) -> Result<Option<String>, StoreError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    let Some(statements) = missing_role(&mut *connection).await? else { return Ok(None) };
+    // A block of its own: what this login may not do must not fail anything else.
+    let attempt = format!("do 'begin {}; exception when others then null; end'", statements.replace('\'', "''"));
+    (&mut *connection).execute(sqlx::raw_sql(AssertSqlSafe(attempt))).await?;
+    missing_role(connection).await
 }

@@ -21,7 +21,7 @@ use sqlx::{
 
 use crate::Renewal;
 use crate::error::MayNotConnect;
-use crate::roles::READER;
+use crate::roles::{READER, SEARCH_PATH};
 
 /// The name of our connections in the lists of the server and of poolers.
 pub(crate) const APPLICATION_NAME: &str = "mergeline";
@@ -75,7 +75,7 @@ struct State {
     access: Access,
     /// The statements that begin a transaction behind a pooler.
     begin: String,
-    /// The role that transactions behind a pooler act as, quoted, once a connection has found it.
+    /// The statements that make transactions behind a pooler act as the role that reads, once a connection has found it.
     reader: Mutex<Option<String>>,
     /// Whether any connection has detected a pooler.
     is_pooled: AtomicBool,
@@ -106,7 +106,12 @@ impl State {
             limits.join(", ")
         );
         if self.access == Access::Read {
-            let _ = write!(sql, "; select set_config('role', r.rolname, false) from {READER} and {is_direct}");
+            let _ = write!(
+                sql,
+                "; select set_config('search_path', {SEARCH_PATH}, false) from {reader} and {is_direct}; \
+                 select set_config('role', r.rolname, false) from {reader} and {is_direct}",
+                reader = *READER
+            );
         }
         let is_ready: bool = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?.try_get(0)?;
         if is_ready {
@@ -120,7 +125,10 @@ impl State {
     /// transaction's isolation level.
     async fn find_reader(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if self.access == Access::Read {
-            let sql = format!("select quote_ident(r.rolname) from {READER}");
+            let sql = format!(
+                "select format('set local search_path = %s; set local role %I', {SEARCH_PATH}, r.rolname) from {}",
+                *READER
+            );
             let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(connection).await?;
             *self.reader() = row.map(|row| row.try_get(0)).transpose()?;
         }
@@ -138,9 +146,14 @@ impl State {
     async fn begin(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let mut begin = if self.is_pooled() { self.begin.clone() } else { "begin".to_owned() };
         if let (true, Some(reader)) = (self.is_pooled(), self.reader().as_ref()) {
-            let _ = write!(begin, "; set local role {reader}");
+            let _ = write!(begin, "; {reader}");
         }
-        sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await.map(drop)
+        let begun = sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await;
+        if matches!(begun, Err(sqlx::Error::Database(_))) {
+            // The role may be gone. The next transaction does without it.
+            self.reader().take();
+        }
+        begun.map(drop)
     }
 }
 

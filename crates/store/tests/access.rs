@@ -51,11 +51,17 @@ async fn access(store: &Reader) -> Result<String> {
     Ok(found.trim_end().to_owned())
 }
 
+/// The name of the role for reading.
+async fn role(pool: &PgPool) -> Result<String> {
+    let sql = "select 'mergeline_reader_' || oid from pg_database where datname = current_database()";
+    Ok(sqlx::query_scalar(sql).fetch_one(pool).await?)
+}
+
 /// A migrated database, and the name of its role for reading.
 async fn migrated() -> Result<(TestDatabase, Writer, String)> {
     let (database, store) = fresh().await?;
     assert_eq!(store.migrate().await?, None, "a superuser may create it");
-    let role = sqlx::query_scalar("select current_database() || '_reader'").fetch_one(&database.pool().await?).await?;
+    let role = role(&database.pool().await?).await?;
     Ok((database, store, role))
 }
 
@@ -122,15 +128,58 @@ async fn a_login_without_createrole_gets_the_statements() -> Result<()> {
     let url = with_login(database.url(), &login);
     let store = Writer::connect(&settings(&url)?, Actor::Collector);
     let statements = store.migrate().await?.context("the login may not create roles")?;
-    assert_eq!(statements, format!("CREATE ROLE {name}_reader NOLOGIN; GRANT {name}_reader TO {login}"));
+    let role = role(&pool).await?;
+    let expected = format!(
+        "CREATE ROLE {role} NOLOGIN; GRANT {role} TO {login}; GRANT USAGE ON SCHEMA public TO {role}; \
+                            GRANT SELECT ON public._sqlx_migrations, public.accounts, "
+    );
+    assert!(statements.starts_with(&expected), "{statements}");
     assert_eq!(store.database_status().await?.missing_role.as_ref(), Some(&statements));
     // Without the role, reading works with the login's rights, and still cannot write.
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     Reader::connect(&settings(&url)?).snapshot().await?.context("it may read")?;
     execute(&pool, &statements).await?;
-    assert_eq!(store.migrate().await?, None);
+    assert_eq!((store.migrate().await?, store.database_status().await?.missing_role), (None, None));
     reveal_access(&pool).await?;
-    assert_eq!(access(&Reader::connect(&settings(&url)?)).await?, format!("as {name}_reader, read only: on"));
+    assert_eq!(access(&Reader::connect(&settings(&url)?)).await?, format!("as {role}, read only: on"));
+    store.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reader_finds_the_schema_of_its_login() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await?;
+    let login = format!("{name}_Team");
+    execute(
+        &pool,
+        &format!(
+            "drop schema public cascade; create role \"{login}\" login createrole;
+            create schema \"{login}\" authorization \"{login}\""
+        ),
+    )
+    .await?;
+    let url = with_login(database.url(), &login);
+    let store = Writer::connect(&settings(&url)?, Actor::Collector);
+    assert_eq!(store.migrate().await?, None);
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    Reader::connect(&settings(&url)?).snapshot().await?.context("`$user` is the login, not the role")?;
+    execute(&pool, &format!("alter database {name} set search_path = \"$user\", \"{login}\"")).await?;
+    let pgbouncer = PgBouncer::start(&database, "transaction").await?;
+    Reader::connect(&settings(pgbouncer.url())?).snapshot().await?.context("behind a pooler too")?;
+    // Without a right that it needs, readers do not act as the role.
+    let role = role(&pool).await?;
+    execute(&pool, &format!("revoke select on \"{login}\".teams from {role}")).await?;
+    Reader::connect(&settings(&url)?).snapshot().await?.context("it may read")?;
+    assert_eq!(Reader::connect(&settings(&url)?).teams(at(NOW)).await?.len(), 1);
+    assert_eq!(store.migrate().await?, None);
+    let may_read: bool = sqlx::query_scalar("select has_table_privilege($1, $2, 'select')")
+        .bind(&role)
+        .bind(format!("\"{login}\".teams"))
+        .fetch_one(&pool)
+        .await?;
+    assert!(may_read, "the next migration repairs it");
     store.close().await;
     Ok(())
 }

@@ -170,11 +170,14 @@ impl Cluster {
 async fn drop_finished(connection: &mut PgConnection) {
     let finished = std::mem::take(&mut *FINISHED.lock().unwrap_or_else(PoisonError::into_inner));
     for name in finished {
+        // The role that only reads belongs to the server. It exists if the database was migrated by itself.
+        let role = format!("select 'mergeline_reader_' || oid from pg_database where datname = '{name}'");
+        let role: Option<String> =
+            sqlx::query_scalar(AssertSqlSafe(role)).fetch_optional(&mut *connection).await.unwrap_or_default();
         if connection.execute(AssertSqlSafe(format!("drop database {name}"))).await.is_err() {
             drop(Name(name));
-        } else {
-            // The role that only reads belongs to the server. It exists if the database was migrated by itself.
-            let _ = connection.execute(AssertSqlSafe(format!("drop role if exists {name}_reader"))).await;
+        } else if let Some(role) = role {
+            let _ = connection.execute(AssertSqlSafe(format!("drop role if exists {role}"))).await;
         }
     }
 }

@@ -187,8 +187,11 @@ fn schema(status: &DatabaseStatus) -> Check {
 /// Whether the API reads as a role that cannot write.
 fn reading_role(status: &DatabaseStatus) -> Option<Check> {
     let statements = status.missing_role.as_ref().filter(|_| status.missing().is_empty())?;
-    let message = "the API reads with all rights of this login, which may not create a role for reading";
-    let help = format!("let an administrator of the database run `{statements}`, then run `mergeline migrate`");
+    let message = "the API reads with all rights of this login, not as a role that may only read";
+    let help = format!(
+        "run `mergeline migrate`, which `collect` does too; if this remains, let an administrator of the database run \
+         `{statements}`"
+    );
     Some(Check::warning("reading role", message, help))
 }
 
