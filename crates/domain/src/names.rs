@@ -281,7 +281,7 @@ impl fmt::Display for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.forge {
             Forge::GitHub => f.write_str(&self.text),
-            other => write!(f, "{other}:{}", self.text),
+            Forge::GitLab => write!(f, "{}:{}", self.forge, self.text),
         }
     }
 }

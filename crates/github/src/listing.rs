@@ -126,6 +126,7 @@ impl Page {
 
 /// The response to a conditional request.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one a page, moved a few times")]
 pub enum PageAnswer {
     /// Unchanged (304), which is free of charge against the hourly limit.
     Unchanged,

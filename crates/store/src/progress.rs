@@ -76,6 +76,7 @@ impl Writer {
 #[derive(Default)]
 pub(crate) struct Beside<'a> {
     /// The new ETag of the incremental stream; `Some(None)` deletes it.
+    #[expect(clippy::option_option, reason = "as it was, and none, are two things")]
     pub(crate) etag: Option<Option<&'a StoredEtag>>,
     /// Whether earlier responses about the repository are out of date.
     pub(crate) bumps_data_version: bool,

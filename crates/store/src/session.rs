@@ -148,12 +148,12 @@ impl State {
         if let (true, Some(reader)) = (self.is_pooled(), self.reader().as_ref()) {
             let _ = write!(begin, "; {reader}");
         }
-        let begun = sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await;
-        if matches!(begun, Err(sqlx::Error::Database(_))) {
+        let outcome = sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await;
+        if matches!(outcome, Err(sqlx::Error::Database(_))) {
             // The role may be gone. The next transaction does without it.
             self.reader().take();
         }
-        begun.map(drop)
+        outcome.map(drop)
     }
 }
 

@@ -107,10 +107,11 @@ impl<'a> Named<'a> {
 
     /// Whether the file has an account's number.
     fn has_number_of(&self, account: &KnownAccount) -> bool {
-        let is_number = |(login, number): (&&Login, &Option<&ExternalId>)| {
-            login.forge() == account.forge() && *number == account.external_id.as_ref()
-        };
-        account.external_id.is_some() && self.numbers.iter().any(is_number)
+        account.external_id.is_some()
+            && self
+                .numbers
+                .iter()
+                .any(|(login, number)| login.forge() == account.forge() && *number == account.external_id.as_ref())
     }
 }
 
