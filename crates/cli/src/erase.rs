@@ -118,9 +118,13 @@ impl Subject {
 }
 
 fn names(file: &TeamsFile, login: &Login, account: Option<&Account>) -> bool {
-    let number = account.and_then(|account| account.external_id.as_ref());
     file.teams.iter().flat_map(|team| &team.members).any(|member| {
-        member.logins().any(|one| one == login) || (number.is_some() && member.external_id.as_ref() == number)
+        let has_number = account.is_some_and(|account| {
+            account.forge == member.login.forge()
+                && account.external_id.is_some()
+                && account.external_id == member.external_id
+        });
+        has_number || member.logins().any(|one| one == login)
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use mergeline_domain::{Problem, RepoName, Roster};
 use mergeline_github::{GitHub, GitHubError, WaitBudget};
 use mergeline_store::{RepositoryResult, Revision, StoreError, Writer};
@@ -137,7 +137,9 @@ impl<'a> RunContext<'a> {
 
     /// The current time: the caller's start time plus what has elapsed since.
     pub fn now(&self) -> DateTime<Utc> {
-        self.options.now + TimeDelta::from_std(self.started.elapsed()).unwrap_or_default()
+        let now = self.options.now + TimeDelta::from_std(self.started.elapsed()).unwrap_or_default();
+        // As the database stores it, so that what was stored compares equal.
+        now.trunc_subsecs(6)
     }
 
     pub(crate) fn is_out_of_time(&self) -> bool {

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{AccountKind, ExternalId, Login, Period, PullRequest, Weight};
+use crate::{AccountKind, ExternalId, Forge, Login, Period, PullRequest, Weight};
 
 macro_rules! row_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -146,9 +146,11 @@ impl Roster {
         let mut by_login = HashMap::new();
         for (index, person) in people.iter().enumerate() {
             match person.external_id.clone() {
-                Some(id) => {
+                // An equal id at another forge is another account. Only pull requests of GitHub are judged.
+                Some(id) if person.login.forge() == Forge::GitHub => {
                     by_external_id.insert(id, index);
                 }
+                Some(_) => {}
                 // A login alone identifies only an account that was never seen. Once the number is known, another
                 // account that registers the login inherits nothing.
                 None => {
@@ -360,6 +362,18 @@ mod tests {
         let same = Verdict::DuplicatePerson { known: PersonId(1), configured: PersonId(2) };
         assert_eq!(judging.judge(&by(7, "ana-b")), same);
         assert_eq!(judging.judge(&by(8, "ana")), Verdict::Skip(SkipReason::NotAMember));
+    }
+
+    #[test]
+    fn an_equal_id_at_another_forge_is_another_account() {
+        let login = Login::of(Forge::GitLab, "ana");
+        let memberships = vec![membership(1, 1, 10_000, None, None)];
+        let ana = Person { id: PersonId(1), login, external_id: Some(7.into()), memberships };
+        let bob = person(2, "bob", Some(8), vec![membership(2, 2, 10_000, None, None)]);
+        let roster = Roster::new(vec![bob, ana], vec![]);
+        let by = |id, login| merged(Some(author(id, login, AccountKind::Human)), 100);
+        assert_eq!(roster.judge(&by(7, "ana")), Verdict::Skip(SkipReason::NotAMember));
+        assert_eq!(teams(&roster.judge(&by(8, "bob"))), [(2, 10_000)]);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use mergeline_domain::plan::{
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
 use mergeline_domain::teams_file::{InstanceEntry, TeamsFile};
 use mergeline_domain::{
-    ExternalId, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern, RepoRules, Roster, TeamId,
-    TeamSlug, names_of, parse_zone,
+    ExternalId, Forge, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern, RepoRules, Roster,
+    TeamId, TeamSlug, names_of, parse_zone,
 };
 use serde::Serialize;
 use sqlx::types::Json;
@@ -287,7 +287,8 @@ impl Writer {
             let revision = write_settings(&mut transaction, &applied.plan, now).await?;
             write_repositories(&mut transaction, &applied.plan, now).await?;
             write_teams(&mut transaction, &applied.plan, now).await?;
-            write_memberships(&mut transaction, &applied.plan, &people, revision).await?;
+            write_memberships(&mut transaction, &applied.plan, &people.by_login, revision).await?;
+            delete_without_account(&mut transaction, &people.moved).await?;
             let changes = applied.plan.changes_by_person(&current);
             mark(&mut transaction, &changes).await?;
             if bots_differ(&current, &applied.plan) {
@@ -531,8 +532,15 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
     Ok((Current { settings, repositories, found_repositories, accounts, teams, read_since }, timezone))
 }
 
-/// Stores new people and new facts about the accounts of known people. Returns the person of each login.
-async fn write_people(connection: &mut Session, plan: &Plan) -> Result<HashMap<Login, PersonId>, StoreError> {
+/// The people of a plan, as they are stored.
+struct WrittenPeople {
+    by_login: HashMap<Login, PersonId>,
+    /// People who lost an account, and who has it now.
+    moved: Vec<(PersonId, PersonId)>,
+}
+
+/// Stores new people and new facts about the accounts of known people.
+async fn write_people(connection: &mut Session, plan: &Plan) -> Result<WrittenPeople, StoreError> {
     let new = plan.people.iter().filter(|person| person.known.is_none()).count();
     let mut added = sqlx::query_scalar!(
         "insert into people select from generate_series(1, $1) returning id",
@@ -552,7 +560,41 @@ async fn write_people(connection: &mut Session, plan: &Plan) -> Result<HashMap<L
         }
     }
     columns.write(connection).await?;
-    Ok(people)
+    Ok(WrittenPeople { by_login: people, moved: columns.moved })
+}
+
+/// Deletes people who have lost their last account. Memberships that they still have, in teams that are archived, go to
+/// whoever has the account now, where that one has none at the same time.
+async fn delete_without_account(connection: &mut Session, moved: &[(PersonId, PersonId)]) -> Result<(), StoreError> {
+    for (former, present) in moved {
+        sqlx::query!(
+            "update team_memberships as m set person_id = $2
+            where
+                m.person_id = $1
+                and not exists (select from accounts as a where a.person_id = $1)
+                and not exists (
+                    select from team_memberships as o
+                    where
+                        o.person_id = $2 and o.team_id = m.team_id and o.removed_in is null and m.removed_in is null
+                        and tstzrange(o.joined_at, o.left_at, '[)') && tstzrange(m.joined_at, m.left_at, '[)')
+                )",
+            former.0,
+            present.0
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            "delete from people as p
+            where
+                p.id = $1
+                and not exists (select from accounts as a where a.person_id = p.id)
+                and not exists (select from team_memberships as m where m.person_id = p.id)",
+            former.0
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Accounts, as columns for one statement.
@@ -564,7 +606,9 @@ struct AccountColumns {
     configured_logins: Vec<String>,
     logins: Vec<String>,
     others: Vec<String>,
-    /// Of these, the accounts have gone to another person.
+    /// People who lose an account, and who gets it.
+    moved: Vec<(PersonId, PersonId)>,
+    /// The accounts that have gone to another person, or that the file replaces.
     former_people: Vec<i64>,
     former_forges: Vec<&'static str>,
 }
@@ -577,10 +621,17 @@ impl AccountColumns {
         self.forges.push(forge);
         self.external_ids.push(account.external_id.as_ref().map(ExternalId::to_string));
         self.configured_logins.push(account.login.as_str().to_owned());
-        self.logins.push(known.map_or(&account.login, |known| &known.login).as_str().to_owned());
-        let others = account.other_logins.iter().chain(known.map(|known| &known.other_logins).into_iter().flatten());
+        // Where nobody is seen, the file says what an account is called.
+        let is_seen = account.login.forge() == Forge::GitHub;
+        let login = known.filter(|_| is_seen).map_or(&account.login, |known| &known.login);
+        self.logins.push(login.as_str().to_owned());
+        let former = known.into_iter().flat_map(|known| known.other_logins.iter().chain([&known.login]));
+        let others = account.other_logins.iter().chain(former).filter(|other| **other != *login);
         self.others.push(joined(others));
         // The account of another person, and one in whose place the file has another one.
+        if let Some(known) = known.filter(|known| known.person != person) {
+            self.moved.push((known.person, person));
+        }
         if known.is_none_or(|known| known.person != person) {
             let former = known.map(|known| known.person).into_iter().chain([person]);
             for person in former {
@@ -610,6 +661,7 @@ impl AccountColumns {
             on conflict (person_id, instance_id) do update
             set
                 configured_login = excluded.configured_login,
+                login = excluded.login,
                 external_id = coalesce(a.external_id, excluded.external_id),
                 other_logins = a.other_logins || excluded.other_logins",
             &self.people,

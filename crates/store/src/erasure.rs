@@ -1,7 +1,7 @@
 //! Erasing a person: finds and deletes everything stored about them.
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::{ExternalId, Login, PersonId};
+use mergeline_domain::{ExternalId, Forge, Login, PersonId};
 use serde::Serialize;
 
 use crate::attributions::hold_alone;
@@ -26,6 +26,9 @@ pub struct Account {
     /// The person.
     #[serde(skip)]
     pub person: PersonId,
+    /// The forge that it belongs to.
+    #[serde(skip)]
+    pub forge: Forge,
     /// The account's id at its forge; `None` when it was never seen.
     pub external_id: Option<ExternalId>,
     /// The login last seen there.
@@ -101,6 +104,7 @@ impl Reader {
             .into_iter()
             .map(|row| Account {
                 person: PersonId(row.id),
+                forge: login.forge(),
                 external_id: row.external_id.map(ExternalId::from),
                 login: row.login,
                 logins: row.logins,

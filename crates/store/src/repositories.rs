@@ -470,7 +470,9 @@ impl Writer {
                     where r.display_name = any($2) and r.removed_at is not null
                     and not exists (
                         select 1 from repositories as o
-                        where o.removed_at is null and (o.name = r.display_name or o.current_name = r.display_name or o.external_id = r.external_id)
+                        where
+                            o.removed_at is null and o.instance_id = r.instance_id
+                            and (o.name = r.display_name or o.current_name = r.display_name or o.external_id = r.external_id)
                     )
                     group by r.display_name
                 )",

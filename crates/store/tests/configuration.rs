@@ -595,3 +595,60 @@ async fn a_renamed_repository_brings_its_pull_requests_along() -> Result<()> {
     assert_eq!(counted, (4, 4, 4));
     Ok(())
 }
+
+/// Each person's accounts with their ids, by person.
+async fn accounts(database: &TestDatabase) -> Result<Vec<String>> {
+    let sql = "select string_agg(concat_ws(' ', i.forge, a.configured_login, a.login, a.external_id, nullif(a.other_logins, '{}')::text), ', '
+            order by i.id)
+        from people as p left join accounts as a on p.id = a.person_id left join instances as i on a.instance_id = i.id
+        group by p.id order by p.id";
+    Ok(sqlx::query_scalar::<_, Option<String>>(sql)
+        .fetch_all(&database.pool().await?)
+        .await?
+        .into_iter()
+        .map(Option::unwrap_or_default)
+        .collect())
+}
+
+#[tokio::test]
+async fn accounts_join_move_and_separate_with_the_file() -> Result<()> {
+    let (database, store) = fresh().await?;
+    for (members, expected) in [
+        ("{ github: ana, id: 7 }, { gitlab: ana }", vec!["github ana ana 7", "gitlab ana ana"]),
+        // Joined: the person with the account at GitHub stays, and nobody is left without an account.
+        ("{ github: ana, gitlab: ana }", vec!["github ana ana 7, gitlab ana ana"]),
+        // Renamed at GitLab, where nobody is seen.
+        ("{ github: ana, gitlab: ana.s }", vec!["github ana ana 7, gitlab ana.s ana.s"]),
+        ("{ github: ana }, { gitlab: ana.s }", vec!["github ana ana 7", "gitlab ana.s ana.s"]),
+        ("{ github: ana, gitlab: ana.s }", vec!["github ana ana 7, gitlab ana.s ana.s"]),
+        // An account that is no longer named stays known.
+        ("{ github: ana }", vec!["github ana ana 7, gitlab ana.s ana.s"]),
+    ] {
+        let file = teams(&[("pay", members)]);
+        let applied = store
+            .apply(&file, ApplyOptions { allow_removals: true, ..ApplyOptions::default() }, at("2026-06-15T12:00:00Z"))
+            .await?;
+        assert_eq!(accounts(&database).await?, expected, "{members}: {applied}");
+        assert!(apply(&store, &file).await?.plan.is_in_force(), "{members}: a second time changes nothing");
+    }
+    let members = store.members(mergeline_domain::TeamId(1), at("2026-06-15T12:00:00Z")).await?;
+    assert_eq!(members.iter().map(|member| member.login.as_str()).collect::<Vec<_>>(), ["ana"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_numbered_account_elsewhere_captures_no_pull_request() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: bob }, { gitlab: ana, id: 7 }")])).await?;
+    let stranger = FakeUser { id: 7, ..FakeUser::person("stranger") };
+    keep(&store, &[pr("acme/api", 1).by_user(Some(stranger)), pr("acme/api", 2).by("bob")]).await?;
+    let stored: Vec<i64> =
+        sqlx::query_scalar("select number from pull_requests").fetch_all(&database.pool().await?).await?;
+    assert_eq!(stored, [2]);
+    // Nothing of GitHub must be read again for somebody who is not there.
+    finish_reading(&store, Some(at("2026-06-15T12:00:00Z")), at("2026-06-15T12:00:00Z"), at("2026-01-01T00:00:00Z"))
+        .await?;
+    let file = teams(&[("pay", "{ github: bob }, { gitlab: ana, id: 7 }, { gitlab: carl }")]);
+    assert_eq!(apply(&store, &file).await?.reopens_since, None);
+    Ok(())
+}

@@ -5,9 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::{Terms, Who};
+use super::{PlannedPerson, Terms, Who};
 use crate::teams_file::{TeamsFile, first_sum_above_one};
-use crate::{Login, Problem, Problems, TeamSlug, Weight};
+use crate::{Forge, Login, Problem, Problems, TeamSlug, Weight};
+
+/// The problem of people whose lines name two accounts at GitHub, which are two people there.
+pub(super) fn two_accounts_at_github(people: &[PlannedPerson]) -> Vec<Problem> {
+    let problem = |person: &PlannedPerson| {
+        let mut logins =
+            person.accounts.iter().map(|account| &account.login).filter(|login| login.forge() == Forge::GitHub);
+        let (first, second) = (logins.next()?, logins.next()?);
+        let message = format!("`{first}` and `{second}` stand beside logins of one account at another forge");
+        let help = "write another login there for one of the two, or the same `id` beside both if they are one account";
+        Some(Problem::setting("config.accounts", first.as_str(), message, help))
+    };
+    people.iter().filter_map(problem).collect()
+}
 
 /// Each person's memberships after the plan.
 #[derive(Default)]

@@ -213,6 +213,7 @@ fn former_logins(current: &Current, entries: &[Entry<'_>], zone: Tz) -> Vec<Doub
         };
         let follows = |other: &&Entry<'_>| {
             other.login != entry.login
+                && other.login.forge() == entry.login.forge()
                 && (is_fresh || other.was_seen())
                 && other.spans.iter().any(|(team, period)| {
                     let ended = |(former, ended): &(&TeamSlug, Period)| former == team && ended.to() == Some(end);
@@ -253,8 +254,8 @@ impl Account {
 
 fn line(login: &Login, id: Option<&ExternalId>) -> String {
     match id {
-        Some(id) => format!("`{{ github: {login}, id: {id} }}`"),
-        None => format!("`{{ github: {login}, id: … }}`"),
+        Some(id) => format!("`{{ {}: {}, id: {id} }}`", login.forge(), login.as_str()),
+        None => format!("`{{ {}: {}, id: … }}`", login.forge(), login.as_str()),
     }
 }
 

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::{Current, Plan, Terms, Who};
-use crate::{Login, MembershipId, Period, PersonId, TeamSlug, Weight};
+use crate::{Forge, Login, MembershipId, Period, PersonId, TeamSlug, Weight};
 
 /// What changes for one person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonChange {
     /// The person; `None` for a new person, of whom nothing is stored.
     pub known: Option<PersonId>,
+    /// Whether they have an account at a forge that is collected.
+    is_collected: bool,
     /// All spans of their memberships that were in force before.
     before: Vec<Period>,
     /// Shares to remove, with their teams.
@@ -30,10 +32,12 @@ impl Plan {
             owners.insert(membership.id, membership.person);
             before.entry(membership.person).or_default().push(membership.terms.period);
         }
+        let mut collected: BTreeSet<Who> = BTreeSet::new();
         let mut named: HashMap<&Login, Who> = HashMap::new();
         for (index, person) in self.people.iter().enumerate() {
             let who = person.known.map_or(Who::New(index), Who::Known);
             named.extend(person.logins().map(|login| (login, who)));
+            collected.extend(person.logins().any(|login| login.forge() == Forge::GitHub).then_some(who));
         }
         let mut changes: BTreeMap<Who, PersonChange> = BTreeMap::new();
         for change in &self.memberships {
@@ -46,6 +50,7 @@ impl Plan {
             };
             let of_person = changes.entry(who).or_insert_with(|| PersonChange {
                 known,
+                is_collected: collected.contains(&who),
                 before: known.and_then(|id| before.get(&id)).cloned().unwrap_or_default(),
                 removed: Vec::new(),
                 added: Vec::new(),
@@ -96,6 +101,9 @@ impl PersonChange {
     /// From when the person is a member and was not before, if there is such a time: pull requests of people outside
     /// the teams were never stored. `Some(None)` is the beginning of time.
     pub fn newly_since(&self) -> Option<Option<DateTime<Utc>>> {
+        if !self.is_collected {
+            return None;
+        }
         let began = beginning(self.before.iter().copied());
         // What stays does not start earlier than everything did before.
         let begins = beginning(self.added.iter().map(|(_, terms)| terms.period));
@@ -136,7 +144,7 @@ mod tests {
     proptest! {
         #[test]
         fn pull_requests_count_differently_only_in_the_spans(removed in shares(), added in shares()) {
-            let change = PersonChange { known: None, before: Vec::new(), removed, added };
+            let change = PersonChange { known: None, is_collected: true, before: Vec::new(), removed, added };
             let spans = change.differing();
             for number in -2..50 {
                 let instant = day(number);

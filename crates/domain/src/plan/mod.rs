@@ -297,6 +297,7 @@ impl Plan {
     /// including archived teams.
     pub fn between(current: &Current, file: &TeamsFile, now: DateTime<Utc>) -> Result<Self, Problems> {
         let Resolved { people, guessed } = resolve(current, file);
+        checks::refuse(checks::two_accounts_at_github(&people))?;
         let mut who: HashMap<&Login, Who> = HashMap::new();
         for (index, person) in people.iter().enumerate() {
             let identity = person.known.map_or(Who::New(index), Who::Known);
@@ -1040,6 +1041,34 @@ mod tests {
         let apart = plan(&together, &file(&format!("{github}      - {{ gitlab: ana, from: 2026-01-01 }}\n")));
         let known: Vec<_> = apart.people.iter().map(|person| person.known).collect();
         assert_eq!(known, [Some(PersonId(1)), None]);
+    }
+
+    #[test]
+    fn logins_of_one_account_elsewhere_are_merged() {
+        // Both GitHub logins are one account, as a collection has found out.
+        let members = "      - { github: ana, gitlab: one, to: 2026-01-01 }\n      \
+                       - { github: ana-b, gitlab: two, from: 2026-01-01 }\n";
+        let mut current = applied(&file(members), false);
+        current.accounts.retain(|account| account.person == PersonId(1));
+        current.accounts[0].other_logins = vec![Login::from_github("ana-b")];
+        let planned = plan(&current, &file(members));
+        let accounts: Vec<usize> = planned.people.iter().map(|person| person.accounts.len()).collect();
+        assert_eq!(accounts, [2], "one at each forge");
+        assert_eq!(planned.people[0].accounts[1].other_logins.len(), 1);
+    }
+
+    #[test]
+    fn two_accounts_at_github_are_two_people() {
+        let apart = "      - { github: ana, gitlab: one }\n      - { github: ben, gitlab: two }\n";
+        let mut current = applied(&file(apart), false);
+        let other =
+            current.accounts.iter().position(|account| account.login.to_string() == "gitlab:two").expect("known");
+        current.accounts.remove(other);
+        let first =
+            current.accounts.iter_mut().find(|account| account.login.to_string() == "gitlab:one").expect("known");
+        first.other_logins = vec![Login::of(Forge::GitLab, "two")];
+        let refused = Plan::between(&current, &file(apart), now()).expect_err("one GitLab account of two people");
+        assert_eq!(refused.list[0].code, "config.accounts", "{refused}");
     }
 
     #[test]

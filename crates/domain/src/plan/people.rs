@@ -320,10 +320,7 @@ pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Resolved {
     }
     let mut people: Vec<PlannedPerson> = by_group
         .into_values()
-        .map(|mut accounts| {
-            accounts.sort_by(|a, b| a.login.cmp(&b.login));
-            PlannedPerson { known: None, accounts }
-        })
+        .map(|accounts| PlannedPerson { known: None, accounts: one_at_each_forge(accounts) })
         .collect();
     people.sort_by(|a, b| a.logins().next().cmp(&b.logins().next()));
     // Where the file separates two accounts that were one person, the account at GitHub keeps the past.
@@ -332,6 +329,26 @@ pub(super) fn resolve(current: &Current, file: &TeamsFile) -> Resolved {
         person.known = directory.claimed(&person.accounts).find(|known| taken.insert(*known));
     }
     Resolved { people, guessed }
+}
+
+/// The accounts of a person. Two at a forge that is not collected are one with two logins: nobody could be seen there, so
+/// only the file says what it is called. The known one stays.
+fn one_at_each_forge(mut accounts: Vec<PlannedAccount>) -> Vec<PlannedAccount> {
+    accounts.sort_by(|a, b| {
+        let key =
+            |account: &PlannedAccount| (account.login.forge(), account.known.is_none(), account.external_id.is_none());
+        (key(a), &a.login).cmp(&(key(b), &b.login))
+    });
+    let mut one_each: Vec<PlannedAccount> = Vec::new();
+    for account in accounts {
+        match one_each.last_mut() {
+            Some(last) if last.login.forge() == account.login.forge() && account.login.forge() != Forge::GitHub => {
+                last.other_logins.extend(account.logins().cloned());
+            }
+            _ => one_each.push(account),
+        }
+    }
+    one_each
 }
 
 /// The logins of the file, by the account that they mean.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::MemberEntry;
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
-use crate::{Forge, Login, Period, Problem, RepoEntry, TeamSlug, Weight};
+use crate::{ExternalId, Forge, Login, Period, Problem, RepoEntry, TeamSlug, Weight};
 
 pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     nothing_is_empty(draft, problems);
@@ -17,7 +17,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     former_slugs_are_nobody_elses(draft, problems);
     instances_are_listed_once(draft, problems);
     logins_and_numbers_agree(draft, problems);
-    accounts_belong_to_one_person(draft, problems);
+    people_have_one_account_at_each_forge(draft, problems);
     periods_in_one_team_do_not_overlap(draft, problems);
     if !draft.allow_weights_above_one {
         weights_sum_to_one_at_most(draft, problems);
@@ -178,29 +178,24 @@ fn instances_are_listed_once(draft: &Draft, problems: &mut Vec<Problem>) {
     }
 }
 
-/// An account belongs to one person, and a person has one account at each forge. A renamed account has two logins with
-/// one number.
-fn accounts_belong_to_one_person(draft: &Draft, problems: &mut Vec<Problem>) {
-    let mut owners: HashMap<&Login, &Placed<MemberEntry>> = HashMap::new();
-    let mut accounts: HashMap<(&Login, Forge), (&Login, &Placed<MemberEntry>)> = HashMap::new();
+/// A person has one account at each forge. A renamed account has two logins with one number.
+fn people_have_one_account_at_each_forge(draft: &Draft, problems: &mut Vec<Problem>) {
+    let people = people(draft);
+    let numbers: HashMap<&Login, &ExternalId> =
+        members(draft).filter_map(|member| Some((&member.value.login, member.value.external_id.as_ref()?))).collect();
+    let mut known: HashMap<(Option<usize>, Forge), (&Login, &Placed<MemberEntry>)> = HashMap::new();
     for member in members(draft) {
-        let login = &member.value.login;
-        for other in &member.value.other_accounts {
-            let owner = *owners.entry(other).or_insert(member);
-            let is_same = owner.value.login == *login
-                || (owner.value.external_id.is_some() && owner.value.external_id == member.value.external_id);
-            let (known, place) = *accounts.entry((login, other.forge())).or_insert((other, member));
-            let (message, related) = if !is_same {
-                (format!("`{other}` stands beside `{}` and `{login}`", owner.value.login), owner.at)
-            } else if known != other {
-                (format!("`{login}` has two accounts, `{known}` and `{other}`"), place.at)
-            } else {
-                continue;
-            };
-            let help = "write the same logins on all lines of a person";
-            let mut problem = problem("config.accounts", member, message, help);
-            problem.related = Some(related);
-            problems.push(problem);
+        for login in member.value.logins() {
+            let (first, place) = *known.entry((people.person(login), login.forge())).or_insert((login, member));
+            let is_same = first == login
+                || numbers.get(first).zip(numbers.get(login)).is_some_and(|(first, number)| first == number);
+            if !is_same {
+                let message = format!("`{first}` and `{login}` would be two accounts of one person at one forge");
+                let help = "write the same logins on all lines of a person, or the same `id` if it is one account";
+                let mut problem = problem("config.accounts", member, message, help);
+                problem.related = Some(place.at);
+                problems.push(problem);
+            }
         }
     }
 }

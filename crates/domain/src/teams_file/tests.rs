@@ -665,8 +665,8 @@ fn accounts_of_two_people_are_refused() {
          - { github: ana, gitlab: other, from: 2026-01-01 }\n",
     );
     let expected = [
-        "config.accounts: `gitlab:ana` stands beside `ana` and `ben`",
-        "config.accounts: `ana` has two accounts, `gitlab:ana` and `gitlab:other`",
+        "config.accounts: `ana` and `ben` would be two accounts of one person at one forge",
+        "config.accounts: `gitlab:ana` and `gitlab:other` would be two accounts of one person at one forge",
     ];
     for message in expected {
         assert!(messages(&text).iter().any(|one| one == message), "{:?}", messages(&text));
@@ -677,6 +677,13 @@ fn accounts_of_two_people_are_refused() {
          - { github: ana-b, id: 7, gitlab: ana, from: 2026-01-01 }\n",
     );
     assert!(parse(&renamed).is_ok());
+    // Renamed at both forges, and joined by the number at one of them.
+    assert_eq!(codes(&renamed.replace("gitlab: ana, from", "gitlab: ana-b, from")), ["config.accounts"]);
+    let joined_elsewhere = with_members(
+        "      - { github: ana, gitlab: one }\n      - { gitlab: one, id: 5, to: 2020-01-01 }\n      \
+         - { gitlab: two, id: 5, to: 2020-01-01 }\n      - { github: ben, gitlab: two, from: 2020-01-01 }\n",
+    );
+    assert!(codes(&joined_elsewhere).contains(&"config.accounts"));
 }
 
 #[test]
