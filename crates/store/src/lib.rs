@@ -14,6 +14,7 @@ mod limits;
 mod metrics;
 mod pages;
 mod progress;
+mod progress_columns;
 mod pruning;
 mod quarantine;
 mod renewal;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use serde::Serialize;
 
-use crate::repositories::saturated;
+use crate::progress_columns::saturated;
 use crate::session::Session;
 use crate::{Reader, RepositoryId, StoreError, Writer};
 

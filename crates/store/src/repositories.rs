@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::attributions::hold_together;
 use crate::attributions::lock_configuration;
 use crate::events::EventKind;
-use crate::progress::progress_of;
+use crate::progress_columns::progress_of;
 use crate::revision::{parse_stored, stored_name};
 use crate::session::Session;
 use crate::{HeldLease, Holder, Reader, Reason, Revision, StoreError, Writer};
@@ -581,10 +581,6 @@ async fn note_listing(connection: &mut Session, pattern: &str, incomplete: Optio
     .execute(connection)
     .await?;
     Ok(())
-}
-
-pub(crate) fn saturated(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 fn pause_after(failures: i32) -> TimeDelta {
