@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::MemberEntry;
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
-use crate::{ExternalId, Forge, Login, Period, Problem, RepoEntry, TeamSlug, Weight};
+use crate::{ExternalId, Login, Period, Problem, RepoEntry, TeamSlug, Weight};
 
 pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     nothing_is_empty(draft, problems);
@@ -183,7 +183,7 @@ fn people_have_one_account_at_each_forge(draft: &Draft, problems: &mut Vec<Probl
     let people = people(draft);
     let numbers: HashMap<&Login, &ExternalId> =
         members(draft).filter_map(|member| Some((&member.value.login, member.value.external_id.as_ref()?))).collect();
-    let mut known: HashMap<(Option<usize>, Forge), (&Login, &Placed<MemberEntry>)> = HashMap::new();
+    let mut known = HashMap::new();
     for member in members(draft) {
         for login in member.value.logins() {
             let (first, place) = *known.entry((people.person(login), login.forge())).or_insert((login, member));
