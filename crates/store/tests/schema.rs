@@ -132,7 +132,8 @@ async fn id_columns_are_bigint_and_views_have_comments() -> Result<()> {
     assert_eq!(views_without_comment, Vec::<String>::new());
     let ids: Vec<String> = sqlx::query_scalar(
         "select table_name || '.' || column_name from information_schema.columns
-        where table_schema = 'public' and column_name like '%\\_id' and column_name <> 'node_id' and data_type <> 'bigint'",
+        where table_schema = 'public' and column_name like '%\\_id'
+        and data_type <> case when column_name in ('external_id', 'node_id') then 'text' else 'bigint' end",
     )
     .fetch_all(&pool)
     .await?;
