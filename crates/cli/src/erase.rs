@@ -94,7 +94,7 @@ impl Subject {
             let teams = account.teams.join(", ");
             return Err(Failure::Input(format!(
                 "`{}` is in the current configuration, in {teams}: the next collection would restore everything\n  {help}",
-                account.login
+                named(account)
             )));
         }
         let bots = store.roster().await?.map(|(_, roster)| roster);
@@ -128,14 +128,20 @@ fn names(file: &TeamsFile, login: &Login, account: Option<&Account>) -> bool {
     })
 }
 
+/// The present login, with its forge where that is not GitHub.
+fn named(account: &Account) -> String {
+    Login::of(account.forge, &account.login).to_string()
+}
+
 /// For example `octocat, account 583231, also known as octo`.
 fn described(account: &Account) -> String {
-    let mut text = account.login.clone();
+    let name = named(account);
+    let mut text = name.clone();
     match &account.external_id {
         Some(number) => drop(write!(text, ", account {number}")),
         None => text.push_str(", an account that was never seen"),
     }
-    let others: Vec<&str> = account.logins.iter().map(String::as_str).filter(|login| *login != account.login).collect();
+    let others: Vec<&str> = account.logins.iter().map(String::as_str).filter(|login| *login != name).collect();
     if !others.is_empty() {
         let _ = write!(text, ", also known as {}", others.join(", "));
     }
