@@ -98,7 +98,7 @@ impl Subject {
             )));
         }
         let bots = store.roster().await?.map(|(_, roster)| roster);
-        for login in self.logins.iter().filter_map(|login| login.parse::<Login>().ok()) {
+        for login in self.logins.iter().map(|login| Login::written(login)) {
             if bots.as_ref().is_some_and(|roster| roster.names_as_bot(&login)) {
                 return Err(Failure::Input(format!(
                     "`{login}` is one of the bots in the current configuration\n  {help}"

@@ -195,6 +195,12 @@ impl Login {
         Self { forge, text: text.replace('\0', "").to_ascii_lowercase() }
     }
 
+    /// The login that was written with its forge, as [`Login`] shows it. Like [`Self::of`], it is never rejected.
+    pub fn written(text: &str) -> Self {
+        let with_forge = text.split_once(':').and_then(|(forge, login)| Some((forge.parse().ok()?, login)));
+        with_forge.map_or_else(|| Self::from_github(text), |(forge, login)| Self::of(forge, login))
+    }
+
     /// The login as GitHub sent it.
     pub fn from_github(text: &str) -> Self {
         Self::of(Forge::GitHub, text)
@@ -833,6 +839,13 @@ mod tests {
         assert_eq!((pattern("Acme/Web-*").to_string().as_str(), pattern("Acme/*").owner()), ("acme/web-*", "acme"));
         for text in ["*", "*/api", "acme/*-web", "acme/**", "acme/a/*", "acme*", "acme/ *"] {
             assert!(text.parse::<RepoPattern>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_written_login_is_read_back_even_if_odd() {
+        for login in [Login::from_github("an_odd-login-that-github.sent!"), Login::of(Forge::GitLab, "ana.smith")] {
+            assert_eq!(Login::written(&login.to_string()), login);
         }
     }
 
