@@ -355,7 +355,6 @@ impl RepositoryJob<'_> {
 
     /// Pull requests are switched off: there are none to read, neither new nor old. What was stored earlier stays.
     async fn finish_without_pull_requests(&mut self, plan: &ListingPlan) -> Result<(), Interruption> {
-        self.has_pull_requests = false;
         let repository = self.repository.called();
         tracing::info!(
             repo.name = %repository,

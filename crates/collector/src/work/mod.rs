@@ -159,7 +159,6 @@ impl RunContext<'_> {
             result: RepositoryResult::default(),
             last_page: None,
             length: None,
-            has_pull_requests: true,
             started_at,
         };
         // A panic is a bug that one repository's data triggers; the others continue. Boxed: reading and storing make a
@@ -288,8 +287,6 @@ struct RepositoryJob<'a> {
     last_page: Option<u32>,
     /// The length of the list, if another answer of GitHub included it.
     length: Option<ListLength>,
-    /// False once GitHub reports that pull requests are switched off in the repository's settings.
-    has_pull_requests: bool,
     /// When the work started, before anything was listed.
     started_at: DateTime<Utc>,
 }
@@ -318,7 +315,7 @@ impl RepositoryJob<'_> {
         // During a backfill nothing is compared.
         let is_compared_later = self.collecting.options.verifies && self.repository.progress.backfill.is_some();
         self.incremental().await?;
-        if !self.has_pull_requests {
+        if !self.repository.progress.has_pull_requests {
             return Ok(());
         }
         self.backfill().await?;
