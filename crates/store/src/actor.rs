@@ -1,7 +1,5 @@
 //! Who changes something.
 
-use std::fmt;
-
 /// Who changes something. It is recorded with every event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
@@ -12,7 +10,7 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// Whoever is logged in at this machine.
+    /// The person who is logged in at this machine.
     pub fn here(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let name = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(lookup).filter(|name| !name.is_empty());
         Self::Person(name.unwrap_or_else(|| "unknown".to_owned()))
@@ -29,15 +27,6 @@ impl Actor {
         match self {
             Self::Collector => None,
             Self::Person(name) => Some(name),
-        }
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => f.write_str(self.kind()),
         }
     }
 }

@@ -306,9 +306,7 @@ impl Writer {
         transaction.commit().await?;
         Ok(applied)
     }
-}
 
-impl Writer {
     /// Merges two people: the person whose account is known by its id, and the one configured with the account's new
     /// login. Memberships move to the known person, whose stored pull requests are reattributed. Every roster that was
     /// read before is stale afterwards.
@@ -534,6 +532,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
 
 /// The people of a plan, as they are stored.
 struct WrittenPeople {
+    /// The person of each login.
     by_login: HashMap<Login, PersonId>,
     /// People who lost an account, and who has it now.
     moved: Vec<(PersonId, PersonId)>,
@@ -564,7 +563,7 @@ async fn write_people(connection: &mut Session, plan: &Plan) -> Result<WrittenPe
 }
 
 /// Deletes people who have lost their last account. Memberships that they still have, in teams that are archived, go to
-/// whoever has the account now, where that one has none at the same time.
+/// the person who has the account now, if that person has none at the same time.
 async fn delete_without_account(connection: &mut Session, moved: &[(PersonId, PersonId)]) -> Result<(), StoreError> {
     for (former, present) in moved {
         sqlx::query!(
@@ -628,16 +627,15 @@ impl AccountColumns {
         let former = known.into_iter().flat_map(|known| known.other_logins.iter().chain([&known.login]));
         let others = account.other_logins.iter().chain(former).filter(|other| **other != *login);
         self.others.push(joined(others));
-        // The account of another person, and one in whose place the file has another one.
-        if let Some(known) = known.filter(|known| known.person != person) {
-            self.moved.push((known.person, person));
+        let owner = known.map(|known| known.person);
+        if owner == Some(person) {
+            return;
         }
-        if known.is_none_or(|known| known.person != person) {
-            let former = known.map(|known| known.person).into_iter().chain([person]);
-            for person in former {
-                self.former_people.push(person.0);
-                self.former_forges.push(forge);
-            }
+        self.moved.extend(owner.map(|owner| (owner, person)));
+        // The account of another person, and one in whose place the file has another one.
+        for former in owner.into_iter().chain([person]) {
+            self.former_people.push(former.0);
+            self.former_forges.push(forge);
         }
     }
 

@@ -533,12 +533,6 @@ impl Writer {
         Self { reader: Reader::with_access(settings, Access::Write), actor }
     }
 
-    /// The same database, but its address and password are reread when no connection can be made. Clones share this.
-    #[must_use]
-    pub fn with_renewal(self, renewal: Renewal) -> Self {
-        Self { reader: self.reader.with_renewal(renewal), ..self }
-    }
-
     /// Who changes something through it.
     pub(crate) fn actor(&self) -> &Actor {
         &self.actor

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
-
 use serde_json::json;
 
 use crate::attributions::lock_configuration;
@@ -138,9 +137,9 @@ pub(crate) async fn advance_all(
     event: ProgressEvent,
 ) -> Result<Vec<CollectionProgress>, StoreError> {
     sqlx::query!("select id from repositories order by id for update").fetch_all(&mut *connection).await?;
-    let changed = foresee_all(connection, event).await?;
-    let ids: Vec<i64> = changed.iter().map(|(id, _)| id.0).collect();
-    let progress: Vec<CollectionProgress> = changed.into_iter().map(|(_, progress)| progress).collect();
+    let foreseen = foresee_all(connection, event).await?;
+    let ids: Vec<i64> = foreseen.iter().map(|(id, _)| id.0).collect();
+    let progress: Vec<CollectionProgress> = foreseen.into_iter().map(|(_, progress)| progress).collect();
     let covered: Vec<_> = progress.iter().map(|it| it.covered_since).collect();
     let reopened: Vec<_> = progress.iter().map(|it| it.reopened_since).collect();
     let backfill: Vec<_> = progress.iter().map(|it| it.backfill.map(|backfill| backfill.since)).collect();

@@ -43,7 +43,7 @@ pub(crate) enum Pooler {
 pub(crate) enum Access {
     /// Only read, as the role that may only read, if this login may act as it.
     Read,
-    /// Whatever the login may.
+    /// Everything that the login may do.
     Write,
 }
 

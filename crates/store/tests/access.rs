@@ -115,17 +115,7 @@ async fn the_reading_role_may_select_and_nothing_else() -> Result<()> {
 async fn a_login_without_createrole_gets_the_statements() -> Result<()> {
     let database = TestDatabase::create().await?;
     let pool = database.pool().await?;
-    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await?;
-    let login = format!("{name}_login");
-    execute(
-        &pool,
-        &format!(
-            "drop schema public cascade; create role {login} login; create schema public authorization {login};
-            grant create on database {name} to {login}"
-        ),
-    )
-    .await?;
-    let url = with_login(database.url(), &login);
+    let (login, url) = owner_of(&database, "login", "", Some("public")).await?;
     let store = Writer::connect(&settings(&url)?, Actor::Collector);
     let statements = store.migrate().await?.context("the login may not create roles")?;
     let role = role(&pool).await?;
@@ -151,16 +141,7 @@ async fn a_reader_finds_the_schema_of_its_login() -> Result<()> {
     let database = TestDatabase::create().await?;
     let pool = database.pool().await?;
     let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await?;
-    let login = format!("{name}_Team");
-    execute(
-        &pool,
-        &format!(
-            "drop schema public cascade; create role \"{login}\" login createrole;
-            create schema \"{login}\" authorization \"{login}\""
-        ),
-    )
-    .await?;
-    let url = with_login(database.url(), &login);
+    let (login, url) = owner_of(&database, "Team", "createrole", None).await?;
     let store = Writer::connect(&settings(&url)?, Actor::Collector);
     assert_eq!(store.migrate().await?, None);
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
@@ -182,6 +163,30 @@ async fn a_reader_finds_the_schema_of_its_login() -> Result<()> {
     assert!(may_read, "the next migration repairs it");
     store.close().await;
     Ok(())
+}
+
+/// A login with these rights, which owns the only schema of a database, and its URL. The schema has this name, or that of
+/// the login.
+async fn owner_of(
+    database: &TestDatabase,
+    suffix: &str,
+    rights: &str,
+    schema: Option<&str>,
+) -> Result<(String, String)> {
+    let pool = database.pool().await?;
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await?;
+    let login = format!("{name}_{suffix}");
+    let schema = schema.unwrap_or(&login);
+    execute(
+        &pool,
+        &format!(
+            "drop schema public cascade; create role \"{login}\" login {rights};
+            create schema \"{schema}\" authorization \"{login}\"; grant create on database {name} to \"{login}\""
+        ),
+    )
+    .await?;
+    let url = with_login(database.url(), &login);
+    Ok((login, url))
 }
 
 /// The URL with another login, and without a password: the test's server trusts every login of this machine.

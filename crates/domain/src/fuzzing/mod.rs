@@ -9,8 +9,7 @@ use chrono::Datelike;
 use serde_json::{Value, json};
 
 use crate::teams_file::TeamsFile;
-use crate::{Forge, Login};
-use crate::{Position, Problems, Weight};
+use crate::{Forge, Login, Position, Problems, Weight};
 
 /// Above this many memberships, only the code's own check covers the sums, because the check here is slow.
 const SUMMED_MEMBERS: usize = 200;
