@@ -1,9 +1,10 @@
 -- Repositories with their collection progress, the ledger of runs, and the quarantine.
 
 create table repositories (
-    id bigint generated always as identity primary key,
+    tenant_id integer not null default current_tenant(),
+    id bigint generated always as identity,
     -- The first instance is GitHub, whose repositories the configuration names.
-    instance_id bigint not null default 1 references instances (id),
+    instance_id bigint not null default 1,
     -- owner/name in the configuration, in lower case. The owner may have several path elements.
     name text not null check (name = lower(name) and name ~ '^[^/]+(/[^/]+)+$'),
     -- The current name at the instance. Null before the first response.
@@ -87,12 +88,14 @@ create table repositories (
     missing_from timestamptz,
     has_undated_missing boolean not null default false,
     -- Raised with every change of the data behind responses about the repository.
-    data_version bigint not null default 0
+    data_version bigint not null default 0,
+    primary key (tenant_id, id),
+    foreign key (tenant_id, instance_id) references instances (tenant_id, id)
 );
 
-create unique index repositories_name_key on repositories (instance_id, name) where removed_at is null;
+create unique index repositories_name_key on repositories (tenant_id, instance_id, name) where removed_at is null;
 -- With two names for one repository, its pull requests would count for the one that was read last.
-create unique index repositories_external_id_key on repositories (instance_id, external_id) where removed_at is null;
+create unique index repositories_external_id_key on repositories (tenant_id, instance_id, external_id) where removed_at is null;
 
 create view collection_coverage as
 select
@@ -124,7 +127,8 @@ comment on view collection_coverage is
 'All data from covered_since to complete_until is stored. Both are null while any repository was never read. One row.';
 
 create table collection_runs (
-    id bigint generated always as identity primary key,
+    tenant_id integer not null default current_tenant() references tenants (id),
+    id bigint generated always as identity,
     started_at timestamptz not null,
     finished_at timestamptz,
     -- partial: some repositories failed, the others are complete. deferred: nothing failed, and some continue later. interrupted:
@@ -132,19 +136,22 @@ create table collection_runs (
     state text not null default 'running'
     check (state in ('running', 'succeeded', 'deferred', 'partial', 'failed', 'interrupted')),
     -- Null for a run that failed before it knew its configuration.
-    configuration_revision bigint references configurations (revision),
+    configuration_revision bigint,
     -- How many repositories it planned to collect. The run is over when there are as many results.
     planned integer not null default 0,
     -- Problems during planning, as sentences: patterns that could not be resolved.
     problems text [] not null default '{}',
+    primary key (tenant_id, id),
+    foreign key (tenant_id, configuration_revision) references configurations (tenant_id, revision),
     check ((state = 'running') = (finished_at is null))
 );
 
-create index collection_runs_started_at_idx on collection_runs (started_at);
+create index collection_runs_started_at_idx on collection_runs (tenant_id, started_at);
 
 create table collection_results (
-    run_id bigint not null references collection_runs (id),
-    repository_id bigint not null references repositories (id),
+    tenant_id integer not null default current_tenant(),
+    run_id bigint not null,
+    repository_id bigint not null,
     -- deferred: continues later. busy: another process is working on it.
     state text not null check (state in ('succeeded', 'failed', 'deferred', 'busy')),
     -- A stable code and a sentence. Every state except success has a reason.
@@ -174,17 +181,20 @@ create table collection_results (
     rate_limit_remaining integer,
     -- Which attempt wrote it. It may be retried after a lost reply.
     written_as bigint,
-    primary key (run_id, repository_id),
+    primary key (tenant_id, run_id, repository_id),
+    foreign key (tenant_id, run_id) references collection_runs (tenant_id, id),
+    foreign key (tenant_id, repository_id) references repositories (tenant_id, id),
     constraint collection_results_reason_check check ((state = 'succeeded') = (error_code is null)),
     check (listed = kept + skipped_ghost + skipped_bot + skipped_not_a_member + quarantined)
 );
 
-create index collection_results_repository_idx on collection_results (repository_id, run_id desc);
+create index collection_results_repository_idx on collection_results (tenant_id, repository_id, run_id desc);
 
 -- Pull requests that could not be read or understood. Their authors are unknown.
 create table quarantined_pull_requests (
-    id bigint generated always as identity primary key,
-    repository_id bigint not null references repositories (id),
+    tenant_id integer not null default current_tenant(),
+    id bigint generated always as identity,
+    repository_id bigint not null,
     -- Identified by its number, or else by its place. An unreadable row keeps its place behind the row before it in the list by
     -- creation, even if earlier rows are deleted.
     number bigint,
@@ -205,44 +215,54 @@ create table quarantined_pull_requests (
     first_seen_at timestamptz not null,
     last_tried_at timestamptz not null,
     attempts integer not null default 1,
+    primary key (tenant_id, id),
+    foreign key (tenant_id, repository_id) references repositories (tenant_id, id),
     constraint quarantined_pull_requests_are_known check (number is not null or position is not null)
 );
 
-create unique index quarantined_pull_requests_number_key on quarantined_pull_requests (repository_id, number);
-create unique index quarantined_pull_requests_place_key on quarantined_pull_requests (repository_id, after_number, rows_after)
+create unique index quarantined_pull_requests_number_key on quarantined_pull_requests (tenant_id, repository_id, number);
+create unique index quarantined_pull_requests_place_key
+on quarantined_pull_requests (tenant_id, repository_id, after_number, rows_after)
 where number is null;
 
 -- Repositories whose reviewers must be read again, because the list of bots changed. In steps, their pull requests are marked as
 -- not read.
 create table reopened_histories (
-    repository_id bigint primary key references repositories (id) on delete cascade,
+    tenant_id integer not null default current_tenant(),
+    repository_id bigint not null,
     -- The last processed number.
-    done_number bigint not null default 0
+    done_number bigint not null default 0,
+    primary key (tenant_id, repository_id),
+    foreign key (tenant_id, repository_id) references repositories (tenant_id, id) on delete cascade
 );
 
 -- Until when GitHub refuses requests with some credentials, so that the next run or another sandbox does not have to find out.
 create table rate_limit_blocks (
+    tenant_id integer not null default current_tenant() references tenants (id),
     -- A digest of the credentials and GitHub's address, never the token itself.
     scope text not null,
     -- The hourly limit of the REST API or of GraphQL, or a secondary limit, which applies to both.
     kind text not null check (kind in ('core', 'graphql', 'secondary')),
     blocked_until timestamptz not null,
-    primary key (scope, kind)
+    primary key (tenant_id, scope, kind)
 );
 
 -- What was left of the hourly limit, as GitHub reported it, so that the next run does not have to send a request to find out.
 create table rate_limit_remaining (
-    scope text primary key,
+    tenant_id integer not null default current_tenant() references tenants (id),
+    scope text not null,
     -- Requests per hour.
     hourly_limit integer not null check (hourly_limit >= 0),
     remaining integer not null check (remaining >= 0),
-    resets_at timestamptz not null
+    resets_at timestamptz not null,
+    primary key (tenant_id, scope)
 );
 
 -- What happened, each written in the transaction that made it happen, so that an event is never lost or made up. Deleted with the
 -- runs of their time.
 create table events (
-    id bigint generated always as identity primary key,
+    tenant_id integer not null default current_tenant() references tenants (id),
+    id bigint generated always as identity,
     at timestamptz not null,
     kind text not null check (
         kind in (
@@ -255,8 +275,32 @@ create table events (
     -- What it is about: a revision, a repository as owner/name, or a week such as 2026-W24.
     subject text not null,
     payload jsonb not null default '{}',
+    primary key (tenant_id, id),
     check ((actor_kind = 'person') = (actor_name is not null))
 );
 
 -- A week becomes complete once.
-create unique index events_completed_week_key on events (subject) where kind = 'week_completed';
+create unique index events_completed_week_key on events (tenant_id, subject) where kind = 'week_completed';
+
+do $$
+declare
+    name text;
+begin
+    foreach name in array array[
+        'repositories',
+        'collection_runs',
+        'collection_results',
+        'quarantined_pull_requests',
+        'reopened_histories',
+        'rate_limit_blocks',
+        'rate_limit_remaining',
+        'events'
+    ] loop
+        execute format('alter table %I enable row level security, force row level security', name);
+        execute format(
+            'create policy rows_of_tenant on %I using (tenant_id = (select current_tenant())) '
+            'with check (tenant_id = (select current_tenant()))',
+            name
+        );
+    end loop;
+end $$;

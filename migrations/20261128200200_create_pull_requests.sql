@@ -2,11 +2,12 @@
 
 -- One row per pull request of a configured person.
 create table pull_requests (
-    id bigint generated always as identity primary key,
-    repository_id bigint not null references repositories (id),
+    tenant_id integer not null default current_tenant(),
+    id bigint generated always as identity,
+    repository_id bigint not null,
     number bigint not null check (number > 0),
     -- Its instance, as that of the repository, and its id there. The id stays the same when the repository is renamed or transferred.
-    instance_id bigint not null references instances (id),
+    instance_id bigint not null,
     external_id text not null check (external_id <> ''),
     -- Its GraphQL node ID.
     node_id text,
@@ -65,21 +66,23 @@ create table pull_requests (
                 then extract(epoch from merged_at - first_review_at)::double precision
         end
     ) stored,
-    unique (repository_id, number),
-    unique (instance_id, external_id),
+    primary key (tenant_id, id),
+    unique (tenant_id, repository_id, number),
+    unique (tenant_id, instance_id, external_id),
+    foreign key (tenant_id, repository_id) references repositories (tenant_id, id),
     -- The author has an account where the pull request is.
-    foreign key (author_id, instance_id) references accounts (person_id, instance_id),
+    foreign key (tenant_id, author_id, instance_id) references accounts (tenant_id, person_id, instance_id),
     -- Merged means exactly that there is a merge time.
     check ((state = 'merged') = (merged_at is not null)),
     check ((state = 'open') = (closed_at is null))
 );
 
-create index pull_requests_author_attributed_idx on pull_requests (author_id, attributed_at, id);
-create index pull_requests_node_id_idx on pull_requests (node_id);
-create index pull_requests_without_details_idx on pull_requests (repository_id, updated_at desc)
+create index pull_requests_author_attributed_idx on pull_requests (tenant_id, author_id, attributed_at, id);
+create index pull_requests_node_id_idx on pull_requests (tenant_id, node_id);
+create index pull_requests_without_details_idx on pull_requests (tenant_id, repository_id, updated_at desc)
 where detailed_at is distinct from updated_at and deleted_at is null;
 -- For the weekly comparison with GitHub's list.
-create index pull_requests_updated_idx on pull_requests (repository_id, updated_at);
+create index pull_requests_updated_idx on pull_requests (tenant_id, repository_id, updated_at);
 
 -- Why a duration is null although one might expect it.
 create function pull_request_flags(p pull_requests)
@@ -104,13 +107,14 @@ comment on function pull_request_flags is 'Why a duration of a pull request is n
 
 -- A team's share of a pull request. Derived data, replaced in the transaction that changes its source.
 create table pr_attributions (
-    pull_request_id bigint not null references pull_requests (id),
-    team_id bigint not null references teams (id),
-    membership_id bigint not null references team_memberships (id),
+    tenant_id integer not null default current_tenant(),
+    pull_request_id bigint not null,
+    team_id bigint not null,
+    membership_id bigint not null,
     weight numeric(5, 4) not null check (weight > 0 and weight <= 1),
     -- Copied from the pull request, so that one index covers a team's range without a join.
-    repository_id bigint not null references repositories (id),
-    author_id bigint not null references people (id),
+    repository_id bigint not null,
+    author_id bigint not null,
     created_at timestamptz not null,
     closed_at timestamptz,
     merged_at timestamptz,
@@ -120,10 +124,32 @@ create table pr_attributions (
     coding_seconds double precision,
     pickup_seconds double precision,
     review_seconds double precision,
-    primary key (pull_request_id, team_id)
+    primary key (tenant_id, pull_request_id, team_id),
+    foreign key (tenant_id, pull_request_id) references pull_requests (tenant_id, id),
+    foreign key (tenant_id, team_id) references teams (tenant_id, id),
+    foreign key (tenant_id, membership_id) references team_memberships (tenant_id, id),
+    foreign key (tenant_id, repository_id) references repositories (tenant_id, id),
+    foreign key (tenant_id, author_id) references people (tenant_id, id)
 );
 
-create index pr_attributions_open_idx on pr_attributions (team_id, created_at)
+create index pr_attributions_open_idx on pr_attributions (tenant_id, team_id, created_at)
 include (weight, author_id, repository_id, pull_request_id)
 where closed_at is null;
-create index pr_attributions_team_repository_idx on pr_attributions (team_id, repository_id);
+create index pr_attributions_team_repository_idx on pr_attributions (tenant_id, team_id, repository_id);
+
+do $$
+declare
+    name text;
+begin
+    foreach name in array array[
+        'pull_requests',
+        'pr_attributions'
+    ] loop
+        execute format('alter table %I enable row level security, force row level security', name);
+        execute format(
+            'create policy rows_of_tenant on %I using (tenant_id = (select current_tenant())) '
+            'with check (tenant_id = (select current_tenant()))',
+            name
+        );
+    end loop;
+end $$;

@@ -1,12 +1,13 @@
 -- Counters of repositories (pull_requests, without_details, quarantined, missing_from). Triggers maintain them on every write, by
 -- programs or by people with SQL, so that queries do not count rows.
 
-create function add_to_counters(repository bigint, stored bigint, lacking bigint) returns void language plpgsql as $$
+create function add_to_counters(of_tenant integer, repository bigint, stored bigint, lacking bigint)
+returns void language plpgsql as $$
 begin
     -- By its key, whatever was planned for the rows that a statement wrote.
     update repositories
     set pull_requests = pull_requests + stored, without_details = without_details + lacking
-    where id = repository and (stored <> 0 or lacking <> 0);
+    where tenant_id = of_tenant and id = repository and (stored <> 0 or lacking <> 0);
 end
 $$;
 
@@ -15,30 +16,36 @@ comment on function add_to_counters is 'Adds to the counters of a repository.';
 create function count_pull_requests() returns trigger language plpgsql as $$
 begin
     if tg_op = 'INSERT' then
-        perform add_to_counters(n.repository_id, count(*), count(*) filter (where n.detailed_at is distinct from n.updated_at))
+        perform add_to_counters(
+            n.tenant_id, n.repository_id, count(*), count(*) filter (where n.detailed_at is distinct from n.updated_at)
+        )
         from new_rows as n
         where n.deleted_at is null
-        group by n.repository_id
-        order by n.repository_id;
+        group by n.tenant_id, n.repository_id
+        order by n.tenant_id, n.repository_id;
     elsif tg_op = 'DELETE' then
-        perform add_to_counters(o.repository_id, - count(*), - count(*) filter (where o.detailed_at is distinct from o.updated_at))
+        perform add_to_counters(
+            o.tenant_id, o.repository_id, - count(*), - count(*) filter (where o.detailed_at is distinct from o.updated_at)
+        )
         from old_rows as o
         where o.deleted_at is null
-        group by o.repository_id
-        order by o.repository_id;
+        group by o.tenant_id, o.repository_id
+        order by o.tenant_id, o.repository_id;
     else
-        perform add_to_counters(c.repository_id, sum(c.sign), coalesce(sum(c.sign) filter (where c.is_lacking), 0)::bigint)
+        perform add_to_counters(
+            c.tenant_id, c.repository_id, sum(c.sign), coalesce(sum(c.sign) filter (where c.is_lacking), 0)::bigint
+        )
         from (
-            select repository_id, 1 as sign, detailed_at is distinct from updated_at as is_lacking
+            select tenant_id, repository_id, 1 as sign, detailed_at is distinct from updated_at as is_lacking
             from new_rows
             where deleted_at is null
             union all
-            select repository_id, -1, detailed_at is distinct from updated_at
+            select tenant_id, repository_id, -1, detailed_at is distinct from updated_at
             from old_rows
             where deleted_at is null
         ) as c
-        group by c.repository_id
-        order by c.repository_id;
+        group by c.tenant_id, c.repository_id
+        order by c.tenant_id, c.repository_id;
     end if;
     return null;
 end
@@ -46,10 +53,10 @@ $$;
 
 comment on function count_pull_requests is 'Maintains pull_requests and without_details of repositories.';
 
-create function recount_quarantine(of_repositories bigint []) returns void language plpgsql as $$
+create function recount_quarantine(of_tenant integer, of_repositories bigint []) returns void language plpgsql as $$
 begin
     -- First locked, then counted: who counted at the same time as another one would not see what that one wrote.
-    perform from repositories where id = any(of_repositories) order by id for no key update;
+    perform from repositories where tenant_id = of_tenant and id = any(of_repositories) order by id for no key update;
     update repositories as r
     set (quarantined, missing_from, has_undated_missing) = (
         select
@@ -57,27 +64,24 @@ begin
             min(q.created_from) filter (where q.accepted_at is null),
             coalesce(bool_or(q.created_from is null) filter (where q.accepted_at is null), false)
         from quarantined_pull_requests as q
-        where q.repository_id = r.id
+        where q.tenant_id = of_tenant and q.repository_id = r.id
     )
-    where r.id = any(of_repositories);
+    where r.tenant_id = of_tenant and r.id = any(of_repositories);
 end
 $$;
 
 comment on function recount_quarantine is 'Recomputes the quarantine counters of some repositories.';
 
 create function count_quarantine() returns trigger language plpgsql as $$
-declare
-    touched bigint [];
 begin
     if tg_op = 'INSERT' then
-        touched := array(select distinct repository_id from new_rows);
+        perform recount_quarantine(n.tenant_id, array_agg(distinct n.repository_id)) from new_rows as n group by n.tenant_id;
     elsif tg_op = 'DELETE' then
-        touched := array(select distinct repository_id from old_rows);
+        perform recount_quarantine(o.tenant_id, array_agg(distinct o.repository_id)) from old_rows as o group by o.tenant_id;
     else
-        touched := array(select repository_id from new_rows union select repository_id from old_rows);
-    end if;
-    if touched <> '{}' then
-        perform recount_quarantine(touched);
+        perform recount_quarantine(c.tenant_id, array_agg(c.repository_id))
+        from (select tenant_id, repository_id from new_rows union select tenant_id, repository_id from old_rows) as c
+        group by c.tenant_id;
     end if;
     return null;
 end
@@ -86,23 +90,33 @@ $$;
 comment on function count_quarantine is 'Maintains the quarantine counters of repositories.';
 
 create function recount_repositories() returns void language plpgsql as $$
+declare
+    before constant text := current_setting('app.tenant', true);
+    of_tenant integer;
 begin
     -- In the order in which pages are written.
     lock table repositories, pull_requests, quarantined_pull_requests in share row exclusive mode;
-    update repositories as r
-    set pull_requests = c.stored, without_details = c.lacking
-    from (
-        select i.id, count(p.id) as stored, count(p.id) filter (where p.detailed_at is distinct from p.updated_at) as lacking
-        from repositories as i
-        left join pull_requests as p on i.id = p.repository_id and p.deleted_at is null
-        group by i.id
-    ) as c
-    where r.id = c.id and (r.pull_requests, r.without_details) is distinct from (c.stored, c.lacking);
-    perform recount_quarantine(array(select id from repositories));
+    -- One tenant after the other, because policies show the rows of one.
+    for of_tenant in select t.id from tenants as t order by t.id loop
+        perform set_config('app.tenant', of_tenant::text, true);
+        update repositories as r
+        set pull_requests = c.stored, without_details = c.lacking
+        from (
+            select i.id, count(p.id) as stored, count(p.id) filter (where p.detailed_at is distinct from p.updated_at) as lacking
+            from repositories as i
+            left join pull_requests as p on i.tenant_id = p.tenant_id and i.id = p.repository_id and p.deleted_at is null
+            where i.tenant_id = of_tenant
+            group by i.id
+        ) as c
+        where r.tenant_id = of_tenant and r.id = c.id and (r.pull_requests, r.without_details) is distinct from (c.stored, c.lacking);
+        perform recount_quarantine(of_tenant, array(select id from repositories where tenant_id = of_tenant));
+    end loop;
+    perform set_config('app.tenant', coalesce(before, ''), true);
 end
 $$;
 
-comment on function recount_repositories is 'Recomputes all counters of repositories, for use after triggers were disabled.';
+comment on function recount_repositories is
+'Recomputes all counters of repositories, of all tenants, for use after triggers were disabled.';
 
 create function count_after_truncate() returns trigger language plpgsql as $$
 begin

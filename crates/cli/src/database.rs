@@ -76,10 +76,12 @@ impl Database {
         }
     }
 
-    /// The path of a PostgreSQL program in the private server's version, and the database URL to give it.
+    /// The path of a PostgreSQL program in the private server's version, and the database URL to give it. `pg_dump`
+    /// needs all rows, so it runs as the superuser.
     pub(crate) fn program(&self, name: &str) -> Result<(PathBuf, String), Failure> {
         let server = self.server.as_ref().context("there is no private database")?;
-        Ok((server.binaries().path(name), server.url(PRIVATE_DATABASE)))
+        let url = if name == "pg_dump" { server.superuser_url(PRIVATE_DATABASE) } else { server.url(PRIVATE_DATABASE) };
+        Ok((server.binaries().path(name), url))
     }
 
     /// A store for this database.

@@ -44,6 +44,15 @@ pub enum Error {
         /// The version of the binaries.
         installed: u32,
     },
+    /// The data folder has no login for us: a version before the first release made it.
+    #[error(
+        "the data in {folder} was made by a version before the first release and cannot be used\n  help: run \
+         `mergeline data remove --yes`, and collect again"
+    )]
+    BeforeFirstRelease {
+        /// The data folder.
+        folder: String,
+    },
     /// Another process uses the private server.
     #[error(
         "the private PostgreSQL in {folder} is in use\n  help: end the other `mergeline` commands (`serve`, `collect`), and try again"

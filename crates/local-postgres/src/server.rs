@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::os::unix::net::UnixStream;
@@ -31,6 +31,14 @@ const POLL: Duration = Duration::from_millis(10);
 const MAX_SOCKET_FOLDER: usize = 90;
 /// The name prefix of data folders that `initdb` has not finished.
 const UNFINISHED: &str = "data.new";
+
+/// The login of the server's users, which owns their databases. It may make databases and roles, but it is not a
+/// superuser, because a superuser's queries pass by the policies that limit the others to their rows.
+const LOGIN: &str = "mergeline";
+/// The login that `initdb` makes.
+const SUPERUSER: &str = "postgres";
+/// The file in a data folder that says that it has [`LOGIN`]. Folders from before the first release have none.
+const HAS_LOGIN: &str = "mergeline.login";
 
 /// Part of the socket's name. Set on both sides, because otherwise PGPORT from the environment would apply.
 const PORT: u16 = 5432;
@@ -141,10 +149,19 @@ impl Server {
         self.folder.answers() && self.folder.stopped_process().is_none()
     }
 
-    /// The URL of a database on this server, through its Unix socket.
+    /// The URL of a database on this server, through its Unix socket, for a login that is not a superuser.
     pub fn url(&self, database: &str) -> String {
+        self.url_of(LOGIN, database)
+    }
+
+    /// The same for the superuser, who sees all rows of all tables.
+    pub fn superuser_url(&self, database: &str) -> String {
+        self.url_of(SUPERUSER, database)
+    }
+
+    fn url_of(&self, login: &str, database: &str) -> String {
         let socket: String = self.folder.socket.to_string_lossy().bytes().map(percent_encoded).collect();
-        format!("postgres://postgres@localhost:{}/{database}?host={socket}", self.folder.port)
+        format!("postgres://{login}@localhost:{}/{database}?host={socket}", self.folder.port)
     }
 
     fn enter(folder: &Folder, binaries: &Binaries, settings: &[&str]) -> Result<Self, Error> {
@@ -391,6 +408,9 @@ impl Folder {
                 let (folder, installed) = (self.root.display().to_string(), binaries.version());
                 return Err(Error::OtherVersion { folder, found, installed });
             }
+            if !self.data().join(HAS_LOGIN).exists() {
+                return Err(Error::BeforeFirstRelease { folder: self.root.display().to_string() });
+            }
             return Ok(());
         }
         // An `initdb` may still be writing after its parent was killed, so each one has its own folder name.
@@ -404,7 +424,8 @@ impl Folder {
             .command(binaries.path("initdb"))
             .arg("--pgdata")
             .arg(&unfinished)
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .arg(format!("--username={SUPERUSER}"))
+            .args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
             .process_group(0)
             .stdin(Stdio::null())
             .output()
@@ -413,7 +434,39 @@ impl Folder {
             let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(Error::Command { command: "initdb", output });
         }
+        self.create_login(binaries, &unfinished)?;
         fs::rename(&unfinished, self.data()).map_err(io_error("cannot finish the data folder"))
+    }
+
+    /// Creates the login of the server's users, before the server ever runs.
+    fn create_login(&self, binaries: &Binaries, data: &Path) -> Result<(), Error> {
+        // Each line is one statement.
+        let statements = format!(
+            "create role {LOGIN} login createdb createrole\nalter database postgres owner to {LOGIN}\n"
+        );
+        let failed = || io_error(self.cannot_run("postgres"));
+        let mut running = self
+            .command(binaries.path("postgres"))
+            .arg("--single")
+            .arg("-D")
+            .arg(data)
+            .args(["-c", "exit_on_error=on", "-c", "fsync=off", "postgres"])
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(failed())?;
+        if let Some(mut input) = running.stdin.take() {
+            // If it has ended already, its output says why.
+            let _ = input.write_all(statements.as_bytes());
+        }
+        let output = running.wait_with_output().map_err(failed())?;
+        if !output.status.success() {
+            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(Error::Command { command: "postgres", output });
+        }
+        fs::write(data.join(HAS_LOGIN), LOGIN).map_err(io_error("cannot finish the data folder"))
     }
 
     /// A new, unused folder for `initdb`.

@@ -40,7 +40,7 @@ by_place as (
         $8, t.at
     from items as i cross join tried as t
     where i.number is null
-    on conflict (repository_id, after_number, rows_after) where number is null do update
+    on conflict (tenant_id, repository_id, after_number, rows_after) where number is null do update
     set
         position = excluded.position,
         before_number = excluded.before_number,
@@ -58,7 +58,7 @@ by_place as (
 )
 insert into quarantined_pull_requests as q (repository_id, number, reason, created_from, first_seen_at, last_tried_at)
 select $1, i.number, i.reason, i.created_from, $8, $8 from items as i where i.number is not null
-on conflict (repository_id, number) do update
+on conflict (tenant_id, repository_id, number) do update
 set
     reason = excluded.reason,
     created_from = coalesce(excluded.created_from, q.created_from),

@@ -6,7 +6,7 @@ insert into collection_results as r (
     requests, pages, listed, kept, skipped_ghost, skipped_bot, skipped_not_a_member, quarantined,
     changed, rate_limit_remaining, graphql_requests, graphql_points, enriched, is_unchanged, written_as
 ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
-on conflict (run_id, repository_id) do update
+on conflict (tenant_id, run_id, repository_id) do update
 set
     written_as = excluded.written_as,
     state = excluded.state,

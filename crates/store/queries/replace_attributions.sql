@@ -27,15 +27,15 @@ removed as (
 
 written as (
     insert into pr_attributions as a (
-        pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at,
-        coding_seconds, pickup_seconds, review_seconds
+        tenant_id, pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at,
+        merged_at, coding_seconds, pickup_seconds, review_seconds
     )
     select
-        w.pull_request_id, w.team_id, w.membership_id, w.weight, p.repository_id, p.author_id, p.created_at, p.closed_at,
-        p.merged_at, p.coding_seconds, p.pickup_seconds, p.review_seconds
+        p.tenant_id, w.pull_request_id, w.team_id, w.membership_id, w.weight, p.repository_id, p.author_id, p.created_at,
+        p.closed_at, p.merged_at, p.coding_seconds, p.pickup_seconds, p.review_seconds
     from wanted as w
     inner join pull_requests as p on w.pull_request_id = p.id
-    on conflict (pull_request_id, team_id) do update
+    on conflict (tenant_id, pull_request_id, team_id) do update
     set
         membership_id = excluded.membership_id,
         weight = excluded.weight,

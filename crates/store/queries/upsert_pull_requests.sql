@@ -1,10 +1,10 @@
 -- Writes a page of pull requests of one repository and answers with the rows that are new or different.
 -- $1 repository; $2 to $13 the columns, each number once.
 insert into pull_requests (
-    repository_id, instance_id, number, external_id, author_id, title, state, is_draft, base_ref,
+    tenant_id, repository_id, instance_id, number, external_id, author_id, title, state, is_draft, base_ref,
     created_at, updated_at, closed_at, merged_at, node_id
 )
-select r.id, r.instance_id, i.*
+select r.tenant_id, r.id, r.instance_id, i.*
 from repositories as r
 cross join unnest(
     $2::bigint [], $3::text [], $4::bigint [], $5::text [], $6::text [], $7::boolean [], $8::text [],
@@ -14,7 +14,7 @@ cross join unnest(
 )
 where r.id = $1
 order by i.number
-on conflict (repository_id, number) do update
+on conflict (tenant_id, repository_id, number) do update
 set
     external_id = excluded.external_id,
     author_id = excluded.author_id,

@@ -25,18 +25,21 @@ const PEOPLE_AT_ONCE: i64 = 1_000;
 const SPANS_AT_ONCE: usize = 1_000;
 
 /// Pages take this lock shared. Membership changes and reattribution take it exclusively. So no page uses a roster that
-/// has just been replaced, and no pull request changes while it is attributed. The number is arbitrary.
-const CONFIGURATION_LOCK: i64 = 0x6d65_7267_656c;
+/// has just been replaced, and no pull request changes while it is attributed. Each tenant has its own. The number is
+/// arbitrary.
+const CONFIGURATION_LOCK: i32 = 0x6d67_6c63;
 
 /// Blocks storing pull requests and changing memberships until the transaction ends.
 pub(crate) async fn hold_alone(connection: &mut Session) -> Result<(), StoreError> {
-    sqlx::query!("select pg_advisory_xact_lock($1)", CONFIGURATION_LOCK).execute(connection).await?;
+    let tenant = connection.tenant().id();
+    sqlx::query!("select pg_advisory_xact_lock($1, $2)", CONFIGURATION_LOCK, tenant).execute(connection).await?;
     Ok(())
 }
 
 /// Blocks membership changes until the transaction ends.
 pub(crate) async fn hold_together(connection: &mut Session) -> Result<(), StoreError> {
-    sqlx::query!("select pg_advisory_xact_lock_shared($1)", CONFIGURATION_LOCK).execute(connection).await?;
+    let tenant = connection.tenant().id();
+    sqlx::query!("select pg_advisory_xact_lock_shared($1, $2)", CONFIGURATION_LOCK, tenant).execute(connection).await?;
     Ok(())
 }
 
@@ -110,12 +113,12 @@ pub(crate) async fn mark(connection: &mut Session, changes: &[PersonChange]) -> 
         }
     }
     sqlx::query!(
-        "insert into reattributions (person_id, team_id)
-        select f.person_id, t.id
+        "insert into reattributions (tenant_id, person_id, team_id)
+        select t.tenant_id, f.person_id, t.id
         from unnest($1::bigint [], $2::text []) as f (person_id, team)
         inner join teams as t on f.team = t.slug
         where exists (select from pull_requests as p where p.author_id = f.person_id and p.deleted_at is null)
-        on conflict (person_id, team_id) do nothing",
+        on conflict (tenant_id, person_id, team_id) do nothing",
         &people,
         &teams as &[&str]
     )
@@ -127,13 +130,13 @@ pub(crate) async fn mark(connection: &mut Session, changes: &[PersonChange]) -> 
 /// Like [`mark`], for all teams of one person.
 pub(crate) async fn mark_person(connection: &mut Session, person: PersonId) -> Result<(), StoreError> {
     sqlx::query!(
-        "insert into reattributions (person_id, team_id)
-        select distinct m.person_id, m.team_id
+        "insert into reattributions (tenant_id, person_id, team_id)
+        select distinct m.tenant_id, m.person_id, m.team_id
         from team_memberships as m
         where
             m.person_id = $1 and m.removed_in is null
             and exists (select from pull_requests as p where p.author_id = m.person_id and p.deleted_at is null)
-        on conflict (person_id, team_id) do nothing",
+        on conflict (tenant_id, person_id, team_id) do nothing",
         person.0
     )
     .execute(&mut *connection)

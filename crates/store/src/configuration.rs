@@ -212,7 +212,7 @@ impl Reader {
         &self,
         read: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.once(async |connection| {
+        self.with_deadline(async |connection| {
             sqlx::query!("set transaction isolation level repeatable read, read only")
                 .execute(&mut *connection)
                 .await?;
@@ -651,12 +651,12 @@ impl AccountColumns {
         .execute(&mut *connection)
         .await?;
         sqlx::query!(
-            "insert into accounts as a (person_id, instance_id, external_id, configured_login, login, other_logins)
-            select f.person_id, i.id, f.external_id, f.configured_login, f.login, string_to_array(f.others, ' ')
+            "insert into accounts as a (tenant_id, person_id, instance_id, external_id, configured_login, login, other_logins)
+            select i.tenant_id, f.person_id, i.id, f.external_id, f.configured_login, f.login, string_to_array(f.others, ' ')
             from unnest($1::bigint [], $2::text [], $3::text [], $4::text [], $5::text [], $6::text [])
                 as f (person_id, forge, external_id, configured_login, login, others)
             inner join instances as i on f.forge = i.forge
-            on conflict (person_id, instance_id) do update
+            on conflict (tenant_id, person_id, instance_id) do update
             set
                 configured_login = excluded.configured_login,
                 login = excluded.login,
@@ -804,7 +804,7 @@ async fn write_teams(connection: &mut Session, plan: &Plan, now: DateTime<Utc>) 
     for (slug, name) in plan.teams_added.iter().chain(&plan.teams_restored).chain(&plan.teams_renamed) {
         sqlx::query!(
             "insert into teams (slug, name, created_at) values ($1, $2, $3)
-            on conflict (slug) do update set name = excluded.name, archived_at = null",
+            on conflict (tenant_id, slug) do update set name = excluded.name, archived_at = null",
             slug.as_str(),
             name,
             now
@@ -879,8 +879,8 @@ async fn write_memberships(
     }
     // The replaced row knows its person. In the file, the same login may now mean another person.
     sqlx::query!(
-        "insert into team_memberships (team_id, person_id, weight, joined_at, left_at, added_in)
-        select t.id, coalesce(m.person_id, f.person_id), f.units / 10000.0, f.joined_at, f.left_at, $7
+        "insert into team_memberships (tenant_id, team_id, person_id, weight, joined_at, left_at, added_in)
+        select t.tenant_id, t.id, coalesce(m.person_id, f.person_id), f.units / 10000.0, f.joined_at, f.left_at, $7
         from unnest(
             $1::text [], $2::bigint [], $3::bigint [], $4::integer [], $5::timestamptz [], $6::timestamptz []
         ) with ordinality as f (team, person_id, replaced, units, joined_at, left_at, position)
@@ -962,9 +962,9 @@ async fn foresee(connection: &mut Session, planned: Planned) -> Result<Applied, 
 /// bots another review may be the first by a person. Known values stay until then.
 async fn reopen_histories(connection: &mut Session) -> Result<(), StoreError> {
     sqlx::query!(
-        "insert into reopened_histories (repository_id)
-        select id from repositories where pull_requests > without_details
-        on conflict (repository_id) do update set done_number = excluded.done_number"
+        "insert into reopened_histories (tenant_id, repository_id)
+        select tenant_id, id from repositories where pull_requests > without_details
+        on conflict (tenant_id, repository_id) do update set done_number = excluded.done_number"
     )
     .execute(connection)
     .await?;

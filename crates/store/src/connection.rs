@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::roles::create_reader;
-use crate::session::{APPLICATION_NAME, Access, Connections, Pooler, Scope, Session};
-use crate::{Actor, Renewal, StoreError};
+use crate::session::{APPLICATION_NAME, Access, Connections, Pooler, Session};
+use crate::{Actor, Renewal, StoreError, Tenant};
 
 /// Not checked at compile time, because the migrator creates this table, not our migrations.
 pub(crate) const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
@@ -423,6 +423,12 @@ impl Reader {
         Self { pool: self.pool.with_renewal(renewal), ..self }
     }
 
+    /// The same database and pool, for the rows of another tenant.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: Tenant) -> Self {
+        Self { pool: self.pool.for_tenant(tenant), deadline: self.deadline }
+    }
+
     /// Rereads the address and password when that is due. Without [`Self::with_renewal`] nothing happens.
     pub async fn renew_if_due(&self) {
         self.pool.renew_if_due().await;
@@ -433,16 +439,24 @@ impl Reader {
         self.pool.test_timeout()
     }
 
-    /// A connection outside the pool. On failure it returns the reason, while the pool would only report a timeout.
-    /// Only a silent firewall makes this wait for the full timeout.
+    /// A transaction on a connection outside the pool. On failure it returns the reason, while the pool would only
+    /// report a timeout. Only a silent firewall makes this wait for the full timeout.
     pub(crate) async fn dedicated_connection(&self) -> Result<Session, StoreError> {
         // Each attempt has its own deadline: an address that is silent uses up the first one.
-        self.pool.with_second_attempt(|| self.connect_in_time()).await
+        self.pool.with_second_attempt(|| self.connect_in_time(self.pool.dedicated_session())).await
     }
 
-    async fn connect_in_time(&self) -> Result<Session, StoreError> {
+    /// The same, before its transaction begins: migrations need statements outside transactions, and no tenant.
+    async fn connection_for_migrations(&self) -> Result<Session, StoreError> {
+        self.pool.with_second_attempt(|| self.connect_in_time(self.pool.connect())).await
+    }
+
+    async fn connect_in_time(
+        &self,
+        connecting: impl Future<Output = Result<Session, sqlx::Error>>,
+    ) -> Result<Session, StoreError> {
         let deadline = self.pool.acquire_timeout();
-        timeout(deadline, self.pool.dedicated_session())
+        timeout(deadline, connecting)
             .await
             .map_err(|_| {
                 let reason = if self.pool.is_by_socket() { "" } else { "; a firewall may block it" };
@@ -469,31 +483,15 @@ impl Reader {
         Ok(())
     }
 
-    /// Runs `work` in a transaction without retries.
-    pub(crate) async fn once<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.run_with_deadline(Scope::Transaction, work).await
-    }
-
-    /// Runs `work` with a time limit. A connection that times out is discarded.
+    /// Runs `work` in a transaction with a time limit. A connection that times out is discarded.
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all)]
     pub(crate) async fn with_deadline<T>(
         &self,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.run_with_deadline(Scope::Statements, work).await
-    }
-
-    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(?scope))]
-    async fn run_with_deadline<T>(
-        &self,
-        scope: Scope,
-        work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
         let mut session = self.pool.acquire().await?;
         let working = async {
-            session.open(scope).await?;
+            session.open().await?;
             match work(&mut session).await {
                 Ok(done) => session.commit().await.map(|()| done).map_err(StoreError::from),
                 Err(error) => {
@@ -533,6 +531,12 @@ impl Writer {
         Self { reader: Reader::with_access(settings, Access::Write), actor }
     }
 
+    /// The same database and pool, for the rows of another tenant.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: Tenant) -> Self {
+        Self { reader: self.reader.for_tenant(tenant), actor: self.actor.clone() }
+    }
+
     /// Who changes something through it.
     pub(crate) fn actor(&self) -> &Actor {
         &self.actor
@@ -551,8 +555,9 @@ impl Writer {
     /// When the database cannot be reached, its schema requires a newer program, or there is something to migrate and a
     /// pooler is in between, because the lock belongs to a session.
     pub async fn migrate(&self) -> Result<Option<String>, StoreError> {
-        let mut session = self.dedicated_connection().await?;
+        let mut session = self.connection_for_migrations().await?;
         if session.is_pooled() {
+            session.open().await?;
             let missing = migrations_missing(&mut session).await?;
             if missing > 0 {
                 return Err(StoreError::Pooler { missing });
@@ -572,10 +577,18 @@ impl Writer {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
-        let mut session = self.dedicated_connection().await?;
+        let mut session = self.connection_for_migrations().await?;
         MIGRATOR.run_to(version, session.connection()?).await?;
         session.close().await?;
         Ok(())
+    }
+
+    /// Runs `work` that writes in a transaction, without retries.
+    pub(crate) async fn once<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with_deadline(work).await
     }
 
     /// Runs `work` in a transaction. Retries from the start up to three times after a serialization failure or

@@ -91,7 +91,7 @@ impl Writer {
     ) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into events (at, kind, actor_kind, actor_name, subject, payload) values ($1, $2, $3, $4, $5, $6)
-            on conflict (subject) where kind = 'week_completed' do nothing",
+            on conflict (tenant_id, subject) where kind = 'week_completed' do nothing",
             now,
             <&str>::from(kind),
             self.actor().kind(),

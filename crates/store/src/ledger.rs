@@ -192,7 +192,7 @@ impl Writer {
             sqlx::query!(
                 "insert into collection_runs (id, started_at, configuration_revision, planned, problems)
                 overriding system value values ($1, $2, $3, $4, $5)
-                on conflict (id) do nothing",
+                on conflict (tenant_id, id) do nothing",
                 id,
                 now,
                 revision.0,

@@ -23,6 +23,7 @@ mod revision;
 mod roles;
 mod session;
 mod status;
+mod tenant;
 
 pub use actor::Actor;
 pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
@@ -48,3 +49,4 @@ pub use revision::Revision;
 pub use status::{
     ConfiguredLogin, DatabaseStatus, Explanation, QuarantineReason, RepositoryStatus, RunStatus, Share, Times,
 };
+pub use tenant::Tenant;

@@ -87,7 +87,7 @@ impl Writer {
                 "insert into rate_limit_blocks as b (scope, kind, blocked_until)
                 select i.scope, i.kind, i.until
                 from unnest($1::text [], $2::text [], $3::timestamptz []) as i (scope, kind, until)
-                on conflict (scope, kind) do update
+                on conflict (tenant_id, scope, kind) do update
                 set blocked_until = greatest(b.blocked_until, excluded.blocked_until)",
                 &scopes as &[&str],
                 &kinds as &[&str],
@@ -130,7 +130,7 @@ impl Writer {
                 select i.scope, i.hourly_limit, i.remaining, i.resets_at
                 from unnest($1::text [], $2::int [], $3::int [], $4::timestamptz [])
                     as i (scope, hourly_limit, remaining, resets_at)
-                on conflict (scope) do update
+                on conflict (tenant_id, scope) do update
                 set hourly_limit = excluded.hourly_limit, remaining = excluded.remaining, resets_at = excluded.resets_at",
                 &scopes as &[&str],
                 &limits,

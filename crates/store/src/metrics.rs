@@ -7,7 +7,7 @@ use mergeline_domain::{AttributedBy, Exclusion, PullRequestState, RepoName, Team
 use tokio::time::timeout;
 
 use crate::revision::parse_stored;
-use crate::session::{Scope, Session};
+use crate::session::Session;
 use crate::{Reader, RepositoryId, Revision, StoreError};
 
 /// How a request identifies a team.
@@ -239,7 +239,7 @@ impl Reader {
             from teams as t
             left join team_memberships as m on t.id = m.team_id and m.removed_in is null
             where ($1::bigint is null or t.id = $1) and ($2::text is null or t.slug = $2)
-            group by t.id
+            group by t.tenant_id, t.id
             order by t.archived_at is not null, t.slug"#,
             id,
             slug,
@@ -293,7 +293,7 @@ impl Reader {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn session(&self) -> Result<ReadSession, StoreError> {
-        Ok(ReadSession { connection: Box::new(self.pool.session(Scope::Statements).await?) })
+        Ok(ReadSession { connection: Box::new(self.pool.begin().await?) })
     }
 
     /// A connection and the result of its first query: the data status and the requested team. The coverage is that of
@@ -309,7 +309,7 @@ impl Reader {
     ) -> Result<(ReadSession, DataStatus), StoreError> {
         if let Some(mut session) = self.pool.try_idle() {
             let asking = async {
-                session.open(Scope::Statements).await?;
+                session.open().await?;
                 data_status(&mut session, team, repositories).await
             };
             match timeout(self.test_timeout(), asking).await {

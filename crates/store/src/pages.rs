@@ -395,7 +395,7 @@ async fn remember_accounts(
     .await
     .map_err(|error| match error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) {
         // Another worker is storing the same id for another person. On retry, it is known.
-        Some("accounts_instance_id_external_id_key") => StoreError::Conflict(error.into()),
+        Some("accounts_tenant_id_instance_id_external_id_key") => StoreError::Conflict(error.into()),
         _ => error.into(),
     })?;
     Ok(outdated.rows_affected() > 0)

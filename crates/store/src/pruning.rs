@@ -117,7 +117,7 @@ impl Writer {
 async fn keep_since(connection: &mut Session, before: DateTime<Utc>) -> Result<(), StoreError> {
     let moved = sqlx::query!(
         "insert into retention as r (kept_since) values ($1)
-        on conflict (is_only_row) do update set kept_since = excluded.kept_since where r.kept_since < excluded.kept_since",
+        on conflict (tenant_id) do update set kept_since = excluded.kept_since where r.kept_since < excluded.kept_since",
         before
     )
     .execute(&mut *connection)

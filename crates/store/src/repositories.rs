@@ -124,8 +124,8 @@ const FIRST_PAUSE: TimeDelta = TimeDelta::hours(1);
 /// The longest pause, so that a fixed repository is collected again within a day.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
-/// Taken while patterns are resolved. The number is arbitrary.
-const PATTERNS_LOCK: i64 = 0x6d65_7267_656d;
+/// Taken while patterns of a tenant are resolved. The number is arbitrary.
+const PATTERNS_LOCK: i32 = 0x6d67_6c70;
 
 impl Reader {
     /// The lease on a repository; `None` when it is free.
@@ -441,7 +441,8 @@ impl Writer {
         self.in_transaction(async |connection| {
             lock_configuration(connection, revision).await?;
             // Two runs that start at the same time resolve patterns one after the other.
-            sqlx::query!("select pg_advisory_xact_lock($1)", PATTERNS_LOCK).execute(&mut *connection).await?;
+            let tenant = connection.tenant().id();
+            sqlx::query!("select pg_advisory_xact_lock($1, $2)", PATTERNS_LOCK, tenant).execute(&mut *connection).await?;
             note_listing(connection, &pattern, incomplete).await?;
             sqlx::query!(
                 "update repositories as r set removed_at = $3
@@ -572,7 +573,7 @@ async fn note_listing(connection: &mut Session, pattern: &str, incomplete: Optio
     match incomplete {
         Some(reason) => sqlx::query!(
             "insert into incomplete_patterns as p (pattern, reason) values ($1, $2)
-            on conflict (pattern) do update set reason = excluded.reason where p.reason <> excluded.reason",
+            on conflict (tenant_id, pattern) do update set reason = excluded.reason where p.reason <> excluded.reason",
             pattern,
             reason
         ),

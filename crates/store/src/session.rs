@@ -1,9 +1,12 @@
 //! A connection for queries, either directly to PostgreSQL or through a pooler.
 //!
+//! Everything runs in transactions that name their tenant, because policies of the database show only the rows of the
+//! tenant that a transaction names. A [`Session`] refuses statements outside one.
+//!
 //! A pooler that may use another server connection for each transaction (PgBouncer in transaction mode, RDS Proxy
-//! without pinning) keeps no session state: neither settings nor prepared statements. Behind one, everything runs in
-//! transactions that set their own timeouts, and statements are unnamed. On a direct connection, both would cost round
-//! trips, so settings and statements belong to the session.
+//! without pinning) keeps no session state: neither settings nor prepared statements. Behind one, transactions also set
+//! their own timeouts, and statements are unnamed. On a direct connection, timeouts and statements belong to the
+//! session.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +22,9 @@ use sqlx::{
     AssertSqlSafe, Connection, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, Row, SqlStr,
 };
 
-use crate::Renewal;
 use crate::error::MayNotConnect;
 use crate::roles::{READER, SEARCH_PATH};
+use crate::{Renewal, Tenant};
 
 /// The name of our connections in the lists of the server and of poolers.
 pub(crate) const APPLICATION_NAME: &str = "mergeline";
@@ -50,20 +53,12 @@ pub(crate) enum Access {
 /// The limits of each connection: names and values of settings.
 type Limits = Vec<(&'static str, String)>;
 
-/// Which statements form a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// Each statement is its own transaction, unless a pooler requires one around all of them.
-    Statements,
-    /// All statements form one transaction.
-    Transaction,
-}
-
-/// The pool of connections. A query sent to it gets its own connection and, behind a pooler, its own transaction.
+/// The pool of connections, for the rows of one tenant. A query sent to it gets its own transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     pool: PgPool,
     state: Arc<State>,
+    tenant: Tenant,
     /// Finds a new address or password when no connection can be made.
     renewal: Option<Renewal>,
 }
@@ -143,11 +138,13 @@ impl State {
         self.is_pooled.load(Ordering::Relaxed)
     }
 
-    async fn begin(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    /// Begins a transaction with its tenant in one round trip.
+    async fn begin(&self, connection: &mut PgConnection, tenant: Tenant) -> Result<(), sqlx::Error> {
         let mut begin = if self.is_pooled() { self.begin.clone() } else { "begin".to_owned() };
         if let (true, Some(reader)) = (self.is_pooled(), self.reader().as_ref()) {
             let _ = write!(begin, "; {reader}");
         }
+        let _ = write!(begin, "; set local app.tenant = '{}'", tenant.id());
         let outcome = sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await;
         if matches!(outcome, Err(sqlx::Error::Database(_))) {
             // The role may be gone. The next transaction does without it.
@@ -207,7 +204,12 @@ impl Connections {
                 })
             })
             .connect_lazy_with(options);
-        Self { pool, state, renewal: None }
+        Self { pool, state, tenant: Tenant::default(), renewal: None }
+    }
+
+    /// The same connections, for the rows of another tenant.
+    pub(crate) fn for_tenant(&self, tenant: Tenant) -> Self {
+        Self { tenant, ..self.clone() }
     }
 
     /// The maximum number of connections.
@@ -265,7 +267,7 @@ impl Connections {
         }
     }
 
-    /// A connection without an open transaction.
+    /// A connection whose transaction is not open yet.
     pub(crate) async fn acquire(&self) -> Result<Session, sqlx::Error> {
         self.with_second_attempt(|| self.acquire_once()).await
     }
@@ -278,40 +280,44 @@ impl Connections {
             }
             error => MayNotConnect::or(error, &self.pool.connect_options()),
         })?;
-        Ok(Session::on(Owner::Pool(connection), &self.state))
+        Ok(self.on(Owner::Pool(connection)))
     }
 
-    /// An idle connection of the pool, if there is one. It is not tested.
+    /// An idle connection of the pool, if there is one. It is not tested, and its transaction is not open yet.
     pub(crate) fn try_idle(&self) -> Option<Session> {
-        self.pool.try_acquire().map(|connection| Session::on(Owner::Pool(connection), &self.state))
+        self.pool.try_acquire().map(|connection| self.on(Owner::Pool(connection)))
     }
 
-    /// A connection, with a transaction if `scope` requires one.
-    pub(crate) async fn session(&self, scope: Scope) -> Result<Session, sqlx::Error> {
-        // Behind a pooler the server refuses a login only when the transaction begins.
-        self.with_second_attempt(|| self.session_once(scope)).await
-    }
-
-    async fn session_once(&self, scope: Scope) -> Result<Session, sqlx::Error> {
-        let mut session = self.acquire_once().await?;
-        session.open(scope).await?;
-        Ok(session)
+    fn on(&self, owner: Owner) -> Session {
+        Session { owner: Some(owner), state: Arc::clone(&self.state), tenant: self.tenant, is_in_transaction: false }
     }
 
     /// A transaction.
     pub(crate) async fn begin(&self) -> Result<Session, sqlx::Error> {
-        self.session(Scope::Transaction).await
+        // Behind a pooler the server refuses a login only when the transaction begins.
+        self.with_second_attempt(|| self.begin_once()).await
     }
 
-    /// A connection outside the pool.
+    async fn begin_once(&self) -> Result<Session, sqlx::Error> {
+        let mut session = self.acquire_once().await?;
+        session.open().await?;
+        Ok(session)
+    }
+
+    /// A transaction on a connection outside the pool.
     pub(crate) async fn dedicated_session(&self) -> Result<Session, sqlx::Error> {
+        let mut session = self.connect().await?;
+        session.open().await?;
+        Ok(session)
+    }
+
+    /// A connection outside the pool, whose transaction is not open yet.
+    pub(crate) async fn connect(&self) -> Result<Session, sqlx::Error> {
         let options = self.pool.connect_options();
         let mut connection =
             PgConnection::connect_with(&options).await.map_err(|error| MayNotConnect::or(error, &options))?;
         self.state.make_ready(&mut connection).await?;
-        let mut session = Session::on(Owner::Own(Box::new(connection)), &self.state);
-        session.open(Scope::Statements).await?;
-        Ok(session)
+        Ok(self.on(Owner::Own(Box::new(connection))))
     }
 
     /// Opens new connections with these options. Idle connections are closed, busy ones continue.
@@ -333,11 +339,12 @@ fn test_timeout(acquire_timeout: Duration) -> Duration {
     acquire_timeout / 2
 }
 
-/// A connection for queries. Dropping it rolls back an uncommitted transaction.
+/// A transaction that sees the rows of one tenant. Dropping it rolls back what is not committed.
 pub(crate) struct Session {
     /// `None` only while it is dropped or closed.
     owner: Option<Owner>,
     state: Arc<State>,
+    tenant: Tenant,
     is_in_transaction: bool,
 }
 
@@ -369,23 +376,21 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    fn on(owner: Owner, state: &Arc<State>) -> Self {
-        Self { owner: Some(owner), state: Arc::clone(state), is_in_transaction: false }
+    /// Begins the transaction.
+    pub(crate) async fn open(&mut self) -> Result<(), sqlx::Error> {
+        let (state, tenant) = (Arc::clone(&self.state), self.tenant);
+        // Set before sending: if the caller stops waiting, the transaction may have started.
+        self.is_in_transaction = true;
+        state.begin(self.connection()?, tenant).await
     }
 
-    /// Begins the transaction that `scope` requires, if any.
-    pub(crate) async fn open(&mut self, scope: Scope) -> Result<(), sqlx::Error> {
-        if scope == Scope::Transaction || self.is_pooled() {
-            let state = Arc::clone(&self.state);
-            // Set before sending: if the caller stops waiting, the transaction may have started.
-            self.is_in_transaction = true;
-            state.begin(self.connection()?).await?;
-        }
-        Ok(())
+    /// Whose rows it sees.
+    pub(crate) fn tenant(&self) -> Tenant {
+        self.tenant
     }
 
-    /// The raw connection. Use it only if the session is known to own the server connection; behind a pooler it does
-    /// not.
+    /// The raw connection, for statements outside transactions. Use it only if the session is known to own the server
+    /// connection; behind a pooler it does not.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         self.owner.as_mut().map(Owner::connection).ok_or(sqlx::Error::PoolClosed)
     }
@@ -395,7 +400,7 @@ impl Session {
         self.state.is_pooled()
     }
 
-    /// Commits the transaction, if there is one.
+    /// Commits the transaction, if it is open.
     pub(crate) async fn commit(&mut self) -> Result<(), sqlx::Error> {
         if self.is_in_transaction {
             sqlx::raw_sql("commit").execute(self.connection()?).await?;
@@ -404,7 +409,7 @@ impl Session {
         Ok(())
     }
 
-    /// Rolls back the transaction, if there is one.
+    /// Rolls back the transaction, if it is open.
     pub(crate) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
         if self.is_in_transaction {
             sqlx::raw_sql("rollback").execute(self.connection()?).await?;
@@ -487,6 +492,9 @@ impl<'c> Executor<'c> for &'c mut Session {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
+        if !self.is_in_transaction {
+            return failed(sqlx::Error::Protocol("a statement outside a transaction, which would see no tenant".to_owned()));
+        }
         let is_pooled = self.is_pooled();
         let connection = match self.connection() {
             Ok(connection) => connection,
@@ -545,7 +553,7 @@ impl<'p> Executor<'p> for &'p Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         let answers = async move {
-            let mut session = self.session(Scope::Statements).await?;
+            let mut session = self.begin().await?;
             let answers: Vec<Answer> = session.fetch_many(query).try_collect().await?;
             session.commit().await?;
             Ok::<_, sqlx::Error>(stream::iter(answers).map(Ok))
@@ -559,7 +567,7 @@ impl<'p> Executor<'p> for &'p Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
-            let mut session = self.session(Scope::Statements).await?;
+            let mut session = self.begin().await?;
             let row = session.fetch_optional(query).await?;
             session.commit().await?;
             Ok(row)
@@ -574,13 +582,13 @@ impl<'p> Executor<'p> for &'p Connections {
     where
         'p: 'e,
     {
-        Box::pin(async move { self.session(Scope::Statements).await?.prepare_with(sql, parameters).await })
+        Box::pin(async move { self.begin().await?.prepare_with(sql, parameters).await })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'p: 'e,
     {
-        Box::pin(async move { self.session(Scope::Statements).await?.describe(sql).await })
+        Box::pin(async move { self.begin().await?.describe(sql).await })
     }
 }

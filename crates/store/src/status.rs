@@ -284,7 +284,7 @@ impl Reader {
             from collection_runs as n
             left join collection_results as r on n.id = r.run_id
             where $1::bigint is null or n.id < $1
-            group by n.id
+            group by n.tenant_id, n.id
             order by n.id desc
             limit $2"#,
             before,

@@ -133,7 +133,9 @@ async fn id_columns_are_bigint_and_views_have_comments() -> Result<()> {
     let ids: Vec<String> = sqlx::query_scalar(
         "select table_name || '.' || column_name from information_schema.columns
         where table_schema = 'public' and column_name like '%\\_id'
-        and data_type <> case when column_name in ('external_id', 'node_id') then 'text' else 'bigint' end",
+        and data_type <> case
+            when column_name in ('external_id', 'node_id') then 'text' when column_name = 'tenant_id' then 'integer' else 'bigint'
+        end",
     )
     .fetch_all(&pool)
     .await?;

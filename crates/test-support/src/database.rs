@@ -3,14 +3,18 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::ensure;
 use mergeline_local_postgres::Server;
 use mergeline_store::{Actor, DatabaseSettings, Reader, Writer};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
+use url::Url;
 
 /// The template of all test databases.
 const TEMPLATE: &str = "mergeline_template";
+/// The login under test on the server of `TEST_DATABASE_URL`.
+const LOGIN: &str = "mergeline_test";
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -18,9 +22,11 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 static FINISHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Cluster {
-    /// `None` when `TEST_DATABASE_URL` names a server.
-    server: Option<Server>,
-    given: Option<String>,
+    /// Keeps our own server running. `None` when `TEST_DATABASE_URL` names one.
+    _server: Option<Server>,
+    /// The URL of a server with its superuser, and with the login under test.
+    superuser: String,
+    login: String,
     /// `CREATE DATABASE` can copy a template only once at a time.
     creating: tokio::sync::Mutex<()>,
 }
@@ -29,6 +35,7 @@ struct Cluster {
 #[derive(Debug, Clone)]
 pub struct TestDatabase {
     url: String,
+    superuser_url: String,
     _name: Arc<Name>,
 }
 
@@ -51,18 +58,25 @@ impl TestDatabase {
         let cluster = CLUSTER.get_or_try_init(Cluster::start).await?;
         let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let _turn = cluster.creating.lock().await;
-        let mut connection = PgConnection::connect(&cluster.url("postgres")).await?;
+        let mut connection = PgConnection::connect(&at(&cluster.superuser, "postgres")).await?;
         drop_finished(&mut connection).await;
+        let (owner, template) = (user_of(&cluster.login), format!("{TEMPLATE}_{}", std::process::id()));
         connection
-            .execute(AssertSqlSafe(format!("create database {name} template {TEMPLATE}_{}", std::process::id())))
+            .execute(AssertSqlSafe(format!("create database {name} owner {owner} template {template}")))
             .await?;
         connection.close().await?;
-        Ok(Self { url: cluster.url(&name), _name: Arc::new(Name(name)) })
+        let (url, superuser_url) = (at(&cluster.login, &name), at(&cluster.superuser, &name));
+        Ok(Self { url, superuser_url, _name: Arc::new(Name(name)) })
     }
 
-    /// The URL to set as `DB_URL`.
+    /// The URL to set as `DB_URL`. Its login owns the database and is not a superuser.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The URL for the superuser, who sees the rows of all tenants.
+    pub fn superuser_url(&self) -> &str {
+        &self.superuser_url
     }
 
     /// A store on this database.
@@ -81,12 +95,20 @@ impl TestDatabase {
         Ok(Reader::connect(&settings(&self.url)?))
     }
 
-    /// A pool for a test's queries.
+    /// A pool for a test's queries, with the login of [`Self::url`].
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn pool(&self) -> anyhow::Result<PgPool> {
         Ok(PgPool::connect(&self.url).await?)
+    }
+
+    /// A pool for what only the superuser may see or do.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn superuser_pool(&self) -> anyhow::Result<PgPool> {
+        Ok(PgPool::connect(&self.superuser_url).await?)
     }
 
     /// Makes the time zones Europe/Kiev, Asia/Kolkata and Europe/Oslo unknown to new connections, as on a server that
@@ -136,34 +158,57 @@ impl TestDatabase {
 impl Cluster {
     async fn start() -> anyhow::Result<Self> {
         let given = std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty());
-        let server = match given {
-            Some(_) => None,
-            None => Some(tokio::task::spawn_blocking(Server::throwaway).await??),
+        let (server, superuser, login) = if let Some(given) = given {
+            let login = login_on(&given).await?;
+            (None, given, login)
+        } else {
+            let server = tokio::task::spawn_blocking(Server::throwaway).await??;
+            let (superuser, login) = (server.superuser_url("postgres"), server.url("postgres"));
+            (Some(server), superuser, login)
         };
-        let cluster = Self { server, given, creating: tokio::sync::Mutex::new(()) };
+        let cluster = Self { _server: server, superuser, login, creating: tokio::sync::Mutex::new(()) };
         let template = format!("{TEMPLATE}_{}", std::process::id());
-        let mut connection = PgConnection::connect(&cluster.url("postgres")).await?;
+        let mut connection = PgConnection::connect(&at(&cluster.superuser, "postgres")).await?;
         connection.execute(AssertSqlSafe(format!("drop database if exists {template}"))).await?;
-        connection.execute(AssertSqlSafe(format!("create database {template}"))).await?;
+        let owner = user_of(&cluster.login);
+        connection.execute(AssertSqlSafe(format!("create database {template} owner {owner}"))).await?;
         connection.close().await?;
-        let store = connect(&cluster.url(&template))?;
+        let store = connect(&at(&cluster.login, &template))?;
         store.migrate().await?;
         // A template must not have open connections while it is copied.
         store.close().await;
         Ok(cluster)
     }
+}
 
-    fn url(&self, database: &str) -> String {
-        match (&self.server, &self.given) {
-            (Some(server), _) => server.url(database),
-            (None, given) => {
-                let given = given.as_deref().unwrap_or_default();
-                let (base, parameters) = given.split_once('?').unwrap_or((given, ""));
-                let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
-                format!("{server}/{database}?{parameters}")
-            }
-        }
-    }
+/// A login on a given server that owns the databases and is not a superuser, with the password of the given one.
+async fn login_on(given: &str) -> anyhow::Result<String> {
+    let mut url = Url::parse(given)?;
+    let password = url.password().unwrap_or_default().replace('\'', "''");
+    let mut connection = PgConnection::connect(&at(given, "postgres")).await?;
+    let create = format!(
+        "do $$ begin
+            if not exists (select from pg_roles where rolname = '{LOGIN}') then
+                create role {LOGIN} login createdb createrole password '{password}';
+            end if;
+        end $$"
+    );
+    connection.execute(AssertSqlSafe(create)).await?;
+    connection.close().await?;
+    ensure!(url.set_username(LOGIN).is_ok(), "TEST_DATABASE_URL needs a host");
+    Ok(url.into())
+}
+
+/// The login in a URL.
+fn user_of(url: &str) -> String {
+    Url::parse(url).map(|url| url.username().to_owned()).unwrap_or_default()
+}
+
+/// The URL of another database on the same server.
+fn at(url: &str, database: &str) -> String {
+    let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
+    format!("{server}/{database}?{parameters}")
 }
 
 /// Drops the databases that no test uses anymore. One with open connections stays until the next time.
