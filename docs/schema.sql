@@ -1,18 +1,34 @@
 -- The schema that the migrations make. Written by .ci/schema: change it with a new file in migrations/.
 set check_function_bodies = false;
 
-CREATE FUNCTION public.add_to_counters(repository bigint, stored bigint, lacking bigint) RETURNS void
+CREATE FUNCTION public.add_instances() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    before constant text := current_setting('app.tenant', true);
+begin
+    perform set_config('app.tenant', new.id::text, true);
+    insert into instances (tenant_id, id, forge, base_url)
+    values (new.id, 1, 'github', 'https://github.com'), (new.id, 2, 'gitlab', 'https://gitlab.com');
+    perform set_config('app.tenant', coalesce(before, ''), true);
+    return null;
+end
+$$;
+
+COMMENT ON FUNCTION public.add_instances() IS 'Adds the instances of a new tenant.';
+
+CREATE FUNCTION public.add_to_counters(of_tenant integer, repository bigint, stored bigint, lacking bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
     -- By its key, whatever was planned for the rows that a statement wrote.
     update repositories
     set pull_requests = pull_requests + stored, without_details = without_details + lacking
-    where id = repository and (stored <> 0 or lacking <> 0);
+    where tenant_id = of_tenant and id = repository and (stored <> 0 or lacking <> 0);
 end
 $$;
 
-COMMENT ON FUNCTION public.add_to_counters(repository bigint, stored bigint, lacking bigint) IS 'Adds to the counters of a repository.';
+COMMENT ON FUNCTION public.add_to_counters(of_tenant integer, repository bigint, stored bigint, lacking bigint) IS 'Adds to the counters of a repository.';
 
 CREATE FUNCTION public.count_after_truncate() RETURNS trigger
     LANGUAGE plpgsql
@@ -30,30 +46,36 @@ CREATE FUNCTION public.count_pull_requests() RETURNS trigger
     AS $$
 begin
     if tg_op = 'INSERT' then
-        perform add_to_counters(n.repository_id, count(*), count(*) filter (where n.detailed_at is distinct from n.updated_at))
+        perform add_to_counters(
+            n.tenant_id, n.repository_id, count(*), count(*) filter (where n.detailed_at is distinct from n.updated_at)
+        )
         from new_rows as n
         where n.deleted_at is null
-        group by n.repository_id
-        order by n.repository_id;
+        group by n.tenant_id, n.repository_id
+        order by n.tenant_id, n.repository_id;
     elsif tg_op = 'DELETE' then
-        perform add_to_counters(o.repository_id, - count(*), - count(*) filter (where o.detailed_at is distinct from o.updated_at))
+        perform add_to_counters(
+            o.tenant_id, o.repository_id, - count(*), - count(*) filter (where o.detailed_at is distinct from o.updated_at)
+        )
         from old_rows as o
         where o.deleted_at is null
-        group by o.repository_id
-        order by o.repository_id;
+        group by o.tenant_id, o.repository_id
+        order by o.tenant_id, o.repository_id;
     else
-        perform add_to_counters(c.repository_id, sum(c.sign), coalesce(sum(c.sign) filter (where c.is_lacking), 0)::bigint)
+        perform add_to_counters(
+            c.tenant_id, c.repository_id, sum(c.sign), coalesce(sum(c.sign) filter (where c.is_lacking), 0)::bigint
+        )
         from (
-            select repository_id, 1 as sign, detailed_at is distinct from updated_at as is_lacking
+            select tenant_id, repository_id, 1 as sign, detailed_at is distinct from updated_at as is_lacking
             from new_rows
             where deleted_at is null
             union all
-            select repository_id, -1, detailed_at is distinct from updated_at
+            select tenant_id, repository_id, -1, detailed_at is distinct from updated_at
             from old_rows
             where deleted_at is null
         ) as c
-        group by c.repository_id
-        order by c.repository_id;
+        group by c.tenant_id, c.repository_id
+        order by c.tenant_id, c.repository_id;
     end if;
     return null;
 end
@@ -64,24 +86,43 @@ COMMENT ON FUNCTION public.count_pull_requests() IS 'Maintains pull_requests and
 CREATE FUNCTION public.count_quarantine() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
-declare
-    touched bigint [];
 begin
     if tg_op = 'INSERT' then
-        touched := array(select distinct repository_id from new_rows);
+        perform recount_quarantine(n.tenant_id, array_agg(distinct n.repository_id)) from new_rows as n group by n.tenant_id;
     elsif tg_op = 'DELETE' then
-        touched := array(select distinct repository_id from old_rows);
+        perform recount_quarantine(o.tenant_id, array_agg(distinct o.repository_id)) from old_rows as o group by o.tenant_id;
     else
-        touched := array(select repository_id from new_rows union select repository_id from old_rows);
-    end if;
-    if touched <> '{}' then
-        perform recount_quarantine(touched);
+        perform recount_quarantine(c.tenant_id, array_agg(c.repository_id))
+        from (select tenant_id, repository_id from new_rows union select tenant_id, repository_id from old_rows) as c
+        group by c.tenant_id;
     end if;
     return null;
 end
 $$;
 
 COMMENT ON FUNCTION public.count_quarantine() IS 'Maintains the quarantine counters of repositories.';
+
+CREATE FUNCTION public.current_tenant() RETURNS integer
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    acting constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    named constant text := nullif(current_setting('app.tenant', true), '');
+    tenant integer;
+begin
+    tenant := (select r.tenant_id from readers as r where r.role = session_user);
+    if tenant is null and named is not null and has_table_privilege(acting, 'tenants', 'select') then
+        tenant := named;
+    end if;
+    if tenant is null then
+        tenant := (select min(t.id) from tenants as t having count(*) = 1);
+    end if;
+    return tenant;
+end
+$$;
+
+COMMENT ON FUNCTION public.current_tenant() IS 'The tenant whose rows this transaction sees: that of a registered reader, else the one that the program names, else the only one.';
 
 CREATE FUNCTION public.knows_timezone(name text) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -97,6 +138,7 @@ $$;
 COMMENT ON FUNCTION public.knows_timezone(name text) IS 'Whether the server knows a time zone with this name.';
 
 CREATE TABLE public.pull_requests (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL,
     repository_id bigint NOT NULL,
     number bigint NOT NULL,
@@ -155,6 +197,8 @@ END) STORED,
     CONSTRAINT pull_requests_state_check CHECK ((state = ANY (ARRAY['open'::text, 'closed'::text, 'merged'::text])))
 );
 
+ALTER TABLE ONLY public.pull_requests FORCE ROW LEVEL SECURITY;
+
 CREATE FUNCTION public.pull_request_flags(p public.pull_requests) RETURNS text[]
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -174,12 +218,12 @@ $$;
 
 COMMENT ON FUNCTION public.pull_request_flags(p public.pull_requests) IS 'Why a duration of a pull request is null although one might expect it.';
 
-CREATE FUNCTION public.recount_quarantine(of_repositories bigint[]) RETURNS void
+CREATE FUNCTION public.recount_quarantine(of_tenant integer, of_repositories bigint[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
     -- First locked, then counted: who counted at the same time as another one would not see what that one wrote.
-    perform from repositories where id = any(of_repositories) order by id for no key update;
+    perform from repositories where tenant_id = of_tenant and id = any(of_repositories) order by id for no key update;
     update repositories as r
     set (quarantined, missing_from, has_undated_missing) = (
         select
@@ -187,34 +231,43 @@ begin
             min(q.created_from) filter (where q.accepted_at is null),
             coalesce(bool_or(q.created_from is null) filter (where q.accepted_at is null), false)
         from quarantined_pull_requests as q
-        where q.repository_id = r.id
+        where q.tenant_id = of_tenant and q.repository_id = r.id
     )
-    where r.id = any(of_repositories);
+    where r.tenant_id = of_tenant and r.id = any(of_repositories);
 end
 $$;
 
-COMMENT ON FUNCTION public.recount_quarantine(of_repositories bigint[]) IS 'Recomputes the quarantine counters of some repositories.';
+COMMENT ON FUNCTION public.recount_quarantine(of_tenant integer, of_repositories bigint[]) IS 'Recomputes the quarantine counters of some repositories.';
 
 CREATE FUNCTION public.recount_repositories() RETURNS void
     LANGUAGE plpgsql
     AS $$
+declare
+    before constant text := current_setting('app.tenant', true);
+    of_tenant integer;
 begin
     -- In the order in which pages are written.
     lock table repositories, pull_requests, quarantined_pull_requests in share row exclusive mode;
-    update repositories as r
-    set pull_requests = c.stored, without_details = c.lacking
-    from (
-        select i.id, count(p.id) as stored, count(p.id) filter (where p.detailed_at is distinct from p.updated_at) as lacking
-        from repositories as i
-        left join pull_requests as p on i.id = p.repository_id and p.deleted_at is null
-        group by i.id
-    ) as c
-    where r.id = c.id and (r.pull_requests, r.without_details) is distinct from (c.stored, c.lacking);
-    perform recount_quarantine(array(select id from repositories));
+    -- One tenant after the other, because policies show the rows of one.
+    for of_tenant in select t.id from tenants as t order by t.id loop
+        perform set_config('app.tenant', of_tenant::text, true);
+        update repositories as r
+        set pull_requests = c.stored, without_details = c.lacking
+        from (
+            select i.id, count(p.id) as stored, count(p.id) filter (where p.detailed_at is distinct from p.updated_at) as lacking
+            from repositories as i
+            left join pull_requests as p on i.tenant_id = p.tenant_id and i.id = p.repository_id and p.deleted_at is null
+            where i.tenant_id = of_tenant
+            group by i.id
+        ) as c
+        where r.tenant_id = of_tenant and r.id = c.id and (r.pull_requests, r.without_details) is distinct from (c.stored, c.lacking);
+        perform recount_quarantine(of_tenant, array(select id from repositories where tenant_id = of_tenant));
+    end loop;
+    perform set_config('app.tenant', coalesce(before, ''), true);
 end
 $$;
 
-COMMENT ON FUNCTION public.recount_repositories() IS 'Recomputes all counters of repositories, for use after triggers were disabled.';
+COMMENT ON FUNCTION public.recount_repositories() IS 'Recomputes all counters of repositories, of all tenants, for use after triggers were disabled.';
 
 CREATE FUNCTION public.remember_other_logins() RETURNS trigger
     LANGUAGE plpgsql
@@ -439,6 +492,7 @@ $$;
 COMMENT ON FUNCTION public.weighted_sample(seconds double precision, weight_units integer) IS 'A duration with its weight in ten-thousandths, as one number that sorts by duration, then weight.';
 
 CREATE TABLE public.accounts (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     person_id bigint NOT NULL,
     instance_id bigint NOT NULL,
     external_id text,
@@ -450,7 +504,10 @@ CREATE TABLE public.accounts (
     CONSTRAINT accounts_login_check CHECK ((login = lower(login)))
 );
 
+ALTER TABLE ONLY public.accounts FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.repositories (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL,
     instance_id bigint DEFAULT 1 NOT NULL,
     name text NOT NULL,
@@ -509,6 +566,8 @@ CREATE TABLE public.repositories (
     CONSTRAINT repositories_page_size_check CHECK (((page_size >= 1) AND (page_size <= 100)))
 );
 
+ALTER TABLE ONLY public.repositories FORCE ROW LEVEL SECURITY;
+
 CREATE VIEW public.collection_coverage AS
  SELECT
         CASE
@@ -544,6 +603,7 @@ CREATE VIEW public.collection_coverage AS
 COMMENT ON VIEW public.collection_coverage IS 'All data from covered_since to complete_until is stored. Both are null while any repository was never read. One row.';
 
 CREATE TABLE public.collection_results (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     run_id bigint NOT NULL,
     repository_id bigint NOT NULL,
     state text NOT NULL,
@@ -573,7 +633,10 @@ CREATE TABLE public.collection_results (
     CONSTRAINT collection_results_state_check CHECK ((state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'deferred'::text, 'busy'::text])))
 );
 
+ALTER TABLE ONLY public.collection_results FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.collection_runs (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL,
     started_at timestamp with time zone NOT NULL,
     finished_at timestamp with time zone,
@@ -585,6 +648,8 @@ CREATE TABLE public.collection_runs (
     CONSTRAINT collection_runs_state_check CHECK ((state = ANY (ARRAY['running'::text, 'succeeded'::text, 'deferred'::text, 'partial'::text, 'failed'::text, 'interrupted'::text])))
 );
 
+ALTER TABLE ONLY public.collection_runs FORCE ROW LEVEL SECURITY;
+
 ALTER TABLE public.collection_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.collection_runs_id_seq
     START WITH 1
@@ -595,6 +660,7 @@ ALTER TABLE public.collection_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENT
 );
 
 CREATE TABLE public.configurations (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     revision bigint NOT NULL,
     applied_at timestamp with time zone NOT NULL,
     timezone text NOT NULL,
@@ -605,6 +671,8 @@ CREATE TABLE public.configurations (
     min_group_size integer DEFAULT 0 NOT NULL,
     CONSTRAINT configurations_min_group_size_check CHECK (((min_group_size >= 0) AND (min_group_size <= 100)))
 );
+
+ALTER TABLE ONLY public.configurations FORCE ROW LEVEL SECURITY;
 
 CREATE VIEW public.configuration_in_force AS
  SELECT configurations.revision,
@@ -631,6 +699,7 @@ ALTER TABLE public.configurations ALTER COLUMN revision ADD GENERATED ALWAYS AS 
 );
 
 CREATE TABLE public.events (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL,
     at timestamp with time zone NOT NULL,
     kind text NOT NULL,
@@ -643,6 +712,8 @@ CREATE TABLE public.events (
     CONSTRAINT events_kind_check CHECK ((kind = ANY (ARRAY['configuration_applied'::text, 'repository_failing'::text, 'repository_recovered'::text, 'backfill_finished'::text, 'week_completed'::text])))
 );
 
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
 ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.events_id_seq
     START WITH 1
@@ -653,13 +724,17 @@ ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 );
 
 CREATE TABLE public.incomplete_patterns (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     pattern text NOT NULL,
     reason text NOT NULL
 );
 
+ALTER TABLE ONLY public.incomplete_patterns FORCE ROW LEVEL SECURITY;
+
 COMMENT ON TABLE public.incomplete_patterns IS 'Patterns whose repositories could not all be listed at the last attempt. Patterns that are no longer configured do not count.';
 
 CREATE TABLE public.instances (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL,
     forge text NOT NULL,
     base_url text NOT NULL,
@@ -667,9 +742,14 @@ CREATE TABLE public.instances (
     CONSTRAINT instances_forge_check CHECK ((forge = ANY (ARRAY['github'::text, 'gitlab'::text])))
 );
 
+ALTER TABLE ONLY public.instances FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.people (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL
 );
+
+ALTER TABLE ONLY public.people FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.people IS 'One row per person. Their accounts and memberships refer to it.';
 
@@ -683,6 +763,7 @@ ALTER TABLE public.people ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 );
 
 CREATE TABLE public.pr_attributions (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     pull_request_id bigint NOT NULL,
     team_id bigint NOT NULL,
     membership_id bigint NOT NULL,
@@ -703,7 +784,10 @@ END) STORED,
     CONSTRAINT pr_attributions_weight_check CHECK (((weight > (0)::numeric) AND (weight <= (1)::numeric)))
 );
 
+ALTER TABLE ONLY public.pr_attributions FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.teams (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL,
     slug text NOT NULL,
     name text NOT NULL,
@@ -712,6 +796,8 @@ CREATE TABLE public.teams (
     data_version bigint DEFAULT 0 NOT NULL,
     CONSTRAINT teams_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text)))
 );
+
+ALTER TABLE ONLY public.teams FORCE ROW LEVEL SECURITY;
 
 CREATE VIEW public.pr_metrics AS
  SELECT a.team_id,
@@ -764,6 +850,7 @@ ALTER TABLE public.pull_requests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
 );
 
 CREATE TABLE public.quarantined_pull_requests (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL,
     repository_id bigint NOT NULL,
     number bigint,
@@ -784,6 +871,8 @@ CREATE TABLE public.quarantined_pull_requests (
     CONSTRAINT quarantined_pull_requests_rows_before_check CHECK ((rows_before > 0))
 );
 
+ALTER TABLE ONLY public.quarantined_pull_requests FORCE ROW LEVEL SECURITY;
+
 ALTER TABLE public.quarantined_pull_requests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.quarantined_pull_requests_id_seq
     START WITH 1
@@ -794,13 +883,17 @@ ALTER TABLE public.quarantined_pull_requests ALTER COLUMN id ADD GENERATED ALWAY
 );
 
 CREATE TABLE public.rate_limit_blocks (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     scope text NOT NULL,
     kind text NOT NULL,
     blocked_until timestamp with time zone NOT NULL,
     CONSTRAINT rate_limit_blocks_kind_check CHECK ((kind = ANY (ARRAY['core'::text, 'graphql'::text, 'secondary'::text])))
 );
 
+ALTER TABLE ONLY public.rate_limit_blocks FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.rate_limit_remaining (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     scope text NOT NULL,
     hourly_limit integer NOT NULL,
     remaining integer NOT NULL,
@@ -809,17 +902,32 @@ CREATE TABLE public.rate_limit_remaining (
     CONSTRAINT rate_limit_remaining_remaining_check CHECK ((remaining >= 0))
 );
 
+ALTER TABLE ONLY public.rate_limit_remaining FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.readers (
+    role name NOT NULL,
+    tenant_id integer NOT NULL
+);
+
+COMMENT ON TABLE public.readers IS 'Which tenant a role sees that reads views by SQL. Not needed while there is only one tenant.';
+
 CREATE TABLE public.reattributions (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     person_id bigint NOT NULL,
     team_id bigint NOT NULL,
     done_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     done_id bigint DEFAULT 0 NOT NULL
 );
 
+ALTER TABLE ONLY public.reattributions FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.reopened_histories (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     repository_id bigint NOT NULL,
     done_number bigint DEFAULT 0 NOT NULL
 );
+
+ALTER TABLE ONLY public.reopened_histories FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.repositories ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.repositories_id_seq
@@ -831,10 +939,11 @@ ALTER TABLE public.repositories ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
 );
 
 CREATE TABLE public.retention (
-    is_only_row boolean DEFAULT true NOT NULL,
-    kept_since timestamp with time zone NOT NULL,
-    CONSTRAINT retention_is_only_row_check CHECK (is_only_row)
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    kept_since timestamp with time zone NOT NULL
 );
+
+ALTER TABLE ONLY public.retention FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.retention IS 'Pull requests merged or closed before kept_since are deleted and not stored again.';
 
@@ -867,6 +976,7 @@ CREATE VIEW public.team_buckets AS
 COMMENT ON VIEW public.team_buckets IS 'Each week and month of each team, from its first merge to now, and whether all of its data is stored.';
 
 CREATE TABLE public.team_memberships (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL,
     team_id bigint NOT NULL,
     person_id bigint NOT NULL,
@@ -879,6 +989,8 @@ CREATE TABLE public.team_memberships (
     CONSTRAINT team_memberships_weight_check CHECK (((weight > (0)::numeric) AND (weight <= (1)::numeric)))
 );
 
+ALTER TABLE ONLY public.team_memberships FORCE ROW LEVEL SECURITY;
+
 ALTER TABLE public.team_memberships ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.team_memberships_id_seq
     START WITH 1
@@ -890,6 +1002,23 @@ ALTER TABLE public.team_memberships ALTER COLUMN id ADD GENERATED ALWAYS AS IDEN
 
 ALTER TABLE public.teams ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.teams_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.tenants (
+    id integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenants_id_check CHECK ((id > 0))
+);
+
+COMMENT ON TABLE public.tenants IS 'One row per organization in this database. The first one is made with the schema.';
+
+ALTER TABLE public.tenants ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.tenants_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -994,117 +1123,123 @@ CREATE VIEW public.view_team_velocity AS
 COMMENT ON VIEW public.view_team_velocity IS 'Velocity (velocity@1) of each team by ISO week in the configured time zone. Weighted counts split a person across teams.';
 
 ALTER TABLE ONLY public.accounts
-    ADD CONSTRAINT accounts_instance_id_external_id_key UNIQUE (instance_id, external_id);
+    ADD CONSTRAINT accounts_pkey PRIMARY KEY (tenant_id, person_id, instance_id);
 
 ALTER TABLE ONLY public.accounts
-    ADD CONSTRAINT accounts_pkey PRIMARY KEY (person_id, instance_id);
+    ADD CONSTRAINT accounts_tenant_id_instance_id_external_id_key UNIQUE (tenant_id, instance_id, external_id);
 
 ALTER TABLE ONLY public.collection_results
-    ADD CONSTRAINT collection_results_pkey PRIMARY KEY (run_id, repository_id);
+    ADD CONSTRAINT collection_results_pkey PRIMARY KEY (tenant_id, run_id, repository_id);
 
 ALTER TABLE ONLY public.collection_runs
-    ADD CONSTRAINT collection_runs_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT collection_runs_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.configurations
-    ADD CONSTRAINT configurations_pkey PRIMARY KEY (revision);
+    ADD CONSTRAINT configurations_pkey PRIMARY KEY (tenant_id, revision);
 
 ALTER TABLE ONLY public.events
-    ADD CONSTRAINT events_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT events_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.incomplete_patterns
-    ADD CONSTRAINT incomplete_patterns_pkey PRIMARY KEY (pattern);
+    ADD CONSTRAINT incomplete_patterns_pkey PRIMARY KEY (tenant_id, pattern);
 
 ALTER TABLE ONLY public.instances
-    ADD CONSTRAINT instances_forge_key UNIQUE (forge);
+    ADD CONSTRAINT instances_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.instances
-    ADD CONSTRAINT instances_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT instances_tenant_id_forge_key UNIQUE (tenant_id, forge);
 
 ALTER TABLE ONLY public.people
-    ADD CONSTRAINT people_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT people_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.pr_attributions
-    ADD CONSTRAINT pr_attributions_pkey PRIMARY KEY (pull_request_id, team_id);
+    ADD CONSTRAINT pr_attributions_pkey PRIMARY KEY (tenant_id, pull_request_id, team_id);
 
 ALTER TABLE ONLY public.pull_requests
-    ADD CONSTRAINT pull_requests_instance_id_external_id_key UNIQUE (instance_id, external_id);
+    ADD CONSTRAINT pull_requests_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.pull_requests
-    ADD CONSTRAINT pull_requests_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT pull_requests_tenant_id_instance_id_external_id_key UNIQUE (tenant_id, instance_id, external_id);
 
 ALTER TABLE ONLY public.pull_requests
-    ADD CONSTRAINT pull_requests_repository_id_number_key UNIQUE (repository_id, number);
+    ADD CONSTRAINT pull_requests_tenant_id_repository_id_number_key UNIQUE (tenant_id, repository_id, number);
 
 ALTER TABLE ONLY public.quarantined_pull_requests
-    ADD CONSTRAINT quarantined_pull_requests_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT quarantined_pull_requests_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.rate_limit_blocks
-    ADD CONSTRAINT rate_limit_blocks_pkey PRIMARY KEY (scope, kind);
+    ADD CONSTRAINT rate_limit_blocks_pkey PRIMARY KEY (tenant_id, scope, kind);
 
 ALTER TABLE ONLY public.rate_limit_remaining
-    ADD CONSTRAINT rate_limit_remaining_pkey PRIMARY KEY (scope);
+    ADD CONSTRAINT rate_limit_remaining_pkey PRIMARY KEY (tenant_id, scope);
+
+ALTER TABLE ONLY public.readers
+    ADD CONSTRAINT readers_pkey PRIMARY KEY (role);
 
 ALTER TABLE ONLY public.reattributions
-    ADD CONSTRAINT reattributions_pkey PRIMARY KEY (person_id, team_id);
+    ADD CONSTRAINT reattributions_pkey PRIMARY KEY (tenant_id, person_id, team_id);
 
 ALTER TABLE ONLY public.reattributions
-    ADD CONSTRAINT reattributions_team_id_person_id_key UNIQUE (team_id, person_id);
+    ADD CONSTRAINT reattributions_tenant_id_team_id_person_id_key UNIQUE (tenant_id, team_id, person_id);
 
 ALTER TABLE ONLY public.reopened_histories
-    ADD CONSTRAINT reopened_histories_pkey PRIMARY KEY (repository_id);
+    ADD CONSTRAINT reopened_histories_pkey PRIMARY KEY (tenant_id, repository_id);
 
 ALTER TABLE ONLY public.repositories
-    ADD CONSTRAINT repositories_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT repositories_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.retention
-    ADD CONSTRAINT retention_pkey PRIMARY KEY (is_only_row);
+    ADD CONSTRAINT retention_pkey PRIMARY KEY (tenant_id);
 
 ALTER TABLE ONLY public.schema_requirements
     ADD CONSTRAINT schema_requirements_pkey PRIMARY KEY (is_only_row);
 
 ALTER TABLE ONLY public.team_memberships
-    ADD CONSTRAINT team_memberships_do_not_overlap EXCLUDE USING gist (int8range(team_id, team_id, '[]'::text) WITH &&, int8range(person_id, person_id, '[]'::text) WITH &&, tstzrange(joined_at, left_at, '[)'::text) WITH &&) WHERE ((removed_in IS NULL));
+    ADD CONSTRAINT team_memberships_do_not_overlap EXCLUDE USING gist (int4range(tenant_id, tenant_id, '[]'::text) WITH &&, int8range(team_id, team_id, '[]'::text) WITH &&, int8range(person_id, person_id, '[]'::text) WITH &&, tstzrange(joined_at, left_at, '[)'::text) WITH &&) WHERE ((removed_in IS NULL));
 
 ALTER TABLE ONLY public.team_memberships
-    ADD CONSTRAINT team_memberships_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT team_memberships_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.teams
-    ADD CONSTRAINT teams_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT teams_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.teams
-    ADD CONSTRAINT teams_slug_key UNIQUE (slug);
+    ADD CONSTRAINT teams_tenant_id_slug_key UNIQUE (tenant_id, slug);
 
-CREATE UNIQUE INDEX accounts_unseen_login_key ON public.accounts USING btree (instance_id, configured_login) WHERE (external_id IS NULL);
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
 
-CREATE INDEX collection_results_repository_idx ON public.collection_results USING btree (repository_id, run_id DESC);
+CREATE UNIQUE INDEX accounts_unseen_login_key ON public.accounts USING btree (tenant_id, instance_id, configured_login) WHERE (external_id IS NULL);
 
-CREATE INDEX collection_runs_started_at_idx ON public.collection_runs USING btree (started_at);
+CREATE INDEX collection_results_repository_idx ON public.collection_results USING btree (tenant_id, repository_id, run_id DESC);
 
-CREATE UNIQUE INDEX events_completed_week_key ON public.events USING btree (subject) WHERE (kind = 'week_completed'::text);
+CREATE INDEX collection_runs_started_at_idx ON public.collection_runs USING btree (tenant_id, started_at);
 
-CREATE INDEX pr_attributions_open_idx ON public.pr_attributions USING btree (team_id, created_at) INCLUDE (weight, author_id, repository_id, pull_request_id) WHERE (closed_at IS NULL);
+CREATE UNIQUE INDEX events_completed_week_key ON public.events USING btree (tenant_id, subject) WHERE (kind = 'week_completed'::text);
 
-CREATE INDEX pr_attributions_statistics_idx ON public.pr_attributions USING btree (team_id, merged_at) INCLUDE (pull_request_id, weight, author_id, repository_id, cycle_seconds, coding_seconds, pickup_seconds, review_seconds) WHERE (merged_at IS NOT NULL);
+CREATE INDEX pr_attributions_open_idx ON public.pr_attributions USING btree (tenant_id, team_id, created_at) INCLUDE (weight, author_id, repository_id, pull_request_id) WHERE (closed_at IS NULL);
 
-CREATE INDEX pr_attributions_team_repository_idx ON public.pr_attributions USING btree (team_id, repository_id);
+CREATE INDEX pr_attributions_statistics_idx ON public.pr_attributions USING btree (tenant_id, team_id, merged_at) INCLUDE (pull_request_id, weight, author_id, repository_id, cycle_seconds, coding_seconds, pickup_seconds, review_seconds) WHERE (merged_at IS NOT NULL);
 
-CREATE INDEX pull_requests_author_attributed_idx ON public.pull_requests USING btree (author_id, attributed_at, id);
+CREATE INDEX pr_attributions_team_repository_idx ON public.pr_attributions USING btree (tenant_id, team_id, repository_id);
 
-CREATE INDEX pull_requests_node_id_idx ON public.pull_requests USING btree (node_id);
+CREATE INDEX pull_requests_author_attributed_idx ON public.pull_requests USING btree (tenant_id, author_id, attributed_at, id);
 
-CREATE INDEX pull_requests_updated_idx ON public.pull_requests USING btree (repository_id, updated_at);
+CREATE INDEX pull_requests_node_id_idx ON public.pull_requests USING btree (tenant_id, node_id);
 
-CREATE INDEX pull_requests_without_details_idx ON public.pull_requests USING btree (repository_id, updated_at DESC) WHERE ((detailed_at IS DISTINCT FROM updated_at) AND (deleted_at IS NULL));
+CREATE INDEX pull_requests_updated_idx ON public.pull_requests USING btree (tenant_id, repository_id, updated_at);
 
-CREATE UNIQUE INDEX quarantined_pull_requests_number_key ON public.quarantined_pull_requests USING btree (repository_id, number);
+CREATE INDEX pull_requests_without_details_idx ON public.pull_requests USING btree (tenant_id, repository_id, updated_at DESC) WHERE ((detailed_at IS DISTINCT FROM updated_at) AND (deleted_at IS NULL));
 
-CREATE UNIQUE INDEX quarantined_pull_requests_place_key ON public.quarantined_pull_requests USING btree (repository_id, after_number, rows_after) WHERE (number IS NULL);
+CREATE UNIQUE INDEX quarantined_pull_requests_number_key ON public.quarantined_pull_requests USING btree (tenant_id, repository_id, number);
 
-CREATE UNIQUE INDEX repositories_external_id_key ON public.repositories USING btree (instance_id, external_id) WHERE (removed_at IS NULL);
+CREATE UNIQUE INDEX quarantined_pull_requests_place_key ON public.quarantined_pull_requests USING btree (tenant_id, repository_id, after_number, rows_after) WHERE (number IS NULL);
 
-CREATE UNIQUE INDEX repositories_name_key ON public.repositories USING btree (instance_id, name) WHERE (removed_at IS NULL);
+CREATE UNIQUE INDEX repositories_external_id_key ON public.repositories USING btree (tenant_id, instance_id, external_id) WHERE (removed_at IS NULL);
 
-CREATE INDEX team_memberships_person_id_idx ON public.team_memberships USING btree (person_id) WHERE (removed_in IS NULL);
+CREATE UNIQUE INDEX repositories_name_key ON public.repositories USING btree (tenant_id, instance_id, name) WHERE (removed_at IS NULL);
+
+CREATE INDEX team_memberships_person_id_idx ON public.team_memberships USING btree (tenant_id, person_id) WHERE (removed_in IS NULL);
 
 CREATE TRIGGER accounts_remember_other_logins BEFORE UPDATE OF configured_login, login, other_logins ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.remember_other_logins();
 
@@ -1124,69 +1259,177 @@ CREATE TRIGGER count_updated AFTER UPDATE ON public.pull_requests REFERENCING OL
 
 CREATE TRIGGER count_updated AFTER UPDATE ON public.quarantined_pull_requests REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_quarantine();
 
-ALTER TABLE ONLY public.accounts
-    ADD CONSTRAINT accounts_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id);
+CREATE TRIGGER instances_added AFTER INSERT ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.add_instances();
 
 ALTER TABLE ONLY public.accounts
-    ADD CONSTRAINT accounts_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.people(id);
+    ADD CONSTRAINT accounts_tenant_id_instance_id_fkey FOREIGN KEY (tenant_id, instance_id) REFERENCES public.instances(tenant_id, id);
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_tenant_id_person_id_fkey FOREIGN KEY (tenant_id, person_id) REFERENCES public.people(tenant_id, id);
 
 ALTER TABLE ONLY public.collection_results
-    ADD CONSTRAINT collection_results_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
+    ADD CONSTRAINT collection_results_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
 
 ALTER TABLE ONLY public.collection_results
-    ADD CONSTRAINT collection_results_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.collection_runs(id);
+    ADD CONSTRAINT collection_results_tenant_id_run_id_fkey FOREIGN KEY (tenant_id, run_id) REFERENCES public.collection_runs(tenant_id, id);
 
 ALTER TABLE ONLY public.collection_runs
-    ADD CONSTRAINT collection_runs_configuration_revision_fkey FOREIGN KEY (configuration_revision) REFERENCES public.configurations(revision);
+    ADD CONSTRAINT collection_runs_tenant_id_configuration_revision_fkey FOREIGN KEY (tenant_id, configuration_revision) REFERENCES public.configurations(tenant_id, revision);
+
+ALTER TABLE ONLY public.collection_runs
+    ADD CONSTRAINT collection_runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.configurations
+    ADD CONSTRAINT configurations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.incomplete_patterns
+    ADD CONSTRAINT incomplete_patterns_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.instances
+    ADD CONSTRAINT instances_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.people
+    ADD CONSTRAINT people_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.pr_attributions
-    ADD CONSTRAINT pr_attributions_author_id_fkey FOREIGN KEY (author_id) REFERENCES public.people(id);
+    ADD CONSTRAINT pr_attributions_tenant_id_author_id_fkey FOREIGN KEY (tenant_id, author_id) REFERENCES public.people(tenant_id, id);
 
 ALTER TABLE ONLY public.pr_attributions
-    ADD CONSTRAINT pr_attributions_membership_id_fkey FOREIGN KEY (membership_id) REFERENCES public.team_memberships(id);
+    ADD CONSTRAINT pr_attributions_tenant_id_membership_id_fkey FOREIGN KEY (tenant_id, membership_id) REFERENCES public.team_memberships(tenant_id, id);
 
 ALTER TABLE ONLY public.pr_attributions
-    ADD CONSTRAINT pr_attributions_pull_request_id_fkey FOREIGN KEY (pull_request_id) REFERENCES public.pull_requests(id);
+    ADD CONSTRAINT pr_attributions_tenant_id_pull_request_id_fkey FOREIGN KEY (tenant_id, pull_request_id) REFERENCES public.pull_requests(tenant_id, id);
 
 ALTER TABLE ONLY public.pr_attributions
-    ADD CONSTRAINT pr_attributions_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
+    ADD CONSTRAINT pr_attributions_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
 
 ALTER TABLE ONLY public.pr_attributions
-    ADD CONSTRAINT pr_attributions_team_id_fkey FOREIGN KEY (team_id) REFERENCES public.teams(id);
+    ADD CONSTRAINT pr_attributions_tenant_id_team_id_fkey FOREIGN KEY (tenant_id, team_id) REFERENCES public.teams(tenant_id, id);
 
 ALTER TABLE ONLY public.pull_requests
-    ADD CONSTRAINT pull_requests_author_id_instance_id_fkey FOREIGN KEY (author_id, instance_id) REFERENCES public.accounts(person_id, instance_id);
+    ADD CONSTRAINT pull_requests_tenant_id_author_id_instance_id_fkey FOREIGN KEY (tenant_id, author_id, instance_id) REFERENCES public.accounts(tenant_id, person_id, instance_id);
 
 ALTER TABLE ONLY public.pull_requests
-    ADD CONSTRAINT pull_requests_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id);
-
-ALTER TABLE ONLY public.pull_requests
-    ADD CONSTRAINT pull_requests_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
+    ADD CONSTRAINT pull_requests_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
 
 ALTER TABLE ONLY public.quarantined_pull_requests
-    ADD CONSTRAINT quarantined_pull_requests_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id);
+    ADD CONSTRAINT quarantined_pull_requests_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
+
+ALTER TABLE ONLY public.rate_limit_blocks
+    ADD CONSTRAINT rate_limit_blocks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.rate_limit_remaining
+    ADD CONSTRAINT rate_limit_remaining_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.readers
+    ADD CONSTRAINT readers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.reattributions
-    ADD CONSTRAINT reattributions_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.people(id) ON DELETE CASCADE;
+    ADD CONSTRAINT reattributions_tenant_id_person_id_fkey FOREIGN KEY (tenant_id, person_id) REFERENCES public.people(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.reattributions
-    ADD CONSTRAINT reattributions_team_id_fkey FOREIGN KEY (team_id) REFERENCES public.teams(id);
+    ADD CONSTRAINT reattributions_tenant_id_team_id_fkey FOREIGN KEY (tenant_id, team_id) REFERENCES public.teams(tenant_id, id);
 
 ALTER TABLE ONLY public.reopened_histories
-    ADD CONSTRAINT reopened_histories_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES public.repositories(id) ON DELETE CASCADE;
+    ADD CONSTRAINT reopened_histories_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.repositories
-    ADD CONSTRAINT repositories_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id);
+    ADD CONSTRAINT repositories_tenant_id_instance_id_fkey FOREIGN KEY (tenant_id, instance_id) REFERENCES public.instances(tenant_id, id);
+
+ALTER TABLE ONLY public.retention
+    ADD CONSTRAINT retention_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.team_memberships
-    ADD CONSTRAINT team_memberships_added_in_fkey FOREIGN KEY (added_in) REFERENCES public.configurations(revision);
+    ADD CONSTRAINT team_memberships_tenant_id_added_in_fkey FOREIGN KEY (tenant_id, added_in) REFERENCES public.configurations(tenant_id, revision);
 
 ALTER TABLE ONLY public.team_memberships
-    ADD CONSTRAINT team_memberships_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.people(id);
+    ADD CONSTRAINT team_memberships_tenant_id_person_id_fkey FOREIGN KEY (tenant_id, person_id) REFERENCES public.people(tenant_id, id);
 
 ALTER TABLE ONLY public.team_memberships
-    ADD CONSTRAINT team_memberships_removed_in_fkey FOREIGN KEY (removed_in) REFERENCES public.configurations(revision);
+    ADD CONSTRAINT team_memberships_tenant_id_removed_in_fkey FOREIGN KEY (tenant_id, removed_in) REFERENCES public.configurations(tenant_id, revision);
 
 ALTER TABLE ONLY public.team_memberships
-    ADD CONSTRAINT team_memberships_team_id_fkey FOREIGN KEY (team_id) REFERENCES public.teams(id);
+    ADD CONSTRAINT team_memberships_tenant_id_team_id_fkey FOREIGN KEY (tenant_id, team_id) REFERENCES public.teams(tenant_id, id);
+
+ALTER TABLE ONLY public.teams
+    ADD CONSTRAINT teams_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.collection_results ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.collection_runs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.configurations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.incomplete_patterns ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.instances ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.people ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.pr_attributions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.pull_requests ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.quarantined_pull_requests ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.rate_limit_blocks ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.rate_limit_remaining ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.reattributions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.reopened_histories ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.repositories ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.retention ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY rows_of_tenant ON public.accounts USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.collection_results USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.collection_runs USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.configurations USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.events USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.incomplete_patterns USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.instances USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.people USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.pr_attributions USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.pull_requests USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.quarantined_pull_requests USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.rate_limit_blocks USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.rate_limit_remaining USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.reattributions USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.reopened_histories USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.repositories USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.retention USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.team_memberships USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.teams USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.team_memberships ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.teams ENABLE ROW LEVEL SECURITY;
 

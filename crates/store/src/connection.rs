@@ -483,16 +483,25 @@ impl Reader {
         Ok(())
     }
 
-    /// Runs `work` in a transaction with a time limit. A connection that times out is discarded.
-    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all)]
+    /// Runs `work` that reads in a transaction with a time limit. A connection that times out is discarded.
     pub(crate) async fn with_deadline<T>(
         &self,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.run(Access::Read, work).await
+    }
+
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(?access))]
+    async fn run<T>(
+        &self,
+        access: Access,
+        work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut session = self.pool.acquire().await?;
         let working = async {
-            session.open().await?;
+            session.open(access).await?;
             match work(&mut session).await {
+                Ok(done) if access == Access::Read => Ok(done),
                 Ok(done) => session.commit().await.map(|()| done).map_err(StoreError::from),
                 Err(error) => {
                     // A connection that cannot even roll back is closed.
@@ -557,7 +566,7 @@ impl Writer {
     pub async fn migrate(&self) -> Result<Option<String>, StoreError> {
         let mut session = self.connection_for_migrations().await?;
         if session.is_pooled() {
-            session.open().await?;
+            session.open(Access::Write).await?;
             let missing = migrations_missing(&mut session).await?;
             if missing > 0 {
                 return Err(StoreError::Pooler { missing });
@@ -583,12 +592,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs `work` that writes in a transaction, without retries.
+    /// Runs `work` that writes in a transaction with a time limit, without retries.
     pub(crate) async fn once<T>(
         &self,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.with_deadline(work).await
+        self.run(Access::Write, work).await
     }
 
     /// Runs `work` in a transaction. Retries from the start up to three times after a serialization failure or

@@ -1,5 +1,6 @@
 //! What each run did, and to which repository.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -184,11 +185,18 @@ impl Writer {
         problems: &[String],
         now: DateTime<Utc>,
     ) -> Result<RunId, StoreError> {
-        // Drawn before the transaction, so that a retry writes the same run.
-        let number =
-            sqlx::query_scalar!(r#"select nextval(pg_get_serial_sequence('collection_runs', 'id')) as "number!""#);
-        let id = self.with_deadline(async |connection| Ok(number.fetch_one(connection).await?)).await?;
+        // Drawn once, so that a retry writes the same run.
+        let drawn = OnceLock::new();
         self.in_transaction(async |connection| {
+            let id = if let Some(id) = drawn.get() {
+                *id
+            } else {
+                let number = sqlx::query_scalar!(
+                    r#"select nextval(pg_get_serial_sequence('collection_runs', 'id')) as "number!""#
+                );
+                let id = number.fetch_one(&mut *connection).await?;
+                *drawn.get_or_init(|| id)
+            };
             sqlx::query!(
                 "insert into collection_runs (id, started_at, configuration_revision, planned, problems)
                 overriding system value values ($1, $2, $3, $4, $5)

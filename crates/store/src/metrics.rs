@@ -7,7 +7,7 @@ use mergeline_domain::{AttributedBy, Exclusion, PullRequestState, RepoName, Team
 use tokio::time::timeout;
 
 use crate::revision::parse_stored;
-use crate::session::Session;
+use crate::session::{Access, Session};
 use crate::{Reader, RepositoryId, Revision, StoreError};
 
 /// How a request identifies a team.
@@ -293,7 +293,7 @@ impl Reader {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn session(&self) -> Result<ReadSession, StoreError> {
-        Ok(ReadSession { connection: Box::new(self.pool.begin().await?) })
+        Ok(ReadSession { connection: Box::new(self.pool.read().await?) })
     }
 
     /// A connection and the result of its first query: the data status and the requested team. The coverage is that of
@@ -309,7 +309,7 @@ impl Reader {
     ) -> Result<(ReadSession, DataStatus), StoreError> {
         if let Some(mut session) = self.pool.try_idle() {
             let asking = async {
-                session.open().await?;
+                session.open(Access::Read).await?;
                 data_status(&mut session, team, repositories).await
             };
             match timeout(self.test_timeout(), asking).await {

@@ -1,7 +1,8 @@
 //! A connection for queries, either directly to PostgreSQL or through a pooler.
 //!
 //! Everything runs in transactions that name their tenant, because policies of the database show only the rows of the
-//! tenant that a transaction names. A [`Session`] refuses statements outside one.
+//! tenant that a transaction names. A [`Session`] refuses statements outside one. Transactions that read are read only
+//! and are never committed: their connection rolls back after the caller has its answer.
 //!
 //! A pooler that may use another server connection for each transaction (PgBouncer in transaction mode, RDS Proxy
 //! without pinning) keeps no session state: neither settings nor prepared statements. Behind one, transactions also set
@@ -41,7 +42,7 @@ pub(crate) enum Pooler {
     OfTransactions,
 }
 
-/// What a connection may do.
+/// What a connection or a transaction may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Only read, as the role that may only read, if this login may act as it.
@@ -53,7 +54,7 @@ pub(crate) enum Access {
 /// The limits of each connection: names and values of settings.
 type Limits = Vec<(&'static str, String)>;
 
-/// The pool of connections, for the rows of one tenant. A query sent to it gets its own transaction.
+/// The pool of connections, for the rows of one tenant. A query sent to it gets its own transaction, which only reads.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     pool: PgPool,
@@ -68,8 +69,6 @@ struct State {
     pooler: Pooler,
     limits: Limits,
     access: Access,
-    /// The statements that begin a transaction behind a pooler.
-    begin: String,
     /// The statements that make transactions behind a pooler act as the role that reads, once a connection has found it.
     reader: Mutex<Option<String>>,
     /// Whether any connection has detected a pooler.
@@ -139,10 +138,15 @@ impl State {
     }
 
     /// Begins a transaction with its tenant in one round trip.
-    async fn begin(&self, connection: &mut PgConnection, tenant: Tenant) -> Result<(), sqlx::Error> {
-        let mut begin = if self.is_pooled() { self.begin.clone() } else { "begin".to_owned() };
-        if let (true, Some(reader)) = (self.is_pooled(), self.reader().as_ref()) {
-            let _ = write!(begin, "; {reader}");
+    async fn begin(&self, connection: &mut PgConnection, access: Access, tenant: Tenant) -> Result<(), sqlx::Error> {
+        let mut begin = if access == Access::Read { "begin read only" } else { "begin" }.to_owned();
+        if self.is_pooled() {
+            for (name, value) in &self.limits {
+                let _ = write!(begin, "; set local {name} = '{value}'");
+            }
+            if let Some(reader) = self.reader().as_ref() {
+                let _ = write!(begin, "; {reader}");
+            }
         }
         let _ = write!(begin, "; set local app.tenant = '{}'", tenant.id());
         let outcome = sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await;
@@ -159,27 +163,16 @@ impl Connections {
     pub(crate) fn lazy(
         options: PgConnectOptions,
         pooler: Pooler,
-        mut limits: Limits,
+        limits: Limits,
         access: Access,
         max_connections: u32,
         acquire_timeout: Duration,
     ) -> Self {
-        let mut begin = "begin".to_owned();
-        if access == Access::Read {
-            begin.push_str(" read only");
-        }
-        for (name, value) in &limits {
-            let _ = write!(begin, "; set local {name} = '{value}'");
-        }
-        if access == Access::Read {
-            limits.push(("default_transaction_read_only", "on".to_owned()));
-        }
         let is_pooled = AtomicBool::new(pooler == Pooler::OfTransactions);
         let state = Arc::new(State {
             pooler,
             limits,
             access,
-            begin,
             reader: Mutex::default(),
             is_pooled,
             refusal: Mutex::new(None),
@@ -292,22 +285,31 @@ impl Connections {
         Session { owner: Some(owner), state: Arc::clone(&self.state), tenant: self.tenant, is_in_transaction: false }
     }
 
-    /// A transaction.
+    /// A transaction that writes. It has to be committed.
     pub(crate) async fn begin(&self) -> Result<Session, sqlx::Error> {
-        // Behind a pooler the server refuses a login only when the transaction begins.
-        self.with_second_attempt(|| self.begin_once()).await
+        self.session(Access::Write).await
     }
 
-    async fn begin_once(&self) -> Result<Session, sqlx::Error> {
+    /// A transaction that reads.
+    pub(crate) async fn read(&self) -> Result<Session, sqlx::Error> {
+        self.session(Access::Read).await
+    }
+
+    async fn session(&self, access: Access) -> Result<Session, sqlx::Error> {
+        // Behind a pooler the server refuses a login only when the transaction begins.
+        self.with_second_attempt(|| self.session_once(access)).await
+    }
+
+    async fn session_once(&self, access: Access) -> Result<Session, sqlx::Error> {
         let mut session = self.acquire_once().await?;
-        session.open().await?;
+        session.open(access).await?;
         Ok(session)
     }
 
-    /// A transaction on a connection outside the pool.
+    /// A transaction that reads, on a connection outside the pool.
     pub(crate) async fn dedicated_session(&self) -> Result<Session, sqlx::Error> {
         let mut session = self.connect().await?;
-        session.open().await?;
+        session.open(Access::Read).await?;
         Ok(session)
     }
 
@@ -377,11 +379,11 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     /// Begins the transaction.
-    pub(crate) async fn open(&mut self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn open(&mut self, access: Access) -> Result<(), sqlx::Error> {
         let (state, tenant) = (Arc::clone(&self.state), self.tenant);
         // Set before sending: if the caller stops waiting, the transaction may have started.
         self.is_in_transaction = true;
-        state.begin(self.connection()?, tenant).await
+        state.begin(self.connection()?, access, tenant).await
     }
 
     /// Whose rows it sees.
@@ -553,9 +555,8 @@ impl<'p> Executor<'p> for &'p Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         let answers = async move {
-            let mut session = self.begin().await?;
+            let mut session = self.read().await?;
             let answers: Vec<Answer> = session.fetch_many(query).try_collect().await?;
-            session.commit().await?;
             Ok::<_, sqlx::Error>(stream::iter(answers).map(Ok))
         };
         stream::once(answers).try_flatten().boxed()
@@ -567,10 +568,8 @@ impl<'p> Executor<'p> for &'p Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
-            let mut session = self.begin().await?;
-            let row = session.fetch_optional(query).await?;
-            session.commit().await?;
-            Ok(row)
+            let mut session = self.read().await?;
+            session.fetch_optional(query).await
         })
     }
 
@@ -582,13 +581,13 @@ impl<'p> Executor<'p> for &'p Connections {
     where
         'p: 'e,
     {
-        Box::pin(async move { self.begin().await?.prepare_with(sql, parameters).await })
+        Box::pin(async move { self.read().await?.prepare_with(sql, parameters).await })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'p: 'e,
     {
-        Box::pin(async move { self.begin().await?.describe(sql).await })
+        Box::pin(async move { self.read().await?.describe(sql).await })
     }
 }

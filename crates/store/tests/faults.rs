@@ -69,6 +69,10 @@ impl Cluster {
         self.server.as_ref().map(|server| server.url("postgres")).unwrap_or_default()
     }
 
+    fn superuser_url(&self) -> String {
+        self.server.as_ref().map(|server| server.superuser_url("postgres")).unwrap_or_default()
+    }
+
     fn state(&self) -> PathBuf {
         self.folder.path().join("data/postmaster.pid")
     }
@@ -195,7 +199,7 @@ async fn f36_a_deadlock_victim_is_retried_and_succeeds() -> Result<()> {
     let (database, store, pool, repository) = configured().await?;
     keep(&store, &[pr("acme/api", 1)]).await?;
     let (lease, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
-    let mut other = database.pool().await?.begin().await?;
+    let mut other = database.superuser_pool().await?.begin().await?;
     // The other transaction never checks for deadlocks, so the store's transaction is the victim.
     sqlx::raw_sql("set local deadlock_timeout = '1h'; update pull_requests set title = 'theirs'")
         .execute(&mut *other)
@@ -314,9 +318,9 @@ async fn f39_a_full_disk_is_reported_without_partial_pages() -> Result<()> {
 async fn fill(disk: &Path) -> Result<(StoreError, i64, i64)> {
     let cluster = Cluster::start()?;
     Command::new("chown").arg("--reference").arg(cluster.state()).arg(disk).status()?;
-    let pool = PgPool::connect(&cluster.url()).await?;
+    let pool = PgPool::connect(&cluster.superuser_url()).await?;
     execute(&pool, format!("create tablespace small location '{}'", disk.display())).await?;
-    execute(&pool, "create database small tablespace small").await?;
+    execute(&pool, "create database small owner mergeline tablespace small").await?;
     let url = cluster.server.as_ref().map(|server| server.url("small")).unwrap_or_default();
     let store = Writer::connect(&settings(&url)?, Actor::Collector);
     store.migrate().await?;
@@ -347,19 +351,19 @@ async fn f40_connections_lost_during_a_freeze_are_replaced() -> Result<()> {
 #[tokio::test]
 async fn f41_failed_logins_return_db_auth_without_secrets() -> Result<()> {
     let cluster = Cluster::start()?;
-    let pool = PgPool::connect(&cluster.url()).await?;
-    execute(&pool, "alter user postgres password 'right'").await?;
-    std::fs::write(cluster.folder.path().join("data/pg_hba.conf"), "local all postgres scram-sha-256\n")?;
+    let pool = PgPool::connect(&cluster.superuser_url()).await?;
+    execute(&pool, "alter user mergeline password 'right'").await?;
+    std::fs::write(cluster.folder.path().join("data/pg_hba.conf"), "local all mergeline scram-sha-256\nlocal all postgres trust\n")?;
     execute(&pool, "select pg_reload_conf()").await?;
     let with = |user: &str| {
         anyhow::Ok(Writer::connect(
-            &settings(&cluster.url().replace("postgres@", &format!("{user}@")))?,
+            &settings(&cluster.url().replace("mergeline@", &format!("{user}@")))?,
             Actor::Collector,
         ))
     };
     // The server reloads the file a moment later.
-    while with("postgres:s3cret")?.ping().await.is_ok() {}
-    for user in ["postgres:s3cret", "nobody:s3cret"] {
+    while with("mergeline:s3cret")?.ping().await.is_ok() {}
+    for user in ["mergeline:s3cret", "nobody:s3cret"] {
         let store = with(user)?;
         for outcome in [store.ping().await, store.migrate().await.map(|_| ()), store.snapshot().await.map(|_| ())] {
             let error = outcome.err().context("the login was accepted")?;
@@ -367,7 +371,7 @@ async fn f41_failed_logins_return_db_auth_without_secrets() -> Result<()> {
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
         }
     }
-    with("postgres:right")?.ping().await?;
+    with("mergeline:right")?.ping().await?;
     Ok(())
 }
 
@@ -475,11 +479,11 @@ async fn building_an_index_does_not_block_writers() -> Result<()> {
 
 #[tokio::test]
 async fn an_unfinished_index_is_rebuilt() -> Result<()> {
-    let (_database, store, pool) = before_the_indexes().await?;
+    let (database, store, pool) = before_the_indexes().await?;
     store.migrate().await?;
     // As if the server had stopped during the build: the index exists, but the migration is not recorded.
     execute(
-        &pool,
+        &database.superuser_pool().await?,
         "update pg_index set indisvalid = false where indexrelid = 'pr_attributions_statistics_idx'::regclass;
         delete from _sqlx_migrations where version = 20261128200210",
     )
@@ -496,8 +500,8 @@ async fn an_unfinished_index_is_rebuilt() -> Result<()> {
 
 #[tokio::test]
 async fn migrating_leaves_broken_foreign_indexes_alone() -> Result<()> {
-    let (database, store) = fresh().await?;
-    let pool = database.pool().await?;
+    let (database, _store) = fresh().await?;
+    let pool = database.superuser_pool().await?;
     // A foreign index, and one of ours that belongs to another role, in a schema where we own only the rest.
     let (migrator, other) = (format!("migrator_{}", std::process::id()), format!("other_{}", std::process::id()));
     execute(
@@ -523,7 +527,7 @@ async fn migrating_leaves_broken_foreign_indexes_alone() -> Result<()> {
     assert_eq!(broken(&pool).await?, all);
     // A superuser does not touch indexes that no migration names either. Ours is rebuilt although its migration is
     // recorded, and the leftover of a rebuild is gone.
-    store.migrate().await?;
+    Writer::connect(&settings(database.superuser_url())?, Actor::Collector).migrate().await?;
     let rebuilt: Vec<String> =
         sqlx::query_scalar("select relname::text from pg_class where relname like 'pr_attributions_statistics%'")
             .fetch_all(&pool)

@@ -388,7 +388,7 @@ async fn explaining_a_pull_request_uses_only_indexes() -> Result<()> {
     let pool = long_history().await?;
     let by_name = include_str!("../queries/explain.sql").replace("$1", "'acme/api'").replace("$2", "77");
     for (sql, key) in [
-        (by_name.as_str(), "pull_requests_repository_id_number_key"),
+        (by_name.as_str(), "pull_requests_tenant_id_repository_id_number_key"),
         ("select flags from pr_metrics where pull_request_id = 77 limit 1", "pr_attributions_pkey"),
     ] {
         let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("explain {sql}"))).fetch_all(&pool).await?;

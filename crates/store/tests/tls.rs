@@ -35,7 +35,7 @@ impl TlsServer {
         let server = tokio::task::spawn_blocking(move || Server::throwaway_on(port)).await??;
         let (authority, key) = (authority("Tests")?, KeyPair::generate()?);
         let certificate = CertificateParams::new(["localhost".to_owned()])?.signed_by(&key, &authority)?;
-        let url = server.url("postgres");
+        let url = server.superuser_url("postgres");
         let mut connection = PgConnection::connect(&url).await?;
         for (file, pem) in [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())] {
             // The server refuses a key owned by another user, so it writes the file itself.
