@@ -441,9 +441,8 @@ impl Folder {
     /// Creates the login of the server's users, before the server ever runs.
     fn create_login(&self, binaries: &Binaries, data: &Path) -> Result<(), Error> {
         // Each line is one statement.
-        let statements = format!(
-            "create role {LOGIN} login createdb createrole\nalter database postgres owner to {LOGIN}\n"
-        );
+        let statements =
+            format!("create role {LOGIN} login createdb createrole\nalter database postgres owner to {LOGIN}\n");
         let failed = || io_error(self.cannot_run("postgres"));
         let mut running = self
             .command(binaries.path("postgres"))

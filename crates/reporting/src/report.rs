@@ -120,10 +120,10 @@ impl TeamReport {
     /// Identifies the list that the rows belong to. New data only adds or moves rows, but another configuration, team
     /// or filter is another list.
     pub fn list_identity(&self) -> String {
-        format!("{:?} {:?} {:?}", self.status.revision, self.team.id, self.filter)
+        format!("{:?} {:?} {:?} {:?}", self.reader.tenant(), self.status.revision, self.team.id, self.filter)
     }
 
-    /// A text that changes exactly when the response does. It is made of the formulas, the configuration, the last
+    /// A text that changes exactly when the response does. It is made of the tenant, the formulas, the configuration, the last
     /// change, the query, the day that the data reaches (and therefore which buckets are complete), and the notes about
     /// the collection. It does not include when data was last checked without a change.
     pub fn fingerprint(&self) -> String {
@@ -135,7 +135,8 @@ impl TeamReport {
         // As shown in the response.
         let repositories = if self.is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
         format!(
-            "{:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {running_week:?} {reached:?} {repositories} {:?} {} {} {:?}",
+            "{:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {running_week:?} {reached:?} {repositories} {:?} {} {} {:?}",
+            self.reader.tenant(),
             self.kind.definition(),
             self.kind.definitions(),
             self.status.revision,

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::roles::create_reader;
+use crate::roles::{become_owner, create_reader};
 use crate::session::{APPLICATION_NAME, Access, Connections, Pooler, Session};
 use crate::{Actor, Renewal, StoreError, Tenant};
 
@@ -166,6 +166,12 @@ impl DatabaseSettings {
         })
     }
 
+    /// Opens at most this many connections.
+    #[must_use]
+    pub fn with_connections(self, max_connections: u32) -> Self {
+        Self { max_connections, ..self }
+    }
+
     /// The limits of each connection or, behind a pooler, of each transaction. Not sent as startup options, because
     /// poolers refuse those.
     fn limits(&self) -> Vec<(&'static str, String)> {
@@ -285,8 +291,9 @@ fn concurrently_built_indexes() -> Vec<String> {
 
 /// Migrates. Concurrent processes take turns.
 async fn migrate(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
-    // Building an index of ten million rows takes longer than the limit of other statements.
-    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut *connection).await?;
+    // Building an index of ten million rows takes longer than the limit of other statements. Roles are for the login itself
+    // to create.
+    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0; reset role").execute(&mut *connection).await?;
     // Polled rather than waited for: a concurrent index build waits for every running statement, including one that
     // waits for this lock.
     while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, MIGRATION_LOCK)
@@ -328,7 +335,9 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<String>, StoreE
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
     }
     // The lock always ends with the connection.
+    become_owner(connection).await?;
     MIGRATOR.run(&mut *connection).await?;
+    sqlx::raw_sql("reset role").execute(&mut *connection).await?;
     create_reader(connection).await
 }
 

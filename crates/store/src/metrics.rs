@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::revision::parse_stored;
 use crate::session::{Access, Session};
-use crate::{Reader, RepositoryId, Revision, StoreError};
+use crate::{Reader, RepositoryId, Revision, StoreError, Tenant};
 
 /// How a request identifies a team.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -381,6 +381,11 @@ pub struct ReadSession {
 }
 
 impl ReadSession {
+    /// Whose rows it reads.
+    pub fn tenant(&self) -> Tenant {
+        self.connection.tenant()
+    }
+
     /// How many quarantined pull requests of the filter's repositories may have been opened before its end. The others
     /// cannot be in its range.
     ///

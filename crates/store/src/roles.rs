@@ -1,24 +1,42 @@
-//! The database role that can only read. Connections of the API act as it, so a mistake in them cannot change anything.
+//! The database roles that connections act as.
 //!
-//! A role belongs to the whole server, and a member of one database's role must not read another database. So it is named
-//! after the database's number, which no other one has.
+//! Connections of the API act as a role that can only read, so a mistake in them cannot change anything. A login that
+//! policies do not apply to, because it is a superuser or has `BYPASSRLS`, acts as the owner of the tables, to whom they
+//! do.
+//!
+//! A role belongs to the whole server, and a member of one database's role must not read another database. So they are
+//! named after the database's number, which no other one has.
 
 use std::sync::LazyLock;
 
-use sqlx::{AssertSqlSafe, Executor, Postgres};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres};
 
 use crate::StoreError;
 
 /// The name of the role, in SQL.
 const NAME: &str = "(select 'mergeline_reader_' || d.oid from pg_database as d where d.datname = current_database())";
 
+/// The name of the role that owns the tables where the login that migrates is one that policies do not apply to, in SQL.
+const OWNER_NAME: &str =
+    "(select 'mergeline_owner_' || d.oid from pg_database as d where d.datname = current_database())";
+
+/// Whether policies do not apply to this login, in SQL.
+const BYPASSES: &str =
+    "exists (select from pg_roles as l where l.rolname = session_user and (l.rolsuper or l.rolbypassrls))";
+
+/// The owner of the tables, in SQL.
+const OWNER_OF_TABLES: &str = "(
+        select c.relowner from pg_class as c inner join pg_namespace as s on c.relnamespace = s.oid
+        where s.nspname = current_schema() and c.relname = 'tenants'
+    )";
+
 /// Whether this login may change to the role `r`, in SQL. Since PostgreSQL 16, a member may lack that right.
-const MAY_ACT: &str = "pg_has_role(r.oid, case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end)";
+const MAY_ACT: &str = "pg_has_role(session_user, r.oid, case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end)";
 
 /// The tables and views of this login's schema that the role `r` may not read.
 const UNREADABLE: &str = "pg_class as c inner join pg_namespace as s on c.relnamespace = s.oid
     where
-        s.nspname = current_schema() and c.relkind in ('r', 'v') and pg_has_role(c.relowner, 'usage')
+        s.nspname = current_schema() and c.relkind in ('r', 'v') and pg_has_role(session_user, c.relowner, 'usage')
         and has_table_privilege(r.oid, c.oid, 'select') is not true";
 
 /// The schemas that this login finds, in SQL. `$user` in its search path would mean another schema for the role.
@@ -34,6 +52,57 @@ pub(crate) static READER: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The owner of the tables, as the end of a query: if policies apply to it and not to this login, and the login may act as
+/// it.
+pub(crate) static OWNER: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "pg_roles as r where r.oid = {OWNER_OF_TABLES} and not (r.rolsuper or r.rolbypassrls) and {BYPASSES} and {MAY_ACT}"
+    )
+});
+
+/// Makes a login that policies do not apply to act as a role to which they do, which then owns what migrations create. Where
+/// the login may not create the role, or owns the tables already, it acts as itself.
+pub(crate) async fn become_owner(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let create = format!(
+        "do $$
+        declare
+            owner constant text := {OWNER_NAME};
+        begin
+            if {BYPASSES} and {OWNER_OF_TABLES} is null then
+                if not exists (select from pg_roles where rolname = owner) then
+                    execute format('create role %I nologin', owner);
+                end if;
+                execute format('grant %I to %I', owner, session_user);
+                execute format('grant usage, create on schema %I to %I', current_schema(), owner);
+            end if;
+        exception when others then null;
+        end $$"
+    );
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(create))).await?;
+    let act = format!(
+        "select set_config('search_path', {SEARCH_PATH}, false);
+        select set_config('role', r.rolname, false) from pg_roles as r
+        where
+            {BYPASSES} and {MAY_ACT} and not (r.rolsuper or r.rolbypassrls)
+            and case
+                when {OWNER_OF_TABLES} is null
+                    then r.rolname = {OWNER_NAME} and has_schema_privilege(r.oid, current_schema(), 'create')
+                else r.oid = {OWNER_OF_TABLES}
+            end"
+    );
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(act))).await?;
+    Ok(())
+}
+
+/// Whether policies do not apply to what this connection does.
+pub(crate) async fn bypasses_policies<C>(connection: &mut C) -> Result<bool, StoreError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    let sql = "select rolsuper or rolbypassrls from pg_roles where rolname = current_user";
+    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
+}
+
 /// The statements that make the role usable for this login; `None` if it is, or if there are no tables yet.
 pub(crate) async fn missing_role<C>(connection: &mut C) -> Result<Option<String>, StoreError>
 where
@@ -44,7 +113,7 @@ where
             concat_ws(
                 '; ',
                 case when r.oid is null then format('CREATE ROLE %I NOLOGIN', n.name) end,
-                case when r.oid is null or not {MAY_ACT} then format('GRANT %I TO %I', n.name, current_user) end,
+                case when r.oid is null or not {MAY_ACT} then format('GRANT %I TO %I', n.name, session_user) end,
                 case
                     when r.oid is null or not has_schema_privilege(r.oid, current_schema(), 'usage')
                         then format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), n.name)

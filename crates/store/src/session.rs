@@ -24,7 +24,7 @@ use sqlx::{
 };
 
 use crate::error::MayNotConnect;
-use crate::roles::{READER, SEARCH_PATH};
+use crate::roles::{OWNER, READER, SEARCH_PATH};
 use crate::{Renewal, Tenant};
 
 /// The name of our connections in the lists of the server and of poolers.
@@ -47,8 +47,18 @@ pub(crate) enum Pooler {
 pub(crate) enum Access {
     /// Only read, as the role that may only read, if this login may act as it.
     Read,
-    /// Everything that the login may do.
+    /// Everything that the login may do, as the owner of the tables if policies do not apply to the login itself.
     Write,
+}
+
+impl Access {
+    /// The role that connections act as, as the end of a query that has no row if they act as the login.
+    fn role(self) -> &'static str {
+        match self {
+            Self::Read => &READER,
+            Self::Write => &OWNER,
+        }
+    }
 }
 
 /// The limits of each connection: names and values of settings.
@@ -69,8 +79,8 @@ struct State {
     pooler: Pooler,
     limits: Limits,
     access: Access,
-    /// The statements that make transactions behind a pooler act as the role that reads, once a connection has found it.
-    reader: Mutex<Option<String>>,
+    /// The statements that make transactions behind a pooler act as their role, once a connection has found it.
+    role: Mutex<Option<String>>,
     /// Whether any connection has detected a pooler.
     is_pooled: AtomicBool,
     /// Why the last new connection could not be set up. The pool would only report a timeout.
@@ -84,7 +94,7 @@ impl State {
     /// startup packet, and sets the name later or not at all.
     async fn make_ready(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if self.pooler == Pooler::OfTransactions {
-            return self.find_reader(connection).await;
+            return self.find_role(connection).await;
         }
         let is_direct = if self.pooler == Pooler::Unknown {
             format!(
@@ -99,38 +109,34 @@ impl State {
             "select count(set_config(l.name, l.value, false)) > 0 from (values {}) as l (name, value) where {is_direct}",
             limits.join(", ")
         );
-        if self.access == Access::Read {
-            let _ = write!(
-                sql,
-                "; select set_config('search_path', {SEARCH_PATH}, false) from {reader} and {is_direct}; \
-                 select set_config('role', r.rolname, false) from {reader} and {is_direct}",
-                reader = *READER
-            );
-        }
+        let _ = write!(
+            sql,
+            "; select set_config('search_path', {SEARCH_PATH}, false) from {role} and {is_direct}; \
+             select set_config('role', r.rolname, false) from {role} and {is_direct}",
+            role = self.access.role()
+        );
         let is_ready: bool = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?.try_get(0)?;
         if is_ready {
             return Ok(());
         }
         self.is_pooled.store(true, Ordering::Relaxed);
-        self.find_reader(connection).await
+        self.find_role(connection).await
     }
 
     /// Finds the role that transactions act as, which must be named: a query for it would come too late to set a
     /// transaction's isolation level.
-    async fn find_reader(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self.access == Access::Read {
-            let sql = format!(
-                "select format('set local search_path = %s; set local role %I', {SEARCH_PATH}, r.rolname) from {}",
-                *READER
-            );
-            let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(connection).await?;
-            *self.reader() = row.map(|row| row.try_get(0)).transpose()?;
-        }
+    async fn find_role(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let sql = format!(
+            "select format('set local search_path = %s; set local role %I', {SEARCH_PATH}, r.rolname) from {}",
+            self.access.role()
+        );
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(connection).await?;
+        *self.role() = row.map(|row| row.try_get(0)).transpose()?;
         Ok(())
     }
 
-    fn reader(&self) -> MutexGuard<'_, Option<String>> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    fn role(&self) -> MutexGuard<'_, Option<String>> {
+        self.role.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_pooled(&self) -> bool {
@@ -144,15 +150,15 @@ impl State {
             for (name, value) in &self.limits {
                 let _ = write!(begin, "; set local {name} = '{value}'");
             }
-            if let Some(reader) = self.reader().as_ref() {
-                let _ = write!(begin, "; {reader}");
+            if let Some(role) = self.role().as_ref() {
+                let _ = write!(begin, "; {role}");
             }
         }
         let _ = write!(begin, "; set local app.tenant = '{}'", tenant.id());
         let outcome = sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await;
         if matches!(outcome, Err(sqlx::Error::Database(_))) {
             // The role may be gone. The next transaction does without it.
-            self.reader().take();
+            self.role().take();
         }
         outcome.map(drop)
     }
@@ -169,14 +175,8 @@ impl Connections {
         acquire_timeout: Duration,
     ) -> Self {
         let is_pooled = AtomicBool::new(pooler == Pooler::OfTransactions);
-        let state = Arc::new(State {
-            pooler,
-            limits,
-            access,
-            reader: Mutex::default(),
-            is_pooled,
-            refusal: Mutex::new(None),
-        });
+        let state =
+            Arc::new(State { pooler, limits, access, role: Mutex::default(), is_pooled, refusal: Mutex::new(None) });
         let for_new_connections = Arc::clone(&state);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
@@ -495,7 +495,9 @@ impl<'c> Executor<'c> for &'c mut Session {
         E: 'q + Execute<'q, Postgres>,
     {
         if !self.is_in_transaction {
-            return failed(sqlx::Error::Protocol("a statement outside a transaction, which would see no tenant".to_owned()));
+            return failed(sqlx::Error::Protocol(
+                "a statement outside a transaction, which would see no tenant".to_owned(),
+            ));
         }
         let is_pooled = self.is_pooled();
         let connection = match self.connection() {
@@ -589,5 +591,37 @@ impl<'p> Executor<'p> for &'p Connections {
         'p: 'e,
     {
         Box::pin(async move { self.read().await?.describe(sql).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_outside_a_transaction_is_refused() -> anyhow::Result<()> {
+        let database = mergeline_test_support::TestDatabase::create().await?;
+        let wait = Duration::from_secs(10);
+        let options = database.url().parse()?;
+        let connections = Connections::lazy(options, Pooler::Unknown, Vec::new(), Access::Write, 1, wait);
+        let mut session = connections.acquire().await?;
+        assert!(matches!(sqlx::query("select 1").execute(&mut session).await, Err(sqlx::Error::Protocol(_))));
+        session.open(Access::Write).await?;
+        sqlx::query("select 1").execute(&mut session).await?;
+        session.commit().await?;
+        assert!(matches!(sqlx::query("select 1").execute(&mut session).await, Err(sqlx::Error::Protocol(_))));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_reads_cannot_write() -> anyhow::Result<()> {
+        let database = mergeline_test_support::TestDatabase::create().await?;
+        let wait = Duration::from_secs(10);
+        let options = database.url().parse()?;
+        let connections = Connections::lazy(options, Pooler::Unknown, Vec::new(), Access::Write, 1, wait);
+        // It is never committed, so its rows would be lost in silence.
+        let written = sqlx::query("insert into people default values").execute(&connections).await;
+        assert!(written.is_err_and(|error| error.to_string().contains("read-only transaction")));
+        Ok(())
     }
 }

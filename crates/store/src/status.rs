@@ -9,7 +9,7 @@ use crate::connection::{APPLIED_MIGRATIONS, is_of_before_first_release, missing_
 use crate::metrics::data_status;
 use crate::quarantine::meant_by;
 use crate::revision::parse_stored;
-use crate::roles::missing_role;
+use crate::roles::{bypasses_policies, missing_role};
 use crate::session::Session;
 use crate::{Reader, ResultState, RunState, StoreError, Writer};
 
@@ -26,6 +26,8 @@ pub struct DatabaseStatus {
     pub missing_grant: Option<String>,
     /// The statements that an administrator must run so that the API reads with fewer rights; `None` when it does.
     pub missing_role: Option<String>,
+    /// Whether row-level security does not apply to what this program does.
+    pub bypasses_policies: bool,
 }
 
 /// Why a pull request is in quarantine.
@@ -246,9 +248,10 @@ impl Reader {
         };
         let missing_grant = missing_grant(&mut connection).await?;
         let missing_role = missing_role(&mut connection).await?;
+        let bypasses_policies = bypasses_policies(&mut connection).await?;
         connection.close().await?;
         let (version, is_encrypted) = (server.version, server.is_encrypted);
-        Ok(DatabaseStatus { version, is_encrypted, migrations, missing_grant, missing_role })
+        Ok(DatabaseStatus { version, is_encrypted, migrations, missing_grant, missing_role, bypasses_policies })
     }
 
     /// Configured patterns whose repositories GitHub does not list completely for the token, and why.

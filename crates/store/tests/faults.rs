@@ -353,7 +353,10 @@ async fn f41_failed_logins_return_db_auth_without_secrets() -> Result<()> {
     let cluster = Cluster::start()?;
     let pool = PgPool::connect(&cluster.superuser_url()).await?;
     execute(&pool, "alter user mergeline password 'right'").await?;
-    std::fs::write(cluster.folder.path().join("data/pg_hba.conf"), "local all mergeline scram-sha-256\nlocal all postgres trust\n")?;
+    std::fs::write(
+        cluster.folder.path().join("data/pg_hba.conf"),
+        "local all mergeline scram-sha-256\nlocal all postgres trust\n",
+    )?;
     execute(&pool, "select pg_reload_conf()").await?;
     let with = |user: &str| {
         anyhow::Ok(Writer::connect(

@@ -61,9 +61,7 @@ impl TestDatabase {
         let mut connection = PgConnection::connect(&at(&cluster.superuser, "postgres")).await?;
         drop_finished(&mut connection).await;
         let (owner, template) = (user_of(&cluster.login), format!("{TEMPLATE}_{}", std::process::id()));
-        connection
-            .execute(AssertSqlSafe(format!("create database {name} owner {owner} template {template}")))
-            .await?;
+        connection.execute(AssertSqlSafe(format!("create database {name} owner {owner} template {template}"))).await?;
         connection.close().await?;
         let (url, superuser_url) = (at(&cluster.login, &name), at(&cluster.superuser, &name));
         Ok(Self { url, superuser_url, _name: Arc::new(Name(name)) })

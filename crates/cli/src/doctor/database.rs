@@ -75,7 +75,7 @@ pub(super) async fn check(
     };
     findings.add(server(&status, database.is_private()))?;
     findings.add(schema(&status))?;
-    if let Some(check) = reading_role(&status) {
+    for check in [reading_role(&status), row_level_security(&status)].into_iter().flatten() {
         findings.add(check)?;
     }
     if !status.missing().is_empty() {
@@ -193,6 +193,15 @@ fn reading_role(status: &DatabaseStatus) -> Option<Check> {
          `{statements}`"
     );
     Some(Check::warning("reading role", message, help))
+}
+
+/// Whether the database's rules about rows apply to the login.
+fn row_level_security(status: &DatabaseStatus) -> Option<Check> {
+    let message = "row-level security does not apply to this login, which is a superuser or has BYPASSRLS: large databases are \
+                   slower, and several organizations in one would see each other's data";
+    let help =
+        "name a login in DB_URL that is neither and owns the tables: docs/deploy.md, A dedicated user and database";
+    status.bypasses_policies.then(|| Check::warning("login", message, help))
 }
 
 async fn read(
@@ -353,7 +362,14 @@ mod tests {
     use super::*;
 
     fn status(version: i32, migrations: Vec<i64>) -> DatabaseStatus {
-        DatabaseStatus { version, is_encrypted: true, migrations, missing_grant: None, missing_role: None }
+        DatabaseStatus {
+            version,
+            is_encrypted: true,
+            migrations,
+            missing_grant: None,
+            missing_role: None,
+            bypasses_policies: false,
+        }
     }
 
     #[test]

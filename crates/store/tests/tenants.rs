@@ -1,0 +1,544 @@
+//! Several organizations in one database: none sees or changes anything of another one.
+
+mod common;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use chrono::Utc;
+use common::{apply, teams};
+use futures::FutureExt;
+use mergeline_domain::Problems;
+use mergeline_fake_github::{at, pr};
+use mergeline_store::{Actor, ApplyError, DatabaseSettings, Reader, StoreError, Tenant, Writer};
+use mergeline_test_support::{PgBouncer, TestDatabase, keep, miscounted};
+use secrecy::SecretString;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
+
+const NOW: &str = "2026-06-17T12:00:00Z";
+const SECOND: Tenant = Tenant::new(2);
+
+/// The tables without rows of tenants.
+const SHARED: &str = "('tenants', 'readers', 'schema_requirements', '_sqlx_migrations')";
+
+/// Rows in every table of a tenant. Names and ids are the same for all, as if all collected the same repository.
+const ROWS: &str = "
+    insert into configurations (applied_at, timezone, bots) values ('2026-06-01', 'UTC', '{}');
+    insert into teams (slug, name, created_at) values ('pay', 'Payments', '2026-06-01');
+    insert into people default values;
+    insert into accounts (person_id, instance_id, external_id, configured_login, login) select id, 1, '7', 'ana', 'ana' from people;
+    insert into team_memberships (team_id, person_id, weight, added_in)
+    select t.id, p.id, 0.5, c.revision from teams as t cross join people as p cross join configurations as c;
+    insert into reattributions (person_id, team_id) select person_id, team_id from team_memberships;
+    insert into incomplete_patterns (pattern, reason) values ('acme/*', 'hidden');
+    insert into retention (kept_since) values ('2020-01-01');
+    insert into repositories (name, external_id, added_at, collected_at, covered_since)
+    values ('acme/api', '9', '2026-06-01', '2026-06-10', '2026-01-01');
+    insert into collection_runs (started_at, finished_at, state) values ('2026-06-10', '2026-06-10', 'succeeded');
+    insert into collection_results (
+        run_id, repository_id, state, started_at, duration_seconds, requests, pages, listed, kept,
+        skipped_ghost, skipped_bot, skipped_not_a_member, quarantined, changed
+    )
+    select n.id, r.id, 'succeeded', '2026-06-10', 1, 1, 1, 1, 1, 0, 0, 0, 0, 1 from collection_runs as n cross join repositories as r;
+    insert into quarantined_pull_requests (repository_id, number, reason, first_seen_at, last_tried_at)
+    select id, 8, 'odd', '2026-06-10', '2026-06-10' from repositories;
+    insert into reopened_histories (repository_id) select id from repositories;
+    insert into rate_limit_blocks (scope, kind, blocked_until) values ('token', 'core', '2026-06-10');
+    insert into rate_limit_remaining (scope, hourly_limit, remaining, resets_at) values ('token', 5000, 10, '2026-06-10');
+    insert into events (at, kind, actor_kind, subject) values ('2026-06-10', 'week_completed', 'collector', '2026-W23');
+    insert into pull_requests (
+        repository_id, instance_id, number, external_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at
+    )
+    select r.id, 1, 1, '77', p.id, 'Pay', 'merged', false, '2026-06-01', '2026-06-09', '2026-06-09', '2026-06-09'
+    from repositories as r cross join people as p;
+    insert into pr_attributions (
+        pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at
+    )
+    select p.id, m.team_id, m.id, 0.5, p.repository_id, p.author_id, p.created_at, p.closed_at, p.merged_at
+    from pull_requests as p cross join team_memberships as m;";
+
+fn settings(url: &str) -> Result<DatabaseSettings> {
+    Ok(DatabaseSettings::parse(&SecretString::from(url)).map_err(Problems::from)?)
+}
+
+async fn run(pool: &PgPool, statements: impl Into<String>) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statements.into())).execute(pool).await?;
+    Ok(())
+}
+
+async fn texts(pool: &PgPool, query: impl Into<String>) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(AssertSqlSafe(query.into())).fetch_all(pool).await?)
+}
+
+/// Runs statements as the program does for a tenant. Returns the rows of the last one.
+async fn as_tenant(pool: &PgPool, tenant: Tenant, statements: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+    let sql = format!("begin; set local app.tenant = '{}'; {statements}", tenant.id());
+    let mut connection = pool.acquire().await?;
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
+    let end = if rows.is_ok() { "commit" } else { "rollback" };
+    sqlx::raw_sql(end).execute(&mut *connection).await?;
+    rows
+}
+
+async fn fill(pool: &PgPool, tenant: Tenant) -> Result<()> {
+    as_tenant(pool, tenant, ROWS).await?;
+    Ok(())
+}
+
+/// A database with two tenants, with rows in each table for both.
+async fn two_tenants() -> Result<(TestDatabase, PgPool)> {
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    fill(&pool, Tenant::FIRST).await?;
+    run(&pool, "insert into tenants default values").await?;
+    fill(&pool, SECOND).await?;
+    Ok((database, pool))
+}
+
+/// The tables with rows of tenants.
+async fn tables(pool: &PgPool) -> Result<Vec<String>> {
+    let query = format!(
+        "select relname::text from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace
+        and relname not in {SHARED} order by 1"
+    );
+    let tables = texts(pool, query).await?;
+    ensure!(tables.len() > 15, "{tables:?}");
+    Ok(tables)
+}
+
+async fn views(pool: &PgPool) -> Result<Vec<String>> {
+    let query = "select relname::text from pg_class where relkind in ('v', 'm') and relnamespace = 'public'::regnamespace order by 1";
+    texts(pool, query).await
+}
+
+#[tokio::test]
+async fn every_table_names_its_tenant_and_forces_policies() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    let unprotected = format!(
+        "select c.relname::text from pg_class as c
+        where
+            c.relkind in ('r', 'p') and c.relnamespace = 'public'::regnamespace and c.relname not in {SHARED}
+            and not (
+                c.relrowsecurity and c.relforcerowsecurity
+                and exists (
+                    select from pg_attribute as a
+                    inner join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+                    where
+                        a.attrelid = c.oid and a.attnum = 1 and a.attname = 'tenant_id' and a.attnotnull
+                        and a.atttypid = 'integer'::regtype and pg_get_expr(d.adbin, d.adrelid) = 'current_tenant()'
+                )
+                and (
+                    select
+                        array_agg((p.polcmd, p.polpermissive, p.polroles)::text)
+                        = array[('*'::\"char\", true, array[0]::oid [])::text]
+                        and bool_and(pg_get_expr(p.polqual, p.polrelid) = e.rows and pg_get_expr(p.polwithcheck, p.polrelid) = e.rows)
+                    from pg_policy as p
+                    cross join (values ('(tenant_id = ( SELECT current_tenant() AS current_tenant))')) as e (rows)
+                    where p.polrelid = c.oid
+                )
+            )"
+    );
+    assert_eq!(texts(&pool, unprotected).await?, [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_key_and_index_starts_with_the_tenant() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    let indexes = format!(
+        "select i.indexrelid::regclass::text from pg_index as i
+        inner join pg_class as c on i.indrelid = c.oid
+        where
+            c.relnamespace = 'public'::regnamespace and c.relname not in {SHARED}
+            and pg_get_indexdef(i.indexrelid, 1, true) not in ('tenant_id', 'int4range(tenant_id, tenant_id, ''[]''::text)')"
+    );
+    assert_eq!(texts(&pool, indexes).await?, [""; 0]);
+    let foreign_keys = format!(
+        "select k.conname::text from pg_constraint as k
+        inner join pg_class as c on k.conrelid = c.oid
+        where
+            k.contype = 'f' and c.relnamespace = 'public'::regnamespace and c.relname not in {SHARED}
+            and (
+                pg_get_constraintdef(k.oid) not like 'FOREIGN KEY (tenant_id%'
+                or (k.confrelid <> 'tenants'::regclass and k.confkey[1] <> 1)
+            )"
+    );
+    assert_eq!(texts(&pool, foreign_keys).await?, [""; 0]);
+    // Each leads to the table of tenants, directly or through its parent.
+    let orphans = format!(
+        "select c.relname::text from pg_class as c
+        where
+            c.relkind in ('r', 'p') and c.relnamespace = 'public'::regnamespace and c.relname not in {SHARED}
+            and not exists (select from pg_constraint as k where k.contype = 'f' and k.conrelid = c.oid and k.confrelid <> c.oid)"
+    );
+    assert_eq!(texts(&pool, orphans).await?, [""; 0]);
+    Ok(())
+}
+
+/// What a tenant sees in a table, a view or a function, as text.
+async fn seen(pool: &PgPool, tenant: Tenant, source: &str) -> Result<Option<String>> {
+    let query = format!("select string_agg(s::text, chr(10) order by s::text) from {source} as s");
+    let rows = as_tenant(pool, tenant, &query).await.with_context(|| source.to_owned())?;
+    Ok(rows.first().context("a row")?.try_get(0)?)
+}
+
+#[tokio::test]
+async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    fill(&pool, Tenant::FIRST).await?;
+    let (tables, views) = (tables(&pool).await?, views(&pool).await?);
+    // The functions that read rows. Their cases are below.
+    let reading = "select distinct proname::text from pg_proc where pronamespace = 'public'::regnamespace and proretset order by 1";
+    assert_eq!(texts(&pool, reading).await?, ["team_bucket", "team_statistics"]);
+    let functions = [1, 2].map(|team| {
+        [
+            format!("team_statistics({team}, '2026-06-01', '2026-07-01', 'UTC', 'week')"),
+            format!("team_bucket({team}, 'week', '2026-06-08')"),
+        ]
+    });
+    let sources: Vec<&String> = tables.iter().chain(&views).chain(&functions[0]).collect();
+    let mut alone = Vec::new();
+    for source in &sources {
+        let rows = seen(&pool, Tenant::FIRST, source).await?;
+        ensure!(rows.is_some(), "{source} has no rows");
+        alone.push(rows);
+    }
+    let of_an_empty_team = seen(&pool, Tenant::FIRST, &functions[1][0]).await?;
+    run(&pool, "insert into tenants default values").await?;
+    fill(&pool, SECOND).await?;
+    for (source, alone) in sources.iter().zip(alone) {
+        assert_eq!(seen(&pool, Tenant::FIRST, source).await?, alone, "{source}");
+        let theirs = seen(&pool, SECOND, source).await?;
+        assert_eq!(seen(&pool, Tenant::new(3), source).await?.filter(|_| tables.contains(source)), None, "{source}");
+        assert!(!tables.contains(source) || (theirs.is_some() && theirs != alone), "{source}");
+    }
+    // The second team is that of the second tenant.
+    assert_eq!(seen(&pool, Tenant::FIRST, &functions[1][0]).await?, of_an_empty_team);
+    assert_ne!(seen(&pool, SECOND, &functions[1][0]).await?, of_an_empty_team);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_parent_row_of_another_tenant_is_refused() -> Result<()> {
+    let (database, _pool) = two_tenants().await?;
+    // The superuser sees the rows of both. The ids of instances are the same for all.
+    let superuser = database.superuser_pool().await?;
+    let keys: Vec<(String, String, String, String, String)> = sqlx::query_as(
+        "select
+            k.conname::text, k.conrelid::regclass::text, k.confrelid::regclass::text,
+            string_agg(quote_ident(c.attname), ', ' order by n.place), string_agg(quote_ident(p.attname), ', ' order by n.place)
+        from pg_constraint as k
+        cross join unnest(k.conkey, k.confkey) with ordinality as n (child, parent, place)
+        inner join pg_attribute as c on k.conrelid = c.attrelid and n.child = c.attnum
+        inner join pg_attribute as p on k.confrelid = p.attrelid and n.parent = p.attnum
+        where k.contype = 'f' and k.connamespace = 'public'::regnamespace and n.place > 1 and k.confrelid <> 'instances'::regclass
+        group by k.oid",
+    )
+    .fetch_all(&superuser)
+    .await?;
+    assert!(keys.len() > 15, "{keys:?}");
+    for (name, child, parent, columns, referenced) in keys {
+        let mut transaction = superuser.begin().await?;
+        let update = format!(
+            "update {child} set ({columns}) = (select {referenced} from {parent} where tenant_id = 2 limit 1) where tenant_id = 1"
+        );
+        let outcome = sqlx::raw_sql(AssertSqlSafe(update)).execute(&mut *transaction).await;
+        let error = outcome.err().with_context(|| format!("{name} takes it"))?;
+        let constraint = error.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
+        let is_referenced =
+            child == "accounts" && constraint.as_deref().is_some_and(|name| name.starts_with("pull_requests"));
+        assert!(is_referenced || constraint.as_deref() == Some(&name), "{name}: {error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_key_is_taken_by_another_tenant() -> Result<()> {
+    let (database, _pool) = two_tenants().await?;
+    let superuser = database.superuser_pool().await?;
+    run(&superuser, "insert into tenants default values; delete from instances where tenant_id = 3").await?;
+    // Copied as they are, with their ids, to a new tenant. What another tenant's key kept out would be missing.
+    let mut transaction = superuser.begin().await?;
+    sqlx::raw_sql("set local session_replication_role = replica").execute(&mut *transaction).await?;
+    for table in tables(&superuser).await? {
+        let columns: Vec<String> = sqlx::query_scalar(
+            "select quote_ident(attname) from pg_attribute
+            where attrelid = $1::regclass and attnum > 1 and not attisdropped and attgenerated = ''",
+        )
+        .bind(&table)
+        .fetch_all(&superuser)
+        .await?;
+        let columns = columns.join(", ");
+        let copy = format!(
+            "insert into {table} (tenant_id{comma}{columns}) overriding system value
+            select 3{comma}{columns} from {table} where tenant_id = 1 on conflict do nothing",
+            comma = if columns.is_empty() { "" } else { ", " }
+        );
+        let copied = sqlx::query(AssertSqlSafe(copy)).execute(&mut *transaction).await?.rows_affected();
+        let count = format!("select count(*) from {table} where tenant_id = 1");
+        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&superuser).await?;
+        assert_eq!(i64::try_from(copied)?, rows, "{table}");
+        assert!(rows > 0, "{table}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_insert_for_nobody_or_others_fails_loudly() -> Result<()> {
+    let (_database, pool) = two_tenants().await?;
+    let insert = "insert into teams (slug, name, created_at) values ('web', 'Web', now())";
+    let error = sqlx::query(insert).execute(&pool).await.err().context("there are two, and none is named")?;
+    assert_eq!(error.as_database_error().and_then(|error| error.code()).as_deref(), Some("23502"), "{error}");
+    let foreign = "insert into teams (tenant_id, slug, name, created_at) values (2, 'web', 'Web', now())";
+    let moved = "update teams set tenant_id = 2";
+    for statement in [foreign, moved] {
+        let error = as_tenant(&pool, Tenant::FIRST, statement).await.err().context(statement)?;
+        assert_eq!(error.as_database_error().and_then(|error| error.code()).as_deref(), Some("42501"), "{error}");
+    }
+    let unknown = as_tenant(&pool, Tenant::new(9), insert).await.err().context("there is no such tenant")?;
+    assert_eq!(unknown.as_database_error().and_then(|error| error.code()).as_deref(), Some("23503"), "{unknown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_one_tenant_plain_sql_needs_no_setting() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    run(&pool, ROWS).await?;
+    let role = format!("grafana_{}", std::process::id());
+    run(&pool, format!("create role {role} login; grant select on pr_metrics to {role}")).await?;
+    let mut grafana = connect_as(&pool, &role).await?;
+    assert_eq!(count(&mut grafana, "pr_metrics").await?, 1);
+    grafana.close().await?;
+    // After a transaction that named its tenant, the setting is empty, not absent.
+    let mut connection = pool.acquire().await?;
+    sqlx::raw_sql("begin; set local app.tenant = '1'; commit").execute(&mut *connection).await?;
+    assert_eq!(count(&mut connection, "teams").await?, 1);
+    Ok(())
+}
+
+async fn connect_as(pool: &PgPool, role: &str) -> Result<PgConnection> {
+    Ok(PgConnection::connect_with(&(*pool.connect_options()).clone().username(role)).await?)
+}
+
+async fn count(connection: &mut PgConnection, source: &str) -> Result<i64> {
+    Ok(sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {source}"))).fetch_one(connection).await?)
+}
+
+/// What a view shows on a connection, as text.
+async fn shown(connection: &mut PgConnection, view: &str) -> Result<String> {
+    let query = format!("select coalesce(string_agg(v::text, chr(10) order by v::text), '') from public.{view} as v");
+    Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await?)
+}
+
+#[tokio::test]
+async fn a_registered_reader_sees_its_tenant_only() -> Result<()> {
+    let (database, pool) = two_tenants().await?;
+    // Both tenants differ in every view.
+    let more = "insert into configurations (applied_at, timezone, bots) values ('2026-06-02', 'Asia/Tokyo', '{}');
+        update repositories set covered_since = '2026-02-01'; update teams set slug = 'web';";
+    as_tenant(&pool, SECOND, more).await?;
+    let role = format!("reader_{}", std::process::id());
+    let views = views(&pool).await?;
+    let reading = format!("mergeline_reader_of_{role}");
+    run(
+        &pool,
+        format!(
+            "create role {role} login; grant select on {} to {role}; insert into readers (role, tenant_id) values ('{role}', 2);
+            -- One that may read the tables, as the program's own role.
+            create role {reading}; grant select on all tables in schema public to {reading}; grant {reading} to {role};
+            create schema {role} authorization {role}",
+            views.join(", ")
+        ),
+    )
+    .await?;
+    let tricks = [
+        "select 1".to_owned(),
+        "set app.tenant = '1'".to_owned(),
+        format!("set role {reading}"),
+        "set row_security = off; set row_security = on; set session_authorization = default".to_owned(),
+        "create temporary table readers as select session_user::name as role, 1 as tenant_id;
+        create temporary table tenants as select 1 as id; set search_path = pg_temp, public"
+            .to_owned(),
+        format!(
+            "create function {role}.current_tenant() returns integer language sql as 'select 1';
+            create function {role}.is_same(a name, b name) returns boolean language sql as 'select false';
+            create operator {role}.= (leftarg = name, rightarg = name, function = {role}.is_same);
+            set search_path = {role}, pg_catalog, public"
+        ),
+    ];
+    for view in &views {
+        let [first, second] = [Tenant::FIRST, SECOND].map(|tenant| seen(&pool, tenant, view));
+        let (first, second) = (first.await?.unwrap_or_default(), second.await?.unwrap_or_default());
+        assert_ne!(first, second, "{view}");
+        for trick in &tricks {
+            let mut reader = connect_as(&pool, &role).await?;
+            let mut transaction = reader.begin().await?;
+            sqlx::raw_sql(AssertSqlSafe(trick.clone())).execute(&mut *transaction).await?;
+            assert_eq!(shown(&mut transaction, view).await?, second, "{view} after {trick}");
+        }
+    }
+    let mut reader = connect_as(&pool, &role).await?;
+    for forbidden in [
+        "insert into readers values ('x', 1)",
+        "select * from teams",
+        "select * from readers",
+        "update readers set tenant_id = 1",
+    ] {
+        assert!(sqlx::raw_sql(forbidden).execute(&mut reader).await.is_err(), "{forbidden}");
+    }
+    drop(database);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unregistered_reader_sees_nothing_of_two_tenants() -> Result<()> {
+    let (_database, pool) = two_tenants().await?;
+    let (role, views) = (format!("unknown_{}", std::process::id()), views(&pool).await?);
+    run(&pool, format!("create role {role} login; grant select on {} to {role}", views.join(", "))).await?;
+    for setting in ["", "set app.tenant = '1'", "set app.tenant = '2'"] {
+        let mut reader = connect_as(&pool, &role).await?;
+        sqlx::raw_sql(setting).execute(&mut reader).await?;
+        for view in &views {
+            let nothing = seen(&pool, Tenant::new(9), view).await?.unwrap_or_default();
+            assert!(nothing.is_empty() || view == "collection_coverage", "{view}: {nothing}");
+            assert_eq!(shown(&mut reader, view).await?, nothing, "{view} after {setting}");
+        }
+    }
+    Ok(())
+}
+
+/// The names of the teams that a reader finds.
+async fn slugs(reader: &Reader) -> Result<Vec<String>> {
+    let teams = reader.teams(Utc::now()).await?;
+    Ok(teams.into_iter().map(|team| team.slug.to_string()).collect())
+}
+
+/// Requests of two tenants in turn over the same few connections, some of which end badly.
+async fn take_turns(reader: &Reader, superuser: &PgPool) -> Result<()> {
+    let readers = [(reader.for_tenant(Tenant::FIRST), "pay"), (reader.for_tenant(SECOND), "web")];
+    for round in 0..12 {
+        for (reader, team) in &readers {
+            assert_eq!(slugs(reader).await?, [*team], "round {round}");
+            match round % 4 {
+                // Cancelled after some steps: before the connection, in the transaction's beginning, in the query.
+                0 => {
+                    let mut request = Box::pin(reader.teams(Utc::now()));
+                    for _ in 0..=round {
+                        if (&mut request).now_or_never().is_some() {
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_micros(100)).await;
+                    }
+                }
+                // Cancelled in a transaction.
+                1 => drop(reader.session().await?),
+                // Times out at a lock.
+                2 => {
+                    let mut blocker = superuser.begin().await?;
+                    sqlx::raw_sql("lock table teams").execute(&mut *blocker).await?;
+                    assert!(reader.teams(Utc::now()).await.is_err(), "the lock is held");
+                }
+                // Panics in a transaction.
+                _ => {
+                    let reader = reader.clone();
+                    let panicking = tokio::spawn(async move {
+                        let _session = reader.session().await;
+                        panic!("of a request");
+                    });
+                    assert!(panicking.await.is_err());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn tenants_take_turns_on_a_single_connection() -> Result<()> {
+    let (database, pool) = two_tenants().await?;
+    as_tenant(&pool, SECOND, "update teams set slug = 'web'").await?;
+    let superuser = database.superuser_pool().await?;
+    let pgbouncer = PgBouncer::start(&database, "transaction").await?;
+    for url in [database.url(), pgbouncer.url()] {
+        let settings = settings(url)?.for_requests_within(Duration::from_millis(500)).with_connections(1);
+        // Waiting for the connection must not be what times out.
+        take_turns(&Reader::connect(&settings), &superuser).await.with_context(|| url.to_owned())?;
+        take_turns(&Writer::connect(&settings, Actor::Collector), &superuser).await.with_context(|| url.to_owned())?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_tenants_collect_one_repository_for_themselves() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let (pool, first) = (database.pool().await?, database.store()?);
+    run(&pool, "insert into tenants default values").await?;
+    let second = first.for_tenant(SECOND);
+    apply(&first, &teams(&[("pay", "{ github: ana }")])).await?;
+    apply(&second, &teams(&[("web", "{ github: ana, weight: 0.5 }, { github: ben }")])).await?;
+    let merged = pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z");
+    assert_eq!(keep(&first, std::slice::from_ref(&merged)).await?, 1);
+    assert_eq!(keep(&second, &[merged.clone(), pr("acme/api", 2).by("ben")]).await?, 2);
+    assert_eq!(keep(&second, std::slice::from_ref(&merged)).await?, 0, "nothing changed");
+    let (revision, other) =
+        (first.snapshot().await?.context("configured")?, second.snapshot().await?.context("configured")?);
+    assert_ne!(revision.repositories[0].id, other.repositories[0].id);
+    // One loses its pull request, the other one keeps it.
+    let (lease, _) = first.lease(revision.repositories[0].id, at(NOW), Duration::ZERO).await?.context("free")?;
+    first.mark_deleted(&lease, &[1], at(NOW)).await?;
+    let kept = async |store: &Writer| {
+        let found = store.explain(&"acme/api".parse()?, 1).await?.context("stored")?;
+        anyhow::Ok((found.is_deleted, found.shares.into_iter().map(|share| share.team).collect::<Vec<_>>()))
+    };
+    assert!(kept(&first).await?.0);
+    assert_eq!(kept(&second).await?, (false, vec!["web".to_owned()]));
+    let stored = async |store: &Writer| anyhow::Ok(store.repository_statuses().await?[0].pull_requests);
+    assert_eq!((stored(&first).await?, stored(&second).await?), (0, 2));
+    // A row of the other tenant is not there, by its id either.
+    assert!(first.repository(other.repositories[0].id).await?.is_none());
+    assert!(first.lease(other.repositories[0].id, at(NOW), Duration::ZERO).await?.is_none());
+    assert_eq!(first.events(None, 10).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_tenants_lock_never_stops_the_other() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    run(&pool, "insert into tenants default values").await?;
+    let settings = settings(database.url())?.for_requests_within(Duration::from_secs(1));
+    let first = Writer::connect(&settings, Actor::Collector);
+    let second = first.for_tenant(SECOND);
+    // As while the first one stores a page.
+    let mut page = pool.begin().await?;
+    sqlx::query("select pg_advisory_xact_lock_shared(1835494499, 1)").execute(&mut *page).await?;
+    let file = teams(&[("pay", "{ github: ana }")]);
+    apply(&second, &file).await?;
+    let waited = apply(&first, &file).await;
+    assert!(matches!(waited, Err(ApplyError::Store(StoreError::Timeout(_)))), "{waited:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn counters_are_right_for_all_tenants_after_truncating() -> Result<()> {
+    let (database, pool) = two_tenants().await?;
+    let superuser = database.superuser_pool().await?;
+    assert_eq!(miscounted(&superuser).await?, [""; 0]);
+    // The superuser's statements concern both tenants at once.
+    run(&superuser, "update pull_requests set detailed_at = updated_at; delete from quarantined_pull_requests").await?;
+    assert_eq!(miscounted(&superuser).await?, [""; 0]);
+    // The login sees one tenant's rows, and truncates the rows of all.
+    run(&pool, "truncate pull_requests, pr_attributions").await?;
+    assert_eq!(miscounted(&superuser).await?, [""; 0]);
+    let counted: Vec<i64> = sqlx::query_scalar("select pull_requests from repositories").fetch_all(&superuser).await?;
+    assert_eq!(counted, [0, 0]);
+    let setting: Option<String> =
+        sqlx::query_scalar("select current_setting('app.tenant', true)").fetch_one(&superuser).await?;
+    assert_eq!(setting.unwrap_or_default(), "");
+    Ok(())
+}
