@@ -601,9 +601,9 @@ mod tests {
     #[tokio::test]
     async fn a_statement_outside_a_transaction_is_refused() -> anyhow::Result<()> {
         let database = mergeline_test_support::TestDatabase::create().await?;
-        let wait = Duration::from_secs(10);
+        let (wait, limits) = (Duration::from_secs(10), vec![("lock_timeout", "1s".to_owned())]);
         let options = database.url().parse()?;
-        let connections = Connections::lazy(options, Pooler::Unknown, Vec::new(), Access::Write, 1, wait);
+        let connections = Connections::lazy(options, Pooler::OfSessions, limits, Access::Write, 1, wait);
         let mut session = connections.acquire().await?;
         assert!(matches!(sqlx::query("select 1").execute(&mut session).await, Err(sqlx::Error::Protocol(_))));
         session.open(Access::Write).await?;
@@ -616,9 +616,9 @@ mod tests {
     #[tokio::test]
     async fn a_transaction_that_reads_cannot_write() -> anyhow::Result<()> {
         let database = mergeline_test_support::TestDatabase::create().await?;
-        let wait = Duration::from_secs(10);
+        let (wait, limits) = (Duration::from_secs(10), vec![("lock_timeout", "1s".to_owned())]);
         let options = database.url().parse()?;
-        let connections = Connections::lazy(options, Pooler::Unknown, Vec::new(), Access::Write, 1, wait);
+        let connections = Connections::lazy(options, Pooler::OfSessions, limits, Access::Write, 1, wait);
         // It is never committed, so its rows would be lost in silence.
         let written = sqlx::query("insert into people default values").execute(&connections).await;
         assert!(written.is_err_and(|error| error.to_string().contains("read-only transaction")));
