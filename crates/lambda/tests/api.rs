@@ -264,7 +264,7 @@ async fn the_largest_page_fits_lambdas_response_limit() -> Result<()> {
 async fn the_database_url_is_read_from_its_secret() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let aws = AwsEmulator::start().await?;
-    let url = backend.database.url().replacen("postgres://postgres@", "postgres://postgres:canary@", 1);
+    let url = backend.database.url().replacen("postgres://mergeline@", "postgres://mergeline:canary@", 1);
     let mut environment = aws.environment();
     environment.insert("DB_URL_SECRET_ARN", aws.create_secret("database", Some(&url)).await?);
     let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
@@ -320,9 +320,9 @@ async fn an_unreadable_secret_stops_startup_with_advice() -> Result<()> {
 /// for the password, which is `canary-1`.
 async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     let server = tokio::task::spawn_blocking(Server::throwaway).await??;
-    let pool = PgPool::connect(&server.url("postgres")).await?;
+    let pool = PgPool::connect(&server.superuser_url("postgres")).await?;
     for step in [
-        "create role api login superuser password 'canary-1'",
+        "create role api login password 'canary-1'",
         "create database numbers owner api",
         "create table rules as values ('local all api scram-sha-256'), ('local all all trust')",
         "do $$ begin execute format('copy rules to %L', current_setting('hba_file')); end $$",
@@ -330,7 +330,7 @@ async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     ] {
         sqlx::raw_sql(step).execute(&pool).await?;
     }
-    let url = server.url("numbers").replacen("postgres@", "api:{}@", 1);
+    let url = server.url("numbers").replacen("mergeline@", "api:{}@", 1);
     // The server reloads its rules asynchronously.
     let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;

@@ -206,9 +206,9 @@ async fn f19_a_warm_sandbox_picks_up_a_rotated_token() -> Result<()> {
 /// password.
 async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     let server = tokio::task::spawn_blocking(Server::throwaway).await??;
-    let pool = PgPool::connect(&server.url("postgres")).await?;
+    let pool = PgPool::connect(&server.superuser_url("postgres")).await?;
     for step in [
-        "create role collector login superuser password 'canary-1'",
+        "create role collector login password 'canary-1'",
         "create database numbers owner collector",
         "create table rules as values ('local all collector scram-sha-256'), ('local all all trust')",
         "do $$ begin execute format('copy rules to %L', current_setting('hba_file')); end $$",
@@ -216,7 +216,7 @@ async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     ] {
         sqlx::raw_sql(step).execute(&pool).await?;
     }
-    let url = server.url("numbers").replacen("postgres@", "collector:{}@", 1);
+    let url = server.url("numbers").replacen("mergeline@", "collector:{}@", 1);
     // The server reloads its rules asynchronously.
     let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;

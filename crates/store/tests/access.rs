@@ -10,7 +10,8 @@ use mergeline_domain::Problems;
 use mergeline_domain::progress::{Backfill, ProgressEvent};
 use mergeline_fake_github::{at, pr};
 use mergeline_store::{
-    Actor, ApplyOptions, DatabaseSettings, Event, EventKind, LeaseOutcome, Reader, Reason, RepositoryResult, Writer,
+    Actor, ApplyOptions, DatabaseSettings, Event, EventKind, LeaseOutcome, Reader, Reason, RepositoryResult, Tenant,
+    Writer,
 };
 use mergeline_test_support::{PgBouncer, TestDatabase, finish_reading, keep};
 use secrecy::SecretString;
@@ -199,6 +200,48 @@ fn with_login(url: &str, login: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
     let host = rest.split_once('@').map_or(rest, |(_, host)| host);
     format!("{scheme}://{login}@{host}")
+}
+
+/// A store on an empty database with this login, and the owner of its tables once they are there.
+async fn migrated_by(url: &str, pool: &PgPool) -> Result<(Writer, String)> {
+    let store = Writer::connect(&settings(url)?, Actor::Collector);
+    store.migrate().await?;
+    let owner = "select tableowner::text from pg_tables where tablename = 'tenants'";
+    Ok((store, sqlx::query_scalar(owner).fetch_one(pool).await?))
+}
+
+#[tokio::test]
+async fn a_superuser_acts_as_the_tables_owner() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.superuser_pool().await?;
+    let login = url::Url::parse(database.url())?.username().to_owned();
+    // The tables of another login.
+    let (store, owner) = migrated_by(database.superuser_url(), &pool).await?;
+    assert_eq!((owner, store.database_status().await?.bypasses_policies), (login, false));
+    // The tables that the login itself creates. Neither policies nor indexes would work for it.
+    let name = "select 'mergeline_owner_' || oid from pg_database where datname = current_database()";
+    let made: String = sqlx::query_scalar(name).fetch_one(&pool).await?;
+    let (_, bypassing) = owner_of(&database, "bypassing", "createrole bypassrls", Some("public")).await?;
+    for url in [&bypassing, database.superuser_url()] {
+        let (store, owner) = migrated_by(url, &pool).await?;
+        let status = store.database_status().await?;
+        assert_eq!((owner, status.bypasses_policies, status.missing_role), (made.clone(), false, None), "{url}");
+        assert_eq!(store.migrate().await?, None, "again");
+        apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+        execute(&pool, "insert into tenants default values").await?;
+        let other = store.for_tenant(Tenant::new(2));
+        assert_eq!((store.teams(at(NOW)).await?.len(), other.teams(at(NOW)).await?.len()), (1, 0), "{url}");
+        Reader::connect(&settings(url)?).snapshot().await?.context("it may read")?;
+        store.close().await;
+        execute(&pool, "drop schema public cascade; create schema public; grant all on schema public to public")
+            .await?;
+    }
+    // Without the right to create roles it works with its own rights.
+    let (_, powerless) = owner_of(&database, "powerless", "bypassrls", Some("public")).await?;
+    let (store, _) = migrated_by(&powerless, &pool).await?;
+    assert!(store.database_status().await?.bypasses_policies);
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    Ok(())
 }
 
 /// Kind, actor and subject of all events, oldest first.

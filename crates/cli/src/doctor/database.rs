@@ -379,6 +379,13 @@ mod tests {
     }
 
     #[test]
+    fn a_login_above_row_level_security_is_a_warning() {
+        let bypassing = DatabaseStatus { bypasses_policies: true, ..status(15, Vec::new()) };
+        assert_eq!(row_level_security(&bypassing).map(|check| check.outcome), Some(Outcome::Warning));
+        assert!(row_level_security(&status(15, Vec::new())).is_none());
+    }
+
+    #[test]
     fn older_schemas_fail_and_newer_or_empty_ones_warn() {
         let known: Vec<i64> = Writer::known_migrations().into_iter().map(|(version, _)| version).collect();
         let newer = known.iter().copied().chain([99_991_231_000_000]).collect();
