@@ -1,6 +1,6 @@
 -- 200 teams of 8 people with :rows attributions over the last :years years, evenly, ending now. Tables that an answer
 -- about a team does not read (the pull requests themselves) are left out; as a replica, no reference to them is
--- checked.
+-- checked, for which it needs a superuser.
 \set ON_ERROR_STOP on
 set session_replication_role = replica;
 set synchronous_commit = off;
@@ -20,20 +20,20 @@ insert into collection_runs (started_at, finished_at, state, configuration_revis
 select now() - (1000 - n) * interval '8 hours', now() - (1000 - n) * interval '8 hours', 'succeeded', 1, 100
 from generate_series(1, 1000) as n;
 insert into collection_results (
-    run_id, repository_id, state, started_at, duration_seconds, requests, pages,
+    tenant_id, run_id, repository_id, state, started_at, duration_seconds, requests, pages,
     listed, kept, skipped_ghost, skipped_bot, skipped_not_a_member, quarantined, changed
 )
-select r.id, n, 'succeeded', r.started_at, 1, 1, 1, 0, 0, 0, 0, 0, 0, case when r.id < 990 then (r.id + n) % 3 else 0 end
+select r.tenant_id, r.id, n, 'succeeded', r.started_at, 1, 1, 1, 0, 0, 0, 0, 0, 0, case when r.id < 990 then (r.id + n) % 3 else 0 end
 from collection_runs as r
 cross join generate_series(1, 100) as n;
 
 -- Six of ten count in full, the others by a half or a quarter; a third have no reviews, a fifth no commits.
 insert into pr_attributions (
-    pull_request_id, team_id, membership_id, weight, repository_id, author_id,
+    tenant_id, pull_request_id, team_id, membership_id, weight, repository_id, author_id,
     created_at, closed_at, merged_at, coding_seconds, pickup_seconds, review_seconds
 )
 select
-    n, team, author, case when share < 0.6 then 1 when share < 0.85 then 0.5 else 0.25 end, 1 + n % 100, author,
+    1, n, team, author, case when share < 0.6 then 1 when share < 0.85 then 0.5 else 0.25 end, 1 + n % 100, author,
     merged_at - make_interval(secs => seconds), merged_at, merged_at,
     case when known < 0.8 then seconds * 0.3 end,
     case when known < 0.67 then seconds * 0.2 end,

@@ -656,7 +656,7 @@ async fn a_refused_token_is_reported_once_without_secrets() -> Result<()> {
     let fake = github().await?;
     fake.require_token("github_pat_another");
     let (laptop, database) = laptop(&fake).await?;
-    let url = database.url().replace("mergeline@", "mergeline:s3cret-canary@");
+    let url = database.url().replace("mergeline_private@", "mergeline_private:s3cret-canary@");
     for (url, arguments) in [
         (url.as_str(), &["doctor"][..]),
         (&url, &["doctor", "--json"]),
@@ -1168,7 +1168,7 @@ async fn empty_database_with_login(database: &TestDatabase) -> Result<(String, S
     }
     let url = database.url().replace(&name, &empty);
     let owner = sqlx::PgPool::connect(&url).await?;
-    let url = url.replace("mergeline@", &format!("{role}@"));
+    let url = url.replace("mergeline_private@", &format!("{role}@"));
     Ok((role, empty, owner, url))
 }
 

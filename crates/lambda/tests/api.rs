@@ -264,7 +264,8 @@ async fn the_largest_page_fits_lambdas_response_limit() -> Result<()> {
 async fn the_database_url_is_read_from_its_secret() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let aws = AwsEmulator::start().await?;
-    let url = backend.database.url().replacen("postgres://mergeline@", "postgres://mergeline:canary@", 1);
+    let url =
+        backend.database.url().replacen("postgres://mergeline_private@", "postgres://mergeline_private:canary@", 1);
     let mut environment = aws.environment();
     environment.insert("DB_URL_SECRET_ARN", aws.create_secret("database", Some(&url)).await?);
     let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
@@ -330,7 +331,7 @@ async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     ] {
         sqlx::raw_sql(step).execute(&pool).await?;
     }
-    let url = server.url("numbers").replacen("mergeline@", "api:{}@", 1);
+    let url = server.url("numbers").replacen("mergeline_private@", "api:{}@", 1);
     // The server reloads its rules asynchronously.
     let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;

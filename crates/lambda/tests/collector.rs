@@ -216,7 +216,7 @@ async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
     ] {
         sqlx::raw_sql(step).execute(&pool).await?;
     }
-    let url = server.url("numbers").replacen("mergeline@", "collector:{}@", 1);
+    let url = server.url("numbers").replacen("mergeline_private@", "collector:{}@", 1);
     // The server reloads its rules asynchronously.
     let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;

@@ -34,7 +34,7 @@ const UNFINISHED: &str = "data.new";
 
 /// The login of the server's users, which owns their databases. It may make databases and roles, but it is not a
 /// superuser, because a superuser's queries pass by the policies that limit the others to their rows.
-const LOGIN: &str = "mergeline";
+const LOGIN: &str = "mergeline_private";
 /// The login that `initdb` makes.
 const SUPERUSER: &str = "postgres";
 /// The file in a data folder that says that it has [`LOGIN`]. Folders from before the first release have none.

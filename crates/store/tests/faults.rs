@@ -320,7 +320,7 @@ async fn fill(disk: &Path) -> Result<(StoreError, i64, i64)> {
     Command::new("chown").arg("--reference").arg(cluster.state()).arg(disk).status()?;
     let pool = PgPool::connect(&cluster.superuser_url()).await?;
     execute(&pool, format!("create tablespace small location '{}'", disk.display())).await?;
-    execute(&pool, "create database small owner mergeline tablespace small").await?;
+    execute(&pool, "create database small owner mergeline_private tablespace small").await?;
     let url = cluster.server.as_ref().map(|server| server.url("small")).unwrap_or_default();
     let store = Writer::connect(&settings(&url)?, Actor::Collector);
     store.migrate().await?;
@@ -352,21 +352,21 @@ async fn f40_connections_lost_during_a_freeze_are_replaced() -> Result<()> {
 async fn f41_failed_logins_return_db_auth_without_secrets() -> Result<()> {
     let cluster = Cluster::start()?;
     let pool = PgPool::connect(&cluster.superuser_url()).await?;
-    execute(&pool, "alter user mergeline password 'right'").await?;
+    execute(&pool, "alter user mergeline_private password 'right'").await?;
     std::fs::write(
         cluster.folder.path().join("data/pg_hba.conf"),
-        "local all mergeline scram-sha-256\nlocal all postgres trust\n",
+        "local all mergeline_private scram-sha-256\nlocal all postgres trust\n",
     )?;
     execute(&pool, "select pg_reload_conf()").await?;
     let with = |user: &str| {
         anyhow::Ok(Writer::connect(
-            &settings(&cluster.url().replace("mergeline@", &format!("{user}@")))?,
+            &settings(&cluster.url().replace("mergeline_private@", &format!("{user}@")))?,
             Actor::Collector,
         ))
     };
     // The server reloads the file a moment later.
-    while with("mergeline:s3cret")?.ping().await.is_ok() {}
-    for user in ["mergeline:s3cret", "nobody:s3cret"] {
+    while with("mergeline_private:s3cret")?.ping().await.is_ok() {}
+    for user in ["mergeline_private:s3cret", "nobody:s3cret"] {
         let store = with(user)?;
         for outcome in [store.ping().await, store.migrate().await.map(|_| ()), store.snapshot().await.map(|_| ())] {
             let error = outcome.err().context("the login was accepted")?;
@@ -374,7 +374,7 @@ async fn f41_failed_logins_return_db_auth_without_secrets() -> Result<()> {
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
         }
     }
-    with("mergeline:right")?.ping().await?;
+    with("mergeline_private:right")?.ping().await?;
     Ok(())
 }
 

@@ -179,11 +179,17 @@ impl Cluster {
     }
 }
 
-/// A login on a given server that owns the databases and is not a superuser, with the password of the given one.
+/// A login on a given server that owns the databases and is not a superuser: the given one, or another one with its
+/// password.
 async fn login_on(given: &str) -> anyhow::Result<String> {
     let mut url = Url::parse(given)?;
     let password = url.password().unwrap_or_default().replace('\'', "''");
     let mut connection = PgConnection::connect(&at(given, "postgres")).await?;
+    let is_superuser: bool =
+        sqlx::query_scalar("select current_setting('is_superuser')::boolean").fetch_one(&mut connection).await?;
+    if !is_superuser {
+        return Ok(given.to_owned());
+    }
     let create = format!(
         "do $$ begin
             if not exists (select from pg_roles where rolname = '{LOGIN}') then

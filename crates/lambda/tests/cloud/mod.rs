@@ -261,7 +261,7 @@ async fn bodies(aws: &AwsEmulator, url: &str) -> Result<Vec<Value>> {
 
 /// Adds a password to the URL. The private server does not require one and accepts any.
 fn with_password(url: &str) -> String {
-    url.replacen("postgres://mergeline@", "postgres://mergeline:canary@", 1)
+    url.replacen("postgres://mergeline_private@", "postgres://mergeline_private:canary@", 1)
 }
 
 /// The lines of the log at a level.
