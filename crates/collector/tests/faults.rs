@@ -1043,7 +1043,7 @@ const PLACES: &str =
 const COLLECTED: &str =
     "select concat_ws(' ', r.name, r.current_name, string_agg(p.number::text, '+' order by p.number))
     from repositories as r left join pull_requests as p on p.repository_id = r.id
-    where r.removed_at is null group by r.id order by r.name";
+    where r.removed_at is null group by r.tenant_id, r.id order by r.name";
 
 #[tokio::test]
 async fn f22_file_corrected_before_the_run_keeps_all_rows() -> Result<()> {
@@ -2156,7 +2156,7 @@ async fn repository_renamed_during_failures_stays_one_repository() -> Result<()>
         let report = world.collect().await?;
         assert_eq!((report.state, report.repositories.len()), (RunState::Succeeded, 2), "{was_read}: {report}");
         let of = "select concat_ws(' ', r.display_name, count(p)) from repositories as r
-            left join pull_requests as p on p.repository_id = r.id where r.removed_at is null group by r.id order by 1";
+            left join pull_requests as p on p.repository_id = r.id where r.removed_at is null group by r.tenant_id, r.id order by 1";
         assert_eq!(world.texts(of).await?, ["acme/api 0", "acme/site 1"], "{was_read}");
     }
     Ok(())
