@@ -13,7 +13,7 @@ use mergeline_fake_github::{at, pr};
 use mergeline_store::{Actor, ApplyError, DatabaseSettings, Reader, StoreError, Tenant, Writer};
 use mergeline_test_support::{PgBouncer, TestDatabase, keep, miscounted};
 use secrecy::SecretString;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
 
 const NOW: &str = "2026-06-17T12:00:00Z";
@@ -467,6 +467,26 @@ async fn tenants_take_turns_on_a_single_connection() -> Result<()> {
         // Waiting for the connection must not be what times out.
         take_turns(&Reader::connect(&settings), &superuser).await.with_context(|| url.to_owned())?;
         take_turns(&Writer::connect(&settings, Actor::Collector), &superuser).await.with_context(|| url.to_owned())?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shared_connection_keeps_no_tenant_after_commits() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    run(&database.pool().await?, "insert into tenants default values").await?;
+    let pgbouncer = PgBouncer::start(&database, "transaction").await?;
+    let writer = Writer::connect(&settings(pgbouncer.url())?, Actor::Collector).for_tenant(SECOND);
+    let options: PgConnectOptions = pgbouncer.url().parse()?;
+    let neighbor = PgPool::connect_with(options.extra_float_digits(None)).await?;
+    for file in [teams(&[("pay", "{ github: ana }")]), teams(&[("pay", "{ github: ben }")])] {
+        apply(&writer, &file).await?;
+        // Two server connections are behind it.
+        let mut both = (neighbor.begin().await?, neighbor.begin().await?);
+        for connection in [&mut both.0, &mut both.1] {
+            let left = sqlx::raw_sql("select coalesce(current_setting('app.tenant', true), '')");
+            assert_eq!(left.fetch_one(&mut **connection).await?.try_get::<String, _>(0)?, "");
+        }
     }
     Ok(())
 }
