@@ -233,6 +233,9 @@ impl Reader {
     /// Why the database cannot be queried.
     pub async fn database_status(&self) -> Result<DatabaseStatus, StoreError> {
         let mut connection = self.dedicated_connection().await?;
+        let bypasses_policies = bypasses_policies(&mut connection).await?;
+        // The rest is about the login, not about the role that it acts as.
+        sqlx::raw_sql("set local role none").execute(&mut connection).await?;
         let server = sqlx::query!(
             r#"select
                 current_setting('server_version_num')::integer / 10000 as "version!",
@@ -248,7 +251,6 @@ impl Reader {
         };
         let missing_grant = missing_grant(&mut connection).await?;
         let missing_role = missing_role(&mut connection).await?;
-        let bypasses_policies = bypasses_policies(&mut connection).await?;
         connection.close().await?;
         let (version, is_encrypted) = (server.version, server.is_encrypted);
         Ok(DatabaseStatus { version, is_encrypted, migrations, missing_grant, missing_role, bypasses_policies })
