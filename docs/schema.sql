@@ -21,7 +21,7 @@ CREATE FUNCTION public.add_to_counters(of_tenant integer, repository bigint, sto
     LANGUAGE plpgsql
     AS $$
 begin
-    -- By its key, whatever was planned for the rows that a statement wrote.
+    -- By its key, no matter what was planned for the rows that a statement wrote.
     update repositories
     set pull_requests = pull_requests + stored, without_details = without_details + lacking
     where tenant_id = of_tenant and id = repository and (stored <> 0 or lacking <> 0);
