@@ -17,8 +17,8 @@ create table readers (
 
 comment on table readers is 'Which tenant a role sees that reads views by SQL. Not needed while there is only one tenant.';
 
--- Policies call it once per statement, because they select it. Only roles that may read this table choose a tenant: the program's,
--- not those that read views.
+-- It runs once for each table of a statement, because policies select it. Only roles that may read the table of tenants choose
+-- one: the program's, not those that read views.
 create function current_tenant()
 returns integer
 language plpgsql stable parallel safe security definer

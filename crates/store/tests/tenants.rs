@@ -5,7 +5,6 @@ mod common;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chrono::Utc;
 use common::{apply, teams};
 use futures::FutureExt;
 use mergeline_domain::Problems;
@@ -287,20 +286,25 @@ async fn no_key_is_taken_by_another_tenant() -> Result<()> {
     Ok(())
 }
 
+/// The SQLSTATE of a refusal.
+fn code(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
 #[tokio::test]
 async fn an_insert_for_nobody_or_others_fails_loudly() -> Result<()> {
     let (_database, pool) = two_tenants().await?;
     let insert = "insert into teams (slug, name, created_at) values ('web', 'Web', now())";
     let error = sqlx::query(insert).execute(&pool).await.err().context("there are two, and none is named")?;
-    assert_eq!(error.as_database_error().and_then(|error| error.code()).as_deref(), Some("42501"), "{error}");
+    assert_eq!(code(&error).as_deref(), Some("42501"), "{error}");
     let foreign = "insert into teams (tenant_id, slug, name, created_at) values (2, 'web', 'Web', now())";
     let moved = "update teams set tenant_id = 2";
     for statement in [foreign, moved] {
         let error = as_tenant(&pool, Tenant::FIRST, statement).await.err().context(statement)?;
-        assert_eq!(error.as_database_error().and_then(|error| error.code()).as_deref(), Some("42501"), "{error}");
+        assert_eq!(code(&error).as_deref(), Some("42501"), "{error}");
     }
     let unknown = as_tenant(&pool, Tenant::new(9), insert).await.err().context("there is no such tenant")?;
-    assert_eq!(unknown.as_database_error().and_then(|error| error.code()).as_deref(), Some("23503"), "{unknown}");
+    assert_eq!(code(&unknown).as_deref(), Some("23503"), "{unknown}");
     Ok(())
 }
 
@@ -412,7 +416,7 @@ async fn an_unregistered_reader_sees_nothing_of_two_tenants() -> Result<()> {
 
 /// The names of the teams that a reader finds.
 async fn slugs(reader: &Reader) -> Result<Vec<String>> {
-    let teams = reader.teams(Utc::now()).await?;
+    let teams = reader.teams(at(NOW)).await?;
     Ok(teams.into_iter().map(|team| team.slug.to_string()).collect())
 }
 
@@ -425,7 +429,7 @@ async fn take_turns(reader: &Reader, superuser: &PgPool) -> Result<()> {
             match round % 4 {
                 // Cancelled after some steps: before the connection, in the transaction's beginning, in the query.
                 0 => {
-                    let mut request = Box::pin(reader.teams(Utc::now()));
+                    let mut request = Box::pin(reader.teams(at(NOW)));
                     for _ in 0..=round {
                         if (&mut request).now_or_never().is_some() {
                             break;
@@ -439,7 +443,7 @@ async fn take_turns(reader: &Reader, superuser: &PgPool) -> Result<()> {
                 2 => {
                     let mut blocker = superuser.begin().await?;
                     sqlx::raw_sql("lock table teams").execute(&mut *blocker).await?;
-                    assert!(reader.teams(Utc::now()).await.is_err(), "the lock is held");
+                    assert!(reader.teams(at(NOW)).await.is_err(), "the lock is held");
                 }
                 // Panics in a transaction.
                 _ => {
