@@ -43,16 +43,14 @@ create table repositories (
     unreadable_from timestamptz [] not null default '{}',
     unreadable_until timestamptz [] not null default '{}',
 
-    -- The running backfill: the next page by creation, how far back changes are kept, and the newest change when it started, from
+    -- The running backfill: in which order it reads, how far back changes are kept, and the newest change when it started, from
     -- where the incremental stream takes over.
-    backfill_page integer check (backfill_page >= 1),
+    backfill_order text check (backfill_order in ('creation', 'update')),
     backfill_since timestamptz,
     backfill_anchor timestamptz,
-    -- Progress of a backfill that reads by update, newest change first: rows read from the start of the list, when the last of them
-    -- changed, and its number. Null while it reads by creation.
-    backfill_rows integer check (backfill_rows >= 0),
-    backfill_oldest timestamptz,
-    backfill_last bigint,
+    -- How many rows of the list are stored, and where it continues, in the words of the source. Null at the start of the list.
+    backfill_rows integer not null default 0 check (backfill_rows >= 0),
+    backfill_cursor text,
     -- The length of the list when the backfill started, when the newest of its pull requests was opened, and how many of them were
     -- seen. If fewer were seen at the end, one disappeared in between and others moved up, so the list is read again.
     backfill_length integer,
@@ -61,7 +59,7 @@ create table repositories (
     -- How often it was started, including the first time, and when the current reading started.
     backfill_readings smallint not null default 0,
     backfill_reading_at timestamptz,
-    constraint repositories_backfill_is_whole check ((backfill_page is null) = (backfill_since is null)),
+    constraint repositories_backfill_is_whole check ((backfill_order is null) = (backfill_since is null)),
 
     -- The lease. Every write names the fence. A higher fence means that another worker has taken over.
     fence bigint not null default 0,
@@ -118,7 +116,7 @@ from (
         quarantined,
         least(missing_from, case when has_undated_missing then covered_since end) as missing_since,
         covered_since is not null and collected_at is not null as is_read,
-        reopened_since is not null or backfill_page is not null as is_pending
+        reopened_since is not null or backfill_order is not null as is_pending
     from repositories
     where removed_at is null
 ) as r;
@@ -236,26 +234,30 @@ create table reopened_histories (
     foreign key (tenant_id, repository_id) references repositories (tenant_id, id) on delete cascade
 );
 
--- Until when GitHub refuses requests with some credentials, so that the next run or another sandbox does not have to find out.
+-- Until when an instance refuses requests with some credentials, so that the next run or another sandbox does not have to find out.
 create table rate_limit_blocks (
-    tenant_id integer not null default current_tenant() references tenants (id),
-    -- A digest of the credentials and GitHub's address, never the token itself.
+    tenant_id integer not null default current_tenant(),
+    instance_id bigint not null,
+    -- A digest of the credentials and the address, never the token itself.
     scope text not null,
-    -- The hourly limit of the REST API or of GraphQL, or a secondary limit, which applies to both.
-    kind text not null check (kind in ('core', 'graphql', 'secondary')),
+    -- Which requests, in the words of the source. At GitHub: core (the hourly limit of the REST API), graphql, or secondary (all).
+    kind text not null check (kind <> ''),
     blocked_until timestamptz not null,
-    primary key (tenant_id, scope, kind)
+    primary key (tenant_id, instance_id, scope, kind),
+    foreign key (tenant_id, instance_id) references instances (tenant_id, id)
 );
 
--- What was left of the hourly limit, as GitHub reported it, so that the next run does not have to send a request to find out.
+-- What was left of the hourly limit, as an instance reported it, so that the next run does not have to send a request to find out.
 create table rate_limit_remaining (
-    tenant_id integer not null default current_tenant() references tenants (id),
+    tenant_id integer not null default current_tenant(),
+    instance_id bigint not null,
     scope text not null,
     -- Requests per hour.
     hourly_limit integer not null check (hourly_limit >= 0),
     remaining integer not null check (remaining >= 0),
     resets_at timestamptz not null,
-    primary key (tenant_id, scope)
+    primary key (tenant_id, instance_id, scope),
+    foreign key (tenant_id, instance_id) references instances (tenant_id, id)
 );
 
 -- What happened, each written in the transaction that made it happen, so that an event is never lost or made up. Deleted with the

@@ -57,7 +57,7 @@ async fn backend() -> Result<Backend> {
     }
     backend.store.settle_run(run, at("2026-06-17T11:01:00Z")).await?;
     sqlx::raw_sql(
-        "update repositories set backfill_page = 3, backfill_since = '2026-01-01' where name = 'acme/docs';
+        "update repositories set backfill_order = 'creation', backfill_rows = 2 * page_size, backfill_since = '2026-01-01' where name = 'acme/docs';
         update repositories set failures = 1, retry_at = '2026-06-17 12:01Z' where name = 'acme/old';
         update repositories set current_name = 'acme/site' where name = 'acme/web';
         insert into quarantined_pull_requests (repository_id, number, reason, first_seen_at, last_tried_at)

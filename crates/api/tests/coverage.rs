@@ -126,7 +126,7 @@ async fn a_pending_reread_ends_completeness_and_may_fail() -> Result<()> {
     }
     // The same while it is being read by creation.
     backend
-        .run_sql("update repositories set failures = 0, reopened_since = null, backfill_page = 2, backfill_since = '2026-06-07T22:00:01Z'")
+        .run_sql("update repositories set failures = 0, reopened_since = null, backfill_order = 'creation', backfill_rows = page_size, backfill_since = '2026-06-07T22:00:01Z'")
         .await?;
     let answer = backend.velocity(WEEKS).await?;
     assert_eq!((complete(&answer), words(&answer).contains(&"pending_coverage")), (vec![true, false, false], true));
@@ -203,8 +203,8 @@ async fn the_views_agree_on_complete_weeks_and_months() -> Result<()> {
         "update repositories set covered_since = '2026-06-02'",
         "update repositories set covered_since = '2026-05-01', reopened_since = '2026-06-09'",
         "update repositories set reopened_since = null, collected_at = '2026-07-01'",
-        "update repositories set backfill_page = 1, backfill_since = '2026-06-30'",
-        "update repositories set backfill_page = null, backfill_since = null, collected_at = null",
+        "update repositories set backfill_order = 'creation', backfill_since = '2026-06-30'",
+        "update repositories set backfill_order = null, backfill_since = null, collected_at = null",
     ];
     let mut seen = Vec::new();
     for step in steps {

@@ -9,19 +9,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use mergeline_collector::{
-    CancellationToken, CollectOptions, Progress, RunReport, Settings, TeamsSource, collect_until, configure,
+    CancellationToken, CollectOptions, Progress, RunReport, Settings, Sources, TeamsSource, collect_until, configure,
     token_refusal, trim_ledger,
 };
 use mergeline_domain::metrics::{Lookback, RangeRequest};
-use mergeline_domain::{RepoName, RepoPattern, count_of};
-use mergeline_github::{GitHub, GitHubError};
+use mergeline_domain::{InstanceId, RepoName, RepoPattern, count_of};
+use mergeline_github::GitHub;
+use mergeline_source::SourceError;
 use mergeline_store::{Reason, ResultState, RunState, Writer};
 
 use crate::args::{Collect, Options};
 use crate::database::{Database, actor};
 use crate::environment::variable;
 use crate::failure::{Failure, PARTIAL};
-use crate::remedies;
 use crate::show;
 use crate::signals::EndingSignals;
 use crate::tables::wrapped;
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     let github = settings.github.clone();
     let connecting = tokio::task::spawn_blocking(move || GitHub::connect(&github));
     store.migrate().await?;
-    let github = connecting.await.map_err(anyhow::Error::from)??;
+    let sources = Sources::from(connecting.await.map_err(anyhow::Error::from)??);
     let mut refusal = None;
     // If there is nothing to apply, the run itself finds out whether the token is refused. That saves a request.
     if let Some(file) = &file
@@ -54,12 +54,12 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
         // An App has a token for each owner.
         let repository = file.repositories.first().map(RepoName::owner);
         let owner = repository.or_else(|| file.rules.patterns().next().map(RepoPattern::owner));
-        refusal = token_refusal(&github, &store, owner, now).await?;
+        refusal = token_refusal(&sources, InstanceId::GITHUB, &store, owner, now).await?;
         if let Some(refusal) = &refusal {
             // With a new teams file nothing can be collected. Otherwise the run still starts, so that the ledger
             // records it.
             if store.roster().await?.is_none() {
-                return Err(refusal.clone().into());
+                return Err(refusal.error.clone().into());
             }
             writeln!(terminal::stderr(), "The teams file is not applied: GitHub refuses the token.")?;
         } else {
@@ -75,7 +75,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     let stop = CancellationToken::new();
     let mut ended_by = None;
     let mut report = {
-        let mut collecting = pin!(collect_until_stopped(&github, &store, &settings, args.verify, options, now, &stop));
+        let mut collecting = pin!(collect_until_stopped(&sources, &store, &settings, args.verify, options, now, &stop));
         loop {
             tokio::select! {
                 report = &mut collecting => break report?,
@@ -89,7 +89,9 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
             }
         }
     };
-    report.token_refusal = report.token_refusal.or(refusal);
+    if report.refusals.is_empty() {
+        report.refusals.extend(refusal);
+    }
     if file.is_none() && !options.json {
         writeln!(terminal::stderr(), "There is no teams file: the last applied one is in effect.")?;
     }
@@ -122,7 +124,7 @@ pub(crate) fn teams_source(file: Option<&std::path::PathBuf>) -> Result<TeamsSou
 
 /// Runs a collection with a progress bar on a terminal. `verifies` lists the last weeks again.
 pub(crate) async fn collect_with_progress(
-    github: &GitHub,
+    sources: &Sources,
     store: &Writer,
     settings: &Settings,
     verifies: bool,
@@ -131,12 +133,12 @@ pub(crate) async fn collect_with_progress(
 ) -> Result<RunReport, Failure> {
     let stop = CancellationToken::new();
     // A run is a large future, and large ones belong on the heap.
-    Box::pin(collect_until_stopped(github, store, settings, verifies, options, now, &stop)).await
+    Box::pin(collect_until_stopped(sources, store, settings, verifies, options, now, &stop)).await
 }
 
 /// Like [`collect_with_progress`], but ends when `stop` is cancelled.
 async fn collect_until_stopped(
-    github: &GitHub,
+    sources: &Sources,
     store: &Writer,
     settings: &Settings,
     verifies: bool,
@@ -159,7 +161,7 @@ async fn collect_until_stopped(
         }
         Progress::Finished(_) => bar.inc(1),
     };
-    let report = Box::pin(collect_until(github, store, &collect_options, &observer, stop)).await?;
+    let report = Box::pin(collect_until(sources, store, &collect_options, &observer, stop)).await?;
     bar.finish_and_clear();
     Ok(report)
 }
@@ -203,8 +205,8 @@ pub(crate) fn print_report_as(title: &str, report: &RunReport, options: &Options
             add_remedy(&mut lines, cause);
         }
     }
-    if let Some(refusal) = &report.token_refusal {
-        add_remedy(&mut lines, refusal);
+    for refusal in &report.refusals {
+        add_remedy(&mut lines, &refusal.error);
     }
     for doubt in &report.doubts {
         let _ = write!(lines, "\n  {}\n    help: {}", doubt.message(), doubt.remedy());
@@ -214,16 +216,16 @@ pub(crate) fn print_report_as(title: &str, report: &RunReport, options: &Options
 }
 
 /// Adds the advice of `mergeline doctor`, unless the text already has it: refusals include it.
-fn add_remedy(lines: &mut String, cause: &GitHubError) {
-    let remedy = remedies::of_github(cause);
+fn add_remedy(lines: &mut String, cause: &SourceError) {
+    let remedy = cause.help;
     if !lines.contains(remedy) {
         let _ = write!(lines, "\n    help: {remedy}");
     }
 }
 
-/// Why repositories are not complete: each cause once, with GitHub's error for failures.
-fn causes(report: &RunReport) -> Vec<(String, Option<&GitHubError>)> {
-    let mut groups: Vec<(&Reason, Option<&GitHubError>, Vec<&str>)> = Vec::new();
+/// Why repositories are not complete: each cause once, with the source's error for failures.
+fn causes(report: &RunReport) -> Vec<(String, Option<&SourceError>)> {
+    let mut groups: Vec<(&Reason, Option<&SourceError>, Vec<&str>)> = Vec::new();
     for incomplete in report.incomplete() {
         let Some(reason) = &incomplete.result.reason else { continue };
         let cause = incomplete.cause.as_ref().filter(|_| incomplete.result.state == ResultState::Failed);

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     store.migrate().await?;
     let file = TeamsFile::parse("the demo's teams file", organization.teams_file.as_bytes())?;
     store.apply(&file, ApplyOptions::default(), now).await?;
-    let connected = GitHub::connect(&settings.github)?;
+    let connected = GitHub::connect(&settings.github)?.into();
     let first = collect_with_progress(&connected, &store, &settings, false, options, now).await?;
     // Stored data still counts and earlier weeks stay complete: a failure does not affect the past.
     github.break_repository(organization.lost_repository, Some(NOT_VISIBLE));

@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_collector::within_known_limits;
 use mergeline_domain::{
-    AttributedBy, Login, PullRequest, PullRequestState, SkipReason, State, TeamId, Verdict, Weight,
+    AttributedBy, InstanceId, Login, PullRequest, PullRequestState, SkipReason, State, TeamId, Verdict, Weight,
 };
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, UndecodableItem, WaitBudget};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings};
+use mergeline_source::{UndecodableItem, WaitBudget};
 use mergeline_store::{Explanation, QuarantineReason, RepositoryStatus, ResultState, Share, Times, Writer};
 
 use crate::args::{Explain, Options};
@@ -167,7 +168,7 @@ async fn ask(
         Asked { is_there: false, verdict, text }
     };
     let asking = session.pull_request(&name.repository, name.number);
-    let pull_request = match within_known_limits(&github, store, now, asking).await? {
+    let pull_request = match within_known_limits(&github, InstanceId::GITHUB, store, now, asking).await? {
         Ok(Ok(pull_request)) => pull_request,
         Ok(Err(UndecodableItem { reason, .. })) => {
             return Ok(absent(format!("its response cannot be decoded: {reason}")));

@@ -8,6 +8,7 @@ use mergeline_collector::CollectError;
 use mergeline_domain::{Problem, Problems, error_chain};
 use mergeline_github::GitHubError;
 use mergeline_reporting::ReportError;
+use mergeline_source::SourceError;
 use mergeline_store::{ApplyError, StoreError};
 
 use crate::remedies;
@@ -66,7 +67,10 @@ impl fmt::Display for Failure {
                 let remedy =
                     error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()).and_then(remedies::of_database);
                 let of_github = error.chain().find_map(|cause| cause.downcast_ref::<GitHubError>());
-                let remedy = remedy.or_else(|| of_github.map(|error| Cow::Borrowed(remedies::of_github(error))));
+                let of_source = error.chain().find_map(|cause| cause.downcast_ref::<SourceError>());
+                let remedy = remedy
+                    .or_else(|| of_github.map(|error| Cow::Borrowed(error.help())))
+                    .or_else(|| of_source.map(|error| Cow::Borrowed(error.help)));
                 remedy.map_or(Ok(()), |remedy| write!(f, "\n  help: {remedy}"))
             }
         }
@@ -138,5 +142,6 @@ other_failures!(
     serde_json::Error,
     StoreError,
     mergeline_github::GitHubError,
+    SourceError,
     mergeline_local_postgres::Error
 );

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use mergeline_github::GitHubError;
 use mergeline_store::StoreError;
 
 use crate::environment::variable;
@@ -33,29 +32,4 @@ pub(crate) fn of_database(error: &StoreError) -> Option<Cow<'static, str>> {
 /// What to do for a login that may not create tables.
 pub(crate) fn grant_remedy(grant: &str) -> String {
     format!("in this database, as its owner or a superuser, run `{grant};`, then `mergeline migrate`")
-}
-
-/// What to do about an error of GitHub.
-pub(crate) fn of_github(error: &GitHubError) -> &'static str {
-    if let Some(advice) = error.advice() {
-        return advice;
-    }
-    match error {
-        GitHubError::PageUnreadable { cause, .. } => of_github(cause),
-        GitHubError::InsufficientPermission => "give the token read access to contents of this repository",
-        GitHubError::NotFound => "check the spelling, and what the token may see",
-        GitHubError::NoGraphql { .. } => {
-            "check GITHUB_API_URL, and that any proxy in front of the server allows /api/graphql; COLLECT_DETAILS=false collects \
-             without phases"
-        }
-        GitHubError::Gone { .. } => "remove it from the teams file if it will not come back; collected data stays",
-        GitHubError::RateLimited { .. } => "wait; with a token GitHub allows more requests",
-        GitHubError::Transport { reason, .. } if reason.contains("UnknownIssuer") => {
-            "set SSL_CERT_FILE to a file with the authority that signed the server's certificate"
-        }
-        GitHubError::Transport { proxy: Some(_), .. } => "check HTTPS_PROXY and NO_PROXY, and what the proxy allows",
-        GitHubError::Transport { proxy: None, .. } => "check the network and GITHUB_API_URL",
-        GitHubError::InvalidAnswer { .. } | GitHubError::CrossHostRedirect { .. } => "check GITHUB_API_URL",
-        _ => "try again later; https://www.githubstatus.com shows outages",
-    }
 }

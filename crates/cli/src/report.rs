@@ -10,9 +10,11 @@ use mergeline_domain::metrics::RangeRequest;
 use mergeline_domain::progress::ProgressEvent;
 use mergeline_domain::teams_file::{MemberEntry, TeamEntry, TeamsFile};
 use mergeline_domain::{
-    AccountKind, Author, ExternalId, Period, PullRequest, RepoName, Weight, count_of, error_chain, start_of_day,
+    AccountKind, Author, ExternalId, InstanceId, Period, PullRequest, RepoName, Weight, count_of, error_chain,
+    start_of_day,
 };
-use mergeline_github::{GitHub, PageAnswer, WaitBudget};
+use mergeline_github::GitHub;
+use mergeline_source::{PageAnswer, WaitBudget};
 use mergeline_store::{ApplyOptions, KnownBy, LeaseOutcome, Place, Undecodable, Writer};
 
 use crate::args::{Options, Report};
@@ -82,7 +84,10 @@ async fn of_collections(options: &Options) -> Option<(Database, Writer)> {
 }
 
 async fn carry_limits(from: &Writer, to: &Writer, now: DateTime<Utc>) {
-    let carrying = async { to.store_rate_limit_blocks(&from.rate_limit_blocks(now).await?, now).await };
+    let carrying = async {
+        let blocks = from.rate_limit_blocks(InstanceId::GITHUB, now).await?;
+        to.store_rate_limit_blocks(InstanceId::GITHUB, &blocks, now).await
+    };
     if let Err(error) = carrying.await {
         tracing::warn!(
             code = error.code(),
@@ -106,14 +111,13 @@ async fn ask(
             let github = GitHub::connect(&settings.github)?;
             // Boxed: it is a large future.
             let reading = Box::pin(one_repository(&github, store, settings, repository, options, now));
-            within_known_limits(&github, store, now, reading).await??;
+            within_known_limits(&github, InstanceId::GITHUB, store, now, reading).await??;
             Ok(ExitCode::SUCCESS)
         }
         (None, Some(file)) => {
             store.apply(&file, ApplyOptions::default(), now).await?;
-            let report =
-                collect_with_progress(&GitHub::connect(&settings.github)?, store, settings, false, options, now)
-                    .await?;
+            let sources = GitHub::connect(&settings.github)?.into();
+            let report = collect_with_progress(&sources, store, settings, false, options, now).await?;
             if !options.json {
                 print_report_as("This report", &report, options)?;
             }

@@ -59,13 +59,13 @@ async fn collected(folder: &Path, name: &str, teams: impl Fn(&[&str]) -> String)
     Ok(World { database, router, expected })
 }
 
-fn connect(fake: &FakeGitHub) -> Result<GitHub> {
+fn connect(fake: &FakeGitHub) -> Result<Sources> {
     let settings = GitHubSettings::from_vars(|name| match name {
         "GITHUB_API_URL" => Some(fake.url()),
         "GITHUB_PAT" => Some(FakeGitHub::TOKEN.to_owned()),
         _ => None,
     });
-    Ok(GitHub::connect(&settings.expect("valid settings"))?)
+    Ok(GitHub::connect(&settings.expect("valid settings"))?.into())
 }
 
 /// A team with these members, all with the same weight.

@@ -1,16 +1,18 @@
 //! What the work on all repositories of a run shares.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use mergeline_domain::{Problem, RepoName, Roster};
-use mergeline_github::{GitHub, GitHubError, WaitBudget};
+use mergeline_domain::{InstanceId, Problem, RepoName, Roster};
+use mergeline_source::{SourceError, WaitBudget};
 use mergeline_store::{RepositoryResult, Revision, StoreError, Writer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::report::RepositoryReport;
+use crate::report::{Refusal, RepositoryReport};
+use crate::sources::{AnySource, Sources};
 
 /// Options of a run.
 #[derive(Debug, Clone, Copy)]
@@ -19,17 +21,17 @@ pub struct CollectOptions {
     pub now: DateTime<Utc>,
     /// How far the first collection of a repository goes back.
     pub backfill: TimeDelta,
-    /// How many repositories are worked on at a time.
+    /// How many repositories of an instance are worked on at a time.
     pub concurrency: usize,
     /// When the run must be over; `None` for no deadline.
     pub deadline: Option<Instant>,
-    /// The longest single wait for a GitHub rate limit. Longer waits are deferred.
+    /// The longest single wait for a rate limit. Longer waits are deferred.
     pub longest_wait: Duration,
     /// Whether reviews, commits and sizes are read too.
     pub details: bool,
     /// Whether repositories that failed recently are retried before their pause is over.
     pub ignores_pauses: bool,
-    /// Whether everything stored is compared with GitHub's list now, even if the weekly comparison is not due.
+    /// Whether everything stored is compared with the source's list now, even if the weekly comparison is not due.
     pub verifies: bool,
 }
 
@@ -49,7 +51,7 @@ impl CollectOptions {
         }
     }
 
-    /// How long the run may wait for GitHub.
+    /// How long the run may wait for a source.
     pub(crate) fn wait_budget(&self) -> WaitBudget {
         WaitBudget { deadline: self.deadline, longest_wait: self.longest_wait }
     }
@@ -99,16 +101,16 @@ pub struct RosterSnapshot {
 
 /// State shared by the work on all repositories of a run.
 pub struct RunContext<'a> {
-    pub(crate) github: &'a GitHub,
+    sources: &'a Sources,
     /// The database.
     pub store: &'a Writer,
     pub(crate) options: CollectOptions,
     pub(crate) observer: Observer<'a>,
-    /// How many pages a repository may read in a row.
-    pub(crate) pages_a_turn: u32,
+    /// How many pages a repository of an instance may read in a row; no limit if it is not here.
+    pub(crate) pages_a_turn: BTreeMap<InstanceId, u32>,
     rostered: Mutex<Arc<RosterSnapshot>>,
     started: Instant,
-    token_refusal: OnceLock<GitHubError>,
+    refusals: Mutex<BTreeMap<InstanceId, SourceError>>,
     /// Cancelled when the run should end.
     pub(crate) stop: CancellationToken,
 }
@@ -116,21 +118,21 @@ pub struct RunContext<'a> {
 impl<'a> RunContext<'a> {
     /// Creates the context of a run that uses this roster and reports progress to `observer`.
     pub fn new(
-        github: &'a GitHub,
+        sources: &'a Sources,
         store: &'a Writer,
         options: CollectOptions,
         observer: Observer<'a>,
         rostered: RosterSnapshot,
     ) -> Self {
         Self {
-            github,
+            sources,
             store,
             options,
             observer,
-            pages_a_turn: u32::MAX,
+            pages_a_turn: BTreeMap::new(),
             rostered: Mutex::new(Arc::new(rostered)),
             started: Instant::now(),
-            token_refusal: OnceLock::new(),
+            refusals: Mutex::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -158,15 +160,32 @@ impl<'a> RunContext<'a> {
         Ok(fresh)
     }
 
-    /// Records that GitHub refused the token, or the App. That applies to every repository, so no other one is started.
-    pub fn refuse_token(&self, refusal: GitHubError) {
-        // The first refusal is enough.
-        let _ = self.token_refusal.set(refusal);
+    /// The client of an instance; `None` if the instance is not collected.
+    pub(crate) fn source(&self, instance: InstanceId) -> Option<&'a AnySource> {
+        self.sources.get(instance)
     }
 
-    /// GitHub's refusal of the token, or of the App, if there was one in this run.
-    pub fn token_refusal(&self) -> Option<&GitHubError> {
-        self.token_refusal.get()
+    /// All instances that are collected, with their clients.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (InstanceId, &'a AnySource)> {
+        self.sources.iter()
+    }
+
+    /// Records that an instance refused its credentials. That applies to every repository there, so no other one of the
+    /// instance is started.
+    pub fn refuse(&self, Refusal { instance, error }: Refusal) {
+        // The first refusal is enough.
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(instance).or_insert(error);
+    }
+
+    /// An instance's refusal of its credentials, if there was one in this run.
+    pub(crate) fn refusal(&self, instance: InstanceId) -> Option<SourceError> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).get(&instance).cloned()
+    }
+
+    /// All refusals of credentials in this run.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.iter().map(|(instance, error)| Refusal { instance: *instance, error: error.clone() }).collect()
     }
 }
 

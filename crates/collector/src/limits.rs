@@ -1,11 +1,11 @@
-//! Carries GitHub's rate limits between the client, which forgets them when the process ends, and the store.
+//! Carries the rate limits of an instance between its client, which forgets them when the process ends, and the store.
 
 use std::pin::pin;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
-use mergeline_domain::error_chain;
-use mergeline_github::{Block, BlockKind, GitHub, Remaining};
+use mergeline_domain::{InstanceId, error_chain};
+use mergeline_source::{Block, Remaining, Source};
 use mergeline_store::{RateLimitBlock, RateLimitRemaining, StoreError, Writer};
 use tokio::time::Instant;
 
@@ -15,58 +15,66 @@ use tokio::time::Instant;
 /// # Errors
 /// When the database fails before the work starts.
 pub async fn within_known_limits<T>(
-    github: &GitHub,
+    source: &impl Source,
+    instance: InstanceId,
     store: &Writer,
     now: DateTime<Utc>,
     work: impl Future<Output = T>,
 ) -> Result<T, StoreError> {
-    learn(github, store, now).await?;
+    learn(source, instance, store, now).await?;
     let started = Instant::now();
     let clock = || now + TimeDelta::from_std(started.elapsed()).unwrap_or_default();
-    Ok(remembering(github, store, clock, work).await)
+    Ok(remembering(source, instance, store, clock, work).await)
 }
 
 /// Loads the rate limits that earlier runs or other processes met into the client.
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn learn(github: &GitHub, store: &Writer, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let stored = store.rate_limit_blocks(now).await?;
-    // An unknown kind comes from a newer version that shares the database.
-    let known = stored.into_iter().filter_map(|RateLimitBlock { scope, kind, until }| {
-        BlockKind::from_name(&kind).map(|kind| Block { scope, kind, until })
-    });
-    github.know_blocks(&known.collect::<Vec<_>>(), now);
+pub(crate) async fn learn(
+    source: &impl Source,
+    instance: InstanceId,
+    store: &Writer,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let stored = store.rate_limit_blocks(instance, now).await?;
+    let known = stored.into_iter().map(|RateLimitBlock { scope, kind, until }| Block { scope, kind, until });
+    source.know_blocks(&known.collect::<Vec<_>>(), now);
     Ok(())
 }
 
-/// Loads the remaining requests that GitHub reported to an earlier run into the client.
+/// Loads the remaining requests that an instance reported to an earlier run into the client.
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn learn_remaining(github: &GitHub, store: &Writer, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let stored = store.rate_limit_remaining(now).await?;
+pub(crate) async fn learn_remaining(
+    source: &impl Source,
+    instance: InstanceId,
+    store: &Writer,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let stored = store.rate_limit_remaining(instance, now).await?;
     let known = stored.into_iter().map(|RateLimitRemaining { scope, hourly_limit, remaining, resets_at }| Remaining {
         scope,
         limit: hourly_limit,
         remaining,
         resets_at,
     });
-    github.know_remaining(&known.collect::<Vec<_>>(), now);
+    source.know_remaining(&known.collect::<Vec<_>>(), now);
     Ok(())
 }
 
-/// Stores the remaining requests that GitHub reported, for the next run. A failure is only logged: the next run can do
+/// Stores the remaining requests that an instance reported, for the next run. A failure is only logged: the next run can do
 /// without.
-pub(crate) async fn remember_remaining(github: &GitHub, store: &Writer, now: DateTime<Utc>) {
-    let reported = github.remaining(now).into_iter().map(|Remaining { scope, limit, remaining, resets_at }| {
+pub(crate) async fn remember_remaining(source: &impl Source, instance: InstanceId, store: &Writer, now: DateTime<Utc>) {
+    let reported = source.remaining(now).into_iter().map(|Remaining { scope, limit, remaining, resets_at }| {
         RateLimitRemaining { scope, hourly_limit: limit, remaining, resets_at }
     });
     let remaining: Vec<RateLimitRemaining> = reported.collect();
     if remaining.is_empty() {
         return;
     }
-    if let Err(error) = store.store_rate_limit_remaining(&remaining, now).await {
+    if let Err(error) = store.store_rate_limit_remaining(instance, &remaining, now).await {
         tracing::warn!(
             code = error.code(),
             "Could not store the remaining requests; the next run starts with a single one: {}",
@@ -77,34 +85,35 @@ pub(crate) async fn remember_remaining(github: &GitHub, store: &Writer, now: Dat
 
 /// Runs `work` and stores each rate limit as soon as it is met: the process may end while it waits for one.
 pub(crate) async fn remembering<T>(
-    github: &GitHub,
+    source: &impl Source,
+    instance: InstanceId,
     store: &Writer,
     now: impl Fn() -> DateTime<Utc>,
     work: impl Future<Output = T>,
 ) -> T {
     let mut work = pin!(work);
     let done = loop {
-        match select(work.as_mut(), pin!(github.blocked())).await {
+        match select(work.as_mut(), pin!(source.blocked())).await {
             Either::Left((done, _)) => break done,
-            Either::Right(((), _)) => remember(github, store, now()).await,
+            Either::Right(((), _)) => remember(source, instance, store, now()).await,
         }
     };
-    remember(github, store, now()).await;
+    remember(source, instance, store, now()).await;
     done
 }
 
-async fn remember(github: &GitHub, store: &Writer, now: DateTime<Utc>) {
-    let blocks: Vec<RateLimitBlock> = github
+async fn remember(source: &impl Source, instance: InstanceId, store: &Writer, now: DateTime<Utc>) {
+    let blocks: Vec<RateLimitBlock> = source
         .take_new_blocks(now)
         .into_iter()
-        .map(|Block { scope, kind, until }| RateLimitBlock { scope, kind: kind.as_str().to_owned(), until })
+        .map(|Block { scope, kind, until }| RateLimitBlock { scope, kind, until })
         .collect();
     if blocks.is_empty() {
         return;
     }
     // The work does not depend on this. If the database is gone, its next write fails anyway.
-    if let Err(error) = store.store_rate_limit_blocks(&blocks, now).await {
+    if let Err(error) = store.store_rate_limit_blocks(instance, &blocks, now).await {
         let code = error.code();
-        tracing::warn!(code, "Could not store a GitHub rate limit for other processes: {}", error_chain(&error));
+        tracing::warn!(code, "Could not store a rate limit for other processes: {}", error_chain(&error));
     }
 }

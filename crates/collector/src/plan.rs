@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_domain::{ExternalId, RepoName, RepoPattern, error_chain};
-use mergeline_github::{GitHub, GitHubError, ListedRepository, OwnedRepositories, Session, Usage};
+use mergeline_domain::{ExternalId, InstanceId, RepoName, RepoPattern, error_chain};
+use mergeline_source::{
+    ErrorKind, ListedRepository, OwnedRepositories, RepositoryFacts, RepositoryKey, Session, Source, SourceError, Usage,
+};
 use mergeline_store::{Repository, RunId, Snapshot, StoreError, Writer};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,7 @@ use crate::limits::within_known_limits;
 use crate::reattribution::reattribute;
 use crate::report::{LastRun, Planning};
 use crate::settings::not_found;
+use crate::sources::{AnySession, AnySource, Sources};
 
 /// A run that is still open after this long, with no work in progress, was interrupted.
 const INTERRUPTED_AFTER: TimeDelta = TimeDelta::hours(1);
@@ -28,8 +31,8 @@ pub struct Plan {
     pub due: Vec<Repository>,
     /// What went wrong while planning.
     pub problems: Vec<String>,
-    /// GitHub's errors among them.
-    pub problem_causes: Vec<GitHubError>,
+    /// The sources' errors among them.
+    pub problem_causes: Vec<SourceError>,
     /// What planning requested and found.
     pub planning: Planning,
 }
@@ -39,8 +42,8 @@ pub struct Plan {
 ///
 /// # Errors
 /// When there is no configuration or the database fails.
-pub async fn plan(github: &GitHub, store: &Writer, options: &CollectOptions) -> Result<Plan, CollectError> {
-    let plan = plan_until(github, store, options, &CancellationToken::new()).await?;
+pub async fn plan(sources: &Sources, store: &Writer, options: &CollectOptions) -> Result<Plan, CollectError> {
+    let plan = plan_until(sources, store, options, &CancellationToken::new()).await?;
     for doubt in store.doubts().await? {
         tracing::warn!("{doubt}");
     }
@@ -49,7 +52,7 @@ pub async fn plan(github: &GitHub, store: &Writer, options: &CollectOptions) -> 
 
 /// Like [`plan`], but ends soon after `stop` is cancelled.
 pub(crate) async fn plan_until(
-    github: &GitHub,
+    sources: &Sources,
     store: &Writer,
     options: &CollectOptions,
     stop: &CancellationToken,
@@ -58,13 +61,20 @@ pub(crate) async fn plan_until(
     store.close_interrupted_runs(INTERRUPTED_AFTER, now).await?;
     reattribute(store, options.deadline, stop).await?;
     let mut snapshot = configured(store).await?;
-    // Boxed: it is a large future.
-    let resolving = Box::pin(resolve_patterns(github, store, &snapshot, options));
-    let Resolved { problems, problem_causes, usage } = within_known_limits(github, store, now, resolving).await??;
+    let mut resolved = Resolved::default();
+    for (instance, source) in sources.iter() {
+        // Boxed: it is a large future.
+        let resolving = Box::pin(resolve_patterns(source, instance, store, &snapshot, options));
+        resolved.add(within_known_limits(source, instance, store, now, resolving).await??);
+    }
+    let Resolved { problems, problem_causes, usage } = resolved;
     if !snapshot.rules.is_empty() {
         snapshot = configured(store).await?;
     }
-    let is_due = |repository: &Repository| options.ignores_pauses || repository.retry_at.is_none_or(|at| at <= now);
+    let is_due = |repository: &Repository| {
+        let is_collected = sources.get(repository.instance).is_some();
+        is_collected && (options.ignores_pauses || repository.retry_at.is_none_or(|at| at <= now))
+    };
     let due: Vec<Repository> = snapshot.repositories.iter().filter(|repository| is_due(repository)).cloned().collect();
     let run = store.start_run(snapshot.revision, due.len(), &problems, now).await?;
     let planning = Planning { usage, last_run: LastRun::of(&snapshot.repositories, &problems) };
@@ -80,22 +90,32 @@ async fn configured(store: &Writer) -> Result<Snapshot, CollectError> {
 struct Resolved {
     /// A sentence for each owner and pattern without repositories.
     problems: Vec<String>,
-    /// GitHub's errors among them.
-    problem_causes: Vec<GitHubError>,
+    /// The sources' errors among them.
+    problem_causes: Vec<SourceError>,
     usage: Usage,
 }
 
-/// Resolves patterns into the repositories to collect. An owner that cannot be listed keeps those found before.
+impl Resolved {
+    fn add(&mut self, later: Self) {
+        self.problems.extend(later.problems);
+        self.problem_causes.extend(later.problem_causes);
+        self.usage.add(&later.usage);
+    }
+}
+
+/// Resolves the patterns of an instance into the repositories to collect. An owner that cannot be listed keeps those
+/// found before.
 async fn resolve_patterns(
-    github: &GitHub,
+    source: &AnySource,
+    instance: InstanceId,
     store: &Writer,
     snapshot: &Snapshot,
     options: &CollectOptions,
 ) -> Result<Resolved, StoreError> {
     let Resolved { mut problems, mut problem_causes, mut usage } = Resolved::default();
-    let owners: BTreeSet<&str> = snapshot.rules.patterns().map(RepoPattern::owner).collect();
+    let owners: BTreeSet<&str> = patterns_at(snapshot, instance).map(RepoPattern::owner).collect();
     for owner in owners {
-        let session = github.session(Some(owner), options.wait_budget(), options.now);
+        let session = source.session(Some(owner), options.wait_budget(), options.now);
         let listed = session.repositories_of(owner).await;
         usage.add(&session.usage());
         match listed {
@@ -105,8 +125,8 @@ async fn resolve_patterns(
                 }
                 let mut listed = repositories;
                 if incomplete.is_none() && !listed.is_empty() {
-                    let session = github.session(Some(owner), options.wait_budget(), options.now);
-                    let unlisted = find_unlisted(&session, snapshot, owner, &listed).await;
+                    let session = source.session(Some(owner), options.wait_budget(), options.now);
+                    let unlisted = find_unlisted(&session, instance, snapshot, owner, &listed).await;
                     usage.add(&session.usage());
                     listed.extend(unlisted);
                 }
@@ -138,7 +158,8 @@ async fn resolve_patterns(
 /// vanishes during the listing hides another. Each known one is requested separately and stays unless GitHub says that
 /// it is gone or belongs to another owner.
 async fn find_unlisted(
-    session: &Session<'_>,
+    session: &AnySession,
+    instance: InstanceId,
     snapshot: &Snapshot,
     owner: &str,
     listed: &[ListedRepository],
@@ -146,19 +167,23 @@ async fn find_unlisted(
     let names: BTreeSet<&RepoName> = listed.iter().map(|one| &one.name).collect();
     let numbers: BTreeSet<&ExternalId> = listed.iter().map(|one| &one.id).collect();
     let is_missing = |one: &&Repository| {
-        let is_owners = one.pattern.as_ref().is_some_and(|pattern| pattern.owner() == owner);
+        let is_here = one.instance == instance;
+        let is_owners = is_here && one.pattern.as_ref().is_some_and(|pattern| pattern.owner() == owner);
         let is_listed = names.contains(one.called()) || one.external_id.as_ref().is_some_and(|id| numbers.contains(id));
         is_owners && !is_listed && !snapshot.rules.exclude(one.called())
     };
     let mut unlisted = Vec::new();
     for repository in snapshot.repositories.iter().filter(is_missing) {
         let name = repository.called();
-        match session.known_repository(name, repository.external_id.as_ref()).await {
-            Ok(Some(known)) => unlisted.push(known),
-            Ok(None) => {
+        let key = repository.external_id.as_ref().map_or(RepositoryKey::Name(name), RepositoryKey::Id);
+        match session.repository(key).await {
+            Ok(RepositoryFacts { identity, is_archived, .. }) => {
+                unlisted.push(ListedRepository { name: identity.name, id: identity.id, is_archived });
+            }
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Gone) => {
                 tracing::info!(
                     repo.name = %name,
-                    "{name} is gone from GitHub or hidden from the token: it is no longer collected"
+                    "{name} is gone or hidden from the token: it is no longer collected"
                 );
             }
             Err(error) => {
@@ -173,6 +198,11 @@ async fn find_unlisted(
         }
     }
     unlisted
+}
+
+/// The patterns of an instance. All of the configuration's are of GitHub.
+fn patterns_at(snapshot: &Snapshot, instance: InstanceId) -> impl Iterator<Item = &RepoPattern> {
+    snapshot.rules.patterns().filter(move |_| instance == InstanceId::GITHUB)
 }
 
 fn patterns_of<'a>(snapshot: &'a Snapshot, owner: &'a str) -> impl Iterator<Item = &'a RepoPattern> {
@@ -211,6 +241,6 @@ async fn apply(
     }
 }
 
-fn unlisted(owner: &str, error: &GitHubError) -> String {
+fn unlisted(owner: &str, error: &SourceError) -> String {
     format!("the repositories of {owner} cannot be listed, those known before are collected: {}", error_chain(error))
 }

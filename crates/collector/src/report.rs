@@ -3,12 +3,12 @@
 use std::fmt;
 
 use mergeline_domain::plan::Doubt;
-use mergeline_domain::{Recovery, RepoName, count_of};
-use mergeline_github::{GitHubError, Usage};
+use mergeline_domain::{InstanceId, Recovery, RepoName, count_of};
+use mergeline_source::{SourceError, Usage};
 use mergeline_store::{Reason, Repository, RepositoryResult, ResultState, RunId, RunState};
 use serde::{Serialize, Serializer};
 
-/// What planning requested from GitHub, and what it found.
+/// What planning requested, and what it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planning {
     /// The requests.
@@ -50,27 +50,36 @@ pub struct RunReport {
     pub state: RunState,
     /// What went wrong while planning, as sentences.
     pub problems: Vec<String>,
-    /// GitHub's errors among them.
+    /// The sources' errors among them.
     #[serde(skip)]
-    pub problem_causes: Vec<GitHubError>,
+    pub problem_causes: Vec<SourceError>,
     /// What it did to each repository.
     pub repositories: Vec<RepositoryReport>,
     /// Logins in the teams file that may belong to someone other than the person they count for.
     pub doubts: Box<[Doubt]>,
-    /// What planning requested from GitHub, and what it found.
+    /// What planning requested, and what it found.
     #[serde(skip)]
     pub planning: Planning,
     /// Whether the run became complete with this report: it was not before, and has not failed.
     #[serde(skip)]
     pub completes: bool,
-    /// GitHub's refusal of the token, or of the App, because of which repositories were left out.
-    #[serde(rename = "is_token_refused", serialize_with = "whether_some")]
-    pub token_refusal: Option<GitHubError>,
+    /// Refusals of credentials, because of which repositories were left out.
+    #[serde(rename = "is_token_refused", serialize_with = "whether_any")]
+    pub refusals: Vec<Refusal>,
 }
 
-#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
-fn whether_some<T, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_bool(value.is_some())
+#[expect(clippy::ptr_arg, reason = "serde passes a reference to the field")]
+fn whether_any<T, S: Serializer>(list: &Vec<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(!list.is_empty())
+}
+
+/// An instance's refusal of its credentials: of the token, or of the App. Every request there fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The instance.
+    pub instance: InstanceId,
+    /// What it answers.
+    pub error: SourceError,
 }
 
 /// What a run did to one repository.
@@ -81,9 +90,9 @@ pub struct RepositoryReport {
     /// The counts, and the reason if it is not complete.
     #[serde(flatten)]
     pub result: RepositoryResult,
-    /// GitHub's error, where that is why it is not complete.
+    /// The source's error, where that is why it is not complete.
     #[serde(skip)]
-    pub cause: Option<GitHubError>,
+    pub cause: Option<SourceError>,
     /// What it takes to complete it; `None` when it is complete, or somebody else works on it.
     #[serde(skip)]
     pub recovery: Option<Recovery>,

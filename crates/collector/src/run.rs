@@ -4,19 +4,32 @@ use std::collections::{BTreeMap, VecDeque};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use mergeline_domain::Recovery;
-use mergeline_github::GitHub;
-use mergeline_store::{Reason, RepositoryId, RepositoryResult, ResultState, RunState, Settled, Writer};
+use mergeline_domain::{InstanceId, Recovery, RepoName};
+use mergeline_store::{Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunState, Settled, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{CollectError, CollectOptions, INTERRUPTED, Observer, Progress, RosterSnapshot, RunContext};
 use crate::limits::{learn_remaining, remember_remaining};
 use crate::plan::{Plan, plan_until};
 use crate::report::{RepositoryReport, RunReport};
+use crate::sources::Sources;
 use crate::work::Attempt;
 
 /// How many pages a repository may read before others get their turn.
 const PAGES_A_TURN: u32 = 50;
+
+/// A repository that waits for its turn.
+struct Waiting {
+    id: RepositoryId,
+    instance: InstanceId,
+    name: RepoName,
+}
+
+impl From<&Repository> for Waiting {
+    fn from(repository: &Repository) -> Self {
+        Self { id: repository.id, instance: repository.instance, name: repository.called().clone() }
+    }
+}
 
 fn interrupted() -> RepositoryResult {
     let (code, message) = INTERRUPTED;
@@ -29,13 +42,13 @@ fn interrupted() -> RepositoryResult {
 /// # Errors
 /// When there is no configuration or the database fails. Failures of single repositories are in the report.
 pub async fn collect(
-    github: &GitHub,
+    sources: &Sources,
     store: &Writer,
     options: &CollectOptions,
     observer: Observer<'_>,
 ) -> Result<RunReport, CollectError> {
     // Boxed: it is a large future.
-    Box::pin(collect_until(github, store, options, observer, &CancellationToken::new())).await
+    Box::pin(collect_until(sources, store, options, observer, &CancellationToken::new())).await
 }
 
 /// Like [`collect`] until `stop` is cancelled. Then the current write finishes, every lease is released, and the run
@@ -45,36 +58,47 @@ pub async fn collect(
 /// As [`collect`].
 #[tracing::instrument(target = "spans", name = "run", skip_all, fields(run.id))]
 pub async fn collect_until(
-    github: &GitHub,
+    sources: &Sources,
     store: &Writer,
     options: &CollectOptions,
     observer: Observer<'_>,
     stop: &CancellationToken,
 ) -> Result<RunReport, CollectError> {
-    learn_remaining(github, store, options.now).await?;
+    for (instance, source) in sources.iter() {
+        learn_remaining(source, instance, store, options.now).await?;
+    }
     let Plan { run, snapshot, due, problems, problem_causes, planning } =
-        plan_until(github, store, options, stop).await?;
+        plan_until(sources, store, options, stop).await?;
     tracing::Span::current().record("run.id", run.0);
     observer(Progress::Started { repositories: due.len() });
     let rostered = RosterSnapshot { revision: snapshot.revision, roster: snapshot.roster };
-    let mut collecting = RunContext::new(github, store, *options, observer, rostered);
+    let mut collecting = RunContext::new(sources, store, *options, observer, rostered);
     collecting.stop = stop.clone();
-    if due.len() > options.concurrency {
-        collecting.pages_a_turn = PAGES_A_TURN;
+    let mut waiting: VecDeque<Waiting> = due.iter().map(Waiting::from).collect();
+    for (instance, _) in sources.iter() {
+        if waiting.iter().filter(|one| one.instance == instance).count() > options.concurrency {
+            collecting.pages_a_turn.insert(instance, PAGES_A_TURN);
+        }
     }
     let collecting = &collecting;
-    let mut waiting: VecDeque<_> = due.iter().map(|repository| (repository.id, repository.called().clone())).collect();
+    let mut busy: BTreeMap<InstanceId, usize> = BTreeMap::new();
     let mut working = FuturesUnordered::new();
     // By id: a name can move to another repository during the run.
     let mut reports: BTreeMap<RepositoryId, RepositoryReport> = BTreeMap::new();
     loop {
-        while working.len() < options.concurrency
-            && !stop.is_cancelled()
-            && let Some((id, name)) = waiting.pop_front()
+        // One instance does not wait for another.
+        let has_room = |one: &Waiting| busy.get(&one.instance).copied().unwrap_or_default() < options.concurrency;
+        if !stop.is_cancelled()
+            && let Some(next) = waiting.iter().position(has_room).and_then(|place| waiting.remove(place))
         {
-            working.push(collecting.repository(run, id, name, Attempt::Only));
+            let Waiting { id, instance, name } = next;
+            *busy.entry(instance).or_default() += 1;
+            let worked = collecting.repository(run, id, name, Attempt::Only);
+            working.push(async move { (instance, worked.await) });
+            continue;
         }
-        let Some(outcome) = working.next().await else { break };
+        let Some((instance, outcome)) = working.next().await else { break };
+        busy.entry(instance).and_modify(|count| *count -= 1);
         let (id, report) = match outcome {
             Ok(worked) => worked,
             Err(error) => {
@@ -95,14 +119,14 @@ pub async fn collect_until(
         // Under its latest name.
         let report = RepositoryReport { repository: name.clone(), result, cause, recovery };
         if is_turn_over && !collecting.is_out_of_time() {
-            waiting.push_back((id, name));
+            waiting.push_back(Waiting { id, instance, name });
         } else {
             observer(Progress::Finished(&report));
         }
         reports.insert(id, report);
     }
     // These never got a turn.
-    for (id, repository) in waiting {
+    for Waiting { id, name: repository, .. } in waiting {
         if reports.contains_key(&id) {
             continue;
         }
@@ -113,7 +137,9 @@ pub async fn collect_until(
     let mut repositories: Vec<RepositoryReport> = reports.into_values().collect();
     repositories.sort_by(|one, other| one.repository.cmp(&other.repository));
     let ended_at = collecting.now();
-    remember_remaining(github, store, ended_at).await;
+    for (instance, source) in sources.iter() {
+        remember_remaining(source, instance, store, ended_at).await;
+    }
     let settled = store.settle_run(run, ended_at).await?;
     let settled = settled.unwrap_or(Settled { state: RunState::Failed, completes: false });
     let report = RunReport {
@@ -126,7 +152,7 @@ pub async fn collect_until(
         // Includes what the run learned about accounts.
         doubts: store.doubts().await?.into(),
         planning,
-        token_refusal: collecting.token_refusal().cloned(),
+        refusals: collecting.refusals(),
     };
     report.log();
     Ok(report)

@@ -1,32 +1,31 @@
-//! Checks the token before a run changes anything.
+//! Checks the credentials before a run changes anything.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mergeline_github::{GitHub, GitHubError, WaitBudget};
+use mergeline_domain::InstanceId;
+use mergeline_source::{ErrorKind, Session, Source, WaitBudget};
 use mergeline_store::{StoreError, Writer};
 
 use crate::limits::within_known_limits;
+use crate::report::Refusal;
+use crate::sources::Sources;
 
-/// Returns GitHub's refusal of the token, or of the App, for this owner. Does not use up the hourly limit. Other errors
-/// are ignored here: they are transient or concern single repositories, and the run reports them.
+/// Returns the refusal of an instance's credentials for this owner. Does not use up the hourly limit. Other errors are
+/// ignored here: they are transient or concern single repositories, and the run reports them.
 ///
 /// # Errors
-/// When the database fails, which stores how long GitHub's rate limits last.
+/// When the database fails, which stores how long rate limits last.
 pub async fn token_refusal(
-    github: &GitHub,
+    sources: &Sources,
+    instance: InstanceId,
     store: &Writer,
     owner: Option<&str>,
     now: DateTime<Utc>,
-) -> Result<Option<GitHubError>, StoreError> {
-    let session = github.session(owner, WaitBudget { deadline: None, longest_wait: Duration::ZERO }, now);
-    let check = async {
-        match session.has_token().await {
-            Ok(true) => session.token_report().await.map(drop),
-            Ok(false) => Ok(()),
-            Err(error) => Err(error),
-        }
-    };
-    let outcome = within_known_limits(github, store, now, check).await?;
-    Ok(outcome.err().filter(GitHubError::is_token_refused))
+) -> Result<Option<Refusal>, StoreError> {
+    let Some(source) = sources.get(instance) else { return Ok(None) };
+    let session = source.session(owner, WaitBudget { deadline: None, longest_wait: Duration::ZERO }, now);
+    let checked = within_known_limits(source, instance, store, now, session.check_credentials()).await?;
+    let refused = checked.err().filter(|error| error.kind == ErrorKind::CredentialsRefused);
+    Ok(refused.map(|error| Refusal { instance, error }))
 }

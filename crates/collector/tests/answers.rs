@@ -480,7 +480,7 @@ async fn g14_backfill_ends_when_its_last_page_empties() -> Result<()> {
         }
     };
     assert_eq!(world.collect_and(&options(), delete).await?.state, RunState::Succeeded);
-    assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
+    assert_eq!(world.number("select count(*) from repositories where backfill_order is not null").await?, 0);
     Ok(())
 }
 

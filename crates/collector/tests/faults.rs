@@ -451,7 +451,7 @@ async fn f15_row_known_by_place_survives_earlier_deletions() -> Result<()> {
     assert_eq!(world.texts(QUARANTINED).await?, ["@56"]);
     let accepted = "select count(*) from quarantined_pull_requests where accepted_at is not null";
     assert_eq!(world.number(accepted).await?, 1, "it stays accepted wherever it is listed");
-    assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
+    assert_eq!(world.number("select count(*) from repositories where backfill_order is not null").await?, 0);
     for (number, is_by_place) in [(57 * 50, Some(true)), (57 * 50 - 1, Some(true)), (58 * 50, None), (56 * 50, None)] {
         let reason = world.store.quarantine_reason(&"acme/api".parse()?, number).await?;
         assert_eq!(reason.map(|reason| reason.is_by_place), is_by_place, "#{number}");
@@ -735,7 +735,7 @@ async fn a_requested_comparison_runs_after_the_backfill() -> Result<()> {
     world.fake.put(many(250));
     world.collect().await?;
     world.fake.delete_pull_request("acme/api", 7);
-    let under_way = "update repositories set backfill_page = 2, backfill_since = covered_since where name = 'acme/api'";
+    let under_way = "update repositories set backfill_order = 'creation', backfill_rows = page_size, backfill_since = covered_since where name = 'acme/api'";
     world.execute(under_way).await?;
     let verifying = CollectOptions { verifies: true, details: false, ..options() };
     assert_eq!(outcome(&world.collect_and(&verifying, |_| {}).await?, "acme/api"), (ResultState::Succeeded, None));
@@ -1434,7 +1434,7 @@ async fn f26_raised_backfill_is_finished_over_several_runs() -> Result<()> {
     world.set_page_size(3).await?;
     runs_of(&world, 12, CollectOptions { backfill: TimeDelta::days(365), ..options() }).await?;
     assert_eq!(world.numbers().await?, (1..=41).chain([CHANGING]).collect::<Vec<_>>());
-    assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
+    assert_eq!(world.number("select count(*) from repositories where backfill_order is not null").await?, 0);
     Ok(())
 }
 
@@ -1663,7 +1663,7 @@ async fn enlarged_window_reads_its_older_part_by_update() -> Result<()> {
         let asked = world.asked_about("acme/api");
         assert!(asked.iter().all(|path| path.contains("sort=updated")), "{asked:?}");
         assert_eq!((runs, asked.len()), if pages == 3 { (3, 10) } else { (1, 6) }, "{asked:?}");
-        assert_eq!(world.number("select count(*) from repositories where backfill_page is not null").await?, 0);
+        assert_eq!(world.number("select count(*) from repositories where backfill_order is not null").await?, 0);
         // It continues as if it had been read with this window from the start.
         world.fake.forget_faults("acme/api");
         world.fake.forget_requests();
@@ -1860,7 +1860,12 @@ async fn f39_full_disk_leaves_no_checkpoint_without_data() -> Result<()> {
     let outcome = world.collect_and(&options(), |_| {}).await;
     assert!(matches!(outcome, Err(CollectError::Store(StoreError::DiskFull(_)))), "{outcome:?}");
     assert_eq!(world.numbers().await?, [1, 2, 3]);
-    assert_eq!(world.number("select backfill_page::bigint from repositories where name = 'acme/api'").await?, 2);
+    assert_eq!(
+        world
+            .number("select (backfill_rows / page_size + 1)::bigint from repositories where name = 'acme/api'")
+            .await?,
+        2
+    );
     assert_eq!(world.texts("select state from collection_runs").await?, ["failed"]);
     Ok(())
 }

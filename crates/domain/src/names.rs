@@ -75,6 +75,15 @@ impl Forge {
     }
 }
 
+/// A server that repositories and accounts belong to, by its number in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub i64);
+
+impl InstanceId {
+    /// GitHub, or the GitHub Enterprise Server of the configuration.
+    pub const GITHUB: Self = Self(1);
+}
+
 /// Why a name was rejected, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]

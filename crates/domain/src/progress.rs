@@ -5,8 +5,12 @@ use chrono::{DateTime, Utc};
 /// The page size that every repository starts with.
 pub const WHOLE_PAGE: u8 = 100;
 
+/// A place in a list at a source, in the source's own words. Only the source that made it can read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
 /// How far the collection of a repository has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectionProgress {
     /// The newest `updated_at` up to which everything is stored; `None` before the first complete backfill.
     pub watermark: Option<DateTime<Utc>>,
@@ -18,7 +22,7 @@ pub struct CollectionProgress {
     pub listed_at: Option<DateTime<Utc>>,
     /// When the last complete collection started.
     pub collected_at: Option<DateTime<Utc>>,
-    /// When stored pull requests were last compared with GitHub's list.
+    /// When stored pull requests were last compared with the source's list.
     pub verified_at: Option<DateTime<Utc>>,
     /// How many pull requests are requested per page.
     pub page_size: u8,
@@ -29,7 +33,7 @@ pub struct CollectionProgress {
 }
 
 /// A running backfill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backfill {
     /// Pull requests that changed since then are kept.
     pub since: DateTime<Utc>,
@@ -40,7 +44,7 @@ pub struct Backfill {
 }
 
 /// The order of a backfill, and how far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
     /// By creation, oldest first.
     ByCreation(ReadForward),
@@ -49,10 +53,12 @@ pub enum Reading {
 }
 
 /// The progress of a backfill by creation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadForward {
-    /// The next page.
-    pub next_page: u32,
+    /// How many rows of the list are stored.
+    pub rows: u32,
+    /// Where the list continues; `None` at its start.
+    pub cursor: Option<Cursor>,
     /// How many pull requests there were when it started; `None` when the source did not say.
     pub length: Option<u32>,
     /// When the newest of them was opened.
@@ -66,25 +72,17 @@ pub struct ReadForward {
     pub started_at: Option<DateTime<Utc>>,
 }
 
-impl Default for ReadForward {
-    fn default() -> Self {
-        Self { next_page: 1, length: None, newest: None, seen: 0, readings: 0, started_at: None }
-    }
-}
-
 /// The progress of a backfill by update.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadBack {
-    /// How many rows were read, from the start of the list.
+    /// How many rows of the list are stored.
     pub rows: u32,
-    /// When the last of them changed.
-    pub oldest: Option<DateTime<Utc>>,
-    /// The number of that pull request.
-    pub last: Option<i64>,
+    /// Where the list continues; `None` at its start.
+    pub cursor: Option<Cursor>,
 }
 
 /// What a collection has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProgressEvent {
     /// The incremental listing was read back to `down_to`, and everything of it is stored.
     Listed {
@@ -119,8 +117,10 @@ pub enum ProgressEvent {
     },
     /// A page of a backfill by creation is stored.
     PageStored {
-        /// The page after it.
-        next_page: u32,
+        /// How many rows of the list are stored with it.
+        rows: u32,
+        /// Where the list continues after it.
+        cursor: Cursor,
         /// How many pull requests it adds to those seen so far.
         seen: u32,
     },
@@ -131,7 +131,7 @@ pub enum ProgressEvent {
         /// When.
         at: DateTime<Utc>,
     },
-    /// GitHub can only return smaller pages, or larger ones again.
+    /// The source can only return smaller pages, or larger ones again.
     PageSizeChanged {
         /// How many pull requests are requested per page.
         page_size: u8,
@@ -188,18 +188,17 @@ impl CollectionProgress {
                     ..ReadForward::default()
                 })
             }),
-            ProgressEvent::PageStored { next_page, seen } => self.with_reading(|reading| reading.past(next_page, seen)),
+            ProgressEvent::PageStored { rows, cursor, seen } => {
+                self.with_reading(|reading| reading.past(rows, cursor, seen))
+            }
             ProgressEvent::RowsStored(read_back) => self.with_reading(|reading| match reading {
                 Reading::ByUpdate(_) => Reading::ByUpdate(read_back),
                 by_creation @ Reading::ByCreation(_) => by_creation,
             }),
             ProgressEvent::BackfillFinished { at } => self.backfilled(at, kept_since),
-            ProgressEvent::PageSizeChanged { page_size } => {
-                let resized = self.with_reading(|reading| reading.resized(self.page_size, page_size));
-                Self { page_size, ..resized }
-            }
+            ProgressEvent::PageSizeChanged { page_size } => Self { page_size, ..self },
             ProgressEvent::Reopened { since } => {
-                let read_since = self.covered_since.or(self.backfill.map(|backfill| backfill.since));
+                let read_since = self.covered_since.or(self.backfill.as_ref().map(|backfill| backfill.since));
                 // Not further back than the repository was read or needs to be read.
                 let since = read_since.map(|read_since| since.map_or(read_since, |since| since.max(read_since)));
                 Self { reopened_since: self.reopened_since.into_iter().chain(since).min(), ..self }
@@ -217,16 +216,16 @@ impl CollectionProgress {
     /// Where the incremental stream continues; `None` before it has started. The backfill reads what lies before its
     /// anchor.
     pub fn position(&self) -> Option<DateTime<Utc>> {
-        self.backfill.and_then(|backfill| backfill.anchor).or(self.watermark)
+        self.backfill.as_ref().and_then(|backfill| backfill.anchor).or(self.watermark)
     }
 
     /// When the running backfill started to read the list by creation, if it keeps everything that it finds there.
     /// A row without a number that is no longer at its place then has vanished. If only recent changes are kept, it may
     /// have been read and skipped.
     pub fn whole_reading_at(&self) -> Option<DateTime<Utc>> {
-        let backfill = self.backfill?;
+        let backfill = self.backfill.as_ref()?;
         let is_whole = self.covered_since.is_none_or(|covered| backfill.since <= covered);
-        match backfill.reading {
+        match &backfill.reading {
             Reading::ByCreation(read) if is_whole => read.started_at,
             Reading::ByCreation(_) | Reading::ByUpdate(_) => None,
         }
@@ -245,7 +244,7 @@ impl CollectionProgress {
             reopened_since: self.reopened_since.filter(|_| !is_all_read),
             ..self
         };
-        match self.backfill {
+        match listed.backfill {
             // Until the past is read, its end is what the incremental stream continues from.
             Some(backfill) => {
                 Self { backfill: Some(Backfill { anchor: backfill.anchor.max(newest), ..backfill }), ..listed }
@@ -279,7 +278,7 @@ impl CollectionProgress {
         }
     }
 
-    fn with_reading(self, change: impl Fn(Reading) -> Reading) -> Self {
+    fn with_reading(self, change: impl FnOnce(Reading) -> Reading) -> Self {
         let backfill = self.backfill.map(|backfill| Backfill { reading: change(backfill.reading), ..backfill });
         Self { backfill, ..self }
     }
@@ -293,24 +292,14 @@ impl Backfill {
 }
 
 impl Reading {
-    /// Pages are stored in their order: a page before the next one was counted already.
-    fn past(self, page: u32, adds: u32) -> Self {
+    /// Pages are stored in their order: rows that are stored already were counted.
+    fn past(self, rows: u32, cursor: Cursor, adds: u32) -> Self {
         match self {
-            Self::ByCreation(read) if page > read.next_page => {
-                Self::ByCreation(ReadForward { next_page: page, seen: read.seen.saturating_add(adds), ..read })
+            Self::ByCreation(read) if rows > read.rows => {
+                let seen = read.seen.saturating_add(adds);
+                Self::ByCreation(ReadForward { rows, cursor: Some(cursor), seen, ..read })
             }
             other => other,
-        }
-    }
-
-    /// With pages of another size it continues at the same row.
-    fn resized(self, before: u8, after: u8) -> Self {
-        match self {
-            Self::ByCreation(read) => {
-                let rows = read.next_page.saturating_sub(1).saturating_mul(before.into());
-                Self::ByCreation(ReadForward { next_page: rows / u32::from(after.max(1)) + 1, ..read })
-            }
-            by_update @ Self::ByUpdate(_) => by_update,
         }
     }
 }
@@ -338,10 +327,16 @@ mod tests {
         (0_i64..200).prop_map(at)
     }
 
+    fn cursor(rows: u32) -> Cursor {
+        Cursor(format!("after {rows}"))
+    }
+
     fn readings() -> impl Strategy<Value = Reading> {
         prop_oneof![
-            (1_u32..9).prop_map(|next_page| Reading::ByCreation(ReadForward { next_page, ..ReadForward::default() })),
-            (0_u32..900).prop_map(|rows| Reading::ByUpdate(ReadBack { rows, oldest: None, last: None })),
+            (0_u32..900).prop_map(|rows| {
+                Reading::ByCreation(ReadForward { rows, cursor: Some(cursor(rows)), ..ReadForward::default() })
+            }),
+            (0_u32..900).prop_map(|rows| Reading::ByUpdate(ReadBack { rows, cursor: Some(cursor(rows)) })),
         ]
     }
 
@@ -368,9 +363,10 @@ mod tests {
                 readings: 2,
                 at
             }),
-            3 => (1_u32..50, 0_u32..100)
-                .prop_map(|(next_page, seen)| ProgressEvent::PageStored { next_page, seen }),
-            3 => (0_u32..900).prop_map(|rows| ProgressEvent::RowsStored(ReadBack { rows, oldest: None, last: None })),
+            3 => (1_u32..900, 0_u32..100)
+                .prop_map(|(rows, seen)| ProgressEvent::PageStored { rows, cursor: cursor(rows), seen }),
+            3 => (0_u32..900)
+                .prop_map(|rows| ProgressEvent::RowsStored(ReadBack { rows, cursor: Some(cursor(rows)) })),
             2 => instants().prop_map(|at| ProgressEvent::BackfillFinished { at }),
             1 => proptest::sample::select(vec![100_u8, 50, 25, 5, 1])
                 .prop_map(|page_size| ProgressEvent::PageSizeChanged { page_size }),
@@ -379,7 +375,7 @@ mod tests {
     }
 
     fn after(events: &[ProgressEvent]) -> CollectionProgress {
-        events.iter().fold(CollectionProgress::NONE, |state, event| state.after(*event, None))
+        events.iter().fold(CollectionProgress::NONE, |state, event| state.after(event.clone(), None))
     }
 
     /// The newest change that a listing has shown.
@@ -401,7 +397,7 @@ mod tests {
         #[test]
         fn watermark_and_coverage_only_grow(events in prop::collection::vec(events(), 1..30)) {
             let (last, before) = events.split_last().expect("one at least");
-            let (before, now) = (after(before), after(before).after(*last, None));
+            let (before, now) = (after(before), after(before).after(last.clone(), None));
             prop_assert!(now.watermark >= before.watermark);
             prop_assert!(now.collected_at >= before.collected_at);
             prop_assert!(before.covered_since.is_none_or(|since| now.covered_since.is_some_and(|now| now <= since)));
@@ -410,8 +406,8 @@ mod tests {
         #[test]
         fn an_event_repeated_is_the_same_as_once(events in prop::collection::vec(events(), 1..30)) {
             let once = after(&events);
-            let last = *events.last().expect("one at least");
-            prop_assert_eq!(once.after(last, None), once);
+            let last = events.last().cloned().expect("one at least");
+            prop_assert_eq!(once.clone().after(last, None), once);
         }
 
         #[test]
@@ -425,16 +421,19 @@ mod tests {
 
         #[test]
         fn what_was_pruned_is_not_covered(events in prop::collection::vec(events(), 0..30), kept_since in instants()) {
-            let state = events.iter().fold(CollectionProgress::NONE, |state, event| state.after(*event, Some(kept_since)));
+            let state = events.iter().fold(CollectionProgress::NONE, |state, event| state.after(event.clone(), Some(kept_since)));
             prop_assert!(state.covered_since.is_none_or(|since| since >= kept_since));
         }
     }
 
     #[test]
-    fn a_reading_continues_at_its_row_with_smaller_pages() {
-        let reading = |next_page| Reading::ByCreation(ReadForward { next_page, ..ReadForward::default() });
-        assert_eq!(reading(3).resized(100, 25), reading(9));
-        assert_eq!(reading(9).resized(25, 100), reading(3));
+    fn a_page_that_is_stored_twice_counts_once() {
+        let reading = Reading::ByCreation(ReadForward::default());
+        let once = reading.past(100, cursor(100), 90);
+        assert_eq!(once.clone().past(100, cursor(100), 90), once);
+        let further = once.past(150, cursor(150), 50);
+        let expected = ReadForward { rows: 150, cursor: Some(cursor(150)), seen: 140, ..ReadForward::default() };
+        assert_eq!(further, Reading::ByCreation(expected));
     }
 
     #[test]
@@ -447,7 +446,7 @@ mod tests {
             is_verified: true,
             has_pull_requests: true,
         };
-        assert_eq!(small.after(listed(at(2)), None).page_size, 100);
+        assert_eq!(small.clone().after(listed(at(2)), None).page_size, 100);
         assert_eq!(small.after(listed(at(1)), None).page_size, 5, "the same comparison");
     }
 }

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use mergeline_domain::{Details, RepoName};
-use mergeline_github::{GitHub, GitHubSettings, PageAnswer, WaitBudget};
+use mergeline_github::{GitHub, GitHubSettings};
+use mergeline_source::{PageAnswer, WaitBudget};
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "a program for people")]

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::client::legacy;
 use mergeline_domain::error_chain;
+use mergeline_source::{Usage, WaitBudget};
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -25,7 +26,7 @@ use url::Url;
 use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
 use crate::connector;
 use crate::credentials::Credentials;
-use crate::limits::{Block, Limits, Remaining, Resource};
+use crate::limits::{Limits, Resource};
 use crate::retry::{jitter, pause_before_retry};
 use crate::settings::{is_loopback, may_be_a_site};
 use crate::{GitHubError, GitHubSettings};
@@ -65,64 +66,10 @@ struct Inner {
     total_timeout: Duration,
 }
 
-/// How long a caller is ready to wait.
-#[derive(Debug, Clone, Copy)]
-pub struct WaitBudget {
-    /// When all work must end; `None` for no deadline.
-    pub deadline: Option<Instant>,
-    /// The longest single wait for a limit.
-    pub longest_wait: Duration,
-}
-
-impl WaitBudget {
-    /// No deadline, and waits of at most a minute: what a person at a terminal accepts.
-    pub const AT_A_TERMINAL: Self = Self { deadline: None, longest_wait: Duration::from_secs(60) };
-
-    fn allows(&self, pause: Duration, now: Instant) -> bool {
-        pause <= self.longest_wait && self.deadline.is_none_or(|deadline| now + pause < deadline)
-    }
-}
-
-/// What a unit of work has used so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Requests sent to the REST API, including redirects and retries.
-    pub requests: u32,
-    /// Requests sent to GraphQL.
-    pub graphql_requests: u32,
-    /// GraphQL points spent.
-    pub graphql_points: u32,
-    /// Requests without a usable response.
-    pub errors: u32,
-    /// How much of the REST API's hourly limit remains, by GitHub's last response.
-    pub rate_limit_remaining: Option<u32>,
-    /// The same as a percentage of the limit.
-    pub rate_limit_percent: Option<u32>,
-    /// When the token expires, if GitHub says so.
-    pub token_expires_at: Option<DateTime<Utc>>,
-    /// How far our clock is ahead of GitHub's, in seconds.
-    pub clock_skew_seconds: Option<i64>,
-}
-
-impl Usage {
-    /// Adds later usage. Owners may have separate limits: the lowest remaining value counts.
-    pub fn add(&mut self, later: &Self) {
-        let least = |one: Option<u32>, other: Option<u32>| one.into_iter().chain(other).min();
-        self.requests += later.requests;
-        self.graphql_requests += later.graphql_requests;
-        self.graphql_points += later.graphql_points;
-        self.errors += later.errors;
-        self.rate_limit_remaining = least(self.rate_limit_remaining, later.rate_limit_remaining);
-        self.rate_limit_percent = least(self.rate_limit_percent, later.rate_limit_percent);
-        self.token_expires_at = later.token_expires_at.or(self.token_expires_at);
-        self.clock_skew_seconds = later.clock_skew_seconds.or(self.clock_skew_seconds);
-    }
-}
-
 /// A unit of work for one owner, with its usage counted.
 #[derive(Debug)]
-pub struct Session<'a> {
-    pub(crate) github: &'a GitHub,
+pub struct Session {
+    pub(crate) github: GitHub,
     owner: Option<String>,
     budget: WaitBudget,
     started_at: DateTime<Utc>,
@@ -233,43 +180,19 @@ impl GitHub {
         self.inner.credentials.has_app()
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
     /// How many requests are sent at a time.
-    pub fn concurrency(&self) -> usize {
+    pub(crate) fn permits_at_once(&self) -> usize {
         self.inner.concurrency
     }
 
-    /// Blocks requests that GitHub currently refuses, as other processes with the same credentials found out. `now`
-    /// is the current time by the clock of those blocks.
-    pub fn know_blocks(&self, blocks: &[Block], now: DateTime<Utc>) {
-        self.inner.limits.know(blocks, now);
-    }
-
-    /// Takes the blocks that were found here since the last call, to share them with processes that use the same
-    /// credentials.
-    pub fn take_new_blocks(&self, now: DateTime<Utc>) -> Vec<Block> {
-        self.inner.limits.take_new_blocks(now)
-    }
-
-    /// Takes over remaining limits that other processes with the same credentials saw. `now` is the current time by
-    /// the clock of those values.
-    pub fn know_remaining(&self, remaining: &[Remaining], now: DateTime<Utc>) {
-        self.inner.limits.know_remaining(remaining, now);
-    }
-
-    /// The remaining limits that GitHub reported, except limits that have refused a request since.
-    pub fn remaining(&self, now: DateTime<Utc>) -> Vec<Remaining> {
-        self.inner.limits.remaining(now)
-    }
-
-    /// Waits until there may be new blocks to take.
-    pub async fn blocked(&self) {
-        self.inner.limits.blocked().await;
-    }
-
     /// Starts a unit of work for `owner` at `now`. `None` means no particular owner.
-    pub fn session(&self, owner: Option<&str>, budget: WaitBudget, now: DateTime<Utc>) -> Session<'_> {
+    pub fn session(&self, owner: Option<&str>, budget: WaitBudget, now: DateTime<Utc>) -> Session {
         Session {
-            github: self,
+            github: self.clone(),
             owner: owner.map(str::to_lowercase),
             budget,
             started_at: now,
@@ -311,7 +234,7 @@ impl GitHub {
     }
 }
 
-impl Session<'_> {
+impl Session {
     /// What has been used so far.
     pub fn usage(&self) -> Usage {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)

@@ -179,7 +179,7 @@ struct MoreTimeline {
     timeline_items: Connection<TimelineNode>,
 }
 
-impl Session<'_> {
+impl Session {
     /// The histories of pull requests by GraphQL id, each complete or with the reason why it is missing. A batch that
     /// GitHub cannot return is split in halves. A batch that GitHub refuses for each pull request is not split.
     ///

@@ -352,6 +352,31 @@ impl GitHubError {
         })
     }
 
+    /// What a person can do about it.
+    pub fn help(&self) -> &'static str {
+        if let Some(advice) = self.advice() {
+            return advice;
+        }
+        match self {
+            Self::PageUnreadable { cause, .. } => cause.help(),
+            Self::InsufficientPermission => "give the token read access to contents of this repository",
+            Self::NotFound => "check the spelling, and what the token may see",
+            Self::NoGraphql { .. } => {
+                "check GITHUB_API_URL, and that any proxy in front of the server allows /api/graphql; COLLECT_DETAILS=false collects \
+                 without phases"
+            }
+            Self::Gone { .. } => "remove it from the teams file if it will not come back; collected data stays",
+            Self::RateLimited { .. } => "wait; with a token GitHub allows more requests",
+            Self::Transport { reason, .. } if reason.contains("UnknownIssuer") => {
+                "set SSL_CERT_FILE to a file with the authority that signed the server's certificate"
+            }
+            Self::Transport { proxy: Some(_), .. } => "check HTTPS_PROXY and NO_PROXY, and what the proxy allows",
+            Self::Transport { proxy: None, .. } => "check the network and GITHUB_API_URL",
+            Self::InvalidAnswer { .. } | Self::CrossHostRedirect { .. } => "check GITHUB_API_URL",
+            _ => "try again later; https://www.githubstatus.com shows outages",
+        }
+    }
+
     /// Whether a smaller request may succeed. GitHub gives up after ten seconds of work, and GitHub or a proxy before
     /// it may fail at a single pull request.
     pub fn wants_smaller_page(&self) -> bool {

@@ -16,15 +16,12 @@ mod lookups;
 mod model;
 mod retry;
 mod settings;
+mod source;
 mod text;
 mod tokens;
 
-pub use client::{GitHub, Session, Usage, WaitBudget};
+pub use client::{GitHub, Session};
 pub use error::{GitHubError, Limit, Refusal};
-pub use limits::{Block, BlockKind, Remaining};
-pub use listing::{
-    Etag, ListLength, ListPosition, Page, PageAnswer, PullRequestPages, RowByUpdate, UnreadableRow, larger_page,
-};
-pub use lookups::{ListedRepository, OwnedRepositories, RateLimit, TokenReport};
-pub use model::{RepositoryIdentity, UndecodableItem};
+pub use listing::PullRequestPages;
+pub use lookups::{RateLimit, TokenReport};
 pub use settings::GitHubSettings;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_source::{Block, Remaining};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -41,7 +42,7 @@ impl ReportedLimit {
 
 /// Which requests GitHub refuses for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum BlockKind {
+pub(crate) enum BlockKind {
     /// REST API requests: the hourly limit is used up.
     Core,
     /// GraphQL requests: the hourly limit is used up.
@@ -55,7 +56,7 @@ impl BlockKind {
     const ALL: [Self; 3] = [Self::Core, Self::GraphQl, Self::Secondary];
 
     /// A stable name.
-    pub fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Core => "core",
             Self::GraphQl => "graphql",
@@ -64,7 +65,7 @@ impl BlockKind {
     }
 
     /// The kind with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
@@ -87,31 +88,6 @@ impl BlockKind {
             Self::GraphQl => resource == Resource::GraphQl,
         }
     }
-}
-
-/// A period in which GitHub refuses requests. Shared, so that others with the same credentials do not have to find
-/// out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
-    /// A digest of the credentials and GitHub's address: not the token itself.
-    pub scope: String,
-    /// Which requests are refused.
-    pub kind: BlockKind,
-    /// The end of the period.
-    pub until: DateTime<Utc>,
-}
-
-/// What remained of a REST API hourly limit. Shared with others that use the same credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remaining {
-    /// A digest of the credentials and GitHub's address: not the token itself.
-    pub scope: String,
-    /// Requests per hour.
-    pub limit: u32,
-    /// Requests that remained.
-    pub remaining: u32,
-    /// When the limit resets.
-    pub resets_at: DateTime<Utc>,
 }
 
 /// The hourly limit of one kind of request.
@@ -240,10 +216,12 @@ impl Limits {
     pub(crate) fn know(&self, blocks: &[Block], today: DateTime<Utc>) {
         let now = Instant::now();
         for block in blocks {
+            // An unknown kind comes from a newer version that shares the database.
+            let Some(kind) = BlockKind::from_name(&block.kind) else { continue };
             let Ok(pause) = (block.until - today).to_std() else { continue };
             // The other clock may differ: never longer than a limit lasts.
             let until = now + pause.min(LONGEST_PAUSE);
-            self.with(&block.scope, |state| state.block(block.kind, until, true));
+            self.with(&block.scope, |state| state.block(kind, until, true));
         }
     }
 
@@ -297,7 +275,7 @@ impl Limits {
             for (kind, block) in state.blocks.iter_mut().filter(|(_, block)| !block.is_reported && block.until > now) {
                 block.is_reported = true;
                 let left = TimeDelta::from_std(block.until - now).unwrap_or_default();
-                found.push(Block { scope: scope.clone(), kind: *kind, until: today + left });
+                found.push(Block { scope: scope.clone(), kind: kind.as_str().to_owned(), until: today + left });
             }
         }
         found
@@ -481,7 +459,7 @@ mod tests {
         admitted(&limits, "a", Resource::GraphQl).ended_with(limited(Limit::Primary, HOUR));
         limits.blocked().await;
         let blocks = limits.take_new_blocks(today);
-        let expected = Block { scope: "a".to_owned(), kind: BlockKind::GraphQl, until: today + TimeDelta::hours(1) };
+        let expected = Block { scope: "a".to_owned(), kind: "graphql".to_owned(), until: today + TimeDelta::hours(1) };
         assert_eq!(blocks, [expected]);
         assert_eq!(limits.take_new_blocks(today), []);
         let others = Arc::new(Limits::new(0.1));
@@ -520,7 +498,7 @@ mod tests {
         assert_eq!(limits.remaining(today), [], "a refused limit is not shared");
         let others = Arc::new(Limits::new(0.1));
         others.know(
-            &[Block { scope: "a".to_owned(), kind: BlockKind::Secondary, until: today + TimeDelta::minutes(1) }],
+            &[Block { scope: "a".to_owned(), kind: "secondary".to_owned(), until: today + TimeDelta::minutes(1) }],
             today,
         );
         others.know_remaining(&remaining, today);
@@ -537,7 +515,7 @@ mod tests {
         admitted(&limits, "a", Resource::Rest).ended_with(limited(Limit::Secondary, century));
         let until = limits.take_new_blocks(today).pop().map(|block| block.until);
         assert!(until.is_some_and(|until| until < today + TimeDelta::hours(2)), "{until:?}");
-        let far = Block { scope: "b".to_owned(), kind: BlockKind::Core, until: today + TimeDelta::days(36_500) };
+        let far = Block { scope: "b".to_owned(), kind: "core".to_owned(), until: today + TimeDelta::days(36_500) };
         limits.know(&[far], today);
         tokio::time::advance(LONGEST_PAUSE).await;
         admitted(&limits, "b", Resource::Rest);

@@ -5,14 +5,17 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use http::header::{ETAG, LINK};
+use mergeline_domain::progress::Cursor;
 use mergeline_domain::{PullRequest, RepoName};
+use mergeline_source::{ChangeAt, Etag, ListLength, Page, PageAnswer, Position, UnreadableRow};
 use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::answer::Answer;
 use crate::client::{GitHubRequest, Session};
-use crate::model::{DecodedPage, RepositoryIdentity, UndecodableItem, decode_page};
+use crate::model::{DecodedPage, decode_page};
 use crate::{GitHubError, link};
 
 /// A repository with half a million pull requests has 5,000 pages; more is a loop.
@@ -22,7 +25,7 @@ const MAX_PAGES: u32 = 5_000;
 const PAGE_SIZES: [u8; 5] = [100, 50, 25, 5, 1];
 
 /// The next larger page size, if there is one.
-pub fn larger_page(size: u8) -> Option<u8> {
+pub(crate) fn larger_page(size: u8) -> Option<u8> {
     PAGE_SIZES.into_iter().rev().find(|larger| *larger > size)
 }
 
@@ -43,128 +46,6 @@ const FIRST_RETURN: u32 = 10;
 
 /// If this many pull requests on a page are all undecodable, GitHub's format has changed.
 const NO_EXCEPTIONS: usize = 10;
-
-/// The ETag of a response, and the token and address that it is valid for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Etag {
-    /// As GitHub sent it, including quotes.
-    pub value: String,
-    /// A digest of the token and the address.
-    pub scope: String,
-}
-
-/// A row of a list that cannot be read even alone, or that has no number. Its pull request is unknown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadableRow {
-    /// Its place in the list, from 1.
-    pub position: u32,
-    /// The number of the preceding pull request in the list, if it was read with it.
-    pub after: Option<i64>,
-    /// The number of the following pull request, if there is one and it was read with it.
-    pub before: Option<i64>,
-    /// What GitHub responds instead.
-    pub reason: String,
-}
-
-/// A page of a repository's pull requests.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Page {
-    /// The decoded pull requests, in GitHub's order.
-    pub pull_requests: Vec<PullRequest>,
-    /// The pull requests that could not be decoded.
-    pub undecodable: Vec<UndecodableItem>,
-    /// The rows that GitHub could not return.
-    pub unreadable: Vec<UnreadableRow>,
-    /// Which repository this is; `None` on an empty page.
-    pub repository: Option<RepositoryIdentity>,
-    /// The ETag of the response.
-    pub etag: Option<Etag>,
-    /// Whether there are further pages.
-    pub has_next: bool,
-    /// The number of the last page, if GitHub says so.
-    pub last: Option<u32>,
-    /// How many pull requests GitHub could return at once, if that is fewer than requested.
-    pub smaller: Option<u8>,
-}
-
-impl Page {
-    /// Whether GitHub listed nothing at all.
-    pub fn is_empty(&self) -> bool {
-        self.rows() == 0
-    }
-
-    /// How many rows are on the page, including undecodable and unreadable ones.
-    pub fn rows(&self) -> usize {
-        self.pull_requests.len() + self.undecodable.len() + self.unreadable.len()
-    }
-
-    /// Adds the rows of a later page.
-    pub fn append(&mut self, mut later: Self) {
-        self.pull_requests.append(&mut later.pull_requests);
-        self.undecodable.append(&mut later.undecodable);
-        self.unreadable.append(&mut later.unreadable);
-        self.has_next = later.has_next;
-        self.smaller = later.smaller.or(self.smaller);
-    }
-
-    /// Whether it has a change from before `since`. In a list by update, all later rows do too.
-    pub fn is_beyond(&self, since: DateTime<Utc>) -> bool {
-        self.pull_requests.iter().any(|pull_request| pull_request.updated_at < since)
-    }
-
-    /// The newest change on the page.
-    pub fn newest(&self) -> Option<DateTime<Utc>> {
-        self.pull_requests.iter().map(|pull_request| pull_request.updated_at).max()
-    }
-
-    /// The numbers of all pull requests on it that have one.
-    pub fn numbers(&self) -> impl Iterator<Item = i64> {
-        let understood = self.pull_requests.iter().map(|pull_request| pull_request.number);
-        understood.chain(self.undecodable.iter().map(|item| item.number))
-    }
-}
-
-/// The response to a conditional request.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "one a page, moved a few times")]
-pub enum PageAnswer {
-    /// Unchanged (304), which is free of charge against the hourly limit.
-    Unchanged,
-    /// The current page.
-    Page(Page),
-}
-
-impl PageAnswer {
-    /// The page, for a request without an ETag.
-    ///
-    /// # Errors
-    /// [`GitHubError::InvalidAnswer`] if it is unchanged nevertheless.
-    pub fn into_page(self) -> Result<Page, GitHubError> {
-        match self {
-            Self::Page(page) => Ok(page),
-            Self::Unchanged => Err(GitHubError::invalid("304 for a request without an ETag")),
-        }
-    }
-}
-
-/// The length of a repository's list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListLength {
-    /// The number of pull requests up to the newest readable one, or of all of them if none of the newest can be
-    /// read.
-    pub rows: u32,
-    /// When the newest readable one was opened; `None` if there is none.
-    pub newest: Option<DateTime<Utc>>,
-}
-
-/// A row of a list by update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RowByUpdate {
-    /// When it changed last.
-    pub changed_at: DateTime<Utc>,
-    /// How many rows the list has; `None` if GitHub does not say.
-    pub rows: Option<u32>,
-}
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,7 +101,7 @@ impl Part<'_> {
 /// If that row is missing, the listing goes back.
 #[derive(Debug)]
 pub struct PullRequestPages<'a> {
-    session: &'a Session<'a>,
+    session: &'a Session,
     repository: RepoName,
     page_size: u8,
     etag: Option<Etag>,
@@ -237,15 +118,27 @@ pub struct PullRequestPages<'a> {
     is_resumed: bool,
 }
 
-/// The position of a listing by update.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ListPosition {
+/// Where a listing by update stopped: what its cursor contains.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct ListPosition {
     /// How many rows were read, from the start of the list.
-    pub rows: u32,
+    rows: u32,
     /// When the last of them changed.
-    pub oldest: Option<DateTime<Utc>>,
+    oldest: Option<DateTime<Utc>>,
     /// The number of the last of them.
-    pub last: Option<i64>,
+    last: Option<i64>,
+}
+
+impl ListPosition {
+    /// A cursor of an earlier version that cannot be read starts the list again: nothing is lost.
+    fn of(cursor: &Cursor) -> Self {
+        serde_json::from_str(&cursor.0).unwrap_or_default()
+    }
+
+    fn cursor(self) -> Cursor {
+        let Self { rows, oldest, last } = self;
+        Cursor(serde_json::json!({ "rows": rows, "oldest": oldest, "last": last }).to_string())
+    }
 }
 
 /// The end of the part of a list that was read.
@@ -287,12 +180,12 @@ impl End {
     }
 }
 
-impl<'a> Session<'a> {
+impl Session {
     /// The pull requests of a repository, latest change first. With an `etag` the first page may be
     /// [`PageAnswer::Unchanged`], which ends the listing.
     ///
     /// Source: GitHub, "List pull requests". It has no `since`.
-    pub fn by_update(&'a self, repository: &RepoName, page_size: u8, etag: Option<Etag>) -> PullRequestPages<'a> {
+    pub fn by_update(&self, repository: &RepoName, page_size: u8, etag: Option<Etag>) -> PullRequestPages<'_> {
         PullRequestPages {
             session: self,
             repository: repository.clone(),
@@ -310,12 +203,8 @@ impl<'a> Session<'a> {
 
     /// Resumes such a listing. Rows that changed since are in front of the rows that were read. If rows have vanished
     /// since, the listing goes back, to the start if necessary.
-    pub fn by_update_after(
-        &'a self,
-        repository: &RepoName,
-        page_size: u8,
-        position: ListPosition,
-    ) -> PullRequestPages<'a> {
+    pub fn by_update_after(&self, repository: &RepoName, page_size: u8, cursor: &Cursor) -> PullRequestPages<'_> {
+        let position = ListPosition::of(cursor);
         PullRequestPages {
             rows: position.rows,
             end: Some(End::at(position)),
@@ -333,7 +222,7 @@ impl<'a> Session<'a> {
             return Err(GitHubError::invalid("the pages never end"));
         }
         let part = Part { repository, order: Order::Creation, size: page_size, number: page };
-        self.page_or_parts(part, None, false).await?.into_page()
+        self.page_or_parts(part, None, false).await.and_then(into_page)
     }
 
     /// How many pull requests a repository has up to the newest readable one, and when that one was opened. This
@@ -346,7 +235,7 @@ impl<'a> Session<'a> {
     pub async fn list_length(&self, repository: &RepoName) -> Result<ListLength, GitHubError> {
         for number in 1..=MAX_UNREADABLE_IN_A_ROW {
             let part = Part { repository, order: Order::Newest, size: 1, number };
-            let page = match self.page(part, None, false).await.and_then(PageAnswer::into_page) {
+            let page = match self.page(part, None, false).await.and_then(into_page) {
                 Ok(page) => page,
                 Err(error) if error.wants_smaller_page() => continue,
                 Err(error) => return Err(error),
@@ -355,7 +244,8 @@ impl<'a> Session<'a> {
                 return Ok(ListLength { rows: 0, newest: None });
             }
             // The last page does not name a last page.
-            let last = page.last.or((!page.has_next && !page.is_empty()).then_some(number));
+            let last = page.pages_left.map(|left| number + left);
+            let last = last.or((!page.has_next && !page.is_empty()).then_some(number));
             match (last, page.pull_requests.first()) {
                 (Some(last), Some(newest)) => {
                     // Rows before it in this order are newer.
@@ -368,8 +258,9 @@ impl<'a> Session<'a> {
         }
         // Otherwise all of them count.
         let part = Part { repository, order: Order::Creation, size: 1, number: 1 };
-        let page = self.page(part, None, false).await?.into_page()?;
-        match page.last.or((!page.has_next && !page.is_empty()).then_some(1)) {
+        let page = self.page(part, None, false).await.and_then(into_page)?;
+        let last = page.pages_left.map(|left| 1 + left);
+        match last.or((!page.has_next && !page.is_empty()).then_some(1)) {
             Some(rows) => Ok(ListLength { rows, newest: None }),
             None => Err(GitHubError::invalid("the length of the list is unknown")),
         }
@@ -392,12 +283,12 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// Any other error from GitHub or the connection to it.
-    pub async fn row_by_update(&self, repository: &RepoName, row: u32) -> Result<Option<RowByUpdate>, GitHubError> {
+    pub async fn row_by_update(&self, repository: &RepoName, row: u32) -> Result<Option<ChangeAt>, GitHubError> {
         let part = Part { repository, order: Order::Update, size: 1, number: row };
-        match self.page(part, None, false).await.and_then(PageAnswer::into_page) {
+        match self.page(part, None, false).await.and_then(into_page) {
             Ok(page) => {
-                let rows = page.last;
-                Ok(page.pull_requests.first().map(|it| RowByUpdate { changed_at: it.updated_at, rows }))
+                let rows = page.pages_left.map(|left| row + left);
+                Ok(page.pull_requests.first().map(|it| ChangeAt { changed_at: it.updated_at, rows }))
             }
             Err(error) if error.wants_smaller_page() => Ok(None),
             Err(error) => Err(error),
@@ -443,12 +334,12 @@ impl<'a> Session<'a> {
             waiting.push(whole);
         }
         let mut page = Page::default();
-        let (mut smallest, mut in_a_row, mut last_number) = (whole.size, 0, None);
+        let (mut smallest, mut in_a_row, mut last_number, mut pages_left) = (whole.size, 0, None, None);
         // Whether a row beyond the page exists that cannot be read itself.
         let mut is_more = false;
         while let Some(part) = waiting.pop() {
             smallest = smallest.min(part.size);
-            match self.page(part, None, page.has_next && in_a_row == 0).await.and_then(PageAnswer::into_page) {
+            match self.page(part, None, page.has_next && in_a_row == 0).await.and_then(into_page) {
                 Ok(mut read) => {
                     // By creation, the lowest and the highest number; undecodable items have a number too.
                     let (first_number, last) = match whole.order {
@@ -463,8 +354,9 @@ impl<'a> Session<'a> {
                     in_a_row = 0;
                     last_number = last.or(last_number);
                     page.repository = page.repository.take().or_else(|| read.repository.take());
-                    let last = read.last.map(|last| last.saturating_mul(part.size.into()));
-                    page.last = last.map(|rows| rows.div_ceil(whole.size.into())).or(page.last);
+                    let last = read.pages_left.map(|left| part.number.saturating_add(left));
+                    let pages = last.map(|last| last.saturating_mul(part.size.into()).div_ceil(whole.size.into()));
+                    pages_left = pages.map(|pages| pages.saturating_sub(whole.number)).or(pages_left);
                     if *part.rows().start() <= *whole.rows().end() {
                         page.append(read);
                     } else {
@@ -507,6 +399,7 @@ impl<'a> Session<'a> {
                 Err(error) => return Err(error),
             }
         }
+        page.pages_left = pages_left;
         // If single rows are unreadable, larger pages work for all others. Otherwise the pages are too large.
         page.smaller = page.unreadable.is_empty().then_some(smallest).filter(|size| *size < whole.size);
         Ok(page)
@@ -537,8 +430,12 @@ impl<'a> Session<'a> {
         let scope = if order == Order::Update && number == 1 { Some(self.scope(&url).await?) } else { None };
         let usable = known.filter(|etag| scope.as_ref() == Some(&etag.scope));
         let request = GitHubRequest { etag: usable.map(|etag| etag.value.clone()), ..GitHubRequest::get(url) };
+        let is_conditional = request.etag.is_some();
         self.send(request, |answer| {
             if answer.status.as_u16() == 304 {
+                if !is_conditional {
+                    return Err(GitHubError::invalid("304 for a request without an ETag"));
+                }
                 return Ok(PageAnswer::Unchanged);
             }
             let page = read_page(answer, part, scope.as_deref())?;
@@ -560,6 +457,14 @@ impl<'a> Session<'a> {
     }
 }
 
+/// The page, for a request without an ETag.
+fn into_page(answer: PageAnswer) -> Result<Page, GitHubError> {
+    match answer {
+        PageAnswer::Page(page) => Ok(page),
+        PageAnswer::Unchanged => Err(GitHubError::invalid("304 for a request without an ETag")),
+    }
+}
+
 fn read_page(answer: &Answer, part: Part<'_>, scope: Option<&str>) -> Result<Page, GitHubError> {
     let DecodedPage { pull_requests, undecodable, nameless, repository, .. } = decode_page(&answer.body()?)?;
     if pull_requests.is_empty() && undecodable.len() + nameless.len() >= NO_EXCEPTIONS {
@@ -569,6 +474,7 @@ fn read_page(answer: &Answer, part: Part<'_>, scope: Option<&str>) -> Result<Pag
     let etag = etag.map(|(value, scope)| Etag { value: value.to_owned(), scope: scope.to_owned() });
     let has_next = link::has_next(answer.header(&LINK), part.number)?;
     let last = answer.header(&LINK).and_then(link::last_page);
+    let pages_left = last.map(|last| last.saturating_sub(part.number));
     let unreadable = nameless.into_iter().map(|item| {
         let position = part.rows().start().saturating_add(item.index);
         let reason = format!("row {position} of the list has no usable number: {}", item.reason);
@@ -579,7 +485,7 @@ fn read_page(answer: &Answer, part: Part<'_>, scope: Option<&str>) -> Result<Pag
         UnreadableRow { position, after, before, reason }
     });
     let unreadable = unreadable.collect();
-    Ok(Page { pull_requests, undecodable, unreadable, repository, etag, has_next, last, ..Page::default() })
+    Ok(Page { pull_requests, undecodable, unreadable, repository, etag, has_next, pages_left, ..Page::default() })
 }
 
 impl PullRequestPages<'_> {
@@ -605,7 +511,7 @@ impl PullRequestPages<'_> {
             if number > 1 && *part.rows().start() > self.rows && !self.is_resumed {
                 // No page starts with a row of the previous one, so its last row is checked alone.
                 let last = Part { size: 1, number: self.rows, ..part };
-                let is_there = match self.session.page(last, None, false).await.and_then(PageAnswer::into_page) {
+                let is_there = match self.session.page(last, None, false).await.and_then(into_page) {
                     // A row without a usable number proves nothing.
                     Ok(row) => !row.unreadable.is_empty() || self.end.as_ref().is_none_or(|before| before.is_on(&row)),
                     Err(error) if error.wants_smaller_page() => true,
@@ -618,6 +524,7 @@ impl PullRequestPages<'_> {
             }
             self.page_size = page.smaller.unwrap_or(self.page_size).min(self.page_size);
             let end = End::of(&page);
+            page.is_list_empty = page.is_empty() && end.oldest.is_none();
             let overlaps = number > 1 && (self.is_resumed || *part.rows().start() <= self.rows);
             if let Some(before) = self.end.as_ref().filter(|_| overlaps) {
                 if !before.is_on(&page) {
@@ -634,6 +541,7 @@ impl PullRequestPages<'_> {
             self.returns_in_a_row = 0;
             self.end = Some(end);
             self.has_next = page.has_next;
+            page.end = Some(Position { rows, cursor: self.position().cursor() });
             return Ok(Some(PageAnswer::Page(page)));
         }
         Ok(None)
@@ -649,8 +557,7 @@ impl PullRequestPages<'_> {
         Ok(())
     }
 
-    /// The current position.
-    pub fn position(&self) -> ListPosition {
+    fn position(&self) -> ListPosition {
         let (oldest, last) = self.end.as_ref().map(|end| (end.oldest, end.last)).unzip();
         ListPosition { rows: self.rows, oldest: oldest.flatten(), last: last.flatten() }
     }

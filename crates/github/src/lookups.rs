@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use http::header::LINK;
 use mergeline_domain::{ExternalId, PullRequest, RepoName};
+use mergeline_source::{
+    ListedRepository, OwnedRepositories, RepositoryFacts, RepositoryIdentity, RepositoryKey, UndecodableItem,
+};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::answer::Answer;
 use crate::client::{GitHubRequest, Session};
-use crate::model::{RepositoryIdentity, Time, UndecodableItem, decode_single};
+use crate::model::{Time, decode_single};
 use crate::text::Text;
 use crate::{GitHubError, link};
 
@@ -21,31 +24,10 @@ const WITHOUT_TOKEN: &str = "without a token GitHub lists only public repositori
 /// More pages of repositories than any owner has.
 const MAX_PAGES: u32 = 500;
 
-/// A repository in an owner's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedRepository {
-    /// `owner/name`.
-    pub name: RepoName,
-    /// GitHub's number.
-    pub id: ExternalId,
-    /// Whether it is archived.
-    pub is_archived: bool,
-}
-
-/// An owner's repositories, as far as GitHub lists them to the token.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OwnedRepositories {
-    /// By name.
-    pub repositories: Vec<ListedRepository>,
-    /// Why the list may be incomplete; `None` if it has everything that the token may see.
-    pub incomplete: Option<String>,
-}
-
-impl OwnedRepositories {
-    fn of(owner: &str, found: BTreeMap<RepoName, ListedRepository>, incomplete: Option<String>) -> Self {
-        let is_owned = |one: &ListedRepository| one.name.owner().eq_ignore_ascii_case(owner);
-        Self { repositories: found.into_values().filter(is_owned).collect(), incomplete }
-    }
+/// The repositories among these that belong to the owner.
+fn owned(owner: &str, found: BTreeMap<RepoName, ListedRepository>, incomplete: Option<String>) -> OwnedRepositories {
+    let is_owned = |one: &ListedRepository| one.name.owner().eq_ignore_ascii_case(owner);
+    OwnedRepositories { repositories: found.into_values().filter(is_owned).collect(), incomplete }
 }
 
 /// What was listed so far.
@@ -133,64 +115,32 @@ struct AccountItem {
     id: i64,
 }
 
-fn identity(item: RepositoryItem) -> Result<RepositoryIdentity, GitHubError> {
+fn facts(item: RepositoryItem) -> Result<RepositoryFacts, GitHubError> {
     let name = item.full_name.parse().map_err(|_| GitHubError::invalid("a repository's name"))?;
-    Ok(RepositoryIdentity { id: item.id.into(), name, created_at: item.created_at.and_then(Time::at) })
+    let created_at = item.created_at.and_then(Time::at);
+    Ok(RepositoryFacts {
+        identity: RepositoryIdentity { id: item.id.into(), name, created_at },
+        has_pull_requests: item.has_pull_requests,
+        is_archived: item.archived,
+    })
 }
 
 fn listed(item: RepositoryItem) -> Result<ListedRepository, GitHubError> {
-    let is_archived = item.archived;
-    identity(item).map(|RepositoryIdentity { id, name, .. }| ListedRepository { name, id, is_archived })
+    let RepositoryFacts { identity, is_archived, .. } = facts(item)?;
+    Ok(ListedRepository { name: identity.name, id: identity.id, is_archived })
 }
 
-impl Session<'_> {
-    /// Looks up a repository by name.
+impl Session {
+    /// Looks up a repository.
     ///
     /// # Errors
-    /// [`GitHubError::NotFound`] if the token can see no repository of this name, and any other GitHub error.
-    pub async fn repository(&self, name: &RepoName) -> Result<RepositoryIdentity, GitHubError> {
-        self.repository_at(&format!("/repos/{name}")).await
-    }
-
-    /// Looks up a repository by its number, to get its current name.
-    ///
-    /// # Errors
-    /// [`GitHubError::NotFound`] if the token can see no repository with this number, and any other GitHub error.
-    pub async fn repository_by_id(&self, id: &ExternalId) -> Result<RepositoryIdentity, GitHubError> {
-        self.repository_at(&format!("/repositories/{id}")).await
-    }
-
-    /// Looks up a repository by name, and whether it has pull requests at all. They can be switched off in its
-    /// settings. The list of pull requests then returns 404.
-    ///
-    /// # Errors
-    /// [`GitHubError::NotFound`] if the token can see no repository of this name, and any other GitHub error.
-    pub async fn has_pull_requests(&self, name: &RepoName) -> Result<(RepositoryIdentity, bool), GitHubError> {
-        let item = self.repository_item(&format!("/repos/{name}")).await?;
-        let has_pull_requests = item.has_pull_requests;
-        Ok((identity(item)?, has_pull_requests))
-    }
-
-    /// The current state of a known repository, by its number if it was read before, else by name. `None` if GitHub
-    /// says that it is gone.
-    ///
-    /// # Errors
-    /// Any other GitHub error.
-    pub async fn known_repository(
-        &self,
-        name: &RepoName,
-        id: Option<&ExternalId>,
-    ) -> Result<Option<ListedRepository>, GitHubError> {
-        let path = id.map_or_else(|| format!("/repos/{name}"), |id| format!("/repositories/{id}"));
-        match self.repository_item(&path).await {
-            Ok(item) => Ok(Some(listed(item)?)),
-            Err(GitHubError::NotFound | GitHubError::Gone { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn repository_at(&self, path: &str) -> Result<RepositoryIdentity, GitHubError> {
-        identity(self.repository_item(path).await?)
+    /// [`GitHubError::NotFound`] if the token can see no such repository, and any other GitHub error.
+    pub async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, GitHubError> {
+        let path = match key {
+            RepositoryKey::Name(name) => format!("/repos/{name}"),
+            RepositoryKey::Id(id) => format!("/repositories/{id}"),
+        };
+        facts(self.repository_item(&path).await?)
     }
 
     async fn repository_item(&self, path: &str) -> Result<RepositoryItem, GitHubError> {
@@ -229,7 +179,7 @@ impl Session<'_> {
         match self.list(&format!("/orgs/{owner}/repos"), "", &mut found).await {
             Ok(()) => {
                 let reason = if self.has_token().await? { found.reason } else { Some(WITHOUT_TOKEN.to_owned()) };
-                return Ok(OwnedRepositories::of(owner, found.repositories, reason));
+                return Ok(owned(owner, found.repositories, reason));
             }
             Err(GitHubError::NotFound) => {}
             Err(error) => return Err(error),
@@ -237,7 +187,7 @@ impl Session<'_> {
         let mut found = Found::default();
         let Some(token) = self.token().await? else {
             self.list(&format!("/users/{owner}/repos"), "", &mut found).await?;
-            return Ok(OwnedRepositories::of(owner, found.repositories, Some(WITHOUT_TOKEN.to_owned())));
+            return Ok(owned(owner, found.repositories, Some(WITHOUT_TOKEN.to_owned())));
         };
         if token.expose_secret().starts_with(INSTALLATION_TOKEN) {
             // Public repositories are not always among those that the App has access to.
@@ -247,12 +197,12 @@ impl Session<'_> {
             let is_given = given.repositories.keys().any(|name| name.owner().eq_ignore_ascii_case(owner));
             found.repositories.append(&mut given.repositories);
             let reason = (!is_given && !self.is_of_installation().await?).then(|| not_owners_token(owner));
-            return Ok(OwnedRepositories::of(owner, found.repositories, reason));
+            return Ok(owned(owner, found.repositories, reason));
         }
         let is_own = self.login_of_token().await?.is_some_and(|login| login.eq_ignore_ascii_case(owner));
         if is_own {
             self.list("/user/repos", "affiliation=owner&", &mut found).await?;
-            return Ok(OwnedRepositories::of(owner, found.repositories, found.reason));
+            return Ok(owned(owner, found.repositories, found.reason));
         }
         self.list(&format!("/users/{owner}/repos"), "", &mut found).await?;
         match self.list("/user/repos", "affiliation=collaborator&", &mut found).await {
@@ -260,7 +210,7 @@ impl Session<'_> {
             Ok(()) | Err(GitHubError::Forbidden { .. } | GitHubError::NotFound) => {}
             Err(error) => return Err(error),
         }
-        Ok(OwnedRepositories::of(owner, found.repositories, found.reason.or_else(|| Some(not_owners_token(owner)))))
+        Ok(owned(owner, found.repositories, found.reason.or_else(|| Some(not_owners_token(owner)))))
     }
 
     /// The login of the token's account; `None` if it has no account.

@@ -3,34 +3,13 @@
 //! Source: GitHub, "List pull requests". A full object is about 20 kB; only these fields are deserialized.
 
 use chrono::{DateTime, Datelike, Utc};
-use mergeline_domain::{AccountKind, Author, ExternalId, Login, PullRequest, RepoName, State};
+use mergeline_domain::{AccountKind, Author, Login, PullRequest, State};
+use mergeline_source::{RepositoryIdentity, UndecodableItem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::GitHubError;
 use crate::text::{Text, clean};
-
-/// An item of a page that could not be decoded. The other items of the page are not affected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UndecodableItem {
-    /// The pull request's number.
-    pub number: i64,
-    /// When it was opened, if that could be decoded.
-    pub created_at: Option<DateTime<Utc>>,
-    /// Why.
-    pub reason: String,
-}
-
-/// The repository that a response is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepositoryIdentity {
-    /// GitHub's number, which stays the same after a rename or transfer.
-    pub id: ExternalId,
-    /// The current `owner/name`.
-    pub name: RepoName,
-    /// When it was created, if GitHub says so.
-    pub created_at: Option<DateTime<Utc>>,
-}
 
 /// An item of a page without a usable number. It cannot be requested alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +128,7 @@ pub(crate) fn decode_page(body: &[u8]) -> Result<DecodedPage, GitHubError> {
 
 /// Decodes the response for the pull request with this number.
 pub(crate) fn decode_single(body: &[u8], number: i64) -> Result<PullRequest, UndecodableItem> {
-    let refused = |created_at, reason: &str| UndecodableItem::new(number, created_at, reason);
+    let refused = |created_at, reason: &str| undecodable(number, created_at, reason);
     let item = serde_json::from_slice::<Item>(body).map_err(|error| refused(creation_of(body), &error.to_string()))?;
     let (answered, created_at) = (item.number, Some(item.created_at));
     if answered != number {
@@ -168,11 +147,9 @@ fn creation_of(raw: &[u8]) -> Option<DateTime<Utc>> {
     serde_json::from_slice::<CreationOnly>(raw).ok().map(|item| item.created_at)
 }
 
-impl UndecodableItem {
-    /// The reason quotes GitHub and is displayed and stored, so it is cleaned like a title.
-    fn new(number: i64, created_at: Option<DateTime<Utc>>, reason: &str) -> Self {
-        Self { number, created_at: created_at.filter(|at| is_sane(*at)), reason: clean(reason) }
-    }
+/// The reason quotes GitHub and is displayed and stored, so it is cleaned like a title.
+fn undecodable(number: i64, created_at: Option<DateTime<Utc>>, reason: &str) -> UndecodableItem {
+    UndecodableItem { number, created_at: created_at.filter(|at| is_sane(*at)), reason: clean(reason) }
 }
 
 impl DecodedPage {
@@ -180,7 +157,7 @@ impl DecodedPage {
     fn refuse(&mut self, number: Option<i64>, created_at: Option<DateTime<Utc>>, reason: &str) {
         let number = number.filter(|number| NUMBERS.contains(number));
         if let Some(number) = number {
-            self.undecodable.push(UndecodableItem::new(number, created_at, reason));
+            self.undecodable.push(undecodable(number, created_at, reason));
             self.note_number(number);
         } else {
             let index = self.pull_requests.len() + self.undecodable.len() + self.nameless.len();

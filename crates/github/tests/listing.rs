@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use common::{connect, session};
 use mergeline_domain::PullRequest;
 use mergeline_fake_github::{FakeGitHub, FakePullRequest, FakeUser, Fault, Layout, Refused, at, pr};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, PageAnswer, WaitBudget};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit};
+use mergeline_source::{PageAnswer, RepositoryKey, WaitBudget};
 use mergeline_test_support::app_key;
 
 const REPOSITORY: &str = "acme/api";
@@ -55,7 +56,7 @@ async fn changes_do_not_disturb_pages_by_creation() -> Result<()> {
     fake.put([pr(REPOSITORY, 1).updated("2026-12-01T00:00:00Z"), pr(REPOSITORY, 251).created("2026-12-01T00:00:00Z")]);
     let after = session.by_creation(&repository, 100, 2).await?;
     assert_eq!(before.pull_requests, after.pull_requests);
-    assert_eq!((before.has_next, before.last), (true, Some(3)));
+    assert_eq!((before.has_next, before.pages_left), (true, Some(1)));
     Ok(())
 }
 
@@ -269,7 +270,7 @@ async fn a_tunneled_enterprise_server_is_detected_by_responses() -> Result<()> {
         // As after a rename, with the name that the server has at the end of the tunnel.
         let id = fake.repository_id(REPOSITORY).context("a repository")?;
         fake.fail_next(REPOSITORY, Fault::RedirectTo(format!("https://ghe.example.com/api/v3/repositories/{id}")));
-        assert_eq!(session.repository(&REPOSITORY.parse()?).await?.name.as_str(), REPOSITORY);
+        assert_eq!(session.repository(RepositoryKey::Name(&REPOSITORY.parse()?)).await?.identity.name.as_str(), REPOSITORY);
         assert!(session.histories(&ids).await?.iter().all(|(_, history)| history.is_ok()));
         assert!(session.token_report().await?.graphql.is_some());
         let requests = fake.requests();
@@ -285,7 +286,10 @@ async fn a_tunneled_enterprise_server_is_detected_by_responses() -> Result<()> {
 async fn a_local_404_does_not_trigger_layout_detection() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let github = connect(&fake.url(), None)?;
-    assert_eq!(session(&github).repository(&REPOSITORY.parse()?).await.err(), Some(GitHubError::NotFound));
+    assert_eq!(
+        session(&github).repository(RepositoryKey::Name(&REPOSITORY.parse()?)).await.err(),
+        Some(GitHubError::NotFound)
+    );
     assert_eq!(fake.requests().len(), 1);
     Ok(())
 }
@@ -377,7 +381,7 @@ async fn pages_behind_tls_proxies_use_the_configured_address() -> Result<()> {
         assert_eq!(read_all(&github, REPOSITORY).await?.len(), 250, "{address}");
         let session = session(&github);
         let page = session.by_creation(&REPOSITORY.parse()?, 100, 2).await?;
-        assert_eq!((page.rows(), page.has_next, page.last), (100, true, Some(3)), "{address}");
+        assert_eq!((page.rows(), page.has_next, page.pages_left), (100, true, Some(1)), "{address}");
     }
     Ok(())
 }
@@ -435,16 +439,17 @@ async fn a_resumed_listing_skips_no_row_after_changes() -> Result<()> {
         let github = connect(&fake.url(), None)?;
         let (session, repository) = (session(&github), REPOSITORY.parse()?);
         let mut pages = session.by_update(&repository, 100, None);
-        let mut numbers = std::collections::BTreeSet::new();
+        let (mut numbers, mut end) = (std::collections::BTreeSet::new(), None);
         for _ in 0..3 {
             let Some(PageAnswer::Page(page)) = pages.next().await? else { panic!("a page") };
             numbers.extend(page.numbers());
+            end = page.end;
         }
-        let position = pages.position();
-        assert_eq!(position.rows, 294);
+        let end = end.context("a position")?;
+        assert_eq!(end.rows, 294);
         (401 - vanished..=400).for_each(|number| fake.delete_pull_request(REPOSITORY, number));
         fake.put((1..=moved).map(|number| all(number).updated("2026-12-01T00:00:00Z")));
-        let mut pages = session.by_update_after(&repository, 100, position);
+        let mut pages = session.by_update_after(&repository, 100, &end.cursor);
         while let Some(PageAnswer::Page(page)) = pages.next().await? {
             numbers.extend(page.numbers());
         }

@@ -1,5 +1,6 @@
 //! A Lambda invocation of the collector.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -10,11 +11,11 @@ use mergeline_aws::{
     Aws, AwsError, DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError,
 };
 use mergeline_collector::{
-    CollectError, CollectOptions, RosterSnapshot, RunContext, RunReport, Settings, collect, configure, not_found, plan,
-    trim_ledger,
+    CollectError, CollectOptions, Refusal, RosterSnapshot, RunContext, RunReport, Settings, Sources, collect,
+    configure, not_found, plan, trim_ledger,
 };
-use mergeline_domain::{Problem, Problems, error_chain};
-use mergeline_github::{GitHub, GitHubError};
+use mergeline_domain::{InstanceId, Problem, Problems, error_chain};
+use mergeline_github::GitHub;
 use mergeline_store::{Actor, ApplyError, RunId, StoreError, Writer};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -52,26 +53,28 @@ pub struct Collector {
 struct Clients {
     secrets: SecretValues,
     settings: Settings,
-    github: GitHub,
+    sources: Sources,
     store: Writer,
-    /// How and when GitHub last refused the token or the App without a newer one to try.
-    refused: std::sync::Mutex<Option<(GitHubError, Instant)>>,
+    /// How and when each instance last refused its credentials without newer ones to try.
+    refused: std::sync::Mutex<BTreeMap<InstanceId, (Refusal, Instant)>>,
 }
 
 impl Clients {
     fn new(secrets: SecretValues, settings: Settings, store: Writer) -> Result<Self, FunctionError> {
         let github =
             GitHub::connect(&settings.github).map_err(|error| FunctionError::new(error.code(), error_chain(&error)))?;
-        Ok(Self { secrets, settings, github, store, refused: std::sync::Mutex::default() })
+        Ok(Self { secrets, settings, sources: github.into(), store, refused: std::sync::Mutex::default() })
     }
 
-    fn record_refusal(&self, refusal: GitHubError) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((refusal, Instant::now()));
+    fn record_refusal(&self, refusal: Refusal) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.insert(refusal.instance, (refusal, Instant::now()));
     }
 
-    fn recent_refusal(&self) -> Option<GitHubError> {
+    fn recent_refusals(&self) -> Vec<Refusal> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.as_ref().filter(|(_, at)| at.elapsed() < REFUSED_FOR).map(|(refusal, _)| refusal.clone())
+        let recent = refused.values().filter(|(_, at)| at.elapsed() < REFUSED_FOR);
+        recent.map(|(refusal, _)| refusal.clone()).collect()
     }
 }
 
@@ -374,7 +377,7 @@ impl Collector {
         sums: &mut Sums,
     ) -> Result<Done, FunctionError> {
         let options = Self::options(&clients.settings, deadline, now);
-        let planned = plan(&clients.github, &clients.store, &options).await?;
+        let planned = plan(&clients.sources, &clients.store, &options).await?;
         sums.add_planning(&planned.planning);
         if let Err(error) = enqueue(&queues.work, planned.run, &planned.due).await {
             clients.store.fail_run(planned.run, now).await?;
@@ -397,29 +400,24 @@ impl Collector {
         sums: &mut Sums,
     ) -> Result<Done, FunctionError> {
         let options = Self::options(&clients.settings, deadline, now);
-        let mut report = collect(&clients.github, &clients.store, &options, &|_| {}).await?;
+        let mut report = collect(&clients.sources, &clients.store, &options, &|_| {}).await?;
         sums.add_planning(&report.planning);
-        if report.token_refusal.is_some()
+        if !report.refusals.is_empty()
             && let Some(fresh) = self.renewed(clients).await
         {
             tracing::info!("The token was refused; collecting again with a new one");
-            report = collect(&fresh.github, &fresh.store, &options, &|_| {}).await?;
+            report = collect(&fresh.sources, &fresh.store, &options, &|_| {}).await?;
             sums.add_planning(&report.planning);
         }
         for repository in &report.repositories {
             sums.add(&repository.result);
         }
         sums.add_run(report.completes);
-        match &report.token_refusal {
+        match report.refusals.first() {
             None => Ok(Done::Collect(report)),
-            Some(GitHubError::Unauthorized) => {
-                let message =
-                    "GitHub refused the token, so no more requests were sent with it. Store a valid one in its secret";
-                Err(FunctionError::new("github_unauthorized", message))
-            }
-            Some(refusal) => {
-                let advice = refusal.advice().map(|advice| format!(": {advice}")).unwrap_or_default();
-                Err(FunctionError::new(refusal.code(), format!("{refusal}{advice}")))
+            Some(Refusal { error, .. }) => {
+                let advice = error.advice.map(|advice| format!(": {advice}")).unwrap_or_default();
+                Err(FunctionError::new(error.code, format!("{error}; no more requests were sent with it{advice}")))
             }
         }
     }
@@ -446,15 +444,14 @@ impl Collector {
             // A message may be processed minutes after the first of its batch, and leases count from now.
             let options = Self::options(&clients.settings, deadline, (self.clock)());
             let snapshot = RosterSnapshot { revision, roster };
-            let context = RunContext::new(&clients.github, &clients.store, options, &|_| {}, snapshot);
-            let known_refusal = clients.recent_refusal();
-            let is_known_to_be_refused = known_refusal.is_some();
-            if let Some(refusal) = known_refusal {
-                context.refuse_token(refusal);
-            }
+            let context = RunContext::new(&clients.sources, &clients.store, options, &|_| {}, snapshot);
+            let known = clients.recent_refusals();
+            known.iter().cloned().for_each(|refusal| context.refuse(refusal));
             let sums_before = sums.clone();
             let worked = work(&context, queues, std::slice::from_ref(record), sums).await?;
-            if let Some(refusal) = context.token_refusal().cloned().filter(|_| !is_known_to_be_refused) {
+            let mut refusals = context.refusals();
+            refusals.retain(|refusal| known.iter().all(|known| known.instance != refusal.instance));
+            if !refusals.is_empty() {
                 let fresh = if may_renew { self.renewed(&clients).await } else { None };
                 may_renew = false;
                 if let Some(fresh) = fresh {
@@ -465,7 +462,7 @@ impl Collector {
                     continue;
                 }
                 // Spare the other messages of this batch and the next from trying it.
-                clients.record_refusal(refusal);
+                refusals.into_iter().for_each(|refusal| clients.record_refusal(refusal));
             }
             failures.batch_item_failures.extend(worked.batch_item_failures);
             records = rest;

@@ -45,7 +45,7 @@ from (
             r.quarantined,
             least(r.missing_from, case when r.has_undated_missing then r.covered_since end) as missing_since,
             r.covered_since is not null and r.collected_at is not null as is_read,
-            r.reopened_since is not null or r.backfill_page is not null as is_pending
+            r.reopened_since is not null or r.backfill_order is not null as is_pending
         from repositories as r
         where
             ($3::text [] is null and r.removed_at is null)

@@ -1,27 +1,28 @@
-//! GitHub's rate limits, shared with the next run and with other sandboxes.
+//! The rate limits of instances, shared with the next run and with other sandboxes.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_domain::InstanceId;
 
 use crate::{Reader, StoreError, Writer};
 
 /// How long an expired block is kept for people who look into it.
 const KEPT_FOR: TimeDelta = TimeDelta::days(1);
 
-/// A period in which GitHub refuses requests with some credentials.
+/// A period in which an instance refuses requests with some credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitBlock {
-    /// A digest of the credentials and GitHub's address.
+    /// A digest of the credentials and the address.
     pub scope: String,
-    /// Which requests: `core`, `graphql`, or all with `secondary`.
+    /// Which requests, in the words of the source.
     pub kind: String,
     /// When it ends.
     pub until: DateTime<Utc>,
 }
 
-/// What was left of the REST API's hourly limit at the last request.
+/// What was left of an hourly limit at the last request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitRemaining {
-    /// A digest of the credentials and GitHub's address.
+    /// A digest of the credentials and the address.
     pub scope: String,
     /// Requests per hour.
     pub hourly_limit: u32,
@@ -32,26 +33,40 @@ pub struct RateLimitRemaining {
 }
 
 impl Reader {
-    /// The blocks that have not expired yet.
+    /// The blocks of an instance that have not expired yet.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn rate_limit_blocks(&self, now: DateTime<Utc>) -> Result<Vec<RateLimitBlock>, StoreError> {
+    pub async fn rate_limit_blocks(
+        &self,
+        instance: InstanceId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<RateLimitBlock>, StoreError> {
         let query = sqlx::query_as!(
             RateLimitBlock,
-            "select scope, kind, blocked_until as until from rate_limit_blocks where blocked_until > $1 order by 1, 2",
+            "select scope, kind, blocked_until as until from rate_limit_blocks
+            where instance_id = $1 and blocked_until > $2
+            order by 1, 2",
+            instance.0,
             now
         );
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
-    /// What is left of the limits that have not been reset since.
+    /// What is left of the limits of an instance that have not been reset since.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn rate_limit_remaining(&self, now: DateTime<Utc>) -> Result<Vec<RateLimitRemaining>, StoreError> {
+    pub async fn rate_limit_remaining(
+        &self,
+        instance: InstanceId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<RateLimitRemaining>, StoreError> {
         let query = sqlx::query!(
-            "select scope, hourly_limit, remaining, resets_at from rate_limit_remaining where resets_at > $1 order by 1",
+            "select scope, hourly_limit, remaining, resets_at from rate_limit_remaining
+            where instance_id = $1 and resets_at > $2
+            order by 1",
+            instance.0,
             now
         );
         let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
@@ -72,6 +87,7 @@ impl Writer {
     /// When the database fails.
     pub async fn store_rate_limit_blocks(
         &self,
+        instance: InstanceId,
         blocks: &[RateLimitBlock],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
@@ -84,11 +100,12 @@ impl Writer {
         let untils: Vec<DateTime<Utc>> = sorted.iter().map(|block| block.until).collect();
         self.in_transaction(async |connection| {
             sqlx::query!(
-                "insert into rate_limit_blocks as b (scope, kind, blocked_until)
-                select i.scope, i.kind, i.until
-                from unnest($1::text [], $2::text [], $3::timestamptz []) as i (scope, kind, until)
-                on conflict (tenant_id, scope, kind) do update
+                "insert into rate_limit_blocks as b (instance_id, scope, kind, blocked_until)
+                select $1, i.scope, i.kind, i.until
+                from unnest($2::text [], $3::text [], $4::timestamptz []) as i (scope, kind, until)
+                on conflict (tenant_id, instance_id, scope, kind) do update
                 set blocked_until = greatest(b.blocked_until, excluded.blocked_until)",
+                instance.0,
                 &scopes as &[&str],
                 &kinds as &[&str],
                 &untils
@@ -96,9 +113,13 @@ impl Writer {
             .execute(&mut *connection)
             .await?;
             // The earlier remainder no longer justifies sending several requests at once.
-            sqlx::query!("delete from rate_limit_remaining where scope = any($1)", &scopes as &[&str])
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query!(
+                "delete from rate_limit_remaining where instance_id = $1 and scope = any($2)",
+                instance.0,
+                &scopes as &[&str]
+            )
+            .execute(&mut *connection)
+            .await?;
             sqlx::query!("delete from rate_limit_blocks where blocked_until < $1", now - KEPT_FOR)
                 .execute(connection)
                 .await?;
@@ -113,6 +134,7 @@ impl Writer {
     /// When the database fails.
     pub async fn store_rate_limit_remaining(
         &self,
+        instance: InstanceId,
         remaining: &[RateLimitRemaining],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
@@ -126,12 +148,13 @@ impl Writer {
         let resets: Vec<DateTime<Utc>> = sorted.iter().map(|it| it.resets_at).collect();
         self.in_transaction(async |connection| {
             sqlx::query!(
-                "insert into rate_limit_remaining (scope, hourly_limit, remaining, resets_at)
-                select i.scope, i.hourly_limit, i.remaining, i.resets_at
-                from unnest($1::text [], $2::int [], $3::int [], $4::timestamptz [])
+                "insert into rate_limit_remaining (instance_id, scope, hourly_limit, remaining, resets_at)
+                select $1, i.scope, i.hourly_limit, i.remaining, i.resets_at
+                from unnest($2::text [], $3::int [], $4::int [], $5::timestamptz [])
                     as i (scope, hourly_limit, remaining, resets_at)
-                on conflict (tenant_id, scope) do update
+                on conflict (tenant_id, instance_id, scope) do update
                 set hourly_limit = excluded.hourly_limit, remaining = excluded.remaining, resets_at = excluded.resets_at",
+                instance.0,
                 &scopes as &[&str],
                 &limits,
                 &left,

@@ -42,7 +42,7 @@ pub struct PageOfWork {
 }
 
 /// The result of storing a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPage {
     /// Rows that are new or different.
     pub changed: usize,
@@ -123,9 +123,13 @@ impl Writer {
                 delete_numbers(connection, lease.repository, pruned.into_keys().collect()).await?;
                 write_facts(connection, lease.repository, &kept, &Columns::of(&kept)).await?
             };
-            let progress = event.map_or(held.progress, |event| held.progress.after(event, held.kept_since));
+            let before = held.progress.clone();
+            let progress = match event.clone() {
+                Some(event) => held.progress.after(event, held.kept_since),
+                None => held.progress,
+            };
             let bumps_data_version = changed > 0 || renamed;
-            if bumps_data_version || progress != held.progress {
+            if bumps_data_version || progress != before {
                 let beside = Beside { bumps_data_version, ..Beside::default() };
                 write_progress(connection, lease, &progress, beside).await?;
             }

@@ -34,9 +34,10 @@ impl Writer {
             {
                 forget_places(connection, lease.repository, read_at).await?;
             }
-            let progress = held.progress.after(event, held.kept_since);
+            let was_running = held.progress.backfill.is_some();
+            let progress = held.progress.after(event.clone(), held.kept_since);
             write_progress(connection, lease, &progress, Beside::default()).await?;
-            if held.progress.backfill.is_some() && progress.backfill.is_none() {
+            if was_running && progress.backfill.is_none() {
                 let payload = json!({ "covered_since": progress.covered_since });
                 self.record_event(connection, EventKind::BackfillFinished, &held.name, &payload, now).await?;
             }
@@ -62,7 +63,7 @@ impl Writer {
         self.in_transaction(async |connection| {
             lock_configuration(connection, revision).await?;
             let held = renew_lease(connection, lease, now).await?;
-            let progress = held.progress.after(event, held.kept_since);
+            let progress = held.progress.after(event.clone(), held.kept_since);
             write_progress(connection, lease, &progress, Beside { etag: Some(etag), ..Beside::default() }).await?;
             Ok(progress)
         })
@@ -93,12 +94,12 @@ pub(crate) async fn write_progress(
         "update repositories
         set
             watermark = $2, covered_since = $3, reopened_since = $4, listed_at = $5, collected_at = $6, verified_at = $7,
-            page_size = $8, has_pull_requests = $9, backfill_page = $10, backfill_since = $11, backfill_anchor = $12,
-            backfill_rows = $13, backfill_oldest = $14, backfill_last = $15, backfill_length = $16, backfill_newest = $17,
-            backfill_seen = $18, backfill_readings = $19, backfill_reading_at = $20,
-            etag = case when $21 then $22 else etag end,
-            etag_scope = case when $21 then $23 else etag_scope end,
-            data_version = data_version + $24
+            page_size = $8, has_pull_requests = $9, backfill_order = $10, backfill_since = $11, backfill_anchor = $12,
+            backfill_rows = $13, backfill_cursor = $14, backfill_length = $15, backfill_newest = $16, backfill_seen = $17,
+            backfill_readings = $18, backfill_reading_at = $19,
+            etag = case when $20 then $21 else etag end,
+            etag_scope = case when $20 then $22 else etag_scope end,
+            data_version = data_version + $23
         where id = $1",
         lease.repository.0,
         columns.watermark,
@@ -109,12 +110,11 @@ pub(crate) async fn write_progress(
         columns.verified_at,
         columns.page_size,
         columns.has_pull_requests,
-        columns.backfill_page,
+        columns.backfill_order,
         columns.backfill_since,
         columns.backfill_anchor,
         columns.backfill_rows,
-        columns.backfill_oldest,
-        columns.backfill_last,
+        columns.backfill_cursor,
         columns.backfill_length,
         columns.backfill_newest,
         columns.backfill_seen,
@@ -142,7 +142,7 @@ pub(crate) async fn advance_all(
     let progress: Vec<CollectionProgress> = foreseen.into_iter().map(|(_, progress)| progress).collect();
     let covered: Vec<_> = progress.iter().map(|it| it.covered_since).collect();
     let reopened: Vec<_> = progress.iter().map(|it| it.reopened_since).collect();
-    let backfill: Vec<_> = progress.iter().map(|it| it.backfill.map(|backfill| backfill.since)).collect();
+    let backfill: Vec<_> = progress.iter().map(|it| it.backfill.as_ref().map(|backfill| backfill.since)).collect();
     sqlx::query!(
         "update repositories as r
         set covered_since = n.covered_since, reopened_since = n.reopened_since, backfill_since = n.backfill_since
@@ -171,13 +171,16 @@ pub(crate) async fn foresee_all(
         "select
             id, (select kept_since from retention) as kept_since,
             watermark, covered_since, reopened_since, listed_at, collected_at, verified_at, page_size, has_pull_requests,
-            backfill_page, backfill_since, backfill_anchor, backfill_rows, backfill_oldest, backfill_last, backfill_length,
-            backfill_newest, backfill_seen, backfill_readings, backfill_reading_at
+            backfill_order, backfill_since, backfill_anchor, backfill_rows, backfill_cursor, backfill_length, backfill_newest,
+            backfill_seen, backfill_readings, backfill_reading_at
         from repositories
         order by id"
     )
     .fetch_all(connection)
     .await?;
-    let after = rows.into_iter().map(|row| (RepositoryId(row.id), progress_of!(row).after(event, row.kept_since)));
-    Ok(after.collect())
+    let after = rows.into_iter().map(|row| {
+        let progress = progress_of!(row)?;
+        Ok((RepositoryId(row.id), progress.after(event.clone(), row.kept_since)))
+    });
+    after.collect()
 }

@@ -1,7 +1,10 @@
 //! The columns that hold the progress of a repository's collection.
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::progress::{Backfill, CollectionProgress, ReadBack, ReadForward, Reading, WHOLE_PAGE};
+use mergeline_domain::progress::{Backfill, CollectionProgress, Cursor, ReadBack, ReadForward, Reading, WHOLE_PAGE};
+
+use crate::StoreError;
+use crate::revision::parse_stored;
 
 /// The columns that hold the progress of a repository.
 pub(crate) struct ProgressColumns {
@@ -13,12 +16,11 @@ pub(crate) struct ProgressColumns {
     pub(crate) verified_at: Option<DateTime<Utc>>,
     pub(crate) page_size: i16,
     pub(crate) has_pull_requests: bool,
-    pub(crate) backfill_page: Option<i32>,
+    pub(crate) backfill_order: Option<String>,
     pub(crate) backfill_since: Option<DateTime<Utc>>,
     pub(crate) backfill_anchor: Option<DateTime<Utc>>,
-    pub(crate) backfill_rows: Option<i32>,
-    pub(crate) backfill_oldest: Option<DateTime<Utc>>,
-    pub(crate) backfill_last: Option<i64>,
+    pub(crate) backfill_rows: i32,
+    pub(crate) backfill_cursor: Option<String>,
     pub(crate) backfill_length: Option<i32>,
     pub(crate) backfill_newest: Option<DateTime<Utc>>,
     pub(crate) backfill_seen: i32,
@@ -29,7 +31,7 @@ pub(crate) struct ProgressColumns {
 /// The progress in a row of `repositories` with all of its columns.
 macro_rules! progress_of {
     ($row:expr) => {
-        mergeline_domain::progress::CollectionProgress::from($crate::progress_columns::ProgressColumns {
+        mergeline_domain::progress::CollectionProgress::try_from($crate::progress_columns::ProgressColumns {
             watermark: $row.watermark,
             covered_since: $row.covered_since,
             reopened_since: $row.reopened_since,
@@ -38,12 +40,11 @@ macro_rules! progress_of {
             verified_at: $row.verified_at,
             page_size: $row.page_size,
             has_pull_requests: $row.has_pull_requests,
-            backfill_page: $row.backfill_page,
+            backfill_order: $row.backfill_order,
             backfill_since: $row.backfill_since,
             backfill_anchor: $row.backfill_anchor,
             backfill_rows: $row.backfill_rows,
-            backfill_oldest: $row.backfill_oldest,
-            backfill_last: $row.backfill_last,
+            backfill_cursor: $row.backfill_cursor,
             backfill_length: $row.backfill_length,
             backfill_newest: $row.backfill_newest,
             backfill_seen: $row.backfill_seen,
@@ -54,26 +55,34 @@ macro_rules! progress_of {
 }
 pub(crate) use progress_of;
 
-impl From<ProgressColumns> for CollectionProgress {
-    fn from(row: ProgressColumns) -> Self {
-        // Only backfills by creation have readings.
-        let reading = match row.backfill_rows.filter(|_| row.backfill_readings == 0) {
-            Some(rows) => Reading::ByUpdate(ReadBack {
-                rows: rows.unsigned_abs(),
-                oldest: row.backfill_oldest,
-                last: row.backfill_last,
-            }),
-            None => Reading::ByCreation(ReadForward {
-                next_page: row.backfill_page.unwrap_or(1).unsigned_abs(),
+/// The order of a backfill, as it is stored.
+#[derive(Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum Order {
+    Creation,
+    Update,
+}
+
+impl TryFrom<ProgressColumns> for CollectionProgress {
+    type Error = StoreError;
+
+    fn try_from(row: ProgressColumns) -> Result<Self, StoreError> {
+        let (rows, cursor) = (row.backfill_rows.unsigned_abs(), row.backfill_cursor.map(Cursor));
+        let reading = match row.backfill_order.as_deref().map(parse_stored).transpose()? {
+            None => None,
+            Some(Order::Update) => Some(Reading::ByUpdate(ReadBack { rows, cursor })),
+            Some(Order::Creation) => Some(Reading::ByCreation(ReadForward {
+                rows,
+                cursor,
                 length: row.backfill_length.map(i32::unsigned_abs),
                 newest: row.backfill_newest,
                 seen: row.backfill_seen.unsigned_abs(),
                 readings: row.backfill_readings.unsigned_abs().into(),
                 started_at: row.backfill_reading_at,
-            }),
+            })),
         };
-        let since = row.backfill_page.and(row.backfill_since);
-        Self {
+        let backfill = reading.zip(row.backfill_since);
+        Ok(Self {
             watermark: row.watermark,
             covered_since: row.covered_since,
             reopened_since: row.reopened_since,
@@ -82,18 +91,19 @@ impl From<ProgressColumns> for CollectionProgress {
             verified_at: row.verified_at,
             page_size: u8::try_from(row.page_size).unwrap_or(WHOLE_PAGE),
             has_pull_requests: row.has_pull_requests,
-            backfill: since.map(|since| Backfill { since, anchor: row.backfill_anchor, reading }),
-        }
+            backfill: backfill.map(|(reading, since)| Backfill { since, anchor: row.backfill_anchor, reading }),
+        })
     }
 }
 
 impl From<&CollectionProgress> for ProgressColumns {
     fn from(progress: &CollectionProgress) -> Self {
-        let backfill = progress.backfill;
-        let (forward, back) = match backfill.map(|backfill| backfill.reading) {
-            Some(Reading::ByCreation(forward)) => (forward, None),
-            Some(Reading::ByUpdate(back)) => (ReadForward::default(), Some(back)),
-            None => (ReadForward::default(), None),
+        let backfill = progress.backfill.as_ref();
+        let none = ReadForward::default();
+        let (order, forward, rows, cursor) = match backfill.map(|backfill| &backfill.reading) {
+            Some(Reading::ByCreation(read)) => (Some(Order::Creation), read, read.rows, read.cursor.as_ref()),
+            Some(Reading::ByUpdate(read)) => (Some(Order::Update), &none, read.rows, read.cursor.as_ref()),
+            None => (None, &none, 0, None),
         };
         Self {
             watermark: progress.watermark,
@@ -104,12 +114,11 @@ impl From<&CollectionProgress> for ProgressColumns {
             verified_at: progress.verified_at,
             page_size: progress.page_size.into(),
             has_pull_requests: progress.has_pull_requests,
-            backfill_page: backfill.map(|_| saturated(forward.next_page)),
+            backfill_order: order.map(|order| <&str>::from(order).to_owned()),
             backfill_since: backfill.map(|backfill| backfill.since),
             backfill_anchor: backfill.and_then(|backfill| backfill.anchor),
-            backfill_rows: back.map(|back| saturated(back.rows)),
-            backfill_oldest: back.and_then(|back| back.oldest),
-            backfill_last: back.and_then(|back| back.last),
+            backfill_rows: saturated(rows),
+            backfill_cursor: cursor.map(|cursor| cursor.0.clone()),
             backfill_length: forward.length.map(saturated),
             backfill_newest: forward.newest,
             backfill_seen: saturated(forward.seen),

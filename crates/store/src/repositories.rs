@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::progress::CollectionProgress;
-use mergeline_domain::{ExternalId, RepoName, RepoPattern};
+use mergeline_domain::{ExternalId, InstanceId, RepoName, RepoPattern};
 use serde::Serialize;
 use serde_json::json;
 
@@ -26,6 +26,8 @@ pub struct RepositoryId(pub i64);
 pub struct Repository {
     /// Its id.
     pub id: RepositoryId,
+    /// The instance that it belongs to.
+    pub instance: InstanceId,
     /// `owner/name` in the configuration.
     pub name: RepoName,
     /// The current `owner/name` on GitHub; `None` before the first response.
@@ -640,8 +642,8 @@ pub(crate) async fn renew_lease(
         returning
             display_name as "name!", quarantined, (select kept_since from retention) as kept_since,
             watermark, covered_since, reopened_since, listed_at, collected_at, verified_at, page_size, has_pull_requests,
-            backfill_page, backfill_since, backfill_anchor, backfill_rows, backfill_oldest, backfill_last, backfill_length,
-            backfill_newest, backfill_seen, backfill_readings, backfill_reading_at"#,
+            backfill_order, backfill_since, backfill_anchor, backfill_rows, backfill_cursor, backfill_length, backfill_newest,
+            backfill_seen, backfill_readings, backfill_reading_at"#,
         lease.repository.0,
         lease.fence,
         now + lease.ttl
@@ -651,7 +653,7 @@ pub(crate) async fn renew_lease(
     let row = row.ok_or(StoreError::LostLease)?;
     Ok(Held {
         name: row.name.clone(),
-        progress: progress_of!(row),
+        progress: progress_of!(row)?,
         quarantined: row.quarantined,
         kept_since: row.kept_since,
     })
@@ -686,11 +688,11 @@ pub(crate) async fn repositories(
 ) -> Result<Vec<Repository>, StoreError> {
     sqlx::query!(
         r#"select
-            id, name, current_name, external_id, pattern, etag, etag_scope, failures, retry_at,
+            id, instance_id, name, current_name, external_id, pattern, etag, etag_scope, failures, retry_at,
             (select kept_since from retention) as kept_since,
             watermark, covered_since, reopened_since, listed_at, collected_at, verified_at, page_size, has_pull_requests,
-            backfill_page, backfill_since, backfill_anchor, backfill_rows, backfill_oldest, backfill_last, backfill_length,
-            backfill_newest, backfill_seen, backfill_readings, backfill_reading_at,
+            backfill_order, backfill_since, backfill_anchor, backfill_rows, backfill_cursor, backfill_length, backfill_newest,
+            backfill_seen, backfill_readings, backfill_reading_at,
             unreadable_from as "unreadable_from!: Vec<Option<DateTime<Utc>>>", unreadable_until
         from repositories
         where removed_at is null and ($1::bigint is null or id = $1)
@@ -703,11 +705,12 @@ pub(crate) async fn repositories(
     .map(|row| {
         Ok(Repository {
             id: RepositoryId(row.id),
+            instance: InstanceId(row.instance_id),
             name: stored_name(&row.name)?,
             current_name: row.current_name.as_deref().map(stored_name).transpose()?,
             external_id: row.external_id.map(ExternalId::from),
             pattern: row.pattern.as_deref().map(parse_stored).transpose()?,
-            progress: progress_of!(row),
+            progress: progress_of!(row)?,
             etag: row.etag.zip(row.etag_scope).map(|(etag, scope)| StoredEtag { etag, scope }),
             failures: row.failures.unsigned_abs(),
             retry_at: row.retry_at,

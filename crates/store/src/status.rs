@@ -331,7 +331,7 @@ impl Reader {
                 l.error_message as reason,
                 coalesce(l.deferred_until, case when r.failures > 0 then r.retry_at end) as next_at,
                 r.collected_at, r.covered_since, r.has_pull_requests,
-                case when r.backfill_page is not null then coalesce(r.backfill_rows / r.page_size + 1, r.backfill_page) end as backfill_page,
+                case when r.backfill_order is not null then r.backfill_rows / r.page_size + 1 end as backfill_page,
                 r.pull_requests, r.without_details, r.quarantined
             from repositories as r
             left join lateral (

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::plan::Doubt;
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_domain::{Login, RepoName, count_of, error_chain};
+use mergeline_domain::{InstanceId, Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
     ApplyError, ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, ResultState, RunState, Snapshot,
@@ -237,7 +237,7 @@ async fn read(
         let message = format!("{}: its last collection failed: {code}: {reason}", repository.name);
         findings.add(Check::warning("collection", message, "fix the cause, and run `mergeline collect`"))?;
     }
-    for block in store.rate_limit_blocks(now).await? {
+    for block in store.rate_limit_blocks(InstanceId::GITHUB, now).await? {
         let message =
             format!("GitHub's rate limit `{}` stopped a run; it expires {}", block.kind, ago(block.until, now));
         findings.add(Check::warning("limits", message, "no action needed: runs wait until then and continue"))?;

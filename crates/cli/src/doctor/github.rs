@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::within_known_limits;
-use mergeline_domain::{ExternalId, Login, RepoName, RepoPattern};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, Page, PageAnswer, RateLimit, TokenReport, WaitBudget};
+use mergeline_domain::{ExternalId, InstanceId, Login, RepoName, RepoPattern};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, RateLimit, Session, TokenReport};
+use mergeline_source::{ListedRepository, Page, PageAnswer, RepositoryKey, WaitBudget};
 use mergeline_store::{ConfiguredLogin, Writer};
 
 use super::Configured;
 use super::findings::{Check, Findings};
 use crate::failure::Failure;
-use crate::remedies::of_github;
 use crate::tables::ago;
 
 /// Enough time to create and deploy a new token.
@@ -42,7 +42,7 @@ impl Checks {
         Ok(Self { github: GitHub::connect(settings)?, has_details, now })
     }
 
-    fn session(&self, owner: Option<&str>) -> mergeline_github::Session<'_> {
+    fn session(&self, owner: Option<&str>) -> Session {
         self.github.session(owner, WaitBudget { deadline: None, longest_wait: LONGEST_WAIT }, self.now)
     }
 
@@ -57,7 +57,7 @@ impl Checks {
         // Boxed: it is a large future.
         let checking = Box::pin(self.check(configured, known, findings));
         match store {
-            Some(store) => within_known_limits(&self.github, store, self.now, checking).await?,
+            Some(store) => within_known_limits(&self.github, InstanceId::GITHUB, store, self.now, checking).await?,
             None => checking.await,
         }
     }
@@ -114,7 +114,7 @@ impl Checks {
                 is_app_refused = error.is_token_refused();
                 let message = format!("{error}; the personal token is used");
                 let about = about.filter(|_| !is_app_refused);
-                findings.add(Check::warning(named("GitHub App", about), message, of_github(&error)))?;
+                findings.add(Check::warning(named("GitHub App", about), message, error.help()))?;
             }
             self.token(Some(owner), about, stops, findings).await?;
         }
@@ -131,7 +131,7 @@ impl Checks {
     ) -> Result<(), Failure> {
         let owner = owner.filter(|_| stops_owner_only(&error, self.github.has_app()));
         let message = format!("some checks were skipped: {error}");
-        findings.add(Check::error(named("GitHub", owner), message, of_github(&error)))?;
+        findings.add(Check::error(named("GitHub", owner), message, error.help()))?;
         stops.add(owner);
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Checks {
                     break;
                 }
                 Err(Err(error)) => {
-                    findings.add(Check::error(format!("login {login}"), error.to_string(), of_github(&error)))?;
+                    findings.add(Check::error(format!("login {login}"), error.to_string(), error.help()))?;
                     continue;
                 }
                 Ok(found) => found,
@@ -251,7 +251,7 @@ impl Checks {
         let skew = session.usage().clock_skew_seconds;
         match report {
             Err(error) => {
-                findings.add(Check::error(named("GitHub", about), error.to_string(), of_github(&error)))?;
+                findings.add(Check::error(named("GitHub", about), error.to_string(), error.help()))?;
                 // If this fails, no other request with the same token is worth sending.
                 stops.add(owner.filter(|_| stops_owner_only(&error, self.github.has_app())));
             }
@@ -352,13 +352,12 @@ impl Checks {
                         let message = format!("the token cannot see an owner {owner} (404)");
                         Check::error(name, message, "check the owner's spelling, and which owner the token is for")
                     }
-                    Err(error) => Check::error(name, error.to_string(), of_github(error)),
+                    Err(error) => Check::error(name, error.to_string(), error.help()),
                     Ok(listed) => {
-                        let is_meant = |one: &&mergeline_github::ListedRepository| {
+                        let is_meant = |one: &&ListedRepository| {
                             pattern.matches(&one.name) && (configured.includes_archived || !one.is_archived)
                         };
-                        let is_excluded =
-                            |one: &mergeline_github::ListedRepository| configured.rules.exclude(&one.name);
+                        let is_excluded = |one: &ListedRepository| configured.rules.exclude(&one.name);
                         let repositories = &listed.repositories;
                         let meant: Vec<_> = repositories.iter().filter(is_meant).collect();
                         let excluded = meant.iter().filter(|one| is_excluded(one)).count();
@@ -433,11 +432,11 @@ impl Checks {
     ) -> Result<Check, Abandoned> {
         let name = format!("repository {repository}");
         let failed = |error: GitHubError| {
-            stopped(error).map_or_else(|error| Ok(Check::error(&name, error.to_string(), of_github(&error))), Err)
+            stopped(error).map_or_else(|error| Ok(Check::error(&name, error.to_string(), error.help())), Err)
         };
         let session = self.session(Some(repository.owner()));
-        let identity = match session.repository(repository).await {
-            Ok(identity) => identity,
+        let identity = match session.repository(RepositoryKey::Name(repository)).await {
+            Ok(facts) => facts.identity,
             Err(error) => return failed(error),
         };
         let newest = session.by_update(&identity.name, 1, None).next().await;
@@ -463,7 +462,7 @@ impl Checks {
                 Err(error) => stopped(error).map_or_else(
                     |error| {
                         let message = format!("can be read, except its reviews, commits and sizes: {error}");
-                        Ok(Check::warning(&name, message, of_github(&error)))
+                        Ok(Check::warning(&name, message, error.help()))
                     },
                     Err,
                 ),
@@ -473,7 +472,7 @@ impl Checks {
     }
 
     /// Reads the history of a page's first pull request, if histories are collected.
-    async fn history(&self, session: &mergeline_github::Session<'_>, page: &Page) -> Result<(), GitHubError> {
+    async fn history(&self, session: &Session, page: &Page) -> Result<(), GitHubError> {
         let newest = page.pull_requests.first().and_then(|pull_request| pull_request.node_id.clone());
         let Some(id) = newest.filter(|_| self.has_details) else { return Ok(()) };
         if !session.has_token().await? {

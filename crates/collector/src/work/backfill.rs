@@ -5,13 +5,13 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use mergeline_domain::RepoName;
-use mergeline_domain::progress::{ProgressEvent, ReadBack, ReadForward, Reading};
-use mergeline_github::{GitHubError, ListPosition, Page, PageAnswer, PullRequestPages, larger_page};
+use mergeline_domain::progress::{Cursor, ProgressEvent, ReadForward, Reading};
+use mergeline_source::{Changes, Page, PageAnswer, Session, Source, SourceError, Start};
 use mergeline_store::{KnownBy, Place, Undecodable};
 
 use super::progress::{ListingProgress, SMALLEST_PAGE, read_back};
 use super::{Interruption, RepositoryJob, pipeline};
+use crate::sources::AnyChanges;
 
 /// How often a backfill is read if pull requests vanish during each reading.
 const MAX_READINGS: u32 = 4;
@@ -23,13 +23,13 @@ const SMALL_PAGE: u8 = 25;
 impl RepositoryJob<'_> {
     /// Continues a repository's backfill, if there is one, as far as time allows.
     pub(super) async fn backfill(&mut self) -> Result<(), Interruption> {
-        while let Some(backfill) = self.repository.progress.backfill {
+        while let Some(backfill) = self.repository.progress.backfill.clone() {
             let read = match backfill.reading {
-                Reading::ByUpdate(ReadBack { rows, oldest, last }) => {
+                Reading::ByUpdate(read) => {
                     self.may_continue()?;
                     let (session, name) = (self.session, self.repository.called());
-                    let position = ListPosition { rows, oldest, last };
-                    let pages = session.by_update_after(name, self.repository.progress.page_size, position);
+                    let start = read.cursor.map_or(Start::Beginning(None), Start::After);
+                    let pages = session.changes(name, self.repository.progress.page_size, start);
                     Box::pin(self.read_back(backfill.since, pages, None)).await?;
                     continue;
                 }
@@ -39,7 +39,7 @@ impl RepositoryJob<'_> {
                 }
                 Reading::ByCreation(read) => read,
             };
-            if !self.read_by_creation(backfill.since, read).await? {
+            if !self.read_by_creation(backfill.since, &read).await? {
                 // Continue with another page size.
                 continue;
             }
@@ -66,8 +66,8 @@ impl RepositoryJob<'_> {
 
     /// The progress of a backfill by creation, if one is running.
     fn read_forward(&self) -> Option<ReadForward> {
-        match self.repository.progress.backfill?.reading {
-            Reading::ByCreation(read) => Some(read),
+        match &self.repository.progress.backfill.as_ref()?.reading {
+            Reading::ByCreation(read) => Some(read.clone()),
             Reading::ByUpdate(_) => None,
         }
     }
@@ -78,7 +78,7 @@ impl RepositoryJob<'_> {
     pub(super) async fn read_back(
         &mut self,
         since: DateTime<Utc>,
-        mut pages: PullRequestPages<'_>,
+        mut pages: AnyChanges<'_>,
         first: Option<(Page, ListingProgress)>,
     ) -> Result<(), Interruption> {
         let outcome = self.read_back_to(since, &mut pages, first).await;
@@ -92,7 +92,7 @@ impl RepositoryJob<'_> {
     async fn read_back_to(
         &mut self,
         since: DateTime<Utc>,
-        pages: &mut PullRequestPages<'_>,
+        pages: &mut AnyChanges<'_>,
         first: Option<(Page, ListingProgress)>,
     ) -> Result<(), Interruption> {
         let is_from_the_beginning = first.is_some();
@@ -110,8 +110,8 @@ impl RepositoryJob<'_> {
                     Some(PageAnswer::Unchanged) | None => return self.finish_backfill().await,
                 },
             };
-            let read_back = read_back(pages.position());
-            if page.is_empty() && !page.has_next && read_back.oldest.is_none() {
+            let read_back = read_back(&page);
+            if page.is_list_empty && !page.has_next {
                 return Err(Interruption::lists_nothing());
             }
             let is_over = !page.has_next || page.is_beyond(since);
@@ -150,31 +150,30 @@ impl RepositoryJob<'_> {
 
     /// Reads page by page, with several requests in flight, and stores the pages in order. Returns true at the end of
     /// the list, or false if the page size has changed.
-    async fn read_by_creation(&mut self, since: DateTime<Utc>, read: ReadForward) -> Result<bool, Interruption> {
+    async fn read_by_creation(&mut self, since: DateTime<Utc>, read: &ReadForward) -> Result<bool, Interruption> {
         let (session, name) = (self.session, self.repository.called().clone());
         let page_size = self.repository.progress.page_size;
-        let ahead = self.collecting.github.concurrency();
-        let mut next = read.next_page;
-        let mut last = self.last_page.unwrap_or(next).max(next);
+        let ahead = self.source.concurrency();
+        let mut next = read.cursor.clone();
+        let mut left = self.pages_left.filter(|_| next.is_none()).unwrap_or(0);
         let (mut is_read, mut other_size, mut pages_read) = (false, None, 0);
         let mut counted = Counted::default();
         while !is_read && other_size.is_none() {
             self.may_continue()?;
             let name = &name;
-            let pages = futures::stream::iter(next..=last)
-                .map(|number| async move { session.by_creation(name, page_size, number).await })
+            let pages = futures::stream::iter(places(session, next.clone(), page_size, left))
+                .map(|from| async move { session.by_creation(name, page_size, from.as_ref()).await })
                 .buffered(ahead);
             let reading = pipeline(pages, ahead, async |pages| {
                 let mut arrived: Option<Page> = None;
                 let mut outcome = Ok(());
                 for page in pages {
-                    match self.checked(page, name, page_size, next).await {
+                    match self.checked(page).await {
                         Ok(page) => {
                             is_read = !page.has_next;
-                            last = last.max(page.last.unwrap_or(next));
-                            next += 1;
+                            left = page.pages_left.unwrap_or(left.saturating_sub(1));
                             pages_read += 1;
-                            other_size = other_page_size(page_size, page.smaller, pages_read, next);
+                            other_size = other_page_size(page_size, &page, pages_read);
                             match &mut arrived {
                                 Some(earlier) => earlier.append(page),
                                 None => arrived = Some(page),
@@ -190,8 +189,10 @@ impl RepositoryJob<'_> {
                 if let Some(mut page) = arrived {
                     let unread = self.name_unreadable(&mut page).await?;
                     let seen = counted.add(&page, &unread, read.newest, is_read);
-                    let event = ProgressEvent::PageStored { next_page: next, seen };
-                    self.keep_with(page, unread, since, Some(event)).await?;
+                    let end = page.end.clone();
+                    next = end.as_ref().map(|end| end.cursor.clone());
+                    let event = end.map(|end| ProgressEvent::PageStored { rows: end.rows, cursor: end.cursor, seen });
+                    self.keep_with(page, unread, since, event).await?;
                     self.observe();
                 }
                 outcome?;
@@ -202,7 +203,8 @@ impl RepositoryJob<'_> {
             });
             // Boxed: pages in flight and the one being stored make a large future.
             Box::pin(reading).await?;
-            last = last.max(next);
+            // The page that is next now was among those left.
+            left = left.saturating_sub(1);
         }
         if let Some(size) = other_size.filter(|_| !is_read) {
             self.set_page_size(size).await?;
@@ -210,35 +212,12 @@ impl RepositoryJob<'_> {
         Ok(is_read)
     }
 
-    /// Checks that a page is from the right repository, and that an empty page is really the end.
-    async fn checked(
-        &mut self,
-        page: Result<Page, GitHubError>,
-        name: &RepoName,
-        page_size: u8,
-        number: u32,
-    ) -> Result<Page, Interruption> {
+    /// Checks that a page is from the right repository.
+    async fn checked(&mut self, page: Result<Page, SourceError>) -> Result<Page, Interruption> {
         let page = page?;
         self.result.pages += 1;
         self.identify(&page).await?;
-        if page.is_empty() {
-            self.confirm_end(name, page_size, number).await?;
-        }
         Ok(page)
-    }
-
-    /// An empty page is the end only if the first page agrees: an error is never an end.
-    async fn confirm_end(&self, name: &RepoName, page_size: u8, number: u32) -> Result<(), Interruption> {
-        let first = self.session.by_creation(name, page_size, 1).await?;
-        if first.is_empty() {
-            return Err(Interruption::lists_nothing());
-        }
-        let is_behind_the_last = if first.has_next { first.last.is_some_and(|last| last < number) } else { number > 1 };
-        if is_behind_the_last {
-            return Ok(());
-        }
-        let reason = format!("page {number} is empty, but there are more pages");
-        Err(GitHubError::InvalidAnswer { reason }.into())
     }
 
     /// Uses another page size from now on.
@@ -289,14 +268,23 @@ impl Counted {
     }
 }
 
+/// Where the next page starts and, as far as the source can tell, those of the pages `left` after it.
+fn places(
+    session: &impl Session,
+    next: Option<Cursor>,
+    page_size: u8,
+    left: u32,
+) -> impl Iterator<Item = Option<Cursor>> {
+    let following = move |from: &Option<Cursor>| session.following(from.as_ref(), page_size).map(Some);
+    std::iter::successors(Some(next), following).take(left as usize + 1)
+}
+
 /// The page size from the next page on, if it changes.
-fn other_page_size(page_size: u8, smaller: Option<u8>, pages_read: u32, next: u32) -> Option<u8> {
-    if let Some(smaller) = smaller {
+fn other_page_size(page_size: u8, page: &Page, pages_read: u32) -> Option<u8> {
+    if let Some(smaller) = page.smaller {
         return Some(smaller.max(SMALLEST_PAGE)).filter(|smaller| *smaller < page_size);
     }
-    let larger = larger_page(page_size).filter(|_| page_size < SMALL_PAGE && pages_read >= PAGES_BEFORE_LARGER)?;
-    // Only where a page of the larger size starts.
-    ((next - 1) * u32::from(page_size)).is_multiple_of(larger.into()).then_some(larger)
+    page.larger.filter(|_| page_size < SMALL_PAGE && pages_read >= PAGES_BEFORE_LARGER)
 }
 
 #[cfg(test)]
@@ -337,15 +325,19 @@ mod tests {
 
     #[test]
     fn pages_shrink_at_once_and_grow_back_later() {
-        assert_eq!(other_page_size(100, Some(50), 1, 2), Some(50));
+        let failing = |smaller| Page { smaller: Some(smaller), ..Page::default() };
+        assert_eq!(other_page_size(100, &failing(50), 1), Some(50));
         assert_eq!(
-            other_page_size(25, Some(1), 1, 2),
+            other_page_size(25, &failing(1), 1),
             Some(5),
             "single pull requests are requested only where necessary"
         );
-        assert_eq!(other_page_size(5, Some(1), 1, 2), None);
-        assert_eq!([9, 10, 11].map(|read| other_page_size(5, None, read, 11)), [None, Some(25), Some(25)]);
-        assert_eq!(other_page_size(5, None, 11, 12), None, "in the middle of a page of 25");
-        assert_eq!([25, 50, 100].map(|size| other_page_size(size, None, 100, 101)), [None, None, None]);
+        assert_eq!(other_page_size(5, &failing(1), 1), None);
+        let before_larger = |larger| Page { larger, ..Page::default() };
+        let after = |read, larger| other_page_size(5, &before_larger(larger), read);
+        assert_eq!([9, 10, 11].map(|read| after(read, Some(25))), [None, Some(25), Some(25)]);
+        assert_eq!(after(11, None), None, "in the middle of a page of 25");
+        let sizes = [(25, Some(50)), (50, Some(100)), (100, None)];
+        assert_eq!(sizes.map(|(size, larger)| other_page_size(size, &before_larger(larger), 100)), [None, None, None]);
     }
 }

@@ -1,16 +1,15 @@
-//! Details that a list does not include: commits, reviews, drafts, sizes. Read by GraphQL for pull requests that
-//! changed.
+//! Details that a list does not include: commits, reviews, drafts, sizes. Read for pull requests that changed.
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use mergeline_domain::{Details, History};
-use mergeline_github::GitHubError;
+use mergeline_source::{ErrorKind, RepositoryKey, Session, Source, SourceError};
 use mergeline_store::WithoutDetails;
 
 use super::quarantine::AT_ONCE;
 use super::{Interruption, RepositoryJob, pipeline, timed};
 
-/// How many pull requests GraphQL returns in one query.
+/// How many pull requests are requested together.
 const IN_A_QUERY: u32 = 100;
 
 impl RepositoryJob<'_> {
@@ -25,14 +24,14 @@ impl RepositoryJob<'_> {
 
     async fn read_details(&mut self) -> Result<(), Interruption> {
         let (session, store) = (self.session, self.collecting.store);
-        if !session.has_token().await? {
+        if !session.reads_details().await? {
             tracing::warn!(
                 repo.name = %self.repository.called(),
                 "Skipping reviews, commits and sizes: they need a token"
             );
             return Ok(());
         }
-        let ahead = u32::try_from(self.collecting.github.concurrency()).unwrap_or(1);
+        let ahead = u32::try_from(self.source.concurrency()).unwrap_or(1);
         loop {
             let now = self.now();
             let wanted = store.without_details(self.repository.id, now, IN_A_QUERY * ahead);
@@ -43,7 +42,7 @@ impl RepositoryJob<'_> {
             let queries = futures::stream::iter(wanted.chunks(IN_A_QUERY as usize))
                 .map(|batch| async move {
                     let ids: Vec<String> = batch.iter().map(|one| one.node_id.clone()).collect();
-                    (batch, session.histories(&ids).await)
+                    (batch, session.details(&ids).await)
                 })
                 .buffered(ahead as usize);
             let reading = pipeline(queries, ahead as usize, async |answers| {
@@ -61,12 +60,12 @@ impl RepositoryJob<'_> {
     async fn keep_details(
         &mut self,
         batch: &[WithoutDetails],
-        histories: Vec<(String, Result<History, GitHubError>)>,
+        histories: Vec<(String, Result<History, SourceError>)>,
         now: DateTime<Utc>,
     ) -> Result<(), Interruption> {
         let store = self.collecting.store;
         let mut received: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
-        let mut unavailable: Vec<(&WithoutDetails, GitHubError)> = Vec::new();
+        let mut unavailable: Vec<(&WithoutDetails, SourceError)> = Vec::new();
         for (id, history) in histories {
             let Some(one) = batch.iter().find(|one| one.node_id == id) else { continue };
             match history {
@@ -79,7 +78,7 @@ impl RepositoryJob<'_> {
         timed(&mut self.result.database, store.store_details(&self.lease, self.rostered.revision, &received, now))
             .await?;
         self.result.enriched += u32::try_from(received.len()).unwrap_or(u32::MAX);
-        let is_missing = |error: &GitHubError| matches!(error, GitHubError::NodeNotFound { .. });
+        let is_missing = |error: &SourceError| error.kind == ErrorKind::NotFound;
         let missing = unavailable.iter().filter(|(_, error)| is_missing(error)).map(|(one, _)| one.number);
         let missing: Vec<i64> = missing.take(AT_ONCE as usize).collect();
         let gone = self.confirmed_gone(&missing).await?;
@@ -105,9 +104,7 @@ impl RepositoryJob<'_> {
             return Ok(gone);
         }
         let name = self.repository.called().clone();
-        match self.session.has_pull_requests(&name).await? {
-            (_, true) => self.read_singly(&gone).await,
-            (_, false) => Ok(Vec::new()),
-        }
+        let facts = self.session.repository(RepositoryKey::Name(&name)).await?;
+        if facts.has_pull_requests { self.read_singly(&gone).await } else { Ok(Vec::new()) }
     }
 }

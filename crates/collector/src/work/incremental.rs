@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::progress::{Backfill, ProgressEvent, ReadBack, ReadForward, Reading};
-use mergeline_github::{GitHubError, ListLength, Page, PageAnswer, PullRequestPages};
+use mergeline_source::{Changes, ErrorKind, ListLength, Page, PageAnswer, RepositoryKey, Session, Source, Start};
 use mergeline_store::{StoredEtag, UnreadableChange};
 
 use super::progress::{ListingProgress, MAX_AHEAD, SMALLEST_PAGE, read_back};
 use super::{Interruption, RepositoryJob, known, stored, timed};
+use crate::sources::AnyChanges;
 
-/// How far before the watermark to read again: GitHub's answers may lag behind its clock by minutes.
+/// How far before the watermark to read again: a source's answers may lag behind its clock by minutes.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 /// How often the last weeks are listed again to find differences.
 const VERIFY_EVERY: TimeDelta = TimeDelta::days(7);
@@ -58,7 +59,7 @@ impl ListingPlan {
             // A reading by creation compares nothing. A requested comparison can be requested again.
             _ if self.comparison == Comparison::Whole && !self.is_reopened => false,
             _ if stopped.is_for_lack_of_time() => pages > if self.is_reopened { LONG } else { VERY_LONG },
-            Interruption::GitHub(_) => self.is_reopened && pages > LONG,
+            Interruption::Source(_) => self.is_reopened && pages > LONG,
             _ => false,
         }
     }
@@ -88,7 +89,7 @@ impl RepositoryJob<'_> {
         match outcome {
             Ok(ListingEnd::Back) => Ok(()),
             Ok(ListingEnd::Unchanged) => self.unchanged(&plan).await,
-            Err(Interruption::GitHub(GitHubError::NotFound)) if self.is_switched_off().await? => {
+            Err(Interruption::Source(error)) if error.kind == ErrorKind::NotFound && self.is_switched_off().await? => {
                 self.finish_without_pull_requests(&plan).await
             }
             Ok(ListingEnd::Whole) if self.is_accounted_for(&progress).await? => {
@@ -109,14 +110,15 @@ impl RepositoryJob<'_> {
                 // In the list by creation, neighbors identify unreadable rows.
                 self.begin_backfill(&plan, &progress, None).await
             }
-            Ok(ListingEnd::FirstPageOnly(last)) => {
-                self.last_page = last.filter(|_| progress.page_size == Some(self.repository.progress.page_size));
+            Ok(ListingEnd::FirstPageOnly(left)) => {
+                self.pages_left = left.filter(|_| progress.page_size == Some(self.repository.progress.page_size));
                 self.begin_backfill(&plan, &progress, None).await
             }
             Err(stopped) if plan.should_become_backfill(&stopped, progress.pages) => {
                 // Continues where it stopped, or by creation if something on the way is unreadable.
                 let is_readable = progress.unreadable.is_empty() && stopped.is_for_lack_of_time();
-                self.begin_backfill(&plan, &progress, is_readable.then_some(progress.read_back)).await?;
+                let read_back = is_readable.then(|| progress.read_back.clone());
+                self.begin_backfill(&plan, &progress, read_back).await?;
                 Err(stopped)
             }
             Err(stopped) => Err(stopped),
@@ -167,7 +169,7 @@ impl RepositoryJob<'_> {
         let progress = &repository.progress;
         let known = progress.position().map(|position| position - OVERLAP);
         let is_widened = |covered: &DateTime<Utc>| {
-            let is_under_way = progress.backfill.is_some_and(|backfill| backfill.since < window + WIDENED_BY);
+            let is_under_way = progress.backfill.as_ref().is_some_and(|backfill| backfill.since < window + WIDENED_BY);
             window + WIDENED_BY < *covered && !is_under_way
         };
         let widened = progress.covered_since.filter(is_widened).map(|_| window);
@@ -184,7 +186,8 @@ impl RepositoryJob<'_> {
             Comparison::Recent => Some(covered.max(now - VERIFY_WINDOW)),
             Comparison::Whole => Some(covered),
         };
-        let first = progress.covered_since.or(progress.backfill.map(|backfill| backfill.since)).unwrap_or(window);
+        let first =
+            progress.covered_since.or(progress.backfill.as_ref().map(|backfill| backfill.since)).unwrap_or(window);
         let down_to = [known.or(Some(first)), reopened, verified_from].into_iter().flatten().min().unwrap_or(window);
         ListingPlan {
             down_to,
@@ -203,29 +206,27 @@ impl RepositoryJob<'_> {
         let is_conditional = !plan.is_first && !plan.is_reopened && !plan.is_verified();
         let etag = self.repository.etag.clone().filter(|_| is_conditional).map(known);
         let name = self.repository.called().clone();
-        let mut pages = self.session.by_update(&name, self.repository.progress.page_size, etag);
+        let mut pages = self.session.changes(&name, self.repository.progress.page_size, Start::Beginning(etag));
         loop {
             let Some(page) = self.next_page(&mut pages).await? else { return Ok(ListingEnd::Whole) };
-            // If nothing was known, nothing can be unchanged.
-            if page == PageAnswer::Unchanged && !plan.is_first {
-                return Ok(ListingEnd::Unchanged);
-            }
-            let page = page.into_page()?;
+            let PageAnswer::Page(page) = page else { return Ok(ListingEnd::Unchanged) };
             self.identify(&page).await?;
             progress.page_size = Some(pages.page_size());
             let has_more = progress.note(&page, plan.started_at, plan.down_to);
             if has_more && self.is_read_back(plan, &page, progress).await? {
                 self.begin_backfill(plan, progress, Some(ReadBack::default())).await?;
-                let Some(backfill) = self.repository.progress.backfill else { return Ok(ListingEnd::Back) };
-                Box::pin(self.read_back(backfill.since, pages, Some((page, std::mem::take(progress))))).await?;
+                let Some(backfill) = &self.repository.progress.backfill else { return Ok(ListingEnd::Back) };
+                let since = backfill.since;
+                Box::pin(self.read_back(since, pages, Some((page, std::mem::take(progress))))).await?;
                 return Ok(ListingEnd::Back);
             }
             if has_more && plan.is_first {
                 // The page is read again by creation, with everything before it.
-                return Ok(ListingEnd::FirstPageOnly(page.last));
+                return Ok(ListingEnd::FirstPageOnly(page.pages_left));
             }
+            let end = read_back(&page);
             self.keep(page, plan.down_to, None).await?;
-            progress.read_back = read_back(pages.position());
+            progress.read_back = end;
             self.observe();
             if !has_more {
                 return Ok(ListingEnd::Whole);
@@ -253,11 +254,11 @@ impl RepositoryJob<'_> {
             return Ok(false);
         }
         // Only by creation are several pages read at a time: that is faster if half of them are in the window.
-        if !is_new || self.collecting.github.concurrency() == 1 || !may_hold_half(page, plan.down_to) {
+        if !is_new || self.source.concurrency() == 1 || !may_hold_half(page, plan.down_to) {
             return Ok(true);
         }
-        let middle = page.last.unwrap_or(1) * u32::from(self.repository.progress.page_size) / 2;
-        let row = self.session.row_by_update(self.repository.called(), middle).await?;
+        let middle = page.pages_left.map_or(1, |left| left + 1) * u32::from(self.repository.progress.page_size) / 2;
+        let row = self.session.change_at(self.repository.called(), middle).await?;
         let Some(row) = row.filter(|row| row.changed_at >= plan.down_to) else { return Ok(true) };
         // Opening a pull request changes it, so the newest one is on this page. If it is not, fewer rows are seen than
         // this length, and the list is read again with a length that is requested.
@@ -266,10 +267,7 @@ impl RepositoryJob<'_> {
         Ok(false)
     }
 
-    pub(super) async fn next_page(
-        &mut self,
-        pages: &mut PullRequestPages<'_>,
-    ) -> Result<Option<PageAnswer>, Interruption> {
+    pub(super) async fn next_page(&mut self, pages: &mut AnyChanges<'_>) -> Result<Option<PageAnswer>, Interruption> {
         let page = pages.next().await?;
         self.result.pages += u32::from(page.is_some());
         Ok(page)
@@ -330,8 +328,8 @@ impl RepositoryJob<'_> {
     /// Checks that the repository exists, has pull requests in its settings, and lists none.
     async fn confirm_empty(&self) -> Result<(), Interruption> {
         let name = self.repository.called();
-        let (_, has_pull_requests) = self.session.has_pull_requests(name).await?;
-        if !has_pull_requests || self.session.list_length(name).await?.rows > 0 {
+        let facts = self.session.repository(RepositoryKey::Name(name)).await?;
+        if !facts.has_pull_requests || self.session.list_length(name).await?.rows > 0 {
             return Err(Interruption::lists_nothing());
         }
         Ok(())
@@ -340,15 +338,15 @@ impl RepositoryJob<'_> {
     /// Whether a repository whose list is a 404 exists, with pull requests switched off in its settings.
     async fn is_switched_off(&mut self) -> Result<bool, Interruption> {
         let name = self.repository.called().clone();
-        let (identity, has_pull_requests) = match self.session.has_pull_requests(&name).await {
-            Ok(answer) => answer,
-            Err(GitHubError::NotFound) => return Ok(false),
+        let facts = match self.session.repository(RepositoryKey::Name(&name)).await {
+            Ok(facts) => facts,
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        if has_pull_requests {
+        if facts.has_pull_requests {
             return Ok(false);
         }
-        let page = Page { repository: Some(identity), ..Page::default() };
+        let page = Page { repository: Some(facts.identity), ..Page::default() };
         self.identify(&page).await?;
         Ok(true)
     }
@@ -395,7 +393,12 @@ impl RepositoryJob<'_> {
         read_back: Option<ReadBack>,
     ) -> Result<(), Interruption> {
         // A backfill that is already running may go further back.
-        let since = self.repository.progress.backfill.map_or(plan.down_to, |backfill| backfill.since.min(plan.down_to));
+        let since = self
+            .repository
+            .progress
+            .backfill
+            .as_ref()
+            .map_or(plan.down_to, |backfill| backfill.since.min(plan.down_to));
         let reading = read_back.map_or(Reading::ByCreation(ReadForward::default()), Reading::ByUpdate);
         let backfill = Backfill { since, anchor: progress.newest, reading };
         let event = ProgressEvent::BackfillStarted { backfill, at: plan.started_at };
@@ -449,7 +452,7 @@ impl RepositoryJob<'_> {
 /// Whether the window may hold half of a list, judging by the pace of its first page; a quarter is enough for a closer
 /// look.
 fn may_hold_half(page: &Page, since: DateTime<Utc>) -> bool {
-    let Some(pages) = page.last else { return false };
+    let Some(pages) = page.pages_left.map(|left| left + 1) else { return false };
     let changed_at = || page.pull_requests.iter().map(|pull_request| pull_request.updated_at);
     let Some((oldest, newest)) = changed_at().min().zip(changed_at().max()) else { return false };
     (newest - since).num_seconds() * 4 >= (newest - oldest).num_seconds() * i64::from(pages)

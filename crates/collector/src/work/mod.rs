@@ -16,8 +16,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use futures::{FutureExt, Stream, StreamExt};
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
-use mergeline_domain::{ExternalId, Recovery, RepoName, error_chain};
-use mergeline_github::{Etag, GitHubError, ListLength, Page, RepositoryIdentity, Session};
+use mergeline_domain::{ExternalId, InstanceId, Recovery, RepoName, error_chain};
+use mergeline_source::{
+    ErrorKind, Etag, ListLength, Page, RepositoryFacts, RepositoryIdentity, RepositoryKey, Session, Source, SourceError,
+};
 use mergeline_store::{
     Identity, Lease, LeaseOutcome, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
     StoredEtag,
@@ -27,7 +29,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::context::{INTERRUPTED, Progress, RosterSnapshot, RunContext};
 use crate::limits;
-use crate::report::RepositoryReport;
+use crate::report::{Refusal, RepositoryReport};
+use crate::sources::{AnySession, AnySource};
 
 pub use page::keep_page;
 
@@ -49,7 +52,7 @@ pub enum Attempt {
 
 /// What stops the work on a repository.
 enum Interruption {
-    GitHub(GitHubError),
+    Source(SourceError),
     Store(StoreError),
     /// The work continues later.
     Deferred {
@@ -61,7 +64,7 @@ enum Interruption {
         reason: Reason,
         recovery: Recovery,
     },
-    /// GitHub answers for another repository of the same name, which has this row now.
+    /// The source answers for another repository of the same name, which has this row now.
     Replaced(RepositoryId),
 }
 
@@ -73,7 +76,11 @@ impl Interruption {
 
     /// Whether the work could have continued with more time or requests.
     fn is_for_lack_of_time(&self) -> bool {
-        matches!(self, Self::GitHub(GitHubError::OutOfTime | GitHubError::RateLimited { .. }) | Self::Deferred { .. })
+        match self {
+            Self::Source(error) => matches!(error.kind, ErrorKind::OutOfTime | ErrorKind::RateLimited),
+            Self::Deferred { .. } => true,
+            Self::Store(_) | Self::Failed { .. } | Self::Replaced(_) => false,
+        }
     }
 
     fn lists_nothing() -> Self {
@@ -83,9 +90,12 @@ impl Interruption {
     }
 }
 
-impl From<GitHubError> for Interruption {
-    fn from(error: GitHubError) -> Self {
-        Self::GitHub(error)
+impl From<SourceError> for Interruption {
+    fn from(error: SourceError) -> Self {
+        match error.kind {
+            ErrorKind::ListsNothing => Self::lists_nothing(),
+            _ => Self::Source(error),
+        }
     }
 }
 
@@ -135,7 +145,9 @@ impl RunContext<'_> {
     ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
         let started_at = self.now();
         let started = Instant::now();
-        limits::learn(self.github, self.store, started_at).await?;
+        for (instance, source) in self.sources() {
+            limits::learn(source, instance, self.store, started_at).await?;
+        }
         let leased = self.store.lease(id, started_at, LEASE).await?;
         let Some((lease, repository)) = leased else {
             let held = self.store.held_lease(id, started_at).await?;
@@ -149,22 +161,27 @@ impl RunContext<'_> {
             return Ok((id, RepositoryReport { repository: name, result, cause: None, recovery: None }));
         };
         let name = repository.called().clone();
-        let session = self.github.session(Some(name.owner()), self.options.wait_budget(), started_at);
+        let instance = repository.instance;
+        let Some(source) = self.source(instance) else {
+            return self.not_collected(run, &lease, &repository).await;
+        };
+        let session = source.session(Some(name.owner()), self.options.wait_budget(), started_at);
         let mut work = RepositoryJob {
             collecting: self,
+            source,
             session: &session,
             lease,
             repository,
             rostered: self.rostered(),
             result: RepositoryResult::default(),
-            last_page: None,
+            pages_left: None,
             length: None,
             started_at,
         };
         // A panic is a bug that one repository's data triggers; the others continue. Boxed: reading and storing make a
         // large future.
         let working = AssertUnwindSafe(Box::pin(work.with_restarts())).catch_unwind();
-        let working = limits::remembering(self.github, self.store, || self.now(), working);
+        let working = limits::remembering(source, instance, self.store, || self.now(), working);
         let stopped = match select(pin!(working), pin!(self.is_over())).await {
             Either::Left((stopped, _)) => stopped.unwrap_or_else(|_| {
                 let message = "the program failed; its log has the place".to_owned();
@@ -177,10 +194,10 @@ impl RunContext<'_> {
             return Box::pin(self.repository(run, replacement, name, attempt)).await;
         }
         let cause = match &stopped {
-            Err(Interruption::GitHub(error)) => Some(error.clone()),
+            Err(Interruption::Source(error)) => Some(error.clone()),
             _ => None,
         };
-        let outcome = self.outcome(stopped, attempt)?;
+        let outcome = self.outcome(stopped, instance, attempt)?;
         match self.store.release(&lease, outcome.ending, outcome.reason.as_ref(), self.now()).await {
             // The run that took over releases it.
             Ok(()) | Err(StoreError::LostLease) => {}
@@ -203,14 +220,36 @@ impl RunContext<'_> {
         Ok((id, RepositoryReport { repository: name, result, cause, recovery }))
     }
 
-    /// Waits for a moment after the run was stopped: long enough for a transaction, but not for GitHub's answers.
+    /// Waits for a moment after the run was stopped: long enough for a transaction, but not for a source's answers.
     async fn is_over(&self) {
         self.stop.cancelled().await;
         sleep(FINISH_WITHIN).await;
     }
 
+    /// Records that a repository's instance has no client.
+    async fn not_collected(
+        &self,
+        run: RunId,
+        lease: &Lease,
+        repository: &Repository,
+    ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
+        let (id, name, now) = (repository.id, repository.called().clone(), self.now());
+        let message = format!("the instance of {name} is not collected: there are no credentials for it");
+        let reason = Some(Reason { code: "config.instance", message });
+        self.store.release(lease, LeaseOutcome::Deferred, reason.as_ref(), now).await?;
+        let result = RepositoryResult { state: ResultState::Failed, reason, ..RepositoryResult::default() };
+        self.store.record_result(run, id, now, &result).await?;
+        let recovery = Some(Recovery::NeedsPerson);
+        Ok((id, RepositoryReport { repository: name, result, cause: None, recovery }))
+    }
+
     /// Turns what stopped the work into an outcome for the ledger and the next run.
-    fn outcome(&self, stopped: Result<(), Interruption>, attempt: Attempt) -> Result<Outcome, StoreError> {
+    fn outcome(
+        &self,
+        stopped: Result<(), Interruption>,
+        instance: InstanceId,
+        attempt: Attempt,
+    ) -> Result<Outcome, StoreError> {
         Ok(match stopped {
             Ok(()) => Outcome {
                 state: ResultState::Succeeded,
@@ -219,39 +258,38 @@ impl RunContext<'_> {
                 deferred_until: None,
                 recovery: None,
             },
-            Err(Interruption::GitHub(error)) => match &error {
-                GitHubError::RateLimited { limit, .. } => {
-                    let pause = match error.recovery() {
+            Err(Interruption::Source(error)) => match error.kind {
+                ErrorKind::RateLimited => {
+                    let pause = match error.recovery {
                         Recovery::Retry { after } => after.and_then(|pause| TimeDelta::from_std(pause).ok()),
                         _ => None,
                     };
                     let until = pause.map(|pause| self.now() + pause);
                     // A wait in seconds is useless to someone who reads it later.
-                    let limit = GitHubError::RateLimited { limit: *limit, retry_in: None };
                     let from = until
                         .map(|until| format!("; it can be asked again from {} UTC", until.format("%Y-%m-%d %H:%M:%S")));
-                    let message = format!("{limit}{}", from.unwrap_or_default());
-                    Outcome::deferred(Reason { code: error.code(), message }, error.recovery(), until)
+                    let message = format!("{}{}", error.message, from.unwrap_or_default());
+                    Outcome::deferred(Reason { code: error.code, message }, error.recovery, until)
                 }
-                GitHubError::OutOfTime => {
-                    let reason = Reason { code: error.code(), message: error.to_string() };
-                    Outcome::deferred(reason, error.recovery(), None)
+                ErrorKind::OutOfTime => {
+                    let reason = Reason { code: error.code, message: error.message };
+                    Outcome::deferred(reason, error.recovery, None)
                 }
-                GitHubError::Unauthorized | GitHubError::AppRefused { .. } => {
-                    self.refuse_token(error.clone());
-                    let reason = Reason { code: error.code(), message: error.to_string() };
-                    let failed = Outcome::failed(reason, error.recovery(), attempt);
+                ErrorKind::CredentialsRefused => {
+                    let reason = Reason { code: error.code, message: error.message.clone() };
+                    let failed = Outcome::failed(reason, error.recovery, attempt);
+                    self.refuse(Refusal { instance, error });
                     // The token's fault is not held against the repository.
                     Outcome { ending: LeaseOutcome::Refused, ..failed }
                 }
-                GitHubError::Forbidden { .. } => {
-                    let advice = error.advice().map(|advice| format!(": {advice}")).unwrap_or_default();
-                    let reason = Reason { code: error.code(), message: format!("{error}{advice}") };
-                    Outcome::failed(reason, error.recovery(), attempt)
+                ErrorKind::Forbidden => {
+                    let advice = error.advice.map(|advice| format!(": {advice}")).unwrap_or_default();
+                    let reason = Reason { code: error.code, message: format!("{error}{advice}") };
+                    Outcome::failed(reason, error.recovery, attempt)
                 }
                 _ => {
-                    let reason = Reason { code: error.code(), message: error_chain(&error) };
-                    Outcome::failed(reason, error.recovery(), attempt)
+                    let reason = Reason { code: error.code, message: error.message };
+                    Outcome::failed(reason, error.recovery, attempt)
                 }
             },
             Err(Interruption::Store(StoreError::LostLease)) => {
@@ -278,14 +316,15 @@ impl RunContext<'_> {
 /// The work on one repository.
 struct RepositoryJob<'a> {
     collecting: &'a RunContext<'a>,
-    session: &'a Session<'a>,
+    source: &'a AnySource,
+    session: &'a AnySession,
     lease: Lease,
     repository: Repository,
     rostered: Arc<RosterSnapshot>,
     result: RepositoryResult,
-    /// The number of the last page, if GitHub has reported it.
-    last_page: Option<u32>,
-    /// The length of the list, if another answer of GitHub included it.
+    /// How many pages of the list by creation follow the first one, if the source has reported it.
+    pages_left: Option<u32>,
+    /// The length of the list, if another answer included it.
     length: Option<ListLength>,
     /// When the work started, before anything was listed.
     started_at: DateTime<Utc>,
@@ -294,8 +333,8 @@ struct RepositoryJob<'a> {
 impl RepositoryJob<'_> {
     /// Restarts with the new roster if a teams file was applied in the meantime.
     async fn with_restarts(&mut self) -> Result<(), Interruption> {
-        if let Some(refusal) = self.collecting.token_refusal() {
-            return Err(refusal.clone().into());
+        if let Some(refusal) = self.collecting.refusal(self.repository.instance) {
+            return Err(refusal.into());
         }
         let mut outcome = self.run_all().await;
         for _ in 0..MAX_RESTARTS {
@@ -348,7 +387,7 @@ impl RepositoryJob<'_> {
     fn set_progress(&mut self, progress: CollectionProgress) {
         if progress.page_size != self.repository.progress.page_size {
             // Its number belongs to the earlier page size.
-            self.last_page = None;
+            self.pages_left = None;
         }
         self.repository.progress = progress;
     }
@@ -356,7 +395,8 @@ impl RepositoryJob<'_> {
     /// Checks that there is time for another page and that the repository's turn is not over.
     fn may_continue(&self) -> Result<(), Interruption> {
         self.has_time()?;
-        if self.result.pages >= self.collecting.pages_a_turn {
+        let pages_a_turn = self.collecting.pages_a_turn.get(&self.repository.instance);
+        if pages_a_turn.is_some_and(|most| self.result.pages >= *most) {
             let message = "other repositories have their turn".to_owned();
             return Err(Interruption::Deferred {
                 reason: Reason { code: "turn_over", message },
@@ -371,10 +411,10 @@ impl RepositoryJob<'_> {
         if self.collecting.stop.is_cancelled() {
             return Err(Interruption::interrupted());
         }
-        if self.collecting.is_out_of_time() { Err(Interruption::GitHub(GitHubError::OutOfTime)) } else { Ok(()) }
+        if self.collecting.is_out_of_time() { Err(SourceError::out_of_time().into()) } else { Ok(()) }
     }
 
-    /// Learns from a page which repository GitHub answers for. If the page does not show it, GitHub is asked once, so
+    /// Learns from a page which repository the source answers for. If the page does not show it, the source is asked once, so
     /// that data collected under a former name continues and is not left behind.
     async fn identify(&mut self, page: &Page) -> Result<(), Interruption> {
         let asked;
@@ -382,7 +422,7 @@ impl RepositoryJob<'_> {
             Some(identity) => identity,
             None if page.is_empty() || self.repository.external_id.is_some() => return Ok(()),
             None => {
-                asked = self.session.repository(self.repository.called()).await?;
+                asked = self.session.repository(RepositoryKey::Name(self.repository.called())).await?.identity;
                 &asked
             }
         };
@@ -426,9 +466,10 @@ impl RepositoryJob<'_> {
     /// gets the name of this one. If `other` still refers to the same repository, nothing is done.
     async fn take_name_over(&mut self, other: &str, identity: &RepositoryIdentity) -> Result<(), Interruption> {
         let Ok(other) = other.parse::<RepoName>() else { return Ok(()) };
-        match self.session.repository(&other).await {
-            Ok(meant) if meant.id != identity.id => {}
-            Ok(_) | Err(GitHubError::NotFound) => return Ok(()),
+        match self.session.repository(RepositoryKey::Name(&other)).await {
+            Ok(meant) if meant.identity.id != identity.id => {}
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error.into()),
         }
         let store = self.collecting.store;
@@ -444,9 +485,9 @@ impl RepositoryJob<'_> {
 
     /// Finds the current name of the repository: its former name now belongs to the one configured as `other`.
     async fn follow(&mut self, id: &ExternalId, other: &str) -> Result<(), Interruption> {
-        let now_called = match self.session.repository_by_id(id).await {
-            Ok(identity) => identity,
-            Err(GitHubError::NotFound) => {
+        let now_called = match self.session.repository(RepositoryKey::Id(id)).await {
+            Ok(RepositoryFacts { identity, .. }) => identity,
+            Err(error) if error.kind == ErrorKind::NotFound => {
                 let name = &self.repository.name;
                 let message = format!(
                     "what was collected as `{name}` is gone at GitHub, and `{other}` is called `{name}` now: in the teams file, \

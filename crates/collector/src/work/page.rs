@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use mergeline_domain::progress::ProgressEvent;
 use mergeline_domain::{PullRequest, Roster, SkipReason, Verdict};
-use mergeline_github::Page;
+use mergeline_source::Page;
 use mergeline_store::{
     KeptPullRequest, KnownBy, Lease, PageOfWork, RepositoryResult, Revision, StoreError, StoredPage, Undecodable,
     Writer,

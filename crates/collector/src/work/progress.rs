@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::progress::ReadBack;
-use mergeline_github::{Etag, ListPosition, Page};
+use mergeline_source::{Etag, Page};
 use mergeline_store::UnreadableChange;
 
 /// A change that is further ahead comes from a broken clock, and must not hide earlier changes.
@@ -26,7 +26,7 @@ pub(super) struct ListingProgress {
     pub(super) readable: Vec<DateTime<Utc>>,
     /// When the last row of the previous pages changed.
     pub(super) oldest: Option<DateTime<Utc>>,
-    /// How many pull requests GitHub could return at once.
+    /// How many pull requests the source could return at once.
     pub(super) page_size: Option<u8>,
     /// The position up to which rows are stored.
     pub(super) read_back: ReadBack,
@@ -81,8 +81,8 @@ impl ListingProgress {
     }
 }
 
-/// The position of a listing, as stored.
-pub(super) fn read_back(position: ListPosition) -> ReadBack {
-    let ListPosition { rows, oldest, last } = position;
-    ReadBack { rows, oldest, last }
+/// How far a listing by update is with a page, as stored.
+pub(super) fn read_back(page: &Page) -> ReadBack {
+    let end = page.end.clone();
+    ReadBack { rows: end.as_ref().map_or(0, |end| end.rows), cursor: end.map(|end| end.cursor) }
 }

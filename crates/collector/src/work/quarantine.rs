@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_github::{GitHubError, Page, UndecodableItem, UnreadableRow};
+use mergeline_source::{ErrorKind, Page, Session, UndecodableItem, UnreadableRow};
 use mergeline_store::{Following, KnownBy, PageOfWork, Place, Undecodable};
 
 use super::page::opened_before;
@@ -23,7 +23,7 @@ const MAX_STEPS: u32 = 20;
 enum Single {
     Read(Box<mergeline_domain::PullRequest>),
     Undecodable(UndecodableItem),
-    /// GitHub fails to return it.
+    /// The source fails to return it.
     Unreadable(String),
     Gone,
 }
@@ -102,7 +102,7 @@ impl RepositoryJob<'_> {
         Ok(seen.not_shown().count() <= may_be + missing.len() - gone.len())
     }
 
-    /// Requests pull requests by number and stores them. Those that GitHub fails to return are put into quarantine, or
+    /// Requests pull requests by number and stores them. Those that the source fails to return are put into quarantine, or
     /// stay there. Returns the numbers that do not exist.
     pub(super) async fn read_singly(&mut self, numbers: &[i64]) -> Result<Vec<i64>, Interruption> {
         let mut gone = Vec::new();
@@ -130,8 +130,8 @@ impl RepositoryJob<'_> {
         match self.session.pull_request(name, number).await {
             Ok(Ok(pull_request)) => Ok(Single::Read(Box::new(pull_request))),
             Ok(Err(item)) => Ok(Single::Undecodable(item)),
-            Err(GitHubError::NotFound) => Ok(Single::Gone),
-            Err(error) if error.wants_smaller_page() => {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(Single::Gone),
+            Err(error) if error.kind == ErrorKind::TooLarge => {
                 Ok(Single::Unreadable(format!("#{number} cannot be read, not even alone: {error}")))
             }
             Err(error) => Err(error.into()),
@@ -171,13 +171,7 @@ impl RepositoryJob<'_> {
 
     /// A row of the list by creation, which may be unreadable.
     async fn row(&self, position: u32) -> Result<Page, Interruption> {
-        match self.session.by_creation(self.repository.called(), 1, position).await {
-            Err(error @ GitHubError::PageUnreadable { .. }) => {
-                let row = UnreadableRow { position, after: None, before: None, reason: error.to_string() };
-                Ok(Page { unreadable: vec![row], ..Page::default() })
-            }
-            outcome => Ok(outcome?),
-        }
+        Ok(self.session.row(self.repository.called(), position).await?)
     }
 
     /// Whether a row is still at the same distance from the rows before and after it, as far as these are known.

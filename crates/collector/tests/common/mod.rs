@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
+use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, Sources, collect};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeGitHub, FakePullRequest, Fault, Layout, at, pr};
 use mergeline_github::{GitHub, GitHubSettings};
@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) fake: FakeGitHub,
     pub(crate) database: TestDatabase,
     pub(crate) store: Writer,
-    pub(crate) github: GitHub,
+    pub(crate) github: Sources,
 }
 
 /// Captures the log of this thread while it lives.
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// A client as in another sandbox: it does not remember rate limits.
-    pub(crate) fn another_github(&self) -> Result<GitHub> {
+    pub(crate) fn another_github(&self) -> Result<Sources> {
         connect(&self.fake.url())
     }
 
@@ -121,7 +121,7 @@ impl World {
 
     pub(crate) async fn collect_with(
         &self,
-        github: &GitHub,
+        github: &Sources,
         options: &CollectOptions,
         after: impl Fn(usize) + Send + Sync,
     ) -> Result<RunReport, CollectError> {
@@ -188,16 +188,16 @@ pub(crate) fn teams_file(repositories: &str, teams: &str) -> Result<TeamsFile> {
     Ok(TeamsFile::parse("teams.yaml", text.as_bytes())?)
 }
 
-pub(crate) fn connect(url: &str) -> Result<GitHub> {
+pub(crate) fn connect(url: &str) -> Result<Sources> {
     connect_with(url, Some("ghp_canary"))
 }
 
-pub(crate) fn connect_with(url: &str, token: Option<&str>) -> Result<GitHub> {
+pub(crate) fn connect_with(url: &str, token: Option<&str>) -> Result<Sources> {
     connect_at_once(url, token, 1)
 }
 
 /// A client with up to `concurrency` requests at a time.
-pub(crate) fn connect_at_once(url: &str, token: Option<&str>, concurrency: usize) -> Result<GitHub> {
+pub(crate) fn connect_at_once(url: &str, token: Option<&str>, concurrency: usize) -> Result<Sources> {
     let settings = GitHubSettings::from_vars(|name| match name {
         "GITHUB_API_URL" => Some(url.to_owned()),
         "GITHUB_PAT" => token.map(str::to_owned),
@@ -205,7 +205,7 @@ pub(crate) fn connect_at_once(url: &str, token: Option<&str>, concurrency: usize
         _ => None,
     });
     let settings = settings.expect("valid settings");
-    Ok(GitHub::connect(&settings.with_pace(Duration::from_millis(1), Duration::from_secs(5)))?)
+    Ok(GitHub::connect(&settings.with_pace(Duration::from_millis(1), Duration::from_secs(5)))?.into())
 }
 
 /// Options of a run at [`NOW`] that does not wait for rate limits.

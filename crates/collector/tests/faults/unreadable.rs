@@ -12,7 +12,7 @@ use mergeline_store::{QuarantineKey, ResultState};
 use serde_json::json;
 
 const STALE: &str = "select number::text from pull_requests where title <> 'relabelled' order by number";
-const INCOMPLETE: &str = "select count(*) from repositories where backfill_page is not null or collected_at is null";
+const INCOMPLETE: &str = "select count(*) from repositories where backfill_order is not null or collected_at is null";
 
 fn sparse(count: i64) -> Vec<FakePullRequest> {
     let opened = |number: i64| {
@@ -366,7 +366,7 @@ async fn f15_reading_killed_after_comparison_resumes_in_place() -> Result<()> {
         }
         world.fake.forget_faults("acme/api");
         let position =
-            "select 'page ' || backfill_page || ' of ' || page_size || ', length ' || coalesce(backfill_length::text, '?')
+            "select 'page ' || backfill_rows / page_size + 1 || ' of ' || page_size || ', length ' || coalesce(backfill_length::text, '?')
             from repositories where name = 'acme/api'";
         let position = world.texts(position).await?;
         world.fake.forget_requests();

@@ -14,7 +14,7 @@ async fn collected(database: &TestDatabase) -> Result<String> {
             p.detailed_at, p.coding_seconds) from pull_requests as p
         union all select concat_ws(' ', 'attribution', p.number, a.team_id, a.weight, a.merged_at, a.coding_seconds)
             from pr_attributions as a inner join pull_requests as p on a.pull_request_id = p.id
-        union all select concat_ws(' ', 'repository', r.name, r.watermark, r.covered_since is null, r.backfill_page)
+        union all select concat_ws(' ', 'repository', r.name, r.watermark, r.covered_since is null, r.backfill_order, r.backfill_rows)
             from repositories as r
         union all select concat_ws(' ', 'quarantine', q.number, q.reason) from quarantined_pull_requests as q
         order by 1",

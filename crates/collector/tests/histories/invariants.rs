@@ -85,7 +85,7 @@ impl World {
         let rows = self.rows().await?;
         let claims: Vec<(i64, Option<DateTime<Utc>>)> = sqlx::query_as(
             "select external_id::bigint, greatest(watermark, collected_at) from repositories
-            where removed_at is null and external_id is not null and reopened_since is null and backfill_page is null",
+            where removed_at is null and external_id is not null and reopened_since is null and backfill_order is null",
         )
         .fetch_all(&self.pool)
         .await?;

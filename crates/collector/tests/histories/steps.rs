@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::{CollectOptions, collect};
 use mergeline_fake_github::{FakePullRequest, FakeReview, FakeUser, Fault, pr};
-use mergeline_github::WaitBudget;
+use mergeline_source::WaitBudget;
 use serde_json::Value;
 
 use crate::model::{Repository, Share, TEAMS, author, is_decodable};

@@ -96,7 +96,7 @@ impl World {
     }
 
     /// A client as in a new sandbox: it does not remember rate limits.
-    pub(crate) fn github(&self, concurrency: &str) -> Result<GitHub> {
+    pub(crate) fn github(&self, concurrency: &str) -> Result<Sources> {
         let settings = GitHubSettings::from_vars(|name| match name {
             "GITHUB_API_URL" => Some(self.fake.url()),
             "GITHUB_PAT" => Some(TOKEN.to_owned()),
@@ -104,7 +104,7 @@ impl World {
             _ => None,
         });
         let settings = settings.expect("valid settings").with_pace(Duration::from_micros(100), Duration::from_secs(5));
-        Ok(GitHub::connect(&settings)?)
+        Ok(GitHub::connect(&settings)?.into())
     }
 
     pub(crate) fn options(&mut self) -> CollectOptions {
@@ -116,7 +116,7 @@ impl World {
 
     /// Small pages, except where a backfill already counts its pages.
     pub(crate) async fn shrink_pages(&self) -> Result<()> {
-        sqlx::query("update repositories set page_size = $1 where backfill_page is null and page_size > 25")
+        sqlx::query("update repositories set page_size = $1 where backfill_order is null and page_size > 25")
             .bind(PAGE_SIZE)
             .execute(&self.pool)
             .await?;

@@ -1,0 +1,182 @@
+//! The sources of a run: a client for each instance. The only place that knows which forges there are.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::progress::Cursor;
+use mergeline_domain::{InstanceId, PullRequest, RepoName};
+use mergeline_github::{GitHub, PullRequestPages};
+use mergeline_source::{
+    Block, ChangeAt, Changes, Histories, ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts,
+    RepositoryKey, Session, Source, SourceError, Start, UndecodableItem, Usage, WaitBudget,
+};
+
+/// The client of each instance that is collected.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    by_instance: BTreeMap<InstanceId, AnySource>,
+}
+
+/// A client of any forge. Adding a forge adds a variant to each of these enums.
+#[derive(Debug, Clone)]
+pub enum AnySource {
+    /// GitHub.
+    GitHub(GitHub),
+}
+
+/// A session of any forge.
+#[derive(Debug)]
+pub enum AnySession {
+    /// At GitHub.
+    GitHub(mergeline_github::Session),
+}
+
+/// A listing by update of any forge.
+#[derive(Debug)]
+pub enum AnyChanges<'a> {
+    /// At GitHub.
+    GitHub(PullRequestPages<'a>),
+}
+
+impl Sources {
+    /// The client of an instance; `None` if the instance is not collected.
+    pub fn get(&self, instance: InstanceId) -> Option<&AnySource> {
+        self.by_instance.get(&instance)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (InstanceId, &AnySource)> {
+        self.by_instance.iter().map(|(instance, source)| (*instance, source))
+    }
+}
+
+impl From<GitHub> for Sources {
+    /// GitHub alone.
+    fn from(github: GitHub) -> Self {
+        Self { by_instance: BTreeMap::from([(InstanceId::GITHUB, AnySource::GitHub(github))]) }
+    }
+}
+
+/// Calls the same method of any variant.
+macro_rules! each {
+    ($any:expr, $it:ident => $call:expr) => {
+        match $any {
+            Self::GitHub($it) => $call,
+        }
+    };
+}
+
+impl Source for AnySource {
+    type Session = AnySession;
+
+    fn session(&self, owner: Option<&str>, budget: WaitBudget, now: DateTime<Utc>) -> AnySession {
+        match self {
+            Self::GitHub(github) => AnySession::GitHub(github.session(owner, budget, now)),
+        }
+    }
+
+    fn concurrency(&self) -> usize {
+        each!(self, it => it.concurrency())
+    }
+
+    fn know_blocks(&self, blocks: &[Block], now: DateTime<Utc>) {
+        each!(self, it => it.know_blocks(blocks, now));
+    }
+
+    fn take_new_blocks(&self, now: DateTime<Utc>) -> Vec<Block> {
+        each!(self, it => it.take_new_blocks(now))
+    }
+
+    async fn blocked(&self) {
+        each!(self, it => it.blocked().await);
+    }
+
+    fn know_remaining(&self, remaining: &[Remaining], now: DateTime<Utc>) {
+        each!(self, it => it.know_remaining(remaining, now));
+    }
+
+    fn remaining(&self, now: DateTime<Utc>) -> Vec<Remaining> {
+        each!(self, it => it.remaining(now))
+    }
+}
+
+impl Session for AnySession {
+    type Changes<'a> = AnyChanges<'a>;
+
+    fn usage(&self) -> Usage {
+        each!(self, it => it.usage())
+    }
+
+    async fn check_credentials(&self) -> Result<(), SourceError> {
+        each!(self, it => it.check_credentials().await)
+    }
+
+    async fn reads_details(&self) -> Result<bool, SourceError> {
+        each!(self, it => it.reads_details().await)
+    }
+
+    fn changes<'a>(&'a self, repository: &RepoName, page_size: u8, start: Start) -> AnyChanges<'a> {
+        match self {
+            Self::GitHub(session) => AnyChanges::GitHub(session.changes(repository, page_size, start)),
+        }
+    }
+
+    async fn change_at(&self, repository: &RepoName, row: u32) -> Result<Option<ChangeAt>, SourceError> {
+        each!(self, it => it.change_at(repository, row).await)
+    }
+
+    async fn by_creation(
+        &self,
+        repository: &RepoName,
+        page_size: u8,
+        from: Option<&Cursor>,
+    ) -> Result<Page, SourceError> {
+        each!(self, it => Session::by_creation(it, repository, page_size, from).await)
+    }
+
+    fn following(&self, from: Option<&Cursor>, page_size: u8) -> Option<Cursor> {
+        each!(self, it => it.following(from, page_size))
+    }
+
+    async fn row(&self, repository: &RepoName, position: u32) -> Result<Page, SourceError> {
+        each!(self, it => it.row(repository, position).await)
+    }
+
+    async fn list_length(&self, repository: &RepoName) -> Result<ListLength, SourceError> {
+        each!(self, it => Session::list_length(it, repository).await)
+    }
+
+    async fn list_length_if_known(&self, repository: &RepoName) -> Result<Option<ListLength>, SourceError> {
+        each!(self, it => Session::list_length_if_known(it, repository).await)
+    }
+
+    async fn pull_request(
+        &self,
+        repository: &RepoName,
+        number: i64,
+    ) -> Result<Result<PullRequest, UndecodableItem>, SourceError> {
+        each!(self, it => Session::pull_request(it, repository, number).await)
+    }
+
+    async fn details(&self, ids: &[String]) -> Result<Histories, SourceError> {
+        each!(self, it => it.details(ids).await)
+    }
+
+    async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, SourceError> {
+        each!(self, it => Session::repository(it, key).await)
+    }
+
+    async fn repositories_of(&self, owner: &str) -> Result<OwnedRepositories, SourceError> {
+        each!(self, it => Session::repositories_of(it, owner).await)
+    }
+}
+
+impl Changes for AnyChanges<'_> {
+    async fn next(&mut self) -> Result<Option<PageAnswer>, SourceError> {
+        each!(self, it => Changes::next(it).await)
+    }
+
+    fn page_size(&self) -> u8 {
+        each!(self, it => Changes::page_size(it))
+    }
+}

@@ -1,0 +1,214 @@
+//! GitHub as a source. What only GitHub has stays behind this door.
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::progress::Cursor;
+use mergeline_domain::{PullRequest, RepoName};
+use mergeline_source::{
+    Block, ChangeAt, Changes, ErrorKind, Histories, ListLength, OwnedRepositories, Page, PageAnswer, Position,
+    Remaining, RepositoryFacts, RepositoryKey, Source, SourceError, Start, UndecodableItem, UnreadableRow, Usage,
+    WaitBudget,
+};
+
+use crate::listing::larger_page;
+use crate::{GitHub, GitHubError, PullRequestPages, Session};
+
+impl Source for GitHub {
+    type Session = Session;
+
+    fn session(&self, owner: Option<&str>, budget: WaitBudget, now: DateTime<Utc>) -> Session {
+        Self::session(self, owner, budget, now)
+    }
+
+    fn concurrency(&self) -> usize {
+        self.permits_at_once()
+    }
+
+    fn know_blocks(&self, blocks: &[Block], now: DateTime<Utc>) {
+        self.limits().know(blocks, now);
+    }
+
+    fn take_new_blocks(&self, now: DateTime<Utc>) -> Vec<Block> {
+        self.limits().take_new_blocks(now)
+    }
+
+    async fn blocked(&self) {
+        self.limits().blocked().await;
+    }
+
+    fn know_remaining(&self, remaining: &[Remaining], now: DateTime<Utc>) {
+        self.limits().know_remaining(remaining, now);
+    }
+
+    fn remaining(&self, now: DateTime<Utc>) -> Vec<Remaining> {
+        self.limits().remaining(now)
+    }
+}
+
+impl mergeline_source::Session for Session {
+    type Changes<'a> = PullRequestPages<'a>;
+
+    fn usage(&self) -> Usage {
+        Self::usage(self)
+    }
+
+    async fn check_credentials(&self) -> Result<(), SourceError> {
+        if self.has_token().await? {
+            self.token_report().await?;
+        }
+        Ok(())
+    }
+
+    async fn reads_details(&self) -> Result<bool, SourceError> {
+        Ok(self.has_token().await?)
+    }
+
+    fn changes<'a>(&'a self, repository: &RepoName, page_size: u8, start: Start) -> PullRequestPages<'a> {
+        match start {
+            Start::Beginning(etag) => self.by_update(repository, page_size, etag),
+            Start::After(cursor) => self.by_update_after(repository, page_size, &cursor),
+        }
+    }
+
+    async fn change_at(&self, repository: &RepoName, row: u32) -> Result<Option<ChangeAt>, SourceError> {
+        Ok(self.row_by_update(repository, row).await?)
+    }
+
+    async fn by_creation(
+        &self,
+        repository: &RepoName,
+        page_size: u8,
+        from: Option<&Cursor>,
+    ) -> Result<Page, SourceError> {
+        let number = page_after(from, page_size);
+        let mut page = Self::by_creation(self, repository, page_size, number).await?;
+        if page.is_empty() {
+            self.confirm_end(repository, page_size, number).await?;
+        }
+        let rows = number.saturating_mul(page_size.into());
+        page.end = Some(Position { rows, cursor: after(rows) });
+        page.larger = larger_page(page_size).filter(|larger| rows.is_multiple_of((*larger).into()));
+        Ok(page)
+    }
+
+    fn following(&self, from: Option<&Cursor>, page_size: u8) -> Option<Cursor> {
+        Some(after(page_after(from, page_size).saturating_mul(page_size.into())))
+    }
+
+    async fn row(&self, repository: &RepoName, position: u32) -> Result<Page, SourceError> {
+        match Self::by_creation(self, repository, 1, position).await {
+            Err(error @ GitHubError::PageUnreadable { .. }) => {
+                let row = UnreadableRow { position, after: None, before: None, reason: error.to_string() };
+                Ok(Page { unreadable: vec![row], ..Page::default() })
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    async fn list_length(&self, repository: &RepoName) -> Result<ListLength, SourceError> {
+        Ok(Self::list_length(self, repository).await?)
+    }
+
+    async fn list_length_if_known(&self, repository: &RepoName) -> Result<Option<ListLength>, SourceError> {
+        Ok(Self::list_length_if_known(self, repository).await?)
+    }
+
+    async fn pull_request(
+        &self,
+        repository: &RepoName,
+        number: i64,
+    ) -> Result<Result<PullRequest, UndecodableItem>, SourceError> {
+        Ok(Self::pull_request(self, repository, number).await?)
+    }
+
+    async fn details(&self, ids: &[String]) -> Result<Histories, SourceError> {
+        let histories = self.histories(ids).await?;
+        Ok(histories.into_iter().map(|(id, history)| (id, history.map_err(SourceError::from))).collect())
+    }
+
+    async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, SourceError> {
+        Ok(Self::repository(self, key).await?)
+    }
+
+    async fn repositories_of(&self, owner: &str) -> Result<OwnedRepositories, SourceError> {
+        Ok(Self::repositories_of(self, owner).await?)
+    }
+}
+
+impl Session {
+    /// An empty page is the end only if the first page agrees: an error is never an end.
+    async fn confirm_end(&self, repository: &RepoName, page_size: u8, number: u32) -> Result<(), SourceError> {
+        let first = Self::by_creation(self, repository, page_size, 1).await?;
+        if first.is_empty() {
+            return Err(SourceError {
+                kind: ErrorKind::ListsNothing,
+                ..GitHubError::invalid("the list of pull requests is empty").into()
+            });
+        }
+        let last = first.pages_left.map(|left| 1 + left);
+        let is_behind_the_last = if first.has_next { last.is_some_and(|last| last < number) } else { number > 1 };
+        if is_behind_the_last {
+            return Ok(());
+        }
+        let reason = format!("page {number} is empty, but there are more pages");
+        Err(GitHubError::InvalidAnswer { reason }.into())
+    }
+}
+
+impl Changes for PullRequestPages<'_> {
+    async fn next(&mut self) -> Result<Option<PageAnswer>, SourceError> {
+        Ok(Self::next(self).await?)
+    }
+
+    fn page_size(&self) -> u8 {
+        Self::page_size(self)
+    }
+}
+
+/// The cursor of a list by creation: how many of its rows were read. It stays valid when the page size changes.
+fn after(rows: u32) -> Cursor {
+    Cursor(rows.to_string())
+}
+
+/// The number of the page that continues there. A cursor that cannot be read starts the list again: nothing is lost.
+fn page_after(cursor: Option<&Cursor>, page_size: u8) -> u32 {
+    let rows: u32 = cursor.and_then(|cursor| cursor.0.parse().ok()).unwrap_or_default();
+    (rows / u32::from(page_size.max(1))).saturating_add(1)
+}
+
+impl From<GitHubError> for SourceError {
+    fn from(error: GitHubError) -> Self {
+        let kind = match &error {
+            GitHubError::Unauthorized | GitHubError::AppRefused { .. } => ErrorKind::CredentialsRefused,
+            GitHubError::Forbidden { .. } | GitHubError::InsufficientPermission => ErrorKind::Forbidden,
+            GitHubError::NotFound | GitHubError::NodeNotFound { .. } => ErrorKind::NotFound,
+            GitHubError::Gone { .. } => ErrorKind::Gone,
+            GitHubError::RateLimited { .. } => ErrorKind::RateLimited,
+            GitHubError::OutOfTime => ErrorKind::OutOfTime,
+            GitHubError::PageUnreadable { .. } => ErrorKind::PageUnreadable,
+            GitHubError::InvalidAnswer { .. } => ErrorKind::InvalidAnswer,
+            error if error.wants_smaller_page() => ErrorKind::TooLarge,
+            _ => ErrorKind::Other,
+        };
+        let (code, recovery, advice, help) = (error.code(), error.recovery(), error.advice(), error.help());
+        let concerns_owner = error.concerns_owner();
+        let message = match error {
+            // The pause is in the recovery.
+            GitHubError::RateLimited { limit, .. } => GitHubError::RateLimited { limit, retry_in: None }.to_string(),
+            error => error.to_string(),
+        };
+        Self { kind, code, message, recovery, advice, help, concerns_owner }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_by_creation_survives_another_page_size() {
+        let cursor = after(200);
+        assert_eq!([100, 50, 25].map(|size| page_after(Some(&cursor), size)), [3, 5, 9]);
+        assert_eq!(page_after(None, 100), 1);
+        assert_eq!(page_after(Some(&Cursor("of another version".to_owned())), 100), 1);
+    }
+}

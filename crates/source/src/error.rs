@@ -1,0 +1,78 @@
+//! What a source reports when it could not provide something.
+
+use std::fmt;
+
+use mergeline_domain::Recovery;
+
+/// What a failure means to the collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The credentials are refused, so every request with them fails.
+    CredentialsRefused,
+    /// The credentials are known, but may not read this.
+    Forbidden,
+    /// There is no such thing, or the credentials may not see it.
+    NotFound,
+    /// The source no longer offers it.
+    Gone,
+    /// A rate limit is reached, or is known to be.
+    RateLimited,
+    /// The work's own deadline has passed.
+    OutOfTime,
+    /// Fewer pull requests at once may be readable.
+    TooLarge,
+    /// Rows of a list cannot be read, not even one by one.
+    PageUnreadable,
+    /// A list that had rows before has none.
+    ListsNothing,
+    /// The response does not match the documentation.
+    InvalidAnswer,
+    /// Anything else.
+    Other,
+}
+
+/// Why a source did not provide what was requested. It never contains a token or a body.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct SourceError {
+    /// What it means to the collector.
+    pub kind: ErrorKind,
+    /// A stable code for logs, the ledger and alarms.
+    pub code: &'static str,
+    /// A sentence for people. For a rate limit, without the pause.
+    pub message: String,
+    /// What it takes to recover. For a rate limit, with the pause that the source asks for.
+    pub recovery: Recovery,
+    /// What to do about a refusal that the credentials or their owner's settings cause.
+    pub advice: Option<&'static str>,
+    /// What a person can do about it, if nothing more specific is known.
+    pub help: &'static str,
+    /// Whether everything of the same owner fails for the same reason.
+    pub concerns_owner: bool,
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match (self.kind, self.recovery) {
+            (ErrorKind::RateLimited, Recovery::Retry { after: Some(pause) }) => {
+                write!(f, "; retry in {} s", pause.as_secs())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl SourceError {
+    /// The deadline of the work has passed.
+    pub fn out_of_time() -> Self {
+        Self {
+            kind: ErrorKind::OutOfTime,
+            code: "out_of_time",
+            message: "out of time".to_owned(),
+            recovery: Recovery::MoreTime,
+            advice: None,
+            help: "give the command more time",
+            concerns_owner: false,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod limits;
+mod page;
+mod repository;
+mod source;
+
+#[cfg(feature = "contract")]
+pub mod contract;
+
+pub use error::{ErrorKind, SourceError};
+pub use limits::{Block, Remaining, Usage, WaitBudget};
+pub use page::{ChangeAt, Etag, ListLength, Page, PageAnswer, Position, Start, UndecodableItem, UnreadableRow};
+pub use repository::{ListedRepository, OwnedRepositories, RepositoryFacts, RepositoryIdentity, RepositoryKey};
+pub use source::{Changes, Histories, Session, Source};
