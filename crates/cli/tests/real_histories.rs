@@ -12,7 +12,7 @@ use axum::http::Request;
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use mergeline_api::{Api, router};
-use mergeline_collector::{CollectOptions, collect};
+use mergeline_collector::{CollectOptions, Sources, collect};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeGitHub, FakePullRequest, at, recorded};
 use mergeline_github::{GitHub, GitHubSettings};

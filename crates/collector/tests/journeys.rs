@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use common::{ANA, NOW, World, many, merged, outcome, teams_file};
 use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
 use mergeline_domain::plan::Doubt;
-use mergeline_fake_github::{FakeUser, Fault, at, pr};
+use mergeline_fake_github::{FakeUser, Fault, RecordedRequest, at, pr};
 use mergeline_store::{ApplyOptions, ResultState, RunState};
 use tokio::sync::Notify;
 
@@ -509,5 +509,69 @@ async fn unseen_former_login_is_reported_until_ids_match() -> Result<()> {
     world.apply(&teams("")).await?;
     assert_eq!(doubts(&world.collect().await?), []);
     assert_eq!(world.texts(COUNTED).await?, ["1 pay", "2 pay"]);
+    Ok(())
+}
+
+/// The requests so far, one a line: method, path, `If-None-Match`, the ids in a GraphQL query, status.
+fn written(requests: &[RecordedRequest]) -> String {
+    let line = |request: &RecordedRequest| {
+        let body = request.body.as_deref().and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok());
+        let ids = body.as_ref().and_then(|body| body["variables"]["ids"].as_array());
+        let ids = ids.map(|ids| format!(" {} ids from {} to {}", ids.len(), ids[0], ids[ids.len() - 1]));
+        let etag = request.etag.as_ref().map(|etag| format!(" if not {etag}"));
+        let extra = [etag, ids].into_iter().flatten().collect::<String>();
+        format!("{} {}{extra}: {}\n", request.method, request.path, request.status)
+    };
+    requests.iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn a_fixed_history_always_sends_the_same_requests() -> Result<()> {
+    let world = World::new().await?;
+    let mut log = String::new();
+    let mut note = |title: &str, world: &World| {
+        log.push_str(&format!("# {title}\n{}", written(&world.fake.requests())));
+        world.fake.forget_requests();
+    };
+    let hours = |hours: i64| at(NOW) + TimeDelta::hours(hours);
+    world.fake.put(many(330));
+    world.fake.put((1..=7).map(|number| pr("acme/web", number).by("ana").updated("2026-06-01T00:00:00Z")));
+    world.collect_at(hours(0), 1).await?;
+    note("first run", &world);
+    world.collect_at(hours(4), 1).await?;
+    note("nothing has changed", &world);
+    world.fake.put((40..=45).map(|number| merged(number).updated("2026-06-15T15:00:00Z")));
+    world.collect_at(hours(8), 1).await?;
+    note("six have changed", &world);
+    world.fake.rename("acme/web", "acme/site");
+    world.fake.put([pr("acme/site", 8).by("ana").created("2026-06-15T20:00:00Z")]);
+    world.collect_at(hours(12), 1).await?;
+    note("a repository is renamed", &world);
+    world.apply("{ slug: payments, members: [{ github: ana }, { github: ben }] }").await?;
+    world.fake.break_pull_request("acme/api", 200, Some(502));
+    world.collect_at(hours(16), 1).await?;
+    note("a member is new, and a row is unreadable", &world);
+    world.fake.break_pull_request("acme/api", 200, None);
+    world.fake.delete_pull_request("acme/api", 3);
+    let verifies = CollectOptions::at_a_terminal(hours(60), TimeDelta::days(180), 1);
+    world.collect_and(&CollectOptions { verifies: true, ..verifies }, |_| {}).await?;
+    note("everything is compared, and one is gone", &world);
+    world.fake.limit_page_size(30, 502);
+    world.apply("{ slug: payments, members: [{ github: ana }, { github: cleo }] }").await?;
+    world.fail(1, &Fault::SecondaryLimit { retry_after: 900 });
+    world.collect_at(hours(64), 1).await?;
+    note("a rate limit", &world);
+    // The client itself remembers the limit, by a clock that does not jump.
+    let later = |after: i64| CollectOptions::at_a_terminal(hours(after), TimeDelta::days(180), 1);
+    world.collect_elsewhere(&later(68)).await?;
+    note("a member is new, and large pages fail", &world);
+    world.apply_to("acme/*", ANA).await?;
+    world.fake.switch_off_pull_requests("acme/site");
+    world.collect_elsewhere(&later(72)).await?;
+    note("a pattern, and pull requests are switched off", &world);
+    world.fake.empty_list("acme/api");
+    world.collect_elsewhere(&later(76)).await?;
+    note("a list is empty", &world);
+    insta::assert_snapshot!(log);
     Ok(())
 }

@@ -270,7 +270,10 @@ async fn a_tunneled_enterprise_server_is_detected_by_responses() -> Result<()> {
         // As after a rename, with the name that the server has at the end of the tunnel.
         let id = fake.repository_id(REPOSITORY).context("a repository")?;
         fake.fail_next(REPOSITORY, Fault::RedirectTo(format!("https://ghe.example.com/api/v3/repositories/{id}")));
-        assert_eq!(session.repository(RepositoryKey::Name(&REPOSITORY.parse()?)).await?.identity.name.as_str(), REPOSITORY);
+        assert_eq!(
+            session.repository(RepositoryKey::Name(&REPOSITORY.parse()?)).await?.identity.name.as_str(),
+            REPOSITORY
+        );
         assert!(session.histories(&ids).await?.iter().all(|(_, history)| history.is_ok()));
         assert!(session.token_report().await?.graphql.is_some());
         let requests = fake.requests();

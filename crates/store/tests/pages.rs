@@ -7,7 +7,7 @@ use common::{apply, attributions, fresh, share, teams};
 use std::time::Duration;
 
 use mergeline_domain::Details;
-use mergeline_domain::progress::{Backfill, ProgressEvent};
+use mergeline_domain::progress::{Backfill, Cursor, ProgressEvent};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakePullRequest, FakeUser, at, pr};
 use mergeline_store::{
@@ -61,7 +61,7 @@ async fn f04_a_worker_that_lost_its_lease_cannot_write() -> Result<()> {
     };
     for refused in [
         store.upsert_page(&lost, revision, PageOfWork::default(), now).await.map(|_| ()),
-        store.advance_listing(&lost, revision, listed, None, now).await.map(|_| ()),
+        store.advance_listing(&lost, revision, listed.clone(), None, now).await.map(|_| ()),
         store.advance(&lost, ProgressEvent::BackfillFinished { at: now }, now).await.map(|_| ()),
         store.store_details(&lost, revision, &[], now).await,
         store.mark_deleted(&lost, &[1], now).await,
@@ -471,7 +471,7 @@ async fn rows_read_by_a_slow_clock_stay_quarantined() -> Result<()> {
     store.advance(&lease, first, at(started)).await?;
     let known_by = KnownBy::Place { position: 3, place: Place { after: 1, rows: 2 }, following: None };
     let undecodable = vec![Undecodable { known_by, reason: "no title".to_owned(), created_from: None }];
-    let event = Some(ProgressEvent::PageStored { next_page: 2, seen: 1 });
+    let event = Some(ProgressEvent::PageStored { rows: 100, cursor: Cursor("100".to_owned()), seen: 1 });
     let page = PageOfWork { undecodable, event, ..PageOfWork::default() };
     store.upsert_page(&lease, revision, page, at(behind)).await?;
     store.advance(&lease, ProgressEvent::BackfillFinished { at: at(behind) }, at(behind)).await?;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
 use common::{apply, attributions, fresh, share, teams};
-use mergeline_domain::progress::{Backfill, ProgressEvent, ReadForward, Reading};
-use mergeline_domain::{Details, Problems, RepoName, Verdict};
+use mergeline_domain::progress::{Backfill, Cursor, ProgressEvent, ReadForward, Reading};
+use mergeline_domain::{Details, InstanceId, Problems, RepoName, Verdict};
 use mergeline_fake_github::{FakeUser, at, pr};
 use mergeline_store::{
     Actor, ApplyError, ApplyOptions, DatabaseSettings, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork,
@@ -387,7 +387,7 @@ impl Scene {
         let (first, _) = store.lease(repository, at(NOW), MINUTE).await?.context("free")?;
         store.identify(&first, &"acme/api".parse()?, &1.into(), &"acme/api".parse()?, at(NOW)).await?;
         let since = at("2026-01-01T00:00:00Z");
-        let read = ReadForward { next_page: 3, ..ReadForward::default() };
+        let read = ReadForward { rows: 200, cursor: Some(Cursor("200".to_owned())), ..ReadForward::default() };
         let anchor = Some(at("2026-06-10T12:00:00Z"));
         let backfill = Backfill { since, anchor, reading: Reading::ByCreation(read) };
         let begin = ProgressEvent::BackfillStarted { backfill, at: at(NOW) };
@@ -415,7 +415,7 @@ impl Scene {
             let page = PageOfWork {
                 kept,
                 undecodable,
-                event: Some(ProgressEvent::PageStored { next_page: 4, seen: 100 }),
+                event: Some(ProgressEvent::PageStored { rows: 300, cursor: Cursor("300".to_owned()), seen: 100 }),
                 ..PageOfWork::default()
             };
             Ok(format!("{:?}", store.upsert_page(lease, revision, page, now).await?.quarantined))
@@ -438,7 +438,7 @@ impl Scene {
             }
             "store_rate_limit_blocks" => {
                 let block = RateLimitBlock { scope: "token".to_owned(), kind: "core".to_owned(), until: now };
-                format!("{:?}", store.store_rate_limit_blocks(&[block], now).await?)
+                format!("{:?}", store.store_rate_limit_blocks(InstanceId::GITHUB, &[block], now).await?)
             }
             "store_rate_limit_remaining" => {
                 let remaining = RateLimitRemaining {
@@ -447,7 +447,7 @@ impl Scene {
                     remaining: 4_000,
                     resets_at: now,
                 };
-                format!("{:?}", store.store_rate_limit_remaining(&[remaining], now).await?)
+                format!("{:?}", store.store_rate_limit_remaining(InstanceId::GITHUB, &[remaining], now).await?)
             }
             "apply" => {
                 let file = teams(&[("pay", "{ github: ana }, { github: ben }")]);

@@ -141,7 +141,7 @@ impl World {
 
     /// Triggers what was due after this many answers, even if the run needed fewer.
     async fn let_answers_pass(&self, answers: u32) -> Result<()> {
-        let github = self.github("1")?;
+        let github = self.client("1")?;
         let session = github.session(None, WaitBudget::AT_A_TERMINAL, self.now);
         for _ in 0..answers {
             let _ = session.account_id("ana").await;

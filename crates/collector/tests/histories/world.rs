@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use mergeline_collector::{CollectOptions, RunReport, collect};
+use mergeline_collector::{CollectOptions, RunReport, Sources, collect};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeGitHub, at};
 use mergeline_github::{GitHub, GitHubSettings};
@@ -97,6 +97,10 @@ impl World {
 
     /// A client as in a new sandbox: it does not remember rate limits.
     pub(crate) fn github(&self, concurrency: &str) -> Result<Sources> {
+        Ok(self.client(concurrency)?.into())
+    }
+
+    pub(crate) fn client(&self, concurrency: &str) -> Result<GitHub> {
         let settings = GitHubSettings::from_vars(|name| match name {
             "GITHUB_API_URL" => Some(self.fake.url()),
             "GITHUB_PAT" => Some(TOKEN.to_owned()),
@@ -104,7 +108,7 @@ impl World {
             _ => None,
         });
         let settings = settings.expect("valid settings").with_pace(Duration::from_micros(100), Duration::from_secs(5));
-        Ok(GitHub::connect(&settings)?.into())
+        Ok(GitHub::connect(&settings)?)
     }
 
     pub(crate) fn options(&mut self) -> CollectOptions {
