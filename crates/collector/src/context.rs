@@ -11,7 +11,7 @@ use mergeline_store::{RepositoryResult, Revision, StoreError, Writer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::report::{Refusal, RepositoryReport};
+use crate::report::{CredentialsRefusal, RepositoryReport};
 use crate::sources::{AnySource, Sources};
 
 /// Options of a run.
@@ -172,7 +172,7 @@ impl<'a> RunContext<'a> {
 
     /// Records that an instance refused its credentials. That applies to every repository there, so no other one of the
     /// instance is started.
-    pub fn refuse(&self, Refusal { instance, error }: Refusal) {
+    pub fn refuse(&self, CredentialsRefusal { instance, error }: CredentialsRefusal) {
         // The first refusal is enough.
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(instance).or_insert(error);
     }
@@ -183,9 +183,12 @@ impl<'a> RunContext<'a> {
     }
 
     /// All refusals of credentials in this run.
-    pub fn refusals(&self) -> Vec<Refusal> {
+    pub fn refusals(&self) -> Vec<CredentialsRefusal> {
         let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.iter().map(|(instance, error)| Refusal { instance: *instance, error: error.clone() }).collect()
+        refusals
+            .iter()
+            .map(|(instance, error)| CredentialsRefusal { instance: *instance, error: error.clone() })
+            .collect()
     }
 }
 

@@ -15,7 +15,7 @@ mod work;
 pub use context::{CollectError, CollectOptions, Observer, Progress, RosterSnapshot, RunContext};
 pub use limits::within_known_limits;
 pub use plan::{Plan, plan};
-pub use report::{LastRun, Planning, Refusal, RepositoryReport, RunReport};
+pub use report::{CredentialsRefusal, LastRun, Planning, RepositoryReport, RunReport};
 pub use retention::trim_ledger;
 pub use run::{collect, collect_until};
 pub use settings::{Settings, TeamsSource, configure, not_found};

@@ -71,10 +71,7 @@ pub(crate) async fn plan_until(
     if !snapshot.rules.is_empty() {
         snapshot = configured(store).await?;
     }
-    let is_due = |repository: &Repository| {
-        let is_collected = sources.get(repository.instance).is_some();
-        is_collected && (options.ignores_pauses || repository.retry_at.is_none_or(|at| at <= now))
-    };
+    let is_due = |repository: &Repository| options.ignores_pauses || repository.retry_at.is_none_or(|at| at <= now);
     let due: Vec<Repository> = snapshot.repositories.iter().filter(|repository| is_due(repository)).cloned().collect();
     let run = store.start_run(snapshot.revision, due.len(), &problems, now).await?;
     let planning = Planning { usage, last_run: LastRun::of(&snapshot.repositories, &problems) };

@@ -65,7 +65,7 @@ pub struct RunReport {
     pub completes: bool,
     /// Refusals of credentials, because of which repositories were left out.
     #[serde(rename = "is_token_refused", serialize_with = "whether_any")]
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<CredentialsRefusal>,
 }
 
 #[expect(clippy::ptr_arg, reason = "serde passes a reference to the field")]
@@ -75,7 +75,7 @@ fn whether_any<T, S: Serializer>(list: &Vec<T>, serializer: S) -> Result<S::Ok, 
 
 /// An instance's refusal of its credentials: of the token, or of the App. Every request there fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct CredentialsRefusal {
     /// The instance.
     pub instance: InstanceId,
     /// What it answers.

@@ -28,7 +28,7 @@ pub enum AnySource {
 #[derive(Debug)]
 pub enum AnySession {
     /// At GitHub.
-    GitHub(mergeline_github::Session),
+    GitHub(mergeline_github::GitHubSession),
 }
 
 /// A listing by update of any forge.
@@ -50,10 +50,16 @@ impl Sources {
     }
 }
 
+impl FromIterator<(InstanceId, AnySource)> for Sources {
+    fn from_iter<I: IntoIterator<Item = (InstanceId, AnySource)>>(sources: I) -> Self {
+        Self { by_instance: sources.into_iter().collect() }
+    }
+}
+
 impl From<GitHub> for Sources {
     /// GitHub alone.
     fn from(github: GitHub) -> Self {
-        Self { by_instance: BTreeMap::from([(InstanceId::GITHUB, AnySource::GitHub(github))]) }
+        Self::from_iter([(InstanceId::GITHUB, AnySource::GitHub(github))])
     }
 }
 

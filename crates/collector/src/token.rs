@@ -8,7 +8,7 @@ use mergeline_source::{ErrorKind, Session, Source, WaitBudget};
 use mergeline_store::{StoreError, Writer};
 
 use crate::limits::within_known_limits;
-use crate::report::Refusal;
+use crate::report::CredentialsRefusal;
 use crate::sources::Sources;
 
 /// Returns the refusal of an instance's credentials for this owner. Does not use up the hourly limit. Other errors are
@@ -22,10 +22,10 @@ pub async fn token_refusal(
     store: &Writer,
     owner: Option<&str>,
     now: DateTime<Utc>,
-) -> Result<Option<Refusal>, StoreError> {
+) -> Result<Option<CredentialsRefusal>, StoreError> {
     let Some(source) = sources.get(instance) else { return Ok(None) };
     let session = source.session(owner, WaitBudget { deadline: None, longest_wait: Duration::ZERO }, now);
     let checked = within_known_limits(source, instance, store, now, session.check_credentials()).await?;
     let refused = checked.err().filter(|error| error.kind == ErrorKind::CredentialsRefused);
-    Ok(refused.map(|error| Refusal { instance, error }))
+    Ok(refused.map(|error| CredentialsRefusal { instance, error }))
 }

@@ -2,12 +2,13 @@
 
 mod common;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use chrono::TimeDelta;
-use common::{ANA, NOW, World, many, merged, outcome, teams_file};
-use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, collect};
+use common::{ANA, NOW, World, connect_with, many, merged, outcome, teams_file};
+use mergeline_collector::{CollectError, CollectOptions, Progress, RunReport, Sources, collect};
+use mergeline_domain::InstanceId;
 use mergeline_domain::plan::Doubt;
-use mergeline_fake_github::{FakeUser, Fault, RecordedRequest, at, pr};
+use mergeline_fake_github::{FakeGitHub, FakeUser, Fault, RecordedRequest, at, pr};
 use mergeline_store::{ApplyOptions, ResultState, RunState};
 use tokio::sync::Notify;
 
@@ -512,15 +513,16 @@ async fn unseen_former_login_is_reported_until_ids_match() -> Result<()> {
     Ok(())
 }
 
-/// The requests so far, one a line: method, path, `If-None-Match`, the ids in a GraphQL query, status.
+/// The requests so far, one a line: method, path, whether they have an ETag, the ids in a GraphQL query, status.
 fn written(requests: &[RecordedRequest]) -> String {
     let line = |request: &RecordedRequest| {
         let body = request.body.as_deref().and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok());
         let ids = body.as_ref().and_then(|body| body["variables"]["ids"].as_array());
         let ids = ids.map(|ids| format!(" {} ids from {} to {}", ids.len(), ids[0], ids[ids.len() - 1]));
-        let etag = request.etag.as_ref().map(|etag| format!(" if not {etag}"));
-        let extra = [etag, ids].into_iter().flatten().collect::<String>();
-        format!("{} {}{extra}: {}\n", request.method, request.path, request.status)
+        // An ETag of the fake contains its address, which is another one each time.
+        let etag = if request.etag.is_some() { " with an ETag" } else { "" };
+        let ids = ids.unwrap_or_default();
+        format!("{} {}{etag}{ids}: {}\n", request.method, request.path, request.status)
     };
     requests.iter().map(line).collect()
 }
@@ -573,5 +575,65 @@ async fn a_fixed_history_always_sends_the_same_requests() -> Result<()> {
     world.collect_elsewhere(&later(76)).await?;
     note("a list is empty", &world);
     insta::assert_snapshot!(log);
+    Ok(())
+}
+
+/// A second instance with `acme/lib`, and the clients of both.
+async fn two_instances(world: &World, other: &FakeGitHub, token: &str) -> Result<Sources> {
+    let second = InstanceId(2);
+    other.require_token("ghp_canary");
+    other.put((1..=3).map(|number| pr("acme/lib", number).by("ana")));
+    world
+        .execute("insert into repositories (instance_id, name, added_at) values (2, 'acme/lib', '2026-06-01')")
+        .await?;
+    let github = |sources: Sources| sources.get(InstanceId::GITHUB).cloned().context("GitHub");
+    let clients = [
+        (InstanceId::GITHUB, github(world.another_github()?)?),
+        (second, github(connect_with(&other.url(), Some(token))?)?),
+    ];
+    Ok(clients.into_iter().collect())
+}
+
+#[tokio::test]
+async fn refused_credentials_stop_only_their_own_instance() -> Result<()> {
+    let (world, other) = (World::new().await?, FakeGitHub::start().await?);
+    world.fake.put(many(3));
+    let sources = two_instances(&world, &other, "ghp_wrong").await?;
+    let options = CollectOptions::at_a_terminal(at(NOW), TimeDelta::days(180), 1);
+    let report = collect(&sources, &world.store, &options, &|_| {}).await?;
+    assert_eq!(outcome(&report, "acme/lib"), (ResultState::Failed, Some("github_unauthorized")));
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+    let refused: Vec<InstanceId> = report.refusals.iter().map(|refusal| refusal.instance).collect();
+    assert_eq!(refused, [InstanceId(2)]);
+    assert!(world.fake.requests().iter().all(|request| request.status == 200), "its own token");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rate_limit_holds_only_at_its_instance() -> Result<()> {
+    let (world, other) = (World::new().await?, FakeGitHub::start().await?);
+    world.fake.put(many(3));
+    let sources = two_instances(&world, &other, "ghp_canary").await?;
+    other.fail_next("acme/lib", Fault::SecondaryLimit { retry_after: 900 });
+    let options = CollectOptions::at_a_terminal(at(NOW), TimeDelta::days(180), 1);
+    let report = collect(&sources, &world.store, &options, &|_| {}).await?;
+    assert_eq!(outcome(&report, "acme/lib"), (ResultState::Deferred, Some("github_rate_limited")));
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+    let blocked = "select 'instance ' || instance_id || ': ' || kind from rate_limit_blocks";
+    assert_eq!(world.texts(blocked).await?, ["instance 2: secondary"]);
+    let known = world.store.rate_limit_blocks(InstanceId::GITHUB, at(NOW)).await?;
+    assert_eq!(known, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_without_a_client_fails_alone() -> Result<()> {
+    let (world, other) = (World::new().await?, FakeGitHub::start().await?);
+    world.fake.put(many(3));
+    two_instances(&world, &other, "ghp_canary").await?;
+    let report = world.collect().await?;
+    assert_eq!(outcome(&report, "acme/lib"), (ResultState::Failed, Some("config.instance")));
+    assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
+    assert_eq!(world.number("select count(*) from repositories where leased_until is not null").await?, 0);
     Ok(())
 }

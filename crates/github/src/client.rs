@@ -68,7 +68,7 @@ struct Inner {
 
 /// A unit of work for one owner, with its usage counted.
 #[derive(Debug)]
-pub struct Session {
+pub struct GitHubSession {
     pub(crate) github: GitHub,
     owner: Option<String>,
     budget: WaitBudget,
@@ -190,8 +190,8 @@ impl GitHub {
     }
 
     /// Starts a unit of work for `owner` at `now`. `None` means no particular owner.
-    pub fn session(&self, owner: Option<&str>, budget: WaitBudget, now: DateTime<Utc>) -> Session {
-        Session {
+    pub fn session(&self, owner: Option<&str>, budget: WaitBudget, now: DateTime<Utc>) -> GitHubSession {
+        GitHubSession {
             github: self.clone(),
             owner: owner.map(str::to_lowercase),
             budget,
@@ -234,7 +234,7 @@ impl GitHub {
     }
 }
 
-impl Session {
+impl GitHubSession {
     /// What has been used so far.
     pub fn usage(&self) -> Usage {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)

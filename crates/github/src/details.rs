@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
-use crate::client::{GitHubRequest, Session};
+use crate::client::{GitHubRequest, GitHubSession};
 use crate::model::is_sane;
 use crate::text::{Text, sentence};
 use crate::{GitHubError, Limit, Refusal};
@@ -179,7 +179,7 @@ struct MoreTimeline {
     timeline_items: Connection<TimelineNode>,
 }
 
-impl Session {
+impl GitHubSession {
     /// The histories of pull requests by GraphQL id, each complete or with the reason why it is missing. A batch that
     /// GitHub cannot return is split in halves. A batch that GitHub refuses for each pull request is not split.
     ///

@@ -20,7 +20,7 @@ mod source;
 mod text;
 mod tokens;
 
-pub use client::{GitHub, Session};
+pub use client::{GitHub, GitHubSession};
 pub use error::{GitHubError, Limit, Refusal};
 pub use listing::PullRequestPages;
 pub use lookups::{RateLimit, TokenReport};

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::answer::Answer;
-use crate::client::{GitHubRequest, Session};
+use crate::client::{GitHubRequest, GitHubSession};
 use crate::model::{DecodedPage, decode_page};
 use crate::{GitHubError, link};
 
@@ -101,7 +101,7 @@ impl Part<'_> {
 /// If that row is missing, the listing goes back.
 #[derive(Debug)]
 pub struct PullRequestPages<'a> {
-    session: &'a Session,
+    session: &'a GitHubSession,
     repository: RepoName,
     page_size: u8,
     etag: Option<Etag>,
@@ -180,7 +180,7 @@ impl End {
     }
 }
 
-impl Session {
+impl GitHubSession {
     /// The pull requests of a repository, latest change first. With an `etag` the first page may be
     /// [`PageAnswer::Unchanged`], which ends the listing.
     ///
@@ -430,12 +430,8 @@ impl Session {
         let scope = if order == Order::Update && number == 1 { Some(self.scope(&url).await?) } else { None };
         let usable = known.filter(|etag| scope.as_ref() == Some(&etag.scope));
         let request = GitHubRequest { etag: usable.map(|etag| etag.value.clone()), ..GitHubRequest::get(url) };
-        let is_conditional = request.etag.is_some();
         self.send(request, |answer| {
             if answer.status.as_u16() == 304 {
-                if !is_conditional {
-                    return Err(GitHubError::invalid("304 for a request without an ETag"));
-                }
                 return Ok(PageAnswer::Unchanged);
             }
             let page = read_page(answer, part, scope.as_deref())?;
@@ -502,9 +498,13 @@ impl PullRequestPages<'_> {
             let part = Part { repository: &self.repository, order: Order::Update, size, number };
             let etag = self.etag.as_ref().filter(|_| self.pages == 0);
             let answer = self.session.page_or_parts(part, etag, number > 1 && !self.is_resumed).await?;
-            let PageAnswer::Page(mut page) = answer else {
-                self.has_next = false;
-                return Ok(Some(answer));
+            // Without an ETag nothing can be unchanged.
+            let mut page = match answer {
+                PageAnswer::Unchanged if etag.is_some() => {
+                    self.has_next = false;
+                    return Ok(Some(answer));
+                }
+                answer => into_page(answer)?,
             };
             let rows = *part.rows().end();
             self.pages += 1;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::answer::Answer;
-use crate::client::{GitHubRequest, Session};
+use crate::client::{GitHubRequest, GitHubSession};
 use crate::model::{Time, decode_single};
 use crate::text::Text;
 use crate::{GitHubError, link};
@@ -130,7 +130,7 @@ fn listed(item: RepositoryItem) -> Result<ListedRepository, GitHubError> {
     Ok(ListedRepository { name: identity.name, id: identity.id, is_archived })
 }
 
-impl Session {
+impl GitHubSession {
     /// Looks up a repository.
     ///
     /// # Errors

@@ -10,12 +10,12 @@ use mergeline_source::{
 };
 
 use crate::listing::larger_page;
-use crate::{GitHub, GitHubError, PullRequestPages, Session};
+use crate::{GitHub, GitHubError, GitHubSession, PullRequestPages};
 
 impl Source for GitHub {
-    type Session = Session;
+    type Session = GitHubSession;
 
-    fn session(&self, owner: Option<&str>, budget: WaitBudget, now: DateTime<Utc>) -> Session {
+    fn session(&self, owner: Option<&str>, budget: WaitBudget, now: DateTime<Utc>) -> GitHubSession {
         Self::session(self, owner, budget, now)
     }
 
@@ -44,7 +44,7 @@ impl Source for GitHub {
     }
 }
 
-impl mergeline_source::Session for Session {
+impl mergeline_source::Session for GitHubSession {
     type Changes<'a> = PullRequestPages<'a>;
 
     fn usage(&self) -> Usage {
@@ -134,7 +134,7 @@ impl mergeline_source::Session for Session {
     }
 }
 
-impl Session {
+impl GitHubSession {
     /// An empty page is the end only if the first page agrees: an error is never an end.
     async fn confirm_end(&self, repository: &RepoName, page_size: u8, number: u32) -> Result<(), SourceError> {
         let first = Self::by_creation(self, repository, page_size, 1).await?;

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::answer::Answer;
-use crate::client::{GitHubRequest, Session};
+use crate::client::{GitHubRequest, GitHubSession};
 use crate::credentials::{App, AppState, Credentials, Installed};
 use crate::text::Text;
 use crate::{GitHubError, Refusal, link};
@@ -41,7 +41,7 @@ struct AccessToken {
     expires_at: DateTime<Utc>,
 }
 
-impl Session {
+impl GitHubSession {
     /// Checks whether GitHub accepts the App for the owner, if there is an App. If not, the personal token is used
     /// instead.
     ///
@@ -62,7 +62,7 @@ impl Session {
 impl Credentials {
     /// The token for an owner. The personal one is for owners without the App, and for owners where GitHub refuses
     /// the App.
-    async fn token(&self, session: &Session, owner: Option<&str>) -> Result<Option<SecretString>, GitHubError> {
+    async fn token(&self, session: &GitHubSession, owner: Option<&str>) -> Result<Option<SecretString>, GitHubError> {
         if let (Some(app), Some(owner)) = (&self.app, owner) {
             match app.token(session, owner).await {
                 Ok(Some(token)) => return Ok(Some(token)),
@@ -75,7 +75,7 @@ impl Credentials {
     }
 
     /// Why the App is not used for an owner, although it is installed there or that is unknown.
-    async fn app_refusal(&self, session: &Session, owner: &str) -> Result<(), GitHubError> {
+    async fn app_refusal(&self, session: &GitHubSession, owner: &str) -> Result<(), GitHubError> {
         match &self.app {
             Some(app) => app.token(session, owner).await.map(drop),
             None => Ok(()),
@@ -85,7 +85,7 @@ impl Credentials {
 
 impl App {
     /// The installation token for an owner; `None` if the App is not installed there.
-    async fn token(&self, session: &Session, owner: &str) -> Result<Option<SecretString>, GitHubError> {
+    async fn token(&self, session: &GitHubSession, owner: &str) -> Result<Option<SecretString>, GitHubError> {
         let now = session.now();
         // Held during the request: others that need the same token wait for it instead of requesting it too.
         let mut state = self.state.lock().await;
@@ -144,7 +144,7 @@ impl App {
         }
     }
 
-    async fn installations(&self, session: &Session) -> Result<HashMap<String, Installed>, GitHubError> {
+    async fn installations(&self, session: &GitHubSession) -> Result<HashMap<String, Installed>, GitHubError> {
         let mut found = HashMap::new();
         for page in 1..=MAX_PAGES {
             let url = session.github.url("/app/installations", Some(&format!("per_page=100&page={page}")));

@@ -8,7 +8,7 @@ use anyhow::Result;
 use common::{always, connect, ok, session, settings};
 use mergeline_domain::RepoName;
 use mergeline_fake_github::{FakeGitHub, Fault, at, pr};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, Session};
+use mergeline_github::{GitHub, GitHubError, GitHubSession, GitHubSettings, Limit};
 use mergeline_source::{Page, PageAnswer, Source, WaitBudget};
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ fn repository() -> RepoName {
     REPOSITORY.parse().expect("a repository")
 }
 
-async fn first_page(session: &Session) -> Result<Page, GitHubError> {
+async fn first_page(session: &GitHubSession) -> Result<Page, GitHubError> {
     match session.by_update(&repository(), 100, None).next().await? {
         Some(PageAnswer::Page(page)) => Ok(page),
         other => panic!("{other:?}"),
@@ -34,7 +34,7 @@ async fn fake(faults: impl IntoIterator<Item = Fault>) -> Result<FakeGitHub> {
 }
 
 /// A session without a limit on waits.
-fn unlimited_session(github: &GitHub) -> Session {
+fn unlimited_session(github: &GitHub) -> GitHubSession {
     let budget = WaitBudget { deadline: None, longest_wait: Duration::MAX };
     github.session(Some("acme"), budget, at("2026-06-15T12:00:00Z"))
 }

@@ -11,8 +11,8 @@ use mergeline_aws::{
     Aws, AwsError, DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError,
 };
 use mergeline_collector::{
-    CollectError, CollectOptions, Refusal, RosterSnapshot, RunContext, RunReport, Settings, Sources, collect,
-    configure, not_found, plan, trim_ledger,
+    CollectError, CollectOptions, CredentialsRefusal, RosterSnapshot, RunContext, RunReport, Settings, Sources,
+    collect, configure, not_found, plan, trim_ledger,
 };
 use mergeline_domain::{InstanceId, Problem, Problems, error_chain};
 use mergeline_github::GitHub;
@@ -56,7 +56,7 @@ struct Clients {
     sources: Sources,
     store: Writer,
     /// How and when each instance last refused its credentials without newer ones to try.
-    refused: std::sync::Mutex<BTreeMap<InstanceId, (Refusal, Instant)>>,
+    refused: std::sync::Mutex<BTreeMap<InstanceId, (CredentialsRefusal, Instant)>>,
 }
 
 impl Clients {
@@ -66,12 +66,12 @@ impl Clients {
         Ok(Self { secrets, settings, sources: github.into(), store, refused: std::sync::Mutex::default() })
     }
 
-    fn record_refusal(&self, refusal: Refusal) {
+    fn record_refusal(&self, refusal: CredentialsRefusal) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.insert(refusal.instance, (refusal, Instant::now()));
     }
 
-    fn recent_refusals(&self) -> Vec<Refusal> {
+    fn recent_refusals(&self) -> Vec<CredentialsRefusal> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = refused.values().filter(|(_, at)| at.elapsed() < REFUSED_FOR);
         recent.map(|(refusal, _)| refusal.clone()).collect()
@@ -415,7 +415,7 @@ impl Collector {
         sums.add_run(report.completes);
         match report.refusals.first() {
             None => Ok(Done::Collect(report)),
-            Some(Refusal { error, .. }) => {
+            Some(CredentialsRefusal { error, .. }) => {
                 let advice = error.advice.map(|advice| format!(": {advice}")).unwrap_or_default();
                 Err(FunctionError::new(error.code, format!("{error}; no more requests were sent with it{advice}")))
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_collector::within_known_limits;
 use mergeline_domain::{ExternalId, InstanceId, Login, RepoName, RepoPattern};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, RateLimit, Session, TokenReport};
+use mergeline_github::{GitHub, GitHubError, GitHubSession, GitHubSettings, RateLimit, TokenReport};
 use mergeline_source::{ListedRepository, Page, PageAnswer, RepositoryKey, WaitBudget};
 use mergeline_store::{ConfiguredLogin, Writer};
 
@@ -42,7 +42,7 @@ impl Checks {
         Ok(Self { github: GitHub::connect(settings)?, has_details, now })
     }
 
-    fn session(&self, owner: Option<&str>) -> Session {
+    fn session(&self, owner: Option<&str>) -> GitHubSession {
         self.github.session(owner, WaitBudget { deadline: None, longest_wait: LONGEST_WAIT }, self.now)
     }
 
@@ -472,7 +472,7 @@ impl Checks {
     }
 
     /// Reads the history of a page's first pull request, if histories are collected.
-    async fn history(&self, session: &Session, page: &Page) -> Result<(), GitHubError> {
+    async fn history(&self, session: &GitHubSession, page: &Page) -> Result<(), GitHubError> {
         let newest = page.pull_requests.first().and_then(|pull_request| pull_request.node_id.clone());
         let Some(id) = newest.filter(|_| self.has_details) else { return Ok(()) };
         if !session.has_token().await? {

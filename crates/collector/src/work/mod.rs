@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::context::{INTERRUPTED, Progress, RosterSnapshot, RunContext};
 use crate::limits;
-use crate::report::{Refusal, RepositoryReport};
+use crate::report::{CredentialsRefusal, RepositoryReport};
 use crate::sources::{AnySession, AnySource};
 
 pub use page::keep_page;
@@ -278,7 +278,7 @@ impl RunContext<'_> {
                 ErrorKind::CredentialsRefused => {
                     let reason = Reason { code: error.code, message: error.message.clone() };
                     let failed = Outcome::failed(reason, error.recovery, attempt);
-                    self.refuse(Refusal { instance, error });
+                    self.refuse(CredentialsRefusal { instance, error });
                     // The token's fault is not held against the repository.
                     Outcome { ending: LeaseOutcome::Refused, ..failed }
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use mergeline_fake_github::at;
-use mergeline_github::{GitHub, GitHubSettings, Session};
+use mergeline_github::{GitHub, GitHubSession, GitHubSettings};
 use mergeline_source::WaitBudget;
 
 /// Settings for a fake, with pauses that are short enough for a test.
@@ -48,7 +48,7 @@ pub(crate) fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// A session that waits at most two seconds.
-pub(crate) fn session(github: &GitHub) -> Session {
+pub(crate) fn session(github: &GitHub) -> GitHubSession {
     let budget = WaitBudget { deadline: None, longest_wait: Duration::from_secs(2) };
     github.session(Some("acme"), budget, at("2026-06-15T12:00:00Z"))
 }
