@@ -529,12 +529,11 @@ CREATE TABLE public.repositories (
     page_size smallint DEFAULT 100 NOT NULL,
     unreadable_from timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
     unreadable_until timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
-    backfill_page integer,
+    backfill_order text,
     backfill_since timestamp with time zone,
     backfill_anchor timestamp with time zone,
-    backfill_rows integer,
-    backfill_oldest timestamp with time zone,
-    backfill_last bigint,
+    backfill_rows integer DEFAULT 0 NOT NULL,
+    backfill_cursor text,
     backfill_length integer,
     backfill_newest timestamp with time zone,
     backfill_seen integer DEFAULT 0 NOT NULL,
@@ -556,8 +555,8 @@ CREATE TABLE public.repositories (
     missing_from timestamp with time zone,
     has_undated_missing boolean DEFAULT false NOT NULL,
     data_version bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT repositories_backfill_is_whole CHECK (((backfill_page IS NULL) = (backfill_since IS NULL))),
-    CONSTRAINT repositories_backfill_page_check CHECK ((backfill_page >= 1)),
+    CONSTRAINT repositories_backfill_is_whole CHECK (((backfill_order IS NULL) = (backfill_since IS NULL))),
+    CONSTRAINT repositories_backfill_order_check CHECK ((backfill_order = ANY (ARRAY['creation'::text, 'update'::text]))),
     CONSTRAINT repositories_backfill_rows_check CHECK ((backfill_rows >= 0)),
     CONSTRAINT repositories_current_name_check CHECK ((current_name = lower(current_name))),
     CONSTRAINT repositories_external_id_check CHECK ((external_id <> ''::text)),
@@ -596,7 +595,7 @@ CREATE VIEW public.collection_coverage AS
                     ELSE NULL::timestamp with time zone
                 END) AS missing_since,
             ((repositories.covered_since IS NOT NULL) AND (repositories.collected_at IS NOT NULL)) AS is_read,
-            ((repositories.reopened_since IS NOT NULL) OR (repositories.backfill_page IS NOT NULL)) AS is_pending
+            ((repositories.reopened_since IS NOT NULL) OR (repositories.backfill_order IS NOT NULL)) AS is_pending
            FROM public.repositories
           WHERE (repositories.removed_at IS NULL)) r;
 
@@ -884,16 +883,18 @@ ALTER TABLE public.quarantined_pull_requests ALTER COLUMN id ADD GENERATED ALWAY
 
 CREATE TABLE public.rate_limit_blocks (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    instance_id bigint NOT NULL,
     scope text NOT NULL,
     kind text NOT NULL,
     blocked_until timestamp with time zone NOT NULL,
-    CONSTRAINT rate_limit_blocks_kind_check CHECK ((kind = ANY (ARRAY['core'::text, 'graphql'::text, 'secondary'::text])))
+    CONSTRAINT rate_limit_blocks_kind_check CHECK ((kind <> ''::text))
 );
 
 ALTER TABLE ONLY public.rate_limit_blocks FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.rate_limit_remaining (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    instance_id bigint NOT NULL,
     scope text NOT NULL,
     hourly_limit integer NOT NULL,
     remaining integer NOT NULL,
@@ -1168,10 +1169,10 @@ ALTER TABLE ONLY public.quarantined_pull_requests
     ADD CONSTRAINT quarantined_pull_requests_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.rate_limit_blocks
-    ADD CONSTRAINT rate_limit_blocks_pkey PRIMARY KEY (tenant_id, scope, kind);
+    ADD CONSTRAINT rate_limit_blocks_pkey PRIMARY KEY (tenant_id, instance_id, scope, kind);
 
 ALTER TABLE ONLY public.rate_limit_remaining
-    ADD CONSTRAINT rate_limit_remaining_pkey PRIMARY KEY (tenant_id, scope);
+    ADD CONSTRAINT rate_limit_remaining_pkey PRIMARY KEY (tenant_id, instance_id, scope);
 
 ALTER TABLE ONLY public.readers
     ADD CONSTRAINT readers_pkey PRIMARY KEY (role);
@@ -1319,10 +1320,10 @@ ALTER TABLE ONLY public.quarantined_pull_requests
     ADD CONSTRAINT quarantined_pull_requests_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
 
 ALTER TABLE ONLY public.rate_limit_blocks
-    ADD CONSTRAINT rate_limit_blocks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+    ADD CONSTRAINT rate_limit_blocks_tenant_id_instance_id_fkey FOREIGN KEY (tenant_id, instance_id) REFERENCES public.instances(tenant_id, id);
 
 ALTER TABLE ONLY public.rate_limit_remaining
-    ADD CONSTRAINT rate_limit_remaining_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+    ADD CONSTRAINT rate_limit_remaining_tenant_id_instance_id_fkey FOREIGN KEY (tenant_id, instance_id) REFERENCES public.instances(tenant_id, id);
 
 ALTER TABLE ONLY public.readers
     ADD CONSTRAINT readers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
