@@ -248,8 +248,8 @@ async fn doctor_says_when_a_run_ending_limit_expires() -> Result<()> {
     let fake = github().await?;
     let (laptop, database) = laptop(&fake).await?;
     laptop.run(&["collect"]).await?;
-    let block = "insert into rate_limit_blocks (scope, kind, blocked_until) values ('a', 'secondary', now() + '1 hour'), \
-                 ('b', 'core', now() - interval '1 second')";
+    let block = "insert into rate_limit_blocks (instance_id, scope, kind, blocked_until) values (1, 'a', 'secondary', now() + '1 hour'), \
+                 (1, 'b', 'core', now() - interval '1 second')";
     sqlx::query(block).execute(&database.pool().await?).await?;
     let doctor = laptop.run(&["doctor", "--offline"]).await?;
     let limits: Vec<_> =

@@ -43,8 +43,8 @@ const ROWS: &str = "
     insert into quarantined_pull_requests (repository_id, number, reason, first_seen_at, last_tried_at)
     select id, 8, 'odd', '2026-06-10', '2026-06-10' from repositories;
     insert into reopened_histories (repository_id) select id from repositories;
-    insert into rate_limit_blocks (scope, kind, blocked_until) values ('token', 'core', '2026-06-10');
-    insert into rate_limit_remaining (scope, hourly_limit, remaining, resets_at) values ('token', 5000, 10, '2026-06-10');
+    insert into rate_limit_blocks (instance_id, scope, kind, blocked_until) values (1, 'token', 'core', '2026-06-10');
+    insert into rate_limit_remaining (instance_id, scope, hourly_limit, remaining, resets_at) values (1, 'token', 5000, 10, '2026-06-10');
     insert into events (at, kind, actor_kind, subject) values ('2026-06-10', 'week_completed', 'collector', '2026-W23');
     insert into pull_requests (
         repository_id, instance_id, number, external_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at
