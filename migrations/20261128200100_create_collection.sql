@@ -48,7 +48,7 @@ create table repositories (
     backfill_order text check (backfill_order in ('creation', 'update')),
     backfill_since timestamptz,
     backfill_anchor timestamptz,
-    -- How many rows of the list are stored, and where it continues, in the words of the source. Null at the start of the list.
+    -- How many rows of the list are stored, and where it continues: a cursor of the source. Null at the start of the list.
     backfill_rows integer not null default 0 check (backfill_rows >= 0),
     backfill_cursor text,
     -- The length of the list when the backfill started, when the newest of its pull requests was opened, and how many of them were
@@ -240,7 +240,7 @@ create table rate_limit_blocks (
     instance_id bigint not null,
     -- A digest of the credentials and the address, never the token itself.
     scope text not null,
-    -- Which requests, in the words of the source. At GitHub: core (the hourly limit of the REST API), graphql, or secondary (all).
+    -- Which requests, as the source names them. At GitHub: core (the hourly limit of the REST API), graphql, or secondary (all).
     kind text not null check (kind <> ''),
     blocked_until timestamptz not null,
     primary key (tenant_id, instance_id, scope, kind),

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use mergeline_collector::{
     CancellationToken, CollectOptions, Progress, RunReport, Settings, Sources, TeamsSource, collect_until, configure,
-    token_refusal, trim_ledger,
+    credentials_refusal, trim_ledger,
 };
 use mergeline_domain::metrics::{Lookback, RangeRequest};
 use mergeline_domain::{InstanceId, RepoName, RepoPattern, count_of};
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
         // An App has a token for each owner.
         let repository = file.repositories.first().map(RepoName::owner);
         let owner = repository.or_else(|| file.rules.patterns().next().map(RepoPattern::owner));
-        refusal = token_refusal(&sources, InstanceId::GITHUB, &store, owner, now).await?;
+        refusal = credentials_refusal(&sources, InstanceId::GITHUB, &store, owner, now).await?;
         if let Some(refusal) = &refusal {
             // With a new teams file nothing can be collected. Otherwise the run still starts, so that the ledger
             // records it.
@@ -89,9 +89,9 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
             }
         }
     };
-    if report.refusals.is_empty() {
-        report.refusals.extend(refusal);
-    }
+    report
+        .refusals
+        .extend(refusal.filter(|refusal| report.refusals.iter().all(|known| known.instance != refusal.instance)));
     if file.is_none() && !options.json {
         writeln!(terminal::stderr(), "There is no teams file: the last applied one is in effect.")?;
     }

@@ -165,11 +165,6 @@ impl<'a> RunContext<'a> {
         self.sources.get(instance)
     }
 
-    /// All instances that are collected, with their clients.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = (InstanceId, &'a AnySource)> {
-        self.sources.iter()
-    }
-
     /// Records that an instance refused its credentials. That applies to every repository there, so no other one of the
     /// instance is started.
     pub fn refuse(&self, CredentialsRefusal { instance, error }: CredentialsRefusal) {

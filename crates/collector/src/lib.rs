@@ -20,6 +20,6 @@ pub use retention::trim_ledger;
 pub use run::{collect, collect_until};
 pub use settings::{Settings, TeamsSource, configure, not_found};
 pub use sources::{AnyChanges, AnySession, AnySource, Sources};
-pub use token::token_refusal;
+pub use token::credentials_refusal;
 pub use tokio_util::sync::CancellationToken;
 pub use work::{Attempt, keep_page};

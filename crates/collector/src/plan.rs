@@ -127,7 +127,7 @@ async fn resolve_patterns(
                     usage.add(&session.usage());
                     listed.extend(unlisted);
                 }
-                for pattern in patterns_of(snapshot, owner) {
+                for pattern in patterns_of(snapshot, instance, owner) {
                     let is_match = |one: &&ListedRepository| {
                         pattern.matches(&one.name) && (snapshot.includes_archived || !one.is_archived)
                     };
@@ -137,7 +137,7 @@ async fn resolve_patterns(
                 }
             }
             Err(error) => {
-                for pattern in patterns_of(snapshot, owner) {
+                for pattern in patterns_of(snapshot, instance, owner) {
                     store.note_unlisted(pattern, &error.to_string()).await?;
                 }
                 problems.push(unlisted(owner, &error));
@@ -202,8 +202,12 @@ fn patterns_at(snapshot: &Snapshot, instance: InstanceId) -> impl Iterator<Item 
     snapshot.rules.patterns().filter(move |_| instance == InstanceId::GITHUB)
 }
 
-fn patterns_of<'a>(snapshot: &'a Snapshot, owner: &'a str) -> impl Iterator<Item = &'a RepoPattern> {
-    snapshot.rules.patterns().filter(move |pattern| pattern.owner() == owner)
+fn patterns_of<'a>(
+    snapshot: &'a Snapshot,
+    instance: InstanceId,
+    owner: &'a str,
+) -> impl Iterator<Item = &'a RepoPattern> {
+    patterns_at(snapshot, instance).filter(move |pattern| pattern.owner() == owner)
 }
 
 async fn apply(

@@ -78,7 +78,7 @@ fn whether_any<T, S: Serializer>(list: &Vec<T>, serializer: S) -> Result<S::Ok, 
 pub struct CredentialsRefusal {
     /// The instance.
     pub instance: InstanceId,
-    /// What it answers.
+    /// The error.
     pub error: SourceError,
 }
 

@@ -16,7 +16,7 @@ use crate::sources::Sources;
 ///
 /// # Errors
 /// When the database fails, which stores how long rate limits last.
-pub async fn token_refusal(
+pub async fn credentials_refusal(
     sources: &Sources,
     instance: InstanceId,
     store: &Writer,

@@ -532,7 +532,7 @@ async fn a_fixed_history_always_sends_the_same_requests() -> Result<()> {
     let world = World::new().await?;
     let mut log = String::new();
     let mut note = |title: &str, world: &World| {
-        log.push_str(&format!("# {title}\n{}", written(&world.fake.requests())));
+        log.extend([format!("# {title}\n"), written(&world.fake.requests())]);
         world.fake.forget_requests();
     };
     let hours = |hours: i64| at(NOW) + TimeDelta::hours(hours);
@@ -632,7 +632,7 @@ async fn a_repository_without_a_client_fails_alone() -> Result<()> {
     world.fake.put(many(3));
     two_instances(&world, &other, "ghp_canary").await?;
     let report = world.collect().await?;
-    assert_eq!(outcome(&report, "acme/lib"), (ResultState::Failed, Some("config.instance")));
+    assert_eq!(outcome(&report, "acme/lib"), (ResultState::Failed, Some("instance_not_collected")));
     assert_eq!(outcome(&report, "acme/api"), (ResultState::Succeeded, None));
     assert_eq!(world.number("select count(*) from repositories where leased_until is not null").await?, 0);
     Ok(())

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 /// The page size that every repository starts with.
 pub const WHOLE_PAGE: u8 = 100;
 
-/// A place in a list at a source, in the source's own words. Only the source that made it can read it.
+/// A place in a list at a source. Only the source that made it can read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
@@ -292,11 +292,13 @@ impl Backfill {
 }
 
 impl Reading {
-    /// Pages are stored in their order: rows that are stored already were counted.
+    /// Pages are stored in their order. A page that is stored again, because the reply was lost, was counted already.
     fn past(self, rows: u32, cursor: Cursor, adds: u32) -> Self {
         match self {
-            Self::ByCreation(read) if rows > read.rows => {
-                let seen = read.seen.saturating_add(adds);
+            Self::ByCreation(read) if read.cursor.as_ref() != Some(&cursor) => {
+                // A cursor that the source can no longer read starts the list again, and so does the count.
+                let before = if rows > read.rows { read.seen } else { 0 };
+                let seen = before.saturating_add(adds);
                 Self::ByCreation(ReadForward { rows, cursor: Some(cursor), seen, ..read })
             }
             other => other,
@@ -434,6 +436,8 @@ mod tests {
         let further = once.past(150, cursor(150), 50);
         let expected = ReadForward { rows: 150, cursor: Some(cursor(150)), seen: 140, ..ReadForward::default() };
         assert_eq!(further, Reading::ByCreation(expected));
+        let again = ReadForward { rows: 25, cursor: Some(cursor(25)), seen: 25, ..ReadForward::default() };
+        assert_eq!(further.past(25, cursor(25), 25), Reading::ByCreation(again), "the list starts again");
     }
 
     #[test]

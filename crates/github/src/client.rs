@@ -185,7 +185,7 @@ impl GitHub {
     }
 
     /// How many requests are sent at a time.
-    pub(crate) fn permits_at_once(&self) -> usize {
+    pub(crate) fn concurrency(&self) -> usize {
         self.inner.concurrency
     }
 

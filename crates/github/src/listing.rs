@@ -136,8 +136,8 @@ impl ListPosition {
     }
 
     fn cursor(self) -> Cursor {
-        let Self { rows, oldest, last } = self;
-        Cursor(serde_json::json!({ "rows": rows, "oldest": oldest, "last": last }).to_string())
+        // Numbers and times always serialize.
+        Cursor(serde_json::to_string(&self).unwrap_or_default())
     }
 }
 
@@ -217,7 +217,7 @@ impl GitHubSession {
     ///
     /// # Errors
     /// Any error from GitHub or the connection to it.
-    pub async fn by_creation(&self, repository: &RepoName, page_size: u8, page: u32) -> Result<Page, GitHubError> {
+    pub async fn page_by_creation(&self, repository: &RepoName, page_size: u8, page: u32) -> Result<Page, GitHubError> {
         if page > MAX_PAGES * 100 / u32::from(page_size.max(1)) {
             return Err(GitHubError::invalid("the pages never end"));
         }
@@ -240,8 +240,9 @@ impl GitHubSession {
                 Err(error) if error.wants_smaller_page() => continue,
                 Err(error) => return Err(error),
             };
-            if page.is_empty() && number == 1 {
-                return Ok(ListLength { rows: 0, newest: None });
+            if page.is_empty() {
+                // Behind the end: the rows before it are all there are.
+                return Ok(ListLength { rows: number - 1, newest: None });
             }
             // The last page does not name a last page.
             let last = page.pages_left.map(|left| number + left);
@@ -430,7 +431,7 @@ impl GitHubSession {
         let scope = if order == Order::Update && number == 1 { Some(self.scope(&url).await?) } else { None };
         let usable = known.filter(|etag| scope.as_ref() == Some(&etag.scope));
         let request = GitHubRequest { etag: usable.map(|etag| etag.value.clone()), ..GitHubRequest::get(url) };
-        self.send(request, |answer| {
+        let answer = self.send(request, |answer| {
             if answer.status.as_u16() == 304 {
                 return Ok(PageAnswer::Unchanged);
             }
@@ -439,8 +440,12 @@ impl GitHubSession {
                 return Err(GitHubError::invalid("a page is empty although the previous page announced it"));
             }
             Ok(PageAnswer::Page(page))
-        })
-        .await
+        });
+        match answer.await? {
+            // Without an ETag nothing can be unchanged.
+            PageAnswer::Unchanged if usable.is_none() => Err(GitHubError::invalid("304 for a request without an ETag")),
+            answer => Ok(answer),
+        }
     }
 
     /// An ETag is valid for one token and address.
@@ -470,7 +475,7 @@ fn read_page(answer: &Answer, part: Part<'_>, scope: Option<&str>) -> Result<Pag
     let etag = etag.map(|(value, scope)| Etag { value: value.to_owned(), scope: scope.to_owned() });
     let has_next = link::has_next(answer.header(&LINK), part.number)?;
     let last = answer.header(&LINK).and_then(link::last_page);
-    let pages_left = last.map(|last| last.saturating_sub(part.number));
+    let pages_left = last.and_then(|last| last.checked_sub(part.number));
     let unreadable = nameless.into_iter().map(|item| {
         let position = part.rows().start().saturating_add(item.index);
         let reason = format!("row {position} of the list has no usable number: {}", item.reason);
@@ -498,13 +503,9 @@ impl PullRequestPages<'_> {
             let part = Part { repository: &self.repository, order: Order::Update, size, number };
             let etag = self.etag.as_ref().filter(|_| self.pages == 0);
             let answer = self.session.page_or_parts(part, etag, number > 1 && !self.is_resumed).await?;
-            // Without an ETag nothing can be unchanged.
-            let mut page = match answer {
-                PageAnswer::Unchanged if etag.is_some() => {
-                    self.has_next = false;
-                    return Ok(Some(answer));
-                }
-                answer => into_page(answer)?,
+            let PageAnswer::Page(mut page) = answer else {
+                self.has_next = false;
+                return Ok(Some(answer));
             };
             let rows = *part.rows().end();
             self.pages += 1;
@@ -524,7 +525,7 @@ impl PullRequestPages<'_> {
             }
             self.page_size = page.smaller.unwrap_or(self.page_size).min(self.page_size);
             let end = End::of(&page);
-            page.is_list_empty = page.is_empty() && end.oldest.is_none();
+            page.is_list_empty = page.is_empty();
             let overlaps = number > 1 && (self.is_resumed || *part.rows().start() <= self.rows);
             if let Some(before) = self.end.as_ref().filter(|_| overlaps) {
                 if !before.is_on(&page) {

@@ -1,4 +1,4 @@
-//! The pause before a retry. The wait itself is in one place, [`crate::Session`].
+//! The pause before a retry. The wait itself is in one place, [`crate::GitHubSession`].
 
 use std::time::Duration;
 

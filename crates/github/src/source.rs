@@ -20,7 +20,7 @@ impl Source for GitHub {
     }
 
     fn concurrency(&self) -> usize {
-        self.permits_at_once()
+        Self::concurrency(self)
     }
 
     fn know_blocks(&self, blocks: &[Block], now: DateTime<Utc>) {
@@ -80,7 +80,7 @@ impl mergeline_source::Session for GitHubSession {
         from: Option<&Cursor>,
     ) -> Result<Page, SourceError> {
         let number = page_after(from, page_size);
-        let mut page = Self::by_creation(self, repository, page_size, number).await?;
+        let mut page = self.page_by_creation(repository, page_size, number).await?;
         if page.is_empty() {
             self.confirm_end(repository, page_size, number).await?;
         }
@@ -95,7 +95,7 @@ impl mergeline_source::Session for GitHubSession {
     }
 
     async fn row(&self, repository: &RepoName, position: u32) -> Result<Page, SourceError> {
-        match Self::by_creation(self, repository, 1, position).await {
+        match self.page_by_creation(repository, 1, position).await {
             Err(error @ GitHubError::PageUnreadable { .. }) => {
                 let row = UnreadableRow { position, after: None, before: None, reason: error.to_string() };
                 Ok(Page { unreadable: vec![row], ..Page::default() })
@@ -137,12 +137,9 @@ impl mergeline_source::Session for GitHubSession {
 impl GitHubSession {
     /// An empty page is the end only if the first page agrees: an error is never an end.
     async fn confirm_end(&self, repository: &RepoName, page_size: u8, number: u32) -> Result<(), SourceError> {
-        let first = Self::by_creation(self, repository, page_size, 1).await?;
+        let first = self.page_by_creation(repository, page_size, 1).await?;
         if first.is_empty() {
-            return Err(SourceError {
-                kind: ErrorKind::ListsNothing,
-                ..GitHubError::invalid("the list of pull requests is empty").into()
-            });
+            return Err(SourceError::lists_nothing());
         }
         let last = first.pages_left.map(|left| 1 + left);
         let is_behind_the_last = if first.has_next { last.is_some_and(|last| last < number) } else { number > 1 };
@@ -177,26 +174,27 @@ fn page_after(cursor: Option<&Cursor>, page_size: u8) -> u32 {
 
 impl From<GitHubError> for SourceError {
     fn from(error: GitHubError) -> Self {
+        if error == GitHubError::OutOfTime {
+            return Self::out_of_time();
+        }
         let kind = match &error {
             GitHubError::Unauthorized | GitHubError::AppRefused { .. } => ErrorKind::CredentialsRefused,
             GitHubError::Forbidden { .. } | GitHubError::InsufficientPermission => ErrorKind::Forbidden,
             GitHubError::NotFound | GitHubError::NodeNotFound { .. } => ErrorKind::NotFound,
             GitHubError::Gone { .. } => ErrorKind::Gone,
             GitHubError::RateLimited { .. } => ErrorKind::RateLimited,
-            GitHubError::OutOfTime => ErrorKind::OutOfTime,
             GitHubError::PageUnreadable { .. } => ErrorKind::PageUnreadable,
             GitHubError::InvalidAnswer { .. } => ErrorKind::InvalidAnswer,
             error if error.wants_smaller_page() => ErrorKind::TooLarge,
             _ => ErrorKind::Other,
         };
         let (code, recovery, advice, help) = (error.code(), error.recovery(), error.advice(), error.help());
-        let concerns_owner = error.concerns_owner();
         let message = match error {
             // The pause is in the recovery.
             GitHubError::RateLimited { limit, .. } => GitHubError::RateLimited { limit, retry_in: None }.to_string(),
             error => error.to_string(),
         };
-        Self { kind, code, message, recovery, advice, help, concerns_owner }
+        Self { kind, code, message, recovery, advice, help }
     }
 }
 

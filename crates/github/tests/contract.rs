@@ -68,6 +68,22 @@ impl World for FakeWorld {
         self.fake.fail_next(&self.name(), Fault::SecondaryLimit { retry_after: pause.as_secs() });
     }
 
+    fn empty_next(&self) {
+        self.fake.fail_next(&self.name(), Fault::EmptyList);
+    }
+
+    fn break_row(&self, number: i64) -> bool {
+        self.fake.break_pull_request(&self.name(), number, Some(502));
+        true
+    }
+
+    fn limit_page_size(&self, size: u8) -> bool {
+        self.fake.limit_page_size(size.into(), 502);
+        true
+    }
+
+    const HAS_ETAGS: bool = true;
+
     fn requests(&self) -> usize {
         self.fake.requests().len()
     }

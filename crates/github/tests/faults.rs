@@ -238,7 +238,7 @@ async fn f31_the_clock_skew_is_measured() -> Result<()> {
 async fn g12_endless_pages_end_with_an_error() -> Result<()> {
     let fake = fake([]).await?;
     let github = connect(&fake.url(), None)?;
-    let outcome = session(&github).by_creation(&repository(), 100, 5_001).await;
+    let outcome = session(&github).page_by_creation(&repository(), 100, 5_001).await;
     assert!(matches!(outcome, Err(GitHubError::InvalidAnswer { .. })), "{outcome:?}");
     assert_eq!(fake.requests(), []);
     Ok(())

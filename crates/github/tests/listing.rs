@@ -52,9 +52,9 @@ async fn changes_do_not_disturb_pages_by_creation() -> Result<()> {
     fake.put(many(250));
     let github = connect(&fake.url(), None)?;
     let (session, repository) = (session(&github), REPOSITORY.parse()?);
-    let before = session.by_creation(&repository, 100, 2).await?;
+    let before = session.page_by_creation(&repository, 100, 2).await?;
     fake.put([pr(REPOSITORY, 1).updated("2026-12-01T00:00:00Z"), pr(REPOSITORY, 251).created("2026-12-01T00:00:00Z")]);
-    let after = session.by_creation(&repository, 100, 2).await?;
+    let after = session.page_by_creation(&repository, 100, 2).await?;
     assert_eq!(before.pull_requests, after.pull_requests);
     assert_eq!((before.has_next, before.pages_left), (true, Some(1)));
     Ok(())
@@ -383,7 +383,7 @@ async fn pages_behind_tls_proxies_use_the_configured_address() -> Result<()> {
         fake.set_link_address(address);
         assert_eq!(read_all(&github, REPOSITORY).await?.len(), 250, "{address}");
         let session = session(&github);
-        let page = session.by_creation(&REPOSITORY.parse()?, 100, 2).await?;
+        let page = session.page_by_creation(&REPOSITORY.parse()?, 100, 2).await?;
         assert_eq!((page.rows(), page.has_next, page.pages_left), (100, true, Some(1)), "{address}");
     }
     Ok(())
@@ -471,7 +471,7 @@ async fn an_unreadable_page_splits_to_find_the_row() -> Result<()> {
         let github = connect(&fake.url(), None)?;
         let session = session(&github);
         let number = u32::try_from((broken - 1) / 100 + 1)?;
-        let page = session.by_creation(&REPOSITORY.parse()?, 100, number).await?;
+        let page = session.page_by_creation(&REPOSITORY.parse()?, 100, number).await?;
         assert_eq!(page.rows(), if number == 3 { 50 } else { 100 }, "#{broken}");
         assert_eq!((page.has_next, page.smaller), (number < 3, None), "#{broken}");
         let [row] = &page.unreadable[..] else { panic!("{:?}", page.unreadable) };

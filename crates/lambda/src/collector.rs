@@ -410,14 +410,17 @@ impl Collector {
             sums.add_planning(&report.planning);
         }
         for repository in &report.repositories {
-            sums.add(&repository.result);
+            sums.add(repository);
         }
         sums.add_run(report.completes);
         match report.refusals.first() {
             None => Ok(Done::Collect(report)),
             Some(CredentialsRefusal { error, .. }) => {
                 let advice = error.advice.map(|advice| format!(": {advice}")).unwrap_or_default();
-                Err(FunctionError::new(error.code, format!("{error}; no more requests were sent with it{advice}")))
+                Err(FunctionError::new(
+                    error.code,
+                    format!("{error}; no more requests were sent{advice}. In AWS, credentials are stored as secrets"),
+                ))
             }
         }
     }
@@ -462,7 +465,9 @@ impl Collector {
                     continue;
                 }
                 // Spare the other messages of this batch and the next from trying it.
-                refusals.into_iter().for_each(|refusal| clients.record_refusal(refusal));
+                for refusal in refusals {
+                    clients.record_refusal(refusal);
+                }
             }
             failures.batch_item_failures.extend(worked.batch_item_failures);
             records = rest;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mergeline_aws::{Metric, Unit};
-use mergeline_collector::{LastRun, Planning};
-use mergeline_store::{RepositoryResult, ResultState};
+use mergeline_collector::{LastRun, Planning, RepositoryReport};
+use mergeline_source::ErrorKind;
+use mergeline_store::ResultState;
 
 /// The sums since the last report.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +29,8 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    pub(crate) fn add(&mut self, result: &RepositoryResult) {
+    pub(crate) fn add(&mut self, report: &RepositoryReport) {
+        let result = &report.result;
         self.pull_requests += result.listed;
         self.api_errors += result.api_errors;
         self.requests += result.requests + result.graphql_requests;
@@ -40,10 +42,7 @@ impl Sums {
         self.rate_limit_remaining = least(self.rate_limit_remaining, result.rate_limit_remaining);
         self.rate_limit_percent = least(self.rate_limit_percent, result.rate_limit_percent);
         self.token_expires_at = least(self.token_expires_at, result.token_expires_at);
-        self.is_token_refused |= result
-            .reason
-            .as_ref()
-            .is_some_and(|reason| matches!(reason.code, "github_unauthorized" | "github_app_refused"));
+        self.is_token_refused |= report.cause.as_ref().is_some_and(|cause| cause.kind == ErrorKind::CredentialsRefused);
     }
 
     /// The usage and findings of planning. When an invocation plans twice, the first `last_run` counts.

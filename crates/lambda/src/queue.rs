@@ -149,7 +149,7 @@ async fn collect_one(
     let attempt = if is_last { Attempt::Only } else { Attempt::Retryable };
     let (_, report) = context.repository(run, repository, name, attempt).await?;
     report.log();
-    sums.add(&report.result);
+    sums.add(&report);
     if let Some(settled) = context.store.settle_run(run, context.now()).await? {
         sums.add_run(settled.completes);
     }

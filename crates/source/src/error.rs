@@ -23,7 +23,7 @@ pub enum ErrorKind {
     TooLarge,
     /// Rows of a list cannot be read, not even one by one.
     PageUnreadable,
-    /// A list that had rows before has none.
+    /// The list has no row. It may be a lost permission.
     ListsNothing,
     /// The response does not match the documentation.
     InvalidAnswer,
@@ -46,8 +46,6 @@ pub struct SourceError {
     pub advice: Option<&'static str>,
     /// What a person can do about it, if nothing more specific is known.
     pub help: &'static str,
-    /// Whether everything of the same owner fails for the same reason.
-    pub concerns_owner: bool,
 }
 
 impl fmt::Display for SourceError {
@@ -65,14 +63,40 @@ impl fmt::Display for SourceError {
 impl SourceError {
     /// The deadline of the work has passed.
     pub fn out_of_time() -> Self {
+        let message = "out of time".to_owned();
+        let help = "try again, with more time";
         Self {
             kind: ErrorKind::OutOfTime,
             code: "out_of_time",
-            message: "out of time".to_owned(),
+            message,
             recovery: Recovery::MoreTime,
             advice: None,
-            help: "give the command more time",
-            concerns_owner: false,
+            help,
+        }
+    }
+
+    /// The list of pull requests has no row.
+    pub fn lists_nothing() -> Self {
+        Self {
+            kind: ErrorKind::ListsNothing,
+            code: "repo_lists_nothing",
+            message: "none of its pull requests are listed any more; stored ones stay but do not count as fresh"
+                .to_owned(),
+            recovery: Recovery::NeedsPerson,
+            advice: None,
+            help: "check what the token may see",
+        }
+    }
+
+    /// A response that does not match the documentation.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::InvalidAnswer,
+            code: "invalid_answer",
+            message: message.into(),
+            recovery: Recovery::RETRY,
+            advice: None,
+            help: "try again later",
         }
     }
 }

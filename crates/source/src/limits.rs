@@ -66,7 +66,7 @@ impl Usage {
 pub struct Block {
     /// A digest of the credentials and the source's address: not the token itself.
     pub scope: String,
-    /// Which requests are refused, by the source's own name for them.
+    /// Which requests are refused, as the source names them.
     pub kind: String,
     /// The end of the period.
     pub until: DateTime<Utc>,

@@ -13,7 +13,7 @@ const KEPT_FOR: TimeDelta = TimeDelta::days(1);
 pub struct RateLimitBlock {
     /// A digest of the credentials and the address.
     pub scope: String,
-    /// Which requests, in the words of the source.
+    /// Which requests, as the source names them.
     pub kind: String,
     /// When it ends.
     pub until: DateTime<Utc>,

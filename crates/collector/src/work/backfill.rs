@@ -81,7 +81,8 @@ impl RepositoryJob<'_> {
         mut pages: AnyChanges<'_>,
         first: Option<(Page, ListingProgress)>,
     ) -> Result<(), Interruption> {
-        let outcome = self.read_back_to(since, &mut pages, first).await;
+        // Boxed: it is a large future.
+        let outcome = Box::pin(self.read_back_to(since, &mut pages, first)).await;
         let smaller = pages.page_size().max(SMALLEST_PAGE);
         if smaller < self.repository.progress.page_size {
             self.set_page_size(smaller).await?;
@@ -135,6 +136,10 @@ impl RepositoryJob<'_> {
     /// Starts at the first page, after asking for the length of the list. An unknown length does not prevent that.
     /// `readings` is how often it was started before.
     async fn begin_reading(&mut self, readings: u32) -> Result<(), Interruption> {
+        if readings > 0 {
+            // Rows have vanished since.
+            self.pages_left = None;
+        }
         let length = match self.length.take() {
             Some(length) => Some(length),
             None => self.session.list_length_if_known(self.repository.called()).await?,
@@ -189,10 +194,11 @@ impl RepositoryJob<'_> {
                 if let Some(mut page) = arrived {
                     let unread = self.name_unreadable(&mut page).await?;
                     let seen = counted.add(&page, &unread, read.newest, is_read);
-                    let end = page.end.clone();
-                    next = end.as_ref().map(|end| end.cursor.clone());
-                    let event = end.map(|end| ProgressEvent::PageStored { rows: end.rows, cursor: end.cursor, seen });
-                    self.keep_with(page, unread, since, event).await?;
+                    let end =
+                        page.end.clone().ok_or_else(|| SourceError::invalid("a page of a list has no position"))?;
+                    next = Some(end.cursor.clone());
+                    let event = ProgressEvent::PageStored { rows: end.rows, cursor: end.cursor, seen };
+                    self.keep_with(page, unread, since, Some(event)).await?;
                     self.observe();
                 }
                 outcome?;

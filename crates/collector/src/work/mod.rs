@@ -84,9 +84,8 @@ impl Interruption {
     }
 
     fn lists_nothing() -> Self {
-        let message = "GitHub no longer lists any of its pull requests; stored ones stay but do not count as fresh";
-        let reason = Reason { code: "repo_lists_nothing", message: message.to_owned() };
-        Self::Failed { reason, recovery: Recovery::NeedsPerson }
+        let SourceError { code, message, recovery, .. } = SourceError::lists_nothing();
+        Self::Failed { reason: Reason { code, message }, recovery }
     }
 }
 
@@ -145,9 +144,6 @@ impl RunContext<'_> {
     ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
         let started_at = self.now();
         let started = Instant::now();
-        for (instance, source) in self.sources() {
-            limits::learn(source, instance, self.store, started_at).await?;
-        }
         let leased = self.store.lease(id, started_at, LEASE).await?;
         let Some((lease, repository)) = leased else {
             let held = self.store.held_lease(id, started_at).await?;
@@ -165,6 +161,7 @@ impl RunContext<'_> {
         let Some(source) = self.source(instance) else {
             return self.not_collected(run, &lease, &repository).await;
         };
+        limits::learn(source, instance, self.store, started_at).await?;
         let session = source.session(Some(name.owner()), self.options.wait_budget(), started_at);
         let mut work = RepositoryJob {
             collecting: self,
@@ -234,9 +231,13 @@ impl RunContext<'_> {
         repository: &Repository,
     ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
         let (id, name, now) = (repository.id, repository.called().clone(), self.now());
-        let message = format!("the instance of {name} is not collected: there are no credentials for it");
-        let reason = Some(Reason { code: "config.instance", message });
-        self.store.release(lease, LeaseOutcome::Deferred, reason.as_ref(), now).await?;
+        let message = format!("{name} belongs to an instance that this version does not collect");
+        let reason = Some(Reason { code: "instance_not_collected", message });
+        match self.store.release(lease, LeaseOutcome::Refused, reason.as_ref(), now).await {
+            // The run that took over releases it.
+            Ok(()) | Err(StoreError::LostLease) => {}
+            Err(error) => return Err(error),
+        }
         let result = RepositoryResult { state: ResultState::Failed, reason, ..RepositoryResult::default() };
         self.store.record_result(run, id, now, &result).await?;
         let recovery = Some(Recovery::NeedsPerson);
@@ -386,7 +387,7 @@ impl RepositoryJob<'_> {
 
     fn set_progress(&mut self, progress: CollectionProgress) {
         if progress.page_size != self.repository.progress.page_size {
-            // Its number belongs to the earlier page size.
+            // It counts pages of the earlier size.
             self.pages_left = None;
         }
         self.repository.progress = progress;
