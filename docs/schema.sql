@@ -109,20 +109,26 @@ CREATE FUNCTION public.current_tenant() RETURNS integer
 declare
     acting constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
     named constant text := nullif(current_setting('app.tenant', true), '');
+    chooses constant boolean := acting = 'mergeline_reader_' || (select d.oid from pg_database as d where d.datname = current_database())
+    or pg_has_role(acting, (select c.relowner from pg_class as c where c.oid = 'tenants'::regclass), 'usage');
     tenant integer;
 begin
-    tenant := (select r.tenant_id from readers as r where r.role = session_user);
-    if tenant is null and named is not null and has_table_privilege(acting, 'tenants', 'select') then
-        tenant := named;
+    if chooses and named is not null then
+        return named;
     end if;
+    tenant := (select r.tenant_id from readers as r where r.role = session_user);
     if tenant is null then
         tenant := (select min(t.id) from tenants as t having count(*) = 1);
+    end if;
+    if tenant is null and chooses then
+        raise exception 'several organizations share this database, and none is named'
+        using hint = 'SET app.tenant = N, with an id of the table tenants';
     end if;
     return tenant;
 end
 $$;
 
-COMMENT ON FUNCTION public.current_tenant() IS 'The tenant whose rows this transaction sees: that of a registered reader, else the one that the program names, else the only one.';
+COMMENT ON FUNCTION public.current_tenant() IS 'The tenant whose rows this transaction sees: the one that the program names, else that of a registered reader, else the only one.';
 
 CREATE FUNCTION public.knows_timezone(name text) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -1326,7 +1332,7 @@ ALTER TABLE ONLY public.rate_limit_remaining
     ADD CONSTRAINT rate_limit_remaining_tenant_id_instance_id_fkey FOREIGN KEY (tenant_id, instance_id) REFERENCES public.instances(tenant_id, id);
 
 ALTER TABLE ONLY public.readers
-    ADD CONSTRAINT readers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+    ADD CONSTRAINT readers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.reattributions
     ADD CONSTRAINT reattributions_tenant_id_person_id_fkey FOREIGN KEY (tenant_id, person_id) REFERENCES public.people(tenant_id, id) ON DELETE CASCADE;

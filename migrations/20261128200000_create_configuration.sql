@@ -12,13 +12,14 @@ comment on table tenants is 'One row per organization in this database. The firs
 -- Which tenant a role sees that reads by SQL, such as Grafana's. Not needed while there is only one.
 create table readers (
     role name primary key,
-    tenant_id integer not null references tenants (id) on delete cascade
+    -- Without a cascade: a role must not fall back to the only tenant that is left.
+    tenant_id integer not null references tenants (id)
 );
 
 comment on table readers is 'Which tenant a role sees that reads views by SQL. Not needed while there is only one tenant.';
 
--- It runs once for each table of a statement, because policies select it. Only roles that may read the table of tenants choose
--- one: the program's, not those that read views.
+-- Policies call it once per statement, because they select it. Only the program's roles choose a tenant: the owner of the tables
+-- and the one that reads, but not those that read views.
 create function current_tenant()
 returns integer
 language plpgsql stable parallel safe security definer
@@ -26,14 +27,20 @@ as $$
 declare
     acting constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
     named constant text := nullif(current_setting('app.tenant', true), '');
+    chooses constant boolean := acting = 'mergeline_reader_' || (select d.oid from pg_database as d where d.datname = current_database())
+    or pg_has_role(acting, (select c.relowner from pg_class as c where c.oid = 'tenants'::regclass), 'usage');
     tenant integer;
 begin
-    tenant := (select r.tenant_id from readers as r where r.role = session_user);
-    if tenant is null and named is not null and has_table_privilege(acting, 'tenants', 'select') then
-        tenant := named;
+    if chooses and named is not null then
+        return named;
     end if;
+    tenant := (select r.tenant_id from readers as r where r.role = session_user);
     if tenant is null then
         tenant := (select min(t.id) from tenants as t having count(*) = 1);
+    end if;
+    if tenant is null and chooses then
+        raise exception 'several organizations share this database, and none is named'
+        using hint = 'SET app.tenant = N, with an id of the table tenants';
     end if;
     return tenant;
 end
@@ -45,7 +52,7 @@ do $$ begin
 end $$;
 
 comment on function current_tenant is
-'The tenant whose rows this transaction sees: that of a registered reader, else the one that the program names, else the only one.';
+'The tenant whose rows this transaction sees: the one that the program names, else that of a registered reader, else the only one.';
 
 -- One row per change of the configuration. A membership names the revisions that added and removed it, so every past
 -- configuration can be read.

@@ -48,7 +48,7 @@ fn refuse_foreign(what: &str) -> Result<(), Failure> {
 }
 
 async fn dump(folder: &DataFolder, options: &Options) -> Result<ExitCode, Failure> {
-    refuse_foreign("`pg_dump --no-owner --enable-row-security \"$DB_URL\"`")?;
+    refuse_foreign("`pg_dump --no-owner --no-privileges --enable-row-security \"$DB_URL\"`")?;
     if folder.version().is_none() {
         return Err(Failure::Input(format!("there is no data in {}", folder.path().display())));
     }

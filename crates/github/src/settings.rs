@@ -135,7 +135,7 @@ fn app(id: Option<String>, key: Option<String>) -> Result<Option<AppSettings>, P
 /// The address of the REST API. The address of the site also works: `https://github.com`, `https://HOST`.
 fn base_url(text: &str) -> Result<Url, Problem> {
     let refuse = |message: String| {
-        let help = "write https://api.github.com, https://api.TENANT.ghe.com, or https://HOST/api/v3 for GitHub Enterprise Server";
+        let help = "write https://api.github.com, https://api.SUBDOMAIN.ghe.com, or https://HOST/api/v3 for GitHub Enterprise Server";
         Problem::setting("config.base_url", "GITHUB_API_URL", message, help)
     };
     let mut url =

@@ -33,7 +33,7 @@ const MAX_SOCKET_FOLDER: usize = 90;
 const UNFINISHED: &str = "data.new";
 
 /// The login of the server's users, which owns their databases. It may make databases and roles, but it is not a
-/// superuser, because a superuser's queries pass by the policies that limit the others to their rows.
+/// superuser, because row-level security does not apply to superusers.
 const LOGIN: &str = "mergeline_private";
 /// The login that `initdb` makes.
 const SUPERUSER: &str = "postgres";
@@ -465,7 +465,10 @@ impl Folder {
             let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(Error::Command { command: "postgres", output });
         }
-        fs::write(data.join(HAS_LOGIN), LOGIN).map_err(io_error("cannot finish the data folder"))
+        let mark = data.join(HAS_LOGIN);
+        fs::write(&mark, LOGIN)
+            .and_then(|()| private(&mark, self.account))
+            .map_err(io_error("cannot finish the data folder"))
     }
 
     /// A new, unused folder for `initdb`.

@@ -1,4 +1,4 @@
--- One row with everything that a teams file is compared with, as of one instant: whoever compares needs no lock to see what
+-- One row with everything that a teams file is compared with, as of one instant: a comparison needs no lock to see what
 -- belongs together. JSON, with times in microseconds. And the first of these names of a time zone ($1) that this database knows.
 select
     (

@@ -581,6 +581,8 @@ impl Writer {
                 return Err(StoreError::Pooler { missing });
             }
             refuse_if_too_old(&mut session).await?;
+            // Roles are for the login itself to create.
+            sqlx::raw_sql("set local role to default").execute(&mut session).await?;
             let missing_role = create_reader(&mut session).await?;
             session.close().await?;
             return Ok(missing_role);

@@ -1,7 +1,7 @@
 //! The database roles that connections act as.
 //!
 //! Connections of the API act as a role that can only read, so a mistake in them cannot change anything. A login that
-//! policies do not apply to, because it is a superuser or has `BYPASSRLS`, acts as the owner of the tables, to whom they
+//! policies do not apply to, because it is a superuser or has `BYPASSRLS`, acts as the owner of the tables, to which they
 //! do.
 //!
 //! A role belongs to the whole server, and a member of one database's role must not read another database. So they are
@@ -36,29 +36,53 @@ const MAY_ACT: &str = "pg_has_role(session_user, r.oid, case when current_settin
 /// The tables and views of this login's schema that the role `r` may not read.
 const UNREADABLE: &str = "pg_class as c inner join pg_namespace as s on c.relnamespace = s.oid
     where
-        s.nspname = current_schema() and c.relkind in ('r', 'v') and pg_has_role(session_user, c.relowner, 'usage')
+        s.nspname = current_schema() and c.relkind in ('r', 'v')
+        and c.relowner = (
+            select t.relowner from pg_class as t where t.relnamespace = s.oid and t.relname = 'tenants'
+        )
         and has_table_privilege(r.oid, c.oid, 'select') is not true";
 
 /// The schemas that this login finds, in SQL. `$user` in its search path would mean another schema for the role.
 pub(crate) const SEARCH_PATH: &str = "(select string_agg(quote_ident(s.name), ', ' order by s.place) \
                                       from unnest(current_schemas(false)) with ordinality as s (name, place))";
 
-/// The role, as the end of a query: if this login may act as it, and if it may read everything. Otherwise the login's own
-/// rights are better than none.
-pub(crate) static READER: LazyLock<String> = LazyLock::new(|| {
+/// The role that reads, as the end of a query: if this login may act as it, and if it may read everything.
+static READER: LazyLock<String> = LazyLock::new(|| {
     format!(
         "pg_roles as r where r.rolname = {NAME} and {MAY_ACT} \
          and has_schema_privilege(r.oid, current_schema(), 'usage') and not exists (select from {UNREADABLE})"
     )
 });
 
-/// The owner of the tables, as the end of a query: if policies apply to it and not to this login, and the login may act as
-/// it.
-pub(crate) static OWNER: LazyLock<String> = LazyLock::new(|| {
+/// Whether connections act as the owner `r` of the tables, in SQL: if policies apply to it and not to this login, or if it was
+/// made because they did not apply to an earlier login.
+static IS_OWNER: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "pg_roles as r where r.oid = {OWNER_OF_TABLES} and not (r.rolsuper or r.rolbypassrls) and {BYPASSES} and {MAY_ACT}"
+        "r.oid = {OWNER_OF_TABLES} and not (r.rolsuper or r.rolbypassrls) and ({BYPASSES} or r.rolname = {OWNER_NAME})
+        and {MAY_ACT}"
     )
 });
+
+/// The role of connections that write, as the end of a query.
+pub(crate) static WRITES_AS: LazyLock<String> = LazyLock::new(|| format!("pg_roles as r where {}", *IS_OWNER));
+
+/// The role of connections that read, as the end of a query. Without it, the login's own rights are better than none.
+pub(crate) static READS_AS: LazyLock<String> = LazyLock::new(|| {
+    let (reader, is_owner) = (&*READER, &*IS_OWNER);
+    format!("pg_roles as r where case when exists (select from {reader}) then r.rolname = {NAME} else {is_owner} end")
+});
+
+/// Refuses a connection that would mix up several organizations: nothing would keep their rows apart.
+pub(crate) const REFUSE_MIXING: &str = "do $$ begin
+        if to_regclass('tenants') is not null
+            and exists (select from pg_roles where rolname = current_user and (rolsuper or rolbypassrls))
+        then
+            if (select count(*) > 1 from tenants) then
+                raise exception 'several organizations share this database, and its rules about rows do not apply to this login'
+                using hint = 'set DB_URL to a login that owns the tables and is neither a superuser nor BYPASSRLS';
+            end if;
+        end if;
+    end $$";
 
 /// Makes a login that policies do not apply to act as a role to which they do, which then owns what migrations create. Where
 /// the login may not create the role, or owns the tables already, it acts as itself.
@@ -83,12 +107,14 @@ pub(crate) async fn become_owner(connection: &mut PgConnection) -> Result<(), St
         "select set_config('search_path', {SEARCH_PATH}, false);
         select set_config('role', r.rolname, false) from pg_roles as r
         where
-            {BYPASSES} and {MAY_ACT} and not (r.rolsuper or r.rolbypassrls)
-            and case
+            case
                 when {OWNER_OF_TABLES} is null
-                    then r.rolname = {OWNER_NAME} and has_schema_privilege(r.oid, current_schema(), 'create')
-                else r.oid = {OWNER_OF_TABLES}
-            end"
+                    then
+                        r.rolname = {OWNER_NAME} and {BYPASSES} and {MAY_ACT} and not (r.rolsuper or r.rolbypassrls)
+                        and has_schema_privilege(r.oid, current_schema(), 'create')
+                else {is_owner}
+            end",
+        is_owner = *IS_OWNER
     );
     connection.execute(sqlx::raw_sql(AssertSqlSafe(act))).await?;
     Ok(())

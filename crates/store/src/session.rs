@@ -24,7 +24,7 @@ use sqlx::{
 };
 
 use crate::error::MayNotConnect;
-use crate::roles::{OWNER, READER, SEARCH_PATH};
+use crate::roles::{READS_AS, REFUSE_MIXING, SEARCH_PATH, WRITES_AS};
 use crate::{Renewal, Tenant};
 
 /// The name of our connections in the lists of the server and of poolers.
@@ -55,8 +55,8 @@ impl Access {
     /// The role that connections act as, as the end of a query that has no row if they act as the login.
     fn role(self) -> &'static str {
         match self {
-            Self::Read => &READER,
-            Self::Write => &OWNER,
+            Self::Read => &READS_AS,
+            Self::Write => &WRITES_AS,
         }
     }
 }
@@ -117,7 +117,7 @@ impl State {
         );
         let is_ready: bool = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?.try_get(0)?;
         if is_ready {
-            return Ok(());
+            return sqlx::raw_sql(REFUSE_MIXING).execute(connection).await.map(drop);
         }
         self.is_pooled.store(true, Ordering::Relaxed);
         self.find_role(connection).await
@@ -130,8 +130,12 @@ impl State {
             "select format('set local search_path = %s; set local role %I', {SEARCH_PATH}, r.rolname) from {}",
             self.access.role()
         );
-        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(connection).await?;
-        *self.role() = row.map(|row| row.try_get(0)).transpose()?;
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut *connection).await?;
+        let role = row.map(|row| row.try_get(0)).transpose()?;
+        if role.is_none() {
+            sqlx::raw_sql(REFUSE_MIXING).execute(connection).await?;
+        }
+        *self.role() = role;
         Ok(())
     }
 
@@ -156,8 +160,10 @@ impl State {
         }
         let _ = write!(begin, "; set local app.tenant = '{}'", tenant.id());
         let outcome = sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await;
-        if matches!(outcome, Err(sqlx::Error::Database(_))) {
-            // The role may be gone. The next transaction does without it.
+        if let Err(sqlx::Error::Database(error)) = &outcome
+            && error.code().is_some_and(|code| matches!(&*code, "22023" | "42501" | "42704"))
+        {
+            // The role is gone, or this login may not act as it any more. The next connection looks again.
             self.role().take();
         }
         outcome.map(drop)

@@ -235,7 +235,7 @@ impl Reader {
         let mut connection = self.dedicated_connection().await?;
         let bypasses_policies = bypasses_policies(&mut connection).await?;
         // The rest is about the login, not about the role that it acts as.
-        sqlx::raw_sql("set local role none").execute(&mut connection).await?;
+        sqlx::raw_sql("set local role to default").execute(&mut connection).await?;
         let server = sqlx::query!(
             r#"select
                 current_setting('server_version_num')::integer / 10000 as "version!",

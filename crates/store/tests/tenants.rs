@@ -193,6 +193,8 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
     // The functions that read rows. Their cases are below.
     let reading = "select distinct proname::text from pg_proc where pronamespace = 'public'::regnamespace and proretset order by 1";
     assert_eq!(texts(&pool, reading).await?, ["team_bucket", "team_statistics"]);
+    let above = "select distinct proname::text from pg_proc where pronamespace = 'public'::regnamespace and prosecdef order by 1";
+    assert_eq!(texts(&pool, above).await?, ["current_tenant", "team_bucket"]);
     let functions = [1, 2].map(|team| {
         [
             format!("team_statistics({team}, '2026-06-01', '2026-07-01', 'UTC', 'week')"),
@@ -296,7 +298,7 @@ async fn an_insert_for_nobody_or_others_fails_loudly() -> Result<()> {
     let (_database, pool) = two_tenants().await?;
     let insert = "insert into teams (slug, name, created_at) values ('web', 'Web', now())";
     let error = sqlx::query(insert).execute(&pool).await.err().context("there are two, and none is named")?;
-    assert_eq!(code(&error).as_deref(), Some("42501"), "{error}");
+    assert_eq!(code(&error).as_deref(), Some("P0001"), "{error}");
     let foreign = "insert into teams (tenant_id, slug, name, created_at) values (2, 'web', 'Web', now())";
     let moved = "update teams set tenant_id = 2";
     for statement in [foreign, moved] {
@@ -364,7 +366,6 @@ async fn a_registered_reader_sees_its_tenant_only() -> Result<()> {
         "select 1".to_owned(),
         "set app.tenant = '1'".to_owned(),
         format!("set role {reading}"),
-        "set row_security = off; set row_security = on; set session_authorization = default".to_owned(),
         "create temporary table readers as select session_user::name as role, 1 as tenant_id;
         create temporary table tenants as select 1 as id; set search_path = pg_temp, public"
             .to_owned(),
@@ -402,7 +403,15 @@ async fn an_unregistered_reader_sees_nothing_of_two_tenants() -> Result<()> {
     let (_database, pool) = two_tenants().await?;
     let (role, views) = (format!("unknown_{}", std::process::id()), views(&pool).await?);
     run(&pool, format!("create role {role} login; grant select on {} to {role}", views.join(", "))).await?;
-    for setting in ["", "set app.tenant = '1'", "set app.tenant = '2'"] {
+    // Rights on the tables do not let it choose either.
+    let rights = format!("grant select on all tables in schema public to {role}");
+    for (setting, rights) in [
+        ("", ""),
+        ("set app.tenant = '1'", ""),
+        ("set app.tenant = '2'", ""),
+        ("set app.tenant = '2'", rights.as_str()),
+    ] {
+        run(&pool, rights).await?;
         let mut reader = connect_as(&pool, &role).await?;
         sqlx::raw_sql(setting).execute(&mut reader).await?;
         for view in &views {
@@ -411,6 +420,46 @@ async fn an_unregistered_reader_sees_nothing_of_two_tenants() -> Result<()> {
             assert_eq!(shown(&mut reader, view).await?, nothing, "{view} after {setting}");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_with_registered_readers_stays() -> Result<()> {
+    let (_database, pool) = two_tenants().await?;
+    run(&pool, "insert into tenants default values; insert into readers (role, tenant_id) values ('grafana', 3)")
+        .await?;
+    let remove = "delete from instances where tenant_id = 3; delete from tenants where id = 3";
+    let error = as_tenant(&pool, Tenant::new(3), remove).await.err().context("a reader would see the others")?;
+    assert_eq!(code(&error).as_deref(), Some("23503"), "{error}");
+    run(&pool, "delete from readers").await?;
+    as_tenant(&pool, Tenant::new(3), remove).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_registered_owner_still_chooses_its_tenant() -> Result<()> {
+    let (_database, pool) = two_tenants().await?;
+    run(&pool, "insert into readers (role, tenant_id) values (session_user, 1)").await?;
+    let insert = "insert into teams (slug, name, created_at) values ('mobile', 'Mobile', now())";
+    as_tenant(&pool, SECOND, insert).await?;
+    let found = as_tenant(&pool, SECOND, "select from teams where slug = 'mobile'").await?;
+    assert_eq!(found.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_above_policies_cannot_mix_tenants() -> Result<()> {
+    let (database, _pool) = two_tenants().await?;
+    let superuser = database.superuser_pool().await?;
+    // As after a restore by a superuser: no owner to act as is left.
+    run(&superuser, "alter table tenants owner to postgres").await?;
+    let settings = DatabaseSettings::parse(&SecretString::from(database.superuser_url())).map_err(Problems::from)?;
+    let store = Writer::connect(&settings, Actor::Collector);
+    let error = store.teams(at(NOW)).await.err().context("it would see both")?;
+    let text = mergeline_domain::error_chain(&error);
+    assert!(text.contains("several organizations share this database"), "{text}");
+    run(&superuser, "set session_replication_role = replica; delete from tenants where id = 2").await?;
+    store.teams(at(NOW)).await?;
     Ok(())
 }
 
