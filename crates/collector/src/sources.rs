@@ -63,7 +63,8 @@ impl From<GitHub> for Sources {
     }
 }
 
-/// Calls the same method of any variant.
+/// Calls the same method of any variant. What asks the source is boxed: a request is a large future, and everything that may
+/// send one would be as large.
 macro_rules! each {
     ($any:expr, $it:ident => $call:expr) => {
         match $any {
@@ -94,7 +95,7 @@ impl Source for AnySource {
     }
 
     async fn blocked(&self) {
-        each!(self, it => it.blocked().await);
+        each!(self, it => Box::pin(it.blocked()).await);
     }
 
     fn know_remaining(&self, remaining: &[Remaining], now: DateTime<Utc>) {
@@ -114,11 +115,11 @@ impl Session for AnySession {
     }
 
     async fn check_credentials(&self) -> Result<(), SourceError> {
-        each!(self, it => it.check_credentials().await)
+        each!(self, it => Box::pin(it.check_credentials()).await)
     }
 
     async fn reads_details(&self) -> Result<bool, SourceError> {
-        each!(self, it => it.reads_details().await)
+        each!(self, it => Box::pin(it.reads_details()).await)
     }
 
     fn changes<'a>(&'a self, repository: &RepoName, page_size: u8, start: Start) -> AnyChanges<'a> {
@@ -128,7 +129,7 @@ impl Session for AnySession {
     }
 
     async fn change_at(&self, repository: &RepoName, row: u32) -> Result<Option<ChangeAt>, SourceError> {
-        each!(self, it => it.change_at(repository, row).await)
+        each!(self, it => Box::pin(it.change_at(repository, row)).await)
     }
 
     async fn by_creation(
@@ -137,7 +138,7 @@ impl Session for AnySession {
         page_size: u8,
         from: Option<&Cursor>,
     ) -> Result<Page, SourceError> {
-        each!(self, it => Session::by_creation(it, repository, page_size, from).await)
+        each!(self, it => Box::pin(Session::by_creation(it, repository, page_size, from)).await)
     }
 
     fn following(&self, from: Option<&Cursor>, page_size: u8) -> Option<Cursor> {
@@ -145,15 +146,15 @@ impl Session for AnySession {
     }
 
     async fn row(&self, repository: &RepoName, position: u32) -> Result<Page, SourceError> {
-        each!(self, it => it.row(repository, position).await)
+        each!(self, it => Box::pin(it.row(repository, position)).await)
     }
 
     async fn list_length(&self, repository: &RepoName) -> Result<ListLength, SourceError> {
-        each!(self, it => Session::list_length(it, repository).await)
+        each!(self, it => Box::pin(Session::list_length(it, repository)).await)
     }
 
     async fn list_length_if_known(&self, repository: &RepoName) -> Result<Option<ListLength>, SourceError> {
-        each!(self, it => Session::list_length_if_known(it, repository).await)
+        each!(self, it => Box::pin(Session::list_length_if_known(it, repository)).await)
     }
 
     async fn pull_request(
@@ -161,25 +162,25 @@ impl Session for AnySession {
         repository: &RepoName,
         number: i64,
     ) -> Result<Result<PullRequest, UndecodableItem>, SourceError> {
-        each!(self, it => Session::pull_request(it, repository, number).await)
+        each!(self, it => Box::pin(Session::pull_request(it, repository, number)).await)
     }
 
     async fn details(&self, ids: &[String]) -> Result<Histories, SourceError> {
-        each!(self, it => it.details(ids).await)
+        each!(self, it => Box::pin(it.details(ids)).await)
     }
 
     async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, SourceError> {
-        each!(self, it => Session::repository(it, key).await)
+        each!(self, it => Box::pin(Session::repository(it, key)).await)
     }
 
     async fn repositories_of(&self, owner: &str) -> Result<OwnedRepositories, SourceError> {
-        each!(self, it => Session::repositories_of(it, owner).await)
+        each!(self, it => Box::pin(Session::repositories_of(it, owner)).await)
     }
 }
 
 impl Changes for AnyChanges<'_> {
     async fn next(&mut self) -> Result<Option<PageAnswer>, SourceError> {
-        each!(self, it => Changes::next(it).await)
+        each!(self, it => Box::pin(Changes::next(it)).await)
     }
 
     fn page_size(&self) -> u8 {

@@ -497,7 +497,8 @@ impl Reader {
         &self,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.run(Access::Read, work).await
+        // Boxed, here and below: otherwise everything that reads or writes would be a large future.
+        Box::pin(self.run(Access::Read, work)).await
     }
 
     #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(?access))]
@@ -608,7 +609,7 @@ impl Writer {
         &self,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.run(Access::Write, work).await
+        Box::pin(self.run(Access::Write, work)).await
     }
 
     /// Runs `work` in a transaction. Retries from the start up to three times after a serialization failure or

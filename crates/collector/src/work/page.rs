@@ -104,7 +104,8 @@ impl RepositoryJob<'_> {
         page.pull_requests.retain(|pull_request| pull_request.updated_at >= since);
         let now = self.now();
         let rostered = self.rostered.clone();
-        let kept = keep_page(
+        // Boxed: reading and storing a page is part of nearly everything here.
+        let kept = Box::pin(keep_page(
             self.collecting.store,
             &self.lease,
             rostered.revision,
@@ -113,7 +114,7 @@ impl RepositoryJob<'_> {
             unread,
             event,
             now,
-        );
+        ));
         let (counts, stored) = timed(&mut self.result.database, kept).await?;
         if stored.released > 0 {
             self.repository.unreadable.clear();
