@@ -54,6 +54,27 @@ end $$;
 comment on function current_tenant is
 'The tenant whose rows this transaction sees: the one that the program names, else that of a registered reader, else the only one.';
 
+-- Called by the migration that creates a table. Forced, because the program owns the tables. Foreign keys are checked
+-- without policies, so they name the tenant, too.
+create procedure separate_tenants(variadic tables text [])
+language plpgsql
+as $$
+declare
+    name text;
+begin
+    foreach name in array tables loop
+        execute format('alter table %I enable row level security, force row level security', name);
+        execute format(
+            'create policy rows_of_tenant on %I using (tenant_id = (select current_tenant())) '
+            'with check (tenant_id = (select current_tenant()))',
+            name
+        );
+    end loop;
+end
+$$;
+
+comment on procedure separate_tenants is 'Lets a transaction see and change only the rows of its tenant in these tables.';
+
 -- One row per change of the configuration. A membership names the revisions that added and removed it, so every past
 -- configuration can be read.
 create table configurations (
@@ -266,27 +287,14 @@ $$;
 
 comment on function knows_timezone is 'Whether the server knows a time zone with this name.';
 
--- Forced, because the program owns the tables. Foreign keys are checked without policies, so they name the tenant, too.
-do $$
-declare
-    name text;
-begin
-    foreach name in array array[
-        'configurations',
-        'teams',
-        'instances',
-        'people',
-        'accounts',
-        'team_memberships',
-        'reattributions',
-        'incomplete_patterns',
-        'retention'
-    ] loop
-        execute format('alter table %I enable row level security, force row level security', name);
-        execute format(
-            'create policy rows_of_tenant on %I using (tenant_id = (select current_tenant())) '
-            'with check (tenant_id = (select current_tenant()))',
-            name
-        );
-    end loop;
-end $$;
+call separate_tenants(
+    'configurations',
+    'teams',
+    'instances',
+    'people',
+    'accounts',
+    'team_memberships',
+    'reattributions',
+    'incomplete_patterns',
+    'retention'
+);

@@ -284,25 +284,13 @@ create table events (
 -- A week becomes complete once.
 create unique index events_completed_week_key on events (tenant_id, subject) where kind = 'week_completed';
 
-do $$
-declare
-    name text;
-begin
-    foreach name in array array[
-        'repositories',
-        'collection_runs',
-        'collection_results',
-        'quarantined_pull_requests',
-        'reopened_histories',
-        'rate_limit_blocks',
-        'rate_limit_remaining',
-        'events'
-    ] loop
-        execute format('alter table %I enable row level security, force row level security', name);
-        execute format(
-            'create policy rows_of_tenant on %I using (tenant_id = (select current_tenant())) '
-            'with check (tenant_id = (select current_tenant()))',
-            name
-        );
-    end loop;
-end $$;
+call separate_tenants(
+    'repositories',
+    'collection_runs',
+    'collection_results',
+    'quarantined_pull_requests',
+    'reopened_histories',
+    'rate_limit_blocks',
+    'rate_limit_remaining',
+    'events'
+);

@@ -137,19 +137,4 @@ include (weight, author_id, repository_id, pull_request_id)
 where closed_at is null;
 create index pr_attributions_team_repository_idx on pr_attributions (tenant_id, team_id, repository_id);
 
-do $$
-declare
-    name text;
-begin
-    foreach name in array array[
-        'pull_requests',
-        'pr_attributions'
-    ] loop
-        execute format('alter table %I enable row level security, force row level security', name);
-        execute format(
-            'create policy rows_of_tenant on %I using (tenant_id = (select current_tenant())) '
-            'with check (tenant_id = (select current_tenant()))',
-            name
-        );
-    end loop;
-end $$;
+call separate_tenants('pull_requests', 'pr_attributions');

@@ -5,8 +5,8 @@ use std::pin::pin;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use mergeline_domain::{InstanceId, error_chain};
-use mergeline_source::{Block, Remaining, Source};
-use mergeline_store::{RateLimitBlock, RateLimitRemaining, StoreError, Writer};
+use mergeline_source::Source;
+use mergeline_store::{StoreError, Writer};
 use tokio::time::Instant;
 
 /// Runs `work`, which starts `now`, with the rate limits that earlier runs or other processes met. Stores those met
@@ -37,9 +37,7 @@ pub(crate) async fn learn(
     store: &Writer,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let stored = store.rate_limit_blocks(instance, now).await?;
-    let known = stored.into_iter().map(|RateLimitBlock { scope, kind, until }| Block { scope, kind, until });
-    source.know_blocks(&known.collect::<Vec<_>>(), now);
+    source.know_blocks(&store.rate_limit_blocks(instance, now).await?, now);
     Ok(())
 }
 
@@ -53,24 +51,14 @@ pub(crate) async fn learn_remaining(
     store: &Writer,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let stored = store.rate_limit_remaining(instance, now).await?;
-    let known = stored.into_iter().map(|RateLimitRemaining { scope, hourly_limit, remaining, resets_at }| Remaining {
-        scope,
-        limit: hourly_limit,
-        remaining,
-        resets_at,
-    });
-    source.know_remaining(&known.collect::<Vec<_>>(), now);
+    source.know_remaining(&store.rate_limit_remaining(instance, now).await?, now);
     Ok(())
 }
 
 /// Stores the remaining requests that an instance reported, for the next run. A failure is only logged: the next run can do
 /// without.
 pub(crate) async fn remember_remaining(source: &impl Source, instance: InstanceId, store: &Writer, now: DateTime<Utc>) {
-    let reported = source.remaining(now).into_iter().map(|Remaining { scope, limit, remaining, resets_at }| {
-        RateLimitRemaining { scope, hourly_limit: limit, remaining, resets_at }
-    });
-    let remaining: Vec<RateLimitRemaining> = reported.collect();
+    let remaining = source.remaining(now);
     if remaining.is_empty() {
         return;
     }
@@ -103,11 +91,7 @@ pub(crate) async fn remembering<T>(
 }
 
 async fn remember(source: &impl Source, instance: InstanceId, store: &Writer, now: DateTime<Utc>) {
-    let blocks: Vec<RateLimitBlock> = source
-        .take_new_blocks(now)
-        .into_iter()
-        .map(|Block { scope, kind, until }| RateLimitBlock { scope, kind, until })
-        .collect();
+    let blocks = source.take_new_blocks(now);
     if blocks.is_empty() {
         return;
     }

@@ -153,10 +153,6 @@ impl Session for AnySession {
         each!(self, it => Box::pin(Session::list_length(it, repository)).await)
     }
 
-    async fn list_length_if_known(&self, repository: &RepoName) -> Result<Option<ListLength>, SourceError> {
-        each!(self, it => Box::pin(Session::list_length_if_known(it, repository)).await)
-    }
-
     async fn pull_request(
         &self,
         repository: &RepoName,

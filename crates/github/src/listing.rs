@@ -267,11 +267,7 @@ impl GitHubSession {
         }
     }
 
-    /// The same; `None` if the length is unknown.
-    ///
-    /// # Errors
-    /// Any other error from GitHub or the connection to it.
-    pub async fn list_length_if_known(&self, repository: &RepoName) -> Result<Option<ListLength>, GitHubError> {
+    async fn list_length_if_known(&self, repository: &RepoName) -> Result<Option<ListLength>, GitHubError> {
         match self.list_length(repository).await {
             Ok(length) => Ok(Some(length)),
             Err(error) if error.wants_smaller_page() || matches!(error, GitHubError::InvalidAnswer { .. }) => Ok(None),

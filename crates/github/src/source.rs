@@ -108,10 +108,6 @@ impl mergeline_source::Session for GitHubSession {
         Ok(Self::list_length(self, repository).await?)
     }
 
-    async fn list_length_if_known(&self, repository: &RepoName) -> Result<Option<ListLength>, SourceError> {
-        Ok(Self::list_length_if_known(self, repository).await?)
-    }
-
     async fn pull_request(
         &self,
         repository: &RepoName,

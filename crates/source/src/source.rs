@@ -5,8 +5,8 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{History, PullRequest, RepoName};
 
 use crate::{
-    Block, ChangeAt, ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts, RepositoryKey,
-    SourceError, Start, UndecodableItem, Usage, WaitBudget,
+    Block, ChangeAt, ErrorKind, ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts,
+    RepositoryKey, SourceError, Start, UndecodableItem, Usage, WaitBudget,
 };
 
 /// The details of some pull requests, each with the id that it was requested by.
@@ -105,14 +105,22 @@ pub trait Session: Send + Sync {
     /// [`crate::ErrorKind::InvalidAnswer`] if the source does not say, and any other error of the source.
     fn list_length(&self, repository: &RepoName) -> impl Future<Output = Result<ListLength, SourceError>> + Send;
 
-    /// The same; `None` if the length is unknown.
+    /// The same; `None` if the source fails to say.
     ///
     /// # Errors
     /// Any other error of the source.
     fn list_length_if_known(
         &self,
         repository: &RepoName,
-    ) -> impl Future<Output = Result<Option<ListLength>, SourceError>> + Send;
+    ) -> impl Future<Output = Result<Option<ListLength>, SourceError>> + Send {
+        async {
+            match self.list_length(repository).await {
+                Ok(length) => Ok(Some(length)),
+                Err(error) if matches!(error.kind, ErrorKind::TooLarge | ErrorKind::InvalidAnswer) => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+    }
 
     /// One pull request, or why it cannot be decoded.
     ///

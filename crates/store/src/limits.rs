@@ -2,48 +2,21 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::InstanceId;
+use mergeline_source::{Block, Remaining};
 
 use crate::{Reader, StoreError, Writer};
 
 /// How long an expired block is kept for people who look into it.
 const KEPT_FOR: TimeDelta = TimeDelta::days(1);
 
-/// A period in which an instance refuses requests with some credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RateLimitBlock {
-    /// A digest of the credentials and the address.
-    pub scope: String,
-    /// Which requests, as the source names them.
-    pub kind: String,
-    /// When it ends.
-    pub until: DateTime<Utc>,
-}
-
-/// What was left of an hourly limit at the last request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RateLimitRemaining {
-    /// A digest of the credentials and the address.
-    pub scope: String,
-    /// Requests per hour.
-    pub hourly_limit: u32,
-    /// Requests that were left.
-    pub remaining: u32,
-    /// When the limit resets.
-    pub resets_at: DateTime<Utc>,
-}
-
 impl Reader {
     /// The blocks of an instance that have not expired yet.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn rate_limit_blocks(
-        &self,
-        instance: InstanceId,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<RateLimitBlock>, StoreError> {
+    pub async fn rate_limit_blocks(&self, instance: InstanceId, now: DateTime<Utc>) -> Result<Vec<Block>, StoreError> {
         let query = sqlx::query_as!(
-            RateLimitBlock,
+            Block,
             "select scope, kind, blocked_until as until from rate_limit_blocks
             where instance_id = $1 and blocked_until > $2
             order by 1, 2",
@@ -61,7 +34,7 @@ impl Reader {
         &self,
         instance: InstanceId,
         now: DateTime<Utc>,
-    ) -> Result<Vec<RateLimitRemaining>, StoreError> {
+    ) -> Result<Vec<Remaining>, StoreError> {
         let query = sqlx::query!(
             "select scope, hourly_limit, remaining, resets_at from rate_limit_remaining
             where instance_id = $1 and resets_at > $2
@@ -70,9 +43,9 @@ impl Reader {
             now
         );
         let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
-        let known = rows.into_iter().map(|row| RateLimitRemaining {
+        let known = rows.into_iter().map(|row| Remaining {
             scope: row.scope,
-            hourly_limit: u32::try_from(row.hourly_limit).unwrap_or_default(),
+            limit: u32::try_from(row.hourly_limit).unwrap_or_default(),
             remaining: u32::try_from(row.remaining).unwrap_or_default(),
             resets_at: row.resets_at,
         });
@@ -88,11 +61,11 @@ impl Writer {
     pub async fn store_rate_limit_blocks(
         &self,
         instance: InstanceId,
-        blocks: &[RateLimitBlock],
+        blocks: &[Block],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         // Sorted, so that two workers cannot deadlock. One statement must not touch a row twice.
-        let mut sorted: Vec<&RateLimitBlock> = blocks.iter().collect();
+        let mut sorted: Vec<&Block> = blocks.iter().collect();
         sorted.sort_by(|a, b| (&a.scope, &a.kind, b.until).cmp(&(&b.scope, &b.kind, a.until)));
         sorted.dedup_by(|later, kept| (&later.scope, &later.kind) == (&kept.scope, &kept.kind));
         let scopes: Vec<&str> = sorted.iter().map(|block| block.scope.as_str()).collect();
@@ -135,15 +108,15 @@ impl Writer {
     pub async fn store_rate_limit_remaining(
         &self,
         instance: InstanceId,
-        remaining: &[RateLimitRemaining],
+        remaining: &[Remaining],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         // Sorted, so that two workers cannot deadlock.
-        let mut sorted: Vec<&RateLimitRemaining> = remaining.iter().collect();
+        let mut sorted: Vec<&Remaining> = remaining.iter().collect();
         sorted.sort_by(|a, b| a.scope.cmp(&b.scope));
         let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         let scopes: Vec<&str> = sorted.iter().map(|it| it.scope.as_str()).collect();
-        let limits: Vec<i32> = sorted.iter().map(|it| number(it.hourly_limit)).collect();
+        let limits: Vec<i32> = sorted.iter().map(|it| number(it.limit)).collect();
         let left: Vec<i32> = sorted.iter().map(|it| number(it.remaining)).collect();
         let resets: Vec<DateTime<Utc>> = sorted.iter().map(|it| it.resets_at).collect();
         self.in_transaction(async |connection| {

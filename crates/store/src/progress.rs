@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
+use mergeline_source::Etag;
 use serde_json::json;
 
 use crate::attributions::lock_configuration;
@@ -10,7 +11,7 @@ use crate::progress_columns::{ProgressColumns, progress_of};
 use crate::quarantine::forget_places;
 use crate::repositories::renew_lease;
 use crate::session::Session;
-use crate::{Lease, RepositoryId, Revision, StoreError, StoredEtag, Writer};
+use crate::{Lease, RepositoryId, Revision, StoreError, Writer};
 
 impl Writer {
     /// Records an event of a repository's collection. Returns the progress after it. Recording the same event again
@@ -57,7 +58,7 @@ impl Writer {
         lease: &Lease,
         revision: Revision,
         event: ProgressEvent,
-        etag: Option<&StoredEtag>,
+        etag: Option<&Etag>,
         now: DateTime<Utc>,
     ) -> Result<CollectionProgress, StoreError> {
         self.in_transaction(async |connection| {
@@ -76,7 +77,7 @@ impl Writer {
 pub(crate) struct Beside<'a> {
     /// The new ETag of the incremental stream; `Some(None)` deletes it.
     #[expect(clippy::option_option, reason = "as it was, and none, are two things")]
-    pub(crate) etag: Option<Option<&'a StoredEtag>>,
+    pub(crate) etag: Option<Option<&'a Etag>>,
     /// Whether earlier responses about the repository are out of date.
     pub(crate) bumps_data_version: bool,
 }
@@ -121,7 +122,7 @@ pub(crate) async fn write_progress(
         columns.backfill_readings,
         columns.backfill_reading_at,
         beside.etag.is_some(),
-        etag.map(|etag| etag.etag.as_str()),
+        etag.map(|etag| etag.value.as_str()),
         etag.map(|etag| etag.scope.as_str()),
         i64::from(beside.bumps_data_version)
     )

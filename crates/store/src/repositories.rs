@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::progress::CollectionProgress;
 use mergeline_domain::{ExternalId, InstanceId, RepoName, RepoPattern};
+use mergeline_source::Etag;
 use serde::Serialize;
 use serde_json::json;
 
@@ -39,7 +40,7 @@ pub struct Repository {
     /// How far its collection has come.
     pub progress: CollectionProgress,
     /// The ETag of the first page of the incremental stream.
-    pub etag: Option<StoredEtag>,
+    pub etag: Option<Etag>,
     /// Failures in a row.
     pub failures: u32,
     /// When it is retried after failures.
@@ -76,15 +77,6 @@ impl Repository {
     pub fn called(&self) -> &RepoName {
         self.current_name.as_ref().unwrap_or(&self.name)
     }
-}
-
-/// An ETag with a digest of the token and the address that it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredEtag {
-    /// As GitHub sent it, quotes included.
-    pub etag: String,
-    /// The digest.
-    pub scope: String,
 }
 
 /// The exclusive right to work on a repository. Every write names its fence and is refused once another worker has
@@ -711,7 +703,7 @@ pub(crate) async fn repositories(
             external_id: row.external_id.map(ExternalId::from),
             pattern: row.pattern.as_deref().map(parse_stored).transpose()?,
             progress: progress_of!(row)?,
-            etag: row.etag.zip(row.etag_scope).map(|(etag, scope)| StoredEtag { etag, scope }),
+            etag: row.etag.zip(row.etag_scope).map(|(value, scope)| Etag { value, scope }),
             failures: row.failures.unsigned_abs(),
             retry_at: row.retry_at,
             kept_since: row.kept_since,

@@ -13,12 +13,18 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres};
 
 use crate::StoreError;
 
-/// The name of the role, in SQL.
-const NAME: &str = "(select 'mergeline_reader_' || d.oid from pg_database as d where d.datname = current_database())";
+/// The name of a role of this database, in SQL.
+macro_rules! named {
+    ($what:literal) => {
+        concat!("(select 'mergeline_", $what, "_' || d.oid from pg_database as d where d.datname = current_database())")
+    };
+}
 
-/// The name of the role that owns the tables where the login that migrates is one that policies do not apply to, in SQL.
-const OWNER_NAME: &str =
-    "(select 'mergeline_owner_' || d.oid from pg_database as d where d.datname = current_database())";
+/// The name of the role that reads.
+const NAME: &str = named!("reader");
+
+/// The name of the role that owns the tables where the login that migrates is one that policies do not apply to.
+const OWNER_NAME: &str = named!("owner");
 
 /// Whether policies do not apply to this login, in SQL.
 const BYPASSES: &str =
@@ -33,14 +39,15 @@ const OWNER_OF_TABLES: &str = "(
 /// Whether this login may change to the role `r`, in SQL. Since PostgreSQL 16, a member may lack that right.
 const MAY_ACT: &str = "pg_has_role(session_user, r.oid, case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end)";
 
-/// The tables and views of this login's schema that the role `r` may not read.
-const UNREADABLE: &str = "pg_class as c inner join pg_namespace as s on c.relnamespace = s.oid
-    where
-        s.nspname = current_schema() and c.relkind in ('r', 'v')
-        and c.relowner = (
-            select t.relowner from pg_class as t where t.relnamespace = s.oid and t.relname = 'tenants'
-        )
-        and has_table_privilege(r.oid, c.oid, 'select') is not true";
+/// The tables and views of this login's schema that the role `r` may not read, as the end of a query.
+static UNREADABLE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "pg_class as c inner join pg_namespace as s on c.relnamespace = s.oid
+        where
+            s.nspname = current_schema() and c.relkind in ('r', 'v') and c.relowner = {OWNER_OF_TABLES}
+            and has_table_privilege(r.oid, c.oid, 'select') is not true"
+    )
+});
 
 /// The schemas that this login finds, in SQL. `$user` in its search path would mean another schema for the role.
 pub(crate) const SEARCH_PATH: &str = "(select string_agg(quote_ident(s.name), ', ' order by s.place) \
@@ -50,7 +57,8 @@ pub(crate) const SEARCH_PATH: &str = "(select string_agg(quote_ident(s.name), ',
 static READER: LazyLock<String> = LazyLock::new(|| {
     format!(
         "pg_roles as r where r.rolname = {NAME} and {MAY_ACT} \
-         and has_schema_privilege(r.oid, current_schema(), 'usage') and not exists (select from {UNREADABLE})"
+         and has_schema_privilege(r.oid, current_schema(), 'usage') and not exists (select from {unreadable})",
+        unreadable = *UNREADABLE
     )
 });
 
@@ -72,17 +80,22 @@ pub(crate) static READS_AS: LazyLock<String> = LazyLock::new(|| {
     format!("pg_roles as r where case when exists (select from {reader}) then r.rolname = {NAME} else {is_owner} end")
 });
 
-/// Refuses a connection that would mix up several organizations: nothing would keep their rows apart.
-pub(crate) const REFUSE_MIXING: &str = "do $$ begin
-        if to_regclass('tenants') is not null
-            and exists (select from pg_roles where rolname = current_user and (rolsuper or rolbypassrls))
-        then
-            if (select count(*) > 1 from tenants) then
-                raise exception 'several organizations share this database, and its rules about rows do not apply to this login'
-                using hint = 'set DB_URL to a login that owns the tables and is neither a superuser nor BYPASSRLS';
+/// A statement that fails, where `condition` holds, on a connection that would mix up several organizations: nothing would
+/// keep their rows apart.
+pub(crate) fn refuse_mixing(condition: &str) -> String {
+    format!(
+        "do $$ begin
+            if {condition} and to_regclass('tenants') is not null
+                and exists (select from pg_roles where rolname = current_user and (rolsuper or rolbypassrls))
+            then
+                if (select count(*) > 1 from tenants) then
+                    raise exception 'several organizations share this database, and its rules about rows do not apply to this login'
+                    using hint = 'set DB_URL to a login that owns the tables and is neither a superuser nor BYPASSRLS';
+                end if;
             end if;
-        end if;
-    end $$";
+        end $$"
+    )
+}
 
 /// Makes a login that policies do not apply to act as a role to which they do, which then owns what migrations create. Where
 /// the login may not create the role, or owns the tables already, it acts as itself.
@@ -147,13 +160,14 @@ where
                 (
                     select 'GRANT SELECT ON ' || string_agg(format('%I.%I', s.nspname, c.relname), ', ' order by c.relname)
                         || format(' TO %I', n.name)
-                    from {UNREADABLE}
+                    from {unreadable}
                 )
             ),
             ''
         )
         from (select {NAME} as name where to_regclass('_sqlx_migrations') is not null) as n
-        left join pg_roles as r on r.rolname = n.name"
+        left join pg_roles as r on r.rolname = n.name",
+        unreadable = *UNREADABLE
     );
     let missing: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(connection).await?;
     Ok(missing.flatten())

@@ -24,7 +24,7 @@ use sqlx::{
 };
 
 use crate::error::MayNotConnect;
-use crate::roles::{READS_AS, REFUSE_MIXING, SEARCH_PATH, WRITES_AS};
+use crate::roles::{READS_AS, SEARCH_PATH, WRITES_AS, refuse_mixing};
 use crate::{Renewal, Tenant};
 
 /// The name of our connections in the lists of the server and of poolers.
@@ -112,12 +112,14 @@ impl State {
         let _ = write!(
             sql,
             "; select set_config('search_path', {SEARCH_PATH}, false) from {role} and {is_direct}; \
-             select set_config('role', r.rolname, false) from {role} and {is_direct}",
-            role = self.access.role()
+             select set_config('role', r.rolname, false) from {role} and {is_direct}; {refuse_mixing}",
+            role = self.access.role(),
+            refuse_mixing = refuse_mixing(&is_direct)
         );
-        let is_ready: bool = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?.try_get(0)?;
-        if is_ready {
-            return sqlx::raw_sql(REFUSE_MIXING).execute(connection).await.map(drop);
+        // All of them, because a late error is still an error.
+        let answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
+        if answers.first().is_some_and(|first| first.try_get(0).unwrap_or_default()) {
+            return Ok(());
         }
         self.is_pooled.store(true, Ordering::Relaxed);
         self.find_role(connection).await
@@ -133,7 +135,7 @@ impl State {
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut *connection).await?;
         let role = row.map(|row| row.try_get(0)).transpose()?;
         if role.is_none() {
-            sqlx::raw_sql(REFUSE_MIXING).execute(connection).await?;
+            sqlx::raw_sql(AssertSqlSafe(refuse_mixing("true"))).execute(connection).await?;
         }
         *self.role() = role;
         Ok(())

@@ -15,10 +15,11 @@ use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::progress::{Backfill, Cursor, ProgressEvent, ReadForward, Reading};
 use mergeline_domain::{Details, InstanceId, Problems, RepoName, Verdict};
 use mergeline_fake_github::{FakeUser, at, pr};
+use mergeline_source::{Block, Remaining};
 use mergeline_store::{
     Actor, ApplyError, ApplyOptions, DatabaseSettings, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork,
-    QuarantineKey, RateLimitBlock, RateLimitRemaining, Reason, RepositoryId, RepositoryResult, ResultState, Revision,
-    RunId, StoreError, Undecodable, UnreadableChange, WithoutDetails, Writer,
+    QuarantineKey, Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunId, StoreError, Undecodable,
+    UnreadableChange, WithoutDetails, Writer,
 };
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -437,16 +438,11 @@ impl Scene {
                 format!("{:?}", store.note_unlisted(&"acme/*".parse()?, "without a token").await?)
             }
             "store_rate_limit_blocks" => {
-                let block = RateLimitBlock { scope: "token".to_owned(), kind: "core".to_owned(), until: now };
+                let block = Block { scope: "token".to_owned(), kind: "core".to_owned(), until: now };
                 format!("{:?}", store.store_rate_limit_blocks(InstanceId::GITHUB, &[block], now).await?)
             }
             "store_rate_limit_remaining" => {
-                let remaining = RateLimitRemaining {
-                    scope: "token".to_owned(),
-                    hourly_limit: 5_000,
-                    remaining: 4_000,
-                    resets_at: now,
-                };
+                let remaining = Remaining { scope: "token".to_owned(), limit: 5_000, remaining: 4_000, resets_at: now };
                 format!("{:?}", store.store_rate_limit_remaining(InstanceId::GITHUB, &[remaining], now).await?)
             }
             "apply" => {

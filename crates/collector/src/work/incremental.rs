@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::progress::{Backfill, ProgressEvent, ReadBack, ReadForward, Reading};
-use mergeline_source::{Changes, ErrorKind, ListLength, Page, PageAnswer, RepositoryKey, Session, Source, Start};
-use mergeline_store::{StoredEtag, UnreadableChange};
+use mergeline_source::{Changes, ErrorKind, Etag, ListLength, Page, PageAnswer, RepositoryKey, Session, Source, Start};
+use mergeline_store::UnreadableChange;
 
 use super::progress::{ListingProgress, MAX_AHEAD, SMALLEST_PAGE, read_back};
-use super::{Interruption, RepositoryJob, known, stored, timed};
+use super::{Interruption, RepositoryJob, timed};
 use crate::sources::AnyChanges;
 
 /// How far before the watermark to read again: a source's answers may lag behind its clock by minutes.
@@ -204,7 +204,7 @@ impl RepositoryJob<'_> {
         progress: &mut ListingProgress,
     ) -> Result<ListingEnd, Interruption> {
         let is_conditional = !plan.is_first && !plan.is_reopened && !plan.is_verified();
-        let etag = self.repository.etag.clone().filter(|_| is_conditional).map(known);
+        let etag = self.repository.etag.clone().filter(|_| is_conditional);
         let name = self.repository.called().clone();
         let mut pages = self.session.changes(&name, self.repository.progress.page_size, Start::Beginning(etag));
         loop {
@@ -300,7 +300,7 @@ impl RepositoryJob<'_> {
             is_verified: plan.is_verified() || plan.is_first,
             has_pull_requests: true,
         };
-        self.finish(event, progress.etag.map(stored), plan.started_at).await
+        self.finish(event, progress.etag, plan.started_at).await
     }
 
     /// Confirms an empty list. It may mean that the token lost its access, which is not a complete collection. Or
@@ -376,7 +376,7 @@ impl RepositoryJob<'_> {
     async fn finish(
         &mut self,
         event: ProgressEvent,
-        etag: Option<StoredEtag>,
+        etag: Option<Etag>,
         started_at: DateTime<Utc>,
     ) -> Result<(), Interruption> {
         let (store, revision) = (self.collecting.store, self.rostered.revision);
@@ -402,7 +402,7 @@ impl RepositoryJob<'_> {
         let reading = read_back.map_or(Reading::ByCreation(ReadForward::default()), Reading::ByUpdate);
         let backfill = Backfill { since, anchor: progress.newest, reading };
         let event = ProgressEvent::BackfillStarted { backfill, at: plan.started_at };
-        self.finish(event, progress.etag.clone().map(stored), plan.started_at).await?;
+        self.finish(event, progress.etag.clone(), plan.started_at).await?;
         self.note_unreadable(plan.down_to, progress).await
     }
 

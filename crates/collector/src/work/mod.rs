@@ -18,11 +18,10 @@ use futures::{FutureExt, Stream, StreamExt};
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
 use mergeline_domain::{ExternalId, InstanceId, Recovery, RepoName, error_chain};
 use mergeline_source::{
-    ErrorKind, Etag, ListLength, Page, RepositoryFacts, RepositoryIdentity, RepositoryKey, Session, Source, SourceError,
+    ErrorKind, ListLength, Page, RepositoryFacts, RepositoryIdentity, RepositoryKey, Session, Source, SourceError,
 };
 use mergeline_store::{
     Identity, Lease, LeaseOutcome, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
-    StoredEtag,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -195,11 +194,7 @@ impl RunContext<'_> {
             _ => None,
         };
         let outcome = self.outcome(stopped, instance, attempt)?;
-        match self.store.release(&lease, outcome.ending, outcome.reason.as_ref(), self.now()).await {
-            // The run that took over releases it.
-            Ok(()) | Err(StoreError::LostLease) => {}
-            Err(error) => return Err(error),
-        }
+        self.release(&lease, outcome.ending, outcome.reason.as_ref()).await?;
         let usage = session.usage();
         result.state = outcome.state;
         result.reason = outcome.reason;
@@ -215,6 +210,14 @@ impl RunContext<'_> {
         result.token_expires_at = usage.token_expires_at;
         self.store.record_result(run, id, started_at, &result).await?;
         Ok((id, RepositoryReport { repository: name, result, cause, recovery }))
+    }
+
+    /// Gives up a lease, if it is not lost: then the run that took over releases it.
+    async fn release(&self, lease: &Lease, ending: LeaseOutcome, reason: Option<&Reason>) -> Result<(), StoreError> {
+        match self.store.release(lease, ending, reason, self.now()).await {
+            Err(StoreError::LostLease) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Waits for a moment after the run was stopped: long enough for a transaction, but not for a source's answers.
@@ -233,11 +236,7 @@ impl RunContext<'_> {
         let (id, name, now) = (repository.id, repository.called().clone(), self.now());
         let message = format!("{name} belongs to an instance that this version does not collect");
         let reason = Some(Reason { code: "instance_not_collected", message });
-        match self.store.release(lease, LeaseOutcome::Refused, reason.as_ref(), now).await {
-            // The run that took over releases it.
-            Ok(()) | Err(StoreError::LostLease) => {}
-            Err(error) => return Err(error),
-        }
+        self.release(lease, LeaseOutcome::Refused, reason.as_ref()).await?;
         let result = RepositoryResult { state: ResultState::Failed, reason, ..RepositoryResult::default() };
         self.store.record_result(run, id, now, &result).await?;
         let recovery = Some(Recovery::NeedsPerson);
@@ -565,12 +564,4 @@ async fn timed<T>(spent: &mut Duration, work: impl Future<Output = T>) -> T {
     let outcome = work.await;
     *spent += started.elapsed();
     outcome
-}
-
-fn stored(etag: Etag) -> StoredEtag {
-    StoredEtag { etag: etag.value, scope: etag.scope }
-}
-
-fn known(etag: StoredEtag) -> Etag {
-    Etag { value: etag.etag, scope: etag.scope }
 }
