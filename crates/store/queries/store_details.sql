@@ -25,4 +25,7 @@ from unnest(
     node_id, updated_at, first_commit_at, first_review_at, first_approval_at, ready_at,
     draft_periods, is_draft_history_incomplete, additions, deletions, changed_files, merge_commit, base_ref, has_unread_commits
 )
-where p.repository_id = $1 and p.node_id = i.node_id and p.updated_at = i.updated_at
+where
+    p.node_id = i.node_id and p.updated_at = i.updated_at
+    -- Not by an index: while the planner knows little, it would read the whole repository for each of them.
+    and p.repository_id + 0 = $1

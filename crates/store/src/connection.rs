@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use mergeline_domain::Problem;
@@ -397,6 +398,8 @@ pub struct Reader {
 pub struct Writer {
     reader: Reader,
     actor: Actor,
+    /// Whether the planner knows of rows. Clones share this.
+    pub(crate) has_learned: Arc<AtomicBool>,
 }
 
 impl Deref for Writer {
@@ -547,13 +550,13 @@ impl Reader {
 impl Writer {
     /// Prepares the pool, like [`Reader::connect`]. `actor` is who changes something through it.
     pub fn connect(settings: &DatabaseSettings, actor: Actor) -> Self {
-        Self { reader: Reader::with_access(settings, Access::Write), actor }
+        Self { reader: Reader::with_access(settings, Access::Write), actor, has_learned: Arc::default() }
     }
 
     /// The same database and pool, for the rows of another tenant.
     #[must_use]
     pub fn for_tenant(&self, tenant: Tenant) -> Self {
-        Self { reader: self.reader.for_tenant(tenant), actor: self.actor.clone() }
+        Self { reader: self.reader.for_tenant(tenant), ..self.clone() }
     }
 
     /// Who changes something through it.

@@ -13,6 +13,7 @@ mod ledger;
 mod limits;
 mod metrics;
 mod pages;
+mod planner;
 mod progress;
 mod progress_columns;
 mod pruning;

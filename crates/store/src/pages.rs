@@ -99,7 +99,7 @@ impl Writer {
         let decided: Vec<DateTime<Utc>> = kept.iter().filter_map(|kept| decided_at(&kept.pull_request)).collect();
         let newest = newest_by_number(kept);
         let columns = Columns::of(&newest);
-        self.in_transaction(async |connection| {
+        let stored = self.in_transaction(async |connection| {
             lock_configuration(connection, revision).await?;
             let held = renew_lease(connection, lease, now).await?;
             let released = match held.quarantined {
@@ -134,8 +134,12 @@ impl Writer {
                 write_progress(connection, lease, &progress, beside).await?;
             }
             Ok(StoredPage { changed, quarantined: undecodable.len(), pruned, released, progress })
-        })
-        .await
+        });
+        let stored = stored.await?;
+        if stored.changed > 0 {
+            self.learn_first_rows().await;
+        }
+        Ok(stored)
     }
 
     /// Marks pull requests that no longer exist on GitHub. They do not count for any team, and return if GitHub lists
