@@ -80,22 +80,21 @@ pub(crate) static READS_AS: LazyLock<String> = LazyLock::new(|| {
     format!("pg_roles as r where case when exists (select from {reader}) then r.rolname = {NAME} else {is_owner} end")
 });
 
-/// A statement that fails, where `condition` holds, on a connection that would mix up several organizations: nothing would
-/// keep their rows apart.
-pub(crate) fn refuse_mixing(condition: &str) -> String {
-    format!(
-        "do $$ begin
-            if {condition} and to_regclass('tenants') is not null
-                and exists (select from pg_roles where rolname = current_user and (rolsuper or rolbypassrls))
-            then
-                if (select count(*) > 1 from tenants) then
-                    raise exception 'several organizations share this database, and its rules about rows do not apply to this login'
-                    using hint = 'set DB_URL to a login that owns the tables and is neither a superuser nor BYPASSRLS';
-                end if;
+/// Whether policies do not apply to what this connection does, as a query.
+pub(crate) const ACTS_ABOVE_POLICIES: &str =
+    "select rolsuper or rolbypassrls from pg_roles where rolname = current_user";
+
+/// Refuses a connection that would mix up several organizations: nothing would keep their rows apart.
+pub(crate) const REFUSE_MIXING: &str = "do $$ begin
+        if to_regclass('tenants') is not null
+            and exists (select from pg_roles where rolname = current_user and (rolsuper or rolbypassrls))
+        then
+            if (select count(*) > 1 from tenants) then
+                raise exception 'several organizations share this database, and its rules about rows do not apply to this login'
+                using hint = 'set DB_URL to a login that owns the tables and is neither a superuser nor BYPASSRLS';
             end if;
-        end $$"
-    )
-}
+        end if;
+    end $$";
 
 /// Makes a login that policies do not apply to act as a role to which they do, which then owns what migrations create. Where
 /// the login may not create the role, or owns the tables already, it acts as itself.
@@ -138,8 +137,7 @@ pub(crate) async fn bypasses_policies<C>(connection: &mut C) -> Result<bool, Sto
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
-    let sql = "select rolsuper or rolbypassrls from pg_roles where rolname = current_user";
-    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
+    Ok(sqlx::query_scalar(ACTS_ABOVE_POLICIES).fetch_one(connection).await?)
 }
 
 /// The statements that make the role usable for this login; `None` if it is, or if there are no tables yet.

@@ -24,11 +24,14 @@ use sqlx::{
 };
 
 use crate::error::MayNotConnect;
-use crate::roles::{READS_AS, SEARCH_PATH, WRITES_AS, refuse_mixing};
+use crate::roles::{ACTS_ABOVE_POLICIES, READS_AS, REFUSE_MIXING, SEARCH_PATH, WRITES_AS};
 use crate::{Renewal, Tenant};
 
 /// The name of our connections in the lists of the server and of poolers.
 pub(crate) const APPLICATION_NAME: &str = "mergeline";
+
+/// The session's own setting that says that nothing is between it and this program.
+const IS_DIRECT: &str = "app.is_direct";
 
 /// What is between this program and PostgreSQL.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,21 +107,27 @@ impl State {
         } else {
             "true".to_owned()
         };
-        let limits: Vec<String> = self.limits.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
+        // The answer is kept for the statements after it, because asking takes a millisecond.
+        let limits = self.limits.iter().map(|(name, value)| (*name, value.as_str())).chain([(IS_DIRECT, "true")]);
+        let limits: Vec<String> = limits.map(|(name, value)| format!("('{name}', '{value}')")).collect();
+        let known = format!("current_setting('{IS_DIRECT}', true) = 'true'");
         let mut sql = format!(
             "select count(set_config(l.name, l.value, false)) > 0 from (values {}) as l (name, value) where {is_direct}",
             limits.join(", ")
         );
         let _ = write!(
             sql,
-            "; select set_config('search_path', {SEARCH_PATH}, false) from {role} and {is_direct}; \
-             select set_config('role', r.rolname, false) from {role} and {is_direct}; {refuse_mixing}",
-            role = self.access.role(),
-            refuse_mixing = refuse_mixing(&is_direct)
+            "; select set_config('search_path', {SEARCH_PATH}, false), set_config('role', r.rolname, false) \
+             from {role} and {known}; {ACTS_ABOVE_POLICIES}",
+            role = self.access.role()
         );
-        // All of them, because a late error is still an error.
         let answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
-        if answers.first().is_some_and(|first| first.try_get(0).unwrap_or_default()) {
+        let says = |answer: Option<&PgRow>| answer.is_some_and(|row| row.try_get(0).unwrap_or_default());
+        if says(answers.first()) {
+            // Asked for only where it can be so, because a block of code takes a millisecond.
+            if says(answers.last()) {
+                sqlx::raw_sql(REFUSE_MIXING).execute(connection).await?;
+            }
             return Ok(());
         }
         self.is_pooled.store(true, Ordering::Relaxed);
@@ -135,7 +144,7 @@ impl State {
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut *connection).await?;
         let role = row.map(|row| row.try_get(0)).transpose()?;
         if role.is_none() {
-            sqlx::raw_sql(AssertSqlSafe(refuse_mixing("true"))).execute(connection).await?;
+            sqlx::raw_sql(REFUSE_MIXING).execute(connection).await?;
         }
         *self.role() = role;
         Ok(())
