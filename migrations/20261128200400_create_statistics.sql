@@ -20,50 +20,45 @@ comment on function weighted_sample is
 -- lowest fraction are not read.
 create function weighted_percentiles(samples bigint [], weight_units bigint, fractions double precision [])
 returns double precision []
-language plpgsql immutable parallel safe
+language plpgsql immutable strict parallel safe
 as $$
 declare
-    n constant integer := cardinality(samples);
     answer double precision [] := array_fill(null::double precision, array[cardinality(fractions)]);
     -- Fractions from here on are answered.
     f integer := cardinality(fractions);
-    first_centre bigint;
-    span bigint;
-    target double precision;
     -- The weight up to the sample, doubled.
     below bigint := 2 * weight_units;
-    weight bigint;
-    centre bigint;
+    first_centre constant bigint := samples[cardinality(samples)] & 16383;
+    span constant bigint := below - (samples[1] & 16383) - first_centre;
+    target double precision := first_centre + fractions[f] * span;
     sample bigint;
+    centre bigint;
     seconds double precision;
-    later_sample bigint;
     later_centre bigint;
+    later_sample bigint;
 begin
-    if n is null or n = 0 then
-        return null;
-    end if;
-    first_centre := samples[n] % 16384;
-    span := below - samples[1] % 16384 - first_centre;
-    target := first_centre + fractions[f] * span;
     foreach sample in array samples loop
-        weight := sample % 16384;
-        centre := below - weight;
-        while centre <= target loop
-            seconds := (sample / 16384) / 1000.0;
-            if later_sample is not null then
-                seconds := seconds
-                + ((later_sample / 16384) / 1000.0 - seconds) * (target - centre) / (later_centre - centre);
-            end if;
-            answer[f] := seconds;
-            f := f - 1;
-            if f = 0 then
-                return answer;
-            end if;
-            target := first_centre + fractions[f] * span;
-        end loop;
-        below := centre - weight;
+        -- Most samples are only counted, so they take as few statements as possible.
+        if below - (sample & 16383) <= target then
+            centre := below - (sample & 16383);
+            later_centre := below + (later_sample & 16383);
+            while centre <= target loop
+                seconds := (sample >> 14) / 1000.0::double precision;
+                if later_sample is not null then
+                    seconds := seconds
+                    + ((later_sample >> 14) / 1000.0::double precision - seconds)
+                    * (target - centre) / (later_centre - centre);
+                end if;
+                answer[f] := seconds;
+                f := f - 1;
+                if f = 0 then
+                    return answer;
+                end if;
+                target := first_centre + fractions[f] * span;
+            end loop;
+        end if;
+        below := below - 2 * (sample & 16383);
         later_sample := sample;
-        later_centre := centre;
     end loop;
     return answer;
 end
