@@ -501,7 +501,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.weighted_percentiles(samples bigint[], weight_units bigint, fractions double precision[]) IS 'Weighted percentiles in seconds. Takes weighted_samples in descending order, the sum of their weights in ten-thousandths, and fractions in ascending order. Null without samples.';
+COMMENT ON FUNCTION public.weighted_percentiles(samples bigint[], weight_units bigint, fractions double precision[]) IS 'Weighted percentiles in seconds. Takes weighted_samples in descending order, the sum of their weights in ten-thousandths, and fractions in ascending order. Null for null.';
 
 CREATE FUNCTION public.weighted_sample(seconds double precision, weight_units integer) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

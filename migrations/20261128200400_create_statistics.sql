@@ -65,7 +65,7 @@ end
 $$;
 
 comment on function weighted_percentiles is
-'Weighted percentiles in seconds. Takes weighted_samples in descending order, the sum of their weights in ten-thousandths, and fractions in ascending order. Null without samples.';
+'Weighted percentiles in seconds. Takes weighted_samples in descending order, the sum of their weights in ten-thousandths, and fractions in ascending order. Null for null.';
 
 -- Measures of a team's merged pull requests over [range_from, range_to), by calendar unit (day, week, month, quarter) in a time
 -- zone. One row per measure, for each bucket that the range touches, including empty ones, and for the whole range, whose bucket is

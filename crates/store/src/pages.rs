@@ -136,9 +136,7 @@ impl Writer {
             Ok(StoredPage { changed, quarantined: undecodable.len(), pruned, released, progress })
         });
         let stored = stored.await?;
-        if stored.changed > 0 {
-            self.learn_first_rows().await;
-        }
+        self.learn_first_rows(stored.changed).await;
         Ok(stored)
     }
 

@@ -80,10 +80,6 @@ pub(crate) static READS_AS: LazyLock<String> = LazyLock::new(|| {
     format!("pg_roles as r where case when exists (select from {reader}) then r.rolname = {NAME} else {is_owner} end")
 });
 
-/// Whether policies do not apply to what this connection does, as a query.
-pub(crate) const ACTS_ABOVE_POLICIES: &str =
-    "select rolsuper or rolbypassrls from pg_roles where rolname = current_user";
-
 /// Refuses a connection that would mix up several organizations: nothing would keep their rows apart.
 pub(crate) const REFUSE_MIXING: &str = "do $$ begin
         if to_regclass('tenants') is not null
@@ -137,7 +133,8 @@ pub(crate) async fn bypasses_policies<C>(connection: &mut C) -> Result<bool, Sto
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
-    Ok(sqlx::query_scalar(ACTS_ABOVE_POLICIES).fetch_one(connection).await?)
+    let sql = "select rolsuper or rolbypassrls from pg_roles where rolname = current_user";
+    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
 }
 
 /// The statements that make the role usable for this login; `None` if it is, or if there are no tables yet.

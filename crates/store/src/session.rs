@@ -24,13 +24,13 @@ use sqlx::{
 };
 
 use crate::error::MayNotConnect;
-use crate::roles::{ACTS_ABOVE_POLICIES, READS_AS, REFUSE_MIXING, SEARCH_PATH, WRITES_AS};
+use crate::roles::{READS_AS, REFUSE_MIXING, SEARCH_PATH, WRITES_AS};
 use crate::{Renewal, Tenant};
 
 /// The name of our connections in the lists of the server and of poolers.
 pub(crate) const APPLICATION_NAME: &str = "mergeline";
 
-/// The session's own setting that says that nothing is between it and this program.
+/// The setting that is true while a connection is set up that leads directly to PostgreSQL.
 const IS_DIRECT: &str = "app.is_direct";
 
 /// What is between this program and PostgreSQL.
@@ -107,25 +107,24 @@ impl State {
         } else {
             "true".to_owned()
         };
-        // The answer is kept for the statements after it, because asking takes a millisecond.
-        let limits = self.limits.iter().map(|(name, value)| (*name, value.as_str())).chain([(IS_DIRECT, "true")]);
-        let limits: Vec<String> = limits.map(|(name, value)| format!("('{name}', '{value}')")).collect();
-        let known = format!("current_setting('{IS_DIRECT}', true) = 'true'");
-        let mut sql = format!(
-            "select count(set_config(l.name, l.value, false)) > 0 from (values {}) as l (name, value) where {is_direct}",
-            limits.join(", ")
-        );
-        let _ = write!(
-            sql,
-            "; select set_config('search_path', {SEARCH_PATH}, false), set_config('role', r.rolname, false) \
-             from {role} and {known}; {ACTS_ABOVE_POLICIES}",
+        let limits: Vec<String> = self.limits.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
+        // Asked once, because that takes a millisecond, and kept until the end of these statements, which are one transaction.
+        let known = format!("current_setting('{IS_DIRECT}') = 'true'");
+        let sql = format!(
+            "select set_config('{IS_DIRECT}', ({is_direct})::text, true); \
+             select set_config(l.name, l.value, false) from (values {limits}) as l (name, value) where {known}; \
+             select set_config('search_path', {SEARCH_PATH}, false), set_config('role', r.rolname, false) \
+             from {role} and {known}; \
+             select {known}, rolsuper or rolbypassrls from pg_roles where rolname = current_user",
+            limits = limits.join(", "),
             role = self.access.role()
         );
         let answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
-        let says = |answer: Option<&PgRow>| answer.is_some_and(|row| row.try_get(0).unwrap_or_default());
-        if says(answers.first()) {
-            // Asked for only where it can be so, because a block of code takes a millisecond.
-            if says(answers.last()) {
+        let last = answers.last().ok_or(sqlx::Error::RowNotFound)?;
+        let (is_direct, is_above_policies): (bool, bool) = (last.try_get(0)?, last.try_get(1)?);
+        if is_direct {
+            // Only needed above policies; a `do` block takes a millisecond.
+            if is_above_policies {
                 sqlx::raw_sql(REFUSE_MIXING).execute(connection).await?;
             }
             return Ok(());

@@ -95,6 +95,25 @@ async fn storing_a_page_again_touches_no_row() -> Result<()> {
 }
 
 #[tokio::test]
+async fn first_page_shows_the_planner_its_rows() -> Result<()> {
+    let (database, store) = fresh().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let known = async || -> Result<Vec<(String, bool)>> {
+        let known = "select relname::text, reltuples > 0 from pg_class
+            where relname in ('pull_requests', 'pr_attributions') order by relname";
+        Ok(sqlx::query_as(known).fetch_all(&database.pool().await?).await?)
+    };
+    let both = |is_known: bool| ["pr_attributions", "pull_requests"].map(|name| (name.to_owned(), is_known));
+    assert_eq!(known().await?, both(false));
+    keep(&store, &[opened().merged(MERGED)]).await?;
+    assert_eq!(known().await?, both(false), "a single row says too little");
+    let page: Vec<FakePullRequest> = (2..60).map(|number| pr("acme/api", number).merged(MERGED)).collect();
+    keep(&store, &page).await?;
+    assert_eq!(known().await?, both(true));
+    Ok(())
+}
+
+#[tokio::test]
 async fn f30_the_newest_state_wins_in_any_order() -> Result<()> {
     let states = [
         opened().titled("opened"),
