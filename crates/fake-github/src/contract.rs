@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::Call;
 use crate::world::{PullRequestList, Repository, World, is_organization};
-use crate::{FakePullRequest, FakeUser};
+use crate::{FakeDeployment, FakeDeploymentStatus, FakePullRequest, FakeUser};
 
 /// Where the links of a response point.
 pub(crate) struct Links<'a> {
@@ -30,6 +30,28 @@ pub(crate) fn time(at: DateTime<Utc>) -> String {
 /// Forty hexadecimal digits that differ for each number.
 fn sha(number: i64) -> String {
     format!("{number:040x}")
+}
+
+/// The node id of a deployment.
+pub(crate) fn deployment_node(id: i64) -> String {
+    format!("DE_{id}")
+}
+
+/// The statuses of a deployment, oldest first.
+pub(crate) fn in_order(deployment: &FakeDeployment) -> Vec<&FakeDeploymentStatus> {
+    let mut statuses: Vec<_> = deployment.statuses.iter().collect();
+    statuses.sort_by_key(|status| status.created_at);
+    statuses
+}
+
+/// The number of a deployment's status.
+fn status_number(deployment: &FakeDeployment, index: usize) -> i64 {
+    deployment.id * 10 + i64::try_from(index).unwrap_or_default()
+}
+
+/// The node id of a deployment's status.
+pub(crate) fn status_node(deployment: &FakeDeployment, index: usize) -> String {
+    format!("DES_{}", status_number(deployment, index))
 }
 
 /// The merge commit that GitHub reports. It does so for pull requests closed without a merge too.
@@ -229,6 +251,64 @@ impl<'a> Links<'a> {
             "changed_files": pull_request.changed_files,
         });
         together(self.pull_request(pull_request), more)
+    }
+
+    /// A deployment. The flags are there only if its creator set them.
+    pub(crate) fn deployment(&self, deployment: &FakeDeployment) -> Value {
+        let FakeDeployment { id, sha, environment, created_at, .. } = deployment;
+        let api = format!("{}/repos/{}", self.api, self.repository);
+        let mut answer = json!({
+            "url": format!("{api}/deployments/{id}"),
+            "id": id,
+            "node_id": deployment_node(*id),
+            "sha": sha,
+            "ref": "main",
+            "task": "deploy",
+            "payload": {},
+            "original_environment": environment,
+            "environment": deployment.latest_environment(),
+            "description": null,
+            "creator": user(self.api, &self.owner),
+            "created_at": time(*created_at),
+            "updated_at": time(deployment.updated_at()),
+            "statuses_url": format!("{api}/deployments/{id}/statuses"),
+            "repository_url": api,
+            "performed_via_github_app": null,
+        });
+        for (name, flag) in
+            [("production_environment", deployment.is_production), ("transient_environment", deployment.is_transient)]
+        {
+            if let Some(flag) = flag {
+                answer[name] = json!(flag);
+            }
+        }
+        answer
+    }
+
+    /// The statuses of a deployment, oldest first.
+    pub(crate) fn deployment_statuses(&self, deployment: &FakeDeployment) -> Vec<Value> {
+        let api = format!("{}/repos/{}", self.api, self.repository);
+        let own = format!("{api}/deployments/{}", deployment.id);
+        let statuses = in_order(deployment).into_iter().enumerate().map(|(index, status)| {
+            json!({
+                "url": format!("{own}/statuses/{}", status_number(deployment, index)),
+                "id": status_number(deployment, index),
+                "node_id": status_node(deployment, index),
+                "state": status.state,
+                "creator": user(self.api, &self.owner),
+                "description": "",
+                "environment": status.environment.as_ref().unwrap_or(&deployment.environment),
+                "target_url": "",
+                "created_at": time(status.created_at),
+                "updated_at": time(status.created_at),
+                "deployment_url": own,
+                "repository_url": api,
+                "environment_url": "",
+                "log_url": "",
+                "performed_via_github_app": null,
+            })
+        });
+        statuses.collect()
     }
 
     /// A single repository.

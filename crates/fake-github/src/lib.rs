@@ -7,8 +7,10 @@ mod app;
 mod apps;
 mod call;
 mod contract;
+mod deployment;
 mod faults;
 mod graphql;
+mod history;
 mod limits;
 mod listing;
 mod pages;
@@ -20,6 +22,7 @@ pub mod synthetic;
 mod world;
 
 pub use call::Layout;
+pub use deployment::{FakeDeployment, FakeDeploymentStatus, FakeGitCommit, deployment};
 pub use faults::{Fault, Refused};
 pub use pull_request::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser, HALF_A_PAIR, at, pr};
 pub use server::{FakeGitHub, RecordedRequest};

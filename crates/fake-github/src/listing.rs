@@ -3,12 +3,12 @@
 use axum::http::{StatusCode, header};
 use serde_json::Value;
 
-use crate::FakePullRequest;
 use crate::answer::{Answer, Page};
 use crate::call::Call;
 use crate::contract::Links;
 use crate::pages::{Listing, Order, PageKey, Paging, PullState};
 use crate::world::{PullRequestList, Repository, World};
+use crate::{FakeDeployment, FakePullRequest};
 
 /// GitHub's maximum page size.
 const MAX_PER_PAGE: usize = 100;
@@ -118,6 +118,45 @@ pub(crate) fn pull_requests(world: &mut World, id: i64, call: &Call) -> Answer {
     let answer = Answer::conditional(call, &page);
     let address = format!("{}/repositories/{id}/pulls", world.links.as_ref().unwrap_or(&call.api));
     match listing.paging.link(&address, &listing.order.query(), pages) {
+        Some(link) if answer.status == StatusCode::OK => answer.with(header::LINK, &link),
+        _ => answer,
+    }
+}
+
+/// The deployments of a repository, newest first, filtered as GitHub can: there is no filter by time or state.
+pub(crate) fn deployments(repository: &Repository, id: i64, links: &Links<'_>, call: &Call) -> Answer {
+    let is_wanted = |name: &str, value: &str| call.parameter(name).is_none_or(|wanted| wanted == value);
+    let mut all = repository.all_deployments();
+    all.retain(|it| {
+        is_wanted("environment", it.latest_environment())
+            && is_wanted("sha", &it.sha)
+            && is_wanted("ref", "main")
+            && is_wanted("task", "deploy")
+    });
+    let paging = Paging::of(call);
+    let (listed, pages) = paging.cut(&all);
+    let items: Vec<Value> = listed.iter().map(|it| links.deployment(it)).collect();
+    let address = format!("{}/repositories/{id}/deployments", call.api);
+    let query: String = ["sha", "ref", "task", "environment"]
+        .iter()
+        .filter_map(|name| call.parameter(name).map(|value| format!("{name}={value}&")))
+        .collect();
+    page(&items, paging.link(&address, &query, pages), call)
+}
+
+/// The statuses of a deployment, newest first.
+pub(crate) fn deployment_statuses(deployment: &FakeDeployment, id: i64, links: &Links<'_>, call: &Call) -> Answer {
+    let mut items = links.deployment_statuses(deployment);
+    items.reverse();
+    let paging = Paging::of(call);
+    let (listed, pages) = paging.cut(&items);
+    let address = format!("{}/repositories/{id}/deployments/{}/statuses", call.api, deployment.id);
+    page(listed, paging.link(&address, "", pages), call)
+}
+
+fn page(items: &[Value], link: Option<String>, call: &Call) -> Answer {
+    let answer = Answer::conditional(call, &Page::of(&Value::Array(items.to_vec()), call.accepts_gzip()));
+    match link {
         Some(link) if answer.status == StatusCode::OK => answer.with(header::LINK, &link),
         _ => answer,
     }

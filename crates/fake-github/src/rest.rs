@@ -66,6 +66,19 @@ pub(crate) enum Thing {
     Itself,
     PullRequests,
     PullRequest(i64),
+    Deployments,
+    Deployment(i64),
+    DeploymentStatuses(i64),
+}
+
+impl Thing {
+    fn is_of_pull_requests(self) -> bool {
+        matches!(self, Self::PullRequests | Self::PullRequest(_))
+    }
+
+    fn is_of_deployments(self) -> bool {
+        matches!(self, Self::Deployments | Self::Deployment(_) | Self::DeploymentStatuses(_))
+    }
 }
 
 impl Route {
@@ -108,6 +121,15 @@ impl Route {
             ["pulls"] => Thing::PullRequests,
             ["pulls", number] => match number.parse() {
                 Ok(number) => Thing::PullRequest(number),
+                Err(_) => return Self::Unknown,
+            },
+            ["deployments"] => Thing::Deployments,
+            ["deployments", id] => match id.parse() {
+                Ok(id) => Thing::Deployment(id),
+                Err(_) => return Self::Unknown,
+            },
+            ["deployments", id, "statuses"] => match id.parse() {
+                Ok(id) => Thing::DeploymentStatuses(id),
                 Err(_) => return Self::Unknown,
             },
             _ => return Self::Unknown,
@@ -181,7 +203,10 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
     if !apps::may_see_repository(world, call, repository) {
         return Answer::not_found();
     }
-    if repository.list == PullRequestList::SwitchedOff && thing != Thing::Itself {
+    if repository.list == PullRequestList::SwitchedOff && thing.is_of_pull_requests() {
+        return Answer::not_found();
+    }
+    if repository.are_deployments_hidden && thing.is_of_deployments() {
         return Answer::not_found();
     }
     if matches!(thing, Thing::PullRequest(number) if repository.hidden.contains(&number)) {
@@ -200,6 +225,15 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
             Some(pull_request) => found(call, &links.full_pull_request(pull_request)),
             None => Answer::not_found(),
         },
+        Thing::Deployments => listing::deployments(repository, id, &links, call),
+        Thing::Deployment(number) => match repository.deployment(number) {
+            Some(deployment) => found(call, &links.deployment(&deployment)),
+            None => Answer::not_found(),
+        },
+        Thing::DeploymentStatuses(number) => match repository.deployment(number) {
+            Some(deployment) => listing::deployment_statuses(&deployment, id, &links, call),
+            None => Answer::not_found(),
+        },
     }
 }
 
@@ -208,6 +242,9 @@ fn moved(id: i64, thing: Thing, call: &Call) -> Answer {
         Thing::Itself => String::new(),
         Thing::PullRequests => "/pulls".to_owned(),
         Thing::PullRequest(number) => format!("/pulls/{number}"),
+        Thing::Deployments => "/deployments".to_owned(),
+        Thing::Deployment(number) => format!("/deployments/{number}"),
+        Thing::DeploymentStatuses(number) => format!("/deployments/{number}/statuses"),
     };
     let query = if call.query.is_empty() { String::new() } else { format!("?{}", call.query) };
     Answer::moved(&format!("{}/repositories/{id}{rest}{query}", call.api))

@@ -19,7 +19,7 @@ use crate::call::{Call, Layout};
 use crate::faults::{Fault, Refused};
 use crate::rest::Route;
 use crate::world::{PullRequestList, World};
-use crate::{FakePullRequest, FakeUser};
+use crate::{FakeDeployment, FakeGitCommit, FakePullRequest, FakeUser};
 
 /// A request that the fake received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,6 +215,36 @@ impl FakeGitHub {
     /// Creates or replaces a pull request after this many more responses.
     pub fn put_after(&self, answers: u32, pull_request: FakePullRequest) {
         lock(&self.world).pending.push_back((answers, pull_request));
+    }
+
+    /// Creates or replaces deployments, and their repositories. A success makes earlier deployments inactive.
+    pub fn put_deployments(&self, deployments: impl IntoIterator<Item = FakeDeployment>) {
+        let mut world = lock(&self.world);
+        for deployment in deployments {
+            world.change(&deployment.repository.clone(), |repository| {
+                repository.deployments.insert(deployment.id, deployment);
+            });
+        }
+    }
+
+    /// Deletes a deployment.
+    pub fn delete_deployment(&self, repository: &str, id: i64) {
+        lock(&self.world).change(repository, |repository| drop(repository.deployments.remove(&id)));
+    }
+
+    /// Makes a repository's deployments not found, as for a token without *Deployments*.
+    pub fn hide_deployments(&self, repository: &str, are_hidden: bool) {
+        lock(&self.world).change(repository, |repository| repository.are_deployments_hidden = are_hidden);
+    }
+
+    /// Adds commits to a repository's history.
+    pub fn put_commits(&self, repository: &str, commits: impl IntoIterator<Item = FakeGitCommit>) {
+        lock(&self.world).change(repository, |repository| repository.commits.extend(commits));
+    }
+
+    /// Removes a commit, as after a branch was overwritten and GitHub cleaned up.
+    pub fn remove_commit(&self, repository: &str, oid: &str) {
+        lock(&self.world).change(repository, |repository| repository.commits.remove(oid));
     }
 
     /// Deletes a pull request, as GitHub's support does.

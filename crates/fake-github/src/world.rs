@@ -8,10 +8,12 @@ use chrono::{DateTime, Utc};
 use crate::RecordedRequest;
 use crate::app::App;
 use crate::call::Layout;
+use crate::deployment::with_inactive;
 use crate::faults::{Fault, Refused};
+use crate::history::Commits;
 use crate::limits::Limits;
 use crate::pages::Pages;
-use crate::{FakePullRequest, FakeUser};
+use crate::{FakeDeployment, FakePullRequest, FakeUser};
 
 /// The first repository's number: beyond 2^31, like real ones.
 const FIRST_REPOSITORY: i64 = 5_000_000_000;
@@ -40,6 +42,10 @@ pub(crate) struct Repository {
     /// Pull requests that are not found alone.
     pub(crate) hidden: BTreeSet<i64>,
     pub(crate) pull_requests: BTreeMap<i64, FakePullRequest>,
+    pub(crate) deployments: BTreeMap<i64, FakeDeployment>,
+    /// Whether the token may read deployments. If not, they are not found.
+    pub(crate) are_deployments_hidden: bool,
+    pub(crate) commits: Commits,
     /// Cached pages, until something changes.
     pub(crate) pages: Pages,
 }
@@ -62,6 +68,17 @@ impl Repository {
 
     pub(crate) fn owner(&self) -> &str {
         self.full_name.split('/').next().unwrap_or_default()
+    }
+
+    /// The deployments, newest first.
+    pub(crate) fn all_deployments(&self) -> Vec<FakeDeployment> {
+        let mut all = with_inactive(self.deployments.values().cloned());
+        all.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
+        all
+    }
+
+    pub(crate) fn deployment(&self, id: i64) -> Option<FakeDeployment> {
+        self.all_deployments().into_iter().find(|it| it.id == id)
     }
 }
 
@@ -172,6 +189,9 @@ impl World {
             unlistable: BTreeMap::new(),
             hidden: BTreeSet::new(),
             pull_requests: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            are_deployments_hidden: false,
+            commits: Commits::default(),
             pages: Pages::default(),
         })
     }
@@ -247,6 +267,12 @@ impl World {
         let (repository, number) = *self.places.get(&id)?;
         let pull_request = self.repositories.get(&repository)?.pull_requests.get(&number)?;
         (pull_request.id == id).then_some((repository, pull_request))
+    }
+
+    /// The deployment with this number, and its repository.
+    pub(crate) fn deployment(&self, id: i64) -> Option<(&Repository, FakeDeployment)> {
+        let repository = self.repositories.values().find(|repository| repository.deployments.contains_key(&id))?;
+        Some((repository, repository.deployment(id)?))
     }
 
     /// The account with this login. An owner of repositories without an account is an organization.

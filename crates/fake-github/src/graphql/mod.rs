@@ -1,4 +1,4 @@
-//! GraphQL: selects fields of pull requests by their ids.
+//! GraphQL: selects fields of pull requests and deployments by their ids, and of a repository's commits.
 
 mod object;
 mod selection;
@@ -11,7 +11,7 @@ use crate::answer::{Answer, Page};
 use crate::apps;
 use crate::call::Call;
 use crate::contract::time;
-use crate::world::World;
+use crate::world::{Repository, World};
 use selection::{Document, Field, Selection};
 
 /// GitHub accepts at most this many ids.
@@ -125,6 +125,7 @@ impl Execution<'_> {
                 "rateLimit" => self.select(&self.rate_limit(), &field)?,
                 "node" => self.node(&field)?,
                 "nodes" => self.nodes(&field)?,
+                "repository" => self.repository(&field)?,
                 other => return Err(Refusal::of_query(&format!("Field '{other}' doesn't exist on type 'Query'"))),
             };
             data.insert(field.key.clone(), value);
@@ -196,7 +197,70 @@ impl Execution<'_> {
         }
     }
 
+    /// A repository by its owner and name, with the commits that the selection asks for.
+    fn repository(&mut self, field: &Field) -> Result<Value, Refusal> {
+        let argument = |name: &str| field.arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+        let full_name = format!("{}/{}", argument("owner"), argument("name"));
+        let world = self.world;
+        let found = world.find(&full_name).or_else(|| world.find_by_former_name(&full_name));
+        let repository = found.and_then(|id| Some((id, world.repositories.get(&id)?)));
+        let visible = repository.filter(|(_, repository)| apps::may_see_repository(world, self.call, repository));
+        let Some((id, repository)) = visible else {
+            let message = format!("Could not resolve to a Repository with the name '{full_name}'.");
+            self.errors.push(json!({ "type": "NOT_FOUND", "path": [field.key], "message": message }));
+            return Ok(Value::Null);
+        };
+        let mut selected = Map::new();
+        for selection in &field.selection {
+            match selection {
+                Selection::Field(inner) if inner.name == "object" => {
+                    let commit = self.commit(repository, inner)?;
+                    selected.insert(inner.key.clone(), commit);
+                }
+                Selection::Field(inner) => {
+                    let object = json!({ "__typename": "Repository", "id": format!("R_{id}"), "nameWithOwner": repository.full_name });
+                    let value = object.get(&inner.name).cloned().ok_or_else(|| {
+                        Refusal::of_query(&format!("Field '{}' doesn't exist on type 'Repository'", inner.name))
+                    })?;
+                    selected.insert(inner.key.clone(), value);
+                }
+                Selection::On(..) | Selection::Spread(_) => {
+                    return Err(Refusal::of_query("The fake has no fragments on Repository"));
+                }
+            }
+        }
+        Ok(Value::Object(selected))
+    }
+
+    /// A commit by its id; null if it does not exist or is withheld.
+    fn commit(&mut self, repository: &Repository, field: &Field) -> Result<Value, Refusal> {
+        let oid = field.arguments.get("oid").and_then(Value::as_str).unwrap_or_default();
+        if oid.len() != 40 || !oid.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Refusal::of_query("Variable $oid of type GitObjectID! was provided invalid value"));
+        }
+        if self.world.are_commits_withheld {
+            let message = "Resource not accessible by personal access token";
+            self.errors.push(json!({ "type": "FORBIDDEN", "path": ["repository", field.key], "message": message }));
+            return Ok(Value::Null);
+        }
+        let history = field_named(&field.selection, "history");
+        let wanted = history.map(|history| -> Result<_, Refusal> {
+            let start = start_of(history)?;
+            Ok(start..start + MAX_FIRST)
+        });
+        match object::commit(&repository.commits, oid, wanted.transpose()?) {
+            Some(commit) => self.select(&commit, field),
+            None => Ok(Value::Null),
+        }
+    }
+
     fn object(&self, id: &str) -> Option<Value> {
+        if let Some(id) = id.strip_prefix("DE_") {
+            let (repository, deployment) = self.world.deployment(id.parse().ok()?)?;
+            let is_visible =
+                !repository.are_deployments_hidden && apps::may_see_repository(self.world, self.call, repository);
+            return is_visible.then(|| object::deployment(&deployment));
+        }
         let number = id.strip_prefix("PR_")?.parse().ok()?;
         let (repository_id, pull_request) = self.world.pull_request(number)?;
         let repository = self.world.repositories.get(&repository_id)?;
@@ -265,10 +329,19 @@ impl Execution<'_> {
     }
 }
 
+/// The field with this name, also inside fragments that are written in place.
+fn field_named<'a>(selection: &'a [Selection], name: &str) -> Option<&'a Field> {
+    selection.iter().find_map(|selection| match selection {
+        Selection::Field(field) => (field.name == name).then_some(field),
+        Selection::On(_, inner) => field_named(inner, name),
+        Selection::Spread(_) => None,
+    })
+}
+
 /// Whether an object of this type matches a fragment's type, which may be an interface.
 fn is_a(kind: &str, on: &str) -> bool {
     let is_account = matches!(kind, "User" | "Bot" | "Organization" | "Mannequin" | "EnterpriseUserAccount");
-    kind == on || on == "Node" || (on == "Actor" && is_account)
+    kind == on || on == "Node" || (on == "GitObject" && kind == "Commit") || (on == "Actor" && is_account)
 }
 
 fn is_connection(object: &Map<String, Value>) -> bool {

@@ -1,10 +1,13 @@
 //! The complete objects of GraphQL, from which queries select fields.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
-use crate::contract::{merge_commit, time};
+use crate::contract::{deployment_node, in_order, merge_commit, status_node, time};
+use crate::history::Commits;
 use crate::world::Repository;
-use crate::{FakePullRequest, FakeReview, FakeUser};
+use crate::{FakeDeployment, FakePullRequest, FakeReview, FakeUser};
 
 /// How many hours after its submission a review was dismissed.
 const HOURS_TO_DISMISSAL: i64 = 1;
@@ -49,6 +52,53 @@ pub(super) fn pull_request(pull_request: &FakePullRequest, repository_id: i64, r
         "reviews": connection("PullRequestReview", &reviews(pull_request)),
         "timelineItems": connection("PullRequestTimelineItems", &timeline(pull_request)),
     })
+}
+
+/// A deployment with its statuses.
+pub(super) fn deployment(deployment: &FakeDeployment) -> Value {
+    let statuses = in_order(deployment).into_iter().enumerate().rev().map(|(index, status)| {
+        json!({
+            "__typename": "DeploymentStatus",
+            "id": status_node(deployment, index),
+            "state": status.state.to_uppercase(),
+            "createdAt": time(status.created_at),
+            "environment": status.environment.as_ref().unwrap_or(&deployment.environment),
+        })
+    });
+    json!({
+        "__typename": "Deployment",
+        "id": deployment_node(deployment.id),
+        "commitOid": deployment.sha,
+        "createdAt": time(deployment.created_at),
+        "updatedAt": time(deployment.updated_at()),
+        "environment": deployment.latest_environment(),
+        // The type holds 32 bits, and today's numbers are larger.
+        "databaseId": i32::try_from(deployment.id).ok(),
+        "statuses": connection("DeploymentStatus", &statuses.collect::<Vec<_>>()),
+    })
+}
+
+/// A commit with its history. Of the history, only the part that `wanted` names is made; the rest is null.
+pub(super) fn commit(commits: &Commits, oid: &str, wanted: Option<Range<usize>>) -> Option<Value> {
+    let commit = commits.get(oid)?;
+    let parent = |oid: &String| {
+        let committed_at = commits.get(oid).map(|parent| time(parent.committed_at));
+        json!({ "__typename": "Commit", "oid": oid, "committedDate": committed_at.unwrap_or_default() })
+    };
+    let mut object = json!({
+        "__typename": "Commit",
+        "oid": oid,
+        "committedDate": time(commit.committed_at),
+        "parents": connection("Commit", &commit.parents.iter().map(parent).collect::<Vec<_>>()),
+    });
+    if let Some(wanted) = wanted {
+        let log = commits.log(oid);
+        let made = log.iter().enumerate().map(|(index, oid)| {
+            if wanted.contains(&index) { self::commit(commits, oid, None).unwrap_or_default() } else { Value::Null }
+        });
+        object["history"] = connection("CommitHistory", &made.collect::<Vec<_>>());
+    }
+    Some(object)
 }
 
 /// A connection with all its nodes.

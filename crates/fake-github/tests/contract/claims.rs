@@ -10,7 +10,7 @@ use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema, ast};
 use mergeline_fake_github::{
-    FakeCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, pr, recorded,
+    FakeCommit, FakeDeployment, FakeGitCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, deployment, pr, recorded,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -174,6 +174,7 @@ async fn other_rest_responses_match_the_github_schema() -> Result<()> {
     let description = Description::read(&folder)?;
     let fake = start().await?;
     fake.put([pr(REPOSITORY, 1), pr(REPOSITORY, 2).merged("2026-01-02T00:00:00Z"), pr("ana/dotfiles", 1)]);
+    fake.put_deployments([deployed(1), deployed(2).flagged(Some(true), Some(false))]);
     for (path, described) in [
         ("/repos/acme/api", "/repos/{owner}/{repo}"),
         ("/repos/acme/api/pulls/1", "/repos/{owner}/{repo}/pulls/{pull_number}"),
@@ -185,6 +186,12 @@ async fn other_rest_responses_match_the_github_schema() -> Result<()> {
         ("/users/ana", "/user"),
         ("/users/acme", "/user"),
         ("/rate_limit", "/rate_limit"),
+        ("/repos/acme/api/deployments", "/repos/{owner}/{repo}/deployments"),
+        ("/repos/acme/api/deployments/5000000001", "/repos/{owner}/{repo}/deployments/{deployment_id}"),
+        (
+            "/repos/acme/api/deployments/5000000001/statuses",
+            "/repos/{owner}/{repo}/deployments/{deployment_id}/statuses",
+        ),
     ] {
         let answer = get(&fake, path, &[("Authorization", "Bearer ghp_right")]).await?;
         assert_eq!(answer.status, 200, "{path}");
@@ -540,6 +547,10 @@ const DETAILS: &str = include_str!("../../../github/src/queries/pull_request_det
 const MORE_COMMITS: &str = include_str!("../../../github/src/queries/more_commits.graphql");
 const MORE_REVIEWS: &str = include_str!("../../../github/src/queries/more_reviews.graphql");
 const MORE_TIMELINE: &str = include_str!("../../../github/src/queries/more_timeline.graphql");
+const DEPLOYMENT_STATUSES: &str = include_str!("../../../github/src/queries/deployment_statuses.graphql");
+const MORE_STATUSES: &str = include_str!("../../../github/src/queries/more_deployment_statuses.graphql");
+const COMMIT_HISTORY: &str = include_str!("../../../github/src/queries/commit_history.graphql");
+const COMMIT_PARENTS: &str = include_str!("../../../github/src/queries/commit_parents.graphql");
 /// Fields that the collector does not request, but the fake supports.
 const EVERYTHING: &str = "\
 query($ids: [ID!]!) {
@@ -577,6 +588,89 @@ fn much_discussed() -> FakePullRequest {
     made.merged("2026-01-03T00:00:00Z")
 }
 
+fn oid(number: i64) -> String {
+    format!("{number:040x}")
+}
+
+fn commit(number: i64, parents: &[i64]) -> FakeGitCommit {
+    let committed_at = at("2026-01-01T00:00:00Z") + chrono::TimeDelta::hours(number);
+    FakeGitCommit { oid: oid(number), parents: parents.iter().copied().map(oid).collect(), committed_at }
+}
+
+fn deployed(number: i64) -> FakeDeployment {
+    let made = deployment(REPOSITORY, number, &oid(number), &format!("2026-06-0{number}T10:00:00Z"));
+    made.status("in_progress", &format!("2026-06-0{number}T10:01:00Z"))
+        .status("success", &format!("2026-06-0{number}T10:05:00Z"))
+}
+
+#[tokio::test]
+async fn deployments_are_listed_newest_first_by_page() -> Result<()> {
+    let fake = start().await?;
+    fake.put_deployments((1..=3).map(deployed));
+    let path = "/repos/acme/api/deployments";
+    let ids = |answer: &Answer| -> Vec<i64> {
+        answer.body.as_array().into_iter().flatten().filter_map(|item| item["id"].as_i64()).collect()
+    };
+    let first = get(&fake, &format!("{path}?per_page=2"), &[]).await?;
+    assert_eq!(ids(&first), [5_000_000_003, 5_000_000_002]);
+    assert!(first.header("link").is_some_and(|link| link.contains("page=2>; rel=\"next\"")), "{:?}", first.headers);
+    let second = get(&fake, &format!("{path}?per_page=2&page=2"), &[]).await?;
+    assert_eq!(ids(&second), [5_000_000_001]);
+    let filtered = get(&fake, &format!("{path}?environment=staging"), &[]).await?;
+    assert_eq!(filtered.body, json!([]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn success_makes_earlier_deployments_inactive() -> Result<()> {
+    let fake = start().await?;
+    let flagged = |number| deployed(number).to("live").flagged(Some(true), None);
+    fake.put_deployments([deployed(1), deployed(2), deployed(3).to("staging"), flagged(4), flagged(5)]);
+    let states = async |number: i64| -> Result<Vec<String>> {
+        let path = format!("/repos/acme/api/deployments/{}/statuses", 5_000_000_000 + number);
+        let answer = get(&fake, &path, &[]).await?;
+        let states = answer.body.as_array().into_iter().flatten().filter_map(|item| item["state"].as_str());
+        Ok(states.map(str::to_owned).collect())
+    };
+    assert_eq!(states(1).await?, ["inactive", "success", "in_progress"]);
+    assert_eq!(states(2).await?, ["success", "in_progress"]);
+    assert_eq!(states(3).await?, ["success", "in_progress"], "another environment");
+    assert_eq!(states(4).await?, ["success", "in_progress"], "said to be of production");
+    // It also changes when the earlier one was last updated.
+    let earlier = get(&fake, "/repos/acme/api/deployments/5000000001", &[]).await?;
+    assert_eq!(earlier.body["updated_at"], json!("2026-06-02T10:05:00Z"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn deployments_without_permission_are_not_found() -> Result<()> {
+    let fake = start().await?;
+    fake.put_deployments([deployed(1)]);
+    fake.hide_deployments(REPOSITORY, true);
+    assert_eq!(get(&fake, "/repos/acme/api/deployments", &[]).await?.status, 404);
+    let answer = query(&fake, DEPLOYMENT_STATUSES, json!({ "ids": ["DE_5000000001"] })).await?;
+    assert_eq!((&answer.body["data"]["nodes"][0], &answer.body["errors"][0]["type"]), (&Value::Null, &json!("NOT_FOUND")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn history_lists_ancestors_by_date_in_pages() -> Result<()> {
+    let fake = start().await?;
+    // Two branches that were merged.
+    fake.put_commits(REPOSITORY, [commit(1, &[]), commit(2, &[1]), commit(3, &[1]), commit(4, &[3, 2])]);
+    let page = async |after: Value| -> Result<(Vec<String>, Value)> {
+        let variables = json!({ "owner": "acme", "name": "api", "oid": oid(4), "first": 3, "after": after });
+        let answer = query(&fake, COMMIT_HISTORY, variables).await?;
+        let history = &answer.body["data"]["repository"]["object"]["history"];
+        let oids = history["nodes"].as_array().into_iter().flatten().filter_map(|node| node["oid"].as_str());
+        Ok((oids.map(str::to_owned).collect(), history["pageInfo"]["endCursor"].clone()))
+    };
+    let (first, end) = page(Value::Null).await?;
+    assert_eq!(first, [oid(4), oid(3), oid(2)]);
+    assert_eq!(page(end).await?.0, [oid(1)]);
+    Ok(())
+}
+
 #[tokio::test]
 async fn graphql_responses_fit_the_schema_and_selection() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
@@ -587,12 +681,21 @@ async fn graphql_responses_fit_the_schema_and_selection() -> Result<()> {
     fake.put([first.clone(), second.clone()]);
     let page = json!({ "id": node_id(&first), "after": "cursor:50" });
     let unknown = json!({ "ids": [node_id(&first), "PR_1"] });
+    fake.put_deployments([deployed(1), deployed(2)]);
+    fake.put_commits(REPOSITORY, [commit(1, &[]), commit(2, &[1])]);
+    let history = json!({ "owner": "acme", "name": "api", "oid": oid(2), "first": 1, "after": null });
+    let gone = json!({ "owner": "acme", "name": "api", "oid": oid(3), "first": 1, "after": null });
     for (text, variables) in [
         (DETAILS, json!({ "ids": [node_id(&first), node_id(&second)] })),
         (DETAILS, unknown),
         (MORE_COMMITS, page.clone()),
         (MORE_REVIEWS, page.clone()),
         (MORE_TIMELINE, page),
+        (DEPLOYMENT_STATUSES, json!({ "ids": ["DE_5000000001", "DE_5000000002"] })),
+        (MORE_STATUSES, json!({ "id": "DE_5000000001", "after": "cursor:1" })),
+        (COMMIT_HISTORY, history.clone()),
+        (COMMIT_HISTORY, gone),
+        (COMMIT_PARENTS, history),
         (EVERYTHING, json!({ "ids": [node_id(&first), node_id(&second)] })),
     ] {
         let document = ExecutableDocument::parse_and_validate(&schema, text, "query.graphql");
@@ -702,7 +805,8 @@ impl Fit<'_> {
         }
     }
 
-    /// Its fields are expected in objects of its type. An object without `__typename` is a pull request.
+    /// Its fields are expected in objects of its type. An object without `__typename` is of the type that its query reads:
+    /// a pull request in all but the queries of deployments and commits.
     fn fragment(
         &self,
         on: Option<&str>,
@@ -713,7 +817,8 @@ impl Fit<'_> {
         problems: &mut Vec<String>,
     ) {
         let kind = value.get("__typename").and_then(Value::as_str).unwrap_or("PullRequest");
-        if on.is_none_or(|on| on == kind) {
+        let is_read = matches!(on, Some("Deployment" | "Commit"));
+        if is_read || on.is_none_or(|on| on == kind) {
             self.fields(selected, value, path, expected, problems);
         }
     }
