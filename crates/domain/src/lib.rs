@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod attribution;
+pub mod delivery;
 mod details;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

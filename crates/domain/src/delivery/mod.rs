@@ -1,0 +1,28 @@
+//! What reached production, when, and by which deployment: [`timeline`] turns the deployments of a stream and the commits
+//! of its repositories into facts, and [`judge`] says which of them failed, were rework, and what remedied them. Pure; the
+//! same facts in any order give the same answer.
+
+mod commits;
+mod environment;
+mod ids;
+mod incident;
+mod judgment;
+mod outcome;
+mod shares;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+pub use commits::{CommitGraph, Oid, OidError};
+pub use environment::{Environment, EnvironmentGroup, EnvironmentRules};
+pub use ids::{DeploymentId, IncidentId, PullRequestId, RepositoryId};
+pub use incident::{
+    DEFAULT_INCIDENT_WINDOW, IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, LinkedIncident,
+    deployment_before,
+};
+pub use judgment::{DEFAULT_REMEDY_WINDOW, FailureReason, Judgment, Remedy, ReworkReason, judge};
+pub use outcome::{DeploymentOutcome, DeploymentState, DeploymentStateKind};
+pub use shares::{Share, Shares, shares_of};
+pub use stream::{Deployment, MergedPullRequest, Revision, Stream, Via};
+pub use timeline::{DeploymentFact, DeploymentKind, MissingReason, Timeline, timeline};
