@@ -4,11 +4,13 @@ mod answer;
 mod client;
 mod connector;
 mod credentials;
+mod deployments;
 mod details;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod graphql;
 mod limits;
 mod link;
 mod listing;
@@ -21,6 +23,7 @@ mod text;
 mod tokens;
 
 pub use client::{GitHub, GitHubSession};
+pub use deployments::{CommitPages, DeploymentPages};
 pub use error::{GitHubError, Limit, Refusal};
 pub use listing::PullRequestPages;
 pub use lookups::{RateLimit, TokenReport};

@@ -19,10 +19,10 @@ use crate::model::{DecodedPage, decode_page};
 use crate::{GitHubError, link};
 
 /// A repository with half a million pull requests has 5,000 pages; more is a loop.
-const MAX_PAGES: u32 = 5_000;
+pub(crate) const MAX_PAGES: u32 = 5_000;
 
 /// The page sizes. Each size divides the previous one, so that a smaller page starts where a larger one does.
-const PAGE_SIZES: [u8; 5] = [100, 50, 25, 5, 1];
+pub(crate) const PAGE_SIZES: [u8; 5] = [100, 50, 25, 5, 1];
 
 /// The next larger page size, if there is one.
 pub(crate) fn larger_page(size: u8) -> Option<u8> {
@@ -34,15 +34,15 @@ pub(crate) fn larger_page(size: u8) -> Option<u8> {
 const MAX_UNREADABLE_IN_A_ROW: u32 = 5;
 
 /// The maximum times a listing goes back because earlier rows have vanished.
-const MAX_RETURNS: u32 = 20;
+pub(crate) const MAX_RETURNS: u32 = 20;
 
-const TOO_FAST: &str = "rows vanish faster than the list can be read";
+pub(crate) const TOO_FAST: &str = "rows vanish faster than the list can be read";
 
 /// The maximum times a page is read in parts again because the list became shorter.
 const MAX_READINGS_IN_PARTS: u32 = 4;
 
 /// How many rows a listing goes back at first: usually one row has vanished.
-const FIRST_RETURN: u32 = 10;
+pub(crate) const FIRST_RETURN: u32 = 10;
 
 /// If this many pull requests on a page are all undecodable, GitHub's format has changed.
 const NO_EXCEPTIONS: usize = 10;
@@ -445,7 +445,7 @@ impl GitHubSession {
     }
 
     /// An ETag is valid for one token and address.
-    async fn scope(&self, url: &Url) -> Result<String, GitHubError> {
+    pub(crate) async fn scope(&self, url: &Url) -> Result<String, GitHubError> {
         let token = self.token().await?;
         let mut hasher = Sha256::new();
         hasher.update(token.as_ref().map_or("", |token| token.expose_secret()));
@@ -567,7 +567,7 @@ impl PullRequestPages<'_> {
 
 /// The page, as size and number, that starts with one of the first `rows` rows and reaches furthest beyond them. If
 /// very small pages cannot do both, the next page.
-fn overlapping(rows: u32, page_size: u8) -> (u8, u32) {
+pub(crate) fn overlapping(rows: u32, page_size: u8) -> (u8, u32) {
     let page_of = |row: u32, size: u8| (row.max(1) - 1) / u32::from(size) + 1;
     let beyond = |(size, number): &(u8, u32)| number * u32::from(*size) - rows.min(number * u32::from(*size));
     let pages = (1..=page_size).map(|size| (size, page_of(rows, size)));

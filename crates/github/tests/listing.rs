@@ -1,6 +1,7 @@
 //! The real client against the fake GitHub.
 
 mod common;
+mod deployments;
 
 use std::sync::OnceLock;
 use std::time::Duration;

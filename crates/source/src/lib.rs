@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod deployments;
 mod error;
 mod limits;
 mod page;
@@ -9,6 +10,10 @@ mod source;
 #[cfg(feature = "contract")]
 pub mod contract;
 
+pub use deployments::{
+    CommitPage, CommitRecord, DeploymentPage, DeploymentPageAnswer, ListedDeployment, ListedState,
+    UndecodableDeployment,
+};
 pub use error::{ErrorKind, SourceError};
 pub use limits::{Block, Remaining, Usage, WaitBudget};
 pub use page::{ChangeAt, Etag, ListLength, Page, PageAnswer, Position, Start, UndecodableItem, UnreadableRow};
