@@ -77,13 +77,25 @@ pub(crate) struct Connections {
     renewal: Option<Renewal>,
 }
 
+/// As whom transactions behind a pooler act.
+#[derive(Debug, Default)]
+enum Role {
+    /// Not looked for yet, or gone since.
+    #[default]
+    Unknown,
+    /// As the login.
+    Login,
+    /// As a role, by these statements.
+    Acting(String),
+}
+
 #[derive(Debug)]
 struct State {
     pooler: Pooler,
     limits: Limits,
     access: Access,
-    /// The statements that make transactions behind a pooler act as their role, once a connection has found it.
-    role: Mutex<Option<String>>,
+    /// As whom transactions behind a pooler act.
+    role: Mutex<Role>,
     /// Whether any connection has detected a pooler.
     is_pooled: AtomicBool,
     /// Why the last new connection could not be set up. The pool would only report a timeout.
@@ -141,15 +153,17 @@ impl State {
             self.access.role()
         );
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut *connection).await?;
-        let role = row.map(|row| row.try_get(0)).transpose()?;
-        if role.is_none() {
+        let role = if let Some(row) = row {
+            Role::Acting(row.try_get(0)?)
+        } else {
             sqlx::raw_sql(REFUSE_MIXING).execute(connection).await?;
-        }
+            Role::Login
+        };
         *self.role() = role;
         Ok(())
     }
 
-    fn role(&self) -> MutexGuard<'_, Option<String>> {
+    fn role(&self) -> MutexGuard<'_, Role> {
         self.role.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,10 +175,14 @@ impl State {
     async fn begin(&self, connection: &mut PgConnection, access: Access, tenant: Tenant) -> Result<(), sqlx::Error> {
         let mut begin = if access == Access::Read { "begin read only" } else { "begin" }.to_owned();
         if self.is_pooled() {
+            let is_unknown = matches!(*self.role(), Role::Unknown);
+            if is_unknown {
+                self.find_role(connection).await?;
+            }
             for (name, value) in &self.limits {
                 let _ = write!(begin, "; set local {name} = '{value}'");
             }
-            if let Some(role) = self.role().as_ref() {
+            if let Role::Acting(role) = &*self.role() {
                 let _ = write!(begin, "; {role}");
             }
         }
@@ -173,8 +191,8 @@ impl State {
         if let Err(sqlx::Error::Database(error)) = &outcome
             && error.code().is_some_and(|code| matches!(&*code, "22023" | "42501" | "42704"))
         {
-            // The role is gone, or this login may not act as it any more. The next connection looks again.
-            self.role().take();
+            // The role is gone, or this login may not act as it any more. The next transaction looks again.
+            *self.role() = Role::Unknown;
         }
         outcome.map(drop)
     }

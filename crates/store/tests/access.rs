@@ -87,6 +87,23 @@ async fn a_reader_acts_as_a_role_that_only_reads() -> Result<()> {
 }
 
 #[tokio::test]
+async fn pooled_reader_looks_for_a_lost_role_again() -> Result<()> {
+    let (database, store, role) = migrated().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let pool = database.superuser_pool().await?;
+    let pgbouncer = PgBouncer::start(&database, "transaction").await?;
+    // One connection, which stays open.
+    let pooled = Reader::connect(&settings(pgbouncer.url())?.with_connections(1));
+    pooled.snapshot().await?.context("it may read")?;
+    execute(&pool, &format!("alter role {role} rename to {role}_away")).await?;
+    assert!(pooled.snapshot().await.is_err(), "it does not go on as its login");
+    execute(&pool, &format!("alter role {role}_away rename to {role}")).await?;
+    reveal_access(&database.pool().await?).await?;
+    assert_eq!(access(&pooled).await?, format!("as {role}, read only: on"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_reading_role_may_select_and_nothing_else() -> Result<()> {
     let (database, _store, role) = migrated().await?;
     let pool = database.pool().await?;
