@@ -1,6 +1,7 @@
 //! Seeded histories of changes, faults, kills and edits: after each of them, the database equals GitHub.
 //!
-//! `HISTORIES` sets how many there are (100), `HISTORY_SEED` replays one and prints what happens in it.
+//! `HISTORIES` sets how many there are (100), from `FIRST_HISTORY` (0) on, so that several processes can share them;
+//! `HISTORY_SEED` replays one and prints what happens in it.
 
 mod crash;
 mod invariants;
@@ -25,7 +26,10 @@ async fn database_matches_github_after_any_random_history() -> Result<()> {
     let replayed = number("HISTORY_SEED")?;
     let seeds = match replayed {
         Some(seed) => seed..seed + 1,
-        None => 0..number("HISTORIES")?.unwrap_or(HISTORIES),
+        None => {
+            let first = number("FIRST_HISTORY")?.unwrap_or_default();
+            first..first + number("HISTORIES")?.unwrap_or(HISTORIES)
+        }
     };
     for seed in seeds {
         let mut world = World::new(seed).await?;
