@@ -971,6 +971,24 @@ async fn f21_failed_repository_is_retried_after_a_pause() -> Result<()> {
 }
 
 #[tokio::test]
+async fn f22_empty_answer_hides_no_renamed_repository() -> Result<()> {
+    let world = World::unconfigured().await?;
+    world.fake.put([pr("acme/web", 1).merged("2026-06-01T10:00:00Z"), pr("acme/web", 2)]);
+    world.apply_to("'acme/*'", ANA).await?;
+    world.collect().await?;
+    world.fake.rename("acme/web", "acme/site");
+    // The list of what looks like a new repository is empty, but only this time.
+    world.fake.fail_next("acme/site", Fault::EmptyList);
+    let shown = "select count(*) from pull_requests as p
+        inner join repositories as r on p.repository_id = r.id where r.removed_at is null";
+    for day in ["2026-06-16T12:00:00Z", "2026-06-17T12:00:00Z"] {
+        world.collect_at(at(day), 1).await?;
+        assert_eq!(world.number(shown).await?, 2, "{day}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn f22_renamed_repository_keeps_its_row_and_pull_requests() -> Result<()> {
     let world = World::new().await?;
     world.fake.put(many(3));
@@ -982,8 +1000,9 @@ async fn f22_renamed_repository_keeps_its_row_and_pull_requests() -> Result<()> 
     world.collect().await?;
     assert!(world.fake.requests().iter().all(|request| request.status != 301), "{:?}", world.fake.requests());
     assert_eq!(world.numbers().await?, [1, 2, 3, 4]);
-    let names = "select name || ' ' || current_name from repositories where current_name is not null";
-    assert_eq!(world.texts(names).await?, ["acme/api acme/core"]);
+    let names = "select name || ' ' || current_name from repositories order by name";
+    // The empty one was asked for its number.
+    assert_eq!(world.texts(names).await?, ["acme/api acme/core", "acme/web acme/web"]);
     Ok(())
 }
 

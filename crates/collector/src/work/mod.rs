@@ -415,12 +415,13 @@ impl RepositoryJob<'_> {
     }
 
     /// Learns from a page which repository the source answers for. If the page does not show it, the source is asked once, so
-    /// that data collected under a former name continues and is not left behind.
+    /// that data collected under a former name continues and is not left behind. An empty page shows nothing: it may be
+    /// that of a renamed repository, whose list is only empty this time.
     async fn identify(&mut self, page: &Page) -> Result<(), Interruption> {
         let asked;
         let identity = match &page.repository {
             Some(identity) => identity,
-            None if page.is_empty() || self.repository.external_id.is_some() => return Ok(()),
+            None if self.repository.external_id.is_some() => return Ok(()),
             None => {
                 asked = self.session.repository(RepositoryKey::Name(self.repository.called())).await?.identity;
                 &asked

@@ -10,6 +10,7 @@ mod model;
 mod steps;
 mod world;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
@@ -54,8 +55,18 @@ async fn history(world: &mut World) -> Result<()> {
     }
     world.run_quietly().await?;
     world.check_equality().await.context("after a quiet run")?;
-    let digest = world.database.digest().await?;
+    let before = world.database.digest().await?;
     world.run_quietly().await?;
-    anyhow::ensure!(world.database.digest().await? == digest, "another quiet run changed something");
+    let after = world.database.digest().await?;
+    anyhow::ensure!(before == after, "another quiet run changed something:\n{}", difference(&before, &after));
     Ok(())
+}
+
+/// The lines that only one of two texts has.
+fn difference(before: &str, after: &str) -> String {
+    let only_in = |one: &str, other: &str, mark: &str| -> String {
+        let other: BTreeSet<&str> = other.lines().collect();
+        one.lines().filter(|line| !other.contains(line)).map(|line| format!("{mark} {line}\n")).collect()
+    };
+    only_in(before, after, "-") + &only_in(after, before, "+")
 }
