@@ -25,12 +25,11 @@ const STEPS: usize = 24;
 async fn database_matches_github_after_any_random_history() -> Result<()> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>()).transpose();
     let replayed = number("HISTORY_SEED")?;
-    let seeds = match replayed {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let first = number("FIRST_HISTORY")?.unwrap_or_default();
-            first..first + number("HISTORIES")?.unwrap_or(HISTORIES)
-        }
+    let seeds = if let Some(seed) = replayed {
+        seed..seed + 1
+    } else {
+        let first = number("FIRST_HISTORY")?.unwrap_or_default();
+        first..first + number("HISTORIES")?.unwrap_or(HISTORIES)
     };
     for seed in seeds {
         let mut world = World::new(seed).await?;
