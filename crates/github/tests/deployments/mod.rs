@@ -162,7 +162,7 @@ async fn later_deployment_does_not_change_an_outcome() -> Result<()> {
 }
 
 #[tokio::test]
-async fn flags_and_short_commits_are_told_apart() -> Result<()> {
+async fn flags_and_short_commits_are_distinguished() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     let preview =
         deployment(REPOSITORY, 2, "fa123e2", "2026-06-02T10:00:00Z").to("preview").flagged(Some(false), Some(true));
