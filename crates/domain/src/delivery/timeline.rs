@@ -28,7 +28,7 @@ use super::stream::{Deployment, MergedPullRequest, Revision, Stream};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum DeploymentKind {
-    /// None of its repositories was deployed before. It delivers nothing, whatever it contains.
+    /// None of its repositories was deployed before. Nothing that it contains counts as delivered.
     First,
     /// It has a commit that no earlier succeeded deployment contained.
     Change,
