@@ -103,29 +103,27 @@ impl FakeDeployment {
         let last = self.statuses.iter().max_by_key(|status| status.created_at);
         last.and_then(|status| status.environment.as_deref()).unwrap_or(&self.environment)
     }
-}
 
-/// The deployments of a repository with the `inactive` statuses that GitHub adds: a success ends earlier successful ones
-/// in the same environment, unless they are said to be of production or not to last.
-pub(crate) fn with_inactive(deployments: impl Iterator<Item = FakeDeployment>) -> Vec<FakeDeployment> {
-    let mut all: Vec<FakeDeployment> = deployments.collect();
-    let first_success = |it: &FakeDeployment| {
-        it.statuses.iter().filter(|status| status.state == "success").map(|status| status.created_at).min()
-    };
-    let successes: Vec<_> =
-        all.iter().filter_map(|it| Some((it.id, it.environment.clone(), first_success(it)?))).collect();
-    for it in &mut all {
-        let Some(succeeded_at) = first_success(it) else { continue };
-        if it.is_production == Some(true) || it.is_transient == Some(true) {
-            continue;
-        }
-        let later = successes.iter().filter(|(id, environment, at)| {
-            *id != it.id && *environment == it.environment && (*at, *id) > (succeeded_at, it.id)
-        });
-        if let Some(ended_at) = later.map(|(.., at)| *at).min() {
-            let state = "inactive".to_owned();
-            it.statuses.push(FakeDeploymentStatus { state, created_at: ended_at, environment: None });
-        }
+    /// When it first succeeded.
+    fn succeeded_at(&self) -> Option<DateTime<Utc>> {
+        self.statuses.iter().filter(|status| status.state == "success").map(|status| status.created_at).min()
     }
-    all
+
+    /// The deployment with the `inactive` status that GitHub adds: a later success in the same environment ends a
+    /// successful one, unless it is said to be of production or not to last.
+    pub(crate) fn as_ended_by<'a>(&self, others: impl Iterator<Item = &'a Self>) -> Self {
+        let mut ended = self.clone();
+        let Some(succeeded_at) = self.succeeded_at() else { return ended };
+        if self.is_production == Some(true) || self.is_transient == Some(true) {
+            return ended;
+        }
+        let successes = others.filter(|it| it.environment == self.environment);
+        let later =
+            successes.filter_map(|it| Some((it.succeeded_at()?, it.id))).filter(|it| *it > (succeeded_at, self.id));
+        if let Some((created_at, _)) = later.min() {
+            let state = "inactive".to_owned();
+            ended.statuses.push(FakeDeploymentStatus { state, created_at, environment: None });
+        }
+        ended
+    }
 }

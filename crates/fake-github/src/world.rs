@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use crate::RecordedRequest;
 use crate::app::App;
 use crate::call::Layout;
-use crate::deployment::with_inactive;
 use crate::faults::{Fault, Refused};
 use crate::history::Commits;
 use crate::limits::Limits;
@@ -72,13 +71,13 @@ impl Repository {
 
     /// The deployments, newest first.
     pub(crate) fn all_deployments(&self) -> Vec<FakeDeployment> {
-        let mut all = with_inactive(self.deployments.values().cloned());
+        let mut all: Vec<_> = self.deployments.values().map(|it| it.as_ended_by(self.deployments.values())).collect();
         all.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
         all
     }
 
     pub(crate) fn deployment(&self, id: i64) -> Option<FakeDeployment> {
-        self.all_deployments().into_iter().find(|it| it.id == id)
+        self.deployments.get(&id).map(|it| it.as_ended_by(self.deployments.values()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use http::header::{ETAG, LINK};
+use http::header::LINK;
 use mergeline_domain::delivery::{DeploymentState, DeploymentStateKind, Oid};
 use mergeline_domain::progress::Cursor;
 use mergeline_domain::{ExternalId, RepoName};
@@ -21,9 +21,11 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::answer::Answer;
-use crate::client::{GitHubRequest, GitHubSession};
+use crate::client::GitHubSession;
 use crate::graphql::{Connection, Cost, Decoded, Node, data};
-use crate::listing::{FIRST_RETURN, MAX_PAGES, MAX_RETURNS, PAGE_SIZES, TOO_FAST, overlapping};
+use crate::listing::{
+    EMPTY_PAGE, FIRST_RETURN, MAX_PAGES, MAX_RETURNS, NO_EXCEPTIONS, PAGE_SIZES, TOO_FAST, overlapping, smaller_page,
+};
 use crate::model::is_sane;
 use crate::text::{Text, clean};
 use crate::{GitHubError, link};
@@ -35,8 +37,6 @@ const PARENTS: &str = include_str!("queries/commit_parents.graphql");
 
 /// The smallest page of deployments that overlaps with the one before it.
 const SMALLEST_PAGE: u8 = 5;
-/// If this many deployments on a page are all undecodable, GitHub's format has changed.
-const NO_EXCEPTIONS: usize = 10;
 
 #[derive(Deserialize)]
 struct DeploymentItem {
@@ -184,21 +184,8 @@ impl GitHubSession {
             let _ = write!(query, "&page={number}");
         }
         let url = self.github.url(&format!("/repos/{repository}/deployments"), Some(&query));
-        let scope = if number == 1 { Some(self.scope(&url).await?) } else { None };
-        let usable = known.filter(|etag| scope.as_ref() == Some(&etag.scope));
-        let request = GitHubRequest { etag: usable.map(|etag| etag.value.clone()), ..GitHubRequest::get(url) };
-        let answer = self.send(request, |answer| {
-            if answer.status.as_u16() == 304 {
-                return Ok(DeploymentPageAnswer::Unchanged);
-            }
-            read_deployments(answer, number, scope.as_deref()).map(DeploymentPageAnswer::Page)
-        });
-        match answer.await? {
-            DeploymentPageAnswer::Unchanged if usable.is_none() => {
-                Err(GitHubError::invalid("304 for a request without an ETag"))
-            }
-            answer => Ok(answer),
-        }
+        let page = self.if_changed(url, number == 1, known, |answer, etag| read_deployments(answer, number, etag));
+        Ok(page.await?.map_or(DeploymentPageAnswer::Unchanged, DeploymentPageAnswer::Page))
     }
 
     /// The states of deployments by the ids that their list gave for that, each with its states in any order, or with the
@@ -226,32 +213,6 @@ impl GitHubSession {
             page_size: PAGE_SIZES[0],
             has_next: true,
         }
-    }
-
-    async fn history_page(
-        &self,
-        repository: &RepoName,
-        from: &Oid,
-        after: Option<&Cursor>,
-        size: u8,
-    ) -> Result<Option<CommitPage>, GitHubError> {
-        let mut variables = Self::object_variables(repository, from);
-        variables["first"] = json!(size);
-        variables["after"] = json!(after.map(|cursor| &cursor.0));
-        let found: Option<WithHistory> = self.object(HISTORY, variables).await?;
-        let Some(history) = found.and_then(|commit| commit.history) else { return Ok(None) };
-        let next = history.page_info.end()?.map(Cursor);
-        let mut commits = Vec::with_capacity(history.nodes.len());
-        for mut node in history.nodes {
-            let oid = oid(&node.oid)?;
-            if node.parents.total_count.is_some_and(|count| count > node.parents.nodes.len()) {
-                node.parents = self.all_parents(repository, &oid).await?;
-            }
-            let parents = node.parents.nodes.into_iter().map(|it| Ok((self::oid(&it.oid)?, it.committed_date)));
-            let parents = parents.collect::<Result<_, GitHubError>>()?;
-            commits.push(CommitRecord { oid, parents, committed_at: node.committed_date });
-        }
-        Ok(Some(CommitPage { commits, next }))
     }
 
     /// The parents of a merge of very many branches.
@@ -302,24 +263,42 @@ impl CommitPages<'_> {
     /// connection to it. Calling this again repeats the request.
     pub async fn next(&mut self) -> Result<Option<CommitPage>, GitHubError> {
         while self.has_next {
-            let page = self.session.history_page(&self.repository, &self.from, self.after.as_ref(), self.page_size);
-            let page = match page.await {
+            let page = match self.page().await {
                 Err(error) if error.wants_smaller_page() && self.page_size > 1 => {
-                    self.page_size = PAGE_SIZES.into_iter().find(|size| *size < self.page_size).unwrap_or(1);
+                    self.page_size = smaller_page(self.page_size).unwrap_or(1);
                     continue;
                 }
                 page => page?,
             };
-            let next = page.as_ref().and_then(|page| page.next.clone());
-            let is_loop = next.as_ref().is_some_and(|next| !self.cursors.insert(next.0.clone()));
-            if is_loop || page.as_ref().is_some_and(|page| page.next.is_some() && page.commits.is_empty()) {
-                return Err(GitHubError::invalid("the pages of a list form a loop"));
-            }
-            self.has_next = next.is_some();
-            self.after = next;
+            self.after = page.as_ref().and_then(|page| page.next.clone());
+            self.has_next = self.after.is_some();
             return Ok(page);
         }
         Ok(None)
+    }
+
+    async fn page(&mut self) -> Result<Option<CommitPage>, GitHubError> {
+        let Self { session, repository, .. } = self;
+        let mut variables = GitHubSession::object_variables(repository, &self.from);
+        variables["first"] = json!(self.page_size);
+        variables["after"] = json!(self.after.as_ref().map(|cursor| &cursor.0));
+        let found: Option<WithHistory> = session.object(HISTORY, variables).await?;
+        let Some(history) = found.and_then(|commit| commit.history) else { return Ok(None) };
+        let mut commits = Vec::with_capacity(history.nodes.len());
+        for mut node in history.nodes {
+            let oid = oid(&node.oid)?;
+            if node.parents.total_count.is_some_and(|count| count > node.parents.nodes.len()) {
+                node.parents = session.all_parents(repository, &oid).await?;
+            }
+            let parents = node.parents.nodes.into_iter().map(|it| Ok((self::oid(&it.oid)?, it.committed_date)));
+            let parents = parents.collect::<Result<_, GitHubError>>()?;
+            commits.push(CommitRecord { oid, parents, committed_at: node.committed_date });
+        }
+        let next = history.page_info.next(&mut self.cursors)?.map(Cursor);
+        if next.is_some() && commits.is_empty() {
+            return Err(GitHubError::invalid("the pages of a list form a loop"));
+        }
+        Ok(Some(CommitPage { commits, next }))
     }
 }
 
@@ -397,8 +376,7 @@ impl DeploymentPages<'_> {
             let etag = self.etag.as_ref().filter(|_| self.pages == 0);
             let answer = match self.session.deployment_page(&self.repository, size, number, etag).await {
                 Err(error) if error.wants_smaller_page() && self.page_size > SMALLEST_PAGE => {
-                    let smaller = PAGE_SIZES.into_iter().find(|smaller| *smaller < self.page_size);
-                    self.page_size = smaller.unwrap_or(SMALLEST_PAGE);
+                    self.page_size = smaller_page(self.page_size).unwrap_or(SMALLEST_PAGE);
                     continue;
                 }
                 answer => answer?,
@@ -448,10 +426,10 @@ fn oid(text: &str) -> Result<Oid, GitHubError> {
     text.parse().map_err(|error: mergeline_domain::delivery::OidError| GitHubError::invalid(error.to_string()))
 }
 
-fn read_deployments(answer: &Answer, number: u32, scope: Option<&str>) -> Result<DeploymentPage, GitHubError> {
+fn read_deployments(answer: &Answer, number: u32, etag: Option<Etag>) -> Result<DeploymentPage, GitHubError> {
     let body = answer.body()?;
     let items: Vec<&RawValue> = serde_json::from_slice(&body).map_err(|error| GitHubError::of_json(&error))?;
-    let mut page = DeploymentPage::default();
+    let mut page = DeploymentPage { etag, ..DeploymentPage::default() };
     for raw in items {
         match listed(raw) {
             Ok(deployment) => page.deployments.push(deployment),
@@ -462,11 +440,9 @@ fn read_deployments(answer: &Answer, number: u32, scope: Option<&str>) -> Result
         return Err(GitHubError::invalid("no deployment on a page can be decoded"));
     }
     if number > 1 && page.deployments.is_empty() && page.undecodable.is_empty() {
-        return Err(GitHubError::invalid("a page is empty although the previous page announced it"));
+        return Err(GitHubError::invalid(EMPTY_PAGE));
     }
     page.has_next = link::has_next(answer.header(&LINK), number)?;
-    let etag = answer.header(&ETAG).zip(scope);
-    page.etag = etag.map(|(value, scope)| Etag { value: value.to_owned(), scope: scope.to_owned() });
     Ok(page)
 }
 

@@ -77,28 +77,17 @@ pub(crate) struct PageInfo {
 }
 
 impl PageInfo {
-    /// Where the next page starts, if there is one.
+    /// Where the next page starts, if there is one, given the cursors of the pages so far.
     ///
     /// # Errors
-    /// [`GitHubError::InvalidAnswer`] if there is one, but not where.
-    pub(crate) fn end(&self) -> Result<Option<String>, GitHubError> {
-        match (self.has_next_page, &self.end_cursor) {
-            (false, _) => Ok(None),
-            (true, Some(cursor)) => Ok(Some(cursor.clone())),
-            (true, None) => Err(GitHubError::invalid("a page announces another one, but does not say where it starts")),
-        }
-    }
-
-    /// Where the next page starts, given the cursors of the pages so far.
-    ///
-    /// # Errors
-    /// [`GitHubError::InvalidAnswer`] if an earlier page started there: such pages never end.
-    fn next(&self, so_far: &mut HashSet<String>) -> Result<Option<String>, GitHubError> {
-        match self.end()? {
-            Some(cursor) if !so_far.insert(cursor.clone()) => {
-                Err(GitHubError::invalid("the pages of a list form a loop"))
-            }
-            next => Ok(next),
+    /// [`GitHubError::InvalidAnswer`] if there is one, but not where, or if an earlier page started there: such pages never
+    /// end.
+    pub(crate) fn next(&self, so_far: &mut HashSet<String>) -> Result<Option<String>, GitHubError> {
+        match &self.end_cursor {
+            _ if !self.has_next_page => Ok(None),
+            None => Err(GitHubError::invalid("a page announces another one, but does not say where it starts")),
+            Some(cursor) if so_far.insert(cursor.clone()) => Ok(Some(cursor.clone())),
+            Some(_) => Err(GitHubError::invalid("the pages of a list form a loop")),
         }
     }
 }

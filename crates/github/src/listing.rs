@@ -29,6 +29,11 @@ pub(crate) fn larger_page(size: u8) -> Option<u8> {
     PAGE_SIZES.into_iter().rev().find(|larger| *larger > size)
 }
 
+/// The next smaller page size, if there is one.
+pub(crate) fn smaller_page(size: u8) -> Option<u8> {
+    PAGE_SIZES.into_iter().find(|smaller| *smaller < size)
+}
+
 /// After this many unreadable rows in a row, another row is requested, to see whether the server fails at everything
 /// and not only at these rows.
 const MAX_UNREADABLE_IN_A_ROW: u32 = 5;
@@ -44,8 +49,10 @@ const MAX_READINGS_IN_PARTS: u32 = 4;
 /// How many rows a listing goes back at first: usually one row has vanished.
 pub(crate) const FIRST_RETURN: u32 = 10;
 
-/// If this many pull requests on a page are all undecodable, GitHub's format has changed.
-const NO_EXCEPTIONS: usize = 10;
+/// If this many rows of a page are all undecodable, GitHub's format has changed.
+pub(crate) const NO_EXCEPTIONS: usize = 10;
+
+pub(crate) const EMPTY_PAGE: &str = "a page is empty although the previous page announced it";
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +94,7 @@ impl Part<'_> {
 
     /// The pages of the next smaller size that cover these rows, last page first; `None` for single pull requests.
     fn smaller(&self) -> Option<impl Iterator<Item = Self>> {
-        let size = PAGE_SIZES.into_iter().find(|size| *size < self.size)?;
+        let size = smaller_page(self.size)?;
         let page = |row: u32| (row - 1) / u32::from(size) + 1;
         let (first, last) = (page(*self.rows().start()), page(*self.rows().end()));
         Some((first..=last).rev().map(move |number| Self { size, number, ..*self }))
@@ -424,28 +431,45 @@ impl GitHubSession {
             let _ = write!(query, "&page={number}");
         }
         let url = self.github.url(&format!("/repos/{repository}/pulls"), Some(&query));
-        let scope = if order == Order::Update && number == 1 { Some(self.scope(&url).await?) } else { None };
+        let has_etag = order == Order::Update && number == 1;
+        let page = self.if_changed(url, has_etag, known, |answer, etag| {
+            let page = read_page(answer, part, etag)?;
+            if is_announced && page.is_empty() {
+                return Err(GitHubError::invalid(EMPTY_PAGE));
+            }
+            Ok(page)
+        });
+        Ok(page.await?.map_or(PageAnswer::Unchanged, PageAnswer::Page))
+    }
+
+    /// Sends a request, with a known ETag if that is still valid; `None` if nothing has changed since. `read` also gets the
+    /// response's ETag, if the list `has_etag`.
+    pub(crate) async fn if_changed<T>(
+        &self,
+        url: Url,
+        has_etag: bool,
+        known: Option<&Etag>,
+        read: impl Fn(&Answer, Option<Etag>) -> Result<T, GitHubError>,
+    ) -> Result<Option<T>, GitHubError> {
+        let scope = if has_etag { Some(self.scope(&url).await?) } else { None };
         let usable = known.filter(|etag| scope.as_ref() == Some(&etag.scope));
         let request = GitHubRequest { etag: usable.map(|etag| etag.value.clone()), ..GitHubRequest::get(url) };
-        let answer = self.send(request, |answer| {
+        let changed = self.send(request, |answer| {
             if answer.status.as_u16() == 304 {
-                return Ok(PageAnswer::Unchanged);
+                return Ok(None);
             }
-            let page = read_page(answer, part, scope.as_deref())?;
-            if is_announced && page.is_empty() {
-                return Err(GitHubError::invalid("a page is empty although the previous page announced it"));
-            }
-            Ok(PageAnswer::Page(page))
+            let etag = answer.header(&ETAG).zip(scope.clone());
+            read(answer, etag.map(|(value, scope)| Etag { value: value.to_owned(), scope })).map(Some)
         });
-        match answer.await? {
+        match changed.await? {
             // Without an ETag nothing can be unchanged.
-            PageAnswer::Unchanged if usable.is_none() => Err(GitHubError::invalid("304 for a request without an ETag")),
-            answer => Ok(answer),
+            None if usable.is_none() => Err(GitHubError::invalid("304 for a request without an ETag")),
+            changed => Ok(changed),
         }
     }
 
     /// An ETag is valid for one token and address.
-    pub(crate) async fn scope(&self, url: &Url) -> Result<String, GitHubError> {
+    async fn scope(&self, url: &Url) -> Result<String, GitHubError> {
         let token = self.token().await?;
         let mut hasher = Sha256::new();
         hasher.update(token.as_ref().map_or("", |token| token.expose_secret()));
@@ -462,13 +486,11 @@ fn into_page(answer: PageAnswer) -> Result<Page, GitHubError> {
     }
 }
 
-fn read_page(answer: &Answer, part: Part<'_>, scope: Option<&str>) -> Result<Page, GitHubError> {
+fn read_page(answer: &Answer, part: Part<'_>, etag: Option<Etag>) -> Result<Page, GitHubError> {
     let DecodedPage { pull_requests, undecodable, nameless, repository, .. } = decode_page(&answer.body()?)?;
     if pull_requests.is_empty() && undecodable.len() + nameless.len() >= NO_EXCEPTIONS {
         return Err(GitHubError::invalid("no pull request on a page can be decoded"));
     }
-    let etag = answer.header(&ETAG).zip(scope);
-    let etag = etag.map(|(value, scope)| Etag { value: value.to_owned(), scope: scope.to_owned() });
     let has_next = link::has_next(answer.header(&LINK), part.number)?;
     let last = answer.header(&LINK).and_then(link::last_page);
     let pages_left = last.and_then(|last| last.checked_sub(part.number));

@@ -36,6 +36,7 @@ pub use error::StoreError;
 pub use events::{Event, EventKind};
 pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
+pub use mergeline_domain::delivery::RepositoryId;
 pub use metrics::{
     Audience, Bucketing, DataStatus, Filter, Member, OpenPullRequests, ReadSession, Team, TeamPullRequest, TeamRef,
     TeamSelector,
@@ -44,7 +45,7 @@ pub use pages::{KeptPullRequest, PageOfWork, StoredPage};
 pub use pruning::Prunable;
 pub use quarantine::{Following, KnownBy, Place, QuarantineEntry, QuarantineKey, Undecodable};
 pub use renewal::Renewal;
-pub use repositories::{Identity, Lease, LeaseOutcome, Repository, RepositoryId, UnreadableChange};
+pub use repositories::{Identity, Lease, LeaseOutcome, Repository, UnreadableChange};
 pub use revision::Revision;
 pub use status::{
     ConfiguredLogin, DatabaseStatus, Explanation, QuarantineReason, RepositoryStatus, RunStatus, Share, Times,

@@ -7,7 +7,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::progress::CollectionProgress;
 use mergeline_domain::{ExternalId, InstanceId, RepoName, RepoPattern};
 use mergeline_source::Etag;
-use serde::Serialize;
 use serde_json::json;
 
 use crate::attributions::hold_together;
@@ -16,11 +15,7 @@ use crate::events::EventKind;
 use crate::progress_columns::progress_of;
 use crate::revision::{parse_stored, stored_name};
 use crate::session::Session;
-use crate::{HeldLease, Holder, Reader, Reason, Revision, StoreError, Writer};
-
-/// A repository's id in Mergeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
-pub struct RepositoryId(pub i64);
+use crate::{HeldLease, Holder, Reader, Reason, RepositoryId, Revision, StoreError, Writer};
 
 /// A repository to collect, with its collection progress.
 #[derive(Debug, Clone, PartialEq, Eq)]

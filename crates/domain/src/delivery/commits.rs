@@ -106,14 +106,13 @@ impl CommitGraph {
         &'a self,
         from: &Oid,
         seen: &HashSet<&'a Oid>,
-        floor: Option<DateTime<Utc>>,
+        floor: DateTime<Utc>,
     ) -> HashSet<&'a Oid> {
         let mut reached = HashSet::new();
         let mut waiting = vec![from];
         while let Some(oid) = waiting.pop() {
             let Some((oid, commit)) = self.commits.get_key_value(oid) else { continue };
-            let is_old = floor.is_some_and(|floor| commit.committed_at < floor);
-            if !is_old && !seen.contains(oid) && reached.insert(oid) {
+            if commit.committed_at >= floor && !seen.contains(oid) && reached.insert(oid) {
                 waiting.extend(&commit.parents);
             }
         }

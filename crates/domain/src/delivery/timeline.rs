@@ -126,7 +126,7 @@ struct InForce<'a> {
     fact: usize,
 }
 
-/// The commits that a deployment is the first to contain.
+/// The commits that a deployment is the first to contain, of each repository that has any.
 type Reached<'a> = Vec<(RepositoryId, HashSet<&'a Oid>)>;
 
 struct Walk<'a> {
@@ -172,7 +172,7 @@ impl<'a> Walk<'a> {
         match deployment.outcome {
             DeploymentOutcome::Succeeded { at, .. } if !is_known => {
                 self.unknown_since = Some(at);
-                let fact = self.fact(deployment, Some(DeploymentKind::Unknown), &Reached::new());
+                let fact = self.fact(deployment, Some(DeploymentKind::Unknown), None);
                 self.facts.push(fact);
             }
             DeploymentOutcome::Succeeded { failed_afterwards_at, .. } => {
@@ -193,19 +193,21 @@ impl<'a> Walk<'a> {
         }
         let reached = self.reach(deployment);
         let repeated = self.repeated(deployment, &reached);
-        let lacked = self.lacked(deployment);
-        let kind = match lacked {
-            _ if is_first => DeploymentKind::First,
-            _ if repeated.is_some() => DeploymentKind::Rollout,
-            _ if reached.iter().any(|(_, commits)| !commits.is_empty()) => DeploymentKind::Change,
-            Some(_) => DeploymentKind::Rollback,
-            None => DeploymentKind::Redeploy,
+        // Looked for only where it matters: it takes a look at all commits.
+        let mut lacked = None;
+        let kind = if is_first {
+            DeploymentKind::First
+        } else if repeated.is_some() {
+            DeploymentKind::Rollout
+        } else if !reached.is_empty() {
+            DeploymentKind::Change
+        } else {
+            lacked = self.lacked(deployment);
+            if lacked.is_some() { DeploymentKind::Rollback } else { DeploymentKind::Redeploy }
         };
-        let mut fact = self.fact(deployment, Some(kind), &reached);
+        let mut fact = self.fact(deployment, Some(kind), Some(&reached));
         fact.failed_afterwards_at = failed_afterwards_at;
-        if kind == DeploymentKind::Rollback {
-            fact.replaces = lacked.map(|place| self.facts[place].deployment);
-        }
+        fact.replaces = lacked.map(|place| self.facts[place].deployment).or(fact.replaces);
         if kind == DeploymentKind::Rollout {
             fact.repeats = repeated.map(|place| self.facts[place].deployment);
             self.note_failure(repeated, failed_afterwards_at);
@@ -225,27 +227,32 @@ impl<'a> Walk<'a> {
 
     /// A failed attempt changes nothing. If it repeats what is in force, it is that deployment's failure.
     fn failed(&mut self, deployment: &'a Deployment, is_known: bool, at: DateTime<Utc>) {
-        let reached = if is_known { self.reach(deployment) } else { Reached::new() };
-        let repeated = self.repeated(deployment, &reached);
-        let mut fact = self.fact(deployment, repeated.map(|_| DeploymentKind::Rollout), &reached);
+        let reached = is_known.then(|| self.reach(deployment));
+        let repeated = reached.as_ref().and_then(|reached| self.repeated(deployment, reached));
+        let mut fact = self.fact(deployment, repeated.map(|_| DeploymentKind::Rollout), reached.as_ref());
         fact.repeats = repeated.map(|place| self.facts[place].deployment);
         self.note_failure(repeated, Some(at));
         self.facts.push(fact);
     }
 
-    fn fact(&self, deployment: &Deployment, kind: Option<DeploymentKind>, reached: &Reached<'a>) -> DeploymentFact {
+    /// What a deployment did; `reached` is `None` if its commits cannot be read.
+    fn fact(
+        &self,
+        deployment: &Deployment,
+        kind: Option<DeploymentKind>,
+        reached: Option<&Reached<'a>>,
+    ) -> DeploymentFact {
         let known = deployment.revisions.iter().filter_map(|revision| self.in_force.get(&revision.repository));
-        let is_known = self.stream.knows(deployment);
         let is_new = |revision: &Revision| !self.in_force.contains_key(&revision.repository);
         DeploymentFact {
             deployment: deployment.id,
             kind,
             repeats: None,
             replaces: known.map(|known| known.fact).max().map(|place| self.facts[place].deployment),
-            is_known,
-            has_new_commits: is_known
-                && (reached.iter().any(|(_, commits)| !commits.is_empty()) || deployment.revisions.iter().any(is_new)),
-            pull_requests: self.pull_requests_in(reached),
+            is_known: reached.is_some(),
+            has_new_commits: reached
+                .is_some_and(|reached| !reached.is_empty() || deployment.revisions.iter().any(is_new)),
+            pull_requests: reached.map(|reached| self.pull_requests_in(reached)).unwrap_or_default(),
             is_after_unknown: false,
             failed_afterwards_at: None,
         }
@@ -269,7 +276,8 @@ impl<'a> Walk<'a> {
             let commits = self.stream.commits.get(&revision.repository)?;
             let floor = *self.floors.get(&revision.repository)?;
             let seen = self.seen.get(&revision.repository).unwrap_or(&nothing);
-            Some((revision.repository, commits.newly_reached(&revision.oid, seen, Some(floor))))
+            let new = commits.newly_reached(&revision.oid, seen, floor);
+            (!new.is_empty()).then_some((revision.repository, new))
         };
         deployment.revisions.iter().filter_map(of).collect()
     }
@@ -285,7 +293,7 @@ impl<'a> Walk<'a> {
     /// The deployment in force, if this one brings the same to an environment that does not have it. Of several
     /// repositories, the latest.
     fn repeated(&self, deployment: &Deployment, reached: &Reached<'a>) -> Option<usize> {
-        if reached.iter().any(|(_, commits)| !commits.is_empty()) {
+        if !reached.is_empty() {
             return None;
         }
         let environment = deployment.environment.to_lowercase();
