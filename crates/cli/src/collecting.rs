@@ -149,6 +149,7 @@ async fn collect_until_stopped(
     let collect_options = CollectOptions {
         longest_wait: settings.longest_wait,
         details: settings.details,
+        deployments: settings.deployments,
         verifies,
         ..CollectOptions::at_a_terminal(now, settings.backfill, settings.github.concurrency())
     };

@@ -29,6 +29,8 @@ pub struct CollectOptions {
     pub longest_wait: Duration,
     /// Whether reviews, commits and sizes are read too.
     pub details: bool,
+    /// Whether deployments are read too.
+    pub deployments: bool,
     /// Whether repositories that failed recently are retried before their pause is over.
     pub ignores_pauses: bool,
     /// Whether everything stored is compared with the source's list now, even if the weekly comparison is not due.
@@ -46,6 +48,7 @@ impl CollectOptions {
             deadline,
             longest_wait,
             details: true,
+            deployments: true,
             ignores_pauses: true,
             verifies: false,
         }

@@ -130,6 +130,8 @@ impl RunReport {
             kept = self.total(|result| result.kept),
             changed = self.total(|result| result.changed),
             enriched = self.total(|result| result.enriched),
+            deployments = self.total(|result| result.deployments),
+            commits = self.total(|result| result.commits),
             skipped_not_a_member = self.total(|result| result.skipped_not_a_member),
             skipped_bot = self.total(|result| result.skipped_bot),
             skipped_ghost = self.total(|result| result.skipped_ghost),

@@ -41,6 +41,8 @@ pub struct Settings {
     pub longest_wait: Duration,
     /// Whether reviews, commits and sizes are read too.
     pub details: bool,
+    /// Whether deployments are read too.
+    pub deployments: bool,
     /// Whether a teams file may remove a large part of the memberships.
     pub allow_removals: bool,
     /// How long the ledger keeps runs.
@@ -64,6 +66,8 @@ impl Settings {
         let longest_wait = number("MAX_WAIT_SECONDS", 1..=MAX_LONGEST_WAIT, DEFAULT_LONGEST_WAIT);
         let ledger_days = number("LEDGER_DAYS", MIN_LEDGER_DAYS..=MAX_LEDGER_DAYS, DEFAULT_LEDGER_DAYS);
         let details = flag(&lookup, "COLLECT_DETAILS", true).map_err(|problem| problems.push(problem)).unwrap_or(true);
+        let deployments =
+            flag(&lookup, "COLLECT_DEPLOYMENTS", true).map_err(|problem| problems.push(problem)).unwrap_or(true);
         match (github, database, teams) {
             (Some(github), Some(database), Some(teams)) if problems.is_empty() => Ok(Self {
                 github,
@@ -72,6 +76,7 @@ impl Settings {
                 backfill: TimeDelta::days(backfill_days.into()),
                 longest_wait: Duration::from_secs(longest_wait.into()),
                 details,
+                deployments,
                 allow_removals: lookup("ALLOW_REMOVALS").is_some_and(|text| text == "true"),
                 ledger: TimeDelta::days(ledger_days.into()),
             }),

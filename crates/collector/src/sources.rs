@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::delivery::Oid;
 use mergeline_domain::progress::Cursor;
 use mergeline_domain::{InstanceId, PullRequest, RepoName};
-use mergeline_github::{GitHub, PullRequestPages};
+use mergeline_github::{CommitPages, DeploymentPages, GitHub, PullRequestPages};
 use mergeline_source::{
-    Block, ChangeAt, Changes, Histories, ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts,
-    RepositoryKey, Session, Source, SourceError, Start, UndecodableItem, Usage, WaitBudget,
+    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, Histories,
+    ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts, RepositoryKey, Session, Source,
+    SourceError, Start, UndecodableItem, Usage, WaitBudget,
 };
 
 /// The client of each instance that is collected.
@@ -36,6 +38,20 @@ pub enum AnySession {
 pub enum AnyChanges<'a> {
     /// At GitHub.
     GitHub(PullRequestPages<'a>),
+}
+
+/// A listing of deployments of any forge.
+#[derive(Debug)]
+pub enum AnyDeployments<'a> {
+    /// At GitHub.
+    GitHub(DeploymentPages<'a>),
+}
+
+/// The reading of a history at any forge.
+#[derive(Debug)]
+pub enum AnyCommits<'a> {
+    /// At GitHub.
+    GitHub(CommitPages<'a>),
 }
 
 impl Sources {
@@ -109,6 +125,8 @@ impl Source for AnySource {
 
 impl Session for AnySession {
     type Changes<'a> = AnyChanges<'a>;
+    type Deployments<'a> = AnyDeployments<'a>;
+    type Commits<'a> = AnyCommits<'a>;
 
     fn usage(&self) -> Usage {
         each!(self, it => it.usage())
@@ -165,6 +183,22 @@ impl Session for AnySession {
         each!(self, it => Box::pin(it.details(ids)).await)
     }
 
+    fn deployments<'a>(&'a self, repository: &RepoName, start: Start) -> AnyDeployments<'a> {
+        match self {
+            Self::GitHub(session) => AnyDeployments::GitHub(Session::deployments(session, repository, start)),
+        }
+    }
+
+    async fn deployment_states(&self, ids: &[String]) -> Result<DeploymentStates, SourceError> {
+        each!(self, it => Box::pin(Session::deployment_states(it, ids)).await)
+    }
+
+    fn commits<'a>(&'a self, repository: &RepoName, from: &Oid) -> AnyCommits<'a> {
+        match self {
+            Self::GitHub(session) => AnyCommits::GitHub(Session::commits(session, repository, from)),
+        }
+    }
+
     async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, SourceError> {
         each!(self, it => Box::pin(Session::repository(it, key)).await)
     }
@@ -181,5 +215,17 @@ impl Changes for AnyChanges<'_> {
 
     fn page_size(&self) -> u8 {
         each!(self, it => Changes::page_size(it))
+    }
+}
+
+impl Deployments for AnyDeployments<'_> {
+    async fn next(&mut self) -> Result<Option<DeploymentPageAnswer>, SourceError> {
+        each!(self, it => Box::pin(Deployments::next(it)).await)
+    }
+}
+
+impl Commits for AnyCommits<'_> {
+    async fn next(&mut self) -> Result<Option<CommitPage>, SourceError> {
+        each!(self, it => Box::pin(Commits::next(it)).await)
     }
 }

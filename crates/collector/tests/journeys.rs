@@ -1,6 +1,7 @@
 //! From the fake GitHub to rows in PostgreSQL, by the real collector.
 
 mod common;
+mod deliveries;
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;

@@ -68,8 +68,18 @@ pub struct History {
     pub changed_files: i64,
     /// The merge commit.
     pub merge_commit: Option<String>,
+    /// When that commit was made.
+    pub merge_committed_at: Option<DateTime<Utc>>,
+    /// The last commit of its branch.
+    pub head_commit: Option<String>,
+    /// The name of its branch.
+    pub head_ref: Option<String>,
     /// The base branch.
     pub base_ref: Option<String>,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// The number of the pull request of the same repository that it reverts, as its forge marks it.
+    pub reverts: Option<i64>,
 }
 
 impl History {
@@ -109,8 +119,18 @@ pub struct Details {
     pub changed_files: i64,
     /// The merge commit.
     pub merge_commit: Option<String>,
+    /// When that commit was made.
+    pub merge_committed_at: Option<DateTime<Utc>>,
+    /// The last commit of its branch.
+    pub head_commit: Option<String>,
+    /// The name of its branch.
+    pub head_ref: Option<String>,
     /// The base branch.
     pub base_ref: Option<String>,
+    /// Its labels, sorted.
+    pub labels: Vec<String>,
+    /// The number of the pull request of the same repository that it reverts.
+    pub reverts: Option<i64>,
 }
 
 impl From<History> for Details {
@@ -135,7 +155,16 @@ impl From<History> for Details {
             deletions: history.deletions,
             changed_files: history.changed_files,
             merge_commit: history.merge_commit,
+            merge_committed_at: history.merge_committed_at,
+            head_commit: history.head_commit,
+            head_ref: history.head_ref,
             base_ref: history.base_ref,
+            labels: {
+                let mut labels = history.labels;
+                labels.sort();
+                labels
+            },
+            reverts: history.reverts,
         }
     }
 }
@@ -214,7 +243,12 @@ mod tests {
             deletions: 2,
             changed_files: 3,
             merge_commit: None,
+            merge_committed_at: None,
+            head_commit: None,
+            head_ref: None,
             base_ref: None,
+            labels: Vec::new(),
+            reverts: None,
         }
     }
 

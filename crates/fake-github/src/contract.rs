@@ -28,7 +28,7 @@ pub(crate) fn time(at: DateTime<Utc>) -> String {
 }
 
 /// Forty hexadecimal digits that differ for each number.
-fn sha(number: i64) -> String {
+pub(crate) fn sha(number: i64) -> String {
     format!("{number:040x}")
 }
 
@@ -58,6 +58,19 @@ pub(crate) fn status_node(deployment: &FakeDeployment, index: usize) -> String {
 pub(crate) fn merge_commit(pull_request: &FakePullRequest) -> Option<String> {
     let made = || pull_request.closed_at.map(|_| sha(pull_request.number + 1_000_000));
     pull_request.merge_commit.clone().or_else(made)
+}
+
+fn label(api: &str, name: &str) -> Value {
+    let id = 6_000_000_000_u64 + name.len() as u64;
+    json!({
+        "id": id,
+        "node_id": format!("LA_{id}"),
+        "url": format!("{api}/labels/{name}"),
+        "name": name,
+        "description": null,
+        "color": "ededed",
+        "default": false,
+    })
 }
 
 fn user(api: &str, user: &FakeUser) -> Value {
@@ -164,6 +177,7 @@ impl<'a> Links<'a> {
         let login = pull_request.user.as_ref().map_or(owner, |user| &user.login);
         let repository = self.repository();
         let head_repository = if pull_request.is_fork_gone { Value::Null } else { repository.clone() };
+        let labels: Vec<Value> = pull_request.labels.iter().map(|name| label(&api, name)).collect();
         let mut answer = json!({
             "url": format!("{api}/pulls/{number}"),
             "id": id,
@@ -177,7 +191,7 @@ impl<'a> Links<'a> {
             "locked": false,
             "title": pull_request.title,
             "user": pull_request.user.as_ref().map(|author| user(self.api, author)),
-            "body": "x".repeat(pull_request.body_bytes),
+            "body": pull_request.body(),
             "created_at": time(pull_request.created_at),
             "updated_at": time(pull_request.updated_at),
             "closed_at": pull_request.closed_at.map(time),
@@ -185,18 +199,18 @@ impl<'a> Links<'a> {
             "assignees": [],
             "requested_reviewers": [],
             "requested_teams": [],
-            "labels": [],
+            "labels": labels,
             "milestone": null,
             "draft": pull_request.draft,
             "commits_url": format!("{api}/pulls/{number}/commits"),
             "review_comments_url": format!("{api}/pulls/{number}/comments"),
             "review_comment_url": format!("{api}/pulls/comments{{/number}}"),
             "comments_url": format!("{api}/issues/{number}/comments"),
-            "statuses_url": format!("{api}/statuses/{}", sha(*number)),
+            "statuses_url": format!("{api}/statuses/{}", pull_request.head_commit()),
             "head": {
-                "label": format!("{login}:change-{number}"),
-                "ref": format!("change-{number}"),
-                "sha": sha(*number),
+                "label": format!("{login}:{}", pull_request.head_ref()),
+                "ref": pull_request.head_ref(),
+                "sha": pull_request.head_commit(),
                 "user": pull_request.user.as_ref().map(|author| user(self.api, author)),
                 "repo": head_repository,
             },

@@ -3,6 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::{AccountKind, Author, Login, PullRequest, State};
 
+use crate::contract::sha;
+
 /// A placeholder for half a surrogate pair, which a Rust string cannot hold: the fake GitHub writes it as `\ud83d`.
 pub const HALF_A_PAIR: char = '\u{f8ff}';
 
@@ -116,6 +118,14 @@ pub struct FakePullRequest {
     pub changed_files: i64,
     /// The merge commit that GitHub reports; `None` for one derived from the number once it is closed.
     pub merge_commit: Option<String>,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// The name of its branch; `None` for one derived from the number.
+    pub head_ref: Option<String>,
+    /// The last commit of its branch; `None` for one derived from the number.
+    pub head_commit: Option<String>,
+    /// Its description; `None` for one of `body_bytes`.
+    pub body: Option<String>,
     /// The length of its description in bytes.
     pub body_bytes: usize,
     /// Fields of GitHub's response that are replaced, to test invalid values.
@@ -154,6 +164,10 @@ pub fn pr(repository: &str, number: i64) -> FakePullRequest {
         deletions: 3,
         changed_files: 2,
         merge_commit: None,
+        labels: Vec::new(),
+        head_ref: None,
+        head_commit: None,
+        body: None,
         body_bytes: 300,
         overrides: Vec::new(),
     }
@@ -291,6 +305,49 @@ impl FakePullRequest {
     pub fn titled(mut self, title: &str) -> Self {
         title.clone_into(&mut self.title);
         self
+    }
+
+    /// Sets the merge commit.
+    #[must_use]
+    pub fn merge_commit(mut self, oid: &str) -> Self {
+        self.merge_commit = Some(oid.to_owned());
+        self
+    }
+
+    /// Adds a label.
+    #[must_use]
+    pub fn labeled(mut self, label: &str) -> Self {
+        self.labels.push(label.to_owned());
+        self
+    }
+
+    /// Sets the name of the branch.
+    #[must_use]
+    pub fn from_branch(mut self, name: &str) -> Self {
+        self.head_ref = Some(name.to_owned());
+        self
+    }
+
+    /// Sets the description.
+    #[must_use]
+    pub fn described(mut self, body: &str) -> Self {
+        self.body = Some(body.to_owned());
+        self
+    }
+
+    /// The name of its branch.
+    pub(crate) fn head_ref(&self) -> String {
+        self.head_ref.clone().unwrap_or_else(|| format!("change-{}", self.number))
+    }
+
+    /// Its description.
+    pub(crate) fn body(&self) -> String {
+        self.body.clone().unwrap_or_else(|| "x".repeat(self.body_bytes))
+    }
+
+    /// The last commit of its branch.
+    pub(crate) fn head_commit(&self) -> String {
+        self.head_commit.clone().unwrap_or_else(|| sha(self.number))
     }
 
     /// Sets the length of the description in bytes.

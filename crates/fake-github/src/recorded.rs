@@ -45,6 +45,8 @@ struct Line {
     additions: Option<i64>,
     deletions: Option<i64>,
     changed_files: Option<i64>,
+    #[serde(default)]
+    labels: Vec<Label>,
     merge_commit_sha: Option<String>,
     commits_list: Vec<Commit>,
     reviews_list: Vec<Review>,
@@ -82,7 +84,17 @@ struct User {
 struct Branch {
     #[serde(rename = "ref")]
     name: String,
+    #[serde(default)]
+    sha: Option<String>,
     repo: Option<Value>,
+}
+
+/// A label, as its name or as an object with it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Label {
+    Name(String),
+    Object { name: String },
 }
 
 /// The pull requests of one recorded repository, `bitcoin-core__gui` for example.
@@ -118,6 +130,10 @@ impl From<Line> for FakePullRequest {
             deletions: line.deletions.unwrap_or(0),
             changed_files: line.changed_files.unwrap_or(0),
             merge_commit: line.merge_commit_sha,
+            labels: line.labels.into_iter().map(|(Label::Name(name) | Label::Object { name })| name).collect(),
+            head_ref: Some(line.head.name),
+            head_commit: line.head.sha,
+            body: None,
             body_bytes: line.body_chars.unwrap_or(0),
             overrides: Vec::new(),
         }

@@ -25,20 +25,44 @@ struct PullRequestNode {
     id: String,
     created_at: DateTime<Utc>,
     is_draft: bool,
+    #[serde(default)]
+    body: Text,
     base_ref_name: Text,
+    #[serde(default)]
+    head_ref_name: Text,
+    #[serde(default)]
+    head_ref_oid: Text,
     additions: i64,
     deletions: i64,
     changed_files: i64,
     author: Option<Actor>,
-    merge_commit: Option<Oid>,
+    merge_commit: Option<MergeCommit>,
+    #[serde(default)]
+    labels: Option<Connection<Label>>,
+    #[serde(default)]
+    repository: Option<NamedRepository>,
     commits: Connection<CommitNode>,
     reviews: Connection<ReviewNode>,
     timeline_items: Connection<TimelineNode>,
 }
 
 #[derive(Deserialize)]
-struct Oid {
+#[serde(rename_all = "camelCase")]
+struct MergeCommit {
     oid: Text,
+    #[serde(default)]
+    committed_date: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedRepository {
+    name_with_owner: Text,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: Text,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +196,7 @@ fn history(node: PullRequestNode) -> History {
             Some((item.review.as_ref()?.id.to_string(), item.previous_review_state.as_ref()?.to_string()))
         })
         .collect();
+    let reverts = reverted(&node);
     History {
         created_at: node.created_at,
         author: node.author.as_ref().map(login),
@@ -192,9 +217,30 @@ fn history(node: PullRequestNode) -> History {
         additions: node.additions,
         deletions: node.deletions,
         changed_files: node.changed_files,
+        merge_committed_at: node.merge_commit.as_ref().and_then(|it| it.committed_date).filter(|at| is_sane(*at)),
         merge_commit: node.merge_commit.map(|commit| commit.oid.clean()),
+        head_commit: Some(node.head_ref_oid.into_clean()).filter(|oid| !oid.is_empty()),
+        head_ref: Some(node.head_ref_name.into_clean()).filter(|name| !name.is_empty()),
         base_ref: Some(node.base_ref_name.clean()),
+        labels: node.labels.into_iter().flat_map(|labels| labels.nodes).map(|label| label.name.into_clean()).collect(),
+        reverts,
     }
+}
+
+/// The number of the pull request that this one reverts, by the marks of GitHub's button: the branch `revert-N-…`, and
+/// `Reverts owner/name#N` in the description, which wins. A title `Revert "…"` has no number, so it says nothing alone.
+fn reverted(node: &PullRequestNode) -> Option<i64> {
+    let name = node.repository.as_ref().map(|repository| repository.name_with_owner.to_lowercase());
+    let of_line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let target = words.next().filter(|word| word.eq_ignore_ascii_case("reverts")).and_then(|_| words.next())?;
+        let (repository, number) = target.trim_end_matches(['.', ',']).split_once('#')?;
+        let is_here = repository.is_empty() || name.as_ref().is_none_or(|name| *name == repository.to_lowercase());
+        if is_here { number.parse().ok() } else { None }
+    };
+    let of_branch = || node.head_ref_name.strip_prefix("revert-")?.split_once('-')?.0.parse().ok();
+    let number: Option<i64> = node.body.lines().filter_map(of_line).next_back().or_else(of_branch);
+    number.filter(|number| *number > 0)
 }
 
 /// GraphQL's login of a bot lacks `[bot]`.
@@ -231,6 +277,28 @@ mod tests {
     fn refused(body: &Value) -> &'static str {
         let ids = ["PR_1".to_owned()];
         histories(body.to_string().as_bytes(), &ids).expect_err("refused").code()
+    }
+
+    #[test]
+    fn a_revert_is_known_by_its_branch_and_its_description() {
+        let reverted_by = |branch: &str, body: &str| {
+            let empty = json!({ "nodes": [], "pageInfo": { "hasNextPage": false } });
+            let node = json!({
+                "id": "PR_1", "createdAt": "2026-06-01T10:00:00Z", "isDraft": false, "title": "Revert \"Add x\"",
+                "body": body, "baseRefName": "main", "headRefName": branch, "headRefOid": "", "additions": 1,
+                "deletions": 1, "changedFiles": 1, "author": null, "mergeCommit": null, "labels": null,
+                "repository": { "nameWithOwner": "Acme/Web" },
+                "commits": empty, "reviews": empty, "timelineItems": empty,
+            });
+            let body = json!({ "data": { "nodes": [node] } }).to_string();
+            let all = histories(body.as_bytes(), &["PR_1".to_owned()]).expect("decodes");
+            all.into_iter().next().and_then(|(_, history)| history.reverts)
+        };
+        assert_eq!(reverted_by("revert-12-add-x", ""), Some(12));
+        assert_eq!(reverted_by("revert-12-add-x", "Why\n\nReverts acme/web#13"), Some(13), "the last mark wins");
+        assert_eq!(reverted_by("fix", "Reverts acme/web#13.\nReverts #14"), Some(14));
+        assert_eq!(reverted_by("fix", "Reverts acme/api#13"), None, "another repository's");
+        assert_eq!(reverted_by("revert-x", "It reverts #14; see reverts#15"), None);
     }
 
     #[test]

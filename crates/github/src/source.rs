@@ -1,16 +1,17 @@
 //! GitHub as a source. What only GitHub has stays behind this door.
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::delivery::Oid;
 use mergeline_domain::progress::Cursor;
 use mergeline_domain::{PullRequest, RepoName};
 use mergeline_source::{
-    Block, ChangeAt, Changes, ErrorKind, Histories, ListLength, OwnedRepositories, Page, PageAnswer, Position,
-    Remaining, RepositoryFacts, RepositoryKey, Source, SourceError, Start, UndecodableItem, UnreadableRow, Usage,
-    WaitBudget,
+    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, ErrorKind,
+    Histories, ListLength, OwnedRepositories, Page, PageAnswer, Position, Remaining, RepositoryFacts, RepositoryKey,
+    Source, SourceError, Start, UndecodableItem, UnreadableRow, Usage, WaitBudget,
 };
 
 use crate::listing::larger_page;
-use crate::{GitHub, GitHubError, GitHubSession, PullRequestPages};
+use crate::{CommitPages, DeploymentPages, GitHub, GitHubError, GitHubSession, PullRequestPages};
 
 impl Source for GitHub {
     type Session = GitHubSession;
@@ -46,6 +47,8 @@ impl Source for GitHub {
 
 impl mergeline_source::Session for GitHubSession {
     type Changes<'a> = PullRequestPages<'a>;
+    type Deployments<'a> = DeploymentPages<'a>;
+    type Commits<'a> = CommitPages<'a>;
 
     fn usage(&self) -> Usage {
         Self::usage(self)
@@ -121,6 +124,22 @@ impl mergeline_source::Session for GitHubSession {
         Ok(histories.into_iter().map(|(id, history)| (id, history.map_err(SourceError::from))).collect())
     }
 
+    fn deployments<'a>(&'a self, repository: &RepoName, start: Start) -> DeploymentPages<'a> {
+        match start {
+            Start::Beginning(etag) => Self::deployments(self, repository, etag),
+            Start::After(cursor) => self.deployments_after(repository, &cursor),
+        }
+    }
+
+    async fn deployment_states(&self, ids: &[String]) -> Result<DeploymentStates, SourceError> {
+        let states = Self::deployment_states(self, ids).await?;
+        Ok(states.into_iter().map(|(id, states)| (id, states.map_err(SourceError::from))).collect())
+    }
+
+    fn commits<'a>(&'a self, repository: &RepoName, from: &Oid) -> CommitPages<'a> {
+        Self::commits(self, repository, from, None)
+    }
+
     async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, SourceError> {
         Ok(Self::repository(self, key).await?)
     }
@@ -154,6 +173,18 @@ impl Changes for PullRequestPages<'_> {
 
     fn page_size(&self) -> u8 {
         Self::page_size(self)
+    }
+}
+
+impl Deployments for DeploymentPages<'_> {
+    async fn next(&mut self) -> Result<Option<DeploymentPageAnswer>, SourceError> {
+        Ok(Self::next(self).await?)
+    }
+}
+
+impl Commits for CommitPages<'_> {
+    async fn next(&mut self) -> Result<Option<CommitPage>, SourceError> {
+        Ok(Self::next(self).await?)
     }
 }
 

@@ -362,6 +362,7 @@ impl Collector {
             deadline,
             longest_wait: settings.longest_wait,
             details: settings.details,
+            deployments: settings.deployments,
             ignores_pauses: false,
             verifies: false,
         }

@@ -18,4 +18,4 @@ pub use error::{ErrorKind, SourceError};
 pub use limits::{Block, Remaining, Usage, WaitBudget};
 pub use page::{ChangeAt, Etag, ListLength, Page, PageAnswer, Position, Start, UndecodableItem, UnreadableRow};
 pub use repository::{ListedRepository, OwnedRepositories, RepositoryFacts, RepositoryIdentity, RepositoryKey};
-pub use source::{Changes, Histories, Session, Source};
+pub use source::{Changes, Commits, DeploymentStates, Deployments, Histories, Session, Source};

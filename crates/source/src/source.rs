@@ -1,16 +1,20 @@
 //! The trait. `docs/sources.md` specifies the behavior that its signatures cannot express.
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::delivery::Oid;
 use mergeline_domain::progress::Cursor;
 use mergeline_domain::{History, PullRequest, RepoName};
 
 use crate::{
-    Block, ChangeAt, ErrorKind, ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts,
-    RepositoryKey, SourceError, Start, UndecodableItem, Usage, WaitBudget,
+    Block, ChangeAt, CommitPage, DeploymentPageAnswer, ErrorKind, ListLength, ListedState, OwnedRepositories, Page,
+    PageAnswer, Remaining, RepositoryFacts, RepositoryKey, SourceError, Start, UndecodableItem, Usage, WaitBudget,
 };
 
 /// The details of some pull requests, each with the id that it was requested by.
 pub type Histories = Vec<(String, Result<History, SourceError>)>;
+
+/// The states of some deployments, each with the id that they were requested by.
+pub type DeploymentStates = Vec<(String, Result<Vec<ListedState>, SourceError>)>;
 
 /// One instance of a forge, with its credentials and limits. Cheap to clone; clones share limits and concurrency.
 pub trait Source: Clone + Send + Sync + 'static {
@@ -45,6 +49,16 @@ pub trait Source: Clone + Send + Sync + 'static {
 pub trait Session: Send + Sync {
     /// A listing by update in progress.
     type Changes<'a>: Changes
+    where
+        Self: 'a;
+
+    /// A listing of deployments in progress.
+    type Deployments<'a>: Deployments
+    where
+        Self: 'a;
+
+    /// The reading of a history in progress.
+    type Commits<'a>: Commits
     where
         Self: 'a;
 
@@ -140,6 +154,19 @@ pub trait Session: Send + Sync {
     /// When none of them could be read.
     fn details(&self, ids: &[String]) -> impl Future<Output = Result<Histories, SourceError>> + Send;
 
+    /// The deployments of a repository, newest first.
+    fn deployments<'a>(&'a self, repository: &RepoName, start: Start) -> Self::Deployments<'a>;
+
+    /// The states of deployments, by the ids that their list gave for that, in any order. One that the source does not know
+    /// is [`crate::ErrorKind::NotFound`].
+    ///
+    /// # Errors
+    /// When none of them could be read.
+    fn deployment_states(&self, ids: &[String]) -> impl Future<Output = Result<DeploymentStates, SourceError>> + Send;
+
+    /// The history of a commit, which begins with the commit itself.
+    fn commits<'a>(&'a self, repository: &RepoName, from: &Oid) -> Self::Commits<'a>;
+
     /// Looks up a repository.
     ///
     /// # Errors
@@ -164,4 +191,22 @@ pub trait Changes: Send {
 
     /// How many pull requests the source can return at once, as far as is known.
     fn page_size(&self) -> u8;
+}
+
+/// A listing of deployments in progress, newest first. Rows that vanish while it is read hide no other row.
+pub trait Deployments: Send {
+    /// The next page; `None` after the last one. An empty first page does not prove that there are none.
+    ///
+    /// # Errors
+    /// Any error of the source; calling this again repeats the request.
+    fn next(&mut self) -> impl Future<Output = Result<Option<DeploymentPageAnswer>, SourceError>> + Send;
+}
+
+/// The reading of a history in progress.
+pub trait Commits: Send {
+    /// The next page; `None` after the last one, and instead of the first one if the source does not have the commit.
+    ///
+    /// # Errors
+    /// Any error of the source; calling this again repeats the request.
+    fn next(&mut self) -> impl Future<Output = Result<Option<CommitPage>, SourceError>> + Send;
 }

@@ -28,11 +28,12 @@ removed as (
 written as (
     insert into pr_attributions as a (
         tenant_id, pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at,
-        merged_at, coding_seconds, pickup_seconds, review_seconds
+        merged_at, coding_seconds, pickup_seconds, review_seconds, delivered_at, lead_seconds, deploy_seconds
     )
     select
         p.tenant_id, w.pull_request_id, w.team_id, w.membership_id, w.weight, p.repository_id, p.author_id, p.created_at,
-        p.closed_at, p.merged_at, p.coding_seconds, p.pickup_seconds, p.review_seconds
+        p.closed_at, p.merged_at, p.coding_seconds, p.pickup_seconds, p.review_seconds, p.delivered_at, lead_seconds(p),
+        deploy_seconds(p)
     from wanted as w
     inner join pull_requests as p on w.pull_request_id = p.id
     on conflict (tenant_id, pull_request_id, team_id) do update
@@ -46,7 +47,10 @@ written as (
         merged_at = excluded.merged_at,
         coding_seconds = excluded.coding_seconds,
         pickup_seconds = excluded.pickup_seconds,
-        review_seconds = excluded.review_seconds
+        review_seconds = excluded.review_seconds,
+        delivered_at = excluded.delivered_at,
+        lead_seconds = excluded.lead_seconds,
+        deploy_seconds = excluded.deploy_seconds
     where a is distinct from excluded
 )
 

@@ -1,5 +1,5 @@
 -- Writes the details of pull requests of one repository ($1) that are stored in the state ($3) that was asked for.
--- $2 and $4 to $15 the columns.
+-- $2 and $4 to $20 the columns.
 update pull_requests as p
 set
     detailed_at = p.updated_at,
@@ -16,14 +16,21 @@ set
     changed_files = i.changed_files,
     merge_commit = i.merge_commit,
     base_ref = coalesce(p.base_ref, i.base_ref),
-    has_unread_commits = i.has_unread_commits
+    has_unread_commits = i.has_unread_commits,
+    merge_committed_at = i.merge_committed_at,
+    head_commit = i.head_commit,
+    head_ref = i.head_ref,
+    -- An array of arrays cannot be ragged.
+    labels = array(select jsonb_array_elements_text(i.labels)),
+    reverts = i.reverts
 from unnest(
     $2::text [], $3::timestamptz [], $4::timestamptz [], $5::timestamptz [], $6::timestamptz [], $7::timestamptz [],
     $8::text [], $9::boolean [], $10::integer [], $11::integer [], $12::integer [], $13::text [], $14::text [],
-    $15::boolean []
+    $15::boolean [], $16::timestamptz [], $17::text [], $18::text [], $19::jsonb [], $20::bigint []
 ) as i (
     node_id, updated_at, first_commit_at, first_review_at, first_approval_at, ready_at,
-    draft_periods, is_draft_history_incomplete, additions, deletions, changed_files, merge_commit, base_ref, has_unread_commits
+    draft_periods, is_draft_history_incomplete, additions, deletions, changed_files, merge_commit, base_ref, has_unread_commits,
+    merge_committed_at, head_commit, head_ref, labels, reverts
 )
 where
     p.node_id = i.node_id and p.updated_at = i.updated_at

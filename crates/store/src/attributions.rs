@@ -10,9 +10,10 @@ use mergeline_domain::{
     Attribution, ExternalId, Login, Membership, MembershipId, Period, Person, PersonId, TeamId, Weight,
 };
 
+use crate::delivery::{derive, lock_services};
 use crate::revision::parse_stored;
 use crate::session::Session;
-use crate::{Revision, StoreError, Writer};
+use crate::{RepositoryId, Revision, StoreError, Writer};
 
 /// How many stored pull requests are reattributed in one transaction. This takes some tenths of a second on an idle
 /// machine, and pages wait for it.
@@ -181,7 +182,11 @@ pub(crate) async fn attribute_next(connection: &mut Session, at_once: u32) -> Re
     if !rows.is_empty() {
         pull_requests = wanted.write(&mut *connection).await?;
         let repositories: BTreeSet<i64> = rows.iter().map(|row| row.repository_id).collect();
-        note_changes(connection, &repositories.into_iter().collect::<Vec<_>>()).await?;
+        let repositories: Vec<i64> = repositories.into_iter().collect();
+        note_changes(connection, &repositories).await?;
+        let repositories: Vec<RepositoryId> = repositories.into_iter().map(RepositoryId).collect();
+        let services = lock_services(connection, &repositories).await?;
+        derive(connection, &services).await?;
     }
     let done: Vec<i64> = due.into_iter().filter(|person| next.is_none_or(|next| *person < next)).collect();
     sqlx::query!("delete from reattributions where person_id = any($1)", &done).execute(&mut *connection).await?;

@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use mergeline_domain::Details;
 
 use crate::attributions::lock_configuration;
+use crate::delivery::{derive, lock_services};
 use crate::repositories::{bump_data_version, renew_lease};
 use crate::{Lease, Reader, RepositoryId, Revision, StoreError, Writer};
 
@@ -75,6 +76,7 @@ impl Writer {
         self.in_transaction(async |connection| {
             lock_configuration(connection, revision).await?;
             renew_lease(connection, lease, now).await?;
+            let services = lock_services(connection, &[lease.repository]).await?;
             sqlx::query_file!(
                 "queries/store_details.sql",
                 lease.repository.0,
@@ -91,23 +93,31 @@ impl Writer {
                 &columns.changed_files,
                 &columns.merge_commit as &[Option<&str>],
                 &columns.base_ref as &[Option<&str>],
-                &columns.has_unread_commits
+                &columns.has_unread_commits,
+                &columns.merge_committed_at as &[Option<DateTime<Utc>>],
+                &columns.head_commit as &[Option<&str>],
+                &columns.head_ref as &[Option<&str>],
+                &columns.labels,
+                &columns.reverts as &[Option<i64>]
             )
             .execute(&mut *connection)
             .await?;
             sqlx::query!(
                 "update pr_attributions as a
-                set coding_seconds = p.coding_seconds, pickup_seconds = p.pickup_seconds, review_seconds = p.review_seconds
+                set
+                    coding_seconds = p.coding_seconds, pickup_seconds = p.pickup_seconds, review_seconds = p.review_seconds,
+                    lead_seconds = lead_seconds(p)
                 from pull_requests as p
                 where
                     p.node_id = any($2) and p.repository_id = $1 and a.pull_request_id = p.id
-                    and (a.coding_seconds, a.pickup_seconds, a.review_seconds)
-                    is distinct from (p.coding_seconds, p.pickup_seconds, p.review_seconds)",
+                    and (a.coding_seconds, a.pickup_seconds, a.review_seconds, a.lead_seconds)
+                    is distinct from (p.coding_seconds, p.pickup_seconds, p.review_seconds, lead_seconds(p))",
                 lease.repository.0,
                 &columns.node_id as &[&str]
             )
             .execute(&mut *connection)
             .await?;
+            derive(connection, &services).await?;
             bump_data_version(connection, lease).await
         })
         .await
@@ -162,6 +172,11 @@ struct Columns<'a> {
     merge_commit: Vec<Option<&'a str>>,
     base_ref: Vec<Option<&'a str>>,
     has_unread_commits: Vec<bool>,
+    merge_committed_at: Vec<Option<DateTime<Utc>>>,
+    head_commit: Vec<Option<&'a str>>,
+    head_ref: Vec<Option<&'a str>>,
+    labels: Vec<serde_json::Value>,
+    reverts: Vec<Option<i64>>,
 }
 
 impl<'a> Columns<'a> {
@@ -183,6 +198,11 @@ impl<'a> Columns<'a> {
             columns.merge_commit.push(details.merge_commit.as_deref());
             columns.base_ref.push(details.base_ref.as_deref());
             columns.has_unread_commits.push(details.has_unread_commits);
+            columns.merge_committed_at.push(details.merge_committed_at);
+            columns.head_commit.push(details.head_commit.as_deref());
+            columns.head_ref.push(details.head_ref.as_deref());
+            columns.labels.push(details.labels.as_slice().into());
+            columns.reverts.push(details.reverts);
         }
         columns
     }

@@ -5,8 +5,9 @@ use mergeline_domain::{ExternalId, Forge, Login, PersonId};
 use serde::Serialize;
 
 use crate::attributions::hold_alone;
+use crate::delivery::{derive, forget_deliveries, lock_services};
 use crate::session::Session;
-use crate::{Reader, StoreError, Writer};
+use crate::{Reader, RepositoryId, StoreError, Writer};
 
 /// How many pull requests are deleted in one transaction.
 const PULL_REQUESTS_AT_ONCE: i64 = 1_000;
@@ -325,11 +326,20 @@ pub(crate) async fn delete_pull_requests(connection: &mut Session, pull_requests
     )
     .execute(&mut *connection)
     .await?;
+    let repositories = sqlx::query_scalar!(
+        "select distinct repository_id from pull_requests where id = any($1) order by repository_id",
+        pull_requests
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let repositories: Vec<RepositoryId> = repositories.into_iter().map(RepositoryId).collect();
+    let services = lock_services(connection, &repositories).await?;
+    forget_deliveries(connection, pull_requests).await?;
     sqlx::query!("delete from pr_attributions where pull_request_id = any($1)", pull_requests)
         .execute(&mut *connection)
         .await?;
-    sqlx::query!("delete from pull_requests where id = any($1)", pull_requests).execute(connection).await?;
-    Ok(())
+    sqlx::query!("delete from pull_requests where id = any($1)", pull_requests).execute(&mut *connection).await?;
+    derive(connection, &services).await
 }
 
 /// Replaces logins quoted in messages, and removes them from the bots of former configurations.

@@ -127,6 +127,10 @@ pub struct RepositoryResult {
     pub changed: u32,
     /// Pull requests whose details were read.
     pub enriched: u32,
+    /// Deployments that are new or different.
+    pub deployments: u32,
+    /// Commits that are new.
+    pub commits: u32,
     /// Stored pull requests whose phases are unknown or older than their last change. Not stored.
     pub without_details: u32,
     /// What GitHub said is left of the rate limit.
@@ -167,6 +171,8 @@ impl RepositoryResult {
             (&mut self.quarantined, earlier.quarantined),
             (&mut self.changed, earlier.changed),
             (&mut self.enriched, earlier.enriched),
+            (&mut self.deployments, earlier.deployments),
+            (&mut self.commits, earlier.commits),
         ] {
             *count += before;
         }
@@ -273,6 +279,8 @@ impl Writer {
                 count(result.graphql_points),
                 count(result.enriched),
                 result.is_unchanged,
+                count(result.deployments),
+                count(result.commits),
                 writer
             )
             .execute(connection)

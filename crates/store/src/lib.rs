@@ -4,6 +4,7 @@ mod actor;
 mod attributions;
 mod configuration;
 mod connection;
+mod delivery;
 mod details;
 mod erasure;
 mod error;
@@ -30,6 +31,10 @@ pub use actor::Actor;
 pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
 pub use configuration::{Applied, ApplyError, ApplyOptions, Snapshot, UNKNOWN_ZONE_HELP};
 pub use connection::{DatabaseSettings, Reader, Writer};
+pub use delivery::{
+    AskedDeployment, DeploymentProblem, DeploymentProgress, DeploymentReading, Differences, OpenCommit,
+    StoredDeployments,
+};
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};
 pub use error::StoreError;

@@ -1,6 +1,6 @@
 //! Stores facts and the data derived from them, page by page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
@@ -8,6 +8,7 @@ use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 
 use crate::attributions::lock_configuration;
 use crate::attributions::{WantedAttributions, hold_together};
+use crate::delivery::{derive, forget_deliveries, lock_services};
 use crate::erasure::{delete_pull_requests, note_loss};
 use crate::progress::{Beside, write_progress};
 use crate::quarantine::{quarantine, release_from_quarantine};
@@ -102,6 +103,7 @@ impl Writer {
         let stored = self.in_transaction(async |connection| {
             lock_configuration(connection, revision).await?;
             let held = renew_lease(connection, lease, now).await?;
+            let services = lock_services(connection, &[lease.repository]).await?;
             let released = match held.quarantined {
                 0 => 0,
                 _ => release_from_quarantine(connection, lease.repository, &understood, &readable).await?,
@@ -123,6 +125,9 @@ impl Writer {
                 delete_numbers(connection, lease.repository, pruned.into_keys().collect()).await?;
                 write_facts(connection, lease.repository, &kept, &Columns::of(&kept)).await?
             };
+            if changed > 0 || pruned > 0 {
+                derive(connection, &services).await?;
+            }
             let before = held.progress.clone();
             let progress = match event.clone() {
                 Some(event) => held.progress.after(event, held.kept_since),
@@ -151,6 +156,7 @@ impl Writer {
             // mark.
             hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
+            let services = lock_services(connection, &[lease.repository]).await?;
             let gone = sqlx::query_scalar!(
                 "update pull_requests set deleted_at = $3
                 where repository_id = $1 and number = any($2) and deleted_at is null
@@ -165,6 +171,7 @@ impl Writer {
             sqlx::query!("delete from pr_attributions where pull_request_id = any($1)", &gone)
                 .execute(&mut *connection)
                 .await?;
+            derive(connection, &services).await?;
             bump_data_version(connection, lease).await
         })
         .await
@@ -311,8 +318,8 @@ async fn move_renamed(
     external_ids: &[String],
 ) -> Result<(), StoreError> {
     // Selected first, because an update that finds nothing costs more.
-    let elsewhere = sqlx::query_scalar!(
-        "select p.id from repositories as r
+    let rows = sqlx::query!(
+        "select p.id, p.repository_id from repositories as r
         inner join pull_requests as p on r.instance_id = p.instance_id
         where r.id = $1 and p.external_id = any($2) and p.repository_id <> $1",
         repository.0,
@@ -320,7 +327,12 @@ async fn move_renamed(
     )
     .fetch_all(&mut *connection)
     .await?;
-    if !elsewhere.is_empty() {
+    if !rows.is_empty() {
+        let elsewhere: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let repositories: BTreeSet<i64> = rows.iter().map(|row| row.repository_id).collect();
+        let repositories: Vec<RepositoryId> = repositories.into_iter().map(RepositoryId).collect();
+        let services = lock_services(connection, &repositories).await?;
+        forget_deliveries(connection, &elsewhere).await?;
         sqlx::query!("update pull_requests set repository_id = $1 where id = any($2)", repository.0, &elsewhere)
             .execute(&mut *connection)
             .await?;
@@ -329,8 +341,9 @@ async fn move_renamed(
             repository.0,
             &elsewhere
         )
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+        derive(connection, &services).await?;
     }
     Ok(())
 }

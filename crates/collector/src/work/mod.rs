@@ -1,6 +1,7 @@
 //! The work on one repository under a lease: its streams, details and quarantine.
 
 mod backfill;
+mod deployments;
 mod details;
 mod incremental;
 mod page;
@@ -351,6 +352,14 @@ impl RepositoryJob<'_> {
     }
 
     async fn run_all(&mut self) -> Result<(), Interruption> {
+        self.pull_requests().await?;
+        if self.collecting.options.deployments {
+            self.deployments().await?;
+        }
+        Ok(())
+    }
+
+    async fn pull_requests(&mut self) -> Result<(), Interruption> {
         // During a backfill nothing is compared.
         let is_compared_later = self.collecting.options.verifies && self.repository.progress.backfill.is_some();
         self.incremental().await?;

@@ -95,6 +95,7 @@ impl World {
 
     pub(crate) async fn collect_at(&self, now: DateTime<Utc>, concurrency: usize) -> Result<RunReport, CollectError> {
         let options = CollectOptions::at_a_terminal(now, TimeDelta::days(180), concurrency);
+        let options = CollectOptions { deployments: false, ..options };
         collect(&self.github, &self.store, &options, &|_| {}).await
     }
 
@@ -208,14 +209,15 @@ pub(crate) fn connect_at_once(url: &str, token: Option<&str>, concurrency: usize
     Ok(GitHub::connect(&settings.with_pace(Duration::from_millis(1), Duration::from_secs(5)))?.into())
 }
 
-/// Options of a run at [`NOW`] that does not wait for rate limits.
+/// Options of a run at [`NOW`] that does not wait for rate limits, and reads no deployments: tests of pull requests count
+/// requests.
 pub(crate) fn options() -> CollectOptions {
     options_at(at(NOW))
 }
 
 pub(crate) fn options_at(now: DateTime<Utc>) -> CollectOptions {
     let options = CollectOptions::at_a_terminal(now, TimeDelta::days(180), 1);
-    CollectOptions { longest_wait: Duration::from_millis(50), ..options }
+    CollectOptions { longest_wait: Duration::from_millis(50), deployments: false, ..options }
 }
 
 /// What a run did to each repository.

@@ -91,6 +91,27 @@ impl CommitGraph {
         self.commits.entry(oid).or_insert(Commit { parents: parents.into(), committed_at });
     }
 
+    /// Takes all commits out that are descendants of an open one, whose own ancestors are not all known.
+    pub fn forget_descendants_of(&mut self, open: &HashSet<Oid>) {
+        if open.is_empty() {
+            return;
+        }
+        let mut children: HashMap<&Oid, Vec<&Oid>> = HashMap::new();
+        for (oid, commit) in &self.commits {
+            for parent in &commit.parents {
+                children.entry(parent).or_default().push(oid);
+            }
+        }
+        let mut forgotten: HashSet<Oid> = HashSet::new();
+        let mut waiting: Vec<&Oid> = open.iter().collect();
+        while let Some(oid) = waiting.pop() {
+            if forgotten.insert(oid.clone()) {
+                waiting.extend(children.get(oid).into_iter().flatten());
+            }
+        }
+        self.commits.retain(|oid, _| !forgotten.contains(oid));
+    }
+
     /// Whether the commit is known.
     pub fn contains(&self, oid: &Oid) -> bool {
         self.commits.contains_key(oid)

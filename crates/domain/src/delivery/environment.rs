@@ -4,6 +4,8 @@ use std::fmt;
 
 use glob::{MatchOptions, Pattern};
 
+use super::ids::ServiceId;
+
 /// The default names of production.
 const PRODUCTION_NAMES: [&str; 3] = ["production", "prod", "live"];
 
@@ -51,7 +53,68 @@ pub struct EnvironmentRules {
     pub trusts_flag: bool,
 }
 
+/// A service that a deployment of its repository may belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceRules {
+    /// The service.
+    pub service: ServiceId,
+    /// Its own rules; `None` for those of the configuration.
+    pub own: Option<EnvironmentRules>,
+}
+
+/// The service that a deployment belongs to, and the group of its environment there. Of the services of its repository, in
+/// the order of the file, that is the first one whose own environments have it, else the first one without its own, else the
+/// first one. `None` if there are none.
+pub fn service_of(
+    services: &[ServiceRules],
+    default: &EnvironmentRules,
+    environment: Environment<'_>,
+) -> Option<(ServiceId, EnvironmentGroup)> {
+    let group_of = |it: &ServiceRules| it.own.as_ref().unwrap_or(default).group_of(environment);
+    let names_it = |it: &&ServiceRules| it.own.is_some() && group_of(it) == EnvironmentGroup::Production;
+    let without_own = || services.iter().find(|it| it.own.is_none());
+    let service = services.iter().find(names_it).or_else(without_own).or_else(|| services.first())?;
+    Some((service.service, group_of(service)))
+}
+
+/// By which labels and branches a pull request is known as a hotfix. Case does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HotfixRules {
+    labels: Vec<String>,
+    branches: Vec<Pattern>,
+}
+
+impl HotfixRules {
+    /// Rules with these labels, and names and patterns of branches.
+    ///
+    /// # Errors
+    /// The first pattern that is none.
+    pub fn new(labels: &[String], branches: &[String]) -> Result<Self, glob::PatternError> {
+        let labels = labels.iter().map(|label| label.to_lowercase()).collect();
+        Ok(Self { labels, branches: branches.iter().map(|name| Pattern::new(name)).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether a pull request with these labels, from this branch, is a hotfix.
+    pub fn is_hotfix(&self, labels: &[String], branch: Option<&str>) -> bool {
+        labels.iter().any(|label| self.labels.contains(&label.to_lowercase()))
+            || branch.is_some_and(|branch| self.branches.iter().any(|it| it.matches_with(branch, IGNORING_CASE)))
+    }
+}
+
+/// How patterns are matched.
+const IGNORING_CASE: MatchOptions =
+    MatchOptions { case_sensitive: false, require_literal_separator: false, require_literal_leading_dot: false };
+
 impl EnvironmentRules {
+    /// Rules with these names and patterns of production environments; `None` for the default names.
+    ///
+    /// # Errors
+    /// The first pattern that is none.
+    pub fn new(production: Option<&[String]>, trusts_flag: bool) -> Result<Self, glob::PatternError> {
+        let patterns = |names: &[String]| names.iter().map(|name| Pattern::new(name)).collect::<Result<_, _>>();
+        Ok(Self { production: production.map(patterns).transpose()?, trusts_flag })
+    }
+
     /// The group that an environment belongs to. A transient one is never production.
     pub fn group_of(&self, environment: Environment<'_>) -> EnvironmentGroup {
         let name = environment.name.to_lowercase();
@@ -64,9 +127,8 @@ impl EnvironmentRules {
     }
 
     fn is_production(&self, name: &str) -> bool {
-        let ignoring_case = MatchOptions { case_sensitive: false, ..MatchOptions::new() };
         match &self.production {
-            Some(patterns) => patterns.iter().any(|pattern| pattern.matches_with(name, ignoring_case)),
+            Some(patterns) => patterns.iter().any(|pattern| pattern.matches_with(name, IGNORING_CASE)),
             None => PRODUCTION_NAMES.iter().any(|default| {
                 name.strip_prefix(default).is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATORS))
             }),

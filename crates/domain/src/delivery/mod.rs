@@ -15,8 +15,8 @@ mod tests;
 mod timeline;
 
 pub use commits::{CommitGraph, Oid, OidError};
-pub use environment::{Environment, EnvironmentGroup, EnvironmentRules};
-pub use ids::{DeploymentId, IncidentId, PullRequestId, RepositoryId};
+pub use environment::{Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, ServiceRules, service_of};
+pub use ids::{DeploymentId, IncidentId, PullRequestId, RepositoryId, ServiceId};
 pub use incident::{
     DEFAULT_INCIDENT_WINDOW, IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, LinkedIncident,
     deployment_before,

@@ -15,7 +15,12 @@ const HOURS_TO_DISMISSAL: i64 = 1;
 /// A pull request with all its connections.
 pub(super) fn pull_request(pull_request: &FakePullRequest, repository_id: i64, repository: &Repository) -> Value {
     let FakePullRequest { id, number, merged_at, .. } = pull_request;
-    let commit = |oid: Option<String>| oid.map(|oid| json!({ "__typename": "Commit", "oid": oid }));
+    let merge_commit = merged_at.and_then(|merged_at| {
+        let oid = merge_commit(pull_request)?;
+        let made_at = repository.commits.get(&oid).map_or(merged_at, |commit| commit.committed_at);
+        Some(json!({ "__typename": "Commit", "oid": oid, "committedDate": time(made_at) }))
+    });
+    let labels = pull_request.labels.iter().map(|name| json!({ "__typename": "Label", "name": name }));
     json!({
         "__typename": "PullRequest",
         "id": format!("PR_{id}"),
@@ -36,12 +41,15 @@ pub(super) fn pull_request(pull_request: &FakePullRequest, repository_id: i64, r
         "closedAt": pull_request.closed_at.map(time),
         "mergedAt": merged_at.map(time),
         "baseRefName": pull_request.base_ref,
-        "headRefName": format!("change-{number}"),
+        "body": pull_request.body(),
+        "headRefName": pull_request.head_ref(),
+        "headRefOid": pull_request.head_commit(),
         "additions": pull_request.additions,
         "deletions": pull_request.deletions,
         "changedFiles": pull_request.changed_files,
         "author": actor(pull_request.user.as_ref()),
-        "mergeCommit": merged_at.and_then(|_| commit(merge_commit(pull_request))),
+        "mergeCommit": merge_commit,
+        "labels": connection("Label", &labels.collect::<Vec<_>>()),
         "repository": {
             "__typename": "Repository",
             "id": format!("R_{repository_id}"),

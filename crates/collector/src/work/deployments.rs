@@ -1,0 +1,377 @@
+//! Deployments: their list, their states, and the commits that they contain.
+//!
+//! What cannot be read here does not hold up pull requests: the reason is stored, and the next run tries again.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
+use mergeline_domain::delivery::Oid;
+use mergeline_source::{
+    CommitPage, CommitRecord, Commits, DeploymentPage, DeploymentPageAnswer, Deployments, ErrorKind, Etag, Session,
+    Source, SourceError, Start,
+};
+use mergeline_store::{
+    AskedDeployment, DeploymentProblem, DeploymentProgress, DeploymentReading, OpenCommit, RepositoryId,
+};
+
+use super::{Interruption, RepositoryJob, pipeline, timed};
+
+/// How far before the newest known deployment to read again: the list may lag behind.
+const OVERLAP: TimeDelta = TimeDelta::hours(1);
+/// The window of the first reading counts as widened when it starts this much before what is covered.
+const WIDENED_BY: TimeDelta = TimeDelta::days(1);
+/// How many deployments' states are read together.
+const IN_A_QUERY: usize = 100;
+/// More than any repository has in the window.
+const MOST_STATES: u32 = 100_000;
+/// How many commits of a history are stored together, because what follows from them is derived with each batch.
+const COMMITS_AT_ONCE: usize = 2_000;
+
+impl RepositoryJob<'_> {
+    /// Reads what changed of the repository's deployments. Only a limit, the time budget, the token and the database stop
+    /// the work; any other failure is stored.
+    pub(super) async fn deployments(&mut self) -> Result<(), Interruption> {
+        let store = self.collecting.store;
+        let id = self.repository.id;
+        let known = timed(&mut self.result.database, store.deployment_progress(id)).await?;
+        let mut progress = known.clone();
+        let started_at = self.now();
+        let outcome = match self.session.reads_details().await? {
+            true => self.read_deployments(&mut progress).await.map(|()| true),
+            false => Ok(false),
+        };
+        match outcome {
+            Ok(false) => {
+                let message = "states and commits of deployments need a token".to_owned();
+                progress.problem = Some(DeploymentProblem { code: "no_token".to_owned(), message });
+            }
+            Ok(true) => {
+                progress.read_at = Some(started_at);
+                progress.problem = None;
+            }
+            Err(Interruption::Source(error)) if is_of_deployments(&error) => {
+                let name = self.repository.called();
+                tracing::warn!(repo.name = %name, "{name}: deployments cannot be read: {error}");
+                progress.problem = Some(problem(&error));
+            }
+            Err(stopped) => return Err(stopped),
+        }
+        if progress != known {
+            let stored = store.store_deployment_progress(&self.lease, &progress, self.now());
+            timed(&mut self.result.database, stored).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_deployments(&mut self, progress: &mut DeploymentProgress) -> Result<(), Interruption> {
+        let window = self.window_of_deployments();
+        let is_widened = progress.covered_since.is_none_or(|covered| window + WIDENED_BY < covered);
+        if is_widened || progress.reading.is_some() {
+            self.first_list(progress, window).await?;
+        } else if self.collecting.options.verifies {
+            self.compare_deployments(progress, None).await?;
+        } else {
+            self.newer_deployments(progress).await?;
+        }
+        let not_found = self.states(self.started_at).await?;
+        if let Some(oldest) = not_found {
+            self.compare_deployments(progress, Some(oldest)).await?;
+        }
+        self.commits().await
+    }
+
+    /// How far back deployments are read: as far as pull requests.
+    fn window_of_deployments(&self) -> DateTime<Utc> {
+        let wanted = self.now() - self.collecting.options.backfill;
+        self.repository.kept_since.map_or(wanted, |since| since.max(wanted))
+    }
+
+    /// Reads the whole window, or continues with it.
+    async fn first_list(
+        &mut self,
+        progress: &mut DeploymentProgress,
+        window: DateTime<Utc>,
+    ) -> Result<(), Interruption> {
+        let reading = progress.reading.clone().filter(|reading| reading.since < window + WIDENED_BY);
+        let reading = reading.unwrap_or(DeploymentReading { since: window, started_at: self.now(), cursor: None });
+        let since = reading.since;
+        let start = reading.cursor.clone().map_or(Start::Beginning(None), Start::After);
+        progress.reading = Some(reading);
+        let (session, name) = (self.session, self.repository.called().clone());
+        let mut pages = session.deployments(&name, start);
+        let mut etag = None;
+        while let Some(answer) = pages.next().await? {
+            let DeploymentPageAnswer::Page(page) = answer else { break };
+            etag = page.etag.clone().or(etag);
+            let is_last = !page.has_next || is_beyond(&page, since);
+            if let Some(reading) = &mut progress.reading {
+                reading.cursor.clone_from(&page.end);
+            }
+            if is_last {
+                progress.covered_since = Some(since);
+                progress.reading = None;
+                progress.etag.clone_from(&etag);
+            }
+            self.keep_deployments(&page, since, Some(progress)).await?;
+            if is_last {
+                return Ok(());
+            }
+            self.may_continue()?;
+        }
+        // An empty list.
+        progress.covered_since = Some(since);
+        progress.reading = None;
+        progress.etag = etag;
+        Ok(())
+    }
+
+    /// Reads what was created since the last time.
+    async fn newer_deployments(&mut self, progress: &mut DeploymentProgress) -> Result<(), Interruption> {
+        let store = self.collecting.store;
+        let newest = timed(&mut self.result.database, store.newest_deployment(self.repository.id)).await?;
+        let covered = progress.covered_since.unwrap_or(DateTime::UNIX_EPOCH);
+        let down_to = newest.map_or(covered, |newest| (newest - OVERLAP).max(covered));
+        let listed = self.list_deployments(progress.etag.clone(), down_to, covered).await?;
+        if let Some(Listed { etag, .. }) = listed {
+            progress.etag = etag;
+        }
+        Ok(())
+    }
+
+    /// Reads the list again, down to an instant or as far as it is covered, and marks what it no longer has as deleted.
+    async fn compare_deployments(
+        &mut self,
+        progress: &mut DeploymentProgress,
+        down_to: Option<DateTime<Utc>>,
+    ) -> Result<(), Interruption> {
+        let store = self.collecting.store;
+        let covered = progress.covered_since.unwrap_or(DateTime::UNIX_EPOCH);
+        let down_to = down_to.map_or(covered, |down_to| down_to.max(covered));
+        let Some(listed) = self.list_deployments(None, down_to, covered).await? else { return Ok(()) };
+        progress.etag = listed.etag;
+        // An empty list may be that of a token that lost its permission.
+        if listed.ids.is_empty() {
+            return Ok(());
+        }
+        let stored = store.deployments_since(self.repository.id, down_to);
+        let stored = timed(&mut self.result.database, stored).await?;
+        let gone: Vec<String> = stored.into_iter().filter(|id| !listed.ids.contains(id)).collect();
+        if !gone.is_empty() {
+            let marked = store.mark_deployments_deleted(&self.lease, &gone, self.now());
+            timed(&mut self.result.database, marked).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads and stores the list down to an instant; `None` if it has not changed.
+    async fn list_deployments(
+        &mut self,
+        known: Option<Etag>,
+        down_to: DateTime<Utc>,
+        covered: DateTime<Utc>,
+    ) -> Result<Option<Listed>, Interruption> {
+        let (session, name) = (self.session, self.repository.called().clone());
+        let mut pages = session.deployments(&name, Start::Beginning(known));
+        let mut listed = Listed { etag: None, ids: HashSet::new() };
+        while let Some(answer) = pages.next().await? {
+            let DeploymentPageAnswer::Page(page) = answer else { return Ok(None) };
+            listed.etag = page.etag.clone().or(listed.etag);
+            listed.ids.extend(page.deployments.iter().map(|it| it.id.to_string()));
+            listed.ids.extend(page.undecodable.iter().filter_map(|it| Some(it.id.as_ref()?.to_string())));
+            self.keep_deployments(&page, covered, None).await?;
+            if !page.has_next || is_beyond(&page, down_to) {
+                break;
+            }
+            // Not for a turn: it starts from the front the next time.
+            self.has_time()?;
+        }
+        Ok(Some(listed))
+    }
+
+    /// Stores what a page has since an instant.
+    async fn keep_deployments(
+        &mut self,
+        page: &DeploymentPage,
+        since: DateTime<Utc>,
+        progress: Option<&DeploymentProgress>,
+    ) -> Result<(), Interruption> {
+        self.result.pages += 1;
+        for item in &page.undecodable {
+            let name = self.repository.called();
+            tracing::warn!(repo.name = %name, "A deployment of {name} cannot be read: {}", item.reason);
+        }
+        let wanted: Vec<_> = page.deployments.iter().filter(|it| it.created_at >= since).cloned().collect();
+        let stored = self.collecting.store.store_deployments(&self.lease, &wanted, progress, self.now());
+        let stored = timed(&mut self.result.database, Box::pin(stored)).await?;
+        self.result.deployments += u32::try_from(stored.changed).unwrap_or(u32::MAX);
+        Ok(())
+    }
+
+    /// Reads the states of deployments that may have new ones. Returns when the oldest one was created that the source does
+    /// not know any more.
+    async fn states(&mut self, asked_at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Interruption> {
+        let (session, store) = (self.session, self.collecting.store);
+        let asked = store.deployments_without_states(self.repository.id, asked_at, MOST_STATES);
+        let asked: Vec<AskedDeployment> = timed(&mut self.result.database, asked).await?;
+        let ahead = self.source.concurrency();
+        let mut not_found: Option<DateTime<Utc>> = None;
+        let queries = futures::stream::iter(asked.chunks(IN_A_QUERY))
+            .map(|batch| async move {
+                let ids: Vec<String> = batch.iter().map(|one| one.states_id.clone()).collect();
+                (batch, session.deployment_states(&ids).await)
+            })
+            .buffered(ahead);
+        let reading = pipeline(queries, ahead, async |answers| {
+            for (batch, states) in answers {
+                let mut received = Vec::with_capacity(batch.len());
+                for (id, states) in states? {
+                    match states {
+                        Ok(states) => received.push((id, states)),
+                        Err(error) => {
+                            let one = batch.iter().find(|one| one.states_id == id);
+                            if let (Some(one), ErrorKind::NotFound) = (one, error.kind) {
+                                not_found = Some(not_found.map_or(one.created_at, |at| at.min(one.created_at)));
+                            } else {
+                                let name = self.repository.called();
+                                tracing::warn!(repo.name = %name, "{name}: no states of a deployment: {error}");
+                            }
+                        }
+                    }
+                }
+                let stored = store.store_deployment_states(&self.lease, &received, asked_at, self.now());
+                timed(&mut self.result.database, Box::pin(stored)).await?;
+                self.observe();
+            }
+            self.may_continue()?;
+            Ok(true)
+        });
+        Box::pin(reading).await?;
+        Ok(not_found)
+    }
+
+    /// Reads the commits that deployments to production contain, as far as they are not stored.
+    async fn commits(&mut self) -> Result<(), Interruption> {
+        let store = self.collecting.store;
+        loop {
+            let next = store.next_open_commit(self.repository.id, self.now());
+            let Some(open) = timed(&mut self.result.database, next).await? else { return Ok(()) };
+            self.history(&open).await?;
+            self.may_continue()?;
+        }
+    }
+
+    /// Reads the history of a commit until nothing more of it is new.
+    async fn history(&mut self, open: &OpenCommit) -> Result<(), Interruption> {
+        let (session, name) = (self.session, self.repository.called().clone());
+        let mut pages = session.commits(&name, &open.oid);
+        let mut reading = HistoryReading::new(open);
+        let mut is_anything = false;
+        while let Some(page) = pages.next().await? {
+            self.result.pages += 1;
+            is_anything = true;
+            let has_new = self.take_new(page, &mut reading).await?;
+            if reading.new.len() >= COMMITS_AT_ONCE {
+                self.store_history(&mut reading).await?;
+            }
+            if !has_new || reading.open.is_empty() {
+                break;
+            }
+            self.has_time()?;
+        }
+        if !is_anything {
+            let noted = self.collecting.store.note_missing_commit(&self.lease, &open.oid, self.now());
+            timed(&mut self.result.database, Box::pin(noted)).await?;
+        }
+        self.store_history(&mut reading).await
+    }
+
+    /// Takes what is new on a page. Returns whether there was anything.
+    async fn take_new(&mut self, page: CommitPage, reading: &mut HistoryReading) -> Result<bool, Interruption> {
+        let floor = *reading.floor.get_or_insert_with(|| {
+            let first = page.commits.iter().find(|commit| commit.oid == reading.from);
+            first.map_or(DateTime::UNIX_EPOCH, |first| first.committed_at)
+        });
+        let mentioned: HashSet<Oid> = page
+            .commits
+            .iter()
+            .flat_map(|commit| commit.parents.iter().map(|(oid, _)| oid).chain([&commit.oid]))
+            .filter(|oid| !reading.read.contains(*oid))
+            .cloned()
+            .collect();
+        let id: RepositoryId = self.repository.id;
+        let mentioned: Vec<Oid> = mentioned.into_iter().collect();
+        let stored = self.collecting.store.stored_commits(id, &mentioned);
+        let stored = timed(&mut self.result.database, stored).await?;
+        let mut has_new = false;
+        for commit in page.commits {
+            let is_wanted = commit.oid == reading.from || commit.committed_at >= floor;
+            if is_wanted && !stored.contains(&commit.oid) && reading.read.insert(commit.oid.clone()) {
+                has_new = true;
+                reading.open.remove(&commit.oid);
+                let parents = commit.parents.iter().filter(|(_, at)| *at >= floor).map(|(oid, _)| oid);
+                let unread = parents.filter(|oid| !stored.contains(*oid) && !reading.read.contains(*oid));
+                reading.open.extend(unread.cloned());
+                reading.new.push(commit);
+            }
+        }
+        Ok(has_new)
+    }
+
+    async fn store_history(&mut self, reading: &mut HistoryReading) -> Result<(), Interruption> {
+        let new = std::mem::take(&mut reading.new);
+        if !new.is_empty() {
+            let stored = self.collecting.store.store_commits(&self.lease, &new, self.now());
+            let stored = timed(&mut self.result.database, Box::pin(stored)).await?;
+            self.result.commits += u32::try_from(stored).unwrap_or(u32::MAX);
+            self.observe();
+        }
+        Ok(())
+    }
+}
+
+/// What a listing of deployments showed.
+struct Listed {
+    etag: Option<Etag>,
+    ids: HashSet<String>,
+}
+
+/// The reading of a history.
+struct HistoryReading {
+    from: Oid,
+    floor: Option<DateTime<Utc>>,
+    /// What was read, what of it is not stored yet, and which of its parents must still be read.
+    read: HashSet<Oid>,
+    new: Vec<CommitRecord>,
+    open: HashSet<Oid>,
+}
+
+impl HistoryReading {
+    fn new(OpenCommit { oid, floor }: &OpenCommit) -> Self {
+        let (read, new, open) = (HashSet::new(), Vec::new(), HashSet::new());
+        Self { from: oid.clone(), floor: *floor, read, new, open }
+    }
+}
+
+/// Whether a page of a list, newest first, reaches back beyond an instant.
+fn is_beyond(page: &DeploymentPage, instant: DateTime<Utc>) -> bool {
+    page.deployments.last().is_some_and(|last| last.created_at < instant)
+}
+
+/// Whether an error only concerns deployments.
+fn is_of_deployments(error: &SourceError) -> bool {
+    !matches!(error.kind, ErrorKind::OutOfTime | ErrorKind::RateLimited | ErrorKind::CredentialsRefused)
+}
+
+/// A missing permission looks like something that does not exist.
+fn problem(error: &SourceError) -> DeploymentProblem {
+    let code = match error.kind {
+        ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Forbidden => "no_permission",
+        _ => error.code,
+    };
+    let advice = match code {
+        "no_permission" => ": the token needs the permissions Deployments and Contents, read only",
+        _ => "",
+    };
+    DeploymentProblem { code: code.to_owned(), message: format!("{}{advice}", error.message) }
+}

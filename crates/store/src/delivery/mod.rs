@@ -1,0 +1,14 @@
+//! Deployments: what their sources tell of them, and what is derived from it.
+
+mod commits;
+mod deployments;
+mod derive;
+mod progress;
+mod rules;
+mod stream;
+
+pub use commits::OpenCommit;
+pub use deployments::{AskedDeployment, StoredDeployments};
+pub use derive::Differences;
+pub(crate) use derive::{derive, forget_deliveries, lock_services};
+pub use progress::{DeploymentProblem, DeploymentProgress, DeploymentReading};
