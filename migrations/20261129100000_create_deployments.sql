@@ -16,8 +16,8 @@ create table services (
     created_at timestamptz not null default now(),
     -- Set when a service is removed from the file. Its past stays.
     archived_at timestamptz,
-    -- Whether it ever had a deployment. While not, nothing is derived for it.
-    has_deployments boolean not null default false,
+    -- Whether it ever had a deployment or an incident. While not, nothing is derived for it.
+    has_facts boolean not null default false,
     -- Raised with every change of the data behind responses about the service.
     data_version bigint not null default 0,
     primary key (tenant_id, id),
@@ -230,6 +230,7 @@ create table deployment_facts (
 
 create index deployment_facts_finished_idx on deployment_facts (tenant_id, finished_at)
 include (service_id, deployment_id, succeeded_at, kind, rework);
+create index deployment_facts_remedied_idx on deployment_facts (tenant_id, remedied_at) where remedied_at is not null;
 create index deployment_facts_service_idx on deployment_facts (tenant_id, service_id, finished_at)
 include (deployment_id, succeeded_at, kind, rework);
 
@@ -245,6 +246,8 @@ create table deployment_failures (
     foreign key (tenant_id, deployment_id) references deployments (tenant_id, id),
     check ((remedied_by_id is null) = (remedied_at is null))
 );
+
+create index deployment_failures_remedied_idx on deployment_failures (tenant_id, remedied_at) where remedied_at is not null;
 
 -- Which deployment delivered a merged pull request for a service, or why none did. Derived.
 create table pr_deliveries (
@@ -464,7 +467,7 @@ select
     s.repository_id is not null as is_implied,
     s.place,
     s.environments,
-    s.has_deployments,
+    s.has_facts,
     s.data_version
 from services as s
 left join repositories as r on s.repository_id = r.id

@@ -1,6 +1,8 @@
 //! Runs real histories through all of Mergeline: fake GitHub, real collector, real PostgreSQL, the API's answers.
 //! Every figure that the API can express equals the one that was computed independently of this project.
 
+mod example;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;

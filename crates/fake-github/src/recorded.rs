@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser};
+use crate::{FakeCommit, FakeDeployment, FakeDeploymentStatus, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser};
 
 /// The folder with the recorded data: `MERGELINE_TEST_DATA`, else `shared/data` next to the checkout. `None`, with a
 /// note on standard error, if it does not exist.
@@ -105,6 +105,50 @@ pub fn pull_requests(folder: &Path, name: &str) -> anyhow::Result<Vec<FakePullRe
     let path = folder.join("prs").join(format!("{name}.jsonl"));
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     text.lines().map(|line| Ok(serde_json::from_str::<Line>(line)?.into())).collect()
+}
+
+#[derive(Deserialize)]
+struct DeploymentLine {
+    repo: String,
+    id: i64,
+    sha: String,
+    environment: String,
+    created_at: DateTime<Utc>,
+    production_environment: Option<bool>,
+    statuses: Vec<StatusLine>,
+}
+
+#[derive(Deserialize)]
+struct StatusLine {
+    state: String,
+    created_at: DateTime<Utc>,
+}
+
+/// The deployments of one recorded repository.
+///
+/// # Errors
+/// If the file is missing or has another format.
+pub fn deployments(folder: &Path, name: &str) -> anyhow::Result<Vec<FakeDeployment>> {
+    let path = folder.join("deployments").join(format!("{name}.jsonl"));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.lines().map(|line| Ok(serde_json::from_str::<DeploymentLine>(line)?.into())).collect()
+}
+
+impl From<DeploymentLine> for FakeDeployment {
+    fn from(line: DeploymentLine) -> Self {
+        let status =
+            |it: StatusLine| FakeDeploymentStatus { state: it.state, created_at: it.created_at, environment: None };
+        Self {
+            repository: line.repo,
+            id: line.id,
+            sha: line.sha,
+            environment: line.environment,
+            created_at: line.created_at,
+            is_production: line.production_environment,
+            is_transient: None,
+            statuses: line.statuses.into_iter().map(status).collect(),
+        }
+    }
 }
 
 impl From<Line> for FakePullRequest {

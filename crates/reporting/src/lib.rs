@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod deployments;
+mod dora;
 mod pull_requests;
 mod query;
 mod report;
 mod statistics;
 mod summary;
 
+pub use deployments::{DeploymentList, DeploymentsQuery, DeploymentsReport};
+pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject, part};
 pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};
 pub use query::{ReportError, ReportKind, TeamQuery, Viewer};
 pub use report::TeamReport;

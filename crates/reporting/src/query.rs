@@ -163,6 +163,12 @@ pub enum ReportError {
     /// The team does not exist, or the viewer must not see it.
     #[error("there is no such team")]
     UnknownTeam,
+    /// The service does not exist.
+    #[error("there is no such service")]
+    UnknownService,
+    /// The viewer may see only some teams, and this does not belong to one.
+    #[error("this does not belong to a team")]
+    LimitedToTeams,
     /// Parameters of the query are invalid.
     #[error("{}", described(.0))]
     Invalid(Vec<InvalidParameter>),

@@ -8,7 +8,10 @@ select
     t.id as "team_id?",
     t.slug as "team_slug?",
     t.name as "team_name?",
-    (select coalesce(sum(r.data_version), 0)::bigint from repositories as r) as "data_version!",
+    (
+        (select coalesce(sum(r.data_version), 0) from repositories as r)
+        + (select coalesce(sum(s.data_version), 0) from services as s)
+    )::bigint as "data_version!",
     k.collected as "collected!",
     k.failing_names,
     k.pending_names,

@@ -12,5 +12,14 @@ select concat_ws(
             where t.slug = any($1::text []) and a.repository_id = r.id
         )
     ),
-    (select string_agg(t.id || ':' || t.data_version, ',' order by t.id) from teams as t where t.slug = any($1::text []))
+    (select string_agg(t.id || ':' || t.data_version, ',' order by t.id) from teams as t where t.slug = any($1::text [])),
+    (
+        select string_agg(s.id || ':' || s.data_version, ',' order by s.id)
+        from services as s
+        where s.has_facts and exists (
+            select from deployment_shares as d
+            inner join teams as t on d.team_id = t.id
+            where t.slug = any($1::text []) and d.service_id = s.id
+        )
+    )
 ) as "versions!"

@@ -32,8 +32,9 @@ pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
 pub use configuration::{Applied, ApplyError, ApplyOptions, Snapshot, UNKNOWN_ZONE_HELP};
 pub use connection::{DatabaseSettings, Reader, Writer};
 pub use delivery::{
-    AskedDeployment, DeploymentProblem, DeploymentProgress, DeploymentReading, Differences, OpenCommit,
-    StoredDeployments,
+    AskedDeployment, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentProblem, DeploymentProgress,
+    DeploymentReading, DeploymentRow, DeploymentStateRow, Differences, DoraScope, DoraTerms, OpenCommit, Service,
+    ServiceSelector, ServiceState, StoredDeployments,
 };
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::http::envelope::REQUEST_ID;
 use crate::http::errors::{CHALLENGE, ErrorBody, ProblemBody};
 use crate::http::operation::{Body, Operation};
-use crate::http::parameters::{CURSOR, Parameter, TZ, team_schema};
+use crate::http::parameters::{CURSOR, Parameter, TZ, service_schema, team_schema};
 use crate::http::response::{CSV, JSON, PROBLEM_JSON};
 
 /// Error statuses and their meanings.
@@ -34,6 +34,12 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
             "The key does not allow this (`insufficient_scope`, `limited_to_teams`); without keys, a host name that \
              is not this machine's, or a page of another site (`host_not_allowed`, `cross_site`).",
         ));
+    }
+    if operation.has_service() {
+        statuses.push((404, "The service does not exist (`not_found`)."));
+    }
+    if operation.has_deployment() {
+        statuses.push((404, "The deployment does not exist (`not_found`)."));
     }
     if has_team {
         statuses.push((404, "The team does not exist, or the key may not see it (`not_found`)."));
@@ -76,6 +82,9 @@ fn next_page(operation: &Operation) -> Value {
     if operation.has_team() {
         parameters.insert("team_id".to_owned(), json!("$request.path.team_id"));
     }
+    if operation.has_service() {
+        parameters.insert("service".to_owned(), json!("$request.path.service"));
+    }
     for Parameter { name, .. } in operation.parameters {
         parameters.insert((*name).to_owned(), json!(format!("$request.query.{name}")));
     }
@@ -92,6 +101,19 @@ fn operation_object(operation: &Operation, operations: &[&Operation], generator:
     if operation.has_team() {
         parameters.push(json!({ "$ref": "#/components/parameters/team_id" }));
     }
+    if operation.has_service() {
+        parameters.push(json!({
+            "name": "service", "in": "path", "required": true,
+            "description": "The service's number or slug; that of a repository is `owner.name`.", "schema": service_schema()
+        }));
+    }
+    if operation.has_deployment() {
+        parameters.push(json!({
+            "name": "deployment_id", "in": "path", "required": true,
+            "description": "The deployment's number.",
+            "schema": { "type": "string", "pattern": "^[1-9][0-9]{0,17}$", "examples": ["4711"] }
+        }));
+    }
     for parameter in operation.parameters {
         if parameter.name == TZ.name {
             // There are hundreds of zones.
@@ -102,7 +124,7 @@ fn operation_object(operation: &Operation, operations: &[&Operation], generator:
             "name": parameter.name, "in": "query", "required": false,
             "description": parameter.description, "schema": (parameter.schema)()
         });
-        if parameter.name == "repo" {
+        if object["schema"]["type"] == "array" {
             object["style"] = json!("form");
             object["explode"] = json!(false);
         }

@@ -2,10 +2,13 @@
 
 mod collection;
 mod definitions;
+mod deployments;
 mod documents;
+mod dora;
 mod health;
 mod pull_requests;
 mod resources;
+mod services;
 mod statistics;
 mod summary;
 mod team_reports;
@@ -25,6 +28,13 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &statistics::LEAD_TIME,
     &summary::SUMMARY,
     &pull_requests::PULL_REQUESTS,
+    &dora::ORGANIZATION,
+    &dora::TEAM,
+    &dora::SERVICE_DORA,
+    &services::SERVICES,
+    &services::STATE,
+    &deployments::LIST,
+    &deployments::ONE,
     &collection::STATUS,
     &collection::RUNS,
     &definitions::LIST,

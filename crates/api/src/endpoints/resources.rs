@@ -68,10 +68,10 @@ impl From<&mergeline_store::Member> for Membership {
     }
 }
 
-/// Statistics of durations. `n` and `weight` count pull requests that have one; all other values are null if `n` is 0.
+/// Statistics of durations. `n` and `weight` count those that have one; all other values are null if `n` is 0.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DurationStatistics {
-    /// Pull requests that have this duration.
+    /// How many have this duration.
     n: i64,
     /// The sum of their weights.
     weight: f64,
@@ -97,11 +97,26 @@ impl From<&Measure> for DurationStatistics {
     }
 }
 
+impl From<&mergeline_domain::metrics::Timing> for DurationStatistics {
+    fn from(timing: &mergeline_domain::metrics::Timing) -> Self {
+        let durations = timing.durations;
+        Self {
+            n: timing.count.n,
+            weight: mergeline_reporting::part(timing.count.share),
+            mean_hours: durations.map(|d| hours(d.mean)),
+            p50_hours: durations.map(|d| hours(d.p50)),
+            p75_hours: durations.map(|d| hours(d.p75)),
+            p90_hours: durations.map(|d| hours(d.p90)),
+            p95_hours: durations.map(|d| hours(d.p95)),
+        }
+    }
+}
+
 impl DurationStatistics {
-    const COLUMNS: [&'static str; 7] =
+    pub(crate) const COLUMNS: [&'static str; 7] =
         ["n", "weight", "mean_hours", "p50_hours", "p75_hours", "p90_hours", "p95_hours"];
 
-    fn cells(&self) -> [Cell<'static>; 7] {
+    pub(crate) fn cells(&self) -> [Cell<'static>; 7] {
         [
             Cell::Whole(Some(self.n)),
             Cell::Number(Some(self.weight)),
@@ -259,9 +274,9 @@ impl Meta {
 
 /// The requested days, half open.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Range {
-    from: NaiveDate,
-    to: NaiveDate,
+pub(crate) struct Range {
+    pub(crate) from: NaiveDate,
+    pub(crate) to: NaiveDate,
 }
 
 /// The requested filters.

@@ -221,6 +221,8 @@ impl From<ReportError> for ApiError {
     fn from(error: ReportError) -> Self {
         match error {
             ReportError::UnknownTeam => Self::NotFound("There is no such team."),
+            ReportError::UnknownService => Self::NotFound("There is no such service."),
+            ReportError::LimitedToTeams => Self::LimitedToTeams,
             ReportError::Invalid(invalid) => Self::Validation(invalid),
             ReportError::UnknownTimezone(zone, _) => {
                 tracing::error!("{}", error_chain(&error));

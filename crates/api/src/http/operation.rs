@@ -60,6 +60,21 @@ impl Operation {
         self.parameters.iter().any(|parameter| parameter.name == CURSOR.name)
     }
 
+    /// Whether it is about one service.
+    pub(crate) fn has_service(&self) -> bool {
+        self.path.contains("{service}")
+    }
+
+    /// Whether it is about one deployment.
+    pub(crate) fn has_deployment(&self) -> bool {
+        self.path.contains("{deployment_id}")
+    }
+
+    /// Whether its path has a parameter.
+    pub(crate) fn has_path_parameter(&self) -> bool {
+        self.path.contains('{')
+    }
+
     /// Whether it is about one team.
     pub(crate) fn has_team(&self) -> bool {
         self.path.contains("{team_id}")

@@ -2,10 +2,11 @@
 
 use chrono::{Datelike, NaiveDate, Weekday};
 use chrono_tz::Tz;
-use mergeline_domain::metrics::{Interval, InvalidParameter, Lookback, LookbackError, RangeRequest};
+use mergeline_domain::delivery::{FailureReason, ServiceId};
+use mergeline_domain::metrics::{Basis, Edition, Interval, InvalidParameter, Lookback, LookbackError, RangeRequest};
 use mergeline_domain::{RepoName, TeamId, parse_zone};
-use mergeline_reporting::TeamQuery;
-use mergeline_store::TeamSelector;
+use mergeline_reporting::{DeploymentsQuery, DoraQuery, DoraSubject, TeamQuery};
+use mergeline_store::{ServiceSelector, TeamSelector};
 use serde_json::{Value, json};
 
 use super::errors::ApiError;
@@ -20,6 +21,12 @@ const MAX_BRANCH: usize = 255;
 /// The maximum number of rows on a page.
 const MAX_LIMIT: u32 = 1_000;
 const DEFAULT_LIMIT: u32 = 100;
+/// A year.
+const MAX_DAYS: u32 = 366;
+/// `owner.name` of GitHub's longest names.
+const MAX_SERVICE: usize = 200;
+const BASES: [(&str, Basis); 2] = [("delivered", Basis::Delivered), ("owned", Basis::Owned)];
+const SEVERITIES: [&str; 4] = ["critical", "high", "medium", "low"];
 
 /// A query parameter, as the OpenAPI document describes it.
 #[derive(Debug)]
@@ -101,6 +108,57 @@ pub(crate) const WEEK: Parameter = Parameter {
             "pattern": format!("^((19[7-9]|2[01][0-9])[0-9]-W(0[1-9]|[1-4][0-9]|5[0-2])|({})-W53)$", long_years.join("|")),
             "examples": ["2026-W23"]
         })
+    },
+};
+pub(crate) const DAYS: Parameter = Parameter {
+    name: "days",
+    description: "Instead of `from` and `to`: a number of days up to now, including today.",
+    schema: || json!({ "type": "integer", "minimum": 1, "maximum": MAX_DAYS, "examples": [30] }),
+};
+pub(crate) const SERVICE: Parameter = Parameter {
+    name: "service",
+    description: "Only what happened in this service, by number or slug. Not allowed if the teams file sets privacy.min_group_size.",
+    schema: service_schema,
+};
+pub(crate) const TEAM: Parameter = Parameter {
+    name: "team",
+    description: "Only deployments that this team has a share of, by number or slug.",
+    schema: team_schema,
+};
+pub(crate) const ENVIRONMENT: Parameter = Parameter {
+    name: "environment",
+    description: "`production` (the default), `transient` for environments that do not last, or the name of another one.",
+    schema: || {
+        json!({
+            "type": "string", "minLength": 1, "maxLength": MAX_BRANCH,
+            "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$", "examples": ["staging"]
+        })
+    },
+};
+pub(crate) const BASIS: Parameter = Parameter {
+    name: "basis",
+    description: "By what a deployment belongs to teams: `delivered` by the pull requests in it, `owned` by who owns its service.",
+    schema: || json!({ "type": "string", "enum": BASES.map(|(name, _)| name), "default": "delivered" }),
+};
+pub(crate) const FAILURES: Parameter = Parameter {
+    name: "failures",
+    description: "Which reasons make a deployment a failed one, separated by commas; default: all.",
+    schema: || {
+        let names: Vec<&str> = failure_reasons().into_iter().map(|(name, _)| name).collect();
+        json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": names } })
+    },
+};
+pub(crate) const SEVERITY: Parameter = Parameter {
+    name: "severity",
+    description: "Only incidents of these severities, separated by commas; default: all, also those without one.",
+    schema: || json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": SEVERITIES } }),
+};
+pub(crate) const EDITION: Parameter = Parameter {
+    name: "edition",
+    description: "The edition of the DORA report whose classes are shown; without it, none are.",
+    schema: || {
+        let names: Vec<&str> = editions().into_iter().map(|(name, _)| name).collect();
+        json!({ "type": "string", "enum": names })
     },
 };
 pub(crate) const TZ: Parameter = Parameter {
@@ -190,6 +248,34 @@ pub(crate) fn team_selector(text: &str) -> Result<TeamSelector, ApiError> {
     }
 }
 
+/// What [`service_selector`] accepts: a number, the slug of a service of the teams file, or `owner.name` of a repository.
+pub(crate) fn service_schema() -> Value {
+    json!({
+        "type": "string", "minLength": 1, "maxLength": MAX_SERVICE,
+        "pattern": "^([1-9][0-9]{0,17}|[A-Za-z0-9._-]*[A-Za-z_.-][A-Za-z0-9._-]*)$",
+        "examples": ["shop", "acme.api"]
+    })
+}
+
+/// The number or the slug of a service.
+pub(crate) fn service_selector(text: &str) -> Result<ServiceSelector, String> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number {
+        return match text.parse() {
+            Ok(id) if text.len() <= 18 && !text.starts_with('0') => Ok(ServiceSelector::Id(ServiceId(id))),
+            _ => Err("the number of a service is a positive 64-bit integer without leading zeros".to_owned()),
+        };
+    }
+    let is_usable = !text.is_empty()
+        && text.len() <= MAX_SERVICE
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    if is_usable {
+        Ok(ServiceSelector::Slug(text.to_owned()))
+    } else {
+        Err("write the service's number or its slug; that of a repository is owner.name".to_owned())
+    }
+}
+
 /// The parameters of one path.
 pub(crate) trait Parameters: Sized {
     /// Their descriptions in the OpenAPI document.
@@ -236,19 +322,11 @@ pub(crate) struct Selection {
 impl Selection {
     pub(crate) fn read(reader: &mut ParameterReader) -> Self {
         let timezone = reader.take("tz", zone);
-        let (from, to) = (reader.take("from", date), reader.take("to", date));
-        let (last, week) = (reader.take("last", last), reader.take("week", week));
+        let range = range(reader);
         let interval = reader.take("interval", interval);
         let repositories = reader.take("repo", repositories).unwrap_or_default();
         let base = reader.take("base", base);
         let weighting = reader.take("weighting", |text| one_of(text, &[("allocated", false), ("full", true)]));
-        reader.exclude("last", &["from", "to", "week"]);
-        reader.exclude("week", &["from", "to"]);
-        let range = match (last, week) {
-            (Some(last), _) => RangeRequest::Lookback(last),
-            (None, Some(monday)) => RangeRequest::Week(monday),
-            (None, None) => RangeRequest::Days { from, to },
-        };
         let ignore_weights = weighting.unwrap_or_default();
         Self { range, timezone, interval, repositories, base, ignore_weights }
     }
@@ -257,6 +335,90 @@ impl Selection {
     pub(crate) fn of_team(self, team: TeamSelector) -> TeamQuery {
         let Self { range, timezone, interval, repositories, base, ignore_weights } = self;
         TeamQuery { team, range, timezone, interval, repositories, base, ignore_weights }
+    }
+}
+
+/// The requested days: `days`, `last`, `week`, or `from` and `to`.
+fn range(reader: &mut ParameterReader) -> RangeRequest {
+    let days = reader.take("days", days);
+    let (from, to) = (reader.take("from", date), reader.take("to", date));
+    let (last, week) = (reader.take("last", last), reader.take("week", week));
+    reader.exclude("days", &["from", "to", "last", "week"]);
+    reader.exclude("last", &["from", "to", "week"]);
+    reader.exclude("week", &["from", "to"]);
+    match (days.or(last), week) {
+        (Some(last), _) => RangeRequest::Lookback(last),
+        (None, Some(monday)) => RangeRequest::Week(monday),
+        (None, None) => RangeRequest::Days { from, to },
+    }
+}
+
+/// Which of DORA's metrics are requested, and how they are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DoraSelection {
+    range: RangeRequest,
+    timezone: Option<Tz>,
+    interval: Option<Interval>,
+    service: Option<ServiceSelector>,
+    basis: Basis,
+    failures: Vec<FailureReason>,
+    severities: Vec<String>,
+    edition: Option<Edition>,
+    ignore_weights: bool,
+}
+
+impl DoraSelection {
+    pub(crate) fn read(reader: &mut ParameterReader) -> Self {
+        let timezone = reader.take("tz", zone);
+        let range = range(reader);
+        let interval = reader.take("interval", interval);
+        let service = reader.take("service", |text| service_selector(text).map_err(|message| ("invalid", message)));
+        let basis = reader.take("basis", |text| one_of(text, &BASES));
+        let failures = reader.take("failures", |text| several(text, &failure_reasons()));
+        let severities = reader.take("severity", |text| several(text, &SEVERITIES.map(|it| (it, it))));
+        let edition = reader.take("edition", |text| one_of(text, &editions()));
+        let weighting = reader.take("weighting", |text| one_of(text, &[("allocated", false), ("full", true)]));
+        Self {
+            range,
+            timezone,
+            interval,
+            service,
+            basis: basis.unwrap_or_default(),
+            failures: failures.unwrap_or_default(),
+            severities: severities.unwrap_or_default().into_iter().map(str::to_owned).collect(),
+            edition,
+            ignore_weights: weighting.unwrap_or_default(),
+        }
+    }
+
+    /// The query about a subject.
+    pub(crate) fn about(self, subject: DoraSubject) -> DoraQuery {
+        let Self { range, timezone, interval, service, basis, failures, severities, edition, ignore_weights } = self;
+        DoraQuery { subject, range, timezone, interval, service, basis, failures, severities, edition, ignore_weights }
+    }
+}
+
+/// Which deployments are requested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeploymentSelection(DeploymentsQuery);
+
+impl DeploymentSelection {
+    pub(crate) fn read(reader: &mut ParameterReader) -> Self {
+        let timezone = reader.take("tz", zone);
+        let range = range(reader);
+        let team = reader.take("team", |text| match team_selector(text) {
+            Ok(team) => Ok(team),
+            Err(_) => invalid("write the team's number or its slug"),
+        });
+        let service = reader.take("service", |text| service_selector(text).map_err(|message| ("invalid", message)));
+        let environment = reader.take("environment", environment);
+        let basis = reader.take("basis", |text| one_of(text, &BASES)).unwrap_or_default();
+        Self(DeploymentsQuery { range, timezone, team, service, basis, environment })
+    }
+
+    /// The query.
+    pub(crate) fn query(self) -> DeploymentsQuery {
+        self.0
     }
 }
 
@@ -422,6 +584,43 @@ fn week(text: &str) -> Result<NaiveDate, Refusal> {
         NaiveDate::from_isoywd_opt(year, number, Weekday::Mon).filter(|_| YEARS.contains(&year))
     };
     read().map_or_else(|| invalid("write an ISO week that exists, for example 2026-W23"), Ok)
+}
+
+fn days(text: &str) -> Result<Lookback, Refusal> {
+    let is_plain = !text.starts_with('0') && text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let days = text.parse().ok().filter(|days| is_plain && (1..=MAX_DAYS).contains(days));
+    days.map_or_else(|| invalid(format!("a whole number from 1 to {MAX_DAYS}")), |days| Ok(Lookback::Days(days)))
+}
+
+/// Values separated by commas, each once.
+fn several<T: Copy + PartialEq>(text: &str, allowed: &[(&str, T)]) -> Result<Vec<T>, Refusal> {
+    let mut values = Vec::new();
+    for part in text.split(',') {
+        let value = one_of(part, allowed)?;
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    Ok(values)
+}
+
+fn environment(text: &str) -> Result<String, Refusal> {
+    let is_usable = !text.is_empty()
+        && text.chars().count() <= MAX_BRANCH
+        && !text.chars().any(|c| c.is_control() || c == '\u{fffd}');
+    if is_usable {
+        Ok(text.to_owned())
+    } else {
+        invalid(format!("write the name of an environment, at most {MAX_BRANCH} characters"))
+    }
+}
+
+fn failure_reasons() -> Vec<(&'static str, FailureReason)> {
+    FailureReason::ALL.iter().map(|reason| (reason.into(), *reason)).collect()
+}
+
+fn editions() -> Vec<(&'static str, Edition)> {
+    Edition::ALL.iter().map(|edition| (edition.into(), *edition)).collect()
 }
 
 fn interval(text: &str) -> Result<Interval, Refusal> {

@@ -5,12 +5,13 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use http::HeaderMap;
 use http::request::Parts;
-use mergeline_store::TeamSelector;
+use mergeline_domain::delivery::DeploymentId;
+use mergeline_store::{ServiceSelector, TeamSelector};
 
 use super::errors::ApiError;
 use super::negotiation::{Accept, Format};
 use super::operation::Operation;
-use super::parameters::{Parameters, team_selector};
+use super::parameters::{Parameters, service_selector, team_selector};
 use crate::auth::access::Access;
 
 /// A request that has access to its operation.
@@ -19,7 +20,8 @@ pub(crate) struct ApiRequest {
     pub(crate) operation: &'static Operation,
     pub(crate) headers: HeaderMap,
     query: String,
-    team: Option<Result<Path<String>, PathRejection>>,
+    /// What the path names.
+    subject: Option<Result<Path<String>, PathRejection>>,
     access: Option<Access>,
 }
 
@@ -34,9 +36,10 @@ impl<S: Send + Sync> FromRequestParts<S> for ApiRequest {
         if let Some(scope) = operation.scope {
             access.as_ref().ok_or_else(|| unchecked("its key"))?.require(scope)?;
         }
-        let team = if operation.has_team() { Some(Path::from_request_parts(parts, state).await) } else { None };
+        let has_subject = operation.has_path_parameter();
+        let subject = if has_subject { Some(Path::from_request_parts(parts, state).await) } else { None };
         let query = parts.uri.query().unwrap_or_default().to_owned();
-        Ok(Self { operation, headers: parts.headers.clone(), query, team, access })
+        Ok(Self { operation, headers: parts.headers.clone(), query, subject, access })
     }
 }
 
@@ -84,9 +87,35 @@ impl ApiRequest {
     /// # Errors
     /// If it is not a valid team number or slug.
     pub(crate) fn team(&self) -> Result<TeamSelector, ApiError> {
-        match &self.team {
-            Some(Ok(Path(team))) => team_selector(team),
-            _ => Err(ApiError::parameter("team_id", "invalid", "it is not UTF-8")),
+        team_selector(self.subject("team_id")?)
+    }
+
+    /// The service of the path.
+    ///
+    /// # Errors
+    /// If it is not a valid service number or slug.
+    pub(crate) fn service(&self) -> Result<ServiceSelector, ApiError> {
+        let text = self.subject("service")?;
+        service_selector(text).map_err(|message| ApiError::parameter("service", "invalid", message))
+    }
+
+    /// The number of the deployment of the path.
+    ///
+    /// # Errors
+    /// If it is not a valid number.
+    pub(crate) fn deployment(&self) -> Result<DeploymentId, ApiError> {
+        let text = self.subject("deployment_id")?;
+        let is_plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+        let id = text.parse().ok().filter(|_| is_plain && text.len() <= 18);
+        let refusal = || ApiError::parameter("deployment_id", "invalid", "write the number of the deployment");
+        id.map(DeploymentId).ok_or_else(refusal)
+    }
+
+    /// What the path names.
+    fn subject(&self, name: &str) -> Result<&str, ApiError> {
+        match &self.subject {
+            Some(Ok(Path(text))) => Ok(text),
+            _ => Err(ApiError::parameter(name, "invalid", "it is not UTF-8")),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From deployments at the fake GitHub to what they delivered.
 
 mod example;
+mod recorded;
 
 use std::collections::BTreeMap;
 

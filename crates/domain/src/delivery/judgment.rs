@@ -27,6 +27,7 @@ pub const DEFAULT_REMEDY_WINDOW: TimeDelta = TimeDelta::days(7);
     strum::Display,
     strum::EnumString,
     strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -93,6 +94,11 @@ pub struct Judgment {
     pub rework: BTreeSet<ReworkReason>,
     /// The deployment that names this one as what it remedies.
     pub named_remedy: Option<Remedy>,
+}
+
+impl FailureReason {
+    /// All reasons.
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 }
 
 impl Judgment {

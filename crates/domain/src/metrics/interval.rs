@@ -1,6 +1,6 @@
-use chrono::{Days, Months, NaiveDate};
+use chrono::{Datelike, Days, Months, NaiveDate};
 
-use crate::iso_week;
+use crate::{iso_week, monday_of};
 
 /// The calendar unit of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,17 @@ impl Interval {
             Self::Week => "week",
             Self::Month => "month",
             Self::Quarter => "quarter",
+        }
+    }
+
+    /// The first day of the unit that has this day.
+    pub fn start(self, day: NaiveDate) -> NaiveDate {
+        let first_of_month = day.with_day(1).unwrap_or(day);
+        match self {
+            Self::Day => day,
+            Self::Week => monday_of(day),
+            Self::Month => first_of_month,
+            Self::Quarter => first_of_month - Months::new(first_of_month.month0() % 3),
         }
     }
 
@@ -65,6 +76,8 @@ mod tests {
         ] {
             assert_eq!(interval.end(day(start)), day(end));
             assert_eq!(interval.label(day(start)), label);
+            assert_eq!(interval.start(day(end) - Days::new(1)), day(start));
+            assert_eq!(interval.start(day(start)), day(start));
         }
     }
 }

@@ -4,6 +4,7 @@
 mod bucket;
 mod coverage;
 mod definition;
+mod dora;
 mod interval;
 mod measure;
 mod range;
@@ -12,7 +13,14 @@ mod warning;
 
 pub use bucket::{Bucket, Statistics};
 pub use coverage::{Coverage, STALE_AFTER};
-pub use definition::{ATTRIBUTION, DEFINITIONS, Definition, NOT_FOR_PEOPLE, PR_CYCLE_TIME, PR_PHASES, VELOCITY};
+pub use definition::{
+    ATTRIBUTION, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, DEFINITIONS, DELIVERED, DELIVERY, DEPLOYMENT_FREQUENCY,
+    DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, Definition, MTTR, NOT_FOR_PEOPLE, OWNED, PR_CYCLE_TIME,
+    PR_PHASES, QUICK_CHECK, RECOVERY_TIME, REWORK_RATE, VELOCITY,
+};
+pub use dora::{
+    Basis, Class, Count, DeploymentCounts, DoraBucket, DoraStatistics, Edition, QuickCheck, QuickCheckAnswers, Timing,
+};
 pub use interval::Interval;
 pub use measure::{Durations, Measure, MeasureKind};
 pub use range::{DateRange, DefaultRange, InvalidParameter, Lookback, LookbackError, RangeRequest};

@@ -47,6 +47,26 @@ pub enum WarningCode {
     DetailsPending,
     /// Durations of small groups are not shown.
     Suppressed,
+    /// No source reports deployments.
+    NoDeploymentSource,
+    /// Deployments of some repositories, or of a part of the range, were not read.
+    DeploymentsNotRead,
+    /// Everything was read, and there is no deployment.
+    NoDeployments,
+    /// Some deployments have no end.
+    UnfinishedDeployments,
+    /// The commits of some deployments cannot be read.
+    UnknownHistory,
+    /// The range has the first deployment of a repository, which delivers nothing.
+    FirstDeploymentInRange,
+    /// No incidents are known.
+    NoIncidentSource,
+    /// Some incidents were open at the end of the range.
+    OpenIncidents,
+    /// Some deployments belong to no team, wholly or in part.
+    UnattributedShare,
+    /// So few deployments or pull requests that the numbers say little.
+    Few,
 }
 
 impl WarningCode {

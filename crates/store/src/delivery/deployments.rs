@@ -263,7 +263,7 @@ async fn begin(connection: &mut Session, services: &[i64]) -> Result<Vec<i64>, S
         return Ok(Vec::new());
     }
     let locked = lock_ids(connection, services).await?;
-    sqlx::query!("update services set has_deployments = true where id = any($1) and not has_deployments", &locked)
+    sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &locked)
         .execute(connection)
         .await?;
     Ok(locked)

@@ -9,6 +9,7 @@ use mergeline_domain::delivery::{
 };
 use mergeline_domain::{TeamId, Weight};
 
+use super::incidents::Incidents;
 use super::rules::DeliveryRules;
 use super::stream::{StoredStream, columns_of};
 use crate::attributions::hold_alone;
@@ -33,7 +34,7 @@ impl Writer {
     pub async fn derive_all(&self, writes: bool) -> Result<Differences, StoreError> {
         let mut transaction = self.pool.begin().await?;
         hold_alone(&mut transaction).await?;
-        let services = sqlx::query_scalar!("select id from services where has_deployments order by id for update")
+        let services = sqlx::query_scalar!("select id from services where has_facts order by id for update")
             .fetch_all(&mut transaction)
             .await?;
         let mut differences = Differences { services: services.len(), rows: 0 };
@@ -57,7 +58,7 @@ pub(crate) async fn lock_services(
     Ok(sqlx::query_scalar!(
         "select s.id from services as s
         where
-            s.has_deployments
+            s.has_facts
             and (
                 s.repository_id = any($1)
                 or exists (
@@ -109,7 +110,9 @@ pub(crate) async fn forget_deliveries(connection: &mut Session, pull_requests: &
 async fn derive_one(connection: &mut Session, service: i64, rules: &DeliveryRules) -> Result<u64, StoreError> {
     let stored = StoredStream::read(connection, service, rules).await?;
     let timeline = timeline(&stored.stream);
-    let judgments = judge(&stored.stream, &timeline, &stored.incidents, rules.remedy_window);
+    let incidents =
+        Incidents::read(connection, service).await?.linked(&stored.stream, &timeline, rules.incident_window);
+    let judgments = judge(&stored.stream, &timeline, &incidents.links(), rules.remedy_window);
     let weights = |pull_request: PullRequestId| -> &[(TeamId, Weight)] {
         stored.weights.get(&pull_request).map_or(&[], Vec::as_slice)
     };
@@ -128,6 +131,7 @@ async fn derive_one(connection: &mut Session, service: i64, rules: &DeliveryRule
     changed += write_deliveries(connection, service, &stored, &timeline, &times).await?;
     changed += write_attempts(connection, service, &timeline).await?;
     changed += write_shares(connection, service, &timeline, &judgments, &times, &shares).await?;
+    changed += incidents.write(connection, Some(service)).await?;
     if changed > 0 {
         sqlx::query!("update services set data_version = data_version + 1 where id = $1", service)
             .execute(connection)

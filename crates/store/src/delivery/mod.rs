@@ -3,6 +3,9 @@
 mod commits;
 mod deployments;
 mod derive;
+mod incidents;
+mod lists;
+mod metrics;
 mod progress;
 mod rules;
 mod stream;
@@ -11,4 +14,6 @@ pub use commits::OpenCommit;
 pub use deployments::{AskedDeployment, StoredDeployments};
 pub use derive::Differences;
 pub(crate) use derive::{derive, forget_deliveries, lock_services};
+pub use lists::{DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, ServiceState};
+pub use metrics::{DeploymentCoverage, DoraScope, DoraTerms, Service, ServiceSelector};
 pub use progress::{DeploymentProblem, DeploymentProgress, DeploymentReading};

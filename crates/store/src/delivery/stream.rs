@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::delivery::{
-    CommitGraph, Deployment, DeploymentId, DeploymentOutcome, LinkedIncident, MergedPullRequest, Oid, PullRequestId,
-    Revision, Stream, Via,
+    CommitGraph, Deployment, DeploymentId, DeploymentOutcome, MergedPullRequest, Oid, PullRequestId, Revision, Stream,
+    Via,
 };
 use mergeline_domain::{TeamId, Weight};
 
@@ -22,8 +22,6 @@ pub(super) struct StoredStream {
     pub(super) undetailed: HashSet<PullRequestId>,
     /// Which teams each pull request counts for.
     pub(super) weights: HashMap<PullRequestId, Vec<(TeamId, Weight)>>,
-    /// The incidents that are linked to its deployments.
-    pub(super) incidents: Vec<LinkedIncident>,
 }
 
 impl StoredStream {
@@ -35,12 +33,7 @@ impl StoredStream {
     ) -> Result<Self, StoreError> {
         let deployments = deployments(connection, service).await?;
         if deployments.is_empty() {
-            return Ok(Self {
-                stream: Stream::default(),
-                undetailed: HashSet::new(),
-                weights: HashMap::new(),
-                incidents: Vec::new(),
-            });
+            return Ok(Self { stream: Stream::default(), undetailed: HashSet::new(), weights: HashMap::new() });
         }
         let repositories = sqlx::query_scalar!(
             r#"select repository_id as "repository_id!" from repositories_of_services where service_id = $1
@@ -61,7 +54,7 @@ impl StoredStream {
         let (pull_requests, undetailed) = pull_requests(connection, service, rules).await?;
         let weights = weights(connection, service).await?;
         let stream = Stream { deployments, pull_requests, commits };
-        Ok(Self { stream, undetailed, weights, incidents: Vec::new() })
+        Ok(Self { stream, undetailed, weights })
     }
 }
 

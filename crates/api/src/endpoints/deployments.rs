@@ -1,0 +1,349 @@
+//! `GET /v1/deployments` and `/v1/deployments/{deployment_id}`: the deployments behind a number, and what each delivered.
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::on;
+use http::{HeaderValue, Method};
+use mergeline_reporting::{DeploymentList, DeploymentsReport, PagePosition, part};
+use mergeline_store::DeploymentRow;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::resources::{Range, hours, instant, weight};
+use crate::auth::scope::Scope;
+use crate::http::cursors;
+use crate::http::envelope::{NEXT_CURSOR, answer, csv};
+use crate::http::errors::ApiError;
+use crate::http::negotiation::Format;
+use crate::http::operation::{Admit, Body, Operation, enveloped};
+use crate::http::parameters::{
+    BASIS, BOM, CURSOR, DAYS, DeploymentSelection, ENVIRONMENT, FORMAT, FROM, Form, LAST, LIMIT, NoParameters, Page,
+    Parameter, ParameterReader, Parameters, SERVICE, TEAM, TO, TZ, WEEK,
+};
+use crate::http::request::ApiRequest;
+use crate::http::tables::{Cell, Rows};
+use crate::state::Api;
+
+pub(crate) const LIST: Operation = Operation {
+    method: Method::GET,
+    path: "/deployments",
+    handler: |filter| on(filter, list),
+    admission: Admit::Statistics,
+    id: "listDeployments",
+    summary: "The deployments behind any number",
+    description: "Each with its kind, why it failed or is rework, what remedied it, and with `team` that team's share. Those without an \
+                  end are listed by their creation. A key that is limited to teams must name one of them.",
+    scope: Some(Scope::MetricsRead),
+    parameters: DeploymentsParameters::DESCRIPTIONS,
+    has_csv: true,
+    has_etag: false,
+    body: Body::Json(enveloped::<Vec<Deployment>, DeploymentsMeta>),
+};
+
+pub(crate) const ONE: Operation = Operation {
+    path: "/deployments/{deployment_id}",
+    handler: |filter| on(filter, one),
+    id: "getDeployment",
+    summary: "A deployment and what it delivered",
+    description: "Its states, its commits, and the pull requests that it delivered, each with the commit by which it was recognized and the \
+                  weight of each team. Titles need the scope prs:read.",
+    parameters: NoParameters::DESCRIPTIONS,
+    has_csv: false,
+    body: Body::Json(enveloped::<DeploymentDetails, DeploymentMeta>),
+    ..LIST
+};
+
+#[derive(Debug)]
+struct DeploymentsParameters {
+    selection: DeploymentSelection,
+    form: Form,
+    page: Page,
+}
+
+impl Parameters for DeploymentsParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] =
+        &[&FROM, &TO, &DAYS, &LAST, &WEEK, &TZ, &TEAM, &SERVICE, &ENVIRONMENT, &BASIS, &LIMIT, &CURSOR, &FORMAT, &BOM];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self { selection: DeploymentSelection::read(reader), form: Form::read(reader), page: Page::read(reader) }
+    }
+}
+
+/// A deployment as it counts.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Deployment {
+    id: i64,
+    /// Where it is known from.
+    source: String,
+    /// Its id there.
+    source_id: String,
+    /// The slug of its service.
+    service: String,
+    environment: String,
+    #[schemars(extend("enum" = ["succeeded", "failed", "cancelled", "unfinished"]))]
+    outcome: String,
+    version: Option<String>,
+    url: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
+    created_at: String,
+    /// When it first succeeded, or first failed without a success.
+    #[schemars(extend("format" = "date-time"))]
+    finished_at: Option<String>,
+    /// What it was, compared with what production had before; null for a failed attempt, without an end, and outside of
+    /// production.
+    #[schemars(extend("enum" = ["first", "change", "rollout", "rollback", "redeploy", "unknown", null]))]
+    kind: Option<String>,
+    /// Whether it is one of the succeeded deployments of the metrics.
+    counts: bool,
+    /// The deployment that a rollout repeats.
+    repeats: Option<i64>,
+    /// What was in force before it.
+    replaces: Option<i64>,
+    /// How many pull requests it delivered, or a failed attempt contained.
+    pull_requests: i32,
+    /// Some of it may have been brought by an earlier deployment whose commits cannot be read.
+    after_unknown: bool,
+    /// Why it failed after its success.
+    failures: Vec<String>,
+    /// Why it is rework.
+    rework: Vec<String>,
+    /// The deployment that remedied it.
+    remedied_by: Option<i64>,
+    #[schemars(extend("format" = "date-time"))]
+    remedied_at: Option<String>,
+    /// The commits, as `owner/name@sha`.
+    revisions: Vec<String>,
+    /// The share of the team that was asked for.
+    share: Option<f64>,
+}
+
+/// Context for reading the list.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DeploymentsMeta {
+    timezone: String,
+    range: Range,
+    basis: &'static str,
+    /// Rows on this page.
+    count: usize,
+    /// For the next page; null on the last page.
+    next_cursor: Option<String>,
+}
+
+/// A deployment and what it delivered.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DeploymentDetails {
+    #[serde(flatten)]
+    deployment: Deployment,
+    /// The states that it has had, in order.
+    states: Vec<DeploymentState>,
+    /// The pull requests that it delivered; of a failed attempt those that it contained and nothing delivered before.
+    delivered: Vec<Delivered>,
+}
+
+/// A state of a deployment.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DeploymentState {
+    #[schemars(extend("format" = "date-time"))]
+    at: String,
+    #[schemars(extend("enum" = ["in_progress", "success", "failure", "cancelled", "inactive"]))]
+    state: String,
+    environment: Option<String>,
+}
+
+/// A delivered pull request.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Delivered {
+    repository: String,
+    number: i64,
+    /// Null without the scope prs:read.
+    title: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
+    merged_at: String,
+    /// The commit by which it was recognized; null for a failed attempt.
+    #[schemars(extend("enum" = ["merge_commit", "head_commit", null]))]
+    via: Option<String>,
+    /// From the first commit to the delivery.
+    lead_time_hours: Option<f64>,
+    /// From the merge to the delivery.
+    deploy_hours: Option<f64>,
+    /// The teams that it counts for.
+    teams: Vec<TeamWeight>,
+}
+
+/// A team's weight of a pull request.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TeamWeight {
+    team: String,
+    weight: f64,
+}
+
+/// The instant that the response describes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DeploymentMeta {
+    #[schemars(extend("format" = "date-time"))]
+    as_of: String,
+}
+
+impl From<DeploymentRow> for Deployment {
+    fn from(row: DeploymentRow) -> Self {
+        Self {
+            id: row.id.0,
+            source: row.source,
+            source_id: row.source_id.to_string(),
+            service: row.service,
+            environment: row.environment,
+            counts: !row.is_deleted && row.kind.as_deref().is_some_and(|kind| kind != "rollout"),
+            outcome: row.outcome,
+            version: row.version,
+            url: row.url,
+            created_at: instant(row.created_at),
+            finished_at: row.finished_at.map(instant),
+            kind: row.kind,
+            repeats: row.repeats.map(|id| id.0),
+            replaces: row.replaces.map(|id| id.0),
+            pull_requests: row.pull_requests,
+            after_unknown: row.is_after_unknown,
+            failures: row.failures,
+            rework: row.rework,
+            remedied_by: row.remedied_by.map(|id| id.0),
+            remedied_at: row.remedied_at.map(instant),
+            revisions: row.revisions,
+            share: row.share.map(part),
+        }
+    }
+}
+
+impl Deployment {
+    const COLUMNS: [&'static str; 22] = [
+        "id",
+        "source",
+        "source_id",
+        "service",
+        "environment",
+        "outcome",
+        "version",
+        "url",
+        "created_at",
+        "finished_at",
+        "kind",
+        "counts",
+        "repeats",
+        "replaces",
+        "pull_requests",
+        "after_unknown",
+        "failures",
+        "rework",
+        "remedied_by",
+        "remedied_at",
+        "revisions",
+        "share",
+    ];
+
+    fn push(&self, rows: &mut Rows) -> Result<(), ApiError> {
+        let text = |text: &'_ Option<String>| text.clone().unwrap_or_default();
+        let (version, url, finished_at) = (text(&self.version), text(&self.url), text(&self.finished_at));
+        let (kind, remedied_at) = (text(&self.kind), text(&self.remedied_at));
+        let (failures, rework, revisions) = (self.failures.join(" "), self.rework.join(" "), self.revisions.join(" "));
+        rows.push([
+            Cell::Whole(Some(self.id)),
+            Cell::Text(&self.source),
+            Cell::Text(&self.source_id),
+            Cell::Text(&self.service),
+            Cell::Text(&self.environment),
+            Cell::Text(&self.outcome),
+            Cell::Text(&version),
+            Cell::Text(&url),
+            Cell::Text(&self.created_at),
+            Cell::Text(&finished_at),
+            Cell::Text(&kind),
+            Cell::Flag(self.counts),
+            Cell::Whole(self.repeats),
+            Cell::Whole(self.replaces),
+            Cell::Whole(Some(self.pull_requests.into())),
+            Cell::Flag(self.after_unknown),
+            Cell::Text(&failures),
+            Cell::Text(&rework),
+            Cell::Whole(self.remedied_by),
+            Cell::Text(&remedied_at),
+            Cell::Text(&revisions),
+            Cell::Number(self.share),
+        ])?;
+        Ok(())
+    }
+}
+
+/// Deployments, one page at a time.
+async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    let DeploymentsParameters { selection, form, page } = request.parameters()?;
+    let format = request.format(form.format)?;
+    let viewer = request.access()?.viewer();
+    let mut report = DeploymentsReport::prepare(&api.store, selection.query(), &viewer, api.now()).await?;
+    let identity = report.list_identity();
+    let after = page.cursor.as_deref().map(|text| cursors::parse(text, &identity)).transpose()?;
+    let DeploymentList { deployments, next } = report.deployments(after, page.limit).await?;
+    let next_cursor = next.map(|next: PagePosition| cursors::to_text(next, &identity));
+    let deployments: Vec<Deployment> = deployments.into_iter().map(Deployment::from).collect();
+    let range = report.range();
+    let meta = DeploymentsMeta {
+        timezone: range.zone.name().to_owned(),
+        range: Range { from: range.from, to: range.to },
+        basis: report.basis().definition(),
+        count: deployments.len(),
+        next_cursor: next_cursor.clone(),
+    };
+    let mut response = match format {
+        Format::Json => answer(deployments, meta),
+        Format::Csv => {
+            let mut rows = Rows::new(Deployment::COLUMNS)?;
+            for deployment in &deployments {
+                deployment.push(&mut rows)?;
+            }
+            csv(rows, "deployments", &meta, form.has_bom)?
+        }
+    };
+    if let Some(next) = next_cursor.and_then(|next| HeaderValue::from_str(&next).ok()) {
+        response.headers_mut().insert(NEXT_CURSOR, next);
+    }
+    Ok(response)
+}
+
+/// A deployment and what it delivered.
+async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    let NoParameters = request.parameters()?;
+    request.format(None)?;
+    let access = request.access()?;
+    if access.viewer().is_limited() {
+        return Err(ApiError::LimitedToTeams);
+    }
+    let shows_titles = access.has(Scope::PrsRead);
+    let id = request.deployment()?;
+    let mut session = api.store.session().await?;
+    let deployment = session.deployment(id).await?.ok_or(ApiError::NotFound("There is no such deployment."))?;
+    let states = session.deployment_states(id).await?;
+    let delivered = session.delivered_by(id).await?;
+    let details = DeploymentDetails {
+        deployment: deployment.into(),
+        states: states
+            .into_iter()
+            .map(|it| DeploymentState { at: instant(it.at), state: it.state, environment: it.environment })
+            .collect(),
+        delivered: delivered
+            .into_iter()
+            .map(|it| Delivered {
+                repository: it.repository,
+                number: it.number,
+                title: shows_titles.then_some(it.title),
+                merged_at: instant(it.merged_at),
+                via: it.via,
+                lead_time_hours: it.lead_seconds.map(hours),
+                deploy_hours: it.deploy_seconds.map(hours),
+                teams: it
+                    .teams
+                    .into_iter()
+                    .map(|(team, units)| TeamWeight { team: team.to_string(), weight: weight(units.into()) })
+                    .collect(),
+            })
+            .collect(),
+    };
+    Ok(answer(details, DeploymentMeta { as_of: instant(api.now()) }))
+}

@@ -1,0 +1,666 @@
+//! `GET /v1/metrics/dora`, `/v1/metrics/team/{team_id}/dora` and `/v1/metrics/service/{service}/dora`: DORA's metrics.
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::on;
+use chrono::NaiveDate;
+use http::{HeaderValue, Method};
+use mergeline_domain::delivery::{DeploymentKind, FailureReason, ReworkReason};
+use mergeline_domain::metrics::{
+    CHANGE_LEAD_TIME, Count as CountOf, Edition, NOT_FOR_PEOPLE, QUICK_CHECK, QuickCheckAnswers, Timing,
+};
+use mergeline_reporting::{DoraBucketNumbers, DoraMetrics, DoraReport, DoraSubject, part};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::resources::{Coverage, DurationStatistics, Range, TeamRef, instant};
+use crate::auth::scope::Scope;
+use crate::http::envelope::{DATA_AS_OF, answer, csv};
+use crate::http::errors::ApiError;
+use crate::http::etag::ETag;
+use crate::http::negotiation::Format;
+use crate::http::operation::{Admit, Body, Operation, enveloped};
+use crate::http::parameters::{
+    BASIS, BOM, DAYS, DoraSelection, EDITION, FAILURES, FORMAT, FROM, Form, INTERVAL, LAST, Parameter, ParameterReader,
+    Parameters, SERVICE, SEVERITY, TO, TZ, WEEK, WEIGHTING,
+};
+use crate::http::request::ApiRequest;
+use crate::http::tables::{Cell, Rows};
+use crate::state::Api;
+
+pub(crate) const ORGANIZATION: Operation = Operation {
+    method: Method::GET,
+    path: "/metrics/dora",
+    handler: |filter| on(filter, organization),
+    admission: Admit::Statistics,
+    id: "getDora",
+    summary: "DORA's metrics of the whole organization",
+    description: "Deployment frequency, change lead time, change fail rate, rework rate, recovery times and deployment success rate of \
+                  production, by week (or `interval`) and for the whole range. The default range is the last 12 weeks.",
+    scope: Some(Scope::MetricsRead),
+    parameters: DoraParameters::DESCRIPTIONS,
+    has_csv: true,
+    has_etag: true,
+    body: Body::Json(enveloped::<Dora, DoraMeta>),
+};
+
+pub(crate) const TEAM: Operation = Operation {
+    path: "/metrics/team/{team_id}/dora",
+    handler: |filter| on(filter, team),
+    id: "getTeamDora",
+    summary: "DORA's metrics of a team",
+    description: "The same of a team: deployments with the team's share of each, by `basis`. Each number has a count of distinct \
+                  deployments (`n`) and the sum of the shares (`weight`).",
+    ..ORGANIZATION
+};
+
+pub(crate) const SERVICE_DORA: Operation = Operation {
+    path: "/metrics/service/{service}/dora",
+    handler: |filter| on(filter, service),
+    id: "getServiceDora",
+    summary: "DORA's metrics of a service",
+    description: "The same of one service.",
+    ..ORGANIZATION
+};
+
+#[derive(Debug)]
+struct DoraParameters {
+    selection: DoraSelection,
+    form: Form,
+}
+
+impl Parameters for DoraParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[
+        &FROM, &TO, &DAYS, &LAST, &WEEK, &TZ, &INTERVAL, &SERVICE, &BASIS, &FAILURES, &SEVERITY, &EDITION, &WEIGHTING,
+        &FORMAT, &BOM,
+    ];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self { selection: DoraSelection::read(reader), form: Form::read(reader) }
+    }
+}
+
+/// DORA's metrics over a range.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Dora {
+    /// Null unless they are a team's.
+    team: Option<TeamRef>,
+    /// Null unless they are a service's.
+    service: Option<ServiceRef>,
+    /// Every unit that the range touches, including those without deployments.
+    buckets: Vec<DoraBucket>,
+    /// The whole range, computed from what happened in it, not from the buckets.
+    total: DoraTotal,
+}
+
+/// A service of a response.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ServiceRef {
+    id: i64,
+    slug: String,
+    name: String,
+}
+
+impl From<&mergeline_store::Service> for ServiceRef {
+    fn from(service: &mergeline_store::Service) -> Self {
+        Self { id: service.id.0, slug: service.slug.clone(), name: service.name.clone() }
+    }
+}
+
+/// A calendar unit and its numbers.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DoraBucket {
+    /// `2026-06-01`, `2026-W23`, `2026-06` or `2026-Q2`.
+    bucket: String,
+    /// The first day.
+    start: NaiveDate,
+    /// The first day after the bucket.
+    end: NaiveDate,
+    /// Whether the whole unit is in the range, is over, and pull requests and deployments were read to its end.
+    complete: bool,
+    #[serde(flatten)]
+    numbers: DoraNumbers,
+}
+
+/// The numbers of the whole range.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DoraTotal {
+    /// Whether it is over and was fully read.
+    complete: bool,
+    #[serde(flatten)]
+    numbers: DoraNumbers,
+    /// Succeeded deployments that belong to no team, by `basis`: with the shares of all teams they sum to their number. Null
+    /// for a team's numbers.
+    unattributed: Option<f64>,
+    /// DORA's Quick Check score of the range, each from 0 to 10 (`quick_check@2025`).
+    quick_check: QuickCheck,
+}
+
+/// How many, and the sum of the shares of the team; for the organization and a service the same number.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub(crate) struct Count {
+    /// Distinct ones.
+    n: i64,
+    /// The sum of the shares, exact to eight decimals.
+    weight: f64,
+}
+
+impl From<CountOf> for Count {
+    fn from(count: CountOf) -> Self {
+        Self { n: count.n, weight: part(count.share) }
+    }
+}
+
+/// DORA's metrics of one bucket, or of the whole range.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DoraNumbers {
+    deployment_frequency: Frequency,
+    change_lead_time: LeadTime,
+    change_fail_rate: FailRate,
+    rework_rate: ReworkRate,
+    deployment_success_rate: SuccessRate,
+    recovery_time: Recovery,
+    mttr: Recovery,
+    deployment_recovery_time: DeploymentRecovery,
+}
+
+/// Succeeded production deployments (`deployment_frequency@1`).
+#[derive(Debug, Serialize, JsonSchema)]
+struct Frequency {
+    #[serde(flatten)]
+    succeeded: Count,
+    /// By their number. Null where no source reports deployments.
+    per_day: Option<f64>,
+    /// By the team's shares.
+    per_day_weighted: Option<f64>,
+    /// By what they were, each kind with at least one.
+    kinds: Kinds,
+    class: Option<ClassName>,
+}
+
+/// Succeeded deployments by kind.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Kinds {
+    first: Count,
+    change: Count,
+    rollback: Count,
+    redeploy: Count,
+    unknown: Count,
+}
+
+/// From the first commit to production (`change_lead_time@1`).
+#[derive(Debug, Serialize, JsonSchema)]
+struct LeadTime {
+    #[serde(flatten)]
+    durations: DurationStatistics,
+    /// All delivered pull requests, also those without a known first commit.
+    delivered: Count,
+    /// From the merge to production.
+    deploy: DurationStatistics,
+    class: Option<ClassName>,
+}
+
+/// Failed deployments (`change_fail_rate@1`).
+#[derive(Debug, Serialize, JsonSchema)]
+struct FailRate {
+    failed: Count,
+    /// By number. Null without succeeded deployments.
+    rate: Option<f64>,
+    /// By the team's shares.
+    rate_weighted: Option<f64>,
+    /// By reason. A deployment may have several.
+    reasons: FailureReasons,
+    class: Option<ClassName>,
+}
+
+/// Failed deployments by reason.
+#[derive(Debug, Serialize, JsonSchema)]
+struct FailureReasons {
+    incident: Count,
+    rolled_back: Count,
+    reverted: Count,
+    failed_afterwards: Count,
+    declared: Count,
+}
+
+/// Unplanned deployments (`rework_rate@1`).
+#[derive(Debug, Serialize, JsonSchema)]
+struct ReworkRate {
+    rework: Count,
+    /// By number. Null without succeeded deployments.
+    rate: Option<f64>,
+    /// By the team's shares.
+    rate_weighted: Option<f64>,
+    /// By reason. A deployment may have several.
+    reasons: ReworkReasons,
+}
+
+/// Rework by reason.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ReworkReasons {
+    declared: Count,
+    rollback: Count,
+    revert: Count,
+    hotfix: Count,
+    incident_fix: Count,
+}
+
+/// Attempts that succeeded (`deployment_success_rate@1`).
+#[derive(Debug, Serialize, JsonSchema)]
+struct SuccessRate {
+    finished: Count,
+    /// By number. Null without finished attempts.
+    rate: Option<f64>,
+    /// By the team's shares.
+    rate_weighted: Option<f64>,
+}
+
+/// How long incidents lasted (`recovery_time@1`: those with a deployment; `mttr@1`: all).
+#[derive(Debug, Serialize, JsonSchema)]
+struct Recovery {
+    #[serde(flatten)]
+    durations: DurationStatistics,
+    /// Incidents that were open at the end, whatever their deployment.
+    open: Count,
+    class: Option<ClassName>,
+}
+
+/// How long failed deployments lasted (`deployment_recovery_time@1`).
+#[derive(Debug, Serialize, JsonSchema)]
+struct DeploymentRecovery {
+    #[serde(flatten)]
+    durations: DurationStatistics,
+    /// Failed deployments that nothing remedied so far.
+    unremedied: Count,
+    class: Option<ClassName>,
+}
+
+/// The class of a value in an edition of the report; null without `edition` or a value.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+struct ClassName {
+    #[schemars(extend("enum" = ["elite", "high", "medium", "low"]))]
+    name: &'static str,
+    /// Whether it is made of fewer than five deployments, pull requests or incidents.
+    few: bool,
+}
+
+/// The score of DORA's Quick Check; null where a metric has no value.
+#[derive(Debug, Serialize, JsonSchema)]
+struct QuickCheck {
+    change_lead_time: Option<f64>,
+    deployment_frequency: Option<f64>,
+    /// Of `recovery_time`, or without incidents of `deployment_recovery_time`.
+    recovery_time: Option<f64>,
+    change_fail_rate: Option<f64>,
+    rework_rate: Option<f64>,
+    throughput: Option<f64>,
+    stability: Option<f64>,
+    score: Option<f64>,
+}
+
+/// Context for reading the numbers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DoraMeta {
+    /// The ID of the first formula; see `/v1/definitions`.
+    definition: &'static str,
+    /// The IDs of all formulas in the response.
+    definitions: Vec<&'static str>,
+    /// By what deployments belong to teams.
+    basis: &'static str,
+    /// The edition of the classes; null without them.
+    edition: Option<&'static str>,
+    timezone: String,
+    #[schemars(extend("enum" = ["day", "week", "month", "quarter"]))]
+    interval: &'static str,
+    range: Range,
+    #[schemars(extend("enum" = ["allocated", "full"]))]
+    weighting: &'static str,
+    /// The start of the oldest of the latest complete collections: newer data is not guaranteed.
+    #[schemars(extend("format" = "date-time"))]
+    data_as_of: Option<String>,
+    coverage: Coverage,
+    deployments: DeploymentsCovered,
+    /// Each warning is a stable code, a colon and a sentence.
+    warnings: Vec<String>,
+    /// What the numbers must not be used for.
+    caveat: &'static str,
+}
+
+/// How far deployments are read.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DeploymentsCovered {
+    /// Services with a known deployment to production.
+    services_with_deployments: i64,
+    /// Services without any.
+    services_without_deployments: i64,
+    /// Everything that was created since then was read. Null while any repository was never read.
+    #[schemars(extend("format" = "date-time"))]
+    since: Option<String>,
+    /// Everything was read up to then.
+    #[schemars(extend("format" = "date-time"))]
+    until: Option<String>,
+    /// How many repositories could not be read at the last attempt.
+    failing: usize,
+}
+
+fn class(name: Option<mergeline_domain::metrics::Class>, n: i64) -> Option<ClassName> {
+    /// As for the warning.
+    const FEW: i64 = 5;
+    name.map(|name| ClassName { name: name.into(), few: n < FEW })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "there are not 2^53 deployments")]
+fn rate(of: CountOf, whole: CountOf) -> Option<f64> {
+    (whole.n > 0).then(|| of.n as f64 / whole.n as f64)
+}
+
+fn rate_weighted(of: CountOf, whole: CountOf) -> Option<f64> {
+    (whole.share.0 > 0).then(|| part(of.share) / part(whole.share))
+}
+
+impl DoraNumbers {
+    fn of(bucket: &DoraBucketNumbers, edition: Option<Edition>) -> Self {
+        let numbers = &bucket.numbers;
+        let deployments = &numbers.deployments;
+        let frequency = bucket.frequency();
+        let kind = |kind: DeploymentKind| deployments.kinds.get(&kind).copied().unwrap_or_default().into();
+        let failure = |reason: FailureReason| deployments.failures.get(&reason).copied().unwrap_or_default().into();
+        let rework = |reason: ReworkReason| deployments.reworks.get(&reason).copied().unwrap_or_default().into();
+        let succeeded = deployments.succeeded;
+        let fail_rate = rate_weighted(deployments.failed, succeeded);
+        let median = |timing: &Timing| timing.durations.map(|durations| durations.p50);
+        let recovery = |timing: &Timing| Recovery {
+            durations: timing.into(),
+            open: numbers.open_incidents.into(),
+            class: class(edition.zip(median(timing)).map(|(edition, p50)| edition.recovery(p50)), timing.count.n),
+        };
+        Self {
+            deployment_frequency: Frequency {
+                succeeded: succeeded.into(),
+                per_day: frequency.map(|(per_day, _)| per_day),
+                per_day_weighted: frequency.map(|(_, weighted)| weighted),
+                kinds: Kinds {
+                    first: kind(DeploymentKind::First),
+                    change: kind(DeploymentKind::Change),
+                    rollback: kind(DeploymentKind::Rollback),
+                    redeploy: kind(DeploymentKind::Redeploy),
+                    unknown: kind(DeploymentKind::Unknown),
+                },
+                class: class(
+                    edition
+                        .zip(frequency.filter(|_| succeeded.n > 0))
+                        .map(|(edition, (_, weighted))| edition.frequency(weighted)),
+                    succeeded.n,
+                ),
+            },
+            change_lead_time: LeadTime {
+                durations: (&numbers.lead_time).into(),
+                delivered: numbers.delivered.into(),
+                deploy: (&numbers.deploy).into(),
+                class: class(
+                    edition.zip(median(&numbers.lead_time)).map(|(edition, p50)| edition.lead_time(p50)),
+                    numbers.lead_time.count.n,
+                ),
+            },
+            change_fail_rate: FailRate {
+                failed: deployments.failed.into(),
+                rate: rate(deployments.failed, succeeded),
+                rate_weighted: fail_rate,
+                reasons: FailureReasons {
+                    incident: failure(FailureReason::Incident),
+                    rolled_back: failure(FailureReason::RolledBack),
+                    reverted: failure(FailureReason::Reverted),
+                    failed_afterwards: failure(FailureReason::FailedAfterwards),
+                    declared: failure(FailureReason::Declared),
+                },
+                class: class(edition.zip(fail_rate).map(|(edition, rate)| edition.change_fail_rate(rate)), succeeded.n),
+            },
+            rework_rate: ReworkRate {
+                rework: deployments.rework.into(),
+                rate: rate(deployments.rework, succeeded),
+                rate_weighted: rate_weighted(deployments.rework, succeeded),
+                reasons: ReworkReasons {
+                    declared: rework(ReworkReason::Declared),
+                    rollback: rework(ReworkReason::Rollback),
+                    revert: rework(ReworkReason::Revert),
+                    hotfix: rework(ReworkReason::Hotfix),
+                    incident_fix: rework(ReworkReason::IncidentFix),
+                },
+            },
+            deployment_success_rate: SuccessRate {
+                finished: deployments.finished.into(),
+                rate: rate(succeeded, deployments.finished),
+                rate_weighted: rate_weighted(succeeded, deployments.finished),
+            },
+            recovery_time: recovery(&numbers.recovery),
+            mttr: recovery(&numbers.mttr),
+            deployment_recovery_time: DeploymentRecovery {
+                durations: (&numbers.deployment_recovery).into(),
+                unremedied: deployments.unremedied.into(),
+                class: class(
+                    edition.zip(median(&numbers.deployment_recovery)).map(|(edition, p50)| edition.recovery(p50)),
+                    numbers.deployment_recovery.count.n,
+                ),
+            },
+        }
+    }
+
+    /// The column names of [`Self::cells`].
+    fn columns() -> Vec<String> {
+        let counts = [
+            "deployments",
+            "deployments_weighted",
+            "deployments_per_day",
+            "deployments_per_day_weighted",
+            "first",
+            "change",
+            "rollback",
+            "redeploy",
+            "unknown",
+            "delivered",
+            "delivered_weighted",
+            "failed",
+            "failed_weighted",
+            "change_fail_rate",
+            "change_fail_rate_weighted",
+            "rework",
+            "rework_weighted",
+            "rework_rate",
+            "rework_rate_weighted",
+            "finished",
+            "finished_weighted",
+            "deployment_success_rate",
+            "deployment_success_rate_weighted",
+            "unremedied",
+            "open_incidents",
+        ];
+        let timings = ["change_lead_time", "deploy", "recovery_time", "mttr", "deployment_recovery_time"];
+        let durations = timings.iter().flat_map(|name| DurationStatistics::COLUMNS.map(|c| format!("{name}_{c}")));
+        counts.map(str::to_owned).into_iter().chain(durations).collect()
+    }
+
+    fn cells(&self) -> Vec<Cell<'static>> {
+        let Self { deployment_frequency: frequency, change_lead_time: lead, change_fail_rate: failed, .. } = self;
+        let whole = |count: Count| Cell::Whole(Some(count.n));
+        let weight = |count: Count| Cell::Number(Some(count.weight));
+        let kinds = &frequency.kinds;
+        let counts = [
+            whole(frequency.succeeded),
+            weight(frequency.succeeded),
+            Cell::Number(frequency.per_day),
+            Cell::Number(frequency.per_day_weighted),
+            whole(kinds.first),
+            whole(kinds.change),
+            whole(kinds.rollback),
+            whole(kinds.redeploy),
+            whole(kinds.unknown),
+            whole(lead.delivered),
+            weight(lead.delivered),
+            whole(failed.failed),
+            weight(failed.failed),
+            Cell::Number(failed.rate),
+            Cell::Number(failed.rate_weighted),
+            whole(self.rework_rate.rework),
+            weight(self.rework_rate.rework),
+            Cell::Number(self.rework_rate.rate),
+            Cell::Number(self.rework_rate.rate_weighted),
+            whole(self.deployment_success_rate.finished),
+            weight(self.deployment_success_rate.finished),
+            Cell::Number(self.deployment_success_rate.rate),
+            Cell::Number(self.deployment_success_rate.rate_weighted),
+            whole(self.deployment_recovery_time.unremedied),
+            whole(self.mttr.open),
+        ];
+        let durations = [
+            &lead.durations,
+            &lead.deploy,
+            &self.recovery_time.durations,
+            &self.mttr.durations,
+            &self.deployment_recovery_time.durations,
+        ];
+        counts.into_iter().chain(durations.into_iter().flat_map(DurationStatistics::cells)).collect()
+    }
+}
+
+impl QuickCheck {
+    fn of(total: &DoraBucketNumbers) -> Self {
+        let numbers = &total.numbers;
+        let median = |timing: &Timing| timing.durations.map(|durations| durations.p50);
+        let succeeded = numbers.deployments.succeeded;
+        let check = mergeline_domain::metrics::QuickCheck::of(&QuickCheckAnswers {
+            lead_time: median(&numbers.lead_time),
+            frequency: total.frequency().map(|(_, weighted)| weighted),
+            recovery: median(&numbers.recovery).or(median(&numbers.deployment_recovery)),
+            change_fail_rate: rate_weighted(numbers.deployments.failed, succeeded),
+            rework_rate: rate_weighted(numbers.deployments.rework, succeeded),
+        });
+        Self {
+            change_lead_time: check.lead_time,
+            deployment_frequency: check.frequency,
+            recovery_time: check.recovery,
+            change_fail_rate: check.change_fail_rate,
+            rework_rate: check.rework_rate,
+            throughput: check.throughput,
+            stability: check.stability,
+            score: check.score,
+        }
+    }
+}
+
+impl Dora {
+    fn of(report: &DoraReport, metrics: &DoraMetrics) -> Self {
+        let edition = report.query().edition;
+        let buckets = metrics.buckets.iter().map(|bucket| DoraBucket {
+            bucket: bucket.label.clone(),
+            start: bucket.start,
+            end: bucket.end,
+            complete: bucket.is_complete,
+            numbers: DoraNumbers::of(bucket, edition),
+        });
+        Self {
+            team: report.team().map(TeamRef::from),
+            service: report.service().map(ServiceRef::from),
+            buckets: buckets.collect(),
+            total: DoraTotal {
+                complete: metrics.total.is_complete,
+                numbers: DoraNumbers::of(&metrics.total, edition),
+                unattributed: metrics.unattributed.map(part),
+                quick_check: QuickCheck::of(&metrics.total),
+            },
+        }
+    }
+}
+
+impl DoraMeta {
+    fn of(report: &DoraReport, metrics: &DoraMetrics, names_repositories: bool) -> Self {
+        let (range, coverage, query) = (report.range(), report.coverage(), report.query());
+        let deployments = report.deployment_coverage();
+        let definitions = DoraReport::DEFINITIONS.into_iter().chain([query.basis.definition(), QUICK_CHECK]);
+        Self {
+            definition: DoraReport::DEFINITIONS.first().copied().unwrap_or(CHANGE_LEAD_TIME),
+            definitions: definitions.collect(),
+            basis: query.basis.definition(),
+            edition: query.edition.map(<&str>::from),
+            timezone: range.zone.name().to_owned(),
+            interval: report.interval().as_str(),
+            range: Range { from: range.from, to: range.to },
+            weighting: if query.ignore_weights { "full" } else { "allocated" },
+            data_as_of: coverage.data_as_of.map(instant),
+            coverage: Coverage::of(coverage, names_repositories && !report.is_limited()),
+            deployments: DeploymentsCovered {
+                services_with_deployments: deployments.with_source,
+                services_without_deployments: deployments.without_source,
+                since: deployments.covered_since.map(instant),
+                until: deployments.complete_until.map(instant),
+                failing: deployments.problems.len(),
+            },
+            warnings: metrics.warnings.iter().map(ToString::to_string).collect(),
+            caveat: NOT_FOR_PEOPLE,
+        }
+    }
+}
+
+/// DORA's metrics of the organization.
+async fn organization(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    dora(&api, &request, DoraSubject::Organization).await
+}
+
+/// DORA's metrics of a team.
+async fn team(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    dora(&api, &request, DoraSubject::Team(request.team()?)).await
+}
+
+/// DORA's metrics of a service.
+async fn service(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    dora(&api, &request, DoraSubject::Service(request.service()?)).await
+}
+
+async fn dora(api: &Api, request: &ApiRequest, subject: DoraSubject) -> Result<Response, ApiError> {
+    let DoraParameters { selection, form } = request.parameters()?;
+    let format = request.format(form.format)?;
+    let viewer = request.access()?.viewer();
+    let mut report = DoraReport::prepare(&api.store, selection.about(subject), &viewer, api.now()).await?;
+    let etag = ETag::of(&[request.operation.id, &report.fingerprint(), &format!("{format:?} {form:?}")]);
+    let as_of = report.coverage().data_as_of.map(instant);
+    let with_freshness = |mut response: Response| {
+        if let Some(value) = as_of.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            response.headers_mut().insert(DATA_AS_OF, value);
+        }
+        response
+    };
+    if etag.is_known(&request.headers) {
+        return Ok(with_freshness(etag.not_modified()));
+    }
+    let metrics = report.metrics().await?;
+    let meta = DoraMeta::of(&report, &metrics, format != Format::Csv);
+    let data = Dora::of(&report, &metrics);
+    let response = match format {
+        Format::Json => answer(data, meta),
+        Format::Csv => csv(rows(&data, &metrics)?, &file_name(&report), &meta, form.has_bom)?,
+    };
+    Ok(with_freshness(etag.on(response)))
+}
+
+/// The file name under which a browser saves the table: `payments-dora`.
+fn file_name(report: &DoraReport) -> String {
+    let team = report.team().map(|team| team.slug.to_string());
+    let subject = team.or_else(|| report.service().map(|service| service.slug.clone()));
+    format!("{}-dora", subject.unwrap_or_else(|| "organization".to_owned()))
+}
+
+/// A row for each bucket, and one for the whole range, called `total`.
+fn rows(data: &Dora, metrics: &DoraMetrics) -> Result<Rows, ApiError> {
+    let columns = DoraNumbers::columns();
+    let header = ["bucket", "start", "end", "complete"].into_iter().chain(columns.iter().map(String::as_str));
+    let mut rows = Rows::new(header)?;
+    let mut push = |label: &str, start: NaiveDate, end: NaiveDate, complete: bool, numbers: &DoraNumbers| {
+        let (start, end) = (start.to_string(), end.to_string());
+        let span = [Cell::Text(label), Cell::Text(&start), Cell::Text(&end), Cell::Flag(complete)];
+        rows.push(span.into_iter().chain(numbers.cells()))
+    };
+    for bucket in &data.buckets {
+        push(&bucket.bucket, bucket.start, bucket.end, bucket.complete, &bucket.numbers)?;
+    }
+    push("total", metrics.total.start, metrics.total.end, data.total.complete, &data.total.numbers)?;
+    Ok(rows)
+}

@@ -1,0 +1,272 @@
+//! A worked example of DORA's metrics, number by number: fake GitHub, real collector, real PostgreSQL, the API's answers.
+//!
+//! One service of two teams in one week: a failed attempt, a rollback after two incidents, a hotfix and a redeploy.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use chrono::TimeDelta;
+use http_body_util::BodyExt;
+use mergeline_api::{Api, router};
+use mergeline_collector::{CollectOptions, Sources, collect};
+use mergeline_domain::teams_file::TeamsFile;
+use mergeline_fake_github::{FakeGitCommit, FakeGitHub, FakePullRequest, at, deployment, pr};
+use mergeline_github::{GitHub, GitHubSettings};
+use mergeline_store::ApplyOptions;
+use mergeline_test_support::TestDatabase;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+const NOW: &str = "2026-06-15T12:00:00Z";
+const WEEK: &str = "from=2026-06-01&to=2026-06-08";
+
+const TEAMS: &str = "
+version: 1
+repositories: [acme/shop]
+teams:
+  - { slug: payments, members: [{ github: ana }, { github: bob, weight: 0.5 }] }
+  - { slug: platform, members: [{ github: bob, weight: 0.5 }, { github: cho }] }
+";
+
+struct World {
+    database: TestDatabase,
+    router: Router,
+}
+
+fn oid(number: u64) -> String {
+    format!("{number:040x}")
+}
+
+fn change(number: i64, author: &str, commit: u64, first_commit: &str, merged_at: &str) -> FakePullRequest {
+    let mut pull_request = pr("acme/shop", number).by(author).first_commit(first_commit).merged(merged_at);
+    pull_request.created_at = at(first_commit);
+    pull_request.merge_commit(&oid(commit))
+}
+
+fn fill(fake: &FakeGitHub) {
+    let line = [
+        (10, "2026-05-28T12:00:00Z"),
+        (21, "2026-06-01T08:30:00Z"),
+        (22, "2026-06-01T08:40:00Z"),
+        (30, "2026-06-02T08:00:00Z"),
+        (41, "2026-06-03T07:00:00Z"),
+        (42, "2026-06-03T08:00:00Z"),
+        (60, "2026-06-04T09:30:00Z"),
+        (70, "2026-06-05T12:00:00Z"),
+    ];
+    let mut parents = Vec::new();
+    for (number, committed_at) in line {
+        let commit = FakeGitCommit { oid: oid(number), parents, committed_at: at(committed_at) };
+        parents = vec![commit.oid.clone()];
+        fake.put_commits("acme/shop", [commit]);
+    }
+    fake.put([
+        change(100, "ana", 10, "2026-05-28T09:00:00Z", "2026-05-28T12:00:00Z"),
+        change(101, "ana", 21, "2026-06-01T08:00:00Z", "2026-06-01T08:30:00Z"),
+        change(102, "bob", 22, "2026-05-31T08:00:00Z", "2026-06-01T08:40:00Z"),
+        change(103, "cho", 30, "2026-05-31T11:00:00Z", "2026-06-02T08:00:00Z"),
+        change(104, "ana", 41, "2026-06-03T06:00:00Z", "2026-06-03T07:00:00Z"),
+        change(105, "stranger", 42, "2026-06-03T06:30:00Z", "2026-06-03T08:00:00Z"),
+        change(106, "ana", 60, "2026-06-04T09:00:00Z", "2026-06-04T09:30:00Z").labeled("hotfix"),
+        change(107, "ana", 70, "2026-06-05T10:00:00Z", "2026-06-05T12:00:00Z"),
+    ]);
+    let deployed = |number: i64, commit: u64, state: &str, time: &str| {
+        deployment("acme/shop", number, &oid(commit), time).status(state, time)
+    };
+    fake.put_deployments([
+        deployed(0, 10, "success", "2026-05-30T09:00:00Z"),
+        deployed(1, 22, "success", "2026-06-01T10:00:00Z"),
+        deployed(2, 30, "failure", "2026-06-02T10:00:00Z"),
+        deployed(3, 30, "success", "2026-06-02T11:00:00Z"),
+        deployed(4, 42, "success", "2026-06-03T10:00:00Z"),
+        deployed(5, 30, "success", "2026-06-03T13:00:00Z"),
+        deployed(6, 60, "success", "2026-06-04T10:00:00Z"),
+        deployed(7, 60, "success", "2026-06-05T10:00:00Z"),
+    ]);
+}
+
+const INCIDENTS: &str = "
+with told as (
+    insert into incidents (service_id, source, source_id, title, started_at)
+    select s.id, 'events', i.id, i.id, i.started_at::timestamptz
+    from services as s
+    cross join (values
+        ('I1', '2026-06-03T12:00:00Z'), ('I2', '2026-06-03T12:30:00Z'),
+        ('I3', '2026-06-07T09:00:00Z'), ('I4', '2026-05-29T08:00:00Z')
+    ) as i (id, started_at)
+    returning id, source_id, started_at
+)
+insert into incident_states (incident_id, at, state)
+select id, started_at, 'opened' from told
+union all
+select t.id, e.at::timestamptz, 'resolved'
+from told as t
+inner join (values
+    ('I1', '2026-06-03T13:00:00Z'), ('I2', '2026-06-03T15:30:00Z'), ('I4', '2026-05-29T10:00:00Z')
+) as e (id, at) on t.source_id = e.id";
+
+impl World {
+    async fn new() -> Result<Self> {
+        let fake = FakeGitHub::start().await?;
+        fake.require_token("ghp_canary");
+        fill(&fake);
+        let database = TestDatabase::create().await?;
+        let store = database.store()?;
+        let file = TeamsFile::parse("teams.yaml", TEAMS.as_bytes())?;
+        store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+        let settings = GitHubSettings::from_vars(|name| match name {
+            "GITHUB_API_URL" => Some(fake.url()),
+            "GITHUB_PAT" => Some("ghp_canary".to_owned()),
+            _ => None,
+        });
+        let settings = settings.ok().context("valid settings")?;
+        let settings = settings.with_pace(Duration::from_millis(1), Duration::from_secs(5));
+        let sources = Sources::from(GitHub::connect(&settings)?);
+        let options = CollectOptions::at_a_terminal(at(NOW), TimeDelta::days(180), 1);
+        collect(&sources, &store, &options, &|_| {}).await?;
+        sqlx::raw_sql(INCIDENTS).execute(&database.pool().await?).await?;
+        sqlx::raw_sql("update services set has_facts = true").execute(&database.pool().await?).await?;
+        store.derive_all(true).await?;
+        let api = Api::new(database.reader()?, Duration::from_secs(20), || at(NOW));
+        Ok(Self { database, router: router(api) })
+    }
+
+    async fn text(&self, path: &str) -> Result<String> {
+        let response = self.router.clone().oneshot(Request::get(path).body(Body::empty())?).await?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        let text = String::from_utf8(bytes.into())?;
+        anyhow::ensure!(status == 200, "{path}: {status} {text}");
+        Ok(text)
+    }
+
+    async fn get(&self, path: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.text(path).await?)?)
+    }
+
+    async fn total(&self, subject: &str, more: &str) -> Result<Value> {
+        let answer = self.get(&format!("/v1/metrics/{subject}dora?{WEEK}{more}")).await?;
+        Ok(answer["data"]["total"].clone())
+    }
+}
+
+/// The numbers of the example's table, rounded to four decimals.
+fn shown(total: &Value) -> Value {
+    let rounded = |pointer: &str| {
+        let value = total.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {total}"));
+        value.as_f64().map(|value| (value * 10_000.0).round() / 10_000.0)
+    };
+    let all = |pointers: &[&str]| pointers.iter().map(|pointer| json!(rounded(pointer))).collect::<Value>();
+    json!({
+        "succeeded": all(&["/deployment_frequency/n", "/deployment_frequency/weight"]),
+        "per_day": all(&["/deployment_frequency/per_day", "/deployment_frequency/per_day_weighted"]),
+        "kinds": all(&["change", "rollback", "redeploy"].map(|kind| format!("/deployment_frequency/kinds/{kind}/n"))
+            .iter().map(String::as_str).collect::<Vec<_>>()),
+        "failed": all(&["/change_fail_rate/failed/n", "/change_fail_rate/failed/weight"]),
+        "fail_rate": all(&["/change_fail_rate/rate", "/change_fail_rate/rate_weighted"]),
+        "rework_rate": all(&["/rework_rate/rate", "/rework_rate/rate_weighted"]),
+        "finished": all(&["/deployment_success_rate/finished/n", "/deployment_success_rate/finished/weight"]),
+        "success_rate": all(&["/deployment_success_rate/rate", "/deployment_success_rate/rate_weighted"]),
+        "lead_time": all(&["n", "weight", "mean_hours", "p50_hours", "p75_hours", "p95_hours"]
+            .map(|it| format!("/change_lead_time/{it}")).iter().map(String::as_str).collect::<Vec<_>>()),
+        "recovery": all(&["n", "weight", "mean_hours", "p50_hours"]
+            .map(|it| format!("/recovery_time/{it}")).iter().map(String::as_str).collect::<Vec<_>>()),
+        "mttr": all(&["/mttr/n", "/mttr/mean_hours", "/mttr/open/n"]),
+        "deployment_recovery": all(&["/deployment_recovery_time/n", "/deployment_recovery_time/p50_hours"]),
+    })
+}
+
+#[tokio::test]
+async fn each_number_of_the_worked_example_is_served() -> Result<()> {
+    let world = World::new().await?;
+    let of_service = json!({
+        "succeeded": [6.0, 6.0], "per_day": [0.8571, 0.8571], "kinds": [4.0, 1.0, 1.0],
+        "failed": [1.0, 1.0], "fail_rate": [0.1667, 0.1667], "rework_rate": [0.3333, 0.3333],
+        "finished": [7.0, 7.0], "success_rate": [0.8571, 0.8571],
+        "lead_time": [5.0, 5.0, 16.2, 4.0, 26.0, 43.6],
+        "recovery": [2.0, 2.0, 2.0, 2.0], "mttr": [2.0, 2.0, 1.0], "deployment_recovery": [1.0, 3.0],
+    });
+    assert_eq!(shown(&world.total("service/acme.shop/", "").await?), of_service);
+    assert_eq!(shown(&world.total("", "").await?), of_service, "the organization has one service");
+    let of_payments = json!({
+        "succeeded": [5.0, 4.75], "per_day": [0.7143, 0.6786], "kinds": [3.0, 1.0, 1.0],
+        "failed": [1.0, 1.0], "fail_rate": [0.2, 0.2105], "rework_rate": [0.4, 0.4211],
+        "finished": [5.0, 4.75], "success_rate": [1.0, 1.0],
+        "lead_time": [4.0, 3.5, 5.7143, 2.75, 5.8333, 21.9667],
+        "recovery": [2.0, 2.0, 2.0, 2.0], "mttr": [2.0, 2.0, 0.0], "deployment_recovery": [1.0, 3.0],
+    });
+    assert_eq!(shown(&world.total("team/payments/", "").await?), of_payments);
+    let of_platform = json!({
+        "succeeded": [2.0, 1.25], "per_day": [0.2857, 0.1786], "kinds": [2.0, 0.0, 0.0],
+        "failed": [0.0, 0.0], "fail_rate": [0.0, 0.0], "rework_rate": [0.0, 0.0],
+        "finished": [3.0, 2.25], "success_rate": [0.6667, 0.5556],
+        "lead_time": [2.0, 1.5, 40.6667, 37.0, 42.5, 46.9],
+        "recovery": [0.0, 0.0, null, null], "mttr": [0.0, null, 0.0], "deployment_recovery": [0.0, null],
+    });
+    assert_eq!(shown(&world.total("team/platform/", "").await?), of_platform);
+    let organization = world.total("", "").await?;
+    assert_eq!(organization["unattributed"], json!(0.0), "4.75 and 1.25 are all 6");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_example_as_a_table_has_the_same_numbers() -> Result<()> {
+    let world = World::new().await?;
+    let text = world.text(&format!("/v1/metrics/team/payments/dora?{WEEK}&format=csv")).await?;
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().context("a header")?;
+    let total = lines.last().context("a total")?;
+    let cell = |name: &str| header.iter().position(|column| *column == name).map(|place| total[place]);
+    let names = ["deployments", "deployments_weighted", "failed", "finished_weighted", "change_lead_time_p50_hours"];
+    assert_eq!(names.map(cell), ["5", "4.75", "1", "4.75", "2.75"].map(Some));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_number_leads_to_its_deployments_and_their_pull_requests() -> Result<()> {
+    let world = World::new().await?;
+    let list = world.get(&format!("/v1/deployments?{WEEK}&team=payments")).await?;
+    let rows = list["data"].as_array().context("rows")?;
+    let counted: Vec<&Value> = rows.iter().filter(|row| row["counts"] == json!(true)).collect();
+    let share: f64 = counted.iter().filter_map(|row| row["share"].as_f64()).sum();
+    assert_eq!((counted.len(), share), (5, 4.75));
+    let failed = counted.iter().find(|row| row["failures"] != json!([])).context("a failed one")?;
+    assert_eq!(failed["failures"], json!(["incident", "rolled_back"]));
+    let details = world.get(&format!("/v1/deployments/{}", failed["id"])).await?;
+    assert_eq!(details["data"]["remedied_at"], json!("2026-06-03T13:00:00Z"));
+    assert_eq!(
+        details["data"]["states"],
+        json!([{ "at": "2026-06-03T10:00:00Z", "state": "success", "environment": "production" }])
+    );
+    let delivered = &details["data"]["delivered"];
+    assert_eq!(delivered.as_array().map(Vec::len), Some(1));
+    assert_eq!((&delivered[0]["number"], &delivered[0]["lead_time_hours"]), (&json!(104), &json!(4.0)));
+    assert_eq!(delivered[0]["teams"], json!([{ "team": "payments", "weight": 1.0 }]));
+    let state = world.get("/v1/state").await?;
+    assert_eq!(state["data"][0]["not_deployed"], json!(1), "#107");
+    assert_eq!(state["data"][0]["in_force"]["since"], json!("2026-06-05T10:00:00Z"));
+    assert_eq!(state["data"][0]["open_incidents"], json!(1));
+    let services = world.get("/v1/services").await?;
+    assert_eq!(services["data"][0]["slug"], json!("acme.shop"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_range_without_deployments_has_no_rates() -> Result<()> {
+    let world = World::new().await?;
+    let answer = world.get("/v1/metrics/dora?from=2026-06-08&to=2026-06-15&edition=dora-2024").await?;
+    let total = &answer["data"]["total"];
+    assert_eq!(total["deployment_frequency"]["per_day"], json!(0.0));
+    assert_eq!(total["change_fail_rate"]["rate"], json!(null));
+    assert_eq!(total["change_lead_time"]["p50_hours"], json!(null));
+    assert_eq!(total["deployment_frequency"]["class"], json!(null));
+    let warnings = answer["meta"]["warnings"].to_string();
+    assert!(warnings.contains("no_deployments: "), "{warnings}");
+    sqlx::raw_sql("delete from incident_facts; delete from incident_states; delete from incidents")
+        .execute(&world.database.pool().await?)
+        .await?;
+    Ok(())
+}

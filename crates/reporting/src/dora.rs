@@ -1,0 +1,485 @@
+//! DORA's metrics of the organization, a team or a service.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use mergeline_domain::RepoName;
+use mergeline_domain::delivery::{FailureReason, Share};
+use mergeline_domain::metrics::{
+    Basis, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, Coverage, DELIVERY, DEPLOYMENT_FREQUENCY, DEPLOYMENT_RECOVERY_TIME,
+    DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, Interval, InvalidParameter, MTTR,
+    RECOVERY_TIME, REWORK_RATE, RangeRequest, STALE_AFTER, Warning, WarningCode, coverage_warnings,
+};
+use mergeline_store::{
+    Bucketing, DataStatus, DeploymentCoverage, DoraScope, DoraTerms, ReadSession, Reader, Service, ServiceSelector,
+    StoreError, TeamRef, TeamSelector,
+};
+
+use crate::query::{ReportError, Viewer};
+
+/// Fewer deployments or pull requests than this say little.
+const FEW: i64 = 5;
+
+/// Whose numbers are requested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DoraSubject {
+    /// Those of all.
+    Organization,
+    /// Those of a team.
+    Team(TeamSelector),
+    /// Those of a service.
+    Service(ServiceSelector),
+}
+
+/// A query for DORA's metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoraQuery {
+    /// Whose numbers.
+    pub subject: DoraSubject,
+    /// The days.
+    pub range: RangeRequest,
+    /// The zone in which days start; `None` for the teams file's time zone.
+    pub timezone: Option<Tz>,
+    /// The calendar unit of a bucket; `None` for weeks.
+    pub interval: Option<Interval>,
+    /// Of a team, only what happened in this service.
+    pub service: Option<ServiceSelector>,
+    /// By what deployments belong to teams.
+    pub basis: Basis,
+    /// Which reasons make a deployment a failed one; empty for all.
+    pub failures: Vec<FailureReason>,
+    /// Only incidents of these severities; empty for all.
+    pub severities: Vec<String>,
+    /// The edition of the report whose classes are shown.
+    pub edition: Option<Edition>,
+    /// Whether everything counts with weight 1.
+    pub ignore_weights: bool,
+}
+
+/// A validated query, with everything needed to answer it.
+#[derive(Debug)]
+pub struct DoraReport {
+    query: DoraQuery,
+    team: Option<TeamRef>,
+    service: Option<Service>,
+    range: DateRange,
+    interval: Interval,
+    status: DataStatus,
+    deployments: DeploymentCoverage,
+    reader: ReadSession,
+    warnings: Vec<Warning>,
+    is_limited: bool,
+    data_version: String,
+    now: DateTime<Utc>,
+}
+
+/// DORA's metrics over a range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoraMetrics {
+    /// Every unit that the range touches, including those without deployments.
+    pub buckets: Vec<DoraBucketNumbers>,
+    /// The whole range, computed from what happened in it, not from the buckets.
+    pub total: DoraBucketNumbers,
+    /// Succeeded deployments of the range that belong to no team; `None` for a team's numbers.
+    pub unattributed: Option<Share>,
+    /// What readers must know, including about the collection.
+    pub warnings: Vec<Warning>,
+}
+
+/// A calendar unit, or a whole range, and its numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoraBucketNumbers {
+    /// `2026-06-01`, `2026-W23`, `2026-06` or `2026-Q2`; `total` for the whole range.
+    pub label: String,
+    /// The first day.
+    pub start: NaiveDate,
+    /// The first day after the unit.
+    pub end: NaiveDate,
+    /// How many of its days are in the range.
+    pub days: i64,
+    /// Whether the whole unit is in the range, is over, and pull requests and deployments were read to its end.
+    pub is_complete: bool,
+    /// Whether a source reports deployments. If not, there is no frequency.
+    pub has_source: bool,
+    /// What happened in it.
+    pub numbers: DoraBucket,
+}
+
+impl DoraBucketNumbers {
+    /// Succeeded deployments per day, by their number and by their shares; `None` without a source.
+    pub fn frequency(&self) -> Option<(f64, f64)> {
+        let days = u32::try_from(self.days).ok().filter(|days| *days > 0)?;
+        let succeeded = self.numbers.deployments.succeeded;
+        self.has_source.then(|| (whole(succeeded.n) / f64::from(days), part(succeeded.share) / f64::from(days)))
+    }
+}
+
+/// A share as a number; exact up to eight decimals.
+#[expect(clippy::cast_precision_loss, reason = "2^53 hundred-millionths are more deployments than there are")]
+pub fn part(share: Share) -> f64 {
+    share.0 as f64 / Share::WHOLE.0 as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "there are not 2^53 of anything")]
+fn whole(n: i64) -> f64 {
+    n as f64
+}
+
+impl DoraReport {
+    /// The IDs of all formulas in the response.
+    pub const DEFINITIONS: [&'static str; 9] = [
+        DEPLOYMENT_FREQUENCY,
+        CHANGE_LEAD_TIME,
+        CHANGE_FAIL_RATE,
+        REWORK_RATE,
+        DEPLOYMENT_SUCCESS_RATE,
+        RECOVERY_TIME,
+        MTTR,
+        DEPLOYMENT_RECOVERY_TIME,
+        DELIVERY,
+    ];
+
+    /// Validates a query, finds its subject, and reads how far collection has progressed.
+    ///
+    /// # Errors
+    /// [`ReportError::UnknownTeam`], [`ReportError::UnknownService`], [`ReportError::LimitedToTeams`] and
+    /// [`ReportError::Invalid`] for problems that the client can fix.
+    pub async fn prepare(
+        store: &Reader,
+        query: DoraQuery,
+        viewer: &Viewer,
+        now: DateTime<Utc>,
+    ) -> Result<Self, ReportError> {
+        if viewer.is_limited() && !matches!(query.subject, DoraSubject::Team(_)) {
+            return Err(ReportError::LimitedToTeams);
+        }
+        let selector = match &query.subject {
+            DoraSubject::Team(team) => Some(team),
+            DoraSubject::Organization | DoraSubject::Service(_) => None,
+        };
+        let (mut reader, mut status) = store.session_with_status(selector, &[]).await?;
+        let team = match selector {
+            Some(_) => Some(status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?),
+            None => None,
+        };
+        let service = match (&query.subject, &query.service) {
+            (DoraSubject::Service(service), _) => {
+                Some(reader.service(service).await?.ok_or(ReportError::UnknownService)?)
+            }
+            (_, Some(service)) => {
+                let found = reader.service(service).await?;
+                let unknown = || InvalidParameter::new("service", "unknown_service", "there is no such service");
+                Some(found.ok_or_else(unknown)?)
+            }
+            (_, None) => None,
+        };
+        if let Some(service) = &service {
+            let names: Vec<RepoName> = service.repositories.iter().filter_map(|name| name.parse().ok()).collect();
+            if !names.is_empty() {
+                status = DataStatus { team: status.team.take(), ..reader.status(&names).await? };
+            }
+        }
+        let hides_small_groups = team.is_some() && status.min_group_size > 0;
+        if hides_small_groups {
+            let refused = parts_that_isolate_people(&query);
+            if !refused.is_empty() {
+                return Err(ReportError::Invalid(refused));
+            }
+        }
+        let zone = query.timezone.unwrap_or(status.timezone);
+        let default = DefaultRange::UpToNow { interval: Interval::Week, count: 12 };
+        let range = query.range.resolve(zone, now, default, query.interval)?;
+        let range = if hides_small_groups { range.whole_weeks() } else { range };
+        let is_limited = viewer.is_limited();
+        let deployments = reader.deployment_coverage(service.as_ref().map(|service| service.id), now).await?;
+        let warnings = coverage_warnings(&status.coverage, &range, now, !is_limited).list;
+        let data_version = match viewer.teams() {
+            Some(teams) => format!("{teams:?} {}", reader.data_versions_of_teams(teams).await?),
+            None => status.data_version.to_string(),
+        };
+        let interval = if hides_small_groups { Interval::Week } else { query.interval.unwrap_or(Interval::Week) };
+        Ok(Self {
+            query,
+            team,
+            service,
+            range,
+            interval,
+            status,
+            deployments,
+            reader,
+            warnings,
+            is_limited,
+            data_version,
+            now,
+        })
+    }
+
+    /// The query as requested.
+    pub fn query(&self) -> &DoraQuery {
+        &self.query
+    }
+
+    /// The team, if it is about one.
+    pub fn team(&self) -> Option<&TeamRef> {
+        self.team.as_ref()
+    }
+
+    /// The service, if it is about one.
+    pub fn service(&self) -> Option<&Service> {
+        self.service.as_ref()
+    }
+
+    /// The days it covers.
+    pub fn range(&self) -> &DateRange {
+        &self.range
+    }
+
+    /// The calendar unit of the buckets.
+    pub fn interval(&self) -> Interval {
+        self.interval
+    }
+
+    /// How far the collection of pull requests has progressed.
+    pub fn coverage(&self) -> &Coverage {
+        &self.status.coverage
+    }
+
+    /// How far deployments are read.
+    pub fn deployment_coverage(&self) -> &DeploymentCoverage {
+        &self.deployments
+    }
+
+    /// Whether repository names are hidden from the viewer.
+    pub fn is_limited(&self) -> bool {
+        self.is_limited
+    }
+
+    /// A text that changes exactly when the response does.
+    pub fn fingerprint(&self) -> String {
+        let coverage = &self.status.coverage;
+        let day = |at: Option<DateTime<Utc>>| at.map(|at| at.with_timezone(&self.range.zone).date_naive());
+        let deployments = &self.deployments;
+        // What is hidden changes with the unfinished week.
+        let today = (self.status.min_group_size > 0).then(|| day(Some(self.now)));
+        let lists = [&coverage.failing, &coverage.pending, &coverage.never_collected];
+        let repositories = if self.is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
+        format!(
+            "{:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {} {today:?} {repositories} {:?} {} {} {:?} {:?} {:?} {:?} {:?}",
+            self.reader.tenant(),
+            Self::DEFINITIONS,
+            self.status.revision,
+            self.data_version,
+            self.team,
+            self.service,
+            self.range,
+            self.query,
+            day(coverage.complete_until),
+            self.is_read(),
+            coverage.covered_since,
+            coverage.collected,
+            coverage.quarantined,
+            self.warnings,
+            day(deployments.complete_until),
+            (deployments.covered_since, &deployments.problems, deployments.abandoned, deployments.has_incidents),
+            (deployments.with_source, deployments.without_source),
+            self.status.min_group_size
+        )
+    }
+
+    /// The metrics.
+    ///
+    /// # Errors
+    /// [`ReportError::Invalid`] for a time zone that the database does not know.
+    pub async fn metrics(&mut self) -> Result<DoraMetrics, ReportError> {
+        let failures = match self.query.failures.as_slice() {
+            [] => FailureReason::ALL.to_vec(),
+            chosen => chosen.to_vec(),
+        };
+        let severities = (!self.query.severities.is_empty()).then(|| self.query.severities.clone());
+        let terms = DoraTerms { basis: self.query.basis, failures, severities };
+        let hides_small_groups = self.team.is_some() && self.status.min_group_size > 0;
+        let bucketing = Bucketing {
+            interval: self.interval,
+            zone: self.range.zone,
+            ignore_weights: self.query.ignore_weights,
+            count_contributors: hides_small_groups,
+        };
+        let service = self.service.as_ref().map(|service| service.id);
+        let scope = DoraScope { team: self.team.as_ref().map(|team| team.id), service };
+        let days = (self.range.from, self.range.to);
+        let found = self.reader.dora(scope, &terms, days, &bucketing).await;
+        let mut found = found.map_err(|error| self.refusal(error))?;
+        let is_suppressed = hides_small_groups && self.hide_small_groups(&mut found.buckets, &mut found.total);
+        let unattributed = match scope.team {
+            Some(_) => None,
+            None => {
+                let (from, to) = (self.range.start(), self.range.end());
+                let attributed = self.reader.attributed_shares(service, terms.basis, from, to).await?;
+                let succeeded = found.total.deployments.succeeded.n * Share::WHOLE.0;
+                Some(Share(succeeded - attributed.0))
+            }
+        };
+        let warnings = self.all_warnings(&found.total, unattributed, is_suppressed);
+        let buckets = found.buckets.into_iter().map(|numbers| {
+            let (start, end) = (numbers.start, self.interval.end(numbers.start));
+            DoraBucketNumbers {
+                label: self.interval.label(start),
+                start,
+                end,
+                days: (end.min(self.range.to) - start.max(self.range.from)).num_days(),
+                is_complete: self.is_complete(start, end) && self.range.from <= start && end <= self.range.to,
+                has_source: self.deployments.with_source > 0,
+                numbers,
+            }
+        });
+        Ok(DoraMetrics {
+            buckets: buckets.collect(),
+            total: DoraBucketNumbers {
+                label: "total".to_owned(),
+                start: self.range.from,
+                end: self.range.to,
+                days: (self.range.to - self.range.from).num_days(),
+                is_complete: self.is_complete(self.range.from, self.range.to),
+                has_source: self.deployments.with_source > 0,
+                numbers: found.total,
+            },
+            unattributed,
+            warnings,
+        })
+    }
+
+    /// Whether pull requests and deployments were read from the start of one day to that of another.
+    fn is_complete(&self, from: NaiveDate, to: NaiveDate) -> bool {
+        let days = DateRange { from, to, ..self.range };
+        let DeploymentCoverage { covered_since, complete_until, .. } = self.deployments;
+        self.status.coverage.is_range_complete(&days)
+            && covered_since.is_some_and(|since| since <= days.start())
+            && complete_until.is_some_and(|until| days.end() <= until)
+    }
+
+    /// Whether deployments were read for the range, as far as it is over, and lately.
+    fn is_read(&self) -> bool {
+        let DeploymentCoverage { covered_since, complete_until, .. } = self.deployments;
+        covered_since.is_some_and(|since| since <= self.range.start())
+            && complete_until.is_some_and(|until| self.range.end().min(self.now) <= until + STALE_AFTER)
+    }
+
+    /// Removes durations of pull requests of fewer people than configured, and of weeks that are not over. A sum that a hidden
+    /// week belongs to would reveal it. Returns whether any was removed.
+    fn hide_small_groups(&self, buckets: &mut [DoraBucket], total: &mut DoraBucket) -> bool {
+        let today = self.now.with_timezone(&self.range.zone).date_naive();
+        let mut is_any_hidden = false;
+        for bucket in buckets {
+            let is_over = self.interval.end(bucket.start) <= today;
+            let is_small = bucket.contributors < self.status.min_group_size;
+            if bucket.delivered.n > 0 && (is_small || !is_over) {
+                (bucket.lead_time.durations, bucket.deploy.durations) = (None, None);
+                is_any_hidden = true;
+            }
+        }
+        if is_any_hidden {
+            (total.lead_time.durations, total.deploy.durations) = (None, None);
+        }
+        is_any_hidden
+    }
+
+    fn all_warnings(&self, total: &DoraBucket, unattributed: Option<Share>, is_suppressed: bool) -> Vec<Warning> {
+        let deployments = &self.deployments;
+        let kind = |kind| total.deployments.kinds.get(&kind).map_or(0, |count| count.n);
+        use mergeline_domain::delivery::DeploymentKind::{First, Unknown};
+        let succeeded = total.deployments.succeeded.n;
+        let is_read = self.is_read();
+        let problems: Vec<String> =
+            deployments.problems.iter().map(|(name, code)| format!("{name} ({code})")).collect();
+        let not_read = match (problems.is_empty(), self.is_limited) {
+            (true, _) => "deployments were not read for the whole range".to_owned(),
+            (false, true) => format!("deployments of {} repositories could not be read", problems.len()),
+            (false, false) => format!("deployments could not be read: {}", problems.join(", ")),
+        };
+        let warnings = [
+            (
+                deployments.with_source == 0,
+                WarningCode::NoDeploymentSource,
+                "no source reports deployments, so nothing is known about them".to_owned(),
+            ),
+            (!is_read || !problems.is_empty(), WarningCode::DeploymentsNotRead, not_read),
+            (
+                deployments.with_source > 0 && succeeded == 0 && is_read,
+                WarningCode::NoDeployments,
+                "there is no succeeded production deployment in the range".to_owned(),
+            ),
+            (
+                deployments.abandoned > 0,
+                WarningCode::UnfinishedDeployments,
+                format!("{} deployments neither succeeded nor failed within 24 hours; they do not count", deployments.abandoned),
+            ),
+            (
+                kind(Unknown) > 0,
+                WarningCode::UnknownHistory,
+                "the commits of some deployments cannot be read, so it is unknown what they delivered".to_owned(),
+            ),
+            (
+                kind(First) > 0,
+                WarningCode::FirstDeploymentInRange,
+                "what the first deployment of a repository contains does not count as delivered".to_owned(),
+            ),
+            (
+                !deployments.has_incidents,
+                WarningCode::NoIncidentSource,
+                "no incidents are known, so only rollbacks, reverts and failures tell failed deployments".to_owned(),
+            ),
+            (
+                total.open_incidents.n > 0,
+                WarningCode::OpenIncidents,
+                format!("{} incidents were open at the end of the range; they have no duration", total.open_incidents.n),
+            ),
+            (
+                unattributed.is_some_and(|share| share != Share(0)),
+                WarningCode::UnattributedShare,
+                "some deployments belong to no team, wholly or in part".to_owned(),
+            ),
+            (
+                (1..FEW).contains(&succeeded) || (1..FEW).contains(&total.lead_time.count.n),
+                WarningCode::Few,
+                format!("fewer than {FEW} deployments or pull requests say little"),
+            ),
+            (
+                is_suppressed,
+                WarningCode::Suppressed,
+                "durations of fewer people than privacy.min_group_size, or of a week that is not over, are not shown, nor are \
+                 their sums"
+                    .to_owned(),
+            ),
+        ];
+        let own = warnings.into_iter().filter(|(applies, ..)| *applies);
+        let own = own.map(|(_, code, message)| Warning::new(code, message));
+        self.warnings.iter().cloned().chain(own).collect()
+    }
+
+    fn refusal(&self, error: StoreError) -> ReportError {
+        match error {
+            StoreError::UnknownValue(_) if self.query.timezone.is_some() => {
+                InvalidParameter::new("tz", "invalid", "this database does not know the time zone").into()
+            }
+            error @ StoreError::UnknownValue(_) => ReportError::UnknownTimezone(self.range.zone, error),
+            error => error.into(),
+        }
+    }
+}
+
+/// Parameters that are not allowed where small groups are hidden, see [`crate::TeamQuery`].
+fn parts_that_isolate_people(query: &DoraQuery) -> Vec<InvalidParameter> {
+    let is_week = matches!(query.interval, None | Some(Interval::Week));
+    let parts = [
+        ("tz", query.timezone.is_some(), "leave it out"),
+        ("service", query.service.is_some(), "leave it out"),
+        ("interval", !is_week, "write week, or leave it out"),
+        ("weighting", query.ignore_weights, "write allocated, or leave it out"),
+    ];
+    let parts = parts.into_iter().filter(|(_, is_given, _)| *is_given);
+    let parts = parts.map(|(name, _, instead)| (name, instead.to_owned()));
+    let refuse = |(name, instead): (&str, String)| {
+        let message = format!("{instead}: the teams file sets privacy.min_group_size");
+        InvalidParameter::new(name, "min_group_size", message)
+    };
+    parts.chain(query.range.parts_beside_weeks()).map(refuse).collect()
+}

@@ -1,0 +1,342 @@
+//! What is behind the numbers: deployments with what they delivered, and what is in force.
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::delivery::{DeploymentId, ServiceId, Share};
+use mergeline_domain::metrics::Basis;
+use mergeline_domain::{ExternalId, TeamSlug};
+
+use super::metrics::DoraScope;
+use crate::revision::parse_stored;
+use crate::{ReadSession, StoreError};
+
+/// A deployment as it counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentRow {
+    /// Its id.
+    pub id: DeploymentId,
+    /// Its source, and its id there.
+    pub source: String,
+    /// Its id at the source.
+    pub source_id: ExternalId,
+    /// Its service.
+    pub service_id: ServiceId,
+    /// The service's slug.
+    pub service: String,
+    /// The environment.
+    pub environment: String,
+    /// `succeeded`, `failed`, `cancelled` or `unfinished`.
+    pub outcome: String,
+    /// The version, if its source names one.
+    pub version: Option<String>,
+    /// Its page, if its source names one.
+    pub url: Option<String>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it succeeded or failed.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// The instant by which it is listed: when it finished, or was created if it did not.
+    pub at: DateTime<Utc>,
+    /// Whether its source no longer has it. It then does not count.
+    pub is_deleted: bool,
+    /// What it was; `None` for a failed attempt, one that did not finish, and outside of production.
+    pub kind: Option<String>,
+    /// What it repeats, if it is a rollout.
+    pub repeats: Option<DeploymentId>,
+    /// What was in force before.
+    pub replaces: Option<DeploymentId>,
+    /// How many pull requests it delivered, or a failed attempt contained.
+    pub pull_requests: i32,
+    /// Some of it may have been brought by an earlier deployment whose commits cannot be read.
+    pub is_after_unknown: bool,
+    /// Why it failed after its success.
+    pub failures: Vec<String>,
+    /// Why it is rework.
+    pub rework: Vec<String>,
+    /// What remedied it.
+    pub remedied_by: Option<DeploymentId>,
+    /// When it was remedied.
+    pub remedied_at: Option<DateTime<Utc>>,
+    /// The commits, as `owner/name@sha`.
+    pub revisions: Vec<String>,
+    /// The team's share, if a team was asked for.
+    pub share: Option<Share>,
+}
+
+/// A state of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentStateRow {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Which.
+    pub state: String,
+    /// The environment, if the source names one with it.
+    pub environment: Option<String>,
+}
+
+/// A pull request of a deployment, with its teams.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliveredPullRequest {
+    /// `owner/name`.
+    pub repository: String,
+    /// Its number.
+    pub number: i64,
+    /// The title.
+    pub title: String,
+    /// When it was merged.
+    pub merged_at: DateTime<Utc>,
+    /// The commit by which it was recognized: `merge_commit` or `head_commit`; `None` for a failed attempt.
+    pub via: Option<String>,
+    /// From the first commit to the delivery, in seconds.
+    pub lead_seconds: Option<f64>,
+    /// From the merge to the delivery, in seconds.
+    pub deploy_seconds: Option<f64>,
+    /// The teams that it counts for, each with its weight in ten-thousandths.
+    pub teams: Vec<(TeamSlug, i32)>,
+}
+
+/// What is in force of a service, and what waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceState {
+    /// Its id.
+    pub id: ServiceId,
+    /// Its slug.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// The deployment in force in production.
+    pub in_force: Option<DeploymentId>,
+    /// Since when.
+    pub in_force_since: Option<DateTime<Utc>>,
+    /// Its commits, as `owner/name@sha`.
+    pub revisions: Vec<String>,
+    /// Merged pull requests that no deployment contains.
+    pub waiting: i64,
+    /// When the oldest of them was merged.
+    pub oldest_waiting: Option<DateTime<Utc>>,
+    /// Open incidents.
+    pub open_incidents: i64,
+    /// The last event that any source reported.
+    pub last_event_at: Option<DateTime<Utc>>,
+}
+
+/// A filter for deployments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentFilter {
+    /// Whose.
+    pub scope: DoraScope,
+    /// By what they belong to the team.
+    pub basis: Basis,
+    /// The start of the range, inclusive.
+    pub from: DateTime<Utc>,
+    /// The end of the range, exclusive.
+    pub to: DateTime<Utc>,
+    /// Only those of this group of environments, as stored; `None` for all.
+    pub group: Option<String>,
+}
+
+impl ReadSession {
+    /// Deployments by when they finished, or were created if they did not. `after` is the cursor: instant and id of the last
+    /// known one.
+    ///
+    /// # Errors
+    /// When the database fails or takes too long.
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "deployments"))]
+    pub async fn deployments(
+        &mut self,
+        filter: &DeploymentFilter,
+        after: Option<(DateTime<Utc>, i64)>,
+        limit: u32,
+    ) -> Result<Vec<DeploymentRow>, StoreError> {
+        self.read_deployments(filter, after, limit, None).await
+    }
+
+    /// One deployment; `None` if there is none with that id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn deployment(&mut self, id: DeploymentId) -> Result<Option<DeploymentRow>, StoreError> {
+        let filter = DeploymentFilter {
+            scope: DoraScope::default(),
+            basis: Basis::Delivered,
+            from: DateTime::<Utc>::MIN_UTC.max(DateTime::UNIX_EPOCH - chrono::TimeDelta::days(36_500)),
+            to: DateTime::UNIX_EPOCH + chrono::TimeDelta::days(365_000),
+            group: None,
+        };
+        Ok(self.read_deployments(&filter, None, 1, Some(id)).await?.pop())
+    }
+
+    async fn read_deployments(
+        &mut self,
+        filter: &DeploymentFilter,
+        after: Option<(DateTime<Utc>, i64)>,
+        limit: u32,
+        only: Option<DeploymentId>,
+    ) -> Result<Vec<DeploymentRow>, StoreError> {
+        let rows = sqlx::query_file!(
+            "queries/deployments.sql",
+            filter.scope.team.map(|team| team.0),
+            filter.scope.service.map(|service| service.0),
+            <&str>::from(filter.basis),
+            filter.from,
+            filter.to,
+            filter.group.as_deref(),
+            after.map(|(at, _)| at),
+            after.map(|(_, id)| id),
+            i64::from(limit),
+            only.map(|id| id.0)
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let rows = rows.into_iter().map(|row| DeploymentRow {
+            id: DeploymentId(row.id),
+            source: row.source,
+            source_id: row.source_id.into(),
+            service_id: ServiceId(row.service_id),
+            service: row.service,
+            environment: row.environment,
+            outcome: row.outcome,
+            version: row.version,
+            url: row.url,
+            created_at: row.created_at,
+            finished_at: row.finished_at,
+            at: row.at,
+            is_deleted: row.is_deleted,
+            kind: row.kind,
+            repeats: row.repeats_id.map(DeploymentId),
+            replaces: row.replaces_id.map(DeploymentId),
+            pull_requests: row.pull_requests,
+            is_after_unknown: row.is_after_unknown,
+            failures: row.failures,
+            rework: row.rework,
+            remedied_by: row.remedied_by_id.map(DeploymentId),
+            remedied_at: row.remedied_at,
+            revisions: row.revisions,
+            share: row.share.map(Share),
+        });
+        Ok(rows.collect())
+    }
+
+    /// The states of a deployment, in order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn deployment_states(&mut self, id: DeploymentId) -> Result<Vec<DeploymentStateRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            DeploymentStateRow,
+            "select at, state, environment from deployment_states where deployment_id = $1 order by at, state",
+            id.0
+        );
+        Ok(rows.fetch_all(&mut *self.connection).await?)
+    }
+
+    /// The pull requests that a deployment delivered, or that a failed attempt contained.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delivered_by(&mut self, id: DeploymentId) -> Result<Vec<DeliveredPullRequest>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select
+                r.display_name as "repository!", p.number, p.title, p.merged_at as "merged_at!", d.via,
+                case when d.delivered_at >= p.first_commit_at
+                    then extract(epoch from d.delivered_at - p.first_commit_at)::double precision end as lead_seconds,
+                case when d.delivered_at >= p.merged_at
+                    then extract(epoch from d.delivered_at - p.merged_at)::double precision end as deploy_seconds,
+                array(
+                    select t.slug || ' ' || (a.weight * 10000)::integer
+                    from pr_attributions as a
+                    inner join teams as t on a.team_id = t.id
+                    where a.pull_request_id = p.id
+                    order by t.slug
+                ) as "teams!: Vec<String>"
+            from (
+                select l.pull_request_id, l.via, l.delivered_at from pr_deliveries as l where l.deployment_id = $1
+                union all
+                select a.pull_request_id, null, null from deployment_attempts as a where a.deployment_id = $1
+            ) as d
+            inner join pull_requests as p on d.pull_request_id = p.id
+            inner join repositories as r on p.repository_id = r.id
+            order by r.display_name, p.number"#,
+            id.0
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let rows = rows.into_iter().map(|row| {
+            let teams = row.teams.iter().filter_map(|text| text.split_once(' '));
+            let teams = teams.map(|(slug, units)| Ok((parse_stored(slug)?, parse_stored(units)?)));
+            Ok(DeliveredPullRequest {
+                repository: row.repository,
+                number: row.number,
+                title: row.title,
+                merged_at: row.merged_at,
+                via: row.via,
+                lead_seconds: row.lead_seconds,
+                deploy_seconds: row.deploy_seconds,
+                teams: teams.collect::<Result<_, StoreError>>()?,
+            })
+        });
+        rows.collect()
+    }
+
+    /// What is in force of each service in production, and what waits.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn service_states(&mut self) -> Result<Vec<ServiceState>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select
+                f.id as "id!", f.slug as "slug!", f.name as "name!", l.deployment_id as "deployment_id?",
+                l.succeeded_at as "succeeded_at?",
+                array(
+                    select r.display_name || '@' || encode(v.oid, 'hex')
+                    from deployment_revisions as v
+                    inner join repositories as r on v.repository_id = r.id
+                    where v.deployment_id = l.deployment_id
+                    order by 1
+                ) as "revisions!: Vec<String>",
+                (
+                    select count(*) from pr_deliveries as w
+                    where w.service_id = f.id and w.missing in ('not_deployed_yet', 'not_collected')
+                ) as "waiting!",
+                (
+                    select min(p.merged_at)
+                    from pr_deliveries as w
+                    inner join pull_requests as p on w.pull_request_id = p.id
+                    where w.service_id = f.id and w.missing in ('not_deployed_yet', 'not_collected')
+                ) as oldest_waiting,
+                (
+                    select count(*) from incident_facts as i where i.service_id = f.id and i.resolved_at is null
+                ) as "open_incidents!",
+                (
+                    select max(s.at)
+                    from deployments as d
+                    inner join deployment_states as s on d.id = s.deployment_id
+                    where d.service_id = f.id
+                ) as last_event_at
+            from services_in_force as f
+            left join lateral (
+                select x.deployment_id, x.succeeded_at
+                from deployment_facts as x
+                where x.service_id = f.id and x.kind is not null and x.succeeded_at is not null
+                    and x.kind not in ('unknown', 'rollout')
+                order by x.succeeded_at desc, x.deployment_id desc
+                limit 1
+            ) as l on true
+            order by f.is_implied, f.place, f.slug, f.id"#
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let states = rows.into_iter().map(|row| ServiceState {
+            id: ServiceId(row.id),
+            slug: row.slug,
+            name: row.name,
+            in_force: row.deployment_id.map(DeploymentId),
+            in_force_since: row.succeeded_at,
+            revisions: row.revisions,
+            waiting: row.waiting,
+            oldest_waiting: row.oldest_waiting,
+            open_incidents: row.open_incidents,
+            last_event_at: row.last_event_at,
+        });
+        Ok(states.collect())
+    }
+}

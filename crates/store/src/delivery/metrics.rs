@@ -1,0 +1,441 @@
+//! Services, and DORA's metrics over what is derived.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use mergeline_domain::delivery::{FailureReason, ServiceId, Share};
+use mergeline_domain::metrics::{Basis, Count, DoraBucket, DoraStatistics, Durations, Timing};
+use mergeline_domain::{RepoName, TeamId, start_of_day};
+
+use crate::metrics::data_status;
+use crate::{Bucketing, DataStatus, ReadSession, StoreError};
+
+/// How a request identifies a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceSelector {
+    /// By id.
+    Id(ServiceId),
+    /// By its slug: a service of the teams file, or `owner.name` of a repository.
+    Slug(String),
+}
+
+/// A service in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its id.
+    pub id: ServiceId,
+    /// Its slug.
+    pub slug: String,
+    /// The display name.
+    pub name: String,
+    /// Whether it is a repository that no service of the teams file has.
+    pub is_implied: bool,
+    /// Its repositories, by name.
+    pub repositories: Vec<String>,
+    /// Whether any deployment of it is known.
+    pub has_deployments: bool,
+}
+
+/// Whose deployments, pull requests and incidents: a team's, a service's, both, or with neither those of the organization.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DoraScope {
+    /// Only of this team.
+    pub team: Option<TeamId>,
+    /// Only of this service.
+    pub service: Option<ServiceId>,
+}
+
+/// How DORA's metrics are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoraTerms {
+    /// By what deployments belong to teams.
+    pub basis: Basis,
+    /// Which reasons make a deployment a failed one.
+    pub failures: Vec<FailureReason>,
+    /// Only incidents with one of these severities; `None` for all.
+    pub severities: Option<Vec<String>>,
+}
+
+/// How far the deployments of some services are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeploymentCoverage {
+    /// Services with a known deployment, and without.
+    pub with_source: i64,
+    /// Services without any.
+    pub without_source: i64,
+    /// Everything that was created since then is stored; `None` if something was never read.
+    pub covered_since: Option<DateTime<Utc>>,
+    /// Everything is stored up to then; `None` if something was never read.
+    pub complete_until: Option<DateTime<Utc>>,
+    /// Repositories whose deployments could not be read at the last attempt, with the code of the reason.
+    pub problems: Vec<(String, String)>,
+    /// Attempts that have no end after 24 hours.
+    pub abandoned: i64,
+    /// Whether incidents of any source are known.
+    pub has_incidents: bool,
+}
+
+impl ReadSession {
+    /// The data status for some repositories.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn status(&mut self, repositories: &[RepoName]) -> Result<DataStatus, StoreError> {
+        data_status(&mut self.connection, None, repositories).await
+    }
+
+    /// All services in force: those of the teams file in its order, then repositories by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn services(&mut self) -> Result<Vec<Service>, StoreError> {
+        self.read_services(None, None).await
+    }
+
+    /// One service in force; `None` if there is none with that id or slug.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn service(&mut self, service: &ServiceSelector) -> Result<Option<Service>, StoreError> {
+        let (id, slug) = match service {
+            ServiceSelector::Id(id) => (Some(id.0), None),
+            ServiceSelector::Slug(slug) => (None, Some(slug.to_lowercase())),
+        };
+        Ok(self.read_services(id, slug.as_deref()).await?.into_iter().next())
+    }
+
+    async fn read_services(&mut self, id: Option<i64>, slug: Option<&str>) -> Result<Vec<Service>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select
+                f.id as "id!", f.slug as "slug!", f.name as "name!", f.is_implied as "is_implied!",
+                array(
+                    select r.display_name
+                    from repositories_of_services as o
+                    inner join repositories as r on o.repository_id = r.id
+                    where o.service_id = f.id
+                    order by r.display_name
+                ) as "repositories!: Vec<String>",
+                exists (
+                    select from deployments as d
+                    where d.service_id = f.id and d.environment_group = 'production' and d.deleted_at is null
+                ) as "has_deployments!"
+            from services_in_force as f
+            where ($1::bigint is null or f.id = $1) and ($2::text is null or f.slug = $2)
+            order by f.is_implied, f.place, f.slug, f.id"#,
+            id,
+            slug
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let services = rows.into_iter().map(|row| Service {
+            id: ServiceId(row.id),
+            slug: row.slug,
+            name: row.name,
+            is_implied: row.is_implied,
+            repositories: row.repositories,
+            has_deployments: row.has_deployments,
+        });
+        Ok(services.collect())
+    }
+
+    /// How far deployments are read: those of a service, or all of them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn deployment_coverage(
+        &mut self,
+        service: Option<ServiceId>,
+        now: DateTime<Utc>,
+    ) -> Result<DeploymentCoverage, StoreError> {
+        let row = sqlx::query!(
+            r#"with services as (
+                select f.id from services_in_force as f where $1::bigint is null or f.id = $1
+            ),
+            counted as (
+                select
+                    exists (
+                        select from deployments as d
+                        where d.service_id = s.id and d.environment_group = 'production' and d.deleted_at is null
+                    ) as has_source
+                from services as s
+            ),
+            repositories_read as (
+                select r.display_name, p.covered_since, p.read_at, p.problem
+                from repositories as r
+                left join deployment_progress as p on r.id = p.repository_id
+                where
+                    r.removed_at is null
+                    and (
+                        $1::bigint is null
+                        or r.id in (select o.repository_id from repositories_of_services as o where o.service_id = $1)
+                    )
+            )
+            select
+                (select count(*) from counted as c where c.has_source) as "with_source!",
+                (select count(*) from counted as c where not c.has_source) as "without_source!",
+                (
+                    select case when bool_and(r.covered_since is not null) then max(r.covered_since) end
+                    from repositories_read as r
+                ) as covered_since,
+                (
+                    select case when bool_and(r.read_at is not null) then min(r.read_at) end from repositories_read as r
+                ) as complete_until,
+                array(
+                    select r.display_name || ' ' || r.problem from repositories_read as r
+                    where r.problem is not null
+                    order by 1
+                ) as "problems!: Vec<String>",
+                (
+                    select count(*) from deployments as d
+                    inner join services as s on d.service_id = s.id
+                    where
+                        d.environment_group = 'production' and d.deleted_at is null and d.outcome = 'unfinished'
+                        and d.created_at < $2::timestamptz - interval '24 hours'
+                ) as "abandoned!",
+                exists (select from incidents) as "has_incidents!""#,
+            service.map(|service| service.0),
+            now
+        )
+        .fetch_one(&mut *self.connection)
+        .await?;
+        let problems = row.problems.iter().filter_map(|text| {
+            let (name, code) = text.rsplit_once(' ')?;
+            Some((name.to_owned(), code.to_owned()))
+        });
+        Ok(DeploymentCoverage {
+            with_source: row.with_source,
+            without_source: row.without_source,
+            covered_since: row.covered_since,
+            complete_until: row.complete_until,
+            problems: problems.collect(),
+            abandoned: row.abandoned,
+            has_incidents: row.has_incidents,
+        })
+    }
+
+    /// DORA's metrics of a scope over `[from, to)`, by calendar unit in a zone.
+    ///
+    /// # Errors
+    /// When the database fails or takes too long.
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "dora"))]
+    pub async fn dora(
+        &mut self,
+        scope: DoraScope,
+        terms: &DoraTerms,
+        (from, to): (NaiveDate, NaiveDate),
+        bucketing: &Bucketing,
+    ) -> Result<DoraStatistics, StoreError> {
+        let (start, end) = (start_of_day(from, bucketing.zone), start_of_day(to, bucketing.zone));
+        let mut table = Table::new(from, to, bucketing);
+        self.count_deployments(scope, terms, (start, end), bucketing, &mut table).await?;
+        self.delivery_times(scope, (start, end), bucketing, &mut table).await?;
+        self.recovery_times(scope, terms, (start, end), bucketing, &mut table).await?;
+        self.open_incidents(scope, terms, to, bucketing, &mut table).await?;
+        Ok(table.finish())
+    }
+
+    async fn count_deployments(
+        &mut self,
+        scope: DoraScope,
+        terms: &DoraTerms,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        bucketing: &Bucketing,
+        table: &mut Table,
+    ) -> Result<(), StoreError> {
+        let reasons: Vec<&str> = terms.failures.iter().map(<&str>::from).collect();
+        let rows = sqlx::query!(
+            r#"select bucket, measure as "measure!", n as "n!", (share * 100000000)::bigint as "share!"
+            from count_deployments($1, $2, $3, $4, $5, $6, $7, $8)"#,
+            scope.team.map(|team| team.0),
+            scope.service.map(|service| service.0),
+            <&str>::from(terms.basis),
+            from,
+            to,
+            bucketing.zone.name(),
+            bucketing.interval.as_str(),
+            &reasons as &[&str]
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        for row in rows {
+            let share = if bucketing.ignore_weights { Share(row.n * Share::WHOLE.0) } else { Share(row.share) };
+            table.at(row.bucket).deployments.set(&row.measure, Count { n: row.n, share });
+        }
+        Ok(())
+    }
+
+    async fn delivery_times(
+        &mut self,
+        scope: DoraScope,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        bucketing: &Bucketing,
+        table: &mut Table,
+    ) -> Result<(), StoreError> {
+        let rows = sqlx::query!(
+            r#"select
+                bucket, measure as "measure!", n as "n!", (weight * 100000000)::bigint as "share!",
+                contributors as "contributors!", mean, percentiles
+            from delivery_times($1, $2, $3, $4, $5, $6, $7)"#,
+            scope.team.map(|team| team.0),
+            scope.service.map(|service| service.0),
+            from,
+            to,
+            bucketing.zone.name(),
+            bucketing.interval.as_str(),
+            bucketing.ignore_weights
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        for row in rows {
+            let count = Count { n: row.n, share: Share(row.share) };
+            let bucket = table.at(row.bucket);
+            match row.measure.as_str() {
+                "delivered" => (bucket.delivered, bucket.contributors) = (count, row.contributors),
+                "change_lead_time" => bucket.lead_time = timing(count, row.mean, row.percentiles),
+                "deploy" => bucket.deploy = timing(count, row.mean, row.percentiles),
+                // From a newer schema.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn recovery_times(
+        &mut self,
+        scope: DoraScope,
+        terms: &DoraTerms,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        bucketing: &Bucketing,
+        table: &mut Table,
+    ) -> Result<(), StoreError> {
+        let reasons: Vec<&str> = terms.failures.iter().map(<&str>::from).collect();
+        let rows = sqlx::query!(
+            r#"select
+                bucket, measure as "measure!", n as "n!", (weight * 100000000)::bigint as "share!", mean, percentiles
+            from recovery_times($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#,
+            scope.team.map(|team| team.0),
+            scope.service.map(|service| service.0),
+            <&str>::from(terms.basis),
+            from,
+            to,
+            bucketing.zone.name(),
+            bucketing.interval.as_str(),
+            &reasons as &[&str],
+            terms.severities.as_deref(),
+            bucketing.ignore_weights
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        for row in rows {
+            let timing = timing(Count { n: row.n, share: Share(row.share) }, row.mean, row.percentiles);
+            let bucket = table.at(row.bucket);
+            match row.measure.as_str() {
+                "recovery_time" => bucket.recovery = timing,
+                "mttr" => bucket.mttr = timing,
+                "deployment_recovery_time" => bucket.deployment_recovery = timing,
+                // From a newer schema.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_incidents(
+        &mut self,
+        scope: DoraScope,
+        terms: &DoraTerms,
+        to: NaiveDate,
+        bucketing: &Bucketing,
+        table: &mut Table,
+    ) -> Result<(), StoreError> {
+        let ends: BTreeMap<NaiveDate, Option<NaiveDate>> =
+            table.buckets.keys().map(|start| (bucketing.interval.end(*start).min(to), Some(*start))).collect();
+        let days: Vec<NaiveDate> = ends.keys().copied().chain([to]).collect();
+        let starts: Vec<Option<NaiveDate>> = ends.values().copied().chain([None]).collect();
+        let instants: Vec<DateTime<Utc>> = days.iter().map(|day| start_of_day(*day, bucketing.zone)).collect();
+        let rows = sqlx::query!(
+            r#"select e.bucket, count(*) as "n!", (sum(i.share) * 100000000)::bigint as "share!"
+            from unnest($5::date [], $6::timestamptz []) as e (bucket, at)
+            inner join scoped_incidents($1, $2, $3, $4) as i
+                on i.started_at < e.at and (i.resolved_at is null or i.resolved_at >= e.at)
+            group by e.bucket"#,
+            scope.team.map(|team| team.0),
+            scope.service.map(|service| service.0),
+            <&str>::from(terms.basis),
+            terms.severities.as_deref(),
+            &starts as &[Option<NaiveDate>],
+            &instants
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        for row in rows {
+            let share = if bucketing.ignore_weights { Share(row.n * Share::WHOLE.0) } else { Share(row.share) };
+            table.at(row.bucket).open_incidents = Count { n: row.n, share };
+        }
+        Ok(())
+    }
+
+    /// The sum of all teams' shares of the succeeded deployments of a scope in `[from, to)`. What is left belongs to no team.
+    ///
+    /// # Errors
+    /// When the database fails or takes too long.
+    pub async fn attributed_shares(
+        &mut self,
+        service: Option<ServiceId>,
+        basis: Basis,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Share, StoreError> {
+        let units = sqlx::query_scalar!(
+            r#"select (coalesce(sum(s.share), 0) * 100000000)::bigint as "units!"
+            from deployment_shares as s
+            where
+                s.basis = $1 and ($2::bigint is null or s.service_id = $2)
+                and s.finished_at >= $3 and s.finished_at < $4
+                and s.kind is not null and s.kind <> 'rollout'"#,
+            <&str>::from(basis),
+            service.map(|service| service.0),
+            from,
+            to
+        )
+        .fetch_one(&mut *self.connection)
+        .await?;
+        Ok(Share(units))
+    }
+}
+
+fn timing(count: Count, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Timing {
+    let percentiles: Option<[f64; 4]> = percentiles.and_then(|values| values.try_into().ok());
+    let durations = mean.zip(percentiles).map(|(mean, [p50, p75, p90, p95])| Durations { mean, p50, p75, p90, p95 });
+    Timing { count, durations }
+}
+
+/// The buckets of a range while they are filled.
+struct Table {
+    buckets: BTreeMap<NaiveDate, DoraBucket>,
+    total: DoraBucket,
+}
+
+impl Table {
+    fn new(from: NaiveDate, to: NaiveDate, bucketing: &Bucketing) -> Self {
+        let mut buckets = BTreeMap::new();
+        let mut start = bucketing.interval.start(from);
+        while start < to {
+            buckets.insert(start, DoraBucket { start, ..DoraBucket::default() });
+            start = bucketing.interval.end(start);
+        }
+        Self { buckets, total: DoraBucket { start: from, ..DoraBucket::default() } }
+    }
+
+    /// The bucket that starts then; the whole range for none.
+    fn at(&mut self, start: Option<NaiveDate>) -> &mut DoraBucket {
+        match start {
+            Some(start) => self.buckets.entry(start).or_insert(DoraBucket { start, ..DoraBucket::default() }),
+            None => &mut self.total,
+        }
+    }
+
+    fn finish(self) -> DoraStatistics {
+        DoraStatistics { buckets: self.buckets.into_values().collect(), total: self.total }
+    }
+}
