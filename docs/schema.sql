@@ -17,6 +17,17 @@ $$;
 
 COMMENT ON FUNCTION public.add_instances() IS 'Adds the instances of a new tenant.';
 
+CREATE FUNCTION public.add_service() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into services (tenant_id, repository_id) values (new.tenant_id, new.id);
+    return null;
+end
+$$;
+
+COMMENT ON FUNCTION public.add_service() IS 'Adds the service that a new repository is by itself.';
+
 CREATE FUNCTION public.add_to_counters(of_tenant integer, repository bigint, stored bigint, lacking bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -40,6 +51,47 @@ end
 $$;
 
 COMMENT ON FUNCTION public.count_after_truncate() IS 'Recomputes the counters after a truncate.';
+
+CREATE FUNCTION public.count_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[]) RETURNS TABLE(bucket date, measure text, n bigint, share numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    with judged as (
+        select
+            greatest(
+                date_trunc(unit, d.finished_at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
+            )::date as bucket,
+            d.deployment_id,
+            d.share,
+            d.kind,
+            d.rework,
+            array(
+                select f.reason from deployment_failures as f
+                where d.kind is not null and f.deployment_id = d.deployment_id and f.reason = any(reasons)
+            ) as failed_by
+        from scoped_deployments(team, service, by_basis, range_from, range_to) as d
+    )
+
+    select j.bucket, m.measure, count(*), sum(j.share)
+    from judged as j
+    cross join lateral (
+        select 'finished' as measure
+        union all
+        select unnest(array['succeeded', j.kind]) where j.kind is not null
+        union all
+        select 'failed' where j.failed_by <> '{}'
+        union all
+        select 'unremedied' where j.failed_by <> '{}' and remedy_of(j.deployment_id, reasons) is null
+        union all
+        select 'failed:' || f.reason from unnest(j.failed_by) as f (reason)
+        union all
+        select 'rework' where j.rework <> '{}'
+        union all
+        select 'rework:' || r.reason from unnest(j.rework) as r (reason)
+    ) as m
+    group by grouping sets ((j.bucket, m.measure), (m.measure))
+$$;
+
+COMMENT ON FUNCTION public.count_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[]) IS 'Deployments by kind, failure and rework: one row per bucket and measure; bucket is null for the whole range.';
 
 CREATE FUNCTION public.count_pull_requests() RETURNS trigger
     LANGUAGE plpgsql
@@ -130,18 +182,91 @@ $$;
 
 COMMENT ON FUNCTION public.current_tenant() IS 'The tenant whose rows this transaction sees: the one that the program names, else that of a registered reader, else the only one.';
 
-CREATE FUNCTION public.knows_timezone(name text) RETURNS boolean
-    LANGUAGE plpgsql STABLE
+CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, ignore_weights boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
+    LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-begin
-    perform timezone(name, now());
-    return true;
-exception when invalid_parameter_value then
-    return false;
-end
+    with delivered as (
+        select a.delivered_at, a.author_id, a.lead_seconds as lead, a.deploy_seconds as deploy, (a.weight * 10000)::integer as units
+        from pr_attributions as a
+        where
+            team is not null and service is null and a.team_id = team
+            and a.delivered_at >= range_from and a.delivered_at < range_to
+        union all
+        select p.delivered_at, p.author_id, lead_seconds(p), deploy_seconds(p), 10000
+        from pull_requests as p
+        where
+            team is null and service is null and p.deleted_at is null
+            and p.delivered_at >= range_from and p.delivered_at < range_to
+        union all
+        select
+            d.delivered_at,
+            p.author_id,
+            case when d.delivered_at >= p.first_commit_at
+                then extract(epoch from d.delivered_at - p.first_commit_at)::double precision end,
+            case when d.delivered_at >= p.merged_at
+                then extract(epoch from d.delivered_at - p.merged_at)::double precision end,
+            case when team is null then 10000 else (
+                select (a.weight * 10000)::integer from pr_attributions as a
+                where a.pull_request_id = p.id and a.team_id = team
+            ) end
+        from pr_deliveries as d
+        inner join pull_requests as p on d.pull_request_id = p.id
+        where
+            service is not null and d.service_id = service
+            and d.delivered_at >= range_from and d.delivered_at < range_to
+    ),
+
+    weighted as (
+        select
+            greatest(
+                date_trunc(unit, d.delivered_at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
+            )::date as bucket,
+            d.author_id,
+            d.lead,
+            d.deploy,
+            case when ignore_weights then 10000 else d.units end as units
+        from delivered as d
+        where d.units is not null
+    ),
+
+    aggregated as (
+        select
+            w.bucket,
+            count(*) as n,
+            sum(w.units) as units,
+            count(distinct w.author_id) as contributors,
+            count(w.lead) as lead_n,
+            sum(w.units) filter (where w.lead is not null) as lead_units,
+            sum(w.lead * w.units) as lead_sum,
+            array_agg(weighted_sample(w.lead, w.units) order by weighted_sample(w.lead, w.units) desc)
+                filter (where w.lead is not null) as lead_samples,
+            count(w.deploy) as deploy_n,
+            sum(w.units) filter (where w.deploy is not null) as deploy_units,
+            sum(w.deploy * w.units) as deploy_sum,
+            array_agg(weighted_sample(w.deploy, w.units) order by weighted_sample(w.deploy, w.units) desc)
+                filter (where w.deploy is not null) as deploy_samples
+        from weighted as w
+        group by grouping sets ((w.bucket), ())
+    )
+
+    select
+        a.bucket,
+        m.measure,
+        m.n,
+        coalesce(m.units, 0)::numeric / 10000,
+        a.contributors,
+        m.sum / m.units,
+        weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95])
+    from aggregated as a
+    cross join lateral (
+        values
+        ('delivered', a.n, a.units, null::double precision, null::bigint []),
+        ('change_lead_time', a.lead_n, a.lead_units, a.lead_sum, a.lead_samples),
+        ('deploy', a.deploy_n, a.deploy_units, a.deploy_sum, a.deploy_samples)
+    ) as m (measure, n, units, sum, samples)
 $$;
 
-COMMENT ON FUNCTION public.knows_timezone(name text) IS 'Whether the server knows a time zone with this name.';
+COMMENT ON FUNCTION public.delivery_times(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, ignore_weights boolean) IS 'Lead times of delivered pull requests: one row per bucket and measure; bucket is null for the whole range.';
 
 CREATE TABLE public.pull_requests (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -196,6 +321,12 @@ CASE
     WHEN ((first_review_at >= created_at) AND (first_review_at <= merged_at)) THEN (EXTRACT(epoch FROM (merged_at - first_review_at)))::double precision
     ELSE NULL::double precision
 END) STORED,
+    merge_committed_at timestamp with time zone,
+    head_commit text,
+    head_ref text,
+    labels text[],
+    reverts bigint,
+    delivered_at timestamp with time zone,
     CONSTRAINT pull_requests_check CHECK (((state = 'merged'::text) = (merged_at IS NOT NULL))),
     CONSTRAINT pull_requests_check1 CHECK (((state = 'open'::text) = (closed_at IS NULL))),
     CONSTRAINT pull_requests_external_id_check CHECK ((external_id <> ''::text)),
@@ -204,6 +335,37 @@ END) STORED,
 );
 
 ALTER TABLE ONLY public.pull_requests FORCE ROW LEVEL SECURITY;
+
+CREATE FUNCTION public.deploy_seconds(p public.pull_requests) RETURNS double precision
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select case when p.delivered_at >= p.merged_at
+        then extract(epoch from p.delivered_at - p.merged_at)::double precision end
+$$;
+
+COMMENT ON FUNCTION public.deploy_seconds(p public.pull_requests) IS 'From the merge to the delivery. Null if unknown or negative.';
+
+CREATE FUNCTION public.knows_timezone(name text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    perform timezone(name, now());
+    return true;
+exception when invalid_parameter_value then
+    return false;
+end
+$$;
+
+COMMENT ON FUNCTION public.knows_timezone(name text) IS 'Whether the server knows a time zone with this name.';
+
+CREATE FUNCTION public.lead_seconds(p public.pull_requests) RETURNS double precision
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select case when p.delivered_at >= p.first_commit_at
+        then extract(epoch from p.delivered_at - p.first_commit_at)::double precision end
+$$;
+
+COMMENT ON FUNCTION public.lead_seconds(p public.pull_requests) IS 'From the first commit to the delivery (change_lead_time@1). Null if unknown or negative.';
 
 CREATE FUNCTION public.pull_request_flags(p public.pull_requests) RETURNS text[]
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -275,6 +437,92 @@ $$;
 
 COMMENT ON FUNCTION public.recount_repositories() IS 'Recomputes all counters of repositories, of all tenants, for use after triggers were disabled.';
 
+CREATE FUNCTION public.recovery_times(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[], severities text[], ignore_weights boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, mean double precision, percentiles double precision[])
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    with incidents as (
+        select
+            i.resolved_at as at,
+            extract(epoch from i.resolved_at - i.started_at)::double precision as seconds,
+            i.share,
+            i.has_deployment
+        from scoped_incidents(team, service, by_basis, severities) as i
+        where i.resolved_at >= range_from and i.resolved_at < range_to and i.resolved_at >= i.started_at
+    ),
+
+    remedied as (
+        select f.deployment_id from deployment_failures as f where f.remedied_at >= range_from and f.remedied_at < range_to
+        union
+        select f.deployment_id from deployment_facts as f where f.remedied_at >= range_from and f.remedied_at < range_to
+    ),
+
+    recovered as (
+        select
+            remedy_of(f.deployment_id, reasons) as at,
+            extract(epoch from remedy_of(f.deployment_id, reasons) - f.succeeded_at)::double precision as seconds,
+            case when team is null then 1 else (
+                select s.share from deployment_shares as s
+                where s.basis = by_basis and s.team_id = team and s.deployment_id = f.deployment_id
+            ) end as share
+        from deployment_facts as f
+        inner join remedied as r on f.deployment_id = r.deployment_id
+        where service is null or f.service_id = service
+    ),
+
+    samples as (
+        select 'recovery_time' as measure, i.at, i.seconds, i.share from incidents as i where i.has_deployment
+        union all
+        select 'mttr', i.at, i.seconds, i.share from incidents as i
+        union all
+        select 'deployment_recovery_time', r.at, r.seconds, r.share
+        from recovered as r
+        where r.share is not null and r.at >= range_from and r.at < range_to
+    ),
+
+    weighted as (
+        select
+            s.measure,
+            greatest(
+                date_trunc(unit, s.at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
+            )::date as bucket,
+            s.seconds,
+            case when ignore_weights then 1 else s.share end as share,
+            -- Sums stay exact; only percentiles use rounded weights.
+            case when ignore_weights then 10000 else greatest((s.share * 10000)::integer, 1) end as units
+        from samples as s
+    )
+
+    select
+        w.bucket,
+        w.measure,
+        count(*),
+        sum(w.share),
+        sum(w.seconds * w.share::double precision) / sum(w.share)::double precision,
+        weighted_percentiles(
+            array_agg(weighted_sample(w.seconds, w.units) order by weighted_sample(w.seconds, w.units) desc),
+            sum(w.units),
+            array[0.5, 0.75, 0.9, 0.95]
+        )
+    from weighted as w
+    group by grouping sets ((w.bucket, w.measure), (w.measure))
+$$;
+
+COMMENT ON FUNCTION public.recovery_times(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[], severities text[], ignore_weights boolean) IS 'Times to recover of incidents and failed deployments: one row per bucket and measure; bucket is null for the whole range.';
+
+CREATE FUNCTION public.remedy_of(deployment bigint, reasons text[]) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select coalesce(
+        (select f.remedied_at from deployment_facts as f where f.deployment_id = deployment),
+        min(f.remedied_at)
+    )
+    from deployment_failures as f
+    where f.deployment_id = deployment and f.reason = any(reasons)
+    having count(*) > 0
+$$;
+
+COMMENT ON FUNCTION public.remedy_of(deployment bigint, reasons text[]) IS 'When a deployment that failed for one of these reasons was remedied.';
+
 CREATE FUNCTION public.remember_other_logins() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -290,6 +538,55 @@ end
 $$;
 
 COMMENT ON FUNCTION public.remember_other_logins() IS 'Keeps the earlier logins of an account after any change.';
+
+CREATE FUNCTION public.scoped_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone) RETURNS TABLE(deployment_id bigint, finished_at timestamp with time zone, succeeded_at timestamp with time zone, kind text, rework text[], share numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select s.deployment_id, s.finished_at, s.succeeded_at, s.kind, s.rework, s.share
+    from deployment_shares as s
+    where
+        team is not null and s.basis = by_basis and s.team_id = team and (service is null or s.service_id = service)
+        and s.finished_at >= range_from and s.finished_at < range_to
+        and s.kind is distinct from 'rollout'
+    union all
+    select f.deployment_id, f.finished_at, f.succeeded_at, f.kind, f.rework, 1
+    from deployment_facts as f
+    where
+        team is null and (service is null or f.service_id = service)
+        and f.finished_at >= range_from and f.finished_at < range_to
+        and f.kind is distinct from 'rollout'
+$$;
+
+COMMENT ON FUNCTION public.scoped_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone) IS 'Finished deployments of a team, a service or the organization in a range, each with the scope''s share of it.';
+
+CREATE FUNCTION public.scoped_incidents(team bigint, service bigint, by_basis text, severities text[]) RETURNS TABLE(incident_id bigint, started_at timestamp with time zone, resolved_at timestamp with time zone, has_deployment boolean, share numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select f.incident_id, f.started_at, f.resolved_at, f.deployment_id is not null, 1
+    from incident_facts as f
+    where
+        team is null and (service is null or f.service_id = service)
+        and (severities is null or f.severity = any(severities))
+    union all
+    select f.incident_id, f.started_at, f.resolved_at, true, s.share
+    from incident_facts as f
+    inner join deployment_shares as s on f.deployment_id = s.deployment_id
+    where
+        team is not null and by_basis = 'delivered' and s.basis = 'delivered' and s.team_id = team
+        and (service is null or f.service_id = service)
+        and (severities is null or f.severity = any(severities))
+    union all
+    select f.incident_id, f.started_at, f.resolved_at, f.deployment_id is not null, o.weight
+    from incident_facts as f
+    inner join service_owners as o on f.service_id = o.service_id
+    where
+        team is not null and by_basis = 'owned' and o.team_id = team and o.removed_in is null
+        and (o.owned_from is null or o.owned_from <= f.started_at) and (o.owned_to is null or f.started_at < o.owned_to)
+        and (service is null or f.service_id = service)
+        and (severities is null or f.severity = any(severities))
+$$;
+
+COMMENT ON FUNCTION public.scoped_incidents(team bigint, service bigint, by_basis text, severities text[]) IS 'Incidents of a team, a service or the organization, each with the scope''s share of it.';
 
 CREATE PROCEDURE public.separate_tenants(VARIADIC tables text[])
     LANGUAGE plpgsql
@@ -646,6 +943,8 @@ CREATE TABLE public.collection_results (
     is_unchanged boolean DEFAULT false NOT NULL,
     rate_limit_remaining integer,
     written_as bigint,
+    deployments integer DEFAULT 0 NOT NULL,
+    commits integer DEFAULT 0 NOT NULL,
     CONSTRAINT collection_results_check CHECK ((listed = ((((kept + skipped_ghost) + skipped_bot) + skipped_not_a_member) + quarantined))),
     CONSTRAINT collection_results_duration_seconds_check CHECK ((duration_seconds >= (0)::double precision)),
     CONSTRAINT collection_results_reason_check CHECK (((state = 'succeeded'::text) = (error_code IS NULL))),
@@ -678,6 +977,17 @@ ALTER TABLE public.collection_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE public.commits (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    repository_id bigint NOT NULL,
+    oid bytea NOT NULL,
+    parents bytea[] NOT NULL,
+    committed_at timestamp with time zone NOT NULL,
+    CONSTRAINT commits_oid_check CHECK ((length(oid) = ANY (ARRAY[20, 32])))
+);
+
+ALTER TABLE ONLY public.commits FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.configurations (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     revision bigint NOT NULL,
@@ -688,6 +998,7 @@ CREATE TABLE public.configurations (
     repository_rules text[] DEFAULT '{}'::text[] NOT NULL,
     includes_archived boolean DEFAULT false NOT NULL,
     min_group_size integer DEFAULT 0 NOT NULL,
+    delivery jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT configurations_min_group_size_check CHECK (((min_group_size >= 0) AND (min_group_size <= 100)))
 );
 
@@ -701,7 +1012,8 @@ CREATE VIEW public.configuration_in_force AS
     configurations.repository_patterns,
     configurations.includes_archived,
     configurations.min_group_size,
-    configurations.repository_rules
+    configurations.repository_rules,
+    configurations.delivery
    FROM public.configurations
   ORDER BY configurations.revision DESC
  LIMIT 1;
@@ -710,6 +1022,152 @@ COMMENT ON VIEW public.configuration_in_force IS 'The newest configuration. One 
 
 ALTER TABLE public.configurations ALTER COLUMN revision ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.configurations_revision_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.deployment_attempts (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    deployment_id bigint NOT NULL,
+    pull_request_id bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.deployment_attempts FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.deployment_facts (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    deployment_id bigint NOT NULL,
+    service_id bigint NOT NULL,
+    succeeded_at timestamp with time zone,
+    finished_at timestamp with time zone NOT NULL,
+    kind text,
+    repeats_id bigint,
+    replaces_id bigint,
+    is_known boolean NOT NULL,
+    has_new_commits boolean NOT NULL,
+    is_after_unknown boolean NOT NULL,
+    pull_requests integer NOT NULL,
+    rework text[] DEFAULT '{}'::text[] NOT NULL,
+    remedied_by_id bigint,
+    remedied_at timestamp with time zone,
+    CONSTRAINT deployment_facts_check CHECK (((remedied_by_id IS NULL) = (remedied_at IS NULL))),
+    CONSTRAINT deployment_facts_kind_check CHECK ((kind = ANY (ARRAY['first'::text, 'change'::text, 'rollout'::text, 'rollback'::text, 'redeploy'::text, 'unknown'::text]))),
+    CONSTRAINT deployment_facts_rework_check CHECK ((rework <@ ARRAY['declared'::text, 'rollback'::text, 'revert'::text, 'hotfix'::text, 'incident_fix'::text]))
+);
+
+ALTER TABLE ONLY public.deployment_facts FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.deployment_failures (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    deployment_id bigint NOT NULL,
+    reason text NOT NULL,
+    remedied_by_id bigint,
+    remedied_at timestamp with time zone,
+    CONSTRAINT deployment_failures_check CHECK (((remedied_by_id IS NULL) = (remedied_at IS NULL))),
+    CONSTRAINT deployment_failures_reason_check CHECK ((reason = ANY (ARRAY['incident'::text, 'rolled_back'::text, 'reverted'::text, 'failed_afterwards'::text, 'declared'::text])))
+);
+
+ALTER TABLE ONLY public.deployment_failures FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.deployment_progress (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    repository_id bigint NOT NULL,
+    etag text,
+    etag_scope text,
+    reading_since timestamp with time zone,
+    reading_started_at timestamp with time zone,
+    reading_cursor text,
+    covered_since timestamp with time zone,
+    read_at timestamp with time zone,
+    problem text,
+    problem_message text,
+    CONSTRAINT deployment_progress_check CHECK (((problem IS NULL) = (problem_message IS NULL))),
+    CONSTRAINT deployment_progress_check1 CHECK (((reading_since IS NULL) = (reading_started_at IS NULL)))
+);
+
+ALTER TABLE ONLY public.deployment_progress FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.deployment_revisions (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    deployment_id bigint NOT NULL,
+    repository_id bigint NOT NULL,
+    oid bytea NOT NULL,
+    CONSTRAINT deployment_revisions_oid_check CHECK ((length(oid) = ANY (ARRAY[20, 32])))
+);
+
+ALTER TABLE ONLY public.deployment_revisions FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.deployment_shares (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    basis text NOT NULL,
+    team_id bigint NOT NULL,
+    deployment_id bigint NOT NULL,
+    share numeric(9,8) NOT NULL,
+    service_id bigint NOT NULL,
+    succeeded_at timestamp with time zone,
+    finished_at timestamp with time zone NOT NULL,
+    kind text,
+    rework text[] NOT NULL,
+    CONSTRAINT deployment_shares_basis_check CHECK ((basis = ANY (ARRAY['delivered'::text, 'owned'::text]))),
+    CONSTRAINT deployment_shares_share_check CHECK ((share > (0)::numeric))
+);
+
+ALTER TABLE ONLY public.deployment_shares FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.deployment_states (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    deployment_id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    environment text,
+    CONSTRAINT deployment_states_state_check CHECK ((state = ANY (ARRAY['in_progress'::text, 'success'::text, 'failure'::text, 'cancelled'::text, 'inactive'::text])))
+);
+
+ALTER TABLE ONLY public.deployment_states FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.deployments (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    id bigint NOT NULL,
+    service_id bigint NOT NULL,
+    source text NOT NULL,
+    instance_id bigint,
+    repository_id bigint,
+    source_id text NOT NULL,
+    states_id text,
+    listed_environment text NOT NULL,
+    environment text NOT NULL,
+    environment_group text NOT NULL,
+    is_production boolean,
+    is_transient boolean DEFAULT false NOT NULL,
+    version text,
+    url text,
+    is_declared_failed boolean DEFAULT false NOT NULL,
+    is_declared_rework boolean DEFAULT false NOT NULL,
+    remedies text,
+    created_at timestamp with time zone NOT NULL,
+    states_read_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    outcome text DEFAULT 'unfinished'::text NOT NULL,
+    succeeded_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    failed_afterwards_at timestamp with time zone,
+    CONSTRAINT deployments_check CHECK (((outcome = 'succeeded'::text) = (succeeded_at IS NOT NULL))),
+    CONSTRAINT deployments_check1 CHECK (((outcome = 'failed'::text) = (failed_at IS NOT NULL))),
+    CONSTRAINT deployments_environment_group_check CHECK (((environment_group = ANY (ARRAY['production'::text, 'transient'::text])) OR (environment_group ~~ 'other:%'::text))),
+    CONSTRAINT deployments_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text, 'unfinished'::text]))),
+    CONSTRAINT deployments_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'github-actions'::text, 'github-releases'::text, 'merges'::text, 'events'::text]))),
+    CONSTRAINT deployments_source_id_check CHECK ((source_id <> ''::text))
+);
+
+ALTER TABLE ONLY public.deployments FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.deployments IS 'Attempts to bring commits into an environment, as their sources tell them.';
+
+ALTER TABLE public.deployments ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.deployments_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -742,6 +1200,63 @@ ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.incident_facts (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    incident_id bigint NOT NULL,
+    service_id bigint,
+    started_at timestamp with time zone NOT NULL,
+    resolved_at timestamp with time zone,
+    severity text,
+    deployment_id bigint,
+    rule text,
+    CONSTRAINT incident_facts_check CHECK (((deployment_id IS NULL) = (rule IS NULL))),
+    CONSTRAINT incident_facts_rule_check CHECK ((rule = ANY (ARRAY['named'::text, 'set'::text, 'window'::text])))
+);
+
+ALTER TABLE ONLY public.incident_facts FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.incident_states (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    incident_id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    CONSTRAINT incident_states_state_check CHECK ((state = ANY (ARRAY['opened'::text, 'resolved'::text, 'reopened'::text, 'dismissed'::text, 'merged'::text])))
+);
+
+ALTER TABLE ONLY public.incident_states FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.incidents (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    id bigint NOT NULL,
+    service_id bigint,
+    source text NOT NULL,
+    instance_id bigint,
+    repository_id bigint,
+    source_id text NOT NULL,
+    title text NOT NULL,
+    source_severity text,
+    severity text,
+    started_at timestamp with time zone NOT NULL,
+    url text,
+    named_deployment_id bigint,
+    set_deployment_id bigint,
+    merged_into_id bigint,
+    CONSTRAINT incidents_severity_check CHECK ((severity = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text]))),
+    CONSTRAINT incidents_source_check CHECK ((source = ANY (ARRAY['github-issues'::text, 'events'::text, 'pagerduty'::text, 'incident-io'::text, 'grafana'::text, 'generic'::text]))),
+    CONSTRAINT incidents_source_id_check CHECK ((source_id <> ''::text))
+);
+
+ALTER TABLE ONLY public.incidents FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.incidents ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.incidents_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.incomplete_patterns (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     pattern text NOT NULL,
@@ -762,6 +1277,18 @@ CREATE TABLE public.instances (
 );
 
 ALTER TABLE ONLY public.instances FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.open_commits (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    repository_id bigint NOT NULL,
+    oid bytea NOT NULL,
+    committed_at timestamp with time zone,
+    failures smallint DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone,
+    CONSTRAINT open_commits_oid_check CHECK ((length(oid) = ANY (ARRAY[20, 32])))
+);
+
+ALTER TABLE ONLY public.open_commits FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.people (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -800,10 +1327,29 @@ END) STORED,
     coding_seconds double precision,
     pickup_seconds double precision,
     review_seconds double precision,
+    delivered_at timestamp with time zone,
+    lead_seconds double precision,
+    deploy_seconds double precision,
     CONSTRAINT pr_attributions_weight_check CHECK (((weight > (0)::numeric) AND (weight <= (1)::numeric)))
 );
 
 ALTER TABLE ONLY public.pr_attributions FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.pr_deliveries (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    pull_request_id bigint NOT NULL,
+    service_id bigint NOT NULL,
+    deployment_id bigint,
+    delivered_at timestamp with time zone,
+    via text,
+    missing text,
+    CONSTRAINT pr_deliveries_check CHECK (((deployment_id IS NULL) = (missing IS NOT NULL))),
+    CONSTRAINT pr_deliveries_check1 CHECK (((deployment_id IS NULL) = (delivered_at IS NULL))),
+    CONSTRAINT pr_deliveries_missing_check CHECK ((missing = ANY (ARRAY['not_deployed_yet'::text, 'before_first_deployment'::text, 'unknown_history'::text, 'not_collected'::text]))),
+    CONSTRAINT pr_deliveries_via_check CHECK ((via = ANY (ARRAY['merge_commit'::text, 'head_commit'::text])))
+);
+
+ALTER TABLE ONLY public.pr_deliveries FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.teams (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -959,6 +1505,55 @@ ALTER TABLE public.repositories ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     CACHE 1
 );
 
+CREATE TABLE public.service_repositories (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    service_id bigint NOT NULL,
+    repository text NOT NULL,
+    CONSTRAINT service_repositories_repository_check CHECK ((repository = lower(repository)))
+);
+
+ALTER TABLE ONLY public.service_repositories FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.services (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    id bigint NOT NULL,
+    slug text,
+    name text,
+    repository_id bigint,
+    place integer DEFAULT 0 NOT NULL,
+    environments text[],
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    archived_at timestamp with time zone,
+    has_facts boolean DEFAULT false NOT NULL,
+    data_version bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT services_check CHECK (((slug IS NULL) = (repository_id IS NOT NULL))),
+    CONSTRAINT services_check1 CHECK (((slug IS NULL) = (name IS NULL))),
+    CONSTRAINT services_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text)))
+);
+
+ALTER TABLE ONLY public.services FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.services IS 'What is deployed and fails as one: a service of the teams file, or a repository that none of them has.';
+
+CREATE VIEW public.repositories_of_services AS
+ SELECT s.id AS service_id,
+    r.id AS repository_id
+   FROM ((public.services s
+     JOIN public.service_repositories o ON ((s.id = o.service_id)))
+     JOIN public.repositories r ON (((o.repository = r.name) OR (o.repository = r.current_name))))
+  WHERE (s.archived_at IS NULL)
+UNION ALL
+ SELECT s.id AS service_id,
+    s.repository_id
+   FROM (public.services s
+     JOIN public.repositories r ON ((s.repository_id = r.id)))
+  WHERE ((s.archived_at IS NULL) AND (NOT (EXISTS ( SELECT
+           FROM (public.service_repositories o
+             JOIN public.services named ON ((o.service_id = named.id)))
+          WHERE ((named.archived_at IS NULL) AND (o.repository = ANY (ARRAY[r.name, r.current_name])))))));
+
+COMMENT ON VIEW public.repositories_of_services IS 'The repositories of each service.';
+
 CREATE TABLE public.retention (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     kept_since timestamp with time zone NOT NULL
@@ -975,6 +1570,58 @@ CREATE TABLE public.schema_requirements (
 );
 
 COMMENT ON TABLE public.schema_requirements IS 'The migration that a program must know to work with this schema.';
+
+CREATE TABLE public.service_owners (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    id bigint NOT NULL,
+    service_id bigint NOT NULL,
+    team_id bigint NOT NULL,
+    weight numeric(5,4) NOT NULL,
+    owned_from timestamp with time zone,
+    owned_to timestamp with time zone,
+    added_in bigint NOT NULL,
+    removed_in bigint,
+    CONSTRAINT service_owners_check CHECK ((owned_from < owned_to)),
+    CONSTRAINT service_owners_weight_check CHECK (((weight > (0)::numeric) AND (weight <= (1)::numeric)))
+);
+
+ALTER TABLE ONLY public.service_owners FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.service_owners ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.service_owners_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE public.services ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.services_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW public.services_in_force AS
+ SELECT s.id,
+    COALESCE(s.slug, replace(r.display_name, '/'::text, '.'::text)) AS slug,
+    COALESCE(s.name, r.display_name) AS name,
+    (s.repository_id IS NOT NULL) AS is_implied,
+    s.place,
+    s.environments,
+    s.has_facts,
+    s.data_version
+   FROM (public.services s
+     LEFT JOIN public.repositories r ON ((s.repository_id = r.id)))
+  WHERE ((s.archived_at IS NULL) AND ((s.repository_id IS NULL) OR ((r.removed_at IS NULL) AND (NOT (EXISTS ( SELECT
+           FROM (public.service_repositories o
+             JOIN public.services named ON ((o.service_id = named.id)))
+          WHERE ((named.archived_at IS NULL) AND (o.repository = ANY (ARRAY[r.name, r.current_name])))))))));
+
+COMMENT ON VIEW public.services_in_force IS 'Services of the teams file, and repositories that none of them has. One row per service.';
 
 CREATE VIEW public.team_buckets AS
  SELECT t.id AS team_id,
@@ -1155,11 +1802,53 @@ ALTER TABLE ONLY public.collection_results
 ALTER TABLE ONLY public.collection_runs
     ADD CONSTRAINT collection_runs_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.commits
+    ADD CONSTRAINT commits_pkey PRIMARY KEY (tenant_id, repository_id, oid);
+
 ALTER TABLE ONLY public.configurations
     ADD CONSTRAINT configurations_pkey PRIMARY KEY (tenant_id, revision);
 
+ALTER TABLE ONLY public.deployment_attempts
+    ADD CONSTRAINT deployment_attempts_pkey PRIMARY KEY (tenant_id, deployment_id, pull_request_id);
+
+ALTER TABLE ONLY public.deployment_facts
+    ADD CONSTRAINT deployment_facts_pkey PRIMARY KEY (tenant_id, deployment_id);
+
+ALTER TABLE ONLY public.deployment_failures
+    ADD CONSTRAINT deployment_failures_pkey PRIMARY KEY (tenant_id, deployment_id, reason);
+
+ALTER TABLE ONLY public.deployment_progress
+    ADD CONSTRAINT deployment_progress_pkey PRIMARY KEY (tenant_id, repository_id);
+
+ALTER TABLE ONLY public.deployment_revisions
+    ADD CONSTRAINT deployment_revisions_pkey PRIMARY KEY (tenant_id, deployment_id, repository_id);
+
+ALTER TABLE ONLY public.deployment_shares
+    ADD CONSTRAINT deployment_shares_pkey PRIMARY KEY (tenant_id, basis, team_id, deployment_id);
+
+ALTER TABLE ONLY public.deployment_states
+    ADD CONSTRAINT deployment_states_pkey PRIMARY KEY (tenant_id, deployment_id, at, state);
+
+ALTER TABLE ONLY public.deployments
+    ADD CONSTRAINT deployments_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.deployments
+    ADD CONSTRAINT deployments_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, source_id);
+
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.incident_facts
+    ADD CONSTRAINT incident_facts_pkey PRIMARY KEY (tenant_id, incident_id);
+
+ALTER TABLE ONLY public.incident_states
+    ADD CONSTRAINT incident_states_pkey PRIMARY KEY (tenant_id, incident_id, at, state);
+
+ALTER TABLE ONLY public.incidents
+    ADD CONSTRAINT incidents_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.incidents
+    ADD CONSTRAINT incidents_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, source_id);
 
 ALTER TABLE ONLY public.incomplete_patterns
     ADD CONSTRAINT incomplete_patterns_pkey PRIMARY KEY (tenant_id, pattern);
@@ -1170,11 +1859,17 @@ ALTER TABLE ONLY public.instances
 ALTER TABLE ONLY public.instances
     ADD CONSTRAINT instances_tenant_id_forge_key UNIQUE (tenant_id, forge);
 
+ALTER TABLE ONLY public.open_commits
+    ADD CONSTRAINT open_commits_pkey PRIMARY KEY (tenant_id, repository_id, oid);
+
 ALTER TABLE ONLY public.people
     ADD CONSTRAINT people_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.pr_attributions
     ADD CONSTRAINT pr_attributions_pkey PRIMARY KEY (tenant_id, pull_request_id, team_id);
+
+ALTER TABLE ONLY public.pr_deliveries
+    ADD CONSTRAINT pr_deliveries_pkey PRIMARY KEY (tenant_id, service_id, pull_request_id);
 
 ALTER TABLE ONLY public.pull_requests
     ADD CONSTRAINT pull_requests_pkey PRIMARY KEY (tenant_id, id);
@@ -1215,6 +1910,24 @@ ALTER TABLE ONLY public.retention
 ALTER TABLE ONLY public.schema_requirements
     ADD CONSTRAINT schema_requirements_pkey PRIMARY KEY (is_only_row);
 
+ALTER TABLE ONLY public.service_owners
+    ADD CONSTRAINT service_owners_do_not_overlap EXCLUDE USING gist (int4range(tenant_id, tenant_id, '[]'::text) WITH &&, int8range(service_id, service_id, '[]'::text) WITH &&, int8range(team_id, team_id, '[]'::text) WITH &&, tstzrange(owned_from, owned_to, '[)'::text) WITH &&) WHERE ((removed_in IS NULL));
+
+ALTER TABLE ONLY public.service_owners
+    ADD CONSTRAINT service_owners_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.service_repositories
+    ADD CONSTRAINT service_repositories_pkey PRIMARY KEY (tenant_id, service_id, repository);
+
+ALTER TABLE ONLY public.services
+    ADD CONSTRAINT services_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.services
+    ADD CONSTRAINT services_tenant_id_repository_id_key UNIQUE (tenant_id, repository_id);
+
+ALTER TABLE ONLY public.services
+    ADD CONSTRAINT services_tenant_id_slug_key UNIQUE (tenant_id, slug);
+
 ALTER TABLE ONLY public.team_memberships
     ADD CONSTRAINT team_memberships_do_not_overlap EXCLUDE USING gist (int4range(tenant_id, tenant_id, '[]'::text) WITH &&, int8range(team_id, team_id, '[]'::text) WITH &&, int8range(person_id, person_id, '[]'::text) WITH &&, tstzrange(joined_at, left_at, '[)'::text) WITH &&) WHERE ((removed_in IS NULL));
 
@@ -1236,7 +1949,37 @@ CREATE INDEX collection_results_repository_idx ON public.collection_results USIN
 
 CREATE INDEX collection_runs_started_at_idx ON public.collection_runs USING btree (tenant_id, started_at);
 
+CREATE INDEX deployment_attempts_pull_request_idx ON public.deployment_attempts USING btree (tenant_id, pull_request_id);
+
+CREATE INDEX deployment_facts_finished_idx ON public.deployment_facts USING btree (tenant_id, finished_at) INCLUDE (service_id, deployment_id, succeeded_at, kind, rework);
+
+CREATE INDEX deployment_facts_remedied_idx ON public.deployment_facts USING btree (tenant_id, remedied_at) WHERE (remedied_at IS NOT NULL);
+
+CREATE INDEX deployment_facts_service_idx ON public.deployment_facts USING btree (tenant_id, service_id, finished_at) INCLUDE (deployment_id, succeeded_at, kind, rework);
+
+CREATE INDEX deployment_failures_remedied_idx ON public.deployment_failures USING btree (tenant_id, remedied_at) WHERE (remedied_at IS NOT NULL);
+
+CREATE INDEX deployment_revisions_repository_idx ON public.deployment_revisions USING btree (tenant_id, repository_id, oid);
+
+CREATE INDEX deployment_shares_deployment_idx ON public.deployment_shares USING btree (tenant_id, deployment_id);
+
+CREATE INDEX deployment_shares_finished_idx ON public.deployment_shares USING btree (tenant_id, basis, team_id, finished_at) INCLUDE (deployment_id, service_id, share, succeeded_at, kind, rework);
+
+CREATE INDEX deployments_repository_idx ON public.deployments USING btree (tenant_id, repository_id, created_at);
+
+CREATE INDEX deployments_service_idx ON public.deployments USING btree (tenant_id, service_id, environment_group);
+
 CREATE UNIQUE INDEX events_completed_week_key ON public.events USING btree (tenant_id, subject) WHERE (kind = 'week_completed'::text);
+
+CREATE INDEX incident_facts_deployment_idx ON public.incident_facts USING btree (tenant_id, deployment_id) WHERE (deployment_id IS NOT NULL);
+
+CREATE INDEX incident_facts_resolved_idx ON public.incident_facts USING btree (tenant_id, resolved_at);
+
+CREATE INDEX incident_facts_started_idx ON public.incident_facts USING btree (tenant_id, started_at);
+
+CREATE INDEX incidents_service_idx ON public.incidents USING btree (tenant_id, service_id, started_at);
+
+CREATE INDEX pr_attributions_delivered_idx ON public.pr_attributions USING btree (tenant_id, team_id, delivered_at) INCLUDE (weight, author_id, repository_id, lead_seconds, deploy_seconds) WHERE (delivered_at IS NOT NULL);
 
 CREATE INDEX pr_attributions_open_idx ON public.pr_attributions USING btree (tenant_id, team_id, created_at) INCLUDE (weight, author_id, repository_id, pull_request_id) WHERE (closed_at IS NULL);
 
@@ -1244,7 +1987,13 @@ CREATE INDEX pr_attributions_statistics_idx ON public.pr_attributions USING btre
 
 CREATE INDEX pr_attributions_team_repository_idx ON public.pr_attributions USING btree (tenant_id, team_id, repository_id);
 
+CREATE INDEX pr_deliveries_deployment_idx ON public.pr_deliveries USING btree (tenant_id, deployment_id) WHERE (deployment_id IS NOT NULL);
+
+CREATE INDEX pr_deliveries_pull_request_idx ON public.pr_deliveries USING btree (tenant_id, pull_request_id);
+
 CREATE INDEX pull_requests_author_attributed_idx ON public.pull_requests USING btree (tenant_id, author_id, attributed_at, id);
+
+CREATE INDEX pull_requests_delivered_idx ON public.pull_requests USING btree (tenant_id, delivered_at) WHERE (delivered_at IS NOT NULL);
 
 CREATE INDEX pull_requests_node_id_idx ON public.pull_requests USING btree (tenant_id, node_id);
 
@@ -1282,6 +2031,8 @@ CREATE TRIGGER count_updated AFTER UPDATE ON public.quarantined_pull_requests RE
 
 CREATE TRIGGER instances_added AFTER INSERT ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.add_instances();
 
+CREATE TRIGGER service_added AFTER INSERT ON public.repositories FOR EACH ROW EXECUTE FUNCTION public.add_service();
+
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_tenant_id_instance_id_fkey FOREIGN KEY (tenant_id, instance_id) REFERENCES public.instances(tenant_id, id);
 
@@ -1300,17 +2051,95 @@ ALTER TABLE ONLY public.collection_runs
 ALTER TABLE ONLY public.collection_runs
     ADD CONSTRAINT collection_runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
+ALTER TABLE ONLY public.commits
+    ADD CONSTRAINT commits_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
+
 ALTER TABLE ONLY public.configurations
     ADD CONSTRAINT configurations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
+ALTER TABLE ONLY public.deployment_attempts
+    ADD CONSTRAINT deployment_attempts_tenant_id_deployment_id_fkey FOREIGN KEY (tenant_id, deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_attempts
+    ADD CONSTRAINT deployment_attempts_tenant_id_pull_request_id_fkey FOREIGN KEY (tenant_id, pull_request_id) REFERENCES public.pull_requests(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_facts
+    ADD CONSTRAINT deployment_facts_tenant_id_deployment_id_fkey FOREIGN KEY (tenant_id, deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_facts
+    ADD CONSTRAINT deployment_facts_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_failures
+    ADD CONSTRAINT deployment_failures_tenant_id_deployment_id_fkey FOREIGN KEY (tenant_id, deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_progress
+    ADD CONSTRAINT deployment_progress_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_revisions
+    ADD CONSTRAINT deployment_revisions_tenant_id_deployment_id_fkey FOREIGN KEY (tenant_id, deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_revisions
+    ADD CONSTRAINT deployment_revisions_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_shares
+    ADD CONSTRAINT deployment_shares_tenant_id_deployment_id_fkey FOREIGN KEY (tenant_id, deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_shares
+    ADD CONSTRAINT deployment_shares_tenant_id_team_id_fkey FOREIGN KEY (tenant_id, team_id) REFERENCES public.teams(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_states
+    ADD CONSTRAINT deployment_states_tenant_id_deployment_id_fkey FOREIGN KEY (tenant_id, deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.deployments
+    ADD CONSTRAINT deployments_tenant_id_instance_id_fkey FOREIGN KEY (tenant_id, instance_id) REFERENCES public.instances(tenant_id, id);
+
+ALTER TABLE ONLY public.deployments
+    ADD CONSTRAINT deployments_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
+
+ALTER TABLE ONLY public.deployments
+    ADD CONSTRAINT deployments_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
+
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.incident_facts
+    ADD CONSTRAINT incident_facts_tenant_id_deployment_id_fkey FOREIGN KEY (tenant_id, deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.incident_facts
+    ADD CONSTRAINT incident_facts_tenant_id_incident_id_fkey FOREIGN KEY (tenant_id, incident_id) REFERENCES public.incidents(tenant_id, id);
+
+ALTER TABLE ONLY public.incident_facts
+    ADD CONSTRAINT incident_facts_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
+
+ALTER TABLE ONLY public.incident_states
+    ADD CONSTRAINT incident_states_tenant_id_incident_id_fkey FOREIGN KEY (tenant_id, incident_id) REFERENCES public.incidents(tenant_id, id);
+
+ALTER TABLE ONLY public.incidents
+    ADD CONSTRAINT incidents_tenant_id_instance_id_fkey FOREIGN KEY (tenant_id, instance_id) REFERENCES public.instances(tenant_id, id);
+
+ALTER TABLE ONLY public.incidents
+    ADD CONSTRAINT incidents_tenant_id_merged_into_id_fkey FOREIGN KEY (tenant_id, merged_into_id) REFERENCES public.incidents(tenant_id, id);
+
+ALTER TABLE ONLY public.incidents
+    ADD CONSTRAINT incidents_tenant_id_named_deployment_id_fkey FOREIGN KEY (tenant_id, named_deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.incidents
+    ADD CONSTRAINT incidents_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
+
+ALTER TABLE ONLY public.incidents
+    ADD CONSTRAINT incidents_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
+
+ALTER TABLE ONLY public.incidents
+    ADD CONSTRAINT incidents_tenant_id_set_deployment_id_fkey FOREIGN KEY (tenant_id, set_deployment_id) REFERENCES public.deployments(tenant_id, id);
 
 ALTER TABLE ONLY public.incomplete_patterns
     ADD CONSTRAINT incomplete_patterns_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.instances
     ADD CONSTRAINT instances_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.open_commits
+    ADD CONSTRAINT open_commits_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
 
 ALTER TABLE ONLY public.people
     ADD CONSTRAINT people_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
@@ -1329,6 +2158,15 @@ ALTER TABLE ONLY public.pr_attributions
 
 ALTER TABLE ONLY public.pr_attributions
     ADD CONSTRAINT pr_attributions_tenant_id_team_id_fkey FOREIGN KEY (tenant_id, team_id) REFERENCES public.teams(tenant_id, id);
+
+ALTER TABLE ONLY public.pr_deliveries
+    ADD CONSTRAINT pr_deliveries_tenant_id_deployment_id_fkey FOREIGN KEY (tenant_id, deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.pr_deliveries
+    ADD CONSTRAINT pr_deliveries_tenant_id_pull_request_id_fkey FOREIGN KEY (tenant_id, pull_request_id) REFERENCES public.pull_requests(tenant_id, id);
+
+ALTER TABLE ONLY public.pr_deliveries
+    ADD CONSTRAINT pr_deliveries_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
 
 ALTER TABLE ONLY public.pull_requests
     ADD CONSTRAINT pull_requests_tenant_id_author_id_instance_id_fkey FOREIGN KEY (tenant_id, author_id, instance_id) REFERENCES public.accounts(tenant_id, person_id, instance_id);
@@ -1363,6 +2201,27 @@ ALTER TABLE ONLY public.repositories
 ALTER TABLE ONLY public.retention
     ADD CONSTRAINT retention_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
+ALTER TABLE ONLY public.service_owners
+    ADD CONSTRAINT service_owners_tenant_id_added_in_fkey FOREIGN KEY (tenant_id, added_in) REFERENCES public.configurations(tenant_id, revision);
+
+ALTER TABLE ONLY public.service_owners
+    ADD CONSTRAINT service_owners_tenant_id_removed_in_fkey FOREIGN KEY (tenant_id, removed_in) REFERENCES public.configurations(tenant_id, revision);
+
+ALTER TABLE ONLY public.service_owners
+    ADD CONSTRAINT service_owners_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
+
+ALTER TABLE ONLY public.service_owners
+    ADD CONSTRAINT service_owners_tenant_id_team_id_fkey FOREIGN KEY (tenant_id, team_id) REFERENCES public.teams(tenant_id, id);
+
+ALTER TABLE ONLY public.service_repositories
+    ADD CONSTRAINT service_repositories_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
+
+ALTER TABLE ONLY public.services
+    ADD CONSTRAINT services_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.services
+    ADD CONSTRAINT services_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
+
 ALTER TABLE ONLY public.team_memberships
     ADD CONSTRAINT team_memberships_tenant_id_added_in_fkey FOREIGN KEY (tenant_id, added_in) REFERENCES public.configurations(tenant_id, revision);
 
@@ -1384,17 +2243,45 @@ ALTER TABLE public.collection_results ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.collection_runs ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.commits ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.configurations ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.deployment_attempts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deployment_facts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deployment_failures ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deployment_progress ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deployment_revisions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deployment_shares ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deployment_states ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deployments ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.incident_facts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.incident_states ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.incidents ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.incomplete_patterns ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.instances ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.open_commits ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.people ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.pr_attributions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.pr_deliveries ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.pull_requests ENABLE ROW LEVEL SECURITY;
 
@@ -1418,17 +2305,45 @@ CREATE POLICY rows_of_tenant ON public.collection_results USING ((tenant_id = ( 
 
 CREATE POLICY rows_of_tenant ON public.collection_runs USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+CREATE POLICY rows_of_tenant ON public.commits USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 CREATE POLICY rows_of_tenant ON public.configurations USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+CREATE POLICY rows_of_tenant ON public.deployment_attempts USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.deployment_facts USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.deployment_failures USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.deployment_progress USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.deployment_revisions USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.deployment_shares USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.deployment_states USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.deployments USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 CREATE POLICY rows_of_tenant ON public.events USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.incident_facts USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.incident_states USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.incidents USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.incomplete_patterns USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.instances USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+CREATE POLICY rows_of_tenant ON public.open_commits USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 CREATE POLICY rows_of_tenant ON public.people USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.pr_attributions USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.pr_deliveries USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.pull_requests USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
@@ -1446,9 +2361,21 @@ CREATE POLICY rows_of_tenant ON public.repositories USING ((tenant_id = ( SELECT
 
 CREATE POLICY rows_of_tenant ON public.retention USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+CREATE POLICY rows_of_tenant ON public.service_owners USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.service_repositories USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.services USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 CREATE POLICY rows_of_tenant ON public.team_memberships USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.teams USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.service_owners ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.service_repositories ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.services ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.team_memberships ENABLE ROW LEVEL SECURITY;
 

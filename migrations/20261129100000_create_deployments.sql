@@ -36,8 +36,6 @@ create table service_repositories (
     service_id bigint not null,
     -- owner/name in the file, in lower case.
     repository text not null check (repository = lower(repository)),
-    -- Patterns of the paths that belong to it. Empty for all.
-    paths text [] not null default '{}',
     primary key (tenant_id, service_id, repository),
     foreign key (tenant_id, service_id) references services (tenant_id, id)
 );
@@ -389,22 +387,12 @@ add column deployments integer not null default 0,
 add column commits integer not null default 0;
 
 alter table configurations
--- Names and patterns of production environments. Null for the default names.
-add column production_environments text [],
--- Whether the flag of a deployment decides about production, and not the name of its environment.
-add column trusts_environment_flag boolean not null default false,
--- For how long after a deployment a rollback or a revert makes it a failure, and an incident belongs to it.
-add column remedy_window interval not null default interval '7 days',
-add column incident_window interval not null default interval '24 hours',
-add column incident_labels text [] not null default '{}',
-add column hotfix_labels text [] not null default '{hotfix}',
-add column hotfix_branches text [] not null default '{hotfix/*}';
+-- Services, environments, windows and hotfixes, as in the teams file.
+add column delivery jsonb not null default '{}';
 
 create or replace view configuration_in_force as
 select
-    revision, applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
-    production_environments, trusts_environment_flag, remedy_window, incident_window, incident_labels, hotfix_labels,
-    hotfix_branches
+    revision, applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery
 from configurations
 order by revision desc
 limit 1;
@@ -487,20 +475,26 @@ where
 
 comment on view services_in_force is 'Services of the teams file, and repositories that none of them has. One row per service.';
 
--- Which repositories a service has, with their paths.
+-- Which repositories a service has, also those that are no longer collected: their past stays.
 create view repositories_of_services as
-select s.id as service_id, r.id as repository_id, o.paths
+select s.id as service_id, r.id as repository_id
 from services as s
 inner join service_repositories as o on s.id = o.service_id
 inner join repositories as r on o.repository in (r.name, r.current_name)
-where s.archived_at is null and r.removed_at is null
+where s.archived_at is null
 union all
-select s.id, s.repository_id, '{}'
-from services_in_force as f
-inner join services as s on f.id = s.id
-where f.is_implied;
+select s.id, s.repository_id
+from services as s
+inner join repositories as r on s.repository_id = r.id
+where
+    s.archived_at is null
+    and not exists (
+        select from service_repositories as o
+        inner join services as named on o.service_id = named.id
+        where named.archived_at is null and o.repository in (r.name, r.current_name)
+    );
 
-comment on view repositories_of_services is 'The repositories of each service in force, with the paths that belong to it. Empty paths mean all.';
+comment on view repositories_of_services is 'The repositories of each service.';
 
 call separate_tenants(
     'services',

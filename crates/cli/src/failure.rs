@@ -102,7 +102,10 @@ impl From<ApplyError> for Failure {
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         match error {
-            ReportError::UnknownTeam | ReportError::Invalid(_) => Self::Input(error.to_string()),
+            ReportError::UnknownTeam
+            | ReportError::UnknownService
+            | ReportError::LimitedToTeams
+            | ReportError::Invalid(_) => Self::Input(error.to_string()),
             ReportError::Store(error) => error.into(),
             error @ ReportError::UnknownTimezone(..) => Self::Other(error.into()),
         }

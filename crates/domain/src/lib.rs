@@ -27,7 +27,7 @@ pub use attribution::{
 pub use details::{Commit, Details, DraftEvent, History, Review};
 pub use names::{
     ExternalId, Forge, InstanceId, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern, RepoRules,
-    TeamSlug,
+    ServiceSlug, TeamSlug,
 };
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};

@@ -9,7 +9,9 @@ select
         limit 1
     ) as timezone,
     (
-        select json_build_array(c.timezone, c.bots, c.repository_rules, c.includes_archived, c.min_group_size)
+        select json_build_array(
+            c.timezone, c.bots, c.repository_rules, c.includes_archived, c.min_group_size, c.delivery
+        )
         from configuration_in_force as c
     ) as "settings: Json<SettingsRow>",
     (select min(r.covered_since) from repositories as r where r.removed_at is null) as read_since,

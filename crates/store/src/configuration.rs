@@ -9,7 +9,7 @@ use mergeline_domain::plan::{
     PlannedAccount, Terms,
 };
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
-use mergeline_domain::teams_file::{InstanceEntry, TeamsFile};
+use mergeline_domain::teams_file::{DeliverySettings, InstanceEntry, TeamsFile};
 use mergeline_domain::{
     ExternalId, Forge, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern, RepoRules, Roster,
     TeamId, TeamSlug, names_of, parse_zone,
@@ -21,6 +21,7 @@ use crate::attributions::{
     PULL_REQUESTS_AT_ONCE, Reattributed, attribute_next, count_differing, hold_alone, mark, mark_person, people,
     stored_period, stored_weight,
 };
+use crate::delivery::write_services;
 use crate::events::EventKind;
 use crate::progress::{advance_all, foresee_all};
 use crate::repositories::repositories;
@@ -289,6 +290,9 @@ impl Writer {
             write_teams(&mut transaction, &applied.plan, now).await?;
             write_memberships(&mut transaction, &applied.plan, &people.by_login, revision).await?;
             delete_without_account(&mut transaction, &people.moved).await?;
+            if moves_deployments(&current, &applied.plan) {
+                write_services(&mut transaction, &applied.plan.settings.delivery, revision, now).await?;
+            }
             let changes = applied.plan.changes_by_person(&current);
             mark(&mut transaction, &changes).await?;
             if bots_differ(&current, &applied.plan) {
@@ -397,9 +401,11 @@ impl Writer {
         .await?;
         sqlx::query!(
             "insert into configurations (
-                applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
+                applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
+                delivery
             )
-            select $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
+            select
+                $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery
             from configuration_in_force",
             now
         )
@@ -434,7 +440,7 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
 }
 
 /// The columns of JSON rows.
-type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32);
+type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32, DeliverySettings);
 type RepositoryRow = (String, Option<String>, bool);
 type AccountRow = (i64, String, Option<String>, String, String, Vec<String>);
 type InstanceRow = (String, String);
@@ -466,7 +472,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
     let row = sqlx::query_file!("queries/current_configuration.sql", &names as &[&str]).fetch_one(connection).await?;
     let settings = row
         .settings
-        .map(|Json((timezone, bots, rules, include_archived, min_group_size))| {
+        .map(|Json((timezone, bots, rules, include_archived, min_group_size, delivery))| {
             Ok::<_, StoreError>(PlanSettings {
                 timezone: parse_stored(&timezone)?,
                 bots: logins(&bots),
@@ -474,6 +480,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
                 include_archived,
                 min_group_size: stored_group_size(min_group_size)?,
                 instances: stored_instances(&row.instances)?,
+                delivery,
             })
         })
         .transpose()?;
@@ -687,16 +694,17 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
     let rules: Vec<String> = settings.rules.clone().into();
     let revision = sqlx::query_scalar!(
         "insert into configurations (
-            applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
+            applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery
         )
-        values ($1, $2, $3, $4, $5, $6, $7) returning revision",
+        values ($1, $2, $3, $4, $5, $6, $7, $8) returning revision",
         now,
         settings.timezone.name(),
         &bots,
         &patterns,
         settings.include_archived,
         settings.min_group_size.map_or(0, i32::from),
-        &rules
+        &rules,
+        Json(&settings.delivery) as _
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -940,6 +948,16 @@ fn reopened_since<'a>(progress: impl IntoIterator<Item = &'a CollectionProgress>
 fn bots_differ(current: &Current, plan: &Plan) -> bool {
     let bots = |settings: &PlanSettings| settings.bots.iter().cloned().collect::<HashSet<Login>>();
     current.settings.as_ref().is_some_and(|before| bots(before) != bots(&plan.settings))
+}
+
+/// Whether deployments may belong to other services or teams afterwards.
+fn moves_deployments(current: &Current, plan: &Plan) -> bool {
+    let before = current.settings.as_ref().map(|settings| &settings.delivery);
+    before != Some(&plan.settings.delivery)
+        || !plan.repositories_added.is_empty()
+        || !plan.repositories_removed.is_empty()
+        || !plan.repositories_renamed.is_empty()
+        || !plan.repositories_excluded.is_empty()
 }
 
 /// What applying would do. Writes nothing and takes no lock.

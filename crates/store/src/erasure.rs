@@ -259,9 +259,11 @@ async fn end_memberships(connection: &mut Session, person: PersonId, now: DateTi
     sqlx::query!(
         "with changed as (
             insert into configurations (
-                applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
+                applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
+                delivery
             )
-            select $2, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules
+            select
+                $2, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery
             from configuration_in_force
             where exists (select from team_memberships where person_id = $1 and removed_in is null)
             returning revision

@@ -2,6 +2,7 @@
 
 mod example;
 mod recorded;
+mod services;
 
 use std::collections::BTreeMap;
 

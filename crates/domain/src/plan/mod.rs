@@ -15,10 +15,10 @@ use serde::{Serialize, Serializer};
 use strum::IntoEnumIterator;
 
 use crate::start_of_day;
-use crate::teams_file::{InstanceEntry, TeamEntry, TeamsFile};
+use crate::teams_file::{DeliverySettings, InstanceEntry, ServiceEntry, TeamEntry, TeamsFile};
 use crate::{
-    ExternalId, Forge, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoRules, TeamId, TeamSlug,
-    Weight,
+    ExternalId, Forge, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoRules, ServiceSlug,
+    TeamId, TeamSlug, Weight,
 };
 use checks::{Holding, Holdings, Standing};
 pub use doubts::{Account, Doubt, Successor};
@@ -60,6 +60,8 @@ pub struct PlanSettings {
     pub min_group_size: Option<u8>,
     /// The server of each forge.
     pub instances: Vec<InstanceEntry>,
+    /// Services, environments, windows and hotfixes.
+    pub delivery: DeliverySettings,
 }
 
 impl From<&TeamsFile> for PlanSettings {
@@ -71,6 +73,7 @@ impl From<&TeamsFile> for PlanSettings {
             include_archived: file.include_archived,
             min_group_size: file.min_group_size,
             instances: Forge::iter().map(|forge| file.instance(forge)).collect(),
+            delivery: file.delivery.clone(),
         }
     }
 }
@@ -275,6 +278,9 @@ pub struct Plan {
     pub unallocated: Vec<(Login, u64)>,
     /// Logins that may mean someone other than the person they count for.
     pub doubts: Vec<Doubt>,
+    /// Services that change: a sign, the slug and what changes.
+    #[serde(skip)]
+    pub services_changed: Vec<(char, ServiceSlug, String)>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
@@ -330,6 +336,7 @@ impl Plan {
             unallocated: Vec::new(),
             doubts: doubts::of_file(current, file, &people, &guessed),
             people: people.clone(),
+            services_changed: services_changed(current, file),
         };
         let known = plan.teams_by_slug(&current.teams, file)?;
         let mut holdings = Holdings::default();
@@ -521,6 +528,28 @@ fn login_of(logins: &HashMap<PersonId, &Login>, id: PersonId) -> Login {
     logins.get(&id).map_or_else(|| Login::from_github(&format!("person-{id}")), |login| (*login).clone())
 }
 
+/// What changes of services: of new and changed ones what they consist of.
+fn services_changed(current: &Current, file: &TeamsFile) -> Vec<(char, ServiceSlug, String)> {
+    let known = current.settings.as_ref().map_or(&[][..], |settings| &settings.delivery.services);
+    let mut changes = Vec::new();
+    for service in &file.delivery.services {
+        let before = known.iter().find(|it| it.slug == service.slug);
+        if before == Some(service) {
+            continue;
+        }
+        let owners = service.owners.iter().map(|owner| format!("{} {}", owner.team, owner.weight));
+        let owners: Vec<String> = owners.collect();
+        let owners = if owners.is_empty() { "no owners".to_owned() } else { owners.join(", ") };
+        let repositories: Vec<&str> = service.repositories.iter().map(RepoName::as_str).collect();
+        let sign = if before.is_some() { '~' } else { '+' };
+        changes.push((sign, service.slug.clone(), format!("{}; {owners}", repositories.join(", "))));
+    }
+    let is_gone = |it: &&ServiceEntry| file.delivery.services.iter().all(|service| service.slug != it.slug);
+    changes
+        .extend(known.iter().filter(is_gone).map(|it| ('-', it.slug.clone(), "archived: its past stays".to_owned())));
+    changes
+}
+
 /// Repositories that patterns matched so far and that are now excluded. Repositories that are also named stay.
 fn excluded(current: &Current, file: &TeamsFile) -> Vec<RepoName> {
     let named: HashSet<&RepoName> = file.repositories.iter().collect();
@@ -581,7 +610,8 @@ impl fmt::Display for Plan {
             writeln!(f, "Nothing changes.")?;
         }
         if self.settings_changed {
-            let PlanSettings { timezone, bots, rules, include_archived, min_group_size, instances } = &self.settings;
+            let PlanSettings { timezone, bots, rules, include_archived, min_group_size, instances, delivery } =
+                &self.settings;
             let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
             let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
             let groups = min_group_size.map_or_else(|| "any".to_owned(), |size| size.to_string());
@@ -593,7 +623,13 @@ impl fmt::Display for Plan {
             for instance in instances.iter().filter(|instance| instance.url != instance.forge.public_url()) {
                 write!(f, ", {} at {}", instance.forge, instance.url)?;
             }
+            if let Some(names) = &delivery.production {
+                write!(f, ", production: {}", names.join(", "))?;
+            }
             writeln!(f)?;
+        }
+        for (sign, service, note) in &self.services_changed {
+            writeln!(f, "{sign} service     {service} ({note})")?;
         }
         for (sign, repositories) in [('+', &self.repositories_added), ('-', &self.repositories_removed)] {
             for repository in repositories {

@@ -19,6 +19,11 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     logins_and_numbers_agree(draft, problems);
     people_have_one_account_at_each_forge(draft, problems);
     periods_in_one_team_do_not_overlap(draft, problems);
+    services_are_named_once(draft, problems);
+    services_have_collected_repositories(draft, problems);
+    services_of_one_repository_have_environments(draft, problems);
+    services_have_known_owners(draft, problems);
+    owners_sum_to_one_at_most(draft, problems);
     if !draft.allow_weights_above_one {
         weights_sum_to_one_at_most(draft, problems);
     }
@@ -250,6 +255,84 @@ fn weights_sum_to_one_at_most(draft: &Draft, problems: &mut Vec<Problem>) {
         let mut problem = problem("config.weight_sum", last, message, help);
         problem.related = Some(first.at);
         problems.push(problem);
+    }
+}
+
+fn services_are_named_once(draft: &Draft, problems: &mut Vec<Problem>) {
+    let mut seen = HashMap::new();
+    for service in &draft.delivery.services {
+        if let Some(first) = seen.insert(&service.value.slug, service.at) {
+            let message = format!("the slug `{}` is taken by another service", service.value.slug);
+            let mut problem = problem("config.duplicate_service", service, message, "give each service its own slug");
+            problem.related = Some(first);
+            problems.push(problem);
+        }
+        if service.value.repositories.is_empty() {
+            let message = format!("`{}` has no repositories", service.value.slug);
+            problems.push(problem("config.empty", service, message, "name at least one as `owner/name`"));
+        }
+    }
+}
+
+fn services_have_collected_repositories(draft: &Draft, problems: &mut Vec<Problem>) {
+    for service in &draft.delivery.services {
+        for name in &service.value.repositories {
+            let last = draft.repositories.iter().rev().find(|entry| entry.value.matches(name));
+            if last.is_none_or(|entry| matches!(entry.value, RepoEntry::Exclusion(_))) {
+                let message = format!("`{name}` of the service `{}` is not collected", service.value.slug);
+                let help = "add it to `repositories` of the file, or take it out of the service";
+                problems.push(problem("config.service_repository", service, message, help));
+            }
+        }
+    }
+}
+
+/// A deployment belongs to one service, which its environment must tell where a repository has several.
+fn services_of_one_repository_have_environments(draft: &Draft, problems: &mut Vec<Problem>) {
+    let mut without: HashMap<&crate::RepoName, &Placed<super::ServiceEntry>> = HashMap::new();
+    for service in draft.delivery.services.iter().filter(|service| service.value.environments.is_none()) {
+        for name in &service.value.repositories {
+            let Some(first) = without.insert(name, service) else { continue };
+            let message =
+                format!("`{}` and `{}` both take the deployments of `{name}`", first.value.slug, service.value.slug);
+            let help = "name the production environments of one of them in `environments`, or make them one service";
+            let mut problem = problem("config.service_environments", service, message, help);
+            problem.related = Some(first.at);
+            problems.push(problem);
+        }
+    }
+}
+
+fn services_have_known_owners(draft: &Draft, problems: &mut Vec<Problem>) {
+    let known: BTreeSet<&TeamSlug> = draft.teams.iter().filter_map(|team| team.value.slug.as_ref()).collect();
+    for service in &draft.delivery.services {
+        let unknown = service.value.owners.iter().find(|owner| !known.contains(&owner.team));
+        if let Some(owner) = unknown {
+            let message = format!("the owner `{}` of `{}` is no team of this file", owner.team, service.value.slug);
+            problems.push(problem("config.service_owner", service, message, "write the slug of a team"));
+        }
+    }
+}
+
+fn owners_sum_to_one_at_most(draft: &Draft, problems: &mut Vec<Problem>) {
+    for service in &draft.delivery.services {
+        let owners = &service.value.owners;
+        let periods = || owners.iter().filter_map(|owner| Some((owner, owner.period()?)));
+        let overlap = periods().enumerate().find_map(|(index, (owner, period))| {
+            let is_same = |(other, of): &(&super::OwnerEntry, Period)| other.team == owner.team && of.overlaps(&period);
+            periods().skip(index + 1).find(is_same)
+        });
+        if let Some((owner, _)) = overlap {
+            let message = format!("`{}` owns `{}` twice at the same time", owner.team, service.value.slug);
+            let help = "end the first line where the second starts: `to` is the first day after it";
+            problems.push(problem("config.period_overlap", service, message, help));
+            continue;
+        }
+        let shares: Vec<(Period, Weight)> = periods().map(|(owner, period)| (period, owner.weight)).collect();
+        if let Some((_, units)) = first_sum_above_one(&shares) {
+            let message = format!("the owners of `{}` sum to {}", service.value.slug, Weight::format_units(units));
+            problems.push(problem("config.weight_sum", service, message, "make them sum to 1 at most"));
+        }
     }
 }
 

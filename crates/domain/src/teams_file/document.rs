@@ -49,6 +49,15 @@ pub(super) struct Document {
     /// out. Only GitHub is collected so far, from the server that the settings name.
     #[serde(skip_serializing_if = "Option::is_none")]
     instances: Option<Vec<Instance>>,
+    /// Which deployment environments mean production.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environments: Option<Environments>,
+    /// What makes a deployment a failed one, or rework.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incidents: Option<Incidents>,
+    /// What is deployed and fails as one. A repository that no service has is a service by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    services: Option<Vec<Service>>,
     /// The teams. A team that is removed is archived; its past stays.
     #[schemars(length(min = 1))]
     teams: Vec<Team>,
@@ -74,6 +83,94 @@ struct Instance {
     /// Its address.
     #[schemars(regex(pattern = r"^https?://[^/?#@]+(/[^?#]*)?$"), extend("examples" = ["https://gitlab.example.com"]))]
     url: String,
+}
+
+/// Which deployment environments mean production.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Environments {
+    /// Names and patterns, whatever the case. `production`, `prod` and `live`, and names that begin with one of them and a
+    /// separator, when left out.
+    #[schemars(length(min = 1), inner(length(min = 1, max = 100)), extend("examples" = [["production", "prod-*"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    production: Option<Vec<String>>,
+    /// Whether GitHub's flag decides and not the name. Many tools set it wrongly.
+    #[schemars(extend("default" = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trust_flag: Option<bool>,
+}
+
+/// What makes a deployment a failed one, or rework.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Incidents {
+    /// For how long after a deployment an incident belongs to it.
+    #[schemars(regex(pattern = r"^[0-9]+[hd]$"), extend("default" = "24h"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<String>,
+    /// For how long after a deployment a rollback or a revert makes it a failure.
+    #[schemars(regex(pattern = r"^[0-9]+[hd]$"), extend("default" = "7d"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy_window: Option<String>,
+    /// Which pull requests are hotfixes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hotfix: Option<Hotfix>,
+}
+
+/// Which pull requests are hotfixes: those with one of the labels, or from one of the branches.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Hotfix {
+    /// Labels, whatever the case. `hotfix` when left out.
+    #[schemars(inner(length(min = 1, max = 100)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<String>>,
+    /// Names and patterns of branches. `hotfix/*` when left out.
+    #[schemars(length(min = 1), inner(length(min = 1, max = 100)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branches: Option<Vec<String>>,
+}
+
+/// What is deployed and fails as one.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Service {
+    /// The short name in URLs, which identifies its history.
+    #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    slug: String,
+    /// The display name. Defaults to the slug.
+    #[schemars(length(min = 1, max = 100))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Its repositories, as `owner/name`. They must be collected.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+$")))]
+    repositories: Vec<String>,
+    /// Names and patterns of its production environments. Needed where several services share a repository.
+    #[schemars(length(min = 1), inner(length(min = 1, max = 100)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environments: Option<Vec<String>>,
+    /// The teams that own it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owners: Option<Vec<Owner>>,
+}
+
+/// A team's share in a service over a span of time.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Owner {
+    /// The slug of a team of this file.
+    #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    team: String,
+    /// Its share, four decimals at most. Those of a service sum to 1 at most.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1, "default" = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<f64>,
+    /// The first day (or instant). The beginning of time when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// The first day (or instant) after it. Open when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
 }
 
 /// A team and its members.

@@ -1,6 +1,7 @@
 //! The teams file: which repositories are collected, and who belongs to which team, when, and with which share.
 
 mod checks;
+mod delivery;
 mod document;
 mod people;
 mod reader;
@@ -8,6 +9,7 @@ mod tree;
 
 pub(crate) use checks::first_sum_above_one;
 use chrono_tz::Tz;
+pub use delivery::{DeliverySettings, OwnerEntry, ServiceEntry};
 pub use document::json_schema;
 
 use serde::Serialize;
@@ -33,6 +35,8 @@ pub struct TeamsFile {
     pub min_group_size: Option<u8>,
     /// The servers that are named. A forge that is not has the address of its public site.
     pub instances: Vec<InstanceEntry>,
+    /// Services, environments, windows and hotfixes.
+    pub delivery: DeliverySettings,
     /// The teams.
     pub teams: Vec<TeamEntry>,
 }

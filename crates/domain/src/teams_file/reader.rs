@@ -5,6 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
+use super::delivery::DeliveryDraft;
 use super::tree::{Key, Node, Value};
 use super::{InstanceEntry, MemberEntry, TeamEntry, TeamsFile};
 use crate::names::is_invisible;
@@ -22,6 +23,9 @@ pub(super) const FILE_KEYS: &[&str] = &[
     "allow_weights_above_one",
     "privacy",
     "instances",
+    "environments",
+    "incidents",
+    "services",
     "teams",
 ];
 pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
@@ -56,6 +60,7 @@ pub(super) struct Draft {
     pub(super) allow_weights_above_one: bool,
     pub(super) min_group_size: Option<u8>,
     pub(super) instances: Vec<Placed<InstanceEntry>>,
+    pub(super) delivery: DeliveryDraft,
     pub(super) teams: Vec<Placed<TeamDraft>>,
 }
 
@@ -109,6 +114,7 @@ impl Draft {
             allow_weights_above_one: self.allow_weights_above_one,
             min_group_size: self.min_group_size,
             instances: self.instances.into_iter().map(|instance| instance.value).collect(),
+            delivery: self.delivery.finish(),
             teams: teams.collect::<Option<_>>()?,
         })
     }
@@ -141,6 +147,16 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         Some(node) => reader.list(node, "instances", Reader::instance),
         None => Vec::new(),
     };
+    let mut delivery = DeliveryDraft::default();
+    if let Some(node) = fields.optional(&mut reader, "environments") {
+        reader.environments(node, &mut delivery.settings);
+    }
+    if let Some(node) = fields.optional(&mut reader, "incidents") {
+        reader.incidents(node, &mut delivery.settings);
+    }
+    if let Some(node) = fields.optional(&mut reader, "services") {
+        delivery.services = reader.list(node, "services", Reader::service);
+    }
     let teams = match fields.required(&mut reader, "teams") {
         Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
         None => Vec::new(),
@@ -153,6 +169,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         allow_weights_above_one: allow_weights_above_one.unwrap_or(false),
         min_group_size,
         instances,
+        delivery,
         teams,
     }
 }
@@ -190,12 +207,13 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         allow_weights_above_one: false,
         min_group_size: None,
         instances: Vec::new(),
+        delivery: DeliveryDraft::default(),
         teams,
     }
 }
 
 /// The entries of a mapping: known keys only, each once.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     at: Position,
     path: String,
     entries: Vec<(&'a str, &'a Node)>,
@@ -210,7 +228,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of an optional key. A key without a value is reported, because the line looks unfinished.
-    fn optional(&self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
+    pub(super) fn optional(&self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
         let found = self.find(key)?;
         if !matches!(found.value, Value::Null) {
             return Some(found);
@@ -223,7 +241,7 @@ impl<'a> Fields<'a> {
         None
     }
 
-    fn required(&self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
+    pub(super) fn required(&self, reader: &mut Reader<'_>, key: &str) -> Option<&'a Node> {
         let present = self.find(key);
         let found = present.filter(|node| !matches!(node.value, Value::Null));
         if let (None, Some(null)) = (found, present) {
@@ -249,7 +267,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-struct Reader<'p> {
+pub(super) struct Reader<'p> {
     problems: &'p mut Vec<Problem>,
     timezone: Tz,
     /// Whether null means left out.
@@ -257,7 +275,7 @@ struct Reader<'p> {
 }
 
 impl Reader<'_> {
-    fn report(
+    pub(super) fn report(
         &mut self,
         code: &'static str,
         at: Position,
@@ -276,7 +294,7 @@ impl Reader<'_> {
         });
     }
 
-    fn fields<'a>(
+    pub(super) fn fields<'a>(
         &mut self,
         node: &'a Node,
         path: &str,
@@ -334,7 +352,7 @@ impl Reader<'_> {
         nearest
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         node: &Node,
         path: &str,
@@ -355,7 +373,7 @@ impl Reader<'_> {
         read
     }
 
-    fn text<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a str> {
+    pub(super) fn text<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a str> {
         if let Value::Scalar { text, .. } = &node.value {
             return Some(text);
         }
@@ -380,7 +398,7 @@ impl Reader<'_> {
         None
     }
 
-    fn name<T: FromStr<Err = NameError>>(
+    pub(super) fn name<T: FromStr<Err = NameError>>(
         &mut self,
         code: &'static str,
         node: &Node,
@@ -457,7 +475,7 @@ impl Reader<'_> {
         None
     }
 
-    fn boolean(&mut self, node: &Node, path: &str) -> Option<bool> {
+    pub(super) fn boolean(&mut self, node: &Node, path: &str) -> Option<bool> {
         match self.plain(node, path, "true or false")? {
             "true" => Some(true),
             "false" => Some(false),
@@ -613,7 +631,7 @@ impl Reader<'_> {
         id
     }
 
-    fn weight(&mut self, node: &Node, path: &str) -> Option<Weight> {
+    pub(super) fn weight(&mut self, node: &Node, path: &str) -> Option<Weight> {
         use crate::WeightError::{NotANumber, OutOfRange, TooPrecise};
         if let Value::Scalar { text, is_plain: false } = &node.value
             && let Some(meant) = weight_meant(text)
@@ -645,7 +663,7 @@ impl Reader<'_> {
         }
     }
 
-    fn instant(&mut self, node: &Node, path: &str) -> Option<DateTime<Utc>> {
+    pub(super) fn instant(&mut self, node: &Node, path: &str) -> Option<DateTime<Utc>> {
         let text = self.text(node, path)?;
         let instant = match text.parse::<NaiveDate>() {
             // `2026-1-5` parses too. The format is strict so that a file can be read in only one way.
@@ -674,7 +692,7 @@ impl Reader<'_> {
 
 /// The value of a key that may be left out: `None` if there is one that could not be read.
 #[expect(clippy::option_option, reason = "left out and unreadable are two things")]
-fn given<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn given<T>(field: Option<Option<T>>) -> Option<Option<T>> {
     match field {
         Some(None) => None,
         Some(value) => Some(value),
@@ -738,7 +756,7 @@ fn strange_of(text: &str) -> String {
     strange.map_or_else(String::new, |c| format!("; it has the invisible character U+{:04X}", u32::from(c)))
 }
 
-fn join(path: &str, key: &str) -> String {
+pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 

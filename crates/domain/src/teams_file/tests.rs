@@ -368,6 +368,85 @@ fn problems_in_variables_name_the_variable() {
     }
 }
 
+fn with_delivery(part: &str) -> String {
+    format!(
+        "version: 1\nrepositories: [acme/shop, acme/mono, 'other/*']\n{part}\nteams:\n  - {{ slug: pay, members: [] }}\n  \
+         - {{ slug: web, members: [] }}\n"
+    )
+}
+
+#[test]
+fn services_environments_and_windows_are_read() {
+    let file = with_delivery(
+        "environments: { production: [production, prod-*], trust_flag: true }\n\
+         incidents: { window: 12h, remedy_window: 14d, hotfix: { labels: [urgent], branches: [fix/*] } }\n\
+         services:\n\
+         - { slug: shop, name: The shop, repositories: [Acme/Shop, other/x], environments: [live], owners: \
+         [{ team: pay, weight: 0.6 }, { team: web, weight: 0.4, from: 2026-01-01 }] }\n\
+         - { slug: mono, repositories: [acme/mono] }",
+    );
+    let settings = TeamsFile::parse("teams.yaml", file.as_bytes()).expect("valid").delivery;
+    assert_eq!(settings.production, Some(vec!["production".to_owned(), "prod-*".to_owned()]));
+    assert!(settings.trusts_flag);
+    assert_eq!((settings.incident_window_hours, settings.remedy_window_hours), (Some(12), Some(336)));
+    assert_eq!(
+        (settings.hotfix_labels(), settings.hotfix_branches()),
+        (vec!["urgent".to_owned()], vec!["fix/*".to_owned()])
+    );
+    let shop = &settings.services[0];
+    assert_eq!((shop.name.as_str(), shop.repositories[0].as_str()), ("The shop", "acme/shop"));
+    assert_eq!(shop.owners.iter().map(|owner| owner.weight.units()).collect::<Vec<_>>(), [6_000, 4_000]);
+    assert_eq!(settings.services[1].name, "mono");
+    let stored = serde_json::to_value(&settings).expect("serializes");
+    assert_eq!(serde_json::from_value::<DeliverySettings>(stored).expect("reads back"), settings);
+}
+
+#[test]
+fn impossible_services_are_refused() {
+    let service = |line: &str| with_delivery(&format!("services: [{line}]"));
+    for (file, codes) in [
+        (service("{ slug: a, repositories: [acme/unknown] }"), &["config.service_repository"][..]),
+        (service("{ slug: a, repositories: [] }"), &["config.empty"]),
+        (service("{ slug: 42, repositories: [acme/shop] }"), &["config.service_slug"]),
+        (
+            service("{ slug: a, repositories: [acme/shop] }, { slug: a, repositories: [acme/mono] }"),
+            &["config.duplicate_service"],
+        ),
+        (
+            service("{ slug: a, repositories: [acme/mono] }, { slug: b, repositories: [acme/mono] }"),
+            &["config.service_environments"],
+        ),
+        (
+            service(
+                "{ slug: a, repositories: [acme/mono], environments: [prod-a] }, { slug: b, repositories: [acme/mono] }",
+            ),
+            &[],
+        ),
+        (service("{ slug: a, repositories: [acme/shop], owners: [{ team: nobody }] }"), &["config.service_owner"]),
+        (
+            service("{ slug: a, repositories: [acme/shop], owners: [{ team: pay }, { team: web, weight: 0.1 }] }"),
+            &["config.weight_sum"],
+        ),
+        (
+            service(
+                "{ slug: a, repositories: [acme/shop], owners: [{ team: pay, weight: 0.5 }, { team: pay, weight: 0.5 }] }",
+            ),
+            &["config.period_overlap"],
+        ),
+        (with_delivery("environments: { production: [] }"), &["config.empty"]),
+        (with_delivery("environments: { production: ['a[b'] }"), &["config.pattern"]),
+        (with_delivery("environments: { producton: [a] }"), &["config.unknown_key"]),
+        (with_delivery("incidents: { window: 1 day }"), &["config.window"]),
+        (with_delivery("incidents: { window: 500d }"), &["config.window"]),
+    ] {
+        let found = match TeamsFile::parse("teams.yaml", file.as_bytes()) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.list.iter().map(|problem| problem.code).collect(),
+        };
+        assert_eq!(found, codes, "{file}");
+    }
+}
+
 #[test]
 fn the_schema_has_exactly_the_accepted_keys() {
     let schema = json_schema();
@@ -387,6 +466,11 @@ fn the_schema_has_exactly_the_accepted_keys() {
     assert_eq!(keys("/$defs/Instance/properties"), sorted(reader::INSTANCE_KEYS));
     assert_eq!(keys("/$defs/Team/properties"), sorted(reader::TEAM_KEYS));
     assert_eq!(keys("/$defs/Member/properties"), sorted(reader::MEMBER_KEYS));
+    assert_eq!(keys("/$defs/Environments/properties"), sorted(delivery::ENVIRONMENT_KEYS));
+    assert_eq!(keys("/$defs/Incidents/properties"), sorted(delivery::INCIDENT_KEYS));
+    assert_eq!(keys("/$defs/Hotfix/properties"), sorted(delivery::HOTFIX_KEYS));
+    assert_eq!(keys("/$defs/Service/properties"), sorted(delivery::SERVICE_KEYS));
+    assert_eq!(keys("/$defs/Owner/properties"), sorted(delivery::OWNER_KEYS));
 }
 
 #[test]

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::delivery::{
-    DeploymentId, DeploymentKind, Judgment, MissingReason, PullRequestId, Shares, Timeline, Via, judge, shares_of,
-    timeline,
+    DeploymentId, DeploymentKind, Judgment, MissingReason, PullRequestId, Share, Shares, Timeline, Via, judge,
+    shares_of, timeline,
 };
-use mergeline_domain::{TeamId, Weight};
+use mergeline_domain::metrics::Basis;
+use mergeline_domain::{Period, TeamId, Weight};
 
 use super::incidents::Incidents;
 use super::rules::DeliveryRules;
 use super::stream::{StoredStream, columns_of};
-use crate::attributions::hold_alone;
+use crate::attributions::{hold_alone, stored_period};
 use crate::session::Session;
 use crate::{RepositoryId, StoreError, Writer};
 
@@ -130,7 +131,11 @@ async fn derive_one(connection: &mut Session, service: i64, rules: &DeliveryRule
     changed += write_failures(connection, service, &judgments).await?;
     changed += write_deliveries(connection, service, &stored, &timeline, &times).await?;
     changed += write_attempts(connection, service, &timeline).await?;
-    changed += write_shares(connection, service, &timeline, &judgments, &times, &shares).await?;
+    let owners = owners(connection, service).await?;
+    let owned = owned_shares(&timeline, &times, &owners);
+    for (basis, shares) in [(Basis::Delivered, &shares), (Basis::Owned, &owned)] {
+        changed += write_shares(connection, service, basis, &timeline, &judgments, &times, shares).await?;
+    }
     changed += incidents.write(connection, Some(service)).await?;
     if changed > 0 {
         sqlx::query!("update services set data_version = data_version + 1 where id = $1", service)
@@ -421,9 +426,50 @@ async fn write_attempts(connection: &mut Session, service: i64, timeline: &Timel
     Ok(gone.rows_affected() + written.rows_affected())
 }
 
+/// A team that owns a service, its share and when.
+struct Owner {
+    team: TeamId,
+    share: Share,
+    period: Period,
+}
+
+async fn owners(connection: &mut Session, service: i64) -> Result<Vec<Owner>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select team_id, (weight * 100000000)::bigint as "units!", owned_from, owned_to
+        from service_owners
+        where service_id = $1 and removed_in is null
+        order by team_id, owned_from"#,
+        service
+    )
+    .fetch_all(connection)
+    .await?;
+    let owners = rows.into_iter().map(|row| {
+        let period = stored_period(row.owned_from, row.owned_to)?;
+        Ok(Owner { team: TeamId(row.team_id), share: Share(row.units), period })
+    });
+    owners.collect()
+}
+
+/// The shares of the owners of a service in its deployments (`owned@1`), when each finished.
+fn owned_shares(
+    timeline: &Timeline,
+    times: &HashMap<DeploymentId, Times>,
+    owners: &[Owner],
+) -> BTreeMap<DeploymentId, Shares> {
+    let counted = timeline.facts.iter().filter(|fact| fact.kind.is_none_or(DeploymentKind::is_counted));
+    let shares = counted.filter_map(|fact| {
+        let at = times.get(&fact.deployment)?.finished_at;
+        let in_charge = owners.iter().filter(|owner| owner.period.contains(at));
+        Some((fact.deployment, Shares { teams: in_charge.map(|owner| (owner.team, owner.share)).collect() }))
+    });
+    shares.collect()
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a part of what is derived")]
 async fn write_shares(
     connection: &mut Session,
     service: i64,
+    basis: Basis,
     timeline: &Timeline,
     judgments: &BTreeMap<DeploymentId, Judgment>,
     times: &HashMap<DeploymentId, Times>,
@@ -449,14 +495,15 @@ async fn write_shares(
         "delete from deployment_shares as s
         using deployments as d
         where
-            s.deployment_id = d.id and s.basis = 'delivered' and (d.service_id = $1 or s.service_id = $1)
+            s.deployment_id = d.id and s.basis = $4 and (d.service_id = $1 or s.service_id = $1)
             and not exists (
                 select from unnest($2::bigint [], $3::bigint []) as w (team_id, deployment_id)
                 where s.team_id = w.team_id and s.deployment_id = w.deployment_id
             )",
         service,
         &teams,
-        &ids
+        &ids,
+        <&str>::from(basis)
     )
     .execute(&mut *connection)
     .await?;
@@ -465,7 +512,7 @@ async fn write_shares(
             basis, service_id, team_id, deployment_id, share, succeeded_at, finished_at, kind, rework
         )
         select
-            'delivered', $1, w.team_id, w.deployment_id, w.units::numeric / 100000000, w.succeeded_at, w.finished_at, w.kind,
+            $9, $1, w.team_id, w.deployment_id, w.units::numeric / 100000000, w.succeeded_at, w.finished_at, w.kind,
             w.rework::text []
         from unnest(
             $2::bigint [], $3::bigint [], $4::bigint [], $5::timestamptz [], $6::timestamptz [], $7::text [], $8::text []
@@ -483,7 +530,8 @@ async fn write_shares(
         &succeeded_at as &[Option<DateTime<Utc>>],
         &finished_at,
         &kind as &[Option<&str>],
-        &rework
+        &rework,
+        <&str>::from(basis)
     )
     .execute(connection)
     .await?;

@@ -8,6 +8,7 @@ mod lists;
 mod metrics;
 mod progress;
 mod rules;
+mod services;
 mod stream;
 
 pub use commits::OpenCommit;
@@ -17,3 +18,4 @@ pub(crate) use derive::{derive, forget_deliveries, lock_services};
 pub use lists::{DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, ServiceState};
 pub use metrics::{DeploymentCoverage, DoraScope, DoraTerms, Service, ServiceSelector};
 pub use progress::{DeploymentProblem, DeploymentProgress, DeploymentReading};
+pub(crate) use services::write_services;

@@ -2,10 +2,10 @@
 
 use chrono::TimeDelta;
 use mergeline_domain::delivery::{
-    DEFAULT_INCIDENT_WINDOW, DEFAULT_REMEDY_WINDOW, Environment, EnvironmentGroup, EnvironmentRules, HotfixRules,
-    ServiceId, ServiceRules, service_of,
+    Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, ServiceId, ServiceRules, service_of,
 };
-use sqlx::postgres::types::PgInterval;
+use mergeline_domain::teams_file::DeliverySettings;
+use sqlx::types::Json;
 
 use crate::session::Session;
 use crate::{RepositoryId, StoreError};
@@ -22,28 +22,18 @@ pub(super) struct DeliveryRules {
 impl DeliveryRules {
     /// Reads them.
     pub(super) async fn read(connection: &mut Session) -> Result<Self, StoreError> {
-        let row = sqlx::query!(
-            r#"select
-                production_environments, trusts_environment_flag as "trusts_flag!", remedy_window as "remedy_window!",
-                incident_window as "incident_window!", hotfix_labels as "hotfix_labels!",
-                hotfix_branches as "hotfix_branches!"
-            from configuration_in_force"#
+        let row = sqlx::query_scalar!(
+            r#"select delivery as "delivery!: Json<DeliverySettings>" from configuration_in_force"#
         )
         .fetch_optional(connection)
         .await?;
-        let Some(row) = row else {
-            return Ok(Self {
-                environments: EnvironmentRules::default(),
-                hotfix: HotfixRules::default(),
-                remedy_window: DEFAULT_REMEDY_WINDOW,
-                incident_window: DEFAULT_INCIDENT_WINDOW,
-            });
-        };
+        let settings = row.map(|Json(settings)| settings).unwrap_or_default();
+        let (labels, branches) = (settings.hotfix_labels(), settings.hotfix_branches());
         Ok(Self {
-            environments: rules(row.production_environments.as_deref(), row.trusts_flag)?,
-            hotfix: HotfixRules::new(&row.hotfix_labels, &row.hotfix_branches).map_err(broken)?,
-            remedy_window: duration(&row.remedy_window),
-            incident_window: duration(&row.incident_window),
+            environments: rules(settings.production.as_deref(), settings.trusts_flag)?,
+            hotfix: HotfixRules::new(&labels, &branches).map_err(broken)?,
+            remedy_window: settings.remedy_window(),
+            incident_window: settings.incident_window(),
         })
     }
 }
@@ -90,10 +80,4 @@ fn rules(names: Option<&[String]>, trusts_flag: bool) -> Result<EnvironmentRules
 /// Only valid patterns are stored.
 fn broken(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::Other(error.into())
-}
-
-/// Configured windows are stored as days and shorter times.
-fn duration(interval: &PgInterval) -> TimeDelta {
-    let days = i64::from(interval.days) + 30 * i64::from(interval.months);
-    TimeDelta::days(days) + TimeDelta::microseconds(interval.microseconds)
 }

@@ -1,0 +1,242 @@
+//! The part of the teams file about deliveries: services with their owners, environments, windows and hotfixes.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::reader::{Placed, Reader, given, join};
+use super::tree::{Node, Value};
+use crate::delivery::{DEFAULT_INCIDENT_WINDOW, DEFAULT_REMEDY_WINDOW};
+use crate::{Period, RepoName, ServiceSlug, TeamSlug, Weight};
+
+pub(super) const ENVIRONMENT_KEYS: &[&str] = &["production", "trust_flag"];
+pub(super) const INCIDENT_KEYS: &[&str] = &["window", "remedy_window", "hotfix"];
+pub(super) const HOTFIX_KEYS: &[&str] = &["labels", "branches"];
+pub(super) const SERVICE_KEYS: &[&str] = &["slug", "name", "repositories", "environments", "owners"];
+pub(super) const OWNER_KEYS: &[&str] = &["team", "weight", "from", "to"];
+
+/// Windows are between an hour and a year: longer ones would link everything with everything.
+const WINDOW_HOURS: std::ops::RangeInclusive<u32> = 1..=24 * 366;
+
+/// What a teams file says about deliveries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeliverySettings {
+    /// Names and patterns of production environments; `None` for the default names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub production: Option<Vec<String>>,
+    /// Whether the flag of a deployment decides about production, and not the name of its environment.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trusts_flag: bool,
+    /// For how many hours after a deployment an incident belongs to it; `None` for a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident_window_hours: Option<u32>,
+    /// For how many hours after a deployment a rollback or a revert makes it a failure; `None` for a week.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy_window_hours: Option<u32>,
+    /// Labels of hotfixes; `None` for `hotfix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hotfix_labels: Option<Vec<String>>,
+    /// Names and patterns of the branches of hotfixes; `None` for `hotfix/*`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hotfix_branches: Option<Vec<String>>,
+    /// The services, in the order of the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceEntry>,
+}
+
+/// A service of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEntry {
+    /// The short name that identifies its history.
+    pub slug: ServiceSlug,
+    /// The display name.
+    pub name: String,
+    /// Its repositories.
+    pub repositories: Vec<RepoName>,
+    /// Names and patterns of its production environments; `None` for those of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environments: Option<Vec<String>>,
+    /// The teams that own it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<OwnerEntry>,
+}
+
+/// A team that owns a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerEntry {
+    /// The team.
+    pub team: TeamSlug,
+    /// Its share.
+    pub weight: Weight,
+    /// Since when; `None` is the beginning of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<DateTime<Utc>>,
+    /// Until when, exclusive; `None` means no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<DateTime<Utc>>,
+}
+
+impl OwnerEntry {
+    /// When it applies. The reader has checked that it ends after it starts.
+    pub fn period(&self) -> Option<Period> {
+        Period::new(self.from, self.to).ok()
+    }
+}
+
+impl DeliverySettings {
+    /// For how long after a deployment an incident belongs to it.
+    pub fn incident_window(&self) -> TimeDelta {
+        self.incident_window_hours.map_or(DEFAULT_INCIDENT_WINDOW, |hours| TimeDelta::hours(hours.into()))
+    }
+
+    /// For how long after a deployment a rollback or a revert makes it a failure.
+    pub fn remedy_window(&self) -> TimeDelta {
+        self.remedy_window_hours.map_or(DEFAULT_REMEDY_WINDOW, |hours| TimeDelta::hours(hours.into()))
+    }
+
+    /// Labels of hotfixes.
+    pub fn hotfix_labels(&self) -> Vec<String> {
+        self.hotfix_labels.clone().unwrap_or_else(|| vec!["hotfix".to_owned()])
+    }
+
+    /// Names and patterns of the branches of hotfixes.
+    pub fn hotfix_branches(&self) -> Vec<String> {
+        self.hotfix_branches.clone().unwrap_or_else(|| vec!["hotfix/*".to_owned()])
+    }
+}
+
+/// The part about deliveries, as much as could be read.
+#[derive(Debug, Default)]
+pub(super) struct DeliveryDraft {
+    pub(super) settings: DeliverySettings,
+    pub(super) services: Vec<Placed<ServiceEntry>>,
+}
+
+impl DeliveryDraft {
+    pub(super) fn finish(self) -> DeliverySettings {
+        DeliverySettings { services: self.services.into_iter().map(|service| service.value).collect(), ..self.settings }
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn environments(&mut self, node: &Node, settings: &mut DeliverySettings) {
+        let fields = self.fields(node, "environments", ENVIRONMENT_KEYS, &[]);
+        if let Some(node) = fields.optional(self, "production") {
+            settings.production = self.patterns(node, "environments.production");
+        }
+        if let Some(node) = fields.optional(self, "trust_flag") {
+            settings.trusts_flag = self.boolean(node, "environments.trust_flag").unwrap_or_default();
+        }
+    }
+
+    pub(super) fn incidents(&mut self, node: &Node, settings: &mut DeliverySettings) {
+        let fields = self.fields(node, "incidents", INCIDENT_KEYS, &[]);
+        if let Some(node) = fields.optional(self, "window") {
+            settings.incident_window_hours = self.window(node, "incidents.window");
+        }
+        if let Some(node) = fields.optional(self, "remedy_window") {
+            settings.remedy_window_hours = self.window(node, "incidents.remedy_window");
+        }
+        let Some(node) = fields.optional(self, "hotfix") else { return };
+        let fields = self.fields(node, "incidents.hotfix", HOTFIX_KEYS, &[]);
+        if let Some(node) = fields.optional(self, "labels") {
+            let labels = self.list(node, "incidents.hotfix.labels", Reader::one_line);
+            settings.hotfix_labels = Some(labels.into_iter().map(|label| label.value).collect());
+        }
+        if let Some(node) = fields.optional(self, "branches") {
+            settings.hotfix_branches = self.patterns(node, "incidents.hotfix.branches");
+        }
+    }
+
+    pub(super) fn service(&mut self, node: &Node, path: &str) -> Option<ServiceEntry> {
+        let fields = self.fields(node, path, SERVICE_KEYS, &[]);
+        let slug: Option<ServiceSlug> = fields
+            .required(self, "slug")
+            .and_then(|node| self.name("config.service_slug", node, &join(path, "slug"), "shop"));
+        let name = fields.optional(self, "name").map(|node| self.one_line(node, &join(path, "name")));
+        let repositories = match fields.required(self, "repositories") {
+            Some(node) => {
+                let form = |reader: &mut Self, node: &Node, path: &str| {
+                    reader.name::<RepoName>("config.repo_syntax", node, path, "owner/name")
+                };
+                self.list(node, &join(path, "repositories"), form).into_iter().map(|it| it.value).collect()
+            }
+            None => Vec::new(),
+        };
+        let environments =
+            fields.optional(self, "environments").map(|node| self.patterns(node, &join(path, "environments")));
+        let owners = match fields.optional(self, "owners") {
+            Some(node) => self.list(node, &join(path, "owners"), Self::owner),
+            None => Vec::new(),
+        };
+        let (name, environments, slug) = (given(name)?, given(environments)?, slug?);
+        let name = name.unwrap_or_else(|| slug.to_string());
+        let owners = owners.into_iter().map(|owner| owner.value).collect();
+        Some(ServiceEntry { slug, name, repositories, environments, owners })
+    }
+
+    fn owner(&mut self, node: &Node, path: &str) -> Option<OwnerEntry> {
+        let fields = self.fields(node, path, OWNER_KEYS, &[]);
+        let team = fields
+            .required(self, "team")
+            .and_then(|node| self.name("config.team_slug", node, &join(path, "team"), "payments"));
+        let weight = fields.optional(self, "weight").map(|node| self.weight(node, &join(path, "weight")));
+        let from = fields.optional(self, "from").map(|node| self.instant(node, &join(path, "from")));
+        let to_node = fields.optional(self, "to");
+        let to = to_node.map(|node| self.instant(node, &join(path, "to")));
+        let (from, to) = (given(from)?, given(to)?);
+        if Period::new(from, to).is_err() {
+            let help = "`to` is the first day after the ownership, so it must be after `from`";
+            let at = to_node.map_or(node.at, |node| node.at);
+            self.report("config.period_order", at, &join(path, "to"), "the end is not after the start", help);
+            return None;
+        }
+        let weight = given(weight)?.unwrap_or(Weight::FULL);
+        Some(OwnerEntry { team: team?, weight, from, to })
+    }
+
+    /// Names and patterns, in which `*` stands for anything.
+    fn patterns(&mut self, node: &Node, path: &str) -> Option<Vec<String>> {
+        let read = |reader: &mut Self, node: &Node, path: &str| {
+            let text = reader.one_line(node, path)?;
+            if let Err(error) = glob::Pattern::new(&text) {
+                let message = format!("`{text}` is not a pattern: {}", error.msg);
+                reader.report("config.pattern", node.at, path, message, "write a name; `*` stands for any characters");
+                return None;
+            }
+            Some(text)
+        };
+        let patterns: Vec<String> = self.list(node, path, read).into_iter().map(|it| it.value).collect();
+        if patterns.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty()) {
+            self.report("config.empty", node.at, path, "the list is empty", "name at least one, or leave the key out");
+        }
+        (!patterns.is_empty()).then_some(patterns)
+    }
+
+    /// `24h` or `7d`, in hours.
+    fn window(&mut self, node: &Node, path: &str) -> Option<u32> {
+        let text = self.text(node, path)?;
+        let hours = match text.strip_suffix('d') {
+            Some(days) => days.parse().ok().and_then(|days: u32| days.checked_mul(24)),
+            None => text.strip_suffix('h').and_then(|hours| hours.parse().ok()),
+        };
+        let hours = hours.filter(|hours| WINDOW_HOURS.contains(hours));
+        if hours.is_none() {
+            let message = format!("`{text}` is not a time from an hour to a year");
+            self.report("config.window", node.at, path, message, "write hours as `24h` or days as `7d`");
+        }
+        hours
+    }
+
+    /// One line of text.
+    fn one_line(&mut self, node: &Node, path: &str) -> Option<String> {
+        const MAX_CHARS: usize = 100;
+        let text = self.text(node, path)?.trim();
+        if text.is_empty() || text.chars().count() > MAX_CHARS || text.chars().any(char::is_control) {
+            let message = format!("expected one line of 1 to {MAX_CHARS} characters");
+            self.report("config.type", node.at, path, message, "write a name");
+            return None;
+        }
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,180 @@
+//! The services of the teams file, and which of them deployments belong to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::delivery::{Environment, ServiceId};
+use mergeline_domain::teams_file::DeliverySettings;
+
+use super::derive::{derive, lock_ids};
+use super::rules::RepositoryServices;
+use crate::session::Session;
+use crate::{RepositoryId, Revision, StoreError};
+
+/// Makes these the services in force, moves deployments to the services that they now belong to, and derives what follows.
+/// The caller holds the configuration alone.
+pub(crate) async fn write_services(
+    connection: &mut Session,
+    settings: &DeliverySettings,
+    revision: Revision,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let slugs: Vec<&str> = settings.services.iter().map(|service| service.slug.as_str()).collect();
+    sqlx::query!(
+        "update services set archived_at = $2 where slug is not null and slug <> all($1) and archived_at is null",
+        &slugs as &[&str],
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    for (place, service) in (0..).zip(&settings.services) {
+        let id = sqlx::query_scalar!(
+            "insert into services (slug, name, place, environments, created_at) values ($1, $2, $3, $4, $5)
+            on conflict (tenant_id, slug) do update
+            set name = excluded.name, place = excluded.place, environments = excluded.environments, archived_at = null
+            returning id",
+            service.slug.as_str(),
+            service.name,
+            place,
+            service.environments.as_deref(),
+            now
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        let names: Vec<&str> = service.repositories.iter().map(mergeline_domain::RepoName::as_str).collect();
+        sqlx::query!(
+            "delete from service_repositories where service_id = $1 and repository <> all($2)",
+            id,
+            &names as &[&str]
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            "insert into service_repositories (service_id, repository) select $1, unnest($2::text []) on conflict do nothing",
+            id,
+            &names as &[&str]
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    write_owners(connection, settings, revision).await?;
+    let moved = move_deployments(connection).await?;
+    let services = sqlx::query_scalar!("select id from services where has_facts or id = any($1) order by id", &moved)
+        .fetch_all(&mut *connection)
+        .await?;
+    let services = lock_ids(connection, &services).await?;
+    sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &moved)
+        .execute(&mut *connection)
+        .await?;
+    derive(connection, &services).await
+}
+
+/// Makes these the owners in force. What is no longer in the file stays as history.
+async fn write_owners(
+    connection: &mut Session,
+    settings: &DeliverySettings,
+    revision: Revision,
+) -> Result<(), StoreError> {
+    let (mut services, mut teams, mut units) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    for service in &settings.services {
+        for owner in &service.owners {
+            services.push(service.slug.as_str());
+            teams.push(owner.team.as_str());
+            units.push(i32::from(owner.weight.units()));
+            from.push(owner.from);
+            to.push(owner.to);
+        }
+    }
+    sqlx::query!(
+        "update service_owners as o
+        set removed_in = $6
+        where
+            o.removed_in is null
+            and not exists (
+                select from unnest($1::text [], $2::text [], $3::integer [], $4::timestamptz [], $5::timestamptz [])
+                    as w (service, team, units, owned_from, owned_to)
+                inner join services as s on w.service = s.slug
+                inner join teams as t on w.team = t.slug
+                where
+                    o.service_id = s.id and o.team_id = t.id and o.weight = w.units / 10000.0
+                    and o.owned_from is not distinct from w.owned_from and o.owned_to is not distinct from w.owned_to
+            )",
+        &services as &[&str],
+        &teams as &[&str],
+        &units,
+        &from as &[Option<DateTime<Utc>>],
+        &to as &[Option<DateTime<Utc>>],
+        revision.0
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "insert into service_owners (service_id, team_id, weight, owned_from, owned_to, added_in)
+        select s.id, t.id, w.units / 10000.0, w.owned_from, w.owned_to, $6
+        from unnest($1::text [], $2::text [], $3::integer [], $4::timestamptz [], $5::timestamptz [])
+            as w (service, team, units, owned_from, owned_to)
+        inner join services as s on w.service = s.slug
+        inner join teams as t on w.team = t.slug
+        where not exists (
+            select from service_owners as o
+            where
+                o.removed_in is null and o.service_id = s.id and o.team_id = t.id and o.weight = w.units / 10000.0
+                and o.owned_from is not distinct from w.owned_from and o.owned_to is not distinct from w.owned_to
+        )",
+        &services as &[&str],
+        &teams as &[&str],
+        &units,
+        &from as &[Option<DateTime<Utc>>],
+        &to as &[Option<DateTime<Utc>>],
+        revision.0
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Moves deployments to the services and groups of environments that they now belong to. Returns all services that gained or
+/// lost one.
+async fn move_deployments(connection: &mut Session) -> Result<Vec<i64>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select id, service_id, repository_id as "repository_id!", environment, environment_group, is_production, is_transient
+        from deployments
+        where repository_id is not null
+        order by repository_id, id"#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut rules: BTreeMap<i64, RepositoryServices> = BTreeMap::new();
+    let mut touched = BTreeSet::new();
+    let (mut ids, mut services, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        let of_repository = match rules.entry(row.repository_id) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                vacant.insert(RepositoryServices::read(connection, RepositoryId(row.repository_id)).await?)
+            }
+        };
+        let environment =
+            Environment { name: &row.environment, is_production: row.is_production, is_transient: row.is_transient };
+        let Some((ServiceId(service), group)) = of_repository.service_of(environment) else { continue };
+        let group = group.to_string();
+        if service != row.service_id || group != row.environment_group {
+            touched.extend([service, row.service_id]);
+            ids.push(row.id);
+            services.push(service);
+            groups.push(group);
+        }
+    }
+    sqlx::query!(
+        "update deployments as d set service_id = w.service_id, environment_group = w.environment_group
+        from unnest($1::bigint [], $2::bigint [], $3::text []) as w (id, service_id, environment_group)
+        where d.id = w.id",
+        &ids,
+        &services,
+        &groups
+    )
+    .execute(connection)
+    .await?;
+    Ok(touched.into_iter().collect())
+}
