@@ -215,6 +215,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
         allow_weights_above_one: false,
         min_group_size: None,
         instances: Vec::new(),
+        delivery: mergeline_domain::teams_file::DeliverySettings::default(),
         teams: vec![team],
     })
 }
