@@ -23,7 +23,7 @@ create table services (
     primary key (tenant_id, id),
     unique (tenant_id, slug),
     unique (tenant_id, repository_id),
-    foreign key (tenant_id, repository_id) references repositories (tenant_id, id),
+    foreign key (tenant_id, repository_id) references repositories (tenant_id, id) on delete cascade,
     check ((slug is null) = (repository_id is not null)),
     check ((slug is null) = (name is null))
 );

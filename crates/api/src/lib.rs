@@ -14,7 +14,7 @@ mod state;
 pub use auth::hosts::AllowedHosts;
 pub use auth::keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey};
 pub use auth::scope::{Scope, ScopeError};
-pub use endpoints::statistics_json;
+pub use endpoints::{dora_json, statistics_json};
 pub use http::context::ClientPath;
 pub use router::router;
 pub use settings::Settings;

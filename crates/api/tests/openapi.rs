@@ -47,9 +47,13 @@ async fn every_path_answers_with_a_documented_type() -> Result<()> {
     let router = backend.router(None);
     let document = openapi();
     for path in documented() {
-        let answered = ask(&router, "GET", &path.replace("{team_id}", "payments"), &[]).await?;
-        assert_eq!(answered.status, 200, "{path}: {}", answered.text);
-        let content = &document["paths"][&path]["get"]["responses"]["200"]["content"];
+        let asked =
+            path.replace("{team_id}", "payments").replace("{service}", "acme.api").replace("{deployment_id}", "1");
+        let answered = ask(&router, "GET", &asked, &[]).await?;
+        // There is no deployment.
+        let status = if path.contains("{deployment_id}") { 404 } else { 200 };
+        assert_eq!(answered.status, status, "{path}: {}", answered.text);
+        let content = &document["paths"][&path]["get"]["responses"][status.to_string()]["content"];
         let content_type = answered.header("content-type").split(';').next().unwrap_or_default();
         assert!(content.get(content_type).is_some(), "{path}: {content_type} is not in {content}");
     }
@@ -95,6 +99,14 @@ fn edges() -> Vec<(&'static str, String)> {
         &[&long(100), &long(101), &format!("acme/{}.git", "x".repeat(96)), &format!("acme/{}git", "x".repeat(97))],
     );
     add("tz", &["Europe/Oslo", "UTC", "Europe/Kiev", "Europe/Kyiv", "CET", "europe/oslo", "Mars/Phobos", "", "+01:00"]);
+    add("days", &["1", "366", "367", "0", "01", "7d", "-1", ""]);
+    add("basis", &["delivered", "owned", "Owned", ""]);
+    add("failures", &["incident", "rolled_back", "rollback", ""]);
+    add("severity", &["critical", "low", "none", ""]);
+    add("edition", &["dora-2019", "dora-2024", "dora-2022", "2024", ""]);
+    add("service", &["shop", "acme.api", "7", "07", "acme/api", "a b", "", "å", &"s".repeat(200), &"s".repeat(201)]);
+    add("team", &["payments", "7", "07", "Payments", ""]);
+    add("environment", &["production", "Staging", "a b", "", "a\u{7f}", &"x".repeat(255), &"x".repeat(256)]);
     add("limit", &["1", "1000", "0", "1001", "01", "1e2", "-1"]);
     add("format", &["csv", "json", "xml"]);
     add("bom", &["0", "1", "2", "true", ""]);
@@ -111,7 +123,12 @@ async fn parameters_are_accepted_exactly_as_documented() -> Result<()> {
     let backend = Backend::empty().await?;
     let router = backend.router(None);
     let document = openapi();
-    let paths = ["/v1/metrics/team/{team_id}/velocity", "/v1/metrics/team/{team_id}/pull-requests"];
+    let paths = [
+        "/v1/metrics/team/{team_id}/velocity",
+        "/v1/metrics/team/{team_id}/pull-requests",
+        "/v1/metrics/dora",
+        "/v1/deployments",
+    ];
     let schema_of = |name: &str| {
         let tz = document.pointer("/components/parameters/tz");
         let listed = paths.iter().filter_map(|path| document["paths"][path]["get"]["parameters"].as_array());
@@ -128,11 +145,17 @@ async fn parameters_are_accepted_exactly_as_documented() -> Result<()> {
             Some(number) => validator.is_valid(&Value::from(number)),
             None => !is_number && validator.is_valid(&Value::from(value.clone())),
         };
-        let path = paths[usize::from(name == "limit")].replace("{team_id}", "payments");
+        let path = match name {
+            "limit" => paths[1],
+            "days" | "basis" | "failures" | "severity" | "edition" | "service" => paths[2],
+            "team" | "environment" => paths[3],
+            _ => paths[0],
+        };
+        let path = path.replace("{team_id}", "payments");
         let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, &value).finish();
         let answered = ask(&router, "GET", &format!("{path}?{query}"), &[]).await?;
         // What depends on other parameters, on today or on the data is not part of the schema.
-        let beyond = ["empty_range", "unknown_repository", "range_too_large"];
+        let beyond = ["empty_range", "unknown_repository", "unknown_service", "unknown_team", "range_too_large"];
         let refused = answered.refused();
         let is_refused = refused.iter().any(|(_, reason)| name == "last" || !beyond.contains(&reason.as_str()));
         assert_eq!(is_allowed, !is_refused, "{name}={value}: {refused:?}");

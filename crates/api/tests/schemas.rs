@@ -23,6 +23,9 @@ const DATA: [&str; 3] = [
     include_str!("../../store/tests/data/ledger.sql"),
 ];
 
+/// The migration with the tables of deployments, and rows for them.
+const DEPLOYMENTS: (i64, &str) = (20_261_129_100_000, include_str!("../../store/tests/data/deployments.sql"));
+
 /// The paths that do not need a database.
 const DOCUMENTS: [&str; 4] = ["/v1/definitions", "/v1/docs", "/v1/healthz", "/v1/openapi.json"];
 const HEALTH: &str = "/v1/health";
@@ -39,7 +42,14 @@ fn value(parameter: &str) -> Result<Option<&'static str>> {
         "weighting" => "full",
         "limit" | "bom" => "1",
         "format" => "csv",
-        "last" | "week" | "cursor" => return Ok(None),
+        "service" => "acme.api",
+        "team" => "pay",
+        "basis" => "delivered",
+        "failures" => "incident,rolled_back",
+        "severity" => "high",
+        "edition" => "dora-2024",
+        "environment" => "production",
+        "days" | "last" | "week" | "cursor" => return Ok(None),
         other => bail!("unknown parameter `{other}`"),
     }))
 }
@@ -49,7 +59,7 @@ fn questions() -> Result<Vec<String>> {
     let document = openapi();
     let mut questions = Vec::new();
     for (path, operations) in document["paths"].as_object().context("paths")? {
-        let path = path.replace("{team_id}", "pay");
+        let path = path.replace("{team_id}", "pay").replace("{service}", "acme.api").replace("{deployment_id}", "2");
         let mut pairs = Vec::new();
         let parameters = operations["get"]["parameters"].as_array().into_iter().flatten();
         // Shared parameters are references by name.
@@ -106,6 +116,9 @@ impl World {
                 for rows in DATA {
                     self.run(rows).await?;
                 }
+            }
+            if version == DEPLOYMENTS.0 {
+                self.run(DEPLOYMENTS.1).await?;
             }
             after(version).await.with_context(|| format!("after {version} {name}"))?;
         }

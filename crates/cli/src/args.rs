@@ -61,6 +61,9 @@ pub(crate) enum Command {
     Events(Events),
     /// Explain which teams a pull request counts for, with which weight, and why
     Explain(Explain),
+    /// Derive again what deployments delivered
+    #[command(subcommand)]
+    Deployments(Deployments),
     /// Accept that unreadable pull requests are missing
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -205,6 +208,16 @@ pub(crate) struct Explain {
     /// Ask GitHub if it is not stored
     #[arg(long)]
     pub(crate) ask: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Deployments {
+    /// Derive what each deployment delivered, which failed and whose they are, from what is stored; asks nobody
+    Derive {
+        /// Only say whether it differs from what is stored
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,7 +20,7 @@ use crate::environment::variable;
 use crate::failure::Failure;
 use crate::tables::wrapped;
 use crate::terminal;
-use crate::{serve, show};
+use crate::{dora, serve, show};
 
 /// The time limit for a request to the demo's API.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     let listener = if args.no_serve { None } else { Some(serve::listen(args.listen.address).await?) };
     let organization = organization(now);
     let github = FakeGitHub::start().await?;
-    github.put(organization.pull_requests);
+    github.put_organization(&organization);
     let database = Database::throwaway().await?;
     let settings = Settings::from_vars(|name| match name {
         "DB_URL" => database.lookup(name),
@@ -71,6 +71,10 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     print_report(&report, options)?;
     if !options.json {
         writeln!(out, "\n{}", show::all_teams(&store, USUAL_RANGE, clock()).await?)?;
+        let teams = show::current(&store, clock()).await?;
+        if let Some(dora) = dora::all(&store, &teams, USUAL_RANGE, clock()).await? {
+            writeln!(out, "\n{dora}")?;
+        }
     }
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
@@ -78,7 +82,14 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         let mut out: Box<dyn Write> =
             if options.json { Box::new(terminal::stderr()) } else { Box::new(terminal::stdout()) };
         writeln!(out, "\nThe API runs until Ctrl-C. In another terminal:\n")?;
-        for path in ["v1/teams", "v1/metrics/team/payments/velocity", "v1/metrics/team/platform/lead-time?tz=UTC"] {
+        for path in [
+            "v1/teams",
+            "v1/metrics/team/payments/velocity",
+            "v1/metrics/team/platform/lead-time?tz=UTC",
+            "v1/metrics/dora?days=90&edition=dora-2024",
+            "v1/deployments?team=payments&last=P4W",
+            "v1/state",
+        ] {
             writeln!(out, "  curl -s 'http://{address}/{path}'")?;
         }
         writeln!(out, "\nWith your own repositories: `mergeline teams example > teams.yaml`, edit it, then")?;

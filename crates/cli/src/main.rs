@@ -5,7 +5,9 @@ mod collecting;
 mod data;
 mod database;
 mod demo;
+mod deployments;
 mod doctor;
+mod dora;
 mod environment;
 mod erase;
 mod events;
@@ -106,6 +108,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Quarantine(command) => quarantine::run(&command, &options, clock()).await,
         Command::Erase(erase) => erase::run(&erase, &options, clock).await,
         Command::Prune(prune) => prune::run(&prune, &options, clock()).await,
+        Command::Deployments(command) => deployments::run(&command, &options).await,
         Command::Explain(explain) => explain::run(&explain, &options, clock()).await,
         #[cfg(feature = "aws")]
         Command::Replay => replay::run(&options).await,

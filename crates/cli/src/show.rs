@@ -5,16 +5,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mergeline_api::statistics_json;
+use mergeline_api::{dora_json, statistics_json};
 use mergeline_domain::TeamSlug;
 use mergeline_domain::metrics::RangeRequest;
-use mergeline_reporting::{ReportKind, TeamQuery, TeamReport, TeamStatistics, Viewer};
+use mergeline_reporting::{
+    DoraQuery, DoraReport, DoraSubject, ReportKind, TeamQuery, TeamReport, TeamStatistics, Viewer,
+};
 use mergeline_store::{Reader, Team, TeamSelector};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::args::{Options, Show};
 use crate::database::collected;
+use crate::dora;
 use crate::failure::Failure;
 use crate::status::NOTHING;
 use crate::tables;
@@ -51,7 +54,14 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
             let (_, statistics) = statistics(&store, &team, ReportKind::Velocity, range, clock()).await?;
             tables::one_team(&statistics, clock())
         }
-        None => all_teams(&store, range, clock()).await?,
+        None => {
+            let velocity = all_teams(&store, range, clock()).await?;
+            let teams = current(&store, clock()).await?;
+            match dora::all(&store, &teams, range, clock()).await? {
+                Some(dora) => format!("{velocity}\n\n{dora}"),
+                None => velocity,
+            }
+        }
     };
     store.close().await;
     writeln!(out, "{text}")?;
@@ -81,6 +91,10 @@ pub(crate) async fn as_json(
             let (report, statistics) = statistics(store, team, kind, range, now).await?;
             reports.insert(name.to_owned(), statistics_json(&report, &statistics)?);
         }
+        let subject = DoraSubject::Team(TeamSelector::Slug(team.clone()));
+        let mut report = DoraReport::prepare(store, DoraQuery::new(subject, range), &Viewer::ALL_TEAMS, now).await?;
+        let metrics = report.metrics().await?;
+        reports.insert("dora".to_owned(), dora_json(&report, &metrics)?);
         all.push(Value::Object(reports));
     }
     Ok(serde_json::json!({ "teams": all }))

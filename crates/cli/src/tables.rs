@@ -154,7 +154,7 @@ fn shortened(name: &str, width: usize) -> String {
 }
 
 /// Aligns all columns except the first to the right: they hold numbers.
-fn align(table: &mut Table) {
+pub(crate) fn align(table: &mut Table) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -271,7 +271,7 @@ fn line_of(warning: &Warning) -> String {
 
 /// The unit of all durations in a table. They share one because readers compare them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
     Minutes,
     Hours,
     Days,
@@ -279,7 +279,7 @@ enum Unit {
 
 impl Unit {
     /// Days if all durations are at least 48 hours, minutes if all are below 2 hours, else hours.
-    fn of(seconds: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn of(seconds: impl Iterator<Item = f64>) -> Self {
         let (shortest, longest) =
             seconds.fold((f64::INFINITY, 0.0_f64), |(s, l), seconds| (s.min(seconds), l.max(seconds)));
         match (shortest / SECONDS_OF_HOUR, longest / SECONDS_OF_HOUR) {
@@ -289,7 +289,7 @@ impl Unit {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Minutes => "minutes",
             Self::Hours => "hours",
@@ -297,7 +297,7 @@ impl Unit {
         }
     }
 
-    fn cell(self, seconds: Option<f64>, is_suppressed: bool) -> String {
+    pub(crate) fn cell(self, seconds: Option<f64>, is_suppressed: bool) -> String {
         match seconds {
             Some(seconds) => {
                 let value = match self {

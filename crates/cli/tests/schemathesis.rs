@@ -47,7 +47,7 @@ const FORMER: &str = "  - { slug: former, members: [{ github: guest, weight: 0.2
 async fn collect(laptop: &Laptop, fake: &FakeGitHub) -> Result<()> {
     let now = DateTime::<Utc>::from(std::time::SystemTime::now());
     let merged = |number| pr("acme/web.js", number).merged_at_instant(yesterday());
-    fake.put(organization(now).pull_requests);
+    fake.put_organization(&organization(now));
     fake.put([
         merged(1).titled("=HYPERLINK(\"http://example.com\",\"\u{202e}a,b\")\r\n"),
         merged(2).titled("+1|@SUM(1) 🦀 \u{0}").by("solo"),

@@ -32,7 +32,7 @@ async fn main() -> Result<()> {
         fake.set_latency(Duration::from_millis(latency.into()));
     } else {
         let organization = synthetic::organization(now);
-        fake.put(organization.pull_requests);
+        fake.put_organization(&organization);
         fake.break_repository(organization.lost_repository, Some(404));
         std::fs::write("fake-teams.yaml", organization.teams_file).context("cannot write fake-teams.yaml")?;
         println!("export TEAMS_FILE=$PWD/fake-teams.yaml");

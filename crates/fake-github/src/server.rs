@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::call::{Call, Layout};
 use crate::faults::{Fault, Refused};
 use crate::rest::Route;
+use crate::synthetic::Organization;
 use crate::world::{PullRequestList, World};
 use crate::{FakeDeployment, FakeGitCommit, FakePullRequest, FakeUser};
 
@@ -240,6 +241,15 @@ impl FakeGitHub {
     /// Adds commits to a repository's history.
     pub fn put_commits(&self, repository: &str, commits: impl IntoIterator<Item = FakeGitCommit>) {
         lock(&self.world).change(repository, |repository| repository.commits.extend(commits));
+    }
+
+    /// Adds all that a made-up organization has.
+    pub fn put_organization(&self, organization: &Organization) {
+        self.put(organization.pull_requests.iter().cloned());
+        for (repository, commits) in &organization.commits {
+            self.put_commits(repository, commits.iter().cloned());
+        }
+        self.put_deployments(organization.deployments.iter().cloned());
     }
 
     /// Removes a commit, as after a branch was overwritten and GitHub cleaned up.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 
-use crate::{FakeCommit, FakePullRequest, FakeReview, FakeUser, pr};
+use crate::{FakeCommit, FakeDeployment, FakeGitCommit, FakePullRequest, FakeReview, FakeUser, deployment, pr};
 
 /// Everything that the fake GitHub serves in the demo, and the matching teams file.
 #[derive(Debug, Clone)]
@@ -11,6 +11,10 @@ pub struct Organization {
     pub teams_file: String,
     /// The pull requests of all repositories.
     pub pull_requests: Vec<FakePullRequest>,
+    /// The commits of each repository.
+    pub commits: Vec<(String, Vec<FakeGitCommit>)>,
+    /// The deployments of all repositories.
+    pub deployments: Vec<FakeDeployment>,
     /// A configured repository that the token can read at first, but not later.
     pub lost_repository: &'static str,
     /// One line for each thing that tools usually count wrong.
@@ -57,9 +61,16 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
     let recently = this_monday.and_hms_opt(10, 0, 0).unwrap_or_default().and_utc() - TimeDelta::weeks(2);
     history.add(None, "acme/web", recently, TimeDelta::hours(5));
     history.add(Some(FakeUser::person("emil")), "acme/api", recently - TimeDelta::weeks(8), TimeDelta::weeks(9));
+    let mut pull_requests = history.pull_requests;
+    let api = merge_in_a_line(&mut pull_requests, "acme/api", 1);
+    let web = merge_in_a_line(&mut pull_requests, "acme/web", 2);
+    let mut deployments = every_working_day("acme/api", &api, now);
+    deployments.extend(every_thursday("acme/web", &web, now));
     Organization {
         teams_file: teams_file(change),
-        pull_requests: history.pull_requests,
+        pull_requests,
+        commits: vec![("acme/api".to_owned(), api), ("acme/web".to_owned(), web)],
+        deployments,
         lost_repository: LOST,
         peculiarities: vec![
             "carla works for payments and platform, half each: each of her pull requests counts 0.5 in both"
@@ -68,6 +79,10 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
             "renovate[bot], a deleted account and guest, who is in no team, count for nobody".to_owned(),
             "emil has a pull request that was open for nine weeks: compare platform's mean with its median"
                 .to_owned(),
+            "acme/api is the service shop of two teams, deployed every working day; some attempts fail and are tried again, \
+             some deployments are rolled back three hours later"
+                .to_owned(),
+            "acme/web leaves every Thursday, with all that was merged since: its lead times are days".to_owned(),
             "acme/legacy was read by the first run, and then the token lost its access: the second run is partial, what \
              was read still counts, and every week up to then stays complete"
                 .to_owned(),
@@ -82,6 +97,10 @@ fn teams_file(change: chrono::NaiveDate) -> String {
 version: 1
 timezone: Europe/Oslo
 repositories: [acme/api, acme/web, acme/legacy]
+services:
+  - slug: shop
+    repositories: [acme/api]
+    owners: [{{ team: payments, weight: 0.7 }}, {{ team: platform, weight: 0.3 }}]
 teams:
   - slug: payments
     name: Payments
@@ -102,6 +121,90 @@ teams:
       - {{ github: carla, weight: 0.5 }}
 "
     )
+}
+
+/// Gives each merged pull request of a repository a merge commit of one line of history, in the order of the merges.
+fn merge_in_a_line(pull_requests: &mut [FakePullRequest], repository: &str, line: u64) -> Vec<FakeGitCommit> {
+    let mut merged: Vec<&mut FakePullRequest> =
+        pull_requests.iter_mut().filter(|it| it.repository == repository && it.merged_at.is_some()).collect();
+    merged.sort_by_key(|it| (it.merged_at, it.number));
+    let mut commits: Vec<FakeGitCommit> = Vec::with_capacity(merged.len());
+    for pull_request in merged {
+        let oid = format!("{line:08x}{:032x}", pull_request.number);
+        let parents = commits.last().map(|last| last.oid.clone()).into_iter().collect();
+        let committed_at = pull_request.merged_at.unwrap_or_default();
+        pull_request.merge_commit = Some(oid.clone());
+        commits.push(FakeGitCommit { oid, parents, committed_at });
+    }
+    commits
+}
+
+/// The newest commit at an instant, and the one before it.
+fn newest_at(commits: &[FakeGitCommit], at: DateTime<Utc>) -> Option<usize> {
+    commits.partition_point(|commit| commit.committed_at <= at).checked_sub(1)
+}
+
+/// A deployment whose states are a success or failure some minutes after its start.
+fn ended(repository: &str, number: i64, sha: &str, at: DateTime<Utc>, state: &str) -> FakeDeployment {
+    let text = |at: DateTime<Utc>| at.to_rfc3339();
+    deployment(repository, number, sha, &text(at))
+        .status("in_progress", &text(at + TimeDelta::seconds(20)))
+        .status(state, &text(at + TimeDelta::minutes(6)))
+}
+
+/// What is new at four every working day. Every ninth attempt fails and is tried again after an hour; every fourteenth is rolled
+/// back after three.
+fn every_working_day(repository: &str, commits: &[FakeGitCommit], now: DateTime<Utc>) -> Vec<FakeDeployment> {
+    let mut deployments = Vec::new();
+    let (mut number, mut turn, mut last) = (0, 0, None);
+    let Some(first) = commits.first() else { return deployments };
+    let mut at = first.committed_at.date_naive().and_hms_opt(16, 0, 0).unwrap_or_default().and_utc();
+    while at < now {
+        let newest = newest_at(commits, at).filter(|newest| last != Some(*newest));
+        if let Some(newest) = newest.filter(|_| at.weekday().num_days_from_monday() < 5) {
+            turn += 1;
+            let mut add = |commit: usize, at: DateTime<Utc>, state: &str| {
+                number += 1;
+                deployments.push(ended(repository, number, &commits[commit].oid, at, state));
+            };
+            match turn {
+                _ if turn % 9 == 0 => {
+                    add(newest, at, "failure");
+                    add(newest, at + TimeDelta::hours(1), "success");
+                }
+                _ if turn % 14 == 0 => {
+                    add(newest, at, "success");
+                    if let Some(before) = last {
+                        add(before, at + TimeDelta::hours(3), "success");
+                    }
+                }
+                _ => add(newest, at, "success"),
+            }
+            last = Some(newest);
+        }
+        at += TimeDelta::days(1);
+    }
+    deployments.retain(|it| it.created_at < now);
+    deployments
+}
+
+/// Everything that was merged up to Thursday at noon.
+fn every_thursday(repository: &str, commits: &[FakeGitCommit], now: DateTime<Utc>) -> Vec<FakeDeployment> {
+    let mut deployments = Vec::new();
+    let Some(first) = commits.first() else { return deployments };
+    let mut at = first.committed_at.date_naive().and_hms_opt(12, 0, 0).unwrap_or_default().and_utc();
+    let mut last = None;
+    while at < now {
+        if at.weekday().num_days_from_monday() == 3
+            && let Some(newest) = newest_at(commits, at).filter(|newest| last != Some(*newest))
+        {
+            let number = 100_000 + i64::try_from(deployments.len()).unwrap_or_default();
+            deployments.push(ended(repository, number, &commits[newest].oid, at, "success"));
+            last = Some(newest);
+        }
+        at += TimeDelta::days(1);
+    }
+    deployments
 }
 
 struct History {

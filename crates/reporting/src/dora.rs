@@ -55,6 +55,24 @@ pub struct DoraQuery {
     pub ignore_weights: bool,
 }
 
+impl DoraQuery {
+    /// All metrics of a subject in a range.
+    pub fn new(subject: DoraSubject, range: RangeRequest) -> Self {
+        Self {
+            subject,
+            range,
+            timezone: None,
+            interval: None,
+            service: None,
+            basis: Basis::default(),
+            failures: Vec::new(),
+            severities: Vec::new(),
+            edition: None,
+            ignore_weights: false,
+        }
+    }
+}
+
 /// A validated query, with everything needed to answer it.
 #[derive(Debug)]
 pub struct DoraReport {

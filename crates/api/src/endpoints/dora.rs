@@ -641,6 +641,17 @@ async fn dora(api: &Api, request: &ApiRequest, subject: DoraSubject) -> Result<R
     Ok(with_freshness(etag.on(response)))
 }
 
+/// The `data` and `meta` of a team's metrics, for programs that do not use HTTP.
+///
+/// # Errors
+/// If it cannot be serialized as JSON.
+pub fn dora_json(report: &DoraReport, metrics: &DoraMetrics) -> Result<serde_json::Value, serde_json::Error> {
+    Ok(serde_json::json!({
+        "data": serde_json::to_value(Dora::of(report, metrics))?,
+        "meta": serde_json::to_value(DoraMeta::of(report, metrics, true))?
+    }))
+}
+
 /// The file name under which a browser saves the table: `payments-dora`.
 fn file_name(report: &DoraReport) -> String {
     let team = report.team().map(|team| team.slug.to_string());

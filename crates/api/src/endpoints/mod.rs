@@ -15,6 +15,7 @@ mod team_reports;
 mod teams;
 
 pub(crate) use documents::{Documents, redirect};
+pub use dora::dora_json;
 pub(crate) use health::ALIVE;
 pub use statistics::statistics_json;
 

@@ -1,0 +1,100 @@
+//! DORA's metrics as a text table.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::metrics::{RangeRequest, Timing, WarningCode};
+use mergeline_reporting::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject, Viewer, part};
+use mergeline_store::Reader;
+
+use crate::failure::Failure;
+use crate::tables::{Unit, align, table_of_names, wrapped};
+
+/// A row: a name, and its numbers over the range.
+struct Row {
+    name: String,
+    metrics: DoraMetrics,
+}
+
+/// The five metrics of the organization and of these teams over a range; `None` if no deployment is known.
+pub(crate) async fn all(
+    store: &Reader,
+    teams: &[mergeline_domain::TeamSlug],
+    range: RangeRequest,
+    now: DateTime<Utc>,
+) -> Result<Option<String>, Failure> {
+    let mut rows = Vec::new();
+    let mut since = None;
+    let of_teams = teams.iter().map(|team| DoraSubject::Team(mergeline_store::TeamSelector::Slug(team.clone())));
+    for subject in of_teams.chain([DoraSubject::Organization]) {
+        let mut report = DoraReport::prepare(store, DoraQuery::new(subject, range), &Viewer::ALL_TEAMS, now).await?;
+        if report.deployment_coverage().with_source == 0 {
+            return Ok(None);
+        }
+        since = Some(report.range().from);
+        let metrics = report.metrics().await?;
+        let name = report.team().map_or_else(|| "all".to_owned(), |team| team.name.clone());
+        rows.push(Row { name, metrics });
+    }
+    Ok(since.map(|since| table(&rows, &since.to_string())))
+}
+
+fn table(rows: &[Row], since: &str) -> String {
+    let median = |timing: &Timing| timing.durations.map(|durations| durations.p50);
+    let recovery = |numbers: &DoraBucketNumbers| {
+        median(&numbers.numbers.recovery).or(median(&numbers.numbers.deployment_recovery))
+    };
+    let all = || rows.iter().map(|row| &row.metrics.total);
+    let unit = Unit::of(all().filter_map(|total| median(&total.numbers.lead_time)));
+    let recovery_unit = Unit::of(all().filter_map(recovery));
+    let mut text = wrapped(
+        &format!(
+            "DORA since {since}: production deployments by what they deliver (delivered@1), weighted in brackets; median change \
+             lead time in {}, median time to recover in {}\n",
+            unit.name(),
+            recovery_unit.name()
+        ),
+        0,
+    );
+    let header = ["team", "deployments", "a day", "lead time", "failed", "rework", "recovery", "success"];
+    let cells = rows.iter().map(|row| {
+        let total = &row.metrics.total;
+        let deployments = &total.numbers.deployments;
+        let succeeded = part(deployments.succeeded.share);
+        let percent = |of: f64, whole: f64| {
+            if whole > 0.0 { format!("{:.1} %", of / whole * 100.0) } else { "-".to_owned() }
+        };
+        vec![
+            row.name.clone(),
+            format!("{} ({succeeded:.2})", deployments.succeeded.n),
+            total.frequency().map_or_else(|| "-".to_owned(), |(_, weighted)| format!("{weighted:.2}")),
+            unit.cell(median(&total.numbers.lead_time), false),
+            percent(part(deployments.failed.share), succeeded),
+            percent(part(deployments.rework.share), succeeded),
+            recovery_unit.cell(recovery(total), false),
+            percent(succeeded, part(deployments.finished.share)),
+        ]
+    });
+    let mut table = table_of_names(&header, cells.collect());
+    align(&mut table);
+    let _ = writeln!(text, "{table}");
+    let mut said = Vec::new();
+    let of_deployments = |code: WarningCode| {
+        matches!(
+            code,
+            WarningCode::DeploymentsNotRead
+                | WarningCode::UnfinishedDeployments
+                | WarningCode::UnknownHistory
+                | WarningCode::FirstDeploymentInRange
+                | WarningCode::UnattributedShare
+        )
+    };
+    for warning in rows.iter().flat_map(|row| &row.metrics.warnings).filter(|warning| of_deployments(warning.code)) {
+        let line = warning.to_string();
+        if !said.contains(&line) {
+            text.push_str(&wrapped(&format!("{line}\n"), 0));
+            said.push(line);
+        }
+    }
+    text
+}
