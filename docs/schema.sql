@@ -2220,7 +2220,7 @@ ALTER TABLE ONLY public.services
     ADD CONSTRAINT services_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.services
-    ADD CONSTRAINT services_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
+    ADD CONSTRAINT services_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.team_memberships
     ADD CONSTRAINT team_memberships_tenant_id_added_in_fkey FOREIGN KEY (tenant_id, added_in) REFERENCES public.configurations(tenant_id, revision);
