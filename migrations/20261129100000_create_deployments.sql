@@ -196,6 +196,22 @@ create table deployment_progress (
     check ((reading_since is null) = (reading_started_at is null))
 );
 
+-- The lists of incidents of a repository, one per label.
+create table incident_progress (
+    tenant_id integer not null default current_tenant(),
+    repository_id bigint not null,
+    label text not null,
+    etag text,
+    etag_scope text,
+    -- When it was last read completely.
+    read_at timestamptz,
+    problem text,
+    problem_message text,
+    primary key (tenant_id, repository_id, label),
+    foreign key (tenant_id, repository_id) references repositories (tenant_id, id),
+    check ((problem is null) = (problem_message is null))
+);
+
 -- What a finished deployment did (delivery@1), and how it is judged. Derived data, replaced in the transaction that changes
 -- its source.
 create table deployment_facts (
@@ -314,6 +330,7 @@ create table incidents (
     repository_id bigint,
     source_id text not null check (source_id <> ''),
     title text not null,
+    labels text [] not null default '{}',
     -- The word of the source, and what it means.
     source_severity text,
     severity text check (severity in ('critical', 'high', 'medium', 'low')),
@@ -323,6 +340,8 @@ create table incidents (
     named_deployment_id bigint,
     set_deployment_id bigint,
     merged_into_id bigint,
+    -- Set when its source no longer lists it as an incident. It then does not count.
+    withdrawn_at timestamptz,
     primary key (tenant_id, id),
     constraint incidents_source_key unique nulls not distinct (tenant_id, source, instance_id, source_id),
     foreign key (tenant_id, service_id) references services (tenant_id, id),
@@ -506,6 +525,7 @@ call separate_tenants(
     'commits',
     'open_commits',
     'deployment_progress',
+    'incident_progress',
     'deployment_facts',
     'deployment_failures',
     'pr_deliveries',

@@ -8,7 +8,7 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{InstanceId, PullRequest, RepoName};
 use mergeline_github::{CommitPages, DeploymentPages, GitHub, PullRequestPages};
 use mergeline_source::{
-    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, Histories,
+    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, Etag, Histories, IncidentList,
     ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts, RepositoryKey, Session, Source,
     SourceError, Start, UndecodableItem, Usage, WaitBudget,
 };
@@ -197,6 +197,15 @@ impl Session for AnySession {
         match self {
             Self::GitHub(session) => AnyCommits::GitHub(Session::commits(session, repository, from)),
         }
+    }
+
+    async fn incidents(
+        &self,
+        repository: &RepoName,
+        label: &str,
+        known: Option<&Etag>,
+    ) -> Result<Option<IncidentList>, SourceError> {
+        each!(self, it => Box::pin(Session::incidents(it, repository, label, known)).await)
     }
 
     async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, SourceError> {

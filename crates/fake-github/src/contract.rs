@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::Call;
 use crate::world::{PullRequestList, Repository, World, is_organization};
-use crate::{FakeDeployment, FakeDeploymentStatus, FakePullRequest, FakeUser};
+use crate::{FakeDeployment, FakeDeploymentStatus, FakeIssue, FakePullRequest, FakeUser};
 
 /// Where the links of a response point.
 pub(crate) struct Links<'a> {
@@ -265,6 +265,61 @@ impl<'a> Links<'a> {
             "changed_files": pull_request.changed_files,
         });
         together(self.pull_request(pull_request), more)
+    }
+
+    /// An issue in a list.
+    pub(crate) fn issue(&self, issue: &FakeIssue) -> Value {
+        let FakeIssue { id, number, title, labels, .. } = issue;
+        let api = format!("{}/repos/{}", self.api, self.repository);
+        let url = format!("{api}/issues/{number}");
+        json!({
+            "url": url,
+            "repository_url": api,
+            "labels_url": format!("{url}/labels{{/name}}"),
+            "comments_url": format!("{url}/comments"),
+            "events_url": format!("{url}/events"),
+            "html_url": format!("https://github.com/{}/issues/{number}", self.repository),
+            "id": id,
+            "node_id": format!("I_{id}"),
+            "number": number,
+            "title": title,
+            "user": user(self.api, &self.owner),
+            "labels": labels.iter().map(|name| label(&api, name)).collect::<Vec<_>>(),
+            "state": if issue.closed_at.is_some() { "closed" } else { "open" },
+            "state_reason": issue.state_reason,
+            "assignee": null,
+            "milestone": null,
+            "locked": false,
+            "comments": 0,
+            "created_at": time(issue.created_at),
+            "updated_at": time(issue.updated_at),
+            "closed_at": issue.closed_at.map(time),
+            "author_association": "MEMBER",
+            "body": "x",
+        })
+    }
+
+    /// A pull request as GitHub lists it among issues.
+    pub(crate) fn pull_request_as_issue(&self, pull_request: &FakePullRequest) -> Value {
+        let issue = FakeIssue {
+            repository: self.repository.to_owned(),
+            id: pull_request.id,
+            number: pull_request.number,
+            title: pull_request.title.clone(),
+            labels: pull_request.labels.clone(),
+            created_at: pull_request.created_at,
+            updated_at: pull_request.updated_at,
+            closed_at: pull_request.closed_at,
+            state_reason: None,
+        };
+        let mut answer = self.issue(&issue);
+        let url = format!("{}/repos/{}/pulls/{}", self.api, self.repository, pull_request.number);
+        let html = format!("https://github.com/{}/pull/{}", self.repository, pull_request.number);
+        answer["pull_request"] = json!({
+            "url": url, "html_url": html, "diff_url": format!("{html}.diff"), "patch_url": format!("{html}.patch"),
+            "merged_at": pull_request.merged_at.map(time),
+        });
+        answer
     }
 
     /// A deployment. The flags are there only if its creator set them.

@@ -1,6 +1,7 @@
 //! Lists in pages, with GitHub's own defaults.
 
 use axum::http::{StatusCode, header};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::answer::{Answer, Page};
@@ -142,6 +143,52 @@ pub(crate) fn deployments(repository: &Repository, id: i64, links: &Links<'_>, c
         .filter_map(|name| call.parameter(name).map(|value| format!("{name}={value}&")))
         .collect();
     page(&items, paging.link(&address, &query, pages), call)
+}
+
+/// A label as it was before it was put into an address.
+fn plain(encoded: &str) -> String {
+    let pair = format!("label={encoded}");
+    url::form_urlencoded::parse(pair.as_bytes()).map(|(_, value)| value.to_lowercase()).collect()
+}
+
+/// The issues of a repository, and its pull requests, which GitHub lists with them. Filtered by state, labels (all of them) and
+/// `since`; sorted by creation or update, newest first unless asked otherwise.
+pub(crate) fn issues(repository: &Repository, id: i64, links: &Links<'_>, call: &Call) -> Answer {
+    let state = call.parameter("state").unwrap_or("open");
+    let labels: Vec<String> =
+        call.parameter("labels").into_iter().flat_map(|labels| labels.split(',')).map(plain).collect();
+    let since: Option<DateTime<Utc>> = call.parameter("since").and_then(|since| since.parse().ok());
+    let is_wanted = |closed: bool, own: &[String], updated_at: DateTime<Utc>| {
+        let own: Vec<String> = own.iter().map(|label| label.to_lowercase()).collect();
+        let is_of_state = match state {
+            "all" => true,
+            "closed" => closed,
+            _ => !closed,
+        };
+        is_of_state && labels.iter().all(|label| own.contains(label)) && since.is_none_or(|since| updated_at >= since)
+    };
+    let by_update = call.parameter("sort") == Some("updated");
+    let at = |created_at, updated_at| if by_update { updated_at } else { created_at };
+    let issues = repository.issues.values().filter(|it| is_wanted(it.closed_at.is_some(), &it.labels, it.updated_at));
+    let issues = issues.map(|it| (at(it.created_at, it.updated_at), it.number, links.issue(it)));
+    let pull_requests =
+        repository.pull_requests.values().filter(|it| is_wanted(it.closed_at.is_some(), &it.labels, it.updated_at));
+    let pull_requests =
+        pull_requests.map(|it| (at(it.created_at, it.updated_at), it.number, links.pull_request_as_issue(it)));
+    let mut all: Vec<(DateTime<Utc>, i64, Value)> = issues.chain(pull_requests).collect();
+    all.sort_by_key(|(at, number, _)| (*at, *number));
+    if call.parameter("direction") != Some("asc") {
+        all.reverse();
+    }
+    let all: Vec<Value> = all.into_iter().map(|(.., item)| item).collect();
+    let paging = Paging::of(call);
+    let (listed, pages) = paging.cut(&all);
+    let address = format!("{}/repositories/{id}/issues", call.api);
+    let query: String = ["labels", "state", "sort", "direction", "since"]
+        .iter()
+        .filter_map(|name| call.parameter(name).map(|value| format!("{name}={value}&")))
+        .collect();
+    page(listed, paging.link(&address, &query, pages), call)
 }
 
 /// The statuses of a deployment, newest first.

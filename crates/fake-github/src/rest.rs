@@ -69,6 +69,7 @@ pub(crate) enum Thing {
     Deployments,
     Deployment(i64),
     DeploymentStatuses(i64),
+    Issues,
 }
 
 impl Thing {
@@ -123,6 +124,7 @@ impl Route {
                 Ok(number) => Thing::PullRequest(number),
                 Err(_) => return Self::Unknown,
             },
+            ["issues"] => Thing::Issues,
             ["deployments"] => Thing::Deployments,
             ["deployments", id] => match id.parse() {
                 Ok(id) => Thing::Deployment(id),
@@ -209,6 +211,9 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
     if repository.are_deployments_hidden && thing.is_of_deployments() {
         return Answer::not_found();
     }
+    if repository.are_issues_hidden && thing == Thing::Issues {
+        return Answer::not_found();
+    }
     if matches!(thing, Thing::PullRequest(number) if repository.hidden.contains(&number)) {
         return Answer::not_found();
     }
@@ -225,6 +230,7 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
             Some(pull_request) => found(call, &links.full_pull_request(pull_request)),
             None => Answer::not_found(),
         },
+        Thing::Issues => listing::issues(repository, id, &links, call),
         Thing::Deployments => listing::deployments(repository, id, &links, call),
         Thing::Deployment(number) => match repository.deployment(number) {
             Some(deployment) => found(call, &links.deployment(&deployment)),
@@ -242,6 +248,7 @@ fn moved(id: i64, thing: Thing, call: &Call) -> Answer {
         Thing::Itself => String::new(),
         Thing::PullRequests => "/pulls".to_owned(),
         Thing::PullRequest(number) => format!("/pulls/{number}"),
+        Thing::Issues => "/issues".to_owned(),
         Thing::Deployments => "/deployments".to_owned(),
         Thing::Deployment(number) => format!("/deployments/{number}"),
         Thing::DeploymentStatuses(number) => format!("/deployments/{number}/statuses"),

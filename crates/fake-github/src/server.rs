@@ -20,7 +20,7 @@ use crate::faults::{Fault, Refused};
 use crate::rest::Route;
 use crate::synthetic::Organization;
 use crate::world::{PullRequestList, World};
-use crate::{FakeDeployment, FakeGitCommit, FakePullRequest, FakeUser};
+use crate::{FakeDeployment, FakeGitCommit, FakeIssue, FakePullRequest, FakeUser};
 
 /// A request that the fake received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,6 +255,21 @@ impl FakeGitHub {
     /// Removes a commit, as after a branch was overwritten and GitHub cleaned up.
     pub fn remove_commit(&self, repository: &str, oid: &str) {
         lock(&self.world).change(repository, |repository| repository.commits.remove(oid));
+    }
+
+    /// Creates or replaces issues.
+    pub fn put_issues(&self, issues: impl IntoIterator<Item = FakeIssue>) {
+        let mut world = lock(&self.world);
+        for issue in issues {
+            world.change(&issue.repository.clone(), |repository| {
+                repository.issues.insert(issue.number, issue);
+            });
+        }
+    }
+
+    /// Makes a repository's issues not found, as for a token without *Issues*.
+    pub fn hide_issues(&self, repository: &str, are_hidden: bool) {
+        lock(&self.world).change(repository, |repository| repository.are_issues_hidden = are_hidden);
     }
 
     /// Deletes a pull request, as GitHub's support does.

@@ -12,7 +12,7 @@ use crate::faults::{Fault, Refused};
 use crate::history::Commits;
 use crate::limits::Limits;
 use crate::pages::Pages;
-use crate::{FakeDeployment, FakePullRequest, FakeUser};
+use crate::{FakeDeployment, FakeIssue, FakePullRequest, FakeUser};
 
 /// The first repository's number: beyond 2^31, like real ones.
 const FIRST_REPOSITORY: i64 = 5_000_000_000;
@@ -42,6 +42,10 @@ pub(crate) struct Repository {
     pub(crate) hidden: BTreeSet<i64>,
     pub(crate) pull_requests: BTreeMap<i64, FakePullRequest>,
     pub(crate) deployments: BTreeMap<i64, FakeDeployment>,
+    /// By number.
+    pub(crate) issues: BTreeMap<i64, FakeIssue>,
+    /// Whether the token may read issues. If not, they are not found.
+    pub(crate) are_issues_hidden: bool,
     /// Whether the token may read deployments. If not, they are not found.
     pub(crate) are_deployments_hidden: bool,
     pub(crate) commits: Commits,
@@ -189,6 +193,8 @@ impl World {
             hidden: BTreeSet::new(),
             pull_requests: BTreeMap::new(),
             deployments: BTreeMap::new(),
+            issues: BTreeMap::new(),
+            are_issues_hidden: false,
             are_deployments_hidden: false,
             commits: Commits::default(),
             pages: Pages::default(),

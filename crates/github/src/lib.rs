@@ -11,6 +11,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod graphql;
+mod issues;
 mod limits;
 mod link;
 mod listing;

@@ -5,8 +5,8 @@ use mergeline_domain::delivery::Oid;
 use mergeline_domain::progress::Cursor;
 use mergeline_domain::{PullRequest, RepoName};
 use mergeline_source::{
-    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, ErrorKind,
-    Histories, ListLength, OwnedRepositories, Page, PageAnswer, Position, Remaining, RepositoryFacts, RepositoryKey,
+    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, ErrorKind, Etag,
+    Histories, IncidentList, ListLength, OwnedRepositories, Page, PageAnswer, Position, Remaining, RepositoryFacts, RepositoryKey,
     Source, SourceError, Start, UndecodableItem, UnreadableRow, Usage, WaitBudget,
 };
 
@@ -138,6 +138,15 @@ impl mergeline_source::Session for GitHubSession {
 
     fn commits<'a>(&'a self, repository: &RepoName, from: &Oid) -> CommitPages<'a> {
         Self::commits(self, repository, from, None)
+    }
+
+    async fn incidents(
+        &self,
+        repository: &RepoName,
+        label: &str,
+        known: Option<&Etag>,
+    ) -> Result<Option<IncidentList>, SourceError> {
+        Ok(self.labeled_issues(repository, label, known).await?)
     }
 
     async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, SourceError> {

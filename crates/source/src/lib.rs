@@ -2,6 +2,7 @@
 
 mod deployments;
 mod error;
+mod incidents;
 mod limits;
 mod page;
 mod repository;
@@ -14,6 +15,7 @@ pub use deployments::{
     CommitPage, CommitRecord, DeploymentPage, DeploymentPageAnswer, ListedDeployment, ListedState,
     UndecodableDeployment,
 };
+pub use incidents::{Closing, IncidentList, ListedIncident};
 pub use error::{ErrorKind, SourceError};
 pub use limits::{Block, Remaining, Usage, WaitBudget};
 pub use page::{ChangeAt, Etag, ListLength, Page, PageAnswer, Position, Start, UndecodableItem, UnreadableRow};

@@ -6,7 +6,7 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{History, PullRequest, RepoName};
 
 use crate::{
-    Block, ChangeAt, CommitPage, DeploymentPageAnswer, ErrorKind, ListLength, ListedState, OwnedRepositories, Page,
+    Block, ChangeAt, CommitPage, DeploymentPageAnswer, ErrorKind, Etag, IncidentList, ListLength, ListedState, OwnedRepositories, Page,
     PageAnswer, Remaining, RepositoryFacts, RepositoryKey, SourceError, Start, UndecodableItem, Usage, WaitBudget,
 };
 
@@ -166,6 +166,18 @@ pub trait Session: Send + Sync {
 
     /// The history of a commit, which begins with the commit itself.
     fn commits<'a>(&'a self, repository: &RepoName, from: &Oid) -> Self::Commits<'a>;
+
+    /// All issues of a repository with this label, which are incidents; `None` if the list is the one that the ETag was given
+    /// for. An empty list does not prove that there are none.
+    ///
+    /// # Errors
+    /// Any error of the source.
+    fn incidents(
+        &self,
+        repository: &RepoName,
+        label: &str,
+        known: Option<&Etag>,
+    ) -> impl Future<Output = Result<Option<IncidentList>, SourceError>> + Send;
 
     /// Looks up a repository.
     ///

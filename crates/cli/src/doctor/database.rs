@@ -1,6 +1,7 @@
 //! Checks of the database, its schema and its data.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::plan::Doubt;
@@ -8,8 +9,8 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{InstanceId, Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
-    ApplyError, ConfiguredLogin, DatabaseStatus, QuarantineEntry, RepositoryStatus, ResultState, RunState, Snapshot,
-    StoreError, UNKNOWN_ZONE_HELP, Writer,
+    ApplyError, ConfiguredLogin, DatabaseStatus, KnownEnvironment, QuarantineEntry, RepositoryStatus, ResultState, RunState, Snapshot,
+    StoreError, UNKNOWN_ZONE_HELP, UnreadDeployments, Writer,
 };
 
 use super::findings::{Check, Findings};
@@ -247,6 +248,9 @@ async fn read(
     if !runs.is_empty() {
         findings.add(quarantine(&repositories, &store.quarantine_entries(LISTED).await?))?;
         findings.add(details(&repositories, has_details))?;
+        for check in deployments(&store.environments().await?, &store.unread_deployments().await?) {
+            findings.add(check)?;
+        }
     }
     let configured = snapshot.map(|snapshot| Configured {
         repositories: repositories_by_name(&snapshot),
@@ -356,6 +360,46 @@ fn details(repositories: &[RepositoryStatus], has_details: bool) -> Check {
             "run `mergeline collect` with a token: without one GitHub does not show them",
         ),
     }
+}
+
+/// What is known of deployments: whether any environment means production, and what could not be read.
+fn deployments(environments: &[KnownEnvironment], unread: &[UnreadDeployments]) -> Vec<Check> {
+    /// More do not help.
+    const SHOWN: usize = 8;
+    const NAME: &str = "deployments";
+    let mut checks = Vec::new();
+    let listed: Vec<String> =
+        environments.iter().take(SHOWN).map(|it| format!("{} ({})", it.name, it.deployments)).collect();
+    let listed = listed.join(", ");
+    let production: i64 = environments.iter().filter(|it| it.is_production).map(|it| it.deployments).sum();
+    match environments.first() {
+        _ if production > 0 => checks.push(Check::ok(NAME, format!("{production} to production; environments: {listed}"))),
+        None if unread.is_empty() => checks.push(Check::ok(
+            NAME,
+            "no repository has any at GitHub, so there are no deployment frequency and change lead time",
+        )),
+        None => {}
+        Some(most) => checks.push(Check::warning(
+            NAME,
+            format!("no environment means production: {listed}"),
+            format!("write those that do into the teams file: `environments: {{ production: [\"{}\"] }}`", most.name),
+        )),
+    }
+    let mut by_code: BTreeMap<&str, Vec<&UnreadDeployments>> = BTreeMap::new();
+    for one in unread {
+        by_code.entry(&one.code).or_default().push(one);
+    }
+    for (code, of_code) in by_code {
+        let names: Vec<&str> = of_code.iter().map(|one| one.repository.as_str()).collect();
+        let message = of_code.first().map_or("", |one| one.message.as_str());
+        let help = match code {
+            "no_permission" => "give the token Deployments and Contents, read, or set COLLECT_DEPLOYMENTS=false",
+            "no_token" => "set GITHUB_PAT, or COLLECT_DEPLOYMENTS=false",
+            _ => "run `mergeline collect` again; if it stays, report it",
+        };
+        checks.push(Check::warning(NAME, format!("{}: not read: {code}: {message}", names.join(", ")), help));
+    }
+    checks
 }
 
 #[cfg(test)]

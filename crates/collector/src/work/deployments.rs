@@ -50,7 +50,7 @@ impl RepositoryJob<'_> {
                 progress.read_at = Some(started_at);
                 progress.problem = None;
             }
-            Err(Interruption::Source(error)) if is_of_deployments(&error) => {
+            Err(Interruption::Source(error)) if is_beside_pull_requests(&error) => {
                 let name = self.repository.called();
                 tracing::warn!(repo.name = %name, "{name}: deployments cannot be read: {error}");
                 progress.problem = Some(problem(&error));
@@ -358,8 +358,8 @@ fn is_beyond(page: &DeploymentPage, instant: DateTime<Utc>) -> bool {
     page.deployments.last().is_some_and(|last| last.created_at < instant)
 }
 
-/// Whether an error only concerns deployments.
-fn is_of_deployments(error: &SourceError) -> bool {
+/// Whether an error does not hold up pull requests: it is not about time, limits or credentials.
+pub(super) fn is_beside_pull_requests(error: &SourceError) -> bool {
     !matches!(error.kind, ErrorKind::OutOfTime | ErrorKind::RateLimited | ErrorKind::CredentialsRefused)
 }
 

@@ -3,6 +3,7 @@
 mod backfill;
 mod deployments;
 mod details;
+mod incidents;
 mod incremental;
 mod page;
 mod progress;
@@ -355,6 +356,7 @@ impl RepositoryJob<'_> {
         self.pull_requests().await?;
         if self.collecting.options.deployments {
             self.deployments().await?;
+            self.incidents().await?;
         }
         Ok(())
     }

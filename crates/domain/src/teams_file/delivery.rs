@@ -9,7 +9,8 @@ use crate::delivery::{DEFAULT_INCIDENT_WINDOW, DEFAULT_REMEDY_WINDOW};
 use crate::{Period, RepoName, ServiceSlug, TeamSlug, Weight};
 
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["production", "trust_flag"];
-pub(super) const INCIDENT_KEYS: &[&str] = &["window", "remedy_window", "hotfix"];
+pub(super) const INCIDENT_KEYS: &[&str] = &["issues", "window", "remedy_window", "hotfix"];
+pub(super) const ISSUE_KEYS: &[&str] = &["labels"];
 pub(super) const HOTFIX_KEYS: &[&str] = &["labels", "branches"];
 pub(super) const SERVICE_KEYS: &[&str] = &["slug", "name", "repositories", "environments", "owners"];
 pub(super) const OWNER_KEYS: &[&str] = &["team", "weight", "from", "to"];
@@ -27,6 +28,9 @@ pub struct DeliverySettings {
     /// Whether the flag of a deployment decides about production, and not the name of its environment.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trusts_flag: bool,
+    /// Labels of issues that are incidents. Without any, no issues are read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incident_labels: Vec<String>,
     /// For how many hours after a deployment an incident belongs to it; `None` for a day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incident_window_hours: Option<u32>,
@@ -131,6 +135,21 @@ impl Reader<'_> {
 
     pub(super) fn incidents(&mut self, node: &Node, settings: &mut DeliverySettings) {
         let fields = self.fields(node, "incidents", INCIDENT_KEYS, &[]);
+        if let Some(node) = fields.optional(self, "issues") {
+            let fields = self.fields(node, "incidents.issues", ISSUE_KEYS, &[]);
+            if let Some(node) = fields.required(self, "labels") {
+                let labels = self.list(node, "incidents.issues.labels", Reader::one_line);
+                if labels.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty()) {
+                    let help = "name at least one, or leave `issues` out";
+                    self.report("config.empty", node.at, "incidents.issues.labels", "the list is empty", help);
+                }
+                for label in labels {
+                    if !settings.incident_labels.contains(&label.value) {
+                        settings.incident_labels.push(label.value);
+                    }
+                }
+            }
+        }
         if let Some(node) = fields.optional(self, "window") {
             settings.incident_window_hours = self.window(node, "incidents.window");
         }

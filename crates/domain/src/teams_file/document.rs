@@ -104,6 +104,9 @@ struct Environments {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 struct Incidents {
+    /// Issues at GitHub that are incidents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issues: Option<Issues>,
     /// For how long after a deployment an incident belongs to it.
     #[schemars(regex(pattern = r"^[0-9]+[hd]$"), extend("default" = "24h"))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +118,16 @@ struct Incidents {
     /// Which pull requests are hotfixes.
     #[serde(skip_serializing_if = "Option::is_none")]
     hotfix: Option<Hotfix>,
+}
+
+/// Issues at GitHub that are incidents: those with one of these labels. Their start is the opening and their end the closing.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Issues {
+    /// The labels. An issue belongs to the service of its repository; where that has several, to the one of its label
+    /// `service:SLUG`.
+    #[schemars(length(min = 1), inner(length(min = 1, max = 100)), extend("examples" = [["incident"]]))]
+    labels: Vec<String>,
 }
 
 /// Which pull requests are hotfixes: those with one of the labels, or from one of the branches.

@@ -379,7 +379,7 @@ fn with_delivery(part: &str) -> String {
 fn services_environments_and_windows_are_read() {
     let file = with_delivery(
         "environments: { production: [production, prod-*], trust_flag: true }\n\
-         incidents: { window: 12h, remedy_window: 14d, hotfix: { labels: [urgent], branches: [fix/*] } }\n\
+         incidents: { issues: { labels: [incident, sev] }, window: 12h, remedy_window: 14d, hotfix: { labels: [urgent], branches: [fix/*] } }\n\
          services:\n\
          - { slug: shop, name: The shop, repositories: [Acme/Shop, other/x], environments: [live], owners: \
          [{ team: pay, weight: 0.6 }, { team: web, weight: 0.4, from: 2026-01-01 }] }\n\
@@ -388,6 +388,7 @@ fn services_environments_and_windows_are_read() {
     let settings = TeamsFile::parse("teams.yaml", file.as_bytes()).expect("valid").delivery;
     assert_eq!(settings.production, Some(vec!["production".to_owned(), "prod-*".to_owned()]));
     assert!(settings.trusts_flag);
+    assert_eq!(settings.incident_labels, ["incident", "sev"]);
     assert_eq!((settings.incident_window_hours, settings.remedy_window_hours), (Some(12), Some(336)));
     assert_eq!(
         (settings.hotfix_labels(), settings.hotfix_branches()),
@@ -437,6 +438,8 @@ fn impossible_services_are_refused() {
         (with_delivery("environments: { production: ['a[b'] }"), &["config.pattern"]),
         (with_delivery("environments: { producton: [a] }"), &["config.unknown_key"]),
         (with_delivery("incidents: { window: 1 day }"), &["config.window"]),
+        (with_delivery("incidents: { issues: { labels: [] } }"), &["config.empty"]),
+        (with_delivery("incidents: { issues: {} }"), &["config.missing_key"]),
         (with_delivery("incidents: { window: 500d }"), &["config.window"]),
     ] {
         let found = match TeamsFile::parse("teams.yaml", file.as_bytes()) {
@@ -468,6 +471,7 @@ fn the_schema_has_exactly_the_accepted_keys() {
     assert_eq!(keys("/$defs/Member/properties"), sorted(reader::MEMBER_KEYS));
     assert_eq!(keys("/$defs/Environments/properties"), sorted(delivery::ENVIRONMENT_KEYS));
     assert_eq!(keys("/$defs/Incidents/properties"), sorted(delivery::INCIDENT_KEYS));
+    assert_eq!(keys("/$defs/Issues/properties"), sorted(delivery::ISSUE_KEYS));
     assert_eq!(keys("/$defs/Hotfix/properties"), sorted(delivery::HOTFIX_KEYS));
     assert_eq!(keys("/$defs/Service/properties"), sorted(delivery::SERVICE_KEYS));
     assert_eq!(keys("/$defs/Owner/properties"), sorted(delivery::OWNER_KEYS));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::delivery::{
-    DeploymentId, DeploymentKind, Judgment, MissingReason, PullRequestId, Share, Shares, Timeline, Via, judge,
+    DeploymentId, DeploymentKind, Judgment, MissingReason, PullRequestId, Share, Shares, Stream, Timeline, Via, judge,
     shares_of, timeline,
 };
 use mergeline_domain::metrics::Basis;
@@ -43,6 +43,7 @@ impl Writer {
         for service in services {
             differences.rows += derive_one(&mut transaction, service, &rules).await?;
         }
+        differences.rows += derive_unassigned(&mut transaction, &rules).await?;
         if writes {
             transaction.commit().await?;
         }
@@ -96,6 +97,13 @@ pub(crate) async fn derive(connection: &mut Session, services: &[i64]) -> Result
     Ok(())
 }
 
+/// Derives incidents that belong to no service. Returns how many rows changed.
+pub(super) async fn derive_unassigned(connection: &mut Session, rules: &DeliveryRules) -> Result<u64, StoreError> {
+    let incidents = Incidents::read(connection, None).await?;
+    let linked = incidents.linked(&Stream::default(), &Timeline::default(), rules.incident_window);
+    linked.write(connection, None).await
+}
+
 /// Deletes what is derived from pull requests that are about to be deleted.
 pub(crate) async fn forget_deliveries(connection: &mut Session, pull_requests: &[i64]) -> Result<(), StoreError> {
     sqlx::query!("delete from pr_deliveries where pull_request_id = any($1)", pull_requests)
@@ -112,7 +120,7 @@ async fn derive_one(connection: &mut Session, service: i64, rules: &DeliveryRule
     let stored = StoredStream::read(connection, service, rules).await?;
     let timeline = timeline(&stored.stream);
     let incidents =
-        Incidents::read(connection, service).await?.linked(&stored.stream, &timeline, rules.incident_window);
+        Incidents::read(connection, Some(service)).await?.linked(&stored.stream, &timeline, rules.incident_window);
     let judgments = judge(&stored.stream, &timeline, &incidents.links(), rules.remedy_window);
     let weights = |pull_request: PullRequestId| -> &[(TeamId, Weight)] {
         stored.weights.get(&pull_request).map_or(&[], Vec::as_slice)

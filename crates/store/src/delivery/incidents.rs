@@ -42,14 +42,14 @@ struct CountedIncident {
 
 impl Incidents {
     /// Reads them.
-    pub(super) async fn read(connection: &mut Session, service: i64) -> Result<Self, StoreError> {
+    pub(super) async fn read(connection: &mut Session, service: Option<i64>) -> Result<Self, StoreError> {
         let rows = sqlx::query!(
             r#"select
                 i.id, i.started_at, i.severity, i.named_deployment_id, i.set_deployment_id, i.merged_into_id,
                 s.at as "at?", s.state as "state?"
             from incidents as i
             left join incident_states as s on i.id = s.incident_id
-            where i.service_id = $1
+            where i.service_id is not distinct from $1 and i.withdrawn_at is null
             order by i.id, s.at, s.state"#,
             service
         )

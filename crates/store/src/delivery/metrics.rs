@@ -192,7 +192,8 @@ impl ReadSession {
                         d.environment_group = 'production' and d.deleted_at is null and d.outcome = 'unfinished'
                         and d.created_at < $2::timestamptz - interval '24 hours'
                 ) as "abandoned!",
-                exists (select from incidents) as "has_incidents!""#,
+                exists (select from incidents)
+                or exists (select from incident_progress as p where p.read_at is not null) as "has_incidents!""#,
             service.map(|service| service.0),
             now
         )

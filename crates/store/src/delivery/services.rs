@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::delivery::{Environment, ServiceId};
 use mergeline_domain::teams_file::DeliverySettings;
 
-use super::derive::{derive, lock_ids};
-use super::rules::RepositoryServices;
+use super::derive::{derive, derive_unassigned, lock_ids};
+use super::issues::assign_incidents;
+use super::rules::{DeliveryRules, RepositoryServices};
 use crate::session::Session;
 use crate::{RepositoryId, Revision, StoreError};
 
@@ -58,7 +59,8 @@ pub(crate) async fn write_services(
         .await?;
     }
     write_owners(connection, settings, revision).await?;
-    let moved = move_deployments(connection).await?;
+    let mut moved = move_deployments(connection).await?;
+    moved.extend(assign_incidents(connection).await?);
     let services = sqlx::query_scalar!("select id from services where has_facts or id = any($1) order by id", &moved)
         .fetch_all(&mut *connection)
         .await?;
@@ -66,7 +68,10 @@ pub(crate) async fn write_services(
     sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &moved)
         .execute(&mut *connection)
         .await?;
-    derive(connection, &services).await
+    derive(connection, &services).await?;
+    let rules = DeliveryRules::read(connection).await?;
+    derive_unassigned(connection, &rules).await?;
+    Ok(())
 }
 
 /// Makes these the owners in force. What is no longer in the file stays as history.

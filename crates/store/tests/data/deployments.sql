@@ -31,6 +31,7 @@ insert into commits (repository_id, oid, parents, committed_at) values
 (1, decode(lpad('2', 40, '0'), 'hex'), array[decode(lpad('1', 40, '0'), 'hex')], '2026-01-06 11:00Z');
 insert into open_commits (repository_id, oid, committed_at) values (1, decode(lpad('9', 40, '0'), 'hex'), '2025-01-05 11:00Z');
 insert into deployment_progress (repository_id, covered_since, read_at) values (1, '2025-07-10', '2026-01-07');
+insert into incident_progress (repository_id, label, read_at) values (1, 'incident', '2026-01-07');
 insert into deployment_facts (
     deployment_id, service_id, succeeded_at, finished_at, kind, is_known, has_new_commits, is_after_unknown, pull_requests
 )

@@ -1,0 +1,375 @@
+//! Incidents that a repository lists: issues with a label.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::teams_file::DeliverySettings;
+use mergeline_source::{Closing, Etag, ListedIncident};
+use sqlx::types::Json;
+
+use super::derive::{derive, derive_unassigned, lock_ids};
+use super::progress::DeploymentProblem;
+use super::rules::DeliveryRules;
+use crate::attributions::hold_together;
+use crate::repositories::renew_lease;
+use crate::session::Session;
+use crate::{Lease, Reader, RepositoryId, StoreError, Writer};
+
+/// The source of incidents that a repository lists.
+const OF_REPOSITORY: &str = "github-issues";
+
+/// Words of labels that tell a severity, alone or behind `severity:`, `severity/`, `sev:` or `sev/`.
+const SEVERITIES: [(&str, &[&str]); 4] = [
+    ("critical", &["critical", "sev0", "sev1", "p0"]),
+    ("high", &["high", "sev2", "p1"]),
+    ("medium", &["medium", "sev3", "p2"]),
+    ("low", &["low", "sev4", "p3"]),
+];
+
+/// How far the incidents of a label are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IncidentProgress {
+    /// The version of the list.
+    pub etag: Option<Etag>,
+    /// When it was last read completely.
+    pub read_at: Option<DateTime<Utc>>,
+    /// Why it could not be read at the last attempt.
+    pub problem: Option<DeploymentProblem>,
+}
+
+/// The result of storing a list of incidents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoredIncidents {
+    /// Rows that are new or different.
+    pub changed: usize,
+}
+
+impl Reader {
+    /// The labels of issues that are incidents.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incident_labels(&self) -> Result<Vec<String>, StoreError> {
+        let query = sqlx::query_scalar!(
+            r#"select delivery as "delivery!: Json<DeliverySettings>" from configuration_in_force"#
+        );
+        let settings = self.with_deadline(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
+        Ok(settings.map(|Json(settings)| settings.incident_labels).unwrap_or_default())
+    }
+
+    /// How far the incidents of a repository with this label are read.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incident_progress(
+        &self,
+        repository: RepositoryId,
+        label: &str,
+    ) -> Result<IncidentProgress, StoreError> {
+        let query = sqlx::query!(
+            "select etag, etag_scope, read_at, problem, problem_message from incident_progress
+            where repository_id = $1 and label = $2",
+            repository.0,
+            label
+        );
+        let row = self.with_deadline(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
+        let Some(row) = row else { return Ok(IncidentProgress::default()) };
+        Ok(IncidentProgress {
+            etag: row.etag.zip(row.etag_scope).map(|(value, scope)| Etag { value, scope }),
+            read_at: row.read_at,
+            problem: row.problem.zip(row.problem_message).map(|(code, message)| DeploymentProblem { code, message }),
+        })
+    }
+
+    /// The ids at the source of the stored incidents of a repository with this label that count.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incidents_with(&self, repository: RepositoryId, label: &str) -> Result<Vec<String>, StoreError> {
+        let query = sqlx::query_scalar!(
+            "select source_id from incidents
+            where
+                repository_id = $1 and source = $2 and withdrawn_at is null
+                and exists (select from unnest(labels) as l (label) where lower(l.label) = lower($3))",
+            repository.0,
+            OF_REPOSITORY,
+            label
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+}
+
+impl Writer {
+    /// Stores listed incidents, and with them how far they are read; `gone` are the ids at the source of those that it no longer
+    /// lists. Derives what follows in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when another worker has taken over.
+    pub async fn store_incidents(
+        &self,
+        lease: &Lease,
+        label: &str,
+        incidents: &[ListedIncident],
+        gone: &[String],
+        progress: &IncidentProgress,
+        now: DateTime<Utc>,
+    ) -> Result<StoredIncidents, StoreError> {
+        let incidents: BTreeMap<&str, &ListedIncident> = incidents.iter().map(|it| (it.id.as_str(), it)).collect();
+        self.in_transaction(async |connection| {
+            hold_together(connection).await?;
+            renew_lease(connection, lease, now).await?;
+            let before = services_of(connection, lease.repository).await?;
+            lock_ids(connection, &before).await?;
+            let mut changed = write(connection, lease.repository, &incidents).await?;
+            changed += write_states(connection, lease.repository, &incidents).await?;
+            let withdrawn = sqlx::query!(
+                "update incidents set withdrawn_at = $4
+                where repository_id = $1 and source = $2 and source_id = any($3) and withdrawn_at is null",
+                lease.repository.0,
+                OF_REPOSITORY,
+                gone,
+                now
+            )
+            .execute(&mut *connection)
+            .await?;
+            changed += usize::try_from(withdrawn.rows_affected()).unwrap_or(usize::MAX);
+            if changed > 0 {
+                let assigned = assign_incidents(connection).await?;
+                let services = services_of(connection, lease.repository).await?;
+                let mut services: Vec<i64> = before.iter().chain(&services).chain(&assigned).copied().collect();
+                services.sort_unstable();
+                services.dedup();
+                let services = lock_ids(connection, &services).await?;
+                sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &services)
+                    .execute(&mut *connection)
+                    .await?;
+                derive(connection, &services).await?;
+                let rules = DeliveryRules::read(connection).await?;
+                derive_unassigned(connection, &rules).await?;
+                sqlx::query!(
+                    "update repositories set data_version = data_version + 1 where id = $1",
+                    lease.repository.0
+                )
+                .execute(&mut *connection)
+                .await?;
+            }
+            write_progress(connection, lease.repository, label, progress).await?;
+            Ok(StoredIncidents { changed })
+        })
+        .await
+    }
+}
+
+/// The services that the incidents of a repository belong to.
+async fn services_of(connection: &mut Session, repository: RepositoryId) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select distinct service_id as "service_id!" from incidents
+        where repository_id = $1 and service_id is not null
+        order by 1"#,
+        repository.0
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Writes listed incidents. Returns how many are new or different.
+async fn write(
+    connection: &mut Session,
+    repository: RepositoryId,
+    incidents: &BTreeMap<&str, &ListedIncident>,
+) -> Result<usize, StoreError> {
+    /// As many characters of a title are kept.
+    const TITLE: usize = 200;
+    let ids: Vec<&str> = incidents.keys().copied().collect();
+    let titles: Vec<String> = incidents.values().map(|it| it.title.chars().take(TITLE).collect()).collect();
+    let labels: Vec<serde_json::Value> = incidents.values().map(|it| it.labels.as_slice().into()).collect();
+    let severities: Vec<Option<&str>> = incidents.values().map(|it| severity_of(&it.labels)).collect();
+    let words: Vec<Option<&str>> = incidents.values().map(|it| severity_label(&it.labels)).collect();
+    let started_at: Vec<DateTime<Utc>> = incidents.values().map(|it| it.opened_at).collect();
+    let urls: Vec<Option<&str>> = incidents.values().map(|it| it.url.as_deref()).collect();
+    let written = sqlx::query!(
+        "insert into incidents as i (
+            source, instance_id, repository_id, source_id, title, labels, severity, source_severity, started_at, url
+        )
+        select
+            $2, r.instance_id, r.id, l.source_id, l.title, array(select jsonb_array_elements_text(l.labels)), l.severity,
+            l.source_severity, l.started_at, l.url
+        from unnest(
+            $3::text [], $4::text [], $5::jsonb [], $6::text [], $7::text [], $8::timestamptz [], $9::text []
+        ) as l (source_id, title, labels, severity, source_severity, started_at, url)
+        inner join repositories as r on r.id = $1
+        order by l.source_id
+        on conflict on constraint incidents_source_key do update
+        set
+            repository_id = excluded.repository_id, title = excluded.title, labels = excluded.labels,
+            severity = excluded.severity, source_severity = excluded.source_severity, started_at = excluded.started_at,
+            url = excluded.url, withdrawn_at = null
+        where
+            (
+                i.repository_id, i.title, i.labels, i.severity, i.source_severity, i.started_at, i.url, i.withdrawn_at
+            ) is distinct from (
+                excluded.repository_id, excluded.title, excluded.labels, excluded.severity, excluded.source_severity,
+                excluded.started_at, excluded.url, null::timestamptz
+            )",
+        repository.0,
+        OF_REPOSITORY,
+        &ids as &[&str],
+        &titles,
+        &labels,
+        &severities as &[Option<&str>],
+        &words as &[Option<&str>],
+        &started_at,
+        &urls as &[Option<&str>]
+    )
+    .execute(connection)
+    .await?;
+    Ok(usize::try_from(written.rows_affected()).unwrap_or(usize::MAX))
+}
+
+/// Adds the states that follow from what is listed. One that is open although its last state is an end was opened again.
+async fn write_states(
+    connection: &mut Session,
+    repository: RepositoryId,
+    incidents: &BTreeMap<&str, &ListedIncident>,
+) -> Result<usize, StoreError> {
+    let (mut ids, mut at, mut states) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut open, mut changed_at) = (Vec::new(), Vec::new());
+    for (id, incident) in incidents {
+        ids.push(*id);
+        at.push(incident.opened_at);
+        states.push("opened");
+        match incident.closed {
+            Some((closed_at, closing)) => {
+                ids.push(*id);
+                at.push(closed_at);
+                states.push(match closing {
+                    Closing::Resolved => "resolved",
+                    Closing::Dismissed => "dismissed",
+                    Closing::Merged => "merged",
+                });
+            }
+            None => {
+                open.push(*id);
+                changed_at.push(incident.updated_at);
+            }
+        }
+    }
+    let added = sqlx::query!(
+        "insert into incident_states (incident_id, at, state)
+        select i.id, s.at, s.state
+        from unnest($3::text [], $4::timestamptz [], $5::text []) as s (source_id, at, state)
+        inner join incidents as i on i.repository_id = $1 and i.source = $2 and i.source_id = s.source_id
+        order by i.id, s.at, s.state
+        on conflict (tenant_id, incident_id, at, state) do nothing",
+        repository.0,
+        OF_REPOSITORY,
+        &ids as &[&str],
+        &at,
+        &states as &[&str]
+    )
+    .execute(&mut *connection)
+    .await?;
+    let reopened = sqlx::query!(
+        "insert into incident_states (incident_id, at, state)
+        select i.id, greatest(o.at, l.at + interval '1 second'), 'reopened'
+        from unnest($3::text [], $4::timestamptz []) as o (source_id, at)
+        inner join incidents as i on i.repository_id = $1 and i.source = $2 and i.source_id = o.source_id
+        cross join lateral (
+            select s.at, s.state from incident_states as s where s.incident_id = i.id order by s.at desc, s.state desc limit 1
+        ) as l
+        where l.state in ('resolved', 'dismissed', 'merged')
+        order by i.id
+        on conflict (tenant_id, incident_id, at, state) do nothing",
+        repository.0,
+        OF_REPOSITORY,
+        &open as &[&str],
+        &changed_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(usize::try_from(added.rows_affected() + reopened.rows_affected()).unwrap_or(usize::MAX))
+}
+
+/// Gives each listed incident the service that it belongs to: the only one of its repository, else that of its label
+/// `service:SLUG`, else none. Returns all services that gained or lost one.
+pub(super) async fn assign_incidents(connection: &mut Session) -> Result<Vec<i64>, StoreError> {
+    let rows = sqlx::query!(
+        r#"with of_repository as (
+            select o.repository_id, min(f.id) as service_id, count(*) as services
+            from repositories_of_services as o
+            inner join services_in_force as f on o.service_id = f.id
+            group by o.repository_id
+        ),
+        wanted as (
+            select
+                i.id,
+                i.service_id as before,
+                case when r.services = 1 then r.service_id else (
+                    select f.id from services_in_force as f
+                    where exists (
+                        select from unnest(i.labels) as l (label) where lower(l.label) = 'service:' || lower(f.slug)
+                    )
+                    order by f.id
+                    limit 1
+                ) end as service_id
+            from incidents as i
+            left join of_repository as r on i.repository_id = r.repository_id
+            where i.repository_id is not null
+        ),
+        moved as (
+            update incidents as i set service_id = w.service_id
+            from wanted as w
+            where i.id = w.id and i.service_id is distinct from w.service_id
+            returning w.before, w.service_id
+        )
+        select before from moved where before is not null
+        union
+        select service_id from moved where service_id is not null"#
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| row.before).collect())
+}
+
+async fn write_progress(
+    connection: &mut Session,
+    repository: RepositoryId,
+    label: &str,
+    progress: &IncidentProgress,
+) -> Result<(), StoreError> {
+    let IncidentProgress { etag, read_at, problem } = progress;
+    sqlx::query!(
+        "insert into incident_progress (repository_id, label, etag, etag_scope, read_at, problem, problem_message)
+        values ($1, $2, $3, $4, $5, $6, $7)
+        on conflict (tenant_id, repository_id, label) do update
+        set
+            etag = excluded.etag, etag_scope = excluded.etag_scope, read_at = excluded.read_at, problem = excluded.problem,
+            problem_message = excluded.problem_message",
+        repository.0,
+        label,
+        etag.as_ref().map(|etag| etag.value.as_str()),
+        etag.as_ref().map(|etag| etag.scope.as_str()),
+        *read_at,
+        problem.as_ref().map(|problem| problem.code.as_str()),
+        problem.as_ref().map(|problem| problem.message.as_str())
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The label that tells a severity.
+fn severity_label(labels: &[String]) -> Option<&str> {
+    labels.iter().find(|label| severity_of_label(label).is_some()).map(String::as_str)
+}
+
+fn severity_of(labels: &[String]) -> Option<&'static str> {
+    labels.iter().find_map(|label| severity_of_label(label))
+}
+
+fn severity_of_label(label: &str) -> Option<&'static str> {
+    let label = label.to_lowercase();
+    let word = ["severity:", "severity/", "sev:", "sev/"].iter().find_map(|prefix| label.strip_prefix(prefix));
+    let word = word.unwrap_or(&label).trim();
+    SEVERITIES.iter().find(|(_, words)| words.contains(&word)).map(|(severity, _)| *severity)
+}

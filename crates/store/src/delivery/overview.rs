@@ -1,0 +1,61 @@
+//! What an operator wants to know about deployments.
+
+use crate::{Reader, StoreError};
+
+/// An environment that deployments name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownEnvironment {
+    /// Its name.
+    pub name: String,
+    /// Whether it means production.
+    pub is_production: bool,
+    /// Deployments to it.
+    pub deployments: i64,
+}
+
+/// A repository whose deployments could not be read at the last attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadDeployments {
+    /// `owner/name`.
+    pub repository: String,
+    /// A stable code.
+    pub code: String,
+    /// A sentence.
+    pub message: String,
+}
+
+impl Reader {
+    /// The environments that deployments name, without those that do not last, the most used first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn environments(&self) -> Result<Vec<KnownEnvironment>, StoreError> {
+        let query = sqlx::query_as!(
+            KnownEnvironment,
+            r#"select
+                min(environment) as "name!", bool_or(environment_group = 'production') as "is_production!",
+                count(*) as "deployments!"
+            from deployments
+            where deleted_at is null and environment_group <> 'transient'
+            group by lower(environment)
+            order by count(*) desc, 1"#
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+
+    /// The repositories whose deployments could not be read at the last attempt.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unread_deployments(&self) -> Result<Vec<UnreadDeployments>, StoreError> {
+        let query = sqlx::query_as!(
+            UnreadDeployments,
+            r#"select r.display_name as "repository!", p.problem as "code!", p.problem_message as "message!"
+            from deployment_progress as p
+            inner join repositories as r on p.repository_id = r.id
+            where p.problem is not null and r.removed_at is null
+            order by r.display_name"#
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+}
