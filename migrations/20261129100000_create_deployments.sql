@@ -13,7 +13,6 @@ create table services (
     place integer not null default 0,
     -- Names and patterns of its production environments. Null for those of the configuration.
     environments text [],
-    created_at timestamptz not null default now(),
     -- Set when a service is removed from the file. Its past stays.
     archived_at timestamptz,
     -- Whether it ever had a deployment or an incident. While not, nothing is derived for it.
@@ -78,9 +77,9 @@ create table deployments (
     instance_id bigint,
     repository_id bigint,
     -- Its id at its source.
-    source_id text not null check (source_id <> ''),
+    external_id text not null check (external_id <> ''),
     -- The id by which its states are read, if they are read apart.
-    states_id text,
+    node_id text,
     -- The environment that its source listed last, and what its states made of it: the one of the last success counts.
     listed_environment text not null,
     environment text not null,
@@ -108,7 +107,7 @@ create table deployments (
     -- The first failure after the success.
     failed_afterwards_at timestamptz,
     primary key (tenant_id, id),
-    constraint deployments_source_key unique nulls not distinct (tenant_id, source, instance_id, source_id),
+    constraint deployments_source_key unique nulls not distinct (tenant_id, source, instance_id, external_id),
     foreign key (tenant_id, service_id) references services (tenant_id, id),
     foreign key (tenant_id, instance_id) references instances (tenant_id, id),
     foreign key (tenant_id, repository_id) references repositories (tenant_id, id),
@@ -328,7 +327,7 @@ create table incidents (
     source text not null check (source in ('github-issues', 'events', 'pagerduty', 'incident-io', 'grafana', 'generic')),
     instance_id bigint,
     repository_id bigint,
-    source_id text not null check (source_id <> ''),
+    external_id text not null check (external_id <> ''),
     title text not null,
     labels text [] not null default '{}',
     -- The word of the source, and what it means.
@@ -343,7 +342,7 @@ create table incidents (
     -- Set when its source no longer lists it as an incident. It then does not count.
     withdrawn_at timestamptz,
     primary key (tenant_id, id),
-    constraint incidents_source_key unique nulls not distinct (tenant_id, source, instance_id, source_id),
+    constraint incidents_source_key unique nulls not distinct (tenant_id, source, instance_id, external_id),
     foreign key (tenant_id, service_id) references services (tenant_id, id),
     foreign key (tenant_id, instance_id) references instances (tenant_id, id),
     foreign key (tenant_id, repository_id) references repositories (tenant_id, id),

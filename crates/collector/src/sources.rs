@@ -8,9 +8,9 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{InstanceId, PullRequest, RepoName};
 use mergeline_github::{CommitPages, DeploymentPages, GitHub, PullRequestPages};
 use mergeline_source::{
-    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, Etag, Histories, IncidentList,
-    ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts, RepositoryKey, Session, Source,
-    SourceError, Start, UndecodableItem, Usage, WaitBudget,
+    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, Etag,
+    Histories, IncidentList, ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts,
+    RepositoryKey, Session, Source, SourceError, Start, UndecodableItem, Usage, WaitBudget,
 };
 
 /// The client of each instance that is collected.

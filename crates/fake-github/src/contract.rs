@@ -67,7 +67,7 @@ fn label(api: &str, name: &str) -> Value {
         "node_id": format!("LA_{id}"),
         "url": format!("{api}/labels/{name}"),
         "name": name,
-        "description": null,
+        "description": "",
         "color": "ededed",
         "default": false,
     })

@@ -307,7 +307,13 @@ mod tests {
             let before = at("2026-06-15T00:00:00Z");
             let all = organization(at(now)).pull_requests.into_iter();
             all.filter(|pull_request| pull_request.closed_at.is_some_and(|closed| closed < before))
-                .map(|pull_request| FakePullRequest { number: 0, id: 0, title: String::new(), ..pull_request })
+                .map(|pull_request| FakePullRequest {
+                    number: 0,
+                    id: 0,
+                    title: String::new(),
+                    merge_commit: None,
+                    ..pull_request
+                })
                 .collect()
         };
         assert_eq!(ended("2026-06-15T12:00:00Z"), ended("2026-06-18T12:00:00Z"));

@@ -5,9 +5,9 @@ use mergeline_domain::delivery::Oid;
 use mergeline_domain::progress::Cursor;
 use mergeline_domain::{PullRequest, RepoName};
 use mergeline_source::{
-    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, ErrorKind, Etag,
-    Histories, IncidentList, ListLength, OwnedRepositories, Page, PageAnswer, Position, Remaining, RepositoryFacts, RepositoryKey,
-    Source, SourceError, Start, UndecodableItem, UnreadableRow, Usage, WaitBudget,
+    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, ErrorKind,
+    Etag, Histories, IncidentList, ListLength, OwnedRepositories, Page, PageAnswer, Position, Remaining,
+    RepositoryFacts, RepositoryKey, Source, SourceError, Start, UndecodableItem, UnreadableRow, Usage, WaitBudget,
 };
 
 use crate::listing::larger_page;

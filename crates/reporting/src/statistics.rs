@@ -79,7 +79,7 @@ impl TeamReport {
         let mut warnings = Vec::new();
         if self.kind == ReportKind::LeadTime {
             let message =
-                "no deployments are known, so this is the time from opening to merge, not DORA's change lead time";
+                "this is the time from opening to merge; DORA's change lead time is among the team's DORA metrics";
             warnings.push(Warning::new(WarningCode::PrCycleTime, message));
         }
         warnings.extend(self.warnings().iter().cloned());

@@ -15,8 +15,8 @@ pub use deployments::{
     CommitPage, CommitRecord, DeploymentPage, DeploymentPageAnswer, ListedDeployment, ListedState,
     UndecodableDeployment,
 };
-pub use incidents::{Closing, IncidentList, ListedIncident};
 pub use error::{ErrorKind, SourceError};
+pub use incidents::{Closing, IncidentList, ListedIncident};
 pub use limits::{Block, Remaining, Usage, WaitBudget};
 pub use page::{ChangeAt, Etag, ListLength, Page, PageAnswer, Position, Start, UndecodableItem, UnreadableRow};
 pub use repository::{ListedRepository, OwnedRepositories, RepositoryFacts, RepositoryIdentity, RepositoryKey};

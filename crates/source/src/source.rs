@@ -6,8 +6,9 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{History, PullRequest, RepoName};
 
 use crate::{
-    Block, ChangeAt, CommitPage, DeploymentPageAnswer, ErrorKind, Etag, IncidentList, ListLength, ListedState, OwnedRepositories, Page,
-    PageAnswer, Remaining, RepositoryFacts, RepositoryKey, SourceError, Start, UndecodableItem, Usage, WaitBudget,
+    Block, ChangeAt, CommitPage, DeploymentPageAnswer, ErrorKind, Etag, IncidentList, ListLength, ListedState,
+    OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts, RepositoryKey, SourceError, Start,
+    UndecodableItem, Usage, WaitBudget,
 };
 
 /// The details of some pull requests, each with the id that it was requested by.

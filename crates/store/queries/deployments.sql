@@ -3,7 +3,7 @@
 select
     d.id,
     d.source,
-    d.source_id,
+    d.external_id,
     d.service_id,
     coalesce(s.slug, replace(r.display_name, '/', '.')) as "service!",
     d.environment,

@@ -5,25 +5,25 @@ with listed as (
         $3::bigint [], $4::text [], $5::text [], $6::text [], $7::text [], $8::boolean [], $9::boolean [],
         $10::timestamptz [], $11::bytea []
     ) as l (
-        service_id, source_id, states_id, environment, environment_group, is_production, is_transient, created_at, oid
+        service_id, external_id, node_id, environment, environment_group, is_production, is_transient, created_at, oid
     )
 ),
 
 written as (
     insert into deployments as d (
-        service_id, source, instance_id, repository_id, source_id, states_id, listed_environment, environment,
+        service_id, source, instance_id, repository_id, external_id, node_id, listed_environment, environment,
         environment_group, is_production, is_transient, created_at
     )
     select
-        l.service_id, $2, r.instance_id, r.id, l.source_id, l.states_id, l.environment, l.environment, l.environment_group,
+        l.service_id, $2, r.instance_id, r.id, l.external_id, l.node_id, l.environment, l.environment, l.environment_group,
         l.is_production, l.is_transient, l.created_at
     from listed as l
     inner join repositories as r on r.id = $1
-    order by l.source_id
+    order by l.external_id
     on conflict on constraint deployments_source_key do update
     set
         repository_id = excluded.repository_id,
-        states_id = excluded.states_id,
+        node_id = excluded.node_id,
         listed_environment = excluded.listed_environment,
         is_production = excluded.is_production,
         is_transient = excluded.is_transient,
@@ -36,19 +36,19 @@ written as (
         deleted_at = null
     where
         (
-            d.repository_id, d.states_id, d.listed_environment, d.is_production, d.is_transient, d.deleted_at
+            d.repository_id, d.node_id, d.listed_environment, d.is_production, d.is_transient, d.deleted_at
         ) is distinct from (
-            excluded.repository_id, excluded.states_id, excluded.listed_environment, excluded.is_production,
+            excluded.repository_id, excluded.node_id, excluded.listed_environment, excluded.is_production,
             excluded.is_transient, null::timestamptz
         )
-    returning d.id, d.source_id
+    returning d.id, d.external_id
 ),
 
 revised as (
     insert into deployment_revisions (deployment_id, repository_id, oid)
     select w.id, $1, l.oid
     from written as w
-    inner join listed as l on w.source_id = l.source_id
+    inner join listed as l on w.external_id = l.external_id
     where l.oid is not null
     order by w.id
     on conflict (tenant_id, deployment_id, repository_id) do nothing

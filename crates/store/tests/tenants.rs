@@ -55,7 +55,42 @@ const ROWS: &str = "
         pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at, coding_seconds
     )
     select p.id, m.team_id, m.id, 0.5, p.repository_id, p.author_id, p.created_at, p.closed_at, p.merged_at, 60
-    from pull_requests as p cross join team_memberships as m;";
+    from pull_requests as p cross join team_memberships as m;
+    insert into services (slug, name) values ('shop', 'Shop');
+    insert into service_repositories (service_id, repository) select id, 'acme/api' from services where slug = 'shop';
+    insert into service_owners (service_id, team_id, weight, added_in)
+    select s.id, t.id, 1, c.revision from services as s cross join teams as t cross join configurations as c where s.slug = 'shop';
+    insert into deployments (
+        service_id, source, instance_id, repository_id, external_id, listed_environment, environment, environment_group,
+        created_at, outcome, succeeded_at
+    )
+    select s.id, 'github-deployments', 1, r.id, '70', 'prod', 'prod', 'production', '2026-06-09', 'succeeded', '2026-06-09'
+    from services as s cross join repositories as r where s.slug = 'shop';
+    insert into deployment_revisions (deployment_id, repository_id, oid)
+    select id, repository_id, decode(repeat('0a', 20), 'hex') from deployments;
+    insert into deployment_states (deployment_id, at, state) select id, succeeded_at, 'success' from deployments;
+    insert into commits (repository_id, oid, parents, committed_at)
+    select id, decode(repeat('0a', 20), 'hex'), '{}', '2026-06-09' from repositories;
+    insert into open_commits (repository_id, oid) select id, decode(repeat('0b', 20), 'hex') from repositories;
+    insert into deployment_progress (repository_id) select id from repositories;
+    insert into incident_progress (repository_id, label) select id, 'incident' from repositories;
+    insert into deployment_facts (
+        deployment_id, service_id, succeeded_at, finished_at, kind, is_known, has_new_commits, is_after_unknown, pull_requests
+    )
+    select id, service_id, succeeded_at, succeeded_at, 'change', true, true, false, 1 from deployments;
+    insert into deployment_failures (deployment_id, reason) select id, 'incident' from deployments;
+    insert into pr_deliveries (pull_request_id, service_id, deployment_id, delivered_at, via)
+    select p.id, d.service_id, d.id, d.succeeded_at, 'merge_commit' from pull_requests as p cross join deployments as d;
+    insert into deployment_attempts (deployment_id, pull_request_id)
+    select d.id, p.id from pull_requests as p cross join deployments as d;
+    insert into deployment_shares (basis, team_id, deployment_id, share, service_id, succeeded_at, finished_at, kind, rework)
+    select 'delivered', t.id, d.id, 0.5, d.service_id, d.succeeded_at, d.succeeded_at, 'change', '{}'
+    from deployments as d cross join teams as t;
+    insert into incidents (service_id, source, external_id, title, started_at)
+    select service_id, 'events', 'I1', 'Down', '2026-06-09' from deployments;
+    insert into incident_states (incident_id, at, state) select id, started_at, 'opened' from incidents;
+    insert into incident_facts (incident_id, service_id, started_at, deployment_id, rule)
+    select i.id, i.service_id, i.started_at, d.id, 'window' from incidents as i cross join deployments as d;";
 
 fn settings(url: &str) -> Result<DatabaseSettings> {
     Ok(DatabaseSettings::parse(&SecretString::from(url)).map_err(Problems::from)?)

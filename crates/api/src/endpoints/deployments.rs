@@ -76,7 +76,7 @@ pub(crate) struct Deployment {
     /// Where it is known from.
     source: String,
     /// Its id there.
-    source_id: String,
+    external_id: String,
     /// The slug of its service.
     service: String,
     environment: String,
@@ -189,7 +189,7 @@ impl From<DeploymentRow> for Deployment {
         Self {
             id: row.id.0,
             source: row.source,
-            source_id: row.source_id.to_string(),
+            external_id: row.external_id.to_string(),
             service: row.service,
             environment: row.environment,
             counts: !row.is_deleted && row.kind.as_deref().is_some_and(|kind| kind != "rollout"),
@@ -217,7 +217,7 @@ impl Deployment {
     const COLUMNS: [&'static str; 22] = [
         "id",
         "source",
-        "source_id",
+        "external_id",
         "service",
         "environment",
         "outcome",
@@ -247,7 +247,7 @@ impl Deployment {
         rows.push([
             Cell::Whole(Some(self.id)),
             Cell::Text(&self.source),
-            Cell::Text(&self.source_id),
+            Cell::Text(&self.external_id),
             Cell::Text(&self.service),
             Cell::Text(&self.environment),
             Cell::Text(&self.outcome),

@@ -9,8 +9,8 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{InstanceId, Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
-    ApplyError, ConfiguredLogin, DatabaseStatus, KnownEnvironment, QuarantineEntry, RepositoryStatus, ResultState, RunState, Snapshot,
-    StoreError, UNKNOWN_ZONE_HELP, UnreadDeployments, Writer,
+    ApplyError, ConfiguredLogin, DatabaseStatus, KnownEnvironment, QuarantineEntry, RepositoryStatus, ResultState,
+    RunState, Snapshot, StoreError, UNKNOWN_ZONE_HELP, UnreadDeployments, Writer,
 };
 
 use super::findings::{Check, Findings};
@@ -373,7 +373,9 @@ fn deployments(environments: &[KnownEnvironment], unread: &[UnreadDeployments]) 
     let listed = listed.join(", ");
     let production: i64 = environments.iter().filter(|it| it.is_production).map(|it| it.deployments).sum();
     match environments.first() {
-        _ if production > 0 => checks.push(Check::ok(NAME, format!("{production} to production; environments: {listed}"))),
+        _ if production > 0 => {
+            checks.push(Check::ok(NAME, format!("{production} to production; environments: {listed}")))
+        }
         None if unread.is_empty() => checks.push(Check::ok(
             NAME,
             "no repository has any at GitHub, so there are no deployment frequency and change lead time",

@@ -90,14 +90,14 @@ fn fill(fake: &FakeGitHub) {
 
 const INCIDENTS: &str = "
 with told as (
-    insert into incidents (service_id, source, source_id, title, started_at)
+    insert into incidents (service_id, source, external_id, title, started_at)
     select s.id, 'events', i.id, i.id, i.started_at::timestamptz
     from services as s
     cross join (values
         ('I1', '2026-06-03T12:00:00Z'), ('I2', '2026-06-03T12:30:00Z'),
         ('I3', '2026-06-07T09:00:00Z'), ('I4', '2026-05-29T08:00:00Z')
     ) as i (id, started_at)
-    returning id, source_id, started_at
+    returning id, external_id, started_at
 )
 insert into incident_states (incident_id, at, state)
 select id, started_at, 'opened' from told
@@ -106,7 +106,7 @@ select t.id, e.at::timestamptz, 'resolved'
 from told as t
 inner join (values
     ('I1', '2026-06-03T13:00:00Z'), ('I2', '2026-06-03T15:30:00Z'), ('I4', '2026-05-29T10:00:00Z')
-) as e (id, at) on t.source_id = e.id";
+) as e (id, at) on t.external_id = e.id";
 
 impl World {
     async fn new() -> Result<Self> {

@@ -218,7 +218,7 @@ impl RepositoryJob<'_> {
         let mut not_found: Option<DateTime<Utc>> = None;
         let queries = futures::stream::iter(asked.chunks(IN_A_QUERY))
             .map(|batch| async move {
-                let ids: Vec<String> = batch.iter().map(|one| one.states_id.clone()).collect();
+                let ids: Vec<String> = batch.iter().map(|one| one.node_id.clone()).collect();
                 (batch, session.deployment_states(&ids).await)
             })
             .buffered(ahead);
@@ -229,7 +229,7 @@ impl RepositoryJob<'_> {
                     match states {
                         Ok(states) => received.push((id, states)),
                         Err(error) => {
-                            let one = batch.iter().find(|one| one.states_id == id);
+                            let one = batch.iter().find(|one| one.node_id == id);
                             if let (Some(one), ErrorKind::NotFound) = (one, error.kind) {
                                 not_found = Some(not_found.map_or(one.created_at, |at| at.min(one.created_at)));
                             } else {

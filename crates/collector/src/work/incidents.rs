@@ -34,8 +34,7 @@ impl RepositoryJob<'_> {
             };
             let read_at = if problem.is_none() { Some(started_at) } else { known.read_at };
             let progress = IncidentProgress { etag, read_at, problem };
-            let stored =
-                store.store_incidents(&self.lease, &label, &incidents, &gone, &progress, self.now());
+            let stored = store.store_incidents(&self.lease, &label, &incidents, &gone, &progress, self.now());
             timed(&mut self.result.database, Box::pin(stored)).await?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! From deployments at the fake GitHub to what they delivered.
 
 mod example;
+mod incidents;
 mod recorded;
 mod services;
 
@@ -44,7 +45,7 @@ pub(crate) async fn collect_all_at(world: &World, now: &str) -> Result<RunReport
 /// The kinds of deployments by their numbers; a failed attempt has none.
 pub(crate) async fn kinds(world: &World) -> Result<BTreeMap<i64, Option<String>>> {
     let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
-        "select d.source_id::bigint - 5000000000, f.kind
+        "select d.external_id::bigint - 5000000000, f.kind
         from deployment_facts as f inner join deployments as d on f.deployment_id = d.id",
     )
     .fetch_all(&world.database.pool().await?)
@@ -55,7 +56,7 @@ pub(crate) async fn kinds(world: &World) -> Result<BTreeMap<i64, Option<String>>
 /// Which deployment delivered each pull request, or why none did.
 pub(crate) async fn deliveries(world: &World) -> Result<BTreeMap<i64, String>> {
     let rows: Vec<(i64, String)> = sqlx::query_as(
-        "select p.number, coalesce(p.missing, (d.source_id::bigint - 5000000000)::text)
+        "select p.number, coalesce(p.missing, (d.external_id::bigint - 5000000000)::text)
         from (select r.number, l.missing, l.deployment_id from pr_deliveries as l
             inner join pull_requests as r on l.pull_request_id = r.id) as p
         left join deployments as d on p.deployment_id = d.id",

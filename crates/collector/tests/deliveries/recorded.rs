@@ -85,7 +85,7 @@ async fn collect_all(world: &World, verifies: bool) -> Result<()> {
 /// Which deployment delivered each pull request, of those that the truth has.
 async fn delivered(world: &World, history: &History) -> Result<BTreeMap<i64, i64>> {
     let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "select p.number, d.source_id::bigint
+        "select p.number, d.external_id::bigint
         from pr_deliveries as l
         inner join pull_requests as p on l.pull_request_id = p.id
         inner join deployments as d on l.deployment_id = d.id",

@@ -24,7 +24,7 @@ async fn by_service(world: &World) -> Result<Vec<String>> {
     world
         .texts(
             "select coalesce(s.slug, replace(r.display_name, '/', '.')) || ' '
-                || string_agg((d.source_id::bigint - 5000000000) || ':' || coalesce(f.kind, '-'), ' ' order by d.source_id)
+                || string_agg((d.external_id::bigint - 5000000000) || ':' || coalesce(f.kind, '-'), ' ' order by d.external_id)
             from deployment_facts as f
             inner join deployments as d on f.deployment_id = d.id
             inner join services as s on f.service_id = s.id

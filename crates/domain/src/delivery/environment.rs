@@ -58,7 +58,7 @@ pub struct EnvironmentRules {
 pub struct ServiceRules {
     /// The service.
     pub service: ServiceId,
-    /// Its own rules; `None` for those of the configuration.
+    /// Its own names and patterns of production; `None` for the rules of the configuration.
     pub own: Option<EnvironmentRules>,
 }
 
@@ -70,8 +70,13 @@ pub fn service_of(
     default: &EnvironmentRules,
     environment: Environment<'_>,
 ) -> Option<(ServiceId, EnvironmentGroup)> {
-    let group_of = |it: &ServiceRules| it.own.as_ref().unwrap_or(default).group_of(environment);
-    let names_it = |it: &&ServiceRules| it.own.is_some() && group_of(it) == EnvironmentGroup::Production;
+    // The flag decides only about production, never about the service.
+    let group_of = |it: &ServiceRules| match &it.own {
+        Some(own) if !default.trusts_flag => own.group_of(environment),
+        _ => default.group_of(environment),
+    };
+    let name = environment.name.to_lowercase();
+    let names_it = |it: &&ServiceRules| it.own.as_ref().is_some_and(|own| own.is_production(&name));
     let without_own = || services.iter().find(|it| it.own.is_none());
     let service = services.iter().find(names_it).or_else(without_own).or_else(|| services.first())?;
     Some((service.service, group_of(service)))

@@ -545,8 +545,9 @@ fn services_changed(current: &Current, file: &TeamsFile) -> Vec<(char, ServiceSl
         changes.push((sign, service.slug.clone(), format!("{}; {owners}", repositories.join(", "))));
     }
     let is_gone = |it: &&ServiceEntry| file.delivery.services.iter().all(|service| service.slug != it.slug);
-    changes
-        .extend(known.iter().filter(is_gone).map(|it| ('-', it.slug.clone(), "archived: its past stays".to_owned())));
+    changes.extend(known.iter().filter(is_gone).map(|it| {
+        ('-', it.slug.clone(), "archived: its deployments go to the services of their repositories".to_owned())
+    }));
     changes
 }
 
@@ -623,9 +624,7 @@ impl fmt::Display for Plan {
             for instance in instances.iter().filter(|instance| instance.url != instance.forge.public_url()) {
                 write!(f, ", {} at {}", instance.forge, instance.url)?;
             }
-            if let Some(names) = &delivery.production {
-                write!(f, ", production: {}", names.join(", "))?;
-            }
+            write!(f, "{delivery}")?;
             writeln!(f)?;
         }
         for (sign, service, note) in &self.services_changed {

@@ -276,7 +276,12 @@ fn services_are_named_once(draft: &Draft, problems: &mut Vec<Problem>) {
 
 fn services_have_collected_repositories(draft: &Draft, problems: &mut Vec<Problem>) {
     for service in &draft.delivery.services {
-        for name in &service.value.repositories {
+        for (index, name) in service.value.repositories.iter().enumerate() {
+            if service.value.repositories[..index].contains(name) {
+                let message = format!("`{name}` is listed twice in the service `{}`", service.value.slug);
+                problems.push(problem("config.duplicate_repo", service, message, "keep one of them"));
+                continue;
+            }
             let last = draft.repositories.iter().rev().find(|entry| entry.value.matches(name));
             if last.is_none_or(|entry| matches!(entry.value, RepoEntry::Exclusion(_))) {
                 let message = format!("`{name}` of the service `{}` is not collected", service.value.slug);
@@ -292,7 +297,10 @@ fn services_of_one_repository_have_environments(draft: &Draft, problems: &mut Ve
     let mut without: HashMap<&crate::RepoName, &Placed<super::ServiceEntry>> = HashMap::new();
     for service in draft.delivery.services.iter().filter(|service| service.value.environments.is_none()) {
         for name in &service.value.repositories {
-            let Some(first) = without.insert(name, service) else { continue };
+            let Some(first) = without.insert(name, service).filter(|first| first.value.slug != service.value.slug)
+            else {
+                continue;
+            };
             let message =
                 format!("`{}` and `{}` both take the deployments of `{name}`", first.value.slug, service.value.slug);
             let help = "name the production environments of one of them in `environments`, or make them one service";
@@ -306,9 +314,8 @@ fn services_of_one_repository_have_environments(draft: &Draft, problems: &mut Ve
 fn services_have_known_owners(draft: &Draft, problems: &mut Vec<Problem>) {
     let known: BTreeSet<&TeamSlug> = draft.teams.iter().filter_map(|team| team.value.slug.as_ref()).collect();
     for service in &draft.delivery.services {
-        let unknown = service.value.owners.iter().find(|owner| !known.contains(&owner.team));
-        if let Some(owner) = unknown {
-            let message = format!("the owner `{}` of `{}` is no team of this file", owner.team, service.value.slug);
+        for owner in service.value.owners.iter().filter(|owner| !known.contains(&owner.team)) {
+            let message = format!("the owner `{}` of `{}` is not a team of this file", owner.team, service.value.slug);
             problems.push(problem("config.service_owner", service, message, "write the slug of a team"));
         }
     }

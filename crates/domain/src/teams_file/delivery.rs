@@ -1,5 +1,7 @@
 //! The part of the teams file about deliveries: services with their owners, environments, windows and hotfixes.
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +111,33 @@ impl DeliverySettings {
     }
 }
 
+/// What differs from the defaults, without the services, as the end of a line.
+impl fmt::Display for DeliverySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lists = [
+            ("production", self.production.as_deref()),
+            ("incidents", Some(self.incident_labels.as_slice()).filter(|labels| !labels.is_empty())),
+            ("hotfix labels", self.hotfix_labels.as_deref()),
+            ("hotfix branches", self.hotfix_branches.as_deref()),
+        ];
+        for (name, list) in lists {
+            if let Some(list) = list {
+                write!(f, ", {name}: {}", list.join(" "))?;
+            }
+        }
+        if self.trusts_flag {
+            f.write_str(", the flag decides about production")?;
+        }
+        let windows = [("incident window", self.incident_window_hours), ("remedy window", self.remedy_window_hours)];
+        for (name, hours) in windows {
+            if let Some(hours) = hours {
+                write!(f, ", {name}: {hours} h")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The part about deliveries, as much as could be read.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryDraft {
@@ -130,6 +159,10 @@ impl Reader<'_> {
         }
         if let Some(node) = fields.optional(self, "trust_flag") {
             settings.trusts_flag = self.boolean(node, "environments.trust_flag").unwrap_or_default();
+            if settings.trusts_flag && settings.production.is_some() {
+                let message = "`production` and `trust_flag` exclude each other: either the name or the flag decides";
+                self.report("config.environments", node.at, "environments.trust_flag", message, "keep one of them");
+            }
         }
     }
 
@@ -242,7 +275,7 @@ impl Reader<'_> {
         let hours = hours.filter(|hours| WINDOW_HOURS.contains(hours));
         if hours.is_none() {
             let message = format!("`{text}` is not a time from an hour to a year");
-            self.report("config.window", node.at, path, message, "write hours as `24h` or days as `7d`");
+            self.report("config.window", node.at, path, message, "write `1h` to `366d`");
         }
         hours
     }

@@ -378,7 +378,7 @@ fn with_delivery(part: &str) -> String {
 #[test]
 fn services_environments_and_windows_are_read() {
     let file = with_delivery(
-        "environments: { production: [production, prod-*], trust_flag: true }\n\
+        "environments: { production: [production, prod-*] }\n\
          incidents: { issues: { labels: [incident, sev] }, window: 12h, remedy_window: 14d, hotfix: { labels: [urgent], branches: [fix/*] } }\n\
          services:\n\
          - { slug: shop, name: The shop, repositories: [Acme/Shop, other/x], environments: [live], owners: \
@@ -387,7 +387,6 @@ fn services_environments_and_windows_are_read() {
     );
     let settings = TeamsFile::parse("teams.yaml", file.as_bytes()).expect("valid").delivery;
     assert_eq!(settings.production, Some(vec!["production".to_owned(), "prod-*".to_owned()]));
-    assert!(settings.trusts_flag);
     assert_eq!(settings.incident_labels, ["incident", "sev"]);
     assert_eq!((settings.incident_window_hours, settings.remedy_window_hours), (Some(12), Some(336)));
     assert_eq!(
@@ -435,6 +434,8 @@ fn impossible_services_are_refused() {
             &["config.period_overlap"],
         ),
         (with_delivery("environments: { production: [] }"), &["config.empty"]),
+        (with_delivery("environments: { production: [a], trust_flag: true }"), &["config.environments"]),
+        (service("{ slug: a, repositories: [acme/shop, Acme/Shop] }"), &["config.duplicate_repo"]),
         (with_delivery("environments: { production: ['a[b'] }"), &["config.pattern"]),
         (with_delivery("environments: { producton: [a] }"), &["config.unknown_key"]),
         (with_delivery("incidents: { window: 1 day }"), &["config.window"]),

@@ -10,7 +10,7 @@ use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema, ast};
 use mergeline_fake_github::{
-    FakeCommit, FakeDeployment, FakeGitCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, deployment, pr, recorded,
+    FakeCommit, FakeDeployment, FakeGitCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, deployment, issue, pr, recorded,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -622,6 +622,44 @@ async fn deployments_are_listed_newest_first_by_page() -> Result<()> {
 }
 
 #[tokio::test]
+async fn issues_are_listed_by_label_with_pull_requests() -> Result<()> {
+    let fake = start().await?;
+    fake.put_issues([
+        issue(REPOSITORY, 1, "incident", "2026-06-01T10:00:00Z").closed("2026-06-05T10:00:00Z", "completed"),
+        issue(REPOSITORY, 2, "incident", "2026-06-02T10:00:00Z").labeled("sev 1"),
+        issue(REPOSITORY, 3, "bug", "2026-06-03T10:00:00Z"),
+    ]);
+    fake.put([pr(REPOSITORY, 4).created("2026-06-04T10:00:00Z").labeled("Incident")]);
+    let listed = async |query: &str| -> Result<Vec<(i64, bool)>> {
+        let answer = get(&fake, &format!("/repos/acme/api/issues?{query}"), &[]).await?;
+        let items = answer.body.as_array().into_iter().flatten();
+        Ok(items.filter_map(|item| Some((item["number"].as_i64()?, item.get("pull_request").is_some()))).collect())
+    };
+    assert_eq!(listed("labels=incident").await?, [(4, true), (2, false)], "open ones, the newest first");
+    let by_update = "labels=incident&state=all&sort=updated&direction=desc";
+    assert_eq!(listed(by_update).await?, [(1, false), (4, true), (2, false)]);
+    assert_eq!(listed("labels=incident,sev%201&state=all").await?, [(2, false)], "several labels mean all of them");
+    assert_eq!(listed("state=all&since=2026-06-04T00:00:00Z").await?, [(4, true), (1, false)]);
+    fake.hide_issues(REPOSITORY, true);
+    assert_eq!(get(&fake, "/repos/acme/api/issues", &[]).await?.status, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn listed_issues_match_the_github_schema() -> Result<()> {
+    let Some(folder) = recorded::folder() else { return Ok(()) };
+    let description = Description::read(&folder)?;
+    let fake = start().await?;
+    let opened = issue(REPOSITORY, 1, "incident", "2026-06-01T10:00:00Z");
+    fake.put_issues([opened.clone(), issue(REPOSITORY, 2, "bug", "2026-06-01T10:00:00Z").closed("2026-06-02T10:00:00Z", "duplicate")]);
+    fake.put([pr(REPOSITORY, 4).labeled("incident")]);
+    let answer = get(&fake, "/repos/acme/api/issues?state=all", &[]).await?;
+    assert_eq!(answer.body.as_array().map(Vec::len), Some(3));
+    assert_eq!(description.problems("/repos/{owner}/{repo}/issues", &answer.body)?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
 async fn success_makes_earlier_deployments_inactive() -> Result<()> {
     let fake = start().await?;
     let flagged = |number| deployed(number).to("live").flagged(Some(true), None);
@@ -941,10 +979,10 @@ async fn graphql_points_have_a_separate_limit() -> Result<()> {
     fake.put(pull_requests.clone());
     let ids: Vec<String> = pull_requests.iter().map(node_id).collect();
     let answer = query(&fake, DETAILS, json!({ "ids": ids })).await?;
-    // Three connections of a hundred nodes.
-    assert_eq!(answer.body["data"]["rateLimit"]["cost"], json!(3));
+    // Four connections of a hundred nodes.
+    assert_eq!(answer.body["data"]["rateLimit"]["cost"], json!(4));
     assert_eq!(answer.header("x-ratelimit-resource"), Some("graphql"));
-    assert_eq!(answer.header("x-ratelimit-remaining"), Some("4997"));
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("4996"));
     assert_eq!(get(&fake, &pulls(""), &[]).await?.header("x-ratelimit-remaining"), Some("4999"));
     fake.set_graphql_rate_limit(5_000, 5_000);
     let answer = query(&fake, DETAILS, json!({ "ids": ids })).await?;

@@ -22,7 +22,7 @@ const OF_REPOSITORY: &str = "github-deployments";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedDeployment {
     /// The id by which they are read.
-    pub states_id: String,
+    pub node_id: String,
     /// When it was created.
     pub created_at: DateTime<Utc>,
 }
@@ -61,9 +61,9 @@ impl Reader {
     ) -> Result<Vec<AskedDeployment>, StoreError> {
         let query = sqlx::query_as!(
             AskedDeployment,
-            r#"select states_id as "states_id!", created_at from deployments
+            r#"select node_id as "node_id!", created_at from deployments
             where
-                repository_id = $1 and states_id is not null and deleted_at is null
+                repository_id = $1 and node_id is not null and deleted_at is null
                 -- Previews end by the hundred, and nothing is told of them.
                 and environment_group <> 'transient'
                 and (
@@ -90,7 +90,7 @@ impl Reader {
         since: DateTime<Utc>,
     ) -> Result<BTreeSet<String>, StoreError> {
         let query = sqlx::query_scalar!(
-            "select source_id from deployments
+            "select external_id from deployments
             where repository_id = $1 and source = $2 and created_at >= $3 and deleted_at is null",
             repository.0,
             OF_REPOSITORY,
@@ -190,7 +190,7 @@ impl Writer {
             let services = lock_services(connection, &[lease.repository]).await?;
             sqlx::query!(
                 "update deployments set deleted_at = $4
-                where repository_id = $1 and source = $2 and source_id = any($3) and deleted_at is null",
+                where repository_id = $1 and source = $2 and external_id = any($3) and deleted_at is null",
                 lease.repository.0,
                 OF_REPOSITORY,
                 source_ids,
@@ -287,8 +287,8 @@ async fn add_states(
     sqlx::query!(
         "insert into deployment_states (deployment_id, at, state, environment)
         select d.id, s.at, s.state, max(s.environment)
-        from unnest($2::text [], $3::timestamptz [], $4::text [], $5::text []) as s (states_id, at, state, environment)
-        inner join deployments as d on d.repository_id = $1 and s.states_id = d.states_id
+        from unnest($2::text [], $3::timestamptz [], $4::text [], $5::text []) as s (node_id, at, state, environment)
+        inner join deployments as d on d.repository_id = $1 and s.node_id = d.node_id
         group by d.id, s.at, s.state
         order by d.id, s.at, s.state
         on conflict (tenant_id, deployment_id, at, state) do nothing",
@@ -315,7 +315,7 @@ async fn settle(
         r#"select d.id, d.listed_environment, d.is_production, d.is_transient, s.at as "at?", s.state as "state?", s.environment
         from deployments as d
         left join deployment_states as s on d.id = s.deployment_id
-        where d.repository_id = $1 and d.states_id = any($2)
+        where d.repository_id = $1 and d.node_id = any($2)
         order by d.id, s.at, s.state"#,
         repository.0,
         states_ids as &[&str]

@@ -87,7 +87,7 @@ impl Reader {
     /// When the database fails.
     pub async fn incidents_with(&self, repository: RepositoryId, label: &str) -> Result<Vec<String>, StoreError> {
         let query = sqlx::query_scalar!(
-            "select source_id from incidents
+            "select external_id from incidents
             where
                 repository_id = $1 and source = $2 and withdrawn_at is null
                 and exists (select from unnest(labels) as l (label) where lower(l.label) = lower($3))",
@@ -124,7 +124,7 @@ impl Writer {
             changed += write_states(connection, lease.repository, &incidents).await?;
             let withdrawn = sqlx::query!(
                 "update incidents set withdrawn_at = $4
-                where repository_id = $1 and source = $2 and source_id = any($3) and withdrawn_at is null",
+                where repository_id = $1 and source = $2 and external_id = any($3) and withdrawn_at is null",
                 lease.repository.0,
                 OF_REPOSITORY,
                 gone,
@@ -189,16 +189,16 @@ async fn write(
     let urls: Vec<Option<&str>> = incidents.values().map(|it| it.url.as_deref()).collect();
     let written = sqlx::query!(
         "insert into incidents as i (
-            source, instance_id, repository_id, source_id, title, labels, severity, source_severity, started_at, url
+            source, instance_id, repository_id, external_id, title, labels, severity, source_severity, started_at, url
         )
         select
-            $2, r.instance_id, r.id, l.source_id, l.title, array(select jsonb_array_elements_text(l.labels)), l.severity,
+            $2, r.instance_id, r.id, l.external_id, l.title, array(select jsonb_array_elements_text(l.labels)), l.severity,
             l.source_severity, l.started_at, l.url
         from unnest(
             $3::text [], $4::text [], $5::jsonb [], $6::text [], $7::text [], $8::timestamptz [], $9::text []
-        ) as l (source_id, title, labels, severity, source_severity, started_at, url)
+        ) as l (external_id, title, labels, severity, source_severity, started_at, url)
         inner join repositories as r on r.id = $1
-        order by l.source_id
+        order by l.external_id
         on conflict on constraint incidents_source_key do update
         set
             repository_id = excluded.repository_id, title = excluded.title, labels = excluded.labels,
@@ -257,8 +257,8 @@ async fn write_states(
     let added = sqlx::query!(
         "insert into incident_states (incident_id, at, state)
         select i.id, s.at, s.state
-        from unnest($3::text [], $4::timestamptz [], $5::text []) as s (source_id, at, state)
-        inner join incidents as i on i.repository_id = $1 and i.source = $2 and i.source_id = s.source_id
+        from unnest($3::text [], $4::timestamptz [], $5::text []) as s (external_id, at, state)
+        inner join incidents as i on i.repository_id = $1 and i.source = $2 and i.external_id = s.external_id
         order by i.id, s.at, s.state
         on conflict (tenant_id, incident_id, at, state) do nothing",
         repository.0,
@@ -272,8 +272,8 @@ async fn write_states(
     let reopened = sqlx::query!(
         "insert into incident_states (incident_id, at, state)
         select i.id, greatest(o.at, l.at + interval '1 second'), 'reopened'
-        from unnest($3::text [], $4::timestamptz []) as o (source_id, at)
-        inner join incidents as i on i.repository_id = $1 and i.source = $2 and i.source_id = o.source_id
+        from unnest($3::text [], $4::timestamptz []) as o (external_id, at)
+        inner join incidents as i on i.repository_id = $1 and i.source = $2 and i.external_id = o.external_id
         cross join lateral (
             select s.at, s.state from incident_states as s where s.incident_id = i.id order by s.at desc, s.state desc limit 1
         ) as l

@@ -17,7 +17,7 @@ pub struct DeploymentRow {
     /// Its source, and its id there.
     pub source: String,
     /// Its id at the source.
-    pub source_id: ExternalId,
+    pub external_id: ExternalId,
     /// Its service.
     pub service_id: ServiceId,
     /// The service's slug.
@@ -190,7 +190,7 @@ impl ReadSession {
         let rows = rows.into_iter().map(|row| DeploymentRow {
             id: DeploymentId(row.id),
             source: row.source,
-            source_id: row.source_id.into(),
+            external_id: row.external_id.into(),
             service_id: ServiceId(row.service_id),
             service: row.service,
             environment: row.environment,

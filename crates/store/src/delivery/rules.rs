@@ -59,7 +59,7 @@ impl RepositoryServices {
         .fetch_all(connection)
         .await?;
         let services = rows.into_iter().map(|row| {
-            let own = row.environments.map(|names| rules(Some(&names), default.trusts_flag)).transpose()?;
+            let own = row.environments.map(|names| rules(Some(&names), false)).transpose()?;
             Ok(ServiceRules { service: ServiceId(row.id), own })
         });
         let services = services.collect::<Result<_, StoreError>>()?;

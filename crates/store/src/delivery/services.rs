@@ -30,15 +30,14 @@ pub(crate) async fn write_services(
     .await?;
     for (place, service) in (0..).zip(&settings.services) {
         let id = sqlx::query_scalar!(
-            "insert into services (slug, name, place, environments, created_at) values ($1, $2, $3, $4, $5)
+            "insert into services (slug, name, place, environments) values ($1, $2, $3, $4)
             on conflict (tenant_id, slug) do update
             set name = excluded.name, place = excluded.place, environments = excluded.environments, archived_at = null
             returning id",
             service.slug.as_str(),
             service.name,
             place,
-            service.environments.as_deref(),
-            now
+            service.environments.as_deref()
         )
         .fetch_one(&mut *connection)
         .await?;

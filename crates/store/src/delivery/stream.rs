@@ -62,11 +62,11 @@ impl StoredStream {
 async fn deployments(connection: &mut Session, service: i64) -> Result<Vec<Deployment>, StoreError> {
     let rows = sqlx::query!(
         r#"select
-            d.id, d.source_id, d.environment, d.succeeded_at, d.failed_at, d.failed_afterwards_at, d.is_declared_failed,
+            d.id, d.external_id, d.environment, d.succeeded_at, d.failed_at, d.failed_afterwards_at, d.is_declared_failed,
             d.is_declared_rework, v.repository_id as "repository_id?", v.oid as "oid?",
             (
                 select o.id from deployments as o
-                where o.source = d.source and o.instance_id is not distinct from d.instance_id and o.source_id = d.remedies
+                where o.source = d.source and o.instance_id is not distinct from d.instance_id and o.external_id = d.remedies
             ) as remedies
         from deployments as d
         left join deployment_revisions as v on d.id = v.deployment_id
@@ -88,7 +88,7 @@ async fn deployments(connection: &mut Session, service: i64) -> Result<Vec<Deplo
             };
             deployments.push(Deployment {
                 id: DeploymentId(row.id),
-                source_id: row.source_id,
+                source_id: row.external_id,
                 environment: row.environment,
                 revisions: Vec::new(),
                 outcome,

@@ -8,20 +8,20 @@ insert into service_repositories (service_id, repository) select id, 'acme/gone'
 insert into service_owners (service_id, team_id, weight, added_in) select id, 1, 0.5, 1 from services where slug = 'old';
 update services set archived_at = '2026-01-02' where slug = 'old';
 insert into deployments (
-    service_id, source, instance_id, repository_id, source_id, states_id, listed_environment, environment, environment_group,
+    service_id, source, instance_id, repository_id, external_id, node_id, listed_environment, environment, environment_group,
     created_at, states_read_at, outcome, succeeded_at, failed_at
 )
 select
-    s.id, 'github-deployments', 1, 1, d.source_id, 'DE_' || d.source_id, 'production', 'production', 'production',
+    s.id, 'github-deployments', 1, 1, d.external_id, 'DE_' || d.external_id, 'production', 'production', 'production',
     d.at::timestamptz, '2026-01-07', d.outcome, case d.outcome when 'succeeded' then d.at::timestamptz end,
     case d.outcome when 'failed' then d.at::timestamptz end
 from services as s
 cross join (values
     ('5000000001', '2026-01-05 12:05Z', 'succeeded'), ('5000000002', '2026-01-06 12:05Z', 'succeeded'),
     ('5000000003', '2026-01-06 13:05Z', 'failed')
-) as d (source_id, at, outcome)
+) as d (external_id, at, outcome)
 where s.repository_id = 1
-order by d.source_id;
+order by d.external_id;
 insert into deployment_revisions (deployment_id, repository_id, oid)
 select id, 1, decode(lpad(id::text, 40, '0'), 'hex') from deployments;
 insert into deployment_states (deployment_id, at, state)
@@ -45,7 +45,7 @@ select 1, service_id, 2, '2026-01-06 12:05Z', 'merge_commit' from deployments wh
 insert into deployment_attempts (deployment_id, pull_request_id) values (3, 1);
 insert into deployment_shares (basis, team_id, deployment_id, share, service_id, succeeded_at, finished_at, kind, rework)
 select 'delivered', 1, 2, 0.5, service_id, succeeded_at, succeeded_at, 'change', '{}' from deployments where id = 2;
-insert into incidents (service_id, source, source_id, title, started_at)
+insert into incidents (service_id, source, external_id, title, started_at)
 select service_id, 'events', 'I1', 'Down', '2026-01-06 12:30Z' from deployments where id = 2;
 insert into incident_states (incident_id, at, state) values (1, '2026-01-06 12:30Z', 'opened'), (1, '2026-01-06 13:30Z', 'resolved');
 insert into incident_facts (incident_id, service_id, started_at, resolved_at, deployment_id, rule)
