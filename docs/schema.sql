@@ -235,6 +235,8 @@ CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from ti
             count(*) as n,
             sum(w.units) as units,
             count(distinct w.author_id) as contributors,
+            count(distinct w.author_id) filter (where w.lead is not null) as lead_contributors,
+            count(distinct w.author_id) filter (where w.deploy is not null) as deploy_contributors,
             count(w.lead) as lead_n,
             sum(w.units) filter (where w.lead is not null) as lead_units,
             sum(w.lead * w.units) as lead_sum,
@@ -254,16 +256,16 @@ CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from ti
         m.measure,
         m.n,
         coalesce(m.units, 0)::numeric / 10000,
-        a.contributors,
+        m.contributors,
         m.sum / m.units,
         weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95])
     from aggregated as a
     cross join lateral (
         values
-        ('delivered', a.n, a.units, null::double precision, null::bigint []),
-        ('change_lead_time', a.lead_n, a.lead_units, a.lead_sum, a.lead_samples),
-        ('deploy', a.deploy_n, a.deploy_units, a.deploy_sum, a.deploy_samples)
-    ) as m (measure, n, units, sum, samples)
+        ('delivered', a.n, a.units, a.contributors, null::double precision, null::bigint []),
+        ('change_lead_time', a.lead_n, a.lead_units, a.lead_contributors, a.lead_sum, a.lead_samples),
+        ('deploy', a.deploy_n, a.deploy_units, a.deploy_contributors, a.deploy_sum, a.deploy_samples)
+    ) as m (measure, n, units, contributors, sum, samples)
 $$;
 
 COMMENT ON FUNCTION public.delivery_times(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, ignore_weights boolean) IS 'Lead times of delivered pull requests: one row per bucket and measure; bucket is null for the whole range.';
@@ -753,6 +755,58 @@ $$;
 
 COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'Measures of a team''s merged pull requests: one row per bucket and measure; bucket is null for the whole range.';
 
+CREATE FUNCTION public.undelivered(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone) RETURNS TABLE(reason text, n bigint, weight numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    with merged as (
+        select p.id, 1::numeric as weight
+        from pull_requests as p
+        where
+            team is null and p.deleted_at is null and p.merged_at >= range_from and p.merged_at < range_to
+            and (service is not null or p.delivered_at is null)
+        union all
+        select a.pull_request_id, a.weight
+        from pr_attributions as a
+        where
+            a.team_id = team and a.merged_at >= range_from and a.merged_at < range_to
+            and (service is not null or a.delivered_at is null)
+    ),
+
+    explained as (
+        select
+            m.weight,
+            coalesce(
+                (
+                    select d.missing from pr_deliveries as d
+                    where d.pull_request_id = m.id and (service is null or d.service_id = service)
+                    order by
+                        array_position(
+                            array['not_deployed_yet', 'not_collected', 'unknown_history', 'before_first_deployment'], d.missing
+                        ) nulls first
+                    limit 1
+                ),
+                'no_source'
+            ) as reason
+        from merged as m
+        where
+            service is null
+            or exists (
+                select from repositories_of_services as o
+                inner join pull_requests as p on o.repository_id = p.repository_id
+                where o.service_id = service and p.id = m.id
+            ) and not exists (
+                select from pr_deliveries as d
+                where d.pull_request_id = m.id and d.service_id = service and d.delivered_at is not null
+            )
+    )
+
+    select e.reason, count(*), sum(e.weight)
+    from explained as e
+    group by e.reason
+$$;
+
+COMMENT ON FUNCTION public.undelivered(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone) IS 'Merged pull requests that were not delivered so far, by reason.';
+
 CREATE FUNCTION public.weighted_percentiles(samples bigint[], weight_units bigint, fractions double precision[]) RETURNS double precision[]
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     AS $$
@@ -1081,6 +1135,7 @@ CREATE TABLE public.deployment_progress (
     reading_started_at timestamp with time zone,
     reading_cursor text,
     covered_since timestamp with time zone,
+    listed_at timestamp with time zone,
     read_at timestamp with time zone,
     problem text,
     problem_message text,
@@ -1135,8 +1190,8 @@ CREATE TABLE public.deployments (
     source text NOT NULL,
     instance_id bigint,
     repository_id bigint,
-    source_id text NOT NULL,
-    states_id text,
+    external_id text NOT NULL,
+    node_id text,
     listed_environment text NOT NULL,
     environment text NOT NULL,
     environment_group text NOT NULL,
@@ -1157,9 +1212,9 @@ CREATE TABLE public.deployments (
     CONSTRAINT deployments_check CHECK (((outcome = 'succeeded'::text) = (succeeded_at IS NOT NULL))),
     CONSTRAINT deployments_check1 CHECK (((outcome = 'failed'::text) = (failed_at IS NOT NULL))),
     CONSTRAINT deployments_environment_group_check CHECK (((environment_group = ANY (ARRAY['production'::text, 'transient'::text])) OR (environment_group ~~ 'other:%'::text))),
+    CONSTRAINT deployments_external_id_check CHECK ((external_id <> ''::text)),
     CONSTRAINT deployments_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text, 'unfinished'::text]))),
-    CONSTRAINT deployments_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'github-actions'::text, 'github-releases'::text, 'merges'::text, 'events'::text]))),
-    CONSTRAINT deployments_source_id_check CHECK ((source_id <> ''::text))
+    CONSTRAINT deployments_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'github-actions'::text, 'github-releases'::text, 'merges'::text, 'events'::text])))
 );
 
 ALTER TABLE ONLY public.deployments FORCE ROW LEVEL SECURITY;
@@ -1215,6 +1270,20 @@ CREATE TABLE public.incident_facts (
 
 ALTER TABLE ONLY public.incident_facts FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.incident_progress (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    repository_id bigint NOT NULL,
+    label text NOT NULL,
+    etag text,
+    etag_scope text,
+    read_at timestamp with time zone,
+    problem text,
+    problem_message text,
+    CONSTRAINT incident_progress_check CHECK (((problem IS NULL) = (problem_message IS NULL)))
+);
+
+ALTER TABLE ONLY public.incident_progress FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.incident_states (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     incident_id bigint NOT NULL,
@@ -1232,8 +1301,9 @@ CREATE TABLE public.incidents (
     source text NOT NULL,
     instance_id bigint,
     repository_id bigint,
-    source_id text NOT NULL,
+    external_id text NOT NULL,
     title text NOT NULL,
+    labels text[] DEFAULT '{}'::text[] NOT NULL,
     source_severity text,
     severity text,
     started_at timestamp with time zone NOT NULL,
@@ -1241,9 +1311,10 @@ CREATE TABLE public.incidents (
     named_deployment_id bigint,
     set_deployment_id bigint,
     merged_into_id bigint,
+    withdrawn_at timestamp with time zone,
+    CONSTRAINT incidents_external_id_check CHECK ((external_id <> ''::text)),
     CONSTRAINT incidents_severity_check CHECK ((severity = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text]))),
-    CONSTRAINT incidents_source_check CHECK ((source = ANY (ARRAY['github-issues'::text, 'events'::text, 'pagerduty'::text, 'incident-io'::text, 'grafana'::text, 'generic'::text]))),
-    CONSTRAINT incidents_source_id_check CHECK ((source_id <> ''::text))
+    CONSTRAINT incidents_source_check CHECK ((source = ANY (ARRAY['github-issues'::text, 'events'::text, 'pagerduty'::text, 'incident-io'::text, 'grafana'::text, 'generic'::text])))
 );
 
 ALTER TABLE ONLY public.incidents FORCE ROW LEVEL SECURITY;
@@ -1522,7 +1593,6 @@ CREATE TABLE public.services (
     repository_id bigint,
     place integer DEFAULT 0 NOT NULL,
     environments text[],
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
     archived_at timestamp with time zone,
     has_facts boolean DEFAULT false NOT NULL,
     data_version bigint DEFAULT 0 NOT NULL,
@@ -1542,7 +1612,13 @@ CREATE VIEW public.repositories_of_services AS
      JOIN public.service_repositories o ON ((s.id = o.service_id)))
      JOIN public.repositories r ON (((o.repository = r.name) OR (o.repository = r.current_name))))
   WHERE (s.archived_at IS NULL)
-UNION ALL
+UNION
+ SELECT d.service_id,
+    d.repository_id
+   FROM (public.deployments d
+     JOIN public.repositories r ON ((d.repository_id = r.id)))
+  WHERE (r.removed_at IS NOT NULL)
+UNION
  SELECT s.id AS service_id,
     s.repository_id
    FROM (public.services s
@@ -1833,13 +1909,16 @@ ALTER TABLE ONLY public.deployments
     ADD CONSTRAINT deployments_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.deployments
-    ADD CONSTRAINT deployments_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, source_id);
+    ADD CONSTRAINT deployments_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, external_id);
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.incident_facts
     ADD CONSTRAINT incident_facts_pkey PRIMARY KEY (tenant_id, incident_id);
+
+ALTER TABLE ONLY public.incident_progress
+    ADD CONSTRAINT incident_progress_pkey PRIMARY KEY (tenant_id, repository_id, label);
 
 ALTER TABLE ONLY public.incident_states
     ADD CONSTRAINT incident_states_pkey PRIMARY KEY (tenant_id, incident_id, at, state);
@@ -1848,7 +1927,7 @@ ALTER TABLE ONLY public.incidents
     ADD CONSTRAINT incidents_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.incidents
-    ADD CONSTRAINT incidents_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, source_id);
+    ADD CONSTRAINT incidents_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, external_id);
 
 ALTER TABLE ONLY public.incomplete_patterns
     ADD CONSTRAINT incomplete_patterns_pkey PRIMARY KEY (tenant_id, pattern);
@@ -2111,6 +2190,9 @@ ALTER TABLE ONLY public.incident_facts
 ALTER TABLE ONLY public.incident_facts
     ADD CONSTRAINT incident_facts_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
 
+ALTER TABLE ONLY public.incident_progress
+    ADD CONSTRAINT incident_progress_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
+
 ALTER TABLE ONLY public.incident_states
     ADD CONSTRAINT incident_states_tenant_id_incident_id_fkey FOREIGN KEY (tenant_id, incident_id) REFERENCES public.incidents(tenant_id, id);
 
@@ -2267,6 +2349,8 @@ ALTER TABLE public.events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.incident_facts ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.incident_progress ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.incident_states ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.incidents ENABLE ROW LEVEL SECURITY;
@@ -2328,6 +2412,8 @@ CREATE POLICY rows_of_tenant ON public.deployments USING ((tenant_id = ( SELECT 
 CREATE POLICY rows_of_tenant ON public.events USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.incident_facts USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.incident_progress USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.incident_states USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 

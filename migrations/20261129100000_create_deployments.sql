@@ -184,6 +184,8 @@ create table deployment_progress (
     reading_cursor text,
     -- Everything that was created since then is stored.
     covered_since timestamptz,
+    -- What was created before is listed completely.
+    listed_at timestamptz,
     -- When the last complete reading of list, states and commits started.
     read_at timestamptz,
     -- Why it could not be read at the last attempt: a stable code and a sentence.
@@ -493,14 +495,20 @@ where
 
 comment on view services_in_force is 'Services of the teams file, and repositories that none of them has. One row per service.';
 
--- Which repositories a service has, also those that are no longer collected: their past stays.
+-- Which repositories a service has. One that is no longer collected stays with the services that have its deployments: its past
+-- stays. A service may have one repository by two names.
 create view repositories_of_services as
 select s.id as service_id, r.id as repository_id
 from services as s
 inner join service_repositories as o on s.id = o.service_id
 inner join repositories as r on o.repository in (r.name, r.current_name)
 where s.archived_at is null
-union all
+union
+select d.service_id, d.repository_id
+from deployments as d
+inner join repositories as r on d.repository_id = r.id
+where r.removed_at is not null
+union
 select s.id, s.repository_id
 from services as s
 inner join repositories as r on s.repository_id = r.id

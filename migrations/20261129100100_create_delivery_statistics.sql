@@ -181,6 +181,8 @@ as $$
             count(*) as n,
             sum(w.units) as units,
             count(distinct w.author_id) as contributors,
+            count(distinct w.author_id) filter (where w.lead is not null) as lead_contributors,
+            count(distinct w.author_id) filter (where w.deploy is not null) as deploy_contributors,
             count(w.lead) as lead_n,
             sum(w.units) filter (where w.lead is not null) as lead_units,
             sum(w.lead * w.units) as lead_sum,
@@ -200,20 +202,76 @@ as $$
         m.measure,
         m.n,
         coalesce(m.units, 0)::numeric / 10000,
-        a.contributors,
+        m.contributors,
         m.sum / m.units,
         weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95])
     from aggregated as a
     cross join lateral (
         values
-        ('delivered', a.n, a.units, null::double precision, null::bigint []),
-        ('change_lead_time', a.lead_n, a.lead_units, a.lead_sum, a.lead_samples),
-        ('deploy', a.deploy_n, a.deploy_units, a.deploy_sum, a.deploy_samples)
-    ) as m (measure, n, units, sum, samples)
+        ('delivered', a.n, a.units, a.contributors, null::double precision, null::bigint []),
+        ('change_lead_time', a.lead_n, a.lead_units, a.lead_contributors, a.lead_sum, a.lead_samples),
+        ('deploy', a.deploy_n, a.deploy_units, a.deploy_contributors, a.deploy_sum, a.deploy_samples)
+    ) as m (measure, n, units, contributors, sum, samples)
 $$;
 
 comment on function delivery_times is
 'Lead times of delivered pull requests: one row per bucket and measure; bucket is null for the whole range.';
+
+-- Why pull requests that were merged in [range_from, range_to) were not delivered so far, each with the first of its reasons in
+-- this order: it waits, its deployments are covered only since later, the history cannot be read, it came before or with the
+-- first deployment, no source reports deployments of its service.
+create function undelivered(team bigint, service bigint, range_from timestamptz, range_to timestamptz)
+returns table (reason text, n bigint, weight numeric)
+language sql stable parallel safe
+as $$
+    with merged as (
+        select p.id, 1::numeric as weight
+        from pull_requests as p
+        where
+            team is null and p.deleted_at is null and p.merged_at >= range_from and p.merged_at < range_to
+            and (service is not null or p.delivered_at is null)
+        union all
+        select a.pull_request_id, a.weight
+        from pr_attributions as a
+        where
+            a.team_id = team and a.merged_at >= range_from and a.merged_at < range_to
+            and (service is not null or a.delivered_at is null)
+    ),
+
+    explained as (
+        select
+            m.weight,
+            coalesce(
+                (
+                    select d.missing from pr_deliveries as d
+                    where d.pull_request_id = m.id and (service is null or d.service_id = service)
+                    order by
+                        array_position(
+                            array['not_deployed_yet', 'not_collected', 'unknown_history', 'before_first_deployment'], d.missing
+                        ) nulls first
+                    limit 1
+                ),
+                'no_source'
+            ) as reason
+        from merged as m
+        where
+            service is null
+            or exists (
+                select from repositories_of_services as o
+                inner join pull_requests as p on o.repository_id = p.repository_id
+                where o.service_id = service and p.id = m.id
+            ) and not exists (
+                select from pr_deliveries as d
+                where d.pull_request_id = m.id and d.service_id = service and d.delivered_at is not null
+            )
+    )
+
+    select e.reason, count(*), sum(e.weight)
+    from explained as e
+    group by e.reason
+$$;
+
+comment on function undelivered is 'Merged pull requests that were not delivered so far, by reason.';
 
 -- Which part of an incident belongs to a scope. By `delivered` that of its deployment, by `owned` that of its service's owners
 -- when it started.

@@ -20,7 +20,7 @@ use crate::environment::variable;
 use crate::failure::Failure;
 use crate::tables::wrapped;
 use crate::terminal;
-use crate::{dora, serve, show};
+use crate::{serve, show};
 
 /// The time limit for a request to the demo's API.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,11 +70,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     }
     print_report(&report, options)?;
     if !options.json {
-        writeln!(out, "\n{}", show::all_teams(&store, USUAL_RANGE, clock()).await?)?;
-        let teams = show::current(&store, clock()).await?;
-        if let Some(dora) = dora::all(&store, &teams, USUAL_RANGE, clock()).await? {
-            writeln!(out, "\n{dora}")?;
-        }
+        writeln!(out, "\n{}", show::everything(&store, USUAL_RANGE, clock()).await?)?;
     }
     if let Some(listener) = listener {
         let address = listener.local_addr()?;

@@ -83,6 +83,7 @@ fn table(rows: &[Row], since: &str) -> String {
         matches!(
             code,
             WarningCode::DeploymentsNotRead
+                | WarningCode::IncidentsNotRead
                 | WarningCode::UnfinishedDeployments
                 | WarningCode::UnknownHistory
                 | WarningCode::FirstDeploymentInRange

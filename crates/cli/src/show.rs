@@ -54,18 +54,21 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
             let (_, statistics) = statistics(&store, &team, ReportKind::Velocity, range, clock()).await?;
             tables::one_team(&statistics, clock())
         }
-        None => {
-            let velocity = all_teams(&store, range, clock()).await?;
-            let teams = current(&store, clock()).await?;
-            match dora::all(&store, &teams, range, clock()).await? {
-                Some(dora) => format!("{velocity}\n\n{dora}"),
-                None => velocity,
-            }
-        }
+        None => everything(&store, range, clock()).await?,
     };
     store.close().await;
     writeln!(out, "{text}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tables of all configured teams, and DORA's metrics if any deployment is known.
+pub(crate) async fn everything(store: &Reader, range: RangeRequest, now: DateTime<Utc>) -> Result<String, Failure> {
+    let velocity = all_teams(store, range, now).await?;
+    let teams = current(store, now).await?;
+    Ok(match dora::all(store, &teams, range, now).await? {
+        Some(dora) => format!("{velocity}\n\n{dora}"),
+        None => velocity,
+    })
 }
 
 /// The tables of all configured teams.

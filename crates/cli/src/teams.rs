@@ -31,6 +31,11 @@ teams:
     members:
       - { github: bob, weight: 0.5, from: 2026-01-01, to: 2026-07-01 }
       - { github: bob, from: 2026-07-01 }
+# What is deployed as one, if that is not each repository by itself:
+# services:
+#   - { slug: shop, repositories: [acme/api, acme/web], owners: [{ team: payments }] }
+# Which issues are incidents:
+# incidents: { issues: { labels: [incident] } }
 ";
 
 pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -41,13 +46,17 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
         Teams::Validate(args) => {
             let file = teams_source(args.file.as_ref())?.load_required()?;
             let members: usize = file.teams.iter().map(|team| team.members.len()).sum();
-            let (teams, repositories) = (file.teams.len(), file.repositories.len());
+            let (teams, repositories, services) =
+                (file.teams.len(), file.repositories.len(), file.delivery.services.len());
             if options.json {
-                let summary = serde_json::json!({ "valid": true, "teams": teams, "memberships": members, "repositories": repositories });
+                let summary = serde_json::json!({
+                    "valid": true, "teams": teams, "memberships": members, "repositories": repositories, "services": services
+                });
                 writeln!(out, "{summary}")?;
             } else {
                 let (teams, members) = (count_of(teams, "team"), count_of(members, "membership"));
-                writeln!(out, "Valid: {teams}, {members}; repositories: {repositories}.")?;
+                let services = if services == 0 { String::new() } else { format!("; services: {services}") };
+                writeln!(out, "Valid: {teams}, {members}; repositories: {repositories}{services}.")?;
             }
         }
         Teams::Plan(args) => {

@@ -208,6 +208,10 @@ impl Session for AnySession {
         each!(self, it => Box::pin(Session::incidents(it, repository, label, known)).await)
     }
 
+    async fn reads_incidents(&self, repository: &RepoName) -> Result<bool, SourceError> {
+        each!(self, it => Box::pin(Session::reads_incidents(it, repository)).await)
+    }
+
     async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, SourceError> {
         each!(self, it => Box::pin(Session::repository(it, key)).await)
     }

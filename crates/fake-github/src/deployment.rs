@@ -93,6 +93,15 @@ impl FakeDeployment {
         self
     }
 
+    /// With its latest status in another environment than its own.
+    #[must_use]
+    pub fn in_environment(mut self, environment: &str) -> Self {
+        if let Some(status) = self.statuses.last_mut() {
+            status.environment = Some(environment.to_owned());
+        }
+        self
+    }
+
     /// When it last changed: also when a later deployment made it inactive.
     pub(crate) fn updated_at(&self) -> DateTime<Utc> {
         self.statuses.iter().map(|status| status.created_at).chain([self.created_at]).max().unwrap_or(self.created_at)

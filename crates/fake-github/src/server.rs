@@ -272,6 +272,13 @@ impl FakeGitHub {
         lock(&self.world).change(repository, |repository| repository.are_issues_hidden = are_hidden);
     }
 
+    /// Deletes an issue, as a maintainer may.
+    pub fn delete_issue(&self, repository: &str, number: i64) {
+        lock(&self.world).change(repository, |repository| {
+            repository.issues.remove(&number);
+        });
+    }
+
     /// Deletes a pull request, as GitHub's support does.
     pub fn delete_pull_request(&self, repository: &str, number: i64) {
         lock(&self.world).change(repository, |repository| {

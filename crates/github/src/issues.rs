@@ -90,6 +90,17 @@ impl GitHubSession {
         }
         Err(GitHubError::invalid("the pages never end"))
     }
+
+    /// Whether any issue is among the hundred issues and pull requests that were last updated. One that just lost its label is.
+    ///
+    /// # Errors
+    /// As [`Self::labeled_issues`].
+    pub async fn has_issues(&self, repository: &RepoName) -> Result<bool, GitHubError> {
+        let query = "state=all&sort=updated&direction=desc&per_page=100";
+        let url = self.github.url(&format!("/repos/{repository}/issues"), Some(query));
+        let page = self.if_changed(url, false, None, |answer, etag| read(answer, 1, etag)).await?;
+        Ok(page.is_some_and(|page| !page.incidents.is_empty()))
+    }
 }
 
 fn read(answer: &Answer, number: u32, etag: Option<Etag>) -> Result<Page, GitHubError> {

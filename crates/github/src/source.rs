@@ -149,6 +149,10 @@ impl mergeline_source::Session for GitHubSession {
         Ok(self.labeled_issues(repository, label, known).await?)
     }
 
+    async fn reads_incidents(&self, repository: &RepoName) -> Result<bool, SourceError> {
+        Ok(self.has_issues(repository).await?)
+    }
+
     async fn repository(&self, key: RepositoryKey<'_>) -> Result<RepositoryFacts, SourceError> {
         Ok(Self::repository(self, key).await?)
     }

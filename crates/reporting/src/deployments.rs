@@ -4,11 +4,16 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{Basis, DateRange, DefaultRange, Interval, InvalidParameter, RangeRequest};
 use mergeline_store::{
-    DeploymentFilter, DeploymentRow, DoraScope, ReadSession, Reader, Revision, ServiceSelector, TeamSelector,
+    DeploymentFilter, DeploymentRow, DoraScope, ReadSession, Reader, Revision, Service, ServiceSelector, TeamRef,
+    TeamSelector,
 };
 
+use crate::dora::part_of;
 use crate::pull_requests::{PagePosition, cut_to_page};
 use crate::query::{ReportError, Viewer};
+
+/// All environments that are production.
+const PRODUCTION: &str = "production";
 
 /// A query for deployments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +28,7 @@ pub struct DeploymentsQuery {
     pub service: Option<ServiceSelector>,
     /// By what they belong to the team.
     pub basis: Basis,
-    /// `production`, `transient`, or the name of another environment; `None` for production.
+    /// `production`, `transient`, or the name of an environment; `None` for production.
     pub environment: Option<String>,
 }
 
@@ -32,6 +37,8 @@ pub struct DeploymentsQuery {
 pub struct DeploymentsReport {
     range: DateRange,
     filter: DeploymentFilter,
+    team: Option<TeamRef>,
+    service: Option<Service>,
     revision: Option<Revision>,
     reader: ReadSession,
 }
@@ -64,39 +71,52 @@ impl DeploymentsReport {
         let team = match &query.team {
             Some(_) => {
                 let found = status.team.take().filter(|team| viewer.sees(&team.slug));
-                Some(found.ok_or_else(|| InvalidParameter::new("team", "unknown_team", "there is no such team"))?.id)
+                Some(found.ok_or_else(|| InvalidParameter::new("team", "unknown_team", "there is no such team"))?)
             }
             None => None,
         };
         let service = match &query.service {
             Some(service) => {
                 let found = reader.service(service).await?;
-                let unknown = || InvalidParameter::new("service", "unknown_service", "there is no such service");
-                Some(found.ok_or_else(unknown)?.id)
+                Some(part_of(&mut reader, found, team.as_ref().map(|team| team.id), viewer).await?)
             }
             None => None,
         };
         let zone = query.timezone.unwrap_or(status.timezone);
         let default = DefaultRange::UpToNow { interval: Interval::Week, count: 12 };
         let range = query.range.resolve(zone, now, default, None)?;
-        let group = match query.environment.as_deref().map(str::to_lowercase) {
-            None => "production".to_owned(),
-            Some(name) if name == "production" || name == "transient" => name,
-            Some(name) => format!("other:{name}"),
-        };
+        let environment = query.environment.as_deref().map_or_else(|| PRODUCTION.to_owned(), str::to_lowercase);
         let filter = DeploymentFilter {
-            scope: DoraScope { team, service },
+            scope: DoraScope {
+                team: team.as_ref().map(|team| team.id),
+                service: service.as_ref().map(|service| service.id),
+            },
             basis: query.basis,
             from: range.start(),
             to: range.end(),
-            group: Some(group),
+            environment: Some(environment),
         };
-        Ok(Self { range, filter, revision: status.revision, reader })
+        Ok(Self { range, filter, team, service, revision: status.revision, reader })
     }
 
     /// The days it covers.
     pub fn range(&self) -> &DateRange {
         &self.range
+    }
+
+    /// The team, if only its deployments are listed.
+    pub fn team(&self) -> Option<&TeamRef> {
+        self.team.as_ref()
+    }
+
+    /// The service, if only its deployments are listed.
+    pub fn service(&self) -> Option<&Service> {
+        self.service.as_ref()
+    }
+
+    /// The environment, or `production` or `transient` for all that are.
+    pub fn environment(&self) -> &str {
+        self.filter.environment.as_deref().unwrap_or(PRODUCTION)
     }
 
     /// By what deployments belong to the team.

@@ -1,14 +1,17 @@
 //! DORA's metrics of the organization, a team or a service.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::RepoName;
-use mergeline_domain::delivery::{FailureReason, Share};
+use mergeline_domain::delivery::{FailureReason, MissingReason, Share};
 use mergeline_domain::metrics::{
-    Basis, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, Coverage, DELIVERY, DEPLOYMENT_FREQUENCY, DEPLOYMENT_RECOVERY_TIME,
-    DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, Interval, InvalidParameter, MTTR,
-    RECOVERY_TIME, REWORK_RATE, RangeRequest, STALE_AFTER, Warning, WarningCode, coverage_warnings,
+    Basis, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, Count, Coverage, DELIVERY, DEPLOYMENT_FREQUENCY,
+    DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, Interval,
+    InvalidParameter, MTTR, RECOVERY_TIME, REWORK_RATE, RangeRequest, STALE_AFTER, Timing, Warning, WarningCode,
+    coverage_warnings,
 };
+use mergeline_domain::{RepoName, TeamId};
 use mergeline_store::{
     Bucketing, DataStatus, DeploymentCoverage, DoraScope, DoraTerms, ReadSession, Reader, Service, ServiceSelector,
     StoreError, TeamRef, TeamSelector,
@@ -18,6 +21,8 @@ use crate::query::{ReportError, Viewer};
 
 /// Fewer deployments or pull requests than this say little.
 const FEW: i64 = 5;
+/// Shares are exact to eight decimals: what is left of up to this many deployments may be rounding.
+const ROUNDING: Share = Share(10_000);
 
 /// Whose numbers are requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +104,8 @@ pub struct DoraMetrics {
     pub total: DoraBucketNumbers,
     /// Succeeded deployments of the range that belong to no team; `None` for a team's numbers.
     pub unattributed: Option<Share>,
+    /// Pull requests that were merged in the range and not delivered so far, by reason.
+    pub undelivered: BTreeMap<MissingReason, Count>,
     /// What readers must know, including about the collection.
     pub warnings: Vec<Warning>,
 }
@@ -112,7 +119,7 @@ pub struct DoraBucketNumbers {
     pub start: NaiveDate,
     /// The first day after the unit.
     pub end: NaiveDate,
-    /// How many of its days are in the range.
+    /// How many of its days are in the range and known: not before deployments were first read, nor after they were last read.
     pub days: i64,
     /// Whether the whole unit is in the range, is over, and pull requests and deployments were read to its end.
     pub is_complete: bool,
@@ -123,7 +130,7 @@ pub struct DoraBucketNumbers {
 }
 
 impl DoraBucketNumbers {
-    /// Succeeded deployments per day, by their number and by their shares; `None` without a source.
+    /// Succeeded deployments per day, by their number and by their shares; `None` without a source or a known day.
     pub fn frequency(&self) -> Option<(f64, f64)> {
         let days = u32::try_from(self.days).ok().filter(|days| *days > 0)?;
         let succeeded = self.numbers.deployments.succeeded;
@@ -185,8 +192,7 @@ impl DoraReport {
             }
             (_, Some(service)) => {
                 let found = reader.service(service).await?;
-                let unknown = || InvalidParameter::new("service", "unknown_service", "there is no such service");
-                Some(found.ok_or_else(unknown)?)
+                Some(part_of(&mut reader, found, team.as_ref().map(|team| team.id), viewer).await?)
             }
             (_, None) => None,
         };
@@ -196,7 +202,7 @@ impl DoraReport {
                 status = DataStatus { team: status.team.take(), ..reader.status(&names).await? };
             }
         }
-        let hides_small_groups = team.is_some() && status.min_group_size > 0;
+        let hides_small_groups = status.min_group_size > 0;
         if hides_small_groups {
             let refused = parts_that_isolate_people(&query);
             if !refused.is_empty() {
@@ -234,6 +240,14 @@ impl DoraReport {
     /// The query as requested.
     pub fn query(&self) -> &DoraQuery {
         &self.query
+    }
+
+    /// The reasons that make a deployment a failed one.
+    pub fn failures(&self) -> &[FailureReason] {
+        match self.query.failures.as_slice() {
+            [] => &FailureReason::ALL,
+            chosen => chosen,
+        }
     }
 
     /// The team, if it is about one.
@@ -276,12 +290,10 @@ impl DoraReport {
         let coverage = &self.status.coverage;
         let day = |at: Option<DateTime<Utc>>| at.map(|at| at.with_timezone(&self.range.zone).date_naive());
         let deployments = &self.deployments;
-        // What is hidden changes with the unfinished week.
-        let today = (self.status.min_group_size > 0).then(|| day(Some(self.now)));
         let lists = [&coverage.failing, &coverage.pending, &coverage.never_collected];
         let repositories = if self.is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
         format!(
-            "{:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {} {today:?} {repositories} {:?} {} {} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {} {repositories} {:?} {} {} {:?} {:?} {:?} {:?}",
             self.reader.tenant(),
             Self::DEFINITIONS,
             self.status.revision,
@@ -296,9 +308,8 @@ impl DoraReport {
             coverage.collected,
             coverage.quarantined,
             self.warnings,
-            day(deployments.complete_until),
-            (deployments.covered_since, &deployments.problems, deployments.abandoned, deployments.has_incidents),
-            (deployments.with_source, deployments.without_source),
+            deployments,
+            day(Some(self.now)),
             self.status.min_group_size
         )
     }
@@ -308,13 +319,10 @@ impl DoraReport {
     /// # Errors
     /// [`ReportError::Invalid`] for a time zone that the database does not know.
     pub async fn metrics(&mut self) -> Result<DoraMetrics, ReportError> {
-        let failures = match self.query.failures.as_slice() {
-            [] => FailureReason::ALL.to_vec(),
-            chosen => chosen.to_vec(),
-        };
+        let failures = self.failures().to_vec();
         let severities = (!self.query.severities.is_empty()).then(|| self.query.severities.clone());
         let terms = DoraTerms { basis: self.query.basis, failures, severities };
-        let hides_small_groups = self.team.is_some() && self.status.min_group_size > 0;
+        let hides_small_groups = self.status.min_group_size > 0;
         let bucketing = Bucketing {
             interval: self.interval,
             zone: self.range.zone,
@@ -339,11 +347,12 @@ impl DoraReport {
         let warnings = self.all_warnings(&found.total, unattributed, is_suppressed);
         let buckets = found.buckets.into_iter().map(|numbers| {
             let (start, end) = (numbers.start, self.interval.end(numbers.start));
+            let days = self.known_days(start, end, &numbers);
             DoraBucketNumbers {
                 label: self.interval.label(start),
                 start,
                 end,
-                days: (end.min(self.range.to) - start.max(self.range.from)).num_days(),
+                days,
                 is_complete: self.is_complete(start, end) && self.range.from <= start && end <= self.range.to,
                 has_source: self.deployments.with_source > 0,
                 numbers,
@@ -355,14 +364,27 @@ impl DoraReport {
                 label: "total".to_owned(),
                 start: self.range.from,
                 end: self.range.to,
-                days: (self.range.to - self.range.from).num_days(),
+                days: self.known_days(self.range.from, self.range.to, &found.total),
                 is_complete: self.is_complete(self.range.from, self.range.to),
                 has_source: self.deployments.with_source > 0,
                 numbers: found.total,
             },
             unattributed,
+            undelivered: found.undelivered,
             warnings,
         })
+    }
+
+    /// How many days of a unit are in the range and known. Where something happened, something is known.
+    fn known_days(&self, start: NaiveDate, end: NaiveDate, numbers: &DoraBucket) -> i64 {
+        let day = |at: DateTime<Utc>| at.with_timezone(&self.range.zone).date_naive();
+        let (from, to) = (start.max(self.range.from), end.min(self.range.to));
+        let DeploymentCoverage { known_since, known_until, .. } = self.deployments;
+        let known = known_since.zip(known_until).map_or(0, |(since, until)| {
+            let last = day(until.min(self.now)) + TimeDelta::days(1);
+            (to.min(last) - from.max(day(since))).num_days().max(0)
+        });
+        if known == 0 && numbers.deployments.finished.n > 0 { (to - from).num_days() } else { known }
     }
 
     /// Whether pull requests and deployments were read from the start of one day to that of another.
@@ -372,6 +394,8 @@ impl DoraReport {
         self.status.coverage.is_range_complete(&days)
             && covered_since.is_some_and(|since| since <= days.start())
             && complete_until.is_some_and(|until| days.end() <= until)
+            && (!self.deployments.wants_incidents
+                || self.deployments.incidents_until.is_some_and(|until| days.end() <= until))
     }
 
     /// Whether deployments were read for the range, as far as it is over, and lately.
@@ -381,21 +405,34 @@ impl DoraReport {
             && complete_until.is_some_and(|until| self.range.end().min(self.now) <= until + STALE_AFTER)
     }
 
+    /// Whether incidents were read for the range, as far as it is over, and lately.
+    fn has_read_incidents(&self) -> bool {
+        let DeploymentCoverage { incidents_until, wants_incidents, .. } = self.deployments;
+        !wants_incidents || incidents_until.is_some_and(|until| self.range.end().min(self.now) <= until + STALE_AFTER)
+    }
+
     /// Removes durations of pull requests of fewer people than configured, and of weeks that are not over. A sum that a hidden
     /// week belongs to would reveal it. Returns whether any was removed.
     fn hide_small_groups(&self, buckets: &mut [DoraBucket], total: &mut DoraBucket) -> bool {
         let today = self.now.with_timezone(&self.range.zone).date_naive();
+        let of_pull_requests: [fn(&mut DoraBucket) -> &mut Timing; 2] =
+            [|bucket| &mut bucket.lead_time, |bucket| &mut bucket.deploy];
         let mut is_any_hidden = false;
-        for bucket in buckets {
-            let is_over = self.interval.end(bucket.start) <= today;
-            let is_small = bucket.contributors < self.status.min_group_size;
-            if bucket.delivered.n > 0 && (is_small || !is_over) {
-                (bucket.lead_time.durations, bucket.deploy.durations) = (None, None);
+        for timing in of_pull_requests {
+            let mut is_one_hidden = false;
+            for bucket in buckets.iter_mut() {
+                let is_over = self.interval.end(bucket.start) <= today;
+                let timing = timing(bucket);
+                let is_small = timing.contributors < self.status.min_group_size;
+                if timing.count.n > 0 && (is_small || !is_over) {
+                    timing.durations = None;
+                    is_one_hidden = true;
+                }
+            }
+            if is_one_hidden {
+                timing(total).durations = None;
                 is_any_hidden = true;
             }
-        }
-        if is_any_hidden {
-            (total.lead_time.durations, total.deploy.durations) = (None, None);
         }
         is_any_hidden
     }
@@ -406,20 +443,30 @@ impl DoraReport {
         use mergeline_domain::delivery::DeploymentKind::{First, Unknown};
         let succeeded = total.deployments.succeeded.n;
         let is_read = self.is_read();
-        let problems: Vec<String> =
-            deployments.problems.iter().map(|(name, code)| format!("{name} ({code})")).collect();
-        let not_read = match (problems.is_empty(), self.is_limited) {
-            (true, _) => "deployments were not read for the whole range".to_owned(),
-            (false, true) => format!("deployments of {} repositories could not be read", problems.len()),
-            (false, false) => format!("deployments could not be read: {}", problems.join(", ")),
+        let not_read = |what: &str, problems: &[(String, String)]| match (problems, self.is_limited) {
+            ([], _) => format!("{what} were not read for the whole range"),
+            (_, true) => format!("{what} of {} repositories could not be read", problems.len()),
+            (_, false) => {
+                let names: Vec<String> = problems.iter().map(|(name, code)| format!("{name} ({code})")).collect();
+                format!("{what} could not be read: {}", names.join(", "))
+            }
         };
         let warnings = [
             (
                 deployments.with_source == 0,
                 WarningCode::NoDeploymentSource,
-                "no source reports deployments, so nothing is known about them".to_owned(),
+                "no deployment to production is known; environments.production in the teams file says what production is".to_owned(),
             ),
-            (!is_read || !problems.is_empty(), WarningCode::DeploymentsNotRead, not_read),
+            (
+                !is_read || !deployments.problems.is_empty(),
+                WarningCode::DeploymentsNotRead,
+                not_read("deployments", &deployments.problems),
+            ),
+            (
+                !self.has_read_incidents() || !deployments.incident_problems.is_empty(),
+                WarningCode::IncidentsNotRead,
+                not_read("incidents", &deployments.incident_problems),
+            ),
             (
                 deployments.with_source > 0 && succeeded == 0 && is_read,
                 WarningCode::NoDeployments,
@@ -451,7 +498,7 @@ impl DoraReport {
                 format!("{} incidents were open at the end of the range; they have no duration", total.open_incidents.n),
             ),
             (
-                unattributed.is_some_and(|share| share != Share(0)),
+                unattributed.is_some_and(|share| share > ROUNDING),
                 WarningCode::UnattributedShare,
                 "some deployments belong to no team, wholly or in part".to_owned(),
             ),
@@ -482,6 +529,27 @@ impl DoraReport {
             error => error.into(),
         }
     }
+}
+
+/// A service that was asked for as a part, if there is one and the viewer's team has anything in it.
+pub(crate) async fn part_of(
+    reader: &mut ReadSession,
+    found: Option<Service>,
+    team: Option<TeamId>,
+    viewer: &Viewer,
+) -> Result<Service, ReportError> {
+    let unknown = || InvalidParameter::new("service", "unknown_service", "there is no such service");
+    let service = found.ok_or_else(unknown)?;
+    if viewer.is_limited() {
+        let has_part = match team {
+            Some(team) => reader.has_part_in(team, service.id).await?,
+            None => false,
+        };
+        if !has_part {
+            return Err(unknown().into());
+        }
+    }
+    Ok(service)
 }
 
 /// Parameters that are not allowed where small groups are hidden, see [`crate::TeamQuery`].

@@ -180,6 +180,12 @@ pub trait Session: Send + Sync {
         known: Option<&Etag>,
     ) -> impl Future<Output = Result<Option<IncidentList>, SourceError>> + Send;
 
+    /// Whether anything can be read that could be an incident of a repository, so that an empty list of incidents is the truth.
+    ///
+    /// # Errors
+    /// Any error of the source.
+    fn reads_incidents(&self, repository: &RepoName) -> impl Future<Output = Result<bool, SourceError>> + Send;
+
     /// Looks up a repository.
     ///
     /// # Errors

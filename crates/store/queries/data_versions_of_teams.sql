@@ -16,10 +16,19 @@ select concat_ws(
     (
         select string_agg(s.id || ':' || s.data_version, ',' order by s.id)
         from services as s
-        where s.has_facts and exists (
-            select from deployment_shares as d
-            inner join teams as t on d.team_id = t.id
-            where t.slug = any($1::text []) and d.service_id = s.id
-        )
+        where
+            s.has_facts
+            and (
+                exists (
+                    select from deployment_shares as d
+                    inner join teams as t on d.team_id = t.id
+                    where t.slug = any($1::text []) and d.service_id = s.id
+                )
+                or exists (
+                    select from service_owners as o
+                    inner join teams as t on o.team_id = t.id
+                    where t.slug = any($1::text []) and o.service_id = s.id
+                )
+            )
     )
 ) as "versions!"

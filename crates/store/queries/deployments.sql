@@ -1,4 +1,4 @@
--- Deployments of a scope ($1 team, $2 service, $3 basis) in a range ($4, $5) and a group of environments ($6), by the instant
+-- Deployments of a scope ($1 team, $2 service, $3 basis) in a range ($4, $5) and an environment or group ($6), by the instant
 -- at which they finished, or were created if they did not. $7 and $8 the last known one, $9 how many, $10 only this one.
 select
     d.id,
@@ -48,7 +48,7 @@ where
     and ($2::bigint is null or d.service_id = $2)
     and ($10::bigint is null or d.id = $10)
     and ($10::bigint is not null or d.deleted_at is null)
-    and ($6::text is null or d.environment_group = $6)
+    and ($6::text is null or d.environment_group = $6 or lower(d.environment) = $6)
     and coalesce(d.succeeded_at, d.failed_at, d.created_at) >= $4
     and coalesce(d.succeeded_at, d.failed_at, d.created_at) < $5
     and (

@@ -33,9 +33,9 @@ pub use configuration::{Applied, ApplyError, ApplyOptions, Snapshot, UNKNOWN_ZON
 pub use connection::{DatabaseSettings, Reader, Writer};
 pub use delivery::{
     AskedDeployment, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentProblem, DeploymentProgress,
-    DeploymentReading, DeploymentRow, DeploymentStateRow, Differences, DoraScope, DoraTerms, IncidentProgress,
-    KnownEnvironment, OpenCommit, Service, ServiceSelector, ServiceState, StoredDeployments, StoredIncidents,
-    UnreadDeployments,
+    DeploymentReading, DeploymentRow, DeploymentStateRow, Differences, DoraScope, DoraTerms, InForce, IncidentProgress,
+    KnownEnvironment, OpenCommit, Service, ServiceOwner, ServiceSelector, ServiceState, StoredDeployments,
+    StoredIncidents, TeamShare, UnreadDeployments,
 };
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};

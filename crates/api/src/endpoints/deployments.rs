@@ -5,11 +5,12 @@ use axum::response::Response;
 use axum::routing::on;
 use http::{HeaderValue, Method};
 use mergeline_reporting::{DeploymentList, DeploymentsReport, PagePosition, part};
-use mergeline_store::DeploymentRow;
+use mergeline_store::{DeliveredPullRequest, DeploymentRow};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::resources::{Range, hours, instant, weight};
+use super::dora::ServiceRef;
+use super::resources::{Range, TeamRef, hours, instant, weight};
 use crate::auth::scope::Scope;
 use crate::http::cursors;
 use crate::http::envelope::{NEXT_CURSOR, answer, csv};
@@ -45,8 +46,8 @@ pub(crate) const ONE: Operation = Operation {
     handler: |filter| on(filter, one),
     id: "getDeployment",
     summary: "A deployment and what it delivered",
-    description: "Its states, its commits, and the pull requests that it delivered, each with the commit by which it was recognized and the \
-                  weight of each team. Titles need the scope prs:read.",
+    description: "Its states, its commits, the teams' shares, and with the scope prs:read the pull requests that it delivered, each with the \
+                  commit by which it was recognized and the weight of each team.",
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
     body: Body::Json(enveloped::<DeploymentDetails, DeploymentMeta>),
@@ -100,7 +101,7 @@ pub(crate) struct Deployment {
     /// What was in force before it.
     replaces: Option<i64>,
     /// How many pull requests it delivered, or a failed attempt contained.
-    pull_requests: i32,
+    pull_request_count: i32,
     /// Some of it may have been brought by an earlier deployment whose commits cannot be read.
     after_unknown: bool,
     /// Why it failed after its success.
@@ -123,6 +124,12 @@ pub(crate) struct DeploymentsMeta {
     timezone: String,
     range: Range,
     basis: &'static str,
+    /// The team whose shares are shown; null without one.
+    team: Option<TeamRef>,
+    /// Only deployments of this service; null for all.
+    service: Option<ServiceRef>,
+    /// The environment, or `production` or `transient` for all that are.
+    environment: String,
     /// Rows on this page.
     count: usize,
     /// For the next page; null on the last page.
@@ -136,8 +143,22 @@ pub(crate) struct DeploymentDetails {
     deployment: Deployment,
     /// The states that it has had, in order.
     states: Vec<DeploymentState>,
-    /// The pull requests that it delivered; of a failed attempt those that it contained and nothing delivered before.
-    delivered: Vec<Delivered>,
+    /// The share of each team, by each basis.
+    shares: Vec<TeamShare>,
+    /// The failed deployments that it remedied.
+    remedies: Vec<i64>,
+    /// The pull requests that it delivered; of a failed attempt those that it contained and nothing delivered before. Null
+    /// without the scope prs:read.
+    pull_requests: Option<Vec<Delivered>>,
+}
+
+/// A team's share of a deployment.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TeamShare {
+    #[schemars(extend("enum" = ["delivered", "owned"]))]
+    basis: String,
+    team: String,
+    share: f64,
 }
 
 /// A state of a deployment.
@@ -150,13 +171,14 @@ struct DeploymentState {
     environment: Option<String>,
 }
 
-/// A delivered pull request.
+/// A pull request of a deployment.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Delivered {
     repository: String,
     number: i64,
-    /// Null without the scope prs:read.
-    title: Option<String>,
+    title: String,
+    /// Whether the deployment delivered it; false for a failed attempt.
+    delivered: bool,
     #[schemars(extend("format" = "date-time"))]
     merged_at: String,
     /// The commit by which it was recognized; null for a failed attempt.
@@ -184,6 +206,24 @@ pub(crate) struct DeploymentMeta {
     as_of: String,
 }
 
+impl From<DeliveredPullRequest> for Delivered {
+    fn from(it: DeliveredPullRequest) -> Self {
+        let teams = it.teams.into_iter();
+        let teams = teams.map(|(team, units)| TeamWeight { team: team.to_string(), weight: weight(units.into()) });
+        Self {
+            repository: it.repository,
+            number: it.number,
+            title: it.title,
+            delivered: it.via.is_some(),
+            merged_at: instant(it.merged_at),
+            via: it.via,
+            lead_time_hours: it.lead_seconds.map(hours),
+            deploy_hours: it.deploy_seconds.map(hours),
+            teams: teams.collect(),
+        }
+    }
+}
+
 impl From<DeploymentRow> for Deployment {
     fn from(row: DeploymentRow) -> Self {
         Self {
@@ -201,7 +241,7 @@ impl From<DeploymentRow> for Deployment {
             kind: row.kind,
             repeats: row.repeats.map(|id| id.0),
             replaces: row.replaces.map(|id| id.0),
-            pull_requests: row.pull_requests,
+            pull_request_count: row.pull_requests,
             after_unknown: row.is_after_unknown,
             failures: row.failures,
             rework: row.rework,
@@ -229,7 +269,7 @@ impl Deployment {
         "counts",
         "repeats",
         "replaces",
-        "pull_requests",
+        "pull_request_count",
         "after_unknown",
         "failures",
         "rework",
@@ -259,7 +299,7 @@ impl Deployment {
             Cell::Flag(self.counts),
             Cell::Whole(self.repeats),
             Cell::Whole(self.replaces),
-            Cell::Whole(Some(self.pull_requests.into())),
+            Cell::Whole(Some(self.pull_request_count.into())),
             Cell::Flag(self.after_unknown),
             Cell::Text(&failures),
             Cell::Text(&rework),
@@ -288,6 +328,9 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         timezone: range.zone.name().to_owned(),
         range: Range { from: range.from, to: range.to },
         basis: report.basis().definition(),
+        team: report.team().map(TeamRef::from),
+        service: report.service().map(ServiceRef::from),
+        environment: report.environment().to_owned(),
         count: deployments.len(),
         next_cursor: next_cursor.clone(),
     };
@@ -315,35 +358,27 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
     if access.viewer().is_limited() {
         return Err(ApiError::LimitedToTeams);
     }
-    let shows_titles = access.has(Scope::PrsRead);
+    let shows_pull_requests = access.has(Scope::PrsRead);
     let id = request.deployment()?;
     let mut session = api.store.session().await?;
     let deployment = session.deployment(id).await?.ok_or(ApiError::NotFound("There is no such deployment."))?;
     let states = session.deployment_states(id).await?;
-    let delivered = session.delivered_by(id).await?;
+    let shares = session.shares_of(id).await?.into_iter();
+    let shares = shares.map(|it| TeamShare { basis: it.basis, team: it.team.to_string(), share: part(it.share) });
+    let remedies = session.remedied_by(id).await?.into_iter().map(|it| it.0).collect();
+    let delivered = match shows_pull_requests {
+        true => Some(session.delivered_by(id).await?),
+        false => None,
+    };
     let details = DeploymentDetails {
         deployment: deployment.into(),
         states: states
             .into_iter()
             .map(|it| DeploymentState { at: instant(it.at), state: it.state, environment: it.environment })
             .collect(),
-        delivered: delivered
-            .into_iter()
-            .map(|it| Delivered {
-                repository: it.repository,
-                number: it.number,
-                title: shows_titles.then_some(it.title),
-                merged_at: instant(it.merged_at),
-                via: it.via,
-                lead_time_hours: it.lead_seconds.map(hours),
-                deploy_hours: it.deploy_seconds.map(hours),
-                teams: it
-                    .teams
-                    .into_iter()
-                    .map(|(team, units)| TeamWeight { team: team.to_string(), weight: weight(units.into()) })
-                    .collect(),
-            })
-            .collect(),
+        shares: shares.collect(),
+        remedies,
+        pull_requests: delivered.map(|delivered| delivered.into_iter().map(Delivered::from).collect()),
     };
     Ok(answer(details, DeploymentMeta { as_of: instant(api.now()) }))
 }

@@ -1,11 +1,13 @@
 //! `GET /v1/metrics/dora`, `/v1/metrics/team/{team_id}/dora` and `/v1/metrics/service/{service}/dora`: DORA's metrics.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use chrono::NaiveDate;
 use http::{HeaderValue, Method};
-use mergeline_domain::delivery::{DeploymentKind, FailureReason, ReworkReason};
+use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, ReworkReason};
 use mergeline_domain::metrics::{
     CHANGE_LEAD_TIME, Count as CountOf, Edition, NOT_FOR_PEOPLE, QUICK_CHECK, QuickCheckAnswers, Timing,
 };
@@ -60,6 +62,7 @@ pub(crate) const SERVICE_DORA: Operation = Operation {
     id: "getServiceDora",
     summary: "DORA's metrics of a service",
     description: "The same of one service.",
+    parameters: SubjectParameters::DESCRIPTIONS,
     ..ORGANIZATION
 };
 
@@ -77,6 +80,21 @@ impl Parameters for DoraParameters {
 
     fn read(reader: &mut ParameterReader) -> Self {
         Self { selection: DoraSelection::read(reader), form: Form::read(reader) }
+    }
+}
+
+/// Those of a service, which is not a part of anything.
+struct SubjectParameters(DoraParameters);
+
+impl Parameters for SubjectParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[
+        &FROM, &TO, &DAYS, &LAST, &WEEK, &TZ, &INTERVAL, &BASIS, &FAILURES, &SEVERITY, &EDITION, &WEIGHTING, &FORMAT,
+        &BOM,
+    ];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        let selection = DoraSelection::without_service(reader);
+        Self(DoraParameters { selection, form: Form::read(reader) })
     }
 }
 
@@ -132,8 +150,38 @@ struct DoraTotal {
     /// Succeeded deployments that belong to no team, by `basis`: with the shares of all teams they sum to their number. Null
     /// for a team's numbers.
     unattributed: Option<f64>,
+    /// Pull requests that were merged in the range and not delivered so far, by reason.
+    not_delivered: NotDelivered,
     /// DORA's Quick Check score of the range, each from 0 to 10 (`quick_check@2025`).
     quick_check: QuickCheck,
+}
+
+/// Pull requests that were not delivered so far, by reason.
+#[derive(Debug, Serialize, JsonSchema)]
+struct NotDelivered {
+    /// No deployment contains them yet.
+    not_deployed_yet: Count,
+    /// Production already had them before its first known deployment, or with it.
+    before_first_deployment: Count,
+    /// No source reports deployments of their service.
+    no_source: Count,
+    /// Their merge commit, or what may have delivered them, cannot be read.
+    unknown_history: Count,
+    /// Their details are not read yet.
+    not_collected: Count,
+}
+
+impl From<&BTreeMap<MissingReason, CountOf>> for NotDelivered {
+    fn from(counts: &BTreeMap<MissingReason, CountOf>) -> Self {
+        let count = |reason| counts.get(&reason).copied().unwrap_or_default().into();
+        Self {
+            not_deployed_yet: count(MissingReason::NotDeployedYet),
+            before_first_deployment: count(MissingReason::BeforeFirstDeployment),
+            no_source: count(MissingReason::NoSource),
+            unknown_history: count(MissingReason::UnknownHistory),
+            not_collected: count(MissingReason::NotCollected),
+        }
+    }
 }
 
 /// How many, and the sum of the shares of the team; for the organization and a service the same number.
@@ -169,7 +217,9 @@ struct DoraNumbers {
 struct Frequency {
     #[serde(flatten)]
     succeeded: Count,
-    /// By their number. Null where no source reports deployments.
+    /// How many of the days are known: not before deployments were first read, nor after they were last read.
+    days: i64,
+    /// By their number. Null where no source reports deployments, or no day is known.
     per_day: Option<f64>,
     /// By the team's shares.
     per_day_weighted: Option<f64>,
@@ -260,7 +310,7 @@ struct SuccessRate {
 struct Recovery {
     #[serde(flatten)]
     durations: DurationStatistics,
-    /// Incidents that were open at the end, whatever their deployment.
+    /// Those of the same incidents that were open at the end.
     open: Count,
     class: Option<ClassName>,
 }
@@ -307,6 +357,12 @@ pub(crate) struct DoraMeta {
     definitions: Vec<&'static str>,
     /// By what deployments belong to teams.
     basis: &'static str,
+    /// Only what happened in this service; null for all.
+    service: Option<ServiceRef>,
+    /// The reasons that make a deployment a failed one.
+    failures: Vec<&'static str>,
+    /// Only incidents of these severities; null for all.
+    severities: Option<Vec<String>>,
     /// The edition of the classes; null without them.
     edition: Option<&'static str>,
     timezone: String,
@@ -339,8 +395,13 @@ struct DeploymentsCovered {
     /// Everything was read up to then.
     #[schemars(extend("format" = "date-time"))]
     until: Option<String>,
-    /// How many repositories could not be read at the last attempt.
+    /// All incidents were read up to then. Null without labels for incidents, and while any repository was never read.
+    #[schemars(extend("format" = "date-time"))]
+    incidents_until: Option<String>,
+    /// How many repositories' deployments could not be read at the last attempt.
     failing: usize,
+    /// How many repositories' incidents could not be read.
+    incidents_failing: usize,
 }
 
 fn class(name: Option<mergeline_domain::metrics::Class>, n: i64) -> Option<ClassName> {
@@ -369,14 +430,15 @@ impl DoraNumbers {
         let succeeded = deployments.succeeded;
         let fail_rate = rate_weighted(deployments.failed, succeeded);
         let median = |timing: &Timing| timing.durations.map(|durations| durations.p50);
-        let recovery = |timing: &Timing| Recovery {
+        let recovery = |timing: &Timing, open: CountOf| Recovery {
             durations: timing.into(),
-            open: numbers.open_incidents.into(),
+            open: open.into(),
             class: class(edition.zip(median(timing)).map(|(edition, p50)| edition.recovery(p50)), timing.count.n),
         };
         Self {
             deployment_frequency: Frequency {
                 succeeded: succeeded.into(),
+                days: bucket.days,
                 per_day: frequency.map(|(per_day, _)| per_day),
                 per_day_weighted: frequency.map(|(_, weighted)| weighted),
                 kinds: Kinds {
@@ -432,8 +494,8 @@ impl DoraNumbers {
                 rate: rate(succeeded, deployments.finished),
                 rate_weighted: rate_weighted(succeeded, deployments.finished),
             },
-            recovery_time: recovery(&numbers.recovery),
-            mttr: recovery(&numbers.mttr),
+            recovery_time: recovery(&numbers.recovery, numbers.open_linked_incidents),
+            mttr: recovery(&numbers.mttr, numbers.open_incidents),
             deployment_recovery_time: DeploymentRecovery {
                 durations: (&numbers.deployment_recovery).into(),
                 unremedied: deployments.unremedied.into(),
@@ -450,6 +512,7 @@ impl DoraNumbers {
         let counts = [
             "deployments",
             "deployments_weighted",
+            "days",
             "deployments_per_day",
             "deployments_per_day_weighted",
             "first",
@@ -487,6 +550,7 @@ impl DoraNumbers {
         let counts = [
             whole(frequency.succeeded),
             weight(frequency.succeeded),
+            Cell::Whole(Some(frequency.days)),
             Cell::Number(frequency.per_day),
             Cell::Number(frequency.per_day_weighted),
             whole(kinds.first),
@@ -529,7 +593,7 @@ impl QuickCheck {
         let succeeded = numbers.deployments.succeeded;
         let check = mergeline_domain::metrics::QuickCheck::of(&QuickCheckAnswers {
             lead_time: median(&numbers.lead_time),
-            frequency: total.frequency().map(|(_, weighted)| weighted),
+            frequency: total.frequency().filter(|_| succeeded.n > 0).map(|(_, weighted)| weighted),
             recovery: median(&numbers.recovery).or(median(&numbers.deployment_recovery)),
             change_fail_rate: rate_weighted(numbers.deployments.failed, succeeded),
             rework_rate: rate_weighted(numbers.deployments.rework, succeeded),
@@ -559,12 +623,13 @@ impl Dora {
         });
         Self {
             team: report.team().map(TeamRef::from),
-            service: report.service().map(ServiceRef::from),
+            service: report.service().filter(|_| report.query().service.is_none()).map(ServiceRef::from),
             buckets: buckets.collect(),
             total: DoraTotal {
                 complete: metrics.total.is_complete,
                 numbers: DoraNumbers::of(&metrics.total, edition),
                 unattributed: metrics.unattributed.map(part),
+                not_delivered: (&metrics.undelivered).into(),
                 quick_check: QuickCheck::of(&metrics.total),
             },
         }
@@ -580,6 +645,9 @@ impl DoraMeta {
             definition: DoraReport::DEFINITIONS.first().copied().unwrap_or(CHANGE_LEAD_TIME),
             definitions: definitions.collect(),
             basis: query.basis.definition(),
+            service: query.service.as_ref().and(report.service()).map(ServiceRef::from),
+            failures: report.failures().iter().map(<&str>::from).collect(),
+            severities: Some(query.severities.clone()).filter(|severities| !severities.is_empty()),
             edition: query.edition.map(<&str>::from),
             timezone: range.zone.name().to_owned(),
             interval: report.interval().as_str(),
@@ -592,7 +660,9 @@ impl DoraMeta {
                 services_without_deployments: deployments.without_source,
                 since: deployments.covered_since.map(instant),
                 until: deployments.complete_until.map(instant),
+                incidents_until: deployments.incidents_until.map(instant),
                 failing: deployments.problems.len(),
+                incidents_failing: deployments.incident_problems.len(),
             },
             warnings: metrics.warnings.iter().map(ToString::to_string).collect(),
             caveat: NOT_FOR_PEOPLE,
@@ -602,21 +672,27 @@ impl DoraMeta {
 
 /// DORA's metrics of the organization.
 async fn organization(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    dora(&api, &request, DoraSubject::Organization).await
+    dora(&api, &request, request.parameters()?, DoraSubject::Organization).await
 }
 
 /// DORA's metrics of a team.
 async fn team(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    dora(&api, &request, DoraSubject::Team(request.team()?)).await
+    dora(&api, &request, request.parameters()?, DoraSubject::Team(request.team()?)).await
 }
 
 /// DORA's metrics of a service.
 async fn service(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    dora(&api, &request, DoraSubject::Service(request.service()?)).await
+    let SubjectParameters(parameters) = request.parameters()?;
+    dora(&api, &request, parameters, DoraSubject::Service(request.service()?)).await
 }
 
-async fn dora(api: &Api, request: &ApiRequest, subject: DoraSubject) -> Result<Response, ApiError> {
-    let DoraParameters { selection, form } = request.parameters()?;
+async fn dora(
+    api: &Api,
+    request: &ApiRequest,
+    parameters: DoraParameters,
+    subject: DoraSubject,
+) -> Result<Response, ApiError> {
+    let DoraParameters { selection, form } = parameters;
     let format = request.format(form.format)?;
     let viewer = request.access()?.viewer();
     let mut report = DoraReport::prepare(&api.store, selection.about(subject), &viewer, api.now()).await?;

@@ -4,6 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::Method;
+use mergeline_reporting::part;
+use mergeline_store::ServiceOwner;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -37,7 +39,7 @@ pub(crate) const STATE: Operation = Operation {
     handler: |filter| on(filter, state),
     id: "getState",
     summary: "What is in force",
-    description: "For each service: the deployment in force in production and since when, merged pull requests that no deployment \
+    description: "For each service: what is in force of each repository in production and since when, merged pull requests that no deployment \
                   contains, and open incidents.",
     body: Body::Json(enveloped::<Vec<ServiceState>, ServicesMeta>),
     ..SERVICES
@@ -53,8 +55,25 @@ pub(crate) struct Service {
     implied: bool,
     /// Its repositories, as `owner/name`.
     repositories: Vec<String>,
+    /// The environments that are its production; null for those of the whole teams file.
+    environments: Option<Vec<String>>,
+    /// Who owns it.
+    owners: Vec<Owner>,
     /// Whether any deployment of it to production is known.
     has_deployments: bool,
+}
+
+/// A team that owns a service for a time.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Owner {
+    team: String,
+    weight: f64,
+    /// Since when; null from the beginning.
+    #[schemars(extend("format" = "date-time"))]
+    from: Option<String>,
+    /// Until when; null for no end.
+    #[schemars(extend("format" = "date-time"))]
+    to: Option<String>,
 }
 
 /// What is in force of a service, and what waits.
@@ -63,10 +82,10 @@ pub(crate) struct ServiceState {
     id: i64,
     slug: String,
     name: String,
-    /// The deployment in force in production; null if there is none whose commits are known.
-    in_force: Option<InForce>,
-    /// Merged pull requests that no deployment contains.
-    not_deployed: i64,
+    /// What is in force of each of its repositories in production, as far as its commits are known.
+    in_force: Vec<InForce>,
+    /// Merged pull requests that no deployment contains; null without a known deployment.
+    not_deployed: Option<i64>,
     /// How long ago the oldest of them was merged.
     oldest_not_deployed_hours: Option<f64>,
     open_incidents: i64,
@@ -75,14 +94,28 @@ pub(crate) struct ServiceState {
     last_event_at: Option<String>,
 }
 
-/// The deployment in force.
+/// The deployment in force of a repository.
 #[derive(Debug, Serialize, JsonSchema)]
 struct InForce {
+    repository: String,
     deployment_id: i64,
     #[schemars(extend("format" = "date-time"))]
     since: String,
-    /// Its commits, as `owner/name@sha`.
-    revisions: Vec<String>,
+    commit: String,
+}
+
+impl From<mergeline_store::InForce> for InForce {
+    fn from(it: mergeline_store::InForce) -> Self {
+        let (since, commit) = (instant(it.since), it.commit.to_string());
+        Self { repository: it.repository, deployment_id: it.deployment.0, since, commit }
+    }
+}
+
+impl From<ServiceOwner> for Owner {
+    fn from(owner: ServiceOwner) -> Self {
+        let ServiceOwner { team, share, from, to } = owner;
+        Self { team: team.to_string(), weight: part(share), from: from.map(instant), to: to.map(instant) }
+    }
 }
 
 /// The number of services.
@@ -110,6 +143,8 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
             name: service.name,
             implied: service.is_implied,
             repositories: service.repositories,
+            environments: service.environments,
+            owners: service.owners.into_iter().map(Owner::from).collect(),
             has_deployments: service.has_deployments,
         })
         .collect();
@@ -132,11 +167,7 @@ async fn state(State(api): State<Api>, request: ApiRequest) -> Result<Response, 
             id: state.id.0,
             slug: state.slug,
             name: state.name,
-            in_force: state.in_force.zip(state.in_force_since).map(|(deployment, since)| InForce {
-                deployment_id: deployment.0,
-                since: instant(since),
-                revisions: state.revisions,
-            }),
+            in_force: state.in_force.into_iter().map(InForce::from).collect(),
             not_deployed: state.waiting,
             oldest_not_deployed_hours: state.oldest_waiting.map(|at| age_hours(at, now)),
             open_incidents: state.open_incidents,

@@ -45,8 +45,8 @@ pub(crate) const LEAD_TIME: Operation = Operation {
     handler: |filter| on(filter, lead_time),
     id: "getLeadTime",
     summary: "How long merged pull requests took",
-    description: "pr_cycle_time@1 while no deployments are known: from opening to merge by month (or `interval`), and for the \
-                  whole range. The default range is the last six months. It is not DORA's change lead time.",
+    description: "pr_cycle_time@1: from opening to merge by month (or `interval`), and for the whole range. The default range is the \
+                  last six months. It is not DORA's change lead time, which is change_lead_time@1 of the team's DORA metrics.",
     ..VELOCITY
 };
 

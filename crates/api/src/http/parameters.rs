@@ -127,7 +127,7 @@ pub(crate) const TEAM: Parameter = Parameter {
 };
 pub(crate) const ENVIRONMENT: Parameter = Parameter {
     name: "environment",
-    description: "`production` (the default), `transient` for environments that do not last, or the name of another one.",
+    description: "The name of an environment, or `production` (the default) or `transient` (previews) for all that are.",
     schema: || {
         json!({
             "type": "string", "minLength": 1, "maxLength": MAX_BRANCH,
@@ -369,10 +369,15 @@ pub(crate) struct DoraSelection {
 
 impl DoraSelection {
     pub(crate) fn read(reader: &mut ParameterReader) -> Self {
+        let service = reader.take("service", |text| service_selector(text).map_err(|message| ("invalid", message)));
+        Self { service, ..Self::without_service(reader) }
+    }
+
+    /// Where everything is of one service.
+    pub(crate) fn without_service(reader: &mut ParameterReader) -> Self {
         let timezone = reader.take("tz", zone);
         let range = range(reader);
         let interval = reader.take("interval", interval);
-        let service = reader.take("service", |text| service_selector(text).map_err(|message| ("invalid", message)));
         let basis = reader.take("basis", |text| one_of(text, &BASES));
         let failures = reader.take("failures", |text| several(text, &failure_reasons()));
         let severities = reader.take("severity", |text| several(text, &SEVERITIES.map(|it| (it, it))));
@@ -382,7 +387,7 @@ impl DoraSelection {
             range,
             timezone,
             interval,
-            service,
+            service: None,
             basis: basis.unwrap_or_default(),
             failures: failures.unwrap_or_default(),
             severities: severities.unwrap_or_default().into_iter().map(str::to_owned).collect(),

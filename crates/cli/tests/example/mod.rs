@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::Request;
 use chrono::TimeDelta;
 use http_body_util::BodyExt;
-use mergeline_api::{Api, router};
+use mergeline_api::{Api, ApiKeys, NewKey, Scope, router};
 use mergeline_collector::{CollectOptions, Sources, collect};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeGitCommit, FakeGitHub, FakePullRequest, at, deployment, pr};
@@ -174,7 +174,7 @@ fn shown(total: &Value) -> Value {
             .map(|it| format!("/change_lead_time/{it}")).iter().map(String::as_str).collect::<Vec<_>>()),
         "recovery": all(&["n", "weight", "mean_hours", "p50_hours"]
             .map(|it| format!("/recovery_time/{it}")).iter().map(String::as_str).collect::<Vec<_>>()),
-        "mttr": all(&["/mttr/n", "/mttr/mean_hours", "/mttr/open/n"]),
+        "mttr": all(&["/mttr/n", "/mttr/mean_hours", "/mttr/open/n", "/recovery_time/open/n"]),
         "deployment_recovery": all(&["/deployment_recovery_time/n", "/deployment_recovery_time/p50_hours"]),
     })
 }
@@ -187,7 +187,7 @@ async fn each_number_of_the_worked_example_is_served() -> Result<()> {
         "failed": [1.0, 1.0], "fail_rate": [0.1667, 0.1667], "rework_rate": [0.3333, 0.3333],
         "finished": [7.0, 7.0], "success_rate": [0.8571, 0.8571],
         "lead_time": [5.0, 5.0, 16.2, 4.0, 26.0, 43.6],
-        "recovery": [2.0, 2.0, 2.0, 2.0], "mttr": [2.0, 2.0, 1.0], "deployment_recovery": [1.0, 3.0],
+        "recovery": [2.0, 2.0, 2.0, 2.0], "mttr": [2.0, 2.0, 1.0, 0.0], "deployment_recovery": [1.0, 3.0],
     });
     assert_eq!(shown(&world.total("service/acme.shop/", "").await?), of_service);
     assert_eq!(shown(&world.total("", "").await?), of_service, "the organization has one service");
@@ -196,7 +196,7 @@ async fn each_number_of_the_worked_example_is_served() -> Result<()> {
         "failed": [1.0, 1.0], "fail_rate": [0.2, 0.2105], "rework_rate": [0.4, 0.4211],
         "finished": [5.0, 4.75], "success_rate": [1.0, 1.0],
         "lead_time": [4.0, 3.5, 5.7143, 2.75, 5.8333, 21.9667],
-        "recovery": [2.0, 2.0, 2.0, 2.0], "mttr": [2.0, 2.0, 0.0], "deployment_recovery": [1.0, 3.0],
+        "recovery": [2.0, 2.0, 2.0, 2.0], "mttr": [2.0, 2.0, 0.0, 0.0], "deployment_recovery": [1.0, 3.0],
     });
     assert_eq!(shown(&world.total("team/payments/", "").await?), of_payments);
     let of_platform = json!({
@@ -204,11 +204,12 @@ async fn each_number_of_the_worked_example_is_served() -> Result<()> {
         "failed": [0.0, 0.0], "fail_rate": [0.0, 0.0], "rework_rate": [0.0, 0.0],
         "finished": [3.0, 2.25], "success_rate": [0.6667, 0.5556],
         "lead_time": [2.0, 1.5, 40.6667, 37.0, 42.5, 46.9],
-        "recovery": [0.0, 0.0, null, null], "mttr": [0.0, null, 0.0], "deployment_recovery": [0.0, null],
+        "recovery": [0.0, 0.0, null, null], "mttr": [0.0, null, 0.0, 0.0], "deployment_recovery": [0.0, null],
     });
     assert_eq!(shown(&world.total("team/platform/", "").await?), of_platform);
     let organization = world.total("", "").await?;
     assert_eq!(organization["unattributed"], json!(0.0), "4.75 and 1.25 are all 6");
+    assert_eq!(organization["not_delivered"]["not_deployed_yet"], json!({ "n": 1, "weight": 1.0 }), "#107");
     Ok(())
 }
 
@@ -241,16 +242,82 @@ async fn a_number_leads_to_its_deployments_and_their_pull_requests() -> Result<(
         details["data"]["states"],
         json!([{ "at": "2026-06-03T10:00:00Z", "state": "success", "environment": "production" }])
     );
-    let delivered = &details["data"]["delivered"];
+    let shares = json!([{ "basis": "delivered", "team": "payments", "share": 1.0 }]);
+    assert_eq!((&failed["pull_request_count"], &details["data"]["shares"]), (&json!(1), &shares));
+    let remedy = world.get(&format!("/v1/deployments/{}", failed["remedied_by"])).await?;
+    assert_eq!(remedy["data"]["remedies"], json!([failed["id"]]));
+    let delivered = &details["data"]["pull_requests"];
+    assert_eq!(delivered[0]["delivered"], json!(true));
     assert_eq!(delivered.as_array().map(Vec::len), Some(1));
     assert_eq!((&delivered[0]["number"], &delivered[0]["lead_time_hours"]), (&json!(104), &json!(4.0)));
     assert_eq!(delivered[0]["teams"], json!([{ "team": "payments", "weight": 1.0 }]));
     let state = world.get("/v1/state").await?;
     assert_eq!(state["data"][0]["not_deployed"], json!(1), "#107");
-    assert_eq!(state["data"][0]["in_force"]["since"], json!("2026-06-05T10:00:00Z"));
+    assert_eq!(state["data"][0]["in_force"][0]["since"], json!("2026-06-05T10:00:00Z"));
     assert_eq!(state["data"][0]["open_incidents"], json!(1));
     let services = world.get("/v1/services").await?;
     assert_eq!(services["data"][0]["slug"], json!("acme.shop"));
+    Ok(())
+}
+
+/// The status and the body of an answer.
+async fn answer(router: &Router, path: &str) -> Result<(u16, Value)> {
+    let response = router.clone().oneshot(Request::get(path).body(Body::empty())?).await?;
+    let status = response.status().as_u16();
+    Ok((status, serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?))
+}
+
+#[tokio::test]
+async fn small_groups_hide_lead_times_of_every_subject() -> Result<()> {
+    let world = World::new().await?;
+    let apply = async |size: i64| {
+        let text = format!("{TEAMS}privacy: {{ min_group_size: {size} }}\n");
+        let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+        world.database.store()?.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+        let mut medians = Vec::new();
+        for subject in ["", "service/acme.shop/", "team/payments/"] {
+            medians.push(world.total(subject, "").await?["change_lead_time"]["p50_hours"].clone());
+        }
+        anyhow::Ok(json!(medians))
+    };
+    assert_eq!(apply(3).await?, json!([4.0, 4.0, null]), "three people, of payments two");
+    assert_eq!(apply(4).await?, json!([null, null, null]));
+    for subject in ["", "service/acme.shop/"] {
+        let (status, _) = answer(&world.router, &format!("/v1/metrics/{subject}dora?{WEEK}&interval=day")).await?;
+        assert_eq!(status, 400, "days would isolate people");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn pull_requests_of_a_deployment_need_their_scope() -> Result<()> {
+    let world = World::new().await?;
+    let id = world.get(&format!("/v1/deployments?{WEEK}&service=acme.shop")).await?["data"][0]["id"].clone();
+    let of = async |scope: Scope| {
+        let made = NewKey::from_random([1; 32], "key".parse()?, [scope], []);
+        let keys = Some(ApiKeys::parse(&json!([made.entry]).to_string())?);
+        let api = Api { keys, ..Api::new(world.database.reader()?, Duration::from_secs(20), || at(NOW)) };
+        let request = Request::get(format!("/v1/deployments/{id}")).header("x-api-key", made.key).body(Body::empty())?;
+        let response = router(api).oneshot(request).await?;
+        let body: Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
+        anyhow::Ok(body["data"]["pull_requests"].clone())
+    };
+    assert_eq!(of(Scope::MetricsRead).await?, Value::Null);
+    assert_eq!(of(Scope::PrsRead).await?.as_array().map(Vec::len), Some(2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn frequency_is_of_the_days_that_were_read() -> Result<()> {
+    let world = World::new().await?;
+    let answer = world.get("/v1/metrics/dora?from=2025-06-08&to=2026-06-22&interval=month").await?;
+    let frequency = |index: usize| answer["data"]["buckets"][index]["deployment_frequency"].clone();
+    assert_eq!((&frequency(0)["days"], &frequency(0)["per_day"]), (&json!(0), &Value::Null), "half a year was read");
+    assert_eq!(frequency(11)["days"], json!(31), "May");
+    let june = frequency(12);
+    assert_eq!((&june["n"], &june["days"], &june["per_day"]), (&json!(6), &json!(15), &json!(0.4)), "until today");
+    let future = world.get("/v1/metrics/dora?from=2026-06-15&to=2026-06-22").await?;
+    assert_eq!(future["data"]["total"]["deployment_frequency"]["days"], json!(1));
     Ok(())
 }
 

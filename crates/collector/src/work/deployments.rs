@@ -37,19 +37,25 @@ impl RepositoryJob<'_> {
         let known = timed(&mut self.result.database, store.deployment_progress(id)).await?;
         let mut progress = known.clone();
         let started_at = self.now();
+        let is_elsewhere = store.has_moved_to_other_services(id);
+        if timed(&mut self.result.database, is_elsewhere).await? {
+            let moved = store.move_to_services(&self.lease, self.now());
+            timed(&mut self.result.database, Box::pin(moved)).await?;
+        }
         let outcome = match self.session.reads_details().await? {
-            true => self.read_deployments(&mut progress).await.map(|()| true),
-            false => Ok(false),
+            true => self.read_deployments(&mut progress).await.map(Some),
+            false => Ok(None),
         };
         match outcome {
-            Ok(false) => {
+            Ok(None) => {
                 let message = "states and commits of deployments need a token".to_owned();
                 progress.problem = Some(DeploymentProblem { code: "no_token".to_owned(), message });
             }
-            Ok(true) => {
+            Ok(Some(None)) => {
                 progress.read_at = Some(started_at);
                 progress.problem = None;
             }
+            Ok(Some(problem)) => progress.problem = problem,
             Err(Interruption::Source(error)) if is_beside_pull_requests(&error) => {
                 let name = self.repository.called();
                 tracing::warn!(repo.name = %name, "{name}: deployments cannot be read: {error}");
@@ -64,7 +70,11 @@ impl RepositoryJob<'_> {
         Ok(())
     }
 
-    async fn read_deployments(&mut self, progress: &mut DeploymentProgress) -> Result<(), Interruption> {
+    /// Reads them. What is returned kept a part of them from being read.
+    async fn read_deployments(
+        &mut self,
+        progress: &mut DeploymentProgress,
+    ) -> Result<Option<DeploymentProblem>, Interruption> {
         let window = self.window_of_deployments();
         let is_widened = progress.covered_since.is_none_or(|covered| window + WIDENED_BY < covered);
         if is_widened || progress.reading.is_some() {
@@ -74,11 +84,12 @@ impl RepositoryJob<'_> {
         } else {
             self.newer_deployments(progress).await?;
         }
-        let not_found = self.states(self.started_at).await?;
+        let Unread { not_found, problem } = self.states(self.started_at).await?;
         if let Some(oldest) = not_found {
             self.compare_deployments(progress, Some(oldest)).await?;
         }
-        self.commits().await
+        self.commits().await?;
+        Ok(problem)
     }
 
     /// How far back deployments are read: as far as pull requests.
@@ -95,7 +106,7 @@ impl RepositoryJob<'_> {
     ) -> Result<(), Interruption> {
         let reading = progress.reading.clone().filter(|reading| reading.since < window + WIDENED_BY);
         let reading = reading.unwrap_or(DeploymentReading { since: window, started_at: self.now(), cursor: None });
-        let since = reading.since;
+        let (since, listed_at, is_resumed) = (reading.since, reading.started_at, reading.cursor.is_some());
         let start = reading.cursor.clone().map_or(Start::Beginning(None), Start::After);
         progress.reading = Some(reading);
         let (session, name) = (self.session, self.repository.called().clone());
@@ -109,33 +120,40 @@ impl RepositoryJob<'_> {
                 reading.cursor.clone_from(&page.end);
             }
             if is_last {
-                progress.covered_since = Some(since);
-                progress.reading = None;
-                progress.etag.clone_from(&etag);
+                progress.is_listed(since, listed_at, etag.clone());
             }
             self.keep_deployments(&page, since, Some(progress)).await?;
             if is_last {
-                return Ok(());
+                break;
             }
             self.may_continue()?;
         }
-        // An empty list.
-        progress.covered_since = Some(since);
-        progress.reading = None;
-        progress.etag = etag;
+        if progress.reading.is_some() {
+            // An empty list.
+            progress.is_listed(since, listed_at, etag);
+        }
+        if is_resumed {
+            // What was created in the meantime is in front of the place at which it continued.
+            progress.etag = None;
+            self.newer_deployments(progress).await?;
+        }
         Ok(())
     }
 
-    /// Reads what was created since the last time.
+    /// Reads what was created since the list was last read to the end. The newest stored one does not tell that: a reading may
+    /// have stopped behind it.
     async fn newer_deployments(&mut self, progress: &mut DeploymentProgress) -> Result<(), Interruption> {
         let store = self.collecting.store;
         let newest = timed(&mut self.result.database, store.newest_deployment(self.repository.id)).await?;
         let covered = progress.covered_since.unwrap_or(DateTime::UNIX_EPOCH);
-        let down_to = newest.map_or(covered, |newest| (newest - OVERLAP).max(covered));
+        let known = newest.zip(progress.listed_at).map(|(newest, listed_at)| newest.min(listed_at));
+        let down_to = known.map_or(covered, |known| (known - OVERLAP).max(covered));
+        let started_at = self.now();
         let listed = self.list_deployments(progress.etag.clone(), down_to, covered).await?;
         if let Some(Listed { etag, .. }) = listed {
             progress.etag = etag;
         }
+        progress.listed_at = Some(started_at);
         Ok(())
     }
 
@@ -148,8 +166,12 @@ impl RepositoryJob<'_> {
         let store = self.collecting.store;
         let covered = progress.covered_since.unwrap_or(DateTime::UNIX_EPOCH);
         let down_to = down_to.map_or(covered, |down_to| down_to.max(covered));
+        let started_at = self.now();
         let Some(listed) = self.list_deployments(None, down_to, covered).await? else { return Ok(()) };
         progress.etag = listed.etag;
+        if down_to == covered {
+            progress.listed_at = Some(started_at);
+        }
         // An empty list may be that of a token that lost its permission.
         if listed.ids.is_empty() {
             return Ok(());
@@ -208,14 +230,13 @@ impl RepositoryJob<'_> {
         Ok(())
     }
 
-    /// Reads the states of deployments that may have new ones. Returns when the oldest one was created that the source does
-    /// not know any more.
-    async fn states(&mut self, asked_at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Interruption> {
+    /// Reads the states of deployments that may have new ones.
+    async fn states(&mut self, asked_at: DateTime<Utc>) -> Result<Unread, Interruption> {
         let (session, store) = (self.session, self.collecting.store);
         let asked = store.deployments_without_states(self.repository.id, asked_at, MOST_STATES);
         let asked: Vec<AskedDeployment> = timed(&mut self.result.database, asked).await?;
         let ahead = self.source.concurrency();
-        let mut not_found: Option<DateTime<Utc>> = None;
+        let mut unread = Unread::default();
         let queries = futures::stream::iter(asked.chunks(IN_A_QUERY))
             .map(|batch| async move {
                 let ids: Vec<String> = batch.iter().map(|one| one.node_id.clone()).collect();
@@ -231,10 +252,12 @@ impl RepositoryJob<'_> {
                         Err(error) => {
                             let one = batch.iter().find(|one| one.node_id == id);
                             if let (Some(one), ErrorKind::NotFound) = (one, error.kind) {
-                                not_found = Some(not_found.map_or(one.created_at, |at| at.min(one.created_at)));
+                                let before = unread.not_found;
+                                unread.not_found = Some(before.map_or(one.created_at, |at| at.min(one.created_at)));
                             } else {
                                 let name = self.repository.called();
                                 tracing::warn!(repo.name = %name, "{name}: no states of a deployment: {error}");
+                                unread.problem = Some(problem(&error));
                             }
                         }
                     }
@@ -247,7 +270,7 @@ impl RepositoryJob<'_> {
             Ok(true)
         });
         Box::pin(reading).await?;
-        Ok(not_found)
+        Ok(unread)
     }
 
     /// Reads the commits that deployments to production contain, as far as they are not stored.
@@ -266,10 +289,10 @@ impl RepositoryJob<'_> {
         let (session, name) = (self.session, self.repository.called().clone());
         let mut pages = session.commits(&name, &open.oid);
         let mut reading = HistoryReading::new(open);
-        let mut is_anything = false;
+        let mut is_found = false;
         while let Some(page) = pages.next().await? {
             self.result.pages += 1;
-            is_anything = true;
+            is_found |= page.commits.iter().any(|commit| commit.oid == open.oid);
             let has_new = self.take_new(page, &mut reading).await?;
             if reading.new.len() >= COMMITS_AT_ONCE {
                 self.store_history(&mut reading).await?;
@@ -279,7 +302,7 @@ impl RepositoryJob<'_> {
             }
             self.has_time()?;
         }
-        if !is_anything {
+        if !is_found {
             let noted = self.collecting.store.note_missing_commit(&self.lease, &open.oid, self.now());
             timed(&mut self.result.database, Box::pin(noted)).await?;
         }
@@ -328,6 +351,15 @@ impl RepositoryJob<'_> {
         }
         Ok(())
     }
+}
+
+/// What could not be read of deployments.
+#[derive(Default)]
+struct Unread {
+    /// When the oldest one was created that the source does not know any more.
+    not_found: Option<DateTime<Utc>>,
+    /// Why the states of another one could not be read.
+    problem: Option<DeploymentProblem>,
 }
 
 /// What a listing of deployments showed.

@@ -18,7 +18,9 @@ impl RepositoryJob<'_> {
             let known = store.incident_progress(self.repository.id, &label);
             let known = timed(&mut self.result.database, known).await?;
             let started_at = self.now();
-            let outcome = self.list_of(&label, &known).await;
+            let stored = store.incidents_with(self.repository.id, &label);
+            let stored = timed(&mut self.result.database, stored).await?;
+            let outcome = self.list_of(&label, &known, &stored).await;
             let (list, problem) = match outcome {
                 Ok(list) => (list, None),
                 Err(error) if is_beside_pull_requests(&error) => {
@@ -45,17 +47,22 @@ impl RepositoryJob<'_> {
         &mut self,
         label: &str,
         known: &IncidentProgress,
+        stored: &[String],
     ) -> Result<Option<(IncidentList, Vec<String>)>, SourceError> {
         let name = self.repository.called().clone();
         let etag = known.etag.as_ref().filter(|_| !self.collecting.options.verifies);
         let Some(list) = self.session.incidents(&name, label, etag).await? else { return Ok(None) };
         self.result.pages += 1;
-        let stored = self.collecting.store.incidents_with(self.repository.id, label).await;
-        let mut gone = missing(&stored.unwrap_or_default(), &list.incidents);
+        let mut gone = missing(stored, &list.incidents);
+        // An empty list may be that of a token that lost its permission.
+        if !gone.is_empty() && list.incidents.is_empty() && !self.session.reads_incidents(&name).await? {
+            return Ok(None);
+        }
         if !gone.is_empty() {
             // What moved up while pages were read may have been skipped.
-            if let Some(again) = self.session.incidents(&name, label, None).await? {
-                gone = missing(&gone, &again.incidents);
+            match self.session.incidents(&name, label, None).await? {
+                Some(again) => gone = missing(&gone, &again.incidents),
+                None => gone.clear(),
             }
         }
         Ok(Some((list, gone)))

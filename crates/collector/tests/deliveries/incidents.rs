@@ -113,6 +113,45 @@ async fn an_issue_without_its_label_is_none_any_more() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_empty_list_is_believed_only_if_issues_can_be_read() -> Result<()> {
+    let world = world().await?;
+    let labeled = issue("acme/api", 11, "incident", "2026-06-02T10:00:00Z");
+    world.fake.put_issues([labeled.clone()]);
+    collect_all(&world).await?;
+    // As of a token without the permission: nothing is listed, with and without the label.
+    world.fake.delete_issue("acme/api", 11);
+    collect_all(&world).await?;
+    assert_eq!(incidents(&world).await?, ["Issue 11 open 2 window"]);
+    // Another issue proves that they can be read.
+    world.fake.put_issues([issue("acme/api", 12, "bug", "2026-06-03T10:00:00Z")]);
+    collect_all(&world).await?;
+    assert_eq!(incidents(&world).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn incidents_of_a_label_that_is_no_longer_configured_do_not_count() -> Result<()> {
+    let world = world().await?;
+    world.fake.put_issues([issue("acme/api", 11, "incident", "2026-06-02T10:00:00Z")]);
+    collect_all(&world).await?;
+    assert_eq!(incidents(&world).await?, ["Issue 11 open 2 window"]);
+    let of_bugs = |labels: &str| {
+        let text = format!(
+            "version: 1\nrepositories: [acme/api, acme/web]\nincidents: {{ issues: {{ labels: [{labels}] }} }}\n\
+             teams:\n- {{ slug: payments, members: [{{ github: ana }}] }}\n"
+        );
+        TeamsFile::parse("teams.yaml", text.as_bytes())
+    };
+    world.store.apply(&of_bugs("bug")?, ApplyOptions::default(), at(NOW)).await?;
+    assert_eq!(incidents(&world).await?, Vec::<String>::new());
+    assert_eq!(world.texts("select reason from deployment_failures").await?, Vec::<String>::new());
+    world.store.apply(&of_bugs("bug, incident")?, ApplyOptions::default(), at(NOW)).await?;
+    collect_all(&world).await?;
+    assert_eq!(incidents(&world).await?, ["Issue 11 open 2 window"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn missing_permission_for_issues_leaves_the_rest_complete() -> Result<()> {
     let world = world().await?;
     world.fake.put_issues([issue("acme/api", 11, "incident", "2026-06-02T10:00:00Z")]);

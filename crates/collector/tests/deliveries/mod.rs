@@ -2,6 +2,7 @@
 
 mod example;
 mod incidents;
+mod listing;
 mod recorded;
 mod services;
 

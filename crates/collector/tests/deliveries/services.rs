@@ -5,7 +5,7 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{at, deployment};
 use mergeline_store::ApplyOptions;
 
-use super::{collect_all, commit, deliveries, merged_as, oid};
+use super::{collect_all, collect_all_at, commit, deliveries, merged_as, oid};
 use crate::common::{NOW, World};
 
 const TEAMS: &str =
@@ -96,6 +96,63 @@ async fn services_of_one_repository_are_told_apart_by_environments() -> Result<(
         )
         .await?;
     assert_eq!(first, ["2 2026-06-02", "3 2026-06-03"], "of the whole, the first service counts");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_state_may_move_a_deployment_to_a_service_without_any() -> Result<()> {
+    let world = World::new().await?;
+    let services = "services:\n- { slug: shop, repositories: [acme/api], environments: [deploy, shop] }\n\
+                    - { slug: blog, repositories: [acme/api], environments: [blog] }";
+    apply(&world, services).await?;
+    world.fake.put([merged_as(1, 1, "2026-06-01T08:00:00Z")]);
+    world.fake.put_commits("acme/api", [commit(1, &[], "2026-06-01T08:00:00Z")]);
+    world.fake.put_deployments([deployment("acme/api", 1, &oid(1), "2026-06-01T09:00:00Z")
+        .to("deploy")
+        .status("success", "2026-06-01T09:00:00Z")
+        .in_environment("blog")]);
+    collect_all(&world).await?;
+    assert_eq!(by_service(&world).await?, ["blog 1:first"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_is_removed_keeps_its_past() -> Result<()> {
+    let world = world().await?;
+    let shop = "services: [{ slug: shop, repositories: [acme/api], owners: [{ team: payments }] }]";
+    apply(&world, shop).await?;
+    let past = "select 'delivered ' || count(*) from pull_requests where delivered_at is not null
+        union all select basis || ' ' || sum(share)::integer from deployment_shares group by basis
+        union all select 'facts ' || count(*) from deployment_facts";
+    let before = world.texts(past).await?;
+    assert_eq!(before, ["delivered 2", "delivered 2", "owned 3", "facts 4"]);
+    let text = format!("version: 1\nrepositories: [acme/web]\n{TEAMS}");
+    let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+    world.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+    assert_eq!(world.store.derive_all(false).await?.rows, 0, "a full recompute agrees");
+    assert_eq!(world.texts(past).await?, before);
+    apply(&world, shop).await?;
+    assert_eq!(world.texts(past).await?, before, "and when it returns");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_may_have_a_repository_by_two_names() -> Result<()> {
+    let world = world().await?;
+    let pool = world.database.pool().await?;
+    world.fake.rename("acme/api", "acme/new");
+    // Under a pattern, both names may be written.
+    sqlx::raw_sql(
+        "insert into services (slug, name, place) values ('shop', 'shop', 0);
+        insert into service_repositories (service_id, repository)
+        select s.id, n.name from services as s cross join (values ('acme/api'), ('acme/new')) as n (name) where s.slug = 'shop'",
+    )
+    .execute(&pool)
+    .await?;
+    // The next run finds that its deployments belong to the service now.
+    collect_all_at(&world, "2026-06-15T16:00:00Z").await?;
+    assert_eq!(by_service(&world).await?, ["shop 1:first 2:change 3:rollout 4:change"]);
+    assert_eq!(world.store.derive_all(false).await?.rows, 0, "a full recompute agrees");
     Ok(())
 }
 

@@ -50,8 +50,20 @@ impl DeploymentKind {
     }
 }
 
-/// Why a merged pull request has no deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+/// Why a merged pull request has no deployment. A timeline tells only the first three.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum MissingReason {
@@ -61,6 +73,10 @@ pub enum MissingReason {
     BeforeFirstDeployment,
     /// Its forge names no commit for it, or what may have delivered it cannot be read.
     UnknownHistory,
+    /// Its details are not read yet.
+    NotCollected,
+    /// No source reports deployments of its service.
+    NoSource,
 }
 
 /// What a finished deployment did.

@@ -80,7 +80,7 @@ pub const DEFINITIONS: [Definition; 16] = [
         includes: "The pull requests of velocity@1.",
         excludes: "Merges before the creation (imported history): they count as merged, and have no duration.",
         caveats: &[
-            "It is served as lead time while no deployments are known. It is not DORA's change lead time.",
+            "It is served by /lead-time. It is not DORA's change lead time, which is change_lead_time@1.",
             "Weighted percentile: sort by (seconds, weight); with weights w and running sums S, sample k is at S_k - w_k / 2; \
              interpolate linearly between the two samples around the fraction of the way from the first to the last. With equal \
              weights it is PostgreSQL's percentile_cont.",
@@ -151,17 +151,19 @@ pub const DEFINITIONS: [Definition; 16] = [
         excludes: "Services without an owner at that time: their deployments belong to no team.",
         caveats: &[
             "The shares of all teams and the remainder, which belongs to no team, sum to the number of deployments.",
+            "Change lead time needs no basis: a pull request counts for the teams of its author.",
         ],
     },
     Definition {
         id: DEPLOYMENT_FREQUENCY,
         name: "Deployment frequency",
-        formula: "Succeeded production deployments, divided by the days of the range.",
+        formula: "Succeeded production deployments, divided by the days of the range that are known: not before deployments were \
+                  first read, nor after they were last read.",
         unit: "deployments per day",
         includes: "By the first success: first, change, redeploy, rollback and unknown deployments.",
         excludes: "Rollouts, which bring what is in force to another environment of production; failed, cancelled and unfinished \
                    attempts; other environments.",
-        caveats: &["Null where no source reports deployments.", NOT_FOR_PEOPLE],
+        caveats: &["Null where no source reports deployments, or no day is known.", NOT_FOR_PEOPLE],
     },
     Definition {
         id: CHANGE_LEAD_TIME,
@@ -238,9 +240,7 @@ pub const DEFINITIONS: [Definition; 16] = [
                   its tenths. The score is the mean of those that are known.",
         unit: "points from 0 to 10",
         includes: "Medians, and the rates of the range.",
-        excludes: "Metrics without a value.",
-        caveats: &[
-            "The benchmark is the mean answer of the 2025 survey, in which people estimate; these are measurements.",
-        ],
+        excludes: "Metrics without a value, and the frequency of a range without deployments.",
+        caveats: &["In DORA's survey people estimate; these are measurements."],
     },
 ];

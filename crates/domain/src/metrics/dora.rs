@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::Durations;
-use crate::delivery::{DeploymentKind, FailureReason, ReworkReason, Share};
+use crate::delivery::{DeploymentKind, FailureReason, MissingReason, ReworkReason, Share};
 
 /// By what a deployment belongs to a team.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
@@ -44,6 +44,8 @@ pub struct Timing {
     pub count: Count,
     /// `None` if there are none.
     pub durations: Option<Durations>,
+    /// The distinct people whose durations they are, if they were counted; otherwise 0.
+    pub contributors: i64,
 }
 
 /// Deployments by what they were.
@@ -94,8 +96,6 @@ pub struct DoraBucket {
     pub start: NaiveDate,
     /// Its deployments.
     pub deployments: DeploymentCounts,
-    /// The distinct authors of what was delivered in it, if they were counted; otherwise 0.
-    pub contributors: i64,
     /// The pull requests that were delivered in it, also without a known lead time.
     pub delivered: Count,
     /// From their first commit to the delivery.
@@ -110,6 +110,8 @@ pub struct DoraBucket {
     pub deployment_recovery: Timing,
     /// Incidents that were open at its end.
     pub open_incidents: Count,
+    /// Those of them with a deployment.
+    pub open_linked_incidents: Count,
 }
 
 /// The buckets of a range, and the whole range.
@@ -119,6 +121,8 @@ pub struct DoraStatistics {
     pub buckets: Vec<DoraBucket>,
     /// The whole range.
     pub total: DoraBucket,
+    /// Pull requests that were merged in the range and not delivered so far, by reason.
+    pub undelivered: BTreeMap<MissingReason, Count>,
 }
 
 /// An edition of the report with classes.

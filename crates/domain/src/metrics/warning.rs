@@ -19,7 +19,7 @@ pub struct Warning {
 )]
 #[strum(serialize_all = "snake_case")]
 pub enum WarningCode {
-    /// Lead time is pull request cycle time while no deployments are known.
+    /// Lead time is pull request cycle time, not DORA's change lead time.
     PrCycleTime,
     /// A repository was never fully collected.
     NeverCollected,
@@ -51,6 +51,8 @@ pub enum WarningCode {
     NoDeploymentSource,
     /// Deployments of some repositories, or of a part of the range, were not read.
     DeploymentsNotRead,
+    /// Incidents of some repositories, or of a part of the range, were not read.
+    IncidentsNotRead,
     /// Everything was read, and there is no deployment.
     NoDeployments,
     /// Some deployments have no end.

@@ -180,7 +180,7 @@ async fn write(connection: &mut Session, repository: RepositoryId, columns: &Col
         where not exists (select from commits as c where c.repository_id = $1 and c.oid = p.oid)
         order by p.oid
         on conflict (tenant_id, repository_id, oid) do update
-        set committed_at = excluded.committed_at
+        set committed_at = excluded.committed_at, failures = 0, retry_at = '-infinity'
         where open_commits.committed_at is null",
         repository.0,
         &columns.parent_oids,

@@ -48,8 +48,8 @@ impl Reader {
         self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
 
-    /// Deployments whose states were not read since `now`, the newest first: those that never were, those younger than a
-    /// week, or whose first success is, which may still succeed or fail.
+    /// Deployments whose states were not read since `now`, the newest first: those that never were, those without an end, and
+    /// those that were last read within the remedy window after their creation or success, because a late failure counts.
     ///
     /// # Errors
     /// When the database fails.
@@ -59,6 +59,7 @@ impl Reader {
         now: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<AskedDeployment>, StoreError> {
+        let window = self.delivery_settings().await?.remedy_window();
         let query = sqlx::query_as!(
             AskedDeployment,
             r#"select node_id as "node_id!", created_at from deployments
@@ -68,13 +69,20 @@ impl Reader {
                 and environment_group <> 'transient'
                 and (
                     states_read_at is null
-                    or (states_read_at < $2 and (created_at > $3 or succeeded_at > $3))
+                    or (
+                        states_read_at < $2
+                        and (
+                            outcome = 'unfinished' and created_at > $3
+                            or states_read_at < coalesce(succeeded_at, created_at) + make_interval(secs => $4)
+                        )
+                    )
                 )
             order by created_at desc, id
-            limit $4"#,
+            limit $5"#,
             repository.0,
             now,
-            now - ASKED_FOR,
+            now - MAY_END_WITHIN,
+            window.as_seconds_f64(),
             i64::from(limit)
         );
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
@@ -101,8 +109,8 @@ impl Reader {
     }
 }
 
-/// How long a deployment may get a state that changes its outcome. A late failure counts within the remedy window.
-const ASKED_FOR: TimeDelta = TimeDelta::days(7);
+/// One that has not ended by then never will.
+const MAY_END_WITHIN: TimeDelta = TimeDelta::days(60);
 
 impl Writer {
     /// Stores a page of a repository's list with the progress of its reading, in one transaction. Their states are read
@@ -131,10 +139,7 @@ impl Writer {
             }
             let changed = write(connection, lease.repository, &columns).await?;
             if changed > 0 {
-                let new: Vec<i64> = columns.services.iter().copied().filter(|id| !services.contains(id)).collect();
-                services.extend(begin(connection, &new).await?);
-                services.sort_unstable();
-                services.dedup();
+                begin_new(connection, &mut services, &columns.services).await?;
                 derive(connection, &services).await?;
             }
             if let Some(progress) = progress {
@@ -160,12 +165,14 @@ impl Writer {
         self.in_transaction(async |connection| {
             hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
-            let services = lock_services(connection, &[lease.repository]).await?;
+            let mut services = lock_services(connection, &[lease.repository]).await?;
             let rules = RepositoryServices::read(connection, lease.repository).await?;
             add_states(connection, lease.repository, states).await?;
             let ids: Vec<&str> = states.iter().map(|(id, _)| id.as_str()).collect();
-            let changed = settle(connection, lease.repository, &ids, read_at, &rules).await?;
+            let (changed, settled_in) = settle(connection, lease.repository, &ids, read_at, &rules).await?;
             if changed > 0 {
+                // The environment of the last success may be that of another service.
+                begin_new(connection, &mut services, &settled_in).await?;
                 derive(connection, &services).await?;
             }
             Ok(StoredDeployments { changed })
@@ -257,16 +264,23 @@ async fn write(connection: &mut Session, repository: RepositoryId, columns: &Col
     Ok(changed.len())
 }
 
-/// Notes that services have deployments, and locks them.
-async fn begin(connection: &mut Session, services: &[i64]) -> Result<Vec<i64>, StoreError> {
-    if services.is_empty() {
-        return Ok(Vec::new());
+/// Adds those services to the locked ones that are not yet, and notes that they have deployments.
+pub(super) async fn begin_new(
+    connection: &mut Session,
+    locked: &mut Vec<i64>,
+    services: &[i64],
+) -> Result<(), StoreError> {
+    let new: Vec<i64> = services.iter().copied().filter(|id| !locked.contains(id)).collect();
+    if new.is_empty() {
+        return Ok(());
     }
-    let locked = lock_ids(connection, services).await?;
-    sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &locked)
+    locked.extend(lock_ids(connection, &new).await?);
+    locked.sort_unstable();
+    locked.dedup();
+    sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &new)
         .execute(connection)
         .await?;
-    Ok(locked)
+    Ok(())
 }
 
 /// Adds states of a repository's deployments.
@@ -303,14 +317,14 @@ async fn add_states(
     Ok(())
 }
 
-/// Derives outcome and environment of deployments from their states. Returns how many changed.
+/// Derives outcome and environment of deployments from their states. Returns how many changed, and their services.
 async fn settle(
     connection: &mut Session,
     repository: RepositoryId,
     states_ids: &[&str],
     read_at: DateTime<Utc>,
     rules: &RepositoryServices,
-) -> Result<usize, StoreError> {
+) -> Result<(usize, Vec<i64>), StoreError> {
     let rows = sqlx::query!(
         r#"select d.id, d.listed_environment, d.is_production, d.is_transient, s.at as "at?", s.state as "state?", s.environment
         from deployments as d
@@ -385,7 +399,7 @@ async fn settle(
     )
     .fetch_all(connection)
     .await?;
-    Ok(changed.len())
+    Ok((changed.len(), columns.services))
 }
 
 struct Settled {

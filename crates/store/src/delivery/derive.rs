@@ -17,6 +17,9 @@ use crate::attributions::{hold_alone, stored_period};
 use crate::session::Session;
 use crate::{RepositoryId, StoreError, Writer};
 
+/// Locks the incidents that belong to no service. Beside the lock of the configuration.
+const UNASSIGNED_LOCK: i32 = 0x6d67_6c69;
+
 /// What a recompute found that differs from what is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Differences {
@@ -44,6 +47,7 @@ impl Writer {
             differences.rows += derive_one(&mut transaction, service, &rules).await?;
         }
         differences.rows += derive_unassigned(&mut transaction, &rules).await?;
+        differences.rows += correct_copies(&mut transaction).await?;
         if writes {
             transaction.commit().await?;
         }
@@ -97,8 +101,10 @@ pub(crate) async fn derive(connection: &mut Session, services: &[i64]) -> Result
     Ok(())
 }
 
-/// Derives incidents that belong to no service. Returns how many rows changed.
+/// Derives incidents that belong to no service. Returns how many rows changed. To call last: it locks all of them.
 pub(super) async fn derive_unassigned(connection: &mut Session, rules: &DeliveryRules) -> Result<u64, StoreError> {
+    let tenant = connection.tenant().id();
+    sqlx::query!("select pg_advisory_xact_lock($1, $2)", UNASSIGNED_LOCK, tenant).execute(&mut *connection).await?;
     let incidents = Incidents::read(connection, None).await?;
     let linked = incidents.linked(&Stream::default(), &Timeline::default(), rules.incident_window);
     linked.write(connection, None).await
@@ -110,9 +116,9 @@ pub(crate) async fn forget_deliveries(connection: &mut Session, pull_requests: &
         .execute(&mut *connection)
         .await?;
     sqlx::query!("delete from deployment_attempts where pull_request_id = any($1)", pull_requests)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(())
+    note_first_deliveries(connection, pull_requests).await
 }
 
 /// Derives a service. Returns how many rows changed.
@@ -366,6 +372,29 @@ async fn write_deliveries(
     }
     let count = gone.len() + written.len();
     Ok(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+/// Corrects all copies of first deliveries. Returns how many were wrong.
+async fn correct_copies(connection: &mut Session) -> Result<u64, StoreError> {
+    let wrong = sqlx::query_scalar!(
+        "select p.id from pull_requests as p
+        left join lateral (
+            select min(d.delivered_at) as delivered_at from pr_deliveries as d where d.pull_request_id = p.id
+        ) as d on true
+        where
+            p.delivered_at is distinct from d.delivered_at
+            or exists (
+                select from pr_attributions as a
+                where
+                    a.pull_request_id = p.id
+                    and (a.delivered_at, a.lead_seconds, a.deploy_seconds)
+                    is distinct from (p.delivered_at, lead_seconds(p), deploy_seconds(p))
+            )"
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    note_first_deliveries(connection, &wrong).await?;
+    Ok(u64::try_from(wrong.len()).unwrap_or(u64::MAX))
 }
 
 /// Copies the first delivery of pull requests to them and to their attributions.

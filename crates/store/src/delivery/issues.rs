@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::teams_file::DeliverySettings;
 use mergeline_source::{Closing, Etag, ListedIncident};
-use sqlx::types::Json;
 
 use super::derive::{derive, derive_unassigned, lock_ids};
 use super::progress::DeploymentProblem;
@@ -50,11 +48,7 @@ impl Reader {
     /// # Errors
     /// When the database fails.
     pub async fn incident_labels(&self) -> Result<Vec<String>, StoreError> {
-        let query = sqlx::query_scalar!(
-            r#"select delivery as "delivery!: Json<DeliverySettings>" from configuration_in_force"#
-        );
-        let settings = self.with_deadline(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
-        Ok(settings.map(|Json(settings)| settings.incident_labels).unwrap_or_default())
+        Ok(self.delivery_settings().await?.incident_labels)
     }
 
     /// How far the incidents of a repository with this label are read.
@@ -290,8 +284,31 @@ async fn write_states(
     Ok(usize::try_from(added.rows_affected() + reopened.rows_affected()).unwrap_or(usize::MAX))
 }
 
+/// Withdraws incidents that no label of the configuration makes one, and forgets how far other labels were read.
+pub(super) async fn withdraw_unlabeled(
+    connection: &mut Session,
+    labels: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let labels: Vec<String> = labels.iter().map(|label| label.to_lowercase()).collect();
+    sqlx::query!(
+        "update incidents as i set withdrawn_at = $3
+        where
+            i.source = $1 and i.withdrawn_at is null
+            and not exists (select from unnest(i.labels) as l (label) where lower(l.label) = any($2))",
+        OF_REPOSITORY,
+        &labels,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("delete from incident_progress where lower(label) <> all($1)", &labels).execute(connection).await?;
+    Ok(())
+}
+
 /// Gives each listed incident the service that it belongs to: the only one of its repository, else that of its label
-/// `service:SLUG`, else none. Returns all services that gained or lost one.
+/// `service:SLUG`, else none. Those of a repository that is no longer collected stay where they are. Returns all services that
+/// gained or lost one.
 pub(super) async fn assign_incidents(connection: &mut Session) -> Result<Vec<i64>, StoreError> {
     let rows = sqlx::query!(
         r#"with of_repository as (
@@ -304,7 +321,7 @@ pub(super) async fn assign_incidents(connection: &mut Session) -> Result<Vec<i64
             select
                 i.id,
                 i.service_id as before,
-                case when r.services = 1 then r.service_id else (
+                case when r.services is null then i.service_id when r.services = 1 then r.service_id else (
                     select f.id from services_in_force as f
                     where exists (
                         select from unnest(i.labels) as l (label) where lower(l.label) = 'service:' || lower(f.slug)

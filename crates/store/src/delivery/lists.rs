@@ -1,10 +1,13 @@
 //! What is behind the numbers: deployments with what they delivered, and what is in force.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use mergeline_domain::delivery::{DeploymentId, ServiceId, Share};
+use mergeline_domain::delivery::{DeploymentId, Oid, ServiceId, Share};
 use mergeline_domain::metrics::Basis;
 use mergeline_domain::{ExternalId, TeamSlug};
 
+use super::deployments::stored_oid;
 use super::metrics::DoraScope;
 use crate::revision::parse_stored;
 use crate::{ReadSession, StoreError};
@@ -103,20 +106,40 @@ pub struct ServiceState {
     pub slug: String,
     /// Its name.
     pub name: String,
-    /// The deployment in force in production.
-    pub in_force: Option<DeploymentId>,
-    /// Since when.
-    pub in_force_since: Option<DateTime<Utc>>,
-    /// Its commits, as `owner/name@sha`.
-    pub revisions: Vec<String>,
-    /// Merged pull requests that no deployment contains.
-    pub waiting: i64,
+    /// What is in force of each of its repositories in production.
+    pub in_force: Vec<InForce>,
+    /// Merged pull requests that no deployment contains; `None` without a known deployment.
+    pub waiting: Option<i64>,
     /// When the oldest of them was merged.
     pub oldest_waiting: Option<DateTime<Utc>>,
     /// Open incidents.
     pub open_incidents: i64,
     /// The last event that any source reported.
     pub last_event_at: Option<DateTime<Utc>>,
+}
+
+/// The deployment in force of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// `owner/name`.
+    pub repository: String,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Its commit.
+    pub commit: Oid,
+}
+
+/// A team's share of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamShare {
+    /// By what it belongs to the team: `delivered` or `owned`.
+    pub basis: String,
+    /// The team.
+    pub team: TeamSlug,
+    /// The share.
+    pub share: Share,
 }
 
 /// A filter for deployments.
@@ -130,8 +153,8 @@ pub struct DeploymentFilter {
     pub from: DateTime<Utc>,
     /// The end of the range, exclusive.
     pub to: DateTime<Utc>,
-    /// Only those of this group of environments, as stored; `None` for all.
-    pub group: Option<String>,
+    /// Only those of this environment, in lower case, or of `production` or `transient` for all that are; `None` for all.
+    pub environment: Option<String>,
 }
 
 impl ReadSession {
@@ -160,7 +183,7 @@ impl ReadSession {
             basis: Basis::Delivered,
             from: DateTime::<Utc>::MIN_UTC.max(DateTime::UNIX_EPOCH - chrono::TimeDelta::days(36_500)),
             to: DateTime::UNIX_EPOCH + chrono::TimeDelta::days(365_000),
-            group: None,
+            environment: None,
         };
         Ok(self.read_deployments(&filter, None, 1, Some(id)).await?.pop())
     }
@@ -179,7 +202,7 @@ impl ReadSession {
             <&str>::from(filter.basis),
             filter.from,
             filter.to,
-            filter.group.as_deref(),
+            filter.environment.as_deref(),
             after.map(|(at, _)| at),
             after.map(|(_, id)| id),
             i64::from(limit),
@@ -277,22 +300,82 @@ impl ReadSession {
         rows.collect()
     }
 
+    /// What is in force of each repository of each service in production, by service.
+    async fn in_force(&mut self) -> Result<BTreeMap<i64, Vec<InForce>>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select distinct on (f.service_id, r.display_name)
+                f.service_id, r.display_name as "repository!", f.deployment_id, f.succeeded_at as "succeeded_at!", v.oid
+            from deployment_facts as f
+            inner join deployments as d on f.deployment_id = d.id
+            inner join deployment_revisions as v on f.deployment_id = v.deployment_id
+            inner join repositories as r on v.repository_id = r.id
+            where f.succeeded_at is not null and f.kind not in ('unknown', 'rollout')
+            -- As two at the same instant are ordered where they are derived.
+            order by f.service_id, r.display_name, f.succeeded_at desc, length(d.external_id) desc, d.external_id desc"#
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let mut in_force: BTreeMap<i64, Vec<InForce>> = BTreeMap::new();
+        for row in rows {
+            let (deployment, commit) = (DeploymentId(row.deployment_id), stored_oid(&row.oid)?);
+            let one = InForce { repository: row.repository, deployment, since: row.succeeded_at, commit };
+            in_force.entry(row.service_id).or_default().push(one);
+        }
+        Ok(in_force)
+    }
+
+    /// The shares of teams in a deployment, by both bases.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn shares_of(&mut self, id: DeploymentId) -> Result<Vec<TeamShare>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select s.basis, t.slug, (s.share * 100000000)::bigint as "share!"
+            from deployment_shares as s
+            inner join teams as t on s.team_id = t.id
+            where s.deployment_id = $1
+            order by s.basis, t.slug"#,
+            id.0
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let rows = rows
+            .into_iter()
+            .map(|row| Ok(TeamShare { basis: row.basis, team: parse_stored(&row.slug)?, share: Share(row.share) }));
+        rows.collect()
+    }
+
+    /// The failed deployments that a deployment remedied.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remedied_by(&mut self, id: DeploymentId) -> Result<Vec<DeploymentId>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            r#"select f.deployment_id as "id!" from deployment_facts as f where f.remedied_by_id = $1
+            union
+            select f.deployment_id from deployment_failures as f
+            inner join deployment_facts as x on f.deployment_id = x.deployment_id
+            where f.remedied_by_id = $1 and x.remedied_by_id is null
+            order by 1"#,
+            id.0
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        Ok(ids.into_iter().map(DeploymentId).collect())
+    }
+
     /// What is in force of each service in production, and what waits.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn service_states(&mut self) -> Result<Vec<ServiceState>, StoreError> {
+        let mut in_force = self.in_force().await?;
         let rows = sqlx::query!(
             r#"select
-                f.id as "id!", f.slug as "slug!", f.name as "name!", l.deployment_id as "deployment_id?",
-                l.succeeded_at as "succeeded_at?",
-                array(
-                    select r.display_name || '@' || encode(v.oid, 'hex')
-                    from deployment_revisions as v
-                    inner join repositories as r on v.repository_id = r.id
-                    where v.deployment_id = l.deployment_id
-                    order by 1
-                ) as "revisions!: Vec<String>",
+                f.id as "id!", f.slug as "slug!", f.name as "name!",
+                exists (
+                    select from deployment_facts as x where x.service_id = f.id and x.kind is not null
+                ) as "is_known!",
                 (
                     select count(*) from pr_deliveries as w
                     where w.service_id = f.id and w.missing in ('not_deployed_yet', 'not_collected')
@@ -313,14 +396,6 @@ impl ReadSession {
                     where d.service_id = f.id
                 ) as last_event_at
             from services_in_force as f
-            left join lateral (
-                select x.deployment_id, x.succeeded_at
-                from deployment_facts as x
-                where x.service_id = f.id and x.kind is not null and x.succeeded_at is not null
-                    and x.kind not in ('unknown', 'rollout')
-                order by x.succeeded_at desc, x.deployment_id desc
-                limit 1
-            ) as l on true
             order by f.is_implied, f.place, f.slug, f.id"#
         )
         .fetch_all(&mut *self.connection)
@@ -329,10 +404,8 @@ impl ReadSession {
             id: ServiceId(row.id),
             slug: row.slug,
             name: row.name,
-            in_force: row.deployment_id.map(DeploymentId),
-            in_force_since: row.succeeded_at,
-            revisions: row.revisions,
-            waiting: row.waiting,
+            in_force: in_force.remove(&row.id).unwrap_or_default(),
+            waiting: row.is_known.then_some(row.waiting),
             oldest_waiting: row.oldest_waiting,
             open_incidents: row.open_incidents,
             last_event_at: row.last_event_at,

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use mergeline_domain::delivery::{FailureReason, ServiceId, Share};
+use mergeline_domain::delivery::{FailureReason, MissingReason, ServiceId, Share};
 use mergeline_domain::metrics::{Basis, Count, DoraBucket, DoraStatistics, Durations, Timing};
-use mergeline_domain::{RepoName, TeamId, start_of_day};
+use mergeline_domain::{RepoName, TeamId, TeamSlug, start_of_day};
 
 use crate::metrics::data_status;
+use crate::revision::parse_stored;
 use crate::{Bucketing, DataStatus, ReadSession, StoreError};
 
 /// How a request identifies a service.
@@ -34,6 +35,23 @@ pub struct Service {
     pub repositories: Vec<String>,
     /// Whether any deployment of it is known.
     pub has_deployments: bool,
+    /// The environments that are its production; `None` for those of the whole file.
+    pub environments: Option<Vec<String>>,
+    /// Who owns it, in order of the start.
+    pub owners: Vec<ServiceOwner>,
+}
+
+/// A team that owns a service for a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceOwner {
+    /// The team.
+    pub team: TeamSlug,
+    /// Its share.
+    pub share: Share,
+    /// Since when; `None` from the beginning.
+    pub from: Option<DateTime<Utc>>,
+    /// Until when; `None` for no end.
+    pub to: Option<DateTime<Utc>>,
 }
 
 /// Whose deployments, pull requests and incidents: a team's, a service's, both, or with neither those of the organization.
@@ -67,6 +85,17 @@ pub struct DeploymentCoverage {
     pub covered_since: Option<DateTime<Utc>>,
     /// Everything is stored up to then; `None` if something was never read.
     pub complete_until: Option<DateTime<Utc>>,
+    /// What some repository is covered since, and was last read: outside of that nothing is known. `None` before the first
+    /// reading of any.
+    pub known_since: Option<DateTime<Utc>>,
+    /// When any was last read.
+    pub known_until: Option<DateTime<Utc>>,
+    /// All incidents are stored up to then; `None` if something was never read, or no label means incidents.
+    pub incidents_until: Option<DateTime<Utc>>,
+    /// Repositories whose incidents could not be read at the last attempt, with the code of the reason.
+    pub incident_problems: Vec<(String, String)>,
+    /// Whether the configuration says how incidents are known.
+    pub wants_incidents: bool,
     /// Repositories whose deployments could not be read at the last attempt, with the code of the reason.
     pub problems: Vec<(String, String)>,
     /// Attempts that have no end after 24 hours.
@@ -118,7 +147,8 @@ impl ReadSession {
                 exists (
                     select from deployments as d
                     where d.service_id = f.id and d.environment_group = 'production' and d.deleted_at is null
-                ) as "has_deployments!"
+                ) as "has_deployments!",
+                f.environments
             from services_in_force as f
             where ($1::bigint is null or f.id = $1) and ($2::text is null or f.slug = $2)
             order by f.is_implied, f.place, f.slug, f.id"#,
@@ -127,6 +157,7 @@ impl ReadSession {
         )
         .fetch_all(&mut *self.connection)
         .await?;
+        let mut owners = self.owners(id).await?;
         let services = rows.into_iter().map(|row| Service {
             id: ServiceId(row.id),
             slug: row.slug,
@@ -134,8 +165,52 @@ impl ReadSession {
             is_implied: row.is_implied,
             repositories: row.repositories,
             has_deployments: row.has_deployments,
+            environments: row.environments,
+            owners: owners.remove(&row.id).unwrap_or_default(),
         });
         Ok(services.collect())
+    }
+
+    /// The owners of services, or only of one.
+    async fn owners(&mut self, id: Option<i64>) -> Result<BTreeMap<i64, Vec<ServiceOwner>>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select o.service_id, t.slug, (o.weight * 100000000)::bigint as "share!", o.owned_from, o.owned_to
+            from service_owners as o
+            inner join teams as t on o.team_id = t.id
+            where o.removed_in is null and ($1::bigint is null or o.service_id = $1)
+            order by o.service_id, o.owned_from nulls first, t.slug"#,
+            id
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let mut owners: BTreeMap<i64, Vec<ServiceOwner>> = BTreeMap::new();
+        for row in rows {
+            let (team, share) = (parse_stored(&row.slug)?, Share(row.share));
+            let owner = ServiceOwner { team, share, from: row.owned_from, to: row.owned_to };
+            owners.entry(row.service_id).or_default().push(owner);
+        }
+        Ok(owners)
+    }
+
+    /// Whether a team has, or had, anything in a service: a share of a deployment, the service itself, or a pull request.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_part_in(&mut self, team: TeamId, service: ServiceId) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"select
+                exists (select from deployment_shares as s where s.team_id = $1 and s.service_id = $2)
+                or exists (select from service_owners as o where o.team_id = $1 and o.service_id = $2)
+                or exists (
+                    select from repositories_of_services as o
+                    inner join pr_attributions as a on o.repository_id = a.repository_id
+                    where o.service_id = $2 and a.team_id = $1
+                ) as "has_part!""#,
+            team.0,
+            service.0
+        )
+        .fetch_one(&mut *self.connection)
+        .await?)
     }
 
     /// How far deployments are read: those of a service, or all of them.
@@ -160,7 +235,7 @@ impl ReadSession {
                 from services as s
             ),
             repositories_read as (
-                select r.display_name, p.covered_since, p.read_at, p.problem
+                select r.id, r.display_name, p.covered_since, p.read_at, p.problem
                 from repositories as r
                 left join deployment_progress as p on r.id = p.repository_id
                 where
@@ -169,6 +244,17 @@ impl ReadSession {
                         $1::bigint is null
                         or r.id in (select o.repository_id from repositories_of_services as o where o.service_id = $1)
                     )
+            ),
+            labels as (
+                select l.label
+                from configuration_in_force as c
+                cross join lateral jsonb_array_elements_text(coalesce(c.delivery -> 'incident_labels', '[]')) as l (label)
+            ),
+            labels_read as (
+                select r.display_name, p.read_at, p.problem
+                from repositories_read as r
+                cross join labels as l
+                left join incident_progress as p on r.id = p.repository_id and l.label = p.label
             )
             select
                 (select count(*) from counted as c where c.has_source) as "with_source!",
@@ -180,6 +266,17 @@ impl ReadSession {
                 (
                     select case when bool_and(r.read_at is not null) then min(r.read_at) end from repositories_read as r
                 ) as complete_until,
+                (select min(r.covered_since) from repositories_read as r) as known_since,
+                (select max(r.read_at) from repositories_read as r) as known_until,
+                (
+                    select case when bool_and(l.read_at is not null) then min(l.read_at) end from labels_read as l
+                ) as incidents_until,
+                array(
+                    select distinct l.display_name || ' ' || l.problem from labels_read as l
+                    where l.problem is not null
+                    order by 1
+                ) as "incident_problems!: Vec<String>",
+                exists (select from labels) as "wants_incidents!",
                 array(
                     select r.display_name || ' ' || r.problem from repositories_read as r
                     where r.problem is not null
@@ -199,16 +296,21 @@ impl ReadSession {
         )
         .fetch_one(&mut *self.connection)
         .await?;
-        let problems = row.problems.iter().filter_map(|text| {
-            let (name, code) = text.rsplit_once(' ')?;
-            Some((name.to_owned(), code.to_owned()))
-        });
+        let pairs = |texts: &[String]| -> Vec<(String, String)> {
+            let pairs = texts.iter().filter_map(|text| text.rsplit_once(' '));
+            pairs.map(|(name, code)| (name.to_owned(), code.to_owned())).collect()
+        };
         Ok(DeploymentCoverage {
             with_source: row.with_source,
             without_source: row.without_source,
             covered_since: row.covered_since,
             complete_until: row.complete_until,
-            problems: problems.collect(),
+            known_since: row.known_since,
+            known_until: row.known_until,
+            incidents_until: row.incidents_until,
+            incident_problems: pairs(&row.incident_problems),
+            wants_incidents: row.wants_incidents,
+            problems: pairs(&row.problems),
             abandoned: row.abandoned,
             has_incidents: row.has_incidents,
         })
@@ -232,7 +334,8 @@ impl ReadSession {
         self.delivery_times(scope, (start, end), bucketing, &mut table).await?;
         self.recovery_times(scope, terms, (start, end), bucketing, &mut table).await?;
         self.open_incidents(scope, terms, to, bucketing, &mut table).await?;
-        Ok(table.finish())
+        let undelivered = self.undelivered(scope, (start, end), bucketing).await?;
+        Ok(DoraStatistics { undelivered, ..table.finish() })
     }
 
     async fn count_deployments(
@@ -291,9 +394,9 @@ impl ReadSession {
             let count = Count { n: row.n, share: Share(row.share) };
             let bucket = table.at(row.bucket);
             match row.measure.as_str() {
-                "delivered" => (bucket.delivered, bucket.contributors) = (count, row.contributors),
-                "change_lead_time" => bucket.lead_time = timing(count, row.mean, row.percentiles),
-                "deploy" => bucket.deploy = timing(count, row.mean, row.percentiles),
+                "delivered" => bucket.delivered = count,
+                "change_lead_time" => bucket.lead_time = timing(count, row.contributors, row.mean, row.percentiles),
+                "deploy" => bucket.deploy = timing(count, row.contributors, row.mean, row.percentiles),
                 // From a newer schema.
                 _ => {}
             }
@@ -328,7 +431,7 @@ impl ReadSession {
         .fetch_all(&mut *self.connection)
         .await?;
         for row in rows {
-            let timing = timing(Count { n: row.n, share: Share(row.share) }, row.mean, row.percentiles);
+            let timing = timing(Count { n: row.n, share: Share(row.share) }, 0, row.mean, row.percentiles);
             let bucket = table.at(row.bucket);
             match row.measure.as_str() {
                 "recovery_time" => bucket.recovery = timing,
@@ -355,7 +458,10 @@ impl ReadSession {
         let starts: Vec<Option<NaiveDate>> = ends.values().copied().chain([None]).collect();
         let instants: Vec<DateTime<Utc>> = days.iter().map(|day| start_of_day(*day, bucketing.zone)).collect();
         let rows = sqlx::query!(
-            r#"select e.bucket, count(*) as "n!", (sum(i.share) * 100000000)::bigint as "share!"
+            r#"select
+                e.bucket, count(*) as "n!", (sum(i.share) * 100000000)::bigint as "share!",
+                count(*) filter (where i.has_deployment) as "linked!",
+                (coalesce(sum(i.share) filter (where i.has_deployment), 0) * 100000000)::bigint as "linked_share!"
             from unnest($5::date [], $6::timestamptz []) as e (bucket, at)
             inner join scoped_incidents($1, $2, $3, $4) as i
                 on i.started_at < e.at and (i.resolved_at is null or i.resolved_at >= e.at)
@@ -370,10 +476,38 @@ impl ReadSession {
         .fetch_all(&mut *self.connection)
         .await?;
         for row in rows {
-            let share = if bucketing.ignore_weights { Share(row.n * Share::WHOLE.0) } else { Share(row.share) };
-            table.at(row.bucket).open_incidents = Count { n: row.n, share };
+            let count = |n: i64, share: i64| Count {
+                n,
+                share: if bucketing.ignore_weights { Share(n * Share::WHOLE.0) } else { Share(share) },
+            };
+            let bucket = table.at(row.bucket);
+            bucket.open_incidents = count(row.n, row.share);
+            bucket.open_linked_incidents = count(row.linked, row.linked_share);
         }
         Ok(())
+    }
+
+    /// Pull requests of a scope that were merged in a range and not delivered so far, by reason.
+    async fn undelivered(
+        &mut self,
+        scope: DoraScope,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        bucketing: &Bucketing,
+    ) -> Result<BTreeMap<MissingReason, Count>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select reason as "reason!", n as "n!", (weight * 100000000)::bigint as "share!" from undelivered($1, $2, $3, $4)"#,
+            scope.team.map(|team| team.0),
+            scope.service.map(|service| service.0),
+            from,
+            to
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let rows = rows.into_iter().map(|row| {
+            let share = if bucketing.ignore_weights { Share(row.n * Share::WHOLE.0) } else { Share(row.share) };
+            Ok((parse_stored(&row.reason)?, Count { n: row.n, share }))
+        });
+        rows.collect()
     }
 
     /// The sum of all teams' shares of the succeeded deployments of a scope in `[from, to)`. What is left belongs to no team.
@@ -405,10 +539,10 @@ impl ReadSession {
     }
 }
 
-fn timing(count: Count, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Timing {
+fn timing(count: Count, contributors: i64, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Timing {
     let percentiles: Option<[f64; 4]> = percentiles.and_then(|values| values.try_into().ok());
     let durations = mean.zip(percentiles).map(|(mean, [p50, p75, p90, p95])| Durations { mean, p50, p75, p90, p95 });
-    Timing { count, durations }
+    Timing { count, durations, contributors }
 }
 
 /// The buckets of a range while they are filled.
@@ -437,6 +571,10 @@ impl Table {
     }
 
     fn finish(self) -> DoraStatistics {
-        DoraStatistics { buckets: self.buckets.into_values().collect(), total: self.total }
+        DoraStatistics {
+            buckets: self.buckets.into_values().collect(),
+            total: self.total,
+            undelivered: BTreeMap::new(),
+        }
     }
 }

@@ -18,8 +18,10 @@ pub use deployments::{AskedDeployment, StoredDeployments};
 pub use derive::Differences;
 pub(crate) use derive::{derive, forget_deliveries, lock_services};
 pub use issues::{IncidentProgress, StoredIncidents};
-pub use lists::{DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, ServiceState};
-pub use metrics::{DeploymentCoverage, DoraScope, DoraTerms, Service, ServiceSelector};
+pub use lists::{
+    DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, InForce, ServiceState, TeamShare,
+};
+pub use metrics::{DeploymentCoverage, DoraScope, DoraTerms, Service, ServiceOwner, ServiceSelector};
 pub use overview::{KnownEnvironment, UnreadDeployments};
 pub use progress::{DeploymentProblem, DeploymentProgress, DeploymentReading};
 pub(crate) use services::write_services;

@@ -17,10 +17,21 @@ pub struct DeploymentProgress {
     pub reading: Option<DeploymentReading>,
     /// Everything that was created since then is stored; `None` before the list was read.
     pub covered_since: Option<DateTime<Utc>>,
+    /// What was created before is listed completely; `None` before the list was read.
+    pub listed_at: Option<DateTime<Utc>>,
     /// When the last complete reading of list, states and commits started.
     pub read_at: Option<DateTime<Utc>>,
     /// Why they could not be read at the last attempt.
     pub problem: Option<DeploymentProblem>,
+}
+
+impl DeploymentProgress {
+    /// The first reading of the list is done, which started then. What it has is complete only with its states and commits.
+    pub fn is_listed(&mut self, since: DateTime<Utc>, started_at: DateTime<Utc>, etag: Option<Etag>) {
+        self.covered_since = Some(since);
+        self.listed_at = Some(started_at);
+        (self.read_at, self.reading, self.etag) = (None, None, etag);
+    }
 }
 
 /// The first reading of a list of deployments.
@@ -50,8 +61,8 @@ impl Reader {
     /// When the database fails.
     pub async fn deployment_progress(&self, repository: RepositoryId) -> Result<DeploymentProgress, StoreError> {
         let query = sqlx::query!(
-            "select etag, etag_scope, reading_since, reading_started_at, reading_cursor, covered_since, read_at, problem,
-                problem_message
+            "select etag, etag_scope, reading_since, reading_started_at, reading_cursor, covered_since, listed_at, read_at,
+                problem, problem_message
             from deployment_progress
             where repository_id = $1",
             repository.0
@@ -67,6 +78,7 @@ impl Reader {
                 cursor: row.reading_cursor.map(Cursor),
             }),
             covered_since: row.covered_since,
+            listed_at: row.listed_at,
             read_at: row.read_at,
             problem: row.problem.zip(row.problem_message).map(|(code, message)| DeploymentProblem { code, message }),
         })
@@ -98,12 +110,12 @@ pub(super) async fn write_progress(
     repository: RepositoryId,
     progress: &DeploymentProgress,
 ) -> Result<(), StoreError> {
-    let DeploymentProgress { etag, reading, covered_since, read_at, problem } = progress;
+    let DeploymentProgress { etag, reading, covered_since, listed_at, read_at, problem } = progress;
     sqlx::query!(
         "insert into deployment_progress (
-            repository_id, etag, etag_scope, reading_since, reading_started_at, reading_cursor, covered_since, read_at,
-            problem, problem_message
-        ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            repository_id, etag, etag_scope, reading_since, reading_started_at, reading_cursor, covered_since, listed_at,
+            read_at, problem, problem_message
+        ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         on conflict (tenant_id, repository_id) do update
         set
             etag = excluded.etag,
@@ -112,6 +124,7 @@ pub(super) async fn write_progress(
             reading_started_at = excluded.reading_started_at,
             reading_cursor = excluded.reading_cursor,
             covered_since = excluded.covered_since,
+            listed_at = excluded.listed_at,
             read_at = excluded.read_at,
             problem = excluded.problem,
             problem_message = excluded.problem_message",
@@ -122,6 +135,7 @@ pub(super) async fn write_progress(
         reading.as_ref().map(|reading| reading.started_at),
         reading.as_ref().and_then(|reading| reading.cursor.as_ref()).map(|cursor| cursor.0.as_str()),
         *covered_since,
+        *listed_at,
         *read_at,
         problem.as_ref().map(|problem| problem.code.as_str()),
         problem.as_ref().map(|problem| problem.message.as_str())

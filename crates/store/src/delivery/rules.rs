@@ -8,7 +8,7 @@ use mergeline_domain::teams_file::DeliverySettings;
 use sqlx::types::Json;
 
 use crate::session::Session;
-use crate::{RepositoryId, StoreError};
+use crate::{Reader, RepositoryId, StoreError};
 
 /// What the configuration in force says about deliveries.
 #[derive(Debug, Clone)]
@@ -17,6 +17,17 @@ pub(super) struct DeliveryRules {
     pub(super) hotfix: HotfixRules,
     pub(super) remedy_window: TimeDelta,
     pub(super) incident_window: TimeDelta,
+}
+
+impl Reader {
+    /// What the configuration in force says about deliveries.
+    pub(super) async fn delivery_settings(&self) -> Result<DeliverySettings, StoreError> {
+        let query = sqlx::query_scalar!(
+            r#"select delivery as "delivery!: Json<DeliverySettings>" from configuration_in_force"#
+        );
+        let settings = self.with_deadline(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
+        Ok(settings.map(|Json(settings)| settings).unwrap_or_default())
+    }
 }
 
 impl DeliveryRules {

@@ -6,11 +6,14 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::delivery::{Environment, ServiceId};
 use mergeline_domain::teams_file::DeliverySettings;
 
-use super::derive::{derive, derive_unassigned, lock_ids};
-use super::issues::assign_incidents;
+use super::deployments::begin_new;
+use super::derive::{derive, derive_unassigned, lock_ids, lock_services};
+use super::issues::{assign_incidents, withdraw_unlabeled};
 use super::rules::{DeliveryRules, RepositoryServices};
+use crate::attributions::hold_together;
+use crate::repositories::renew_lease;
 use crate::session::Session;
-use crate::{RepositoryId, Revision, StoreError};
+use crate::{Lease, Reader, RepositoryId, Revision, StoreError, Writer};
 
 /// Makes these the services in force, moves deployments to the services that they now belong to, and derives what follows.
 /// The caller holds the configuration alone.
@@ -58,7 +61,8 @@ pub(crate) async fn write_services(
         .await?;
     }
     write_owners(connection, settings, revision).await?;
-    let mut moved = move_deployments(connection).await?;
+    withdraw_unlabeled(connection, &settings.incident_labels, now).await?;
+    let mut moved = move_deployments(connection, None).await?;
     moved.extend(assign_incidents(connection).await?);
     let services = sqlx::query_scalar!("select id from services where has_facts or id = any($1) order by id", &moved)
         .fetch_all(&mut *connection)
@@ -95,6 +99,8 @@ async fn write_owners(
         set removed_in = $6
         where
             o.removed_in is null
+            -- A service that is archived keeps its past.
+            and exists (select from services as s where o.service_id = s.id and s.archived_at is null)
             and not exists (
                 select from unnest($1::text [], $2::text [], $3::integer [], $4::timestamptz [], $5::timestamptz [])
                     as w (service, team, units, owned_from, owned_to)
@@ -138,19 +144,65 @@ async fn write_owners(
     Ok(())
 }
 
-/// Moves deployments to the services and groups of environments that they now belong to. Returns all services that gained or
-/// lost one.
-async fn move_deployments(connection: &mut Session) -> Result<Vec<i64>, StoreError> {
+impl Reader {
+    /// Whether a repository has deployments of a service that it no longer belongs to, because it was renamed or returned.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_moved_to_other_services(&self, repository: RepositoryId) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar!(
+            r#"select exists (
+                select from deployments as d
+                where
+                    d.repository_id = $1
+                    and not exists (
+                        select from repositories_of_services as o
+                        inner join services_in_force as f on o.service_id = f.id
+                        where o.repository_id = $1 and o.service_id = d.service_id
+                    )
+            ) as "is_elsewhere!""#,
+            repository.0
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
+    }
+}
+
+impl Writer {
+    /// Moves the deployments and incidents of a repository to the services that it now belongs to.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when another worker has taken over.
+    pub async fn move_to_services(&self, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            hold_together(connection).await?;
+            renew_lease(connection, lease, now).await?;
+            let mut services = lock_services(connection, &[lease.repository]).await?;
+            let mut moved = move_deployments(connection, Some(lease.repository)).await?;
+            moved.extend(assign_incidents(connection).await?);
+            begin_new(connection, &mut services, &moved).await?;
+            derive(connection, &services).await?;
+            let rules = DeliveryRules::read(connection).await?;
+            derive_unassigned(connection, &rules).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Moves deployments, or only those of a repository, to the services and groups of environments that they now belong to. Returns
+/// all services that gained or lost one.
+async fn move_deployments(connection: &mut Session, only: Option<RepositoryId>) -> Result<Vec<i64>, StoreError> {
     let rows = sqlx::query!(
         r#"select id, service_id, repository_id as "repository_id!", environment, environment_group, is_production, is_transient
         from deployments
-        where repository_id is not null
-        order by repository_id, id"#
+        where repository_id is not null and ($1::bigint is null or repository_id = $1)
+        order by repository_id, id"#,
+        only.map(|repository| repository.0)
     )
     .fetch_all(&mut *connection)
     .await?;
     let mut rules: BTreeMap<i64, RepositoryServices> = BTreeMap::new();
-    let mut touched = BTreeSet::new();
+    let (mut touched, mut unread) = (BTreeSet::new(), BTreeSet::new());
     let (mut ids, mut services, mut groups) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         let of_repository = match rules.entry(row.repository_id) {
@@ -165,6 +217,9 @@ async fn move_deployments(connection: &mut Session) -> Result<Vec<i64>, StoreErr
         let group = group.to_string();
         if service != row.service_id || group != row.environment_group {
             touched.extend([service, row.service_id]);
+            if group != row.environment_group {
+                unread.insert(row.repository_id);
+            }
             ids.push(row.id);
             services.push(service);
             groups.push(group);
@@ -178,7 +233,12 @@ async fn move_deployments(connection: &mut Session) -> Result<Vec<i64>, StoreErr
         &services,
         &groups
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    // States and commits are read of other environments now: until then, nothing is complete.
+    let unread: Vec<i64> = unread.into_iter().collect();
+    sqlx::query!("update deployment_progress set read_at = null where repository_id = any($1)", &unread)
+        .execute(connection)
+        .await?;
     Ok(touched.into_iter().collect())
 }
