@@ -86,7 +86,7 @@ async fn status_shows_runs_and_exits_three_on_failures() -> Result<()> {
     assert_eq!(status.code(), Some(3), "{}", status.err());
     insta::assert_snapshot!(masked(&status.out()), @r#"
     run state started took complete requests kept changed
-    2 partial … … UTC … s 1 of 2 3 0 0
+    2 partial … … UTC … s 1 of 2 4 0 0
     repository state collected back to stored next try
     acme/api succeeded … s ago … 1 -
     acme/web failed … s ago … 0 in … min
@@ -211,6 +211,7 @@ async fn a_healthy_setup_passes_doctor_with_few_requests() -> Result<()> {
     ok collection: run 1 was the last one: succeeded, started … s ago
     ok quarantine: empty
     ok details: complete
+    ok deployments: no repository has any at GitHub, so there are no deployment frequency and change lead time
     ok GitHub: answers; a fine-grained personal token
     ok rate limit: 4000 of 5000 are left, resets in … min
     warning GraphQL rate limit: 500 of 5000 are left, resets in … min; help: wait, or use a token of another account or a GitHub App, which has its own limit
@@ -218,7 +219,7 @@ async fn a_healthy_setup_passes_doctor_with_few_requests() -> Result<()> {
     ok repository acme/api: can be read
     ok repository acme/web: has no pull requests that the token may see
     ok login ana: is number 3245054725
-    14 ok, 1 warning, 0 errors
+    15 ok, 1 warning, 0 errors
     "#);
     // One for the token, two for each of two repositories, one for the history of the only pull request, one for a
     // login.

@@ -13,9 +13,11 @@ NOT_IN_A_SCHEMA = {
     ("from", "range_too_large"),
     ("interval", "range_too_large"),
     ("repo", "unknown_repository"),
+    ("service", "unknown_service"),
+    ("team", "unknown_team"),
 }
 # Mutually exclusive ways to give the range.
-RANGES = ["from", "last", "week"]
+RANGES = ["from", "last", "week", "days"]
 # The repositories that the test stored.
 REPOSITORIES = ["acme/web.js", "acme/api", "acme/legacy"]
 

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use chrono::TimeDelta;
 use mergeline_fake_github::{FakeDeployment, Fault, at, deployment};
+use mergeline_store::RunState;
 
 use super::{collect_all_at, commit, oid};
 use crate::common::World;
@@ -73,5 +74,21 @@ async fn a_deployment_in_progress_is_asked_about_until_it_ends() -> Result<()> {
     world.fake.put_deployments([started.status("success", "2026-06-01T11:00:00Z")]);
     collect_all_at(&world, "2026-06-12T10:00:00Z").await?;
     assert_eq!(world.number(STORED).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn missing_permission_for_deployments_leaves_the_rest_complete() -> Result<()> {
+    let world = world().await?;
+    world.fake.put_deployments(hourly(1..=1));
+    world.fake.hide_deployments("acme/api", true);
+    let report = collect_all_at(&world, "2026-06-15T12:00:00Z").await?;
+    assert_eq!(report.state, RunState::Succeeded);
+    let problem = "select problem from deployment_progress where problem is not null";
+    assert_eq!((world.texts(problem).await?, world.number(READ).await?), (vec!["no_permission".to_owned()], 0));
+    world.fake.hide_deployments("acme/api", false);
+    collect_all_at(&world, "2026-06-15T16:00:00Z").await?;
+    assert_eq!((world.number(STORED).await?, world.number(READ).await?), (1, 1));
+    assert_eq!(world.texts(problem).await?, Vec::<String>::new());
     Ok(())
 }
