@@ -330,6 +330,8 @@ create table incidents (
     instance_id bigint,
     repository_id bigint,
     external_id text not null check (external_id <> ''),
+    -- Its number in its repository, if it is an issue.
+    number bigint,
     title text not null,
     labels text [] not null default '{}',
     -- The word of the source, and what it means.
@@ -394,6 +396,7 @@ add column head_commit text,
 add column head_ref text,
 add column labels text [],
 add column reverts bigint,
+add column closes bigint [],
 add column delivered_at timestamptz;
 
 -- From the first commit to the delivery, and from the merge to it. Null if unknown or negative.

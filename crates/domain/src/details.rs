@@ -1,5 +1,7 @@
 //! What GraphQL reports about a pull request beyond the list: the times that delimit its phases.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::{Login, Roster};
@@ -80,6 +82,8 @@ pub struct History {
     pub labels: Vec<String>,
     /// The number of the pull request of the same repository that it reverts, as its forge marks it.
     pub reverts: Option<i64>,
+    /// The numbers of the issues of the same repository that its description closes.
+    pub closes: Vec<i64>,
 }
 
 impl History {
@@ -131,6 +135,8 @@ pub struct Details {
     pub labels: Vec<String>,
     /// The number of the pull request of the same repository that it reverts.
     pub reverts: Option<i64>,
+    /// The numbers of the issues of the same repository that it closes, in order, each once.
+    pub closes: Vec<i64>,
 }
 
 impl From<History> for Details {
@@ -165,6 +171,10 @@ impl From<History> for Details {
                 labels
             },
             reverts: history.reverts,
+            closes: {
+                let closes: BTreeSet<i64> = history.closes.into_iter().collect();
+                closes.into_iter().collect()
+            },
         }
     }
 }
@@ -249,6 +259,7 @@ mod tests {
             base_ref: None,
             labels: Vec::new(),
             reverts: None,
+            closes: Vec::new(),
         }
     }
 

@@ -196,7 +196,7 @@ fn history(node: PullRequestNode) -> History {
             Some((item.review.as_ref()?.id.to_string(), item.previous_review_state.as_ref()?.to_string()))
         })
         .collect();
-    let reverts = reverted(&node);
+    let (reverts, closes) = (reverted(&node), closed(&node));
     History {
         created_at: node.created_at,
         author: node.author.as_ref().map(login),
@@ -224,7 +224,40 @@ fn history(node: PullRequestNode) -> History {
         base_ref: Some(node.base_ref_name.clean()),
         labels: node.labels.into_iter().flat_map(|labels| labels.nodes).map(|label| label.name.into_clean()).collect(),
         reverts,
+        closes,
     }
+}
+
+/// The numbers of the issues of the same repository that the description closes: one of GitHub's keywords, perhaps with a colon,
+/// and then `#N`, `GH-N`, `owner/repo#N` or the address of the issue.
+///
+/// Source: GitHub, "Linking a pull request to an issue". What is linked by hand is not seen.
+fn closed(node: &PullRequestNode) -> Vec<i64> {
+    const KEYWORDS: [&str; 9] =
+        ["close", "closes", "closed", "fix", "fixes", "fixed", "resolve", "resolves", "resolved"];
+    let name = node.repository.as_ref().map(|repository| repository.name_with_owner.to_lowercase());
+    let number_of = |reference: &str| -> Option<i64> {
+        let reference = reference.to_lowercase();
+        let reference = reference.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '#');
+        let (repository, number) = if let Some(number) = reference.strip_prefix("gh-") {
+            ("", number)
+        } else if let Some((repository, number)) = reference.split_once('#') {
+            (repository, number)
+        } else {
+            let (repository, number) = reference.split_once("://")?.1.split_once('/')?.1.split_once("/issues/")?;
+            (repository, number)
+        };
+        let is_here = repository.is_empty() || name.as_deref() == Some(repository);
+        number.parse().ok().filter(|number| is_here && *number > 0)
+    };
+    let words: Vec<&str> = node.body.split_whitespace().collect();
+    let pairs = words.iter().zip(words.iter().skip(1));
+    let closing = pairs.filter(|(keyword, _)| {
+        let keyword = keyword.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+        let keyword = keyword.strip_suffix(':').unwrap_or(keyword);
+        KEYWORDS.iter().any(|known| known.eq_ignore_ascii_case(keyword))
+    });
+    closing.filter_map(|(_, reference)| number_of(reference)).collect()
 }
 
 /// The number of the pull request that this one reverts, by the marks of GitHub's button: the branch `revert-N-…`, and
@@ -277,6 +310,30 @@ mod tests {
     fn refused(body: &Value) -> &'static str {
         let ids = ["PR_1".to_owned()];
         histories(body.to_string().as_bytes(), &ids).expect_err("refused").code()
+    }
+
+    #[test]
+    fn issues_are_closed_by_the_keywords_of_the_description() {
+        let closed_by = |body: &str| {
+            let empty = json!({ "nodes": [], "pageInfo": { "hasNextPage": false } });
+            let node = json!({
+                "id": "PR_1", "createdAt": "2026-06-01T10:00:00Z", "isDraft": false, "body": body, "baseRefName": "main",
+                "headRefName": "fix", "headRefOid": "", "additions": 1, "deletions": 1, "changedFiles": 1, "author": null,
+                "mergeCommit": null, "labels": null, "repository": { "nameWithOwner": "Acme/Web" },
+                "commits": empty, "reviews": empty, "timelineItems": empty,
+            });
+            let body = json!({ "data": { "nodes": [node] } }).to_string();
+            let all = histories(body.as_bytes(), &["PR_1".to_owned()]).expect("decodes");
+            all.into_iter().flat_map(|(_, history)| history.closes).collect::<Vec<_>>()
+        };
+        assert_eq!(closed_by("Fixes #12, resolves: acme/web#13.\n\n- CLOSED GH-14"), [12, 13, 14]);
+        assert_eq!(closed_by("This fixes https://github.com/acme/web/issues/15."), [15]);
+        assert_eq!(
+            closed_by("Fixes acme/api#16 and https://github.com/acme/api/issues/17"),
+            [0_i64; 0],
+            "of another repository"
+        );
+        assert_eq!(closed_by("See #18. It prefixes #19; fix the #20, fixes #0 and fixes #x"), [0_i64; 0]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ const MAX_PAGES: u32 = 100;
 #[derive(Deserialize)]
 struct IssueItem {
     id: i64,
+    number: i64,
     title: Text,
     #[serde(default)]
     html_url: Option<Text>,
@@ -123,6 +124,7 @@ fn read(answer: &Answer, number: u32, etag: Option<Etag>) -> Result<Page, GitHub
         });
         incidents.push(ListedIncident {
             id: item.id.into(),
+            number: item.number,
             title: item.title.into_clean(),
             labels: labels.collect(),
             url: item.html_url.map(Text::into_clean),

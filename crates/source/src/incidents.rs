@@ -10,6 +10,8 @@ use crate::Etag;
 pub struct ListedIncident {
     /// Its id at its source.
     pub id: ExternalId,
+    /// Its number in its repository.
+    pub number: i64,
     /// Its title.
     pub title: String,
     /// All its labels.

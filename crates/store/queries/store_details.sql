@@ -1,5 +1,5 @@
 -- Writes the details of pull requests of one repository ($1) that are stored in the state ($3) that was asked for.
--- $2 and $4 to $20 the columns.
+-- $2 and $4 to $21 the columns.
 update pull_requests as p
 set
     detailed_at = p.updated_at,
@@ -22,15 +22,17 @@ set
     head_ref = i.head_ref,
     -- An array of arrays cannot be ragged.
     labels = array(select jsonb_array_elements_text(i.labels)),
-    reverts = i.reverts
+    reverts = i.reverts,
+    closes = array(select jsonb_array_elements_text(i.closes)::bigint)
 from unnest(
     $2::text [], $3::timestamptz [], $4::timestamptz [], $5::timestamptz [], $6::timestamptz [], $7::timestamptz [],
     $8::text [], $9::boolean [], $10::integer [], $11::integer [], $12::integer [], $13::text [], $14::text [],
-    $15::boolean [], $16::timestamptz [], $17::text [], $18::text [], $19::jsonb [], $20::bigint []
+    $15::boolean [], $16::timestamptz [], $17::text [], $18::text [], $19::jsonb [], $20::bigint [],
+    $21::jsonb []
 ) as i (
     node_id, updated_at, first_commit_at, first_review_at, first_approval_at, ready_at,
     draft_periods, is_draft_history_incomplete, additions, deletions, changed_files, merge_commit, base_ref, has_unread_commits,
-    merge_committed_at, head_commit, head_ref, labels, reverts
+    merge_committed_at, head_commit, head_ref, labels, reverts, closes
 )
 where
     p.node_id = i.node_id and p.updated_at = i.updated_at

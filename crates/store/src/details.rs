@@ -98,7 +98,8 @@ impl Writer {
                 &columns.head_commit as &[Option<&str>],
                 &columns.head_ref as &[Option<&str>],
                 &columns.labels,
-                &columns.reverts as &[Option<i64>]
+                &columns.reverts as &[Option<i64>],
+                &columns.closes
             )
             .execute(&mut *connection)
             .await?;
@@ -177,6 +178,7 @@ struct Columns<'a> {
     head_ref: Vec<Option<&'a str>>,
     labels: Vec<serde_json::Value>,
     reverts: Vec<Option<i64>>,
+    closes: Vec<serde_json::Value>,
 }
 
 impl<'a> Columns<'a> {
@@ -203,6 +205,7 @@ impl<'a> Columns<'a> {
             columns.head_ref.push(details.head_ref.as_deref());
             columns.labels.push(details.labels.as_slice().into());
             columns.reverts.push(details.reverts);
+            columns.closes.push(details.closes.as_slice().into());
         }
         columns
     }

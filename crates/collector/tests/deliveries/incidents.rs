@@ -152,6 +152,28 @@ async fn incidents_of_a_label_that_is_no_longer_configured_do_not_count() -> Res
 }
 
 #[tokio::test]
+async fn what_closes_the_issue_of_an_incident_remedies_it() -> Result<()> {
+    let world = world().await?;
+    world.fake.put_commits("acme/api", [commit(3, &[2], "2026-06-02T12:00:00Z")]);
+    world.fake.put([merged_as(3, 3, "2026-06-02T12:00:00Z").described("Fixes #11")]);
+    world.fake.put_deployments([
+        deployment("acme/api", 3, &oid(3), "2026-06-02T13:00:00Z").status("success", "2026-06-02T13:00:00Z")
+    ]);
+    world.fake.put_issues([
+        issue("acme/api", 11, "incident", "2026-06-02T10:00:00Z").closed("2026-06-02T12:00:00Z", "completed")
+    ]);
+    collect_all(&world).await?;
+    assert_eq!(incidents(&world).await?, ["Issue 11 02 12:00 2 window"]);
+    let remedied = "select d.external_id::bigint - 5000000000 || ' by ' || r.external_id::bigint - 5000000000
+        from deployment_failures as f
+        inner join deployments as d on f.deployment_id = d.id inner join deployments as r on f.remedied_by_id = r.id";
+    assert_eq!(world.texts(remedied).await?, ["2 by 3"]);
+    let rework = "select array_to_string(rework, ' ') from deployment_facts where rework <> '{}'";
+    assert_eq!(world.texts(rework).await?, ["incident_fix"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn missing_permission_for_issues_leaves_the_rest_complete() -> Result<()> {
     let world = world().await?;
     world.fake.put_issues([issue("acme/api", 11, "incident", "2026-06-02T10:00:00Z")]);

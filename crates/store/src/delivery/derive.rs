@@ -123,10 +123,10 @@ pub(crate) async fn forget_deliveries(connection: &mut Session, pull_requests: &
 
 /// Derives a service. Returns how many rows changed.
 async fn derive_one(connection: &mut Session, service: i64, rules: &DeliveryRules) -> Result<u64, StoreError> {
-    let stored = StoredStream::read(connection, service, rules).await?;
+    let incidents = Incidents::read(connection, Some(service)).await?;
+    let stored = StoredStream::read(connection, service, rules, &incidents).await?;
     let timeline = timeline(&stored.stream);
-    let incidents =
-        Incidents::read(connection, Some(service)).await?.linked(&stored.stream, &timeline, rules.incident_window);
+    let incidents = incidents.linked(&stored.stream, &timeline, rules.incident_window);
     let judgments = judge(&stored.stream, &timeline, &incidents.links(), rules.remedy_window);
     let weights = |pull_request: PullRequestId| -> &[(TeamId, Weight)] {
         stored.weights.get(&pull_request).map_or(&[], Vec::as_slice)

@@ -1,6 +1,6 @@
 //! Which incidents count, and which deployment each belongs to.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::delivery::{
@@ -8,9 +8,9 @@ use mergeline_domain::delivery::{
     Timeline, deployment_before,
 };
 
-use crate::StoreError;
 use crate::revision::parse_stored;
 use crate::session::Session;
+use crate::{RepositoryId, StoreError};
 
 /// The stored incidents of a service.
 #[derive(Default)]
@@ -19,6 +19,8 @@ pub(super) struct Incidents {
 }
 
 struct Incident {
+    /// If it is an issue.
+    issue: Option<(RepositoryId, i64)>,
     started_at: DateTime<Utc>,
     severity: Option<String>,
     named: Option<i64>,
@@ -45,7 +47,7 @@ impl Incidents {
     pub(super) async fn read(connection: &mut Session, service: Option<i64>) -> Result<Self, StoreError> {
         let rows = sqlx::query!(
             r#"select
-                i.id, i.started_at, i.severity, i.named_deployment_id, i.set_deployment_id, i.merged_into_id,
+                i.id, i.repository_id, i.number, i.started_at, i.severity, i.named_deployment_id, i.set_deployment_id, i.merged_into_id,
                 s.at as "at?", s.state as "state?"
             from incidents as i
             left join incident_states as s on i.id = s.incident_id
@@ -58,6 +60,7 @@ impl Incidents {
         let mut incidents = Self::default();
         for row in rows {
             let incident = incidents.all.entry(row.id).or_insert_with(|| Incident {
+                issue: row.repository_id.map(RepositoryId).zip(row.number),
                 started_at: row.started_at,
                 severity: row.severity,
                 named: row.named_deployment_id,
@@ -84,6 +87,19 @@ impl Incidents {
             target = next;
         }
         target
+    }
+
+    /// The incidents that count and whose issues these are. One that is merged into another stands for that one.
+    pub(super) fn closed_by(&self, repository: RepositoryId, issues: &[i64]) -> Vec<IncidentId> {
+        let closed = self.all.iter().filter(|(_, incident)| {
+            incident.issue.is_some_and(|(of, number)| of == repository && issues.contains(&number))
+        });
+        let targets: BTreeSet<i64> = closed.map(|(id, _)| self.target(*id)).collect();
+        let counts = |id: &i64| {
+            let incident = self.all.get(id);
+            incident.is_some_and(|it| IncidentOutcome::of(&it.states) != IncidentOutcome::NotCounted)
+        };
+        targets.into_iter().filter(counts).map(IncidentId).collect()
     }
 
     /// Those that count, each with the deployment that it belongs to: the one that a person set, else the one that its

@@ -175,6 +175,7 @@ async fn write(
     /// As many characters of a title are kept.
     const TITLE: usize = 200;
     let ids: Vec<&str> = incidents.keys().copied().collect();
+    let numbers: Vec<i64> = incidents.values().map(|it| it.number).collect();
     let titles: Vec<String> = incidents.values().map(|it| it.title.chars().take(TITLE).collect()).collect();
     let labels: Vec<serde_json::Value> = incidents.values().map(|it| it.labels.as_slice().into()).collect();
     let severities: Vec<Option<&str>> = incidents.values().map(|it| severity_of(&it.labels)).collect();
@@ -183,26 +184,26 @@ async fn write(
     let urls: Vec<Option<&str>> = incidents.values().map(|it| it.url.as_deref()).collect();
     let written = sqlx::query!(
         "insert into incidents as i (
-            source, instance_id, repository_id, external_id, title, labels, severity, source_severity, started_at, url
+            source, instance_id, repository_id, external_id, number, title, labels, severity, source_severity, started_at, url
         )
         select
-            $2, r.instance_id, r.id, l.external_id, l.title, array(select jsonb_array_elements_text(l.labels)), l.severity,
+            $2, r.instance_id, r.id, l.external_id, l.number, l.title, array(select jsonb_array_elements_text(l.labels)), l.severity,
             l.source_severity, l.started_at, l.url
         from unnest(
-            $3::text [], $4::text [], $5::jsonb [], $6::text [], $7::text [], $8::timestamptz [], $9::text []
-        ) as l (external_id, title, labels, severity, source_severity, started_at, url)
+            $3::text [], $4::text [], $5::jsonb [], $6::text [], $7::text [], $8::timestamptz [], $9::text [], $10::bigint []
+        ) as l (external_id, title, labels, severity, source_severity, started_at, url, number)
         inner join repositories as r on r.id = $1
         order by l.external_id
         on conflict on constraint incidents_source_key do update
         set
-            repository_id = excluded.repository_id, title = excluded.title, labels = excluded.labels,
+            repository_id = excluded.repository_id, number = excluded.number, title = excluded.title, labels = excluded.labels,
             severity = excluded.severity, source_severity = excluded.source_severity, started_at = excluded.started_at,
             url = excluded.url, withdrawn_at = null
         where
             (
-                i.repository_id, i.title, i.labels, i.severity, i.source_severity, i.started_at, i.url, i.withdrawn_at
+                i.repository_id, i.number, i.title, i.labels, i.severity, i.source_severity, i.started_at, i.url, i.withdrawn_at
             ) is distinct from (
-                excluded.repository_id, excluded.title, excluded.labels, excluded.severity, excluded.source_severity,
+                excluded.repository_id, excluded.number, excluded.title, excluded.labels, excluded.severity, excluded.source_severity,
                 excluded.started_at, excluded.url, null::timestamptz
             )",
         repository.0,
@@ -213,7 +214,8 @@ async fn write(
         &severities as &[Option<&str>],
         &words as &[Option<&str>],
         &started_at,
-        &urls as &[Option<&str>]
+        &urls as &[Option<&str>],
+        &numbers
     )
     .execute(connection)
     .await?;

@@ -10,6 +10,7 @@ use mergeline_domain::delivery::{
 use mergeline_domain::{TeamId, Weight};
 
 use super::deployments::stored_oid;
+use super::incidents::Incidents;
 use super::rules::DeliveryRules;
 use crate::attributions::stored_weight;
 use crate::session::Session;
@@ -30,6 +31,7 @@ impl StoredStream {
         connection: &mut Session,
         service: i64,
         rules: &DeliveryRules,
+        incidents: &Incidents,
     ) -> Result<Self, StoreError> {
         let deployments = deployments(connection, service).await?;
         if deployments.is_empty() {
@@ -51,7 +53,7 @@ impl StoredStream {
         for repository in &repositories {
             commits.insert(RepositoryId(*repository), commit_graph(connection, *repository).await?);
         }
-        let (pull_requests, undetailed) = pull_requests(connection, service, rules).await?;
+        let (pull_requests, undetailed) = pull_requests(connection, service, rules, incidents).await?;
         let weights = weights(connection, service).await?;
         let stream = Stream { deployments, pull_requests, commits };
         Ok(Self { stream, undetailed, weights })
@@ -144,11 +146,12 @@ async fn pull_requests(
     connection: &mut Session,
     service: i64,
     rules: &DeliveryRules,
+    incidents: &Incidents,
 ) -> Result<(Vec<MergedPullRequest>, HashSet<PullRequestId>), StoreError> {
     let rows = sqlx::query!(
         r#"select
             p.id, p.repository_id, p.number, p.merged_at as "merged_at!", p.merge_commit, p.head_commit,
-            p.merge_committed_at, p.reverts, p.labels, p.head_ref, p.detailed_at
+            p.merge_committed_at, p.reverts, p.closes, p.labels, p.head_ref, p.detailed_at
         from repositories_of_services as o
         inner join pull_requests as p on o.repository_id = p.repository_id
         where o.service_id = $1 and p.merged_at is not null and p.deleted_at is null
@@ -173,7 +176,7 @@ async fn pull_requests(
             committed_at: row.merge_committed_at,
             reverts: row.reverts,
             is_hotfix: rules.hotfix.is_hotfix(&labels, row.head_ref.as_deref()),
-            closes: Vec::new(),
+            closes: incidents.closed_by(RepositoryId(row.repository_id), &row.closes.unwrap_or_default()),
         }
     });
     let pull_requests = pull_requests.collect();
