@@ -122,6 +122,22 @@ async fn the_api_accepts_and_refuses_as_documented() -> Result<()> {
         from generate_series(1, 150) as n
         cross join unnest(array['running', 'succeeded', 'deferred', 'partial', 'failed', 'interrupted']) as s";
     sqlx::query(runs).execute(&database.pool().await?).await?;
+    // Without a token, deployments are not read.
+    let deployments = "update services set has_facts = true;
+        insert into deployments (
+            service_id, source, instance_id, repository_id, external_id, listed_environment, environment, environment_group,
+            created_at, states_read_at, outcome, succeeded_at
+        )
+        select s.id, 'github-deployments', r.instance_id, r.id, n, 'production', 'production', 'production', d.at, now(), 'succeeded', d.at
+        from repositories as r
+        inner join services as s on r.id = s.repository_id
+        cross join generate_series(1, 150) as n
+        cross join lateral (select now() - n * interval '5 hours' as at) as d
+        where r.name = 'acme/api'
+        order by n";
+    sqlx::raw_sql(deployments).execute(&database.pool().await?).await?;
+    let derived = laptop.run(&["deployments", "derive"]).await?;
+    ensure!(derived.code() == Some(0), "{}{}", derived.out(), derived.err());
     let serve = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
     let ask = move |address: &str| {
         let said = check(&python, address)?;

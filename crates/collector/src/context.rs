@@ -16,6 +16,7 @@ use crate::sources::{AnySource, Sources};
 
 /// Options of a run.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct CollectOptions {
     /// When the run starts.
     pub now: DateTime<Utc>,

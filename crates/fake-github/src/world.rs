@@ -20,6 +20,7 @@ const FIRST_REPOSITORY: i64 = 5_000_000_000;
 const RENUMBERING: i64 = 1_000_000_000_000;
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Repository {
     pub(crate) full_name: String,
     /// When it was created; `None` until its first pull request.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::delivery::{FailureReason, MissingReason, Share};
+use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, Share};
 use mergeline_domain::metrics::{
     Basis, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, Count, Coverage, DELIVERY, DEPLOYMENT_FREQUENCY,
     DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, Interval,
@@ -245,7 +245,7 @@ impl DoraReport {
     /// The reasons that make a deployment a failed one.
     pub fn failures(&self) -> &[FailureReason] {
         match self.query.failures.as_slice() {
-            [] => &FailureReason::ALL,
+            [] => FailureReason::ALL,
             chosen => chosen,
         }
     }
@@ -335,14 +335,13 @@ impl DoraReport {
         let found = self.reader.dora(scope, &terms, days, &bucketing).await;
         let mut found = found.map_err(|error| self.refusal(error))?;
         let is_suppressed = hides_small_groups && self.hide_small_groups(&mut found.buckets, &mut found.total);
-        let unattributed = match scope.team {
-            Some(_) => None,
-            None => {
-                let (from, to) = (self.range.start(), self.range.end());
-                let attributed = self.reader.attributed_shares(service, terms.basis, from, to).await?;
-                let succeeded = found.total.deployments.succeeded.n * Share::WHOLE.0;
-                Some(Share(succeeded - attributed.0))
-            }
+        let unattributed = if scope.team.is_none() {
+            let (from, to) = (self.range.start(), self.range.end());
+            let attributed = self.reader.attributed_shares(service, terms.basis, from, to).await?;
+            let succeeded = found.total.deployments.succeeded.n * Share::WHOLE.0;
+            Some(Share(succeeded - attributed.0))
+        } else {
+            None
         };
         let warnings = self.all_warnings(&found.total, unattributed, is_suppressed);
         let buckets = found.buckets.into_iter().map(|numbers| {
@@ -439,8 +438,7 @@ impl DoraReport {
 
     fn all_warnings(&self, total: &DoraBucket, unattributed: Option<Share>, is_suppressed: bool) -> Vec<Warning> {
         let deployments = &self.deployments;
-        let kind = |kind| total.deployments.kinds.get(&kind).map_or(0, |count| count.n);
-        use mergeline_domain::delivery::DeploymentKind::{First, Unknown};
+        let kind = |kind: DeploymentKind| total.deployments.kinds.get(&kind).map_or(0, |count| count.n);
         let succeeded = total.deployments.succeeded.n;
         let is_read = self.is_read();
         let not_read = |what: &str, problems: &[(String, String)]| match (problems, self.is_limited) {
@@ -478,12 +476,12 @@ impl DoraReport {
                 format!("{} deployments neither succeeded nor failed within 24 hours; they do not count", deployments.abandoned),
             ),
             (
-                kind(Unknown) > 0,
+                kind(DeploymentKind::Unknown) > 0,
                 WarningCode::UnknownHistory,
                 "the commits of some deployments cannot be read, so it is unknown what they delivered".to_owned(),
             ),
             (
-                kind(First) > 0,
+                kind(DeploymentKind::First) > 0,
                 WarningCode::FirstDeploymentInRange,
                 "what the first deployment of a repository contains does not count as delivered".to_owned(),
             ),

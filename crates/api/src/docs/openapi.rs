@@ -96,7 +96,8 @@ fn next_page(operation: &Operation) -> Value {
     })
 }
 
-fn operation_object(operation: &Operation, operations: &[&Operation], generator: &mut SchemaGenerator) -> Value {
+/// The parameters of an operation's path and query.
+fn parameter_objects(operation: &Operation) -> Vec<Value> {
     let mut parameters: Vec<Value> = Vec::new();
     if operation.has_team() {
         parameters.push(json!({ "$ref": "#/components/parameters/team_id" }));
@@ -130,6 +131,11 @@ fn operation_object(operation: &Operation, operations: &[&Operation], generator:
         }
         parameters.push(object);
     }
+    parameters
+}
+
+fn operation_object(operation: &Operation, operations: &[&Operation], generator: &mut SchemaGenerator) -> Value {
+    let mut parameters = parameter_objects(operation);
     let mut headers = Map::new();
     let mut add_header = |name: &str| {
         headers.insert(name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }));

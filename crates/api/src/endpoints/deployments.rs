@@ -149,7 +149,7 @@ pub(crate) struct DeploymentDetails {
     remedies: Vec<i64>,
     /// The pull requests that it delivered; of a failed attempt those that it contained and nothing delivered before. Null
     /// without the scope prs:read.
-    pull_requests: Option<Vec<Delivered>>,
+    pull_requests: Option<Vec<ContainedPullRequest>>,
 }
 
 /// A team's share of a deployment.
@@ -173,7 +173,7 @@ struct DeploymentState {
 
 /// A pull request of a deployment.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Delivered {
+struct ContainedPullRequest {
     repository: String,
     number: i64,
     title: String,
@@ -206,7 +206,7 @@ pub(crate) struct DeploymentMeta {
     as_of: String,
 }
 
-impl From<DeliveredPullRequest> for Delivered {
+impl From<DeliveredPullRequest> for ContainedPullRequest {
     fn from(it: DeliveredPullRequest) -> Self {
         let teams = it.teams.into_iter();
         let teams = teams.map(|(team, units)| TeamWeight { team: team.to_string(), weight: weight(units.into()) });
@@ -366,10 +366,7 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
     let shares = session.shares_of(id).await?.into_iter();
     let shares = shares.map(|it| TeamShare { basis: it.basis, team: it.team.to_string(), share: part(it.share) });
     let remedies = session.remedied_by(id).await?.into_iter().map(|it| it.0).collect();
-    let delivered = match shows_pull_requests {
-        true => Some(session.delivered_by(id).await?),
-        false => None,
-    };
+    let delivered = if shows_pull_requests { Some(session.delivered_by(id).await?) } else { None };
     let details = DeploymentDetails {
         deployment: deployment.into(),
         states: states
@@ -378,7 +375,7 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
             .collect(),
         shares: shares.collect(),
         remedies,
-        pull_requests: delivered.map(|delivered| delivered.into_iter().map(Delivered::from).collect()),
+        pull_requests: delivered.map(|delivered| delivered.into_iter().map(ContainedPullRequest::from).collect()),
     };
     Ok(answer(details, DeploymentMeta { as_of: instant(api.now()) }))
 }

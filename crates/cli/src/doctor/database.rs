@@ -374,7 +374,7 @@ fn deployments(environments: &[KnownEnvironment], unread: &[UnreadDeployments]) 
     let production: i64 = environments.iter().filter(|it| it.is_production).map(|it| it.deployments).sum();
     match environments.first() {
         _ if production > 0 => {
-            checks.push(Check::ok(NAME, format!("{production} to production; environments: {listed}")))
+            checks.push(Check::ok(NAME, format!("{production} to production; environments: {listed}")));
         }
         None if unread.is_empty() => checks.push(Check::ok(
             NAME,

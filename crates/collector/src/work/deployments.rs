@@ -42,9 +42,10 @@ impl RepositoryJob<'_> {
             let moved = store.move_to_services(&self.lease, self.now());
             timed(&mut self.result.database, Box::pin(moved)).await?;
         }
-        let outcome = match self.session.reads_details().await? {
-            true => self.read_deployments(&mut progress).await.map(Some),
-            false => Ok(None),
+        let outcome = if self.session.reads_details().await? {
+            self.read_deployments(&mut progress).await.map(Some)
+        } else {
+            Ok(None)
         };
         match outcome {
             Ok(None) => {

@@ -98,7 +98,7 @@ async fn delivered(world: &World, history: &History) -> Result<BTreeMap<i64, i64
 /// Shuffles in the same way each time.
 fn shuffled(deployments: &[FakeDeployment]) -> Vec<FakeDeployment> {
     let mut shuffled = deployments.to_vec();
-    shuffled.sort_by_key(|it| it.id.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64));
+    shuffled.sort_by_key(|it| it.id.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()));
     shuffled
 }
 

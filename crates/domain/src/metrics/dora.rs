@@ -318,12 +318,12 @@ fn mean(values: &[Option<f64>]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::Class::{Elite, High, Low, Medium};
     use super::*;
 
     #[test]
     fn a_class_is_the_best_whose_bound_is_met() {
         let frequency = |edition: Edition| [1.01, 1.0, WEEKLY, MONTHLY, 0.001].map(|it| edition.frequency(it));
-        use Class::{Elite, High, Low, Medium};
         assert_eq!(frequency(Edition::Dora2019), [Elite, High, High, Medium, Low]);
         assert_eq!(frequency(Edition::Dora2021), [Elite, High, High, High, Low]);
         assert_eq!(Edition::Dora2021.frequency(TWICE_A_YEAR), Medium);
@@ -351,7 +351,6 @@ mod tests {
                 edition.change_fail_rate(fail),
             ]
         };
-        use Class::{Elite, High, Low};
         assert_eq!(classes(Edition::Dora2019), [High, Elite, High, Low]);
         assert_eq!(classes(Edition::Dora2021), [High, High, High, High]);
         assert_eq!(classes(Edition::Dora2023), [High, Elite, High, Low]);

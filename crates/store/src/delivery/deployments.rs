@@ -354,7 +354,7 @@ async fn settle(
         }
         one.states.push(state);
     }
-    let mut columns = Outcomes::default();
+    let mut columns = SettledColumns::default();
     for (id, one) in &settled {
         columns.add(*id, one, rules);
     }
@@ -410,7 +410,7 @@ struct Settled {
 }
 
 #[derive(Default)]
-struct Outcomes<'a> {
+struct SettledColumns<'a> {
     ids: Vec<i64>,
     services: Vec<i64>,
     environments: Vec<&'a str>,
@@ -421,7 +421,7 @@ struct Outcomes<'a> {
     failed_afterwards_at: Vec<Option<DateTime<Utc>>>,
 }
 
-impl<'a> Outcomes<'a> {
+impl<'a> SettledColumns<'a> {
     fn add(&mut self, id: i64, settled: &'a Settled, rules: &RepositoryServices) {
         let Settled { environment: name, is_production, is_transient, states } = settled;
         let environment = Environment { name, is_production: *is_production, is_transient: *is_transient };

@@ -502,7 +502,6 @@ fn owned_shares(
     shares.collect()
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a part of what is derived")]
 async fn write_shares(
     connection: &mut Session,
     service: i64,

@@ -234,20 +234,17 @@ async fn write_states(
         ids.push(*id);
         at.push(incident.opened_at);
         states.push("opened");
-        match incident.closed {
-            Some((closed_at, closing)) => {
-                ids.push(*id);
-                at.push(closed_at);
-                states.push(match closing {
-                    Closing::Resolved => "resolved",
-                    Closing::Dismissed => "dismissed",
-                    Closing::Merged => "merged",
-                });
-            }
-            None => {
-                open.push(*id);
-                changed_at.push(incident.updated_at);
-            }
+        if let Some((closed_at, closing)) = incident.closed {
+            ids.push(*id);
+            at.push(closed_at);
+            states.push(match closing {
+                Closing::Resolved => "resolved",
+                Closing::Dismissed => "dismissed",
+                Closing::Merged => "merged",
+            });
+        } else {
+            open.push(*id);
+            changed_at.push(incident.updated_at);
         }
     }
     let added = sqlx::query!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mergeline_domain::delivery::{FailureReason, MissingReason, ServiceId, Share};
-use mergeline_domain::metrics::{Basis, Count, DoraBucket, DoraStatistics, Durations, Timing};
+use mergeline_domain::metrics::{Basis, Count, DoraBucket, DoraStatistics, Durations, Interval, Timing};
 use mergeline_domain::{RepoName, TeamId, TeamSlug, start_of_day};
 
 use crate::metrics::data_status;
@@ -329,7 +329,7 @@ impl ReadSession {
         bucketing: &Bucketing,
     ) -> Result<DoraStatistics, StoreError> {
         let (start, end) = (start_of_day(from, bucketing.zone), start_of_day(to, bucketing.zone));
-        let mut table = Table::new(from, to, bucketing);
+        let mut table = Table::new(from, to, bucketing.interval);
         self.count_deployments(scope, terms, (start, end), bucketing, &mut table).await?;
         self.delivery_times(scope, (start, end), bucketing, &mut table).await?;
         self.recovery_times(scope, terms, (start, end), bucketing, &mut table).await?;
@@ -552,12 +552,12 @@ struct Table {
 }
 
 impl Table {
-    fn new(from: NaiveDate, to: NaiveDate, bucketing: &Bucketing) -> Self {
+    fn new(from: NaiveDate, to: NaiveDate, interval: Interval) -> Self {
         let mut buckets = BTreeMap::new();
-        let mut start = bucketing.interval.start(from);
+        let mut start = interval.start(from);
         while start < to {
             buckets.insert(start, DoraBucket { start, ..DoraBucket::default() });
-            start = bucketing.interval.end(start);
+            start = interval.end(start);
         }
         Self { buckets, total: DoraBucket { start: from, ..DoraBucket::default() } }
     }
