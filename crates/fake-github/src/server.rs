@@ -250,6 +250,7 @@ impl FakeGitHub {
             self.put_commits(repository, commits.iter().cloned());
         }
         self.put_deployments(organization.deployments.iter().cloned());
+        self.put_issues(organization.issues.iter().cloned());
     }
 
     /// Removes a commit, as after a branch was overwritten and GitHub cleaned up.

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 
-use crate::{FakeCommit, FakeDeployment, FakeGitCommit, FakePullRequest, FakeReview, FakeUser, deployment, pr};
+use crate::{
+    FakeCommit, FakeDeployment, FakeGitCommit, FakeIssue, FakePullRequest, FakeReview, FakeUser, deployment, issue, pr,
+};
 
 /// Everything that the fake GitHub serves in the demo, and the matching teams file.
 #[derive(Debug, Clone)]
@@ -15,12 +17,18 @@ pub struct Organization {
     pub commits: Vec<(String, Vec<FakeGitCommit>)>,
     /// The deployments of all repositories.
     pub deployments: Vec<FakeDeployment>,
+    /// The issues of all repositories, which are incidents.
+    pub issues: Vec<FakeIssue>,
     /// A configured repository that the token can read at first, but not later.
     pub lost_repository: &'static str,
     /// One line for each thing that tools usually count wrong.
     pub peculiarities: Vec<String>,
 }
 
+/// Issues have numbers beyond those of pull requests.
+const FIRST_ISSUE: i64 = 9_001;
+/// How many successful deployments there are for each incident.
+const SUCCESSES_PER_INCIDENT: usize = 17;
 /// How far the history goes back.
 const WEEKS: u64 = 26;
 /// The repository that the token can no longer read in the demo's second run.
@@ -65,12 +73,14 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
     let api = merge_in_a_line(&mut pull_requests, "acme/api", 1);
     let web = merge_in_a_line(&mut pull_requests, "acme/web", 2);
     let mut deployments = every_working_day("acme/api", &api, now);
+    let issues = incidents(&deployments, &mut pull_requests, now);
     deployments.extend(every_thursday("acme/web", &web, now));
     Organization {
         teams_file: teams_file(change),
         pull_requests,
         commits: vec![("acme/api".to_owned(), api), ("acme/web".to_owned(), web)],
         deployments,
+        issues,
         lost_repository: LOST,
         peculiarities: vec![
             "carla works for payments and platform, half each: each of her pull requests counts 0.5 in both"
@@ -80,7 +90,8 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
             "emil has a pull request that was open for nine weeks: compare platform's mean with its median"
                 .to_owned(),
             "acme/api is the service shop of two teams, deployed every working day; some attempts fail and are tried again, \
-             some deployments are rolled back three hours later"
+             some deployments are rolled back three hours later; issues with the label incident follow others, each closed by \
+             the hotfix that is merged next"
                 .to_owned(),
             "acme/web leaves every Thursday, with all that was merged since: its lead times are days".to_owned(),
             "acme/legacy was read by the first run, and then the token lost its access: the second run is partial, what \
@@ -97,6 +108,7 @@ fn teams_file(change: chrono::NaiveDate) -> String {
 version: 1
 timezone: Europe/Oslo
 repositories: [acme/api, acme/web, acme/legacy]
+incidents: {{ issues: {{ labels: [incident] }} }}
 services:
   - slug: shop
     repositories: [acme/api]
@@ -186,6 +198,36 @@ fn every_working_day(repository: &str, commits: &[FakeGitCommit], now: DateTime<
     }
     deployments.retain(|it| it.created_at < now);
     deployments
+}
+
+/// An incident an hour after every seventeenth successful deployment, closed four hours later. The next pull request is its hotfix.
+fn incidents(
+    deployments: &[FakeDeployment],
+    pull_requests: &mut [FakePullRequest],
+    now: DateTime<Utc>,
+) -> Vec<FakeIssue> {
+    let succeeded = deployments.iter().filter(|it| it.statuses.iter().any(|status| status.state == "success"));
+    let mut issues = Vec::new();
+    for (number, deployment) in
+        (FIRST_ISSUE..).zip(succeeded.skip(SUCCESSES_PER_INCIDENT).step_by(SUCCESSES_PER_INCIDENT))
+    {
+        let opened_at = deployment.created_at + TimeDelta::hours(1);
+        let closed_at = opened_at + TimeDelta::hours(4);
+        if opened_at >= now {
+            break;
+        }
+        let opened =
+            issue(&deployment.repository, number, "incident", &opened_at.to_rfc3339()).labeled("severity:high");
+        issues.push(if closed_at < now { opened.closed(&closed_at.to_rfc3339(), "completed") } else { opened });
+        let later = pull_requests.iter_mut().filter(|it| it.repository == deployment.repository);
+        let by_people = later.filter(|it| it.user.as_ref().is_some_and(|user| user.kind == "User"));
+        let next = by_people.filter(|it| it.merged_at > Some(opened_at)).min_by_key(|it| (it.merged_at, it.number));
+        if let Some(hotfix) = next {
+            hotfix.labels.push("hotfix".to_owned());
+            hotfix.body = Some(format!("Fixes #{number}"));
+        }
+    }
+    issues
 }
 
 /// Everything that was merged up to Thursday at noon.

@@ -250,7 +250,8 @@ fn closed(node: &PullRequestNode) -> Vec<i64> {
         let is_here = repository.is_empty() || name.as_deref() == Some(repository);
         number.parse().ok().filter(|number| is_here && *number > 0)
     };
-    let words: Vec<&str> = node.body.split_whitespace().collect();
+    let text = without_code_and_comments(&node.body);
+    let words: Vec<&str> = text.split_whitespace().collect();
     let pairs = words.iter().zip(words.iter().skip(1));
     let closing = pairs.filter(|(keyword, _)| {
         let keyword = keyword.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
@@ -258,6 +259,25 @@ fn closed(node: &PullRequestNode) -> Vec<i64> {
         KEYWORDS.iter().any(|known| known.eq_ignore_ascii_case(keyword))
     });
     closing.filter_map(|(_, reference)| number_of(reference)).collect()
+}
+
+/// Markdown without comments, as in templates, and without code.
+fn without_code_and_comments(markdown: &str) -> String {
+    let mut text = String::with_capacity(markdown.len());
+    let mut rest = markdown;
+    while let Some((before, after)) = rest.split_once("<!--") {
+        text.push_str(before);
+        rest = after.split_once("-->").map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    let mut is_code = false;
+    let lines = text.lines().filter(|line| {
+        let is_fence = ["```", "~~~"].iter().any(|fence| line.trim_start().starts_with(fence));
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    });
+    let lines = lines.map(|line| line.split('`').step_by(2).collect::<Vec<_>>().join("` `"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The number of the pull request that this one reverts, by the marks of GitHub's button: the branch `revert-N-…`, and
@@ -333,6 +353,8 @@ mod tests {
             [0_i64; 0],
             "of another repository"
         );
+        let hidden = "<!-- Fixes #1 -->\n```\nFixes #2\n```\nSay `fixes #3`, and fixes #21";
+        assert_eq!(closed_by(hidden), [21], "comments and code say nothing");
         assert_eq!(closed_by("See #18. It prefixes #19; fix the #20, fixes #0 and fixes #x"), [0_i64; 0]);
     }
 

@@ -92,15 +92,24 @@ impl GitHubSession {
         Err(GitHubError::invalid("the pages never end"))
     }
 
-    /// Whether any issue is among the hundred issues and pull requests that were last updated. One that just lost its label is.
+    /// Whether any issue can be read, among the thousand issues and pull requests that were last updated.
     ///
     /// # Errors
     /// As [`Self::labeled_issues`].
     pub async fn has_issues(&self, repository: &RepoName) -> Result<bool, GitHubError> {
-        let query = "state=all&sort=updated&direction=desc&per_page=100";
-        let url = self.github.url(&format!("/repos/{repository}/issues"), Some(query));
-        let page = self.if_changed(url, false, None, |answer, etag| read(answer, 1, etag)).await?;
-        Ok(page.is_some_and(|page| !page.incidents.is_empty()))
+        /// Pull requests are listed with issues, and change more often.
+        const PAGES: u32 = 10;
+        for number in 1..=PAGES {
+            let query = format!("state=all&sort=updated&direction=desc&per_page=100&page={number}");
+            let url = self.github.url(&format!("/repos/{repository}/issues"), Some(&query));
+            let page = self.if_changed(url, false, None, |answer, etag| read(answer, number, etag)).await?;
+            match page {
+                Some(page) if !page.incidents.is_empty() => return Ok(true),
+                Some(page) if page.has_next => {}
+                _ => break,
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -75,6 +75,12 @@ impl SourceError {
         }
     }
 
+    /// A list beside that of pull requests has no row any more.
+    pub fn empty_list(what: &str) -> Self {
+        let message = format!("none of its {what} are listed any more; stored ones stay but do not count as fresh");
+        Self { code: "lists_nothing", message, ..Self::lists_nothing() }
+    }
+
     /// The list of pull requests has no row.
     pub fn lists_nothing() -> Self {
         Self {

@@ -48,7 +48,11 @@ where
     and ($2::bigint is null or d.service_id = $2)
     and ($10::bigint is null or d.id = $10)
     and ($10::bigint is not null or d.deleted_at is null)
-    and ($6::text is null or d.environment_group = $6 or lower(d.environment) = $6)
+    and (
+        $6::text is null
+        or d.environment_group = $6
+        or ($6 not in ('production', 'transient') and lower(d.environment) = $6)
+    )
     and coalesce(d.succeeded_at, d.failed_at, d.created_at) >= $4
     and coalesce(d.succeeded_at, d.failed_at, d.created_at) < $5
     and (

@@ -593,7 +593,7 @@ impl QuickCheck {
         let succeeded = numbers.deployments.succeeded;
         let check = mergeline_domain::metrics::QuickCheck::of(&QuickCheckAnswers {
             lead_time: median(&numbers.lead_time),
-            frequency: total.frequency().filter(|_| succeeded.n > 0).map(|(_, weighted)| weighted),
+            frequency: total.frequency().map(|(_, weighted)| weighted),
             recovery: median(&numbers.recovery).or(median(&numbers.deployment_recovery)),
             change_fail_rate: rate_weighted(numbers.deployments.failed, succeeded),
             rework_rate: rate_weighted(numbers.deployments.rework, succeeded),

@@ -85,9 +85,15 @@ impl RepositoryJob<'_> {
         } else {
             self.newer_deployments(progress).await?;
         }
-        let Unread { not_found, problem } = self.states(self.started_at).await?;
+        let Unread { not_found, mut problem } = self.states(self.started_at).await?;
         if let Some(oldest) = not_found {
             self.compare_deployments(progress, Some(oldest)).await?;
+            let asked = self.collecting.store.deployments_without_states(self.repository.id, self.started_at, 1);
+            if problem.is_none() && !timed(&mut self.result.database, asked).await?.is_empty() {
+                let message =
+                    "states of listed deployments are not found: the token needs the permission Deployments, read only";
+                problem = Some(DeploymentProblem { code: "no_permission".to_owned(), message: message.to_owned() });
+            }
         }
         self.commits().await?;
         Ok(problem)
@@ -151,7 +157,10 @@ impl RepositoryJob<'_> {
         let down_to = known.map_or(covered, |known| (known - OVERLAP).max(covered));
         let started_at = self.now();
         let listed = self.list_deployments(progress.etag.clone(), down_to, covered).await?;
-        if let Some(Listed { etag, .. }) = listed {
+        if let Some(Listed { etag, ids }) = listed {
+            if ids.is_empty() && newest.is_some() {
+                return Err(Interruption::Source(SourceError::empty_list("deployments")));
+            }
             progress.etag = etag;
         }
         progress.listed_at = Some(started_at);
@@ -169,16 +178,16 @@ impl RepositoryJob<'_> {
         let down_to = down_to.map_or(covered, |down_to| down_to.max(covered));
         let started_at = self.now();
         let Some(listed) = self.list_deployments(None, down_to, covered).await? else { return Ok(()) };
+        let stored = store.deployments_since(self.repository.id, down_to);
+        let stored = timed(&mut self.result.database, stored).await?;
+        // An empty list may be that of a token that lost its permission.
+        if listed.ids.is_empty() && !stored.is_empty() {
+            return Err(Interruption::Source(SourceError::empty_list("deployments")));
+        }
         progress.etag = listed.etag;
         if down_to == covered {
             progress.listed_at = Some(started_at);
         }
-        // An empty list may be that of a token that lost its permission.
-        if listed.ids.is_empty() {
-            return Ok(());
-        }
-        let stored = store.deployments_since(self.repository.id, down_to);
-        let stored = timed(&mut self.result.database, stored).await?;
         let gone: Vec<String> = stored.into_iter().filter(|id| !listed.ids.contains(id)).collect();
         if !gone.is_empty() {
             let marked = store.mark_deployments_deleted(&self.lease, &gone, self.now());

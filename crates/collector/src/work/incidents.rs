@@ -56,7 +56,7 @@ impl RepositoryJob<'_> {
         let mut gone = missing(stored, &list.incidents);
         // An empty list may be that of a token that lost its permission.
         if !gone.is_empty() && list.incidents.is_empty() && !self.session.reads_incidents(&name).await? {
-            return Ok(None);
+            return Err(SourceError::empty_list("incidents"));
         }
         if !gone.is_empty() {
             // What moved up while pages were read may have been skipped.

@@ -122,10 +122,13 @@ async fn an_empty_list_is_believed_only_if_issues_can_be_read() -> Result<()> {
     world.fake.delete_issue("acme/api", 11);
     collect_all(&world).await?;
     assert_eq!(incidents(&world).await?, ["Issue 11 open 2 window"]);
+    let problem = "select problem from incident_progress where problem is not null";
+    assert_eq!(world.texts(problem).await?, ["lists_nothing"]);
     // Another issue proves that they can be read.
     world.fake.put_issues([issue("acme/api", 12, "bug", "2026-06-03T10:00:00Z")]);
     collect_all(&world).await?;
     assert_eq!(incidents(&world).await?, Vec::<String>::new());
+    assert_eq!(world.texts(problem).await?, Vec::<String>::new());
     Ok(())
 }
 

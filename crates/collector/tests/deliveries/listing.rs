@@ -92,3 +92,21 @@ async fn missing_permission_for_deployments_leaves_the_rest_complete() -> Result
     assert_eq!(world.texts(problem).await?, Vec::<String>::new());
     Ok(())
 }
+
+#[tokio::test]
+async fn an_empty_list_of_deployments_is_not_believed() -> Result<()> {
+    let world = world().await?;
+    world.fake.put_deployments(hourly(1..=1));
+    collect_all_at(&world, "2026-06-15T12:00:00Z").await?;
+    world.fake.delete_deployment("acme/api", 5_000_000_001);
+    collect_all_at(&world, "2026-06-15T16:00:00Z").await?;
+    assert_eq!(world.number("select count(*) from deployments where deleted_at is null").await?, 1);
+    let read_at = "select to_char(read_at at time zone 'UTC', 'HH24:MI') || ' ' || coalesce(problem, '-')
+        from deployment_progress as p inner join repositories as r on p.repository_id = r.id where r.name = 'acme/api'";
+    assert_eq!(world.texts(read_at).await?, ["12:00 lists_nothing"]);
+    // Another one proves that they can be read.
+    world.fake.put_deployments(hourly(2..=2));
+    collect_all_at(&world, "2026-06-15T20:00:00Z").await?;
+    assert_eq!(world.texts(read_at).await?, ["20:00 -"]);
+    Ok(())
+}

@@ -240,7 +240,7 @@ pub const DEFINITIONS: [Definition; 16] = [
                   its tenths. The score is the mean of those that are known.",
         unit: "points from 0 to 10",
         includes: "Medians, and the rates of the range.",
-        excludes: "Metrics without a value, and the frequency of a range without deployments.",
+        excludes: "Metrics without a value. The frequency of a range that was read and has no deployment is 0.",
         caveats: &["In DORA's survey people estimate; these are measurements."],
     },
 ];

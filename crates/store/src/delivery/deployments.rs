@@ -48,8 +48,9 @@ impl Reader {
         self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
 
-    /// Deployments whose states were not read since `now`, the newest first: those that never were, those without an end, and
-    /// those that were last read within the remedy window after their creation or success, because a late failure counts.
+    /// Deployments whose states were not read since `now`, the newest first: those that never were, those that were last read
+    /// within the remedy window after their creation or success, because a late failure counts, and after that once a day those
+    /// without an end.
     ///
     /// # Errors
     /// When the database fails.
@@ -72,7 +73,7 @@ impl Reader {
                     or (
                         states_read_at < $2
                         and (
-                            outcome = 'unfinished' and created_at > $3
+                            outcome = 'unfinished' and created_at > $3 and states_read_at < $2 - interval '20 hours'
                             or states_read_at < coalesce(succeeded_at, created_at) + make_interval(secs => $4)
                         )
                     )

@@ -303,7 +303,7 @@ impl ReadSession {
     /// What is in force of each repository of each service in production, by service.
     async fn in_force(&mut self) -> Result<BTreeMap<i64, Vec<InForce>>, StoreError> {
         let rows = sqlx::query!(
-            r#"select distinct on (f.service_id, r.display_name)
+            r#"select distinct on (f.service_id, r.display_name, r.id)
                 f.service_id, r.display_name as "repository!", f.deployment_id, f.succeeded_at as "succeeded_at!", v.oid
             from deployment_facts as f
             inner join deployments as d on f.deployment_id = d.id
@@ -311,7 +311,7 @@ impl ReadSession {
             inner join repositories as r on v.repository_id = r.id
             where f.succeeded_at is not null and f.kind not in ('unknown', 'rollout')
             -- As two at the same instant are ordered where they are derived.
-            order by f.service_id, r.display_name, f.succeeded_at desc, length(d.external_id) desc, d.external_id desc"#
+            order by f.service_id, r.display_name, r.id, f.succeeded_at desc, length(d.external_id) desc, d.external_id desc"#
         )
         .fetch_all(&mut *self.connection)
         .await?;
@@ -355,7 +355,12 @@ impl ReadSession {
             union
             select f.deployment_id from deployment_failures as f
             inner join deployment_facts as x on f.deployment_id = x.deployment_id
-            where f.remedied_by_id = $1 and x.remedied_by_id is null
+            where
+                f.remedied_by_id = $1 and x.remedied_by_id is null
+                and not exists (
+                    select from deployment_failures as o
+                    where o.deployment_id = f.deployment_id and o.remedied_at < f.remedied_at
+                )
             order by 1"#,
             id.0
         )

@@ -266,7 +266,13 @@ impl ReadSession {
                 (
                     select case when bool_and(r.read_at is not null) then min(r.read_at) end from repositories_read as r
                 ) as complete_until,
-                (select min(r.covered_since) from repositories_read as r) as known_since,
+                (
+                    -- Also of repositories that are no longer collected: their deployments count.
+                    select min(p.covered_since) from deployment_progress as p
+                    where
+                        $1::bigint is null
+                        or p.repository_id in (select o.repository_id from repositories_of_services as o where o.service_id = $1)
+                ) as known_since,
                 (select max(r.read_at) from repositories_read as r) as known_until,
                 (
                     select case when bool_and(l.read_at is not null) then min(l.read_at) end from labels_read as l

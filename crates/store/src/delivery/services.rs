@@ -195,7 +195,10 @@ async fn move_deployments(connection: &mut Session, only: Option<RepositoryId>) 
     let rows = sqlx::query!(
         r#"select id, service_id, repository_id as "repository_id!", environment, environment_group, is_production, is_transient
         from deployments
-        where repository_id is not null and ($1::bigint is null or repository_id = $1)
+        where
+            ($1::bigint is null or repository_id = $1)
+            -- What is no longer collected keeps its past.
+            and repository_id in (select r.id from repositories as r where r.removed_at is null)
         order by repository_id, id"#,
         only.map(|repository| repository.0)
     )
