@@ -114,7 +114,7 @@ const NEXT_RELEASE_ADDITIONS: &str = "
     alter table pull_requests add column cherry_picked_from bigint;
     alter table repositories add column default_branch text not null default 'main';
     alter table collection_runs add column trigger text not null default 'schedule';
-    create table deployments (
+    create table experiments (
         tenant_id integer, id bigint, pull_request_id bigint, primary key (tenant_id, id),
         foreign key (tenant_id, pull_request_id) references pull_requests (tenant_id, id)
     );

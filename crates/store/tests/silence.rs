@@ -10,16 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use common::{apply, attributions, fresh, share, teams};
+use mergeline_domain::delivery::{DeploymentState, DeploymentStateKind, Oid};
 use mergeline_domain::progress::{Backfill, Cursor, ProgressEvent, ReadForward, Reading};
 use mergeline_domain::{Details, InstanceId, Problems, RepoName, Verdict};
 use mergeline_fake_github::{FakeUser, at, pr};
-use mergeline_source::{Block, Remaining};
+use mergeline_source::{Block, CommitRecord, ListedDeployment, ListedIncident, ListedState, Remaining};
 use mergeline_store::{
-    Actor, ApplyError, ApplyOptions, DatabaseSettings, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork,
-    QuarantineKey, Reason, RepositoryId, RepositoryResult, ResultState, Revision, RunId, StoreError, Undecodable,
-    UnreadableChange, WithoutDetails, Writer,
+    Actor, ApplyError, ApplyOptions, DatabaseSettings, DeploymentProgress, IncidentProgress, KeptPullRequest, KnownBy,
+    Lease, LeaseOutcome, PageOfWork, QuarantineKey, Reason, RepositoryId, RepositoryResult, ResultState, Revision,
+    RunId, StoreError, Undecodable, UnreadableChange, WithoutDetails, Writer,
 };
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -333,7 +334,7 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 33] = [
+const WRITING: [&str; 42] = [
     "accept_quarantined",
     "apply",
     "advance",
@@ -342,6 +343,7 @@ const WRITING: [&str; 33] = [
     "advance to a new reading",
     "advance to another page size",
     "close_interrupted_runs",
+    "derive_all",
     "erase",
     "exchange_names",
     "fail_run",
@@ -350,6 +352,9 @@ const WRITING: [&str; 33] = [
     "identify as one that was archived",
     "lease",
     "mark_deleted",
+    "mark_deployments_deleted",
+    "move_to_services",
+    "note_missing_commit",
     "note_unlisted",
     "note_unreadable",
     "postpone_details",
@@ -360,7 +365,12 @@ const WRITING: [&str; 33] = [
     "resolve_pattern",
     "settle_run",
     "start_run",
+    "store_commits",
+    "store_deployment_progress",
+    "store_deployment_states",
+    "store_deployments",
     "store_details",
+    "store_incidents",
     "store_rate_limit_blocks",
     "store_rate_limit_remaining",
     "trim_ledger",
@@ -368,6 +378,11 @@ const WRITING: [&str; 33] = [
     "upsert_page",
     "upsert_page with what cannot be read",
 ];
+
+/// The id of a commit.
+fn oid(number: u64) -> Result<Oid> {
+    Ok(format!("{number:040x}").parse()?)
+}
 
 /// Everything a worker needs.
 struct Scene {
@@ -457,6 +472,7 @@ impl Scene {
                 let later = at("2026-06-15T12:02:00Z");
                 format!("{:?}", store.close_interrupted_runs(TimeDelta::minutes(1), later).await?)
             }
+            "derive_all" => format!("{:?}", store.derive_all(true).await?),
             "erase" => {
                 let options = ApplyOptions { allow_removals: true, ..ApplyOptions::default() };
                 self.store.apply(&teams(&[("pay", "{ github: ben }")]), options, now).await?;
@@ -505,6 +521,38 @@ impl Scene {
             "lease" => {
                 let later = at("2026-06-15T12:02:00Z");
                 format!("{:?}", store.lease(lease.repository, later, MINUTE).await?.context("expired")?)
+            }
+            "store_deployments" | "store_deployment_states" | "mark_deployments_deleted" | "move_to_services" => {
+                self.write_deployments(store, method, now).await?
+            }
+            "store_deployment_progress" => {
+                let progress = DeploymentProgress { covered_since: Some(since), ..DeploymentProgress::default() };
+                format!("{:?}", store.store_deployment_progress(lease, &progress, now).await?)
+            }
+            "store_commits" => {
+                let commit = CommitRecord {
+                    oid: oid(2)?,
+                    parents: vec![(oid(1)?, since)],
+                    committed_at: at("2026-06-12T12:00:00Z"),
+                };
+                store.store_commits(lease, &[commit], now).await?;
+                String::new()
+            }
+            "note_missing_commit" => format!("{:?}", store.note_missing_commit(lease, &oid(2)?, now).await?),
+            "store_incidents" => {
+                let incident = ListedIncident {
+                    id: 9.into(),
+                    number: 9,
+                    title: "Down".to_owned(),
+                    labels: vec!["incident".to_owned()],
+                    url: None,
+                    opened_at: since,
+                    updated_at: since,
+                    closed: None,
+                };
+                let progress = IncidentProgress { read_at: Some(now), ..IncidentProgress::default() };
+                store.store_incidents(lease, "incident", &[incident], &[], &progress, now).await?;
+                String::new()
             }
             "mark_deleted" => format!("{:?}", store.mark_deleted(lease, &[1], now).await?),
             "postpone_details" => format!("{:?}", store.postpone_details(lease, &[node()], now).await?),
@@ -587,6 +635,46 @@ impl Scene {
         })
     }
 
+    /// A method about a deployment. What was changed is not compared: a second time, it is nothing.
+    async fn write_deployments(&self, store: &Writer, method: &str, now: DateTime<Utc>) -> Result<String> {
+        let created_at = at("2026-06-12T12:00:00Z");
+        let listed = ListedDeployment {
+            id: 7.into(),
+            states_id: "DE_7".to_owned(),
+            environment: "production".to_owned(),
+            commit: Some(oid(1)?),
+            created_at,
+            is_production: None,
+            is_transient: false,
+        };
+        if method != "store_deployments" {
+            self.store.store_deployments(&self.lease, std::slice::from_ref(&listed), None, now).await?;
+        }
+        match method {
+            "store_deployments" => {
+                store.store_deployments(&self.lease, &[listed], None, now).await?;
+            }
+            "store_deployment_states" => {
+                let state = DeploymentState { at: created_at, kind: DeploymentStateKind::Success };
+                let states = [("DE_7".to_owned(), vec![ListedState { state, environment: None }])];
+                store.store_deployment_states(&self.lease, &states, now, now).await?;
+            }
+            "mark_deployments_deleted" => {
+                store.mark_deployments_deleted(&self.lease, &["7".to_owned()], now).await?;
+            }
+            _ => {
+                self.execute(
+                    "insert into services (slug, name) values ('shop', 'Shop');
+                    insert into service_repositories (service_id, repository)
+                    select s.id, r.name from services as s cross join repositories as r where s.slug = 'shop'",
+                )
+                .await?;
+                store.move_to_services(&self.lease, now).await?;
+            }
+        }
+        Ok(String::new())
+    }
+
     /// Prepares data for a method.
     async fn execute(&self, statements: &'static str) -> Result<()> {
         sqlx::raw_sql(statements).execute(&self.database.pool().await?).await?;
@@ -625,9 +713,9 @@ async fn retrying_after_a_lost_commit_reply_is_idempotent() -> Result<()> {
         assert!(proxy.state.is_silent.load(Ordering::Relaxed), "{method} committed");
         match outcome {
             Ok(returned) => assert_eq!(returned, expected, "{method}"),
-            // A teams file is not retried automatically. The caller checks the outcome.
+            // These are not retried automatically. The caller checks the outcome, or asks again.
             Err(error) => {
-                assert!(matches!(method, "apply" | "merge_people"), "{method}: {error:?}");
+                assert!(matches!(method, "apply" | "derive_all" | "merge_people"), "{method}: {error:?}");
                 assert!(format!("{error:?}").contains("not available"), "{method}: {error:?}");
             }
         }
@@ -650,9 +738,14 @@ fn writes(line: &str) -> bool {
 #[test]
 fn every_writing_method_is_tested_with_lost_replies() -> Result<()> {
     let mut writing = std::collections::BTreeSet::new();
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))? {
+    let files = |folder: &str| std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR")));
+    for entry in files("src")?.chain(files("src/delivery")?) {
+        let path = entry?.path();
+        if path.is_dir() {
+            continue;
+        }
         let mut method = String::new();
-        for line in std::fs::read_to_string(entry?.path())?.lines() {
+        for line in std::fs::read_to_string(path)?.lines() {
             if let Some((before, rest)) = line.trim_start().split_once("async fn ") {
                 let rest = if before == "pub " { rest } else { "" };
                 method = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();

@@ -89,8 +89,8 @@ const ROWS: &str = "
     insert into incidents (service_id, source, external_id, title, started_at)
     select service_id, 'events', 'I1', 'Down', '2026-06-09' from deployments;
     insert into incident_states (incident_id, at, state) select id, started_at, 'opened' from incidents;
-    insert into incident_facts (incident_id, service_id, started_at, deployment_id, rule)
-    select i.id, i.service_id, i.started_at, d.id, 'window' from incidents as i cross join deployments as d;";
+    insert into incident_facts (incident_id, service_id, started_at, resolved_at, deployment_id, rule)
+    select i.id, i.service_id, i.started_at, i.started_at + interval '1 hour', d.id, 'window' from incidents as i cross join deployments as d;";
 
 fn settings(url: &str) -> Result<DatabaseSettings> {
     Ok(DatabaseSettings::parse(&SecretString::from(url)).map_err(Problems::from)?)
@@ -227,7 +227,17 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
     let (tables, views) = (tables(&pool).await?, views(&pool).await?);
     // The functions that read rows. Their cases are below.
     let reading = "select distinct proname::text from pg_proc where pronamespace = 'public'::regnamespace and proretset order by 1";
-    assert_eq!(texts(&pool, reading).await?, ["team_bucket", "team_statistics"]);
+    let functions_of_rows = [
+        "count_deployments",
+        "delivery_times",
+        "recovery_times",
+        "scoped_deployments",
+        "scoped_incidents",
+        "team_bucket",
+        "team_statistics",
+        "undelivered",
+    ];
+    assert_eq!(texts(&pool, reading).await?, functions_of_rows);
     let above = "select distinct proname::text from pg_proc where pronamespace = 'public'::regnamespace and prosecdef order by 1";
     assert_eq!(texts(&pool, above).await?, ["current_tenant", "team_bucket"]);
     let functions = [1, 2].map(|team| {
@@ -236,7 +246,21 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
             format!("team_bucket({team}, 'week', '2026-06-08')"),
         ]
     });
-    let sources: Vec<&String> = tables.iter().chain(&views).chain(&functions[0]).collect();
+    // Of a team, and of everybody.
+    let of_deliveries = ["1", "null"].map(|team| {
+        [
+            format!("scoped_deployments({team}, null, 'delivered', '2026-06-01', '2026-07-01')"),
+            format!("count_deployments({team}, null, 'delivered', '2026-06-01', '2026-07-01', 'UTC', 'week', '{{incident}}')"),
+            format!("delivery_times({team}, null, '2026-06-01', '2026-07-01', 'UTC', 'week')"),
+            format!("undelivered({team}, null, '2026-06-01', '2026-07-01')"),
+            format!("scoped_incidents({team}, null, 'delivered', null)"),
+            format!(
+                "recovery_times({team}, null, 'delivered', '2026-06-01', '2026-07-01', 'UTC', 'week', '{{incident}}', null)"
+            ),
+        ]
+    });
+    let functions_of_one = functions[0].iter().chain(of_deliveries.iter().flatten());
+    let sources: Vec<&String> = tables.iter().chain(&views).chain(functions_of_one).collect();
     let mut alone = Vec::new();
     for source in &sources {
         let rows = seen(&pool, Tenant::FIRST, source).await?;
@@ -279,8 +303,11 @@ async fn a_parent_row_of_another_tenant_is_refused() -> Result<()> {
     assert!(keys.len() > 15, "{keys:?}");
     for (name, child, parent, columns, referenced) in keys {
         let mut transaction = superuser.begin().await?;
+        // Only a service without a name may have a repository.
+        let rows = if child == "services" { "slug is null" } else { "true" };
         let update = format!(
-            "update {child} set ({columns}) = (select {referenced} from {parent} where tenant_id = 2 limit 1) where tenant_id = 1"
+            "update {child} set ({columns}) = (select {referenced} from {parent} where tenant_id = 2 limit 1)
+            where tenant_id = 1 and {rows}"
         );
         let outcome = sqlx::raw_sql(AssertSqlSafe(update)).execute(&mut *transaction).await;
         let error = outcome.err().with_context(|| format!("{name} takes it"))?;
@@ -639,7 +666,7 @@ async fn counters_are_right_for_all_tenants_after_truncating() -> Result<()> {
     run(&superuser, "update pull_requests set detailed_at = updated_at; delete from quarantined_pull_requests").await?;
     assert_eq!(miscounted(&superuser).await?, [""; 0]);
     // The login sees one tenant's rows, and truncates the rows of all.
-    run(&pool, "truncate pull_requests, pr_attributions").await?;
+    run(&pool, "truncate pull_requests, pr_attributions cascade").await?;
     assert_eq!(miscounted(&superuser).await?, [""; 0]);
     let counted: Vec<i64> = sqlx::query_scalar("select pull_requests from repositories").fetch_all(&superuser).await?;
     assert_eq!(counted, [0, 0]);
