@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::metrics::{RangeRequest, Timing, WarningCode};
-use mergeline_reporting::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject, Viewer, part};
+use mergeline_domain::metrics::{Count, RangeRequest, WarningCode};
+use mergeline_reporting::{DoraMetrics, DoraQuery, DoraReport, DoraSubject, Viewer};
 use mergeline_store::Reader;
 
 use crate::failure::Failure;
@@ -40,13 +40,9 @@ pub(crate) async fn all(
 }
 
 fn table(rows: &[Row], since: &str) -> String {
-    let median = |timing: &Timing| timing.durations.map(|durations| durations.p50);
-    let recovery = |numbers: &DoraBucketNumbers| {
-        median(&numbers.numbers.recovery).or(median(&numbers.numbers.deployment_recovery))
-    };
     let all = || rows.iter().map(|row| &row.metrics.total);
-    let unit = Unit::of(all().filter_map(|total| median(&total.numbers.lead_time)));
-    let recovery_unit = Unit::of(all().filter_map(recovery));
+    let unit = Unit::of(all().filter_map(|total| total.numbers.lead_time.median()));
+    let recovery_unit = Unit::of(all().filter_map(|total| total.numbers.time_to_recover()));
     let mut text = wrapped(
         &format!(
             "DORA since {since}: production deployments by what they deliver (delivered@1), weighted in brackets; median change \
@@ -60,19 +56,19 @@ fn table(rows: &[Row], since: &str) -> String {
     let cells = rows.iter().map(|row| {
         let total = &row.metrics.total;
         let deployments = &total.numbers.deployments;
-        let succeeded = part(deployments.succeeded.share);
-        let percent = |of: f64, whole: f64| {
-            if whole > 0.0 { format!("{:.1} %", of / whole * 100.0) } else { "-".to_owned() }
+        let succeeded = deployments.succeeded;
+        let percent = |part: Count, whole: Count| {
+            part.weighted_rate_of(whole).map_or_else(|| "-".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
         };
         vec![
             row.name.clone(),
-            format!("{} ({succeeded:.2})", deployments.succeeded.n),
+            format!("{} ({:.2})", succeeded.n, succeeded.share.as_part()),
             total.frequency().map_or_else(|| "-".to_owned(), |(_, weighted)| format!("{weighted:.2}")),
-            unit.cell(median(&total.numbers.lead_time), false),
-            percent(part(deployments.failed.share), succeeded),
-            percent(part(deployments.rework.share), succeeded),
-            recovery_unit.cell(recovery(total), false),
-            percent(succeeded, part(deployments.finished.share)),
+            unit.cell(total.numbers.lead_time.median(), false),
+            percent(deployments.failed, succeeded),
+            percent(deployments.rework, succeeded),
+            recovery_unit.cell(total.numbers.time_to_recover(), false),
+            percent(succeeded, deployments.finished),
         ]
     });
     let mut table = table_of_names(&header, cells.collect());

@@ -8,6 +8,7 @@ mod apps;
 mod call;
 mod contract;
 mod deployment;
+pub mod example;
 mod faults;
 mod graphql;
 mod history;

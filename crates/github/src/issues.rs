@@ -71,16 +71,7 @@ impl GitHubSession {
         let mut list = IncidentList::default();
         let mut seen = HashSet::new();
         for number in 1..=MAX_PAGES {
-            // Sorted by update: any change moves an issue to the first page, whose ETag is kept.
-            let label: String = url::form_urlencoded::byte_serialize(label.as_bytes()).collect();
-            let mut query = format!("labels={label}&state=all&sort=updated&direction=desc&per_page=100");
-            if number > 1 {
-                let _ = write!(query, "&page={number}");
-            }
-            let url = self.github.url(&format!("/repos/{repository}/issues"), Some(&query));
-            let known = known.filter(|_| number == 1);
-            let page = self.if_changed(url, number == 1, known, |answer, etag| read(answer, number, etag)).await?;
-            let Some(page) = page else { return Ok(None) };
+            let Some(page) = self.issues_page(repository, Some(label), number, known).await? else { return Ok(None) };
             if number == 1 {
                 list.etag = page.etag;
             }
@@ -100,16 +91,34 @@ impl GitHubSession {
         /// Pull requests are listed with issues, and change more often.
         const PAGES: u32 = 10;
         for number in 1..=PAGES {
-            let query = format!("state=all&sort=updated&direction=desc&per_page=100&page={number}");
-            let url = self.github.url(&format!("/repos/{repository}/issues"), Some(&query));
-            let page = self.if_changed(url, false, None, |answer, etag| read(answer, number, etag)).await?;
-            match page {
+            match self.issues_page(repository, None, number, None).await? {
                 Some(page) if !page.incidents.is_empty() => return Ok(true),
                 Some(page) if page.has_next => {}
                 _ => break,
             }
         }
         Ok(false)
+    }
+
+    /// A page of issues and pull requests. Sorted by update: any change moves an issue to the first page, whose ETag counts.
+    async fn issues_page(
+        &self,
+        repository: &RepoName,
+        label: Option<&str>,
+        number: u32,
+        known: Option<&Etag>,
+    ) -> Result<Option<Page>, GitHubError> {
+        let mut query = "state=all&sort=updated&direction=desc&per_page=100".to_owned();
+        if let Some(label) = label {
+            let label: String = url::form_urlencoded::byte_serialize(label.as_bytes()).collect();
+            query = format!("labels={label}&{query}");
+        }
+        if number > 1 {
+            let _ = write!(query, "&page={number}");
+        }
+        let url = self.github.url(&format!("/repos/{repository}/issues"), Some(&query));
+        let known = known.filter(|_| number == 1);
+        self.if_changed(url, number == 1, known, |answer, etag| read(answer, number, etag)).await
     }
 }
 

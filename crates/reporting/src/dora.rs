@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, Share};
 use mergeline_domain::metrics::{
     Basis, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, Count, Coverage, DELIVERY, DEPLOYMENT_FREQUENCY,
-    DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, Interval,
+    DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, FEW, Interval,
     InvalidParameter, MTTR, RECOVERY_TIME, REWORK_RATE, RangeRequest, STALE_AFTER, Timing, Warning, WarningCode,
     coverage_warnings,
 };
@@ -17,10 +17,8 @@ use mergeline_store::{
     StoreError, TeamRef, TeamSelector,
 };
 
-use crate::query::{ReportError, Viewer};
+use crate::query::{ReportError, Viewer, parts_that_isolate_people};
 
-/// Fewer deployments or pull requests than this say little.
-const FEW: i64 = 5;
 /// Shares are exact to eight decimals: what is left of up to this many deployments may be rounding.
 const ROUNDING: Share = Share(10_000);
 
@@ -134,14 +132,8 @@ impl DoraBucketNumbers {
     pub fn frequency(&self) -> Option<(f64, f64)> {
         let days = u32::try_from(self.days).ok().filter(|days| *days > 0)?;
         let succeeded = self.numbers.deployments.succeeded;
-        self.has_source.then(|| (whole(succeeded.n) / f64::from(days), part(succeeded.share) / f64::from(days)))
+        self.has_source.then(|| (whole(succeeded.n) / f64::from(days), succeeded.share.as_part() / f64::from(days)))
     }
-}
-
-/// A share as a number; exact up to eight decimals.
-#[expect(clippy::cast_precision_loss, reason = "2^53 hundred-millionths are more deployments than there are")]
-pub fn part(share: Share) -> f64 {
-    share.0 as f64 / Share::WHOLE.0 as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "there are not 2^53 of anything")]
@@ -204,7 +196,8 @@ impl DoraReport {
         }
         let hides_small_groups = status.min_group_size > 0;
         if hides_small_groups {
-            let refused = parts_that_isolate_people(&query);
+            let filters = [("tz", query.timezone.is_some()), ("service", query.service.is_some())];
+            let refused = parts_that_isolate_people(&filters, query.interval, query.ignore_weights, &query.range);
             if !refused.is_empty() {
                 return Err(ReportError::Invalid(refused));
             }
@@ -548,22 +541,4 @@ pub(crate) async fn part_of(
         }
     }
     Ok(service)
-}
-
-/// Parameters that are not allowed where small groups are hidden, see [`crate::TeamQuery`].
-fn parts_that_isolate_people(query: &DoraQuery) -> Vec<InvalidParameter> {
-    let is_week = matches!(query.interval, None | Some(Interval::Week));
-    let parts = [
-        ("tz", query.timezone.is_some(), "leave it out"),
-        ("service", query.service.is_some(), "leave it out"),
-        ("interval", !is_week, "write week, or leave it out"),
-        ("weighting", query.ignore_weights, "write allocated, or leave it out"),
-    ];
-    let parts = parts.into_iter().filter(|(_, is_given, _)| *is_given);
-    let parts = parts.map(|(name, _, instead)| (name, instead.to_owned()));
-    let refuse = |(name, instead): (&str, String)| {
-        let message = format!("{instead}: the teams file sets privacy.min_group_size");
-        InvalidParameter::new(name, "min_group_size", message)
-    };
-    parts.chain(query.range.parts_beside_weeks()).map(refuse).collect()
 }

@@ -9,7 +9,7 @@ mod statistics;
 mod summary;
 
 pub use deployments::{DeploymentList, DeploymentsQuery, DeploymentsReport};
-pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject, part};
+pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
 pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};
 pub use query::{ReportError, ReportKind, TeamQuery, Viewer};
 pub use report::TeamReport;

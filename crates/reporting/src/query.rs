@@ -107,23 +107,33 @@ impl TeamQuery {
     /// file's time zone, two queries could be sent, one with a person and one without, and the difference would be that
     /// person's numbers.
     pub(crate) fn parts_that_isolate_people(&self) -> Vec<InvalidParameter> {
-        let is_week = matches!(self.interval, None | Some(Interval::Week));
-        let parts = [
-            ("tz", self.timezone.is_some(), "leave it out"),
-            ("repo", !self.repositories.is_empty(), "leave it out"),
-            ("base", self.base.is_some(), "leave it out"),
-            ("interval", !is_week, "write week, or leave it out"),
-            // The two weightings of a week differ by the numbers of people who are only partly in the team.
-            ("weighting", self.ignore_weights, "write allocated, or leave it out"),
-        ];
-        let parts = parts.into_iter().filter(|(_, is_given, _)| *is_given);
-        let parts = parts.map(|(name, _, instead)| (name, instead.to_owned()));
-        let refuse = |(name, instead): (&str, String)| {
-            let message = format!("{instead}: the teams file sets privacy.min_group_size");
-            InvalidParameter::new(name, "min_group_size", message)
-        };
-        parts.chain(self.range.parts_beside_weeks()).map(refuse).collect()
+        let filters =
+            [("tz", self.timezone.is_some()), ("repo", !self.repositories.is_empty()), ("base", self.base.is_some())];
+        parts_that_isolate_people(&filters, self.interval, self.ignore_weights, &self.range)
     }
+}
+
+/// The parameters that are not allowed where small groups are hidden: filters that are given, days, and other weights.
+pub(crate) fn parts_that_isolate_people(
+    filters: &[(&str, bool)],
+    interval: Option<Interval>,
+    ignore_weights: bool,
+    range: &RangeRequest,
+) -> Vec<InvalidParameter> {
+    let is_week = matches!(interval, None | Some(Interval::Week));
+    let filters = filters.iter().map(|(name, is_given)| (*name, *is_given, "leave it out"));
+    let parts = filters.chain([
+        ("interval", !is_week, "write week, or leave it out"),
+        // The two weightings of a week differ by the numbers of people who are only partly in the team.
+        ("weighting", ignore_weights, "write allocated, or leave it out"),
+    ]);
+    let parts = parts.filter(|(_, is_given, _)| *is_given);
+    let parts = parts.map(|(name, _, instead)| (name, instead.to_owned()));
+    let refuse = |(name, instead): (&str, String)| {
+        let message = format!("{instead}: the teams file sets privacy.min_group_size");
+        InvalidParameter::new(name, "min_group_size", message)
+    };
+    parts.chain(range.parts_beside_weeks()).map(refuse).collect()
 }
 
 /// Who is asking.

@@ -34,8 +34,7 @@ pub use connection::{DatabaseSettings, Reader, Writer};
 pub use delivery::{
     AskedDeployment, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentProblem, DeploymentProgress,
     DeploymentReading, DeploymentRow, DeploymentStateRow, Differences, DoraScope, DoraTerms, InForce, IncidentProgress,
-    KnownEnvironment, OpenCommit, Service, ServiceOwner, ServiceSelector, ServiceState, StoredDeployments,
-    StoredIncidents, TeamShare, UnreadDeployments,
+    KnownEnvironment, OpenCommit, Service, ServiceOwner, ServiceSelector, ServiceState, TeamShare, UnreadDeployments,
 };
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};

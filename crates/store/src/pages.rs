@@ -8,7 +8,7 @@ use mergeline_domain::{Attribution, PersonId, PullRequest, State};
 
 use crate::attributions::lock_configuration;
 use crate::attributions::{WantedAttributions, hold_together};
-use crate::delivery::{derive, forget_deliveries, lock_services};
+use crate::delivery::{derive, forget_deliveries, lock_services, note_first_deliveries};
 use crate::erasure::{delete_pull_requests, note_loss};
 use crate::progress::{Beside, write_progress};
 use crate::quarantine::{quarantine, release_from_quarantine};
@@ -333,6 +333,7 @@ async fn move_renamed(
         let repositories: Vec<RepositoryId> = repositories.into_iter().map(RepositoryId).collect();
         let services = lock_services(connection, &repositories).await?;
         forget_deliveries(connection, &elsewhere).await?;
+        note_first_deliveries(connection, &elsewhere).await?;
         sqlx::query!("update pull_requests set repository_id = $1 where id = any($2)", repository.0, &elsewhere)
             .execute(&mut *connection)
             .await?;

@@ -182,17 +182,9 @@ impl From<RunStatus> for Run {
     }
 }
 
-/// Repositories do not belong to a team, so keys that are limited to teams cannot see them.
-fn refuse_limited(request: &ApiRequest) -> Result<(), ApiError> {
-    if request.access()?.viewer().is_limited() {
-        return Err(ApiError::LimitedToTeams);
-    }
-    Ok(())
-}
-
 /// Freshness, failures, and what is deferred and why, by repository.
 async fn status(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    refuse_limited(&request)?;
+    request.refuse_limited()?;
     let NoParameters = request.parameters()?;
     request.format(None)?;
     let now = api.now();
@@ -207,7 +199,7 @@ async fn status(State(api): State<Api>, request: ApiRequest) -> Result<Response,
 /// Collector runs, newest first.
 async fn runs(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     const LIST: &str = "runs";
-    refuse_limited(&request)?;
+    request.refuse_limited()?;
     let RunsParameters(page) = request.parameters()?;
     request.format(None)?;
     let after = page.cursor.as_deref().map(|text| cursors::parse(text, LIST)).transpose()?;

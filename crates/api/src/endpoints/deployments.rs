@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::{HeaderValue, Method};
-use mergeline_reporting::{DeploymentList, DeploymentsReport, PagePosition, part};
+use mergeline_domain::delivery::Share;
+use mergeline_reporting::{DeploymentList, DeploymentsReport, PagePosition};
 use mergeline_store::{DeliveredPullRequest, DeploymentRow};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -248,7 +249,7 @@ impl From<DeploymentRow> for Deployment {
             remedied_by: row.remedied_by.map(|id| id.0),
             remedied_at: row.remedied_at.map(instant),
             revisions: row.revisions,
-            share: row.share.map(part),
+            share: row.share.map(Share::as_part),
         }
     }
 }
@@ -354,17 +355,14 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
 async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.format(None)?;
-    let access = request.access()?;
-    if access.viewer().is_limited() {
-        return Err(ApiError::LimitedToTeams);
-    }
-    let shows_pull_requests = access.has(Scope::PrsRead);
+    request.refuse_limited()?;
+    let shows_pull_requests = request.access()?.has(Scope::PrsRead);
     let id = request.deployment()?;
     let mut session = api.store.session().await?;
     let deployment = session.deployment(id).await?.ok_or(ApiError::NotFound("There is no such deployment."))?;
     let states = session.deployment_states(id).await?;
     let shares = session.shares_of(id).await?.into_iter();
-    let shares = shares.map(|it| TeamShare { basis: it.basis, team: it.team.to_string(), share: part(it.share) });
+    let shares = shares.map(|it| TeamShare { basis: it.basis, team: it.team.to_string(), share: it.share.as_part() });
     let remedies = session.remedied_by(id).await?.into_iter().map(|it| it.0).collect();
     let delivered = if shows_pull_requests { Some(session.delivered_by(id).await?) } else { None };
     let details = DeploymentDetails {

@@ -7,11 +7,11 @@ use axum::response::Response;
 use axum::routing::on;
 use chrono::NaiveDate;
 use http::{HeaderValue, Method};
-use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, ReworkReason};
+use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, ReworkReason, Share};
 use mergeline_domain::metrics::{
-    CHANGE_LEAD_TIME, Count as CountOf, Edition, NOT_FOR_PEOPLE, QUICK_CHECK, QuickCheckAnswers, Timing,
+    CHANGE_LEAD_TIME, Count as CountOf, Edition, FEW, NOT_FOR_PEOPLE, QUICK_CHECK, QuickCheckAnswers, Timing,
 };
-use mergeline_reporting::{DoraBucketNumbers, DoraMetrics, DoraReport, DoraSubject, part};
+use mergeline_reporting::{DoraBucketNumbers, DoraMetrics, DoraReport, DoraSubject};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -195,7 +195,7 @@ pub(crate) struct Count {
 
 impl From<CountOf> for Count {
     fn from(count: CountOf) -> Self {
-        Self { n: count.n, weight: part(count.share) }
+        Self { n: count.n, weight: count.share.as_part() }
     }
 }
 
@@ -405,18 +405,7 @@ struct DeploymentsCovered {
 }
 
 fn class(name: Option<mergeline_domain::metrics::Class>, n: i64) -> Option<ClassName> {
-    /// As for the warning.
-    const FEW: i64 = 5;
     name.map(|name| ClassName { name: name.into(), few: n < FEW })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "there are not 2^53 deployments")]
-fn rate(of: CountOf, whole: CountOf) -> Option<f64> {
-    (whole.n > 0).then(|| of.n as f64 / whole.n as f64)
-}
-
-fn rate_weighted(of: CountOf, whole: CountOf) -> Option<f64> {
-    (whole.share.0 > 0).then(|| part(of.share) / part(whole.share))
 }
 
 impl DoraNumbers {
@@ -428,12 +417,11 @@ impl DoraNumbers {
         let failure = |reason: FailureReason| deployments.failures.get(&reason).copied().unwrap_or_default().into();
         let rework = |reason: ReworkReason| deployments.reworks.get(&reason).copied().unwrap_or_default().into();
         let succeeded = deployments.succeeded;
-        let fail_rate = rate_weighted(deployments.failed, succeeded);
-        let median = |timing: &Timing| timing.durations.map(|durations| durations.p50);
+        let fail_rate = deployments.failed.weighted_rate_of(succeeded);
         let recovery = |timing: &Timing, open: CountOf| Recovery {
             durations: timing.into(),
             open: open.into(),
-            class: class(edition.zip(median(timing)).map(|(edition, p50)| edition.recovery(p50)), timing.count.n),
+            class: class(edition.zip(timing.median()).map(|(edition, p50)| edition.recovery(p50)), timing.count.n),
         };
         Self {
             deployment_frequency: Frequency {
@@ -460,13 +448,13 @@ impl DoraNumbers {
                 delivered: numbers.delivered.into(),
                 deploy: (&numbers.deploy).into(),
                 class: class(
-                    edition.zip(median(&numbers.lead_time)).map(|(edition, p50)| edition.lead_time(p50)),
+                    edition.zip(numbers.lead_time.median()).map(|(edition, p50)| edition.lead_time(p50)),
                     numbers.lead_time.count.n,
                 ),
             },
             change_fail_rate: FailRate {
                 failed: deployments.failed.into(),
-                rate: rate(deployments.failed, succeeded),
+                rate: deployments.failed.rate_of(succeeded),
                 rate_weighted: fail_rate,
                 reasons: FailureReasons {
                     incident: failure(FailureReason::Incident),
@@ -479,8 +467,8 @@ impl DoraNumbers {
             },
             rework_rate: ReworkRate {
                 rework: deployments.rework.into(),
-                rate: rate(deployments.rework, succeeded),
-                rate_weighted: rate_weighted(deployments.rework, succeeded),
+                rate: deployments.rework.rate_of(succeeded),
+                rate_weighted: deployments.rework.weighted_rate_of(succeeded),
                 reasons: ReworkReasons {
                     declared: rework(ReworkReason::Declared),
                     rollback: rework(ReworkReason::Rollback),
@@ -491,8 +479,8 @@ impl DoraNumbers {
             },
             deployment_success_rate: SuccessRate {
                 finished: deployments.finished.into(),
-                rate: rate(succeeded, deployments.finished),
-                rate_weighted: rate_weighted(succeeded, deployments.finished),
+                rate: succeeded.rate_of(deployments.finished),
+                rate_weighted: succeeded.weighted_rate_of(deployments.finished),
             },
             recovery_time: recovery(&numbers.recovery, numbers.open_linked_incidents),
             mttr: recovery(&numbers.mttr, numbers.open_incidents),
@@ -500,7 +488,7 @@ impl DoraNumbers {
                 durations: (&numbers.deployment_recovery).into(),
                 unremedied: deployments.unremedied.into(),
                 class: class(
-                    edition.zip(median(&numbers.deployment_recovery)).map(|(edition, p50)| edition.recovery(p50)),
+                    edition.zip(numbers.deployment_recovery.median()).map(|(edition, p50)| edition.recovery(p50)),
                     numbers.deployment_recovery.count.n,
                 ),
             },
@@ -589,14 +577,13 @@ impl DoraNumbers {
 impl QuickCheck {
     fn of(total: &DoraBucketNumbers) -> Self {
         let numbers = &total.numbers;
-        let median = |timing: &Timing| timing.durations.map(|durations| durations.p50);
         let succeeded = numbers.deployments.succeeded;
         let check = mergeline_domain::metrics::QuickCheck::of(&QuickCheckAnswers {
-            lead_time: median(&numbers.lead_time),
+            lead_time: numbers.lead_time.median(),
             frequency: total.frequency().map(|(_, weighted)| weighted),
-            recovery: median(&numbers.recovery).or(median(&numbers.deployment_recovery)),
-            change_fail_rate: rate_weighted(numbers.deployments.failed, succeeded),
-            rework_rate: rate_weighted(numbers.deployments.rework, succeeded),
+            recovery: numbers.time_to_recover(),
+            change_fail_rate: numbers.deployments.failed.weighted_rate_of(succeeded),
+            rework_rate: numbers.deployments.rework.weighted_rate_of(succeeded),
         });
         Self {
             change_lead_time: check.lead_time,
@@ -628,7 +615,7 @@ impl Dora {
             total: DoraTotal {
                 complete: metrics.total.is_complete,
                 numbers: DoraNumbers::of(&metrics.total, edition),
-                unattributed: metrics.unattributed.map(part),
+                unattributed: metrics.unattributed.map(Share::as_part),
                 not_delivered: (&metrics.undelivered).into(),
                 quick_check: QuickCheck::of(&metrics.total),
             },

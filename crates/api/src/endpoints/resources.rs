@@ -102,7 +102,7 @@ impl From<&mergeline_domain::metrics::Timing> for DurationStatistics {
         let durations = timing.durations;
         Self {
             n: timing.count.n,
-            weight: mergeline_reporting::part(timing.count.share),
+            weight: timing.count.share.as_part(),
             mean_hours: durations.map(|d| hours(d.mean)),
             p50_hours: durations.map(|d| hours(d.p50)),
             p75_hours: durations.map(|d| hours(d.p75)),

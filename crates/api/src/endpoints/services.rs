@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::Method;
-use mergeline_reporting::part;
 use mergeline_store::ServiceOwner;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -114,7 +113,7 @@ impl From<mergeline_store::InForce> for InForce {
 impl From<ServiceOwner> for Owner {
     fn from(owner: ServiceOwner) -> Self {
         let ServiceOwner { team, share, from, to } = owner;
-        Self { team: team.to_string(), weight: part(share), from: from.map(instant), to: to.map(instant) }
+        Self { team: team.to_string(), weight: share.as_part(), from: from.map(instant), to: to.map(instant) }
     }
 }
 
@@ -131,10 +130,10 @@ pub(crate) struct ServicesMeta {
 async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.format(None)?;
-    if request.access()?.viewer().is_limited() {
-        return Err(ApiError::LimitedToTeams);
-    }
-    let services = api.store.session().await?.services().await?;
+    request.refuse_limited()?;
+    let mut session = api.store.session().await?;
+    let services = session.services().await?;
+    let mut owners = session.service_owners().await?;
     let services: Vec<Service> = services
         .into_iter()
         .map(|service| Service {
@@ -144,7 +143,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
             implied: service.is_implied,
             repositories: service.repositories,
             environments: service.environments,
-            owners: service.owners.into_iter().map(Owner::from).collect(),
+            owners: owners.remove(&service.id).unwrap_or_default().into_iter().map(Owner::from).collect(),
             has_deployments: service.has_deployments,
         })
         .collect();
@@ -156,9 +155,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
 async fn state(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.format(None)?;
-    if request.access()?.viewer().is_limited() {
-        return Err(ApiError::LimitedToTeams);
-    }
+    request.refuse_limited()?;
     let now = api.now();
     let states = api.store.session().await?.service_states().await?;
     let states: Vec<ServiceState> = states

@@ -128,12 +128,7 @@ pub(crate) const TEAM: Parameter = Parameter {
 pub(crate) const ENVIRONMENT: Parameter = Parameter {
     name: "environment",
     description: "The name of an environment, or `production` (the default) or `transient` (previews) for all that are.",
-    schema: || {
-        json!({
-            "type": "string", "minLength": 1, "maxLength": MAX_BRANCH,
-            "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$", "examples": ["staging"]
-        })
-    },
+    schema: || name_schema("staging"),
 };
 pub(crate) const BASIS: Parameter = Parameter {
     name: "basis",
@@ -189,12 +184,7 @@ pub(crate) const REPO: Parameter = Parameter {
 pub(crate) const BASE: Parameter = Parameter {
     name: "base",
     description: "Only pull requests into this branch. Not allowed if the teams file sets privacy.min_group_size.",
-    schema: || {
-        json!({
-            "type": "string", "minLength": 1, "maxLength": MAX_BRANCH,
-            "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$", "examples": ["main"]
-        })
-    },
+    schema: || name_schema("main"),
 };
 pub(crate) const WEIGHTING: Parameter = Parameter {
     name: "weighting",
@@ -369,7 +359,7 @@ pub(crate) struct DoraSelection {
 
 impl DoraSelection {
     pub(crate) fn read(reader: &mut ParameterReader) -> Self {
-        let service = reader.take("service", |text| service_selector(text).map_err(|message| ("invalid", message)));
+        let service = reader.take("service", service);
         Self { service, ..Self::without_service(reader) }
     }
 
@@ -415,7 +405,7 @@ impl DeploymentSelection {
             Ok(team) => Ok(team),
             Err(_) => invalid("write the team's number or its slug"),
         });
-        let service = reader.take("service", |text| service_selector(text).map_err(|message| ("invalid", message)));
+        let service = reader.take("service", service);
         let environment = reader.take("environment", environment);
         let basis = reader.take("basis", |text| one_of(text, &BASES)).unwrap_or_default();
         Self(DeploymentsQuery { range, timezone, team, service, basis, environment })
@@ -609,15 +599,12 @@ fn several<T: Copy + PartialEq>(text: &str, allowed: &[(&str, T)]) -> Result<Vec
     Ok(values)
 }
 
+fn service(text: &str) -> Result<ServiceSelector, Refusal> {
+    service_selector(text).map_err(|message| ("invalid", message))
+}
+
 fn environment(text: &str) -> Result<String, Refusal> {
-    let is_usable = !text.is_empty()
-        && text.chars().count() <= MAX_BRANCH
-        && !text.chars().any(|c| c.is_control() || c == '\u{fffd}');
-    if is_usable {
-        Ok(text.to_owned())
-    } else {
-        invalid(format!("write the name of an environment, at most {MAX_BRANCH} characters"))
-    }
+    name_of("an environment", text)
 }
 
 fn failure_reasons() -> Vec<(&'static str, FailureReason)> {
@@ -657,13 +644,26 @@ fn repositories(text: &str) -> Result<Vec<RepoName>, Refusal> {
 }
 
 fn base(text: &str) -> Result<String, Refusal> {
+    name_of("a branch", text)
+}
+
+/// What [`name_of`] accepts.
+fn name_schema(example: &str) -> Value {
+    json!({
+        "type": "string", "minLength": 1, "maxLength": MAX_BRANCH,
+        "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$", "examples": [example]
+    })
+}
+
+/// A name of something at GitHub, without control characters.
+fn name_of(what: &str, text: &str) -> Result<String, Refusal> {
     let is_usable = !text.is_empty()
         && text.chars().count() <= MAX_BRANCH
         && !text.chars().any(|c| c.is_control() || c == '\u{fffd}');
     if is_usable {
         Ok(text.to_owned())
     } else {
-        invalid(format!("write the name of a branch, at most {MAX_BRANCH} characters"))
+        invalid(format!("write the name of {what}, at most {MAX_BRANCH} characters"))
     }
 }
 

@@ -58,6 +58,14 @@ impl ApiRequest {
         self.access.as_ref().ok_or_else(|| unchecked("its key"))
     }
 
+    /// Refuses keys that are limited to teams, for what does not belong to a team, such as repositories and services.
+    ///
+    /// # Errors
+    /// [`ApiError::LimitedToTeams`] for such a key.
+    pub(crate) fn refuse_limited(&self) -> Result<(), ApiError> {
+        if self.access()?.viewer().is_limited() { Err(ApiError::LimitedToTeams) } else { Ok(()) }
+    }
+
     /// The parameters of the query string.
     ///
     /// # Errors

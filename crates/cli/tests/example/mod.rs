@@ -13,7 +13,8 @@ use http_body_util::BodyExt;
 use mergeline_api::{Api, ApiKeys, NewKey, Scope, router};
 use mergeline_collector::{CollectOptions, Sources, collect};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_fake_github::{FakeGitCommit, FakeGitHub, FakePullRequest, at, deployment, pr};
+use mergeline_fake_github::example::{TEAMS, put};
+use mergeline_fake_github::{FakeGitHub, at};
 use mergeline_github::{GitHub, GitHubSettings};
 use mergeline_store::ApplyOptions;
 use mergeline_test_support::TestDatabase;
@@ -23,73 +24,17 @@ use tower::ServiceExt;
 const NOW: &str = "2026-06-15T12:00:00Z";
 const WEEK: &str = "from=2026-06-01&to=2026-06-08";
 
-const TEAMS: &str = "
-version: 1
-repositories: [acme/shop]
-teams:
-  - { slug: payments, members: [{ github: ana }, { github: bob, weight: 0.5 }] }
-  - { slug: platform, members: [{ github: bob, weight: 0.5 }, { github: cho }] }
-";
+fn teams_file() -> String {
+    format!("version: 1\nrepositories: [acme/shop]\nteams: [{TEAMS}]\n")
+}
 
 struct World {
     database: TestDatabase,
     router: Router,
 }
 
-fn oid(number: u64) -> String {
-    format!("{number:040x}")
-}
-
-fn change(number: i64, author: &str, commit: u64, first_commit: &str, merged_at: &str) -> FakePullRequest {
-    let mut pull_request = pr("acme/shop", number).by(author).first_commit(first_commit).merged(merged_at);
-    pull_request.created_at = at(first_commit);
-    pull_request.merge_commit(&oid(commit))
-}
-
-fn fill(fake: &FakeGitHub) {
-    let line = [
-        (10, "2026-05-28T12:00:00Z"),
-        (21, "2026-06-01T08:30:00Z"),
-        (22, "2026-06-01T08:40:00Z"),
-        (30, "2026-06-02T08:00:00Z"),
-        (41, "2026-06-03T07:00:00Z"),
-        (42, "2026-06-03T08:00:00Z"),
-        (60, "2026-06-04T09:30:00Z"),
-        (70, "2026-06-05T12:00:00Z"),
-    ];
-    let mut parents = Vec::new();
-    for (number, committed_at) in line {
-        let commit = FakeGitCommit { oid: oid(number), parents, committed_at: at(committed_at) };
-        parents = vec![commit.oid.clone()];
-        fake.put_commits("acme/shop", [commit]);
-    }
-    fake.put([
-        change(100, "ana", 10, "2026-05-28T09:00:00Z", "2026-05-28T12:00:00Z"),
-        change(101, "ana", 21, "2026-06-01T08:00:00Z", "2026-06-01T08:30:00Z"),
-        change(102, "bob", 22, "2026-05-31T08:00:00Z", "2026-06-01T08:40:00Z"),
-        change(103, "cho", 30, "2026-05-31T11:00:00Z", "2026-06-02T08:00:00Z"),
-        change(104, "ana", 41, "2026-06-03T06:00:00Z", "2026-06-03T07:00:00Z"),
-        change(105, "stranger", 42, "2026-06-03T06:30:00Z", "2026-06-03T08:00:00Z"),
-        change(106, "ana", 60, "2026-06-04T09:00:00Z", "2026-06-04T09:30:00Z").labeled("hotfix"),
-        change(107, "ana", 70, "2026-06-05T10:00:00Z", "2026-06-05T12:00:00Z"),
-    ]);
-    let deployed = |number: i64, commit: u64, state: &str, time: &str| {
-        deployment("acme/shop", number, &oid(commit), time).status(state, time)
-    };
-    fake.put_deployments([
-        deployed(0, 10, "success", "2026-05-30T09:00:00Z"),
-        deployed(1, 22, "success", "2026-06-01T10:00:00Z"),
-        deployed(2, 30, "failure", "2026-06-02T10:00:00Z"),
-        deployed(3, 30, "success", "2026-06-02T11:00:00Z"),
-        deployed(4, 42, "success", "2026-06-03T10:00:00Z"),
-        deployed(5, 30, "success", "2026-06-03T13:00:00Z"),
-        deployed(6, 60, "success", "2026-06-04T10:00:00Z"),
-        deployed(7, 60, "success", "2026-06-05T10:00:00Z"),
-    ]);
-}
-
 const INCIDENTS: &str = "
-with told as (
+with new as (
     insert into incidents (service_id, source, external_id, title, started_at)
     select s.id, 'events', i.id, i.id, i.started_at::timestamptz
     from services as s
@@ -100,10 +45,10 @@ with told as (
     returning id, external_id, started_at
 )
 insert into incident_states (incident_id, at, state)
-select id, started_at, 'opened' from told
+select id, started_at, 'opened' from new
 union all
 select t.id, e.at::timestamptz, 'resolved'
-from told as t
+from new as t
 inner join (values
     ('I1', '2026-06-03T13:00:00Z'), ('I2', '2026-06-03T15:30:00Z'), ('I4', '2026-05-29T10:00:00Z')
 ) as e (id, at) on t.external_id = e.id";
@@ -112,10 +57,10 @@ impl World {
     async fn new() -> Result<Self> {
         let fake = FakeGitHub::start().await?;
         fake.require_token("ghp_canary");
-        fill(&fake);
+        put(&fake, "acme/shop");
         let database = TestDatabase::create().await?;
         let store = database.store()?;
-        let file = TeamsFile::parse("teams.yaml", TEAMS.as_bytes())?;
+        let file = TeamsFile::parse("teams.yaml", teams_file().as_bytes())?;
         store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
         let settings = GitHubSettings::from_vars(|name| match name {
             "GITHUB_API_URL" => Some(fake.url()),
@@ -269,7 +214,7 @@ async fn answer(router: &Router, path: &str) -> Result<(u16, Value)> {
 async fn small_groups_hide_lead_times_of_every_subject() -> Result<()> {
     let world = World::new().await?;
     let apply = async |size: i64| {
-        let text = format!("{TEAMS}privacy: {{ min_group_size: {size} }}\n");
+        let text = format!("{}privacy: {{ min_group_size: {size} }}\n", teams_file());
         let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
         world.database.store()?.apply(&file, ApplyOptions::default(), at(NOW)).await?;
         let mut medians = Vec::new();

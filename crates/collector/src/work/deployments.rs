@@ -17,6 +17,8 @@ use mergeline_store::{
 
 use super::{Interruption, RepositoryJob, pipeline, timed};
 
+/// What the token needs for deployments and commits.
+const PERMISSIONS: &str = "permissions Deployments and Contents";
 /// How far before the newest known deployment to read again: the list may lag behind.
 const OVERLAP: TimeDelta = TimeDelta::hours(1);
 /// The window of the first reading counts as widened when it starts this much before what is covered.
@@ -60,7 +62,7 @@ impl RepositoryJob<'_> {
             Err(Interruption::Source(error)) if is_beside_pull_requests(&error) => {
                 let name = self.repository.called();
                 tracing::warn!(repo.name = %name, "{name}: deployments cannot be read: {error}");
-                progress.problem = Some(problem(&error));
+                progress.problem = Some(problem(&error, PERMISSIONS));
             }
             Err(stopped) => return Err(stopped),
         }
@@ -236,7 +238,7 @@ impl RepositoryJob<'_> {
         let wanted: Vec<_> = page.deployments.iter().filter(|it| it.created_at >= since).cloned().collect();
         let stored = self.collecting.store.store_deployments(&self.lease, &wanted, progress, self.now());
         let stored = timed(&mut self.result.database, Box::pin(stored)).await?;
-        self.result.deployments += u32::try_from(stored.changed).unwrap_or(u32::MAX);
+        self.result.deployments += u32::try_from(stored).unwrap_or(u32::MAX);
         Ok(())
     }
 
@@ -267,7 +269,7 @@ impl RepositoryJob<'_> {
                             } else {
                                 let name = self.repository.called();
                                 tracing::warn!(repo.name = %name, "{name}: no states of a deployment: {error}");
-                                unread.problem = Some(problem(&error));
+                                unread.problem = Some(problem(&error, PERMISSIONS));
                             }
                         }
                     }
@@ -405,15 +407,13 @@ pub(super) fn is_beside_pull_requests(error: &SourceError) -> bool {
     !matches!(error.kind, ErrorKind::OutOfTime | ErrorKind::RateLimited | ErrorKind::CredentialsRefused)
 }
 
-/// A missing permission looks like something that does not exist.
-fn problem(error: &SourceError) -> DeploymentProblem {
-    let code = match error.kind {
-        ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Forbidden => "no_permission",
-        _ => error.code,
-    };
-    let advice = match code {
-        "no_permission" => ": the token needs the permissions Deployments and Contents, read only",
-        _ => "",
+/// Why something could not be read that needs these permissions. A missing one looks like something that does not exist.
+pub(super) fn problem(error: &SourceError, permissions: &str) -> DeploymentProblem {
+    let (code, advice) = match error.kind {
+        ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Forbidden => {
+            ("no_permission", format!(": the token needs the {permissions}, read only"))
+        }
+        _ => (error.code, String::new()),
     };
     DeploymentProblem { code: code.to_owned(), message: format!("{}{advice}", error.message) }
 }

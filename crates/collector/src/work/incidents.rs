@@ -2,10 +2,10 @@
 //!
 //! Like deployments, what cannot be read here does not hold up pull requests.
 
-use mergeline_source::{ErrorKind, IncidentList, ListedIncident, Session, SourceError};
-use mergeline_store::{DeploymentProblem, IncidentProgress};
+use mergeline_source::{IncidentList, ListedIncident, Session, SourceError};
+use mergeline_store::IncidentProgress;
 
-use super::deployments::is_beside_pull_requests;
+use super::deployments::{is_beside_pull_requests, problem};
 use super::{Interruption, RepositoryJob, timed};
 
 impl RepositoryJob<'_> {
@@ -26,7 +26,7 @@ impl RepositoryJob<'_> {
                 Err(error) if is_beside_pull_requests(&error) => {
                     let name = self.repository.called();
                     tracing::warn!(repo.name = %name, "{name}: incidents cannot be read: {error}");
-                    (None, Some(problem(&error)))
+                    (None, Some(problem(&error, "permission Issues")))
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -72,14 +72,4 @@ impl RepositoryJob<'_> {
 /// Those of the stored ones that are not listed.
 fn missing(stored: &[String], listed: &[ListedIncident]) -> Vec<String> {
     stored.iter().filter(|id| listed.iter().all(|it| it.id.as_str() != id.as_str())).cloned().collect()
-}
-
-fn problem(error: &SourceError) -> DeploymentProblem {
-    let (code, advice) = match error.kind {
-        ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Forbidden => {
-            ("no_permission", ": the token needs the permission Issues, read only")
-        }
-        _ => (error.code, ""),
-    };
-    DeploymentProblem { code: code.to_owned(), message: format!("{}{advice}", error.message) }
 }

@@ -1,59 +1,15 @@
 //! The worked example: a service of two teams in one week, with a failed attempt, a rollback, a hotfix and a redeploy.
 
 use anyhow::Result;
-use mergeline_fake_github::{FakePullRequest, at, deployment, pr};
+use mergeline_fake_github::example::{TEAMS, put};
 
-use super::{collect_all, commit, deliveries, kinds, oid};
+use super::{collect_all, deliveries, kinds};
 use crate::common::World;
-
-const TEAMS: &str = "{ slug: payments, members: [{ github: ana }, { github: bob, weight: 0.5 }] }, \
-                     { slug: platform, members: [{ github: bob, weight: 0.5 }, { github: cho }] }";
-
-fn change(number: i64, author: &str, commit: u64, first_commit: &str, merged_at: &str) -> FakePullRequest {
-    let mut pull_request = pr("acme/api", number).by(author).first_commit(first_commit).merged(merged_at);
-    pull_request.created_at = at(first_commit);
-    pull_request.merge_commit(&oid(commit))
-}
 
 pub(super) async fn world() -> Result<World> {
     let world = World::unconfigured().await?;
     world.apply(TEAMS).await?;
-    world.fake.put_commits(
-        "acme/api",
-        [
-            commit(10, &[], "2026-05-28T12:00:00Z"),
-            commit(21, &[10], "2026-06-01T08:30:00Z"),
-            commit(22, &[21], "2026-06-01T08:40:00Z"),
-            commit(30, &[22], "2026-06-02T08:00:00Z"),
-            commit(41, &[30], "2026-06-03T07:00:00Z"),
-            commit(42, &[41], "2026-06-03T08:00:00Z"),
-            commit(60, &[42], "2026-06-04T09:30:00Z"),
-            commit(70, &[60], "2026-06-05T12:00:00Z"),
-        ],
-    );
-    world.fake.put([
-        change(100, "ana", 10, "2026-05-28T09:00:00Z", "2026-05-28T12:00:00Z"),
-        change(101, "ana", 21, "2026-06-01T08:00:00Z", "2026-06-01T08:30:00Z"),
-        change(102, "bob", 22, "2026-05-31T08:00:00Z", "2026-06-01T08:40:00Z"),
-        change(103, "cho", 30, "2026-05-31T11:00:00Z", "2026-06-02T08:00:00Z"),
-        change(104, "ana", 41, "2026-06-03T06:00:00Z", "2026-06-03T07:00:00Z"),
-        change(105, "stranger", 42, "2026-06-03T06:30:00Z", "2026-06-03T08:00:00Z"),
-        change(106, "ana", 60, "2026-06-04T09:00:00Z", "2026-06-04T09:30:00Z").labeled("hotfix"),
-        change(107, "ana", 70, "2026-06-05T10:00:00Z", "2026-06-05T12:00:00Z"),
-    ]);
-    let at_ten = |number: i64, commit: u64, state: &str, time: &str| {
-        deployment("acme/api", number, &oid(commit), time).status(state, time)
-    };
-    world.fake.put_deployments([
-        at_ten(0, 10, "success", "2026-05-30T09:00:00Z"),
-        at_ten(1, 22, "success", "2026-06-01T10:00:00Z"),
-        at_ten(2, 30, "failure", "2026-06-02T10:00:00Z"),
-        at_ten(3, 30, "success", "2026-06-02T11:00:00Z"),
-        at_ten(4, 42, "success", "2026-06-03T10:00:00Z"),
-        at_ten(5, 30, "success", "2026-06-03T13:00:00Z"),
-        at_ten(6, 60, "success", "2026-06-04T10:00:00Z"),
-        at_ten(7, 60, "success", "2026-06-05T10:00:00Z"),
-    ]);
+    put(&world.fake, "acme/api");
     Ok(world)
 }
 

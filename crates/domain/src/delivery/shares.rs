@@ -13,6 +13,12 @@ pub struct Share(pub i64);
 impl Share {
     /// A whole deployment.
     pub const WHOLE: Self = Self(100_000_000);
+
+    /// As a number of deployments; exact up to eight decimals.
+    #[expect(clippy::cast_precision_loss, reason = "2^53 hundred-millionths are more deployments than there are")]
+    pub fn as_part(self) -> f64 {
+        self.0 as f64 / Self::WHOLE.0 as f64
+    }
 }
 
 /// The shares of the teams in a deployment.

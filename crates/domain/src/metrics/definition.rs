@@ -182,7 +182,7 @@ pub const DEFINITIONS: [Definition; 16] = [
         unit: "fraction",
         includes: "A deployment failed if an incident is linked to it, a rollback followed while it was in force, a revert of what it \
                    delivered followed (both within the remedy window), it failed after its success, or its source says so. Counted \
-                   once, whatever the number of reasons.",
+                   once, also for several reasons.",
         excludes: "Attempts that never succeeded: they count in deployment_success_rate@1.",
         caveats: &["Null without succeeded deployments.", NOT_FOR_PEOPLE],
     },

@@ -37,6 +37,22 @@ pub struct Count {
     pub share: Share,
 }
 
+impl Count {
+    /// Which part these are of others, by their number; `None` of none.
+    #[expect(clippy::cast_precision_loss, reason = "there are not 2^53 of anything")]
+    pub fn rate_of(self, whole: Self) -> Option<f64> {
+        (whole.n > 0).then(|| self.n as f64 / whole.n as f64)
+    }
+
+    /// Which part these are of others, by their shares; `None` of none.
+    pub fn weighted_rate_of(self, whole: Self) -> Option<f64> {
+        (whole.share.0 > 0).then(|| self.share.as_part() / whole.share.as_part())
+    }
+}
+
+/// Fewer deployments, pull requests or incidents than this say little.
+pub const FEW: i64 = 5;
+
 /// Durations over a set, each with a share.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timing {
@@ -46,6 +62,13 @@ pub struct Timing {
     pub durations: Option<Durations>,
     /// The distinct people whose durations they are, if they were counted; otherwise 0.
     pub contributors: i64,
+}
+
+impl Timing {
+    /// The median; `None` if there are none.
+    pub fn median(&self) -> Option<f64> {
+        self.durations.map(|durations| durations.p50)
+    }
 }
 
 /// Deployments by what they were.
@@ -112,6 +135,13 @@ pub struct DoraBucket {
     pub open_incidents: Count,
     /// Those of them with a deployment.
     pub open_linked_incidents: Count,
+}
+
+impl DoraBucket {
+    /// The median time to recover: of incidents with a deployment, or without any that of failed deployments.
+    pub fn time_to_recover(&self) -> Option<f64> {
+        self.recovery.median().or(self.deployment_recovery.median())
+    }
 }
 
 /// The buckets of a range, and the whole range.

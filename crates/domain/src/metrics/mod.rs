@@ -19,7 +19,8 @@ pub use definition::{
     PR_PHASES, QUICK_CHECK, RECOVERY_TIME, REWORK_RATE, VELOCITY,
 };
 pub use dora::{
-    Basis, Class, Count, DeploymentCounts, DoraBucket, DoraStatistics, Edition, QuickCheck, QuickCheckAnswers, Timing,
+    Basis, Class, Count, DeploymentCounts, DoraBucket, DoraStatistics, Edition, FEW, QuickCheck, QuickCheckAnswers,
+    Timing,
 };
 pub use interval::Interval;
 pub use measure::{Durations, Measure, MeasureKind};

@@ -89,7 +89,7 @@ struct Instance {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 struct Environments {
-    /// Names and patterns, whatever the case. `production`, `prod` and `live`, and names that begin with one of them and a
+    /// Names and patterns, in upper or lower case. `production`, `prod` and `live`, and names that begin with one of them and a
     /// separator, when left out.
     #[schemars(length(min = 1), inner(length(min = 1, max = 100)), extend("examples" = [["production", "prod-*"]]))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,7 +134,7 @@ struct Issues {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 struct Hotfix {
-    /// Labels, whatever the case. `hotfix` when left out.
+    /// Labels, in upper or lower case. `hotfix` when left out.
     #[schemars(inner(length(min = 1, max = 100)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<String>>,

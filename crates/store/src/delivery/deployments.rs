@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::delivery::{DeploymentOutcome, DeploymentState, Environment, EnvironmentGroup, Oid, ServiceId};
 use mergeline_source::{ListedDeployment, ListedState};
 
-use super::derive::{derive, lock_ids, lock_services};
+use super::derive::{begin_new, derive, lock_services};
 use super::progress::{DeploymentProgress, write_progress};
 use super::rules::RepositoryServices;
 use crate::attributions::hold_together;
@@ -25,13 +25,6 @@ pub struct AskedDeployment {
     pub node_id: String,
     /// When it was created.
     pub created_at: DateTime<Utc>,
-}
-
-/// The result of storing a page of deployments.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StoredDeployments {
-    /// Rows that are new or different.
-    pub changed: usize,
 }
 
 impl Reader {
@@ -66,7 +59,7 @@ impl Reader {
             r#"select node_id as "node_id!", created_at from deployments
             where
                 repository_id = $1 and node_id is not null and deleted_at is null
-                -- Previews end by the hundred, and nothing is told of them.
+                -- Previews end by the hundred, and no metric shows them.
                 and environment_group <> 'transient'
                 and (
                     states_read_at is null
@@ -115,7 +108,7 @@ const MAY_END_WITHIN: TimeDelta = TimeDelta::days(60);
 
 impl Writer {
     /// Stores a page of a repository's list with the progress of its reading, in one transaction. Their states are read
-    /// apart. Storing the same page again changes nothing.
+    /// apart. Storing the same page again changes nothing. Returns how many rows are new or different.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when another worker has taken over.
@@ -125,7 +118,7 @@ impl Writer {
         deployments: &[ListedDeployment],
         progress: Option<&DeploymentProgress>,
         now: DateTime<Utc>,
-    ) -> Result<StoredDeployments, StoreError> {
+    ) -> Result<usize, StoreError> {
         // One statement must not touch a row twice, and locks rows in a fixed order.
         let deployments: BTreeMap<&str, &ListedDeployment> =
             deployments.iter().map(|it| (it.id.as_str(), it)).collect();
@@ -146,13 +139,13 @@ impl Writer {
             if let Some(progress) = progress {
                 write_progress(connection, lease.repository, progress).await?;
             }
-            Ok(StoredDeployments { changed })
+            Ok(changed)
         })
         .await
     }
 
     /// Stores the states of deployments, by the ids that their list gave for that, and derives what follows from them, in
-    /// one transaction. States are only added.
+    /// one transaction. States are only added. Returns how many deployments changed.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when another worker has taken over.
@@ -162,7 +155,7 @@ impl Writer {
         states: &[(String, Vec<ListedState>)],
         read_at: DateTime<Utc>,
         now: DateTime<Utc>,
-    ) -> Result<StoredDeployments, StoreError> {
+    ) -> Result<usize, StoreError> {
         self.in_transaction(async |connection| {
             hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
@@ -176,7 +169,7 @@ impl Writer {
                 begin_new(connection, &mut services, &settled_in).await?;
                 derive(connection, &services).await?;
             }
-            Ok(StoredDeployments { changed })
+            Ok(changed)
         })
         .await
     }
@@ -263,25 +256,6 @@ async fn write(connection: &mut Session, repository: RepositoryId, columns: &Col
     .fetch_all(connection)
     .await?;
     Ok(changed.len())
-}
-
-/// Adds those services to the locked ones that are not yet, and notes that they have deployments.
-pub(super) async fn begin_new(
-    connection: &mut Session,
-    locked: &mut Vec<i64>,
-    services: &[i64],
-) -> Result<(), StoreError> {
-    let new: Vec<i64> = services.iter().copied().filter(|id| !locked.contains(id)).collect();
-    if new.is_empty() {
-        return Ok(());
-    }
-    locked.extend(lock_ids(connection, &new).await?);
-    locked.sort_unstable();
-    locked.dedup();
-    sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &new)
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// Adds states of a repository's deployments.

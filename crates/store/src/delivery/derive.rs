@@ -38,9 +38,7 @@ impl Writer {
     pub async fn derive_all(&self, writes: bool) -> Result<Differences, StoreError> {
         let mut transaction = self.pool.begin().await?;
         hold_alone(&mut transaction).await?;
-        let services = sqlx::query_scalar!("select id from services where has_facts order by id for update")
-            .fetch_all(&mut transaction)
-            .await?;
+        let services = lock_all(&mut transaction).await?;
         let mut differences = Differences { services: services.len(), rows: 0 };
         let rules = DeliveryRules::read(&mut transaction).await?;
         for service in services {
@@ -82,11 +80,37 @@ pub(crate) async fn lock_services(
     .await?)
 }
 
+/// Locks all services that have deployments or incidents, in a fixed order.
+pub(super) async fn lock_all(connection: &mut Session) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar!("select id from services where has_facts order by id for update")
+        .fetch_all(connection)
+        .await?)
+}
+
 /// Locks these services, in a fixed order.
 pub(super) async fn lock_ids(connection: &mut Session, services: &[i64]) -> Result<Vec<i64>, StoreError> {
     Ok(sqlx::query_scalar!("select id from services where id = any($1) order by id for update", services)
         .fetch_all(connection)
         .await?)
+}
+
+/// Adds those services to the locked ones that are not yet, and notes that they have deployments.
+pub(super) async fn begin_new(
+    connection: &mut Session,
+    locked: &mut Vec<i64>,
+    services: &[i64],
+) -> Result<(), StoreError> {
+    let new: Vec<i64> = services.iter().copied().filter(|id| !locked.contains(id)).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    locked.extend(lock_ids(connection, &new).await?);
+    locked.sort_unstable();
+    locked.dedup();
+    sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &new)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Derives these services again, which are locked.
@@ -101,8 +125,18 @@ pub(crate) async fn derive(connection: &mut Session, services: &[i64]) -> Result
     Ok(())
 }
 
+/// Derives these services again, which are locked, and the incidents that belong to no service. To call last.
+pub(super) async fn derive_with_unassigned(connection: &mut Session, services: &[i64]) -> Result<(), StoreError> {
+    let rules = DeliveryRules::read(connection).await?;
+    for service in services {
+        derive_one(connection, *service, &rules).await?;
+    }
+    derive_unassigned(connection, &rules).await?;
+    Ok(())
+}
+
 /// Derives incidents that belong to no service. Returns how many rows changed. To call last: it locks all of them.
-pub(super) async fn derive_unassigned(connection: &mut Session, rules: &DeliveryRules) -> Result<u64, StoreError> {
+async fn derive_unassigned(connection: &mut Session, rules: &DeliveryRules) -> Result<u64, StoreError> {
     let tenant = connection.tenant().id();
     sqlx::query!("select pg_advisory_xact_lock($1, $2)", UNASSIGNED_LOCK, tenant).execute(&mut *connection).await?;
     let incidents = Incidents::read(connection, None).await?;
@@ -110,15 +144,15 @@ pub(super) async fn derive_unassigned(connection: &mut Session, rules: &Delivery
     linked.write(connection, None).await
 }
 
-/// Deletes what is derived from pull requests that are about to be deleted.
+/// Deletes what is derived from pull requests that are about to be deleted, or to belong to another repository.
 pub(crate) async fn forget_deliveries(connection: &mut Session, pull_requests: &[i64]) -> Result<(), StoreError> {
     sqlx::query!("delete from pr_deliveries where pull_request_id = any($1)", pull_requests)
         .execute(&mut *connection)
         .await?;
     sqlx::query!("delete from deployment_attempts where pull_request_id = any($1)", pull_requests)
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
-    note_first_deliveries(connection, pull_requests).await
+    Ok(())
 }
 
 /// Derives a service. Returns how many rows changed.
@@ -398,7 +432,7 @@ async fn correct_copies(connection: &mut Session) -> Result<u64, StoreError> {
 }
 
 /// Copies the first delivery of pull requests to them and to their attributions.
-async fn note_first_deliveries(connection: &mut Session, pull_requests: &[i64]) -> Result<(), StoreError> {
+pub(crate) async fn note_first_deliveries(connection: &mut Session, pull_requests: &[i64]) -> Result<(), StoreError> {
     sqlx::query!(
         "update pull_requests as p
         set delivered_at = d.delivered_at

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use mergeline_source::{Closing, Etag, ListedIncident};
 
-use super::derive::{derive, derive_unassigned, lock_ids};
+use super::derive::{begin_new, derive_with_unassigned, lock_ids};
 use super::progress::DeploymentProblem;
-use super::rules::DeliveryRules;
 use crate::attributions::hold_together;
-use crate::repositories::renew_lease;
+use crate::repositories::{bump_data_version, renew_lease};
 use crate::session::Session;
 use crate::{Lease, Reader, RepositoryId, StoreError, Writer};
 
@@ -33,13 +32,6 @@ pub struct IncidentProgress {
     pub read_at: Option<DateTime<Utc>>,
     /// Why it could not be read at the last attempt.
     pub problem: Option<DeploymentProblem>,
-}
-
-/// The result of storing a list of incidents.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StoredIncidents {
-    /// Rows that are new or different.
-    pub changed: usize,
 }
 
 impl Reader {
@@ -95,7 +87,7 @@ impl Reader {
 
 impl Writer {
     /// Stores listed incidents, and with them how far they are read; `gone` are the ids at the source of those that it no longer
-    /// lists. Derives what follows in the same transaction.
+    /// lists. Derives what follows in the same transaction. Returns how many rows are new or different.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when another worker has taken over.
@@ -107,13 +99,13 @@ impl Writer {
         gone: &[String],
         progress: &IncidentProgress,
         now: DateTime<Utc>,
-    ) -> Result<StoredIncidents, StoreError> {
+    ) -> Result<usize, StoreError> {
         let incidents: BTreeMap<&str, &ListedIncident> = incidents.iter().map(|it| (it.id.as_str(), it)).collect();
         self.in_transaction(async |connection| {
             hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
             let before = services_of(connection, lease.repository).await?;
-            lock_ids(connection, &before).await?;
+            let mut services = lock_ids(connection, &before).await?;
             let mut changed = write(connection, lease.repository, &incidents).await?;
             changed += write_states(connection, lease.repository, &incidents).await?;
             let withdrawn = sqlx::query!(
@@ -128,27 +120,14 @@ impl Writer {
             .await?;
             changed += usize::try_from(withdrawn.rows_affected()).unwrap_or(usize::MAX);
             if changed > 0 {
-                let assigned = assign_incidents(connection).await?;
-                let services = services_of(connection, lease.repository).await?;
-                let mut services: Vec<i64> = before.iter().chain(&services).chain(&assigned).copied().collect();
-                services.sort_unstable();
-                services.dedup();
-                let services = lock_ids(connection, &services).await?;
-                sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &services)
-                    .execute(&mut *connection)
-                    .await?;
-                derive(connection, &services).await?;
-                let rules = DeliveryRules::read(connection).await?;
-                derive_unassigned(connection, &rules).await?;
-                sqlx::query!(
-                    "update repositories set data_version = data_version + 1 where id = $1",
-                    lease.repository.0
-                )
-                .execute(&mut *connection)
-                .await?;
+                let mut assigned = assign_incidents(connection).await?;
+                assigned.extend(services_of(connection, lease.repository).await?);
+                begin_new(connection, &mut services, &assigned).await?;
+                derive_with_unassigned(connection, &services).await?;
+                bump_data_version(connection, lease).await?;
             }
             write_progress(connection, lease.repository, label, progress).await?;
-            Ok(StoredIncidents { changed })
+            Ok(changed)
         })
         .await
     }

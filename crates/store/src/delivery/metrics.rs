@@ -37,8 +37,6 @@ pub struct Service {
     pub has_deployments: bool,
     /// The environments that are its production; `None` for those of the whole file.
     pub environments: Option<Vec<String>>,
-    /// Who owns it, in order of the start.
-    pub owners: Vec<ServiceOwner>,
 }
 
 /// A team that owns a service for a time.
@@ -157,7 +155,6 @@ impl ReadSession {
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        let mut owners = self.owners(id).await?;
         let services = rows.into_iter().map(|row| Service {
             id: ServiceId(row.id),
             slug: row.slug,
@@ -166,28 +163,29 @@ impl ReadSession {
             repositories: row.repositories,
             has_deployments: row.has_deployments,
             environments: row.environments,
-            owners: owners.remove(&row.id).unwrap_or_default(),
         });
         Ok(services.collect())
     }
 
-    /// The owners of services, or only of one.
-    async fn owners(&mut self, id: Option<i64>) -> Result<BTreeMap<i64, Vec<ServiceOwner>>, StoreError> {
+    /// The owners of all services that have any, in order of the start.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn service_owners(&mut self) -> Result<BTreeMap<ServiceId, Vec<ServiceOwner>>, StoreError> {
         let rows = sqlx::query!(
             r#"select o.service_id, t.slug, (o.weight * 100000000)::bigint as "share!", o.owned_from, o.owned_to
             from service_owners as o
             inner join teams as t on o.team_id = t.id
-            where o.removed_in is null and ($1::bigint is null or o.service_id = $1)
-            order by o.service_id, o.owned_from nulls first, t.slug"#,
-            id
+            where o.removed_in is null
+            order by o.service_id, o.owned_from nulls first, t.slug"#
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        let mut owners: BTreeMap<i64, Vec<ServiceOwner>> = BTreeMap::new();
+        let mut owners: BTreeMap<ServiceId, Vec<ServiceOwner>> = BTreeMap::new();
         for row in rows {
             let (team, share) = (parse_stored(&row.slug)?, Share(row.share));
             let owner = ServiceOwner { team, share, from: row.owned_from, to: row.owned_to };
-            owners.entry(row.service_id).or_default().push(owner);
+            owners.entry(ServiceId(row.service_id)).or_default().push(owner);
         }
         Ok(owners)
     }

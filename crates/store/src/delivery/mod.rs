@@ -14,10 +14,10 @@ mod services;
 mod stream;
 
 pub use commits::OpenCommit;
-pub use deployments::{AskedDeployment, StoredDeployments};
+pub use deployments::AskedDeployment;
 pub use derive::Differences;
-pub(crate) use derive::{derive, forget_deliveries, lock_services};
-pub use issues::{IncidentProgress, StoredIncidents};
+pub(crate) use derive::{derive, forget_deliveries, lock_services, note_first_deliveries};
+pub use issues::IncidentProgress;
 pub use lists::{
     DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, InForce, ServiceState, TeamShare,
 };

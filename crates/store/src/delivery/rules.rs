@@ -22,23 +22,22 @@ pub(super) struct DeliveryRules {
 impl Reader {
     /// What the configuration in force says about deliveries.
     pub(super) async fn delivery_settings(&self) -> Result<DeliverySettings, StoreError> {
-        let query = sqlx::query_scalar!(
-            r#"select delivery as "delivery!: Json<DeliverySettings>" from configuration_in_force"#
-        );
-        let settings = self.with_deadline(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
-        Ok(settings.map(|Json(settings)| settings).unwrap_or_default())
+        self.with_deadline(async |connection| settings(connection).await).await
     }
+}
+
+async fn settings(connection: &mut Session) -> Result<DeliverySettings, StoreError> {
+    let row =
+        sqlx::query_scalar!(r#"select delivery as "delivery!: Json<DeliverySettings>" from configuration_in_force"#)
+            .fetch_optional(connection)
+            .await?;
+    Ok(row.map(|Json(settings)| settings).unwrap_or_default())
 }
 
 impl DeliveryRules {
     /// Reads them.
     pub(super) async fn read(connection: &mut Session) -> Result<Self, StoreError> {
-        let row = sqlx::query_scalar!(
-            r#"select delivery as "delivery!: Json<DeliverySettings>" from configuration_in_force"#
-        )
-        .fetch_optional(connection)
-        .await?;
-        let settings = row.map(|Json(settings)| settings).unwrap_or_default();
+        let settings = settings(connection).await?;
         let (labels, branches) = (settings.hotfix_labels(), settings.hotfix_branches());
         Ok(Self {
             environments: rules(settings.production.as_deref(), settings.trusts_flag)?,
@@ -58,7 +57,16 @@ pub(super) struct RepositoryServices {
 impl RepositoryServices {
     /// Reads them.
     pub(super) async fn read(connection: &mut Session, repository: RepositoryId) -> Result<Self, StoreError> {
-        let DeliveryRules { environments: default, .. } = DeliveryRules::read(connection).await?;
+        let DeliveryRules { environments, .. } = DeliveryRules::read(connection).await?;
+        Self::with(connection, repository, environments).await
+    }
+
+    /// Reads them, with the rules of the configuration.
+    pub(super) async fn with(
+        connection: &mut Session,
+        repository: RepositoryId,
+        default: EnvironmentRules,
+    ) -> Result<Self, StoreError> {
         let rows = sqlx::query!(
             r#"select f.id as "id!", f.environments
             from repositories_of_services as o

@@ -6,8 +6,7 @@ use chrono::{DateTime, Utc};
 use mergeline_domain::delivery::{Environment, ServiceId};
 use mergeline_domain::teams_file::DeliverySettings;
 
-use super::deployments::begin_new;
-use super::derive::{derive, derive_unassigned, lock_ids, lock_services};
+use super::derive::{begin_new, derive_with_unassigned, lock_all, lock_services};
 use super::issues::{assign_incidents, withdraw_unlabeled};
 use super::rules::{DeliveryRules, RepositoryServices};
 use crate::attributions::hold_together;
@@ -64,17 +63,9 @@ pub(crate) async fn write_services(
     withdraw_unlabeled(connection, &settings.incident_labels, now).await?;
     let mut moved = move_deployments(connection, None).await?;
     moved.extend(assign_incidents(connection).await?);
-    let services = sqlx::query_scalar!("select id from services where has_facts or id = any($1) order by id", &moved)
-        .fetch_all(&mut *connection)
-        .await?;
-    let services = lock_ids(connection, &services).await?;
-    sqlx::query!("update services set has_facts = true where id = any($1) and not has_facts", &moved)
-        .execute(&mut *connection)
-        .await?;
-    derive(connection, &services).await?;
-    let rules = DeliveryRules::read(connection).await?;
-    derive_unassigned(connection, &rules).await?;
-    Ok(())
+    let mut services = lock_all(connection).await?;
+    begin_new(connection, &mut services, &moved).await?;
+    derive_with_unassigned(connection, &services).await
 }
 
 /// Makes these the owners in force. What is no longer in the file stays as history.
@@ -180,10 +171,7 @@ impl Writer {
             let mut moved = move_deployments(connection, Some(lease.repository)).await?;
             moved.extend(assign_incidents(connection).await?);
             begin_new(connection, &mut services, &moved).await?;
-            derive(connection, &services).await?;
-            let rules = DeliveryRules::read(connection).await?;
-            derive_unassigned(connection, &rules).await?;
-            Ok(())
+            derive_with_unassigned(connection, &services).await
         })
         .await
     }
@@ -204,6 +192,7 @@ async fn move_deployments(connection: &mut Session, only: Option<RepositoryId>) 
     )
     .fetch_all(&mut *connection)
     .await?;
+    let DeliveryRules { environments, .. } = DeliveryRules::read(connection).await?;
     let mut rules: BTreeMap<i64, RepositoryServices> = BTreeMap::new();
     let (mut touched, mut unread) = (BTreeSet::new(), BTreeSet::new());
     let (mut ids, mut services, mut groups) = (Vec::new(), Vec::new(), Vec::new());
@@ -211,7 +200,8 @@ async fn move_deployments(connection: &mut Session, only: Option<RepositoryId>) 
         let of_repository = match rules.entry(row.repository_id) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(vacant) => {
-                vacant.insert(RepositoryServices::read(connection, RepositoryId(row.repository_id)).await?)
+                let repository = RepositoryId(row.repository_id);
+                vacant.insert(RepositoryServices::with(connection, repository, environments.clone()).await?)
             }
         };
         let environment =
