@@ -286,7 +286,7 @@ impl DoraReport {
         let lists = [&coverage.failing, &coverage.pending, &coverage.never_collected];
         let repositories = if self.is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
         format!(
-            "{:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {} {repositories} {:?} {} {} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {repositories} {:?} {} {} {:?} {:?} {:?} {:?}",
             self.reader.tenant(),
             Self::DEFINITIONS,
             self.status.revision,
@@ -296,7 +296,7 @@ impl DoraReport {
             self.range,
             self.query,
             day(coverage.complete_until),
-            self.is_read(),
+            (self.is_read(), self.has_read_incidents()),
             coverage.covered_since,
             coverage.collected,
             coverage.quarantined,
