@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod deployments;
+mod delivery;
 mod dora;
 mod pull_requests;
 mod query;
@@ -8,7 +8,7 @@ mod report;
 mod statistics;
 mod summary;
 
-pub use deployments::{DeploymentList, DeploymentsQuery, DeploymentsReport};
+pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList};
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
 pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};
 pub use query::{ReportError, ReportKind, TeamQuery, Viewer};

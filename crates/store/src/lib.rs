@@ -33,8 +33,9 @@ pub use configuration::{Applied, ApplyError, ApplyOptions, Snapshot, UNKNOWN_ZON
 pub use connection::{DatabaseSettings, Reader, Writer};
 pub use delivery::{
     AskedDeployment, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentProblem, DeploymentProgress,
-    DeploymentReading, DeploymentRow, DeploymentStateRow, Differences, DoraScope, DoraTerms, InForce, IncidentProgress,
-    KnownEnvironment, OpenCommit, Service, ServiceOwner, ServiceSelector, ServiceState, TeamShare, UnreadDeployments,
+    DeploymentReading, DeploymentRow, DeploymentStateRow, Differences, DoraScope, DoraTerms, InForce, IncidentFilter,
+    IncidentProgress, IncidentRow, KnownEnvironment, LinkedIncidentRow, OpenCommit, Service, ServiceOwner,
+    ServiceSelector, ServiceState, TeamShare, UnreadDeployments,
 };
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};

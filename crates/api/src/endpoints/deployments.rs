@@ -5,8 +5,8 @@ use axum::response::Response;
 use axum::routing::on;
 use http::{HeaderValue, Method};
 use mergeline_domain::delivery::Share;
-use mergeline_reporting::{DeploymentList, DeploymentsReport, PagePosition};
-use mergeline_store::{DeliveredPullRequest, DeploymentRow};
+use mergeline_reporting::{DeliveryReport, DeploymentList, PagePosition};
+use mergeline_store::{DeliveredPullRequest, DeploymentRow, LinkedIncidentRow};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,8 +19,8 @@ use crate::http::errors::ApiError;
 use crate::http::negotiation::Format;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
 use crate::http::parameters::{
-    BASIS, BOM, CURSOR, DAYS, DeploymentSelection, ENVIRONMENT, FORMAT, FROM, Form, LAST, LIMIT, NoParameters, Page,
-    Parameter, ParameterReader, Parameters, SERVICE, TEAM, TO, TZ, WEEK,
+    BASIS, BOM, CURSOR, DAYS, DeliverySelection, ENVIRONMENT, FORMAT, FROM, Form, LAST, LIMIT, NoParameters, Page,
+    Parameter, ParameterReader, Parameters, SERVICE, TEAM, TO, TZ, WEEK, environment_of,
 };
 use crate::http::request::ApiRequest;
 use crate::http::tables::{Cell, Rows};
@@ -47,7 +47,7 @@ pub(crate) const ONE: Operation = Operation {
     handler: |filter| on(filter, one),
     id: "getDeployment",
     summary: "A deployment and what it delivered",
-    description: "Its states, its commits, the teams' shares, and with the scope prs:read the pull requests that it delivered, each with the \
+    description: "Its states, its commits, its incidents, the teams' shares, and with the scope prs:read the pull requests that it delivered, each with the \
                   commit by which it was recognized and the weight of each team.",
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
@@ -57,7 +57,8 @@ pub(crate) const ONE: Operation = Operation {
 
 #[derive(Debug)]
 struct DeploymentsParameters {
-    selection: DeploymentSelection,
+    selection: DeliverySelection,
+    environment: Option<String>,
     form: Form,
     page: Page,
 }
@@ -67,7 +68,12 @@ impl Parameters for DeploymentsParameters {
         &[&FROM, &TO, &DAYS, &LAST, &WEEK, &TZ, &TEAM, &SERVICE, &ENVIRONMENT, &BASIS, &LIMIT, &CURSOR, &FORMAT, &BOM];
 
     fn read(reader: &mut ParameterReader) -> Self {
-        Self { selection: DeploymentSelection::read(reader), form: Form::read(reader), page: Page::read(reader) }
+        Self {
+            selection: DeliverySelection::read(reader),
+            environment: environment_of(reader),
+            form: Form::read(reader),
+            page: Page::read(reader),
+        }
     }
 }
 
@@ -148,6 +154,8 @@ pub(crate) struct DeploymentDetails {
     shares: Vec<TeamShare>,
     /// The failed deployments that it remedied.
     remedies: Vec<i64>,
+    /// The incidents that belong to it.
+    incidents: Vec<LinkedIncident>,
     /// The pull requests that it delivered; of a failed attempt those that it contained and nothing delivered before. Null
     /// without the scope prs:read.
     pull_requests: Option<Vec<ContainedPullRequest>>,
@@ -160,6 +168,21 @@ struct TeamShare {
     basis: String,
     team: String,
     share: f64,
+}
+
+/// An incident that belongs to a deployment.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LinkedIncident {
+    id: i64,
+    /// Why: `set` by a person, `named` by its source, or by the `window` before its start.
+    #[schemars(extend("enum" = ["set", "named", "window"]))]
+    rule: String,
+}
+
+impl From<LinkedIncidentRow> for LinkedIncident {
+    fn from(row: LinkedIncidentRow) -> Self {
+        Self { id: row.id.0, rule: row.rule }
+    }
 }
 
 /// A state of a deployment.
@@ -315,13 +338,14 @@ impl Deployment {
 
 /// Deployments, one page at a time.
 async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    let DeploymentsParameters { selection, form, page } = request.parameters()?;
+    let DeploymentsParameters { selection, environment, form, page } = request.parameters()?;
     let format = request.format(form.format)?;
     let viewer = request.access()?.viewer();
-    let mut report = DeploymentsReport::prepare(&api.store, selection.query(), &viewer, api.now()).await?;
-    let identity = report.list_identity();
+    let mut report = DeliveryReport::prepare(&api.store, selection.query(), &viewer, api.now()).await?;
+    let filter = report.deployments_to(environment.as_deref());
+    let identity = report.list_identity(&filter);
     let after = page.cursor.as_deref().map(|text| cursors::parse(text, &identity)).transpose()?;
-    let DeploymentList { deployments, next } = report.deployments(after, page.limit).await?;
+    let DeploymentList { deployments, next } = report.deployments(&filter, after, page.limit).await?;
     let next_cursor = next.map(|next: PagePosition| cursors::to_text(next, &identity));
     let deployments: Vec<Deployment> = deployments.into_iter().map(Deployment::from).collect();
     let range = report.range();
@@ -331,7 +355,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         basis: report.basis().definition(),
         team: report.team().map(TeamRef::from),
         service: report.service().map(ServiceRef::from),
-        environment: report.environment().to_owned(),
+        environment: filter.environment.unwrap_or_default(),
         count: deployments.len(),
         next_cursor: next_cursor.clone(),
     };
@@ -364,6 +388,7 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
     let shares = session.shares_of(id).await?.into_iter();
     let shares = shares.map(|it| TeamShare { basis: it.basis, team: it.team.to_string(), share: it.share.as_part() });
     let remedies = session.remedied_by(id).await?.into_iter().map(|it| it.0).collect();
+    let incidents = session.incidents_of(id).await?.into_iter().map(LinkedIncident::from).collect();
     let delivered = if shows_pull_requests { Some(session.delivered_by(id).await?) } else { None };
     let details = DeploymentDetails {
         deployment: deployment.into(),
@@ -373,6 +398,7 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
             .collect(),
         shares: shares.collect(),
         remedies,
+        incidents,
         pull_requests: delivered.map(|delivered| delivered.into_iter().map(ContainedPullRequest::from).collect()),
     };
     Ok(answer(details, DeploymentMeta { as_of: instant(api.now()) }))

@@ -6,6 +6,7 @@ mod deployments;
 mod documents;
 mod dora;
 mod health;
+mod incidents;
 mod pull_requests;
 mod resources;
 mod services;
@@ -36,6 +37,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &services::STATE,
     &deployments::LIST,
     &deployments::ONE,
+    &incidents::LIST,
     &collection::STATUS,
     &collection::RUNS,
     &definitions::LIST,

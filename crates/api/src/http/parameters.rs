@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use mergeline_domain::delivery::{FailureReason, ServiceId};
 use mergeline_domain::metrics::{Basis, Edition, Interval, InvalidParameter, Lookback, LookbackError, RangeRequest};
 use mergeline_domain::{RepoName, TeamId, parse_zone};
-use mergeline_reporting::{DeploymentsQuery, DoraQuery, DoraSubject, TeamQuery};
+use mergeline_reporting::{DeliveryQuery, DoraQuery, DoraSubject, TeamQuery};
 use mergeline_store::{ServiceSelector, TeamSelector};
 use serde_json::{Value, json};
 
@@ -122,7 +122,7 @@ pub(crate) const SERVICE: Parameter = Parameter {
 };
 pub(crate) const TEAM: Parameter = Parameter {
     name: "team",
-    description: "Only deployments that this team has a share of, by number or slug.",
+    description: "Only what this team has a share of, by number or slug.",
     schema: team_schema,
 };
 pub(crate) const ENVIRONMENT: Parameter = Parameter {
@@ -370,7 +370,7 @@ impl DoraSelection {
         let interval = reader.take("interval", interval);
         let basis = reader.take("basis", |text| one_of(text, &BASES));
         let failures = reader.take("failures", |text| several(text, &failure_reasons()));
-        let severities = reader.take("severity", |text| several(text, &SEVERITIES.map(|it| (it, it))));
+        let severities = severities_of(reader);
         let edition = reader.take("edition", |text| one_of(text, &editions()));
         let weighting = reader.take("weighting", |text| one_of(text, &[("allocated", false), ("full", true)]));
         Self {
@@ -380,7 +380,7 @@ impl DoraSelection {
             service: None,
             basis: basis.unwrap_or_default(),
             failures: failures.unwrap_or_default(),
-            severities: severities.unwrap_or_default().into_iter().map(str::to_owned).collect(),
+            severities,
             edition,
             ignore_weights: weighting.unwrap_or_default(),
         }
@@ -393,11 +393,11 @@ impl DoraSelection {
     }
 }
 
-/// Which deployments are requested.
+/// Which deployments or incidents are requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DeploymentSelection(DeploymentsQuery);
+pub(crate) struct DeliverySelection(DeliveryQuery);
 
-impl DeploymentSelection {
+impl DeliverySelection {
     pub(crate) fn read(reader: &mut ParameterReader) -> Self {
         let timezone = reader.take("tz", zone);
         let range = range(reader);
@@ -406,15 +406,25 @@ impl DeploymentSelection {
             Err(_) => invalid("write the team's number or its slug"),
         });
         let service = reader.take("service", service);
-        let environment = reader.take("environment", environment);
         let basis = reader.take("basis", |text| one_of(text, &BASES)).unwrap_or_default();
-        Self(DeploymentsQuery { range, timezone, team, service, basis, environment })
+        Self(DeliveryQuery { range, timezone, team, service, basis })
     }
 
     /// The query.
-    pub(crate) fn query(self) -> DeploymentsQuery {
+    pub(crate) fn query(self) -> DeliveryQuery {
         self.0
     }
+}
+
+/// The requested environment.
+pub(crate) fn environment_of(reader: &mut ParameterReader) -> Option<String> {
+    reader.take("environment", environment)
+}
+
+/// The requested severities; empty for all.
+pub(crate) fn severities_of(reader: &mut ParameterReader) -> Vec<String> {
+    let severities = reader.take("severity", |text| several(text, &SEVERITIES.map(|it| (it, it))));
+    severities.unwrap_or_default().into_iter().map(str::to_owned).collect()
 }
 
 /// The requested format of a response that also exists as a table.

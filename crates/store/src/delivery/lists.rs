@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::delivery::{DeploymentId, Oid, ServiceId, Share};
+use mergeline_domain::delivery::{DeploymentId, IncidentId, Oid, ServiceId, Share};
 use mergeline_domain::metrics::Basis;
 use mergeline_domain::{ExternalId, TeamSlug};
 
@@ -63,6 +63,69 @@ pub struct DeploymentRow {
     pub revisions: Vec<String>,
     /// The team's share, if a team was asked for.
     pub share: Option<Share>,
+}
+
+/// An incident, whether it counts, and the deployment that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentRow {
+    /// Its id.
+    pub id: IncidentId,
+    /// Its source.
+    pub source: String,
+    /// Its id at the source.
+    pub external_id: ExternalId,
+    /// The repository, as `owner/name`, if it is an issue.
+    pub repository: Option<String>,
+    /// The number of the issue.
+    pub number: Option<i64>,
+    /// The slug of its service, if one is known.
+    pub service: Option<String>,
+    /// The title.
+    pub title: String,
+    /// `critical`, `high`, `medium` or `low`, if its source says so.
+    pub severity: Option<String>,
+    /// The word of the source.
+    pub source_severity: Option<String>,
+    /// Its page.
+    pub url: Option<String>,
+    /// When it started; with the earliest start of those that were merged into it.
+    pub started_at: DateTime<Utc>,
+    /// When it was resolved.
+    pub resolved_at: Option<DateTime<Utc>>,
+    /// `open`, `resolved`, `dismissed` or `merged`. The last two do not count.
+    pub outcome: String,
+    /// What it was merged into.
+    pub merged_into: Option<IncidentId>,
+    /// The deployment that it belongs to.
+    pub deployment: Option<DeploymentId>,
+    /// Why it belongs to that one: `named`, `set` or `window`.
+    pub rule: Option<String>,
+    /// The team's share, if a team was asked for.
+    pub share: Option<Share>,
+}
+
+/// An incident of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkedIncidentRow {
+    /// Its id.
+    pub id: IncidentId,
+    /// Why it belongs to the deployment: `named`, `set` or `window`.
+    pub rule: String,
+}
+
+/// A filter for incidents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentFilter {
+    /// Whose.
+    pub scope: DoraScope,
+    /// By what they belong to the team.
+    pub basis: Basis,
+    /// The start of the range, inclusive.
+    pub from: DateTime<Utc>,
+    /// The end of the range, exclusive.
+    pub to: DateTime<Utc>,
+    /// Only those of these severities; `None` for all.
+    pub severities: Option<Vec<String>>,
 }
 
 /// A state of a deployment.
@@ -237,6 +300,68 @@ impl ReadSession {
             share: row.share.map(Share),
         });
         Ok(rows.collect())
+    }
+
+    /// Incidents that were open at any time in a range, by their start. `after` is the cursor: start and id of the last known
+    /// one.
+    ///
+    /// # Errors
+    /// When the database fails or takes too long.
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "incidents"))]
+    pub async fn incidents(
+        &mut self,
+        filter: &IncidentFilter,
+        after: Option<(DateTime<Utc>, i64)>,
+        limit: u32,
+    ) -> Result<Vec<IncidentRow>, StoreError> {
+        let rows = sqlx::query_file!(
+            "queries/incidents.sql",
+            filter.scope.team.map(|team| team.0),
+            filter.scope.service.map(|service| service.0),
+            <&str>::from(filter.basis),
+            filter.from,
+            filter.to,
+            filter.severities.as_deref(),
+            after.map(|(at, _)| at),
+            after.map(|(_, id)| id),
+            i64::from(limit)
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let rows = rows.into_iter().map(|row| IncidentRow {
+            id: IncidentId(row.id),
+            source: row.source,
+            external_id: row.external_id.into(),
+            repository: row.repository,
+            number: row.number,
+            service: row.service,
+            title: row.title,
+            severity: row.severity,
+            source_severity: row.source_severity,
+            url: row.url,
+            started_at: row.started_at,
+            resolved_at: row.resolved_at,
+            outcome: row.outcome,
+            merged_into: row.merged_into_id.map(IncidentId),
+            deployment: row.deployment_id.map(DeploymentId),
+            rule: row.rule,
+            share: row.share.map(Share),
+        });
+        Ok(rows.collect())
+    }
+
+    /// The incidents that belong to a deployment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incidents_of(&mut self, id: DeploymentId) -> Result<Vec<LinkedIncidentRow>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select incident_id, rule as "rule!" from incident_facts where deployment_id = $1 order by incident_id"#,
+            id.0
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        Ok(rows.into_iter().map(|row| LinkedIncidentRow { id: IncidentId(row.incident_id), rule: row.rule }).collect())
     }
 
     /// The states of a deployment, in order.

@@ -19,7 +19,8 @@ pub use derive::Differences;
 pub(crate) use derive::{derive, forget_deliveries, lock_services, note_first_deliveries};
 pub use issues::IncidentProgress;
 pub use lists::{
-    DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, InForce, ServiceState, TeamShare,
+    DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, InForce, IncidentFilter, IncidentRow,
+    LinkedIncidentRow, ServiceState, TeamShare,
 };
 pub use metrics::{DeploymentCoverage, DoraScope, DoraTerms, Service, ServiceOwner, ServiceSelector};
 pub use overview::{KnownEnvironment, UnreadDeployments};

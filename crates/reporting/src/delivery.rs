@@ -1,11 +1,13 @@
-//! The deployments behind a number.
+//! The deployments and incidents behind a number.
+
+use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{Basis, DateRange, DefaultRange, Interval, InvalidParameter, RangeRequest};
 use mergeline_store::{
-    DeploymentFilter, DeploymentRow, DoraScope, ReadSession, Reader, Revision, Service, ServiceSelector, TeamRef,
-    TeamSelector,
+    DeploymentFilter, DeploymentRow, DoraScope, IncidentFilter, IncidentRow, ReadSession, Reader, Revision, Service,
+    ServiceSelector, TeamRef, TeamSelector,
 };
 
 use crate::dora::part_of;
@@ -15,9 +17,9 @@ use crate::query::{ReportError, Viewer};
 /// All environments that are production.
 const PRODUCTION: &str = "production";
 
-/// A query for deployments.
+/// A query for deployments or incidents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeploymentsQuery {
+pub struct DeliveryQuery {
     /// The days.
     pub range: RangeRequest,
     /// The zone in which days start; `None` for the teams file's time zone.
@@ -28,15 +30,13 @@ pub struct DeploymentsQuery {
     pub service: Option<ServiceSelector>,
     /// By what they belong to the team.
     pub basis: Basis,
-    /// `production`, `transient`, or the name of an environment; `None` for production.
-    pub environment: Option<String>,
 }
 
-/// A validated query for deployments.
+/// A validated query for deployments or incidents.
 #[derive(Debug)]
-pub struct DeploymentsReport {
+pub struct DeliveryReport {
     range: DateRange,
-    filter: DeploymentFilter,
+    basis: Basis,
     team: Option<TeamRef>,
     service: Option<Service>,
     revision: Option<Revision>,
@@ -52,7 +52,16 @@ pub struct DeploymentList {
     pub next: Option<PagePosition>,
 }
 
-impl DeploymentsReport {
+/// A page of incidents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentList {
+    /// Them, by their start.
+    pub incidents: Vec<IncidentRow>,
+    /// Where the next page starts; `None` on the last page.
+    pub next: Option<PagePosition>,
+}
+
+impl DeliveryReport {
     /// Validates a query and finds what it names.
     ///
     /// # Errors
@@ -60,7 +69,7 @@ impl DeploymentsReport {
     /// client can fix.
     pub async fn prepare(
         store: &Reader,
-        query: DeploymentsQuery,
+        query: DeliveryQuery,
         viewer: &Viewer,
         now: DateTime<Utc>,
     ) -> Result<Self, ReportError> {
@@ -85,18 +94,7 @@ impl DeploymentsReport {
         let zone = query.timezone.unwrap_or(status.timezone);
         let default = DefaultRange::UpToNow { interval: Interval::Week, count: 12 };
         let range = query.range.resolve(zone, now, default, None)?;
-        let environment = query.environment.as_deref().map_or_else(|| PRODUCTION.to_owned(), str::to_lowercase);
-        let filter = DeploymentFilter {
-            scope: DoraScope {
-                team: team.as_ref().map(|team| team.id),
-                service: service.as_ref().map(|service| service.id),
-            },
-            basis: query.basis,
-            from: range.start(),
-            to: range.end(),
-            environment: Some(environment),
-        };
-        Ok(Self { range, filter, team, service, revision: status.revision, reader })
+        Ok(Self { range, basis: query.basis, team, service, revision: status.revision, reader })
     }
 
     /// The days it covers.
@@ -104,44 +102,87 @@ impl DeploymentsReport {
         &self.range
     }
 
-    /// The team, if only its deployments are listed.
+    /// The team, if only what it has a share of is listed.
     pub fn team(&self) -> Option<&TeamRef> {
         self.team.as_ref()
     }
 
-    /// The service, if only its deployments are listed.
+    /// The service, if only what belongs to it is listed.
     pub fn service(&self) -> Option<&Service> {
         self.service.as_ref()
     }
 
-    /// The environment, or `production` or `transient` for all that are.
-    pub fn environment(&self) -> &str {
-        self.filter.environment.as_deref().unwrap_or(PRODUCTION)
-    }
-
-    /// By what deployments belong to the team.
+    /// By what deployments and incidents belong to the team.
     pub fn basis(&self) -> Basis {
-        self.filter.basis
+        self.basis
     }
 
-    /// Identifies the list that the rows belong to.
-    pub fn list_identity(&self) -> String {
-        format!("{:?} {:?} {:?}", self.reader.tenant(), self.revision, self.filter)
+    fn scope(&self) -> DoraScope {
+        DoraScope {
+            team: self.team.as_ref().map(|team| team.id),
+            service: self.service.as_ref().map(|service| service.id),
+        }
     }
 
-    /// A page of them.
+    /// The filter for deployments to an environment, or to `production` or `transient` for all that are; `None` for
+    /// production.
+    pub fn deployments_to(&self, environment: Option<&str>) -> DeploymentFilter {
+        let environment = environment.map_or_else(|| PRODUCTION.to_owned(), str::to_lowercase);
+        DeploymentFilter {
+            scope: self.scope(),
+            basis: self.basis,
+            from: self.range.start(),
+            to: self.range.end(),
+            environment: Some(environment),
+        }
+    }
+
+    /// The filter for incidents of these severities; empty for all.
+    pub fn incidents_of(&self, severities: Vec<String>) -> IncidentFilter {
+        IncidentFilter {
+            scope: self.scope(),
+            basis: self.basis,
+            from: self.range.start(),
+            to: self.range.end(),
+            severities: (!severities.is_empty()).then_some(severities),
+        }
+    }
+
+    /// Identifies the list that the rows of a filter belong to.
+    pub fn list_identity(&self, filter: &impl Debug) -> String {
+        format!("{:?} {:?} {filter:?}", self.reader.tenant(), self.revision)
+    }
+
+    /// A page of deployments.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn deployments(
         &mut self,
+        filter: &DeploymentFilter,
         after: Option<PagePosition>,
         limit: u32,
     ) -> Result<DeploymentList, ReportError> {
         let start = after.map(|position| (position.at, position.id));
         // One extra row shows whether there is another page.
-        let mut deployments = self.reader.deployments(&self.filter, start, limit + 1).await?;
+        let mut deployments = self.reader.deployments(filter, start, limit + 1).await?;
         let next = cut_to_page(&mut deployments, limit, |last| PagePosition { at: last.at, id: last.id.0 });
         Ok(DeploymentList { deployments, next })
+    }
+
+    /// A page of incidents that were open at any time in the range.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn incidents(
+        &mut self,
+        filter: &IncidentFilter,
+        after: Option<PagePosition>,
+        limit: u32,
+    ) -> Result<IncidentList, ReportError> {
+        let start = after.map(|position| (position.at, position.id));
+        let mut incidents = self.reader.incidents(filter, start, limit + 1).await?;
+        let next = cut_to_page(&mut incidents, limit, |last| PagePosition { at: last.started_at, id: last.id.0 });
+        Ok(IncidentList { incidents, next })
     }
 }
